@@ -1,0 +1,45 @@
+# The verbs of meshkit. `make demo` and `make test` work on a fresh machine; `make help` lists the rest.
+PY := .venv/bin/python
+MESH ?= istio
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check conformance soak bench lab constraints clean
+
+help:            ## list the verbs
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup:           ## make .venv with everything
+	@tools/setup sandbox,lab,test
+
+demo:            ## the whole path on the sandbox: make demo [MESH=linkerd]
+	@tools/setup sandbox
+	@.venv/bin/meshkit demo --mesh $(MESH) --out out/demo
+
+test: check      ## every test that needs no Go, browser included
+	@tools/browser
+	@$(PY) -m pytest -m "not soak and not conformance" $(ARGS)
+
+check: setup     ## lint, format, types, layers
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@$(PY) -m pytest -q tests/architecture
+
+conformance: setup  ## the same contracts on real parts
+	@echo "conformance: nothing to run yet. No real part (etcd, kube-apiserver, istiod) is driven by this version;"
+	@echo "what is proven is proven on the sandbox. See docs/design.md, 'What is proven where'."
+
+soak: setup      ## the long forms of the tests: make soak [SEED=1]
+	@$(PY) -m pytest -m soak $(ARGS)
+
+bench: setup     ## what is promised here, as numbers
+	@$(PY) -m benchmarks
+
+lab:             ## JupyterLab on the notebooks
+	@tools/setup sandbox,lab
+	@.venv/bin/meshkit lab
+
+constraints: setup  ## write constraints.txt from what .venv holds
+	@$(PY) tools/constraints.py > constraints.txt.new && mv constraints.txt.new constraints.txt
+
+clean:           ## remove .venv and what was made
+	rm -rf .venv out build *.egg-info

@@ -1,0 +1,1 @@
+"""Objects, planned or live -> findings. Pure: no I/O."""

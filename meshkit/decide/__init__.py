@@ -1,0 +1,1 @@
+"""Samples + intent -> Verdict. Pure, no clock, standard library only."""

@@ -1,0 +1,150 @@
+"""The one tree of errors. Each carries facts as attributes, a remedy, and its cause (``raise ... from``).
+
+MeshkitError
+|-- BadInput            a field the user wrote: nothing has been changed        (exit 2)
+|   `-- UnknownName     a mesh, runbook, parameter, context that does not exist (exit 2)
+|-- ClusterError        what an API server answered, or that it did not         (exit 1)
+|   |-- Unreachable     no answer
+|   |-- Unauthenticated token or certificate refused (401)
+|   |-- Forbidden       the rights are missing (403)
+|   |-- Conflict        someone else owns a field, or changed the object (409)
+|   |-- Rejected        the object was refused by the server (400, 404 of a kind, 422, ...)
+|   `-- TimedOut        a wait that ended without what it waited for
+|-- ChangeFailed        a change that stopped half way and was undone           (exit 1)
+|-- NeedsPerson         an undo that failed, a state only a person can settle   (exit 4)
+|-- NoData              nothing was measured: never success, never failure      (exit 3)
+`-- SandboxError        the sandbox cannot run, or refuses a request            (exit 1)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MeshkitError(Exception):
+    """Base of everything meshkit raises on purpose.
+
+    ``message`` says what is wrong, ``remedy`` what to do next; ``str()`` joins the two.
+    ``exit_code`` is what the command line returns for it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class BadInput(MeshkitError):
+    """What the user wrote cannot be used; nothing was changed. ``field`` reads ``release.steps[2]``."""
+
+    exit_code = 2
+
+    def __init__(self, field: str, problem: str, *, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}", remedy=remedy)
+        self.field = field
+        self.problem = problem
+
+
+class UnknownName(BadInput):
+    """A name that is not known. Lists the known ones and proposes the nearest."""
+
+    def __init__(self, field: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        listed = ", ".join(names) if names else "none"
+        super().__init__(field, f"{name!r} is not known.", remedy=f"{guess}Known: {listed}.")
+        self.name = name
+        self.known = tuple(names)
+
+
+class ClusterError(MeshkitError):
+    """An API server refused or did not answer. ``status`` is the HTTP status, or None without an answer."""
+
+    def __init__(self, message: str, *, remedy: str, status: int | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+
+
+class Unreachable(ClusterError):
+    """No answer from the API server."""
+
+
+class Unauthenticated(ClusterError):
+    """The API server does not accept the token or certificate (401)."""
+
+
+class Forbidden(ClusterError):
+    """The user lacks a right (403)."""
+
+
+class Conflict(ClusterError):
+    """Another manager owns a field, or the object has changed since it was read (409).
+
+    ``managers`` maps each other manager to the fields it owns.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str,
+        managers: dict[str, tuple[str, ...]] | None = None,
+        status: int = 409,
+    ) -> None:
+        super().__init__(message, remedy=remedy, status=status)
+        self.managers = managers or {}
+
+
+class Rejected(ClusterError):
+    """The API server refused the object. ``causes`` holds (field, reason) pairs where it named them."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str,
+        status: int | None = None,
+        causes: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message, remedy=remedy, status=status)
+        self.causes = causes
+
+
+class TimedOut(ClusterError):
+    """A wait ended without what it waited for. ``waited_s`` is how long it was given."""
+
+    def __init__(self, message: str, *, remedy: str, waited_s: float) -> None:
+        super().__init__(message, remedy=remedy)
+        self.waited_s = waited_s
+
+
+class ChangeFailed(MeshkitError):
+    """A change stopped half way. ``change_id`` names its journal, ``undone`` says whether it was put back."""
+
+    def __init__(self, message: str, *, remedy: str, change_id: str, undone: bool) -> None:
+        super().__init__(message, remedy=remedy)
+        self.change_id = change_id
+        self.undone = undone
+
+
+class NeedsPerson(MeshkitError):
+    """Only a person can settle this: an undo that failed, or objects that others changed since."""
+
+    exit_code = 4
+
+
+class NoData(MeshkitError):
+    """Nothing was measured. Holds a release; it is never a success and never a failure."""
+
+    exit_code = 3
+
+
+class SandboxError(MeshkitError):
+    """The sandbox cannot run here, or cannot do what was asked of it."""

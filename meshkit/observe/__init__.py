@@ -1,0 +1,1 @@
+"""Measurements -> Samples. Read-only; asks cluster/ for bytes."""

@@ -1,0 +1,1 @@
+"""Intent -> ordered steps with their undo. Pure: no I/O, no clock; golden-tested."""

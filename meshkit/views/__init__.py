@@ -1,0 +1,1 @@
+"""ipywidgets and plotly on immutable snapshots. No logic."""

@@ -1,0 +1,118 @@
+"""The tree is the data flow: each layer imports only what stands to its left."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "meshkit"
+FLOW = (
+    ("errors", "settings", "facts", "version"),
+    ("intent",),
+    ("planners",),
+    ("checks",),
+    ("cluster",),
+    ("observe",),
+    ("decide",),
+    ("meshes",),
+    ("operate",),
+    ("views",),
+    ("runbooks",),
+    ("demo",),
+    ("cli",),
+    ("__main__",),
+)
+RANK = {name: rank for rank, names in enumerate(FLOW) for name in names}
+MAY_IMPORT_SANDBOX = {"meshkit/cluster/connect.py", "meshkit/cli.py", "meshkit/testing.py"}
+SANDBOX_MAY_IMPORT = {"errors", "settings", "version"}
+IMPURE = {
+    "asyncio",
+    "http",
+    "kubernetes",
+    "os",
+    "random",
+    "requests",
+    "socket",
+    "subprocess",
+    "time",
+    "urllib",
+    "urllib3",
+}
+PURE = ("intent", "planners", "checks", "decide")
+DECIDE_MAY_IMPORT = {"meshkit"}  # and the standard library
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a module imports anywhere in it, those for type checkers only excepted."""
+    found: set[str] = set()
+
+    def walk(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.orelse:
+                walk(child)
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "meshkit":
+                found.update(f"meshkit.{alias.name}" for alias in node.names)
+            else:
+                found.add(node.module)
+        for child in ast.iter_child_nodes(node):
+            walk(child)
+
+    walk(ast.parse(path.read_text()))
+    return found
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_follow_the_flow(path: Path) -> None:
+    here = layer(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "meshkit" or here in ("testing", "__init__"):
+            continue
+        there = parts[1] if len(parts) > 1 else "__init__"
+        assert there != "testing", f"{path} imports testing"
+        if here == "sandbox":
+            assert there == "sandbox" or there in SANDBOX_MAY_IMPORT, f"{path} imports {name}"
+        elif there == "sandbox":
+            assert str(path.relative_to(ROOT)) in MAY_IMPORT_SANDBOX, f"{path} imports {name}"
+        elif there != here:
+            assert there in RANK, f"{name} has no place in the flow"
+            assert RANK[there] <= RANK[here], f"{here} may not import {there} ({path})"
+
+
+@pytest.mark.parametrize("package", PURE)
+def test_pure_layers_do_no_io(package: str) -> None:
+    for path in (PACKAGE / package).rglob("*.py"):
+        if path.name.startswith("generate"):
+            continue
+        used = {name.split(".")[0] for name in imports(path)} & IMPURE
+        assert not used, f"{path} imports {used}"
+
+
+def test_decide_needs_only_the_standard_library() -> None:
+    import sys
+
+    for path in (PACKAGE / "decide").rglob("*.py"):
+        foreign = {n.split(".")[0] for n in imports(path)} - set(sys.stdlib_module_names) - DECIDE_MAY_IMPORT
+        assert not foreign, f"{path} imports {foreign}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_have_a_docstring_and_stay_readable(path: Path) -> None:
+    text = path.read_text()
+    assert ast.get_docstring(ast.parse(text)), f"{path} does not say why it exists"
+    assert text.count("\n") <= 500, f"{path} has more than one reason to exist: split it"

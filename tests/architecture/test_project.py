@@ -1,0 +1,81 @@
+"""Facts that stand in two files stay equal, and no file carries one machine's paths."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+def requirements() -> list[str]:
+    extras = PROJECT["optional-dependencies"]
+    return [*PROJECT["dependencies"], *(line for extra in extras.values() for line in extra)]
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[<>=!~ \[;]", requirement, maxsplit=1)[0].lower()
+
+
+def test_environment_yml_is_in_step_with_pyproject() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert sorted(pip) == sorted([*requirements(), "-e ."])
+
+
+def test_every_requirement_is_pinned_in_constraints() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {re.split("==", line)[0] for line in lines if "==" in line}
+    missing = {re.sub(r"[-_.]+", "-", name_of(r)) for r in requirements()} - pinned
+    assert not missing, "run `make constraints`"
+
+
+def test_changelog_names_the_version() -> None:
+    from meshkit import __version__
+
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_no_file_carries_a_path_or_a_registry_of_one_machine() -> None:
+    words = [
+        "/" + "root/",
+        "/" + "home/",
+        "/" + "work/",
+        "pypi" + ".org",
+        "proxy.golang" + ".org",
+        "registry.npmjs" + ".org",
+    ]
+    for path in tracked():
+        if path.suffix in {".png", ".gz"}:
+            continue
+        text = path.read_text(errors="replace")
+        for word in words:
+            assert word not in text, f"{path.relative_to(ROOT)} holds {word}"
+
+
+def test_every_make_verb_of_contributing_exists() -> None:
+    verbs = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z]+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert named
+    assert named <= verbs
+    assert {"demo", "test", "conformance", "soak", "check", "bench", "lab"} <= verbs

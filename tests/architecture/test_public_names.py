@@ -1,0 +1,42 @@
+"""``mk.NAME`` is the public surface: it resolves, is documented, and no module shadows it later."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import meshkit as mk
+
+
+def test_no_public_name_is_a_module() -> None:
+    modules = {info.name for info in pkgutil.iter_modules(mk.__path__)}
+    assert not modules & set(mk.__all__)
+
+
+@pytest.mark.parametrize("name", [n for n in mk.__all__ if n != "__version__"])
+def test_public_name_stays_itself_when_every_module_is_imported(name: str) -> None:
+    before = getattr(mk, name)
+    for info in pkgutil.walk_packages(mk.__path__, "meshkit."):
+        if not info.name.endswith("__main__"):
+            importlib.import_module(info.name)
+    assert getattr(mk, name) is before
+    assert callable(before)
+    assert before.__doc__, f"mk.{name} has no docstring"
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = mk.no_such_name
+
+
+def test_import_is_light() -> None:
+    heavy = ("kubernetes", "plotly", "papermill", "pydantic")
+    code = f"import sys, meshkit; print([m for m in {heavy} if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
