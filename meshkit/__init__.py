@@ -1,11 +1,82 @@
-"""Establish and run a service mesh, Istio or Linkerd, on Kubernetes. Use it as ``import meshkit as mk``."""
+"""Establish and run a service mesh, Istio or Linkerd, on Kubernetes. Use it as ``import meshkit as mk``.
+
+The public names are looked up when first used, so that ``import meshkit`` is light. The imports below
+are what type checkers and editors see; a test holds the two in step.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from meshkit.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster as Cluster
+    from meshkit.cluster.connect import connect as connect
+    from meshkit.intent.document import load as load
+    from meshkit.intent.injection import Injection as Injection
+    from meshkit.intent.mesh import ControlPlane as ControlPlane
+    from meshkit.intent.release import Margins as Margins
+    from meshkit.intent.release import Release as Release
+    from meshkit.intent.security import MutualTLS as MutualTLS
+    from meshkit.intent.traffic import ConnectionLimits as ConnectionLimits
+    from meshkit.intent.traffic import Fault as Fault
+    from meshkit.intent.traffic import HeaderMatch as HeaderMatch
+    from meshkit.intent.traffic import LoadBalancing as LoadBalancing
+    from meshkit.intent.traffic import OutlierDetection as OutlierDetection
+    from meshkit.intent.traffic import Retries as Retries
+    from meshkit.intent.traffic import Route as Route
+    from meshkit.intent.traffic import Version as Version
+    from meshkit.operate.canary import canary as canary
+    from meshkit.operate.canary import canary_state as canary_state
+    from meshkit.operate.canary import send as send
+    from meshkit.operate.change import apply as apply
+    from meshkit.operate.change import history as history
+    from meshkit.operate.change import plan as plan
+    from meshkit.operate.change import undo as undo
+    from meshkit.operate.planned import Plan as Plan
+    from meshkit.operate.shop import deploy_shop as deploy_shop
+    from meshkit.operate.shop import route_shop as route_shop
+    from meshkit.runbooks.execution import run_runbook as run_runbook
+    from meshkit.views.chart import canary_chart as canary_chart
+    from meshkit.views.panel import canary_panel as canary_panel
+
+_HOMES = {
+    "cluster.connect": ("Cluster", "connect"),
+    "intent.document": ("load",),
+    "intent.injection": ("Injection",),
+    "intent.mesh": ("ControlPlane",),
+    "intent.release": ("Margins", "Release"),
+    "intent.security": ("MutualTLS",),
+    "intent.traffic": (
+        "ConnectionLimits",
+        "Fault",
+        "HeaderMatch",
+        "LoadBalancing",
+        "OutlierDetection",
+        "Retries",
+        "Route",
+        "Version",
+    ),
+    "operate.canary": ("canary", "canary_state", "send"),
+    "operate.change": ("apply", "history", "plan", "undo"),
+    "operate.planned": ("Plan",),
+    "operate.shop": ("deploy_shop", "route_shop"),
+    "runbooks.execution": ("run_runbook",),
+    "views.chart": ("canary_chart",),
+    "views.panel": ("canary_panel",),
+}
+_HOME_OF = {name: f"meshkit.{module}" for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME_OF)]
 
 
 def __getattr__(name: str) -> object:
-    raise AttributeError(f"meshkit has no public name {name!r}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"meshkit has no public name {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

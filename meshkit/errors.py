@@ -140,6 +140,16 @@ class NeedsPerson(MeshkitError):
     exit_code = 4
 
 
+class RolledBack(MeshkitError):
+    """A release was rolled back: the stable version serves all requests again."""
+
+
+class Undecided(MeshkitError):
+    """A release reached its deadline without a verdict. Its weights stay as they are."""
+
+    exit_code = 3
+
+
 class NoData(MeshkitError):
     """Nothing was measured. Holds a release; it is never a success and never a failure."""
 

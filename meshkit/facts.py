@@ -5,10 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Object = Mapping[str, Any]
 """A Kubernetes object as its API server sent it (JSON)."""
+
+
+class Kind(NamedTuple):
+    """A kind of Kubernetes object: ``Kind("apps/v1", "Deployment")``."""
+
+    api_version: str
+    kind: str
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
 
 Severity = Literal["error", "warning", "info"]
 
@@ -45,8 +58,8 @@ class Snapshot:
 class ArmCounts:
     """What one version answered in one window, counted by the callers' proxies.
 
-    ``latency_ms`` is a cumulative histogram: (upper edge in ms, requests at or below it), rising, the last
-    edge infinite.
+    ``latency_ms`` is a cumulative histogram of the requests that did not fail: (upper edge in ms, requests at
+    or below it), rising, the last edge infinite.
     """
 
     requests: int = 0

@@ -1,1 +1,6 @@
-"""Samples + intent -> Verdict. Pure, no clock, standard library only."""
+"""Samples and a release -> a verdict. Pure: no clock, no I/O, standard library only.
+
+Here live the statistics (sequential.py: e-processes on 2x2 tables), the rule that turns them into
+continue | promote | rollback | undecided with sentences and numbers (verdict.py), and the arithmetic of the
+ladder of weights (ladder.py). What measures belongs to observe/, what waits or writes to operate/.
+"""

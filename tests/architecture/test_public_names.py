@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,18 @@ def test_public_name_stays_itself_when_every_module_is_imported(name: str) -> No
     assert getattr(mk, name) is before
     assert callable(before)
     assert before.__doc__, f"mk.{name} has no docstring"
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(mk.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.asname: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == mk._HOME_OF
 
 
 def test_unknown_names_are_attribute_errors() -> None:

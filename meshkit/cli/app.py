@@ -1,0 +1,91 @@
+"""The root of the command line: its commands, and the one place where an error becomes a sentence and an exit
+code.
+
+Exit codes: 0 done or nothing to do; 1 failed; 2 bad input, nothing changed; 3 undecided or waiting; 4 needs a
+person; 5 changes pending (plan).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import NoReturn
+
+import click
+
+from meshkit.cli.canary import canary_group
+from meshkit.cli.changes import apply_command, history_command, plan_command, undo_command
+from meshkit.cli.demo import demo_command
+from meshkit.cli.doctor import doctor_command
+from meshkit.cli.lab import lab_command
+from meshkit.cli.output import not_yet
+from meshkit.cli.runbook import runbook_group
+from meshkit.cli.sandbox import sandbox_group
+from meshkit.errors import MeshkitError
+from meshkit.version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="meshkit")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Establish and run a service mesh, Istio or Linkerd, on Kubernetes.
+
+    Exit codes: 0 done or nothing to do, 1 failed, 2 bad input and nothing changed, 3 undecided or waiting,
+    4 needs a person, 5 changes pending.
+    """
+
+
+for _command in (
+    demo_command,
+    lab_command,
+    sandbox_group,
+    plan_command,
+    apply_command,
+    history_command,
+    undo_command,
+    canary_group,
+    runbook_group,
+    doctor_command,
+):
+    cli.add_command(_command)
+not_yet(
+    cli, "check", "Look for faults in a mesh.", "`meshkit plan -f FILE` makes the checks that a change needs."
+)
+not_yet(
+    cli,
+    "evidence",
+    "Verify the evidence of a release.",
+    "The executed notebook holds every look and verdict.",
+)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = cli.main(given, prog_name="meshkit", standalone_mode=False)
+    except click.UsageError as problem:
+        problem.show()
+        sys.exit(2)
+    except click.ClickException as problem:
+        _fail(given, problem.format_message(), "", 2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except MeshkitError as problem:
+        if "--debug" in given:
+            raise
+        _fail(given, problem.message, problem.remedy, problem.exit_code)
+    except Exception as problem:
+        if "--debug" in given:
+            raise
+        remedy = "This is a fault of meshkit itself; `meshkit --debug ...` shows where."
+        _fail(given, f"{type(problem).__name__}: {problem}", remedy, 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(given: list[str], message: str, remedy: str, exit_code: int) -> NoReturn:
+    if "--json" in given:
+        click.echo(json.dumps({"error": message, "remedy": remedy, "exit_code": exit_code}))
+    click.echo(f"meshkit: {message} {remedy}".strip(), err=True)
+    sys.exit(exit_code)

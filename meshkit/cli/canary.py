@@ -1,0 +1,121 @@
+"""``meshkit canary``: run a release, look at it, and send it commands through the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from meshkit.cli.output import cluster_options, file_option, json_option, mesh_option, not_yet, show
+from meshkit.errors import BadInput
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.release import Release
+    from meshkit.operate.canary_mailbox import Verb
+    from meshkit.operate.canary_state import CanaryState
+
+_FILE = "YAML file with one document of kind Release."
+
+
+@click.group("canary")
+def canary_group() -> None:
+    """Release a new version by canary, judged against the stable version beside it."""
+
+
+@canary_group.command("run")
+@file_option(_FILE)
+@mesh_option
+@click.option("--detach", is_flag=True, help="Run in a process of its own and return at once.")
+@cluster_options
+@json_option
+def run_command(
+    file: str, mesh: str, detach: bool, kubeconfig: str | None, context: str | None, as_json: bool
+) -> int:
+    """Run a release to its end: promoted (0), rolled back (1), or undecided (3). Resumes one whose runner
+    vanished.
+    """
+    from meshkit.operate.canary import canary
+    from meshkit.operate.detached import run_detached
+
+    release = _release(file)
+    cluster = _connect(kubeconfig, context)
+    if detach:
+        runner = run_detached(release, cluster, mesh=mesh)
+        show(
+            {"pid": runner.pid, "log": str(runner.log)},
+            f"Running as process {runner.pid}; log in {runner.log}",
+            as_json=as_json,
+        )
+        return 0
+    outcome = canary(release, cluster, mesh=mesh, on_look=None if as_json else _print_look)
+    facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences}
+    show(facts, str(outcome), as_json=as_json)
+    return outcome.exit_code
+
+
+@canary_group.command("status")
+@file_option(_FILE)
+@cluster_options
+@json_option
+def status_command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+    """Where a release stands, from the journal in the cluster."""
+    from meshkit.operate.canary import canary_state
+
+    state = canary_state(_connect(kubeconfig, context), _release(file).name)
+    facts = {
+        "release": state.release.name,
+        "status": state.status,
+        "asked_percent": state.asked_percent,
+        "change": state.change_id,
+        "sentences": state.sentences,
+    }
+    show(facts, f"{state.status} at {state.asked_percent:g} %: {' '.join(state.sentences)}", as_json=as_json)
+
+
+def _command(verb: Verb, help_text: str) -> None:
+    @canary_group.command(verb, help=help_text)
+    @file_option(_FILE)
+    @cluster_options
+    @json_option
+    def send_command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+        from meshkit.operate.canary import send
+
+        name = _release(file).name
+        send(_connect(kubeconfig, context), name, verb)
+        text = f"Sent {verb} to release {name}; `meshkit canary status -f {file}` shows the effect."
+        show({"release": name, "sent": verb}, text, as_json=as_json)
+
+
+_command("hold", "Stay at the present step; the safety net stays on.")
+_command("resume", "Go on after a hold.")
+_command("promote", "Give all requests to the canary now.")
+_command("rollback", "Give all requests back to the stable version now.")
+not_yet(
+    canary_group,
+    "plan",
+    "Show how long a release would take.",
+    "`meshkit canary run` checks it before the first change.",
+)
+
+
+def _release(file: str) -> Release:
+    from meshkit.intent.document import load
+    from meshkit.intent.release import Release
+
+    found = [intent for intent in load(file) if isinstance(intent, Release)]
+    if len(found) != 1:
+        raise BadInput(
+            file, f"it holds {len(found)} releases.", remedy="Write one document of `kind: Release`."
+        )
+    return found[0]
+
+
+def _connect(kubeconfig: str | None, context: str | None) -> Cluster:
+    from meshkit.cluster.connect import connect
+
+    return connect(context=context, kubeconfig=kubeconfig)
+
+
+def _print_look(state: CanaryState) -> None:
+    click.echo(f"{state.status} at {state.asked_percent:g} %: {state.sentences[0]}")

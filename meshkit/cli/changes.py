@@ -1,0 +1,107 @@
+"""``meshkit plan | apply | history | undo``: the verbs of operate/change.py on a file of intents."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from meshkit.cli.output import cluster_options, columns, file_option, json_option, mesh_option, show
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.cluster.executor import Progress
+    from meshkit.intent.base import Intent
+    from meshkit.operate.planned import Plan
+
+PENDING = 5
+"""The exit code of a plan that would change something."""
+
+
+@click.command("plan")
+@file_option("YAML file of intents, one document each.")
+@mesh_option
+@cluster_options
+@json_option
+def plan_command(file: str, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool) -> int:
+    """Show what a file of intents would change, field by field; change nothing. Exit code 5: changes are
+    pending.
+    """
+    intents = _load(file)
+    plan = _plan(intents, mesh, _connect(kubeconfig, context))
+    click.echo(plan.to_json() if as_json else str(plan))
+    return 0 if plan.empty else PENDING
+
+
+@click.command("apply")
+@file_option("YAML file of intents, one document each.")
+@mesh_option
+@click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
+@cluster_options
+@json_option
+def apply_command(
+    file: str, mesh: str, yes: bool, kubeconfig: str | None, context: str | None, as_json: bool
+) -> None:
+    """Show the plan, ask, and carry it out. `meshkit undo ID` puts back what was there."""
+    from meshkit.operate.change import apply
+
+    intents = _load(file)
+    cluster = _connect(kubeconfig, context)
+    plan = _plan(intents, mesh, cluster)
+    if not as_json:
+        click.echo(str(plan))
+    if not (yes or plan.empty):
+        click.confirm("Apply this plan?", abort=True, err=as_json)
+    change = apply(plan, cluster, progress=None if as_json else _print_progress)
+    text = str(change) + (f"\nUndo it with: meshkit undo {change.id}" if change.id else "")
+    show(asdict(change), text, as_json=as_json)
+
+
+@click.command("history")
+@cluster_options
+@json_option
+def history_command(kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+    """The changes that meshkit made to a cluster, from its journal."""
+    from meshkit.operate.change import history
+
+    head = ("id", "started", "who", "state", "what", "why")
+    changes = [asdict(change) for change in history(_connect(kubeconfig, context))]
+    rows = [[str(change[name]) for name in head] for change in changes]
+    show(changes, columns(head, rows) if rows else "meshkit has changed nothing here.", as_json=as_json)
+
+
+@click.command("undo")
+@click.argument("change_id")
+@cluster_options
+@json_option
+def undo_command(change_id: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+    """Put back what a change replaced. Refuses objects that others changed since."""
+    from meshkit.operate.change import undo
+
+    progress = None if as_json else _print_progress
+    change = undo(change_id, _connect(kubeconfig, context), progress=progress)
+    show(asdict(change), str(change), as_json=as_json)
+
+
+def _connect(kubeconfig: str | None, context: str | None) -> Cluster:
+    from meshkit.cluster.connect import connect
+
+    return connect(context=context, kubeconfig=kubeconfig)
+
+
+def _plan(intents: list[Intent], mesh: str, cluster: Cluster) -> Plan:
+    from meshkit.operate.change import plan
+
+    return plan(intents, cluster, mesh=mesh)
+
+
+def _load(file: str) -> list[Intent]:
+    """The intents of a file: a fault in it is found before a cluster is looked for."""
+    from meshkit.intent.document import load
+
+    return load(file)
+
+
+def _print_progress(progress: Progress) -> None:
+    click.echo(f"{progress.index}/{progress.total}  {progress.state}  {progress.title}")

@@ -1,0 +1,104 @@
+"""``meshkit runbook``: list, show and run the shipped runbooks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from meshkit.cli.output import columns, json_option, show
+from meshkit.errors import BadInput
+
+
+@click.group("runbook")
+def runbook_group() -> None:
+    """Run the steps headless, as papermill notebooks with typed parameters."""
+
+
+def _complete_name(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from meshkit.runbooks.catalogue import find_runbooks
+
+    return [CompletionItem(r.name, help=r.title) for r in find_runbooks() if r.name.startswith(incomplete)]
+
+
+@runbook_group.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """The runbooks that come with meshkit."""
+    from meshkit.runbooks.catalogue import find_runbooks
+
+    found = find_runbooks()
+    rows = [(r.name, r.summary) for r in found]
+    show(
+        [{"name": r.name, "title": r.title, "summary": r.summary} for r in found],
+        columns(("runbook", "what it does"), rows),
+        as_json=as_json,
+    )
+
+
+@runbook_group.command("show")
+@click.argument("name", shell_complete=_complete_name)
+@json_option
+def show_command(name: str, as_json: bool) -> None:
+    """What a runbook does, and its parameters with types and defaults."""
+    from meshkit.runbooks.catalogue import load_runbook
+
+    runbook = load_runbook(name)
+    rows = [(p.name, p.type, repr(p.default), p.help) for p in runbook.parameters]
+    text = f"{runbook.title}\n{runbook.summary}\n\n{columns(('parameter', 'type', 'default', 'help'), rows)}"
+    show(
+        {"name": name, "summary": runbook.summary, "parameters": [asdict(p) for p in runbook.parameters]},
+        text,
+        as_json=as_json,
+    )
+
+
+@runbook_group.command("run")
+@click.argument("name", shell_complete=_complete_name)
+@click.option("-p", "given", multiple=True, metavar="KEY=VALUE", help="A parameter; repeat for more.")
+@click.option(
+    "--out",
+    default="out",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for notebook, report and JUnit file.",
+)
+@json_option
+def run_command(name: str, given: tuple[str, ...], out: str, as_json: bool) -> int:
+    """Execute a runbook; the exit code says how it ended."""
+    from meshkit.runbooks.execution import run_runbook
+
+    result = run_runbook(name, _pairs(given), out=Path(out))
+    state = (
+        "done" if result.exit_code == 0 else f"exit {result.exit_code} in cell {result.cell}: {result.error}"
+    )
+    facts: dict[str, Any] = {
+        "runbook": result.runbook.name,
+        "exit_code": result.exit_code,
+        "error": result.error,
+        "duration_s": round(result.duration_s, 3),
+        "notebook": str(result.notebook),
+        "report": str(result.report),
+        "junit": str(result.junit),
+    }
+    show(
+        facts,
+        f"{result.runbook.name}: {state}\n{result.duration_s:.1f} s, report in {result.report}",
+        as_json=as_json,
+    )
+    return result.exit_code
+
+
+def _pairs(given: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput("-p", f"{text!r} has no value.", remedy="Write it as -p name=value.")
+        pairs[name.strip()] = value
+    return pairs

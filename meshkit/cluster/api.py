@@ -1,0 +1,342 @@
+"""Verbs on objects as plain JSON, over the official client.
+
+``DynamicClient`` brings configuration, TLS and authentication. Its discovery is replaced: it would keep what
+a server serves in a file that outlives the CRDs in it, and all that is needed is one request for each group.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from meshkit.cluster.foreign import translated
+from meshkit.errors import Rejected, TimedOut, Unreachable
+from meshkit.facts import Kind, Object
+
+__all__ = ["Api", "Kind", "Resource"]
+
+MANAGER = "meshkit"
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 5, 60
+_POLL_S = 0.25
+_PAGE = 500
+
+
+Objects = list[dict[str, Any]]
+
+
+class Resource(NamedTuple):
+    """Where a kind is served."""
+
+    plural: str
+    namespaced: bool
+    verbs: tuple[str, ...] = ()
+
+
+class Api:
+    """One API server. Objects go in and out as JSON; errors are meshkit's. Safe to use from threads."""
+
+    def __init__(self, client: Any, server: str) -> None:
+        self._client = client
+        self.server = server
+        self._served: dict[str, dict[str, Resource]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """The object, or None when it (or its kind) does not exist."""
+        resource = self.resource(kind)
+        if resource is None:
+            return None
+        try:
+            return self._json("GET", _path(kind, resource, namespace, name))
+        except Rejected as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def list(self, kind: Kind, namespace: str | None = None, labels: str | None = None) -> Objects:
+        """The objects of a kind in one namespace or in all, by label selector; none of a kind not served."""
+        resource = self.resource(kind)
+        if resource is None:
+            return []
+        query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
+        path, found = _path(kind, resource, namespace), Objects()
+        while True:
+            try:
+                page = self._json("GET", path, query=query)
+            except Rejected as error:
+                if error.status == 404 and self._is_gone(kind):
+                    return []
+                raise
+            found += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
+            more = page["metadata"].get("continue")
+            if not more:
+                return found
+            query = {**query, "continue": more}
+
+    def apply(
+        self, obj: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER
+    ) -> dict[str, Any]:
+        """Apply server-side and return the result; raises ``Conflict`` naming the other managers."""
+        kind, name, namespace = _identity(obj)
+        query = {"fieldManager": manager, "fieldValidation": "Strict", "force": "true" if force else "false"}
+        query |= {"dryRun": "All"} if dry_run else {}
+        path = _path(kind, self._must(kind), namespace, name)
+        content_type = "application/apply-patch+yaml"
+        return self._make(kind, "PATCH", path, body=obj, query=query, content_type=content_type)
+
+    def create(self, obj: Object, *, manager: str = MANAGER) -> dict[str, Any]:
+        """Create; raises ``Conflict`` when it exists."""
+        kind, _, namespace = _identity(obj)
+        path = _path(kind, self._must(kind), namespace)
+        return self._make(kind, "POST", path, body=obj, query={"fieldManager": manager})
+
+    def json_patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        ops: Sequence[Mapping[str, Any]],
+        *,
+        manager: str = MANAGER,
+    ) -> dict[str, Any]:
+        """Change by RFC 6902 operations; a failed ``test`` raises ``Rejected``."""
+        path = _path(kind, self._must(kind), namespace, name)
+        content_type = "application/json-patch+json"
+        return self._json(
+            "PATCH",
+            path,
+            body=[dict(op) for op in ops],
+            query={"fieldManager": manager},
+            content_type=content_type,
+        )
+
+    def merge_patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        patch: Object,
+        subresource: str | None = None,
+        *,
+        manager: str = MANAGER,
+    ) -> dict[str, Any]:
+        """Change by RFC 7386; another ``metadata.resourceVersion`` than the present raises ``Conflict``."""
+        path = _path(kind, self._must(kind), namespace, name, subresource)
+        content_type = "application/merge-patch+json"
+        return self._json(
+            "PATCH", path, body=patch, query={"fieldManager": manager}, content_type=content_type
+        )
+
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
+        """Delete, only if uid and resourceVersion are these; what it owns follows. Gone already is fine."""
+        given = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {key: value for key, value in given.items() if value}
+        options: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+        }
+        if preconditions:
+            options["preconditions"] = preconditions
+        try:
+            self._json("DELETE", _path(kind, self._must(kind), namespace, name), body=options)
+        except Rejected as error:
+            if error.status != 404:
+                raise
+
+    def wait(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        ready: Callable[[dict[str, Any] | None], bool],
+        timeout_s: float,
+        what: str,
+        *,
+        why: Callable[[dict[str, Any] | None], str] = lambda _: "",
+    ) -> dict[str, Any] | None:
+        """Look again and again until ``ready``; ``TimedOut`` reads "... was not <what> after 30 s: <why>"."""
+        until = time.monotonic() + timeout_s
+        while not ready(found := self.get(kind, name, namespace)):
+            if time.monotonic() >= until:
+                where = f"{namespace}/{name}" if namespace else name
+                more = why(found)
+                raise TimedOut(
+                    f"{kind.kind} {where} was not {what} after {timeout_s:g} s{': ' + more if more else ''}.",
+                    remedy="Look at its events and its pods' logs, then plan again.",
+                    waited_s=timeout_s,
+                )
+            time.sleep(_POLL_S)
+        return found
+
+    def pod_get(self, namespace: str, pod: str, port: int, path: str) -> str:
+        """What a pod answers to GET, through the API server's proxy."""
+        return self._send("GET", _proxy(namespace, pod, port, path)).decode()
+
+    def pod_put(self, namespace: str, pod: str, port: int, path: str, body: str) -> str:
+        """What a pod answers to PUT of a JSON text, through the API server's proxy."""
+        return self._send("PUT", _proxy(namespace, pod, port, path), body=json.loads(body)).decode()
+
+    def pod_log(self, namespace: str, pod: str, container: str | None = None, tail_lines: int = 20) -> str:
+        """The last lines that a container has written."""
+        query = {"tailLines": str(tail_lines)} | ({"container": container} if container else {})
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        return self._send("GET", path, query=query).decode(errors="replace")
+
+    def whoami(self) -> str:
+        """The name that the API server knows this client by."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}
+        answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+        return str(answer["status"]["userInfo"]["username"])
+
+    def allowed(self, verb: str, group: str, resource: str, namespace: str | None = None) -> bool:
+        """Whether this client may do that."""
+        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace or ""}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "metadata": {},
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool(answer["status"].get("allowed"))
+
+    def token(self, namespace: str, account: str, duration_s: int = 3600) -> str:
+        """A token of a ServiceAccount, valid for ``duration_s`` seconds."""
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": duration_s},
+        }
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        return str(self._json("POST", path, body=request)["status"]["token"])
+
+    def resource(self, kind: Kind) -> Resource | None:
+        """Where a kind is served, or None. A kind that was not there is looked for again."""
+        with self._lock:
+            served = self._served.get(kind.api_version, {})
+            if kind.kind not in served:
+                served = self._served[kind.api_version] = self._discover(kind.api_version)
+            return served.get(kind.kind)
+
+    def namespaced_kinds(self) -> Sequence[Kind]:
+        """Every kind that lives in namespaces and can be listed, in its preferred version."""
+        groups = self._json("GET", "/apis")["groups"]
+        versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+        return [
+            Kind(version, kind)
+            for version in versions
+            for kind, resource in self._discover(version).items()
+            if resource.namespaced and "list" in resource.verbs
+        ]
+
+    def _discover(self, api_version: str) -> dict[str, Resource]:
+        try:
+            answer = self._json("GET", f"/{_root(api_version)}")
+        except Rejected as error:
+            if error.status == 404:
+                return {}
+            raise
+        return {
+            entry["kind"]: Resource(entry["name"], entry["namespaced"], tuple(entry["verbs"]))
+            for entry in answer["resources"]
+            if "/" not in entry["name"]
+        }
+
+    def _must(self, kind: Kind) -> Resource:
+        resource = self.resource(kind)
+        if resource is None:
+            raise Rejected(
+                f"The cluster does not serve {kind.kind} ({kind.api_version}).",
+                remedy="Install the mesh (its CustomResourceDefinitions) first.",
+                status=404,
+            )
+        return resource
+
+    def _is_gone(self, kind: Kind) -> bool:
+        """Whether a kind is served no longer; what was known of its group is forgotten."""
+        with self._lock:
+            self._served.pop(kind.api_version, None)
+        return self.resource(kind) is None
+
+    def _make(self, kind: Kind, method: str, path: str, **request: Any) -> dict[str, Any]:
+        """A request that brings an object into being, unless its kind has gone meanwhile."""
+        try:
+            return self._json(method, path, **request)
+        except Rejected as error:
+            if error.status == 404 and self._is_gone(kind):
+                self._must(kind)
+            raise
+
+    def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._send(method, path, **request))
+        return answer
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        """The answer's body; what only reads is tried twice, as a kept connection may have been closed."""
+        try:
+            return self._send_once(method, path, body, query or {}, content_type)
+        except Unreachable:
+            if method != "GET":
+                raise
+            return self._send_once(method, path, body, query or {}, content_type)
+
+    def _send_once(
+        self, method: str, path: str, body: Any, query: Mapping[str, str], content_type: str
+    ) -> bytes:
+        with translated(self.server):
+            answer = self._client.request(
+                method,
+                path,
+                body=body,
+                query_params=list(query.items()),
+                header_params={},
+                content_type=content_type,
+                serialize=False,
+                _request_timeout=(_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S),
+            )
+            data: bytes = answer.data
+            return data
+
+
+def _identity(obj: Object) -> tuple[Kind, str, str | None]:
+    meta = obj["metadata"]
+    return Kind(obj["apiVersion"], obj["kind"]), meta.get("name", ""), meta.get("namespace")
+
+
+def _root(api_version: str) -> str:
+    return f"apis/{api_version}" if "/" in api_version else f"api/{api_version}"
+
+
+def _path(
+    kind: Kind,
+    resource: Resource,
+    namespace: str | None,
+    name: str | None = None,
+    subresource: str | None = None,
+) -> str:
+    scope = ("namespaces", namespace) if resource.namespaced and namespace else ()
+    parts = (_root(kind.api_version), *scope, resource.plural, name, subresource)
+    return "/" + "/".join(part for part in parts if part)
+
+
+def _proxy(namespace: str, pod: str, port: int, path: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/{path.lstrip('/')}"

@@ -1,0 +1,217 @@
+"""Check steps against the server, then carry them out: what was shown is what is applied.
+
+Checking dry-runs every object and keeps what was seen of it. Carrying out reads each object again: another
+state than the one seen (status and bookkeeping aside) stops the change. Before an object is touched the
+journal holds its prior state and a hash of what it becomes, both from the server, so that undo knows whether
+someone else has changed it since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from meshkit.cluster.api import Api
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.diff import FieldChange, changes, digest
+from meshkit.cluster.journal import NAMESPACE, Journal
+from meshkit.cluster.ready import wait_for
+from meshkit.errors import Conflict, Rejected
+from meshkit.facts import Kind, Object
+from meshkit.planners.steps import Step
+
+_THREADS = 8
+_ATTEMPTS = 10
+_SECRET = Kind("v1", "Secret")
+
+Action = Literal["create", "change", "keep"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a change is: the step's title, its number from 1, how many there are, and what is being done."""
+
+    title: str
+    index: int
+    total: int
+    state: Literal["applying", "waiting", "done"]
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An object as it was when it was checked."""
+
+    uid: str
+    resource_version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step, what it does to the object, and the state this is true of (``seen`` is None: no object)."""
+
+    step: Step
+    action: Action
+    changes: tuple[FieldChange, ...] = ()
+    seen: Seen | None = None
+    needs: Step | None = None
+    """The step that makes this object's namespace or kind: only after it can the server check this one."""
+
+
+def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
+    """Dry-run every step that can be; raises what the server answers to the first that it refuses."""
+    api = cluster.api
+    with ThreadPoolExecutor(_THREADS) as pool:
+        live = list(pool.map(lambda s: api.get(s.kind, s.name, s.namespace), steps))
+        new = [step for step, found in zip(steps, live, strict=True) if found is None]
+        return tuple(pool.map(lambda pair: _check(api, pair[0], pair[1], new), zip(steps, live, strict=True)))
+
+
+def _check(api: Api, step: Step, live: dict[str, Any] | None, new: Iterable[Step]) -> PlannedStep:
+    if live is None:
+        if step.partial:
+            raise Rejected(f"{step.title} does not exist.", remedy="Create it first.", status=404)
+        needs = next((maker for maker in new if _makes(maker, step)), None)
+        if needs is not None:
+            return PlannedStep(step, "create", changes(None, step.object), needs=needs)
+    after = api.apply(step.object, dry_run=True, manager=step.manager)
+    if live is None:
+        return PlannedStep(step, "create", changes(None, after))
+    found = changes(live, after)
+    return PlannedStep(step, "change" if found else "keep", found, _seen(live))
+
+
+def _makes(maker: Step, step: Step) -> bool:
+    """Whether a step makes the namespace or the kind of another."""
+    if maker.kind.kind == "Namespace":
+        return step.namespace == maker.name
+    if maker.kind.kind == "CustomResourceDefinition":
+        spec = maker.object["spec"]
+        return bool(step.kind.group == spec["group"] and step.kind.kind == spec["names"]["kind"])
+    return False
+
+
+def _seen(obj: Object) -> Seen:
+    meta = obj["metadata"]
+    return Seen(meta["uid"], meta["resourceVersion"], digest(obj))
+
+
+def carry_out(
+    cluster: Cluster, planned: Sequence[PlannedStep], journal: Journal, change: str, report: Report
+) -> None:
+    """Apply the steps in order, each journaled before and waited for after. Stops at the first that fails."""
+    api, salt = cluster.api, journal.salt(change)
+    left: dict[tuple[Kind, str | None, str], str] = {}
+    for index, one in enumerate(planned, start=1):
+        step = one.step
+        report(Progress(step.title, index, len(planned), "applying"))
+        key = (step.kind, step.namespace, step.name)
+        live, after = _apply_as_shown(api, one, left.get(key), dry_run=True)
+        prior = _prior(api, live, change, index, salt)
+        journal.append(change, _record(step, index, prior, digest(after, salt)))
+        left[key] = digest(_apply_as_shown(api, one, left.get(key), dry_run=False)[1])
+        if step.wait:
+            report(Progress(step.title, index, len(planned), "waiting"))
+            wait_for(api, step.kind, step.name, step.namespace, step.wait)
+        report(Progress(step.title, index, len(planned), "done"))
+
+
+def _apply_as_shown(
+    api: Api, one: PlannedStep, left: str | None, *, dry_run: bool
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Apply to the state that was shown and no other; returns that state and the result.
+
+    A status written between reading and applying changes the resourceVersion, and is no reason to stop.
+    """
+    step = one.step
+    attempts = 0
+    while True:
+        live = api.get(step.kind, step.name, step.namespace)
+        _require_same(one, live, left)
+        try:
+            return live, api.apply(_pinned(step.object, live), dry_run=dry_run, manager=step.manager)
+        except Conflict as error:
+            attempts += 1
+            if error.managers or attempts == _ATTEMPTS:
+                raise
+
+
+def _require_same(planned: PlannedStep, live: Object | None, left: str | None) -> None:
+    """Stop when the object is not the one that was shown, nor as an earlier step of this change left it."""
+    if left is not None:
+        expected, uid = left, None
+    elif planned.seen is None:
+        expected, uid = "", None
+    else:
+        expected, uid = planned.seen.digest, planned.seen.uid
+    if digest(live) == expected and (uid is None or (live or {})["metadata"]["uid"] == uid):
+        return
+    title = planned.step.title
+    if live is None:
+        raise Conflict(f"{title} has been deleted since it was planned.", remedy="Plan again.")
+    if planned.seen is None and left is None:
+        raise Conflict(
+            f"{title} has been created by someone else since it was planned.", remedy="Plan again."
+        )
+    manager = last_writer(live)
+    raise Conflict(
+        f"{title} has been changed since it was planned, last by {manager}.",
+        remedy="Plan again to see the new difference.",
+        managers={manager: ()},
+    )
+
+
+def last_writer(obj: Object) -> str:
+    """The field manager that wrote to an object last, its status aside."""
+    entries = [e for e in obj["metadata"].get("managedFields") or () if e.get("subresource") != "status"]
+    # Times are whole seconds; of entries that are equally young the server lists the later one last.
+    newest = max(reversed(entries), key=lambda e: e.get("time", ""), default=None)
+    return str(newest["manager"]) if newest else "an unknown manager"
+
+
+def _pinned(obj: Object, live: Object | None) -> dict[str, Any]:
+    """The object with the uid and resourceVersion it is meant for: the server refuses any other."""
+    pins = {} if live is None else {key: live["metadata"][key] for key in ("uid", "resourceVersion")}
+    return {**obj, "metadata": {**obj["metadata"], **pins}}
+
+
+def _record(step: Step, index: int, prior: object, after: str) -> dict[str, Any]:
+    return {
+        "event": "step",
+        "index": index,
+        "title": step.title,
+        "api_version": step.kind.api_version,
+        "kind": step.kind.kind,
+        "name": step.name,
+        "namespace": step.namespace,
+        "manager": step.manager,
+        "wait": [step.wait.condition, step.wait.timeout_s] if step.wait else None,
+        "prior": prior,
+        "after": after,
+    }
+
+
+def _prior(api: Api, live: Object | None, change: str, index: int, salt: str) -> object:
+    """What the journal keeps of a prior state: the object; of a Secret a copy's name and a salted hash."""
+    if live is None or live["kind"] != "Secret":
+        return live
+    name = f"prior-{change}-{index}"
+    copy = {
+        "apiVersion": _SECRET.api_version,
+        "kind": _SECRET.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"meshkit.dev/prior-of": change}},
+        "immutable": True,
+        "stringData": {"object": _text(live)},
+    }
+    api.create(copy)
+    return {"secret": name, "sha256": digest(live, salt)}
+
+
+def _text(obj: Object) -> str:
+    return json.dumps(obj, separators=(",", ":"))

@@ -1,0 +1,149 @@
+"""Errors of the kubernetes client and of urllib3 -> errors of meshkit: one table, complete by test."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from meshkit.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    MeshkitError,
+    Rejected,
+    TimedOut,
+    Unauthenticated,
+    Unreachable,
+)
+
+_CONFLICT_WITH = re.compile(r'conflict with "(?P<manager>[^"]+)"')
+
+
+@contextmanager
+def translated(server: str) -> Iterator[None]:
+    """Let the client's errors out as meshkit's."""
+    try:
+        yield
+    except MeshkitError:
+        raise
+    except Exception as error:
+        ours = translate(error, server)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def translate(error: BaseException, server: str) -> ClusterError | None:
+    """The error of meshkit that stands for a foreign one; None for one that is not foreign but a bug."""
+    # Foreign classes are named, not imported: that would cost most of a second before any error.
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
+    for name, make in _TABLE.items():
+        if name in names:
+            return make(error, server)
+    return None
+
+
+def _no_answer(error: Any, server: str) -> ClusterError:
+    reason = getattr(error, "reason", None) or error
+    if "certificate" in str(reason).lower():
+        return Unreachable(
+            f"The certificate of the API server at {server} is not trusted: {_gist(reason)}.",
+            remedy="Check certificate-authority-data and the server's address in the kubeconfig.",
+        )
+    return Unreachable(
+        f"The API server at {server} does not answer: {_gist(reason)}.",
+        remedy="Check that the cluster runs ('meshkit sandbox status' for the sandbox) and the address.",
+    )
+
+
+def _answer(error: Any, server: str) -> ClusterError:
+    status, body = error.status, _body(error)
+    if not status:  # the client's way to report a failed TLS handshake
+        return _no_answer(error, server)
+    message = str(body.get("message") or error.reason or "no reason given").rstrip(".")
+    if status == 401:
+        return Unauthenticated(
+            f"The API server at {server} does not accept these credentials (401): the token or certificate is"
+            " wrong or has expired.",
+            remedy="Log in again, or name another context.",
+            status=status,
+        )
+    if status == 403:
+        return Forbidden(
+            f"The API server refuses: {message}.",
+            remedy="Ask an administrator of the cluster for this right.",
+            status=status,
+        )
+    if status == 409:
+        return _conflict(message, body)
+    if status == 504:
+        return TimedOut(f"The API server gave up: {message}.", remedy="Try again.", waited_s=0)
+    if status in (429, 502, 503):
+        return Unreachable(
+            f"The API server at {server} is not ready ({status}): {message}.",
+            remedy="Try again in a moment.",
+            status=status,
+        )
+    if 400 <= status < 500:
+        return Rejected(
+            f"The API server refuses: {message}.",
+            remedy="Correct what it names; nothing was changed by this request.",
+            status=status,
+            causes=tuple((c.get("field", ""), c.get("message", "")) for c in _causes(body)),
+        )
+    return ClusterError(
+        f"The API server at {server} failed ({status}): {message}.", remedy="See its log.", status=status
+    )
+
+
+def _conflict(message: str, body: dict[str, Any]) -> Conflict:
+    managers: dict[str, tuple[str, ...]] = {}
+    for cause in _causes(body):
+        match = _CONFLICT_WITH.search(cause.get("message", ""))
+        if match:
+            manager = match["manager"]
+            managers[manager] = (*managers.get(manager, ()), cause.get("field", ""))
+    if managers:
+        owned = "; ".join(f"{manager} owns {', '.join(fields)}" for manager, fields in managers.items())
+        details = body.get("details") or {}
+        name = f"{details.get('kind', 'object')} {details.get('name', '')}".strip()
+        remedy = "Let that manager write it, or take the field on purpose."
+        return Conflict(f"{name}: {owned}.", remedy=remedy, managers=managers)
+    return Conflict(f"The API server refuses: {message}.", remedy="Read the object again and plan anew.")
+
+
+def _client_bug(error: Any, server: str) -> ClusterError:
+    return ClusterError(
+        f"The kubernetes client could not make a request to {server}: {_gist(error)}.",
+        remedy="Report this with the command that caused it.",
+    )
+
+
+_TABLE: dict[str, Callable[[Any, str], ClusterError]] = {
+    "kubernetes.client.exceptions.ApiException": _answer,
+    "kubernetes.client.exceptions.OpenApiException": _client_bug,
+    "urllib3.exceptions.HTTPError": _no_answer,
+    "urllib3.exceptions.ProxySchemeUnsupported": _no_answer,
+    "builtins.OSError": _no_answer,
+}
+
+
+def _body(error: Any) -> dict[str, Any]:
+    try:
+        body = json.loads(error.body)
+    except (TypeError, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _causes(body: dict[str, Any]) -> list[dict[str, str]]:
+    return (body.get("details") or {}).get("causes") or []
+
+
+def _gist(reason: object) -> str:
+    """The telling part of a message: its last line, without the parts that only name Python objects."""
+    line = str(reason).strip().split("\n")[-1]
+    return re.sub(r"^[\w.]*(<[^>]*>|\([^)]*\)): ", "", line).rstrip(".")

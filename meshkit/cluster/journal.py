@@ -1,0 +1,173 @@
+"""What was changed, by whom, when and why: kept in the cluster, so that anyone can resume or undo it.
+
+A change is a chain of ConfigMaps in ``meshkit-system``, each of at most 256 KiB, holding records as JSON
+under rising numbers. A record is only ever added, by a merge patch that carries the resourceVersion read
+before: of two writers one is refused and reads again. Secrets never come here: executor.py keeps their prior
+state in a Secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import Conflict, UnknownName
+from meshkit.facts import Kind
+
+NAMESPACE = "meshkit-system"
+CONFIG_MAP = Kind("v1", "ConfigMap")
+PART_BYTES = 256 * 1024
+KEPT_DAYS = 90
+_CHANGE, _PART = "meshkit.dev/change", "meshkit.dev/part"
+_PACK_BYTES = 4096
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class ChangeSummary:
+    """One change, as ``history`` lists it; ``state`` is open, or the last word that a verb left."""
+
+    id: str
+    started: str
+    """When, as ISO 8601 in UTC."""
+    who: str
+    what: str
+    why: str
+    state: str
+
+
+class Journal:
+    """The journal of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._api = cluster.api
+        self._last: dict[str, str] = {}
+
+    def start(self, what: str, why: str = "") -> str:
+        """Begin a change and return its id. Changes older than 90 days are dropped."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        if self._api.get(Kind("v1", "Namespace"), NAMESPACE) is None:
+            self._api.apply(namespace)
+        self._drop_old()
+        now = datetime.now(UTC)
+        change = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        first = {
+            "event": "start",
+            "at": now.isoformat(timespec="milliseconds"),
+            "who": self._api.whoami(),
+            "what": what,
+            "why": why,
+            "salt": secrets.token_hex(16),
+        }
+        self._create_part(change, 0, first)
+        return change
+
+    def append(self, id: str, record: Mapping[str, Any]) -> None:
+        """Add a record; ``at`` (when) is added to it."""
+        stamped = {**record, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        for _ in range(_ATTEMPTS):
+            part = self._newest(id)
+            data = part.get("data") or {}
+            text = _packed(stamped)
+            if sum(map(len, data.values())) + len(text) > PART_BYTES:
+                try:
+                    self._create_part(id, int(part["metadata"]["labels"][_PART]) + 1, stamped)
+                except Conflict:
+                    continue
+                return
+            meta = {"resourceVersion": part["metadata"]["resourceVersion"]}
+            patch = {"metadata": meta, "data": {f"{len(data):06d}": text}}
+            try:
+                self._api.merge_patch(CONFIG_MAP, part["metadata"]["name"], NAMESPACE, patch)
+            except Conflict:
+                continue
+            return
+        raise Conflict(f"The journal of change {id} is written by others all the time.", remedy="Try again.")
+
+    def records(self, id: str) -> list[dict[str, Any]]:
+        """All records of a change, oldest first. Raises ``UnknownName`` when there is no such change."""
+        parts = self._parts(id)
+        if not parts:
+            raise UnknownName("change", id, (change.id for change in self.changes()))
+        return _records(parts)
+
+    def salt(self, id: str) -> str:
+        """What the hashes of a change are salted with, so that they tell nothing about a Secret's values."""
+        return str(self.records(id)[0]["salt"])
+
+    def changes(self) -> list[ChangeSummary]:
+        """All changes, the newest first."""
+        by_change: dict[str, list[dict[str, Any]]] = {}
+        for part in sorted(self._api.list(CONFIG_MAP, NAMESPACE, _CHANGE), key=_part_number):
+            by_change.setdefault(part["metadata"]["labels"][_CHANGE], []).append(part)
+        found = [_summary(change, _records(parts)) for change, parts in by_change.items()]
+        return sorted(found, key=lambda change: change.started, reverse=True)
+
+    def _parts(self, change: str) -> list[dict[str, Any]]:
+        return sorted(self._api.list(CONFIG_MAP, NAMESPACE, f"{_CHANGE}={change}"), key=_part_number)
+
+    def _newest(self, change: str) -> dict[str, Any]:
+        """The part to add to: the one known to be the last, and whatever part was begun after it."""
+        name = self._last.get(change)
+        part = self._api.get(CONFIG_MAP, name, NAMESPACE) if name else None
+        if part is None or sum(map(len, (part.get("data") or {}).values())) > PART_BYTES // 2:
+            parts = self._parts(change)
+            if not parts:
+                raise UnknownName("change", change, (known.id for known in self.changes()))
+            part = parts[-1]
+        self._last[change] = part["metadata"]["name"]
+        return part
+
+    def _create_part(self, change: str, number: int, record: Mapping[str, Any]) -> None:
+        name = f"change-{change}-{number}"
+        labels = {_CHANGE: change, _PART: str(number)}
+        part = {
+            "apiVersion": CONFIG_MAP.api_version,
+            "kind": CONFIG_MAP.kind,
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+            "data": {"000000": _packed(record)},
+        }
+        self._api.create(part)
+        self._last[change] = name
+
+    def _drop_old(self) -> None:
+        oldest = f"{datetime.now(UTC) - timedelta(days=KEPT_DAYS):%Y%m%d-%H%M%S}"
+        for part in self._api.list(CONFIG_MAP, NAMESPACE, _CHANGE):
+            if part["metadata"]["labels"][_CHANGE] < oldest:
+                self._api.delete(CONFIG_MAP, part["metadata"]["name"], NAMESPACE)
+
+
+def _part_number(part: Mapping[str, Any]) -> int:
+    return int(part["metadata"]["labels"][_PART])
+
+
+def _records(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [_unpacked(text) for part in parts for _, text in sorted((part.get("data") or {}).items())]
+
+
+def _summary(change: str, records: list[dict[str, Any]]) -> ChangeSummary:
+    first = records[0]
+    state = next((str(record["state"]) for record in reversed(records) if "state" in record), "open")
+    return ChangeSummary(change, first["at"], first["who"], first["what"], first["why"], state)
+
+
+def _packed(record: Mapping[str, Any]) -> str:
+    """JSON; compressed when it is long (a CustomResourceDefinition shrinks to a tenth)."""
+    text = json.dumps(record, separators=(",", ":"))
+    if len(text) <= _PACK_BYTES:
+        return text
+    return "gzip:" + base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def _unpacked(text: str) -> dict[str, Any]:
+    if text.startswith("gzip:"):
+        text = gzip.decompress(base64.b64decode(text[5:])).decode()
+    record: dict[str, Any] = json.loads(text)
+    return record

@@ -1,0 +1,119 @@
+"""One writer at a time: a Lease in ``meshkit-system``.
+
+A Lease is taken when nobody holds it or its holder has not renewed it for its duration. Every change of
+holder raises ``leaseTransitions``: a write that carries the number can be refused when it is not the newest,
+so a holder that was only slow does no harm. Expiry compares two machines' clocks: it needs NTP, as TLS does.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.journal import NAMESPACE
+from meshkit.errors import Conflict
+from meshkit.facts import Kind
+
+LEASE = Kind("coordination.k8s.io/v1", "Lease")
+
+
+class Lock:
+    """A lock by name: ``holder`` as far as this process knows, ``transitions`` how often that changed."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._api = cluster.api
+        self._name = name
+        self._me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._resource_version = ""
+        self._duration_s = 0.0
+        self.holder: str | None = None
+        self.transitions = 0
+
+    def acquire(self, duration_s: float) -> None:
+        """Take it for ``duration_s`` seconds, to be renewed before. Raises ``Conflict`` naming the holder."""
+        self._duration_s = duration_s
+        lease = self._api.get(LEASE, self._name, NAMESPACE)
+        if lease is None:
+            self._ensure_namespace()
+            self._took(self._api.create(self._lease(0)))
+            return
+        spec = lease.get("spec") or {}
+        if spec.get("holderIdentity") not in (None, "", self._me) and not _expired(spec):
+            raise self._held(spec["holderIdentity"])
+        self._resource_version = lease["metadata"]["resourceVersion"]
+        self._write(self._lease(int(spec.get("leaseTransitions") or 0) + 1)["spec"])
+
+    def renew(self) -> None:
+        """Hold it longer. Raises ``Conflict`` when it was lost: then nothing more may be written."""
+        self._write({"renewTime": _stamp(), "leaseDurationSeconds": self._whole_duration()})
+
+    def release(self) -> None:
+        """Give it back at once, if it is still held here."""
+        if self.holder != self._me:
+            return
+        self.holder = None
+        try:
+            patch = {"holderIdentity": None, "leaseDurationSeconds": 1}
+            self._patch(patch)
+        except Conflict:
+            return
+
+    def _write(self, spec: dict[str, Any]) -> None:
+        try:
+            self._took(self._patch(spec))
+        except Conflict as error:
+            lease = self._api.get(LEASE, self._name, NAMESPACE) or {}
+            self.holder = (lease.get("spec") or {}).get("holderIdentity")
+            if self.holder != self._me:
+                raise self._held(self.holder or "someone else") from error
+            # The answer to an earlier renewal was lost: it is still held here, under a newer resourceVersion.
+            self._resource_version = lease["metadata"]["resourceVersion"]
+            self._took(self._patch(spec))
+
+    def _patch(self, spec: dict[str, Any]) -> dict[str, Any]:
+        patch = {"metadata": {"resourceVersion": self._resource_version}, "spec": spec}
+        return self._api.merge_patch(LEASE, self._name, NAMESPACE, patch)
+
+    def _took(self, lease: dict[str, Any]) -> None:
+        self._resource_version = lease["metadata"]["resourceVersion"]
+        self.transitions = int(lease["spec"].get("leaseTransitions") or 0)
+        self.holder = lease["spec"].get("holderIdentity")
+
+    def _lease(self, transitions: int) -> dict[str, Any]:
+        return {
+            "apiVersion": LEASE.api_version,
+            "kind": LEASE.kind,
+            "metadata": {"name": self._name, "namespace": NAMESPACE},
+            "spec": {
+                "holderIdentity": self._me,
+                "leaseDurationSeconds": self._whole_duration(),
+                "acquireTime": _stamp(),
+                "renewTime": _stamp(),
+                "leaseTransitions": transitions,
+            },
+        }
+
+    def _whole_duration(self) -> int:
+        return max(1, round(self._duration_s))
+
+    def _ensure_namespace(self) -> None:
+        if self._api.get(Kind("v1", "Namespace"), NAMESPACE) is None:
+            self._api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+
+    def _held(self, holder: str) -> Conflict:
+        return Conflict(
+            f"{self._name} is held by {holder}.", remedy="Wait until it is done, or stop that process."
+        )
+
+
+def _expired(spec: dict[str, Any]) -> bool:
+    renewed = datetime.fromisoformat(spec["renewTime"].replace("Z", "+00:00"))
+    return datetime.now(UTC) > renewed + timedelta(seconds=spec.get("leaseDurationSeconds") or 0)
+
+
+def _stamp() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

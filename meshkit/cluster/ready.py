@@ -1,0 +1,103 @@
+"""What a step waits for, and the sentence when it does not come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from meshkit.cluster.api import Api
+from meshkit.errors import ClusterError
+from meshkit.facts import Kind, Object
+from meshkit.planners.steps import Condition, Wait
+
+_POD, _EVENT = Kind("v1", "Pod"), Kind("v1", "Event")
+
+
+def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait) -> None:
+    """Wait until the object meets the condition. Raises ``TimedOut`` that says how far it has come."""
+    ready = _READY[wait.condition]
+
+    def why(found: dict[str, Any] | None) -> str:
+        return explain(api, found, wait.condition)
+
+    api.wait(kind, name, namespace, ready, wait.timeout_s, wait.condition, why=why)
+
+
+def available(deployment: Object | None) -> bool:
+    """Every replica of a Deployment is of its newest template and available."""
+    if deployment is None:
+        return False
+    wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status") or {}
+    observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)
+    counts = (status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas"))
+    return observed and all(count == wanted for count in counts)
+
+
+def established(definition: Object | None) -> bool:
+    """The objects of a CustomResourceDefinition are served."""
+    conditions = ((definition or {}).get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+def trusted(webhook: Object | None) -> bool:
+    """Every webhook of a configuration has been given a CA."""
+    hooks = (webhook or {}).get("webhooks") or ()
+    return bool(hooks) and all(hook["clientConfig"].get("caBundle") for hook in hooks)
+
+
+_READY: dict[Condition, Callable[[dict[str, Any] | None], bool]] = {
+    "available": available,
+    "established": established,
+    "trusted": trusted,
+}
+
+
+def explain(api: Api, obj: Object | None, condition: Condition) -> str:
+    """How far an object is from a condition: counts, what its pods wait for, the last warnings."""
+    if obj is None:
+        return "it does not exist"
+    if condition == "established":
+        return "its names are not accepted yet"
+    if condition == "trusted":
+        return "its control plane has not written the CA into it"
+    status, wanted = obj.get("status") or {}, obj["spec"].get("replicas", 1)
+    text = f"{status.get('availableReplicas', 0)} of {wanted} replicas are available"
+    try:
+        reasons = _pod_troubles(api, obj)
+    except ClusterError:
+        return text
+    return "; ".join([text, *reasons])
+
+
+def _pod_troubles(api: Api, deployment: Object) -> list[str]:
+    namespace = deployment["metadata"]["namespace"]
+    labels = deployment["spec"]["selector"].get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    pods = api.list(_POD, namespace, selector)
+    if pods:
+        troubles = {trouble for pod in pods for trouble in _troubles(pod)}
+        return sorted(troubles)[:3]
+    warnings = [
+        event["message"]
+        for event in api.list(_EVENT, namespace)
+        if event.get("type") == "Warning"
+        and event["involvedObject"]["name"].startswith(deployment["metadata"]["name"])
+    ]
+    return ["no pod was created", *warnings[-1:]]
+
+
+def _troubles(pod: Object) -> list[str]:
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    found = [
+        f"pod {name}: {c.get('message') or c.get('reason')}"
+        for c in status.get("conditions") or ()
+        if c["type"] == "PodScheduled" and c["status"] == "False"
+    ]
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = (container.get("state") or {}).get("waiting")
+        if waiting:
+            reason = f"{waiting.get('reason')} {waiting.get('message') or ''}".strip()
+            found.append(f"pod {name}, container {container['name']}: {reason}")
+        elif not container.get("ready"):
+            found.append(f"pod {name}, container {container['name']}: not ready")
+    return found

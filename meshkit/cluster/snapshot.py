@@ -1,0 +1,25 @@
+"""Read what planners and checks must see, all kinds at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from meshkit.cluster.connect import Cluster
+from meshkit.facts import Snapshot
+from meshkit.planners.base import Need
+
+_THREADS = 8
+
+
+def read(cluster: Cluster, needs: Iterable[Need]) -> Snapshot:
+    """The objects that are needed, each list once. A kind that the cluster does not serve gives none."""
+    distinct = list(dict.fromkeys(needs))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        lists = pool.map(lambda need: cluster.api.list(need.kind, need.namespace), distinct)
+        objects = {
+            (obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]): obj
+            for found in lists
+            for obj in found
+        }
+    return Snapshot(tuple(objects.values()))

@@ -1,0 +1,53 @@
+"""The arithmetic of the ladder: weights of a step, the next step, and whether the measured share is the
+asked one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+AGREEMENT_SD = 3.3
+"""A measured share agrees within this many standard deviations of a fair split (two-sided 0.1 %) ..."""
+AGREEMENT_POINTS = 0.5
+"""... and this many percentage points besides: requests in flight while the weights changed."""
+
+
+def weights(percent: float) -> tuple[int, int]:
+    """Integer weights (stable, canary) of a canary share in percent: out of 100, or of 1000 with a
+    decimal.
+    """
+    tenths = round(percent * 10)
+    if tenths % 10:
+        return 1000 - tenths, tenths
+    return 100 - tenths // 10, tenths // 10
+
+
+def next_step(steps: Sequence[float], step: int) -> int | None:
+    """The index of the step after ``step`` (-1 is before the first), or None on the last."""
+    return step + 1 if step + 1 < len(steps) else None
+
+
+def share_agrees(requests: int, canary_requests: int, asked_percent: float, before_percent: float) -> bool:
+    """Whether the counts of both versions fit the asked share, and fit it better than the share before.
+
+    ``requests`` are of both versions together. Without a request nothing agrees.
+    """
+    if not requests:
+        return False
+    asked = asked_percent / 100
+    deviation = abs(canary_requests - requests * asked)
+    allowed = AGREEMENT_SD * math.sqrt(requests * asked * (1 - asked)) + requests * AGREEMENT_POINTS / 100
+    if deviation > allowed:
+        return False
+    if asked_percent == before_percent:
+        return True
+    return _log_likelihood(requests, canary_requests, asked) > _log_likelihood(
+        requests, canary_requests, before_percent / 100
+    )
+
+
+def _log_likelihood(requests: int, events: int, share: float) -> float:
+    """Of a binomial count, up to a constant; a share of 0 or 1 stands for one request in a million astray."""
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    return events * math.log(share) + (requests - events) * math.log1p(-share)

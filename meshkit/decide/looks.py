@@ -1,0 +1,111 @@
+"""What one look at the two versions saw. A look is what the journal keeps: every verdict can be folded from
+looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.decide.baseline import slower_than
+from meshkit.facts import ArmCounts
+
+
+@dataclass(frozen=True)
+class ArmLook:
+    """One version in one look: counts of this look, and latencies over the last seconds for people to look
+    at.
+
+    ``timed`` requests have a latency; ``slower[i]`` of them took longer than the i-th watched edge of the
+    release.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    timed: int = 0
+    slower: tuple[int, ...] = ()
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+    def __add__(self, other: ArmLook) -> ArmLook:
+        """Counts summed; the latencies are those of the later look."""
+        slower = tuple(a + b for a, b in zip(self.slower, other.slower, strict=True))
+        return ArmLook(
+            requests=self.requests + other.requests,
+            errors=self.errors + other.errors,
+            timed=self.timed + other.timed,
+            slower=slower,
+            p50_ms=other.p50_ms,
+            p99_ms=other.p99_ms,
+        )
+
+    @classmethod
+    def of(cls, counts: ArmCounts, edges_ms: Sequence[float], recent: ArmCounts) -> ArmLook:
+        """From this look's counts and the counts of the ``recent`` seconds that the shown quantiles are
+        read from.
+        """
+        return cls(
+            requests=counts.requests,
+            errors=counts.errors,
+            timed=counts.latency_ms[-1][1] if counts.latency_ms else 0,
+            slower=slower_than(counts.latency_ms, edges_ms),
+            p50_ms=_rounded(recent.quantile_ms(0.5)),
+            p99_ms=_rounded(recent.quantile_ms(0.99)),
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """Both versions between two times (seconds since the epoch) at one step of the ladder (-1: before the
+    first).
+
+    ``agreed``: the measured share had agreed with ``asked_percent`` before this look, so the step's clock
+    ran. ``warming``: too soon after a change of weights for latencies to count (errors always count).
+    """
+
+    start_s: float
+    end_s: float
+    step: int
+    asked_percent: float
+    agreed: bool
+    warming: bool
+    stable: ArmLook
+    canary: ArmLook
+
+    @property
+    def measured_percent(self) -> float | None:
+        """The canary's share of this look's requests in percent, or None without a request."""
+        total = self.stable.requests + self.canary.requests
+        return 100 * self.canary.requests / total if total else None
+
+    def as_record(self) -> dict[str, Any]:
+        """A small JSON object: what the journal stores."""
+        return {
+            "start_s": round(self.start_s, 3),
+            "end_s": round(self.end_s, 3),
+            "step": self.step,
+            "asked_percent": self.asked_percent,
+            "agreed": self.agreed,
+            "warming": self.warming,
+            "stable": _arm_record(self.stable),
+            "canary": _arm_record(self.canary),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Look:
+        """The look that ``as_record`` stored."""
+        fields = {name: record[name] for name in cls.__dataclass_fields__ if name not in ("stable", "canary")}
+        return cls(**fields, stable=_arm(record["stable"]), canary=_arm(record["canary"]))
+
+
+def _arm_record(arm: ArmLook) -> dict[str, Any]:
+    return {name: getattr(arm, name) for name in arm.__dataclass_fields__} | {"slower": list(arm.slower)}
+
+
+def _arm(record: Mapping[str, Any]) -> ArmLook:
+    return ArmLook(**{**record, "slower": tuple(record["slower"])})
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

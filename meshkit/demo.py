@@ -1,0 +1,226 @@
+"""The whole path on a sandbox, from an empty cluster to a promoted release and one rolled back, and the check
+that it was so.
+
+Every step that changes the mesh is a shipped runbook, run by papermill as CI would run it. What came true is
+judged by the load generator's own ledger, which no part that took a decision can write. The margins and times
+are the demo's own: a real release takes minutes a step and tolerates far less (docs/canary.md); a demo has to
+end while someone watches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshkit.errors import ChangeFailed, MeshkitError
+from meshkit.operate import shop
+from meshkit.operate.canary import canary_state
+from meshkit.runbooks.execution import RunbookResult, run_runbook
+from meshkit.views.demo_page import Claim, Episode, Run, demo_page
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+
+RPS = 220.0
+"""Requests a second of the demo's caller."""
+LEAST_RPS = 200.0
+"""What the ledger must show at least, over the whole good release."""
+SLOWER_BY_MS = 200.0
+"""A request of the bad release counts as harmed when it took this much longer than the stable version's
+median.
+"""
+MOST_HARMED_PERCENT = 1.0
+RELEASE_PARAMETERS: Mapping[str, str] = {
+    "steps": "0.3,10,50,100",
+    "step_s": "4",
+    "look_s": "1",
+    "min_requests": "4",
+    "warm_up_s": "5",
+    "deadline_s": "120",
+    "error_points": "5",
+    "p50_percent": "100",
+    "p90_percent": "100",
+    "p99_percent": "100",
+}
+"""Seconds instead of minutes, and wide margins to match: so few requests can only tell a canary far worse.
+
+The first step is 0.3 %, so that a canary that harms every request is caught while it harms fewer than 1 % of
+all, also when chance sends it the first few requests at once: slow ones count from the fifth second on only.
+"""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo did. ``came_true`` is the whole point; ``page`` is the report to open."""
+
+    came_true: bool
+    claims: tuple[Claim, ...]
+    page: Path
+    duration_s: float
+
+
+@dataclass
+class _Walk:
+    """The demo on its way: what is said aloud, and what was run so far."""
+
+    cluster: Cluster
+    mesh: str
+    out: Path
+    say: Say
+    began_s: float = field(default_factory=time.monotonic)
+    results: list[RunbookResult] = field(default_factory=list)
+
+    def tell(self, sentence: str) -> None:
+        self.say(f"{time.monotonic() - self.began_s:6.1f} s  {sentence}")
+
+    def run(self, name: str, given: Mapping[str, str], *, as_name: str, expected: int = 0) -> RunbookResult:
+        """Run a runbook on the demo's cluster; ChangeFailed when it ends otherwise than expected."""
+        where = {
+            "context": self.cluster.context,
+            "kubeconfig": str(self.cluster.kubeconfig or ""),
+            "mesh": self.mesh,
+        }
+        result = run_runbook(name, {**where, **given}, out=self.out, as_name=as_name)
+        self.results.append(result)
+        if result.exit_code != expected:
+            raise ChangeFailed(
+                f"{as_name}: exit code {result.exit_code} instead of {expected}: {result.error or 'done'}",
+                remedy=f"Open {result.report}.",
+                change_id="",
+                undone=False,
+            )
+        self.tell(f"{as_name}: {result.error or 'done'} ({result.duration_s:.1f} s)")
+        return result
+
+
+def run_demo(cluster: Cluster, *, mesh: str, out: Path, say: Say) -> DemoResult:
+    """Walk the whole path on ``cluster`` (a sandbox without a mesh) and leave notebooks and ``index.html`` in
+    ``out``.
+
+    Raises the error of the first step that did not end as it should; then no page is written.
+    """
+    walk = _Walk(cluster, mesh, out, say)
+    _prepare(walk)
+    good = _release(walk, "good release", stable="v1", canary="v2", expected=0)
+    bad = _release(walk, "bad release", stable="v2", canary="v3", expected=1)
+    claims = (*_good_claims(good), *_bad_claims(bad))
+    duration_s = time.monotonic() - walk.began_s
+    page = out / "index.html"
+    page.write_text(
+        demo_page(
+            mesh=mesh,
+            claims=claims,
+            episodes=(good.episode, bad.episode),
+            runs=[
+                Run(r.notebook.stem, r.duration_s, r.exit_code, r.notebook.name, r.report.name)
+                for r in walk.results
+            ],
+            settings={**RELEASE_PARAMETERS, "requests a second": f"{RPS:g}"},
+            duration_s=duration_s,
+        ),
+        encoding="utf-8",
+    )
+    for claim in claims:
+        walk.tell(f"{'true ' if claim.true else 'FALSE'}  {claim.promised}: {claim.measured}")
+    return DemoResult(all(claim.true for claim in claims), claims, page, duration_s)
+
+
+def _prepare(walk: _Walk) -> None:
+    """The control plane, the shop, sidecars, mutual TLS, and the route whose weights the releases move."""
+    walk.run("install_mesh", {}, as_name="1_install_mesh")
+    shop.deploy_shop(walk.cluster, rps=RPS)
+    walk.tell("the shop runs: one caller, three versions, no sidecar yet")
+    walk.run("enable_injection", {"namespace": shop.NAMESPACE}, as_name="2_enable_injection")
+    walk.run("enforce_mtls", {"namespace": shop.NAMESPACE}, as_name="3_enforce_mtls")
+    shop.route_shop(walk.cluster, *shop.VERSIONS, mesh=walk.mesh)
+    walk.tell("the route gives all requests to v1")
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A release with what the ledger tells about it."""
+
+    episode: Episode
+    ledger: shop.Ledger
+    seconds: float
+
+
+def _release(walk: _Walk, title: str, *, stable: str, canary: str, expected: int) -> _Told:
+    name = f"web-{canary}"
+    given = {"name": name, "stable": stable, "canary": canary, **RELEASE_PARAMETERS}
+    number = len(walk.results) + 1
+    with _narrated(walk, name):
+        walk.run("canary_release", given, as_name=f"{number}_canary_release_{canary}", expected=expected)
+    state = canary_state(walk.cluster, name)
+    first_s = next(h.at_s for h in state.happenings if h.kind == "weights")
+    last_s = state.ended_s or time.time()
+    time.sleep(1.0)  # the answers to the last requests are on their way
+    ledger = shop.read_ledger(walk.cluster, first_s, last_s)
+    return _Told(Episode(title=title, state=state), ledger, last_s - first_s)
+
+
+@contextlib.contextmanager
+def _narrated(walk: _Walk, name: str) -> Iterator[None]:
+    """Say each new weight of a release while its runbook runs."""
+    over = threading.Event()
+
+    def watch() -> None:
+        said: float | None = None
+        while not over.wait(0.5):
+            with contextlib.suppress(MeshkitError):
+                looks = canary_state(walk.cluster, name).looks
+                asked = looks[-1].look.asked_percent if looks else None
+                if asked != said:
+                    walk.tell(f"{name}: {asked:g} % of the requests")
+                    said = asked
+
+    watcher = threading.Thread(target=watch, name=f"narrate {name}")
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _good_claims(told: _Told) -> tuple[Claim, ...]:
+    ledger = told.ledger
+    rate = len(ledger) / told.seconds if told.seconds else 0.0
+    return (
+        Claim(
+            "The good release is promoted", told.episode.state.status, told.episode.state.status == "promoted"
+        ),
+        Claim(
+            "Not one request fails from its first weight to its last",
+            f"{ledger.failed} of {len(ledger):,} failed",
+            len(ledger) > 0 and ledger.failed == 0,
+        ),
+        Claim(
+            f"At {LEAST_RPS:g} requests a second or more", f"{rate:.0f} requests a second", rate >= LEAST_RPS
+        ),
+    )
+
+
+def _bad_claims(told: _Told) -> tuple[Claim, ...]:
+    ledger, state = told.ledger, told.episode.state
+    median_ms = ledger.median_ms(state.release.stable)
+    harmed = ledger.harmed(slower_than_ms=(median_ms or 0.0) + SLOWER_BY_MS)
+    percent = 100 * harmed / len(ledger) if len(ledger) else 100.0
+    return (
+        Claim(
+            "The bad release is rolled back", state.status.replace("_", " "), state.status == "rolled_back"
+        ),
+        Claim(
+            f"Fewer than {MOST_HARMED_PERCENT:g} % of the requests between its first weight and its last "
+            f"failed or took {SLOWER_BY_MS:g} ms longer than the stable version's median",
+            f"{harmed} of {len(ledger):,} ({percent:.2f} %); median {median_ms or 0:.1f} ms",
+            median_ms is not None and percent < MOST_HARMED_PERCENT,
+        ),
+    )

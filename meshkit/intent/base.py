@@ -1,0 +1,132 @@
+"""The base of every intent: frozen, no unknown fields, and errors that name the field.
+
+pydantic reports all errors at once with a location tuple; a person fixes one at a time, so one becomes a
+``BadInput`` whose field reads like the code that wrote it (``route.versions[0].name``) and whose remedy is
+the field's own description.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from meshkit.errors import BadInput, UnknownName
+
+Location = tuple[int | str, ...]
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def _dns_label(name: str) -> str:
+    if not _DNS_LABEL.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not a Kubernetes name (lower case letters, digits and '-', at most 63)"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_dns_label)]
+"""A name that Kubernetes accepts for a Namespace, a Service, a version."""
+
+
+class Part(BaseModel):
+    """A part of an intent. Frozen; an unknown field or a wrong value raises ``BadInput`` naming the field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise bad_input(type(self), error) from error
+
+    # pydantic then builds nested parts without calling this __init__, and one error holds the whole location.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+class Intent(Part):
+    """Something a person wants of the mesh: what ``mk.plan`` takes."""
+
+
+class At(ValueError):
+    """A problem at a place below the field that a validator stands on: ``At(2, ...)`` is ``steps[2]``."""
+
+    def __init__(self, place: int | str, problem: str) -> None:
+        super().__init__(problem)
+        self.place = place
+
+
+def kind(model: type[Part]) -> str:
+    """The name of an intent in messages: ``MutualTLS`` is ``mutual_tls``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", model.__name__).lower()
+
+
+def bad_input(model: type[Part], error: ValidationError) -> BadInput:
+    """The most telling error of a validation as ``BadInput``: the field as written, problem, expectation."""
+    first = telling(error)
+    location: Location = first["loc"]
+    if first["type"] == "extra_forbidden":
+        owner = _part_at(model, location[:-1])
+        return UnknownName(path(model, location[:-1]), str(location[-1]), owner.model_fields if owner else ())
+    if first["type"] == "missing":
+        return BadInput(path(model, location), "is missing.", remedy=_expected(model, location))
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, At):
+        location = (*location, cause.place)
+    return BadInput(path(model, location), f"{_problem(first)}.", remedy=_expected(model, location))
+
+
+def telling(error: ValidationError) -> ErrorDetails:
+    """The error to show of several: an unknown field before a missing one; both are one misspelt name."""
+    errors = error.errors(include_url=False)
+    return next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+
+
+def _problem(error: ErrorDetails) -> str:
+    """pydantic's message with the value in it: "'x' should be a valid integer"."""
+    message, value = error["msg"].removeprefix("Value error, "), error["input"]
+    shown = repr(value) if isinstance(value, str | int | float) else "it"
+    return re.sub(r"^(Input|String|Tuple) should", f"{shown} should", message)
+
+
+def path(model: type[Part], location: Sequence[int | str]) -> str:
+    """A location as a person writes it: ``release.steps[2]``."""
+    return kind(model) + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+
+
+def _expected(model: type[Part], location: Location) -> str:
+    """The description of the innermost field on the way to a location that has one, as a sentence."""
+    found = ""
+    for end in range(1, len(location) + 1):
+        owner, last = _part_at(model, location[: end - 1]), location[end - 1]
+        if owner and isinstance(last, str) and last in owner.model_fields:
+            found = owner.model_fields[last].description or found
+    return f"Expected: {found}." if found else "Correct it; nothing was changed."
+
+
+def _part_at(model: type[Part], location: Sequence[int | str]) -> type[Part] | None:
+    """The model that a location leads to, or None when it leads into plain data."""
+    for step in location:
+        if isinstance(step, str):
+            if step not in model.model_fields:
+                return None
+            inner = _part_in(model.model_fields[step].annotation)
+            if inner is None:
+                return None
+            model = inner
+    return model
+
+
+def _part_in(annotation: Any) -> type[Part] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _part_in(arg))), None)
+
+
+def labels_or(default: Mapping[str, str], labels: Mapping[str, str] | None) -> dict[str, str]:
+    """The labels that were given, else the conventional ones."""
+    return dict(default if labels is None else labels)

@@ -1,0 +1,135 @@
+"""Intents in YAML: one document each, ``kind`` and the fields. An error names the field and the line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from meshkit.errors import BadInput, UnknownName
+from meshkit.intent.base import Intent, bad_input, telling
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.release import Release
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import Route
+
+KINDS: dict[str, type[Intent]] = {
+    model.__name__: model for model in (ControlPlane, Injection, MutualTLS, Route, Release)
+}
+
+
+def load(source: str | Path) -> list[Intent]:
+    """Read intents from a YAML file, or from text (anything with a line break).
+
+    Raises ``BadInput`` naming file, line and field when something is malformed or unknown.
+    """
+    text, origin = _read(source)
+    intents = list(_intents(text, origin))
+    if not intents:
+        raise BadInput(
+            origin, "it holds no document.", remedy=f"Write documents with kind: {', '.join(KINDS)}."
+        )
+    return intents
+
+
+def _intents(text: str, origin: str) -> Iterator[Intent]:
+    try:
+        loader = yaml.SafeLoader(text)
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None and not _is_empty(node):
+                yield _intent(loader, node, origin)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{origin} line {mark.line + 1}" if mark else origin
+        raise BadInput(where, f"this is not YAML: {error.problem}.", remedy="Correct the line.") from error
+    except yaml.YAMLError as error:
+        problem = str(error).splitlines()[0]
+        raise BadInput(origin, f"this is not YAML: {problem}.", remedy="Correct it.") from error
+
+
+def _read(source: str | Path) -> tuple[str, str]:
+    if isinstance(source, str) and "\n" in source:
+        return source, "text"
+    try:
+        return Path(source).read_text(encoding="utf-8"), str(source)
+    except FileNotFoundError as error:
+        raise BadInput(str(source), "there is no such file.", remedy="Correct the path.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            str(source), f"it cannot be read: {error}.", remedy="Give a readable YAML file."
+        ) from error
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.value == ""
+
+
+def _intent(loader: yaml.SafeLoader, node: yaml.Node, origin: str) -> Intent:
+    if not isinstance(node, yaml.MappingNode):
+        raise BadInput(
+            _where(origin, node), "a document is a mapping of fields.", remedy="Start it with 'kind: Route'."
+        )
+    _refuse_duplicates(node, origin)
+    fields: dict[str, Any] = loader.construct_document(node)
+    kind = fields.pop("kind", None)
+    if kind is None:
+        raise BadInput(_where(origin, node), "kind is missing.", remedy=f"Name one of: {', '.join(KINDS)}.")
+    if kind not in KINDS:
+        raise UnknownName(f"{_where(origin, _mark(node, ['kind']))}: kind", str(kind), KINDS)
+    try:
+        return KINDS[kind].model_validate(fields)
+    except ValidationError as error:
+        location = telling(error)["loc"]
+        raise _located(bad_input(KINDS[kind], error), _where(origin, _mark(node, location))) from error
+
+
+def _located(error: BadInput, where: str) -> BadInput:
+    """The same error with file and line before the field."""
+    if isinstance(error, UnknownName):
+        return UnknownName(f"{where}: {error.field}", error.name, error.known)
+    return BadInput(f"{where}: {error.field}", error.problem, remedy=error.remedy)
+
+
+def _refuse_duplicates(node: yaml.Node, origin: str) -> None:
+    """YAML lets the last of two equal keys win in silence; a person meant both."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicates(item, origin)
+    elif isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise BadInput(
+                    _where(origin, key), f"{key.value!r} is written twice.", remedy="Remove one of them."
+                )
+            seen.add(key.value)
+            _refuse_duplicates(value, origin)
+
+
+def _mark(node: yaml.Node, location: Sequence[int | str]) -> yaml.Node:
+    """Where a location stands in the text: the last key or item on the way to it."""
+    mark = node
+    for step in location:
+        found = _entry(node, step)
+        if found is None:
+            break
+        mark, node = found
+    return mark
+
+
+def _entry(node: yaml.Node, step: int | str) -> tuple[yaml.Node, yaml.Node] | None:
+    """One step into a node: the key (or item) and the value."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if key.value == str(step)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
+
+
+def _where(origin: str, node: yaml.Node) -> str:
+    return f"{origin} line {node.start_mark.line + 1}"

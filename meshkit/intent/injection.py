@@ -1,0 +1,17 @@
+"""Sidecars beside the workloads of a namespace."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from meshkit.intent.base import Intent, Name
+
+
+class Injection(Intent):
+    """New pods of a namespace get a sidecar; running ones only when they are restarted."""
+
+    namespace: Name = Field(description="the namespace whose pods join the mesh")
+    restart: bool = Field(
+        default=True,
+        description="true restarts the Deployments whose pods have no sidecar yet",
+    )

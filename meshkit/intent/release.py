@@ -1,0 +1,98 @@
+"""A canary release: how traffic moves from the stable version to the new one, and what would stop it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from meshkit.intent.base import At, Intent, Name, Part
+
+
+class Margins(Part):
+    """How much worse than the stable version beside it the canary may be."""
+
+    error_points: float = Field(
+        default=0.2,
+        gt=0,
+        le=100,
+        description="more failed requests that are tolerated, in percentage points, above 0",
+    )
+    p50_percent: float = Field(
+        default=10, gt=0, description="a higher median of latency that is tolerated, in percent, above 0"
+    )
+    p90_percent: float = Field(
+        default=10,
+        gt=0,
+        description="a higher 90th percentile of latency that is tolerated, in percent, above 0",
+    )
+    p99_percent: float = Field(
+        default=10,
+        gt=0,
+        description="a higher 99th percentile of latency that is tolerated, in percent, above 0",
+    )
+    confidence: float = Field(
+        default=0.95,
+        gt=0.5,
+        lt=1,
+        description="how sure a verdict must be, between 0.5 and 1; 0.95 errs in at most 5 % of releases",
+    )
+
+
+class Release(Intent):
+    """A canary release of one Service from a stable version to a new one, along the named route."""
+
+    name: Name = Field(description="the name of the release, such as 'web-v2'")
+    namespace: Name = Field(description="the namespace of the Service")
+    service: Name = Field(description="the name of the Service")
+    port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535")
+    stable: Name = Field(description="the version that serves now")
+    canary: Name = Field(description="the version that is to take over")
+    route: Name = Field(default="primary", description="the name of the route whose weights are moved")
+    steps: tuple[float, ...] = Field(
+        default=(1, 5, 25, 50, 100),
+        min_length=2,
+        description="the canary's shares in percent, rising, at most one decimal, 100 at the end and at "
+        "least one below it (at 100 no stable version is left to compare with)",
+    )
+    step_s: float = Field(default=60, gt=0, description="how long a step is watched at least, in seconds")
+    look_s: float = Field(
+        default=5, gt=0, description="time between two looks at the measurements, in seconds"
+    )
+    min_requests: int = Field(
+        default=100,
+        ge=1,
+        description="requests the canary must have answered in a step after its warm-up before it may go on, "
+        "at least 1",
+    )
+    margins: Margins = Field(default=Margins(), description="how much worse than stable the canary may be")
+    warm_up_s: float = Field(
+        default=30,
+        ge=0,
+        description="time after a shift during which a slow canary is not judged, in seconds, at least 0",
+    )
+    deadline_s: float = Field(default=3600, gt=0, description="the longest a release may take, in seconds")
+    watch_s: float = Field(
+        default=0, ge=0, description="how long the canary is watched after promotion, in seconds"
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _rise_to_100(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        for i, step in enumerate(steps):
+            if not 0 < step <= 100:
+                raise At(i, f"{step:g} is not between 0 and 100")
+            if Decimal(str(step)) * 10 % 1:
+                raise At(i, f"{step:g} has more than one decimal")
+            if i and step <= steps[i - 1]:
+                raise At(i, f"{step:g} does not rise above {steps[i - 1]:g}")
+        if steps[-1] != 100:
+            raise At(len(steps) - 1, f"the last step is {steps[-1]:g}, not 100")
+        return steps
+
+    @model_validator(mode="after")
+    def _two_versions(self) -> Self:
+        if self.stable == self.canary:
+            raise At("canary", f"it is {self.stable!r}, as stable is")
+        return self

@@ -1,0 +1,181 @@
+"""How requests to one Service are shared out among its versions, and what happens when they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from meshkit.intent.base import At, Intent, Name, Part, labels_or
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Version(Part):
+    """One version of a Service: the pods that carry these labels besides the Service's own selector."""
+
+    name: Name = Field(description="the name of the version, such as 'v2'")
+    labels: Mapping[str, str] | None = Field(
+        default=None, description="the labels of its pods, or nothing for version=<name>"
+    )
+
+    def pod_labels(self) -> dict[str, str]:
+        """The labels that tell its pods from those of the other versions."""
+        return labels_or({"version": self.name}, self.labels)
+
+
+class HeaderMatch(Part):
+    """Requests that carry a header with exactly this value go to one version, whatever the split says."""
+
+    header: str = Field(pattern=r"^[A-Za-z0-9-]+$", description="the name of a request header")
+    value: str = Field(min_length=1, description="the exact value of the header")
+    version: Name = Field(description="the version that gets these requests: one of the route's versions")
+
+
+class LoadBalancing(Part):
+    """How a client's proxy picks a pod. Exactly one of ``algorithm`` and ``hash_header``."""
+
+    algorithm: Literal["least_request", "round_robin", "random"] | None = Field(
+        default=None, description="least_request, round_robin or random"
+    )
+    hash_header: str | None = Field(
+        default=None, description="a request header: requests with the same value go to the same pod"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.algorithm is None) == (self.hash_header is None):
+            raise ValueError("exactly one of algorithm and hash_header is needed")
+        return self
+
+
+class ConnectionLimits(Part):
+    """How much one client's proxy may have open to the Service; the rest is refused at once with 503."""
+
+    max_connections: int | None = Field(default=None, ge=1, description="TCP connections, at least 1")
+    max_pending_requests: int | None = Field(
+        default=None, ge=1, description="requests waiting for a connection, at least 1"
+    )
+    max_requests: int | None = Field(default=None, ge=1, description="requests under way, at least 1")
+    max_requests_per_connection: int | None = Field(
+        default=None, ge=1, description="requests on one connection, at least 1"
+    )
+
+
+class OutlierDetection(Part):
+    """A pod that answers 5xx again and again is left alone for a while. The defaults are Istio's."""
+
+    consecutive_5xx: int = Field(
+        default=5, ge=1, description="5xx answers in a row before a pod is ejected, at least 1"
+    )
+    interval_s: Seconds = Field(default=10, description="time between two looks at the pods, in seconds")
+    base_ejection_s: Seconds = Field(
+        default=30, description="the first time out in seconds; it grows each time"
+    )
+    max_ejection_percent: Percent = Field(
+        default=10, description="at most this share of the pods is ejected, in percent"
+    )
+
+
+class Retries(Part):
+    """A failed request is sent again. Only for requests that may be answered twice."""
+
+    attempts: int = Field(
+        ge=0, le=10, description="how often a request is sent again at most, 0 to 10; 0 is never"
+    )
+    per_try_timeout_s: Seconds | None = Field(default=None, description="time for each attempt, in seconds")
+    on: Literal["gateway-error", "5xx"] = Field(
+        default="gateway-error",
+        description="gateway-error (502, 503, 504) or 5xx: what is tried again",
+    )
+
+
+class Fault(Part):
+    """Trouble made on purpose, in the caller's proxy: a delay, an error, or both."""
+
+    delay_s: Seconds | None = Field(default=None, description="how long requests are held up, in seconds")
+    delay_percent: Percent = Field(default=100, description="the share of requests held up, in percent")
+    abort_status: int | None = Field(default=None, ge=200, le=599, description="an HTTP status, 200 to 599")
+    abort_percent: Percent = Field(default=100, description="the share of requests answered so, in percent")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.delay_s is None and self.abort_status is None:
+            raise ValueError("at least one of delay_s and abort_status is needed")
+        return self
+
+
+class Route(Intent):
+    """How requests to a Service's port are shared out among its versions."""
+
+    namespace: Name = Field(description="the namespace of the Service")
+    service: Name = Field(description="the name of the Service")
+    port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535")
+    versions: tuple[Version, ...] = Field(
+        min_length=1, description="the versions of the Service, at least one"
+    )
+    split: Mapping[str, float] = Field(
+        description="a percentage for each version that gets requests, 100 in all, at most one decimal"
+    )
+    name: Name = Field(default="primary", description="the name of the route, by which a release finds it")
+    selector: Mapping[str, str] | None = Field(
+        default=None, description="the labels that all versions' pods carry, or nothing for app=<service>"
+    )
+    matches: tuple[HeaderMatch, ...] = Field(
+        default=(), description="header matches, tried in this order before the split"
+    )
+    load_balancing: LoadBalancing | None = Field(default=None, description="how a pod is picked")
+    connection_limits: ConnectionLimits | None = Field(
+        default=None, description="what a client may have open"
+    )
+    outlier_detection: OutlierDetection | None = Field(default=None, description="when a pod is left alone")
+    timeout_s: Seconds | None = Field(
+        default=None, description="time for a request and its retries, in seconds"
+    )
+    retries: Retries | None = Field(default=None, description="when a request is sent again")
+    fault: Fault | None = Field(default=None, description="trouble made on purpose")
+
+    @field_validator("versions")
+    @classmethod
+    def _distinct(cls, versions: tuple[Version, ...]) -> tuple[Version, ...]:
+        names = [version.name for version in versions]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"{', '.join(sorted(twice))} is named twice")
+        return versions
+
+    @field_validator("split")
+    @classmethod
+    def _sums_to_100(cls, split: Mapping[str, float]) -> Mapping[str, float]:
+        for version, percent in split.items():
+            if percent < 0 or Decimal(str(percent)) * 10 % 1:
+                raise At(version, f"{percent:g} is not a percentage with at most one decimal")
+        total = sum((Decimal(str(percent)) for percent in split.values()), Decimal(0))
+        if total != 100:
+            raise ValueError(f"the weights sum to {total.normalize():f}, not to 100")
+        return split
+
+    @model_validator(mode="after")
+    def _known_versions(self) -> Self:
+        known = [version.name for version in self.versions]
+        for name in self.split:
+            if name not in known:
+                raise At("split", f"there is no version {name!r}; versions has {', '.join(known)}")
+        for i, match in enumerate(self.matches):
+            if match.version not in known:
+                at = f"matches[{i}].version"
+                raise At(at, f"there is no version {match.version!r}; versions has {', '.join(known)}")
+        return self
+
+    def pod_selector(self) -> dict[str, str]:
+        """The labels that all versions' pods carry."""
+        return labels_or({"app": self.service}, self.selector)
+
+    def weights(self) -> dict[str, int]:
+        """Integer weights in the order of ``versions``: out of 100, or out of 1000 when one has a decimal."""
+        percents = {v.name: Decimal(str(self.split.get(v.name, 0))) for v in self.versions}
+        scale = 1 if all(percent % 1 == 0 for percent in percents.values()) else 10
+        return {name: int(percent * scale) for name, percent in percents.items()}

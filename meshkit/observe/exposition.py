@@ -1,0 +1,37 @@
+"""Prometheus' text format, as far as sample lines go: name, labels, value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+_LINE = re.compile(r"(?P<name>[A-Za-z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
+_LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(r"\\(.)")
+
+
+class Sample(NamedTuple):
+    """One sample line."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+def samples(text: str, names: Collection[str]) -> Iterator[Sample]:
+    """The samples of the named metrics. Other lines, comments and unreadable lines are passed over."""
+    for line in text.splitlines():
+        found = _LINE.match(line)
+        if not found or found["name"] not in names:
+            continue
+        try:
+            value = float(found["value"])
+        except ValueError:
+            continue
+        labels = {name: _unescape(raw) for name, raw in _LABEL.findall(found["labels"] or "")}
+        yield Sample(found["name"], labels, value)
+
+
+def _unescape(raw: str) -> str:
+    return _ESCAPE.sub(lambda m: "\n" if m[1] == "n" else m[1], raw) if "\\" in raw else raw

@@ -1,0 +1,129 @@
+"""Counters from the sidecars' own metrics pages, read through the API server's pod proxy: no Prometheus is
+needed.
+
+Callers' proxies are read (their view is the user's: it holds timeouts and refused connections too), and a
+caller may live in any namespace, so every meshed pod is asked, a few at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshkit.errors import ClusterError, NoData
+from meshkit.facts import Kind
+from meshkit.observe.counters import CounterKey, Counters, Page, Target
+from meshkit.observe.exposition import samples
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """How one mesh's proxies tell their counters. Values may hold {service}, {namespace} and {version}.
+
+    A request belongs to the target when every label of ``where`` has its value and those of
+    ``where_present`` are absent or have it; it failed when a label of ``failed`` matches its pattern in
+    full.
+    """
+
+    sidecar: str
+    port: int
+    path: str
+    requests: str
+    latency: str
+    where: Mapping[str, str]
+    where_present: Mapping[str, str]
+    version_label: str
+    version_value: str
+    failed: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ScrapeObserver:
+    """An Observer that reads the pages of all meshed pods by one mesh's table."""
+
+    table: MetricTable
+
+    def counters(self, cluster: Cluster, target: Target) -> Counters:
+        """The counters of every proxy that is running. Needs list on pods and get on pods/proxy.
+
+        Raises NoData when no pod has a sidecar, or when no sidecar's page could be read.
+        """
+        pods = [p for p in cluster.api.list(Kind("v1", "Pod")) if _sidecar(p, self.table.sidecar)]
+        if not pods:
+            raise NoData(
+                f"No running pod has the sidecar {self.table.sidecar}, so nothing can be measured.",
+                remedy="Enable injection in the callers' namespaces and restart their workloads.",
+            )
+        taken_s = time.time()
+        with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(pods))) as pool:
+            pages = dict(
+                pool.map(lambda pod: (_proxy_name(pod, self.table), self._page(cluster, pod, target)), pods)
+            )
+        if all(page is None for page in pages.values()):
+            raise NoData(
+                f"None of {len(pages)} sidecars answered on port {self.table.port}{self.table.path}.",
+                remedy="Check that the API server can reach the pods, and the right to get pods/proxy.",
+            )
+        return Counters(taken_s=taken_s, versions=target.versions, pages=pages)
+
+    def _page(self, cluster: Cluster, pod: Mapping[str, Any], target: Target) -> Page | None:
+        meta = pod["metadata"]
+        try:
+            text = cluster.api.pod_get(meta["namespace"], meta["name"], self.table.port, self.table.path)
+        except ClusterError:
+            return None
+        return read_page(text, self.table, target)
+
+
+def read_page(text: str, table: MetricTable, target: Target) -> dict[CounterKey, float]:
+    """The counters of a metrics page that belong to the target's versions."""
+    page: dict[CounterKey, float] = {}
+    for key, value in _counters(text, table, target):
+        page[key] = page.get(key, 0) + value
+    return page
+
+
+def _counters(text: str, table: MetricTable, target: Target) -> Iterator[tuple[CounterKey, float]]:
+    names = {"service": target.service, "namespace": target.namespace}
+    where = {label: value.format(**names) for label, value in table.where.items()}
+    present = {label: value.format(**names) for label, value in table.where_present.items()}
+    versions = {table.version_value.format(version=v, **names): v for v in target.versions}
+    buckets = f"{table.latency}_bucket"
+    for name, labels, value in samples(text, (table.requests, buckets)):
+        version = versions.get(labels.get(table.version_label, ""))
+        if version is None or any(labels.get(label) != wanted for label, wanted in where.items()):
+            continue
+        if any(labels.get(label, wanted) != wanted for label, wanted in present.items()):
+            continue
+        edge = labels.pop("le", None)
+        series = ",".join(f"{label}={labels[label]}" for label in sorted(labels))
+        failed = any(re.fullmatch(pattern, labels.get(label, "")) for label, pattern in table.failed.items())
+        if name == table.requests:
+            yield CounterKey(version, "requests", series), value
+            if failed:
+                yield CounterKey(version, "errors", series), value
+        elif not failed:
+            yield CounterKey(version, "latency", series, float(edge) if edge else math.inf), value
+
+
+def _sidecar(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """The status of the pod's running sidecar, or None."""
+    status = pod.get("status") or {}
+    found = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+    return next((c for c in found if c.get("name") == name and "running" in (c.get("state") or {})), None)
+
+
+def _proxy_name(pod: Mapping[str, Any], table: MetricTable) -> str:
+    """One name for each start of a proxy: the pod's uid and how often its sidecar has been restarted."""
+    sidecar = _sidecar(pod, table.sidecar) or {}
+    return f"{pod['metadata']['uid']}/{sidecar.get('restartCount', 0)}"

@@ -1,0 +1,75 @@
+"""Handing fields back: managedFields after a release as if only the weights' values had changed.
+
+A JSON patch of a weight makes the patching manager the owner of the whole atomic list, and the owner's next
+server-side apply would meet a conflict. So the ownership found at the start is put back at the end: what
+the release took returns to whom it was taken from; what others wrote meanwhile stays theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Entry = Mapping[str, Any]
+Path = tuple[str, ...]
+
+
+def handed_back(saved: Sequence[Entry], current: Sequence[Entry], manager: str) -> list[Entry]:
+    """The managedFields to write: ``saved`` at the start, ``current`` now, ``manager`` wrote the weights
+    (by Update).
+    """
+    before, now = {_key(e): e for e in saved}, {_key(e): e for e in current}
+    ours = {key for key in now if key[0] == manager and key[1] == "Update" and not key[3]}
+    taken: set[Path] = set()
+    for key in ours:
+        taken |= _paths(now[key]["fieldsV1"]) - _paths(before.get(key, {}).get("fieldsV1", {}))
+    owned = {key: _paths(entry["fieldsV1"]) for key, entry in now.items()}
+    given: set[Path] = set()
+    for key, entry in before.items():
+        back = _paths(entry["fieldsV1"]) & taken
+        if back and key not in ours:
+            owned[key] = owned.get(key, set()) | back
+            given |= back
+    for key in ours:
+        owned[key] -= given
+    order = [*now, *(key for key in before if key not in now)]
+    return [{**(now.get(k) or before[k]), "fieldsV1": _fields(owned[k])} for k in order if owned.get(k)]
+
+
+def _key(entry: Entry) -> tuple[str, str, str, str]:
+    return (
+        entry.get("manager", ""),
+        entry.get("operation", ""),
+        entry.get("apiVersion", ""),
+        entry.get("subresource", ""),
+    )
+
+
+def _paths(fields: Mapping[str, Any], prefix: Path = ()) -> set[Path]:
+    """A FieldsV1 set as its members; ``.`` and an empty mapping mark a member."""
+    found: set[Path] = set()
+    for name, inner in fields.items():
+        if name == ".":
+            found.add(prefix)
+        elif not inner:
+            found.add((*prefix, name))
+        else:
+            found |= _paths(inner, (*prefix, name))
+    return found
+
+
+def _fields(paths: Iterable[Path]) -> dict[str, Any]:
+    """Members as a FieldsV1 set."""
+    root: dict[str, Any] = {}
+    members = sorted(paths)
+    for path in members:
+        node = root
+        for name in path:
+            node = node.setdefault(name, {})
+    for path in members:
+        node = root
+        for name in path:
+            node = node[name]
+        if node:
+            node["."] = {}
+    return root

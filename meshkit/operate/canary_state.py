@@ -1,0 +1,203 @@
+"""The state of a release as a fold over its journal: the runner and every view read it the same way.
+
+A record is appended before its effect (``weights`` before the weights are written), so whoever folds the
+records of a killed runner knows what it was about to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import dropwhile
+from typing import Any, Literal
+
+from meshkit.decide.baseline import Baseline
+from meshkit.decide.looks import Look
+from meshkit.decide.verdict import JudgedLook, Verdict
+from meshkit.intent.release import Release
+
+Status = Literal["measuring", "shifting", "watching", "held", "promoted", "rolled_back", "undecided"]
+Record = Mapping[str, Any]
+
+ENDED: tuple[Status, ...] = ("promoted", "rolled_back", "undecided")
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line for people: what happened when (seconds since the epoch), and who did it if a person asked
+    for it.
+    """
+
+    at_s: float
+    kind: Literal["begin", "weights", "agreed", "command", "note", "end"]
+    text: str
+    who: str = ""
+
+
+@dataclass(frozen=True)
+class CanaryState:
+    """A snapshot of a release. ``step`` is -1 before the first weight; times are seconds since the epoch.
+
+    ``status``: measuring (stable alone, before the first weight), shifting (weights asked, share not yet
+    measured), watching (the step's clock runs), held, or how it ended. ``found_percent`` is the canary's
+    share at the start.
+    """
+
+    change_id: str
+    release: Release
+    mesh: str
+    started_s: float
+    deadline_from_s: float
+    found_percent: float
+    found_weights: tuple[int, int]
+    managed_fields: tuple[Mapping[str, Any], ...]
+    baseline: Baseline | None = None
+    step: int = -1
+    asked_percent: float = 0.0
+    before_percent: float = 0.0
+    shifted_s: float = 0.0
+    agreed_s: float | None = None
+    held: bool = False
+    last_command: str = ""
+    wanted: Literal["", "promote", "rollback"] = ""
+    looks: tuple[JudgedLook, ...] = ()
+    happenings: tuple[Happening, ...] = ()
+    result: Status | None = None
+    ended_s: float | None = None
+    end_sentences: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Where the release stands, in one word."""
+        if self.result:
+            return self.result
+        if self.held:
+            return "held"
+        if self.step < 0:
+            return "measuring"
+        return "shifting" if self.agreed_s is None else "watching"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the release is over (an undecided one can be taken up again)."""
+        return self.result is not None
+
+    @property
+    def forced(self) -> bool:
+        """Whether a person sent the canary to 100 %."""
+        return any(h.kind == "command" and h.text == "promote" for h in self.happenings)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The latest verdict, None before the first look."""
+        return self.looks[-1].verdict if self.looks else None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What to tell a person now, the most important first."""
+        if self.end_sentences:
+            return self.end_sentences
+        return self.verdict.sentences if self.verdict else (f"Measuring {self.release.stable}.",)
+
+    @property
+    def step_looks(self) -> tuple[Look, ...]:
+        """The looks since the last change of weights."""
+        found: list[Look] = []
+        for judged in reversed(self.looks):
+            if judged.look.step != self.step:
+                break
+            found.append(judged.look)
+        return tuple(reversed(found))
+
+
+def fold(records: Iterable[Record]) -> CanaryState:
+    """The state after the records of one release: those from its ``begin`` on."""
+    first, *rest = dropwhile(lambda record: record.get("kind") != "begin", records)
+    state = begun(first)
+    for record in rest:
+        state = after(state, record)
+    return state
+
+
+def begun(record: Record) -> CanaryState:
+    """The state that a ``begin`` record opens."""
+    stable, canary = record["weights"]
+    release = Release(**record["release"])
+    text = f"{record['object']}: {release.stable} to {release.canary}"
+    return CanaryState(
+        change_id=record["change_id"],
+        release=release,
+        mesh=record["mesh"],
+        started_s=record["at_s"],
+        deadline_from_s=record["at_s"],
+        found_percent=100 * canary / (stable + canary) if stable + canary else 0.0,
+        found_weights=(stable, canary),
+        managed_fields=tuple(record["managed_fields"]),
+        happenings=(Happening(record["at_s"], "begin", text, record["who"]),),
+    )
+
+
+def after(state: CanaryState, record: Record) -> CanaryState:
+    """The state after one more record. Records of an unknown kind change nothing: a newer meshkit may write
+    them.
+    """
+    match record.get("kind"):
+        case "look":
+            judged = JudgedLook(Look.from_record(record["look"]), Verdict.from_record(record["verdict"]))
+            return replace(state, looks=(*state.looks, judged))
+        case "baseline":
+            histogram = tuple((math.inf if e is None else float(e), int(n)) for e, n in record["latency_ms"])
+            return replace(state, baseline=Baseline(histogram))
+        case "weights":
+            return _shifted(state, record)
+        case "agreed":
+            text = f"measured {record['measured_percent']:.1f} %, asked {state.asked_percent:g} %: agrees"
+            return _noted(replace(state, agreed_s=record["at_s"]), record, "agreed", text)
+        case "command":
+            verb = record["verb"]
+            held = {"hold": True, "resume": False}.get(verb, state.held)
+            wanted = verb if verb in ("promote", "rollback") else state.wanted
+            state = replace(state, held=held, wanted=wanted, last_command=record["command_id"])
+            return _noted(state, record, "command", record["verb"], record["who"])
+        case "note":
+            return _noted(state, record, "note", record["text"])
+        case "reopen":
+            state = replace(
+                state, result=None, ended_s=None, end_sentences=(), deadline_from_s=record["at_s"]
+            )
+            return _noted(state, record, "note", "taken up again", record["who"])
+        case "end":
+            sentences = tuple(record["sentences"])
+            state = replace(
+                state,
+                result=record["result"],
+                ended_s=record["at_s"],
+                end_sentences=sentences,
+                asked_percent=record["percent"],
+            )
+            return _noted(state, record, "end", sentences[0])
+    return state
+
+
+def baseline_record(baseline: Baseline) -> list[tuple[float | None, int]]:
+    """A histogram as JSON: the infinite edge is null."""
+    return [(edge if math.isfinite(edge) else None, count) for edge, count in baseline.latency_ms]
+
+
+def _shifted(state: CanaryState, record: Record) -> CanaryState:
+    before, asked = state.asked_percent, record["asked_percent"]
+    state = replace(
+        state,
+        step=record["step"],
+        asked_percent=asked,
+        before_percent=before,
+        shifted_s=record["at_s"],
+        agreed_s=None,
+        wanted="" if state.wanted == "promote" else state.wanted,
+    )
+    return _noted(state, record, "weights", f"{before:g} to {asked:g} %")
+
+
+def _noted(state: CanaryState, record: Record, kind: Any, text: str, who: str = "") -> CanaryState:
+    return replace(state, happenings=(*state.happenings, Happening(record["at_s"], kind, text, who)))

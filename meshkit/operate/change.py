@@ -1,0 +1,161 @@
+"""The verbs that change a cluster: plan, apply, undo, history.
+
+A plan shows what the server would do; apply does exactly that, with the prior state in the cluster's journal
+before each step; undo reads the journal, so anyone with the rights can undo what someone else applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from meshkit import meshes
+from meshkit.checks import preflight, schema
+from meshkit.cluster import executor, rights, snapshot
+from meshkit.cluster import undo as undoing
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.executor import PlannedStep, Progress
+from meshkit.cluster.journal import NAMESPACE, ChangeSummary, Journal
+from meshkit.errors import BadInput, ChangeFailed, MeshkitError, NeedsPerson
+from meshkit.intent.base import Intent
+from meshkit.operate.planned import Change, Plan
+from meshkit.planners.steps import ordered
+
+__all__ = ["Change", "Plan", "Progress", "apply", "history", "plan", "undo"]
+
+Report = Callable[[Progress], None]
+
+
+def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str) -> Plan:
+    """What it takes to make the intents true on this cluster with this mesh. Changes nothing.
+
+    Every object is dry-run on the server; an object whose namespace or kind an earlier step makes is checked
+    against its definition now and dry-run right before its own step. Raises ``BadInput`` for what the mesh or
+    the cluster cannot take, ``Conflict`` naming whoever owns a field that would be changed, and the server's
+    refusals.
+    """
+    wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
+    planner = meshes.mesh(mesh).planner
+    seen = snapshot.read(cluster, [need for intent in wanted for need in planner.needs(intent)])
+    findings = preflight.check(wanted, seen)
+    for finding in findings:
+        if finding.severity == "error":
+            raise BadInput(finding.object, finding.message, remedy=finding.remedy)
+    steps = ordered(step for intent in wanted for step in planner.plan(intent, seen))
+    checked = executor.check(cluster, steps)
+    pending = tuple(one for one in checked if one.action != "keep")
+    _require_fitting(pending)
+    return Plan(
+        what=", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing",
+        mesh=mesh,
+        context=cluster.context,
+        server=cluster.server,
+        steps=pending,
+        unchanged=len(checked) - len(pending),
+        findings=findings,
+    )
+
+
+def apply(plan: Plan, cluster: Cluster, *, progress: Report | None = None, why: str = "") -> Change:
+    """Carry out a plan: what was shown, or nothing.
+
+    Rights are checked before the first change. An object that has changed since the plan stops it with
+    ``Conflict``; so does any other failure. What was done by then is taken back, and ``ChangeFailed`` says so
+    (``NeedsPerson`` if even that failed).
+    """
+    if plan.server != cluster.server:
+        problem = f"it was made for {plan.context} ({plan.server}), not for {cluster.context}."
+        raise BadInput("plan", problem, remedy="Plan again on this cluster.")
+    if plan.empty:
+        return Change("", plan.what, 0)
+    _require_rights(cluster, plan.steps)
+    journal = Journal(cluster)
+    change = journal.start(f"{plan.what} ({plan.mesh})", why)
+    touched = _Touched(progress)
+    try:
+        executor.carry_out(cluster, plan.steps, journal, change, touched)
+    except MeshkitError as error:
+        if not touched.any:
+            journal.append(change, {"event": "end", "state": "failed", "error": str(error)})
+            raise
+        raise _taken_back(cluster, journal, change, error) from error
+    journal.append(change, {"event": "end", "state": "done"})
+    return Change(change, plan.what, len(plan.steps))
+
+
+def undo(change_id: str, cluster: Cluster, *, progress: Report | None = None) -> Change:
+    """Take a change back, whoever made it.
+
+    Raises ``NeedsPerson`` when others have changed the objects since: then nothing is touched. Namespaces and
+    CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
+    """
+    journal = Journal(cluster)
+    records = journal.records(change_id)
+    if any(record.get("state") == "undone" for record in records):
+        raise BadInput("change", f"{change_id} is undone already.", remedy="Nothing is left to do.")
+    wanted = undoing.restorations(cluster.api, records)
+    if not wanted:
+        raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
+    rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(NAMESPACE))
+    undoing.require_untouched(cluster.api, wanted, records[0]["salt"])
+    kept = undoing.restore(cluster, wanted, progress or _silent)
+    ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
+    journal.append(change_id, ending)
+    return Change(change_id, f"Undo of {records[0]['what']}", len(wanted), tuple(kept))
+
+
+def history(cluster: Cluster) -> list[ChangeSummary]:
+    """Every change that the cluster's journal holds, the newest first."""
+    return Journal(cluster).changes()
+
+
+class _Touched:
+    """Passes progress on, and remembers whether anything has been changed."""
+
+    def __init__(self, progress: Report | None) -> None:
+        self._progress = progress or _silent
+        self.any = False
+
+    def __call__(self, progress: Progress) -> None:
+        self.any = self.any or progress.state != "applying"
+        self._progress(progress)
+
+
+def _silent(progress: Progress) -> None:
+    """Nobody wants to know."""
+
+
+def _require_fitting(pending: Sequence[PlannedStep]) -> None:
+    """Check objects of kinds that the plan itself installs against their definitions."""
+    for one in pending:
+        if one.needs is None or one.needs.kind.kind != "CustomResourceDefinition":
+            continue
+        found = schema.problems(one.step.object, one.needs.object)
+        if found:
+            remedy = "Correct the intent; nothing was changed."
+            raise BadInput(one.step.title, f"does not fit its definition: {'; '.join(found)}.", remedy=remedy)
+
+
+def _require_rights(cluster: Cluster, planned: Sequence[PlannedStep]) -> None:
+    wanted = rights.of_steps(cluster.api, [one.step for one in planned]) | rights.of_journal(NAMESPACE)
+    rights.require(cluster.api, wanted)
+
+
+def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitError) -> MeshkitError:
+    """Undo a change that stopped half way, and say how that went."""
+    try:
+        records = journal.records(change)
+        wanted = undoing.restorations(cluster.api, records)
+        undoing.require_untouched(cluster.api, wanted, records[0]["salt"])
+        undoing.restore(cluster, wanted, _silent)
+        journal.append(change, {"event": "end", "state": "undone", "error": str(error)})
+    except MeshkitError as second:
+        return NeedsPerson(
+            f"{error.message} What was done before could not be taken back: {second.message}",
+            remedy=f"Settle this by hand, then run 'meshkit undo {change}'. {second.remedy}",
+        )
+    return ChangeFailed(
+        f"{error.message} The steps before were taken back.",
+        remedy=error.remedy,
+        change_id=change,
+        undone=True,
+    )

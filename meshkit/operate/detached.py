@@ -1,0 +1,67 @@
+"""A release in a process of its own, which goes on when the notebook or shell that started it is gone.
+
+The process is ``meshkit canary run`` with the release in a private file. It belongs to a session of its own,
+so that neither Ctrl-C nor the end of a kernel reaches it; what it does is read from the cluster, its words
+are in a log file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshkit import settings
+from meshkit.errors import ChangeFailed
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.release import Release
+
+GRACE_S = 3.0
+"""A process that ends with an error within this time is reported by whoever started it."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The process that runs a release."""
+
+    pid: int
+    log: Path
+
+
+def run_detached(release: Release, cluster: Cluster, *, mesh: str, grace_s: float = GRACE_S) -> Runner:
+    """Start (or resume) a release in a process of its own and return at once.
+
+    Raises ChangeFailed with the process's own words when it ends with an error within ``grace_s`` seconds, as
+    it does when another process holds the release.
+    """
+    folder = settings.home() / "releases"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file, log = folder / f"{release.name}.yaml", folder / f"{release.name}.log"
+    file.write_text(json.dumps({"kind": "Release", **release.model_dump(mode="json")}))
+    command = [sys.executable, "-m", "meshkit", "canary", "run", "-f", str(file), "--mesh", mesh]
+    if cluster.kubeconfig:
+        command += ["--context", cluster.context, "--kubeconfig", str(cluster.kubeconfig)]
+    with log.open("wb") as output:
+        os.chmod(log, 0o600)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    deadline_s = time.monotonic() + grace_s
+    while time.monotonic() < deadline_s and process.poll() is None:
+        time.sleep(0.05)
+    if process.returncode not in (None, 0):
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        raise ChangeFailed(
+            f"release {release.name} did not start: {''.join(last) or 'its process said nothing'}",
+            remedy=f"The log is {log}.",
+            change_id=release.name,
+            undone=False,
+        )
+    return Runner(process.pid, log)

@@ -1,0 +1,22 @@
+"""The CustomResourceDefinitions that the planners install, as data made by generate.py.
+
+May not live here: anything written by hand.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from meshkit.facts import Object
+
+
+@cache
+def crds(name: str) -> tuple[Object, ...]:
+    """The definitions of ``istio`` or ``gateway_api``, in the order of their names."""
+    packed = (files(__package__) / f"{name}.json.gz").read_bytes()
+    definitions: list[dict[str, Any]] = json.loads(gzip.decompress(packed))
+    return tuple(definitions)

@@ -1,0 +1,313 @@
+"""Istio: VirtualService, DestinationRule, PeerAuthentication, labels of namespaces, and istiod itself.
+
+Order matters: a VirtualService that names a subset before its DestinationRule holds it answers 503, so the
+DestinationRule goes first; the webhook comes after istiod: it refuses pods that nobody is there to inject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.facts import Kind, Snapshot
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import Fault, LoadBalancing, Retries, Route
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.base import Need, not_plannable
+from meshkit.planners.crds import crds
+from meshkit.planners.gateway_api import duration
+from meshkit.planners.steps import Step, Wait
+
+DEFAULT_VERSION = "1.31.4"
+NAMESPACE = "istio-system"
+SIDECAR = "istio-proxy"
+VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
+DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
+PEER_AUTHENTICATION = Kind("security.istio.io/v1", "PeerAuthentication")
+WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
+
+_RETRY_ON = {
+    "gateway-error": "gateway-error,connect-failure,refused-stream",
+    "5xx": "5xx,connect-failure,refused-stream",
+}
+
+
+@dataclass(frozen=True)
+class IstioPlanner:
+    """Plans for Istio."""
+
+    mesh: str = "istio"
+
+    def needs(self, intent: Intent) -> tuple[Need, ...]:
+        """What ``plan`` and the checks must see of the cluster for this intent."""
+        match intent:
+            case ControlPlane():
+                return (Need(k8s.NODE),)
+            case Injection():
+                return k8s.workload_needs(intent.namespace)
+            case MutualTLS():
+                return (Need(k8s.NAMESPACE),)
+            case Route():
+                kinds = (k8s.SERVICE, k8s.POD, VIRTUAL_SERVICE, DESTINATION_RULE)
+                return tuple(Need(kind, intent.namespace) for kind in kinds)
+        raise not_plannable(intent)
+
+    def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
+        """The steps that make the intent true, in order."""
+        match intent:
+            case ControlPlane():
+                return tuple(_control_plane(intent))
+            case Injection():
+                return tuple(_injection(intent, snapshot))
+            case MutualTLS():
+                return (Step(_peer_authentication(intent)),)
+            case Route():
+                return (Step(_destination_rule(intent)), Step(_virtual_service(intent)))
+        raise not_plannable(intent)
+
+
+PLANNER = IstioPlanner()
+
+
+def _control_plane(intent: ControlPlane) -> list[Step]:
+    namespace, version = intent.namespace or NAMESPACE, intent.version or DEFAULT_VERSION
+    labels = {"app": "istiod", "istio.io/rev": "default"}
+    selector = {"app": "istiod"}
+    istiod = k8s.Component(
+        name="istiod",
+        container="discovery",
+        image=f"docker.io/istio/pilot:{version}",
+        args=("discovery",),
+        account="istiod",
+        ports={"http-debug": 8080, "grpc-xds": 15010, "https-webhooks": 15017, "http-monitoring": 15014},
+        ready_port=8080,
+        cpu="500m",
+        memory="2048Mi",
+    )
+    ports = {
+        "grpc-xds": (15010, 15010),
+        "https-dns": (15012, 15012),
+        "https-webhook": (443, 15017),
+        "http-monitoring": (15014, 15014),
+    }
+    # istiod's pods match the webhook of their own revision: without this none could start once all are gone.
+    uninjected = {**labels, "sidecar.istio.io/inject": "false"}
+    deployment = istiod.deployment(
+        namespace, uninjected, selector, replicas=intent.replicas, zones=intent.zones
+    )
+    return [
+        *k8s.crd_steps(crds("istio")),
+        Step(k8s.obj(k8s.NAMESPACE, namespace)),
+        Step(k8s.service_account("istiod", namespace, labels)),
+        Step(k8s.cluster_role(f"istiod-{namespace}", labels, _RULES)),
+        Step(k8s.cluster_role_binding(f"istiod-{namespace}", "istiod", namespace, labels)),
+        Step(
+            k8s.obj(Kind("v1", "ConfigMap"), "istio", namespace, labels=labels, data=_mesh_config(namespace))
+        ),
+        Step(k8s.service("istiod", namespace, labels, selector, ports)),
+        Step(k8s.disruption_budget("istiod", namespace, labels, selector)),
+        Step(deployment, wait=Wait("available", k8s.ROLLOUT_TIMEOUT_S)),
+        Step(_webhook(namespace), wait=Wait("trusted", 60)),
+    ]
+
+
+_RULES = (
+    k8s.rule(
+        [""],
+        ["pods", "services", "endpoints", "namespaces", "nodes", "configmaps", "secrets", "serviceaccounts"],
+        "get list watch",
+    ),
+    k8s.rule([""], ["configmaps", "secrets"], "create update patch"),
+    k8s.rule(["", "events.k8s.io"], ["events"], "create patch"),
+    k8s.rule(["apps"], ["deployments", "replicasets"], "get list watch"),
+    k8s.rule(["discovery.k8s.io"], ["endpointslices"], "get list watch"),
+    k8s.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
+    k8s.rule(["networking.istio.io", "security.istio.io"], ["*"], "get list watch"),
+    k8s.rule(
+        ["admissionregistration.k8s.io"], ["mutatingwebhookconfigurations"], "get list watch update patch"
+    ),
+    k8s.rule(["apiextensions.k8s.io"], ["customresourcedefinitions"], "get list watch"),
+    k8s.rule(["authentication.k8s.io"], ["tokenreviews"], "create"),
+    k8s.rule(["authorization.k8s.io"], ["subjectaccessreviews"], "create"),
+)
+
+
+def _mesh_config(namespace: str) -> dict[str, str]:
+    """istiod's own settings: mutual TLS wherever both sides can, and the access log on standard output."""
+    lines = (
+        "accessLogFile: /dev/stdout",
+        "enableAutoMtls: true",
+        f"rootNamespace: {namespace}",
+        "trustDomain: cluster.local",
+    )
+    return {"mesh": "\n".join(lines) + "\n", "meshNetworks": "networks: {}\n"}
+
+
+def _webhook(namespace: str) -> dict[str, Any]:
+    """The four webhooks that Istio's chart makes for the default revision; istiod writes their caBundle."""
+    inject, rev, mine = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
+
+    def has(key: str, *values: str) -> dict[str, Any]:
+        return {"key": key, "operator": "In", "values": list(values)}
+
+    def without(key: str) -> dict[str, Any]:
+        return {"key": key, "operator": "DoesNotExist"}
+
+    def not_refused() -> dict[str, Any]:
+        return {"key": mine, "operator": "NotIn", "values": ["false"]}
+
+    neither = [without(inject), without(rev)]
+    selectors = {
+        "rev.namespace": ([has(rev, "default"), without(inject)], [not_refused()]),
+        "rev.object": (neither, [not_refused(), has(rev, "default")]),
+        "namespace": ([has(inject, "enabled")], [not_refused()]),
+        "object": (neither, [has(mine, "true"), without(rev)]),
+    }
+    service = {"name": "istiod", "namespace": namespace, "path": "/inject", "port": 443}
+    webhooks = [
+        {
+            "name": f"{name}.sidecar-injector.istio.io",
+            "clientConfig": {"service": service},
+            "rules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+            ],
+            "namespaceSelector": {"matchExpressions": of_namespace},
+            "objectSelector": {"matchExpressions": of_pod},
+            "admissionReviewVersions": ["v1"],
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "sideEffects": "None",
+        }
+        for name, (of_namespace, of_pod) in selectors.items()
+    ]
+    labels = {"app": "sidecar-injector", "istio.io/rev": "default"}
+    return k8s.obj(WEBHOOK, "istio-sidecar-injector", labels=labels, webhooks=webhooks)
+
+
+def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
+    label = k8s.namespace_part(intent.namespace, "injection", labels={"istio-injection": "enabled"})
+    if not intent.restart:
+        return [label]
+    bare = (
+        deployment
+        for deployment in snapshot.of("Deployment", intent.namespace)
+        if any(not k8s.has_sidecar(pod, SIDECAR) for pod in k8s.pods_of(deployment, snapshot))
+    )
+    return [label, *(k8s.restart(deployment) for deployment in bare)]
+
+
+def _peer_authentication(intent: MutualTLS) -> dict[str, Any]:
+    mtls = {"mode": intent.mode.upper()}
+    return k8s.obj(PEER_AUTHENTICATION, "default", intent.namespace or NAMESPACE, spec={"mtls": mtls})
+
+
+def _destination_rule(route: Route) -> dict[str, Any]:
+    subsets = [{"name": version.name, "labels": version.pod_labels()} for version in route.versions]
+    spec: dict[str, Any] = {"host": route.service, "subsets": subsets}
+    policy = _traffic_policy(route)
+    if policy:
+        spec["trafficPolicy"] = policy
+    return k8s.obj(DESTINATION_RULE, route.service, route.namespace, spec=spec)
+
+
+def _traffic_policy(route: Route) -> dict[str, Any]:
+    policy: dict[str, Any] = {}
+    if route.load_balancing:
+        policy["loadBalancer"] = _load_balancer(route.load_balancing)
+    if route.connection_limits:
+        limits = route.connection_limits
+        http = {
+            "http1MaxPendingRequests": limits.max_pending_requests,
+            "http2MaxRequests": limits.max_requests,
+            "maxRequestsPerConnection": limits.max_requests_per_connection,
+        }
+        pool = {"tcp": _given({"maxConnections": limits.max_connections}), "http": _given(http)}
+        policy["connectionPool"] = {key: value for key, value in pool.items() if value}
+    if route.outlier_detection:
+        outlier = route.outlier_detection
+        policy["outlierDetection"] = {
+            "consecutive5xxErrors": outlier.consecutive_5xx,
+            "interval": duration(outlier.interval_s),
+            "baseEjectionTime": duration(outlier.base_ejection_s),
+            "maxEjectionPercent": int(outlier.max_ejection_percent),
+        }
+        # Otherwise outlier detection would also turn locality failover on, which nobody asked for.
+        policy.setdefault("loadBalancer", {})["localityLbSetting"] = {"enabled": False}
+    return policy
+
+
+def _load_balancer(wanted: LoadBalancing) -> dict[str, Any]:
+    if wanted.hash_header:
+        return {"consistentHash": {"httpHeaderName": wanted.hash_header}}
+    return {"simple": str(wanted.algorithm).upper()}
+
+
+def _virtual_service(route: Route) -> dict[str, Any]:
+    http = [
+        _http_route(
+            route,
+            f"{route.name}-match-{number}",
+            {match.version: None},
+            match=[{"headers": {match.header.lower(): {"exact": match.value}}}],
+        )
+        for number, match in enumerate(route.matches, start=1)
+    ]
+    http.append(_http_route(route, route.name, route.weights()))
+    return k8s.obj(
+        VIRTUAL_SERVICE, route.service, route.namespace, spec={"hosts": [route.service], "http": http}
+    )
+
+
+def _http_route(route: Route, name: str, weights: Mapping[str, int | None], **first: Any) -> dict[str, Any]:
+    destinations = [
+        _given(
+            {
+                "destination": {
+                    "host": route.service,
+                    "subset": version,
+                    "port": {"number": route.port},
+                },
+                "weight": weight,
+            }
+        )
+        for version, weight in weights.items()
+    ]
+    return _given(
+        {
+            "name": name,
+            **first,
+            "route": destinations,
+            "timeout": None if route.timeout_s is None else duration(route.timeout_s),
+            "retries": _retries(route.retries),
+            "fault": _fault(route.fault),
+        }
+    )
+
+
+def _retries(retries: Retries | None) -> dict[str, Any] | None:
+    if retries is None:
+        return None
+    per_try = None if retries.per_try_timeout_s is None else duration(retries.per_try_timeout_s)
+    if not retries.attempts:
+        return {"attempts": 0}
+    return _given({"attempts": retries.attempts, "perTryTimeout": per_try, "retryOn": _RETRY_ON[retries.on]})
+
+
+def _fault(fault: Fault | None) -> dict[str, Any] | None:
+    if fault is None:
+        return None
+    parts: dict[str, Any] = {}
+    if fault.delay_s is not None:
+        percentage = {"value": fault.delay_percent}
+        parts["delay"] = {"fixedDelay": duration(fault.delay_s), "percentage": percentage}
+    if fault.abort_status is not None:
+        parts["abort"] = {"httpStatus": fault.abort_status, "percentage": {"value": fault.abort_percent}}
+    return parts
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

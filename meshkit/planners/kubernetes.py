@@ -1,0 +1,201 @@
+"""The Kubernetes objects that every mesh's control plane and injection are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.facts import Kind, Object, Snapshot
+from meshkit.planners.base import Need
+from meshkit.planners.steps import RESTART_MANAGER, Step, Wait
+
+NAMESPACE = Kind("v1", "Namespace")
+SERVICE = Kind("v1", "Service")
+POD = Kind("v1", "Pod")
+NODE = Kind("v1", "Node")
+DEPLOYMENT = Kind("apps/v1", "Deployment")
+
+RESTART_ANNOTATION = "meshkit.dev/restarted-at-generation"
+ROLLOUT_TIMEOUT_S = 300.0
+CRD_TIMEOUT_S = 30.0
+
+Labels = Mapping[str, str]
+
+
+def obj(
+    kind: Kind,
+    name: str,
+    namespace: str | None = None,
+    *,
+    labels: Labels | None = None,
+    annotations: Labels | None = None,
+    **body: Any,
+) -> dict[str, Any]:
+    """An object with its metadata in the usual order; empty parts are left out."""
+    metadata: dict[str, Any] = {"name": name}
+    if namespace:
+        metadata["namespace"] = namespace
+    if labels:
+        metadata["labels"] = dict(labels)
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **body}
+
+
+def crd_steps(definitions: Sequence[Object]) -> list[Step]:
+    """CustomResourceDefinitions, each served before the next step."""
+    return [Step(definition, wait=Wait("established", CRD_TIMEOUT_S)) for definition in definitions]
+
+
+def service_account(name: str, namespace: str, labels: Labels) -> dict[str, Any]:
+    """A ServiceAccount."""
+    return obj(Kind("v1", "ServiceAccount"), name, namespace, labels=labels)
+
+
+def cluster_role(name: str, labels: Labels, rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A ClusterRole."""
+    kind = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
+    return obj(kind, name, labels=labels, rules=[dict(rule) for rule in rules])
+
+
+def cluster_role_binding(name: str, account: str, namespace: str, labels: Labels) -> dict[str, Any]:
+    """A ClusterRoleBinding of the ClusterRole of the same name to a ServiceAccount."""
+    return obj(
+        Kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+        name,
+        labels=labels,
+        roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        subjects=[{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    )
+
+
+def rule(groups: Sequence[str], resources: Sequence[str], verbs: str) -> dict[str, Any]:
+    """One rule of a role; ``verbs`` is a list in words: ``"get list watch"``."""
+    return {"apiGroups": list(groups), "resources": list(resources), "verbs": verbs.split()}
+
+
+def service(
+    name: str, namespace: str, labels: Labels, selector: Labels, ports: Mapping[str, tuple[int, int]]
+) -> dict[str, Any]:
+    """A Service; ``ports`` maps a port's name to (port, targetPort)."""
+    listed = [
+        {"name": port_name, "port": port, "targetPort": target, "protocol": "TCP"}
+        for port_name, (port, target) in ports.items()
+    ]
+    return obj(SERVICE, name, namespace, labels=labels, spec={"selector": dict(selector), "ports": listed})
+
+
+def disruption_budget(name: str, namespace: str, labels: Labels, selector: Labels) -> dict[str, Any]:
+    """A PodDisruptionBudget: a drained node takes one replica at a time."""
+    return obj(
+        Kind("policy/v1", "PodDisruptionBudget"),
+        name,
+        namespace,
+        labels=labels,
+        spec={"maxUnavailable": 1, "selector": {"matchLabels": dict(selector)}},
+    )
+
+
+@dataclass(frozen=True)
+class Component:
+    """A Deployment of a control plane: one container, ready when ``ready_port`` answers /ready with 200."""
+
+    name: str
+    container: str
+    image: str
+    args: tuple[str, ...]
+    account: str
+    ports: Mapping[str, int]
+    ready_port: int
+    cpu: str
+    memory: str
+
+    def deployment(
+        self, namespace: str, labels: Labels, selector: Labels, *, replicas: int, zones: int
+    ) -> dict[str, Any]:
+        """The Deployment; with more than one zone no zone may hold two replicas more than another."""
+        pod: dict[str, Any] = {"serviceAccountName": self.account, "containers": [self._container()]}
+        if zones > 1:
+            pod["topologySpreadConstraints"] = [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "topology.kubernetes.io/zone",
+                    "whenUnsatisfiable": "DoNotSchedule",
+                    "labelSelector": {"matchLabels": dict(selector)},
+                }
+            ]
+        spec = {
+            "replicas": replicas,
+            "selector": {"matchLabels": dict(selector)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}},
+            "template": {"metadata": {"labels": {**labels, **selector}}, "spec": pod},
+        }
+        return obj(DEPLOYMENT, self.name, namespace, labels=labels, spec=spec)
+
+    def _container(self) -> dict[str, Any]:
+        return {
+            "name": self.container,
+            "image": self.image,
+            "args": list(self.args),
+            "env": [
+                {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            ],
+            "ports": [
+                {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in self.ports.items()
+            ],
+            "readinessProbe": {
+                "httpGet": {"path": "/ready", "port": self.ready_port},
+                "initialDelaySeconds": 1,
+                "periodSeconds": 3,
+                "timeoutSeconds": 5,
+            },
+            "resources": {"requests": {"cpu": self.cpu, "memory": self.memory}},
+        }
+
+
+def namespace_part(
+    name: str, purpose: str, *, labels: Labels | None = None, annotations: Labels | None = None
+) -> Step:
+    """A label or annotation on a namespace that belongs to someone else."""
+    part = obj(NAMESPACE, name, labels=labels, annotations=annotations)
+    return Step(part, manager=f"meshkit-{purpose}", partial=True)
+
+
+def workload_needs(namespace: str | None) -> tuple[Need, ...]:
+    """What ``restarts`` must see."""
+    return (Need(NAMESPACE), Need(DEPLOYMENT, namespace), Need(POD, namespace))
+
+
+def restart(deployment: Object) -> Step:
+    """A rolling restart: an annotation on the pod template, and a wait until the new pods are available.
+
+    kubectl writes the time; a planner has no clock, so the generation that is being replaced stands for it.
+    """
+    meta = deployment["metadata"]
+    mark = {"metadata": {"annotations": {RESTART_ANNOTATION: str(meta.get("generation", 1))}}}
+    part = obj(DEPLOYMENT, meta["name"], meta["namespace"], spec={"template": mark})
+    return Step(part, manager=RESTART_MANAGER, partial=True, wait=Wait("available", ROLLOUT_TIMEOUT_S))
+
+
+def pods_of(deployment: Object, snapshot: Snapshot) -> list[Object]:
+    """The pods that a Deployment's selector finds and that are not on their way out."""
+    wanted = deployment["spec"]["selector"].get("matchLabels", {})
+    return [
+        pod
+        for pod in snapshot.of("Pod", deployment["metadata"]["namespace"])
+        if selects(wanted, pod) and "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+def selects(labels: Labels, labelled: Object) -> bool:
+    """Whether an object carries all of these labels."""
+    carried = labelled["metadata"].get("labels") or {}
+    return all(carried.get(key) == value for key, value in labels.items())
+
+
+def has_sidecar(pod: Object, container: str) -> bool:
+    """Whether a pod runs the proxy: as a container, or as an init container that stays (a native sidecar)."""
+    spec = pod["spec"]
+    return any(c["name"] == container for c in (*spec.get("containers", ()), *spec.get("initContainers", ())))

@@ -1,0 +1,304 @@
+"""Linkerd: HTTPRoutes over one Service for each version, annotations, and its control plane.
+
+Linkerd has no subsets, so a version becomes a Service of its own behind the one that clients name. Its
+inbound policy is copied onto a pod when the pod is made, so changing it restarts workloads. What Linkerd
+cannot do (faults, connection limits, a choice of load balancer) is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Kind, Object, Snapshot
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Route, Version
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.base import Need, cannot, not_plannable
+from meshkit.planners.crds import crds
+from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route
+from meshkit.planners.steps import Step, Wait
+
+DEFAULT_VERSION = "edge-26.6.3"
+NAMESPACE = "linkerd"
+SIDECAR = "linkerd-proxy"
+INJECT = "linkerd.io/inject"
+INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
+POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
+WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
+
+
+@dataclass(frozen=True)
+class LinkerdPlanner:
+    """Plans for Linkerd."""
+
+    mesh: str = "linkerd"
+
+    def needs(self, intent: Intent) -> tuple[Need, ...]:
+        """What ``plan`` and the checks must see of the cluster for this intent."""
+        match intent:
+            case ControlPlane():
+                return (Need(k8s.NODE),)
+            case Injection() | MutualTLS():
+                return k8s.workload_needs(intent.namespace)
+            case Route():
+                return tuple(Need(kind, intent.namespace) for kind in (k8s.SERVICE, k8s.POD, HTTP_ROUTE))
+        raise not_plannable(intent)
+
+    def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
+        """The steps that make the intent true, in order."""
+        match intent:
+            case ControlPlane():
+                return tuple(_control_plane(intent))
+            case Injection():
+                return tuple(_injection(intent, snapshot))
+            case MutualTLS():
+                return tuple(_mutual_tls(intent, snapshot))
+            case Route():
+                return tuple(_route(intent, snapshot))
+        raise not_plannable(intent)
+
+
+PLANNER = LinkerdPlanner()
+
+
+def _control_plane(intent: ControlPlane) -> list[Step]:
+    namespace, version = intent.namespace or NAMESPACE, intent.version or DEFAULT_VERSION
+    labels = {"linkerd.io/is-control-plane": "true", "config.linkerd.io/admission-webhooks": "disabled"}
+    steps = [
+        *k8s.crd_steps(crds("gateway_api")),
+        Step(k8s.obj(k8s.NAMESPACE, namespace, labels=labels, annotations={INJECT: "disabled"})),
+    ]
+    for component in ("identity", "destination", "proxy-injector"):
+        steps += _component(component, namespace, version, intent)
+    return [*steps, Step(_webhook(namespace), wait=Wait("trusted", 60))]
+
+
+_READ = "get list watch"
+_EVERY_COMPONENT = (
+    k8s.rule(
+        [""], ["pods", "services", "namespaces", "nodes", "configmaps", "secrets", "serviceaccounts"], _READ
+    ),
+    k8s.rule(["apps"], ["deployments", "replicasets"], _READ),
+    k8s.rule(["discovery.k8s.io"], ["endpointslices"], _READ),
+    k8s.rule(["gateway.networking.k8s.io"], ["*"], _READ),
+    k8s.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
+    k8s.rule(["", "events.k8s.io"], ["events"], "create patch"),
+)
+_SECRETS = k8s.rule([""], ["configmaps", "secrets"], "create update patch")
+_MORE_RULES = {
+    "identity": (_SECRETS, k8s.rule(["authentication.k8s.io"], ["tokenreviews"], "create")),
+    "destination": (),
+    "proxy-injector": (
+        _SECRETS,
+        k8s.rule(
+            ["admissionregistration.k8s.io"], ["mutatingwebhookconfigurations"], "get list watch update patch"
+        ),
+    ),
+}
+_PORTS: dict[str, dict[str, int]] = {
+    "identity": {"ident-grpc": 8080, "ident-admin": 9990},
+    "destination": {"dest-grpc": 8086, "policy-grpc": 8090, "dest-admin": 9990},
+    "proxy-injector": {"proxy-injector": 8443, "injector-admin": 9990},
+}
+_SERVICES: dict[str, dict[str, dict[str, tuple[int, int]]]] = {
+    "identity": {"linkerd-identity": {"grpc": (8080, 8080)}},
+    "destination": {"linkerd-dst": {"grpc": (8086, 8086)}, "linkerd-policy": {"grpc": (8090, 8090)}},
+    "proxy-injector": {"linkerd-proxy-injector": {"proxy-injector": (443, 8443)}},
+}
+
+
+def _component(component: str, namespace: str, version: str, intent: ControlPlane) -> list[Step]:
+    name = f"linkerd-{component}"
+    selector = {"linkerd.io/control-plane-component": component}
+    labels = {**selector, "linkerd.io/control-plane-ns": namespace}
+    workload = k8s.Component(
+        name=name,
+        container=component,
+        image=f"ghcr.io/linkerd/controller:{version}",
+        args=(component,),
+        account=name,
+        ports=_PORTS[component],
+        ready_port=9990,
+        cpu="100m",
+        memory="50Mi",
+    )
+    deployment = workload.deployment(
+        namespace, labels, selector, replicas=intent.replicas, zones=intent.zones
+    )
+    role = f"{name}-{namespace}"
+    return [
+        Step(k8s.service_account(name, namespace, labels)),
+        Step(k8s.cluster_role(role, labels, (*_EVERY_COMPONENT, *_MORE_RULES[component]))),
+        Step(k8s.cluster_role_binding(role, name, namespace, labels)),
+        *(
+            Step(k8s.service(service, namespace, labels, selector, ports))
+            for service, ports in _SERVICES[component].items()
+        ),
+        Step(k8s.disruption_budget(name, namespace, labels, selector)),
+        Step(deployment, wait=Wait("available", k8s.ROLLOUT_TIMEOUT_S)),
+    ]
+
+
+def _webhook(namespace: str) -> dict[str, Any]:
+    """The injector's webhook as Linkerd's high-availability values make it: no injector, no new pods."""
+    exempt = ["kube-system", "cert-manager"]
+    of_namespace = [
+        {"key": "config.linkerd.io/admission-webhooks", "operator": "NotIn", "values": ["disabled"]},
+        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": exempt},
+    ]
+    of_pod = [
+        {"key": "linkerd.io/control-plane-component", "operator": "DoesNotExist"},
+        {"key": "linkerd.io/cni-resource", "operator": "DoesNotExist"},
+    ]
+    service = {"name": "linkerd-proxy-injector", "namespace": namespace, "path": "/", "port": 443}
+    webhook = {
+        "name": "linkerd-proxy-injector.linkerd.io",
+        "clientConfig": {"service": service},
+        "rules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+        ],
+        "namespaceSelector": {"matchExpressions": of_namespace},
+        "objectSelector": {"matchExpressions": of_pod},
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "timeoutSeconds": 10,
+    }
+    labels = {
+        "linkerd.io/control-plane-component": "proxy-injector",
+        "linkerd.io/control-plane-ns": namespace,
+    }
+    return k8s.obj(WEBHOOK, "linkerd-proxy-injector-webhook-config", labels=labels, webhooks=[webhook])
+
+
+def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
+    mark = k8s.namespace_part(intent.namespace, "injection", annotations={INJECT: "enabled"})
+    if not intent.restart:
+        return [mark]
+    bare = (
+        deployment
+        for deployment in snapshot.of("Deployment", intent.namespace)
+        if any(not k8s.has_sidecar(pod, SIDECAR) for pod in k8s.pods_of(deployment, snapshot))
+    )
+    return [mark, *(k8s.restart(deployment) for deployment in bare)]
+
+
+def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> list[Step]:
+    if intent.mode not in POLICIES:
+        instead = "Linkerd always offers mutual TLS between its proxies: choose permissive or strict."
+        raise cannot("Linkerd", MutualTLS, "mode: disable", instead)
+    policy = POLICIES[intent.mode]
+    steps = []
+    for namespace in [intent.namespace] if intent.namespace else _injected(snapshot):
+        steps.append(k8s.namespace_part(namespace, "mutual-tls", annotations={INBOUND_POLICY: policy}))
+        steps += [
+            k8s.restart(deployment)
+            for deployment in snapshot.of("Deployment", namespace)
+            if any(_accepts_otherwise(pod, policy) for pod in k8s.pods_of(deployment, snapshot))
+        ]
+    return steps
+
+
+def _injected(snapshot: Snapshot) -> list[str]:
+    names = [
+        str(namespace["metadata"]["name"])
+        for namespace in snapshot.of("Namespace")
+        if _annotations(namespace).get(INJECT) == "enabled"
+    ]
+    if not names:
+        raise BadInput(
+            "mutual_tls.namespace",
+            "no namespace is injected by Linkerd yet, so there is nothing it could hold for.",
+            remedy="Enable injection first, or name the namespace.",
+        )
+    return names
+
+
+def _accepts_otherwise(pod: Object, policy: str) -> bool:
+    """Whether a meshed pod was made under another inbound policy."""
+    return k8s.has_sidecar(pod, SIDECAR) and (
+        _annotations(pod).get(INBOUND_POLICY, POLICIES["permissive"]) != policy
+    )
+
+
+def _route(route: Route, snapshot: Snapshot) -> list[Step]:
+    _refuse_what_linkerd_drops(route)
+    breaker = _failure_accrual(route.outlier_detection)
+    steps = [Step(_backend(route, version, breaker, snapshot)) for version in route.versions]
+    if breaker:
+        part = k8s.obj(k8s.SERVICE, route.service, route.namespace, annotations=breaker)
+        steps.append(Step(part, manager="meshkit-outlier-detection", partial=True))
+    return [*steps, Step(http_route(route, _retry_annotations(route.retries)))]
+
+
+def _refuse_what_linkerd_drops(route: Route) -> None:
+    if route.fault is not None:
+        raise cannot("Linkerd", Route, "fault", "Send a share to a version that fails on purpose instead.")
+    if route.connection_limits is not None:
+        raise cannot("Linkerd", Route, "connection_limits", "Use outlier_detection, or leave it out.")
+    if route.load_balancing is not None:
+        field = "hash_header" if route.load_balancing.hash_header else "algorithm"
+        instead = "Leave it out: Linkerd always prefers the pods that answer fastest."
+        raise cannot("Linkerd", LoadBalancing, field, instead)
+    if route.outlier_detection is not None:
+        for field in ("interval_s", "max_ejection_percent"):
+            if field in route.outlier_detection.model_fields_set:
+                instead = "Leave it out: Linkerd looks at every request and may set all pods aside."
+                raise cannot("Linkerd", OutlierDetection, field, instead)
+
+
+def _backend(route: Route, version: Version, breaker: dict[str, str], snapshot: Snapshot) -> dict[str, Any]:
+    """The Service of one version: the ports of the Service that clients name, its pods only."""
+    name = backend_name(route.service, version.name)
+    selector = {**route.pod_selector(), **version.pod_labels()}
+    port = _port(route, snapshot)
+    backend = {**port, "port": route.port, "protocol": port.get("protocol", "TCP")}
+    return k8s.obj(
+        k8s.SERVICE,
+        name,
+        route.namespace,
+        labels={"meshkit.dev/version-of": route.service},
+        annotations=breaker,
+        spec={"selector": selector, "ports": [backend]},
+    )
+
+
+def _port(route: Route, snapshot: Snapshot) -> dict[str, Any]:
+    """The port of the Service that clients name, so that a version's Service is read by the same protocol."""
+    service = snapshot.find("Service", route.service, route.namespace)
+    ports: Sequence[dict[str, Any]] = service["spec"].get("ports", ()) if service else ()
+    found = next(
+        (port for port in ports if port["port"] == route.port), {"name": "http", "targetPort": route.port}
+    )
+    return {key: found[key] for key in ("name", "targetPort", "appProtocol", "protocol") if key in found}
+
+
+def _failure_accrual(outlier: OutlierDetection | None) -> dict[str, str]:
+    if outlier is None:
+        return {}
+    prefix = "balancer.linkerd.io/failure-accrual"
+    return {
+        prefix: "consecutive",
+        f"{prefix}-consecutive-max-failures": str(outlier.consecutive_5xx),
+        f"{prefix}-consecutive-min-penalty": duration(outlier.base_ejection_s),
+        f"{prefix}-consecutive-max-penalty": duration(max(60, 10 * outlier.base_ejection_s)),
+    }
+
+
+def _retry_annotations(retries: Retries | None) -> dict[str, str]:
+    if retries is None or not retries.attempts:
+        return {}
+    notes = {"retry.linkerd.io/http": retries.on, "retry.linkerd.io/limit": str(retries.attempts)}
+    if retries.per_try_timeout_s is not None:
+        notes["retry.linkerd.io/timeout"] = duration(retries.per_try_timeout_s)
+    return notes
+
+
+def _annotations(obj: Object) -> dict[str, str]:
+    return dict(obj["metadata"].get("annotations") or {})

@@ -1,0 +1,195 @@
+"""Executing a runbook with papermill, and what it leaves behind.
+
+Whatever happens, three files are written: the executed notebook, an HTML report that opens offline, and a
+JUnit file with one case for each cell. The exit code is that of the error which ended the run (errors.py), so
+a runbook and the command line agree on what a failure is called.
+
+The kernel talks over Unix sockets, not over TCP ports that other users of the machine could reach, and is the
+very interpreter that runs meshkit, whatever kernels the user has registered under the name python3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from meshkit import errors
+from meshkit.runbooks.catalogue import Runbook, load_runbook
+from meshkit.runbooks.parameters import convert_parameters
+from meshkit.views.report import runbook_page
+
+
+@dataclass(frozen=True)
+class RunbookResult:
+    """How a run ended. ``exit_code`` is 0, or that of the error named in ``error``; ``cell`` counts from
+    1.
+    """
+
+    runbook: Runbook
+    parameters: Mapping[str, Any]
+    exit_code: int
+    error: str | None
+    cell: int | None
+    duration_s: float
+    notebook: Path
+    report: Path
+    junit: Path
+
+
+def run_runbook(
+    name: str, given: Mapping[str, str] | None = None, *, out: Path = Path("out"), as_name: str | None = None
+) -> RunbookResult:
+    """Run a runbook with the given parameters and write ``out/NAME.ipynb``, ``.html`` and ``.xml``.
+
+    Raises BadInput before anything runs when the runbook, a parameter or a value is not known. A failing cell
+    raises nothing: it is in the result. ``as_name`` names the files otherwise than the runbook.
+    """
+    runbook = load_runbook(name)
+    parameters = convert_parameters(runbook.parameters, given or {})
+    out.mkdir(parents=True, exist_ok=True)
+    notebook = out / f"{as_name or runbook.name}.ipynb"
+    shutil.copyfile(runbook.path, notebook)
+    began_s = time.monotonic()
+    exit_code, error = _execute(runbook.path, notebook, parameters)
+    executed = _read(notebook)
+    result = RunbookResult(
+        runbook=runbook,
+        parameters={p.name: parameters.get(p.name, p.default) for p in runbook.parameters},
+        exit_code=exit_code,
+        error=error,
+        cell=next(
+            (n for n, cell in _own_cells(executed) if cell.metadata.get("papermill", {}).get("exception")),
+            None,
+        ),
+        duration_s=time.monotonic() - began_s,
+        notebook=notebook,
+        report=notebook.with_suffix(".html"),
+        junit=notebook.with_suffix(".xml"),
+    )
+    _write_reports(result, executed)
+    return result
+
+
+def _execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> tuple[int, str | None]:
+    """Run it; the exit code and, unless that is 0, the sentence to go with it."""
+    papermill = _papermill()
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        with _kernel_class() as kernel:
+            papermill.execute_notebook(
+                str(source),
+                str(target),
+                parameters=dict(parameters),
+                kernel_manager_class=kernel,
+                kernel_name="python3",
+                store_widget_state=False,
+                progress_bar=False,
+            )
+    except PapermillExecutionError as problem:
+        return _failure(problem.ename, problem.evalue)
+    except (CellTimeoutError, DeadKernelError, NoSuchKernel) as problem:
+        return 1, str(problem).strip().splitlines()[0]
+    return 0, None
+
+
+def _failure(error_name: str, message: str) -> tuple[int, str]:
+    """meshkit's own errors bring their sentence and exit code; any other is named by its class, exit code
+    1.
+    """
+    known = getattr(errors, error_name, None)
+    if isinstance(known, type) and issubclass(known, errors.MeshkitError):
+        return known.exit_code, message
+    return 1, f"{error_name}: {message}"
+
+
+def _papermill() -> Any:
+    """papermill, imported without the grammar of web addresses that jsonschema loads for an unused check (2
+    s).
+    """
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    import papermill
+
+    return papermill
+
+
+@contextlib.contextmanager
+def _kernel_class() -> Iterator[type]:
+    """A kernel manager over Unix sockets in a directory of its own, with this interpreter as its kernel."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    with tempfile.TemporaryDirectory(prefix="meshkit-") as folder:
+
+        class RunbookKernel(AsyncKernelManager):
+            transport = "ipc"
+            connection_file = f"{folder}/kernel.json"
+            kernel_spec = KernelSpec(
+                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                display_name="meshkit",
+                language="python",
+            )
+
+        yield RunbookKernel
+
+
+def _read(path: Path) -> Any:
+    import nbformat
+
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
+def _own_cells(notebook: Any) -> Iterator[tuple[int, Any]]:
+    """The runbook's own code cells, counted from 1: without those that papermill added."""
+    added = {"injected-parameters", "papermill-error-cell-tag"}
+    code = (cell for cell in notebook.cells if cell.cell_type == "code")
+    return enumerate((cell for cell in code if not added & set(cell.metadata.get("tags", ()))), start=1)
+
+
+def _write_reports(result: RunbookResult, executed: Any) -> None:
+    page = runbook_page(
+        executed,
+        title=result.runbook.title,
+        exit_code=result.exit_code,
+        error=result.error,
+        parameters=result.parameters,
+        duration_s=result.duration_s,
+    )
+    result.report.write_text(page, encoding="utf-8")
+    ElementTree.ElementTree(_junit(result, executed)).write(
+        result.junit, encoding="utf-8", xml_declaration=True
+    )
+
+
+def _junit(result: RunbookResult, executed: Any) -> ElementTree.Element:
+    """One test case for each code cell; the cells after a failure are skipped."""
+    suite = ElementTree.Element("testsuite", name=result.runbook.name, time=f"{result.duration_s:.3f}")
+    counts = {"tests": 0, "failures": 0, "skipped": 0}
+    for number, cell in _own_cells(executed):
+        timing = cell.metadata.get("papermill", {})
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=f"meshkit.runbook.{result.runbook.name}",
+            name=f"cell {number}: {cell.source.strip().splitlines()[0]}",
+            time=f"{timing.get('duration') or 0:.3f}",
+        )
+        counts["tests"] += 1
+        if timing.get("exception"):
+            counts["failures"] += 1
+            ElementTree.SubElement(case, "failure", message=result.error or "failed")
+        elif timing.get("status") != "completed":
+            counts["skipped"] += 1
+            ElementTree.SubElement(case, "skipped", message="not reached")
+    suite.attrib.update({name: str(count) for name, count in counts.items()})
+    return suite

@@ -1,0 +1,135 @@
+"""The typed, documented parameters of a notebook, and the values a user gives for them.
+
+papermill checks neither the names nor the types of parameters: a misspelt name only warns, ``1.10`` becomes
+the number 1.1, and a name may hold code. So the parameters cell is read here, by Python's own parser, as
+lines of the form
+
+    weight: int = 10  # percent of the requests that go to the canary
+
+and every given value is converted by its declared type, under a known name, before papermill sees it.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import tokenize
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.errors import BadInput, UnknownName
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of the parameters cell: its name, declared type (as written), default and comment."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
+
+    def convert(self, given: str) -> Any:
+        """The value of a string a user typed; BadInput names the parameter and its type when it is none."""
+        try:
+            return _CONVERTERS[self.type](given)
+        except ValueError as problem:
+            raise BadInput(
+                self.name, f"{given!r} is no {self.type}.", remedy=f"Give {_EXAMPLES[self.type]}."
+            ) from problem
+
+
+def parameters_of(cells: Sequence[Mapping[str, Any]]) -> tuple[Parameter, ...]:
+    """The parameters of a notebook's cells: those of the first cell tagged ``parameters``; none without such
+    a cell.
+    """
+    for cell in cells:
+        if "parameters" in cell.get("metadata", {}).get("tags", ()):
+            return read_parameters("".join(cell["source"]))
+    return ()
+
+
+def read_parameters(source: str) -> tuple[Parameter, ...]:
+    """The parameters in the text of a cell. A line that is no typed assignment of a literal is a BadInput."""
+    comments = _comments(source)
+    return tuple(_parameter(statement, comments) for statement in ast.parse(source).body)
+
+
+def convert_parameters(parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
+    """The given strings as values of their declared types. An unknown name is refused with the nearest known
+    one.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    for name in given:
+        if name not in known:
+            raise UnknownName("parameter", name, known)
+    return {name: known[name].convert(value) for name, value in given.items()}
+
+
+def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
+    if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+        raise BadInput(
+            f"parameters cell, line {statement.lineno}",
+            "this is no typed parameter.",
+            remedy="Write it as `name: type = default  # help`.",
+        )
+    name, declared = statement.target.id, ast.unparse(statement.annotation)
+    if declared not in _CONVERTERS:
+        raise UnknownName(f"type of parameter {name}", declared, _CONVERTERS)
+    if statement.value is None:
+        raise BadInput(
+            f"parameter {name}", "it has no default.", remedy="Write it as `name: type = default  # help`."
+        )
+    return Parameter(
+        name=name,
+        type=declared,
+        default=ast.literal_eval(statement.value),
+        help=comments.get(statement.end_lineno or statement.lineno, ""),
+    )
+
+
+def _comments(source: str) -> dict[int, str]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+
+
+def _boolean(given: str) -> bool:
+    if given.lower() not in _BOOLEANS:
+        raise ValueError(given)
+    return _BOOLEANS[given.lower()]
+
+
+def _list_of(convert: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """A reader of ``1,5,25`` and of the JSON list ``[1, 5, 25]``."""
+
+    def convert_list(given: str) -> list[Any]:
+        if not given.lstrip().startswith("["):
+            return [convert(part.strip()) for part in given.split(",") if part.strip()]
+        items = json.loads(given)
+        return [convert(item if isinstance(item, str) else json.dumps(item)) for item in items]
+
+    return convert_list
+
+
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": _boolean,
+    "list[str]": _list_of(str),
+    "list[int]": _list_of(int),
+    "list[float]": _list_of(float),
+}
+_EXAMPLES = {
+    "str": "a text",
+    "int": "a whole number such as 3",
+    "float": "a number such as 0.5",
+    "bool": "true or false",
+    "list[str]": "names with commas between them, such as v1,v2",
+    "list[int]": "whole numbers with commas between them, such as 1,2",
+    "list[float]": "numbers with commas between them, such as 1,5,25",
+}

@@ -1,0 +1,137 @@
+"""Start and stop the API server of one sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from meshkit.sandbox.api import credentials
+from meshkit.sandbox.api.admission import Webhooks
+from meshkit.sandbox.api.client import LocalClient
+from meshkit.sandbox.api.http import HttpApi
+from meshkit.sandbox.api.pods import NodeHooks, Pods
+from meshkit.sandbox.api.reads import Reads
+from meshkit.sandbox.api.registry import Registry
+from meshkit.sandbox.api.rights import Rights
+from meshkit.sandbox.api.store import Key, Store
+from meshkit.sandbox.api.users import MASTERS, Tokens
+from meshkit.sandbox.api.writes import Writes
+from meshkit.sandbox.home import SandboxHome
+
+__all__ = ["ApiServer", "NodeHooks", "serve"]
+
+_MAX_BODY_BYTES = 3 << 20  # as kube-apiserver
+_EVENT_LIFETIME = timedelta(hours=1)  # kube-apiserver --event-ttl
+_RBAC = "rbac.authorization.k8s.io"
+
+
+class ApiServer:
+    """A running API server. ``client`` is the way in for code of the same process."""
+
+    def __init__(
+        self, store: Store, webhooks: Webhooks, pods: Pods, runner: web.AppRunner, client: LocalClient
+    ) -> None:
+        self.client = client
+        self._store = store
+        self._webhooks = webhooks
+        self._pods = pods
+        self._runner = runner
+        self._sweeper = asyncio.create_task(self._forget_old_events())
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def close(self) -> None:
+        """Answer no more, end every watch, write everything down."""
+        self._sweeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._sweeper
+        self._store.end_watches()
+        await self._runner.cleanup()
+        await self._webhooks.close()
+        await self._pods.close()
+        self._store.close()
+
+    async def _forget_old_events(self) -> None:
+        while True:
+            oldest = (datetime.now(UTC) - _EVENT_LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
+            for stored in self._store.objects("events"):
+                if (
+                    stored.object.get("lastTimestamp") or stored.object["metadata"]["creationTimestamp"]
+                ) < oldest:
+                    self._store.delete(stored.key, stored.rv)
+            await asyncio.sleep(60)
+
+
+async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "127.0.0.1") -> ApiServer:
+    """Serve the sandbox of this home. Port 0 takes a free one; the kubeconfig names the port that was taken.
+
+    Raises SandboxError when the store cannot be read, OSError when the port is taken.
+    """
+    secrets = credentials.ensure(home)
+    store = Store(home.store)
+    webhooks = Webhooks(store)
+    writes = Writes(store, Registry(), webhooks)
+    tokens = Tokens(secrets.admin_token, secrets.signing_key, _account_uid(store))
+    pods = Pods(node)
+    client = LocalClient(writes, tokens)
+    await _bootstrap(client)
+    api = HttpApi(writes, Reads(store), Rights(store), tokens, pods)
+    app = web.Application(client_max_size=_MAX_BODY_BYTES)
+    app.router.add_route("*", "/{path:.*}", api.handle)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=_tls(home)).start()
+    except OSError:
+        await runner.cleanup()
+        store.close()
+        raise
+    server = ApiServer(store, webhooks, pods, runner, client)
+    credentials.write_kubeconfig(home, server.port)
+    return server
+
+
+def _tls(home: SandboxHome) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(home.server_certificate, home.server_key)
+    return context
+
+
+def _account_uid(store: Store) -> Callable[[str, str], str | None]:
+    def uid(namespace: str, name: str) -> str | None:
+        stored = store.get(Key("serviceaccounts", namespace, name))
+        return stored.object["metadata"]["uid"] if stored else None
+
+    return uid
+
+
+async def _bootstrap(client: LocalClient) -> None:
+    """What every cluster holds from its first moment."""
+    everything = [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+        {"nonResourceURLs": ["*"], "verbs": ["*"]},
+    ]
+    to_masters = {
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": _RBAC, "kind": "Group", "name": MASTERS}],
+    }
+    objects: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+        ("namespaces", "default", {}),
+        ("namespaces", "kube-system", {}),
+        (f"clusterroles.{_RBAC}", "cluster-admin", {"rules": everything}),
+        (f"clusterrolebindings.{_RBAC}", "cluster-admin", to_masters),
+    )
+    for resource, name, content in objects:
+        if await client.get(resource, name) is None:
+            await client.create(resource, {"metadata": {"name": name}, **content})

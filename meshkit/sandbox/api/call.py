@@ -1,0 +1,131 @@
+"""One request to a resource, understood: who, which object, and what its parameters and body say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from aiohttp import web
+
+from meshkit.sandbox.api import negotiation, selectors, status
+from meshkit.sandbox.api.negotiation import Form
+from meshkit.sandbox.api.reads import WatchQuery
+from meshkit.sandbox.api.registry import Resource
+from meshkit.sandbox.api.requests import DeleteOptions, Options, PatchType, Target
+from meshkit.sandbox.api.routes import Route
+from meshkit.sandbox.api.selectors import Matcher
+from meshkit.sandbox.api.users import User
+
+_TRUE = ("true", "1")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a resource, understood."""
+
+    request: web.Request
+    user: User
+    resource: Resource
+    route: Route
+
+    @property
+    def target(self) -> Target:
+        """The object (or, with an empty name, the collection) that it is about."""
+        return Target(self.resource, self.route.namespace or "", self.route.name, self.route.subresource)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query parameters."""
+        return self.request.query
+
+    def options(self) -> Options:
+        """How a write is meant."""
+        agent = self.request.headers.get("User-Agent", "").partition("/")[0]
+        validation = self.query.get("fieldValidation") or "Warn"
+        if validation not in ("Strict", "Warn", "Ignore"):
+            raise status.bad_request(f"fieldValidation: unsupported value {validation!r}")
+        return Options(
+            self.user,
+            self.query.get("fieldManager") or agent or "unknown",
+            _dry_run(self.query),
+            validation,
+            self.query.get("force") == "true",
+        )
+
+    @property
+    def media_type(self) -> str:
+        """What the body is."""
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip()
+
+    @property
+    def is_watch(self) -> bool:
+        """Whether a list is asked to go on."""
+        return self.query.get("watch") in _TRUE
+
+    def form(self) -> Form:
+        """The form of the answer. Raises ApiError 406."""
+        return negotiation.wanted(self.request.headers.get("Accept", ""))
+
+    def selector(self) -> Matcher:
+        """Which objects of a collection are meant. Raises ApiError 400."""
+        return selectors.query(self.query.get("labelSelector"), self.query.get("fieldSelector"))
+
+    def watch_query(self) -> WatchQuery:
+        """The parameters of a watch."""
+        timeout = self.query.get("timeoutSeconds", "")
+        initial = self.query.get("sendInitialEvents")
+        return WatchQuery(
+            self.query.get("resourceVersion", ""),
+            None if initial is None else initial in _TRUE,
+            self.query.get("resourceVersionMatch", ""),
+            self.query.get("allowWatchBookmarks") in _TRUE,
+            float(timeout) if timeout.isdecimal() and int(timeout) else None,
+        )
+
+    async def body(self) -> Any:
+        """The decoded body."""
+        raw = await self.request.read()
+        return negotiation.body(self.request.headers.get("Content-Type", ""), raw)
+
+    async def delete_options(self) -> DeleteOptions:
+        """How a DELETE is meant: from the body, else from the query."""
+        raw = await self.request.read()
+        body = await self.body() if raw else {}
+        query = self.query
+        grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+        conditions = body.get("preconditions") or {}
+        propagation = body.get("propagationPolicy") or query.get("propagationPolicy")
+        if body.get("orphanDependents") or query.get("orphanDependents") == "true":
+            propagation = "Orphan"
+        return DeleteOptions(
+            None if grace is None else int(grace),
+            propagation,
+            conditions.get("uid"),
+            conditions.get("resourceVersion"),
+        )
+
+
+def patch_kind(media_type: str) -> PatchType:
+    """Which patch a Content-Type announces. Raises ApiError 415."""
+    kind = negotiation.PATCHES.get(media_type)
+    if kind is None:
+        accepted = ", ".join([*negotiation.PATCHES, negotiation.APPLY])
+        raise status.unsupported_media_type(
+            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        )
+    return cast(PatchType, kind)
+
+
+def _dry_run(query: Mapping[str, str]) -> bool:
+    asked = query.get("dryRun", "")
+    if asked not in ("", "All"):
+        raise status.bad_request(f"dryRun: unsupported value {asked!r}: supported values: All")
+    return asked == "All"
+
+
+def method_not_allowed() -> status.ApiError:
+    """405."""
+    return status.ApiError(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+    )

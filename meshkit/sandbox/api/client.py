@@ -1,0 +1,209 @@
+"""The API server as code in the same process uses it: the controllers, the node agent, tests.
+
+Writes pass the same steps as those that come by HTTPS; rights are not asked. Objects handed out are
+copies: the caller may change them.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.registry import Resource
+from meshkit.sandbox.api.requests import DeleteOptions, Object, Options, Target, now
+from meshkit.sandbox.api.store import ChangeType, Key, Stored
+from meshkit.sandbox.api.users import SYSTEM, Tokens, User
+from meshkit.sandbox.api.writes import Writes
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step of a watch."""
+
+    type: ChangeType
+    object: Object
+
+
+class LocalClient:
+    """Acts as ``user``; its writes are owned by the field manager ``manager``."""
+
+    def __init__(self, writes: Writes, tokens: Tokens, user: User = SYSTEM, manager: str = "") -> None:
+        self._writes = writes
+        self._store = writes.store
+        self._tokens = tokens
+        self._user = user
+        self._manager = manager or user.name.rpartition(":")[2]
+
+    def acting_as(self, user: str) -> LocalClient:
+        """The same server, another user and field manager (``system:node:sandbox-a``,
+        ``deployment-controller``).
+        """
+        return LocalClient(self._writes, self._tokens, User(user, SYSTEM.groups))
+
+    async def get(self, resource: str, name: str, namespace: str | None = None) -> Object | None:
+        """One object, or None."""
+        stored = self._store.get(self._target(resource, namespace, name).key)
+        return _copy(stored) if stored else None
+
+    async def list(
+        self, resource: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> builtins.list[Object]:
+        """Every object (of a namespace) that carries these labels."""
+        wanted = (labels or {}).items()
+        return [
+            _copy(stored)
+            for stored in self._store.objects(self._resource(resource).key, namespace)
+            if wanted <= (stored.object["metadata"].get("labels") or {}).items()
+        ]
+
+    async def create(self, resource: str, obj: Object) -> Object:
+        """Add an object. Raises ApiError 409 when its name is taken."""
+        metadata = obj.get("metadata", {})
+        target = self._target(resource, metadata.get("namespace"), "")
+        return _json_copy(await self._writes.create(target, obj, self._options()))
+
+    async def update(self, resource: str, obj: Object) -> Object:
+        """Replace an object. Raises ApiError 409 unless it is still at its resourceVersion. Its status is
+        left alone.
+        """
+        metadata = obj["metadata"]
+        target = self._target(resource, metadata.get("namespace"), metadata["name"])
+        return _json_copy(await self._writes.replace(target, obj, self._options()))
+
+    async def update_status(self, resource: str, name: str, namespace: str | None, status: Object) -> Object:
+        """Replace the status of an object; the same status again changes nothing."""
+        target = self._target(resource, namespace, name, "status")
+        patch = [{"op": "add", "path": "/status", "value": status}]
+        return _json_copy(await self._writes.patch(target, "json", patch, self._options()))
+
+    async def merge_patch(self, resource: str, name: str, namespace: str | None, patch: Object) -> Object:
+        """Merge into an object; null removes a member."""
+        target = self._target(resource, namespace, name)
+        return _json_copy(await self._writes.patch(target, "merge", patch, self._options()))
+
+    async def delete(
+        self, resource: str, name: str, namespace: str | None = None, *, grace_period_s: int | None = None
+    ) -> None:
+        """Delete an object; one that is not there is no error. ``grace_period_s=0`` ends a pod for good."""
+        target = self._target(resource, namespace, name)
+        try:
+            await self._writes.delete(target, DeleteOptions(grace_period_s), self._options())
+        except status.ApiError as error:
+            if error.code != 404:
+                raise
+
+    async def finalize_namespace(self, name: str) -> None:
+        """Remove a namespace that is being terminated and holds nothing any more."""
+        self._writes.finalize_namespace(name)
+
+    def keys_in(self, namespace: str) -> builtins.list[tuple[str, str]]:
+        """(resource, name) of everything that a namespace holds."""
+        return [(key.resource, key.name) for key in self._store.resources_in(namespace)]
+
+    def resource_of(self, api_version: str, kind: str) -> str | None:
+        """``("apps/v1", "ReplicaSet")`` -> ``replicasets.apps``: for following ownerReferences."""
+        resource = self._writes.registry.by_kind(api_version, kind)
+        return resource.key if resource else None
+
+    def resources(self) -> builtins.list[str]:
+        """Every resource whose objects can be listed, those of CustomResourceDefinitions included."""
+        return sorted({each.key for each in self._writes.registry if "list" in each.verbs})
+
+    async def watch(self, resource: str) -> AsyncIterator[Event]:
+        """Everything as ADDED, then every change, for ever. A reader that falls behind starts over with
+        ADDED.
+        """
+        key = self._resource(resource).key
+        while True:
+            subscription = self._store.subscribe(key)
+            try:
+                for stored in self._store.objects(key):
+                    yield Event("ADDED", _copy(stored))
+                while (change := await subscription.next()) is not None:
+                    yield Event(change.type, _copy(change.now))
+            finally:
+                self._store.unsubscribe(key, subscription)
+            if self._store.closed:
+                return
+
+    async def record_event(
+        self, involved: Object, reason: str, message: str, *, type: str = "Normal", source: str
+    ) -> None:
+        """Say what happened to an object, as ``kubectl describe`` shows it; a repetition counts up."""
+        metadata = involved["metadata"]
+        namespace = metadata.get("namespace") or "default"
+        digest = hashlib.sha256(f"{metadata.get('uid')}{reason}{message}{type}{source}".encode()).hexdigest()[
+            :16
+        ]
+        name = f"{metadata['name']}.{digest}"
+        seen = self._store.get(Key("events", namespace, name))
+        if seen is not None:
+            again = {"count": seen.object.get("count", 1) + 1, "lastTimestamp": now()}
+            await self.merge_patch("events", name, namespace, again)
+            return
+        reference = {
+            "apiVersion": involved.get("apiVersion", "v1"),
+            "kind": involved.get("kind", ""),
+            "name": metadata["name"],
+            **({"namespace": metadata["namespace"]} if metadata.get("namespace") else {}),
+            "uid": metadata.get("uid", ""),
+            "resourceVersion": metadata.get("resourceVersion", ""),
+        }
+        event = {
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": reference,
+            "reason": reason,
+            "message": message,
+            "type": type,
+            "source": {"component": source},
+            "reportingComponent": source,
+            "reportingInstance": "",
+            "count": 1,
+            "firstTimestamp": now(),
+            "lastTimestamp": now(),
+        }
+        try:
+            await self.create("events", event)
+        except status.ApiError as error:
+            if error.code not in (
+                403,
+                404,
+            ):  # its namespace is going or gone: nobody can read the event any more
+                raise
+
+    async def token(
+        self, namespace: str, account: str, lifetime_s: int, pod: Mapping[str, str] | None = None
+    ) -> str:
+        """A bearer token for a ServiceAccount, bound to a pod ({name, uid}). Raises ApiError 404."""
+        target = self._target("serviceaccounts", namespace, account)
+        stored = self._store.get(target.key)
+        if stored is None:
+            raise target.not_found()
+        return self._tokens.issue(namespace, account, stored.object["metadata"]["uid"], lifetime_s, pod)
+
+    def _options(self) -> Options:
+        return Options(self._user, self._manager, field_validation="Strict")
+
+    def _resource(self, resource: str) -> Resource:
+        found = self._writes.registry.by_key(resource)
+        if found is None:
+            raise status.no_such_path()
+        return found
+
+    def _target(self, resource: str, namespace: str | None, name: str, subresource: str = "") -> Target:
+        found = self._resource(resource)
+        return Target(found, (namespace or "default") if found.namespaced else "", name, subresource)
+
+
+def _copy(stored: Stored) -> Object:
+    copied: Object = json.loads(stored.body)
+    return copied
+
+
+def _json_copy(obj: Object) -> Object:
+    copied: Object = json.loads(json.dumps(obj))
+    return copied

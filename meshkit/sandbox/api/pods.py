@@ -1,0 +1,147 @@
+"""What the API server fetches from a running pod: its log, and answers to HTTP requests (``pods/proxy``)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from meshkit.sandbox.api import status
+
+_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
+_FOLLOW_EVERY_S = 0.3
+_PROXY_TIMEOUT_S = 60.0
+_HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "authorization",
+    "content-length",
+}
+
+
+@dataclass(frozen=True)
+class NodeHooks:
+    """How the API server reaches what runs. ``logs``: (pod, container, last lines or None for all)."""
+
+    logs: Callable[[Mapping[str, Any], str | None, int | None], str | Awaitable[str]]
+
+
+class Pods:
+    """The running side of pods."""
+
+    def __init__(self, node: NodeHooks) -> None:
+        self._node = node
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Release connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def log(self, request: web.Request, pod: Mapping[str, Any]) -> web.StreamResponse:
+        """``pods/log``: container, tailLines and follow are honoured."""
+        query = request.query
+        container = _container(pod, query.get("container"))
+        if query.get("previous") == "true":
+            name = pod["metadata"]["name"]
+            raise status.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
+        tail = int(query["tailLines"]) if query.get("tailLines", "").isdecimal() else None
+        text = await self._text(pod, container, tail)
+        if query.get("follow") != "true":
+            return web.Response(text=text, content_type="text/plain")
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        await response.write(text.encode())
+        sent = len(await self._text(pod, container, None))
+        while True:
+            await asyncio.sleep(_FOLLOW_EVERY_S)
+            whole = await self._text(pod, container, None)
+            await response.write(whole[sent:].encode())
+            sent = len(whole)
+
+    async def _text(self, pod: Mapping[str, Any], container: str | None, tail: int | None) -> str:
+        found = self._node.logs(pod, container, tail)
+        return await found if inspect.isawaitable(found) else found
+
+    async def proxy(
+        self, request: web.Request, pod: Mapping[str, Any], port: str, tail: str
+    ) -> web.StreamResponse:
+        """Pass a request on to http://POD_IP:PORT and its answer back."""
+        if request.method not in _METHODS:
+            raise status.ApiError(
+                405, "MethodNotAllowed", "the server does not allow this method on pods/proxy"
+            )
+        address = (pod.get("status") or {}).get("podIP")
+        if not address:
+            raise status.ApiError(
+                503, "ServiceUnavailable", f'pod "{pod["metadata"]["name"]}" has no address yet'
+            )
+        url = f"http://{address}:{_port(pod, port)}{tail or '/'}"
+        if request.query_string:
+            url += f"?{request.rel_url.raw_query_string}"
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=_PROXY_TIMEOUT_S)
+            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
+        try:
+            async with self._session.request(
+                request.method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=await request.read() or None,
+                allow_redirects=False,
+            ) as answer:
+                passed = {
+                    key: value for key, value in answer.headers.items() if key.lower() not in _HOP_BY_HOP
+                }
+                return web.Response(status=answer.status, headers=passed, body=await answer.read())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            why = f"error trying to reach service: {error}"
+            raise status.ApiError(503, "ServiceUnavailable", why) from error
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """``pod``, ``pod:port`` or ``http:pod:port`` -> (pod, port). Raises ApiError for https."""
+    parts = name.split(":")
+    if len(parts) == 3:
+        if parts[0] not in ("", "http"):
+            raise status.bad_request(f"the sandbox's pod proxy speaks http, not {parts[0]}")
+        return parts[1], parts[2]
+    return parts[0], parts[1] if len(parts) == 2 else ""
+
+
+def _port(pod: Mapping[str, Any], port: str) -> int:
+    """A number, the name of a container port, or nothing for the first one."""
+    if port.isdecimal():
+        return int(port)
+    for container in pod["spec"]["containers"]:
+        for each in container.get("ports") or ():
+            if port in ("", each.get("name")):
+                return int(each["containerPort"])
+    raise status.bad_request(f'pod "{pod["metadata"]["name"]}" has no port {port!r}')
+
+
+def _container(pod: Mapping[str, Any], asked: str | None) -> str:
+    """The container whose log is meant. Raises ApiError 400 when that is unclear."""
+    spec = pod["spec"]
+    names = [each["name"] for each in spec["containers"]]
+    every = [*names, *(each["name"] for each in spec.get("initContainers") or ())]
+    name = pod["metadata"]["name"]
+    if asked:
+        if asked not in every:
+            raise status.bad_request(f"container {asked} is not valid for pod {name}")
+        return asked
+    if len(names) > 1:
+        raise status.bad_request(
+            f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
+        )
+    return str(names[0])

@@ -1,0 +1,102 @@
+"""Role-based access control, enforced: what Roles and ClusterRoles allow the subjects that bindings name.
+
+``system:masters`` may do everything; every authenticated user may discover the API and ask about itself,
+as the ClusterRoles system:discovery and system:basic-user of Kubernetes say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.store import Key, Store
+from meshkit.sandbox.api.users import MASTERS, User
+
+_GROUP = "rbac.authorization.k8s.io"
+_ABOUT_ONESELF = {
+    ("authentication.k8s.io", "selfsubjectreviews"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a user wants to do. ``resource`` names its subresource after a slash (``pods/log``)."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str = ""
+    name: str = ""
+
+
+class Rights:
+    """Reads the rules from the store at each question: there are few, and they act at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def require(self, user: User, attempt: Attempt) -> None:
+        """Raise ApiError 403 unless the user may."""
+        if self.allows(user, attempt):
+            return
+        scope = f'in the namespace "{attempt.namespace}"' if attempt.namespace else "at the cluster scope"
+        why = (
+            f'User "{user.name}" cannot {attempt.verb} resource "{attempt.resource}" '
+            f'in API group "{attempt.group}" {scope}'
+        )
+        raise status.forbidden(attempt.resource.partition("/")[0], attempt.group, attempt.name, why)
+
+    def allows(self, user: User, attempt: Attempt) -> bool:
+        """Whether the user may."""
+        if MASTERS in user.groups:
+            return True
+        if attempt.verb == "create" and (attempt.group, attempt.resource) in _ABOUT_ONESELF:
+            return True
+        return any(_permits(rule, attempt) for rule in self._rules(user, attempt.namespace))
+
+    def _rules(self, user: User, namespace: str) -> Iterator[Mapping[str, Any]]:
+        for stored in self._store.objects(f"clusterrolebindings.{_GROUP}"):
+            if _names(stored.object, user, ""):
+                yield from self._role(stored.object["roleRef"], "")
+        if not namespace:
+            return
+        for stored in self._store.objects(f"rolebindings.{_GROUP}", namespace):
+            if _names(stored.object, user, namespace):
+                yield from self._role(stored.object["roleRef"], namespace)
+
+    def _role(self, reference: Mapping[str, Any], namespace: str) -> Iterator[Mapping[str, Any]]:
+        cluster_wide = reference["kind"] == "ClusterRole"
+        plural = "clusterroles" if cluster_wide else "roles"
+        role = self._store.get(
+            Key(f"{plural}.{_GROUP}", "" if cluster_wide else namespace, reference["name"])
+        )
+        yield from (role.object.get("rules") or ()) if role else ()
+
+
+def _names(binding: Mapping[str, Any], user: User, namespace: str) -> bool:
+    """Whether a binding is about this user."""
+    for subject in binding.get("subjects") or ():
+        kind, name = subject["kind"], subject["name"]
+        if kind == "ServiceAccount":
+            name = f"system:serviceaccount:{subject.get('namespace') or namespace}:{name}"
+        if name in user.groups if kind == "Group" else name == user.name:
+            return True
+    return False
+
+
+def _permits(rule: Mapping[str, Any], attempt: Attempt) -> bool:
+    def has(field: str, *wanted: str) -> bool:
+        return not {"*", *wanted}.isdisjoint(rule.get(field) or ())
+
+    subresource = attempt.resource.partition("/")[2]
+    resources = (attempt.resource, f"*/{subresource}") if subresource else (attempt.resource,)
+    names = rule.get("resourceNames")
+    return (
+        has("verbs", attempt.verb)
+        and has("apiGroups", attempt.group)
+        and has("resources", *resources)
+        and (not names or attempt.name in names)
+    )

@@ -1,0 +1,42 @@
+"""The addresses of the API: which resource, object and subresource a path names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+NAMESPACE_SUBRESOURCES = ("finalize", "status")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A parsed resource path. ``tail`` is what follows a proxy subresource, still encoded."""
+
+    group: str
+    version: str
+    plural: str
+    namespace: str | None = None
+    name: str = ""
+    subresource: str = ""
+    tail: str = ""
+
+
+def parse(raw_path: str) -> Route | None:
+    """The route of an (encoded) path; None when it names no resource."""
+    parts = raw_path.strip("/").split("/")
+    if parts[0] == "api" and len(parts) > 2:
+        group, version, rest = "", parts[1], parts[2:]
+    elif parts[0] == "apis" and len(parts) > 3:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    namespace = None
+    namespaced = rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in NAMESPACE_SUBRESOURCES
+    if namespaced:
+        namespace, rest = unquote(rest[1]), rest[2:]
+    name = unquote(rest[1]) if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    if len(rest) > 3 and subresource != "proxy":
+        return None
+    tail = raw_path.partition("/proxy")[2] if subresource == "proxy" else ""
+    return Route(group, version, rest[0], namespace, name, subresource, tail)

@@ -1,0 +1,264 @@
+"""Objects and their history: SQLite for keeps, a dictionary for reads, one counter for every change.
+
+A write is one SQLite transaction that holds the object, its change and the counter (``resourceVersion``),
+then the cache, then the watchers. Nothing is acknowledged before it is on disk (WAL, synchronous=NORMAL: a
+crash of the process loses nothing, a power cut the last transactions). Reads never touch SQLite. Changes
+are kept so that a watch can be resumed from a resourceVersion; when they grow beyond ``keep`` the oldest
+go, and such a watch is told ``Expired``.
+
+Used by one event loop only, hence no locks. What is handed out is shared: callers must not change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from meshkit.errors import SandboxError
+from meshkit.sandbox.api import status
+
+ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS object (
+  resource TEXT, namespace TEXT, name TEXT, rv INTEGER NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (resource, namespace, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS change (
+  rv INTEGER PRIMARY KEY, resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+  type TEXT NOT NULL, body BLOB NOT NULL, before BLOB);
+CREATE INDEX IF NOT EXISTS change_of_resource ON change (resource, rv);
+CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), rv INTEGER, compacted INTEGER);
+INSERT OR IGNORE INTO counter VALUES (1, 1, 0);
+"""
+
+
+class Key(NamedTuple):
+    """What names one object: ``resource`` is ``deployments.apps``; ``namespace`` is empty for a
+    cluster-wide one.
+    """
+
+    resource: str
+    namespace: str
+    name: str
+
+
+class Missing(Exception):
+    """No object has this key."""
+
+
+class Exists(Exception):
+    """An object has this key already."""
+
+
+class Stale(Exception):
+    """The object is not at the resourceVersion that the writer saw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object as it is now: decoded, and as the bytes that lists and watches send."""
+
+    key: Key
+    rv: int
+    object: dict[str, Any]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write. ``before`` is the object it replaced: a watch with a selector needs it to tell who left."""
+
+    type: ChangeType
+    now: Stored
+    before: dict[str, Any] | None
+
+
+class Subscription:
+    """Changes of one resource from the moment of subscribing on; ``limit`` unread ones end it (a reader
+    that sleeps).
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._queue: asyncio.Queue[Change | None] = asyncio.Queue(limit)
+        self.overflown = False
+
+    def offer(self, change: Change) -> None:
+        """Called by the store."""
+        if self.overflown:
+            return
+        try:
+            self._queue.put_nowait(change)
+        except asyncio.QueueFull:
+            self.end()
+
+    def end(self) -> None:
+        """The next read says that there is no more."""
+        self.overflown = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
+    async def next(self) -> Change | None:
+        """The next change; None when the subscription has ended."""
+        return await self._queue.get()
+
+
+class Store:
+    """The objects of one sandbox. ``keep`` is how many changes a watch can be resumed over."""
+
+    def __init__(self, path: Path | str, *, keep: int = 10_000) -> None:
+        self._keep = keep
+        self.closed = False
+        self._objects: dict[str, dict[Key, Stored]] = {}
+        self._subscriptions: dict[str, set[Subscription]] = {}
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+            self._load()
+        except sqlite3.Error as error:
+            raise SandboxError(
+                f"The sandbox's store {path} cannot be read: {error}.",
+                remedy="Free the disk, or delete the file to start an empty sandbox.",
+            ) from error
+
+    def _load(self) -> None:
+        self.rv, self.compacted = self._db.execute("SELECT rv, compacted FROM counter").fetchone()
+        for resource, namespace, name, rv, body in self._db.execute("SELECT * FROM object"):
+            key = Key(resource, namespace, name)
+            self._objects.setdefault(resource, {})[key] = Stored(key, rv, json.loads(body), body)
+
+    def end_watches(self) -> None:
+        """End every subscription: the server is going."""
+        self.closed = True
+        for resource in list(self._subscriptions):
+            self.end_subscriptions(resource)
+
+    def close(self) -> None:
+        """Release the file."""
+        self.end_watches()
+        self._db.close()
+
+    # --- reads
+
+    def get(self, key: Key) -> Stored | None:
+        """The object, or None."""
+        return self._objects.get(key.resource, {}).get(key)
+
+    def objects(self, resource: str, namespace: str | None = None) -> list[Stored]:
+        """Every object of a resource, in order of namespace and name."""
+        found = self._objects.get(resource, {})
+        keys = found if namespace is None else (key for key in found if key.namespace == namespace)
+        return [found[key] for key in sorted(keys)]
+
+    def resources_in(self, namespace: str) -> Iterator[Key]:
+        """Keys of everything that a namespace holds."""
+        for found in list(self._objects.values()):
+            yield from [key for key in found if key.namespace == namespace]
+
+    # --- writes
+
+    def create(self, key: Key, obj: dict[str, Any]) -> Stored:
+        """Add an object. Raises Exists."""
+        if self.get(key) is not None:
+            raise Exists(key)
+        return self._write("ADDED", key, obj, None)
+
+    def update(self, key: Key, obj: dict[str, Any], seen_rv: int) -> Stored:
+        """Replace an object that is still at ``seen_rv``. Raises Missing, Stale."""
+        before = self._at(key, seen_rv)
+        return self._write("MODIFIED", key, obj, before)
+
+    def delete(self, key: Key, seen_rv: int) -> Stored:
+        """Remove an object that is still at ``seen_rv``; its last form carries a new resourceVersion."""
+        before = self._at(key, seen_rv)
+        last = {**before.object, "metadata": dict(before.object["metadata"])}
+        return self._write("DELETED", key, last, before)
+
+    def _at(self, key: Key, seen_rv: int) -> Stored:
+        before = self.get(key)
+        if before is None:
+            raise Missing(key)
+        if before.rv != seen_rv:
+            raise Stale(key)
+        return before
+
+    def _write(self, kind: ChangeType, key: Key, obj: dict[str, Any], before: Stored | None) -> Stored:
+        rv = self.rv + 1
+        obj["metadata"]["resourceVersion"] = str(rv)
+        now = Stored(key, rv, obj, json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode())
+        try:
+            self._persist(kind, now, before)
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise status.internal(f"the sandbox's store refuses the write: {error}") from error
+        self.rv = rv
+        found = self._objects.setdefault(key.resource, {})
+        if kind == "DELETED":
+            found.pop(key, None)
+        else:
+            found[key] = now
+        change = Change(kind, now, before.object if before else None)
+        for subscription in self._subscriptions.get(key.resource, ()):
+            subscription.offer(change)
+        return now
+
+    def _persist(self, kind: ChangeType, now: Stored, before: Stored | None) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        if kind == "DELETED":
+            self._db.execute("DELETE FROM object WHERE resource=? AND namespace=? AND name=?", now.key)
+        else:
+            self._db.execute("INSERT OR REPLACE INTO object VALUES (?,?,?,?,?)", (*now.key, now.rv, now.body))
+        self._db.execute(
+            "INSERT INTO change VALUES (?,?,?,?,?,?,?)",
+            (now.rv, *now.key, kind, now.body, before.body if before else None),
+        )
+        compacted = self.compacted
+        if now.rv - self._keep >= compacted + self._keep // 10:
+            compacted = now.rv - self._keep
+            self._db.execute("DELETE FROM change WHERE rv <= ?", (compacted,))
+        self._db.execute("UPDATE counter SET rv=?, compacted=?", (now.rv, compacted))
+        self._db.execute("COMMIT")
+        self.compacted = compacted
+
+    # --- watching
+
+    def changes(self, resource: str, after: int) -> list[Change]:
+        """The changes of a resource since ``after``, oldest first. Raises ApiError 410 when they are gone."""
+        if after < self.compacted:
+            raise status.expired(f"too old resource version: {after} ({self.compacted})")
+        rows = self._db.execute(
+            "SELECT namespace, name, rv, type, body, before FROM change "
+            "WHERE resource=? AND rv>? ORDER BY rv",
+            (resource, after),
+        )
+        return [
+            Change(
+                kind,
+                Stored(Key(resource, namespace, name), rv, json.loads(body), body),
+                json.loads(before) if before else None,
+            )
+            for namespace, name, rv, kind, body, before in rows
+        ]
+
+    def subscribe(self, resource: str, *, limit: int = 10_000) -> Subscription:
+        """Receive every change of a resource from now on. End it with ``unsubscribe``."""
+        subscription = Subscription(limit)
+        self._subscriptions.setdefault(resource, set()).add(subscription)
+        return subscription
+
+    def unsubscribe(self, resource: str, subscription: Subscription) -> None:
+        """Receive no more."""
+        self._subscriptions.get(resource, set()).discard(subscription)
+
+    def end_subscriptions(self, resource: str) -> None:
+        """End the watches of a resource whose definition has changed or gone."""
+        for subscription in self._subscriptions.pop(resource, set()):
+            subscription.end()

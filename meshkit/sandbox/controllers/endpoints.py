@@ -1,0 +1,158 @@
+"""Service -> EndpointSlice: the addresses of the pods it selects, and which of them are ready.
+
+A pod that is being deleted is no longer ready from that moment on (and ``terminating``), so callers leave it
+before its processes are asked to stop. One slice for each distinct list of port numbers: pods may name a
+``targetPort`` differently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from meshkit.sandbox.controllers.loop import Key
+from meshkit.sandbox.controllers.objects import (
+    Object,
+    is_finished,
+    is_ready,
+    is_terminating,
+    key_of,
+    owner_reference,
+    selects,
+)
+
+if TYPE_CHECKING:
+    from meshkit.sandbox.api.client import LocalClient
+
+SLICES = "endpointslices.discovery.k8s.io"
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+ZONE = "topology.kubernetes.io/zone"
+
+Ports = tuple[tuple[str, int, str, str], ...]
+"""(name, number, protocol, appProtocol) of each port, as one pod resolves them."""
+
+
+class EndpointController:
+    """Keeps the EndpointSlices of every Service with a selector."""
+
+    def __init__(self, client: LocalClient) -> None:
+        self._client = client
+        self._services: dict[Key, Mapping[str, str]] = {}
+
+    @property
+    def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
+        """Services, the pods they select, and their slices."""
+        return {"services": self._service, "pods": self._of_pod, SLICES: _of_slice}
+
+    def _service(self, service: Object) -> list[Key]:
+        self._services[key_of(service)] = service["spec"].get("selector") or {}
+        return [key_of(service)]
+
+    def _of_pod(self, pod: Object) -> list[Key]:
+        namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
+        return [
+            key
+            for key, selector in self._services.items()
+            if key[0] == namespace and selector and selects({"matchLabels": selector}, labels)
+        ]
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """Write the slices of one Service as its pods are now."""
+        service = await self._client.get("services", name, namespace)
+        if service is None or is_terminating(service):
+            self._services.pop((namespace, name), None)
+            return None
+        selector = service["spec"].get("selector")
+        if not selector:
+            return None
+        zones = {
+            key_of(node)[1]: (node["metadata"].get("labels") or {}).get(ZONE)
+            for node in await self._client.list("nodes")
+        }
+        groups: dict[Ports, list[Object]] = {}
+        for pod in await self._client.list("pods", namespace, selector):
+            if (pod.get("status") or {}).get("podIP") and not is_finished(pod):
+                groups.setdefault(ports_of(service, pod), []).append(endpoint(pod, zones))
+        wanted = {each["metadata"]["name"]: each for each in _slices(service, groups)}
+        for present in await self._client.list(SLICES, namespace, {SERVICE_NAME: name, MANAGED_BY: MANAGER}):
+            new = wanted.pop(present["metadata"]["name"], None)
+            if new is None:
+                await self._client.delete(SLICES, present["metadata"]["name"], namespace)
+            elif any(present.get(field) != new[field] for field in ("endpoints", "ports")):
+                await self._client.update(
+                    SLICES, {**present, "endpoints": new["endpoints"], "ports": new["ports"]}
+                )
+        for new in wanted.values():
+            await self._client.create(SLICES, new)
+        return None
+
+
+def endpoint(pod: Object, zones: Mapping[str, str | None]) -> Object:
+    """The entry of one pod."""
+    namespace, name = key_of(pod)
+    ready = is_ready(pod)
+    entry: Object = {
+        "addresses": [pod["status"]["podIP"]],
+        "conditions": {"ready": ready, "serving": ready, "terminating": is_terminating(pod)},
+        "targetRef": {"kind": "Pod", "namespace": namespace, "name": name, "uid": pod["metadata"]["uid"]},
+    }
+    node = pod["spec"].get("nodeName")
+    if node:
+        entry["nodeName"] = node
+        if zones.get(node):
+            entry["zone"] = zones[node]
+    return entry
+
+
+def ports_of(service: Object, pod: Object) -> Ports:
+    """The Service's ports with the numbers that they have in ``pod``.
+
+    A name that the pod lacks is left out.
+    """
+    named = {
+        port["name"]: int(port["containerPort"])
+        for container in pod["spec"]["containers"]
+        for port in container.get("ports") or ()
+        if port.get("name")
+    }
+    found = []
+    for port in service["spec"].get("ports") or ():
+        target = port.get("targetPort", port["port"])
+        number = named.get(target) if isinstance(target, str) and not target.isdigit() else int(target)
+        if number is not None:
+            protocol = port.get("protocol", "TCP")
+            found.append((port.get("name", ""), number, protocol, port.get("appProtocol", "")))
+    return tuple(found)
+
+
+def _slices(service: Object, groups: Mapping[Ports, list[Object]]) -> Iterable[Object]:
+    namespace, name = key_of(service)
+    for ports, endpoints in groups.items():
+        suffix = hashlib.sha256(repr(ports).encode()).hexdigest()[:5]
+        entries = []
+        for port_name, number, protocol, app_protocol in ports:
+            entry: Object = {"name": port_name, "port": number, "protocol": protocol}
+            if app_protocol:
+                entry["appProtocol"] = app_protocol
+            entries.append(entry)
+        yield {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": f"{name}-{suffix}",
+                "namespace": namespace,
+                "labels": {SERVICE_NAME: name, MANAGED_BY: MANAGER},
+                "ownerReferences": [owner_reference(service)],
+            },
+            "addressType": "IPv4",
+            "endpoints": sorted(endpoints, key=lambda each: str(each["addresses"])),
+            "ports": entries,
+        }
+
+
+def _of_slice(piece: Object) -> list[Key]:
+    service = (piece["metadata"].get("labels") or {}).get(SERVICE_NAME)
+    return [(piece["metadata"]["namespace"], service)] if service else []

@@ -1,0 +1,40 @@
+"""All controllers, each under a user name of its own, as they show in managedFields and Events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from meshkit.sandbox.controllers import loop
+from meshkit.sandbox.controllers.budgets import BudgetController
+from meshkit.sandbox.controllers.deployments import DeploymentController
+from meshkit.sandbox.controllers.endpoints import EndpointController
+from meshkit.sandbox.controllers.garbage import GarbageCollector
+from meshkit.sandbox.controllers.namespaces import NamespaceController
+from meshkit.sandbox.controllers.replicasets import ReplicaSetController
+from meshkit.sandbox.controllers.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from meshkit.sandbox.api.client import LocalClient
+
+ACCOUNT = "system:serviceaccount:kube-system:{name}"
+
+
+async def run_all(client: LocalClient) -> None:
+    """Run every controller until cancelled; the end of one ends all."""
+
+    def acting(name: str) -> LocalClient:
+        return client.acting_as(ACCOUNT.format(name=name))
+
+    controllers: list[loop.Controller] = [
+        DeploymentController(acting("deployment-controller")),
+        ReplicaSetController(acting("replicaset-controller")),
+        EndpointController(acting("endpointslice-controller")),
+        BudgetController(acting("disruption-controller")),
+        NamespaceController(acting("namespace-controller")),
+        Scheduler(client.acting_as("system:kube-scheduler")),
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        for controller in controllers:
+            tasks.create_task(loop.run(controller, client))
+        tasks.create_task(GarbageCollector(acting("generic-garbage-collector")).run())

@@ -1,0 +1,191 @@
+"""The node agent: runs every pod that is bound to one of the three nodes.
+
+One agent serves all nodes; a node is a name and a zone. Every pod that the store holds when the daemon starts
+is started again (its processes ended with the last daemon) under a new address, with a restart counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
+from meshkit.sandbox.node.addresses import Addresses
+from meshkit.sandbox.node.environment import HOST_IP, Surroundings
+from meshkit.sandbox.node.pod import Node, PodRunner
+from meshkit.sandbox.proxies.pods import Peer, service_account
+
+if TYPE_CHECKING:
+    from meshkit.sandbox.api.client import LocalClient
+
+log = logging.getLogger(__name__)
+
+ZONES = {"sandbox-a": "zone-a", "sandbox-b": "zone-b", "sandbox-c": "zone-c"}
+KUBELET_VERSION = "v1.37.0+meshkit.sandbox"
+RUNTIME_VERSION = "meshkit://1"
+TOKEN_LIFETIME_S = 365 * 24 * 3600
+"""Nothing renews a pod's token; it ends with its ServiceAccount."""
+CLOSE_GRACE_S = 1.0
+
+
+class NodeAgent:
+    """Starts and stops pods as the store says. ``addresses`` are those of this sandbox's net."""
+
+    def __init__(self, client: LocalClient, addresses: Addresses, around: Surroundings) -> None:
+        self._client = client
+        self._around = around
+        self._node = Node(client, addresses, around, self.peer, self._token)
+        self._runners: dict[str, PodRunner] = {}
+        self._by_ip: dict[str, PodRunner] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def prepare(self) -> None:
+        """Register the nodes.
+
+        Mark every pod as not running yet; clear folders of pods that are gone.
+        """
+        for name in ZONES:
+            if await self._client.get("nodes", name) is None:
+                await self._client.create("nodes", node_object(name))
+        pods = await self._client.list("pods")
+        for pod in pods:
+            status = pod.get("status") or {}
+            if pod["spec"].get("nodeName") in ZONES and status.get("conditions") and not is_finished(pod):
+                namespace, name = key_of(pod)
+                reason = "the sandbox was restarted"
+                for field in ("podIP", "podIPs"):
+                    status.pop(field, None)
+                before = status["conditions"]
+                status["conditions"] = set_condition(before, "Ready", False, "SandboxRestarted", reason)
+                await self._client.update_status("pods", name, namespace, status)
+        self._around.run.mkdir(mode=0o700, exist_ok=True)
+        known = {pod["metadata"]["uid"] for pod in pods}
+        for folder in self._around.run.iterdir():
+            if folder.is_dir() and folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    async def run(self) -> None:
+        """Follow the pods until cancelled."""
+        async for event in self._client.watch("pods"):
+            pod = event.object
+            if pod["spec"].get("nodeName") not in ZONES:
+                continue
+            runner = self._runners.get(pod["metadata"]["uid"])
+            if event.type == "DELETED":
+                if runner is not None:
+                    self._drop(runner)
+                    runner.kill()
+                    runner.close()
+                    runner.forget()
+            elif is_terminating(pod):
+                self._end(pod, runner)
+            elif runner is None and not is_finished(pod):
+                self._begin(pod)
+
+    def _begin(self, pod: dict[str, Any]) -> None:
+        runner = PodRunner(pod, self._node)
+        self._runners[runner.uid] = runner
+        self._by_ip[runner.ip] = runner
+        runner.start()
+
+    def _end(self, pod: dict[str, Any], runner: PodRunner | None) -> None:
+        if runner is None or not runner.terminating:
+            if runner is not None:
+                runner.terminating = True
+            task = asyncio.create_task(self._finish(pod, runner))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def _finish(self, pod: dict[str, Any], runner: PodRunner | None) -> None:
+        """Stop a pod's processes, then let the object go."""
+        namespace, name = key_of(pod)
+        if runner is not None:
+            await runner.stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
+            self._drop(runner)
+            runner.forget()
+        try:
+            await self._client.delete("pods", name, namespace, grace_period_s=0)
+        except ApiError as exc:
+            log.error("pod %s/%s has ended but cannot be deleted: %s", namespace, name, exc.message)
+
+    def _drop(self, runner: PodRunner) -> None:
+        self._runners.pop(runner.uid, None)
+        self._by_ip.pop(runner.ip, None)
+
+    async def close(self) -> None:
+        """Stop every process of every pod: a second for SIGTERM, then SIGKILL. The objects stay."""
+        for task in list(self._ending):
+            task.cancel()
+        runners = list(self._runners.values())
+        await asyncio.gather(*(runner.end(CLOSE_GRACE_S) for runner in runners))
+        for runner in runners:
+            runner.close()
+
+    async def _token(self, pod: dict[str, Any]) -> str:
+        namespace, name = key_of(pod)
+        bound = {"name": name, "uid": pod["metadata"]["uid"]}
+        return await self._client.token(namespace, service_account(pod), TOKEN_LIFETIME_S, bound)
+
+    def peer(self, address: str) -> Peer | None:
+        """The pod at ``ip:port``, for the labels of metrics."""
+        runner = self._by_ip.get(address.rpartition(":")[0])
+        return None if runner is None else runner.peer
+
+
+def read_log(run: Path, pod: Mapping[str, Any], container: str | None, tail_lines: int | None) -> str:
+    """What a container of a pod (by default its first) has written, over all its restarts."""
+    name = container or pod["spec"]["containers"][0]["name"]
+    return tail(run / pod["metadata"]["uid"] / f"{name}.log", tail_lines)
+
+
+def tail(path: Path, lines: int | None) -> str:
+    """The last lines of a file, or all; empty where there is no file yet."""
+    try:
+        with path.open(errors="replace") as stream:
+            return stream.read() if lines is None else "".join(deque(stream, lines))
+    except FileNotFoundError:
+        return ""
+
+
+def node_object(name: str) -> dict[str, Any]:
+    """A node as it registers itself."""
+    capacity = {"cpu": "2", "memory": "4Gi", "pods": "110"}
+    ready = set_condition([], "Ready", True, "KubeletReady", "the sandbox's node agent is running")
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "topology.kubernetes.io/region": "sandbox",
+                "topology.kubernetes.io/zone": ZONES[name],
+            },
+        },
+        "spec": {"providerID": f"meshkit://{name}"},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": name}],
+            "allocatable": capacity,
+            "capacity": capacity,
+            "conditions": ready,
+            "nodeInfo": {
+                "architecture": "",
+                "bootID": "",
+                "containerRuntimeVersion": RUNTIME_VERSION,
+                "kernelVersion": "",
+                "kubeProxyVersion": KUBELET_VERSION,
+                "kubeletVersion": KUBELET_VERSION,
+                "machineID": "",
+                "operatingSystem": "linux",
+                "osImage": "meshkit sandbox",
+                "systemUUID": "",
+            },
+        },
+    }

@@ -1,0 +1,122 @@
+"""What a container of a pod finds in its environment, and where its ports are served. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshkit.sandbox.proxies.envoy import OUTBOUND_PORT
+from meshkit.sandbox.proxies.poddir import app_socket
+from meshkit.sandbox.proxies.pods import captured_ports, mesh_of, service_account
+
+Object = Mapping[str, Any]
+_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR")
+TOKEN_FILE = "token"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The sandbox as its pods see it.
+
+    Folder of all pods, address and CA of the API server, file of the services.
+    """
+
+    run: Path
+    server: str
+    ca: Path
+    services: Path
+
+
+def listen_addresses(pod: Object, ip: str, pod_dir: Path) -> dict[int, str]:
+    """Where each TCP port of the pod is served: a unix socket behind the sidecar, else the pod's address.
+
+    A port that its sidecar answers must not be reachable past it: a unix socket of mode 0700 is not.
+    """
+    captured = captured_ports(pod)
+    return {
+        int(port["containerPort"]): f"unix:{app_socket(pod_dir, int(port['containerPort']))}"
+        if port["containerPort"] in captured
+        else f"tcp:{ip}:{port['containerPort']}"
+        for container in pod["spec"]["containers"]
+        for port in container.get("ports") or ()
+        if port.get("protocol", "TCP") == "TCP"
+    }
+
+
+def container_environment(pod: Object, container: Object, ip: str, around: Surroundings) -> dict[str, str]:
+    """The whole environment of a container. Nothing of the daemon's own but a few harmless names gets in.
+
+    Raises ValueError for a value that comes from where the sandbox does not look (ConfigMap, Secret,
+    resources).
+    """
+    pod_dir = around.run / pod["metadata"]["uid"]
+    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    env |= {
+        "POD_IP": ip,
+        "POD_NAME": pod["metadata"]["name"],
+        "POD_NAMESPACE": pod["metadata"]["namespace"],
+        "POD_UID": pod["metadata"]["uid"],
+        "MESHKIT_POD_DIR": str(pod_dir),
+        "MESHKIT_RUN_DIR": str(around.run),
+        "MESHKIT_API": around.server,
+        "MESHKIT_CA": str(around.ca),
+        "MESHKIT_TOKEN_FILE": str(pod_dir / TOKEN_FILE),
+        "MESHKIT_SERVICES": str(around.services),
+        "MESHKIT_LISTEN": json.dumps({str(k): v for k, v in listen_addresses(pod, ip, pod_dir).items()}),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1" if sys.dont_write_bytecode else "",
+    }
+    if mesh_of(pod) is not None:
+        env["HTTP_PROXY"] = env["http_proxy"] = f"http://{ip}:{OUTBOUND_PORT}"
+        env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"
+    for entry in container.get("env") or ():
+        if entry.get("valueFrom"):
+            env[entry["name"]] = _from_field(entry, pod, ip)
+        else:
+            env[entry["name"]] = expanded(str(entry.get("value") or ""), env)
+    return env
+
+
+def expanded(text: str, env: Mapping[str, str]) -> str:
+    """``$(NAME)`` replaced where NAME is known, ``$$`` by ``$``: Kubernetes' own expansion."""
+
+    def replace(match: re.Match[str]) -> str:
+        return "$" if match.group() == "$$" else env.get(match.group(1), match.group())
+
+    return _REFERENCE.sub(replace, text)
+
+
+def _from_field(entry: Object, pod: Object, ip: str) -> str:
+    source = entry["valueFrom"]
+    field = (source.get("fieldRef") or {}).get("fieldPath")
+    if field is None:
+        raise ValueError(
+            f"env {entry['name']}: {', '.join(source)} is not known to the sandbox, only fieldRef"
+        )
+    meta, spec = pod["metadata"], pod["spec"]
+    plain = {
+        "metadata.name": meta["name"],
+        "metadata.namespace": meta["namespace"],
+        "metadata.uid": meta["uid"],
+        "spec.nodeName": spec.get("nodeName", ""),
+        "spec.serviceAccountName": service_account(pod),
+        "status.podIP": ip,
+        "status.podIPs": ip,
+        "status.hostIP": HOST_IP,
+    }
+    if field in plain:
+        return str(plain[field])
+    match = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", field)
+    if match is None:
+        raise ValueError(f"env {entry['name']}: field {field!r} is not known to the sandbox")
+    return str((meta.get(match.group(1)) or {}).get(match.group(2), ""))
+
+
+HOST_IP = "127.0.0.1"

@@ -1,0 +1,110 @@
+"""The images that the sandbox knows, each as the program that runs in its place.
+
+A tag or digest is kept in status and otherwise ignored: the sandbox has one version of each program. Whoever
+adds an image adds a row here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from meshkit.sandbox.proxies import envoy
+
+Role = Literal["program", "sidecar", "setup"]
+Command = Callable[[Path, Sequence[str]], list[str]]
+
+
+@dataclass(frozen=True)
+class Image:
+    """What runs for an image: ``command`` from the pod's folder and the container's args to a command line.
+
+    A ``sidecar`` is a proxy wired up by the node agent. A ``setup`` ends at once and well: what it would do
+    to the pod's network the node agent has done already.
+    """
+
+    role: Role
+    command: Command
+
+
+def _module(name: str, *arguments: str) -> Command:
+    return lambda pod_dir, args: _python(name, *arguments)
+
+
+def _istiod(pod_dir: Path, args: Sequence[str]) -> list[str]:
+    _expect(args[:1], ("discovery",))
+    return _control_plane("istio", "injector,config,identity")
+
+
+_LINKERD_ROLES = {"destination": "config", "identity": "identity", "proxy-injector": "injector"}
+
+
+def _linkerd(pod_dir: Path, args: Sequence[str]) -> list[str]:
+    _expect(args[:1], tuple(_LINKERD_ROLES))
+    return _control_plane("linkerd", _LINKERD_ROLES[args[0]])
+
+
+def _expect(given: Sequence[str], known: Sequence[str]) -> None:
+    if not given or given[0] not in known:
+        asked = given[0] if given else "none"
+        raise ValueError(f"argument {asked!r} is not known to the sandbox; known: {', '.join(known)}")
+
+
+def _control_plane(mesh: str, roles: str) -> list[str]:
+    return _python("proxies.controlplane", "--mesh", mesh, "--roles", roles)
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    """``-P``: the working directory is no place to import from."""
+    return [sys.executable, "-P", "-m", f"meshkit.sandbox.{module}", *arguments]
+
+
+def _envoy(pod_dir: Path, args: Sequence[str]) -> list[str]:
+    return envoy.command(pod_dir)
+
+
+def _nothing(pod_dir: Path, args: Sequence[str]) -> list[str]:
+    return []
+
+
+KNOWN = MappingProxyType(
+    {
+        "meshkit.dev/sandbox/web": Image("program", _module("workloads.web")),
+        "meshkit.dev/sandbox/load": Image("program", _module("workloads.load")),
+        "docker.io/istio/proxyv2": Image("sidecar", _envoy),
+        "ghcr.io/linkerd/proxy": Image("sidecar", _envoy),
+        "docker.io/istio/pilot": Image("program", _istiod),
+        "ghcr.io/linkerd/controller": Image("program", _linkerd),
+        "ghcr.io/linkerd/proxy-init": Image("setup", _nothing),
+    }
+)
+
+
+def repository(reference: str) -> str:
+    """The repository of an image reference, without tag and digest; ``docker.io`` where no registry is named.
+
+    >>> repository("istio/pilot:1.31.4")
+    'docker.io/istio/pilot'
+    """
+    name = reference.partition("@")[0]
+    head, slash, tail = name.rpartition("/")
+    name = head + slash + tail.partition(":")[0]
+    registry, slash, rest = name.partition("/")
+    if slash and ("." in registry or ":" in registry or registry == "localhost"):
+        return f"{registry}/{rest}"
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+
+
+def find(reference: str, *, is_setup: bool = False) -> Image | None:
+    """What runs for an image, or None.
+
+    ``is_setup``: for an init container, where a proxy's image only sets up.
+    """
+    image = KNOWN.get(repository(reference))
+    if image is not None and is_setup and image.role == "sidecar":
+        return Image("setup", _nothing)
+    return image

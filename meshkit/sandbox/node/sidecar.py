@@ -1,0 +1,89 @@
+"""What a pod's Envoy needs around it: first files, a reader of its access log, and the mesh's metrics page.
+
+The metrics page stands where the mesh has it (Istio's agent on 15020, Linkerd's proxy on 4191) and is served
+by the daemon, which counts every line of the access log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from meshkit.sandbox.node.probes import http_status
+from meshkit.sandbox.proxies import envoy
+from meshkit.sandbox.proxies.metrics import (
+    ISTIO_PATH,
+    ISTIO_PORT,
+    LINKERD_PATH,
+    LINKERD_PORT,
+    PeerLookup,
+    PodMetrics,
+)
+from meshkit.sandbox.proxies.pods import ISTIO
+
+READY_TIMEOUT_S = 1.0
+_INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+_LAST_WORDS = 1 << 14
+
+
+class Sidecar:
+    """The surroundings of one pod's Envoy."""
+
+    def __init__(self, pod: dict[str, Any], mesh: str, ip: str, pod_dir: Path, peers: PeerLookup) -> None:
+        self._pod, self._ip, self._pod_dir = pod, ip, pod_dir
+        self._port, self._path = (ISTIO_PORT, ISTIO_PATH) if mesh == ISTIO else (LINKERD_PORT, LINKERD_PATH)
+        self.metrics = PodMetrics(pod, mesh, peers)
+        self._page: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Write Envoy's first files and serve the metrics page."""
+        envoy.prepare(self._pod_dir, pod=self._pod, pod_ip=self._ip)
+        self._page = await asyncio.start_server(self._answer, self._ip, self._port)
+
+    def close(self) -> None:
+        """Serve the metrics page no more."""
+        if self._page is not None:
+            self._page.close()
+
+    def count(self, lines: list[bytes]) -> None:
+        """Count lines of the access log."""
+        for line in lines:
+            self.metrics.observe(line.decode(errors="replace"))
+
+    def why_it_ended(self, log: Path) -> str | None:
+        """The one way of dying that is this machine's, not the proxy's, with its remedy; else None."""
+        with contextlib.suppress(OSError):
+            if b"inotify_fd_ >= 0" in log.read_bytes()[-_LAST_WORDS:]:
+                allowed = _INOTIFY_LIMIT.read_text().strip()
+                return (
+                    f"Envoy found no inotify instance left: all programs of this user share {allowed}. "
+                    "End some, or allow more: sudo sysctl fs.inotify.max_user_instances=1024"
+                )
+        return None
+
+    async def is_ready(self) -> bool:
+        """Envoy answers, and a control plane has given it its listeners."""
+        if not envoy.is_configured(self._pod_dir):
+            return False
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                return await http_status(f"tcp:{self._ip}:{envoy.ADMIN_PORT}", "/ready") == 200
+        except (OSError, TimeoutError, ValueError):
+            return False
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
+            known = path == self._path
+            status, body = ("200 OK", self.metrics.exposition()) if known else ("404 Not Found", "")
+            content = body.encode()
+            writer.write(
+                f"HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\n"
+                f"content-length: {len(content)}\r\nconnection: close\r\n\r\n".encode()
+                + content
+            )
+            await writer.drain()
+        writer.close()

@@ -1,0 +1,212 @@
+"""The process that istiod's and Linkerd's control-plane pods run:
+
+``--mesh istio --roles injector,config,identity``.
+
+Every replica with the injector role answers the webhook; configuration and identity are written by the
+replica that holds the Lease. It reaches the cluster only through the API server, with its pod's token; the
+sidecars' files in the run directory are the channel that real proxies have by xDS. Without any of these pods
+nothing new is written, and what was written stays in force.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from meshkit.sandbox.proxies import authority, istio, linkerd
+from meshkit.sandbox.proxies.apiclient import ApiClient, ApiError
+from meshkit.sandbox.proxies.authority import CaSecret
+from meshkit.sandbox.proxies.configurator import Configurator
+from meshkit.sandbox.proxies.identity import LEAF_LIFETIME, Authority
+from meshkit.sandbox.proxies.issuer import Issuer
+from meshkit.sandbox.proxies.leader import Leader
+from meshkit.sandbox.proxies.quantities import duration_s
+from meshkit.sandbox.proxies.webhook import InjectionWebhook
+
+_LOG = logging.getLogger("controlplane")
+TRANSLATORS = {"istio": istio, "linkerd": linkerd}
+ROLES = ("injector", "config", "identity")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What differs between the meshes' control planes."""
+
+    ready_port: int
+    webhook_port: int
+    webhook_service: str
+    workload_ca: tuple[CaSecret, ...]
+    webhook_ca: tuple[CaSecret, ...]
+    lifetime_variable: str
+    """Environment variable with the lifetime of workload certificates, as the mesh names it."""
+
+    def lease(self, mesh: str, role: str) -> str:
+        """Istio's replicas elect one leader for all; Linkerd's components each their own."""
+        if mesh == "istio":
+            return "istio-leader"
+        return {"config": "linkerd-destination", "identity": "linkerd-identity"}.get(
+            role, "linkerd-proxy-injector"
+        )
+
+
+SETTINGS = {
+    "istio": Settings(
+        ready_port=8080,
+        webhook_port=15017,
+        webhook_service="istiod",
+        workload_ca=(authority.ISTIO_PLUGGED_IN, authority.ISTIO_SELF_SIGNED),
+        webhook_ca=(authority.ISTIO_PLUGGED_IN, authority.ISTIO_SELF_SIGNED),
+        lifetime_variable="DEFAULT_WORKLOAD_CERT_TTL",
+    ),
+    "linkerd": Settings(
+        ready_port=9990,
+        webhook_port=8443,
+        webhook_service="linkerd-proxy-injector",
+        workload_ca=(authority.LINKERD_ISSUER,),
+        webhook_ca=(authority.LINKERD_WEBHOOK,),
+        lifetime_variable="LINKERD2_IDENTITY_ISSUANCE_LIFETIME",
+    ),
+}
+
+
+class ControlPlane:
+    """One replica."""
+
+    def __init__(self, api: ApiClient, mesh: str, roles: Sequence[str], env: dict[str, str]) -> None:
+        self._api = api
+        self._mesh = mesh
+        self._roles = roles
+        self._set = SETTINGS[mesh]
+        self._ip = env["POD_IP"]
+        self._pod = env["POD_NAME"]
+        self._namespace = env["POD_NAMESPACE"]
+        self._run_dir = Path(env["MESHKIT_RUN_DIR"])
+        lifetime_s = duration_s(env.get(self._set.lifetime_variable))
+        self._lifetime = dt.timedelta(seconds=lifetime_s) if lifetime_s else LEAF_LIFETIME
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        webhook = None
+        async with asyncio.TaskGroup() as tasks:
+            if "injector" in self._roles:
+                webhook = await self._webhook()
+                tasks.create_task(self._serve(webhook))
+            else:
+                await self._report_ready()
+            lease = self._set.lease(self._mesh, self._roles[0])
+            leader = Leader(self._api, namespace=self._namespace, lease=lease, identity=self._pod)
+            tasks.create_task(leader.lead(lambda: self._lead(webhook)))
+
+    async def _webhook(self) -> InjectionWebhook:
+        return InjectionWebhook(
+            self._api,
+            mesh=self._mesh,
+            version=await self._version(),
+            service=self._set.webhook_service,
+            namespace=self._namespace,
+        )
+
+    async def _serve(self, webhook: InjectionWebhook) -> None:
+        """The webhook, once there is a CA; ready only then."""
+        trusted = await authority.wait_for(self._api, self._namespace, *self._set.webhook_ca)
+        await webhook.serve(trusted, self._ip, self._set.webhook_port)
+        await self._report_ready()
+
+    async def _lead(self, webhook: InjectionWebhook | None) -> None:
+        """The leader's work: the CAs, trust in the webhook, certificates, configuration."""
+        async with asyncio.TaskGroup() as tasks:
+            if "identity" in self._roles:
+                tasks.create_task(self._issue())
+            if webhook is not None:
+                tasks.create_task(self._keep_trusted(webhook))
+            if "config" in self._roles:
+                configurator = Configurator(
+                    self._api,
+                    mesh=self._mesh,
+                    translator=TRANSLATORS[self._mesh],
+                    run_dir=self._run_dir,
+                    namespace=self._namespace,
+                )
+                tasks.create_task(configurator.run())
+
+    async def _issue(self) -> None:
+        ca = await self._made(self._set.workload_ca)
+        issuer = Issuer(self._api, mesh=self._mesh, run_dir=self._run_dir, lifetime=self._lifetime)
+        await issuer.run(ca)
+
+    async def _keep_trusted(self, webhook: InjectionWebhook) -> None:
+        await webhook.keep_trusted(await self._made(self._set.webhook_ca))
+
+    async def _made(self, secrets: tuple[CaSecret, ...]) -> Authority:
+        """The CA of the first Secret there is; made in the last one where there is none."""
+        for secret in secrets[:-1]:
+            found = await authority.read(self._api, self._namespace, secret)
+            if found:
+                return found
+        await authority.ensure(self._api, self._namespace, secrets[-1])
+        return await authority.wait_for(self._api, self._namespace, secrets[-1])
+
+    async def _version(self) -> str:
+        """The version injected into pods is the control plane's own: the tag of its image."""
+        with contextlib.suppress(ApiError):
+            pod = await self._api.get("pods", self._pod, self._namespace)
+            if pod:
+                image: str = pod["spec"]["containers"][0]["image"]
+                return image.rpartition(":")[2]
+        return "latest"
+
+    async def _report_ready(self) -> None:
+        """Answer 200 on /ready, and on every other path a probe may ask for."""
+
+        async def ok(request: web.Request) -> web.Response:
+            del request
+            return web.Response(text="ok\n")
+
+        application = web.Application()
+        application.router.add_get("/{path:.*}", ok)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, self._ip, self._set.ready_port).start()
+        _LOG.info("ready on %s:%s", self._ip, self._set.ready_port)
+
+
+async def _main(mesh: str, roles: Sequence[str]) -> None:
+    env = dict(os.environ)
+    api = ApiClient(
+        env["MESHKIT_API"], ca_file=Path(env["MESHKIT_CA"]), token_file=Path(env["MESHKIT_TOKEN_FILE"])
+    )
+    work = asyncio.ensure_future(ControlPlane(api, mesh, roles, env).run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+    finally:
+        await api.close()
+
+
+def main() -> None:
+    """Parse the command line and run the replica until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="meshkit.sandbox.proxies.controlplane")
+    parser.add_argument("--mesh", choices=sorted(SETTINGS), required=True)
+    parser.add_argument("--roles", required=True, help=f"comma list of {', '.join(ROLES)}")
+    arguments = parser.parse_args()
+    roles = arguments.roles.split(",")
+    if not set(roles) <= set(ROLES):
+        parser.error(f"--roles: known are {', '.join(ROLES)}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(_main(arguments.mesh, roles))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""LDS:
+
+the outbound listener, which all requests of the application enter, and one listener for each captured port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from meshkit.sandbox.proxies import envoy
+from meshkit.sandbox.proxies.model import Inbound
+from meshkit.sandbox.proxies.render.clusters import app_cluster
+from meshkit.sandbox.proxies.render.wire import JSON, TYPE, downstream_tls, http_filter, socket
+
+
+def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, mesh: str) -> list[JSON]:
+    """The LDS resources: the outbound listener and one for each captured port."""
+    return [_outbound(pod_dir, pod_ip, mesh), *(_inbound(item, pod_dir, pod_ip, mesh) for item in inbounds)]
+
+
+def _outbound(pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
+    rds = {"route_config_name": envoy.ROUTES, "config_source": envoy.file_source(pod_dir / "rds.json")}
+    manager = _connection_manager(
+        "outbound", mesh, {"rds": rds}, [http_filter("fault", "fault.v3.HTTPFault")]
+    )
+    return {
+        "@type": TYPE + "config.listener.v3.Listener",
+        "name": "outbound",
+        "traffic_direction": "OUTBOUND",
+        "address": socket(pod_ip, envoy.OUTBOUND_PORT),
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
+    manager = _connection_manager("inbound", mesh, {"route_config": _inbound_routes(model)}, _guards(model))
+    raw: JSON = {
+        "name": "raw",
+        "filters": [manager],
+        "filter_chain_match": {"transport_protocol": "raw_buffer"},
+    }
+    tls: JSON = {
+        "name": "tls",
+        "filters": [manager],
+        "filter_chain_match": {"transport_protocol": "tls"},
+        "transport_socket": downstream_tls(pod_dir),
+    }
+    chains = {"plaintext": [raw], "strict": [tls]}.get(model.mode, [tls, raw])
+    inspector = "extensions.filters.listener.tls_inspector.v3.TlsInspector"
+    return {
+        "@type": TYPE + "config.listener.v3.Listener",
+        "name": f"inbound|{model.port}",
+        "traffic_direction": "INBOUND",
+        "address": socket(pod_ip, model.port),
+        "listener_filters": [
+            {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": TYPE + inspector}}
+        ],
+        "listener_filters_timeout": "1s",
+        "continue_on_listener_filters_timeout": True,
+        "filter_chains": chains,
+    }
+
+
+def _inbound_routes(model: Inbound) -> JSON:
+    """Everything goes to the application.
+
+    A connection that was closed before the request left is tried again.
+    """
+    action = {
+        "cluster": app_cluster(model.port),
+        "timeout": "0s",
+        "retry_policy": {"retry_on": "reset-before-request", "num_retries": 2},
+    }
+    route = {"name": "default", "match": {"prefix": "/"}, "route": action}
+    return {
+        "name": app_cluster(model.port),
+        "virtual_hosts": [{"name": app_cluster(model.port), "domains": ["*"], "routes": [route]}],
+    }
+
+
+def _guards(model: Inbound) -> list[JSON]:
+    """The filter that answers 403 to callers without an identity, or to all."""
+    if model.mode not in ("authenticated", "denied"):
+        return []
+    anyone = {"identity": {"permissions": [{"any": True}], "principals": [{"authenticated": {}}]}}
+    policies = anyone if model.mode == "authenticated" else {}
+    return [http_filter("rbac", "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": policies})]
+
+
+def _connection_manager(side: str, mesh: str, routing: JSON, filters: list[JSON]) -> JSON:
+    manager: JSON = {
+        "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": side,
+        "access_log": [envoy.access_log("inbound" if side == "inbound" else "outbound", mesh)],
+        "http_filters": [*filters, http_filter("router", "router.v3.Router")],
+        "generate_request_id": False,
+        "stream_idle_timeout": "0s",
+        "server_name": "istio-envoy" if mesh == "istio" else "linkerd-proxy",
+        "normalize_path": True,
+        **routing,
+    }
+    if side == "inbound":
+        manager["forward_client_cert_details"] = "SANITIZE_SET"
+        manager["set_current_client_cert_details"] = {"uri": True, "dns": True}
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}

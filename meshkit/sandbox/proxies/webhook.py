@@ -1,0 +1,103 @@
+"""The injection webhook:
+
+every replica answers it over HTTPS, the leader makes the API server trust the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import ssl
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from meshkit.sandbox.proxies import injector
+from meshkit.sandbox.proxies.apiclient import JSON_PATCH, ApiClient, ApiError, Mirror
+from meshkit.sandbox.proxies.identity import Authority
+
+_LOG = logging.getLogger("webhook")
+_CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+
+
+class InjectionWebhook:
+    """Answers AdmissionReviews for pods of any namespace. ``service`` is the name the API server calls."""
+
+    def __init__(self, api: ApiClient, *, mesh: str, version: str, service: str, namespace: str) -> None:
+        self._api = api
+        self._mesh = mesh
+        self._version = version
+        self._service = service
+        self._namespace = namespace
+
+    async def serve(self, authority: Authority, host: str, port: int) -> None:
+        """Serve HTTPS with a certificate of the mesh's CA. Returns when it listens."""
+        application = web.Application()
+        application.router.add_post("/{path:.*}", self._review)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, host, port, ssl_context=self._tls(authority)).start()
+
+    async def keep_trusted(self, authority: Authority) -> None:
+        """Write the CA into every webhook configuration that points at this Service.
+
+        The leader's work, for ever.
+        """
+        mirror = Mirror(self._api, [_CONFIGURATIONS])
+        bundle = base64.b64encode(authority.roots.encode()).decode()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(mirror.run())
+            while True:
+                await mirror.changed.wait()
+                mirror.changed.clear()
+                for item in list(mirror.objects["mutatingwebhookconfigurations"].values()):
+                    await self._trust(item, bundle)
+
+    async def _trust(self, item: Mapping[str, Any], bundle: str) -> None:
+        patch = [
+            {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
+            for index, hook in enumerate(item.get("webhooks") or ())
+            if self._is_mine(hook) and hook["clientConfig"].get("caBundle") != bundle
+        ]
+        if not patch:
+            return
+        try:
+            await self._api.patch(_CONFIGURATIONS, item["metadata"]["name"], None, patch, form=JSON_PATCH)
+        except (ApiError, aiohttp.ClientError, OSError) as problem:
+            _LOG.warning("caBundle of %s not written: %s", item["metadata"]["name"], problem)
+
+    def _is_mine(self, hook: Mapping[str, Any]) -> bool:
+        service = hook["clientConfig"].get("service") or {}
+        return service.get("name") == self._service and service.get("namespace") == self._namespace
+
+    def _tls(self, authority: Authority) -> ssl.SSLContext:
+        host = f"{self._service}.{self._namespace}"
+        leaf = authority.leaf(names=[f"{host}.svc", host, f"{host}.svc.cluster.local"])
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        with tempfile.TemporaryDirectory(prefix="meshkit-webhook-") as name:
+            chain = Path(name) / "chain.pem"
+            chain.touch(mode=0o600)
+            chain.write_text(leaf.certificate + leaf.key)
+            context.load_cert_chain(chain)
+        return context
+
+    async def _review(self, request: web.Request) -> web.Response:
+        review = await request.json()
+        asked = review["request"]
+        response: dict[str, Any] = {"uid": asked["uid"], "allowed": True}
+        pod = asked.get("object") or {}
+        if pod.get("kind", "Pod") == "Pod" and pod.get("spec"):
+            namespace = await self._api.get("namespaces", asked["namespace"])
+            bare = {"metadata": {"name": asked["namespace"]}}
+            patch = injector.patch_for(self._mesh, pod, namespace or bare, self._version)
+            if patch:
+                response["patchType"] = "JSONPatch"
+                response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
+        kind = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+        return web.json_response({**kind, "response": response})

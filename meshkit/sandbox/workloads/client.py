@@ -1,0 +1,238 @@
+"""The load generator's HTTP client: keep-alive connections, each call settled exactly once.
+
+A call is never retried: refused, reset or late is status 0 in the ledger. One case is no failure of the
+service: a connection that had answered before was idle, and the peer closed it just as the next request went
+out. Only then, and only when not one byte of the answer was read, the call is sent again, once, on a new
+connection (RFC 9112 section 9.3.1 lets a client do so for safe methods); its latency still counts from its
+scheduled time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import httptools
+
+MAX_CONNECTIONS = 512
+"""Calls beyond this many at once wait for a connection; their latency grows, as it must in an open loop."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One request under way. ``due_s`` is its scheduled time on the loop's clock."""
+
+    number: int
+    due_s: float
+    connection: Connection | None = None
+    opening: asyncio.Task[None] | None = None
+    sent_again: bool = False
+
+
+Settle = Callable[[Call, int, str], None]
+"""Called once for each call with its status (0 = no answer) and the answer's x-version."""
+
+
+class Services:
+    """Ready endpoints of each service, from the node agent's file: DNS and kube-proxy in one."""
+
+    def __init__(self, path: Path, namespace: str) -> None:
+        self._path, self._namespace = path, namespace
+        self._stamp = 0
+        self._endpoints: dict[str, list[str]] = {}
+        self._turn = 0
+
+    def reload(self) -> None:
+        """Read the file again if it was replaced."""
+        try:
+            stamp = self._path.stat().st_mtime_ns
+            if stamp != self._stamp:
+                self._endpoints, self._stamp = json.loads(self._path.read_text()), stamp
+        except OSError:
+            self._endpoints = {}
+
+    def pick(self, host: str, port: int) -> str | None:
+        """``ip:port`` of the next endpoint in turn, or None.
+
+        ``web``, ``web.shop`` and the full name are one service.
+        """
+        parts = host.removesuffix(".").removesuffix(".svc.cluster.local").removesuffix(".svc").split(".")
+        namespace = parts[1] if len(parts) > 1 else self._namespace
+        endpoints = self._endpoints.get(f"{parts[0]}.{namespace}.svc.cluster.local:{port}")
+        if not endpoints:
+            return None
+        self._turn += 1
+        return endpoints[self._turn % len(endpoints)]
+
+
+class Connection(asyncio.Protocol):
+    """One connection to one address: at most one call at a time."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self.client, self.address = client, address
+        self.transport: asyncio.Transport | None = None
+        self.call: Call | None = None
+        self.answered = 0
+        self.reading = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._version = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open (called by the loop)."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def send(self, call: Call) -> None:
+        """Send the request of ``call`` and wait for its answer."""
+        assert self.transport is not None
+        self.call, call.connection, self.reading, self._version = call, self, False, ""
+        self.transport.write(self.client.request)
+
+    def data_received(self, data: bytes) -> None:
+        """A part of an answer (called by the loop)."""
+        self.reading = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header of the answer (called by the parser)."""
+        if name.lower() == b"x-version":
+            self._version = value.decode("latin-1")
+
+    def on_message_complete(self) -> None:
+        """The answer is whole (called by the parser)."""
+        status = self._parser.get_status_code()
+        if status < 200 or self.call is None:
+            return
+        call, self.call = self.call, None
+        self.answered += 1
+        self.client.answered(self, call, status, self._version, keep=self._parser.should_keep_alive())
+        self._parser = httptools.HttpResponseParser(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by whichever side (called by the loop)."""
+        self.transport = None
+        call, self.call = self.call, None
+        self.client.lost(self, call)
+
+    def abort(self) -> None:
+        """Close at once; what was under way is lost."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class Client:
+    """Sends GET requests to one URL, through ``proxy`` (``ip:port``)
+
+    or straight to the service's endpoints.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        path: str,
+        *,
+        headers: dict[str, str],
+        proxy: str | None,
+        services: Services,
+        settle: Settle,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._host, self._port, self._proxy = host, port, proxy
+        self._services, self._settle, self._timeout_s = services, settle, timeout_s
+        # A proxy is asked with the absolute form, which carries the authority (RFC 9112 section 3.2.2).
+        url = f"http://{host}:{port}{path}" if proxy else path
+        lines = [f"GET {url} HTTP/1.1", f"host: {host}:{port}", "user-agent: meshkit-load"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+        self._idle: dict[str, list[Connection]] = {}
+        self._open = 0
+        self._waiting: deque[Call] = deque()
+        self._calls: OrderedDict[int, Call] = OrderedDict()
+
+    def start(self, number: int, due_s: float) -> None:
+        """Begin the call of ledger record ``number``."""
+        call = Call(number, due_s)
+        self._calls[number] = call
+        self._dispatch(call)
+
+    def _dispatch(self, call: Call, *, fresh: bool = False) -> None:
+        address = self._proxy or self._services.pick(self._host, self._port)
+        if address is None:
+            self._end(call, 0)
+            return
+        idle = self._idle.get(address)
+        if idle and not fresh:
+            idle.pop().send(call)
+        elif self._open >= MAX_CONNECTIONS:
+            self._waiting.append(call)
+        else:
+            self._open += 1
+            call.opening = asyncio.get_running_loop().create_task(self._connect(call, address))
+
+    async def _connect(self, call: Call, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        loop = asyncio.get_running_loop()
+        try:
+            _, connection = await loop.create_connection(lambda: Connection(self, address), host, int(port))
+        except (OSError, asyncio.CancelledError):
+            self._open -= 1
+            self._end(call, 0)
+            return
+        call.opening = None
+        if call.number in self._calls:
+            connection.send(call)
+        else:
+            connection.abort()
+
+    def answered(self, connection: Connection, call: Call, status: int, version: str, *, keep: bool) -> None:
+        """A whole answer was read on ``connection``."""
+        self._end(call, status, version)
+        if not keep:
+            if connection.transport is not None:
+                connection.transport.close()
+        elif self._waiting:
+            connection.send(self._waiting.popleft())
+        else:
+            self._idle.setdefault(connection.address, []).append(connection)
+
+    def lost(self, connection: Connection, call: Call | None) -> None:
+        """``connection`` is gone; ``call`` was under way on it."""
+        self._open -= 1
+        idle = self._idle.get(connection.address, [])
+        if connection in idle:
+            idle.remove(connection)
+        if call is not None and call.number in self._calls:
+            if connection.answered and not connection.reading and not call.sent_again:
+                call.sent_again = True
+                self._dispatch(call, fresh=True)
+            else:
+                self._end(call, 0)
+        if self._waiting and self._open < MAX_CONNECTIONS:
+            self._dispatch(self._waiting.popleft())
+
+    def _end(self, call: Call, status: int, version: str = "") -> None:
+        if self._calls.pop(call.number, None) is not None:
+            self._settle(call, status, version)
+
+    def sweep(self) -> None:
+        """Settle calls that have waited longer than the time-out, and look for changed endpoints."""
+        self._services.reload()
+        now = asyncio.get_running_loop().time()
+        for call in list(self._calls.values()):
+            if now - call.due_s < self._timeout_s:
+                break
+            self._end(call, 0)
+            if call in self._waiting:
+                self._waiting.remove(call)
+            if call.connection is not None:
+                call.connection.abort()
+            elif call.opening is not None:
+                call.opening.cancel()

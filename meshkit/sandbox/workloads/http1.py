@@ -1,0 +1,188 @@
+"""A small HTTP/1.1 server on raw protocols: what the workloads answer with.
+
+A request costs about 0.1 ms (parser in C, one task per request), so that the service and the load generator
+do not compete for the processor with the proxies that are the point. No TLS and no chunked bodies: proxies
+stand in front.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import cast
+
+import httptools
+
+DRAIN_QUIET_S = 0.3
+"""A draining server leaves an idle connection open this long: a request may be under way on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, whole. ``query`` is the part after the question mark, undecoded."""
+
+    method: str
+    path: str
+    query: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer. ``headers`` are added to content-type and content-length."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
+
+    @classmethod
+    def of_json(cls, status: int, document: object, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        """A JSON document as an answer."""
+        return cls(status, json.dumps(document, separators=(",", ":")).encode(), headers)
+
+    def encode(self, *, close: bool) -> bytes:
+        """The bytes of the answer; ``close`` asks the client not to use the connection again."""
+        phrase = HTTPStatus(self.status).phrase
+        lines = [f"HTTP/1.1 {self.status} {phrase}", f"content-type: {self.content_type}"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        lines.append(f"content-length: {len(self.body)}")
+        if close:
+            lines.append("connection: close")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode() + self.body
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class _Connection(asyncio.Protocol):
+    """One client. Requests of one connection are answered in order."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self.server = server
+        self.parser = httptools.HttpRequestParser(self)
+        self.transport: asyncio.Transport | None = None
+        self.waiting: deque[tuple[Request, bool]] = deque()
+        self.task: asyncio.Task[None] | None = None
+        self.url = b""
+        self.body = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.server.connections.discard(self)
+        if self.task is not None:
+            self.task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            if self.transport is not None:
+                self.transport.write(Response(400, b"").encode(close=True))
+                self.transport.close()
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        url = httptools.parse_url(self.url)
+        request = Request(
+            self.parser.get_method().decode(),
+            (url.path or b"/").decode(),
+            (url.query or b"").decode(),
+            bytes(self.body),
+        )
+        self.url, self.body = b"", bytearray()
+        self.waiting.append((request, self.parser.should_keep_alive()))
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._answer())
+
+    async def _answer(self) -> None:
+        while self.waiting and self.transport is not None:
+            request, keep_alive = self.waiting.popleft()
+            try:
+                response = await self.server.handler(request)
+            except Exception as exc:
+                response = Response.of_json(500, {"error": str(exc)})
+            close = self.server.draining or not keep_alive
+            if self.transport is not None:
+                self.transport.write(response.encode(close=close))
+                if close:
+                    self.transport.close()
+        self.task = None
+
+    def close_when_idle(self) -> None:
+        """Close the connection unless an answer is under way."""
+        if self.task is None and self.transport is not None:
+            self.transport.close()
+
+
+class HttpServer:
+    """Serves ``handler`` on one address.
+
+    ``address`` is ``tcp:HOST:PORT`` or ``unix:PATH`` (a socket of mode 0700).
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.connections: set[_Connection] = set()
+        self.draining = False
+        self._listener: asyncio.Server | None = None
+
+    async def listen(self, address: str) -> None:
+        """Start to accept. Raises OSError when the address is taken."""
+        loop = asyncio.get_running_loop()
+        kind, _, rest = address.partition(":")
+        if kind == "unix":
+            Path(rest).unlink(missing_ok=True)
+            before = os.umask(0o077)
+            try:
+                self._listener = await loop.create_unix_server(self._connection, rest)
+            finally:
+                os.umask(before)
+        else:
+            host, _, port = rest.rpartition(":")
+            self._listener = await loop.create_server(
+                self._connection, host, int(port), family=socket.AF_INET, reuse_address=True
+            )
+
+    def _connection(self) -> _Connection:
+        return _Connection(self)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Accept no more, ask clients to close, let what is under way end.
+
+        Cut the rest after ``timeout_s``.
+        """
+        self.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        await asyncio.sleep(min(DRAIN_QUIET_S, timeout_s))
+        while self.connections and asyncio.get_running_loop().time() < deadline:
+            for connection in list(self.connections):
+                connection.close_when_idle()
+            await asyncio.sleep(0.02)
+        for connection in list(self.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+
+def listen_address(port: int) -> str:
+    """Where this process serves a container port: by ``$MESHKIT_LISTEN`` (port -> address), else loopback."""
+    listen: dict[str, str] = json.loads(os.environ.get("MESHKIT_LISTEN", "{}"))
+    return listen.get(str(port), f"tcp:127.0.0.1:{port}")

@@ -1,0 +1,186 @@
+"""The image ``meshkit.dev/sandbox/load``: an open-loop load generator.
+
+Requests leave at their scheduled times whether or not earlier ones were answered, and a latency counts from
+the *scheduled* time. So a stall of the service (or of this process) shows in the latencies instead of hiding
+by sending less, which is what closed-loop generators do ("coordinated omission"). Nothing is retried:
+``client.py`` says what counts as no answer and names the one case that is sent again.
+
+Environment: TARGET (http://web.shop:8080/), RATE (requests a second, 200), HEADERS (a JSON object, none),
+TIMEOUT_S (10), HTTP_PROXY (the pod's sidecar), MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar).
+Control, on port 9000: GET /healthz; GET or PUT /-/rate ``{"rps": 200}``; GET /-/requests and GET /-/summary,
+both with ``since`` and ``until`` in unix seconds of scheduled time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import uvloop
+
+from meshkit.sandbox.workloads.client import Call, Client, Services, Settle
+from meshkit.sandbox.workloads.http1 import HttpServer, Request, Response, listen_address
+from meshkit.sandbox.workloads.ledger import Ledger
+
+CONTROL_PORT = 9000
+MAX_RPS = 5_000.0
+SWEEP_S = 0.05
+RATE_LOOK_S = 0.1
+"""A changed rate takes effect within this time even while the generator waits for a slow schedule."""
+PIECE = 2_000
+"""Records encoded at once: about 3 ms, after which requests get their turn."""
+
+
+class Load:
+    """The generator: a schedule, a client, a ledger, and the control handler over them."""
+
+    def __init__(self, client_of: Mapping[str, str], rps: float) -> None:
+        self.rps = check_rate(rps)
+        self.ledger = Ledger()
+        self._client = client_from_environment(client_of, self._settle)
+        self._unix_offset_s = 0.0
+
+    def _settle(self, call: Call, status: int, version: str) -> None:
+        latency_s = asyncio.get_running_loop().time() - call.due_s  # below 0 by rounding at most
+        self.ledger.settle(call.number, max(0.0, latency_s) * 1000, status, version)
+
+    async def pace(self) -> None:
+        """Send at the rate, for ever. A late wake-up sends at once all that is due."""
+        loop = asyncio.get_running_loop()
+        self._unix_offset_s = time.time() - loop.time()
+        last_s = loop.time()
+        while True:
+            rps = self.rps
+            due_s = last_s + 1 / rps if rps > 0 else math.inf
+            wait_s = due_s - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(min(wait_s, RATE_LOOK_S))
+                if rps == 0:
+                    last_s = loop.time()
+                if self.rps != rps or wait_s > RATE_LOOK_S:
+                    continue
+            last_s = due_s
+            self._client.start(self.ledger.schedule(due_s + self._unix_offset_s), due_s)
+
+    async def sweep(self) -> None:
+        """Look for late calls and changed endpoints, for ever."""
+        while True:
+            self._client.sweep()
+            await asyncio.sleep(SWEEP_S)
+
+    async def control(self, request: Request) -> Response:
+        """Answer on the control port."""
+        try:
+            match request.path:
+                case "/healthz":
+                    return Response(200, b"ok", content_type="text/plain")
+                case "/-/rate":
+                    if request.method == "PUT":
+                        self.rps = rate_from_json(request.body)
+                    return Response.of_json(200, {"rps": self.rps})
+                case "/-/requests":
+                    body = await asyncio.to_thread(requests_json, self.ledger, self._span(request))
+                    return Response(200, body)
+                case "/-/summary":
+                    summary = await asyncio.to_thread(self.ledger.summary, self._span(request))
+                    return Response.of_json(200, summary)
+        except ValueError as exc:
+            return Response.of_json(400, {"error": str(exc)})
+        known = "/healthz, /-/rate, /-/requests, /-/summary"
+        return Response.of_json(404, {"error": f"{request.path}: known are {known}"})
+
+    def _span(self, request: Request) -> range:
+        query = parse_qs(request.query)
+        bounds = {"since": -math.inf, "until": math.inf}
+        for name, values in query.items():
+            if name not in bounds:
+                raise ValueError(f"{name}: not known; known are since and until")
+            try:
+                bounds[name] = float(values[-1])
+            except ValueError:
+                raise ValueError(f"{name}: {values[-1]!r} is not a time in unix seconds") from None
+        return self.ledger.span(bounds["since"], bounds["until"])
+
+
+def requests_json(ledger: Ledger, numbers: range) -> bytes:
+    """``ledger.requests`` as JSON, encoded in pieces so that another thread can send meanwhile."""
+    columns: dict[str, list[str]] = {"scheduled_s": [], "latency_ms": [], "status": [], "version": []}
+    pending = 0
+    for start in range(numbers.start, numbers.stop, PIECE):
+        piece = ledger.requests(range(start, min(start + PIECE, numbers.stop)))
+        pending += piece["pending"]
+        if piece["status"]:
+            columns["scheduled_s"].append(json.dumps(piece["scheduled_s"])[1:-1])
+            columns["latency_ms"].append(json.dumps(piece["latency_ms"])[1:-1])
+            columns["status"].append(json.dumps(piece["status"])[1:-1])
+            columns["version"].append(json.dumps(piece["version"])[1:-1])
+    fields = [f'"{name}": [{", ".join(pieces)}]' for name, pieces in columns.items()]
+    return ("{" + ", ".join(fields) + f', "pending": {pending}}}').encode()
+
+
+def check_rate(rps: object) -> float:
+    """The rate as a float. Raises ValueError unless it is a number from 0 to ``MAX_RPS``."""
+    if isinstance(rps, bool) or not isinstance(rps, int | float) or not 0 <= rps <= MAX_RPS:
+        raise ValueError(f"rps: {rps!r} is not a number from 0 to {MAX_RPS:g}")
+    return float(rps)
+
+
+def rate_from_json(body: bytes) -> float:
+    """The rate out of ``{"rps": 200}``. Raises ValueError."""
+    document = json.loads(body)
+    if not isinstance(document, dict) or set(document) != {"rps"}:
+        raise ValueError('expected {"rps": NUMBER}')
+    return check_rate(document["rps"])
+
+
+def client_from_environment(env: Mapping[str, str], settle: Settle) -> Client:
+    """The client that the container's environment describes. Raises ValueError naming the variable."""
+    target = urlsplit(env.get("TARGET") or "http://web.shop:8080/")
+    if target.scheme != "http" or not target.hostname:
+        raise ValueError(f"TARGET: {env.get('TARGET')!r} is not an http:// URL (the sidecar adds TLS)")
+    headers = json.loads(env.get("HEADERS") or "{}")
+    if not isinstance(headers, dict):
+        raise ValueError("HEADERS: not a JSON object")
+    proxy = env.get("HTTP_PROXY") or None
+    path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    return Client(
+        target.hostname,
+        target.port or 80,
+        path,
+        headers={str(name): str(value) for name, value in headers.items()},
+        proxy=urlsplit(proxy).netloc if proxy else None,
+        services=Services(
+            Path(env.get("MESHKIT_SERVICES", "services.json")), env.get("POD_NAMESPACE", "default")
+        ),
+        settle=settle,
+        timeout_s=float(env.get("TIMEOUT_S") or 10.0),
+    )
+
+
+async def main() -> None:
+    """Generate load until SIGTERM."""
+    load = Load(os.environ, float(os.environ.get("RATE") or 200))
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    control = HttpServer(load.control)
+    await control.listen(listen_address(CONTROL_PORT))
+    work = [asyncio.create_task(load.pace()), asyncio.create_task(load.sweep())]
+    ended = asyncio.create_task(stop.wait())
+    await asyncio.wait([*work, ended], return_when=asyncio.FIRST_COMPLETED)
+    for task in work:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    await control.drain(1.0)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

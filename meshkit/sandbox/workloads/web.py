@@ -1,0 +1,126 @@
+"""The image ``meshkit.dev/sandbox/web``: a service whose latency and errors are set, and changed as it runs.
+
+Port 8080 answers any path with 200 or 500, port 9000 is for control. Latency is lognormal, the usual shape of
+service times: ``latency_ms`` is its median and ``sigma`` the standard deviation of its logarithm. Errors are
+answered at once, as by a service that fails before it does its work.
+
+Environment: VERSION (v1), LATENCY_MS (20), LATENCY_SIGMA (0.25), ERROR_PERCENT (0), and POD_NAME,
+MESHKIT_LISTEN.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import random
+import signal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import ClassVar
+
+import uvloop
+
+from meshkit.sandbox.workloads.http1 import HttpServer, Request, Response, listen_address
+
+DATA_PORT = 8080
+CONTROL_PORT = 9000
+DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How the service answers.
+
+    Median latency in ms, sigma of its logarithm, percent of answers that are 500.
+    """
+
+    latency_ms: float = 20.0
+    sigma: float = 0.25
+    error_percent: float = 0.0
+
+    LIMITS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "latency_ms": (0.0, 60_000.0),
+        "sigma": (0.0, 3.0),
+        "error_percent": (0.0, 100.0),
+    }
+
+    def changed(self, fields: object) -> Behaviour:
+        """This behaviour with ``fields`` put in. Raises ValueError naming the field that cannot be used."""
+        if not isinstance(fields, Mapping):
+            raise ValueError("behaviour: expected a JSON object")
+        for name, value in fields.items():
+            if name not in self.LIMITS:
+                raise ValueError(f"{name}: not known; known are {', '.join(self.LIMITS)}")
+            low, high = self.LIMITS[name]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise ValueError(f"{name}: {value!r} is not a number from {low:g} to {high:g}")
+        return replace(self, **{name: float(value) for name, value in fields.items()})
+
+    def fails(self, draw: random.Random) -> bool:
+        """Whether this request is answered with 500."""
+        return self.error_percent > 0 and draw.random() * 100 < self.error_percent
+
+    def delay_s(self, draw: random.Random) -> float:
+        """Seconds to wait before answering: median times exp of a normal draw."""
+        return self.latency_ms / 1000 * math.exp(self.sigma * draw.gauss(0.0, 1.0))
+
+
+class Web:
+    """The service's two handlers over one behaviour."""
+
+    def __init__(self, version: str, pod: str, behaviour: Behaviour) -> None:
+        self.version, self.pod, self.behaviour = version, pod, behaviour
+        self._draw = random.Random()
+        self._headers = (("x-version", version), ("x-pod", pod))
+
+    async def data(self, request: Request) -> Response:
+        """Any path: 200 after the latency, or 500 at once."""
+        if self.behaviour.fails(self._draw):
+            return Response.of_json(500, {"version": self.version, "pod": self.pod}, self._headers)
+        await asyncio.sleep(self.behaviour.delay_s(self._draw))
+        answer = {"version": self.version, "pod": self.pod, "path": request.path}
+        return Response.of_json(200, answer, self._headers)
+
+    async def control(self, request: Request) -> Response:
+        """``/healthz``, and ``/-/behaviour`` to read (GET) or change (PUT)."""
+        if request.path == "/healthz":
+            return Response(200, b"ok", content_type="text/plain")
+        if request.path != "/-/behaviour":
+            return Response.of_json(404, {"error": f"{request.path}: known are /healthz and /-/behaviour"})
+        if request.method == "PUT":
+            try:
+                self.behaviour = self.behaviour.changed(json.loads(request.body))
+            except ValueError as exc:
+                return Response.of_json(400, {"error": str(exc)})
+        return Response.of_json(200, asdict(self.behaviour))
+
+
+def from_environment(env: Mapping[str, str]) -> Web:
+    """The service that the container's environment describes. Raises ValueError naming the variable."""
+    names = {"latency_ms": "LATENCY_MS", "sigma": "LATENCY_SIGMA", "error_percent": "ERROR_PERCENT"}
+    fields: dict[str, float] = {}
+    for field, variable in names.items():
+        if env.get(variable):
+            try:
+                fields[field] = float(env[variable])
+            except ValueError:
+                raise ValueError(f"{variable}: {env[variable]!r} is not a number") from None
+    return Web(env.get("VERSION") or "v1", env.get("POD_NAME", ""), Behaviour().changed(fields))
+
+
+async def main() -> None:
+    """Serve until SIGTERM, then drain."""
+    web = from_environment(os.environ)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    data, control = HttpServer(web.data), HttpServer(web.control)
+    await data.listen(listen_address(DATA_PORT))
+    await control.listen(listen_address(CONTROL_PORT))
+    await stop.wait()
+    await data.drain(DRAIN_S)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,61 @@
+// The browser's half of LiveChart: asks for plotly once a page, for the whole figure once a view, then applies changes.
+
+// One copy of plotly a page, whatever the number of charts: the promise of it lives on window.
+function loadPlotly(model) {
+  window.meshkitPlotly ??= new Promise((resolve, reject) => {
+    const receive = async (message, buffers) => {
+      if (message.kind !== "plotly") return;
+      model.off("msg:custom", receive);
+      try {
+        const inflated = new Blob([buffers[0]]).stream().pipeThrough(new DecompressionStream("deflate"));
+        const source = await new Response(inflated).text();
+        const module = { exports: {} };
+        new Function("module", "exports", "define", source)(module, module.exports, undefined);
+        resolve(module.exports);
+      } catch (error) {
+        window.meshkitPlotly = undefined;
+        reject(error);
+      }
+    };
+    model.on("msg:custom", receive);
+    model.send({ kind: "plotly" });
+  });
+  return window.meshkitPlotly;
+}
+
+async function render({ model, el }) {
+  const box = document.createElement("div");
+  box.className = "mk-live-chart";
+  el.append(box);
+  const plotly = await loadPlotly(model);
+  let figure = null;
+  let revision = 0;
+  let drawing = Promise.resolve();
+
+  function draw() {
+    figure.layout = { ...figure.layout, datarevision: ++revision, uirevision: "keep", autosize: true };
+    delete figure.layout.width;
+    return plotly.react(box, figure.data, figure.layout, { displayModeBar: false, responsive: true });
+  }
+  function change(message) {
+    if (message.kind === "figure") figure = { data: message.data, layout: message.layout };
+    if (message.kind === "change" && figure) {
+      for (const [trace, key, tail] of message.grown) figure.data[trace][key].push(...tail);
+      for (const [trace, key, value] of message.set) figure.data[trace][key] = value;
+      figure.layout = { ...figure.layout, ...message.layout };
+    }
+    if (figure) drawing = drawing.then(draw);
+  }
+
+  model.on("msg:custom", change);
+  model.send({ kind: "figure" });
+  const resized = new ResizeObserver(() => figure && box.offsetWidth && plotly.Plots.resize(box));
+  resized.observe(el);
+  return () => {
+    resized.disconnect();
+    model.off("msg:custom", change);
+    plotly.purge(box);
+  };
+}
+
+export default { render };

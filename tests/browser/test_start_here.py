@@ -1,0 +1,138 @@
+"""00_start_here as a person meets it: JupyterLab in a real browser, a live chart, buttons that answer.
+
+One test with one story, because its parts are slow: it takes about a minute to start JupyterLab, install a
+mesh, and run a release until a slowed down version is rolled back.
+``MESHKIT_PICTURE=docs/images/start_here.png`` saves the README's picture on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+import meshkit as mk
+from meshkit.cli.lab import running_lab
+from meshkit.runbooks.catalogue import shipped_folder
+from meshkit.testing import running_sandbox
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+KERNEL_READY = """() => {
+  const kernel = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel;
+  return kernel?.status === 'idle' && kernel.connectionStatus === 'connected';
+}"""
+POINTS = "() => document.querySelector('.mk-live-chart')?.data?.[0]?.x?.length ?? 0"
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """The notebook, open in JupyterLab with its kernel ready."""
+    option = "--LabApp.expose_app_in_browser=True"
+    with running_sandbox() as sandbox, sync_playwright() as playwright:
+        monkeypatch.setenv("MESHKIT_HOME", str(sandbox.home.parent))
+        path = str(CHROMIUM) if CHROMIUM.exists() else None
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        with running_lab(shipped_folder("notebooks"), theme="JupyterLab Light", options=(option,)) as lab:
+            page = browser.new_page(viewport={"width": 1300, "height": 1290})
+            page.set_default_timeout(60_000)
+            page.goto(lab.url)
+            page.wait_for_function(KERNEL_READY)
+            yield page
+            browser.close()
+
+
+expect.set_options(timeout=40_000)
+
+
+def run_all_cells(page: Page) -> None:
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+def test_a_release_in_the_browser(page: Page) -> None:
+    errors: list[str] = []
+    hosts: set[str | None] = set()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+
+    page.evaluate("void window.jupyterapp.commands.execute('application:toggle-left-area')")
+    run_all_cells(page)
+    page.wait_for_selector(".mk-live-chart .main-svg")
+    page.wait_for_function(f"({POINTS})() >= 3")
+
+    shift_by_hand(page)
+    page.get_by_role("button", name="Start release").click()
+    expect(page.locator(".mk-chip")).to_contain_text("step 1 of")
+    hold_and_resume(page)
+    expect(page.locator(".mk-chip")).to_contain_text("step 2 of")
+    restart_the_kernel(page)
+    expect(page.locator(".mk-chip").last).to_contain_text("step")
+    slow_the_canary_down(page)
+    expect(page.locator(".mk-verdict").last).to_contain_text("Rolled back")
+    take_picture(page)
+    assert page.evaluate(POINTS) > 20
+    assert mk.canary_state(mk.connect(), "web-v2").status == "rolled_back"
+    assert errors == []
+    assert {host for host in hosts if host} == {"127.0.0.1"}
+
+
+def shift_by_hand(page: Page) -> None:
+    """The weight slider moves requests while no release runs, and back."""
+    slider = page.get_by_role("slider").first
+    slider.focus()
+    page.keyboard.press("PageUp")
+    expect(page.locator("text=/^Share|measured/").first).to_be_attached()
+    page.wait_for_function(
+        "() => { const y = document.querySelector('.mk-live-chart').data.at(-2).y; return y.at(-1) > 5; }"
+    )
+    page.get_by_role("button", name="Roll back…").click()
+    page.get_by_role("button", name="Roll back now").click()
+    expect(page.get_by_role("button", name="Start release")).to_be_enabled()
+    page.wait_for_function("() => document.querySelector('.mk-live-chart').data.at(-3).y.at(-1) === 0")
+
+
+def hold_and_resume(page: Page) -> None:
+    page.get_by_role("button", name="Hold").click()
+    expect(page.locator(".mk-chip")).to_contain_text("Held")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".mk-chip")).to_contain_text("Running")
+
+
+def restart_the_kernel(page: Page) -> None:
+    """Nothing is lost: the release has gone on, and the cells show it again."""
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel().then(() => undefined)"
+    )
+    page.wait_for_function(KERNEL_READY)
+    run_all_cells(page)
+    page.wait_for_function(f"({POINTS})() >= 3")
+
+
+def slow_the_canary_down(page: Page) -> None:
+    slider = page.get_by_role("slider").last
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("PageUp")
+
+
+def take_picture(page: Page) -> None:
+    """The panel with a part of the notebook above it, when a picture is asked for."""
+    target = os.environ.get("MESHKIT_PICTURE")
+    if target:
+        last = page.locator(".jp-CodeCell").last.locator(".jp-InputArea")
+        last.evaluate("cell => cell.scrollIntoView({block: 'start'})")
+        page.wait_for_timeout(1_000)
+        page.screenshot(path=target)

@@ -1,0 +1,57 @@
+"""The cluster of the contract tests: the sandbox, or any API server named by ``CONTRACT_KUBECONFIG``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.facts import Kind
+
+NAMESPACE, ACCOUNT = Kind("v1", "Namespace"), Kind("v1", "ServiceAccount")
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(request: pytest.FixtureRequest) -> Path:
+    given = os.environ.get("CONTRACT_KUBECONFIG")
+    return Path(given) if given else Path(request.getfixturevalue("sandbox").kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def cluster(kubeconfig: Path) -> Cluster:
+    return connect(kubeconfig=kubeconfig)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"contract-{secrets.token_hex(4)}"
+    cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="test")
+    yield name
+    cluster.api.delete(NAMESPACE, name)
+
+
+@pytest.fixture
+def as_account(cluster: Cluster, kubeconfig: Path, namespace: str, tmp_path: Path) -> Callable[..., Cluster]:
+    """The same cluster for a ServiceAccount of ``namespace``, or for whoever holds a token."""
+
+    def connected(account: str = "nobody", token: str | None = None) -> Cluster:
+        if token is None:
+            meta = {"name": account, "namespace": namespace}
+            cluster.api.apply(
+                {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}, manager="test"
+            )
+            token = cluster.api.token(namespace, account)
+        config = yaml.safe_load(kubeconfig.read_text())
+        for user in config["users"]:
+            user["user"] = {"token": token}
+        path = tmp_path / f"{account}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return connect(kubeconfig=path)
+
+    return connected

@@ -1,0 +1,150 @@
+"""Intents on a cluster: what cannot be is one sentence and changes nothing, what can be is undone again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.errors import BadInput, MeshkitError, Rejected, UnknownName
+from meshkit.facts import Kind
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.release import Release
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import Route, Version
+from meshkit.operate.change import apply, history, plan, undo
+from meshkit.testing import running_sandbox
+
+DEPLOYMENT, POD, SERVICE = Kind("apps/v1", "Deployment"), Kind("v1", "Pod"), Kind("v1", "Service")
+SIDECARS = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
+
+
+def route(namespace: str, **split: float) -> Route:
+    versions = tuple(Version(name=name) for name in ("v1", "v2"))
+    return Route(namespace=namespace, service="web", port=8080, versions=versions, split=split or {"v1": 100})
+
+
+def service(namespace: str) -> dict[str, Any]:
+    spec = {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 8080, "appProtocol": "http"}]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def web(namespace: str) -> dict[str, Any]:
+    labels = {"app": "web", "version": "v1"}
+    container = {
+        "name": "web",
+        "image": "meshkit.dev/sandbox/web:1",
+        "ports": [{"containerPort": 8080}, {"containerPort": 9000}],
+    }
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    meta = {"name": "web-v1", "namespace": namespace}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("intent", "mesh", "error", "message"),
+    [
+        (lambda ns: route(ns), "istoi", UnknownName, "mesh: 'istoi' is not known. Did you mean 'istio'"),
+        (lambda ns: route("nowhere"), "istio", BadInput, "route.service: there is no Service nowhere/web"),
+        (
+            lambda ns: route(ns, v1=50, v2=50),
+            "istio",
+            BadInput,
+            r"route.versions\[0\]: version v1 does not exist: no pod in .* carries app=web, version=v1",
+        ),
+        (
+            lambda ns: Injection(namespace="nowhere"),
+            "istio",
+            BadInput,
+            "injection.namespace: the cluster has no namespace 'nowhere'",
+        ),
+        (
+            lambda ns: ControlPlane(zones=9),
+            "linkerd",
+            BadInput,
+            "control_plane.zones: the cluster's nodes stand in 3 zones, 9 are wanted",
+        ),
+        (
+            lambda ns: Release(name="r", namespace=ns, service="web", port=8080, stable="v1", canary="v2"),
+            "istio",
+            BadInput,
+            "release: it is not planned but run",
+        ),
+        (
+            lambda ns: MutualTLS(mode="disable", namespace=ns),
+            "linkerd",
+            BadInput,
+            "mutual_tls.mode: disable: Linkerd cannot do this",
+        ),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_changes_nothing(
+    cluster: Cluster,
+    namespace: str,
+    intent: Callable[[str], Intent],
+    mesh: str,
+    error: type[MeshkitError],
+    message: str,
+) -> None:
+    cluster.api.apply(service(namespace), manager="test")
+    before = [change.id for change in history(cluster)]
+    with pytest.raises(error, match=message) as raised:
+        plan(intent(namespace), cluster, mesh=mesh)
+    assert raised.value.exit_code == 2
+    assert "\n" not in str(raised.value)
+    assert [change.id for change in history(cluster)] == before
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Cluster]:
+    """A sandbox of this module's own: a mesh is installed into it, and removed."""
+    with running_sandbox() as sandbox:
+        yield connect(kubeconfig=sandbox.kubeconfig)
+
+
+def containers(cluster: Cluster, namespace: str) -> list[set[str]]:
+    found = []
+    for pod in cluster.api.list(POD, namespace):
+        if "deletionTimestamp" not in pod["metadata"]:
+            spec = pod["spec"]
+            found.append({c["name"] for c in (*spec["containers"], *spec.get("initContainers", ()))})
+    return found
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd"])
+def test_a_mesh_is_established_and_taken_back(own: Cluster, mesh: str) -> None:
+    """The whole path on real processes takes about ten seconds a mesh; each intent planned again is empty."""
+    namespace = f"shop-{mesh}"
+    own.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, manager="test")
+    own.api.apply(service(namespace), manager="test")
+    own.api.apply(web(namespace), manager="test")
+    own.api.wait(POD, "", namespace, lambda _: bool(containers(own, namespace)), 20, "created")
+    with pytest.raises(Rejected, match="does not serve"):
+        plan(route(namespace), own, mesh=mesh)
+    intents: tuple[Intent, ...] = (
+        ControlPlane(),
+        Injection(namespace=namespace),
+        MutualTLS(mode="strict", namespace=namespace),
+        route(namespace),
+    )
+    changes = []
+    for intent in intents:
+        changes.append(apply(plan(intent, own, mesh=mesh), own))
+        assert plan(intent, own, mesh=mesh).empty
+    assert all(SIDECARS[mesh] in names for names in containers(own, namespace))
+    results = [undo(change.id, own) for change in reversed(changes)]
+    assert [result.kept for result in results[:3]] == [(), (), ()]
+    assert "stays: it holds Secret" in results[3].kept[0]
+    assert all(SIDECARS[mesh] not in names for names in containers(own, namespace))
+    with pytest.raises(Rejected, match="does not serve"):
+        plan(route(namespace), own, mesh=mesh)

@@ -1,0 +1,162 @@
+"""Releases on the sandbox: real proxies, real requests, both meshes, and the outcome judged by the caller's
+ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import meshkit as mk
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.errors import UnknownName
+from meshkit.intent.release import Margins, Release
+from meshkit.operate import shop
+from meshkit.operate.canary import Outcome, canary, canary_state
+from meshkit.operate.canary_route import route_object, weights_of
+from meshkit.operate.canary_state import CanaryState
+from meshkit.operate.change import apply, plan
+from meshkit.testing import running_sandbox
+
+RPS = 200.0
+
+
+class Shop:
+    """The demo shop behind one mesh."""
+
+    def __init__(self, cluster: Cluster, mesh: str) -> None:
+        self.cluster, self.mesh = cluster, mesh
+
+    def release(self, stable: str, canary: str, **fields: Any) -> Release:
+        """Seconds instead of minutes, and wide margins to match."""
+        quick: dict[str, Any] = {
+            "steps": (5, 50, 100),
+            "step_s": 3,
+            "look_s": 1,
+            "min_requests": 10,
+            "warm_up_s": 1,
+            "deadline_s": 60,
+            "margins": Margins(error_points=2, p50_percent=100, p90_percent=100, p99_percent=100),
+        }
+        name = f"{stable}-to-{canary}-{time.monotonic_ns()}"
+        common = {"name": name, "namespace": "shop", "service": "web", "port": 8080}
+        return Release(**{**common, "stable": stable, "canary": canary, **quick, **fields})
+
+    def run(self, release: Release) -> Outcome:
+        return canary(release, self.cluster, mesh=self.mesh)
+
+    def send_all_to(self, version: str) -> None:
+        """Give one version all weight, as the owner of the route would: without any conflict."""
+        route = shop.shop_route("v1", "v2", "v3").model_copy(update={"split": {version: 100.0}})
+        apply(plan([route], self.cluster, mesh=self.mesh), self.cluster)
+
+    def canary_percent(self, release: Release) -> float:
+        where = route_object(self.mesh, release)
+        obj = self.cluster.api.get(where.kind, where.name, where.namespace)
+        assert obj is not None
+        return weights_of(obj, release).canary_percent
+
+
+@pytest.fixture(scope="module", params=["istio", "linkerd"])
+def meshed(request: pytest.FixtureRequest) -> Iterator[Shop]:
+    with running_sandbox() as sandbox:
+        cluster = connect("meshkit-sandbox", sandbox.kubeconfig)
+        mesh = str(request.param)
+        apply(plan([mk.ControlPlane()], cluster, mesh=mesh), cluster)
+        shop.deploy_shop(cluster, rps=RPS)
+        apply(plan([mk.Injection(namespace="shop")], cluster, mesh=mesh), cluster)
+        shop.route_shop(cluster, "v1", "v2", "v3", mesh=mesh)
+        yield Shop(cluster, mesh)
+
+
+@pytest.fixture
+def v1_serves(meshed: Shop) -> Shop:
+    shop.set_load(meshed.cluster, RPS)
+    meshed.send_all_to("v1")
+    return meshed
+
+
+def test_good_release_is_promoted_without_a_failed_request(v1_serves: Shop) -> None:
+    release = v1_serves.release("v1", "v2")
+    outcome = v1_serves.run(release)
+    assert outcome.result == "promoted", outcome.sentences
+    assert v1_serves.canary_percent(release) == 100
+    first_weight_s = next(h.at_s for h in outcome.state.happenings if h.kind == "weights")
+    ledger = shop.read_ledger(v1_serves.cluster, first_weight_s, time.time() - 0.5)
+    assert ledger.failed == 0, set(ledger.status)
+    assert {"v1", "v2"} <= set(ledger.version)
+    v1_serves.send_all_to("v1")
+
+
+def test_bad_release_is_rolled_back(v1_serves: Shop) -> None:
+    release = v1_serves.release("v1", "v3")
+    outcome = v1_serves.run(release)
+    assert outcome.result == "rolled_back", outcome.sentences
+    assert v1_serves.canary_percent(release) == 0
+    assert outcome.state.step == 0
+    v1_serves.send_all_to("v2")
+
+
+def test_with_versions_exchanged_the_outcome_is_exchanged(v1_serves: Shop) -> None:
+    v1_serves.send_all_to("v3")
+    time.sleep(1)
+    outcome = v1_serves.run(v1_serves.release("v3", "v1"))
+    assert outcome.result == "promoted", outcome.sentences
+
+
+def test_release_without_traffic_is_not_promoted(v1_serves: Shop) -> None:
+    shop.set_load(v1_serves.cluster, 0)
+    time.sleep(1)
+    release = v1_serves.release("v1", "v2", deadline_s=5)
+    outcome = v1_serves.run(release)
+    assert outcome.result == "undecided"
+    assert v1_serves.canary_percent(release) == 0
+
+
+def test_killed_runner_is_gone_on_with(v1_serves: Shop) -> None:
+    """Takes half a minute: the lease of a runner that was killed has to expire."""
+    release = v1_serves.release("v1", "v2", step_s=5)
+    process = subprocess.Popen([sys.executable, "-c", RUNNER, *_arguments(v1_serves, release)])
+    state = _when_at_step(v1_serves, release, 0)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not state.ended
+    assert v1_serves.canary_percent(release) == 5
+    outcome = v1_serves.run(release)
+    assert outcome.result == "promoted", outcome.sentences
+    assert outcome.change_id == state.change_id
+    assert [h.kind for h in outcome.state.happenings].count("begin") == 1
+
+
+RUNNER = """
+import sys
+from meshkit.cluster.connect import connect
+from meshkit.intent.release import Release
+from meshkit.operate.canary import canary
+kubeconfig, mesh, release = sys.argv[1:]
+canary(Release.model_validate_json(release), connect("meshkit-sandbox", kubeconfig), mesh=mesh)
+"""
+
+
+def _arguments(meshed: Shop, release: Release) -> list[str]:
+    return [str(meshed.cluster.kubeconfig), meshed.mesh, release.model_dump_json()]
+
+
+def _when_at_step(meshed: Shop, release: Release, step: int) -> CanaryState:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            state = canary_state(meshed.cluster, release.name)
+            if state.step == step and state.agreed_s is not None:
+                return state
+        except UnknownName:
+            pass
+        time.sleep(0.3)
+    raise AssertionError("the runner did not reach the step")

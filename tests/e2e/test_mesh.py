@@ -1,0 +1,275 @@
+"""Both meshes on the sandbox: the control plane's pods *are* the injector and the configuration writer.
+
+Takes about 30 s for each mesh: it starts a whole shop with its proxies, takes control planes away, and waits.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.facts import Kind, Snapshot
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import HeaderMatch, Route, Version
+from meshkit.operate import change, shop
+from meshkit.planners import istio, linkerd
+from meshkit.planners.crds import crds
+from meshkit.testing import running_sandbox
+
+POD, DEPLOYMENT, EVENT = Kind("v1", "Pod"), Kind("apps/v1", "Deployment"), Kind("v1", "Event")
+LEASE = Kind("coordination.k8s.io/v1", "Lease")
+VERSIONS = {"v1": shop.Behaviour(latency_ms=5), "v2": shop.Behaviour(latency_ms=5)}
+NAMESPACE_OF = {"istio": "istio-system", "linkerd": "linkerd"}
+LEASE_OF = {"istio": "istio-leader", "linkerd": "linkerd-destination"}
+CONTROL_PLANE = {"istio": ("istiod",), "linkerd": ("linkerd-destination", "linkerd-proxy-injector")}
+MESHES = {"istio": istio.PLANNER, "linkerd": linkerd.PLANNER}
+ROUTE = {
+    "istio": Kind("networking.istio.io/v1", "VirtualService"),
+    "linkerd": Kind("gateway.networking.k8s.io/v1", "HTTPRoute"),
+}
+METRICS = {"istio": (15020, "/stats/prometheus"), "linkerd": (4191, "/metrics")}
+
+
+class Shop:
+    """The shop of one mesh, and what tests do with it."""
+
+    def __init__(self, cluster: Cluster, mesh: str) -> None:
+        self.cluster, self.api, self.mesh = cluster, cluster.api, mesh
+        self.control_namespace = NAMESPACE_OF[mesh]
+
+    def make(self, *intents: Intent) -> None:
+        change.apply(change.plan(intents, self.cluster, mesh=self.mesh), self.cluster)
+
+    def route(self, v1: float, *matches: HeaderMatch) -> Route:
+        versions = (Version(name="v1"), Version(name="v2"))
+        split = {"v1": v1, "v2": 100 - v1}
+        place = {"namespace": "shop", "service": "web", "port": 8080}
+        return Route(**place, versions=versions, split=split, matches=matches)
+
+    def weigh(self, v1: float, *matches: HeaderMatch) -> None:
+        """Write the route's weights, v1 getting this percentage."""
+        *_, step = MESHES[self.mesh].plan(self.route(v1, *matches), Snapshot())
+        self.api.apply(step.object, force=True)
+
+    def served(self, seconds: float, caller: str = "client") -> collections.Counter[tuple[int, str]]:
+        """(status, version) of the requests sent from now on."""
+        since = time.time()
+        time.sleep(seconds)
+        return self.ledger(since, time.time(), caller)
+
+    def ledger(self, since_s: float, until_s: float, caller: str = "client") -> collections.Counter[Any]:
+        name = self.pods(caller)[0]["metadata"]["name"]
+        path = f"/-/requests?since={since_s:.6f}&until={until_s:.6f}"
+        found = json.loads(self.api.pod_get("shop", name, 9000, path))
+        return collections.Counter(zip(found["status"], found["version"], strict=True))
+
+    def pods(self, app: str, namespace: str = "shop") -> list[dict[str, Any]]:
+        found = [
+            p for p in self.api.list(POD, namespace, f"app={app}") if p["status"].get("phase") == "Running"
+        ]
+        return [dict(p) for p in found if "deletionTimestamp" not in p["metadata"]]
+
+    def scale(self, name: str, replicas: int) -> None:
+        spec = {"spec": {"replicas": replicas}}
+        self.api.merge_patch(DEPLOYMENT, name, self.control_namespace, spec)
+
+    def metrics(self, app: str) -> str:
+        pod = self.pods(app)[0]["metadata"]["name"]
+        return self.api.pod_get("shop", pod, *METRICS[self.mesh])
+
+
+def until(what: str, holds: Callable[[], bool], timeout_s: float = 20) -> float:
+    """Wait until it holds; returns the seconds it took."""
+    start = time.monotonic()
+    while not holds():
+        assert time.monotonic() - start < timeout_s, f"not within {timeout_s} s: {what}"
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def sidecars(pod: dict[str, Any]) -> list[str]:
+    names = [c["name"] for c in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"])]
+    return [name for name in names if name.endswith("-proxy")]
+
+
+@pytest.fixture(scope="module", params=["istio", "linkerd"])
+def bare(request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """A shop on a sandbox without a mesh, its namespace already asking for injection."""
+    with running_sandbox() as sandbox:
+        made = Shop(connect(kubeconfig=sandbox.kubeconfig), request.param)
+        made.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        made.make(Injection(namespace="shop", restart=False))
+        shop.deploy_shop(made.cluster, rps=100, versions=VERSIONS)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def meshed(bare: Shop) -> Shop:
+    """The same shop once the mesh is installed, with a route to v1 alone."""
+    bare.make(ControlPlane())
+    bare.make(Injection(namespace="shop"))
+    bare.make(bare.route(100))
+    until("only v1 is served", lambda: {v for _, v in bare.served(0.5)} == {"v1"})
+    return bare
+
+
+def test_before_installing_nothing_is_injected_and_no_route_works(bare: Shop) -> None:
+    assert not any(sidecars(pod) for app in ("client", "web") for pod in bare.pods(app))
+    for crd in crds("istio" if bare.mesh == "istio" else "gateway_api"):
+        bare.api.apply(crd)
+    until("the CRD is served", lambda: bare.api.resource(ROUTE[bare.mesh]) is not None)
+    bare.make(bare.route(100))
+    assert {version for _, version in bare.served(1)} == {"v1", "v2"}
+
+
+def test_after_installing_pods_are_injected(meshed: Shop) -> None:
+    assert all(len(sidecars(pod)) == 1 for app in ("client", "web") for pod in meshed.pods(app))
+
+
+def test_weights_and_header_matches_are_obeyed(meshed: Shop) -> None:
+    meshed.weigh(80)
+    time.sleep(0.5)
+    seen = meshed.served(5)
+    assert 60 <= seen[(200, "v2")] <= 140  # 100 +- 4.5 sigma of 500 at 20 %
+    assert set(seen) == {(200, "v1"), (200, "v2")}
+    meshed.weigh(100, HeaderMatch(header="x-user", value="somebody", version="v2"))
+    _add_caller(meshed, "tester", {"x-user": "somebody"}, meshed=True)
+    assert set(meshed.served(1, "tester")) == {(200, "v2")}
+    assert set(meshed.served(1)) == {(200, "v1")}
+    meshed.weigh(100)
+    meshed.api.delete(DEPLOYMENT, "tester", "shop")
+
+
+def test_metrics_have_the_meshs_own_names(meshed: Shop) -> None:
+    until("requests are counted", lambda: "_bucket{" in meshed.metrics("web"))
+    names = {
+        "istio": ("istio_requests_total{", "istio_request_duration_milliseconds_bucket{", "mutual_tls"),
+        "linkerd": ("response_total{", "response_latency_ms_bucket{", 'tls="true"'),
+    }
+    page = meshed.metrics("web")
+    assert all(name in page for name in names[meshed.mesh])
+
+
+def test_a_hundred_weight_changes_under_load_lose_nothing(meshed: Shop) -> None:
+    meshed.weigh(100)
+    since = time.time()
+    for turn in range(100):
+        meshed.weigh(100 if turn % 2 else 0)
+        time.sleep(0.02)
+    time.sleep(0.5)
+    seen = meshed.ledger(since, time.time() - 0.2)
+    assert {status for status, _ in seen} == {200}
+    assert {version for _, version in seen} == {"v1", "v2"}
+    assert {version for _, version in meshed.served(0.5)} == {"v1"}
+
+
+def test_strict_refuses_callers_without_an_identity(meshed: Shop) -> None:
+    _add_caller(meshed, "stranger", {}, meshed=False)
+    assert {status for status, _ in meshed.served(0.7, "stranger")} == {200}
+    meshed.make(MutualTLS(mode="strict", namespace="shop"))
+    refused = {0} if meshed.mesh == "istio" else {403}
+    until("strangers are refused", lambda: {s for s, _ in meshed.served(0.5, "stranger")} == refused)
+    assert {status for status, _ in meshed.served(1)} == {200}
+    meshed.make(MutualTLS(mode="permissive", namespace="shop"))
+    meshed.api.delete(DEPLOYMENT, "stranger", "shop")
+
+
+def test_what_envoy_refuses_is_an_event_and_changes_nothing(meshed: Shop) -> None:
+    path, match = {
+        "istio": ("/spec/http/0/match", {"uri": {"regex": "(("}}),
+        "linkerd": ("/spec/rules/0/matches", {"path": {"type": "RegularExpression", "value": "(("}}),
+    }[meshed.mesh]
+    name = {"istio": "web", "linkerd": "web-primary"}[meshed.mesh]
+    meshed.api.json_patch(ROUTE[meshed.mesh], name, "shop", [{"op": "add", "path": path, "value": [match]}])
+    until("an Event says why", lambda: any("missing )" in m for m in _warnings(meshed, name)))
+    assert set(meshed.served(0.5)) == {(200, "v1")}
+    meshed.weigh(0)
+    until("the mended route is obeyed", lambda: set(meshed.served(0.3)) == {(200, "v2")})
+    meshed.weigh(100)
+
+
+def test_with_one_replica_lost_injection_and_routes_go_on(meshed: Shop) -> None:
+    lease = meshed.api.get(LEASE, LEASE_OF[meshed.mesh], meshed.control_namespace)
+    assert lease is not None
+    meshed.api.delete(POD, lease["spec"]["holderIdentity"], meshed.control_namespace)
+    _add_caller(meshed, "second", {}, meshed=True)
+    meshed.weigh(0)
+    until("the new weights are obeyed", lambda: set(meshed.served(0.3)) == {(200, "v2")})
+    meshed.weigh(100)
+    meshed.api.delete(DEPLOYMENT, "second", "shop")
+
+
+def test_with_all_replicas_lost_traffic_flows_and_nothing_new_begins(meshed: Shop) -> None:
+    since = time.time()
+    for name in CONTROL_PLANE[meshed.mesh]:
+        meshed.scale(name, 0)
+    until("no control plane runs", lambda: not _control_pods(meshed))
+    meshed.weigh(0)
+    third = _caller("third", {})
+    meshed.api.apply(third)
+    until("pods are refused", lambda: any("failed calling webhook" in m for m in _warnings(meshed, "third")))
+    assert not meshed.pods("third")
+    assert {version for _, version in meshed.served(1)} == {"v1"}
+    for name in CONTROL_PLANE[meshed.mesh]:
+        meshed.scale(name, 3)
+    until("the waiting route is obeyed", lambda: set(meshed.served(0.3)) == {(200, "v2")})
+    assert {status for status, _ in meshed.ledger(since, time.time() - 0.2)} == {200}
+    until("the waiting pod is injected", lambda: any(sidecars(pod) for pod in meshed.pods("third")))
+
+
+def _control_pods(meshed: Shop) -> list[str]:
+    names = [pod["metadata"]["name"] for pod in meshed.api.list(POD, meshed.control_namespace)]
+    return [name for name in names if name.startswith(CONTROL_PLANE[meshed.mesh])]
+
+
+def _warnings(meshed: Shop, about: str) -> list[str]:
+    return [
+        event["message"]
+        for event in meshed.api.list(EVENT, "shop")
+        if event["type"] == "Warning" and event["involvedObject"]["name"].startswith(about)
+    ]
+
+
+def _caller(name: str, headers: dict[str, str], **annotations: str) -> dict[str, Any]:
+    uncaptured = {
+        "traffic.sidecar.istio.io/excludeInboundPorts": "9000",
+        "config.linkerd.io/skip-inbound-ports": "9000",
+    }
+    meta = {"labels": {"app": name}, "annotations": {**uncaptured, **annotations}}
+    env = {"TARGET": "http://web.shop:8080/", "RATE": "20", "HEADERS": json.dumps(headers)}
+    container = {
+        "name": "load",
+        "image": "meshkit.dev/sandbox/load:1",
+        "ports": [{"containerPort": 9000}],
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 9000}, "periodSeconds": 1},
+        "env": [{"name": key, "value": value} for key, value in env.items()],
+    }
+    template = {"metadata": meta, "spec": {"containers": [container]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": template}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": spec,
+    }
+
+
+def _add_caller(made: Shop, name: str, headers: dict[str, str], *, meshed: bool) -> None:
+    item = _caller(name, headers, **({} if meshed else {"linkerd.io/inject": "disabled"}))
+    if not meshed:
+        item["spec"]["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] = "false"
+    made.api.apply(item)
+    until(f"{name} is ready", lambda: any(len(sidecars(p)) == meshed and _ready(p) for p in made.pods(name)))
+
+
+def _ready(pod: dict[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))

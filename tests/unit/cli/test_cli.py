@@ -1,0 +1,95 @@
+"""The command line starts at once, says errors in a sentence, and exits as documented."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from meshkit.cli import main
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["runbook", "list"], ["doctor"]])
+def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]) -> None:
+    heavy = ("kubernetes", "plotly", "papermill", "pydantic", "aiohttp", "ipywidgets")
+    code = f"import sys\nfrom meshkit.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+    code += f"print([m for m in {heavy!r} if m in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    for verb in (
+        "demo",
+        "lab",
+        "sandbox",
+        "check",
+        "plan",
+        "apply",
+        "history",
+        "undo",
+        "canary",
+        "runbook",
+        "doctor",
+    ):
+        assert f"  {verb} " in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["runbook", "show", "instal_mesh"], "Did you mean 'install_mesh'?"),
+        (["runbook", "run", "install_mesh", "-p", "mehs=istio"], "Did you mean 'mesh'?"),
+        (["runbook", "run", "install_mesh", "-p", "replicas=many"], "'many' is no int"),
+        (["runbook", "run", "install_mesh", "-p", "replicas"], "Write it as -p name=value"),
+        (["plan", "-f", "no-such-file.yaml"], "there is no such file"),
+        (["canary", "run", "-f", "no-such-file.yaml"], "there is no such file"),
+        (["check", "--pre", "--strict"], "meshkit check: this verb is not there yet"),
+        (["evidence", "verify", "release.json"], "meshkit evidence: this verb is not there yet"),
+        (["canary", "plan", "-f", "release.yaml"], "meshkit canary plan: this verb is not there yet"),
+        (["demo", "--mesh", "consul"], "'consul' is not known"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    shown = capsys.readouterr()
+    assert sentence in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert shown.out == ""
+
+
+def test_an_error_is_json_when_json_was_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("runbook", "show", "no_such", "--json") == 2
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 2
+
+
+def test_an_unknown_command_is_exit_code_2() -> None:
+    assert run("no-such-command") == 2
+
+
+def test_runbook_show_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("runbook", "show", "canary_release", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {"name": "steps", "type": "list[float]"}.items() <= shown["parameters"][10].items()
+
+
+def test_completion_offers_commands_and_runbooks() -> None:
+    code = "from meshkit.cli.app import cli\nfrom click.shell_completion import ShellComplete\n"
+    code += "c = ShellComplete(cli, {}, 'meshkit', '_MESHKIT_COMPLETE')\n"
+    code += "print([i.value for i in c.get_completions(['runbook', 'run'], 'in')])"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout.strip() == "['install_mesh']"

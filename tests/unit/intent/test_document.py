@@ -1,0 +1,74 @@
+"""Intents in YAML: what is written is what is meant, and an error names file, line and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshkit.errors import BadInput, UnknownName
+from meshkit.intent.document import KINDS, load
+from meshkit.intent.injection import Injection
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import Route, Version
+
+ROUTE = """\
+kind: Route
+namespace: shop
+service: web
+port: 8080
+versions:
+  - name: v1
+  - name: v2
+split:
+  v1: 90
+  v2: 10
+"""
+
+
+def test_documents_become_intents_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text("kind: Injection\nnamespace: shop\n---\nkind: MutualTLS\nmode: strict\n---\n" + ROUTE)
+    versions = (Version(name="v1"), Version(name="v2"))
+    route = Route(namespace="shop", service="web", port=8080, versions=versions, split={"v1": 90, "v2": 10})
+    assert load(path) == [Injection(namespace="shop"), MutualTLS(mode="strict"), route]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ROUTE.replace("v2: 10", "v2: 20"), "text line 8: route.split: the weights sum to 110"),
+        (ROUTE.replace("  - name: v2", "  - name: V2"), r"text line 7: route.versions\[1\].name: 'V2'"),
+        (ROUTE.replace("port: 8080", "port: [8080"), "text line 5: this is not YAML"),
+        (
+            ROUTE.replace("port: 8080", "prt: 8080"),
+            "text line 4: route: 'prt' is not known. Did you mean 'port'",
+        ),
+        (ROUTE + "port: 1\n", "text line 11: 'port' is written twice"),
+        (
+            ROUTE.replace("kind: Route", "kind: Rout"),
+            "text line 1: kind: 'Rout' is not known. Did you mean 'Route'",
+        ),
+        ("namespace: shop\n", "text line 1: kind is missing"),
+        ("- kind: Route\n", "text line 1: a document is a mapping"),
+        ("# nothing\n", "text: it holds no document"),
+        ("kind: Injection\nnamespace: !!python/object:x y\n", "text line 2: this is not YAML"),
+        ("a: \x01\n", "text: this is not YAML"),
+    ],
+)
+def test_errors_name_line_and_field(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        load(text)
+
+
+def test_an_error_in_a_file_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text("kind: Mesh\n")
+    with pytest.raises(UnknownName, match=r"mesh\.yaml line 1: kind: 'Mesh' is not known") as raised:
+        load(path)
+    assert set(raised.value.known) == set(KINDS)
+
+
+def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no such file"):
+        load(tmp_path / "none.yaml")

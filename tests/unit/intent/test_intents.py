@@ -1,0 +1,120 @@
+"""Intents refuse what cannot be meant, naming the field and what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from meshkit.errors import BadInput, UnknownName
+from meshkit.intent.base import Intent
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.release import Margins, Release
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import Fault, HeaderMatch, LoadBalancing, Route, Version
+
+WRONG: Any = "on"
+
+
+def route(**fields: Any) -> Route:
+    given: dict[str, Any] = {
+        "namespace": "shop",
+        "service": "web",
+        "port": 8080,
+        "versions": (Version(name="v1"), Version(name="v2")),
+        "split": {"v1": 90, "v2": 10},
+    }
+    return Route(**{**given, **fields})
+
+
+def release(**fields: Any) -> Release:
+    given: dict[str, Any] = {
+        "name": "web-v2",
+        "namespace": "shop",
+        "service": "web",
+        "port": 8080,
+        "stable": "v1",
+        "canary": "v2",
+    }
+    return Release(**{**given, **fields})
+
+
+@pytest.mark.parametrize(
+    ("build", "field"),
+    [
+        (lambda: route(split={"v1": 90, "v2": 20}), "route.split"),
+        (lambda: route(split={"v1": 90, "v3": 10}), "route.split"),
+        (lambda: route(split={"v1": 99.95, "v2": 0.05}), "route.split.v1"),
+        (lambda: route(port=0), "route.port"),
+        (lambda: route(port="http"), "route.port"),
+        (lambda: route(namespace="Shop"), "route.namespace"),
+        (lambda: route(versions=()), "route.versions"),
+        (lambda: route(versions=(Version(name="v1"), Version(name="v1"))), "route.versions"),
+        (lambda: route(versions=[{"name": "v_1"}]), "route.versions[0].name"),
+        (lambda: route(timeout_s=0), "route.timeout_s"),
+        (
+            lambda: route(matches=(HeaderMatch(header="x-beta", value="1", version="v3"),)),
+            "route.matches[0].version",
+        ),
+        (lambda: LoadBalancing(), "load_balancing"),
+        (lambda: LoadBalancing(algorithm="random", hash_header="x-user"), "load_balancing"),
+        (lambda: Fault(), "fault"),
+        (lambda: release(steps=(1, 120)), "release.steps[1]"),
+        (lambda: release(steps=(5, 1, 100)), "release.steps[1]"),
+        (lambda: release(steps=(1, 50)), "release.steps[1]"),
+        (lambda: release(canary="v1"), "release.canary"),
+        (lambda: release(margins={"error_points": -1}), "release.margins.error_points"),
+        (lambda: Margins(confidence=1), "margins.confidence"),
+        (lambda: ControlPlane(replicas=0), "control_plane.replicas"),
+        (lambda: MutualTLS(mode=WRONG), "mutual_tls.mode"),
+    ],
+)
+def test_bad_values_name_the_field(build: Callable[[], Intent], field: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        build()
+    assert raised.value.field == field
+    assert raised.value.exit_code == 2
+    assert raised.value.remedy
+
+
+def test_weights_that_do_not_sum_to_100_say_what_they_sum_to() -> None:
+    with pytest.raises(BadInput, match=r"^route\.split: the weights sum to 110, not to 100\."):
+        route(split={"v1": 90, "v2": 20})
+
+
+def test_an_unknown_field_is_named_with_the_nearest_known_one() -> None:
+    with pytest.raises(UnknownName, match=r"^route: 'splt' is not known\. Did you mean 'split'\?"):
+        route(splt={"v1": 100})
+
+
+def test_an_unknown_field_of_a_part_is_named_with_its_place() -> None:
+    with pytest.raises(
+        UnknownName, match=r"^route\.versions\[0\]: 'label' is not known. Did you mean 'labels'?"
+    ):
+        route(versions=[{"name": "v1", "label": {}}])
+
+
+def test_intents_are_frozen() -> None:
+    with pytest.raises(Exception, match="frozen"):
+        route().port = 1
+
+
+@pytest.mark.parametrize(
+    ("split", "weights"),
+    [
+        ({"v1": 90, "v2": 10}, {"v1": 90, "v2": 10}),
+        ({"v1": 100}, {"v1": 100, "v2": 0}),
+        ({"v2": 0.5, "v1": 99.5}, {"v1": 995, "v2": 5}),
+        ({"v1": 66.7, "v2": 33.3}, {"v1": 667, "v2": 333}),
+    ],
+)
+def test_weights_are_integers_that_keep_one_decimal(split: dict[str, float], weights: dict[str, int]) -> None:
+    assert route(split=split).weights() == weights
+
+
+def test_labels_follow_the_convention_unless_given() -> None:
+    assert Version(name="v1").pod_labels() == {"version": "v1"}
+    assert Version(name="v1", labels={"track": "old"}).pod_labels() == {"track": "old"}
+    assert route().pod_selector() == {"app": "web"}
+    assert route(selector={"name": "web"}).pod_selector() == {"name": "web"}

@@ -1,0 +1,136 @@
+"""The sidecars' pages: which series belong to a version, what is a failure, and what a scrape does without
+answers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import pytest
+
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import ClusterError, NoData
+from meshkit.observe import istio, linkerd
+from meshkit.observe.counters import CounterKey, Counters, Target, window
+from meshkit.observe.exposition import samples
+from meshkit.observe.scrape import read_page
+
+TARGET = Target("shop", "web", 8080, ("v1", "v2"))
+
+
+def istio_series(version: str, code: str, reporter: str = "source", service: str = "web") -> str:
+    return (
+        f'reporter="{reporter}",source_workload="client",destination_version="{version}",'
+        f'destination_service_name="{service}",destination_service_namespace="shop",'
+        f'response_code="{code}",grpc_response_status="",response_flags="-"'
+    )
+
+
+ISTIO_PAGE = f"""# HELP istio_requests_total requests total
+# TYPE istio_requests_total counter
+istio_requests_total{{{istio_series("v1", "200")}}} 90
+istio_requests_total{{{istio_series("v1", "503")}}} 7
+istio_requests_total{{{istio_series("v1", "0")}}} 3
+istio_requests_total{{{istio_series("v1", "404")}}} 5
+istio_requests_total{{{istio_series("v2", "200")}}} 10
+istio_requests_total{{{istio_series("v1", "200", reporter="destination")}}} 1000
+istio_requests_total{{{istio_series("v1", "200", service="other")}}} 1000
+istio_requests_total{{{istio_series("unknown", "503")}}} 1000
+istio_request_duration_milliseconds_bucket{{{istio_series("v1", "200")},le="25"}} 80
+istio_request_duration_milliseconds_bucket{{{istio_series("v1", "200")},le="+Inf"}} 90
+istio_request_duration_milliseconds_bucket{{{istio_series("v1", "503")},le="25"}} 7
+istio_request_duration_milliseconds_bucket{{{istio_series("v1", "503")},le="+Inf"}} 7
+istio_request_duration_milliseconds_sum{{{istio_series("v1", "200")}}} 1800
+envoy_something_else 1
+"""
+
+
+def linkerd_series(version: str, **labels: str) -> str:
+    common = {"direction": "outbound", "dst_service": f"web-{version}", "dst_namespace": "shop"}
+    return ",".join(f'{name}="{value}"' for name, value in {**common, **labels}.items())
+
+
+LINKERD_PAGE = f"""
+response_total{{{linkerd_series("v1", status_code="200", classification="success")}}} 95
+response_total{{{linkerd_series("v1", classification="failure")}}} 5
+response_total{{{linkerd_series("v2", status_code="500", classification="failure")}}} 4
+response_total{{{linkerd_series("v1", direction="inbound", classification="success")}}} 1000
+response_total{{{linkerd_series("v1", dst_namespace="other", classification="success")}}} 1000
+response_latency_ms_bucket{{{linkerd_series("v1", status_code="200")},le="20"}} 60
+response_latency_ms_bucket{{{linkerd_series("v1", status_code="200")},le="+Inf"}} 95
+response_latency_ms_bucket{{{linkerd_series("v2", status_code="500")},le="+Inf"}} 4
+"""
+
+
+def totals(page: dict[CounterKey, float], version: str) -> tuple[int, int, tuple[tuple[float, int], ...]]:
+    arm = window(Counters(0, TARGET.versions, {}), Counters(1, TARGET.versions, {"p": page})).arms[version]
+    return arm.requests, arm.errors, arm.latency_ms
+
+
+def test_istio_page_from_the_callers_side() -> None:
+    page = read_page(ISTIO_PAGE, istio.OBSERVER.table, TARGET)
+    assert totals(page, "v1") == (105, 10, ((25.0, 80), (math.inf, 90)))
+    assert totals(page, "v2") == (10, 0, ())
+
+
+def test_linkerd_page_from_the_callers_side() -> None:
+    page = read_page(LINKERD_PAGE, linkerd.OBSERVER.table, TARGET)
+    assert totals(page, "v1") == (100, 5, ((20.0, 60), (math.inf, 95)))
+    assert totals(page, "v2") == (4, 4, ())
+
+
+def test_exposition_reads_labels_escapes_and_passes_over_what_it_cannot_read() -> None:
+    text = 'a{x="1",y="q\\"\\\\n,{}"} 2 1700000000\nb 3\na garbage\na{x="2"} NaN\n# a 5\n'
+    found = list(samples(text, ("a",)))
+    assert found[0] == ("a", {"x": "1", "y": 'q"\\n,{}'}, 2.0)
+    assert len(found) == 2
+
+
+class FakeApi:
+    """Pods, and what their metrics pages answer."""
+
+    def __init__(self, pods: list[dict[str, Any]], pages: dict[str, str]) -> None:
+        self._pods, self._pages = pods, pages
+
+    def list(self, *_: Any) -> list[dict[str, Any]]:
+        return self._pods
+
+    def pod_get(self, namespace: str, pod: str, port: int, path: str) -> str:
+        assert (namespace, port, path) == ("shop", 15020, "/stats/prometheus")
+        if pod not in self._pages:
+            raise ClusterError("no answer", remedy="", status=503)
+        return self._pages[pod]
+
+
+def pod(name: str, *, sidecar: bool = True, restarts: int = 0) -> dict[str, Any]:
+    found = [{"name": "istio-proxy", "restartCount": restarts, "state": {"running": {}}}] if sidecar else []
+    return {
+        "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
+        "status": {"containerStatuses": [{"name": "app", "state": {"running": {}}}, *found]},
+    }
+
+
+def scraped(pods: list[dict[str, Any]], pages: dict[str, str]) -> Counters:
+    class FakeCluster:
+        api = FakeApi(pods, pages)
+
+    return istio.OBSERVER.counters(cast(Cluster, FakeCluster()), TARGET)
+
+
+def test_every_meshed_pod_is_read_and_named_by_its_start() -> None:
+    counters = scraped([pod("a"), pod("b", restarts=2), pod("c", sidecar=False)], {"a": ISTIO_PAGE, "b": ""})
+    assert set(counters.pages) == {"uid-a/0", "uid-b/2"}
+
+
+def test_one_sidecar_that_does_not_answer_is_left_out() -> None:
+    assert scraped([pod("a"), pod("b")], {"a": ISTIO_PAGE}).pages["uid-b/0"] is None
+
+
+@pytest.mark.parametrize(
+    ("pods", "message"),
+    [([], "No running pod has the sidecar istio-proxy"), ([pod("a")], "None of 1 sidecars answered")],
+)
+def test_no_answer_at_all_is_no_data(pods: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(NoData, match=message):
+        scraped(pods, {})

@@ -1,0 +1,141 @@
+"""What each mesh's planner makes of each intent, to the byte. ``UPDATE_GOLDEN=1`` rewrites the files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from meshkit.facts import Snapshot
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import (
+    ConnectionLimits,
+    Fault,
+    HeaderMatch,
+    LoadBalancing,
+    OutlierDetection,
+    Retries,
+    Route,
+    Version,
+)
+from meshkit.planners import istio, linkerd
+from meshkit.planners.base import MeshPlanner
+from meshkit.planners.steps import Step, ordered
+
+GOLDEN = Path(__file__).parent / "golden"
+PLANNERS: dict[str, MeshPlanner] = {"istio": istio.PLANNER, "linkerd": linkerd.PLANNER}
+
+
+def deployment(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "shop", "generation": 3},
+        "spec": {"selector": {"matchLabels": {"name": name}}},
+    }
+
+
+def pod(name: str, *containers: str, **annotations: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{name}-1",
+            "namespace": "shop",
+            "labels": {"name": name},
+            "annotations": annotations,
+        },
+        "spec": {"containers": [{"name": container} for container in containers]},
+    }
+
+
+SHOP = Snapshot(
+    (
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": "shop", "annotations": {"linkerd.io/inject": "enabled"}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {
+                "selector": {"app": "web"},
+                "ports": [{"name": "http", "port": 80, "targetPort": 8080, "appProtocol": "http"}],
+            },
+        },
+        deployment("bare"),
+        pod("bare", "app"),
+        deployment("meshed"),
+        pod("meshed", "app", "istio-proxy", "linkerd-proxy"),
+        deployment("strict"),
+        pod("strict", "app", "linkerd-proxy", **{linkerd.INBOUND_POLICY: "all-authenticated"}),
+    )
+)
+VERSIONS = (Version(name="v1"), Version(name="v2", labels={"track": "canary"}))
+
+
+def route(**fields: Any) -> Route:
+    given = {"namespace": "shop", "service": "web", "port": 80, "versions": VERSIONS}
+    return Route(**{**given, "split": {"v1": 99.5, "v2": 0.5}, **fields})
+
+
+CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
+    "control-plane": (("istio", "linkerd"), ControlPlane()),
+    "injection": (("istio", "linkerd"), Injection(namespace="shop")),
+    "injection-no-restart": (("istio", "linkerd"), Injection(namespace="shop", restart=False)),
+    "mutual-tls-mesh": (("istio", "linkerd"), MutualTLS(mode="strict")),
+    "mutual-tls-namespace": (("istio", "linkerd"), MutualTLS(mode="permissive", namespace="shop")),
+    "route": (("istio", "linkerd"), route()),
+    "route-resilient": (
+        ("istio", "linkerd"),
+        route(
+            split={"v1": 100},
+            matches=(HeaderMatch(header="X-Beta", value="yes", version="v2"),),
+            timeout_s=1.5,
+            retries=Retries(attempts=2, per_try_timeout_s=0.5, on="5xx"),
+            outlier_detection=OutlierDetection(consecutive_5xx=3, base_ejection_s=10),
+        ),
+    ),
+    "route-istio-only": (
+        ("istio",),
+        route(
+            load_balancing=LoadBalancing(hash_header="x-user"),
+            connection_limits=ConnectionLimits(max_connections=10, max_pending_requests=5),
+            fault=Fault(delay_s=0.3, delay_percent=10, abort_status=503, abort_percent=0.5),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("mesh", "case"), [(mesh, case) for case, (meshes, _) in CASES.items() for mesh in meshes]
+)
+def test_plan_is_golden(mesh: str, case: str) -> None:
+    steps = ordered(PLANNERS[mesh].plan(CASES[case][1], SHOP))
+    text = yaml.safe_dump_all([written(step) for step in steps], sort_keys=False, width=110)
+    path = GOLDEN / f"{mesh}-{case}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def written(step: Step) -> dict[str, Any]:
+    """A step as it stands in a golden file; of a definition, which is data, only the name."""
+    obj: Any = step.object
+    if step.kind.kind == "CustomResourceDefinition":
+        obj = {"kind": "CustomResourceDefinition", "metadata": {"name": step.name}}
+    wait = f"{step.wait.condition} in {step.wait.timeout_s:g} s" if step.wait else None
+    return {"manager": step.manager, "partial": step.partial, "wait": wait, "object": obj}
+
+
+def test_every_golden_file_has_its_case() -> None:
+    wanted = {f"{mesh}-{case}.yaml" for case, (meshes, _) in CASES.items() for mesh in meshes}
+    assert {path.name for path in GOLDEN.iterdir()} == wanted

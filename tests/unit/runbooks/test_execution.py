@@ -1,0 +1,70 @@
+"""A runbook leaves notebook, report and JUnit file however it ends, and its exit code is that of the
+error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from meshkit.errors import BadInput
+from meshkit.runbooks.execution import run_runbook
+
+
+def write_runbook(folder: Path, *cells: str) -> str:
+    parameters = v4.new_code_cell('word: str = "one"  # a word', metadata={"tags": ["parameters"]})
+    code = [v4.new_code_cell(source) for source in cells]
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# Small\n\nA small runbook."), parameters, *code])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "small.ipynb")
+    return str(folder / "small.ipynb")
+
+
+def test_a_good_run_keeps_what_it_did(tmp_path: Path) -> None:
+    name = write_runbook(tmp_path, "import sys\nprint(word, sys.executable)")
+    result = run_runbook(name, {"word": "1.10"}, out=tmp_path / "out")
+    assert (result.exit_code, result.error, result.cell) == (0, None, None)
+    assert result.parameters == {"word": "1.10"}
+    executed = nbformat.read(result.notebook, as_version=4)
+    assert executed.cells[-1].outputs[0].text.startswith("1.10 ")
+    page = result.report.read_text()
+    assert "1.10" in page
+    assert "<script" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert ElementTree.parse(result.junit).getroot().get("failures") == "0"
+
+
+def test_an_error_of_meshkit_brings_its_exit_code_and_sentence(tmp_path: Path) -> None:
+    failing = (
+        "from meshkit.errors import NoData\nraise NoData('nothing was measured.', remedy='Send requests.')"
+    )
+    result = run_runbook(write_runbook(tmp_path, failing, "print('never')"), out=tmp_path / "out")
+    assert (result.exit_code, result.cell) == (3, 2)
+    assert result.error == "nothing was measured. Send requests."
+    suite = ElementTree.parse(result.junit).getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
+    assert "nothing was measured." in result.report.read_text()
+    assert result.notebook.exists()
+
+
+@pytest.mark.parametrize("failing", ["1 / 0", "import sys\nsys.exit(3)"])
+def test_any_other_error_is_exit_code_1(tmp_path: Path, failing: str) -> None:
+    assert run_runbook(write_runbook(tmp_path, failing), out=tmp_path / "out").exit_code == 1
+
+
+def test_a_dead_kernel_is_exit_code_1_and_leaves_its_files(tmp_path: Path) -> None:
+    result = run_runbook(write_runbook(tmp_path, "import os\nos._exit(9)"), out=tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.notebook.exists()
+    assert result.report.exists()
+
+
+def test_bad_parameters_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    name = write_runbook(tmp_path, "print(word)")
+    with pytest.raises(BadInput, match="wrod"):
+        run_runbook(name, {"wrod": "x"}, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

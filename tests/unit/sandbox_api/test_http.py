@@ -1,0 +1,323 @@
+"""Requests over HTTPS: forms of answers, refusals as Status, and what is passed on to pods."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from meshkit.sandbox.api.app import ApiServer, NodeHooks, serve
+from meshkit.sandbox.home import SandboxHome
+
+CM = "/api/v1/namespaces/default/configmaps"
+DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+class Connection:
+    """An administrator's HTTPS connection to a served API."""
+
+    def __init__(self, server: ApiServer, session: aiohttp.ClientSession, home: SandboxHome) -> None:
+        self.server = server
+        self.session = session
+        self.home = home
+
+    def url(self, path: str) -> URL:
+        return URL(f"https://127.0.0.1:{self.server.port}{path}", encoded=True)
+
+    async def request(self, method: str, path: str, **more: Any) -> tuple[int, Any, Any]:
+        async with self.session.request(method, self.url(path), **more) as answer:
+            text = await answer.text()
+            is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+            return answer.status, json.loads(text) if is_json else text, answer.headers
+
+
+@asynccontextmanager
+async def connected(
+    folder: Path, logs: Callable[..., Any] = lambda pod, container, tail: ""
+) -> AsyncIterator[Connection]:
+    home = SandboxHome(folder / "sandbox")
+    server = await serve(home, 0, NodeHooks(logs))
+    context = ssl.create_default_context(cafile=str(home.ca_certificate))
+    headers = {"Authorization": f"Bearer {home.token.read_text()}"}
+    connector = aiohttp.TCPConnector(ssl=context)
+    try:
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+            yield Connection(server, session, home)
+    finally:
+        await server.close()
+
+
+def run(scenario: Callable[[Connection], Awaitable[None]], folder: Path, **more: Any) -> None:
+    async def whole() -> None:
+        async with connected(folder, **more) as connection:
+            await scenario(connection)
+
+    asyncio.run(whole())
+
+
+def test_the_home_is_private_and_the_kubeconfig_leads_to_it(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        assert to.home.path.stat().st_mode & 0o777 == 0o700
+        for secret in (
+            to.home.token,
+            to.home.ca_key,
+            to.home.server_key,
+            to.home.kubeconfig,
+            to.home.signing_key,
+        ):
+            assert secret.stat().st_mode & 0o777 == 0o600
+        config = json.loads(to.home.kubeconfig.read_text())
+        assert config["clusters"][0]["cluster"]["server"] == f"https://127.0.0.1:{to.server.port}"
+        assert config["current-context"] == "meshkit-sandbox"
+
+    run(scenario, tmp_path)
+
+
+def test_a_restart_keeps_token_authority_and_objects(tmp_path: Path) -> None:
+    async def first(to: Connection) -> None:
+        await to.request("POST", CM, json={"metadata": {"name": "c"}})
+
+    async def second(to: Connection) -> None:
+        assert (await to.request("GET", f"{CM}/c"))[0] == 200
+
+    run(first, tmp_path)
+    token = SandboxHome(tmp_path / "sandbox").token.read_text()
+    run(second, tmp_path)
+    assert SandboxHome(tmp_path / "sandbox").token.read_text() == token
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "code", "reason"),
+    [
+        ("GET", CM, {"headers": {"Authorization": "Bearer wrong"}}, 401, "Unauthorized"),
+        ("GET", CM, {"headers": {"Authorization": "Basic eDp5"}}, 401, "Unauthorized"),
+        ("GET", f"{CM}/missing", {}, 404, "NotFound"),
+        ("GET", "/apis/nothing/v1/things", {}, 404, "NotFound"),
+        ("GET", "/somewhere", {}, 404, "NotFound"),
+        ("GET", "/openapi/v3/apis/nothing/v1", {}, 404, "NotFound"),
+        ("GET", f"{CM}/missing/odd", {}, 404, "NotFound"),
+        ("POST", f"{CM}/missing", {"json": {}}, 405, "MethodNotAllowed"),
+        ("GET", CM, {"headers": {"Accept": "text/html"}}, 406, "NotAcceptable"),
+        ("POST", CM, {"data": b"{}", "headers": {"Content-Type": "text/csv"}}, 415, "UnsupportedMediaType"),
+        ("PATCH", f"{CM}/c", {"json": {}}, 415, "UnsupportedMediaType"),
+        (
+            "POST",
+            CM,
+            {"data": b"{not json", "headers": {"Content-Type": "application/json"}},
+            400,
+            "BadRequest",
+        ),
+        ("POST", CM, {"json": [1]}, 400, "BadRequest"),
+        ("POST", CM, {"json": {"metadata": [1]}}, 400, "BadRequest"),
+        ("POST", CM, {"json": {"kind": "Pod"}}, 400, "BadRequest"),
+        ("POST", CM, {"json": {"metadata": {"name": "c", "namespace": "other"}}}, 400, "BadRequest"),
+        ("POST", f"{CM}?dryRun=Some", {"json": {}}, 400, "BadRequest"),
+        ("POST", f"{CM}?fieldValidation=Hard", {"json": {}}, 400, "BadRequest"),
+        ("GET", f"{CM}?labelSelector=(", {}, 400, "BadRequest"),
+        ("GET", f"{CM}?watch=1&resourceVersion=x", {}, 400, "BadRequest"),
+        ("POST", CM, {"data": b" " * (4 << 20)}, 413, "RequestEntityTooLarge"),
+        ("GET", "/api/v1/namespaces/default/pods/p/exec", {}, 501, "NotImplemented"),
+    ],
+)
+def test_refusals_are_statuses(
+    tmp_path: Path, method: str, path: str, more: Any, code: int, reason: str
+) -> None:
+    async def scenario(to: Connection) -> None:
+        status, body, _ = await to.request(method, path, **more)
+        assert (status, body["kind"], body["code"], body["reason"]) == (code, "Status", code, reason)
+
+    run(scenario, tmp_path)
+
+
+def test_apply_needs_a_field_manager(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        status, body, _ = await to.request("PATCH", f"{CM}/c", data=b"{}", headers=headers)
+        assert (status, "fieldManager: Required value" in body["message"]) == (422, True)
+        status, body, _ = await to.request(
+            "PATCH", f"{CM}/c?fieldManager=m", data=b"data: {a: 'yaml'}\nmetadata: {name: c}", headers=headers
+        )
+        assert (status, body["data"]) == (201, {"a": "yaml"})
+
+    run(scenario, tmp_path)
+
+
+def test_discovery_in_both_forms(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        _, body, headers = await to.request(
+            "GET", "/apis", headers={"Accept": f"{DISCOVERY},application/json"}
+        )
+        assert headers["Content-Type"] == DISCOVERY
+        apps = next(group for group in body["items"] if group["metadata"]["name"] == "apps")
+        deployments = apps["versions"][0]["resources"][0]
+        assert {each["subresource"] for each in deployments["subresources"]} == {"scale", "status"}
+        _, body, _ = await to.request("GET", "/apis")
+        assert body["kind"] == "APIGroupList"
+        assert (await to.request("GET", "/api"))[1]["versions"] == ["v1"]
+        assert (await to.request("GET", "/apis/apps"))[1]["preferredVersion"]["version"] == "v1"
+        names = {each["name"] for each in (await to.request("GET", "/apis/apps/v1"))[1]["resources"]}
+        assert {"deployments", "deployments/scale", "replicasets/status"} <= names
+
+    run(scenario, tmp_path)
+
+
+def test_every_openapi_document_is_closed_and_told_by_its_hash(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        _, index, _ = await to.request("GET", "/openapi/v3")
+        for entry in index["paths"].values():
+            _, document, _ = await to.request("GET", entry["serverRelativeURL"])
+            schemas = document["components"]["schemas"]
+            referred = {
+                part.split('"')[0] for part in json.dumps(document).split("#/components/schemas/")[1:]
+            }
+            assert referred <= set(schemas)
+
+    run(scenario, tmp_path)
+
+
+def test_large_answers_are_compressed(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        for name in ("one", "two"):
+            await to.request("POST", CM, json={"metadata": {"name": name}, "data": {"a": "x" * 100_000}})
+        plain = await to.request("GET", CM, headers={"Accept-Encoding": "identity"})
+        packed = await to.request("GET", CM, headers={"Accept-Encoding": "gzip"})
+        assert int(packed[2]["Content-Length"]) < int(plain[2]["Content-Length"]) / 10
+        assert packed[1] == plain[1]
+
+    run(scenario, tmp_path)
+
+
+def test_partial_metadata_and_warnings(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        _, _, headers = await to.request("POST", CM, json={"metadata": {"name": "c"}, "odd": 1})
+        assert headers["Warning"] == '299 - "unknown field \\"odd\\""'
+        accept = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+        _, body, _ = await to.request("GET", CM, headers=accept)
+        assert body["kind"] == "PartialObjectMetadataList"
+        assert "data" not in body["items"][0]
+
+    run(scenario, tmp_path)
+
+
+def test_a_watch_answers_at_once_and_then_line_by_line(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        _, listed, _ = await to.request("GET", CM)
+        url = to.url(f"{CM}?watch=1&resourceVersion={listed['metadata']['resourceVersion']}")
+        async with asyncio.timeout(5), to.session.get(url) as stream:
+            assert stream.status == 200
+            await to.request("POST", CM, json={"metadata": {"name": "c"}})
+            event = json.loads(await stream.content.readline())
+            assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "c")
+
+    run(scenario, tmp_path)
+
+
+def test_closing_the_server_ends_its_watches_at_once(tmp_path: Path) -> None:
+    async def whole() -> None:
+        async with connected(tmp_path) as to:
+            url = to.url(f"{CM}?watch=1&resourceVersion=0")
+            async with asyncio.timeout(3), to.session.get(url) as stream:
+                closing = asyncio.create_task(to.server.close())
+                assert await stream.content.read() == b""
+                await closing
+
+    asyncio.run(whole())
+
+
+def test_scale_changes_replicas_at_the_version_it_names(tmp_path: Path, api: Any) -> None:
+    async def scenario(to: Connection) -> None:
+        path = "/apis/apps/v1/namespaces/default/deployments"
+        await to.request("POST", path, json=api.deployment())
+        _, scale, _ = await to.request("GET", f"{path}/web/scale")
+        assert (scale["kind"], scale["spec"], scale["status"]["selector"]) == (
+            "Scale",
+            {"replicas": 1},
+            "app=web",
+        )
+        scale["spec"]["replicas"] = 4
+        assert (await to.request("PUT", f"{path}/web/scale", json=scale))[1]["spec"]["replicas"] == 4
+        assert (await to.request("PUT", f"{path}/web/scale", json=scale))[0] == 409
+        scale["metadata"].pop("resourceVersion")
+        scale["spec"]["replicas"] = -1
+        assert (await to.request("PUT", f"{path}/web/scale", json=scale))[0] == 422
+
+    run(scenario, tmp_path)
+
+
+def test_a_service_account_gets_a_token_that_works_until_it_goes(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        await to.request("POST", accounts, json={"metadata": {"name": "bob"}})
+        code, answer, _ = await to.request(
+            "POST", f"{accounts}/bob/token", json={"spec": {"expirationSeconds": 600}}
+        )
+        assert code == 201
+        headers = {"Authorization": f"Bearer {answer['status']['token']}"}
+        code, refusal, _ = await to.request("GET", CM, headers=headers)
+        assert (code, refusal["reason"]) == (403, "Forbidden")
+        assert (await to.request("GET", CM, headers=headers | {"Impersonate-User": "sandbox-admin"}))[
+            0
+        ] == 403
+        await to.request("DELETE", f"{accounts}/bob")
+        assert (await to.request("GET", CM, headers=headers))[0] == 401
+
+    run(scenario, tmp_path)
+
+
+def test_a_pods_proxy_passes_method_body_query_and_answer(tmp_path: Path) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        said = [request.method, request.raw_path, await request.text(), request.headers.get("Authorization")]
+        return web.json_response(said, status=202, headers={"x-version": "v1"})
+
+    async def scenario(to: Connection) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", echo)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await to.server.client.create("pods", pod)
+        base = f"/api/v1/namespaces/default/pods/p:{runner.addresses[0][1]}/proxy"
+        assert (await to.request("GET", base))[0] == 503
+        await to.server.client.update_status("pods", "p", None, {"phase": "Running", "podIP": "127.0.0.1"})
+        code, text, headers = await to.request("PUT", f"{base}/-/behaviour?a=%2Fb", data=b"body")
+        assert (code, headers["x-version"]) == (202, "v1")
+        assert text == ["PUT", "/-/behaviour?a=%2Fb", "body", None]
+        assert (await to.request("GET", base))[1] == ["GET", "/", "", None]
+        assert (await to.request("GET", base.replace("p:", "missing:")))[0] == 404
+        await runner.cleanup()
+        assert (await to.request("GET", base))[0] == 503
+
+    run(scenario, tmp_path)
+
+
+def test_logs_of_the_container_meant_and_followed(tmp_path: Path) -> None:
+    lines = ["one\n"]
+
+    def logs(pod: Any, container: str | None, tail: int | None) -> str:
+        return f"{container} {tail}\n" if container == "b" else "".join(lines)
+
+    async def scenario(to: Connection) -> None:
+        containers = [{"name": name, "image": "i"} for name in "ab"]
+        await to.server.client.create("pods", {"metadata": {"name": "p"}, "spec": {"containers": containers}})
+        path = "/api/v1/namespaces/default/pods/p/log"
+        code, refusal, _ = await to.request("GET", path)
+        assert (code, "choose one of: [a b]" in refusal["message"]) == (400, True)
+        assert (await to.request("GET", f"{path}?container=b&tailLines=5"))[1] == "b 5\n"
+        assert (await to.request("GET", f"{path}?container=z"))[0] == 400
+        url = to.url(f"{path}?container=a&follow=true")
+        async with asyncio.timeout(5), to.session.get(url) as stream:
+            assert await stream.content.readline() == b"one\n"
+            lines.append("two\n")
+            assert await stream.content.readline() == b"two\n"
+
+    run(scenario, tmp_path, logs=logs)

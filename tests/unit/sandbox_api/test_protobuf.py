@@ -1,0 +1,73 @@
+"""Protobuf bodies, written here by hand as kubectl writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshkit.sandbox.api import protobuf
+from meshkit.sandbox.api.status import ApiError
+
+
+def field(number: int, value: bytes | int | str) -> bytes:
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    raw = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(raw)) + raw
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def envelope(api_version: str, kind: str, message: bytes) -> bytes:
+    return b"k8s\x00" + field(1, field(1, api_version) + field(2, kind)) + field(2, message)
+
+
+METADATA = field(1, field(1, "c") + field(2, "") + field(3, "default") + field(8, b""))
+
+
+def test_maps_and_bytes() -> None:
+    data = field(2, field(1, "k") + field(2, b"v"))
+    body = envelope("v1", "Secret", METADATA + data + field(3, "Opaque"))
+    assert protobuf.decode(body) == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "c", "namespace": "default"},
+        "data": {"k": "dg=="},
+        "type": "Opaque",
+    }
+
+
+def test_embedded_structs_int_or_string_and_a_zero_that_means_something() -> None:
+    container = field(1, "c") + field(11, field(1, field(2, field(2, field(1, 0) + field(2, 8080)))))
+    pod = field(2, field(2, container))
+    body = envelope("apps/v1", "Deployment", METADATA + field(2, field(1, 0) + field(3, pod)))
+    assert protobuf.decode(body)["spec"] == {
+        "replicas": 0,
+        "template": {"spec": {"containers": [{"name": "c", "readinessProbe": {"httpGet": {"port": 8080}}}]}},
+    }
+
+
+def test_delete_options_of_any_group() -> None:
+    body = envelope("apps/v1", "DeleteOptions", field(1, 0) + field(4, "Background"))
+    decoded = protobuf.decode(body)
+    assert (decoded["gracePeriodSeconds"], decoded["propagationPolicy"]) == (0, "Background")
+
+
+def test_a_kind_that_is_not_read_is_named() -> None:
+    with pytest.raises(ApiError, match="kind CronJob") as refused:
+        protobuf.decode(envelope("batch/v1", "CronJob", b""))
+    assert refused.value.code == 415
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"k8s\x00\xff\xff", b"k8s\x00" + field(2, b"x"), b"k8s\x00\x0a\xff"]
+)
+def test_a_broken_body_is_refused(body: bytes) -> None:
+    with pytest.raises(ApiError) as refused:
+        protobuf.decode(body)
+    assert refused.value.code == 400

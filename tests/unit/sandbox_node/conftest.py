@@ -1,0 +1,28 @@
+"""An API server without HTTP for controllers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshkit.sandbox.api.client import LocalClient
+from meshkit.sandbox.api.registry import Registry
+from meshkit.sandbox.api.requests import Admission
+from meshkit.sandbox.api.store import Store
+from meshkit.sandbox.api.users import Tokens
+from meshkit.sandbox.api.writes import Writes
+
+
+class NoWebhooks:
+    async def mutate(self, admission: Admission) -> dict[str, Any]:
+        return admission.object
+
+    async def validate(self, admission: Admission) -> None:
+        return None
+
+
+@pytest.fixture
+def client() -> LocalClient:
+    writes = Writes(Store(":memory:"), Registry(), NoWebhooks())
+    return LocalClient(writes, Tokens("admin", b"key", lambda namespace, name: None))

@@ -1,0 +1,225 @@
+"""Controllers over a store in memory; pods are made ready by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from meshkit.sandbox.api.client import LocalClient
+from meshkit.sandbox.controllers.endpoints import SLICES
+from meshkit.sandbox.controllers.objects import is_terminating
+from meshkit.sandbox.controllers.run import run_all
+from meshkit.sandbox.node.agent import ZONES, node_object
+
+Scenario = Callable[[LocalClient], Awaitable[None]]
+DEPLOYMENTS = "deployments.apps"
+
+
+def deployment(image: str, replicas: int = 3, **spec: Any) -> dict[str, Any]:
+    container = {
+        "name": "web",
+        "image": image,
+        "ports": [{"containerPort": 8080, "name": "http"}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+            },
+            **spec,
+        },
+    }
+
+
+async def make_ready(client: LocalClient) -> None:
+    """Stand in for the node agent: bound pods become ready, deleted ones go."""
+    numbers = iter(range(1, 10_000))
+    async for event in client.watch("pods"):
+        pod = event.object
+        if event.type == "DELETED" or not pod["spec"].get("nodeName"):
+            continue
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        if is_terminating(pod):
+            await client.delete("pods", name, namespace, grace_period_s=0)
+        elif not pod.get("status", {}).get("podIP"):
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            status = {"phase": "Running", "podIP": f"127.9.0.{next(numbers)}", "conditions": [ready]}
+            await client.update_status("pods", name, namespace, status)
+
+
+def play(client: LocalClient, scenario: Scenario, *, nodes: bool = True) -> None:
+    async def main() -> None:
+        await client.create("namespaces", {"metadata": {"name": "default"}})
+        for name in ZONES if nodes else ():
+            await client.create("nodes", node_object(name))
+        tasks = [asyncio.create_task(run_all(client)), asyncio.create_task(make_ready(client))]
+        try:
+            await scenario(client)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+async def until(look: Callable[[], Awaitable[bool]], timeout_s: float = 5.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not await look():  # noqa: ASYNC110 - the state of a store has no event
+            await asyncio.sleep(0.01)
+
+
+async def rolled_out(client: LocalClient) -> bool:
+    """What ``kubectl rollout status`` waits for."""
+    found = await client.get(DEPLOYMENTS, "web", "default")
+    assert found is not None
+    status, replicas = found.get("status") or {}, found["spec"]["replicas"]
+    return (
+        status.get("observedGeneration") == found["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) == replicas
+        and status.get("replicas", 0) == replicas
+        and status.get("availableReplicas", 0) == replicas
+    )
+
+
+def test_a_deployment_gets_its_pods_one_in_each_zone(client: LocalClient) -> None:
+    async def scenario(client: LocalClient) -> None:
+        await client.create(DEPLOYMENTS, deployment("web:1"))
+        await until(lambda: rolled_out(client))
+        pods = await client.list("pods")
+        assert sorted(pod["spec"]["nodeName"] for pod in pods) == list(ZONES)
+        found = await client.get(DEPLOYMENTS, "web", "default")
+        assert found is not None
+        conditions = {each["type"]: each for each in found["status"]["conditions"]}
+        assert conditions["Progressing"]["reason"] == "NewReplicaSetAvailable"
+        assert conditions["Available"]["status"] == "True"
+        assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "1"
+
+    play(client, scenario)
+
+
+def test_a_rolling_update_keeps_every_pod_available_and_an_undo_finds_the_old_replicaset(
+    client: LocalClient,
+) -> None:
+    async def scenario(client: LocalClient) -> None:
+        await client.create(DEPLOYMENTS, deployment("web:1"))
+        await until(lambda: rolled_out(client))
+        first = (await client.list("replicasets.apps"))[0]["metadata"]["name"]
+        fewest = 3
+
+        async def watch_availability() -> None:
+            nonlocal fewest
+            async for _ in client.watch("pods"):
+                alive = [pod for pod in await client.list("pods") if not is_terminating(pod)]
+                ready = [pod for pod in alive if (pod.get("status") or {}).get("podIP")]
+                fewest = min(fewest, len(ready))
+                assert len(alive) <= 4
+
+        watching = asyncio.create_task(watch_availability())
+        for image in ("web:2", "web:1"):
+            changed = deployment(image)
+            patch = {"spec": {"template": changed["spec"]["template"]}}
+            await client.merge_patch(DEPLOYMENTS, "web", "default", patch)
+            await until(lambda: rolled_out(client))
+        watching.cancel()
+        assert fewest == 3
+        sets = {each["metadata"]["name"]: each for each in await client.list("replicasets.apps")}
+        assert len(sets) == 2
+        assert sets[first]["spec"]["replicas"] == 3
+        assert sets[first]["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+
+    play(client, scenario)
+
+
+def test_a_slice_names_ready_pods_with_their_zones_and_ports(client: LocalClient) -> None:
+    async def scenario(client: LocalClient) -> None:
+        service = {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}
+        await client.create(
+            "services", {"metadata": {"name": "web", "namespace": "default"}, "spec": service}
+        )
+        await client.create(DEPLOYMENTS, deployment("web:1"))
+
+        async def three_ready() -> bool:
+            slices = await client.list(SLICES, "default", {"kubernetes.io/service-name": "web"})
+            return sum(each["conditions"]["ready"] for piece in slices for each in piece["endpoints"]) == 3
+
+        await until(three_ready)
+        (piece,) = await client.list(SLICES)
+        assert {each["zone"] for each in piece["endpoints"]} == set(ZONES.values())
+        assert [(port["name"], port["port"]) for port in piece["ports"]] == [("http", 8080)]
+
+    play(client, scenario)
+
+
+def test_deleting_a_deployment_leaves_nothing_of_it(client: LocalClient) -> None:
+    async def scenario(client: LocalClient) -> None:
+        await client.create(DEPLOYMENTS, deployment("web:1"))
+        await until(lambda: rolled_out(client))
+        await client.delete(DEPLOYMENTS, "web", "default")
+
+        async def nothing_left() -> bool:
+            return not await client.list("replicasets.apps") and not await client.list("pods")
+
+        await until(nothing_left)
+
+    play(client, scenario)
+
+
+def test_a_namespace_goes_when_everything_in_it_is_gone(client: LocalClient) -> None:
+    async def scenario(client: LocalClient) -> None:
+        await client.create("namespaces", {"metadata": {"name": "shop"}})
+        shop = deployment("web:1")
+        shop["metadata"]["namespace"] = "shop"
+        await client.create(DEPLOYMENTS, shop)
+
+        async def furnished() -> bool:
+            account = await client.get("serviceaccounts", "default", "shop")
+            return account is not None and len(await client.list("pods", "shop")) == 3
+
+        await until(furnished)
+        await client.delete("namespaces", "shop")
+
+        async def gone() -> bool:
+            return await client.get("namespaces", "shop") is None
+
+        await until(gone)
+        assert client.keys_in("shop") == []
+
+    play(client, scenario)
+
+
+def test_a_budget_counts_the_pods_that_are_wanted(client: LocalClient) -> None:
+    async def scenario(client: LocalClient) -> None:
+        spec = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+        budget = {"metadata": {"name": "web", "namespace": "default"}, "spec": spec}
+        await client.create("poddisruptionbudgets.policy", budget)
+        await client.create(DEPLOYMENTS, deployment("web:1"))
+
+        async def counted() -> bool:
+            found = await client.get("poddisruptionbudgets.policy", "web", "default")
+            status = (found or {}).get("status") or {}
+            return (status.get("currentHealthy"), status.get("disruptionsAllowed")) == (3, 1)
+
+        await until(counted)
+
+    play(client, scenario)
+
+
+def test_a_pod_that_no_node_takes_waits_and_says_why(client: LocalClient) -> None:
+    async def scenario(client: LocalClient) -> None:
+        await client.create(DEPLOYMENTS, deployment("web:1", replicas=1))
+
+        async def says_why() -> bool:
+            return Counter(each["reason"] for each in await client.list("events"))["FailedScheduling"] >= 1
+
+        await until(says_why)
+
+    play(client, scenario, nodes=False)

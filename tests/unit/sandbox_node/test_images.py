@@ -1,0 +1,55 @@
+"""Which program runs for an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshkit.sandbox.node import images
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("meshkit.dev/sandbox/web:1", "meshkit.dev/sandbox/web"),
+        ("istio/pilot:1.31.4", "docker.io/istio/pilot"),
+        ("docker.io/istio/proxyv2@sha256:abc", "docker.io/istio/proxyv2"),
+        ("nginx", "docker.io/library/nginx"),
+        ("localhost:5000/web:2", "localhost:5000/web"),
+    ],
+)
+def test_a_reference_is_reduced_to_its_repository(reference: str, expected: str) -> None:
+    assert images.repository(reference) == expected
+
+
+def test_an_unknown_image_is_not_imitated() -> None:
+    assert images.find("nginx:1.27") is None
+
+
+def test_a_proxy_image_as_init_container_only_sets_up() -> None:
+    found = images.find("docker.io/istio/proxyv2:1.31", is_setup=True)
+    assert found is not None
+    assert found.role == "setup"
+
+
+@pytest.mark.parametrize(
+    ("image", "argument", "roles"),
+    [
+        ("docker.io/istio/pilot:1", "discovery", "injector,config,identity"),
+        ("ghcr.io/linkerd/controller:1", "destination", "config"),
+        ("ghcr.io/linkerd/controller:1", "identity", "identity"),
+        ("ghcr.io/linkerd/controller:1", "proxy-injector", "injector"),
+    ],
+)
+def test_a_control_plane_runs_in_the_role_of_its_argument(image: str, argument: str, roles: str) -> None:
+    found = images.find(image)
+    assert found is not None
+    assert found.command(Path(), [argument, "--more"])[-2:] == ["--roles", roles]
+
+
+def test_an_unknown_argument_of_a_control_plane_is_refused_by_name() -> None:
+    found = images.find("ghcr.io/linkerd/controller")
+    assert found is not None
+    with pytest.raises(ValueError, match=r"'heartbeat' is not known.*destination"):
+        found.command(Path(), ["heartbeat"])

@@ -1,0 +1,150 @@
+"""What the node agent makes of a pod's spec: environment, addresses, status, delays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshkit.sandbox.node.container import Container, Setting, backoff_s
+from meshkit.sandbox.node.environment import Surroundings, container_environment, expanded, listen_addresses
+from meshkit.sandbox.node.images import Image
+from meshkit.sandbox.node.podstatus import pod_status, restarts_before
+from meshkit.sandbox.node.probes import Probe
+
+Spec = dict[str, Any]
+AROUND = Surroundings(Path("/h/run"), "https://127.0.0.1:1", Path("/h/ca.crt"), Path("/h/run/services.json"))
+
+
+def pod(
+    *, sidecar: bool = False, env: list[dict[str, Any]] | None = None, **annotations: str
+) -> dict[str, Any]:
+    ports = [{"containerPort": 8080, "name": "http"}, {"containerPort": 9000, "name": "control"}]
+    spec: dict[str, Any] = {"containers": [{"name": "web", "image": "web", "ports": ports, "env": env or []}]}
+    if sidecar:
+        proxy = {"name": "istio-proxy", "image": "istio/proxyv2", "restartPolicy": "Always"}
+        spec["initContainers"] = [proxy]
+    meta = {
+        "name": "p",
+        "namespace": "shop",
+        "uid": "u-1",
+        "labels": {"app": "web"},
+        "annotations": annotations,
+    }
+    return {"metadata": meta, "spec": spec}
+
+
+def test_without_a_sidecar_ports_are_served_on_the_address_of_the_pod() -> None:
+    assert listen_addresses(pod(), "127.7.0.1", Path("/d")) == {
+        8080: "tcp:127.7.0.1:8080",
+        9000: "tcp:127.7.0.1:9000",
+    }
+
+
+def test_behind_a_sidecar_captured_ports_are_unix_sockets_and_excluded_ones_are_not() -> None:
+    meshed = pod(sidecar=True, **{"traffic.sidecar.istio.io/excludeInboundPorts": "9000"})
+    assert listen_addresses(meshed, "127.7.0.1", Path("/d")) == {
+        8080: "unix:/d/app-8080.sock",
+        9000: "tcp:127.7.0.1:9000",
+    }
+
+
+def test_only_a_meshed_pod_calls_through_its_proxy() -> None:
+    for meshed in (False, True):
+        found = pod(sidecar=meshed)
+        env = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", AROUND)
+        assert env.get("HTTP_PROXY") == ("http://127.7.0.1:15001" if meshed else None)
+        assert json.loads(env["MESHKIT_LISTEN"]).keys() == {"8080", "9000"}
+
+
+def test_the_environment_of_the_daemon_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    found = pod()
+    env = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", AROUND)
+    assert "s3cret" not in env.values()
+
+
+def test_fields_of_the_pod_and_references_are_filled_in() -> None:
+    env = [
+        {"name": "ME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app']"}}},
+        {"name": "AT", "value": "$(ME)@$(POD_IP) $$(ME) $(NOBODY)"},
+    ]
+    found = pod(env=env)
+    made = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", AROUND)
+    assert made["AT"] == "web@127.7.0.1 $(ME) $(NOBODY)"
+    assert expanded("$(A)$(B)", {"A": "1"}) == "1$(B)"
+
+
+def test_a_value_from_where_the_sandbox_does_not_look_is_refused_by_name() -> None:
+    found = pod(env=[{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])
+    with pytest.raises(ValueError, match="env KEY: secretKeyRef"):
+        container_environment(found, found["spec"]["containers"][0], "127.7.0.1", AROUND)
+
+
+def container(name: str, *, ready: bool) -> dict[str, Any]:
+    state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    return {"name": name, "ready": ready, "started": True, "state": state, "lastState": {}, "restartCount": 2}
+
+
+@pytest.mark.parametrize(("proxy", "app", "expected"), [(True, True, "True"), (False, True, "False")])
+def test_a_pod_is_ready_when_its_sidecar_is_too(proxy: bool, app: bool, expected: str) -> None:
+    status = pod_status(
+        pod(sidecar=True),
+        {},
+        "127.7.0.1",
+        [container("istio-proxy", ready=proxy)],
+        [container("web", ready=app)],
+        terminating=False,
+    )
+    assert {each["type"]: each["status"] for each in status["conditions"]}["Ready"] == expected
+    assert status["phase"] == "Running"
+
+
+def test_a_pod_that_is_being_deleted_is_not_ready_at_once() -> None:
+    status = pod_status(pod(), {}, "127.7.0.1", [], [container("web", ready=True)], terminating=True)
+    assert {each["type"]: each["status"] for each in status["conditions"]}["Ready"] == "False"
+
+
+def test_a_restart_of_the_daemon_counts_as_one_restart() -> None:
+    assert restarts_before(pod(), "web") == 0
+    assert restarts_before({"status": {"containerStatuses": [container("web", ready=True)]}}, "web") == 3
+
+
+def test_restarts_wait_longer_and_longer_but_not_for_ever() -> None:
+    assert [backoff_s(n) for n in range(1, 9)] == [0, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_probe_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="only httpGet and tcpSocket"):
+        Probe.of({"exec": {"command": ["true"]}}, {})
+
+
+def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) -> None:
+    async def tell(kind: str, reason: str, message: str) -> None:
+        events.append(reason)
+
+    async def scenario() -> None:
+        setting = Setting(
+            environment=lambda: {"PATH": "/usr/bin:/bin"},
+            pod_dir=tmp_path,
+            address_of=str,
+            changed=lambda: None,
+            tell=tell,
+            restart="Always",
+        )
+        image = Image("program", lambda folder, args: ["/bin/sh", "-c", "echo ran; exit 3"])
+        subject = Container({"name": "c", "image": "i"}, image, setting)
+        running = asyncio.create_task(subject.run())
+        async with asyncio.timeout(5):
+            while subject.status()["restartCount"] < 2:  # noqa: ASYNC110 - a status has no event
+                await asyncio.sleep(0.01)
+        assert subject.status()["lastState"]["terminated"]["exitCode"] == 3
+        assert subject.log.read_text() == "ran\nran\n"
+        running.cancel()
+
+    events: list[str] = []
+    asyncio.run(scenario())
+    assert events == ["BackOff"]

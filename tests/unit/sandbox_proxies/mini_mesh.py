@@ -1,0 +1,219 @@
+"""A mesh without Kubernetes: objects in a dict, real Envoys on 127.x, tiny applications behind sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from meshkit.sandbox.proxies import envoy, identity, istio, linkerd
+from meshkit.sandbox.proxies.delivery import Delivery, Desired
+from meshkit.sandbox.proxies.metrics import PodMetrics
+from meshkit.sandbox.proxies.pods import Peer, Registry, mesh_of
+
+TRANSLATORS = {"istio": istio, "linkerd": linkerd}
+SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
+_octets = itertools.count(os.getpid() % 200 + 1)
+
+
+def service(name: str = "web", **selector: str) -> dict[str, Any]:
+    ports = [{"name": "http", "port": 8080, "targetPort": 8080}]
+    return {
+        "metadata": {"name": name, "namespace": "shop", "uid": f"svc-{name}"},
+        "spec": {"selector": selector or {"app": "web"}, "ports": ports, "clusterIP": "None"},
+    }
+
+
+class MiniMesh:
+    """Call ``pod`` to start one, change ``objects``, then ``apply``."""
+
+    def __init__(self, mesh: str, directory: Path) -> None:
+        self.mesh = mesh
+        self.objects: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+        self.metrics: dict[str, PodMetrics] = {}
+        self.answers: dict[str, int] = {}  # pod -> status its application gives
+        self.delay_s: dict[str, float] = {}
+        self.hits: collections.Counter[str] = collections.Counter()
+        self._dir = directory
+        self._net = f"127.{next(_octets) % 250 + 1}"
+        self._ips: dict[str, str] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._deliveries: dict[str, Delivery] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._authority = identity.Authority.create("test")
+        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+
+    async def pod(self, name: str, *, meshed: bool = True, account: str = "web", **labels: str) -> str:
+        """Start a pod with one captured port 8080; returns its address."""
+        ip = f"{self._net}.0.{len(self._ips) + 1}"
+        pod_dir = self._dir / name
+        containers = [{"name": "app", "ports": [{"containerPort": 8080}]}]
+        if meshed:
+            containers.append({"name": SIDECAR[self.mesh]})
+            if self.mesh == "istio":
+                labels["security.istio.io/tlsMode"] = "istio"
+        pod = {
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": labels, "annotations": {}},
+            "spec": {"containers": containers, "serviceAccountName": account},
+            "status": {"podIP": ip, "phase": "Running"},
+        }
+        self.objects["pods"].append(pod)
+        self._ips[name] = ip
+        envoy.prepare(pod_dir, pod=pod, pod_ip=ip)
+        if meshed:
+            await asyncio.start_unix_server(self._application(name), pod_dir / "app-8080.sock")
+            self.rotate(name)
+            self._start(name, pod, pod_dir)
+            await self._admin_answers(ip)
+            self._deliveries[name] = Delivery(pod_dir, ip, self.mesh, self.session)
+        else:
+            await asyncio.start_server(self._application(name), ip, 8080)
+        return ip
+
+    def rotate(self, name: str) -> None:
+        """Give a pod a new certificate."""
+        pod = self._pod(name)
+        account = pod["spec"]["serviceAccountName"]
+        leaf = identity.workload_leaf(self._authority, self.mesh, "shop", account)
+        identity.write_secrets(self._dir / name, leaf, self._authority.roots)
+
+    async def apply(self) -> None:
+        """Translate all objects and bring every sidecar there."""
+        registry = self.registry()
+        translator = TRANSLATORS[self.mesh]
+        out = translator.outbound(registry, "shop")
+        jobs = []
+        for pod in self.objects["pods"]:
+            if delivery := self._deliveries.get(pod["metadata"]["name"]):
+                jobs.append(delivery.deliver(Desired(out, translator.inbound(registry, pod))))
+        for outcome in await asyncio.gather(*jobs, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def registry(self) -> Registry:
+        """The objects, with EndpointSlices of all pods."""
+        slices = []
+        for item in self.objects["services"]:
+            chosen = [
+                {"addresses": [self._ips[pod["metadata"]["name"]]], "conditions": {"ready": True}}
+                | {"targetRef": {"name": pod["metadata"]["name"]}}
+                for pod in self.objects["pods"]
+                if item["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+            ]
+            labels = {"kubernetes.io/service-name": item["metadata"]["name"]}
+            slices.append(
+                {
+                    "metadata": {"name": item["metadata"]["name"], "namespace": "shop", "labels": labels},
+                    "ports": [{"name": "http", "port": 8080}],
+                    "endpoints": chosen,
+                }
+            )
+        return Registry({**self.objects, "endpointslices": slices})
+
+    async def get(
+        self,
+        caller: str,
+        url: str = "http://web:8080/",
+        headers: dict[str, str] | None = None,
+        method: str = "GET",
+    ) -> tuple[int, str]:
+        """A request of ``caller``'s application through its sidecar: status and the pod that answered."""
+        proxy = f"http://{self._ips[caller]}:{envoy.OUTBOUND_PORT}"
+        async with self.session.request(method, url, proxy=proxy, headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    async def split(self, caller: str, n: int, **options: Any) -> collections.Counter[tuple[int, str]]:
+        """How ``n`` requests were answered."""
+        return collections.Counter([await self.get(caller, **options) for _ in range(n)])
+
+    def _application(self, name: str) -> Any:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    await reader.readuntil(b"\r\n\r\n")
+                    self.hits[name] += 1
+                    await asyncio.sleep(self.delay_s.get(name, 0))
+                    head = f"HTTP/1.1 {self.answers.get(name, 200)} X\r\ncontent-length: {len(name)}\r\n\r\n"
+                    writer.write((head + name).encode())
+            writer.close()
+
+        return serve
+
+    def _start(self, name: str, pod: dict[str, Any], pod_dir: Path) -> None:
+        with (pod_dir / "envoy.log").open("wb") as log:
+            process = subprocess.Popen(envoy.command(pod_dir), stdout=subprocess.PIPE, stderr=log)
+        self._processes.append(process)
+        mesh = mesh_of(pod)
+        assert mesh
+        self.metrics[name] = PodMetrics(pod, mesh, self._peer)
+        self._tasks.append(asyncio.create_task(self._read_log(name, process)))
+
+    async def _read_log(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+        while line := await reader.readline():
+            self.metrics[name].observe(line.decode())
+
+    async def _admin_answers(self, ip: str) -> None:
+        for _ in range(500):
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self.session.get(f"http://{ip}:15000/ready") as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.01)
+        raise TimeoutError(
+            "Envoy did not start: " + "".join(p.read_text() for p in self._dir.glob("*/envoy.log"))
+        )
+
+    def _peer(self, address: str) -> Peer | None:
+        ip = address.partition(":")[0]
+        return next((Peer.of(p) for p in self.objects["pods"] if p["status"]["podIP"] == ip), None)
+
+    def _pod(self, name: str) -> dict[str, Any]:
+        return next(pod for pod in self.objects["pods"] if pod["metadata"]["name"] == name)
+
+    async def close(self) -> None:
+        """Stop every process and task."""
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            await asyncio.to_thread(process.wait, 10)
+        await asyncio.gather(*self._tasks)
+        for process in self._processes:
+            assert process.stdout
+            process.stdout.close()
+        await self.session.close()
+
+    def documents(self, name: str) -> dict[str, Any]:
+        """What a pod's Envoy was given."""
+        return {path.stem: json.loads(path.read_text()) for path in (self._dir / name).glob("?ds.json")}
+
+
+@contextlib.asynccontextmanager
+async def shop(mesh: str, directory: Path) -> AsyncIterator[MiniMesh]:
+    """A client and web v1, v2 of one pod each behind the Service web (Linkerd: also web-v1, web-v2)."""
+    made = MiniMesh(mesh, directory)
+    try:
+        await asyncio.gather(
+            made.pod("client", account="client", app="client"),
+            made.pod("web-v1", app="web", version="v1"),
+            made.pod("web-v2", app="web", version="v2"),
+        )
+        made.objects["services"] = [service()]
+        if mesh == "linkerd":
+            made.objects["services"] += [service(f"web-{v}", app="web", version=v) for v in ("v1", "v2")]
+        await made.apply()
+        yield made
+    finally:
+        await made.close()

@@ -1,0 +1,199 @@
+"""The panel without a browser: what it shows, which buttons are open, and where its callbacks run."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from meshkit.operate.watch import Watched
+from meshkit.views.panel import CanaryPanel
+from tests.unit.views_panel.releases import RELEASE, release_after
+
+
+class Cluster:
+    context, server = "meshkit-sandbox", "https://127.0.0.1:1"
+
+
+@dataclass
+class Watch:
+    """Shows one snapshot for ever."""
+
+    now: Watched
+
+    def look(self) -> Watched:
+        return self.now
+
+
+@dataclass
+class Controls:
+    """Remembers what was asked for, and on which thread."""
+
+    route: object | None = None
+    release: Any = RELEASE
+    cluster: Any = field(default_factory=Cluster)
+    mesh: str = "istio"
+    done: list[tuple[Any, ...]] = field(default_factory=list)
+    threads: set[str] = field(default_factory=set)
+
+    def _note(self, *what: Any) -> None:
+        self.done.append(what)
+        self.threads.add(threading.current_thread().name)
+
+    def start(self) -> None:
+        self._note("start")
+        raise RuntimeError("joao's session holds this release")
+
+    def send(self, verb: str) -> None:
+        self._note("send", verb)
+
+    def shift(self, percent: float) -> None:
+        self._note("shift", percent)
+
+    def slow_down(self, extra_ms: float) -> None:
+        self._note("slow_down", extra_ms)
+
+
+def watched(seconds: int | None, *, percent: float = 0.0, **how: float) -> Watched:
+    if seconds is None:
+        return Watched(1000.0, (), None, percent)
+    state = release_after(seconds, **how)
+    return Watched(1000.0, tuple(j.look for j in state.looks), state, state.asked_percent)
+
+
+def drive(now: Watched, controls: Controls, act: Callable[[CanaryPanel], None]) -> CanaryPanel:
+    """Build the panel as a cell does, let it look, act on it, and let it look again."""
+
+    async def cell() -> CanaryPanel:
+        panel = CanaryPanel(Watch(now), controls, slow_down=True)
+        await asyncio.sleep(0.1)
+        act(panel)
+        await asyncio.sleep(0.3)
+        for task in panel._tasks:
+            task.cancel()
+        return panel
+
+    return asyncio.run(cell())
+
+
+def button(panel: CanaryPanel, name: str) -> Any:
+    """The button as it is in the panel now."""
+    found = [child for child in panel._actions.children if getattr(child, "description", "") == name]
+    assert found, f"no button {name!r}"
+    return found[0]
+
+
+def test_without_a_release_only_start_is_open() -> None:
+    panel = drive(watched(None), Controls(), lambda _: None)
+    assert not button(panel, "Start release").disabled
+    assert button(panel, "Hold").disabled
+    assert button(panel, "Roll back…").disabled
+    assert "No release has been started" in panel._verdict.value
+    assert panel._share.disabled
+
+
+def test_while_it_runs_hold_and_roll_back_are_open_and_the_slider_follows() -> None:
+    panel = drive(watched(20), Controls(route="route"), lambda _: None)
+    assert button(panel, "Start release").disabled
+    assert not button(panel, "Hold").disabled
+    assert not button(panel, "Roll back…").disabled
+    assert panel._share.disabled
+    assert panel._share.value == 10.0
+
+
+def test_a_verb_runs_in_a_thread_and_not_on_the_loop() -> None:
+    controls = Controls()
+    drive(watched(20), controls, lambda panel: button(panel, "Hold").click())
+    assert controls.done == [("send", "hold")]
+    assert "MainThread" not in controls.threads
+
+
+def test_a_callback_on_another_thread_is_handed_to_the_loop() -> None:
+    controls = Controls()
+
+    def click_elsewhere(panel: CanaryPanel) -> None:
+        thread = threading.Thread(target=button(panel, "Hold").click)
+        thread.start()
+        thread.join()
+
+    drive(watched(20), controls, click_elsewhere)
+    assert controls.done == [("send", "hold")]
+
+
+def test_an_error_of_a_verb_is_shown_in_the_panel() -> None:
+    panel = drive(watched(None), Controls(), lambda panel: button(panel, "Start release").click())
+    assert "Start release: joao&#x27;s session holds this release" in panel._problem.value
+    assert 'role="alert"' in panel._problem.value
+
+
+def test_roll_back_asks_first_and_the_slot_never_grows() -> None:
+    controls = Controls()
+    panel = drive(watched(20), controls, lambda panel: button(panel, "Roll back…").click())
+    assert "Roll back now?" in panel._hint.value
+    assert controls.done == []
+    assert [getattr(c, "description", "") for c in panel._actions.children][1:] == [
+        "Keep watching",
+        "Roll back now",
+    ]
+
+
+def test_a_person_shifts_requests_only_while_no_release_runs() -> None:
+    controls = Controls(route="route")
+    drive(watched(None), controls, lambda panel: setattr(panel._share, "value", 30.0))
+    assert controls.done == [("shift", 30.0)]
+    running = Controls(route="route")
+    drive(watched(20), running, lambda panel: setattr(panel._share, "value", 30.0))
+    assert running.done == []
+
+
+def test_the_canary_can_be_slowed_down_while_it_runs() -> None:
+    controls = Controls()
+    drive(watched(20), controls, lambda panel: setattr(panel._slow, "value", 200.0))
+    assert controls.done == [("slow_down", 200.0)]
+
+
+def test_a_second_panel_of_the_same_release_ends_the_first() -> None:
+    async def two() -> tuple[CanaryPanel, CanaryPanel]:
+        first = CanaryPanel(Watch(watched(20)), Controls())
+        second = CanaryPanel(Watch(watched(20)), Controls())
+        await asyncio.sleep(0.1)
+        looking = (bool(first._tasks), bool(second._tasks))
+        for task in second._tasks:
+            task.cancel()
+        assert looking == (False, True)
+        return first, second
+
+    asyncio.run(two())
+
+
+def test_a_cluster_that_does_not_answer_is_said_and_looked_at_again() -> None:
+    class Gone(Watch):
+        def look(self) -> Watched:
+            raise ConnectionError("no answer from the API server")
+
+    async def cell() -> str:
+        panel = CanaryPanel(Gone(watched(None)), Controls())
+        await asyncio.sleep(0.1)
+        assert panel._tasks
+        for task in panel._tasks:
+            task.cancel()
+        return str(panel._hint.value)
+
+    assert "no answer from the API server" in asyncio.run(cell())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "how", "words"),
+    [
+        (20, {}, "Running, step 2 of 4"),
+        (200, {}, "Promoted"),
+        (200, {"canary_ms": 320.0, "error_share": 0.3}, "Rolled back"),
+    ],
+)
+def test_the_state_is_said_in_words(seconds: int, how: dict[str, float], words: str) -> None:
+    panel = drive(watched(seconds, **how), Controls(), lambda _: None)
+    assert words in panel._head.value

@@ -1,0 +1,51 @@
+"""The pieces of HTML a release is shown with."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshkit.operate.canary_state import CanaryState
+from meshkit.views import release_html
+from tests.unit.views_panel.releases import RELEASE, release_after
+
+
+@pytest.fixture(scope="module")
+def rolled_back() -> CanaryState:
+    return release_after(60, canary_ms=330.0, error_share=0.3)
+
+
+def test_the_ladder_marks_the_present_step() -> None:
+    ladder = release_html.ladder(RELEASE, release_after(20))
+    assert ladder.count("mk-step-done") == 1
+    assert ladder.count('aria-current="step"') == 1
+    assert ladder.count("mk-step-todo") == 2
+
+
+def test_the_ladder_marks_the_step_that_failed(rolled_back: CanaryState) -> None:
+    assert release_html.ladder(RELEASE, rolled_back).count("mk-step-bad") == 1
+
+
+def test_the_verdict_is_a_status_in_words_and_shape(rolled_back: CanaryState) -> None:
+    block = release_html.verdict(rolled_back)
+    assert 'role="status"' in block
+    assert "mk-verdict mk-bad" in block
+    assert "Rolled back. v2 is slower" in block or "Rolled back. v2 fails more often" in block
+
+
+def test_every_condition_of_the_verdict_has_words() -> None:
+    state = release_after(20)
+    assert state.verdict is not None
+    shown = release_html.evidence(state)
+    assert shown.count("mk-condition") == len(state.verdict.conditions)
+    assert "p99 at most 100" in shown
+    assert "Errors at most +5 points" in shown
+
+
+def test_the_journal_keeps_its_height() -> None:
+    empty, full = release_html.journal(None), release_html.journal(release_after(200))
+    assert empty.count("mk-row") == full.count("mk-row") == release_html.JOURNAL_LINES
+
+
+def test_names_are_escaped() -> None:
+    release = RELEASE.model_copy(update={"service": "<script>"})
+    assert "<script>" not in release_html.head(release, "here", None)
