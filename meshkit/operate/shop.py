@@ -32,6 +32,25 @@ _UNCAPTURED = {
     "traffic.sidecar.istio.io/excludeInboundPorts": str(CONTROL_PORT),
     "config.linkerd.io/skip-inbound-ports": str(CONTROL_PORT),
 }
+_EDGES_MS = (
+    *range(5, 60, 5),
+    *range(60, 120, 10),
+    *range(120, 240, 20),
+    250,
+    300,
+    350,
+    400,
+    450,
+    500,
+    600,
+    800,
+)
+_FINE_BUCKETS = {
+    "sidecar.istio.io/statsHistogramBuckets": json.dumps(
+        {"istiocustom": [*_EDGES_MS, 1000, 2500, 5000, 10000]}
+    )
+}
+"""Between Istio's own edges of 50, 100 and 250 ms a p99 could not be seen to move. Linkerd's are fixed."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +283,7 @@ def _deployment(
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": CONTROL_PORT}, "periodSeconds": 1},
     }
     pod = {
-        "metadata": {"labels": dict(labels), "annotations": dict(_UNCAPTURED)},
+        "metadata": {"labels": dict(labels), "annotations": {**_UNCAPTURED, **_FINE_BUCKETS}},
         "spec": {"serviceAccountName": account, "containers": [container]},
     }
     return _object(

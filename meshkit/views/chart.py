@@ -35,6 +35,8 @@ WINDOWS_S = (60, 120, 300, 600, 1800, 3600, 7200, 14400)
 """The time axis ends at the first of these after its start that is not yet used up to 85 %."""
 MEAN_S = 10.0
 """Errors and shares are means over this time: with few canary requests single looks jump."""
+_SAME_S = 5.0
+"""A shift of weights this near to the end of a release, in seconds, is drawn as one mark with it."""
 _PLOT_PX, _LABEL_PX = 700, 52
 _GAP = 0.035
 
@@ -340,6 +342,8 @@ def _marks(
         if later.asked_percent != before.asked_percent
     ]
     if state and state.ended_s is not None:
+        if state.status == "rolled_back" and marks and abs(marks[-1][0] - state.ended_s) < _SAME_S:
+            marks.pop()  # the shift back is the end itself
         glyph = {"promoted": "✓ promoted", "rolled_back": f"✕ {percent(state.asked_percent)}"}
         marks.append((state.ended_s, glyph.get(state.status, "? undecided")))
     px_per_s = _PLOT_PX / max(x_range[1] - x_range[0], 1e-9)

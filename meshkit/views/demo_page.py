@@ -115,9 +115,9 @@ def _runs(runs: Sequence[Run]) -> str:
 def _settings(settings: Mapping[str, str]) -> str:
     prose = (
         "<p>These are not meshkit's defaults and no advice. A real release takes minutes a step and "
-        "tolerates far less; the demo has to end while someone watches, so its steps last seconds, and its "
-        "margins are as wide as so few requests can decide. The first step is small, so that a version "
-        "which harms every request harms fewer than 1 % of all.</p>"
+        "tolerates far less; the demo has to end while someone watches, so its steps last seconds, and "
+        "its margins are as wide as so few requests can decide. The first step is small, so that a "
+        "version which harms every request harms fewer than 1 % of all.</p>"
     )
     rows = [(f"<code>{html.escape(key)}</code>", html.escape(value)) for key, value in settings.items()]
     return prose + table(("setting", "value"), rows)
