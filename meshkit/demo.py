@@ -82,6 +82,7 @@ class _Walk:
 
     def run(self, name: str, given: Mapping[str, str], *, as_name: str, expected: int = 0) -> RunbookResult:
         """Run a runbook on the demo's cluster; ChangeFailed when it ends otherwise than expected."""
+        self.tell(f"{as_name} ...")
         where = {
             "context": self.cluster.context,
             "kubeconfig": str(self.cluster.kubeconfig or ""),

@@ -38,6 +38,7 @@ def demo_command(mesh: str, out: str, keep: bool) -> int:
         result = run_demo(connect(context=SANDBOX), mesh=mesh, out=Path(out), say=click.echo)
     came = "All of it came true" if result.came_true else "NOT all of it came true"
     click.echo(f"{came}, in {result.duration_s:.0f} s. Open {result.page}")
+    click.echo("Next: `make lab` opens the notebook in which you drive such a release yourself.")
     return 0 if result.came_true else 1
 
 
