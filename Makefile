@@ -1,6 +1,7 @@
 # The verbs of meshkit. `make demo` and `make test` work on a fresh machine; `make help` lists the rest.
 PY := .venv/bin/python
 MESH ?= istio
+SEED ?= 20
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check conformance soak bench lab constraints clean
 
@@ -29,7 +30,7 @@ conformance: setup  ## the same contracts on real parts
 	@echo "what is proven is proven on the sandbox. See docs/design.md, 'What is proven where'."
 
 soak: setup      ## the long forms of the tests: make soak [SEED=1]
-	@$(PY) -m pytest -m soak $(ARGS)
+	@SEED=$(SEED) $(PY) -m pytest -m soak $(ARGS)
 
 bench: setup     ## what is promised here, as numbers
 	@$(PY) -m benchmarks

@@ -159,10 +159,13 @@ def test_metrics_have_the_meshs_own_names(meshed: Shop) -> None:
     assert all(name in page for name in names[meshed.mesh])
 
 
-def test_a_hundred_weight_changes_under_load_lose_nothing(meshed: Shop) -> None:
+@pytest.mark.parametrize(
+    "changes", [100, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+)
+def test_weight_changes_under_load_lose_nothing(meshed: Shop, changes: int) -> None:
     meshed.weigh(100)
     since = time.time()
-    for turn in range(100):
+    for turn in range(changes):
         meshed.weigh(100 if turn % 2 else 0)
         time.sleep(0.02)
     time.sleep(0.5)
