@@ -118,15 +118,22 @@ class Store:
         self._subscriptions: dict[str, set[Subscription]] = {}
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_SCHEMA)
-            self._load()
-        except sqlite3.Error as error:
+            self._open()
+        except (sqlite3.Error, ValueError) as error:
             raise SandboxError(
                 f"The sandbox's store {path} cannot be read: {error}.",
                 remedy="Free the disk, or delete the file to start an empty sandbox.",
             ) from error
+
+    def _open(self) -> None:
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+            self._load()
+        except (sqlite3.Error, ValueError):
+            self._db.close()
+            raise
 
     def _load(self) -> None:
         self.rv, self.compacted = self._db.execute("SELECT rv, compacted FROM counter").fetchone()

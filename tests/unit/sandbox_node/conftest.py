@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ class NoWebhooks:
 
 
 @pytest.fixture
-def client() -> LocalClient:
-    writes = Writes(Store(":memory:"), Registry(), NoWebhooks())
-    return LocalClient(writes, Tokens("admin", b"key", lambda namespace, name: None))
+def client() -> Iterator[LocalClient]:
+    with closing(Store(":memory:")) as store:
+        writes = Writes(store, Registry(), NoWebhooks())
+        yield LocalClient(writes, Tokens("admin", b"key", lambda namespace, name: None))
