@@ -71,7 +71,7 @@ def play(client: LocalClient, scenario: Scenario, *, nodes: bool = True) -> None
     asyncio.run(main())
 
 
-async def until(look: Callable[[], Awaitable[bool]], timeout_s: float = 5.0) -> None:
+async def until(look: Callable[[], Awaitable[bool]], timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not await look():  # noqa: ASYNC110 - the state of a store has no event
             await asyncio.sleep(0.01)
