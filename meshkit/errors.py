@@ -12,8 +12,11 @@ MeshkitError
 |   `-- TimedOut        a wait that ended without what it waited for
 |-- ChangeFailed        a change that stopped half way and was undone           (exit 1)
 |-- NeedsPerson         an undo that failed, a state only a person can settle   (exit 4)
+|-- RolledBack          a release was rolled back: stable serves all again      (exit 1)
+|-- Undecided           a release reached its deadline without a verdict        (exit 3)
 |-- NoData              nothing was measured: never success, never failure      (exit 3)
-`-- SandboxError        the sandbox cannot run, or refuses a request            (exit 1)
+`-- SandboxError        the sandbox cannot run here                             (exit 1)
+    `-- ApiError        its API server refuses a request (sandbox/api/status.py)
 """
 
 from __future__ import annotations
@@ -145,7 +148,7 @@ class RolledBack(MeshkitError):
 
 
 class Undecided(MeshkitError):
-    """A release reached its deadline without a verdict. Its weights stay as they are."""
+    """A release reached its deadline without a verdict, or someone else changed its weights."""
 
     exit_code = 3
 

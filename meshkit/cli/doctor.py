@@ -28,7 +28,7 @@ class Diagnosis:
 @json_option
 def doctor_command(as_json: bool) -> int:
     """Say what can run here and what is missing. Exit code 1: something that is needed is missing."""
-    found = [_python(), _machine(), *_extras(), _kubectl(), _sandbox()]
+    found = [_python(), _machine(), *_extras(), _kubectl(), _files(), _sandbox()]
     text = columns(("what", "state", "detail"), [(d.name, d.state, d.detail) for d in found])
     show([asdict(d) for d in found], text, as_json=as_json)
     return 1 if any(d.state == "missing" for d in found) else 0
@@ -43,9 +43,7 @@ def _python() -> Diagnosis:
 def _machine() -> Diagnosis:
     library, version = platform.libc_ver()
     detail = f"{platform.system()} {platform.machine()}, {library} {version}, {os.cpu_count()} processors"
-    known = platform.system() == "Linux" and platform.machine() in ("x86_64", "aarch64")
-    remedy = "" if known else ": the sandbox needs Linux on x86-64 or arm64"
-    return Diagnosis("machine", "ok" if known else "optional", detail + remedy)
+    return Diagnosis("machine", "ok", detail)
 
 
 def _extras() -> list[Diagnosis]:
@@ -66,7 +64,20 @@ def _kubectl() -> Diagnosis:
     return Diagnosis("kubectl", "ok" if path else "optional", path or "not found; meshkit does not need it")
 
 
-def _sandbox() -> Diagnosis:
+def _files() -> Diagnosis:
     from meshkit.settings import home
 
     return Diagnosis("files", "ok", f"{home()} ($MESHKIT_HOME)")
+
+
+def _sandbox() -> Diagnosis:
+    """Whether the sandbox can run here, asked of the sandbox itself."""
+    from meshkit.errors import SandboxError
+    from meshkit.sandbox.machine import check_inotify, check_machine
+
+    try:
+        check_machine()
+        warning = check_inotify()
+    except SandboxError as error:
+        return Diagnosis("sandbox", "optional", str(error))
+    return Diagnosis("sandbox", "optional" if warning else "ok", warning or "can run here")

@@ -7,19 +7,21 @@ a server serves in a file that outlives the CRDs in it, and all that is needed i
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meshkit.cluster.foreign import translated
-from meshkit.errors import Rejected, TimedOut, Unreachable
+from meshkit.errors import Conflict, Rejected, TimedOut, Unreachable
 from meshkit.facts import Kind, Object
 
 __all__ = ["Api", "Kind", "Resource"]
 
 MANAGER = "meshkit"
-_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 5, 60
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 60.0
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _POLL_S = 0.25
 _PAGE = 500
 
@@ -77,15 +79,33 @@ class Api:
             query = {**query, "continue": more}
 
     def apply(
-        self, obj: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER
+        self,
+        obj: Object,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        manager: str = MANAGER,
+        heard: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Any]:
-        """Apply server-side and return the result; raises ``Conflict`` naming the other managers."""
+        """Apply server-side and return the result; raises ``Conflict`` naming the other managers.
+
+        ``heard`` gets every warning that comes with the answer: a field without effect, a deprecated version.
+        """
         kind, name, namespace = _identity(obj)
         query = {"fieldManager": manager, "fieldValidation": "Strict", "force": "true" if force else "false"}
         query |= {"dryRun": "All"} if dry_run else {}
         path = _path(kind, self._must(kind), namespace, name)
         content_type = "application/apply-patch+yaml"
-        return self._make(kind, "PATCH", path, body=obj, query=query, content_type=content_type)
+        request = {"body": obj, "query": query, "content_type": content_type, "heard": heard}
+        try:
+            return self._make(kind, "PATCH", path, **request)
+        except Conflict as error:
+            if not error.managers:
+                raise
+            # The server says which fields, not of which object.
+            where = f"{namespace}/{name}" if namespace else name
+            problem = f"{kind.kind} {where}: {error.message}"
+            raise Conflict(problem, remedy=error.remedy, managers=error.managers) from error
 
     def create(self, obj: Object, *, manager: str = MANAGER) -> dict[str, Any]:
         """Create; raises ``Conflict`` when it exists."""
@@ -179,9 +199,12 @@ class Api:
             time.sleep(_POLL_S)
         return found
 
-    def pod_get(self, namespace: str, pod: str, port: int, path: str) -> str:
-        """What a pod answers to GET, through the API server's proxy."""
-        return self._send("GET", _proxy(namespace, pod, port, path)).decode()
+    def pod_get(
+        self, namespace: str, pod: str, port: int, path: str, *, timeout_s: float = _READ_TIMEOUT_S
+    ) -> str:
+        """What a pod answers to GET within ``timeout_s``, through the API server's proxy. Asked once."""
+        proxied = _proxy(namespace, pod, port, path)
+        return self._send_once("GET", proxied, timeout_s=timeout_s).decode()
 
     def pod_put(self, namespace: str, pod: str, port: int, path: str, body: str) -> str:
         """What a pod answers to PUT of a JSON text, through the API server's proxy."""
@@ -200,8 +223,10 @@ class Api:
         return str(answer["status"]["userInfo"]["username"])
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str | None = None) -> bool:
-        """Whether this client may do that."""
-        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace or ""}
+        """Whether this client may do that; ``resource`` may name a subresource: ``pods/proxy``."""
+        main, _, part = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": main, "namespace": namespace or ""}
+        attributes |= {"subresource": part} if part else {}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -282,7 +307,16 @@ class Api:
         answer: dict[str, Any] = json.loads(self._send(method, path, **request))
         return answer
 
-    def _send(
+    def _send(self, method: str, path: str, **request: Any) -> bytes:
+        """The answer's body; what only reads is tried twice, as a kept connection may have been closed."""
+        try:
+            return self._send_once(method, path, **request)
+        except Unreachable:
+            if method != "GET":
+                raise
+            return self._send_once(method, path, **request)
+
+    def _send_once(
         self,
         method: str,
         path: str,
@@ -290,31 +324,24 @@ class Api:
         body: Any = None,
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
-    ) -> bytes:
-        """The answer's body; what only reads is tried twice, as a kept connection may have been closed."""
-        try:
-            return self._send_once(method, path, body, query or {}, content_type)
-        except Unreachable:
-            if method != "GET":
-                raise
-            return self._send_once(method, path, body, query or {}, content_type)
-
-    def _send_once(
-        self, method: str, path: str, body: Any, query: Mapping[str, str], content_type: str
+        timeout_s: float = _READ_TIMEOUT_S,
+        heard: Callable[[str], None] = lambda _: None,
     ) -> bytes:
         with translated(self.server):
             answer = self._client.request(
                 method,
                 path,
                 body=body,
-                query_params=list(query.items()),
+                query_params=list((query or {}).items()),
                 header_params={},
                 content_type=content_type,
                 serialize=False,
-                _request_timeout=(_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S),
+                _request_timeout=(min(_CONNECT_TIMEOUT_S, timeout_s), timeout_s),
             )
             data: bytes = answer.data
-            return data
+        for text in _WARNING.findall(answer.headers.get("Warning") or ""):
+            heard(re.sub(r"\\(.)", r"\1", text))
+        return data
 
 
 def _identity(obj: Object) -> tuple[Kind, str, str | None]:

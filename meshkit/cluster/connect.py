@@ -6,9 +6,11 @@ is the cluster this process runs in, else the sandbox.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,16 +117,37 @@ def _from_file(path: Path, context: str) -> Cluster:
 
     configuration = Configuration()
     try:
-        load_kube_config(  # type: ignore[no-untyped-call]
-            str(path), context, client_configuration=configuration, persist_config=False
-        )
+        with _logged() as login_problems:
+            load_kube_config(  # type: ignore[no-untyped-call]
+                str(path), context, client_configuration=configuration, persist_config=False
+            )
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        raise BadInput(
-            "kubeconfig",
-            f"context {context} of {path} cannot be used: {str(error).splitlines()[0].rstrip('.')}.",
-            remedy="Correct the file, or name another context.",
-        ) from error
+        raise _unusable(context, path, str(error)) from error
+    if login_problems:
+        raise _unusable(context, path, login_problems[0])
     return _cluster(context, configuration, path)
+
+
+def _unusable(context: str, path: Path, problem: str) -> BadInput:
+    return BadInput(
+        "kubeconfig",
+        f"context {context} of {path} cannot be used: {problem.splitlines()[0].rstrip('.')}.",
+        remedy="Correct the file, or name another context.",
+    )
+
+
+@contextmanager
+def _logged() -> Iterator[list[str]]:
+    """The errors that are logged meanwhile: the client only logs that a login program failed."""
+    problems: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: problems.append(record.getMessage())  # type: ignore[method-assign]
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield problems
+    finally:
+        root.removeHandler(handler)
 
 
 def _in_cluster() -> Cluster:

@@ -19,7 +19,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import FieldChange, changes, digest
 from meshkit.cluster.journal import NAMESPACE, Journal
 from meshkit.cluster.ready import wait_for
-from meshkit.errors import Conflict, Rejected
+from meshkit.errors import ClusterError, Conflict, Rejected
 from meshkit.facts import Kind, Object
 from meshkit.planners.steps import Step
 
@@ -62,6 +62,8 @@ class PlannedStep:
     seen: Seen | None = None
     needs: Step | None = None
     """The step that makes this object's namespace or kind: only after it can the server check this one."""
+    warnings: tuple[str, ...] = ()
+    """What the server said of the object without refusing it."""
 
 
 def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
@@ -80,11 +82,13 @@ def _check(api: Api, step: Step, live: dict[str, Any] | None, new: Iterable[Step
         needs = next((maker for maker in new if _makes(maker, step)), None)
         if needs is not None:
             return PlannedStep(step, "create", changes(None, step.object), needs=needs)
-    after = api.apply(step.object, dry_run=True, manager=step.manager)
+    heard: list[str] = []
+    after = api.apply(step.object, dry_run=True, manager=step.manager, heard=heard.append)
     if live is None:
-        return PlannedStep(step, "create", changes(None, after))
+        return PlannedStep(step, "create", changes(None, after), warnings=tuple(heard))
     found = changes(live, after)
-    return PlannedStep(step, "change" if found else "keep", found, _seen(live))
+    action: Action = "change" if found else "keep"
+    return PlannedStep(step, action, found, _seen(live), warnings=tuple(heard))
 
 
 def _makes(maker: Step, step: Step) -> bool:
@@ -115,11 +119,21 @@ def carry_out(
         live, after = _apply_as_shown(api, one, left.get(key), dry_run=True)
         prior = _prior(api, live, change, index, salt)
         journal.append(change, _record(step, index, prior, digest(after, salt)))
-        left[key] = digest(_apply_as_shown(api, one, left.get(key), dry_run=False)[1])
+        try:
+            left[key] = digest(_apply_as_shown(api, one, left.get(key), dry_run=False)[1])
+        except ClusterError as error:
+            if was_refused(error):
+                journal.append(change, {"event": "refused", "index": index})
+            raise
         if step.wait:
             report(Progress(step.title, index, len(planned), "waiting"))
             wait_for(api, step.kind, step.name, step.namespace, step.wait)
         report(Progress(step.title, index, len(planned), "done"))
+
+
+def was_refused(error: ClusterError) -> bool:
+    """Whether the server said no: after any other failure the request may have been carried out."""
+    return error.status is not None and error.status < 500
 
 
 def _apply_as_shown(

@@ -108,10 +108,8 @@ def _conflict(message: str, body: dict[str, Any]) -> Conflict:
             managers[manager] = (*managers.get(manager, ()), cause.get("field", ""))
     if managers:
         owned = "; ".join(f"{manager} owns {', '.join(fields)}" for manager, fields in managers.items())
-        details = body.get("details") or {}
-        name = f"{details.get('kind', 'object')} {details.get('name', '')}".strip()
         remedy = "Let that manager write it, or take the field on purpose."
-        return Conflict(f"{name}: {owned}.", remedy=remedy, managers=managers)
+        return Conflict(f"{owned}.", remedy=remedy, managers=managers)
     return Conflict(f"The API server refuses: {message}.", remedy="Read the object again and plan anew.")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import NAMESPACE
-from meshkit.errors import Conflict
+from meshkit.errors import ClusterError, Conflict
 from meshkit.facts import Kind
 
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
@@ -52,14 +52,14 @@ class Lock:
         self._write({"renewTime": _stamp(), "leaseDurationSeconds": self._whole_duration()})
 
     def release(self) -> None:
-        """Give it back at once, if it is still held here."""
+        """Give it back at once, if it is still held here. Without an answer it expires by itself."""
         if self.holder != self._me:
             return
         self.holder = None
         try:
             patch = {"holderIdentity": None, "leaseDurationSeconds": 1}
             self._patch(patch)
-        except Conflict:
+        except ClusterError:
             return
 
     def _write(self, spec: dict[str, Any]) -> None:

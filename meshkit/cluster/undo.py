@@ -57,12 +57,14 @@ class Restoration:
 def restorations(api: Api, records: Sequence[Mapping[str, Any]]) -> list[Restoration]:
     """What undoing these records takes, in order: the last step first, restarts at the end.
 
-    An object that was changed twice goes back to its first state at once. Pods are made anew by a restart, so
-    what decides over them (the namespace's labels) is put back before.
+    Steps that the server refused have changed nothing. An object that was changed twice goes back to its
+    first state at once. Pods are made anew by a restart, so what decides over them (the namespace's labels)
+    is put back before.
     """
     by_object: dict[tuple[str, str | None, str], list[Mapping[str, Any]]] = {}
+    refused = {record["index"] for record in records if record["event"] == "refused"}
     for record in records:
-        if record["event"] == "step":
+        if record["event"] == "step" and record["index"] not in refused:
             by_object.setdefault((record["kind"], record["namespace"], record["name"]), []).append(record)
     found = [(steps[-1]["index"], _restoration(api, steps)) for steps in by_object.values()]
     return [one for _, one in sorted(found, key=lambda pair: (pair[1].restart, -pair[0]))]

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from meshkit.decide.evidence import Evidence
+from meshkit.decide.verdict import Action, Condition, Progress
 
 if TYPE_CHECKING:
-    from meshkit.decide.verdict import Action, Condition, Progress
     from meshkit.intent.release import Release
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -29,7 +29,8 @@ def of(
     if action == "rollback":
         return (effect(release, evidence, numbers), _harm(numbers, "so the release is rolled back"))
     if action == "undecided":
-        head = f"Not decided at the deadline of {seconds(release.deadline_s)}."
+        then = "held" if release.at_deadline == "hold" else f"{release.stable} serves all requests"
+        head = f"Not decided at the deadline of {seconds(release.deadline_s)}: {then}."
         return (head, *_open(release, conditions), requests(release, numbers))
     if action == "promote" and progress.step == last:
         why = "A person promoted it before the evidence did." if progress.forced else _within(release)

@@ -53,9 +53,9 @@ class Intent(Part):
 
 
 class At(ValueError):
-    """A problem at a place below the field that a validator stands on: ``At(2, ...)`` is ``steps[2]``."""
+    """A problem at a place below where a validator stands: ``At((2,), ...)`` on steps is ``steps[2]``."""
 
-    def __init__(self, place: int | str, problem: str) -> None:
+    def __init__(self, place: Location, problem: str) -> None:
         super().__init__(problem)
         self.place = place
 
@@ -68,16 +68,19 @@ def kind(model: type[Part]) -> str:
 def bad_input(model: type[Part], error: ValidationError) -> BadInput:
     """The most telling error of a validation as ``BadInput``: the field as written, problem, expectation."""
     first = telling(error)
-    location: Location = first["loc"]
+    location = place(first)
     if first["type"] == "extra_forbidden":
         owner = _part_at(model, location[:-1])
         return UnknownName(path(model, location[:-1]), str(location[-1]), owner.model_fields if owner else ())
     if first["type"] == "missing":
         return BadInput(path(model, location), "is missing.", remedy=_expected(model, location))
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, At):
-        location = (*location, cause.place)
     return BadInput(path(model, location), f"{_problem(first)}.", remedy=_expected(model, location))
+
+
+def place(error: ErrorDetails) -> Location:
+    """Where a problem is: pydantic's location, and what a validator of ours knows of the place below it."""
+    cause = error.get("ctx", {}).get("error")
+    return (*error["loc"], *cause.place) if isinstance(cause, At) else error["loc"]
 
 
 def telling(error: ValidationError) -> ErrorDetails:

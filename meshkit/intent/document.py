@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from meshkit.errors import BadInput, UnknownName
-from meshkit.intent.base import Intent, bad_input, telling
+from meshkit.intent.base import Intent, bad_input, place, telling
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Release
@@ -84,7 +84,7 @@ def _intent(loader: yaml.SafeLoader, node: yaml.Node, origin: str) -> Intent:
     try:
         return KINDS[kind].model_validate(fields)
     except ValidationError as error:
-        location = telling(error)["loc"]
+        location = place(telling(error))
         raise _located(bad_input(KINDS[kind], error), _where(origin, _mark(node, location))) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -72,7 +72,14 @@ class Release(Intent):
         ge=0,
         description="time after a shift during which a slow canary is not judged, in seconds, at least 0",
     )
-    deadline_s: float = Field(default=3600, gt=0, description="the longest a release may take, in seconds")
+    deadline_s: float = Field(
+        default=3600, gt=0, description="the longest a release may take while it is not held, in seconds"
+    )
+    at_deadline: Literal["rollback", "hold"] = Field(
+        default="rollback",
+        description="what follows an undecided release: rollback (the stable version serves all requests "
+        "again) or hold (keep the weights and go on watching until a person decides)",
+    )
     watch_s: float = Field(
         default=0, ge=0, description="how long the canary is watched after promotion, in seconds"
     )
@@ -82,17 +89,17 @@ class Release(Intent):
     def _rise_to_100(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
         for i, step in enumerate(steps):
             if not 0 < step <= 100:
-                raise At(i, f"{step:g} is not between 0 and 100")
+                raise At((i,), f"{step:g} is not between 0 and 100")
             if Decimal(str(step)) * 10 % 1:
-                raise At(i, f"{step:g} has more than one decimal")
+                raise At((i,), f"{step:g} has more than one decimal")
             if i and step <= steps[i - 1]:
-                raise At(i, f"{step:g} does not rise above {steps[i - 1]:g}")
+                raise At((i,), f"{step:g} does not rise above {steps[i - 1]:g}")
         if steps[-1] != 100:
-            raise At(len(steps) - 1, f"the last step is {steps[-1]:g}, not 100")
+            raise At((len(steps) - 1,), f"the last step is {steps[-1]:g}, not 100")
         return steps
 
     @model_validator(mode="after")
     def _two_versions(self) -> Self:
         if self.stable == self.canary:
-            raise At("canary", f"it is {self.stable!r}, as stable is")
+            raise At(("canary",), f"it is {self.stable!r}, as stable is")
         return self

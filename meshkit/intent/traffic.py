@@ -152,7 +152,7 @@ class Route(Intent):
     def _sums_to_100(cls, split: Mapping[str, float]) -> Mapping[str, float]:
         for version, percent in split.items():
             if percent < 0 or Decimal(str(percent)) * 10 % 1:
-                raise At(version, f"{percent:g} is not a percentage with at most one decimal")
+                raise At((version,), f"{percent:g} is not a percentage with at most one decimal")
         total = sum((Decimal(str(percent)) for percent in split.values()), Decimal(0))
         if total != 100:
             raise ValueError(f"the weights sum to {total.normalize():f}, not to 100")
@@ -163,10 +163,10 @@ class Route(Intent):
         known = [version.name for version in self.versions]
         for name in self.split:
             if name not in known:
-                raise At("split", f"there is no version {name!r}; versions has {', '.join(known)}")
+                raise At(("split", name), f"there is no version {name!r}; versions has {', '.join(known)}")
         for i, match in enumerate(self.matches):
             if match.version not in known:
-                at = f"matches[{i}].version"
+                at = ("matches", i, "version")
                 raise At(at, f"there is no version {match.version!r}; versions has {', '.join(known)}")
         return self
 

@@ -8,6 +8,7 @@ caller may live in any namespace, so every meshed pod is asked, a few at a time.
 from __future__ import annotations
 
 import math
+import random
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
 _AT_ONCE = 8
+PAGE_TIMEOUT_S = 2.0
+"""A pod that has not answered by then says nothing in this look."""
+LOOK_TIMEOUT_S = 4.0
+"""Pods whose turn has not come by then are not asked in this look: it ends within the sum of both."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,13 @@ class ScrapeObserver:
                 f"No running pod has the sidecar {self.table.sidecar}, so nothing can be measured.",
                 remedy="Enable injection in the callers' namespaces and restart their workloads.",
             )
+        # Not always in the same order: pods that hang must not keep the same others from being asked.
+        random.shuffle(pods)
         taken_s = time.time()
+        until_s = time.monotonic() + LOOK_TIMEOUT_S
         with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(pods))) as pool:
-            pages = dict(
-                pool.map(lambda pod: (_proxy_name(pod, self.table), self._page(cluster, pod, target)), pods)
-            )
+            read = pool.map(lambda pod: self._page(cluster, pod, target, until_s), pods)
+            pages = dict(zip((_proxy_name(pod, self.table) for pod in pods), read, strict=True))
         if all(page is None for page in pages.values()):
             raise NoData(
                 f"None of {len(pages)} sidecars answered on port {self.table.port}{self.table.path}.",
@@ -76,10 +83,14 @@ class ScrapeObserver:
             )
         return Counters(taken_s=taken_s, versions=target.versions, pages=pages)
 
-    def _page(self, cluster: Cluster, pod: Mapping[str, Any], target: Target) -> Page | None:
-        meta = pod["metadata"]
+    def _page(self, cluster: Cluster, pod: Mapping[str, Any], target: Target, until_s: float) -> Page | None:
+        if time.monotonic() > until_s:
+            return None
+        meta, table = pod["metadata"], self.table
         try:
-            text = cluster.api.pod_get(meta["namespace"], meta["name"], self.table.port, self.table.path)
+            text = cluster.api.pod_get(
+                meta["namespace"], meta["name"], table.port, table.path, timeout_s=PAGE_TIMEOUT_S
+            )
         except ClusterError:
             return None
         return read_page(text, self.table, target)

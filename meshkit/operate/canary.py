@@ -2,20 +2,18 @@
 
 The loop lives in the process that calls ``canary``; any number of others may watch (``canary_state``) and
 command (``send``). One writer at a time, by a Lease that expires when its holder vanishes: whoever calls
-``canary`` with the same release then goes on from the journal. A release that ended undecided is taken up
-again the same way.
-
-Rights: get and patch on the mesh's route object, list on pods and get on pods/proxy (to measure), and get,
-create and patch on configmaps and leases in meshkit's namespace.
+``canary`` with the same release then goes on from the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from meshkit.errors import BadInput, Conflict, RolledBack, Undecided, UnknownName
+from meshkit.facts import Kind
 from meshkit.operate.canary_state import CanaryState, fold
 
 if TYPE_CHECKING:
@@ -25,8 +23,8 @@ if TYPE_CHECKING:
     from meshkit.intent.release import Release
     from meshkit.observe.counters import Observer
     from meshkit.operate.canary_mailbox import Mailbox, Verb
-    from meshkit.operate.canary_route import RouteObject
     from meshkit.operate.clock import Clock
+    from meshkit.planners.base import WeightedRoute
 
 Result = Literal["promoted", "rolled_back", "undecided"]
 
@@ -66,7 +64,7 @@ class Outcome:
             )
         if self.result == "undecided":
             raise Undecided(
-                " ".join(self.sentences), remedy="Run the release again to go on from here, or roll it back."
+                " ".join(self.sentences), remedy="See that both versions get requests, then release again."
             )
 
 
@@ -81,25 +79,24 @@ def canary(
 ) -> Outcome:
     """Run a release to its end, or go on with it where a vanished runner stopped.
 
-    ``on_look`` is called after every look with a snapshot. Raises BadInput before anything is changed when
-    the release does not fit the route, Conflict when another process runs it, NeedsPerson when the route
-    disappears.
+    ``on_look`` is called after every look with a snapshot. Before anything is changed it raises Forbidden
+    naming every right that is missing, BadInput when the release does not fit the route, and Conflict when
+    another process runs it; later NeedsPerson when the route disappears.
     """
     from meshkit.cluster.journal import Journal
-    from meshkit.cluster.lock import Lock
     from meshkit.meshes import mesh as mesh_named
     from meshkit.operate.canary_mailbox import Mailbox
+    from meshkit.operate.canary_route import route_object
     from meshkit.operate.canary_run import Runner
     from meshkit.operate.clock import SystemClock
 
     clock = clock or SystemClock()
     observer = observer or mesh_named(mesh).observer
     journal, mailbox = Journal(cluster), Mailbox(cluster, release.name)
-    lock_name = f"canary-{release.namespace}-{release.service}"
-    lock = Lock(cluster, lock_name)
-    _take(lock, cluster, lock_name, max(LEASE_S, 3 * release.look_s), clock)
-    try:
-        state = _going_on(release, cluster, mesh, journal, mailbox, clock)
+    route = route_object(mesh, release)
+    require_rights(cluster, route)
+    with hold_lock(cluster, release, clock) as lock:
+        state = _going_on(release, cluster, mesh, route, journal, mailbox, clock, lock)
         runner = Runner(
             state,
             cluster,
@@ -111,8 +108,6 @@ def canary(
             on_look=on_look or (lambda _: None),
         )
         state = runner.run()
-    finally:
-        lock.release()
     return Outcome(cast(Result, state.result), state.change_id, state.sentences, state)
 
 
@@ -139,6 +134,42 @@ def canary_state(cluster: Cluster, release_name: str) -> CanaryState:
     return fold(Journal(cluster).records(change_id))
 
 
+def require_rights(cluster: Cluster, route: WeightedRoute) -> None:
+    """Raise Forbidden naming every right that is missing to run a release, or to take one back.
+
+    Needed: get and patch on the object with the weights, get on its Service, list on pods and get on
+    pods/proxy anywhere (a caller may live in any namespace), and the journal's and the lock's own.
+    """
+    from meshkit.cluster import rights
+
+    resource = cluster.api.resource(route.kind)
+    wanted = rights.of_journal(cluster.api) | rights.of_lock()
+    wanted |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
+    wanted.add(rights.Right("get", "", "services", route.namespace))
+    if resource:
+        group, plural = route.kind.group, resource.plural
+        wanted |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
+    rights.require(cluster.api, wanted)
+
+
+@contextmanager
+def hold_lock(cluster: Cluster, release: Release, clock: Clock | None = None) -> Iterator[Lock]:
+    """The only writer of the release's weights for the time of a ``with`` block.
+
+    Raises Conflict when another process is.
+    """
+    from meshkit.cluster.lock import Lock
+    from meshkit.operate.clock import SystemClock
+
+    name = f"canary-{release.namespace}-{release.service}"
+    lock = Lock(cluster, name)
+    _take(lock, cluster, name, max(LEASE_S, 3 * release.look_s), clock or SystemClock())
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
 def _take(lock: Lock, cluster: Cluster, name: str, duration_s: float, clock: Clock) -> None:
     """Take the lock. One whose holder has vanished is waited for; one that is being renewed raises
     Conflict.
@@ -161,81 +192,76 @@ def _take(lock: Lock, cluster: Cluster, name: str, duration_s: float, clock: Clo
 
 
 def _going_on(
-    release: Release, cluster: Cluster, mesh: str, journal: Journal, mailbox: Mailbox, clock: Clock
+    release: Release,
+    cluster: Cluster,
+    mesh: str,
+    route: WeightedRoute,
+    journal: Journal,
+    mailbox: Mailbox,
+    clock: Clock,
+    lock: Lock,
 ) -> CanaryState:
-    """The state to start from: a new run, or one that is under way or undecided."""
-    from meshkit.operate.canary_route import route_object
-
-    route = route_object(mesh, release)
+    """The state to start from: a new run, or one whose runner vanished."""
+    stamp = {"at_s": clock.now(), "writer": lock.transitions, "who": cluster.api.whoami()}
     change_id = mailbox.change_id()
     if change_id is not None:
         state = fold(journal.records(change_id))
-        if state.result in (None, "undecided"):
+        if not state.ended:
             if state.release != release or state.mesh != mesh:
                 raise BadInput(
                     "release",
                     f"{release.name!r} is under way with other settings.",
                     remedy="Run it with the same settings, roll it back first, or choose another name.",
                 )
-            return _reopened(state, cluster, route, journal, clock) if state.ended else state
-    return _begun(release, cluster, mesh, route, journal, mailbox, clock)
+            # Read again behind this record: what a runner that was only slow adds from now on is not counted.
+            journal.append(change_id, {"kind": "taken up", **stamp})
+            return fold(journal.records(change_id))
+    record = _begin(release, cluster, mesh, route, journal) | stamp
+    journal.append(record["change_id"], record)
+    mailbox.open(record["change_id"])
+    return fold([record])
 
 
-def _begun(
-    release: Release,
-    cluster: Cluster,
-    mesh: str,
-    route: RouteObject,
-    journal: Journal,
-    mailbox: Mailbox,
-    clock: Clock,
-) -> CanaryState:
+def _begin(
+    release: Release, cluster: Cluster, mesh: str, route: WeightedRoute, journal: Journal
+) -> dict[str, Any]:
+    """The first record of a release, once it is known to fit the route."""
     from meshkit.operate.canary_route import weights_of
 
+    _require_port(cluster, release)
     obj = _route_now(cluster, route)
-    found = weights_of(obj, release)
+    found = weights_of(obj, route, release)
     if found.canary_percent >= release.steps[0]:
         raise BadInput(
             "release.canary",
             f"{release.canary} already gets {found.canary_percent:g} % of {route}.",
             remedy=f"Give all weight to {release.stable} first, or start with a higher step.",
         )
-    change_id = journal.start(
-        f"canary {release.namespace}/{release.name}", f"{release.stable} to {release.canary}"
-    )
-    record = {
+    title = f"canary {release.namespace}/{release.name}"
+    return {
         "kind": "begin",
-        "at_s": clock.now(),
-        "change_id": change_id,
+        "change_id": journal.start(title, f"{release.stable} to {release.canary}"),
         "release": release.model_dump(mode="json"),
         "mesh": mesh,
-        "who": cluster.api.whoami(),
         "object": str(route),
         "weights": [found.stable.weight, found.canary.weight],
         "managed_fields": obj["metadata"].get("managedFields") or [],
     }
-    journal.append(change_id, record)
-    mailbox.open(change_id)
-    return fold([record])
 
 
-def _reopened(
-    state: CanaryState, cluster: Cluster, route: RouteObject, journal: Journal, clock: Clock
-) -> CanaryState:
-    """An undecided release, taken up again with a new deadline and the owners that its route has now."""
-    from meshkit.operate.canary_state import after
-
-    record = {
-        "kind": "reopen",
-        "at_s": clock.now(),
-        "who": cluster.api.whoami(),
-        "managed_fields": _route_now(cluster, route)["metadata"].get("managedFields") or [],
-    }
-    journal.append(state.change_id, record)
-    return after(state, record)
+def _require_port(cluster: Cluster, release: Release) -> None:
+    service = cluster.api.get(Kind("v1", "Service"), release.service, release.namespace)
+    where = f"Service {release.namespace}/{release.service}"
+    if service is None:
+        remedy = "Correct namespace and service, or create it."
+        raise BadInput("release.service", f"{where} does not exist.", remedy=remedy)
+    ports = [port["port"] for port in service["spec"].get("ports") or ()]
+    if release.port not in ports:
+        remedy = f"Name one of its ports: {', '.join(map(str, ports))}."
+        raise BadInput("release.port", f"{where} has no port {release.port}.", remedy=remedy)
 
 
-def _route_now(cluster: Cluster, route: RouteObject) -> dict[str, Any]:
+def _route_now(cluster: Cluster, route: WeightedRoute) -> dict[str, Any]:
     obj = cluster.api.get(route.kind, route.name, route.namespace)
     if obj is None:
         raise BadInput(

@@ -3,13 +3,13 @@ go on.
 
 Order within a step: the intention is journaled, then the weights are written, then the measured share must
 agree before the step's clock starts. A kill at any point leaves either the old weights or the new ones, and
-the journal says which were meant.
+the journal says which were meant. Every look begins by comparing the two: weights set by someone else stop
+the release, and are left alone.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,14 @@ from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.ladder import next_step, share_agrees, weights
 from meshkit.decide.looks import ArmLook, Look
-from meshkit.decide.verdict import Progress, judge
-from meshkit.errors import Conflict, NeedsPerson, NoData, Rejected, TimedOut, Unreachable
-from meshkit.facts import ArmCounts, Object, Samples
+from meshkit.decide.rule import judge
+from meshkit.decide.verdict import Progress
+from meshkit.errors import ClusterError, NeedsPerson, NoData
+from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, Target, window
-from meshkit.operate.canary_fields import handed_back
-from meshkit.operate.canary_route import Weights, route_object, weights_of
+from meshkit.operate.canary_route import route_object
 from meshkit.operate.canary_state import CanaryState, Status, after, baseline_record, fold
+from meshkit.operate.canary_weights import ChangedByOthers, WeightWriter, same_percent
 from meshkit.operate.clock import Clock
 
 if TYPE_CHECKING:
@@ -33,19 +34,12 @@ if TYPE_CHECKING:
     from meshkit.cluster.lock import Lock
     from meshkit.operate.canary_mailbox import Mailbox
 
-MANAGER = "meshkit-canary"
-"""The field manager of weights while a release runs."""
 BASELINE_REQUESTS = 1000
 """Stable requests that fix the watched edges; with fewer, 100 after half a minute have to do."""
 SHOWN_S = 10.0
 """The quantiles that are shown cover this many seconds."""
 
 _AGREEMENT_LOOKS = (1, 5)
-_WRITE_ATTEMPTS = 5
-
-
-class ChangedByOthers(Exception):
-    """The weights are neither what the release wrote nor what it found."""
 
 
 class Runner:
@@ -64,13 +58,13 @@ class Runner:
         on_look: Callable[[CanaryState], None],
     ) -> None:
         self.state = state
-        self._api = cluster.api
         self._cluster = cluster
         self._observer, self._clock = observer, clock
         self._journal, self._lock, self._mailbox = journal, lock, mailbox
         self._on_look = on_look
-        self._route = route_object(state.mesh, state.release)
         release = state.release
+        route = route_object(state.mesh, release)
+        self._weights = WeightWriter(cluster.api, lock, route, release)
         self._target = Target(
             release.namespace, release.service, release.port, (release.stable, release.canary)
         )
@@ -82,16 +76,23 @@ class Runner:
     def run(self) -> CanaryState:
         """Look until the release has ended."""
         try:
-            self._take_up()
             before: Counters | None = None
             while not self.state.ended:
                 before = self._turn(before)
                 if not self.state.ended:
                     self._clock.sleep(self._next_look_s - self._clock.now())
         except ChangedByOthers as found:
+            asked = f"the release had asked for {self.state.asked_percent:g} %"
             self._end(
-                "undecided", (str(found), "Nothing more was written; settle it, then run the release again.")
+                "undecided",
+                (
+                    f"Someone else changed {self._weights.route}: {found}, {asked}.",
+                    "Nothing more was written; settle it, then run the release again.",
+                ),
             )
+        except NeedsPerson as error:
+            self._note(str(error))
+            raise
         return self.state
 
     def _turn(self, before: Counters | None) -> Counters | None:
@@ -101,6 +102,7 @@ class Runner:
             self._lock.renew()
             if self._in_doubt:
                 self._read_again()
+            self._take_up()
             self._obey()
             if self.state.ended:
                 return before
@@ -111,8 +113,8 @@ class Runner:
             if before is not None:
                 self._look(window(before, counters))
             return counters
-        except (Unreachable, TimedOut):
-            if self._elapsed_s() > self.state.release.deadline_s:
+        except ClusterError as error:
+            if not _may_pass(error) or self._elapsed_s() > self.state.release.deadline_s:
                 raise
             self._in_doubt = True
             return before
@@ -140,9 +142,11 @@ class Runner:
         self._record("look", look=look.as_record(), verdict=verdict.as_record())
         self._on_look(self.state)
         if verdict.action == "rollback":
-            self._end("rolled_back", verdict.sentences)
+            self._give_back("rolled_back", verdict.sentences)
+        elif verdict.action == "undecided" and release.at_deadline == "hold":
+            self._record("hold")
         elif verdict.action == "undecided":
-            self._end("undecided", verdict.sentences)
+            self._give_back("undecided", verdict.sentences, expected_percent=state.asked_percent)
         elif verdict.action == "promote":
             step = next_step(release.steps, state.step)
             self._end("promoted", verdict.sentences) if step is None else self._shift(step)
@@ -208,7 +212,7 @@ class Runner:
         """Move the weights to a step: journaled first, then written."""
         asked = self.state.release.steps[step]
         self._record("weights", step=step, asked_percent=asked)
-        self._write(*weights(asked), expected=self.state.before_percent)
+        self._weights.move(*weights(asked), expected_percent=self.state.before_percent)
 
     def _obey(self) -> None:
         """Take the last command, if it is new, and do what a person still wants."""
@@ -216,8 +220,8 @@ class Runner:
         if command and command.command_id != self.state.last_command:
             self._record("command", command_id=command.command_id, verb=command.verb, who=command.who)
         if self.state.wanted == "rollback":
-            who = self.state.happenings[-1].who
-            self._end("rolled_back", (f"Rolled back by {who}." if who else "Rolled back by a person.",))
+            who = next(h.who for h in reversed(self.state.happenings) if h.text == "rollback")
+            self._give_back("rolled_back", (f"Rolled back by {who}.",))
         elif self.state.wanted == "promote":
             self._shift(len(self.state.release.steps) - 1)
 
@@ -225,80 +229,36 @@ class Runner:
         """After a request that got no answer: it may have been carried out, so the cluster is asked."""
         self.state = fold(self._journal.records(self.state.change_id))
         self._evidence = _evidence_of(self.state)
-        self._take_up()
         self._in_doubt = False
 
     def _take_up(self) -> None:
-        """Make the weights what the journal says they should be, after a runner that was killed."""
+        """Make the weights what the journal says they should be, after a runner that was killed.
+
+        Raises ChangedByOthers when they are not what any runner of this release would have left.
+        """
         state = self.state
-        if state.ended:
+        now = self._weights.read()[1].canary_percent
+        if same_percent(now, state.asked_percent) or state.wanted == "rollback":
             return
-        now = self._read_weights()[1].canary_percent
-        if _same(now, state.asked_percent) or state.wanted == "rollback":
+        if state.step >= 0 and state.agreed_s is None and same_percent(now, state.before_percent):
+            self._weights.move(*weights(state.asked_percent), expected_percent=state.before_percent)
             return
-        if state.step >= 0 and state.agreed_s is None and _same(now, state.before_percent):
-            self._write(*weights(state.asked_percent), expected=state.before_percent)
+        action = state.verdict.action if state.verdict else None
+        if action == "rollback" or (action == "undecided" and same_percent(now, state.found_percent)):
             return
-        verdict = state.verdict
-        if verdict is None or verdict.action != "rollback":
-            raise ChangedByOthers(self._changed(now))
+        raise ChangedByOthers(now)
 
-    def _write(self, stable: int, canary: int, expected: float | None = None) -> None:
-        """Write both weights. With ``expected``, only over this share (percent): else someone else set
-        another.
-        """
-        for attempt in range(1, _WRITE_ATTEMPTS + 1):
-            _, found = self._read_weights()
-            if expected is not None and not _same(found.canary_percent, expected):
-                if _same(found.canary_percent, 100 * canary / (stable + canary)):
-                    return
-                raise ChangedByOthers(self._changed(found.canary_percent))
-            if self._patched(found.patch(stable, canary), last=attempt == _WRITE_ATTEMPTS):
-                return
+    def _give_back(
+        self, result: Status, sentences: tuple[str, ...], *, expected_percent: float | None = None
+    ) -> None:
+        """End with the weights as they were found: the stable version serves all requests again."""
+        self._weights.move(*self.state.found_weights, expected_percent=expected_percent)
+        self._end(result, sentences, self.state.found_percent)
 
-    def _hand_back(self) -> None:
-        """Give the fields back to whom they belonged. A write of its own: it changes no value."""
-        for attempt in range(1, _WRITE_ATTEMPTS + 1):
-            obj, found = self._read_weights()
-            current = obj["metadata"].get("managedFields") or []
-            fields = handed_back(self.state.managed_fields, current, MANAGER)
-            if fields == current or not fields:
-                return
-            test = {"op": "test", "path": "/metadata/resourceVersion", "value": found.resource_version}
-            put = {"op": "replace", "path": "/metadata/managedFields", "value": fields}
-            if self._patched([test, put], last=attempt == _WRITE_ATTEMPTS):
-                return
-
-    def _patched(self, operations: list[dict[str, Any]], *, last: bool) -> bool:
-        """Whether the patch was taken; False when something it tests has changed and it may be tried
-        again.
-        """
-        self._lock.renew()
-        try:
-            route = self._route
-            self._api.json_patch(route.kind, route.name, route.namespace, operations, manager=MANAGER)
-        except (Conflict, Rejected) as error:
-            if last or error.status not in (409, 422):
-                raise
-            return False
-        return True
-
-    def _read_weights(self) -> tuple[Object, Weights]:
-        obj = self._api.get(self._route.kind, self._route.name, self._route.namespace)
-        if obj is None:
-            raise NeedsPerson(
-                f"{self._route} is gone in the middle of the release.",
-                remedy="Restore it (meshkit undo, or apply it again), then run the release again.",
-            )
-        return obj, weights_of(obj, self.state.release)
-
-    def _end(self, result: Status, sentences: tuple[str, ...]) -> None:
-        """The last writes: weights as they were after a rollback, fields handed back, the end journaled."""
-        percent = self.state.asked_percent
-        if result == "rolled_back":
-            self._write(*self.state.found_weights)
-            percent = self.state.found_percent
-        self._hand_back()
+    def _end(self, result: Status, sentences: tuple[str, ...], percent: float | None = None) -> None:
+        """Hand the fields back, then journal the end. ``percent`` goes to the canary, None: as asked."""
+        self._weights.hand_back(self.state.managed_fields)
+        percent = self.state.asked_percent if percent is None else percent
         self._record("end", state=result, result=result, sentences=list(sentences), percent=percent)
         self._on_look(self.state)
 
@@ -308,19 +268,14 @@ class Runner:
             self._record("note", text=text)
 
     def _record(self, kind: str, **fields: Any) -> None:
-        record: Mapping[str, Any] = {"kind": kind, "at_s": self._clock.now(), **fields}
+        writer = self._lock.transitions
+        record: Mapping[str, Any] = {"kind": kind, "at_s": self._clock.now(), "writer": writer, **fields}
         self._journal.append(self.state.change_id, record)
         # Folded from what a reader will get back: lists, not tuples, and rounded numbers.
         self.state = after(self.state, json.loads(json.dumps(record)))
 
     def _elapsed_s(self) -> float:
-        return self._clock.now() - self.state.deadline_from_s
-
-    def _changed(self, percent: float) -> str:
-        return (
-            f"Someone else changed {self._route}: the canary gets {percent:g} %, "
-            f"the release had asked for {self.state.asked_percent:g} %."
-        )
+        return self.state.elapsed_s(self._clock.now())
 
 
 def _evidence_of(state: CanaryState) -> Evidence:
@@ -337,5 +292,6 @@ def _no_samples(state: CanaryState, now: float) -> Samples:
     return Samples(since, now, {release.stable: ArmCounts(), release.canary: ArmCounts()})
 
 
-def _same(left: float, right: float) -> bool:
-    return math.isclose(left, right, abs_tol=0.05)
+def _may_pass(error: ClusterError) -> bool:
+    """Whether there was no answer, or one that speaks of the server and not of the request."""
+    return error.status is None or error.status == 429 or error.status >= 500

@@ -41,7 +41,8 @@ class CanaryState:
 
     ``status``: measuring (stable alone, before the first weight), shifting (weights asked, share not yet
     measured), watching (the step's clock runs), held, or how it ended. ``found_percent`` is the canary's
-    share at the start.
+    share at the start. The deadline counts from ``deadline_from_s``, and not while the release is held (since
+    ``held_s``): a gate may wait as long as it likes, with the safety net on. At 100 % it begins anew.
     """
 
     change_id: str
@@ -58,7 +59,7 @@ class CanaryState:
     before_percent: float = 0.0
     shifted_s: float = 0.0
     agreed_s: float | None = None
-    held: bool = False
+    held_s: float | None = None
     last_command: str = ""
     wanted: Literal["", "promote", "rollback"] = ""
     looks: tuple[JudgedLook, ...] = ()
@@ -80,8 +81,17 @@ class CanaryState:
 
     @property
     def ended(self) -> bool:
-        """Whether the release is over (an undecided one can be taken up again)."""
+        """Whether the release is over."""
         return self.result is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether the release waits for a person."""
+        return self.held_s is not None
+
+    def elapsed_s(self, now_s: float) -> float:
+        """How much of the deadline has passed, in seconds."""
+        return (now_s if self.held_s is None else self.held_s) - self.deadline_from_s
 
     @property
     def forced(self) -> bool:
@@ -112,11 +122,17 @@ class CanaryState:
 
 
 def fold(records: Iterable[Record]) -> CanaryState:
-    """The state after the records of one release: those from its ``begin`` on."""
+    """The state after the records of one release: those from its ``begin`` on.
+
+    ``writer`` is the number of the lock's holder. A record of a holder that was only slow, added after the
+    next one's first, counts for nothing.
+    """
     first, *rest = dropwhile(lambda record: record.get("kind") != "begin", records)
-    state = begun(first)
+    state, newest = begun(first), first.get("writer", 0)
     for record in rest:
-        state = after(state, record)
+        if record.get("writer", newest) >= newest:
+            newest = record.get("writer", newest)
+            state = after(state, record)
     return state
 
 
@@ -156,17 +172,19 @@ def after(state: CanaryState, record: Record) -> CanaryState:
             return _noted(replace(state, agreed_s=record["at_s"]), record, "agreed", text)
         case "command":
             verb = record["verb"]
-            held = {"hold": True, "resume": False}.get(verb, state.held)
+            if verb == "hold":
+                state = _held(state, record["at_s"])
+            elif verb in ("resume", "promote"):
+                state = _resumed(state, record["at_s"])
             wanted = verb if verb in ("promote", "rollback") else state.wanted
-            state = replace(state, held=held, wanted=wanted, last_command=record["command_id"])
-            return _noted(state, record, "command", record["verb"], record["who"])
+            state = replace(state, wanted=wanted, last_command=record["command_id"])
+            return _noted(state, record, "command", verb, record["who"])
+        case "hold":
+            return _noted(_held(state, record["at_s"]), record, "note", "held at the deadline")
+        case "taken up":
+            return _noted(state, record, "note", "gone on with by another process", record["who"])
         case "note":
             return _noted(state, record, "note", record["text"])
-        case "reopen":
-            state = replace(
-                state, result=None, ended_s=None, end_sentences=(), deadline_from_s=record["at_s"]
-            )
-            return _noted(state, record, "note", "taken up again", record["who"])
         case "end":
             sentences = tuple(record["sentences"])
             state = replace(
@@ -185,6 +203,18 @@ def baseline_record(baseline: Baseline) -> list[tuple[float | None, int]]:
     return [(edge if math.isfinite(edge) else None, count) for edge, count in baseline.latency_ms]
 
 
+def _held(state: CanaryState, at_s: float) -> CanaryState:
+    return state if state.held else replace(state, held_s=at_s)
+
+
+def _resumed(state: CanaryState, at_s: float) -> CanaryState:
+    """The deadline goes on from where it was held; one that had passed begins anew."""
+    passed_s = state.elapsed_s(at_s)
+    if passed_s >= state.release.deadline_s:
+        passed_s = 0.0
+    return replace(state, held_s=None, deadline_from_s=at_s - passed_s)
+
+
 def _shifted(state: CanaryState, record: Record) -> CanaryState:
     before, asked = state.asked_percent, record["asked_percent"]
     state = replace(
@@ -194,6 +224,7 @@ def _shifted(state: CanaryState, record: Record) -> CanaryState:
         before_percent=before,
         shifted_s=record["at_s"],
         agreed_s=None,
+        deadline_from_s=record["at_s"] if asked == 100 else state.deadline_from_s,
         wanted="" if state.wanted == "promote" else state.wanted,
     )
     return _noted(state, record, "weights", f"{before:g} to {asked:g} %")

@@ -6,7 +6,7 @@ before each step; undo reads the journal, so anyone with the rights can undo wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from meshkit import meshes
 from meshkit.checks import preflight, schema
@@ -14,11 +14,14 @@ from meshkit.cluster import executor, rights, snapshot
 from meshkit.cluster import undo as undoing
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import PlannedStep, Progress
-from meshkit.cluster.journal import NAMESPACE, ChangeSummary, Journal
-from meshkit.errors import BadInput, ChangeFailed, MeshkitError, NeedsPerson
+from meshkit.cluster.journal import ChangeSummary, Journal
+from meshkit.errors import BadInput, ChangeFailed, Conflict, MeshkitError, NeedsPerson
+from meshkit.facts import Finding
 from meshkit.intent.base import Intent
+from meshkit.operate.canary_undo import is_release, undo_release
+from meshkit.operate.canary_weights import MANAGER
 from meshkit.operate.planned import Change, Plan
-from meshkit.planners.steps import ordered
+from meshkit.planners.steps import Step, ordered
 
 __all__ = ["Change", "Plan", "Progress", "apply", "history", "plan", "undo"]
 
@@ -41,7 +44,7 @@ def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str) -> 
         if finding.severity == "error":
             raise BadInput(finding.object, finding.message, remedy=finding.remedy)
     steps = ordered(step for intent in wanted for step in planner.plan(intent, seen))
-    checked = executor.check(cluster, steps)
+    checked = _checked(cluster, steps)
     pending = tuple(one for one in checked if one.action != "keep")
     _require_fitting(pending)
     return Plan(
@@ -51,7 +54,7 @@ def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str) -> 
         server=cluster.server,
         steps=pending,
         unchanged=len(checked) - len(pending),
-        findings=findings,
+        findings=(*findings, *_warnings(pending)),
     )
 
 
@@ -70,14 +73,13 @@ def apply(plan: Plan, cluster: Cluster, *, progress: Report | None = None, why: 
     _require_rights(cluster, plan.steps)
     journal = Journal(cluster)
     change = journal.start(f"{plan.what} ({plan.mesh})", why)
-    touched = _Touched(progress)
     try:
-        executor.carry_out(cluster, plan.steps, journal, change, touched)
+        executor.carry_out(cluster, plan.steps, journal, change, progress or _silent)
     except MeshkitError as error:
-        if not touched.any:
-            journal.append(change, {"event": "end", "state": "failed", "error": str(error)})
+        failure = _taken_back(cluster, journal, change, error)
+        if failure is None:
             raise
-        raise _taken_back(cluster, journal, change, error) from error
+        raise failure from error
     journal.append(change, {"event": "end", "state": "done"})
     return Change(change, plan.what, len(plan.steps))
 
@@ -92,10 +94,12 @@ def undo(change_id: str, cluster: Cluster, *, progress: Report | None = None) ->
     records = journal.records(change_id)
     if any(record.get("state") == "undone" for record in records):
         raise BadInput("change", f"{change_id} is undone already.", remedy="Nothing is left to do.")
+    if is_release(records):
+        return undo_release(change_id, cluster, journal, records)
     wanted = undoing.restorations(cluster.api, records)
     if not wanted:
         raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
-    rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(NAMESPACE))
+    rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(cluster.api))
     undoing.require_untouched(cluster.api, wanted, records[0]["salt"])
     kept = undoing.restore(cluster, wanted, progress or _silent)
     ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
@@ -108,20 +112,30 @@ def history(cluster: Cluster) -> list[ChangeSummary]:
     return Journal(cluster).changes()
 
 
-class _Touched:
-    """Passes progress on, and remembers whether anything has been changed."""
-
-    def __init__(self, progress: Report | None) -> None:
-        self._progress = progress or _silent
-        self.any = False
-
-    def __call__(self, progress: Progress) -> None:
-        self.any = self.any or progress.state != "applying"
-        self._progress(progress)
-
-
 def _silent(progress: Progress) -> None:
     """Nobody wants to know."""
+
+
+def _checked(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
+    try:
+        return executor.check(cluster, steps)
+    except Conflict as error:
+        if MANAGER not in error.managers:
+            raise
+        remedy = "A release moves these weights: let it end, or run it again if its process is gone."
+        raise Conflict(error.message, remedy=remedy, managers=error.managers) from error
+
+
+def _warnings(pending: Sequence[PlannedStep]) -> Iterator[Finding]:
+    """What the server said in the dry runs, once for all objects that it said it of."""
+    said: dict[str, list[str]] = {}
+    for one in pending:
+        for text in one.warnings:
+            said.setdefault(text, []).append(one.step.title)
+    for text, (first, *more) in said.items():
+        where = f"{first} and {len(more)} more" if more else first
+        remedy = "The object is taken all the same; do not rely on what this names."
+        yield Finding("MK0301", "warning", where, f"{text.rstrip('.')}.", remedy)
 
 
 def _require_fitting(pending: Sequence[PlannedStep]) -> None:
@@ -136,15 +150,18 @@ def _require_fitting(pending: Sequence[PlannedStep]) -> None:
 
 
 def _require_rights(cluster: Cluster, planned: Sequence[PlannedStep]) -> None:
-    wanted = rights.of_steps(cluster.api, [one.step for one in planned]) | rights.of_journal(NAMESPACE)
+    wanted = rights.of_steps(cluster.api, [one.step for one in planned]) | rights.of_journal(cluster.api)
     rights.require(cluster.api, wanted)
 
 
-def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitError) -> MeshkitError:
-    """Undo a change that stopped half way, and say how that went."""
+def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitError) -> MeshkitError | None:
+    """Undo a change that stopped half way, and say how that went; None when it had changed nothing yet."""
     try:
         records = journal.records(change)
         wanted = undoing.restorations(cluster.api, records)
+        if not wanted:
+            journal.append(change, {"event": "end", "state": "failed", "error": str(error)})
+            return None
         undoing.require_untouched(cluster.api, wanted, records[0]["salt"])
         undoing.restore(cluster, wanted, _silent)
         journal.append(change, {"event": "end", "state": "undone", "error": str(error)})

@@ -78,7 +78,7 @@ class Watch:
     def _canary_percent(self) -> float | None:
         place = route_object(self.mesh, self.release)
         found = self.cluster.api.get(place.kind, place.name, place.namespace)
-        return weights_of(found, self.release).canary_percent if found else None
+        return weights_of(found, place, self.release).canary_percent if found else None
 
     def _measure(self, percent: float) -> str:
         try:

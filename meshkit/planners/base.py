@@ -8,6 +8,7 @@ from typing import Protocol
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Snapshot
 from meshkit.intent.base import Intent, Part, kind
+from meshkit.intent.release import Release
 from meshkit.planners.steps import Step
 
 
@@ -17,6 +18,32 @@ class Need:
 
     kind: Kind
     namespace: str | None = None
+
+
+@dataclass(frozen=True)
+class WeightedRoute:
+    """Where a mesh keeps the weights of a release: the object, and the way to its weighted destinations.
+
+    ``spec[rules]`` is a list of rules, ``rule[destinations]`` the list that holds a ``weight`` for each
+    version, and ``version_at`` the path within a destination to what the mesh calls the version.
+    """
+
+    kind: Kind
+    name: str
+    namespace: str
+    rules: str
+    destinations: str
+    version_at: tuple[str, ...]
+    stable: str
+    """What the mesh calls the stable version; ``canary`` likewise."""
+    canary: str
+    rule: str | None = None
+    """The name of the rule that is moved, None where rules have no names."""
+    weight: int = 0
+    """The weight of a destination that says none."""
+
+    def __str__(self) -> str:
+        return f"{self.kind.kind} {self.namespace}/{self.name}"
 
 
 class MeshPlanner(Protocol):
@@ -31,6 +58,9 @@ class MeshPlanner(Protocol):
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
         """The steps that make the intent true, in order. Raises ``BadInput`` for what the mesh cannot do."""
+
+    def weighted_route(self, release: Release) -> WeightedRoute:
+        """Where the weights stand that a release moves. ``plan`` of a Route writes them there."""
 
 
 def not_plannable(intent: Intent) -> BadInput:

@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from meshkit.facts import Kind
+from meshkit.intent.release import Release
 from meshkit.intent.traffic import HeaderMatch, Route
+from meshkit.planners.base import WeightedRoute
 from meshkit.planners.kubernetes import obj
 
 HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute")
@@ -16,6 +18,11 @@ HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute")
 def backend_name(service: str, version: str) -> str:
     """The Service that holds one version's pods: Gateway API knows no subsets."""
     return f"{service}-{version}"
+
+
+def route_name(service: str, route: str) -> str:
+    """The HTTPRoute of one named route of a Service."""
+    return f"{service}-{route}"
 
 
 def http_route(route: Route, annotations: dict[str, str]) -> dict[str, Any]:
@@ -27,13 +34,28 @@ def http_route(route: Route, annotations: dict[str, str]) -> dict[str, Any]:
             rule["timeouts"] = {"request": gateway_duration(route.timeout_s)}
     return obj(
         HTTP_ROUTE,
-        f"{route.service}-{route.name}",
+        route_name(route.service, route.name),
         route.namespace,
         annotations=annotations,
         spec={
             "parentRefs": [{"group": "", "kind": "Service", "name": route.service, "port": route.port}],
             "rules": rules,
         },
+    )
+
+
+def weighted_route(release: Release) -> WeightedRoute:
+    """Where an HTTPRoute keeps the weights of a release. Rules have no names here: the route has one."""
+    return WeightedRoute(
+        HTTP_ROUTE,
+        route_name(release.service, release.route),
+        release.namespace,
+        rules="rules",
+        destinations="backendRefs",
+        version_at=("name",),
+        stable=backend_name(release.service, release.stable),
+        canary=backend_name(release.service, release.canary),
+        weight=1,
     )
 
 

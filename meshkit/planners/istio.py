@@ -14,10 +14,11 @@ from meshkit.facts import Kind, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Fault, LoadBalancing, Retries, Route
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.base import Need, not_plannable
+from meshkit.planners.base import Need, WeightedRoute, not_plannable
 from meshkit.planners.crds import crds
 from meshkit.planners.gateway_api import duration
 from meshkit.planners.steps import Step, Wait
@@ -68,6 +69,20 @@ class IstioPlanner:
             case Route():
                 return (Step(_destination_rule(intent)), Step(_virtual_service(intent)))
         raise not_plannable(intent)
+
+    def weighted_route(self, release: Release) -> WeightedRoute:
+        """The VirtualService of the Service's name: a version is a subset in the route of that name."""
+        return WeightedRoute(
+            VIRTUAL_SERVICE,
+            release.service,
+            release.namespace,
+            rules="http",
+            destinations="route",
+            version_at=("destination", "subset"),
+            stable=release.stable,
+            canary=release.canary,
+            rule=release.route,
+        )
 
 
 PLANNER = IstioPlanner()

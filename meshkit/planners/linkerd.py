@@ -16,12 +16,13 @@ from meshkit.facts import Kind, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Route, Version
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.base import Need, cannot, not_plannable
+from meshkit.planners.base import Need, WeightedRoute, cannot, not_plannable
 from meshkit.planners.crds import crds
-from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route
+from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route, weighted_route
 from meshkit.planners.steps import Step, Wait
 
 DEFAULT_VERSION = "edge-26.6.3"
@@ -62,6 +63,10 @@ class LinkerdPlanner:
             case Route():
                 return tuple(_route(intent, snapshot))
         raise not_plannable(intent)
+
+    def weighted_route(self, release: Release) -> WeightedRoute:
+        """The HTTPRoute of the release's route: a version is a Service of its own."""
+        return weighted_route(release)
 
 
 PLANNER = LinkerdPlanner()

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 FIRST_PORT = 16443
+RECORD_PERIOD_S = 2.0
 NAMESPACES = ("kube-public", "kube-node-lease")
 """Beside those that the API server itself makes."""
 
@@ -60,7 +61,13 @@ async def _supervise(home: SandboxHome, port: int | None, report_fd: int) -> Non
             os.close(report_fd)
 
     try:
-        await run(home, port, report)
+        try:
+            await run(home, port, report)
+        except OSError as exc:
+            raise SandboxError(
+                f"The sandbox cannot keep its files in {home.path}: {exc}.",
+                remedy="Free the disk, or set MESHKIT_HOME to another folder.",
+            ) from exc
     except SandboxError as exc:
         log.error("%s", exc)
         report({"error": exc.message, "remedy": exc.remedy})
@@ -97,6 +104,7 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
     services = loop.run(ServicesFile(client, around.services), client)
     tasks = [asyncio.create_task(each) for each in (run_all(client), services, agent.run())]
     _write_record(home, port, net)
+    tasks.append(asyncio.create_task(_end_with_record(home, stop)))
     report({"ready": True})
     await _until(stop, tasks)
     await agent.close()
@@ -132,13 +140,22 @@ async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> No
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _end_with_record(home: SandboxHome, stop: asyncio.Event) -> None:
+    """End when the record is gone, with its whole folder as a rule: nobody can find this daemon any more."""
+    while home.daemon.exists():  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(RECORD_PERIOD_S)
+    log.error("%s is gone; the sandbox ends", home.daemon)
+    stop.set()
+    await asyncio.Event().wait()
+
+
 def _read_config(home: SandboxHome) -> dict[str, int]:
     """The port and net of the last run; what cannot be read is chosen anew."""
     try:
-        config = json.loads(home.config.read_text())
-    except (FileNotFoundError, ValueError):
+        config = dict(json.loads(home.config.read_text()))
+    except (FileNotFoundError, TypeError, ValueError):
         return {}
-    return {name: value for name, value in dict(config).items() if isinstance(value, int)}
+    return {name: value for name, value in config.items() if isinstance(value, int)}
 
 
 def _write_record(home: SandboxHome, port: int, net: int) -> None:

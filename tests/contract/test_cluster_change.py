@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from meshkit.cluster import executor
+from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
 from meshkit.cluster.journal import NAMESPACE, Journal
-from meshkit.errors import BadInput, ChangeFailed, Conflict, Forbidden, NeedsPerson, Rejected, TimedOut
+from meshkit.errors import (
+    BadInput,
+    ChangeFailed,
+    Conflict,
+    Forbidden,
+    NeedsPerson,
+    Rejected,
+    TimedOut,
+    Unreachable,
+)
 from meshkit.facts import Kind
 from meshkit.operate.change import apply, history, undo
 from meshkit.operate.planned import Plan
@@ -158,6 +169,41 @@ def test_a_failed_step_takes_the_ones_before_it_back(cluster: Cluster, namespace
     assert next(c for c in history(cluster) if c.id == raised.value.change_id).state == "undone"
 
 
+def test_an_answer_that_was_lost_is_taken_for_a_change(
+    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(cluster, [config(namespace, a="1")])
+    apply_object = Api.apply
+
+    def lose_the_answer(api: Api, obj: Any, *, dry_run: bool = False, **named: Any) -> Any:
+        answer = apply_object(api, obj, dry_run=dry_run, **named)
+        if obj["kind"] == "ConfigMap" and not dry_run:
+            raise Unreachable("no answer", remedy="")
+        return answer
+
+    monkeypatch.setattr(Api, "apply", lose_the_answer)
+    with pytest.raises(ChangeFailed, match="were taken back"):
+        apply(plan, cluster)
+    assert data(cluster, namespace) is None
+
+
+def test_a_step_that_the_server_refuses_at_last_has_changed_nothing(
+    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(cluster, [config(namespace, a="1")])
+    apply_object = Api.apply
+
+    def refuse(api: Api, obj: Any, *, dry_run: bool = False, **named: Any) -> Any:
+        if obj["kind"] == "ConfigMap" and not dry_run:
+            raise Forbidden("no more", remedy="", status=403)
+        return apply_object(api, obj, dry_run=dry_run, **named)
+
+    monkeypatch.setattr(Api, "apply", refuse)
+    with pytest.raises(Forbidden, match="no more"):
+        apply(plan, cluster)
+    assert history(cluster)[0].state == "failed"
+
+
 def test_a_change_that_was_killed_half_way_can_be_undone_by_anyone(cluster: Cluster, namespace: str) -> None:
     def killed(progress: Progress) -> None:
         if progress.index == 2:
@@ -260,6 +306,25 @@ def test_a_secret_is_restored_but_never_written_down(cluster: Cluster, namespace
     assert restored["data"] == {"password": planted}
 
 
+def test_a_secret_is_not_in_errors_logs_or_their_causes(
+    cluster: Cluster, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    planted = "planted-password"
+    wrong = obj(SECRET, "login", namespace, data={"password": planted}, selektor={"a": planted})
+    with pytest.raises(Rejected) as refused:
+        planned(cluster, [Step(wrong)])
+    encoded = "cGxhbnRlZC1wYXNzd29yZA=="
+    cluster.api.apply(obj(SECRET, "login", namespace, data={"password": encoded}), manager="argocd")
+    taken = Step(obj(SECRET, "login", namespace, data={"password": "bmV3LXBhc3N3b3Jk"}))
+    with pytest.raises(Conflict) as conflict:
+        planned(cluster, [taken])
+    causes = f"{refused.value.__cause__} {conflict.value.__cause__}"
+    told = f"{refused.value} {conflict.value} {causes} {caplog.text}"
+    for secret in (planted, encoded, "bmV3LXBhc3N3b3Jk"):
+        assert secret not in told
+
+
 def test_a_lost_copy_of_a_secret_is_no_reason_to_delete_it(cluster: Cluster, namespace: str) -> None:
     cluster.api.apply(obj(SECRET, "login", namespace, data={"a": "b2xk"}), manager="meshkit")
     change = apply(planned(cluster, [Step(obj(SECRET, "login", namespace, data={"a": "bmV3"}))]), cluster)
@@ -274,7 +339,7 @@ def test_rights_are_asked_for_before_the_first_change(
 ) -> None:
     plan = planned(cluster, [config(namespace, a="1")])
     nobody = as_account("nobody")
-    with pytest.raises(Forbidden, match=f"nobody may not .*create configmaps in {namespace}"):
+    with pytest.raises(Forbidden, match=f"nobody may not .*create, .*configmaps in {namespace}"):
         apply(plan, nobody)
     assert data(cluster, namespace) is None
 

@@ -105,6 +105,14 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(
     assert [change.id for change in history(cluster)] == before
 
 
+def test_what_the_server_warns_of_is_shown_with_the_plan(cluster: Cluster) -> None:
+    """Any server warns of something in a CustomResourceDefinition: here the sandbox, of rules in CEL."""
+    found = plan(ControlPlane(), cluster, mesh="linkerd").findings
+    assert [(f.code, f.severity) for f in found] == [("MK0301", "warning")]
+    assert "CEL rules" in found[0].message
+    assert "CustomResourceDefinition" in found[0].object
+
+
 @pytest.fixture(scope="module")
 def own() -> Iterator[Cluster]:
     """A sandbox of this module's own: a mesh is installed into it, and removed."""

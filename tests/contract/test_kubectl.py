@@ -282,6 +282,67 @@ def test_get_follows_changes(kubectl: Kubectl, watching: Callable[..., Any]) -> 
     assert next(lines) == "configmap/c\n"
 
 
+def test_pods_are_followed_from_their_beginning_to_their_end(
+    kubectl: Kubectl, watching: Callable[..., Any]
+) -> None:
+    lines = watching(kubectl, "get", "pods", "--watch", "--no-headers")
+    kubectl("apply", "-f", "-", stdin=deployment())
+    kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=web", "--timeout=20s")
+    kubectl("delete", "deployment", "web", "--timeout=20s")
+    seen = []
+    while not seen or seen[-1] != "Terminating":
+        seen.append(next(lines).split()[2])
+    assert seen[0] == "Pending"
+    assert "Running" in seen
+
+
+def test_a_log_is_followed_until_its_pod_ends(kubectl: Kubectl, watching: Callable[..., Any]) -> None:
+    kubectl("apply", "-f", "-", stdin=deployment())
+    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    following = watching(kubectl, "logs", "--follow", "deployment/web")
+    kubectl("delete", "deployment", "web", "--timeout=20s")
+    kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=20s")
+    following.read()  # comes to its end
+
+
+def test_a_rollout_is_restarted_and_undone(kubectl: Kubectl) -> None:
+    """Takes about 8 s: three rollouts."""
+    kubectl("apply", "-f", "-", stdin=deployment())
+    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    first = set(kubectl("get", "pods", "-o", "name").split())
+    kubectl("rollout", "restart", "deployment/web")
+    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    kubectl("set", "image", "deployment/web", "web=nginx")
+    assert "timed out" in kubectl.refused("rollout", "status", "deployment/web", "--timeout=1s")
+    kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=5s")
+    kubectl("rollout", "undo", "deployment/web")
+    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    (container,) = kubectl.json("get", "deployment", "web")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == IMAGE
+    assert not first & set(kubectl("get", "pods", "-o", "name").split())
+
+
+def test_a_pod_is_described_with_its_events(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=deployment(image="nginx:1", startupProbe={"tcpSocket": {"port": 1}}))
+    kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull",
+            "pod", "-l", "app=web", "--timeout=10s")  # fmt: skip
+    name = kubectl("get", "pods", "-o", "name").strip()
+    told = kubectl("describe", name)
+    assert "Successfully assigned" in told
+    assert 'Failed to pull image "nginx:1"' in told
+    assert "spec.containers[web].startupProbe" in told
+
+
+def test_a_namespace_goes_with_all_that_is_in_it(kubectl: Kubectl) -> None:
+    kubectl("create", "namespace", f"{kubectl.namespace}-more")
+    inside = Kubectl(kubectl.kubeconfig, f"{kubectl.namespace}-more", kubectl.cache)
+    inside("apply", "-f", "-", stdin=deployment())
+    inside("rollout", "status", "deployment/web", "--timeout=20s")
+    kubectl("delete", "namespace", inside.namespace, "--timeout=20s")
+    assert "NotFound" in inside.refused("get", "namespace", inside.namespace)
+    assert "No resources found" in inside.run("get", "pods,deployments,replicasets").stderr
+
+
 @pytest.fixture
 def watching() -> Any:
     """Lines of a kubectl that does not end by itself."""

@@ -22,7 +22,7 @@ from meshkit.operate import shop
 from meshkit.operate.canary import Outcome, canary, canary_state
 from meshkit.operate.canary_route import route_object, weights_of
 from meshkit.operate.canary_state import CanaryState
-from meshkit.operate.change import apply, plan
+from meshkit.operate.change import apply, plan, undo
 from meshkit.testing import running_sandbox
 
 RPS = 200.0
@@ -59,9 +59,18 @@ class Shop:
 
     def canary_percent(self, release: Release) -> float:
         where = route_object(self.mesh, release)
+        return weights_of(self.route(release), where, release).canary_percent
+
+    def owners(self, release: Release) -> set[tuple[str, str]]:
+        """Who owns fields of the route, and by which operation."""
+        entries = self.route(release)["metadata"]["managedFields"]
+        return {(entry["manager"], entry["operation"]) for entry in entries}
+
+    def route(self, release: Release) -> dict[str, Any]:
+        where = route_object(self.mesh, release)
         obj = self.cluster.api.get(where.kind, where.name, where.namespace)
         assert obj is not None
-        return weights_of(obj, release).canary_percent
+        return obj
 
 
 @pytest.fixture(scope="module", params=["istio", "linkerd"])
@@ -123,16 +132,29 @@ def test_release_without_traffic_is_not_promoted(v1_serves: Shop) -> None:
 def test_killed_runner_is_gone_on_with(v1_serves: Shop) -> None:
     """Takes half a minute: the lease of a runner that was killed has to expire."""
     release = v1_serves.release("v1", "v2", step_s=5)
+    owners = v1_serves.owners(release)
     process = subprocess.Popen([sys.executable, "-c", RUNNER, *_arguments(v1_serves, release)])
     state = _when_at_step(v1_serves, release, 0)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not state.ended
     assert v1_serves.canary_percent(release) == 5
+    assert v1_serves.owners(release) != owners
     outcome = v1_serves.run(release)
     assert outcome.result == "promoted", outcome.sentences
     assert outcome.change_id == state.change_id
     assert [h.kind for h in outcome.state.happenings].count("begin") == 1
+    assert v1_serves.owners(release) == owners, "the owner's next apply would meet a conflict"
+
+
+def test_promoted_release_is_undone(v1_serves: Shop) -> None:
+    release = v1_serves.release("v1", "v2")
+    owners = v1_serves.owners(release)
+    outcome = v1_serves.run(release)
+    assert outcome.result == "promoted", outcome.sentences
+    undo(outcome.change_id, v1_serves.cluster)
+    assert v1_serves.canary_percent(release) == 0
+    assert v1_serves.owners(release) == owners
 
 
 RUNNER = """

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import collections
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.connect import connect
 from meshkit.facts import Kind, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -23,7 +29,9 @@ from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.operate import change, shop
 from meshkit.planners import istio, linkerd
 from meshkit.planners.crds import crds
-from meshkit.testing import running_sandbox
+from meshkit.sandbox import lifecycle
+from meshkit.sandbox.home import SandboxHome
+from meshkit.testing import Sandbox, running_sandbox
 
 POD, DEPLOYMENT, EVENT = Kind("v1", "Pod"), Kind("apps/v1", "Deployment"), Kind("v1", "Event")
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
@@ -42,8 +50,10 @@ METRICS = {"istio": (15020, "/stats/prometheus"), "linkerd": (4191, "/metrics")}
 class Shop:
     """The shop of one mesh, and what tests do with it."""
 
-    def __init__(self, cluster: Cluster, mesh: str) -> None:
-        self.cluster, self.api, self.mesh = cluster, cluster.api, mesh
+    def __init__(self, sandbox: Sandbox, mesh: str) -> None:
+        self.home = SandboxHome(sandbox.home)
+        self.cluster, self.mesh = connect(kubeconfig=sandbox.kubeconfig), mesh
+        self.api = self.cluster.api
         self.control_namespace = NAMESPACE_OF[mesh]
 
     def make(self, *intents: Intent) -> None:
@@ -82,8 +92,8 @@ class Shop:
         spec = {"spec": {"replicas": replicas}}
         self.api.merge_patch(DEPLOYMENT, name, self.control_namespace, spec)
 
-    def metrics(self, app: str) -> str:
-        pod = self.pods(app)[0]["metadata"]["name"]
+    def metrics(self, app: str, number: int = 0) -> str:
+        pod = self.pods(app)[number]["metadata"]["name"]
         return self.api.pod_get("shop", pod, *METRICS[self.mesh])
 
 
@@ -105,7 +115,7 @@ def sidecars(pod: dict[str, Any]) -> list[str]:
 def bare(request: pytest.FixtureRequest) -> Iterator[Shop]:
     """A shop on a sandbox without a mesh, its namespace already asking for injection."""
     with running_sandbox() as sandbox:
-        made = Shop(connect(kubeconfig=sandbox.kubeconfig), request.param)
+        made = Shop(sandbox, request.param)
         made.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         made.make(Injection(namespace="shop", restart=False))
         shop.deploy_shop(made.cluster, rps=100, versions=VERSIONS)
@@ -201,14 +211,26 @@ def test_what_envoy_refuses_is_an_event_and_changes_nothing(meshed: Shop) -> Non
 
 
 def test_with_one_replica_lost_injection_and_routes_go_on(meshed: Shop) -> None:
-    lease = meshed.api.get(LEASE, LEASE_OF[meshed.mesh], meshed.control_namespace)
-    assert lease is not None
-    meshed.api.delete(POD, lease["spec"]["holderIdentity"], meshed.control_namespace)
+    meshed.api.delete(POD, _leader(meshed)["metadata"]["name"], meshed.control_namespace)
     _add_caller(meshed, "second", {}, meshed=True)
     meshed.weigh(0)
     until("the new weights are obeyed", lambda: set(meshed.served(0.3)) == {(200, "v2")})
     meshed.weigh(100)
     meshed.api.delete(DEPLOYMENT, "second", "shop")
+
+
+def test_a_killed_leader_process_loses_no_change_and_no_pod(meshed: Shop) -> None:
+    since = time.time()
+    _kill(_leader(meshed))
+    meshed.weigh(0)
+    until("the weights written meanwhile are obeyed", lambda: set(meshed.served(0.3)) == {(200, "v2")})
+    for name in _control_pods(meshed)[:1]:
+        _kill(meshed.api.get(POD, name, meshed.control_namespace))
+    _add_caller(meshed, "newcomer", {}, meshed=True)
+    meshed.weigh(100)
+    until("weights are obeyed", lambda: set(meshed.served(0.3)) == {(200, "v1")})
+    assert {status for status, _ in meshed.ledger(since, time.time() - 0.2)} == {200}
+    meshed.api.delete(DEPLOYMENT, "newcomer", "shop")
 
 
 def test_with_all_replicas_lost_traffic_flows_and_nothing_new_begins(meshed: Shop) -> None:
@@ -227,6 +249,57 @@ def test_with_all_replicas_lost_traffic_flows_and_nothing_new_begins(meshed: Sho
     until("the waiting route is obeyed", lambda: set(meshed.served(0.3)) == {(200, "v2")})
     assert {status for status, _ in meshed.ledger(since, time.time() - 0.2)} == {200}
     until("the waiting pod is injected", lambda: any(sidecars(pod) for pod in meshed.pods("third")))
+
+
+def test_a_restart_of_the_daemon_brings_everything_back(meshed: Shop) -> None:
+    """All pods start again under new addresses, and traffic flows encrypted, with no step by hand."""
+    meshed.weigh(100)
+    daemon = lifecycle.running(meshed.home)
+    assert daemon is not None
+    os.kill(daemon.pid, signal.SIGKILL)
+    until("the daemon has ended", lambda: lifecycle.running(meshed.home) is None)
+    lifecycle.up(meshed.home)
+    begun = time.monotonic()
+    until("all pods are ready", lambda: all(map(_ready, meshed.api.list(POD))))
+    until("v1 alone is served", lambda: set(meshed.served(0.3)) == {(200, "v1")})
+    assert time.monotonic() - begun < 15
+    meshed.weigh(0)
+    until("a change is obeyed", lambda: set(meshed.served(0.3)) == {(200, "v2")})
+    sure = {"istio": 'connection_security_policy="mutual_tls"', "linkerd": 'tls="true"'}[meshed.mesh]
+    until("it is encrypted", lambda: any(sure in meshed.metrics("web", n) for n in range(2)))
+
+
+def test_no_privilege_is_needed() -> None:
+    """A sandbox with meshed pods under mutual TLS; run by root, it has none of root's capabilities."""
+    with tempfile.TemporaryDirectory(prefix="meshkit-") as folder:
+        home = SandboxHome(Path(folder) / "sandbox")
+        drop = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--securebits=+noroot"]
+        command = [*(drop if os.geteuid() == 0 else ()), sys.executable, "-m", "meshkit", "sandbox", "up"]
+        subprocess.run(command, env=os.environ | {"MESHKIT_HOME": folder}, check=True, capture_output=True)
+        try:
+            daemon = lifecycle.running(home)
+            assert daemon is not None
+            assert "CapEff:\t0000000000000000" in Path(f"/proc/{daemon.pid}/status").read_text()
+            made = Shop(Sandbox(home.kubeconfig, home.path), "istio")
+            made.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+            made.make(ControlPlane(), Injection(namespace="shop"), MutualTLS(mode="strict", namespace="shop"))
+            shop.deploy_shop(made.cluster, rps=50, versions=VERSIONS)
+            assert all(len(sidecars(pod)) == 1 for pod in made.pods("web"))
+            until("requests are answered", lambda: {status for status, _ in made.served(0.5)} == {200})
+        finally:
+            lifecycle.down(home)
+
+
+def _leader(meshed: Shop) -> Any:
+    lease = meshed.api.get(LEASE, LEASE_OF[meshed.mesh], meshed.control_namespace)
+    assert lease is not None
+    return meshed.api.get(POD, lease["spec"]["holderIdentity"], meshed.control_namespace)
+
+
+def _kill(pod: Any) -> None:
+    """``kill -9`` on the process of the pod's first container."""
+    container = pod["status"]["containerStatuses"][0]["containerID"]
+    os.kill(int(container.removeprefix("meshkit://")), signal.SIGKILL)
 
 
 def _control_pods(meshed: Shop) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -13,6 +14,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,48 @@ def test_down_leaves_no_process(own: Sandbox) -> None:
     assert lifecycle.down(SandboxHome(own.home))
     assert processes_of(own.home) == set()
     assert not lifecycle.down(SandboxHome(own.home))
+
+
+def test_up_and_down_again_and_at_once_leave_one_sandbox_or_none(own: Sandbox) -> None:
+    home = SandboxHome(own.home)
+    for _ in range(2):
+        assert lifecycle.down(home)
+        assert processes_of(own.home) == set()
+        lifecycle.up(home)
+    with ThreadPoolExecutor() as pool:
+        stopping, starting = pool.submit(lifecycle.down, home), pool.submit(lifecycle.up, home)
+        assert starting.result(15).running
+        stopping.result(15)
+    daemon = lifecycle.running(home)
+    assert processes_of(own.home) == ({daemon.pid} if daemon else set())
+
+
+def test_a_sandbox_whose_folder_is_removed_ends(own: Sandbox) -> None:
+    kube = Kube(own)
+    kube.deploy("web", web(), replicas=1)
+    until(lambda: kube.ready(1))
+    shutil.rmtree(own.home)
+    until(lambda: processes_of(own.home) == set())
+
+
+def test_the_token_of_another_sandbox_is_refused_in_one_sentence(own: Sandbox, sandbox: Sandbox) -> None:
+    home = SandboxHome(own.home)
+    right = home.token.read_text()
+    home.token.write_text((sandbox.home / "token").read_text())
+    try:
+        with pytest.raises(SandboxError, match="is refused with 401 Unauthorized"):
+            lifecycle.status(home)
+    finally:
+        home.token.write_text(right)
+
+
+def test_a_field_without_effect_is_an_event(sandbox: Sandbox) -> None:
+    kube = Kube(sandbox, "ignored")
+    kube.deploy("web", {**web(), "startupProbe": {"tcpSocket": {"port": 8080}}}, replicas=1)
+    until(lambda: kube.ready(1))
+    (told,) = [e for e in kube.core.list_namespaced_event("ignored").items if e.reason == "NotSupported"]
+    assert "spec.containers[web].startupProbe" in told.message
+    assert (told.type, told.count) == ("Warning", 1)
 
 
 def test_two_homes_do_not_meet(own: Sandbox, sandbox: Sandbox) -> None:

@@ -22,10 +22,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from meshkit.errors import SandboxError
 from meshkit.sandbox.home import SandboxHome
 
 CONTEXT = "meshkit-sandbox"  # name of the kubeconfig's context, cluster and user
 _CA_LIFETIME = timedelta(days=3650)
+_SHORTEST_SECRET = 32
 _SERVER_LIFETIME = timedelta(days=365)
 _DNS_NAMES = ("localhost", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 
@@ -39,7 +41,21 @@ class Credentials:
 
 
 def ensure(home: SandboxHome) -> Credentials:
-    """Make what is missing in a home, and a new server certificate."""
+    """Make what is missing in a home, and a new server certificate.
+
+    Raises SandboxError for what is damaged.
+    """
+    try:
+        return _ensured(home)
+    except (OSError, ValueError) as error:
+        raise SandboxError(
+            f"The sandbox's keys in {home.path} cannot be used: {error}.",
+            remedy="Free the disk if it is full; else delete ca.crt, ca.key, token and service-account.key "
+            "there: they are made anew.",
+        ) from error
+
+
+def _ensured(home: SandboxHome) -> Credentials:
     home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.path.chmod(0o700)
     if not home.ca_certificate.exists() or not home.ca_key.exists():
@@ -49,7 +65,11 @@ def ensure(home: SandboxHome) -> Credentials:
         write_private(home.token, secrets.token_urlsafe(32).encode())
     if not home.signing_key.exists():
         write_private(home.signing_key, secrets.token_bytes(32))
-    return Credentials(home.token.read_text(encoding="ascii").strip(), home.signing_key.read_bytes())
+    found = Credentials(home.token.read_text(encoding="ascii").strip(), home.signing_key.read_bytes())
+    for path, secret in ((home.token, found.admin_token), (home.signing_key, found.signing_key)):
+        if len(secret) < _SHORTEST_SECRET:  # an empty one would let everybody in
+            raise ValueError(f"{path.name} is too short")
+    return found
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp import web
@@ -17,6 +18,7 @@ from meshkit.sandbox.api import status
 _METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 _FOLLOW_EVERY_S = 0.3
 _PROXY_TIMEOUT_S = 60.0
+_SAFE_IN_PATH = "/$&+,:;=@"  # as Go writes a path
 _HOP_BY_HOP = {
     "connection",
     "keep-alive",
@@ -47,8 +49,13 @@ class Pods:
         if self._session is not None:
             await self._session.close()
 
-    async def log(self, request: web.Request, pod: Mapping[str, Any]) -> web.StreamResponse:
-        """``pods/log``: container, tailLines and follow are honoured."""
+    async def log(
+        self, request: web.Request, pod: Mapping[str, Any], look: Callable[[], Mapping[str, Any] | None]
+    ) -> web.StreamResponse:
+        """``pods/log``: container, tailLines and follow are honoured.
+
+        ``look`` is the pod as it is now: a log is followed until its container ends.
+        """
         query = request.query
         container = _container(pod, query.get("container"))
         if query.get("previous") == "true":
@@ -62,11 +69,14 @@ class Pods:
         await response.prepare(request)
         await response.write(text.encode())
         sent = len(await self._text(pod, container, None))
-        while True:
+        life = _life(pod, container)
+        while life and _life(look(), container) == life:
             await asyncio.sleep(_FOLLOW_EVERY_S)
             whole = await self._text(pod, container, None)
             await response.write(whole[sent:].encode())
             sent = len(whole)
+        await response.write_eof()
+        return response
 
     async def _text(self, pod: Mapping[str, Any], container: str | None, tail: int | None) -> str:
         found = self._node.logs(pod, container, tail)
@@ -75,7 +85,11 @@ class Pods:
     async def proxy(
         self, request: web.Request, pod: Mapping[str, Any], port: str, tail: str
     ) -> web.StreamResponse:
-        """Pass a request on to http://POD_IP:PORT and its answer back."""
+        """Pass a request on to http://POD_IP:PORT and its answer back.
+
+        ``tail`` is the path, decoded: some clients write its slashes as ``%2F``, and any API server takes
+        them for slashes.
+        """
         if request.method not in _METHODS:
             raise status.ApiError(
                 405, "MethodNotAllowed", "the server does not allow this method on pods/proxy"
@@ -85,7 +99,7 @@ class Pods:
             raise status.ApiError(
                 503, "ServiceUnavailable", f'pod "{pod["metadata"]["name"]}" has no address yet'
             )
-        url = f"http://{address}:{_port(pod, port)}{tail or '/'}"
+        url = f"http://{address}:{_port(pod, port)}{quote(tail or '/', safe=_SAFE_IN_PATH)}"
         if request.query_string:
             url += f"?{request.rel_url.raw_query_string}"
         if self._session is None:
@@ -128,6 +142,15 @@ def _port(pod: Mapping[str, Any], port: str) -> int:
             if port in ("", each.get("name")):
                 return int(each["containerPort"])
     raise status.bad_request(f'pod "{pod["metadata"]["name"]}" has no port {port!r}')
+
+
+def _life(pod: Mapping[str, Any] | None, container: str) -> str | None:
+    """The ID of the container while it runs, another one after a restart; else None."""
+    status = (pod or {}).get("status") or {}
+    for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        if each["name"] == container and "running" in each["state"]:
+            return str(each["containerID"])
+    return None
 
 
 def _container(pod: Mapping[str, Any], asked: str | None) -> str:

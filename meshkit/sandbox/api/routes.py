@@ -10,7 +10,7 @@ NAMESPACE_SUBRESOURCES = ("finalize", "status")
 
 @dataclass(frozen=True)
 class Route:
-    """A parsed resource path. ``tail`` is what follows a proxy subresource, still encoded."""
+    """A parsed resource path. ``tail`` is what follows a proxy subresource, from its slash on."""
 
     group: str
     version: str
@@ -38,5 +38,6 @@ def parse(raw_path: str) -> Route | None:
     subresource = rest[2] if len(rest) > 2 else ""
     if len(rest) > 3 and subresource != "proxy":
         return None
-    tail = raw_path.partition("/proxy")[2] if subresource == "proxy" else ""
+    after = raw_path.lstrip("/").split("/")[len(parts) - len(rest) + 3 :] if subresource == "proxy" else []
+    tail = unquote("/".join(["", *after]))
     return Route(group, version, rest[0], namespace, name, subresource, tail)

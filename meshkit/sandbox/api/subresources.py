@@ -3,6 +3,8 @@ proxy."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from meshkit.sandbox.api import status
@@ -54,7 +56,13 @@ class Subresources:
 
     async def _pod(self, call: Call) -> web.StreamResponse:
         if call.route.subresource == "log":
-            return await self._pods.log(call.request, self._present(call.target).object)
+            pod = self._present(call.target).object
+
+            def look() -> dict[str, Any] | None:
+                stored = self._writes.store.get(call.target.key)
+                return stored.object if stored else None
+
+            return await self._pods.log(call.request, pod, look)
         name, port = split_name(call.route.name)
         stored = self._present(Target(call.resource, call.target.namespace, name))
         return await self._pods.proxy(call.request, stored.object, port, call.route.tail)

@@ -59,16 +59,25 @@ class WorkQueue:
             self._waiting[key] = None
             self._wakeup.set()
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether the key waits to be taken."""
+        return key in self._waiting
+
     def add_after(self, key: Key, delay_s: float) -> None:
         """Look at ``key`` after ``delay_s``; an earlier appointment of the key is kept."""
         loop = asyncio.get_running_loop()
         due = loop.time() + delay_s
         timer = self._timers.get(key)
-        if timer is not None and not timer.cancelled() and loop.time() < timer.when() <= due:
-            return
         if timer is not None:
+            if timer.when() <= due:
+                return
             timer.cancel()
-        self._timers[key] = loop.call_at(due, self.add, key)
+        self._timers[key] = loop.call_at(due, self._due, key)
+
+    def _due(self, key: Key) -> None:
+        """An appointment has come. That ends it, not the clock: a timer may fire a little before its time."""
+        del self._timers[key]
+        self.add(key)
 
     async def take(self) -> Key:
         """The next key, once there is one."""

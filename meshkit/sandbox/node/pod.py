@@ -30,6 +30,7 @@ from meshkit.sandbox.node.environment import (
 )
 from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.sidecar import Sidecar
+from meshkit.sandbox.node.unsupported import ignored_fields
 from meshkit.sandbox.proxies.metrics import PeerLookup
 from meshkit.sandbox.proxies.pods import SIDECARS, Peer, mesh_of
 
@@ -108,6 +109,8 @@ class PodRunner:
         self._tasks = [asyncio.create_task(self._publish()), self._starting]
 
     async def _run(self) -> None:
+        if not self._status.get("startTime"):
+            await self._tell_what_is_ignored()
         try:
             await self._prepare()
             self._changed.set()  # the address is known, and a control plane may write into the folder
@@ -115,6 +118,11 @@ class PodRunner:
         except (OSError, ApiError) as exc:
             log.error("pod %s/%s: %s", *key_of(self.pod), exc)
             await self._tell("Warning", "FailedCreatePodSandBox", str(exc))
+
+    async def _tell_what_is_ignored(self) -> None:
+        if ignored := ignored_fields(self.pod):
+            text = f"The sandbox runs the pod without {', '.join(ignored)}: it does not honour these fields."
+            await self._tell("Warning", "NotSupported", text)
 
     async def _prepare(self) -> None:
         """A fresh folder with the pod's token, and what the sidecar needs."""

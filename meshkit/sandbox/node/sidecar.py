@@ -11,6 +11,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from meshkit.sandbox.machine import MORE_INSTANCES
 from meshkit.sandbox.node.probes import http_status
 from meshkit.sandbox.proxies import envoy
 from meshkit.sandbox.proxies.metrics import (
@@ -59,7 +60,7 @@ class Sidecar:
                 allowed = _INOTIFY_LIMIT.read_text().strip()
                 return (
                     f"Envoy found no inotify instance left: all programs of this user share {allowed}. "
-                    "End some, or allow more: sudo sysctl fs.inotify.max_user_instances=1024"
+                    f"{MORE_INSTANCES}"
                 )
         return None
 

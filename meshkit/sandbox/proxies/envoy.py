@@ -173,7 +173,19 @@ def access_log(direction: Literal["inbound", "outbound"], mesh: str) -> dict[str
         "authority": "%REQ(:AUTHORITY)%",
         "grpc": "%GRPC_STATUS_NUMBER%",
     }
-    # Not a file logger on /dev/stdout: that cannot be opened where stdout is a socket.
+    return _stdout(fields)
+
+
+def refusal_log() -> dict[str, Any]:
+    """One JSON line to stdout for each connection that no filter chain takes: plaintext where mutual TLS is
+    a must. No request of it ever stands in the other log.
+    """
+    fields = {"dir": "refused", "flags": "%RESPONSE_FLAGS%", "remote": "%DOWNSTREAM_REMOTE_ADDRESS%"}
+    return {**_stdout(fields), "filter": {"response_flag_filter": {"flags": ["NR"]}}}
+
+
+def _stdout(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Not a file logger on /dev/stdout: that cannot be opened where stdout is a socket."""
     logger = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
-    log_format = {"json_format": fields, "omit_empty_values": True}
+    log_format = {"json_format": dict(fields), "omit_empty_values": True}
     return {"name": "stdout", "typed_config": {"@type": logger, "log_format": log_format}}

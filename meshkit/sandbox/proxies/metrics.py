@@ -46,10 +46,12 @@ class PodMetrics:
         for family, labels in self._series.counters(entry):
             key = (family, labels)
             self._counters[key] = self._counters.get(key, 0) + 1
-        labels = self._series.latency(entry)
-        histogram = self._histograms.get(labels)
+        timed = self._series.latency(entry)
+        if timed is None:
+            return
+        histogram = self._histograms.get(timed)
         if histogram is None:
-            histogram = self._histograms[labels] = Histogram(self._buckets)
+            histogram = self._histograms[timed] = Histogram(self._buckets)
         histogram.add(_duration_ms(entry))
 
     def exposition(self) -> str:

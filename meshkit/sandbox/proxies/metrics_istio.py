@@ -40,7 +40,10 @@ UNKNOWN = "unknown"
 class IstioSeries:
     """Counts requests as Istio does."""
 
-    families = (Family("istio_requests_total", "counter", "requests total"),)
+    families = (
+        Family("istio_requests_total", "counter", "requests total"),
+        Family("istio_tcp_connections_closed_total", "counter", "tcp connections closed total"),
+    )
     histogram = Family("istio_request_duration_milliseconds", "histogram", "request duration in milliseconds")
 
     def __init__(self, me: Peer, peers: PeerLookup) -> None:
@@ -49,11 +52,31 @@ class IstioSeries:
         self._cache: dict[tuple[Any, ...], Labels] = {}
 
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
-        """The counters that one request raises."""
-        return [("istio_requests_total", self.latency(entry))]
+        """The counters that one request, or one refused connection, raises."""
+        if entry["dir"] == "refused":
+            return [("istio_tcp_connections_closed_total", self._refused(entry))]
+        return [("istio_requests_total", self._request(entry))]
 
-    def latency(self, entry: Mapping[str, Any]) -> Labels:
-        """The labels of the request's duration."""
+    def latency(self, entry: Mapping[str, Any]) -> Labels | None:
+        """The labels of the request's duration; None for a connection that brought no request."""
+        return None if entry["dir"] == "refused" else self._request(entry)
+
+    def _refused(self, entry: Mapping[str, Any]) -> Labels:
+        """A connection without an identity: nothing is known of who called, or which Service was meant."""
+        host, name, namespace = _service("", self._me)
+        return (
+            ("reporter", "destination"),
+            *_istio_side("source", None, secured=False),
+            *_istio_side("destination", self._me, secured=False),
+            ("destination_service", host),
+            ("destination_service_name", name),
+            ("destination_service_namespace", namespace),
+            ("request_protocol", "tcp"),
+            ("response_flags", str(entry.get("flags") or "-")),
+            ("connection_security_policy", "none"),
+        )
+
+    def _request(self, entry: Mapping[str, Any]) -> Labels:
         outbound = entry["dir"] == "outbound"
         other_address = str(entry.get("upstream") or "") if outbound else str(entry.get("remote") or "")
         secured = bool(entry.get("uri"))

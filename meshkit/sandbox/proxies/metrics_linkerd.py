@@ -41,6 +41,8 @@ class LinkerdSeries:
 
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
         """The counters that one request raises."""
+        if entry["dir"] == "refused":
+            return []
         base = self._base(entry)
         status = _status(entry)
         failed = status is None or status >= 500
@@ -62,8 +64,10 @@ class LinkerdSeries:
             )
         return found
 
-    def latency(self, entry: Mapping[str, Any]) -> Labels:
-        """The labels of the response's latency."""
+    def latency(self, entry: Mapping[str, Any]) -> Labels | None:
+        """The labels of the response's latency; None for a connection that brought no request."""
+        if entry["dir"] == "refused":
+            return None
         status = _status(entry)
         return (*self._base(entry), *((("status_code", str(status)),) if status is not None else ()))
 

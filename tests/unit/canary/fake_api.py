@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from meshkit.cluster.api import Resource
 from meshkit.errors import Conflict, Rejected
 from meshkit.facts import Kind
 from meshkit.intent.release import Release
@@ -34,7 +35,14 @@ class FakeApi:
         self.objects: dict[Key, dict[str, Any]] = {}
         self.patches: list[Sequence[Mapping[str, Any]]] = []
         self.before_patch: Callable[[], None] = lambda: None
+        self.denied: set[str] = set()
         self._version = 0
+
+    def resource(self, kind: Kind) -> Resource:
+        return Resource(f"{kind.kind.lower()}s", True)
+
+    def allowed(self, verb: str, group: str, resource: str, namespace: str | None = None) -> bool:
+        return f"{verb} {resource}" not in self.denied
 
     def whoami(self) -> str:
         return "ana"
@@ -109,6 +117,7 @@ class FakeCluster:
         self.release, self.mesh = release, mesh
         self.route = route_object(mesh, release)
         self.api.create(_istio_route(release) if mesh == "istio" else _linkerd_route(release))
+        self.api.create(_service(release))
 
     def object(self) -> dict[str, Any]:
         found = self.api.get(self.route.kind, self.route.name, self.route.namespace)
@@ -117,7 +126,7 @@ class FakeCluster:
 
     def weights(self) -> tuple[int, int]:
         """(stable, canary) as they are now."""
-        found = weights_of(self.object(), self.release)
+        found = weights_of(self.object(), self.route, self.release)
         return found.stable.weight, found.canary.weight
 
     def split(self) -> dict[str, float]:
@@ -127,11 +136,20 @@ class FakeCluster:
 
     def set_weights(self, stable: int, canary: int) -> None:
         """As someone else would."""
-        found = weights_of(self.object(), self.release)
+        found = weights_of(self.object(), self.route, self.release)
         route = self.route
         self.api.json_patch(
             route.kind, route.name, route.namespace, found.patch(stable, canary), manager="someone"
         )
+
+
+def _service(release: Release) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": release.service, "namespace": release.namespace},
+        "spec": {"ports": [{"port": release.port}]},
+    }
 
 
 def _istio_route(release: Release) -> dict[str, Any]:

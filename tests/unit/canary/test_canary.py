@@ -9,11 +9,22 @@ import pytest
 from fake_api import OWNER, FakeCluster
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, Conflict, NoData, UnknownName, Unreachable
+from meshkit.cluster.journal import Journal
+from meshkit.errors import (
+    BadInput,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    NeedsPerson,
+    NoData,
+    UnknownName,
+    Unreachable,
+)
 from meshkit.intent.release import Margins, Release
 from meshkit.observe.counters import Counters, Target
 from meshkit.operate.canary import Outcome, canary, canary_state, send
 from meshkit.operate.canary_state import CanaryState
+from meshkit.operate.change import undo
 from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
 
 GOOD = Behaviour(latency_ms=20)
@@ -65,6 +76,17 @@ class Stage:
             on_look=seen,
         )
 
+    def run_until_killed(self, when: Callable[[CanaryState], bool]) -> CanaryState:
+        """Kill the runner at the first look that fits; returns what it left in the journal."""
+
+        def kill(state: CanaryState) -> None:
+            if when(state):
+                raise Killed
+
+        with pytest.raises(Killed):
+            self.run(kill)
+        return self.state
+
     @property
     def state(self) -> CanaryState:
         return canary_state(self.cluster, self.release.name)
@@ -114,8 +136,58 @@ def test_traffic_that_stops_is_not_success() -> None:
         if state.step == 1:
             stage.observer.rps = 0
 
+    outcome = stage.run(stop)
+    assert outcome.result == "undecided"
+    assert outcome.sentences[0].endswith("v1 serves all requests.")
+    assert stage.fake.weights() == (100, 0)
+    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
+
+
+def test_undecided_release_may_be_held_with_the_safety_net_on() -> None:
+    stage = Stage(deadline_s=30, step_s=1000, at_deadline="hold")
+
+    def decay(state: CanaryState) -> None:
+        if state.held and len(state.looks) == 60:
+            stage.observer.behaviours["v2"] = BAD
+
+    outcome = stage.run(decay)
+    assert outcome.result == "rolled_back"
+    assert "held at the deadline" in [h.text for h in outcome.state.happenings]
+    assert stage.fake.weights() == (100, 0)
+
+
+def test_person_may_wait_longer_than_the_deadline() -> None:
+    stage = Stage(deadline_s=40)
+
+    def command(state: CanaryState) -> None:
+        if state.step == 1 and not state.last_command:
+            send(stage.cluster, "web-v2", "hold")
+        if state.held and len(state.step_looks) == 100:
+            send(stage.cluster, "web-v2", "resume")
+
+    assert stage.run(command).result == "promoted"
+
+
+def test_promote_ends_a_hold() -> None:
+    stage = Stage(step_s=1000)
+
+    def command(state: CanaryState) -> None:
+        if state.step == 0 and not state.last_command:
+            send(stage.cluster, "web-v2", "hold")
+        elif state.held:
+            send(stage.cluster, "web-v2", "promote")
+
+    assert stage.run(command).result == "promoted"
+
+
+def test_traffic_that_stops_at_100_percent_does_not_hang() -> None:
+    stage = Stage(watch_s=10, deadline_s=60)
+
+    def stop(state: CanaryState) -> None:
+        if state.step == 3:
+            stage.observer.rps = 0
+
     assert stage.run(stop).result == "undecided"
-    assert stage.fake.weights() == (90, 10)
 
 
 def test_no_measurement_is_told_and_never_success() -> None:
@@ -309,16 +381,14 @@ def test_other_changes_of_the_object_do_not_disturb() -> None:
     assert stage.fake.object()["metadata"]["labels"] == {"team": "shop"}
 
 
-def test_undecided_release_is_taken_up_again() -> None:
+def test_undecided_release_begins_anew() -> None:
     stage = Stage(deadline_s=20, step_s=15)
     first = stage.run()
     assert first.result == "undecided"
-    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
-    again = first
-    while again.result == "undecided":
-        again = stage.run()
-        assert again.change_id == first.change_id
+    stage.release = stage.release.model_copy(update={"deadline_s": 300.0})
+    again = stage.run()
     assert again.result == "promoted"
+    assert again.change_id != first.change_id
 
 
 def test_second_runner_is_refused_while_the_first_lives() -> None:
@@ -337,8 +407,8 @@ def test_second_runner_is_refused_while_the_first_lives() -> None:
 
 
 def test_running_release_with_other_settings_is_refused() -> None:
-    stage = Stage(deadline_s=5, rps=0)
-    stage.run()
+    stage = Stage()
+    stage.run_until_killed(lambda state: state.step == 0)
     stage.release = stage.release.model_copy(update={"step_s": 7.0})
     with pytest.raises(BadInput, match="under way with other settings"):
         stage.run()
@@ -358,15 +428,23 @@ def test_canary_that_has_traffic_already_is_refused() -> None:
     [
         ("canary", "v9", r"release\.canary"),
         ("route", "other", r"release\.(route|stable)"),
-        ("service", "shop", r"release\.service: VirtualService shop/shop does not exist"),
+        ("service", "shop", r"release\.service: Service shop/shop does not exist"),
+        ("port", 9999, r"release\.port: Service shop/web has no port 9999\. Name one of its ports: 8080"),
     ],
 )
-def test_release_that_does_not_fit_the_route_is_refused(field: str, value: str, message: str) -> None:
+def test_release_that_does_not_fit_the_route_is_refused(field: str, value: object, message: str) -> None:
     stage = Stage()
     stage.release = stage.release.model_copy(update={field: value})
     with pytest.raises(BadInput, match=message):
         stage.run()
     assert stage.fake.api.patches == []
+
+
+def test_release_without_a_route_is_refused() -> None:
+    stage = Stage()
+    del stage.fake.api.objects["VirtualService", "shop", "web"]
+    with pytest.raises(BadInput, match="VirtualService shop/web does not exist"):
+        stage.run()
 
 
 def test_after_promotion_the_canary_is_watched() -> None:
@@ -379,3 +457,120 @@ def test_after_promotion_the_canary_is_watched() -> None:
     outcome = stage.run(decay)
     assert outcome.result == "rolled_back"
     assert stage.fake.weights() == (100, 0)
+
+
+def test_route_that_is_deleted_needs_a_person_and_is_gone_on_with() -> None:
+    stage = Stage()
+    key, kept = ("VirtualService", "shop", "web"), []
+
+    def delete(state: CanaryState) -> None:
+        if state.step == 0:
+            kept.append(stage.fake.api.objects.pop(key))
+
+    with pytest.raises(NeedsPerson, match="VirtualService shop/web is gone"):
+        stage.run(delete)
+    assert "is gone" in stage.state.happenings[-1].text
+    stage.fake.api.objects[key] = kept[0]
+    assert stage.run().result == "promoted"
+
+
+def test_version_that_someone_takes_out_of_the_route_needs_a_person() -> None:
+    stage = Stage()
+
+    def cut(state: CanaryState) -> None:
+        if state.step == 0:
+            obj = stage.fake.object()
+            del obj["spec"]["http"][1]["route"][2]
+            stage.fake.api.apply(obj)
+
+    with pytest.raises(NeedsPerson, match="was changed by someone else"):
+        stage.run(cut)
+
+
+@pytest.mark.parametrize("right", ["patch virtualservices", "get pods/proxy", "create leases"])
+def test_missing_right_is_named_before_anything_is_changed(right: str) -> None:
+    stage = Stage()
+    before = dict(stage.fake.api.objects)
+    stage.fake.api.denied = {right}
+    with pytest.raises(Forbidden, match=f"ana may not {right}"):
+        stage.run()
+    assert stage.fake.api.objects == before
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd"])
+def test_undo_of_a_promoted_release_puts_weights_and_owners_back(mesh: str) -> None:
+    stage = Stage(mesh)
+    outcome = stage.run()
+    undo(outcome.change_id, stage.cluster)
+    assert stage.fake.weights() == (100, 0)
+    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
+    with pytest.raises(BadInput, match="is undone already"):
+        undo(outcome.change_id, stage.cluster)
+
+
+def test_undo_that_was_killed_half_way_is_finished_by_the_next() -> None:
+    stage = Stage()
+    outcome = stage.run()
+    original = stage.fake.api.json_patch
+
+    def patch_and_die(*args: Any, **named: Any) -> Any:
+        original(*args, **named)
+        raise Killed
+
+    stage.fake.api.json_patch = patch_and_die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        undo(outcome.change_id, stage.cluster)
+    stage.fake.api.json_patch = original  # type: ignore[method-assign]
+    undo(outcome.change_id, stage.cluster)
+    assert stage.fake.weights() == (100, 0)
+    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
+
+
+def test_undo_of_a_release_refuses_what_others_changed_since() -> None:
+    stage = Stage()
+    outcome = stage.run()
+    stage.fake.set_weights(30, 70)
+    with pytest.raises(NeedsPerson, match="the canary gets 70 %"):
+        undo(outcome.change_id, stage.cluster)
+    assert stage.fake.weights() == (30, 70)
+
+
+def test_undo_of_a_release_under_way_or_rolled_back_says_what_to_do() -> None:
+    stage = Stage(canary_behaviour=BAD)
+    killed = stage.run_until_killed(lambda state: state.step == 0)
+    with pytest.raises(BadInput, match=r"is under way\. Roll it back"):
+        undo(killed.change_id, stage.cluster)
+    assert stage.run().result == "rolled_back"
+    with pytest.raises(BadInput, match="left the weights as it found them"):
+        undo(killed.change_id, stage.cluster)
+
+
+def test_runner_that_was_only_slow_adds_nothing_to_the_next_ones_journal() -> None:
+    stage = Stage()
+    killed = stage.run_until_killed(lambda state: state.step == 0)
+    late = {"kind": "weights", "at_s": stage.clock.now(), "step": 3, "asked_percent": 100.0}
+    outcome = stage.run()
+    Journal(stage.cluster).append(outcome.change_id, {**late, "writer": 0})
+    assert outcome.change_id == killed.change_id
+    assert stage.state == outcome.state
+
+
+@pytest.mark.parametrize("status", [None, 429, 500, 503])
+def test_server_that_fails_for_a_while_does_not_end_the_release(status: int | None) -> None:
+    stage = Stage()
+    original = stage.fake.api.get
+    failing: list[int] = []
+
+    def get(*args: Any, **named: Any) -> Any:
+        if failing:
+            failing.pop()
+            raise ClusterError("etcdserver: request timed out", remedy="", status=status)
+        return original(*args, **named)
+
+    stage.fake.api.get = get  # type: ignore[method-assign]
+
+    def fail(state: CanaryState) -> None:
+        if len(state.looks) == 10:
+            failing.extend([1, 2])
+
+    assert stage.run(fail).result == "promoted"

@@ -9,7 +9,7 @@ from meshkit.facts import Snapshot
 from meshkit.intent.release import Release
 from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.meshes import MESHES
-from meshkit.operate.canary_route import route_object, weights_of
+from meshkit.operate.canary_route import Weights, route_object, weights_of
 
 RELEASE = Release(name="web-v2", namespace="shop", service="web", port=8080, stable="v1", canary="v2")
 
@@ -35,16 +35,20 @@ def planned(
     raise AssertionError(f"{mesh} plans no {where}")
 
 
+def found_on(mesh: str, obj: dict[str, object], release: Release = RELEASE) -> Weights:
+    return weights_of(obj, route_object(mesh, release), release)
+
+
 @pytest.mark.parametrize("mesh", list(MESHES))
 def test_finds_the_weights_of_the_named_route(mesh: str) -> None:
-    found = weights_of(planned(mesh, {"v1": 99.5, "v2": 0.5}), RELEASE)
+    found = found_on(mesh, planned(mesh, {"v1": 99.5, "v2": 0.5}))
     assert (found.stable.weight, found.canary.weight) == (995, 5)
     assert found.canary_percent == 0.5
 
 
 @pytest.mark.parametrize("mesh", list(MESHES))
 def test_patch_tests_what_it_relies_on_and_writes_two_values(mesh: str) -> None:
-    found = weights_of(planned(mesh, {"v1": 100}), RELEASE)
+    found = found_on(mesh, planned(mesh, {"v1": 100}))
     operations = found.patch(90, 10)
     assert [op["op"] for op in operations] == ["test", "test", "test", "add", "add"]
     assert operations[0] == {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
@@ -56,13 +60,13 @@ def test_patch_tests_what_it_relies_on_and_writes_two_values(mesh: str) -> None:
 def test_third_version_with_traffic_is_refused(mesh: str) -> None:
     obj = planned(mesh, {"v1": 90, "v3": 10}, ("v1", "v2", "v3"))
     with pytest.raises(BadInput, match="also sends requests to"):
-        weights_of(obj, RELEASE)
+        found_on(mesh, obj)
 
 
 @pytest.mark.parametrize("mesh", list(MESHES))
 def test_version_that_the_route_does_not_know_names_the_field(mesh: str) -> None:
     with pytest.raises(BadInput, match=r"release\.canary"):
-        weights_of(planned(mesh, {"v1": 100}), RELEASE.model_copy(update={"canary": "v9"}))
+        found_on(mesh, planned(mesh, {"v1": 100}), RELEASE.model_copy(update={"canary": "v9"}))
 
 
 def test_unknown_mesh_lists_the_known_ones() -> None:

@@ -41,6 +41,16 @@ def test_a_named_context_is_used(tmp_path: Path) -> None:
     assert (cluster.context, cluster.server) == ("staging", "https://staging.invalid:6443")
 
 
+def test_a_login_program_that_is_not_there_is_bad_input(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    login = {"apiVersion": "client.authentication.k8s.io/v1", "command": "none", "interactiveMode": "Never"}
+    path = write(tmp_path / "config", "prod", users=[{"name": "prod", "user": {"exec": login}}])
+    with pytest.raises(BadInput, match=r"context prod of .* cannot be used: .*'none'"):
+        connect("prod", path)
+    assert capfd.readouterr().err == ""
+
+
 def test_contexts_are_found_in_every_file_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,8 @@ import pytest
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.looks import ArmLook, Look
-from meshkit.decide.verdict import JudgedLook, Progress, Verdict, judge
+from meshkit.decide.rule import judge
+from meshkit.decide.verdict import JudgedLook, Progress, Verdict
 from meshkit.intent.release import Margins, Release
 
 BASELINE = Baseline(((10.0, 200), (20.0, 500), (30.0, 900), (40.0, 990), (50.0, 999), (math.inf, 1000)))
@@ -147,7 +148,7 @@ def test_canary_at_its_margin_is_not_promoted() -> None:
 def test_no_requests_are_undecided_at_the_deadline() -> None:
     verdict = judge(evidence(), release(deadline_s=100), Progress(0, None, 100))
     assert verdict.action == "undecided"
-    assert "Not decided at the deadline of 100 s." in told(verdict)
+    assert "Not decided at the deadline of 100 s: v1 serves all requests." in told(verdict)
     assert "no data is never success" in told(verdict)
 
 

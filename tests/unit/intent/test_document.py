@@ -44,6 +44,10 @@ def test_documents_become_intents_in_order(tmp_path: Path) -> None:
             ROUTE.replace("port: 8080", "prt: 8080"),
             "text line 4: route: 'prt' is not known. Did you mean 'port'",
         ),
+        (
+            ROUTE.replace("v2: 10", "v9: 10"),
+            r"text line 10: route\.split\.v9: there is no version 'v9'",
+        ),
         (ROUTE + "port: 1\n", "text line 11: 'port' is written twice"),
         (
             ROUTE.replace("kind: Route", "kind: Rout"),

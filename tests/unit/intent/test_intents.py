@@ -44,7 +44,7 @@ def release(**fields: Any) -> Release:
     ("build", "field"),
     [
         (lambda: route(split={"v1": 90, "v2": 20}), "route.split"),
-        (lambda: route(split={"v1": 90, "v3": 10}), "route.split"),
+        (lambda: route(split={"v1": 90, "v3": 10}), "route.split.v3"),
         (lambda: route(split={"v1": 99.95, "v2": 0.05}), "route.split.v1"),
         (lambda: route(port=0), "route.port"),
         (lambda: route(port="http"), "route.port"),

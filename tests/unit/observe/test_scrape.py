@@ -5,13 +5,14 @@ answers.
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, cast
 
 import pytest
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import ClusterError, NoData
-from meshkit.observe import istio, linkerd
+from meshkit.errors import ClusterError, NoData, Unreachable
+from meshkit.observe import istio, linkerd, scrape
 from meshkit.observe.counters import CounterKey, Counters, Target, window
 from meshkit.observe.exposition import samples
 from meshkit.observe.scrape import read_page
@@ -96,7 +97,7 @@ class FakeApi:
     def list(self, *_: Any) -> list[dict[str, Any]]:
         return self._pods
 
-    def pod_get(self, namespace: str, pod: str, port: int, path: str) -> str:
+    def pod_get(self, namespace: str, pod: str, port: int, path: str, *, timeout_s: float) -> str:
         assert (namespace, port, path) == ("shop", 15020, "/stats/prometheus")
         if pod not in self._pages:
             raise ClusterError("no answer", remedy="", status=503)
@@ -125,6 +126,24 @@ def test_every_meshed_pod_is_read_and_named_by_its_start() -> None:
 
 def test_one_sidecar_that_does_not_answer_is_left_out() -> None:
     assert scraped([pod("a"), pod("b")], {"a": ISTIO_PAGE}).pages["uid-b/0"] is None
+
+
+def test_pods_that_hang_hold_a_look_up_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "LOOK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(scrape, "PAGE_TIMEOUT_S", 0.1)
+
+    class Hanging(FakeApi):
+        def pod_get(self, namespace: str, pod: str, port: int, path: str, *, timeout_s: float) -> str:
+            time.sleep(timeout_s)
+            raise Unreachable("timed out", remedy="")
+
+    class FakeCluster:
+        api = Hanging([pod(f"p{n}") for n in range(100)], {})
+
+    started = time.monotonic()
+    with pytest.raises(NoData, match="None of 100 sidecars answered"):
+        istio.OBSERVER.counters(cast(Cluster, FakeCluster()), TARGET)
+    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -292,6 +292,7 @@ def test_a_pods_proxy_passes_method_body_query_and_answer(tmp_path: Path) -> Non
         code, text, headers = await to.request("PUT", f"{base}/-/behaviour?a=%2Fb", data=b"body")
         assert (code, headers["x-version"]) == (202, "v1")
         assert text == ["PUT", "/-/behaviour?a=%2Fb", "body", None]
+        assert (await to.request("GET", f"{base}/-%2Fa%3F%20b"))[1][1] == "/-/a%3F%20b"
         assert (await to.request("GET", base))[1] == ["GET", "/", "", None]
         assert (await to.request("GET", base.replace("p:", "missing:")))[0] == 404
         await runner.cleanup()
@@ -300,11 +301,9 @@ def test_a_pods_proxy_passes_method_body_query_and_answer(tmp_path: Path) -> Non
     run(scenario, tmp_path)
 
 
-def test_logs_of_the_container_meant_and_followed(tmp_path: Path) -> None:
-    lines = ["one\n"]
-
+def test_logs_of_the_container_meant(tmp_path: Path) -> None:
     def logs(pod: Any, container: str | None, tail: int | None) -> str:
-        return f"{container} {tail}\n" if container == "b" else "".join(lines)
+        return f"{container} {tail}\n"
 
     async def scenario(to: Connection) -> None:
         containers = [{"name": name, "image": "i"} for name in "ab"]
@@ -314,10 +313,32 @@ def test_logs_of_the_container_meant_and_followed(tmp_path: Path) -> None:
         assert (code, "choose one of: [a b]" in refusal["message"]) == (400, True)
         assert (await to.request("GET", f"{path}?container=b&tailLines=5"))[1] == "b 5\n"
         assert (await to.request("GET", f"{path}?container=z"))[0] == 400
-        url = to.url(f"{path}?container=a&follow=true")
+
+    run(scenario, tmp_path, logs=logs)
+
+
+def test_a_followed_log_ends_with_its_container(tmp_path: Path) -> None:
+    lines = ["one\n"]
+
+    def status(**state: Any) -> dict[str, Any]:
+        each = {"name": "c", "image": "i", "imageID": "", "ready": True, "restartCount": 0, "state": state}
+        return {"phase": "Running", "containerStatuses": [{**each, "containerID": "meshkit://1"}]}
+
+    async def scenario(to: Connection) -> None:
+        client = to.server.client
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await client.create("pods", pod)
+        await client.update_status("pods", "p", None, status(running={"startedAt": "2026-01-01T00:00:00Z"}))
+        url = to.url("/api/v1/namespaces/default/pods/p/log?follow=true")
         async with asyncio.timeout(5), to.session.get(url) as stream:
             assert await stream.content.readline() == b"one\n"
             lines.append("two\n")
             assert await stream.content.readline() == b"two\n"
+            lines.append("three\n")
+            await client.update_status("pods", "p", None, status(terminated={"exitCode": 0}))
+            assert await stream.content.read() == b"three\n"
+
+    def logs(pod: Any, container: str | None, tail: int | None) -> str:
+        return "".join(lines)
 
     run(scenario, tmp_path, logs=logs)

@@ -1,12 +1,11 @@
-"""What ``up`` refuses before anything is started, and whom a daemon's record is taken for."""
+"""Which homes and ports ``up`` refuses, and whom a daemon's record is taken for."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import socket
-import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,35 +14,6 @@ from meshkit.errors import SandboxError
 from meshkit.sandbox import lifecycle
 from meshkit.sandbox.daemon import choose_port
 from meshkit.sandbox.home import SandboxHome
-from meshkit.sandbox.proxies import envoy
-
-
-def test_another_platform_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    with pytest.raises(SandboxError, match="does not run on Darwin"):
-        lifecycle.check_machine()
-
-
-@pytest.mark.parametrize("library", [("glibc", "2.28"), ("", "")])
-def test_an_old_or_other_c_library_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, library: tuple[str, str]
-) -> None:
-    monkeypatch.setattr(platform, "libc_ver", lambda: library)
-    with pytest.raises(SandboxError, match=r"glibc 2\.31 or later"):
-        lifecycle.check_machine()
-
-
-def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "NEEDED", ("aiohttp", "no_such_package"))
-    with pytest.raises(SandboxError, match=r"no_such_package.*pip install"):
-        lifecycle.check_machine()
-
-
-def test_a_missing_envoy_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(SandboxError, match="Envoy"):
-        envoy.binary()
 
 
 def test_the_home_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -78,3 +48,25 @@ def test_a_taken_port_is_avoided_unless_asked_for() -> None:
             choose_port(port, None)
     with pytest.raises(SandboxError, match="Port 99999"):
         choose_port(99999, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("store.db", b"no database" * 1000, r"store .*store\.db cannot be read: file is not a database"),
+        ("token", b"", "keys in .* cannot be used: token is too short"),
+        ("ca.key", b"x", "keys in .* cannot be used: Unable to load PEM"),
+        ("run", b"", "cannot keep its files in .*: .*File exists"),
+    ],
+)
+def test_a_damaged_home_is_one_sentence(name: str, content: bytes, said: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="meshkit-") as folder:
+        home = SandboxHome(Path(folder) / "sandbox")
+        home.path.mkdir(mode=0o700)
+        if name == "ca.key":
+            home.ca_certificate.write_bytes(content)
+        (home.path / name).write_bytes(content)
+        with pytest.raises(SandboxError, match=said):
+            lifecycle.up(home)
+        assert lifecycle.running(home) is None
+        assert (home.path / name).read_bytes() == content

@@ -14,6 +14,7 @@ from meshkit.sandbox.node.environment import Surroundings, container_environment
 from meshkit.sandbox.node.images import Image
 from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.probes import Probe
+from meshkit.sandbox.node.unsupported import ignored_fields
 
 Spec = dict[str, Any]
 AROUND = Surroundings(Path("/h/run"), "https://127.0.0.1:1", Path("/h/ca.crt"), Path("/h/run/services.json"))
@@ -148,3 +149,12 @@ def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) 
     events: list[str] = []
     asyncio.run(scenario())
     assert events == ["BackOff"]
+
+
+def test_fields_that_have_no_effect_are_named() -> None:
+    found = pod(sidecar=True)
+    found["spec"] |= {"affinity": {"podAntiAffinity": {}}, "nodeSelector": {"a": "b"}, "volumes": []}
+    found["spec"]["containers"][0] |= {"startupProbe": {"tcpSocket": {"port": 1}}, "resources": {}}
+    found["spec"]["initContainers"][0]["resources"] = {"limits": {"cpu": "2"}}
+    assert ignored_fields(found) == ["spec.affinity", "spec.containers[web].startupProbe"]
+    assert ignored_fields(pod()) == []

@@ -136,6 +136,12 @@ class MiniMesh:
         """How ``n`` requests were answered."""
         return collections.Counter([await self.get(caller, **options) for _ in range(n)])
 
+    async def until_served_by(self, pod: str) -> None:
+        """Ask until this pod answers, at most 5 s."""
+        async with asyncio.timeout(5):
+            while (await self.get("client"))[1] != pod:  # noqa: ASYNC110 - an answer has no event
+                await asyncio.sleep(0.1)
+
     def _application(self, name: str) -> Any:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):

@@ -112,3 +112,36 @@ def test_a_route_with_an_unknown_filter_is_dropped_whole(tmp_path: Path) -> None
         assert [problem.reason for problem in problems] == ["RouteDropped"]
 
     run(tmp_path, body)
+
+
+def test_annotations_of_the_service_hold_where_no_route_is(tmp_path: Path) -> None:
+    async def body(mesh: MiniMesh) -> None:
+        services = {item["metadata"]["name"]: item["metadata"] for item in mesh.objects["services"]}
+        services["web-v1"]["annotations"] = {"retry.linkerd.io/http": "503", "retry.linkerd.io/limit": "3"}
+        services["web-v2"]["annotations"] = {"timeout.linkerd.io/request": "100ms"}
+        await mesh.apply()
+        mesh.answers["web-v1"] = 503
+        assert (await mesh.get("client", "http://web-v1:8080/"))[0] == 503
+        assert mesh.hits["web-v1"] == 4
+        mesh.delay_s["web-v2"] = 0.4
+        assert (await mesh.get("client", "http://web-v2:8080/"))[0] == 504
+
+    run(tmp_path, body)
+
+
+def test_failure_accrual_breaks_the_circuit_of_a_failing_pod(tmp_path: Path) -> None:
+    async def body(mesh: MiniMesh) -> None:
+        prefix = "balancer.linkerd.io/failure-accrual"
+        mesh.objects["services"][0]["metadata"]["annotations"] = {
+            prefix: "consecutive",
+            f"{prefix}-consecutive-max-failures": "3",
+            f"{prefix}-consecutive-min-penalty": "1s",
+        }
+        await mesh.apply()
+        mesh.answers["web-v1"] = 500
+        seen = await mesh.split("client", 40)
+        assert seen[(500, "web-v1")] == 3
+        mesh.answers["web-v1"] = 200
+        await mesh.until_served_by("web-v1")
+
+    run(tmp_path, body)

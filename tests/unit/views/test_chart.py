@@ -10,7 +10,8 @@ import pytest
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.looks import ArmLook, Look
-from meshkit.decide.verdict import JudgedLook, Progress, judge
+from meshkit.decide.rule import judge
+from meshkit.decide.verdict import JudgedLook, Progress
 from meshkit.intent.release import Release
 from meshkit.operate.canary_state import CanaryState, after, begun
 from meshkit.views.chart import Figure, canary_chart, figure_data

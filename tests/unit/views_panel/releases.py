@@ -10,7 +10,8 @@ from typing import Any
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.looks import ArmLook, Look
-from meshkit.decide.verdict import Progress, judge
+from meshkit.decide.rule import judge
+from meshkit.decide.verdict import Progress
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Release
 from meshkit.operate.canary_state import CanaryState, baseline_record, fold

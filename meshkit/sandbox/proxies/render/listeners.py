@@ -59,6 +59,7 @@ def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
         "listener_filters_timeout": "1s",
         "continue_on_listener_filters_timeout": True,
         "filter_chains": chains,
+        "access_log": [envoy.refusal_log()],
     }
 
 

@@ -1,0 +1,38 @@
+"""What a pod asks for and does not get here: fields that the node agent takes no notice of. Pure.
+
+A field that nobody lists here and nobody honours would be a silent lie; whoever honours one removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from meshkit.sandbox.proxies.pods import SIDECARS
+
+_OF_POD = (
+    *("activeDeadlineSeconds", "affinity", "dnsConfig", "hostAliases", "hostNetwork", "securityContext"),
+    *("tolerations", "volumes"),
+)
+_OF_CONTAINER = (
+    *("command", "envFrom", "lifecycle", "resources", "securityContext", "startupProbe", "volumeMounts"),
+    "workingDir",
+)
+
+
+def ignored_fields(pod: Mapping[str, Any]) -> list[str]:
+    """The fields that have no effect, as ``spec.containers[web].startupProbe``.
+
+    Containers of the mesh's proxy are not the user's, and left out.
+    """
+    spec = pod["spec"]
+    return [*(f"spec.{name}" for name in _OF_POD if spec.get(name)), *_of_containers(spec)]
+
+
+def _of_containers(spec: Mapping[str, Any]) -> Iterator[str]:
+    for kind in ("initContainers", "containers"):
+        for container in spec.get(kind) or ():
+            if container["name"] not in SIDECARS:
+                for name in _OF_CONTAINER:
+                    if container.get(name):
+                        yield f"spec.{kind}[{container['name']}].{name}"
