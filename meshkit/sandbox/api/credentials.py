@@ -14,15 +14,14 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from meshkit.errors import SandboxError
+from meshkit.sandbox import certificates
 from meshkit.sandbox.home import SandboxHome
 
 CONTEXT = "meshkit-sandbox"  # name of the kubeconfig's context, cluster and user
@@ -101,78 +100,28 @@ def write_kubeconfig(home: SandboxHome, port: int) -> None:
     write_private(home.kubeconfig, json.dumps(document, indent=1).encode())
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, lifetime: timedelta
-) -> x509.CertificateBuilder:
-    start = datetime.now(UTC) - timedelta(minutes=5)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + lifetime)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
 def _make_authority(home: SandboxHome) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("meshkit-sandbox-ca")
-    certificate = (
-        _builder(name, name, key.public_key(), _CA_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    write_private(home.ca_key, _pem(key))
-    home.ca_certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    certificate, key = certificates.self_signed(_name("meshkit-sandbox-ca"), _CA_LIFETIME)
+    write_private(home.ca_key, certificates.key_pem(key).encode())
+    home.ca_certificate.write_text(certificates.certificate_pem(certificate))
 
 
 def _make_server_certificate(home: SandboxHome) -> None:
-    authority_key = serialization.load_pem_private_key(home.ca_key.read_bytes(), None)
-    assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
-    authority = x509.load_pem_x509_certificate(home.ca_certificate.read_bytes())
-    key = ec.generate_private_key(ec.SECP256R1())
     names = [
         *(x509.DNSName(name) for name in _DNS_NAMES),
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     ]
-    certificate = (
-        _builder(_name("meshkit-sandbox"), authority.subject, key.public_key(), _SERVER_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
-        )
-        .sign(authority_key, hashes.SHA256())
+    certificate, key = certificates.issued(
+        x509.load_pem_x509_certificate(home.ca_certificate.read_bytes()),
+        certificates.load_key(home.ca_key.read_bytes()),
+        subject=_name("meshkit-sandbox"),
+        alternatives=names,
+        purposes=[ExtendedKeyUsageOID.SERVER_AUTH],
+        lifetime=_SERVER_LIFETIME,
     )
-    write_private(home.server_key, _pem(key))
-    home.server_certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    write_private(home.server_key, certificates.key_pem(key).encode())
+    home.server_certificate.write_text(certificates.certificate_pem(certificate))
