@@ -229,6 +229,27 @@ def test_a_deployment_rolls_out_scales_and_logs(kubectl: Kubectl) -> None:
     kubectl("delete", "deployment", "web", "--timeout=20s")
 
 
+def test_drain_honours_a_budget_and_moves_the_pods(kubectl: Kubectl) -> None:
+    web = deployment()
+    web["spec"]["replicas"] = 2
+    kubectl("apply", "-f", "-", stdin=web)
+    kubectl("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2")
+    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    node = kubectl.json("get", "pods")["items"][0]["spec"]["nodeName"]
+    drain = ("drain", node, "--pod-selector=app=web", "--ignore-daemonsets", "--delete-emptydir-data")
+    try:
+        refusal = kubectl.refused(*drain, "--timeout=2s")
+        assert "Cannot evict pod as it would violate the pod's disruption budget." in refusal
+        assert "SchedulingDisabled" in kubectl("get", "node", node)
+        kubectl("delete", "poddisruptionbudget", "web")
+        assert "evicted" in kubectl(*drain, "--timeout=20s")
+        kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        assert node not in {pod["spec"]["nodeName"] for pod in kubectl.json("get", "pods")["items"]}
+    finally:
+        kubectl("uncordon", node)
+    assert "SchedulingDisabled" not in kubectl("get", "node", node)
+
+
 def test_deleting_waits_for_what_holds(kubectl: Kubectl) -> None:
     held = configmap(a="1")
     held["metadata"]["finalizers"] = ["example.com/hold"]

@@ -74,10 +74,16 @@ class LocalClient:
         target = self._target(resource, metadata.get("namespace"), metadata["name"])
         return _json_copy(await self._writes.replace(target, obj, self._options()))
 
-    async def update_status(self, resource: str, name: str, namespace: str | None, status: Object) -> Object:
-        """Replace the status of an object; the same status again changes nothing."""
+    async def update_status(
+        self, resource: str, name: str, namespace: str | None, status: Object, *, seen: str = ""
+    ) -> Object:
+        """Replace the status of an object; the same status again changes nothing. With ``seen``: raises
+        ApiError 409 unless the object is still at that resourceVersion.
+        """
         target = self._target(resource, namespace, name, "status")
-        patch = [{"op": "add", "path": "/status", "value": status}]
+        patch: builtins.list[Object] = [{"op": "add", "path": "/status", "value": status}]
+        if seen:
+            patch.append({"op": "add", "path": "/metadata/resourceVersion", "value": seen})
         return _json_copy(await self._writes.patch(target, "json", patch, self._options()))
 
     async def merge_patch(self, resource: str, name: str, namespace: str | None, patch: Object) -> Object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from meshkit.sandbox.api import discovery, negotiation, routes, status
-from meshkit.sandbox.api.answers import WatchLines, as_bytes, as_json, list_page, one_object
+from meshkit.sandbox.api.answers import WatchLines, as_bytes, as_json, list_page, one_object, refusal
 from meshkit.sandbox.api.call import Call, method_not_allowed, patch_kind
 from meshkit.sandbox.api.openapi import OpenApi
 from meshkit.sandbox.api.pods import Pods
@@ -40,12 +40,12 @@ class HttpApi:
         try:
             return await self._answer(request)
         except status.ApiError as error:
-            return as_json(request, error.status(), code=error.code)
+            return refusal(request, error)
         except web.HTTPRequestEntityTooLarge:
             too_large = status.ApiError(
                 413, "RequestEntityTooLarge", "the body of the request is larger than 3 MiB"
             )
-            return as_json(request, too_large.status(), code=413)
+            return refusal(request, too_large)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in _OPEN:

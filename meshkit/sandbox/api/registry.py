@@ -69,7 +69,7 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
             ("LimitRange", "limitranges", "limits", ""),
             ("Namespace*", "namespaces", "ns", "finalize status"),
             ("Node*", "nodes", "no", "status"),
-            ("Pod", "pods", "po", "log proxy status"),
+            ("Pod", "pods", "po", "eviction log proxy status"),
             ("ResourceQuota", "resourcequotas", "quota", "status"),
             ("Secret", "secrets", "", ""),
             ("ServiceAccount", "serviceaccounts", "sa", "token"),

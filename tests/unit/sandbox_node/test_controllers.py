@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from meshkit.sandbox.api.client import LocalClient
+from meshkit.sandbox.controllers.budgets import about_to_go
 from meshkit.sandbox.controllers.endpoints import SLICES
-from meshkit.sandbox.controllers.objects import is_terminating
+from meshkit.sandbox.controllers.objects import is_terminating, timestamp
 from meshkit.sandbox.controllers.run import run_all
 from meshkit.sandbox.node.agent import ZONES, node_object
 
@@ -211,6 +212,13 @@ def test_a_budget_counts_the_pods_that_are_wanted(client: LocalClient) -> None:
         await until(counted)
 
     play(client, scenario)
+
+
+def test_a_granted_eviction_counts_until_the_pod_goes_or_two_minutes_pass() -> None:
+    pods = [{"metadata": {"name": name, "namespace": "default"}} for name in ("a", "b")]
+    long_ago = "2020-01-01T00:00:00Z"
+    status = {"disruptedPods": {"a": timestamp(), "b": long_ago, "gone": timestamp()}}
+    assert set(about_to_go(status, pods)) == {"a"}
 
 
 def test_a_pod_that_no_node_takes_waits_and_says_why(client: LocalClient) -> None:
