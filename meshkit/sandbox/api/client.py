@@ -92,12 +92,21 @@ class LocalClient:
         return _json_copy(await self._writes.patch(target, "merge", patch, self._options()))
 
     async def delete(
-        self, resource: str, name: str, namespace: str | None = None, *, grace_period_s: int | None = None
+        self,
+        resource: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        grace_period_s: int | None = None,
+        propagation: str | None = None,
     ) -> None:
-        """Delete an object; one that is not there is no error. ``grace_period_s=0`` ends a pod for good."""
+        """Delete an object; one that is not there is no error.
+
+        ``grace_period_s=0`` ends a pod for good; ``propagation`` Foreground lets what it owns go first.
+        """
         target = self._target(resource, namespace, name)
         try:
-            await self._writes.delete(target, DeleteOptions(grace_period_s), self._options())
+            await self._writes.delete(target, DeleteOptions(grace_period_s, propagation), self._options())
         except status.ApiError as error:
             if error.code != 404:
                 raise
