@@ -250,6 +250,15 @@ def test_drain_honours_a_budget_and_moves_the_pods(kubectl: Kubectl) -> None:
     assert "SchedulingDisabled" not in kubectl("get", "node", node)
 
 
+def test_a_quota_is_enforced_and_described(kubectl: Kubectl) -> None:
+    kubectl("create", "quota", "few", "--hard=secrets=1,requests.cpu=2")
+    kubectl("create", "secret", "generic", "one", "--from-literal=a=b")
+    refusal = kubectl.refused("create", "secret", "generic", "two", "--from-literal=a=b")
+    assert "exceeded quota: few, requested: secrets=1, used: secrets=1, limited: secrets=1" in refusal
+    kubectl("wait", "--for=jsonpath={.status.used.secrets}=1", "quota/few", "--timeout=10s")
+    assert "requests.cpu" in kubectl("describe", "quota", "few")
+
+
 def test_deleting_waits_for_what_holds(kubectl: Kubectl) -> None:
     held = configmap(a="1")
     held["metadata"]["finalizers"] = ["example.com/hold"]

@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from meshkit.sandbox.api import status
+from meshkit.sandbox.api import quotas, status
 from meshkit.sandbox.api.registry import Resource
 from meshkit.sandbox.api.requests import DeleteOptions, Object, Options, Target, now
 from meshkit.sandbox.api.store import ChangeType, Key, Stored
@@ -114,6 +114,10 @@ class LocalClient:
     async def finalize_namespace(self, name: str) -> None:
         """Remove a namespace that is being terminated and holds nothing any more."""
         self._writes.finalize_namespace(name)
+
+    def quota_usage(self, quota: Object) -> dict[str, str]:
+        """What its namespace holds of what a ResourceQuota limits."""
+        return {name: str(amount) for name, amount in quotas.used(self._store, quota).items()}
 
     def keys_in(self, namespace: str) -> builtins.list[tuple[str, str]]:
         """(resource, name) of everything that a namespace holds."""

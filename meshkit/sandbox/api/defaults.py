@@ -10,6 +10,7 @@ import base64
 import zlib
 from collections.abc import Callable, Iterator
 
+from meshkit.sandbox.api import limits
 from meshkit.sandbox.api.requests import Object, now
 
 
@@ -24,6 +25,10 @@ def _pod(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("serviceAccountName", "default")
     _pod_spec(spec)
+    for container in _containers(spec):
+        resources = container["resources"]
+        if resources.get("limits"):
+            resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
     obj.setdefault("status", {}).setdefault("phase", "Pending")
 
 
@@ -220,6 +225,7 @@ _OF: dict[str, Callable[[Object], None]] = {
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "deployments.apps": _deployment,
     "endpointslices.discovery.k8s.io": _endpoint_slice,
+    "limitranges": limits.complete,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
     "namespaces": _namespace,
     "networkpolicies.networking.k8s.io": _network_policy,

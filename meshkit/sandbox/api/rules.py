@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from meshkit.sandbox.api import status, validation
+from meshkit.sandbox.api import quantities, status, validation
 from meshkit.sandbox.api.registry import Resource
 from meshkit.sandbox.api.status import Cause
 
@@ -155,6 +155,39 @@ def _pod_spec(spec: Object, path: str) -> Iterator[Cause]:
             if container["name"] in names:
                 yield Cause(f"{where}.name", "FieldValueDuplicate", f'Duplicate value: "{container["name"]}"')
             names.add(container["name"])
+            yield from _resources(container.get("resources") or {}, f"{where}.resources")
+
+
+def _resources(resources: Object, where: str) -> Iterator[Cause]:
+    wrong = [
+        cause
+        for kind in ("limits", "requests")
+        for cause in _quantities(resources.get(kind), f"{where}.{kind}")
+    ]
+    yield from wrong
+    for name, asked in (resources.get("requests") or {}).items() if not wrong else ():
+        limit = (resources.get("limits") or {}).get(name)
+        if limit is not None and quantities.parse(asked) > quantities.parse(limit):
+            why = f"must be less than or equal to {name} limit of {limit}"
+            yield status.invalid_value(f"{where}.requests", asked, why)
+
+
+def _quantities(written: Object | None, where: str) -> Iterator[Cause]:
+    for name, value in (written or {}).items():
+        try:
+            quantities.parse(value)
+        except ValueError as error:
+            yield status.invalid_value(f"{where}[{name}]", value, str(error))
+
+
+def _quota(obj: Object) -> Iterator[Cause]:
+    yield from _quantities((obj.get("spec") or {}).get("hard"), "spec.hard")
+
+
+def _limit_range(obj: Object) -> Iterator[Cause]:
+    for index, item in enumerate(obj["spec"]["limits"]):
+        for field in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min"):
+            yield from _quantities(item.get(field), f"spec.limits[{index}].{field}")
 
 
 def _service(obj: Object) -> Iterator[Cause]:
@@ -205,8 +238,10 @@ _OF: dict[str, Callable[[Object], Iterator[Cause]]] = {
     "configmaps": _data,
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "deployments.apps": _workload,
+    "limitranges": _limit_range,
     "pods": _pod,
     "replicasets.apps": _workload,
+    "resourcequotas": _quota,
     "secrets": _data,
     "services": _service,
 }

@@ -11,6 +11,7 @@ from meshkit.sandbox.controllers.deployments import DeploymentController
 from meshkit.sandbox.controllers.endpoints import EndpointController
 from meshkit.sandbox.controllers.garbage import GarbageCollector
 from meshkit.sandbox.controllers.namespaces import NamespaceController
+from meshkit.sandbox.controllers.quotas import QuotaController
 from meshkit.sandbox.controllers.replicasets import ReplicaSetController
 from meshkit.sandbox.controllers.scheduler import Scheduler
 
@@ -31,6 +32,7 @@ async def run_all(client: LocalClient) -> None:
         ReplicaSetController(acting("replicaset-controller")),
         EndpointController(acting("endpointslice-controller")),
         BudgetController(acting("disruption-controller")),
+        QuotaController(acting("resourcequota-controller")),
         NamespaceController(acting("namespace-controller")),
         Scheduler(client.acting_as("system:kube-scheduler")),
     ]
