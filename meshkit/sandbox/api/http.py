@@ -7,7 +7,7 @@ from aiohttp import web
 from meshkit.sandbox.api import discovery, negotiation, routes, status
 from meshkit.sandbox.api.answers import WatchLines, as_bytes, as_json, list_page, one_object, refusal
 from meshkit.sandbox.api.call import Call, method_not_allowed, patch_kind
-from meshkit.sandbox.api.openapi import OpenApi
+from meshkit.sandbox.api.openapi import V2_DOCUMENT, V2_TYPE, OpenApi
 from meshkit.sandbox.api.pods import Pods
 from meshkit.sandbox.api.reads import Reads
 from meshkit.sandbox.api.registry import Registry
@@ -106,6 +106,8 @@ class HttpApi:
             return as_json(
                 request, discovery.core_versions() if path == "api" else discovery.groups(self._registry)
             )
+        if path == "openapi/v2":
+            return as_bytes(request, V2_DOCUMENT, content_type=V2_TYPE)
         if path == "openapi/v3":
             return as_json(request, self._openapi.index())
         if path.startswith("openapi/v3/"):

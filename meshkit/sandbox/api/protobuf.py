@@ -21,7 +21,12 @@ from meshkit.sandbox.api.schemas import protobuf_messages
 _MAGIC = b"k8s\x00"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _ZERO_MEANS = {
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "completions",
+    "parallelism",
     "replicas",
+    "ttlSecondsAfterFinished",
     "gracePeriodSeconds",
     "minAvailable",
     "maxUnavailable",
@@ -33,6 +38,7 @@ _PACKAGES = {
     "authentication.k8s.io/v1": "io.k8s.api.authentication.v1",
     "authorization.k8s.io/v1": "io.k8s.api.authorization.v1",
     "autoscaling/v1": "io.k8s.api.autoscaling.v1",
+    "batch/v1": "io.k8s.api.batch.v1",
     "coordination.k8s.io/v1": "io.k8s.api.coordination.v1",
     "discovery.k8s.io/v1": "io.k8s.api.discovery.v1",
     "networking.k8s.io/v1": "io.k8s.api.networking.v1",

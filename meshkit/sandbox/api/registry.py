@@ -108,6 +108,7 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
             ("SubjectAccessReview*", "subjectaccessreviews", "", ""),
         ),
     ),
+    "batch": ("io.k8s.api.batch.v1", (("Job", "jobs", "", "status"),)),
     "coordination.k8s.io": ("io.k8s.api.coordination.v1", (("Lease", "leases", "", ""),)),
     "discovery.k8s.io": ("io.k8s.api.discovery.v1", (("EndpointSlice", "endpointslices", "", ""),)),
     "networking.k8s.io": ("io.k8s.api.networking.v1", (("NetworkPolicy", "networkpolicies", "netpol", ""),)),
@@ -123,7 +124,7 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
     ),
 }
 _ASKED_ONLY = ("authentication.k8s.io", "authorization.k8s.io")  # reviews are answered, not stored
-_IN_ALL = {"pods", "services", "deployments", "replicasets"}
+_IN_ALL = {"pods", "services", "deployments", "replicasets", "jobs"}
 
 
 class Registry:

@@ -137,6 +137,30 @@ def _workload(obj: Object) -> Iterator[Cause]:
     yield from _pod_spec(spec.get("template", {}).get("spec") or {}, "spec.template.spec")
 
 
+def _job(obj: Object) -> Iterator[Cause]:
+    spec = obj["spec"]
+    pod = spec.get("template", {}).get("spec") or {}
+    if pod.get("restartPolicy") not in ("Never", "OnFailure"):
+        yield _unsupported(
+            "spec.template.spec.restartPolicy", pod.get("restartPolicy"), '"OnFailure", "Never"'
+        )
+    if spec.get("completionMode") == "Indexed":
+        yield _unsupported("spec.completionMode", "Indexed", '"NonIndexed" (the sandbox knows no other)')
+    for field in ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "managedBy"):
+        if field in spec:
+            yield Cause(f"spec.{field}", "FieldValueForbidden", "Forbidden: not known to the sandbox")
+    for field in ("parallelism", "completions", "backoffLimit"):
+        if spec.get(field, 0) < 0:
+            why = "must be greater than or equal to 0"
+            yield status.invalid_value(f"spec.{field}", spec[field], why)
+    yield from _pod_spec(pod, "spec.template.spec")
+
+
+def _unsupported(field: str, value: object, supported: str) -> Cause:
+    why = f'Unsupported value: "{value}": supported values: {supported}'
+    return Cause(field, "FieldValueNotSupported", why)
+
+
 def _pod(obj: Object) -> Iterator[Cause]:
     yield from _pod_spec(obj["spec"], "spec")
 
@@ -239,6 +263,7 @@ _OF: dict[str, Callable[[Object], Iterator[Cause]]] = {
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "deployments.apps": _workload,
     "limitranges": _limit_range,
+    "jobs.batch": _job,
     "pods": _pod,
     "replicasets.apps": _workload,
     "resourcequotas": _quota,
@@ -249,6 +274,9 @@ _IMMUTABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": (("roleRef",),),
     "customresourcedefinitions.apiextensions.k8s.io": (("spec", "group"), ("spec", "scope")),
     "deployments.apps": (("spec", "selector"),),
+    "jobs.batch": tuple(
+        ("spec", field) for field in ("selector", "template", "completions", "completionMode")
+    ),
     "replicasets.apps": (("spec", "selector"),),
     "rolebindings.rbac.authorization.k8s.io": (("roleRef",),),
     "secrets": (("type",),),
