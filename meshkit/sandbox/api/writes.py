@@ -8,14 +8,23 @@ moved meanwhile; patches and applies are then computed again, as in Kubernetes.
 from __future__ import annotations
 
 import copy
-import json
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshkit.sandbox.api import defaults, deletion, limits, ownership, quotas, rules, status, validation
+from meshkit.sandbox.api import (
+    celrules,
+    defaults,
+    deletion,
+    limits,
+    ownership,
+    quotas,
+    rules,
+    status,
+    validation,
+)
 from meshkit.sandbox.api.decoding import decoded, patched
 from meshkit.sandbox.api.ownership import Owners
 from meshkit.sandbox.api.registry import CRDS, Registry, Resource
@@ -348,6 +357,8 @@ class Writes:
         found = rules.causes(resource, new)
         if admission.old is not None:
             found += rules.immutable(resource, admission.old, new)
+        if not found:
+            found = list(celrules.causes(resource, new, admission.old))
         if found:
             raise status.invalid(resource.kind, resource.group, target.name, found)
         if is_new_pod and (broken := limits.broken(self.store, target.namespace, new)):
@@ -378,8 +389,11 @@ class Writes:
                 options.warnings.append(
                     f"the scope {scope} is not evaluated by the sandbox: it matches nothing"
                 )
-        if resource.key == CRDS and "x-kubernetes-validations" in json.dumps(obj["spec"]):
-            options.warnings.append("CEL rules (x-kubernetes-validations) are not evaluated by the sandbox")
+        if resource.custom:
+            options.warnings.extend(celrules.of_resource(resource).unusable)
+        if resource.key == CRDS:
+            for version in obj["spec"]["versions"]:
+                options.warnings.extend(celrules.of_schema(version["schema"]["openAPIV3Schema"]).unusable)
 
 
 def _counts_generations(resource: Resource) -> bool:
