@@ -105,6 +105,7 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
         "io.k8s.api.authorization.v1",
         (
             ("SelfSubjectAccessReview*", "selfsubjectaccessreviews", "", ""),
+            ("SelfSubjectRulesReview*", "selfsubjectrulesreviews", "", ""),
             ("SubjectAccessReview*", "subjectaccessreviews", "", ""),
         ),
     ),
