@@ -96,7 +96,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_gone(
 
     helm("uninstall", "hi", *way, "--cascade=foreground")
     assert helm.json("list") == []
-    for kind in (DEPLOYMENT, POD, SERVICE, GREETING, SECRET):
+    for kind in (DEPLOYMENT, POD, JOB, SERVICE, GREETING, SECRET):
         assert cluster.api.list(kind, namespace) == []
     assert cluster.api.get(CONFIGMAP, "hi-settings", namespace) is None
 
@@ -117,3 +117,14 @@ def test_an_upgrade_that_never_gets_ready_goes_back_by_itself(
     assert "rolled back" in failed.stderr
     assert shown_version(cluster, namespace) == "v1"
     assert helm.json("status", "hi")["info"]["status"] == "deployed"
+
+
+def test_a_hook_that_fails_keeps_the_release_from_being_touched(
+    helm: Helm, cluster: Cluster, namespace: str
+) -> None:
+    helm("install", "hi", str(CHART), "--wait", "--timeout=30s")
+    assert cluster.api.list(JOB, namespace) == []  # hook-succeeded: gone once it has done its work
+    failed = helm.run("upgrade", "hi", str(CHART), "--timeout=30s", "--set=version=v2,hookExitCode=1")
+    assert failed.returncode != 0
+    assert "pre-upgrade hooks failed" in failed.stderr
+    assert shown_version(cluster, namespace) == "v1"

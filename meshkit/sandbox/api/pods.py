@@ -47,26 +47,34 @@ class Pods:
         if self._session is not None:
             await self._session.close()
 
-    async def log(self, request: web.Request, pod: Mapping[str, Any]) -> web.StreamResponse:
-        """``pods/log``: container, tailLines and follow are honoured."""
+    async def log(
+        self, request: web.Request, pod: Mapping[str, Any], now: Callable[[], Mapping[str, Any] | None]
+    ) -> web.StreamResponse:
+        """``pods/log``: container, tailLines and follow are honoured.
+
+        ``now`` gives the pod as it is, or None: a log is followed until its container ends.
+        """
         query = request.query
         container = _container(pod, query.get("container"))
         if query.get("previous") == "true":
             name = pod["metadata"]["name"]
             raise status.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
         tail = int(query["tailLines"]) if query.get("tailLines", "").isdecimal() else None
-        text = await self._text(pod, container, tail)
         if query.get("follow") != "true":
-            return web.Response(text=text, content_type="text/plain")
+            return web.Response(text=await self._text(pod, container, tail), content_type="text/plain")
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
-        await response.write(text.encode())
-        sent = len(await self._text(pod, container, None))
-        while True:
+        written = await self._text(pod, container, None)
+        lines = written.splitlines(keepends=True)
+        await response.write("".join(lines if tail is None else lines[max(0, len(lines) - tail) :]).encode())
+        over = False
+        while not over:
             await asyncio.sleep(_FOLLOW_EVERY_S)
+            over = _has_ended(now(), container)  # asked first: what was written until then is still sent
             whole = await self._text(pod, container, None)
-            await response.write(whole[sent:].encode())
-            sent = len(whole)
+            await response.write(whole[len(written) :].encode())
+            written = whole
+        return response
 
     async def _text(self, pod: Mapping[str, Any], container: str | None, tail: int | None) -> str:
         found = self._node.logs(pod, container, tail)
@@ -107,6 +115,15 @@ class Pods:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             why = f"error trying to reach service: {error}"
             raise status.ApiError(503, "ServiceUnavailable", why) from error
+
+
+def _has_ended(pod: Mapping[str, Any] | None, container: str) -> bool:
+    """Whether a container runs no more; one that has not begun has not ended."""
+    if pod is None:
+        return True
+    found = pod.get("status") or {}
+    statuses = (*(found.get("containerStatuses") or ()), *(found.get("initContainerStatuses") or ()))
+    return any(each["name"] == container and "terminated" in each["state"] for each in statuses)
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -3,6 +3,9 @@ proxy and eviction."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiohttp import web
 
 from meshkit.sandbox.api import status
@@ -58,7 +61,14 @@ class Subresources:
 
     async def _pod(self, call: Call) -> web.StreamResponse:
         if call.route.subresource == "log":
-            return await self._pods.log(call.request, self._present(call.target).object)
+            pod = self._present(call.target).object
+
+            def present() -> Mapping[str, Any] | None:
+                stored = self._writes.store.get(call.target.key)
+                same = stored and stored.object["metadata"]["uid"] == pod["metadata"]["uid"]
+                return stored.object if stored and same else None
+
+            return await self._pods.log(call.request, pod, present)
         name, port = split_name(call.route.name)
         stored = self._present(Target(call.resource, call.target.namespace, name))
         return await self._pods.proxy(call.request, stored.object, port, call.route.tail)
