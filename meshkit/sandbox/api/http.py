@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from meshkit.sandbox.api import discovery, negotiation, routes, status
@@ -19,6 +21,8 @@ from meshkit.sandbox.api.users import Tokens, User, impersonated
 from meshkit.sandbox.api.writes import Writes
 
 _OPEN = ("/healthz", "/livez", "/readyz", "/version")  # answered without a token
+READER_PATIENCE_S = 30.0
+"""How long a watch waits for a client with full buffers to take a line; then it ends the connection."""
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -42,10 +46,7 @@ class HttpApi:
         except status.ApiError as error:
             return refusal(request, error)
         except web.HTTPRequestEntityTooLarge:
-            too_large = status.ApiError(
-                413, "RequestEntityTooLarge", "the body of the request is larger than 3 MiB"
-            )
-            return refusal(request, too_large)
+            return refusal(request, status.too_large("limit is 3145728"))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in _OPEN:
@@ -182,8 +183,12 @@ class HttpApi:
         course = self._reads.watch(call.resource, call.route.namespace, selector, query)
         try:
             async for notice in course:
-                await response.write(lines.line(notice))
+                async with asyncio.timeout(READER_PATIENCE_S):
+                    await response.write(lines.line(notice))
             await response.write_eof()
+        except TimeoutError:  # the client does not read what it asked for
+            if call.request.transport is not None:
+                call.request.transport.abort()
         except ConnectionError:
             pass  # the client has gone
         finally:
