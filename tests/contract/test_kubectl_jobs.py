@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.kubectl import IMAGE as WEB
 from tests.contract.kubectl import Kubectl
 
 pytestmark = pytest.mark.usefixtures("sandbox_images")
@@ -52,6 +53,16 @@ def test_on_failure_the_container_is_started_again_in_its_pod(kubectl: Kubectl) 
     kubectl("apply", "-f", "-", stdin=again)
     kubectl("wait", "--for=condition=failed", "job/j", "--timeout=15s")
     assert kubectl.json("get", "job", "j")["status"].get("succeeded", 0) == 0
+
+
+def test_a_sidecar_is_ended_when_the_work_is_done(kubectl: Kubectl) -> None:
+    made = job(env={"RUN_S": "0.5"})
+    sidecar = {"name": "side", "image": WEB, "restartPolicy": "Always"}
+    made["spec"]["template"]["spec"]["initContainers"] = [sidecar]
+    kubectl("apply", "-f", "-", stdin=made)
+    kubectl("wait", "--for=condition=complete", "job/j", "--timeout=15s")
+    ended = "jsonpath={.status.initContainerStatuses[0].state.terminated.reason}"
+    kubectl("wait", f"--for={ended}", "pod", "-l", "job-name=j", "--timeout=10s")
 
 
 def test_applying_a_job_twice_changes_nothing_and_its_template_is_fixed(kubectl: Kubectl) -> None:
