@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.contract.kubectl import IMAGE, Kubectl, configmap, deployment
 
 
@@ -139,6 +141,7 @@ def test_patches_of_every_type(kubectl: Kubectl) -> None:
     assert "testing value /spec/replicas failed" in failed
 
 
+@pytest.mark.usefixtures("sandbox_images")
 def test_a_deployment_rolls_out_scales_and_logs(kubectl: Kubectl) -> None:
     kubectl("apply", "--server-side", "-f", "-", stdin=deployment())
     assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=20s")
@@ -157,6 +160,7 @@ def test_a_deployment_rolls_out_scales_and_logs(kubectl: Kubectl) -> None:
     kubectl("delete", "deployment", "web", "--timeout=20s")
 
 
+@pytest.mark.usefixtures("sandbox_images")
 def test_drain_honours_a_budget_and_moves_the_pods(kubectl: Kubectl) -> None:
     web = deployment()
     web["spec"]["replicas"] = 2

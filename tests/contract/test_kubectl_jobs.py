@@ -55,6 +55,15 @@ def test_on_failure_the_container_is_started_again_in_its_pod(kubectl: Kubectl) 
     assert kubectl.json("get", "job", "j")["status"].get("succeeded", 0) == 0
 
 
+def test_a_job_whose_pods_are_refused_says_so_and_goes_on_when_they_are_not(kubectl: Kubectl) -> None:
+    kubectl("create", "quota", "none", "--hard=pods=0")
+    kubectl("apply", "-f", "-", stdin=job())
+    kubectl("wait", "--for=jsonpath={.status.startTime}", "job/j", "--timeout=10s")
+    assert "exceeded quota" in kubectl("get", "events", "--field-selector=reason=FailedCreate")
+    kubectl("delete", "quota", "none")
+    kubectl("wait", "--for=condition=complete", "job/j", "--timeout=20s")
+
+
 def test_a_sidecar_is_ended_when_the_work_is_done(kubectl: Kubectl) -> None:
     made = job(env={"RUN_S": "0.5"})
     sidecar = {"name": "side", "image": WEB, "restartPolicy": "Always"}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
@@ -64,12 +65,14 @@ class JobController:
         spec, counts = job["spec"], Counts.of(pods)
         suspended = bool(spec.get("suspend"))
         failure = None if suspended else why_failed(job, pods, counts)
-        again_s = None
+        again_s, refusal = None, None
         if suspended or failure is not None or enough(spec, counts):
             await self._delete(job, counts.running)
         else:
-            again_s = await self._scale(job, pods, counts)
+            again_s, refusal = await self._scale(job, pods, counts)
         await self._status(job, counts, failure)
+        if refusal is not None:
+            raise refusal
         return _soonest(again_s, _deadline_in_s(job))
 
     async def _expire(self, job: Object, finished_at: float) -> float | None:
@@ -84,22 +87,39 @@ class JobController:
         await self._client.delete(JOBS, name, namespace)
         return None
 
-    async def _scale(self, job: Object, pods: Sequence[Object], counts: Counts) -> float | None:
-        """Start or stop pods; returns the seconds to wait before the next retry."""
+    async def _scale(
+        self, job: Object, pods: Sequence[Object], counts: Counts
+    ) -> tuple[float | None, ApiError | None]:
+        """Start or stop pods; returns the seconds to wait before the next retry, and a refusal if any."""
         active = len(counts.running)
         lacking = wanted_active(job["spec"], counts.succeeded, active) - active
         if lacking < 0:
             await self._delete(job, counts.running[:-lacking])
         if lacking <= 0:
-            return None
+            return None, None
         wait_s = _last_failure(pods) + delay_s(counts.failed) - time.time()
         if wait_s > 0:
-            return wait_s
-        created = await asyncio.gather(*(self._client.create("pods", _pod(job)) for _ in range(lacking)))
-        for pod in created:
-            text = f"Created pod: {pod['metadata']['name']}"
-            await self._client.record_event(job, "SuccessfulCreate", text, source=SOURCE)
-        return None
+            return wait_s, None
+        return None, await self._create(job, lacking)
+
+    async def _create(self, job: Object, count: int) -> ApiError | None:
+        """Create pods side by side; returns one refusal if there was any."""
+        results = await asyncio.gather(
+            *(self._client.create("pods", _pod(job)) for _ in range(count)), return_exceptions=True
+        )
+        refusal = None
+        for result in results:
+            if isinstance(result, ApiError):
+                refusal = result
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                text = f"Created pod: {result['metadata']['name']}"
+                await self._client.record_event(job, "SuccessfulCreate", text, source=SOURCE)
+        if refusal is not None:
+            text = f"Error creating: {refusal.message}"
+            await self._client.record_event(job, "FailedCreate", text, type="Warning", source=SOURCE)
+        return refusal
 
     async def _delete(self, job: Object, pods: Sequence[Object]) -> None:
         for pod in pods:
