@@ -17,7 +17,8 @@ demo:            ## the whole path on the sandbox: make demo [MESH=linkerd]
 
 test: check      ## every test that needs no Go, browser included
 	@tools/browser
-	@$(PY) -m pytest -m "not soak and not conformance" $(ARGS)
+	@$(PY) tools/helm.py >/dev/null
+	@$(PY) -m pytest $(ARGS)
 
 check: setup     ## lint, format, types, layers
 	@.venv/bin/ruff check .

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 
-from benchmarks import command_line, sandbox, verdict
+from benchmarks import api, command_line, sandbox, verdict
 from benchmarks.figure import table
 
 if __name__ == "__main__":
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     print(f"Python {platform.python_version()}, {machine}")
-    print(table([*command_line.measure(), *verdict.measure(), *sandbox.measure()]))
+    print(table([*command_line.measure(), *verdict.measure(), *api.measure(), *sandbox.measure()]))

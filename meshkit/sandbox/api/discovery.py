@@ -19,6 +19,7 @@ VERSION = {
     "platform": "linux/amd64",
 }
 _SUBRESOURCES: dict[str, tuple[str, tuple[str, ...]]] = {  # name -> kind of the answer, verbs
+    "eviction": ("Eviction", ("create",)),
     "finalize": ("", ("update",)),
     "log": ("", ("get",)),
     "proxy": ("PodProxyOptions", ("create", "delete", "get", "patch", "update")),
@@ -27,6 +28,7 @@ _SUBRESOURCES: dict[str, tuple[str, tuple[str, ...]]] = {  # name -> kind of the
     "token": ("TokenRequest", ("create",)),
 }
 _KINDS = {
+    "Eviction": ("policy", "v1"),
     "Scale": ("autoscaling", "v1"),
     "TokenRequest": ("authentication.k8s.io", "v1"),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from meshkit.sandbox.api import discovery, negotiation, routes, status
-from meshkit.sandbox.api.answers import WatchLines, as_bytes, as_json, list_page, one_object
+from meshkit.sandbox.api.answers import WatchLines, as_bytes, as_json, list_page, one_object, refusal
 from meshkit.sandbox.api.call import Call, method_not_allowed, patch_kind
-from meshkit.sandbox.api.openapi import OpenApi
+from meshkit.sandbox.api.openapi import V2_DOCUMENT, V2_TYPE, OpenApi
 from meshkit.sandbox.api.pods import Pods
 from meshkit.sandbox.api.reads import Reads
 from meshkit.sandbox.api.registry import Registry
@@ -19,6 +21,8 @@ from meshkit.sandbox.api.users import Tokens, User, impersonated
 from meshkit.sandbox.api.writes import Writes
 
 _OPEN = ("/healthz", "/livez", "/readyz", "/version")  # answered without a token
+READER_PATIENCE_S = 30.0
+"""How long a watch waits for a client with full buffers to take a line; then it ends the connection."""
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -40,12 +44,9 @@ class HttpApi:
         try:
             return await self._answer(request)
         except status.ApiError as error:
-            return as_json(request, error.status(), code=error.code)
+            return refusal(request, error)
         except web.HTTPRequestEntityTooLarge:
-            too_large = status.ApiError(
-                413, "RequestEntityTooLarge", "the body of the request is larger than 3 MiB"
-            )
-            return as_json(request, too_large.status(), code=413)
+            return refusal(request, status.too_large("limit is 3145728"))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in _OPEN:
@@ -106,6 +107,8 @@ class HttpApi:
             return as_json(
                 request, discovery.core_versions() if path == "api" else discovery.groups(self._registry)
             )
+        if path == "openapi/v2":
+            return as_bytes(request, V2_DOCUMENT, content_type=V2_TYPE)
         if path == "openapi/v3":
             return as_json(request, self._openapi.index())
         if path.startswith("openapi/v3/"):
@@ -180,8 +183,12 @@ class HttpApi:
         course = self._reads.watch(call.resource, call.route.namespace, selector, query)
         try:
             async for notice in course:
-                await response.write(lines.line(notice))
+                async with asyncio.timeout(READER_PATIENCE_S):
+                    await response.write(lines.line(notice))
             await response.write_eof()
+        except TimeoutError:  # the client does not read what it asked for
+            if call.request.transport is not None:
+                call.request.transport.abort()
         except ConnectionError:
             pass  # the client has gone
         finally:

@@ -32,6 +32,12 @@ _PATCH_TYPES = (
 )
 
 
+V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+V2_DOCUMENT = b"\x0a\x032.0"
+"""A Swagger document (protobuf) that defines nothing: kubectl asks for one when a kind is in no v3 document,
+and only with an answer goes on to say that there is no such kind."""
+
+
 class OpenApi:
     """The documents of a registry."""
 

@@ -27,6 +27,8 @@ _NEVER_OWNED: frozenset[Path] = frozenset(
     {("f:apiVersion",), ("f:kind",), ("f:metadata",)}
     | {("f:metadata", f"f:{name}") for name in _NEVER_OWNED_METADATA}
 )
+_MAX_UPDATERS = 10  # of k8s.io/apiserver endpoints/handlers/fieldmanager
+_ANCIENT = "ancient-changes"
 
 
 class Manager(NamedTuple):
@@ -147,7 +149,26 @@ def updated(
         if other != manager:
             _take(owners, other, touched | removed)
     _set(owners, manager, (mine - removed) | touched, time, endpoint.api_version)
+    _fold_ancient(owners)
     return owners
+
+
+def _fold_ancient(owners: Owners) -> None:
+    """Keep the entries of Update few: the oldest of each apiVersion become one (CapManagersManager)."""
+    updaters = [manager for manager in owners if manager.operation == "Update"]
+    excess = len(updaters) - _MAX_UPDATERS
+    first_of: dict[str, Manager] = {}
+    for manager in sorted(updaters, key=lambda each: (owners[each].time, each)):
+        if excess <= 0:
+            return
+        bucket = Manager(_ANCIENT, "Update", "", manager.api_version)
+        first = first_of.setdefault(manager.api_version, manager)
+        if first is manager:
+            continue
+        entry = owners.pop(manager)
+        folded = owners[bucket] if bucket in owners else owners.pop(first)
+        owners[bucket] = Entry(folded.paths | entry.paths, entry.time, entry.api_version)
+        excess -= 1
 
 
 def _take(owners: Owners, other: Manager, paths: Iterable[Path]) -> None:

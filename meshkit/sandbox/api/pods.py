@@ -50,11 +50,11 @@ class Pods:
             await self._session.close()
 
     async def log(
-        self, request: web.Request, pod: Mapping[str, Any], look: Callable[[], Mapping[str, Any] | None]
+        self, request: web.Request, pod: Mapping[str, Any], now: Callable[[], Mapping[str, Any] | None]
     ) -> web.StreamResponse:
         """``pods/log``: container, tailLines and follow are honoured.
 
-        ``look`` is the pod as it is now: a log is followed until its container ends.
+        ``now`` gives the pod as it is, or None: a log is followed until its container ends.
         """
         query = request.query
         container = _container(pod, query.get("container"))
@@ -62,20 +62,20 @@ class Pods:
             name = pod["metadata"]["name"]
             raise status.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
         tail = int(query["tailLines"]) if query.get("tailLines", "").isdecimal() else None
-        text = await self._text(pod, container, tail)
         if query.get("follow") != "true":
-            return web.Response(text=text, content_type="text/plain")
+            return web.Response(text=await self._text(pod, container, tail), content_type="text/plain")
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
-        await response.write(text.encode())
-        sent = len(await self._text(pod, container, None))
-        life = _life(pod, container)
-        while life and _life(look(), container) == life:
+        written = await self._text(pod, container, None)
+        lines = written.splitlines(keepends=True)
+        await response.write("".join(lines if tail is None else lines[max(0, len(lines) - tail) :]).encode())
+        over = False
+        while not over:
             await asyncio.sleep(_FOLLOW_EVERY_S)
+            over = _has_ended(now(), container)  # asked first: what was written until then is still sent
             whole = await self._text(pod, container, None)
-            await response.write(whole[sent:].encode())
-            sent = len(whole)
-        await response.write_eof()
+            await response.write(whole[len(written) :].encode())
+            written = whole
         return response
 
     async def _text(self, pod: Mapping[str, Any], container: str | None, tail: int | None) -> str:
@@ -123,6 +123,15 @@ class Pods:
             raise status.ApiError(503, "ServiceUnavailable", why) from error
 
 
+def _has_ended(pod: Mapping[str, Any] | None, container: str) -> bool:
+    """Whether a container runs no more; one that has not begun has not ended."""
+    if pod is None:
+        return True
+    found = pod.get("status") or {}
+    statuses = (*(found.get("containerStatuses") or ()), *(found.get("initContainerStatuses") or ()))
+    return any(each["name"] == container and "terminated" in each["state"] for each in statuses)
+
+
 def split_name(name: str) -> tuple[str, str]:
     """``pod``, ``pod:port`` or ``http:pod:port`` -> (pod, port). Raises ApiError for https."""
     parts = name.split(":")
@@ -142,15 +151,6 @@ def _port(pod: Mapping[str, Any], port: str) -> int:
             if port in ("", each.get("name")):
                 return int(each["containerPort"])
     raise status.bad_request(f'pod "{pod["metadata"]["name"]}" has no port {port!r}')
-
-
-def _life(pod: Mapping[str, Any] | None, container: str) -> str | None:
-    """The ID of the container while it runs, another one after a restart; else None."""
-    status = (pod or {}).get("status") or {}
-    for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        if each["name"] == container and "running" in each["state"]:
-            return str(each["containerID"])
-    return None
 
 
 def _container(pod: Mapping[str, Any], asked: str | None) -> str:

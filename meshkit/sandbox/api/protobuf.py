@@ -20,8 +20,26 @@ from meshkit.sandbox.api.schemas import protobuf_messages
 
 _MAGIC = b"k8s\x00"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 _ZERO_MEANS = {
+    "served",
+    "storage",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "additionalProperties",
+    "default",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "completions",
+    "parallelism",
     "replicas",
+    "ttlSecondsAfterFinished",
     "gracePeriodSeconds",
     "minAvailable",
     "maxUnavailable",
@@ -33,12 +51,14 @@ _PACKAGES = {
     "authentication.k8s.io/v1": "io.k8s.api.authentication.v1",
     "authorization.k8s.io/v1": "io.k8s.api.authorization.v1",
     "autoscaling/v1": "io.k8s.api.autoscaling.v1",
+    "batch/v1": "io.k8s.api.batch.v1",
     "coordination.k8s.io/v1": "io.k8s.api.coordination.v1",
     "discovery.k8s.io/v1": "io.k8s.api.discovery.v1",
     "networking.k8s.io/v1": "io.k8s.api.networking.v1",
     "policy/v1": "io.k8s.api.policy.v1",
     "rbac.authorization.k8s.io/v1": "io.k8s.api.rbac.v1",
     "admissionregistration.k8s.io/v1": "io.k8s.api.admissionregistration.v1",
+    "apiextensions.k8s.io/v1": _EXTENSIONS,
 }
 
 
@@ -116,8 +136,8 @@ def _message(name: str, raw: bytes) -> Any:
             result.update(decoded or {})
         elif (
             decoded not in (None, "", 0, False, {})
-            or (decoded == 0 and field in _ZERO_MEANS)
-            or (decoded == {} and not _always_written(field))
+            or (decoded in (0, "") and field in _ZERO_MEANS)
+            or (decoded == {} and (name in _POINTERS_ONLY or not _always_written(field)))
         ):
             result[field] = decoded
     return result
@@ -186,12 +206,29 @@ def _json(raw: bytes) -> Any:
     return json.loads(text) if text else {}
 
 
+def _schema_or_list(raw: bytes) -> Any:
+    """JSONSchemaPropsOrArray and JSONSchemaPropsOrStringArray: one schema, or several of either."""
+    schemas = [(number, value) for number, value in _fields(raw)]
+    return next((_message(_SCHEMA, value) for number, value in schemas if number == 1), {})
+
+
+def _schema_or_bool(raw: bytes) -> Any:
+    """JSONSchemaPropsOrBool: a schema, or whether anything goes."""
+    found = dict(_fields(raw))
+    return _message(_SCHEMA, found[2]) if 2 in found else bool(found.get(1, 0))
+
+
 def _strings(raw: bytes) -> list[str]:
     """A named list of strings (``ExtraValue``) is a message of its own in protobuf."""
     return [value.decode() for _, value in _fields(raw)]
 
 
+_SCHEMA = f"{_EXTENSIONS}.JSONSchemaProps"
+_POINTERS_ONLY = {f"{_EXTENSIONS}.CustomResourceSubresources", _SCHEMA}
 _SPECIAL = {
+    f"{_EXTENSIONS}.JSON": _json,
+    f"{_EXTENSIONS}.JSONSchemaPropsOrArray": _schema_or_list,
+    f"{_EXTENSIONS}.JSONSchemaPropsOrBool": _schema_or_bool,
     f"{_META}.Time": _time,
     f"{_META}.MicroTime": _micro_time,
     f"{_META}.FieldsV1": _json,

@@ -69,7 +69,7 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
             ("LimitRange", "limitranges", "limits", ""),
             ("Namespace*", "namespaces", "ns", "finalize status"),
             ("Node*", "nodes", "no", "status"),
-            ("Pod", "pods", "po", "log proxy status"),
+            ("Pod", "pods", "po", "eviction log proxy status"),
             ("ResourceQuota", "resourcequotas", "quota", "status"),
             ("Secret", "secrets", "", ""),
             ("ServiceAccount", "serviceaccounts", "sa", "token"),
@@ -105,9 +105,11 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
         "io.k8s.api.authorization.v1",
         (
             ("SelfSubjectAccessReview*", "selfsubjectaccessreviews", "", ""),
+            ("SelfSubjectRulesReview*", "selfsubjectrulesreviews", "", ""),
             ("SubjectAccessReview*", "subjectaccessreviews", "", ""),
         ),
     ),
+    "batch": ("io.k8s.api.batch.v1", (("Job", "jobs", "", "status"),)),
     "coordination.k8s.io": ("io.k8s.api.coordination.v1", (("Lease", "leases", "", ""),)),
     "discovery.k8s.io": ("io.k8s.api.discovery.v1", (("EndpointSlice", "endpointslices", "", ""),)),
     "networking.k8s.io": ("io.k8s.api.networking.v1", (("NetworkPolicy", "networkpolicies", "netpol", ""),)),
@@ -123,7 +125,7 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
     ),
 }
 _ASKED_ONLY = ("authentication.k8s.io", "authorization.k8s.io")  # reviews are answered, not stored
-_IN_ALL = {"pods", "services", "deployments", "replicasets"}
+_IN_ALL = {"pods", "services", "deployments", "replicasets", "jobs"}
 
 
 class Registry:

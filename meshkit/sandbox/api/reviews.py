@@ -24,6 +24,8 @@ class Reviews:
             found: dict[str, Any] = {"userInfo": user.info()}
         elif kind == "TokenReview":
             found = self._token(spec)
+        elif kind == "SelfSubjectRulesReview":
+            found = self._all(spec, user)
         else:
             found = self._access(kind, spec, user)
         return {**body, "metadata": body.get("metadata") or {}, "status": found}
@@ -33,6 +35,17 @@ class Reviews:
         if owner is None:
             return {"user": {}, "error": "invalid bearer token"}
         return {"authenticated": True, "user": owner.info(), "audiences": spec.get("audiences") or [ISSUER]}
+
+    def _all(self, spec: Mapping[str, Any], user: User) -> dict[str, Any]:
+        namespace = spec.get("namespace")
+        if not namespace:
+            raise status.bad_request("no namespace on request")
+        rules = self._rights.all_of(user, namespace)
+        return {
+            "resourceRules": [dict(rule) for rule in rules if "nonResourceURLs" not in rule],
+            "nonResourceRules": [dict(rule) for rule in rules if "nonResourceURLs" in rule],
+            "incomplete": False,
+        }
 
     def _access(self, kind: str, spec: Mapping[str, Any], user: User) -> dict[str, Any]:
         if kind == "SubjectAccessReview":

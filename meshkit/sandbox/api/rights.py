@@ -18,7 +18,20 @@ _GROUP = "rbac.authorization.k8s.io"
 _ABOUT_ONESELF = {
     ("authentication.k8s.io", "selfsubjectreviews"),
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
 }
+# What the ClusterRoles system:discovery and system:basic-user give to everyone.
+_EVERYONES: tuple[Mapping[str, Any], ...] = (
+    *(
+        {"verbs": ["create"], "apiGroups": [group], "resources": [resource]}
+        for group, resource in sorted(_ABOUT_ONESELF)
+    ),
+    {
+        "verbs": ["get"],
+        "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi",
+                            "/openapi/*", "/readyz", "/version"],
+    },
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,10 @@ class Rights:
         if attempt.verb == "create" and (attempt.group, attempt.resource) in _ABOUT_ONESELF:
             return True
         return any(_permits(rule, attempt) for rule in self._rules(user, attempt.namespace))
+
+    def all_of(self, user: User, namespace: str) -> list[Mapping[str, Any]]:
+        """Every rule that gives the user something in a namespace, as ``kubectl auth can-i --list`` shows."""
+        return [*_EVERYONES, *self._rules(user, namespace)]
 
     def _rules(self, user: User, namespace: str) -> Iterator[Mapping[str, Any]]:
         for stored in self._store.objects(f"clusterrolebindings.{_GROUP}"):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from meshkit.sandbox.api import status, validation
+from meshkit.sandbox.api import quantities, status, validation
 from meshkit.sandbox.api.registry import Resource
 from meshkit.sandbox.api.status import Cause
 
@@ -137,6 +137,30 @@ def _workload(obj: Object) -> Iterator[Cause]:
     yield from _pod_spec(spec.get("template", {}).get("spec") or {}, "spec.template.spec")
 
 
+def _job(obj: Object) -> Iterator[Cause]:
+    spec = obj["spec"]
+    pod = spec.get("template", {}).get("spec") or {}
+    if pod.get("restartPolicy") not in ("Never", "OnFailure"):
+        yield _unsupported(
+            "spec.template.spec.restartPolicy", pod.get("restartPolicy"), '"OnFailure", "Never"'
+        )
+    if spec.get("completionMode") == "Indexed":
+        yield _unsupported("spec.completionMode", "Indexed", '"NonIndexed" (the sandbox knows no other)')
+    for field in ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "managedBy"):
+        if field in spec:
+            yield Cause(f"spec.{field}", "FieldValueForbidden", "Forbidden: not known to the sandbox")
+    for field in ("parallelism", "completions", "backoffLimit"):
+        if spec.get(field, 0) < 0:
+            why = "must be greater than or equal to 0"
+            yield status.invalid_value(f"spec.{field}", spec[field], why)
+    yield from _pod_spec(pod, "spec.template.spec")
+
+
+def _unsupported(field: str, value: object, supported: str) -> Cause:
+    why = f'Unsupported value: "{value}": supported values: {supported}'
+    return Cause(field, "FieldValueNotSupported", why)
+
+
 def _pod(obj: Object) -> Iterator[Cause]:
     yield from _pod_spec(obj["spec"], "spec")
 
@@ -155,6 +179,39 @@ def _pod_spec(spec: Object, path: str) -> Iterator[Cause]:
             if container["name"] in names:
                 yield Cause(f"{where}.name", "FieldValueDuplicate", f'Duplicate value: "{container["name"]}"')
             names.add(container["name"])
+            yield from _resources(container.get("resources") or {}, f"{where}.resources")
+
+
+def _resources(resources: Object, where: str) -> Iterator[Cause]:
+    wrong = [
+        cause
+        for kind in ("limits", "requests")
+        for cause in _quantities(resources.get(kind), f"{where}.{kind}")
+    ]
+    yield from wrong
+    for name, asked in (resources.get("requests") or {}).items() if not wrong else ():
+        limit = (resources.get("limits") or {}).get(name)
+        if limit is not None and quantities.parse(asked) > quantities.parse(limit):
+            why = f"must be less than or equal to {name} limit of {limit}"
+            yield status.invalid_value(f"{where}.requests", asked, why)
+
+
+def _quantities(written: Object | None, where: str) -> Iterator[Cause]:
+    for name, value in (written or {}).items():
+        try:
+            quantities.parse(value)
+        except ValueError as error:
+            yield status.invalid_value(f"{where}[{name}]", value, str(error))
+
+
+def _quota(obj: Object) -> Iterator[Cause]:
+    yield from _quantities((obj.get("spec") or {}).get("hard"), "spec.hard")
+
+
+def _limit_range(obj: Object) -> Iterator[Cause]:
+    for index, item in enumerate(obj["spec"]["limits"]):
+        for field in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min"):
+            yield from _quantities(item.get(field), f"spec.limits[{index}].{field}")
 
 
 def _service(obj: Object) -> Iterator[Cause]:
@@ -205,8 +262,11 @@ _OF: dict[str, Callable[[Object], Iterator[Cause]]] = {
     "configmaps": _data,
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "deployments.apps": _workload,
+    "limitranges": _limit_range,
+    "jobs.batch": _job,
     "pods": _pod,
     "replicasets.apps": _workload,
+    "resourcequotas": _quota,
     "secrets": _data,
     "services": _service,
 }
@@ -214,6 +274,9 @@ _IMMUTABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": (("roleRef",),),
     "customresourcedefinitions.apiextensions.k8s.io": (("spec", "group"), ("spec", "scope")),
     "deployments.apps": (("spec", "selector"),),
+    "jobs.batch": tuple(
+        ("spec", field) for field in ("selector", "template", "completions", "completionMode")
+    ),
     "replicasets.apps": (("spec", "selector"),),
     "rolebindings.rbac.authorization.k8s.io": (("roleRef",),),
     "secrets": (("type",),),

@@ -135,6 +135,11 @@ def unsupported_media_type(message: str) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message)
 
 
+def too_large(why: str) -> ApiError:
+    """413: more than an object may hold."""
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
+
+
 def internal(message: str) -> ApiError:
     """500."""
     return ApiError(500, "InternalError", f"Internal error occurred: {message}")

@@ -37,6 +37,9 @@ INSERT OR IGNORE INTO counter VALUES (1, 1, 0);
 """
 
 
+MAX_OBJECT_BYTES = 3 << 19  # 1.5 MiB: etcd --max-request-bytes
+
+
 class Key(NamedTuple):
     """What names one object: ``resource`` is ``deployments.apps``; ``namespace`` is empty for a
     cluster-wide one.
@@ -121,12 +124,13 @@ class Store:
             self._open()
         except (sqlite3.Error, ValueError) as error:
             raise SandboxError(
-                f"The sandbox's store {path} cannot be read: {error}.",
-                remedy="Free the disk, or delete the file to start an empty sandbox.",
+                f"The sandbox's store {path} cannot be read: {error}. The file was left as it is.",
+                remedy="Free the disk, or move the file away to start an empty sandbox.",
             ) from error
 
     def _open(self) -> None:
         try:
+            self._check()
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
@@ -134,6 +138,12 @@ class Store:
         except (sqlite3.Error, ValueError):
             self._db.close()
             raise
+
+    def _check(self) -> None:
+        """Find a damaged file before anything is written to it."""
+        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(" ".join(found.split()))
 
     def _load(self) -> None:
         self.rv, self.compacted = self._db.execute("SELECT rv, compacted FROM counter").fetchone()
@@ -200,12 +210,14 @@ class Store:
         rv = self.rv + 1
         obj["metadata"]["resourceVersion"] = str(rv)
         now = Stored(key, rv, obj, json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode())
+        if len(now.body) > MAX_OBJECT_BYTES and kind != "DELETED":
+            raise status.too_large(f"the object has {len(now.body)} bytes, the limit is {MAX_OBJECT_BYTES}")
         try:
             self._persist(kind, now, before)
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise status.internal(f"the sandbox's store refuses the write: {error}") from error
+            raise _refused(error) from error
         self.rv = rv
         found = self._objects.setdefault(key.resource, {})
         if kind == "DELETED":
@@ -269,3 +281,15 @@ class Store:
         """End the watches of a resource whose definition has changed or gone."""
         for subscription in self._subscriptions.pop(resource, set()):
             subscription.end()
+
+
+def _refused(error: sqlite3.Error) -> status.ApiError:
+    """Nothing of a write that failed is kept, and nothing written before it is lost."""
+    if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+        return status.ApiError(
+            507,
+            "InsufficientStorage",
+            f"the sandbox's disk is full ({error}): the write was refused, what was written before is kept; "
+            "free some space and try again",
+        )
+    return status.internal(f"the sandbox's store refuses the write: {error}")

@@ -1,16 +1,18 @@
-"""What hangs below an object and is no plain part of it: scale, token, finalize, and a pod's log and
-proxy."""
+"""What hangs below an object and is no plain part of it: scale, token, finalize, and a pod's log,
+proxy and eviction."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.answers import as_json
-from meshkit.sandbox.api.call import Call, method_not_allowed, patch_kind
+from meshkit.sandbox.api.call import Call, deletion_asked, method_not_allowed, patch_kind
 from meshkit.sandbox.api.decoding import patched
+from meshkit.sandbox.api.eviction import Evictions
 from meshkit.sandbox.api.pods import Pods, split_name
 from meshkit.sandbox.api.requests import Target, now
 from meshkit.sandbox.api.scale import scale_of, with_replicas
@@ -18,7 +20,7 @@ from meshkit.sandbox.api.store import Stored
 from meshkit.sandbox.api.users import ISSUER, Tokens
 from meshkit.sandbox.api.writes import Writes
 
-_NOT_SERVED = ("attach", "exec", "portforward", "ephemeralcontainers", "eviction", "binding")
+_NOT_SERVED = ("attach", "exec", "portforward", "ephemeralcontainers", "binding")
 _TOKEN_LIFETIME_S = 3600
 
 
@@ -29,6 +31,7 @@ class Subresources:
         self._writes = writes
         self._tokens = tokens
         self._pods = pods
+        self._evictions = Evictions(writes)
 
     async def answer(self, call: Call) -> web.StreamResponse:
         """One request below an object. Raises ApiError 404 or, for what a sandbox cannot have, 501."""
@@ -40,6 +43,8 @@ class Subresources:
             raise status.no_such_path()
         if name in ("log", "proxy"):
             return await self._pod(call)
+        if name == "eviction" and call.request.method == "POST":
+            return await self._evict(call)
         if name == "token" and call.request.method == "POST":
             return await self._token(call)
         if name == "finalize" and call.request.method == "PUT":
@@ -58,14 +63,28 @@ class Subresources:
         if call.route.subresource == "log":
             pod = self._present(call.target).object
 
-            def look() -> dict[str, Any] | None:
+            def present() -> Mapping[str, Any] | None:
                 stored = self._writes.store.get(call.target.key)
-                return stored.object if stored else None
+                same = stored and stored.object["metadata"]["uid"] == pod["metadata"]["uid"]
+                return stored.object if stored and same else None
 
-            return await self._pods.log(call.request, pod, look)
+            return await self._pods.log(call.request, pod, present)
         name, port = split_name(call.route.name)
         stored = self._present(Target(call.resource, call.target.namespace, name))
         return await self._pods.proxy(call.request, stored.object, port, call.route.tail)
+
+    async def _evict(self, call: Call) -> web.Response:
+        body = await call.body()
+        given = (body.get("metadata") or {}).get("name") or call.target.name
+        if given != call.target.name:
+            raise status.bad_request(
+                f"name in URL does not match name in Eviction object: {call.target.name} != {given}"
+            )
+        delete = deletion_asked(body.get("deleteOptions") or {}, call.query)
+        pod = Target(call.resource, call.target.namespace, call.target.name)
+        await self._evictions.evict(pod, delete, call.options())
+        done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return as_json(call.request, done, code=201)
 
     async def _scale(self, call: Call) -> web.Response:
         stored = self._present(call.target)

@@ -74,12 +74,12 @@ def table(
     }
 
 
-def age(timestamp: str | None) -> str:
-    """Time since, in kubectl's short form: 12s, 3m20s, 5h, 4d."""
+def age(timestamp: str | None, until: str | None = None) -> str:
+    """Time since (up to ``until``, by default now), in kubectl's short form: 12s, 3m20s, 5h, 4d."""
     if not timestamp:
         return "<unknown>"
-    then = datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
-    seconds = max(0, int((datetime.now(UTC) - then).total_seconds()))
+    end = datetime.fromisoformat(until) if until else datetime.now(UTC)
+    seconds = max(0, int((end - datetime.fromisoformat(timestamp)).total_seconds()))
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if seconds < 120:
         return f"{seconds}s"
@@ -146,14 +146,34 @@ def _pod_ready(obj: Object) -> str:
 def _pod_status(obj: Object) -> str:
     if "deletionTimestamp" in obj["metadata"]:
         return "Terminating"
-    for each in (
-        *(at(obj, "status.initContainerStatuses") or ()),
-        *(at(obj, "status.containerStatuses") or ()),
-    ):
-        reason = at(each, "state.waiting.reason") or at(each, "state.terminated.reason")
-        if reason:
-            return str(reason)
+    for prefix, field in (("Init:", "initContainerStatuses"), ("", "containerStatuses")):
+        for each in at(obj, f"status.{field}") or ():
+            if prefix and (each.get("started") or at(each, "state.terminated.exitCode") == 0):
+                continue
+            reason = at(each, "state.waiting.reason") or at(each, "state.terminated.reason")
+            if reason and reason not in ("PodInitializing", "ContainerCreating"):
+                return f"{prefix}{reason}"
     return str(at(obj, "status.reason") or at(obj, "status.phase") or "Unknown")
+
+
+def _job_status(obj: Object) -> str:
+    states = {each["type"] for each in at(obj, "status.conditions") or () if each.get("status") == "True"}
+    for state in ("Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet"):
+        if state in states:
+            return state
+    return "Terminating" if "deletionTimestamp" in obj["metadata"] else "Running"
+
+
+def _completions(obj: Object) -> str:
+    succeeded, parallelism = at(obj, "status.succeeded") or 0, at(obj, "spec.parallelism") or 0
+    if at(obj, "spec.completions") is not None:
+        return f"{succeeded}/{at(obj, 'spec.completions')}"
+    return f"{succeeded}/1 of {parallelism}" if parallelism > 1 else f"{succeeded}/1"
+
+
+def _job_duration(obj: Object) -> str:
+    start = at(obj, "status.startTime")
+    return age(start, at(obj, "status.completionTime")) if start else ""
 
 
 def _restarts(obj: Object) -> str:
@@ -230,6 +250,15 @@ _TABLES: dict[str, tuple[Column, ...]] = {
         Column("Message", _field("message")),
         Column("Source", _field("source.component"), wide=True),
         Column("Count", _field("count", 1), wide=True, type="integer"),
+    ),
+    "jobs.batch": (
+        Column("Status", _job_status),
+        Column("Completions", _completions),
+        Column("Duration", _job_duration),
+        _AGE,
+        Column("Containers", _containers("name"), wide=True),
+        Column("Images", _containers("image"), wide=True),
+        Column("Selector", _selector, wide=True),
     ),
     "leases.coordination.k8s.io": (Column("Holder", _field("spec.holderIdentity", "")), _AGE),
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": (

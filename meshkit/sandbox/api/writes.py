@@ -8,14 +8,23 @@ moved meanwhile; patches and applies are then computed again, as in Kubernetes.
 from __future__ import annotations
 
 import copy
-import json
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshkit.sandbox.api import defaults, deletion, ownership, rules, status, validation
+from meshkit.sandbox.api import (
+    celrules,
+    defaults,
+    deletion,
+    limits,
+    ownership,
+    quotas,
+    rules,
+    status,
+    validation,
+)
 from meshkit.sandbox.api.decoding import decoded, patched
 from meshkit.sandbox.api.ownership import Owners
 from meshkit.sandbox.api.registry import CRDS, Registry, Resource
@@ -52,8 +61,6 @@ _KEEPS_STATUS_ON_CREATE = {"nodes", "namespaces"}
 _UNDELETABLE = ("default", "kube-system")
 _NOT_ENFORCED = {
     "networkpolicies.networking.k8s.io": "a NetworkPolicy is stored but not enforced by the sandbox",
-    "resourcequotas": "a ResourceQuota is stored but not enforced by the sandbox",
-    "limitranges": "a LimitRange is stored but not enforced by the sandbox",
 }
 
 
@@ -90,6 +97,7 @@ class Writes:
 
     def _added(self, target: Target, new: Object, options: Options) -> Object:
         self._namespace_must_take(target)  # again: a webhook may have taken its time
+        self._quotas_must_take(target, new, None)
         self._warn(target.resource, new, options)
         if options.dry_run:
             if self.store.get(target.key) is not None:
@@ -143,6 +151,13 @@ class Writes:
                 f"namespace {target.namespace} is being terminated",
             )
             raise status.forbidden(target.resource.plural, target.resource.group, target.name, why, [cause])
+
+    def _quotas_must_take(self, target: Target, new: Object, old: Mapping[str, Any] | None) -> None:
+        """Nothing may be awaited between this and the write."""
+        if target.resource.namespaced and not target.subresource:
+            refusal = quotas.refusal(self.store, target.namespace, target.resource.key, new, old)
+            if refusal:
+                raise target.forbidden(refusal)
 
     # --- update
 
@@ -201,6 +216,7 @@ class Writes:
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
         if _same(before, new):
             return before
+        self._quotas_must_take(target, new, before)
         self._warn(target.resource, new, options)
         if options.dry_run:
             return new
@@ -328,16 +344,25 @@ class Writes:
         target = admission.target
         resource = target.resource
         new = admission.object
+        is_new_pod = resource.key == "pods" and admission.operation == "CREATE"
         self._complete(resource, new)
+        if is_new_pod:
+            limits.fill(self.store, target.namespace, new)
         if not target.subresource:
             new = await self._admit.mutate(admission)
             validation.prune(resource.schema, new)
             self._complete(resource, new)
+        if is_new_pod:
+            limits.fill(self.store, target.namespace, new)  # for containers that a webhook added
         found = rules.causes(resource, new)
         if admission.old is not None:
             found += rules.immutable(resource, admission.old, new)
+        if not found:
+            found = list(celrules.causes(resource, new, admission.old))
         if found:
             raise status.invalid(resource.kind, resource.group, target.name, found)
+        if is_new_pod and (broken := limits.broken(self.store, target.namespace, new)):
+            raise target.forbidden(broken)
         if not target.subresource:
             await self._admit.validate(replace(admission, object=new))
         return new
@@ -359,8 +384,16 @@ class Writes:
     def _warn(self, resource: Resource, obj: Object, options: Options) -> None:
         if resource.key in _NOT_ENFORCED:
             options.warnings.append(_NOT_ENFORCED[resource.key])
-        if resource.key == CRDS and "x-kubernetes-validations" in json.dumps(obj["spec"]):
-            options.warnings.append("CEL rules (x-kubernetes-validations) are not evaluated by the sandbox")
+        if resource.key == quotas.QUOTAS:
+            for scope in quotas.unknown_scopes(obj):
+                options.warnings.append(
+                    f"the scope {scope} is not evaluated by the sandbox: it matches nothing"
+                )
+        if resource.custom:
+            options.warnings.extend(celrules.of_resource(resource).unusable)
+        if resource.key == CRDS:
+            for version in obj["spec"]["versions"]:
+                options.warnings.extend(celrules.of_schema(version["schema"]["openAPIV3Schema"]).unusable)
 
 
 def _counts_generations(resource: Resource) -> bool:

@@ -1,4 +1,4 @@
-"""What brings stored objects to life: Deployments, ReplicaSets, scheduling, endpoints, budgets, namespaces.
+"""What brings stored objects to life: Deployments, Jobs, scheduling, endpoints, budgets, namespaces.
 
 Each module is one controller: which changes it looks at, and ``reconcile``, which compares what is wanted
 with what is there and takes the next step. They talk to each other only through objects, by ``LocalClient``.

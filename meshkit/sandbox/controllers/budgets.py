@@ -7,7 +7,8 @@ Kubernetes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from meshkit.sandbox.controllers.deployments import DEPLOYMENTS, REPLICASETS
 from meshkit.sandbox.controllers.loop import Key
@@ -19,6 +20,7 @@ from meshkit.sandbox.controllers.objects import (
     is_terminating,
     key_of,
     scaled,
+    seconds,
     selects,
     set_condition,
 )
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
 BUDGETS = "poddisruptionbudgets.policy"
+DISRUPTION_TIMEOUT_S = 120.0
+"""After which a granted eviction without a deletion no longer counts (disruption.DeletionTimeout)."""
 
 
 class BudgetController:
@@ -65,7 +69,8 @@ class BudgetController:
             if selects(budget["spec"].get("selector"), pod["metadata"].get("labels")) and not is_finished(pod)
         ]
         expected = await self._expected(namespace, pods)
-        healthy = sum(is_ready(pod) for pod in pods)
+        disrupted = about_to_go(budget.get("status") or {}, pods)
+        healthy = sum(is_ready(pod) and key_of(pod)[1] not in disrupted for pod in pods)
         needed = desired_healthy(budget["spec"], expected)
         allowed = max(0, healthy - needed) if expected else 0
         before = (budget.get("status") or {}).get("conditions") or []
@@ -76,10 +81,14 @@ class BudgetController:
             "currentHealthy": healthy,
             "desiredHealthy": needed,
             "disruptionsAllowed": allowed,
+            **({"disruptedPods": disrupted} if disrupted else {}),
             "conditions": set_condition(before, "DisruptionAllowed", bool(allowed), reason, ""),
         }
-        await self._client.update_status(BUDGETS, name, namespace, status)
-        return None
+        # At the version that was read: an eviction that took from the budget meanwhile must not be undone.
+        await self._client.update_status(
+            BUDGETS, name, namespace, status, seen=budget["metadata"]["resourceVersion"]
+        )
+        return DISRUPTION_TIMEOUT_S if disrupted else None
 
     async def _expected(self, namespace: str, pods: Sequence[Object]) -> int:
         """Pods that the owners of ``pods`` want; a pod without an owner counts as itself."""
@@ -98,6 +107,16 @@ class BudgetController:
                         uid, wanted = above["uid"], deployment["spec"]["replicas"]
             owners[uid] = wanted
         return sum(owners.values())
+
+
+def about_to_go(status: Mapping[str, Any], pods: Sequence[Object]) -> dict[str, str]:
+    """Pods whose eviction was granted and whose deletion has not been seen yet: name -> time. Pure but for
+    the clock.
+    """
+    present = {key_of(pod)[1] for pod in pods if not is_terminating(pod)}
+    since_s = datetime.now(UTC).timestamp() - DISRUPTION_TIMEOUT_S
+    granted: Mapping[str, str] = status.get("disruptedPods") or {}
+    return {name: at for name, at in granted.items() if name in present and seconds(at) > since_s}
 
 
 def desired_healthy(spec: Mapping[str, int | str], expected: int) -> int:

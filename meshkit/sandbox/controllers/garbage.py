@@ -3,7 +3,8 @@
 Every deletion leads to one look over all objects: at a sandbox's size that takes a few milliseconds, and
 there is no graph of owners to keep right. An owner counts as gone only when it is not found by name and uid
 at the time of deletion. ``propagationPolicy`` shows as a finalizer on the owner: with ``foregroundDeletion``
-it goes after what it owns, with ``orphan`` what it owns loses the reference and stays.
+it goes after what it owns, and that after what it owns in turn; with ``orphan`` what it owns loses the
+reference and stays.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class GarbageCollector:
                 patch = {"metadata": {"ownerReferences": rest or None}}
                 await self._client.merge_patch(child_resource, name, namespace or None, patch)
             elif not is_terminating(child):
-                await self._delete(child_resource, child)
+                await self._delete(child_resource, child, propagation="Foreground")
         if finalizer == FOREGROUND and children:
             return
         namespace, name = key_of(owner)
@@ -109,9 +110,9 @@ class GarbageCollector:
             resource, name, namespace or None, {"metadata": {"finalizers": kept or None}}
         )
 
-    async def _delete(self, resource: str, obj: Object) -> None:
+    async def _delete(self, resource: str, obj: Object, *, propagation: str | None = None) -> None:
         namespace, name = key_of(obj)
-        await self._client.delete(resource, name, namespace or None)
+        await self._client.delete(resource, name, namespace or None, propagation=propagation)
 
     async def _any_alive(self, owners: Sequence[Object], namespace: str | None) -> bool:
         for owner in owners:

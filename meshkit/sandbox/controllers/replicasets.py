@@ -1,8 +1,9 @@
 """ReplicaSet -> Pods: as many as wanted, and a status that says how many are ready and available.
 
-Too many: pods that are not ready go first, then those on nodes with more of the set's pods, then the
-youngest. A pod that the API server refuses (a webhook that does not answer, a quota) is an Event FailedCreate
-and the condition ReplicaFailure, and is tried again with growing delay.
+A pod that fits the selector and has no owner is adopted, one that no longer fits is let go. Too many: pods
+that are not ready go first, then those on nodes with more of the set's pods, then the youngest. A pod that
+the API server refuses (a webhook that does not answer, a quota) is an Event FailedCreate and the condition
+ReplicaFailure, and is tried again with growing delay.
 """
 
 from __future__ import annotations
@@ -42,22 +43,34 @@ class ReplicaSetController:
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
+        self._selectors: dict[Key, Mapping[str, object] | None] = {}
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """ReplicaSets, and the pods they own."""
-        return {REPLICASETS: lambda obj: [key_of(obj)], "pods": _replica_set_of}
+        """ReplicaSets, the pods they own and those they may adopt."""
+        return {REPLICASETS: self._replica_set, "pods": self._of_pod}
+
+    def _replica_set(self, replica_set: Object) -> list[Key]:
+        self._selectors[key_of(replica_set)] = replica_set["spec"].get("selector")
+        return [key_of(replica_set)]
+
+    def _of_pod(self, pod: Object) -> list[Key]:
+        if controller_of(pod) is not None:
+            return _replica_set_of(pod)
+        namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
+        return [
+            key
+            for key, selector in self._selectors.items()
+            if key[0] == namespace and selects(selector, labels)
+        ]
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Create or delete the pods that one ReplicaSet lacks or has too many of."""
         replica_set = await self._client.get(REPLICASETS, name, namespace)
         if replica_set is None or is_terminating(replica_set):
+            self._selectors.pop((namespace, name), None)
             return None
-        pods = [
-            pod
-            for pod in await self._client.list("pods", namespace)
-            if controlled_by(pod, replica_set) and not is_terminating(pod) and not is_finished(pod)
-        ]
+        pods = await self._claimed(replica_set)
         lacking = replica_set["spec"]["replicas"] - len(pods)
         refusal: ApiError | None = None
         if lacking > 0:
@@ -70,6 +83,37 @@ class ReplicaSetController:
         if refusal is not None:
             raise refusal
         return again_s
+
+    async def _claimed(self, replica_set: Object) -> list[Object]:
+        """The pods of the set that count, after adopting those that fit and letting go those that do not."""
+        claimed = []
+        for pod in await self._client.list("pods", replica_set["metadata"]["namespace"]):
+            if is_terminating(pod) or is_finished(pod):
+                continue
+            fits = selects(replica_set["spec"]["selector"], pod["metadata"].get("labels"))
+            mine, owners = controlled_by(pod, replica_set), pod["metadata"].get("ownerReferences") or []
+            if fits and controller_of(pod) is None:
+                mine = await self._own(pod, [*owners, owner_reference(replica_set)])
+            elif mine and not fits:
+                uid = replica_set["metadata"]["uid"]
+                await self._own(pod, [each for each in owners if each["uid"] != uid])
+                mine = False
+            if mine:
+                claimed.append(pod)
+        return claimed
+
+    async def _own(self, pod: Object, owners: Sequence[Object]) -> bool:
+        """Write the owners of a pod as it was read; False when it has gone meanwhile."""
+        namespace, name = key_of(pod)
+        seen = {"uid": pod["metadata"]["uid"], "resourceVersion": pod["metadata"]["resourceVersion"]}
+        patch = {"metadata": {**seen, "ownerReferences": list(owners) or None}}
+        try:
+            await self._client.merge_patch("pods", name, namespace, patch)
+        except ApiError as exc:
+            if exc.code != 404:
+                raise
+            return False
+        return True
 
     async def _create(self, replica_set: Object, count: int) -> ApiError | None:
         """Create pods side by side; returns one refusal if there was any."""

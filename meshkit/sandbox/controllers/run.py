@@ -10,7 +10,9 @@ from meshkit.sandbox.controllers.budgets import BudgetController
 from meshkit.sandbox.controllers.deployments import DeploymentController
 from meshkit.sandbox.controllers.endpoints import EndpointController
 from meshkit.sandbox.controllers.garbage import GarbageCollector
+from meshkit.sandbox.controllers.jobs import JobController
 from meshkit.sandbox.controllers.namespaces import NamespaceController
+from meshkit.sandbox.controllers.quotas import QuotaController
 from meshkit.sandbox.controllers.replicasets import ReplicaSetController
 from meshkit.sandbox.controllers.scheduler import Scheduler
 
@@ -29,8 +31,10 @@ async def run_all(client: LocalClient) -> None:
     controllers: list[loop.Controller] = [
         DeploymentController(acting("deployment-controller")),
         ReplicaSetController(acting("replicaset-controller")),
+        JobController(acting("job-controller")),
         EndpointController(acting("endpointslice-controller")),
         BudgetController(acting("disruption-controller")),
+        QuotaController(acting("resourcequota-controller")),
         NamespaceController(acting("namespace-controller")),
         Scheduler(client.acting_as("system:kube-scheduler")),
     ]

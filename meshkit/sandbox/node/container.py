@@ -64,7 +64,9 @@ class Container:
         self.ready = False
         self.became_ready = asyncio.Event()
         self.exit_code: int | None = None
-        """Set once it has ended for good."""
+        """Of its last life, while no next one has begun."""
+        self.over = asyncio.Event()
+        """Set once it has ended and will not be started again."""
 
     @property
     def log(self) -> Path:
@@ -98,6 +100,7 @@ class Container:
             return
         if self._image.role == "setup":
             self._ended(0, timestamp())
+            self.over.set()
             return
         quick_ends = 0
         loop = asyncio.get_running_loop()
@@ -107,6 +110,7 @@ class Container:
             self._ended(code, started_at)
             again = self._setting.restart == "Always" or (self._setting.restart == "OnFailure" and code != 0)
             if self._stopping or not again:
+                self.over.set()
                 return
             quick_ends = 1 if loop.time() - started_s > FORGIVEN_AFTER_S else quick_ends + 1
             await self._back_off(backoff_s(quick_ends))

@@ -75,6 +75,7 @@ KNOWN = MappingProxyType(
     {
         "meshkit.dev/sandbox/web": Image("program", _module("workloads.web")),
         "meshkit.dev/sandbox/load": Image("program", _module("workloads.load")),
+        "meshkit.dev/sandbox/job": Image("program", _module("workloads.job")),
         "docker.io/istio/proxyv2": Image("sidecar", _envoy),
         "ghcr.io/linkerd/proxy": Image("sidecar", _envoy),
         "docker.io/istio/pilot": Image("program", _istiod),

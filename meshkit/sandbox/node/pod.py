@@ -1,9 +1,10 @@
 """One pod: from its binding to a node until nothing of it is left.
 
 Start: address, folder, token; init containers in order; the sidecar, and once that is ready the application,
-so that a program's first request finds its proxy. End: not ready at once, which takes the pod out of every
-EndpointSlice; after ``DRAIN_S``, when callers have had time to learn of it, SIGTERM to the application, then
-to the sidecar; SIGKILL when the grace period is over.
+so that a program's first request finds its proxy. A pod whose containers all end for good (restartPolicy
+Never, or OnFailure and well) is over, and its sidecars are ended. End: not ready at once, which takes the pod
+out of every EndpointSlice; after ``DRAIN_S``, when callers have had time to learn of it, SIGTERM to the
+application, then to the sidecar; SIGKILL when the grace period is over.
 """
 
 from __future__ import annotations
@@ -115,6 +116,7 @@ class PodRunner:
             await self._prepare()
             self._changed.set()  # the address is known, and a control plane may write into the folder
             await self._start_containers()
+            await self._end_sidecars()
         except (OSError, ApiError) as exc:
             log.error("pod %s/%s: %s", *key_of(self.pod), exc)
             await self._tell("Warning", "FailedCreatePodSandBox", str(exc))
@@ -143,6 +145,7 @@ class PodRunner:
             else:
                 await container.run()
                 if container.exit_code != 0:
+                    await _stop(self.init, SIDECAR_GRACE_S)
                     return
         proxies = [each for each in self.main if each.name in SIDECARS]
         for proxy in proxies:
@@ -151,6 +154,11 @@ class PodRunner:
         for container in self.main:
             if container not in proxies:
                 self._launch(container)
+
+    async def _end_sidecars(self) -> None:
+        """When the application has ended for good, its sidecars have nothing left to do."""
+        await asyncio.gather(*(each.over.wait() for each in self.main))
+        await _stop(self.init, SIDECAR_GRACE_S)
 
     def _launch(self, container: Container) -> None:
         self._tasks.append(asyncio.create_task(container.run()))

@@ -29,7 +29,8 @@ def pod_status(
     sidecars = [each for spec, each in zip(specs, init, strict=True) if spec.get("restartPolicy") == "Always"]
     unready = [each["name"] for each in (*sidecars, *main) if not each["ready"]]
     why = f"containers with unready status: [{' '.join(unready)}]" if unready else ""
-    reason = "ContainersNotReady" if unready else ""
+    now = phase(pod, init, main)
+    reason = "PodCompleted" if now == "Succeeded" else "ContainersNotReady" if unready else ""
     conditions = [dict(each) for each in before.get("conditions") or ()]
     conditions = set_condition(conditions, "PodScheduled", True, "", "")
     conditions = set_condition(
@@ -41,7 +42,7 @@ def pod_status(
     else:
         conditions = set_condition(conditions, "Ready", not unready, reason, why)
     status: Status = {
-        "phase": phase(pod, init, main),
+        "phase": now,
         "conditions": conditions,
         "hostIP": HOST_IP,
         "hostIPs": [{"ip": HOST_IP}],

@@ -42,13 +42,15 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    folder: Path, logs: Callable[..., Any] = lambda pod, container, tail: ""
+    folder: Path,
+    logs: Callable[..., Any] = lambda pod, container, tail: "",
+    connections: int = 100,  # at once; 0 for no bound
 ) -> AsyncIterator[Connection]:
     home = SandboxHome(folder / "sandbox")
     server = await serve(home, 0, NodeHooks(logs))
     context = ssl.create_default_context(cafile=str(home.ca_certificate))
     headers = {"Authorization": f"Bearer {home.token.read_text()}"}
-    connector = aiohttp.TCPConnector(ssl=context)
+    connector = aiohttp.TCPConnector(ssl=context, limit=connections)
     try:
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
             yield Connection(server, session, home)

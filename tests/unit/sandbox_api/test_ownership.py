@@ -30,7 +30,7 @@ class Object:
     def apply(self, manager: str, spec: dict[str, Any], *, force: bool = False) -> dict[str, Any]:
         self.clock += 1
         config = {"metadata": {"name": "x"}, "spec": spec}
-        result = ownership.apply(self.live, config, MAIN, manager, f"t{self.clock}", force=force)
+        result = ownership.apply(self.live, config, MAIN, manager, f"t{self.clock:02}", force=force)
         self.live = result.object
         ownership.write_owners(self._managed(), result.owners)
         return self.live
@@ -38,7 +38,7 @@ class Object:
     def update(self, manager: str, spec: dict[str, Any]) -> None:
         self.clock += 1
         new = {"metadata": {"name": "x"}, "spec": spec}
-        owners = ownership.updated(self.live, new, MAIN, manager, f"t{self.clock}")
+        owners = ownership.updated(self.live, new, MAIN, manager, f"t{self.clock:02}")
         self.live = new
         ownership.write_owners(self._managed(), owners)
 
@@ -175,6 +175,22 @@ def test_a_client_may_write_managed_fields_and_reset_them() -> None:
     assert {manager.name for manager in owners} == {"other"}
     given["metadata"]["managedFields"] = [{}]
     assert ownership.updated(obj.live, given, MAIN, "patcher", "t9") == {}
+
+
+def test_beyond_ten_updaters_the_oldest_are_folded_and_nothing_is_lost() -> None:
+    obj = Object()
+    obj.apply("applier", {"paused": True})
+    spec: dict[str, Any] = {"paused": True, "template": {"metadata": {"labels": {}}}}
+    for i in range(15):
+        spec["template"]["metadata"]["labels"][f"l{i:02}"] = "x"
+        obj.update(f"m{i:02}", copy.deepcopy(spec))
+    owners = ownership.owners_of(obj.live or {})
+    names = sorted(manager.name for manager in owners if manager.operation == "Update")
+    assert names == ["ancient-changes", *(f"m{i:02}" for i in range(6, 15))]
+    assert "applier" in {manager.name for manager in owners}
+    ancient = next(entry for manager, entry in owners.items() if manager.name == "ancient-changes")
+    labels = {path[-1] for path in ancient.paths}
+    assert {f"f:l{i:02}" for i in range(6)} <= labels
 
 
 def test_field_sets_survive_their_written_form() -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import struct
+from typing import Any
+
 import pytest
 
+from meshkit.planners.crds import crds
 from meshkit.sandbox.api import protobuf
+from meshkit.sandbox.api.schemas import protobuf_messages
 from meshkit.sandbox.api.status import ApiError
 
 
@@ -71,3 +77,79 @@ def test_a_broken_body_is_refused(body: bytes) -> None:
     with pytest.raises(ApiError) as refused:
         protobuf.decode(body)
     assert refused.value.code == 400
+
+
+EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+
+
+def encoded(kind: str, value: Any) -> bytes:
+    """What stands in a field of this kind."""
+    name = kind.removeprefix(f"{EXTENSIONS}.")
+    if kind == "string":
+        return str(value).encode()
+    if name == "JSON":
+        return field(1, json.dumps(value))
+    if name == "JSONSchemaPropsOrArray":
+        return field(1, encoded(f"{EXTENSIONS}.JSONSchemaProps", value))
+    if name == "JSONSchemaPropsOrBool":
+        is_bool = isinstance(value, bool)
+        return field(1, int(value)) if is_bool else field(1, 1) + field(2, encoded(SCHEMA, value))
+    out = b""
+    for number, (member, below, flag) in protobuf_messages()[kind].items():
+        if member not in value:
+            continue
+        if flag == "map":
+            pairs = value[member].items()
+            out += b"".join(field(int(number), field(1, k) + field(2, encoded(below, v))) for k, v in pairs)
+        else:
+            each_of = value[member] if flag == "repeated" else [value[member]]
+            out += b"".join(one(int(number), below, each) for each in each_of)
+    return out
+
+
+def one(number: int, kind: str, value: Any) -> bytes:
+    if kind in ("bool", "int32", "int64"):
+        return field(number, int(value))
+    if kind == "double":
+        return varint(number << 3 | 1) + struct.pack("<d", value)
+    return field(number, encoded(kind, value))
+
+
+SCHEMA = f"{EXTENSIONS}.JSONSchemaProps"
+ODD = {
+    "metadata": {"name": "things.example.com"},
+    "spec": {
+        "group": "example.com",
+        "versions": [
+            {
+                "name": "v1",
+                "served": False,
+                "storage": False,
+                "subresources": {"status": {}},
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "number": {"type": "number", "minimum": 0.0, "default": 0},
+                            "text": {"default": "", "maxLength": 0, "enum": ["", "a"]},
+                            "flag": {"default": False},
+                            "free": {"x-kubernetes-preserve-unknown-fields": True, "default": {}},
+                            "open": {"additionalProperties": True},
+                            "closed": {"additionalProperties": False},
+                            "any": {"items": {}, "additionalProperties": {}},
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "crd", [ODD, *crds("istio"), *crds("gateway_api")], ids=lambda crd: crd["metadata"]["name"]
+)
+def test_definitions_of_custom_resources_arrive_whole(crd: dict[str, Any]) -> None:
+    message = encoded(f"{EXTENSIONS}.CustomResourceDefinition", crd)
+    decoded = protobuf.decode(envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition", message))
+    assert decoded["spec"] == crd["spec"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from meshkit.sandbox.api.reviews import Reviews
 from meshkit.sandbox.api.rights import Attempt, Rights
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.api.users import ADMIN, Tokens, User, impersonated
@@ -99,3 +100,18 @@ def test_a_token_ends_with_its_time_its_account_and_its_key() -> None:
     assert tokens(uid="u9").user(valid) is None
     assert tokens(uid=None).user(valid) is None
     assert Tokens("secret", b"other", lambda *_: "u1").user(valid) is None
+
+
+def test_everything_that_a_user_may_can_be_listed(api: Any) -> None:
+    rule = {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}
+    rights = grant(api, [rule])
+    tokens = Tokens("admin", b"key", lambda namespace, name: None)
+    review = {"spec": {"namespace": "default"}}
+    found = Reviews(rights, tokens).answer("SelfSubjectRulesReview", review, BOB)["status"]
+    assert rule in found["resourceRules"]
+    assert not found["incomplete"]
+    assert "/version" in found["nonResourceRules"][0]["nonResourceURLs"]
+    other = Reviews(rights, tokens).answer("SelfSubjectRulesReview", {"spec": {"namespace": "other"}}, BOB)
+    assert rule not in other["status"]["resourceRules"]
+    with pytest.raises(ApiError, match="no namespace"):
+        Reviews(rights, tokens).answer("SelfSubjectRulesReview", {"spec": {}}, BOB)

@@ -3,10 +3,11 @@ moves:
 
     python -m meshkit.sandbox.api.schemas.generate GO_MODULES
 
-``GO_MODULES`` is the folder that holds ``k8s.io/api@vX`` and ``k8s.io/apimachinery@vX`` (``go mod
-download`` puts them below ``$(go env GOMODCACHE)``): their ``generated.proto`` files give the field
-numbers. The schemas come from the PyPI package ``kubernetes-validate``. Descriptions are dropped, so only
-facts remain: names, types, list types and merge keys.
+``GO_MODULES`` is the folder that holds ``k8s.io/api@vX``, ``k8s.io/apimachinery@vX`` and
+``k8s.io/apiextensions-apiserver@vX`` (``go mod download`` puts them below ``$(go env GOMODCACHE)``): their
+``generated.proto`` files give the field numbers. The schemas come from the PyPI package
+``kubernetes-validate``. Descriptions are dropped, so only facts remain: names, types, list types and merge
+keys.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ ROOTS = (
     "io.k8s.api.authentication.v1.TokenRequest",
     "io.k8s.api.authentication.v1.TokenReview",
     "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+    "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
     "io.k8s.api.authorization.v1.SubjectAccessReview",
     "io.k8s.api.autoscaling.v1.Scale",
     "io.k8s.api.batch.v1.Job",
@@ -127,7 +129,7 @@ def _messages(modules: Path, definitions: dict[str, Any]) -> dict[str, Any]:
     """
     files = [
         path
-        for module in ("api", "apimachinery")
+        for module in ("api", "apimachinery", "apiextensions-apiserver")
         for path in sorted((modules / "k8s.io").glob(f"{module}@*/**/generated.proto"))
     ]
     messages: dict[str, dict[str, list[Any]]] = {}
@@ -152,13 +154,13 @@ def _needed(messages: dict[str, dict[str, list[Any]]], definitions: dict[str, An
 
 
 def _json_field(definition: dict[str, Any] | None, field: str, kind: str, flag: str) -> list[Any]:
-    """The field as JSON has it: spelt alike but for case, or ``inline``, since an embedded struct has no
-    name there.
+    """The field as JSON has it: spelt alike but for case and signs, or ``inline``, since an embedded struct
+    has no name there.
     """
     if definition is None or "properties" not in definition:
         return [field, kind, flag]
     for member in definition["properties"]:
-        if member.lower() == field.lower():
+        if re.sub(r"\W", "", member).lower() == field.lower():
             return [member, kind, flag]
     return [field, kind, "inline"]
 
@@ -186,7 +188,9 @@ def _parse(text: str) -> dict[str, dict[str, list[Any]]]:
 
 def _published(name: str) -> str:
     """``.k8s.io.api.core.v1.Pod`` -> ``io.k8s.api.core.v1.Pod``."""
-    return re.sub(r"^\.?k8s\.io\.", "io.k8s.", name)
+    return re.sub(r"^\.?k8s\.io\.", "io.k8s.", name).replace(
+        "apiextensions_apiserver", "apiextensions-apiserver"
+    )
 
 
 def _write(name: str, data: dict[str, Any]) -> None:

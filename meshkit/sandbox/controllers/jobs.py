@@ -1,0 +1,309 @@
+"""Job -> Pods that run to completion: as many at once as wanted, replaced when they fail, until enough
+succeeded or too many failed.
+
+Counts are those of the pods that are there: a finished pod that somebody deletes is run again (Kubernetes
+holds pods by a finalizer until they are counted). Retries wait a tenth of Kubernetes' time: a sandbox is
+watched by a person. Conditions come in Kubernetes' order: SuccessCriteriaMet, then Complete; FailureTarget,
+and Failed once no pod is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.controllers.loop import Key
+from meshkit.sandbox.controllers.objects import (
+    Object,
+    condition,
+    controlled_by,
+    controller_of,
+    is_finished,
+    is_ready,
+    is_terminating,
+    key_of,
+    owner_reference,
+    seconds,
+    set_condition,
+    timestamp,
+)
+
+if TYPE_CHECKING:
+    from meshkit.sandbox.api.client import LocalClient
+
+JOBS = "jobs.batch"
+SOURCE = "job-controller"
+FIRST_DELAY_S = 1.0
+LAST_DELAY_S = 60.0
+
+
+class JobController:
+    """Keeps the pods of every Job, and its status."""
+
+    def __init__(self, client: LocalClient) -> None:
+        self._client = client
+
+    @property
+    def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
+        """Jobs, and the pods they own."""
+        return {JOBS: lambda obj: [key_of(obj)], "pods": _job_of}
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """Take the next step of one Job."""
+        job = await self._client.get(JOBS, name, namespace)
+        if job is None or is_terminating(job):
+            return None
+        finished_at = finish_time(job)
+        if finished_at is not None:
+            return await self._expire(job, finished_at)
+        pods = [pod for pod in await self._client.list("pods", namespace) if controlled_by(pod, job)]
+        spec, counts = job["spec"], Counts.of(pods)
+        suspended = bool(spec.get("suspend"))
+        failure = None if suspended else why_failed(job, pods, counts)
+        again_s, refusal = None, None
+        if suspended or failure is not None or enough(spec, counts):
+            await self._delete(job, counts.running)
+        else:
+            again_s, refusal = await self._scale(job, pods, counts)
+        await self._status(job, counts, failure)
+        if refusal is not None:
+            raise refusal
+        return _soonest(again_s, _deadline_in_s(job))
+
+    async def _expire(self, job: Object, finished_at: float) -> float | None:
+        """Delete a finished Job when its ``ttlSecondsAfterFinished`` is over."""
+        ttl_s = job["spec"].get("ttlSecondsAfterFinished")
+        if ttl_s is None:
+            return None
+        left_s = finished_at + float(ttl_s) - time.time()
+        if left_s > 0:
+            return left_s
+        namespace, name = key_of(job)
+        await self._client.delete(JOBS, name, namespace)
+        return None
+
+    async def _scale(
+        self, job: Object, pods: Sequence[Object], counts: Counts
+    ) -> tuple[float | None, ApiError | None]:
+        """Start or stop pods; returns the seconds to wait before the next retry, and a refusal if any."""
+        active = len(counts.running)
+        lacking = wanted_active(job["spec"], counts.succeeded, active) - active
+        if lacking < 0:
+            await self._delete(job, counts.running[:-lacking])
+        if lacking <= 0:
+            return None, None
+        wait_s = _last_failure(pods) + delay_s(counts.failed) - time.time()
+        if wait_s > 0:
+            return wait_s, None
+        return None, await self._create(job, lacking)
+
+    async def _create(self, job: Object, count: int) -> ApiError | None:
+        """Create pods side by side; returns one refusal if there was any."""
+        results = await asyncio.gather(
+            *(self._client.create("pods", _pod(job)) for _ in range(count)), return_exceptions=True
+        )
+        refusal = None
+        for result in results:
+            if isinstance(result, ApiError):
+                refusal = result
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                text = f"Created pod: {result['metadata']['name']}"
+                await self._client.record_event(job, "SuccessfulCreate", text, source=SOURCE)
+        if refusal is not None:
+            text = f"Error creating: {refusal.message}"
+            await self._client.record_event(job, "FailedCreate", text, type="Warning", source=SOURCE)
+        return refusal
+
+    async def _delete(self, job: Object, pods: Sequence[Object]) -> None:
+        for pod in pods:
+            namespace, name = key_of(pod)
+            await self._client.delete("pods", name, namespace)
+            await self._client.record_event(job, "SuccessfulDelete", f"Deleted pod: {name}", source=SOURCE)
+
+    async def _status(self, job: Object, counts: Counts, failure: Failure | None) -> None:
+        namespace, name = key_of(job)
+        before = job.get("status") or {}
+        status = _counted(before, counts)
+        conditions = list(before.get("conditions") or [])
+        suspended = bool(job["spec"].get("suspend"))
+        if suspended or condition(job, "Suspended"):
+            reason, text = ("JobSuspended", "Job suspended") if suspended else ("JobResumed", "Job resumed")
+            conditions = set_condition(conditions, "Suspended", suspended, reason, text)
+        if suspended:
+            status.pop("startTime", None)
+        else:
+            status.setdefault("startTime", timestamp())
+        if failure is not None:
+            conditions = set_condition(conditions, "FailureTarget", True, failure.reason, failure.message)
+            if not counts.running and not counts.ending:
+                conditions = set_condition(conditions, "Failed", True, failure.reason, failure.message)
+        elif enough(job["spec"], counts) and not suspended:
+            text = "Reached expected number of succeeded pods"
+            conditions = set_condition(conditions, "SuccessCriteriaMet", True, "CompletionsReached", text)
+            if not counts.running and not counts.ending:
+                conditions = set_condition(conditions, "Complete", True, "CompletionsReached", text)
+                status["completionTime"] = timestamp()
+        if conditions:
+            status["conditions"] = conditions
+        written = await self._client.update_status(JOBS, name, namespace, status)
+        await self._announce(written, failure)
+
+    async def _announce(self, job: Object, failure: Failure | None) -> None:
+        if finish_time(job) is None:
+            return
+        if failure is None:
+            await self._client.record_event(job, "Completed", "Job completed", source=SOURCE)
+        else:
+            await self._client.record_event(
+                job, failure.reason, failure.message, type="Warning", source=SOURCE
+            )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a Job fails, as its condition says."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pods of a Job: those that run or will, how many end by order, how many have ended and how."""
+
+    running: Sequence[Object]
+    ending: int
+    succeeded: int
+    failed: int
+
+    @classmethod
+    def of(cls, pods: Sequence[Object]) -> Counts:
+        """Count ``pods``."""
+        unfinished = [pod for pod in pods if not is_finished(pod)]
+        phases = [(pod.get("status") or {}).get("phase") for pod in pods]
+        return cls(
+            [pod for pod in unfinished if not is_terminating(pod)],
+            sum(is_terminating(pod) for pod in unfinished),
+            phases.count("Succeeded"),
+            phases.count("Failed"),
+        )
+
+
+def wanted_active(spec: Mapping[str, Any], succeeded: int, active: int) -> int:
+    """How many pods should run now. Pure.
+
+    Without ``completions`` the pods share a queue: once one has succeeded there is no more work to hand out.
+    """
+    parallelism: int = spec.get("parallelism", 1)
+    completions = spec.get("completions")
+    if completions is None:
+        return active if succeeded else parallelism
+    return min(parallelism, max(0, int(completions) - succeeded))
+
+
+def enough(spec: Mapping[str, Any], counts: Counts) -> bool:
+    """Whether the Job has what it was made for. Pure."""
+    completions = spec.get("completions")
+    if completions is None:
+        return counts.succeeded > 0 and not counts.running
+    return counts.succeeded >= int(completions)
+
+
+def why_failed(job: Object, pods: Sequence[Object], counts: Counts) -> Failure | None:
+    """The limit that the Job has passed, or None.
+
+    With restartPolicy OnFailure restarts of containers count like failed pods (Kubernetes' job controller).
+    """
+    before = condition(job, "FailureTarget")
+    if before is not None:
+        return Failure(before["reason"], before["message"])
+    limit = job["spec"].get("backoffLimit", 6)
+    restarts = sum(
+        each["restartCount"]
+        for pod in (*counts.running, *(pod for pod in pods if is_terminating(pod)))
+        for each in (pod.get("status") or {}).get("containerStatuses") or ()
+    )
+    on_failure = job["spec"]["template"]["spec"].get("restartPolicy") == "OnFailure"
+    if counts.failed > limit or (on_failure and restarts and restarts >= limit):
+        return Failure("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+    left_s = _deadline_in_s(job)
+    if left_s is not None and left_s <= 0:
+        return Failure("DeadlineExceeded", "Job was active longer than specified deadline")
+    return None
+
+
+def finish_time(job: Object) -> float | None:
+    """When the Job became Complete or Failed (Unix seconds), or None."""
+    for kind in ("Complete", "Failed"):
+        found = condition(job, kind)
+        if found is not None and found["status"] == "True":
+            return seconds(found["lastTransitionTime"])
+    return None
+
+
+def delay_s(failures: int) -> float:
+    """Pause between the last failure and the next try: 1, 2, 4 ... 60 s. Pure."""
+    return min(LAST_DELAY_S, FIRST_DELAY_S * 2.0 ** (failures - 1)) if failures else 0.0
+
+
+def _deadline_in_s(job: Object) -> float | None:
+    limit_s, start = job["spec"].get("activeDeadlineSeconds"), (job.get("status") or {}).get("startTime")
+    if limit_s is None or job["spec"].get("suspend"):
+        return None
+    return float(limit_s) + (seconds(start) if start else time.time()) - time.time()
+
+
+def _soonest(*delays_s: float | None) -> float | None:
+    return min((max(0.0, each) for each in delays_s if each is not None), default=None)
+
+
+def _last_failure(pods: Sequence[Object]) -> float:
+    """Unix seconds at which the last failed pod ended; 0 when none failed."""
+    return max(
+        (
+            seconds(each["state"]["terminated"]["finishedAt"])
+            for pod in pods
+            if (pod.get("status") or {}).get("phase") == "Failed"
+            for each in pod["status"].get("containerStatuses") or ()
+            if "terminated" in each["state"]
+        ),
+        default=0.0,
+    )
+
+
+def _counted(before: Mapping[str, Any], counts: Counts) -> Object:
+    """The status with fresh counts; as in Kubernetes a count of 0 is left out, but for ready ones."""
+    numbers = {
+        "active": len(counts.running),
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+    }
+    status = {name: value for name, value in before.items() if name not in numbers}
+    status |= {name: value for name, value in numbers.items() if value}
+    status["ready"] = sum(is_ready(pod) for pod in counts.running)
+    status["terminating"] = counts.ending
+    return status
+
+
+def _pod(job: Object) -> Object:
+    template = copy.deepcopy(job["spec"]["template"])
+    metadata = (template.get("metadata") or {}) | {
+        "generateName": f"{job['metadata']['name']}-",
+        "namespace": job["metadata"]["namespace"],
+        "ownerReferences": [owner_reference(job)],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+def _job_of(pod: Object) -> list[Key]:
+    owner = controller_of(pod)
+    if owner is None or owner["kind"] != "Job":
+        return []
+    return [(pod["metadata"]["namespace"], owner["name"])]

@@ -1,0 +1,121 @@
+"""Which node takes a pod. Pure.
+
+A node is out when it is cordoned, does not match the pod's ``nodeSelector``, or would break a
+topologySpreadConstraint with DoNotSchedule. Among the others: the best spread by constraints with
+ScheduleAnyway, then fewest pods of the same owner (each node is a zone, so that is an even spread over
+zones), then fewest pods at all. Resources, affinities and taints are not weighed.
+
+Spread is Kubernetes' (kubernetes/pkg/scheduler/framework/plugins/podtopologyspread): the pods that match in a
+node's domain, this one included, may exceed those of the emptiest domain by ``maxSkew``. Domains are those
+of the nodes that the pod's nodeSelector matches; cordoned nodes are among them (nodeTaintsPolicy Ignore).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meshkit.sandbox.controllers.objects import (
+    Object,
+    controller_of,
+    is_terminating,
+    key_of,
+    selects,
+)
+
+
+def choose(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str | None:
+    """The node for ``pod`` among ``nodes`` given the pods already ``placed``; None where none fits."""
+    fitting = [node for node in nodes if not why_not(pod, node, nodes, placed)]
+    owner = controller_of(pod)
+    kin = Counter(
+        other["spec"]["nodeName"]
+        for other in placed
+        if owner is not None
+        and (controller_of(other) or {}).get("uid") == owner["uid"]
+        and not is_terminating(other)
+    )
+    all_pods = Counter(other["spec"]["nodeName"] for other in placed)
+    preferred = _constraints(pod, "ScheduleAnyway")
+
+    def rank(node: Object) -> tuple[int, int, int, str]:
+        name = key_of(node)[1]
+        crowd = sum(_matching(pod, each, nodes, placed)[_domain(node, each)] for each in preferred)
+        return crowd, kin[name], all_pods[name], name
+
+    return key_of(min(fitting, key=rank))[1] if fitting else None
+
+
+def refusal(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str:
+    """Why no node takes the pod, as Kubernetes' scheduler says it."""
+    reasons = Counter(why_not(pod, node, nodes, placed) for node in nodes)
+    listed = ", ".join(f"{count} node(s) {reason}" for reason, count in sorted(reasons.items()))
+    return f"0/{len(nodes)} nodes are available" + (f": {listed}." if listed else ".")
+
+
+def why_not(pod: Object, node: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str:
+    """Why the node is out, or an empty text."""
+    if (node.get("spec") or {}).get("unschedulable"):
+        return "were unschedulable"
+    if not _may_use(pod, node):
+        return "didn't match Pod's node affinity/selector"
+    for constraint in _constraints(pod, "DoNotSchedule"):
+        if not _within_skew(pod, node, constraint, nodes, placed):
+            return "didn't match pod topology spread constraints"
+    return ""
+
+
+def _may_use(pod: Object, node: Object) -> bool:
+    return selects({"matchLabels": pod["spec"].get("nodeSelector") or {}}, node["metadata"].get("labels"))
+
+
+def _constraints(pod: Object, unsatisfiable: str) -> list[Object]:
+    every = pod["spec"].get("topologySpreadConstraints") or ()
+    return [each for each in every if each["whenUnsatisfiable"] == unsatisfiable]
+
+
+def _within_skew(
+    pod: Object, node: Object, constraint: Object, nodes: Sequence[Object], placed: Sequence[Object]
+) -> bool:
+    domain = _domain(node, constraint)
+    if not domain:
+        return False
+    counts = _matching(pod, constraint, nodes, placed)
+    fewest = min(counts.values()) if len(counts) >= constraint.get("minDomains", 1) else 0
+    itself = int(selects(_selector(pod, constraint), pod["metadata"].get("labels")))
+    return counts[domain] + itself - fewest <= int(constraint["maxSkew"])
+
+
+def _matching(
+    pod: Object, constraint: Object, nodes: Sequence[Object], placed: Sequence[Object]
+) -> Counter[str]:
+    """Pods that a constraint counts, in each domain that the pod may use; empty domains count 0."""
+    domains = {key_of(node)[1]: _domain(node, constraint) for node in nodes if _may_use(pod, node)}
+    counts = Counter({domain: 0 for domain in domains.values() if domain})
+    selector = _selector(pod, constraint)
+    for other in placed:
+        domain = domains.get(other["spec"]["nodeName"], "")
+        same = other["metadata"]["namespace"] == pod["metadata"]["namespace"]
+        if (
+            domain
+            and same
+            and not is_terminating(other)
+            and selects(selector, other["metadata"].get("labels"))
+        ):
+            counts[domain] += 1
+    return counts
+
+
+def _domain(node: Object, constraint: Mapping[str, Any]) -> str:
+    return str((node["metadata"].get("labels") or {}).get(constraint["topologyKey"], ""))
+
+
+def _selector(pod: Object, constraint: Object) -> Object | None:
+    """The constraint's selector, with the pod's own values of ``matchLabelKeys``."""
+    selector: Object | None = constraint.get("labelSelector")
+    labels = pod["metadata"].get("labels") or {}
+    own = {key: labels[key] for key in constraint.get("matchLabelKeys") or () if key in labels}
+    if selector is None or not own:
+        return selector
+    return {**selector, "matchLabels": {**(selector.get("matchLabels") or {}), **own}}

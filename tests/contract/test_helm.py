@@ -1,0 +1,130 @@
+"""Helm 4 feels at home: a small chart's whole life, waited for, by server-side and by client-side apply."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshkit.cluster.connect import Cluster
+from meshkit.facts import Kind
+
+CHART = Path(__file__).with_name("chart")
+TOOL = Path(__file__).parents[2] / "tools" / "helm.py"
+SERVER_SIDE = pytest.mark.parametrize("server_side", ["true", "false"])
+CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+SECRET, DEPLOYMENT = Kind("v1", "Secret"), Kind("apps/v1", "Deployment")
+SERVICE, CONFIGMAP = Kind("v1", "Service"), Kind("v1", "ConfigMap")
+JOB, POD, GREETING = Kind("batch/v1", "Job"), Kind("v1", "Pod"), Kind("chart.example.com/v1", "Greeting")
+
+
+@dataclass(frozen=True)
+class Helm:
+    """helm for one release in one namespace. ``home`` keeps it off the user's own repositories and cache."""
+
+    program: str
+    kubeconfig: Path
+    namespace: str
+    home: Path
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {
+            f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
+        }
+        command = [
+            self.program, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *words
+        ]  # fmt: skip
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+    def __call__(self, *words: str) -> str:
+        """The output of a command that must succeed."""
+        result = self.run(*words)
+        assert result.returncode == 0, f"helm {' '.join(words)}: {result.stderr}"
+        return result.stdout
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self(*words, "--output=json"))
+
+
+@pytest.fixture(scope="session")
+def helm_program() -> str:
+    found = subprocess.run([sys.executable, str(TOOL)], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, f"no Helm to test with: {found.stderr}"
+    return found.stdout.strip()
+
+
+@pytest.fixture
+def helm(
+    helm_program: str, kubeconfig: Path, cluster: Cluster, namespace: str, tmp_path: Path
+) -> Iterator[Helm]:
+    yield Helm(helm_program, kubeconfig, namespace, tmp_path)
+    cluster.api.delete(
+        CRD, "greetings.chart.example.com"
+    )  # uninstall leaves what is in crds/, by Helm's rules
+
+
+def shown_version(cluster: Cluster, namespace: str) -> str:
+    found = cluster.api.get(CONFIGMAP, "hi-settings", namespace)
+    return str(found["data"]["version"]) if found else ""
+
+
+@SERVER_SIDE
+def test_a_release_is_installed_upgraded_rolled_back_and_gone(
+    helm: Helm, cluster: Cluster, namespace: str, server_side: str
+) -> None:
+    way = ("--wait", "--timeout=30s")
+    helm("install", "hi", str(CHART), *way, f"--server-side={server_side}")
+    assert cluster.api.list(DEPLOYMENT, namespace)[0]["status"]["availableReplicas"] == 1
+
+    helm("upgrade", "hi", str(CHART), *way, "--set=version=v2,replicas=2", f"--server-side={server_side}")
+    assert shown_version(cluster, namespace) == "v2"
+    assert cluster.api.list(DEPLOYMENT, namespace)[0]["status"]["availableReplicas"] == 2
+
+    helm("rollback", "hi", "1", *way, f"--server-side={server_side}")
+    assert shown_version(cluster, namespace) == "v1"
+    assert [each["status"] for each in helm.json("history", "hi")] == ["superseded", "superseded", "deployed"]
+    assert helm.json("status", "hi")["info"]["status"] == "deployed"
+    (listed,) = helm.json("list")
+    assert (listed["name"], listed["revision"], listed["chart"]) == ("hi", "3", "greeter-1.0.0")
+
+    helm("uninstall", "hi", *way, "--cascade=foreground")
+    assert helm.json("list") == []
+    for kind in (DEPLOYMENT, POD, JOB, SERVICE, GREETING, SECRET):
+        assert cluster.api.list(kind, namespace) == []
+    assert cluster.api.get(CONFIGMAP, "hi-settings", namespace) is None
+
+
+def test_an_upgrade_that_never_gets_ready_goes_back_by_itself(
+    helm: Helm, cluster: Cluster, namespace: str
+) -> None:
+    helm("install", "hi", str(CHART), "--wait", "--timeout=30s")
+    failed = helm.run(
+        "upgrade",
+        "hi",
+        str(CHART),
+        "--rollback-on-failure",
+        "--timeout=3s",
+        "--set=version=v2,image=example.com/none",
+    )
+    assert failed.returncode != 0
+    assert "rolled back" in failed.stderr
+    assert shown_version(cluster, namespace) == "v1"
+    assert helm.json("status", "hi")["info"]["status"] == "deployed"
+
+
+def test_a_hook_that_fails_keeps_the_release_from_being_touched(
+    helm: Helm, cluster: Cluster, namespace: str
+) -> None:
+    helm("install", "hi", str(CHART), "--wait", "--timeout=30s")
+    assert cluster.api.list(JOB, namespace) == []  # hook-succeeded: gone once it has done its work
+    failed = helm.run("upgrade", "hi", str(CHART), "--timeout=30s", "--set=version=v2,hookExitCode=1")
+    assert failed.returncode != 0
+    assert "pre-upgrade hooks failed" in failed.stderr
+    assert shown_version(cluster, namespace) == "v1"
