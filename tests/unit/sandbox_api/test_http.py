@@ -13,6 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from kubernetes import client, config, watch
+from kubernetes.client.exceptions import ApiException
 from yarl import URL
 
 from meshkit.sandbox.api.app import ApiServer, NodeHooks, serve
@@ -344,3 +346,22 @@ def test_a_followed_log_ends_with_its_container(tmp_path: Path) -> None:
         return "".join(lines)
 
     run(scenario, tmp_path, logs=logs)
+
+
+def test_the_python_client_is_told_when_its_version_is_too_old_and_lists_again(tmp_path: Path) -> None:
+    def follow(kubeconfig: Path) -> str:
+        with config.new_client_from_config(config_file=str(kubeconfig)) as connection:
+            core = client.CoreV1Api(connection)
+            with pytest.raises(ApiException, match="too old resource version") as refused:
+                list(watch.Watch().stream(core.list_namespaced_config_map, "default", resource_version="1"))
+            assert refused.value.status == 410
+            return str(core.list_namespaced_config_map("default").items[-1].metadata.name)
+
+    async def scenario(to: Connection) -> None:
+        to.server._store._keep = 20
+        for number in range(60):
+            body = {"metadata": {"name": f"c{number:02}"}}
+            assert (await to.request("POST", CM, json=body))[0] == 201
+        assert await asyncio.to_thread(follow, to.home.kubeconfig) == "c59"
+
+    run(scenario, tmp_path)
