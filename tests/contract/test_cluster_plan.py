@@ -105,12 +105,29 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(
     assert [change.id for change in history(cluster)] == before
 
 
-def test_what_the_server_warns_of_is_shown_with_the_plan(cluster: Cluster) -> None:
-    """Any server warns of something in a CustomResourceDefinition: here the sandbox, of rules in CEL."""
-    found = plan(ControlPlane(), cluster, mesh="linkerd").findings
+def test_what_the_server_warns_of_is_shown_with_the_plan() -> None:
+    """On the sandbox: it cannot evaluate one rule of this kind, and says so at every write."""
+    rule = {"rule": "cel.bind(x, 1, x == 1)"}
+    schema = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "x-kubernetes-validations": [rule],
+    }
+    names = {"kind": "PeerAuthentication", "plural": "peerauthentications", "singular": "peerauthentication"}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "peerauthentications.security.istio.io"},
+        "spec": {"group": "security.istio.io", "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+    with running_sandbox() as sandbox:
+        cluster = connect(kubeconfig=sandbox.kubeconfig)
+        cluster.api.apply(definition, manager="test")
+        found = plan(MutualTLS(mode="strict", namespace="default"), cluster, mesh="istio").findings
     assert [(f.code, f.severity) for f in found] == [("MK0301", "warning")]
-    assert "CEL rules" in found[0].message
-    assert "CustomResourceDefinition" in found[0].object
+    assert "cel.bind" in found[0].message
+    assert "PeerAuthentication" in found[0].object
 
 
 @pytest.fixture(scope="module")

@@ -291,9 +291,15 @@ def test_no_privilege_is_needed() -> None:
 
 
 def _leader(meshed: Shop) -> Any:
-    lease = meshed.api.get(LEASE, LEASE_OF[meshed.mesh], meshed.control_namespace)
-    assert lease is not None
-    return meshed.api.get(POD, lease["spec"]["holderIdentity"], meshed.control_namespace)
+    """The pod that leads. Between two leaders the Lease names nobody: then it is waited for."""
+
+    def found() -> Any:
+        lease = meshed.api.get(LEASE, LEASE_OF[meshed.mesh], meshed.control_namespace) or {}
+        holder = lease.get("spec", {}).get("holderIdentity")
+        return holder and meshed.api.get(POD, holder, meshed.control_namespace)
+
+    until("a replica leads", lambda: bool(found()))
+    return found()
 
 
 def _kill(pod: Any) -> None:
