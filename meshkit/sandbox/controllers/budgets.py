@@ -24,6 +24,7 @@ from meshkit.sandbox.controllers.objects import (
     selects,
     set_condition,
 )
+from meshkit.sandbox.controllers.pods import Selectors
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -38,30 +39,18 @@ class BudgetController:
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
-        self._selectors: dict[Key, Mapping[str, object] | None] = {}
+        self._selectors = Selectors()
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
         """Budgets, and the pods they select."""
-        return {BUDGETS: self._budget, "pods": self._of_pod}
-
-    def _budget(self, budget: Object) -> list[Key]:
-        self._selectors[key_of(budget)] = budget["spec"].get("selector")
-        return [key_of(budget)]
-
-    def _of_pod(self, pod: Object) -> list[Key]:
-        namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
-        return [
-            key
-            for key, selector in self._selectors.items()
-            if key[0] == namespace and selects(selector, labels)
-        ]
+        return {BUDGETS: self._selectors.keep, "pods": self._selectors.selecting}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Count the pods of one budget."""
         budget = await self._client.get(BUDGETS, name, namespace)
         if budget is None:
-            self._selectors.pop((namespace, name), None)
+            self._selectors.forget((namespace, name))
             return None
         pods = [
             pod

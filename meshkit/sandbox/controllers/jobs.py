@@ -9,8 +9,6 @@ and Failed once no pod is left.
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +25,11 @@ from meshkit.sandbox.controllers.objects import (
     is_ready,
     is_terminating,
     key_of,
-    owner_reference,
     seconds,
     set_condition,
     timestamp,
 )
+from meshkit.sandbox.controllers.pods import OwnedPods
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -47,6 +45,7 @@ class JobController:
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
+        self._pods = OwnedPods(client, SOURCE)
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
@@ -67,7 +66,7 @@ class JobController:
         failure = None if suspended else why_failed(job, pods, counts)
         again_s, refusal = None, None
         if suspended or failure is not None or enough(spec, counts):
-            await self._delete(job, counts.running)
+            await self._pods.delete(job, counts.running)
         else:
             again_s, refusal = await self._scale(job, pods, counts)
         await self._status(job, counts, failure)
@@ -94,38 +93,13 @@ class JobController:
         active = len(counts.running)
         lacking = wanted_active(job["spec"], counts.succeeded, active) - active
         if lacking < 0:
-            await self._delete(job, counts.running[:-lacking])
+            await self._pods.delete(job, counts.running[:-lacking])
         if lacking <= 0:
             return None, None
         wait_s = _last_failure(pods) + delay_s(counts.failed) - time.time()
         if wait_s > 0:
             return wait_s, None
-        return None, await self._create(job, lacking)
-
-    async def _create(self, job: Object, count: int) -> ApiError | None:
-        """Create pods side by side; returns one refusal if there was any."""
-        results = await asyncio.gather(
-            *(self._client.create("pods", _pod(job)) for _ in range(count)), return_exceptions=True
-        )
-        refusal = None
-        for result in results:
-            if isinstance(result, ApiError):
-                refusal = result
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                text = f"Created pod: {result['metadata']['name']}"
-                await self._client.record_event(job, "SuccessfulCreate", text, source=SOURCE)
-        if refusal is not None:
-            text = f"Error creating: {refusal.message}"
-            await self._client.record_event(job, "FailedCreate", text, type="Warning", source=SOURCE)
-        return refusal
-
-    async def _delete(self, job: Object, pods: Sequence[Object]) -> None:
-        for pod in pods:
-            namespace, name = key_of(pod)
-            await self._client.delete("pods", name, namespace)
-            await self._client.record_event(job, "SuccessfulDelete", f"Deleted pod: {name}", source=SOURCE)
+        return None, await self._pods.create(job, lacking)
 
     async def _status(self, job: Object, counts: Counts, failure: Failure | None) -> None:
         namespace, name = key_of(job)
@@ -290,16 +264,6 @@ def _counted(before: Mapping[str, Any], counts: Counts) -> Object:
     status["ready"] = sum(is_ready(pod) for pod in counts.running)
     status["terminating"] = counts.ending
     return status
-
-
-def _pod(job: Object) -> Object:
-    template = copy.deepcopy(job["spec"]["template"])
-    metadata = (template.get("metadata") or {}) | {
-        "generateName": f"{job['metadata']['name']}-",
-        "namespace": job["metadata"]["namespace"],
-        "ownerReferences": [owner_reference(job)],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
 def _job_of(pod: Object) -> list[Key]:

@@ -8,8 +8,6 @@ ReplicaFailure, and is tried again with growing delay.
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +29,7 @@ from meshkit.sandbox.controllers.objects import (
     selects,
     set_condition,
 )
+from meshkit.sandbox.controllers.pods import OwnedPods, Selectors
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -43,42 +42,31 @@ class ReplicaSetController:
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
-        self._selectors: dict[Key, Mapping[str, object] | None] = {}
+        self._pods = OwnedPods(client, SOURCE)
+        self._selectors = Selectors()
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
         """ReplicaSets, the pods they own and those they may adopt."""
-        return {REPLICASETS: self._replica_set, "pods": self._of_pod}
-
-    def _replica_set(self, replica_set: Object) -> list[Key]:
-        self._selectors[key_of(replica_set)] = replica_set["spec"].get("selector")
-        return [key_of(replica_set)]
+        return {REPLICASETS: self._selectors.keep, "pods": self._of_pod}
 
     def _of_pod(self, pod: Object) -> list[Key]:
         if controller_of(pod) is not None:
             return _replica_set_of(pod)
-        namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
-        return [
-            key
-            for key, selector in self._selectors.items()
-            if key[0] == namespace and selects(selector, labels)
-        ]
+        return self._selectors.selecting(pod)
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Create or delete the pods that one ReplicaSet lacks or has too many of."""
         replica_set = await self._client.get(REPLICASETS, name, namespace)
         if replica_set is None or is_terminating(replica_set):
-            self._selectors.pop((namespace, name), None)
+            self._selectors.forget((namespace, name))
             return None
         pods = await self._claimed(replica_set)
         lacking = replica_set["spec"]["replicas"] - len(pods)
         refusal: ApiError | None = None
         if lacking > 0:
-            refusal = await self._create(replica_set, lacking)
-        for pod in doomed(pods, -lacking):
-            await self._client.delete("pods", pod["metadata"]["name"], namespace)
-            text = f"Deleted pod: {pod['metadata']['name']}"
-            await self._client.record_event(replica_set, "SuccessfulDelete", text, source=SOURCE)
+            refusal = await self._pods.create(replica_set, lacking)
+        await self._pods.delete(replica_set, doomed(pods, -lacking))
         again_s = await self._status(replica_set, pods, refusal)
         if refusal is not None:
             raise refusal
@@ -114,33 +102,6 @@ class ReplicaSetController:
                 raise
             return False
         return True
-
-    async def _create(self, replica_set: Object, count: int) -> ApiError | None:
-        """Create pods side by side; returns one refusal if there was any."""
-        template = replica_set["spec"]["template"]
-        metadata = copy.deepcopy(template.get("metadata") or {})
-        metadata |= {
-            "generateName": f"{replica_set['metadata']['name']}-",
-            "namespace": replica_set["metadata"]["namespace"],
-            "ownerReferences": [owner_reference(replica_set)],
-        }
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-        results = await asyncio.gather(
-            *(self._client.create("pods", copy.deepcopy(pod)) for _ in range(count)), return_exceptions=True
-        )
-        refusal = None
-        for result in results:
-            if isinstance(result, ApiError):
-                refusal = result
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                text = f"Created pod: {result['metadata']['name']}"
-                await self._client.record_event(replica_set, "SuccessfulCreate", text, source=SOURCE)
-        if refusal is not None:
-            text = f"Error creating: {refusal.message}"
-            await self._client.record_event(replica_set, "FailedCreate", text, type="Warning", source=SOURCE)
-        return refusal
 
     async def _status(
         self, replica_set: Object, pods: Sequence[Object], refusal: ApiError | None
