@@ -210,12 +210,6 @@ class Api:
         """What a pod answers to PUT of a JSON text, through the API server's proxy."""
         return self._send("PUT", _proxy(namespace, pod, port, path), body=json.loads(body)).decode()
 
-    def pod_log(self, namespace: str, pod: str, container: str | None = None, tail_lines: int = 20) -> str:
-        """The last lines that a container has written."""
-        query = {"tailLines": str(tail_lines)} | ({"container": container} if container else {})
-        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        return self._send("GET", path, query=query).decode(errors="replace")
-
     def whoami(self) -> str:
         """The name that the API server knows this client by."""
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}

@@ -73,12 +73,6 @@ class Look:
     stable: ArmLook
     canary: ArmLook
 
-    @property
-    def measured_percent(self) -> float | None:
-        """The canary's share of this look's requests in percent, or None without a request."""
-        total = self.stable.requests + self.canary.requests
-        return 100 * self.canary.requests / total if total else None
-
     def as_record(self) -> dict[str, Any]:
         """A small JSON object: what the journal stores."""
         return {

@@ -20,8 +20,6 @@ from meshkit.intent.release import Release
 Status = Literal["measuring", "shifting", "watching", "held", "promoted", "rolled_back", "undecided"]
 Record = Mapping[str, Any]
 
-ENDED: tuple[Status, ...] = ("promoted", "rolled_back", "undecided")
-
 
 @dataclass(frozen=True)
 class Happening:

@@ -203,13 +203,6 @@ def set_behaviour(cluster: Cluster, version: str, behaviour: Behaviour) -> None:
     _control(cluster, f"app={SERVICE},version={version}", "/-/behaviour", body)
 
 
-def get_behaviour(cluster: Cluster, version: str) -> Behaviour:
-    """How the first pod of a version answers now."""
-    pod = _pods(cluster, f"app={SERVICE},version={version}")[0]
-    found = json.loads(cluster.api.pod_get(NAMESPACE, pod, CONTROL_PORT, "/-/behaviour"))
-    return Behaviour(**{name: float(found[name]) for name in ("latency_ms", "sigma", "error_percent")})
-
-
 def read_ledger(cluster: Cluster, since_s: float, until_s: float) -> Ledger:
     """What the caller recorded between two times (seconds since the epoch)."""
     pod = _pods(cluster, "app=client")[0]

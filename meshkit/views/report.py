@@ -90,14 +90,6 @@ def cell_html(cell: Any) -> str:
     return code + "".join(_output_html(output) for output in cell.outputs)
 
 
-def charts_of(notebook: Any) -> list[str]:
-    """The SVG charts in an executed notebook, in the order in which they were shown."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-    return [
-        _text(output.data["image/svg+xml"]) for output in outputs if "image/svg+xml" in output.get("data", {})
-    ]
-
-
 def _output_html(output: Any) -> str:
     if output.output_type == "error":
         return f"<pre>{html.escape(f'{output.ename}: {output.evalue}')}</pre>"

@@ -29,7 +29,6 @@ VERSION_STAT: Mapping[Kind, str] = {
     "cds": "cluster_manager.cds.version_text",
     "rds": f"http.outbound.rds.{ROUTES}.version_text",
 }
-STATS_FILTER = "(version_text|update_rejected|update_failure)$"
 _EMPTY = "0"
 _MESH_LATENCY = {"istio": "DS_TX_END", "linkerd": "DS_TX_BEG"}
 
