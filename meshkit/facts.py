@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Object = Mapping[str, Any]
@@ -99,11 +99,16 @@ class ArmCounts:
 
 @dataclass(frozen=True)
 class Samples:
-    """What each version answered between two times (seconds since the epoch)."""
+    """What each version answered between two times (seconds since the epoch).
+
+    ``pods`` says the same of single pods, version by version, where the proxies tell them apart. It may be
+    counted on another side than ``arms``, so the two need not add up.
+    """
 
     start_s: float
     end_s: float
     arms: Mapping[str, ArmCounts]
+    pods: Mapping[str, Mapping[str, ArmCounts]] = field(default_factory=dict)
 
     @property
     def requests(self) -> int:

@@ -23,17 +23,20 @@ What = Literal["requests", "errors", "latency"]
 
 class CounterKey(NamedTuple):
     """One counter of a page. ``series`` is the text that tells label sets apart; ``edge_ms`` is for latency
-    only.
+    only. With a ``pod`` it counts what that pod alone answered, beside the counter of its version.
     """
 
     version: str
     what: What
     series: str
     edge_ms: float = math.inf
+    pod: str = ""
 
 
 Page = Mapping[CounterKey, float]
 """What one proxy has counted since it started."""
+Rises = dict[tuple[What, float], int]
+"""How much each counter of one arm rose, by what it counts and, for latency, the edge in ms."""
 
 
 @dataclass(frozen=True)
@@ -71,26 +74,37 @@ def window(before: Counters, after: Counters) -> Samples:
     Proxies may have different buckets: a cumulative histogram stays exact on the edges that all of them have.
     """
     edges = _common_edges(page for page in after.pages.values() if page is not None)
-    rises: dict[tuple[str, What, float], int] = {}
+    rises: dict[tuple[str, str], Rises] = {}
     for proxy, page in after.pages.items():
         old = before.pages.get(proxy, {})
         if page is None or old is None:
             continue
         for key, rise in _rises(old, page):
             if key.what != "latency" or key.edge_ms in edges:
-                total = (key.version, key.what, key.edge_ms)
-                rises[total] = rises.get(total, 0) + round(rise)
-    arms = {version: _arm(version, rises) for version in after.versions}
-    return Samples(start_s=before.taken_s, end_s=after.taken_s, arms=arms)
+                of_arm = rises.setdefault((key.version, key.pod), {})
+                of_arm[key.what, key.edge_ms] = of_arm.get((key.what, key.edge_ms), 0) + round(rise)
+    return Samples(
+        start_s=before.taken_s,
+        end_s=after.taken_s,
+        arms={version: _arm(rises.get((version, ""), {})) for version in after.versions},
+        pods={
+            version: {pod: _arm(found) for (of, pod), found in rises.items() if pod and of == version}
+            for version in after.versions
+        },
+    )
 
 
 def _rises(old: Page, new: Page) -> Iterable[tuple[CounterKey, float]]:
     """The rise of each counter. Where one bucket of a histogram fell, all of that histogram count from
     zero.
     """
-    restarted = {key[:3] for key, value in new.items() if value < old.get(key, 0)}
+    restarted = {_histogram(key) for key, value in new.items() if value < old.get(key, 0)}
     for key, value in new.items():
-        yield key, value if key[:3] in restarted else value - old.get(key, 0)
+        yield key, value if _histogram(key) in restarted else value - old.get(key, 0)
+
+
+def _histogram(key: CounterKey) -> CounterKey:
+    return key._replace(edge_ms=math.inf)
 
 
 def _common_edges(pages: Iterable[Page]) -> set[float]:
@@ -98,12 +112,9 @@ def _common_edges(pages: Iterable[Page]) -> set[float]:
     return set.intersection(*filter(None, of_pages)) if any(of_pages) else set()
 
 
-def _arm(version: str, rises: Mapping[tuple[str, What, float], int]) -> ArmCounts:
-    latency = sorted(
-        (edge, n) for (name, what, edge), n in rises.items() if (name, what) == (version, "latency")
-    )
+def _arm(rises: Rises) -> ArmCounts:
     return ArmCounts(
-        requests=rises.get((version, "requests", math.inf), 0),
-        errors=rises.get((version, "errors", math.inf), 0),
-        latency_ms=tuple(latency),
+        requests=rises.get(("requests", math.inf), 0),
+        errors=rises.get(("errors", math.inf), 0),
+        latency_ms=tuple(sorted((edge, n) for (what, edge), n in rises.items() if what == "latency")),
     )

@@ -3,7 +3,8 @@
 
 A version is told by ``destination_version``, the ``version`` label of the pod that answered. Failures:
 status 5xx, 0 (no answer), and the gRPC codes unknown, deadline exceeded, internal, unavailable and data
-loss.
+loss. No label names the pod that answered, so single pods are read from their own side
+(reporter="destination").
 """
 
 from __future__ import annotations
@@ -26,5 +27,6 @@ OBSERVER = ScrapeObserver(
         version_label="destination_version",
         version_value="{version}",
         failed={"response_code": "5..|0", "grpc_response_status": "2|4|13|14|15"},
+        pod_where={"reporter": "destination"},
     )
 )

@@ -21,5 +21,6 @@ OBSERVER = ScrapeObserver(
         version_label="dst_service",
         version_value="{service}-{version}",
         failed={"classification": "failure", "status_code": "5.."},
+        pod_label="dst_pod",
     )
 )

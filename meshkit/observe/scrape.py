@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import ClusterError, NoData
@@ -38,6 +38,9 @@ class MetricTable:
     A request belongs to the target when every label of ``where`` has its value and those of
     ``where_present`` are absent or have it; it failed when a label of ``failed`` matches its pattern in
     full.
+
+    The pod that answered is named by ``pod_label``; where a mesh has none, the pod's own page tells, in the
+    series that differ from ``where`` by ``pod_where`` (the servers' side).
     """
 
     sidecar: str
@@ -50,6 +53,8 @@ class MetricTable:
     version_label: str
     version_value: str
     failed: Mapping[str, str]
+    pod_label: str = ""
+    pod_where: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,38 +98,46 @@ class ScrapeObserver:
             )
         except ClusterError:
             return None
-        return read_page(text, self.table, target)
+        return read_page(text, self.table, target, meta["name"])
 
 
-def read_page(text: str, table: MetricTable, target: Target) -> dict[CounterKey, float]:
-    """The counters of a metrics page that belong to the target's versions."""
+def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> dict[CounterKey, float]:
+    """The counters of the metrics page of ``pod`` that belong to the target's versions."""
     page: dict[CounterKey, float] = {}
-    for key, value in _counters(text, table, target):
+    for key, value in _counters(text, table, target, pod):
         page[key] = page.get(key, 0) + value
     return page
 
 
-def _counters(text: str, table: MetricTable, target: Target) -> Iterator[tuple[CounterKey, float]]:
+def _counters(
+    text: str, table: MetricTable, target: Target, page_of: str
+) -> Iterator[tuple[CounterKey, float]]:
     names = {"service": target.service, "namespace": target.namespace}
     where = {label: value.format(**names) for label, value in table.where.items()}
+    own = {**where, **table.pod_where} if page_of and table.pod_where else None
     present = {label: value.format(**names) for label, value in table.where_present.items()}
     versions = {table.version_value.format(version=v, **names): v for v in target.versions}
     buckets = f"{table.latency}_bucket"
     for name, labels, value in samples(text, (table.requests, buckets)):
         version = versions.get(labels.get(table.version_label, ""))
-        if version is None or any(labels.get(label) != wanted for label, wanted in where.items()):
+        if version is None or any(labels.get(label, wanted) != wanted for label, wanted in present.items()):
             continue
-        if any(labels.get(label, wanted) != wanted for label, wanted in present.items()):
+        if all(labels.get(label) == wanted for label, wanted in where.items()):
+            pods = {"", labels.get(table.pod_label, "")}
+        elif own and all(labels.get(label) == wanted for label, wanted in own.items()):
+            pods = {page_of}
+        else:
             continue
         edge = labels.pop("le", None)
         series = ",".join(f"{label}={labels[label]}" for label in sorted(labels))
         failed = any(re.fullmatch(pattern, labels.get(label, "")) for label, pattern in table.failed.items())
-        if name == table.requests:
-            yield CounterKey(version, "requests", series), value
-            if failed:
-                yield CounterKey(version, "errors", series), value
-        elif not failed:
-            yield CounterKey(version, "latency", series, float(edge) if edge else math.inf), value
+        for pod in pods:
+            if name == table.requests:
+                yield CounterKey(version, "requests", series, pod=pod), value
+                if failed:
+                    yield CounterKey(version, "errors", series, pod=pod), value
+            elif not failed:
+                yield CounterKey(version, "latency", series, float(edge) if edge else math.inf, pod), value
 
 
 def _sidecar(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

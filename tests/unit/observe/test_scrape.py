@@ -81,6 +81,28 @@ def test_linkerd_page_from_the_callers_side() -> None:
     assert totals(page, "v2") == (4, 4, ())
 
 
+def test_istio_pods_are_told_apart_by_their_own_pages() -> None:
+    page = read_page(ISTIO_PAGE, istio.OBSERVER.table, TARGET, "web-v1-0")
+    seen = window(Counters(0, TARGET.versions, {}), Counters(1, TARGET.versions, {"p": page}))
+    assert {pod: arm.requests for pod, arm in seen.pods["v1"].items()} == {"web-v1-0": 1000}
+    assert seen.arms["v1"].requests == 105
+    assert seen.pods["v2"] == {}
+
+
+def test_linkerd_pods_are_told_apart_by_their_callers() -> None:
+    text = "".join(
+        f"response_total{{{linkerd_series('v1', dst_pod=pod, classification=kind)}}} {count}\n"
+        for pod, kind, count in (("a", "success", 90), ("a", "failure", 2), ("b", "success", 70))
+    )
+    page = read_page(text, linkerd.OBSERVER.table, TARGET, "client-0")
+    seen = window(Counters(0, TARGET.versions, {}), Counters(1, TARGET.versions, {"p": page}))
+    assert {pod: (arm.requests, arm.errors) for pod, arm in seen.pods["v1"].items()} == {
+        "a": (92, 2),
+        "b": (70, 0),
+    }
+    assert seen.arms["v1"].requests == 162
+
+
 def test_exposition_reads_labels_escapes_and_passes_over_what_it_cannot_read() -> None:
     text = 'a{x="1",y="q\\"\\\\n,{}"} 2 1700000000\nb 3\na garbage\na{x="2"} NaN\n# a 5\n'
     found = list(samples(text, ("a",)))
