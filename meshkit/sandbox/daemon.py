@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import functools
 import json
 import logging
@@ -88,12 +89,11 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     config = _read_config(home)
-    port = choose_port(asked_port, config.get("port"))
     net, claimed = claim(config.get("net"))
+    server = await serve_api(home, choose_port(asked_port, config.get("port")), insist=asked_port is not None)
+    port, client = server.port, server.client
+    report({"progress": f"the Kubernetes API is on https://{HOST}:{port}"})
     home.config.write_text(json.dumps({"port": port, "net": net}))
-    report({"progress": f"starting the Kubernetes API on https://{HOST}:{port}"})
-    server = await _serve(home, port)
-    client = server.client
     pods = await client.list("pods")
     used = [pod["status"]["podIP"] for pod in pods if (pod.get("status") or {}).get("podIP")]
     around = Surroundings(home.run, f"https://{HOST}:{port}", home.ca_certificate, home.run / "services.json")
@@ -112,13 +112,22 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
     claimed.close()
 
 
-async def _serve(home: SandboxHome, port: int) -> ApiServer:
-    """Start the API server, with the namespaces that every cluster has."""
+async def serve_api(home: SandboxHome, port: int, *, insist: bool) -> ApiServer:
+    """Start the API server, with the namespaces that every cluster has.
+
+    A port that another sandbox took since it was looked at is insisted on only when a person named it.
+    """
     from meshkit.sandbox.api.app import NodeHooks, serve
     from meshkit.sandbox.node.agent import read_log
 
+    hooks = NodeHooks(logs=functools.partial(read_log, home.run))
     try:
-        server = await serve(home, port, NodeHooks(logs=functools.partial(read_log, home.run)), host=HOST)
+        try:
+            server = await serve(home, port, hooks, host=HOST)
+        except OSError as exc:
+            if insist or exc.errno != errno.EADDRINUSE:
+                raise
+            server = await serve(home, 0, hooks, host=HOST)
     except OSError as exc:
         raise SandboxError(
             f"Port {port} of {HOST} cannot be used: {exc}.", remedy="Name another port."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -12,7 +13,7 @@ import pytest
 
 from meshkit.errors import SandboxError
 from meshkit.sandbox import lifecycle
-from meshkit.sandbox.daemon import choose_port
+from meshkit.sandbox.daemon import serve_api, choose_port
 from meshkit.sandbox.home import SandboxHome
 
 
@@ -48,6 +49,29 @@ def test_a_taken_port_is_avoided_unless_asked_for() -> None:
             choose_port(port, None)
     with pytest.raises(SandboxError, match="Port 99999"):
         choose_port(99999, None)
+
+
+@pytest.mark.parametrize("insist", [True, False])
+def test_a_port_taken_since_it_was_looked_at_ends_only_who_insists_on_it(
+    insist: bool, tmp_path: Path
+) -> None:
+    """Two sandboxes that start at the same time both find the first port free."""
+
+    async def serve_there(port: int) -> int:
+        home = SandboxHome(tmp_path)
+        server = await serve_api(home, port, insist=insist)
+        await server.close()
+        return server.port
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        if insist:
+            with pytest.raises(SandboxError, match=f"Port {port} .* cannot be used"):
+                asyncio.run(serve_there(port))
+        else:
+            assert asyncio.run(serve_there(port)) != port
 
 
 @pytest.mark.parametrize(
