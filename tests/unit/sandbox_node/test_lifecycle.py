@@ -13,7 +13,7 @@ import pytest
 
 from meshkit.errors import SandboxError
 from meshkit.sandbox import lifecycle
-from meshkit.sandbox.daemon import serve_api, choose_port
+from meshkit.sandbox.daemon import choose_port, serve_api
 from meshkit.sandbox.home import SandboxHome
 
 
@@ -60,8 +60,9 @@ def test_a_port_taken_since_it_was_looked_at_ends_only_who_insists_on_it(
     async def serve_there(port: int) -> int:
         home = SandboxHome(tmp_path)
         server = await serve_api(home, port, insist=insist)
+        found = server.port
         await server.close()
-        return server.port
+        return found
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -142,6 +142,14 @@ class MiniMesh:
             while (await self.get("client"))[1] != pod:  # noqa: ASYNC110 - an answer has no event
                 await asyncio.sleep(0.1)
 
+    async def until_only_served_by(self, pod: str) -> None:
+        """Ask twelve times so that failing pods are ejected, give Envoy a moment to tell its workers, and see
+        that they get nothing more.
+        """
+        await self.split("client", 12)
+        await asyncio.sleep(0.3)
+        assert {who for _, who in await self.split("client", 12)} == {pod}
+
     def _application(self, name: str) -> Any:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
