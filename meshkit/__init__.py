@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.release import Margins as Margins
     from meshkit.intent.release import Release as Release
+    from meshkit.intent.security import Access as Access
+    from meshkit.intent.security import Caller as Caller
     from meshkit.intent.security import MutualTLS as MutualTLS
     from meshkit.intent.traffic import ConnectionLimits as ConnectionLimits
     from meshkit.intent.traffic import Fault as Fault
@@ -48,7 +50,7 @@ _HOMES = {
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane",),
     "intent.release": ("Margins", "Release"),
-    "intent.security": ("MutualTLS",),
+    "intent.security": ("Access", "Caller", "MutualTLS"),
     "intent.traffic": (
         "ConnectionLimits",
         "Fault",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from meshkit.intent.base import Intent, Name
+from meshkit.intent.base import At, Intent, Name, Part
+
+Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
+
+_PATH = re.compile(r"/[^*?#\s{}]*(?<=/)\*|/[^*?#\s{}]*")
 
 
 class MutualTLS(Intent):
@@ -16,3 +21,52 @@ class MutualTLS(Intent):
     namespace: Name | None = Field(
         default=None, description="the namespace it holds for, or nothing for the whole mesh"
     )
+
+
+class Caller(Part):
+    """Who calls: one account, one workload (by the account it runs as), or all meshed pods of a namespace."""
+
+    namespace: Name = Field(description="the namespace of the caller")
+    service_account: Name | None = Field(
+        default=None, description="the ServiceAccount that the caller runs as, or nothing for the namespace"
+    )
+    workload: Name | None = Field(
+        default=None, description="a Deployment with a ServiceAccount of its own, instead of service_account"
+    )
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> Self:
+        if self.service_account and self.workload:
+            raise ValueError("only one of service_account and workload can be given")
+        return self
+
+
+class Access(Intent):
+    """Only these callers reach a Service's pods, proven by mutual TLS; all others are answered with 403.
+
+    The first ``Access`` of a Service closes every port that Services offer on its pods; each further one,
+    under another ``name``, opens more. Kubelet's probes always pass.
+    """
+
+    namespace: Name = Field(description="the namespace of the Service")
+    service: Name = Field(description="the name of the Service")
+    callers: tuple[Caller, ...] = Field(min_length=1, description="who may call, at least one")
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="a port of the Service, or nothing for all of its ports"
+    )
+    paths: tuple[str, ...] = Field(
+        default=(),
+        description="paths such as '/health', or '/api/*' for /api and all below it; nothing for every path",
+    )
+    methods: tuple[Method, ...] = Field(
+        default=(), description="HTTP methods such as GET, or nothing for every method"
+    )
+    name: Name = Field(default="access", description="tells several of one Service apart")
+
+    @field_validator("paths")
+    @classmethod
+    def _readable(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for index, path in enumerate(paths):
+            if not _PATH.fullmatch(path):
+                raise At((index,), f"{path!r} is neither a path that begins with / nor one that ends in /*")
+        return paths

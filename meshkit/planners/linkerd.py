@@ -17,9 +17,10 @@ from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Release
-from meshkit.intent.security import MutualTLS
+from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Route, Version
 from meshkit.planners import kubernetes as k8s
+from meshkit.planners import linkerd_access
 from meshkit.planners.base import Need, WeightedRoute, cannot, not_plannable
 from meshkit.planners.crds import crds
 from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route, weighted_route
@@ -47,6 +48,8 @@ class LinkerdPlanner:
                 return (Need(k8s.NODE),)
             case Injection() | MutualTLS():
                 return k8s.workload_needs(intent.namespace)
+            case Access():
+                return linkerd_access.needs(intent)
             case Route():
                 return tuple(Need(kind, intent.namespace) for kind in (k8s.SERVICE, k8s.POD, HTTP_ROUTE))
         raise not_plannable(intent)
@@ -60,6 +63,8 @@ class LinkerdPlanner:
                 return tuple(_injection(intent, snapshot))
             case MutualTLS():
                 return tuple(_mutual_tls(intent, snapshot))
+            case Access():
+                return linkerd_access.plan(intent, snapshot)
             case Route():
                 return tuple(_route(intent, snapshot))
         raise not_plannable(intent)
@@ -76,7 +81,7 @@ def _control_plane(intent: ControlPlane) -> list[Step]:
     namespace, version = intent.namespace or NAMESPACE, intent.version or DEFAULT_VERSION
     labels = {"linkerd.io/is-control-plane": "true", "config.linkerd.io/admission-webhooks": "disabled"}
     steps = [
-        *k8s.crd_steps(crds("gateway_api")),
+        *k8s.crd_steps((*crds("gateway_api"), *crds("linkerd"))),
         Step(k8s.obj(k8s.NAMESPACE, namespace, labels=labels, annotations={INJECT: "disabled"})),
     ]
     for component in ("identity", "destination", "proxy-injector"):
@@ -91,7 +96,7 @@ _EVERY_COMPONENT = (
     ),
     k8s.rule(["apps"], ["deployments", "replicasets"], _READ),
     k8s.rule(["discovery.k8s.io"], ["endpointslices"], _READ),
-    k8s.rule(["gateway.networking.k8s.io"], ["*"], _READ),
+    k8s.rule(["gateway.networking.k8s.io", "policy.linkerd.io"], ["*"], _READ),
     k8s.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
     k8s.rule(["", "events.k8s.io"], ["events"], "create patch"),
 )

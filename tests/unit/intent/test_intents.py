@@ -11,7 +11,7 @@ from meshkit.errors import BadInput, UnknownName
 from meshkit.intent.base import Intent
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Margins, Release
-from meshkit.intent.security import MutualTLS
+from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import Fault, HeaderMatch, LoadBalancing, Route, Version
 
 WRONG: Any = "on"
@@ -26,6 +26,11 @@ def route(**fields: Any) -> Route:
         "split": {"v1": 90, "v2": 10},
     }
     return Route(**{**given, **fields})
+
+
+def access(**fields: Any) -> Access:
+    callers = (Caller(namespace="shop", service_account="client"),)
+    return Access(**{"namespace": "shop", "service": "web", "callers": callers, **fields})
 
 
 def release(**fields: Any) -> Release:
@@ -68,6 +73,12 @@ def release(**fields: Any) -> Release:
         (lambda: Margins(confidence=1), "margins.confidence"),
         (lambda: ControlPlane(replicas=0), "control_plane.replicas"),
         (lambda: MutualTLS(mode=WRONG), "mutual_tls.mode"),
+        (lambda: access(callers=()), "access.callers"),
+        (lambda: access(paths=("/api", "api")), "access.paths[1]"),
+        (lambda: access(paths=("/api*",)), "access.paths[0]"),
+        (lambda: access(paths=("/a/*/b",)), "access.paths[0]"),
+        (lambda: access(methods=("get",)), "access.methods[0]"),
+        (lambda: Caller(namespace="shop", service_account="a", workload="b"), "caller"),
     ],
 )
 def test_bad_values_name_the_field(build: Callable[[], Intent], field: str) -> None:

@@ -13,7 +13,7 @@ from meshkit.facts import Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
-from meshkit.intent.security import MutualTLS
+from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import (
     ConnectionLimits,
     Fault,
@@ -32,12 +32,15 @@ GOLDEN = Path(__file__).parent / "golden"
 PLANNERS: dict[str, MeshPlanner] = {"istio": istio.PLANNER, "linkerd": linkerd.PLANNER}
 
 
-def deployment(name: str) -> dict[str, Any]:
+def deployment(name: str, account: str = "default") -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": "shop", "generation": 3},
-        "spec": {"selector": {"matchLabels": {"name": name}}},
+        "spec": {
+            "selector": {"matchLabels": {"name": name}},
+            "template": {"spec": {"serviceAccountName": account}},
+        },
     }
 
 
@@ -53,6 +56,15 @@ def pod(name: str, *containers: str, **annotations: str) -> dict[str, Any]:
         },
         "spec": {"containers": [{"name": container} for container in containers]},
     }
+
+
+def serving(name: str) -> dict[str, Any]:
+    """A pod that is probed on the port that its Service offers."""
+    made = pod(name)
+    probe = {"httpGet": {"path": "/ready?verbose", "port": "web"}}
+    port = {"name": "web", "containerPort": 8080}
+    made["spec"]["containers"] = [{"name": "app", "ports": [port], "readinessProbe": probe}]
+    return made
 
 
 SHOP = Snapshot(
@@ -71,15 +83,35 @@ SHOP = Snapshot(
                 "ports": [{"name": "http", "port": 80, "targetPort": 8080, "appProtocol": "http"}],
             },
         },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "pay", "namespace": "shop"},
+            "spec": {
+                "selector": {"name": "pay"},
+                "ports": [
+                    {"name": "http", "port": 80, "targetPort": "web"},
+                    {"name": "tcp-admin", "port": 9090, "appProtocol": "linkerd.io/tcp"},
+                ],
+            },
+        },
+        serving("pay"),
         deployment("bare"),
         pod("bare", "app"),
         deployment("meshed"),
         pod("meshed", "app", "istio-proxy", "linkerd-proxy"),
-        deployment("strict"),
+        deployment("strict", account="strict"),
         pod("strict", "app", "linkerd-proxy", **{linkerd.INBOUND_POLICY: "all-authenticated"}),
     )
 )
 VERSIONS = (Version(name="v1"), Version(name="v2", labels={"track": "canary"}))
+
+
+CALLERS = (
+    Caller(namespace="shop", service_account="client"),
+    Caller(namespace="shop", workload="strict"),
+    Caller(namespace="tests"),
+)
 
 
 def route(**fields: Any) -> Route:
@@ -93,6 +125,19 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
     "injection-no-restart": (("istio", "linkerd"), Injection(namespace="shop", restart=False)),
     "mutual-tls-mesh": (("istio", "linkerd"), MutualTLS(mode="strict")),
     "mutual-tls-namespace": (("istio", "linkerd"), MutualTLS(mode="permissive", namespace="shop")),
+    "access": (("istio", "linkerd"), Access(namespace="shop", service="pay", callers=CALLERS)),
+    "access-paths": (
+        ("istio", "linkerd"),
+        Access(
+            namespace="shop",
+            service="pay",
+            port=80,
+            callers=CALLERS[:1],
+            paths=("/api/*", "/health"),
+            methods=("GET", "POST"),
+            name="api",
+        ),
+    ),
     "route": (("istio", "linkerd"), route()),
     "route-resilient": (
         ("istio", "linkerd"),
