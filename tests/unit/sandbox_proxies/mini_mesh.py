@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import itertools
 import json
-import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -16,6 +14,7 @@ from typing import Any
 
 import aiohttp
 
+from meshkit.sandbox.node.addresses import claim
 from meshkit.sandbox.proxies import envoy, identity, istio, linkerd
 from meshkit.sandbox.proxies.delivery import Delivery, Desired
 from meshkit.sandbox.proxies.metrics import PodMetrics
@@ -23,7 +22,6 @@ from meshkit.sandbox.proxies.pods import Peer, Registry, mesh_of
 
 TRANSLATORS = {"istio": istio, "linkerd": linkerd}
 SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
-_octets = itertools.count(os.getpid() % 200 + 1)
 
 
 def service(name: str = "web", **selector: str) -> dict[str, Any]:
@@ -45,7 +43,7 @@ class MiniMesh:
         self.delay_s: dict[str, float] = {}
         self.hits: collections.Counter[str] = collections.Counter()
         self._dir = directory
-        self._net = f"127.{next(_octets) % 250 + 1}"
+        self._net, self._claimed = claim(None)
         self._ips: dict[str, str] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._deliveries: dict[str, Delivery] = {}
@@ -55,7 +53,7 @@ class MiniMesh:
 
     async def pod(self, name: str, *, meshed: bool = True, account: str = "web", **labels: str) -> str:
         """Start a pod with one captured port 8080; returns its address."""
-        ip = f"{self._net}.0.{len(self._ips) + 1}"
+        ip = f"127.{self._net}.0.{len(self._ips) + 1}"
         pod_dir = self._dir / name
         containers = [{"name": "app", "ports": [{"containerPort": 8080}]}]
         if meshed:
@@ -142,14 +140,6 @@ class MiniMesh:
             while (await self.get("client"))[1] != pod:  # noqa: ASYNC110 - an answer has no event
                 await asyncio.sleep(0.1)
 
-    async def until_only_served_by(self, pod: str) -> None:
-        """Ask twelve times so that failing pods are ejected, give Envoy a moment to tell its workers, and see
-        that they get nothing more.
-        """
-        await self.split("client", 12)
-        await asyncio.sleep(0.3)
-        assert {who for _, who in await self.split("client", 12)} == {pod}
-
     def _application(self, name: str) -> Any:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -208,6 +198,7 @@ class MiniMesh:
             assert process.stdout
             process.stdout.close()
         await self.session.close()
+        self._claimed.close()
 
     def documents(self, name: str) -> dict[str, Any]:
         """What a pod's Envoy was given."""

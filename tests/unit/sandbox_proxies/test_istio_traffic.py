@@ -155,7 +155,8 @@ def test_outlier_detection_ejects_a_failing_pod_and_takes_it_back(tmp_path: Path
         ]
         await mesh.apply()
         mesh.answers["web-v1"] = 500
-        await mesh.until_only_served_by("web-v2")
+        seen = await mesh.split("client", 40)
+        assert seen == {(500, "web-v1"): 3, (200, "web-v2"): 37}
         mesh.answers["web-v1"] = 200
         await mesh.until_served_by("web-v1")
 

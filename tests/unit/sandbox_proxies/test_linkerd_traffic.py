@@ -139,7 +139,8 @@ def test_failure_accrual_breaks_the_circuit_of_a_failing_pod(tmp_path: Path) -> 
         }
         await mesh.apply()
         mesh.answers["web-v1"] = 500
-        await mesh.until_only_served_by("web-v2")
+        seen = await mesh.split("client", 40)
+        assert seen[(500, "web-v1")] == 3
         mesh.answers["web-v1"] = 200
         await mesh.until_served_by("web-v1")
 
