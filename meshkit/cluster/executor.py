@@ -112,6 +112,7 @@ def carry_out(
     """Apply the steps in order, each journaled before and waited for after. Stops at the first that fails."""
     api, salt = cluster.api, journal.salt(change)
     left: dict[tuple[Kind, str | None, str], str] = {}
+    wave: list[tuple[int, Step]] = []
     for index, one in enumerate(planned, start=1):
         step = one.step
         report(Progress(step.title, index, len(planned), "applying"))
@@ -125,10 +126,19 @@ def carry_out(
             if was_refused(error):
                 journal.append(change, {"event": "refused", "index": index})
             raise
+        wave.append((index, step))
+        if index == len(planned) or not (step.wave and planned[index].step.wave == step.wave):
+            _await_wave(api, wave, len(planned), report)
+            wave.clear()
+
+
+def _await_wave(api: Api, wave: Sequence[tuple[int, Step]], total: int, report: Report) -> None:
+    """Wait for what the steps of a wave wait for, one after the other: they come true side by side."""
+    for index, step in wave:
         if step.wait:
-            report(Progress(step.title, index, len(planned), "waiting"))
+            report(Progress(step.title, index, total, "waiting"))
             wait_for(api, step.kind, step.name, step.namespace, step.wait)
-        report(Progress(step.title, index, len(planned), "done"))
+        report(Progress(step.title, index, total, "done"))
 
 
 def was_refused(error: ClusterError) -> bool:

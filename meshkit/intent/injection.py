@@ -15,3 +15,9 @@ class Injection(Intent):
         default=True,
         description="true restarts the Deployments whose pods have no sidecar yet",
     )
+    at_once: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="a number of workloads that are restarted at the same time, 1 to 20",
+    )

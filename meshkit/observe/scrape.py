@@ -68,7 +68,7 @@ class ScrapeObserver:
 
         Raises NoData when no pod has a sidecar, or when no sidecar's page could be read.
         """
-        pods = [p for p in cluster.api.list(Kind("v1", "Pod")) if _sidecar(p, self.table.sidecar)]
+        pods = [p for p in cluster.api.list(Kind("v1", "Pod")) if sidecar_status(p, self.table.sidecar)]
         if not pods:
             raise NoData(
                 f"No running pod has the sidecar {self.table.sidecar}, so nothing can be measured.",
@@ -140,7 +140,7 @@ def _counters(
                 yield CounterKey(version, "latency", series, float(edge) if edge else math.inf, pod), value
 
 
-def _sidecar(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+def sidecar_status(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """The status of the pod's running sidecar, or None."""
     status = pod.get("status") or {}
     found = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
@@ -149,5 +149,5 @@ def _sidecar(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
 
 def _proxy_name(pod: Mapping[str, Any], table: MetricTable) -> str:
     """One name for each start of a proxy: the pod's uid and how often its sidecar has been restarted."""
-    sidecar = _sidecar(pod, table.sidecar) or {}
+    sidecar = sidecar_status(pod, table.sidecar) or {}
     return f"{pod['metadata']['uid']}/{sidecar.get('restartCount', 0)}"

@@ -22,6 +22,7 @@ from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need, WeightedRoute, not_plannable
 from meshkit.planners.crds import crds
 from meshkit.planners.gateway_api import duration
+from meshkit.planners.injected import opted_out
 from meshkit.planners.steps import Step, Wait
 
 DEFAULT_VERSION = "1.31.4"
@@ -212,12 +213,13 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
     label = k8s.namespace_part(intent.namespace, "injection", labels={"istio-injection": "enabled"})
     if not intent.restart:
         return [label]
-    bare = (
+    bare = [
         deployment
         for deployment in snapshot.of("Deployment", intent.namespace)
-        if any(not k8s.has_sidecar(pod, SIDECAR) for pod in k8s.pods_of(deployment, snapshot))
-    )
-    return [label, *(k8s.restart(deployment) for deployment in bare)]
+        if not opted_out("istio", deployment["spec"].get("template") or {})
+        and any(not k8s.has_sidecar(pod, SIDECAR) for pod in k8s.pods_of(deployment, snapshot))
+    ]
+    return [label, *k8s.restarts(bare, intent.at_once)]
 
 
 def _peer_authentication(intent: MutualTLS) -> dict[str, Any]:

@@ -168,7 +168,12 @@ def workload_needs(namespace: str | None) -> tuple[Need, ...]:
     return (Need(NAMESPACE), Need(DEPLOYMENT, namespace), Need(POD, namespace))
 
 
-def restart(deployment: Object) -> Step:
+def restarts(deployments: Sequence[Object], at_once: int) -> list[Step]:
+    """Rolling restarts, ``at_once`` Deployments a wave: a wave begins when the one before is available."""
+    return [restart(each, wave=number // at_once + 1) for number, each in enumerate(deployments)]
+
+
+def restart(deployment: Object, *, wave: int = 0) -> Step:
     """A rolling restart: an annotation on the pod template, and a wait until the new pods are available.
 
     kubectl writes the time; a planner has no clock, so the generation that is being replaced stands for it.
@@ -176,7 +181,8 @@ def restart(deployment: Object) -> Step:
     meta = deployment["metadata"]
     mark = {"metadata": {"annotations": {RESTART_ANNOTATION: str(meta.get("generation", 1))}}}
     part = obj(DEPLOYMENT, meta["name"], meta["namespace"], spec={"template": mark})
-    return Step(part, manager=RESTART_MANAGER, partial=True, wait=Wait("available", ROLLOUT_TIMEOUT_S))
+    wait = Wait("available", ROLLOUT_TIMEOUT_S)
+    return Step(part, manager=RESTART_MANAGER, partial=True, wait=wait, wave=wave)
 
 
 def pods_of(deployment: Object, snapshot: Snapshot) -> list[Object]:

@@ -24,6 +24,7 @@ from meshkit.planners import linkerd_access
 from meshkit.planners.base import Need, WeightedRoute, cannot, not_plannable
 from meshkit.planners.crds import crds
 from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route, weighted_route
+from meshkit.planners.injected import opted_out
 from meshkit.planners.steps import Step, Wait
 
 DEFAULT_VERSION = "edge-26.6.3"
@@ -191,12 +192,13 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
     mark = k8s.namespace_part(intent.namespace, "injection", annotations={INJECT: "enabled"})
     if not intent.restart:
         return [mark]
-    bare = (
+    bare = [
         deployment
         for deployment in snapshot.of("Deployment", intent.namespace)
-        if any(not k8s.has_sidecar(pod, SIDECAR) for pod in k8s.pods_of(deployment, snapshot))
-    )
-    return [mark, *(k8s.restart(deployment) for deployment in bare)]
+        if not opted_out("linkerd", deployment["spec"].get("template") or {})
+        and any(not k8s.has_sidecar(pod, SIDECAR) for pod in k8s.pods_of(deployment, snapshot))
+    ]
+    return [mark, *k8s.restarts(bare, intent.at_once)]
 
 
 def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> list[Step]:

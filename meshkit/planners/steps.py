@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from meshkit.facts import Kind, Object
@@ -40,6 +40,8 @@ class Step:
     wait: Wait | None = None
     partial: bool = False
     """The object belongs to someone else and must exist already."""
+    wave: int = field(default=0, compare=False)
+    """Neighbouring steps of the same wave are applied together and then waited for; 0 waits for its own."""
 
     @property
     def kind(self) -> Kind:
