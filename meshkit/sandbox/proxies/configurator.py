@@ -15,6 +15,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import aiohttp
 
@@ -26,7 +27,7 @@ from meshkit.sandbox.proxies.pods import Registry, is_running, mesh_of
 
 _LOG = logging.getLogger("config")
 _RETRY_S = 0.05
-_INFRASTRUCTURE = {"namespaces", "pods", "endpointslices"}
+_INFRASTRUCTURE = {"namespaces", "nodes", "pods", "endpointslices"}
 _SOURCES = {"istio": "istiod", "linkerd": "linkerd-policy-controller"}
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 Key = tuple[str, str]
@@ -100,7 +101,7 @@ class Configurator:
         self._translator = translator
         self._run_dir = run_dir
         self._namespace = namespace
-        self._mirror = Mirror(api, translator.RESOURCES)
+        self._mirror = Mirror(api, translator.RESOURCES, {"configmaps": namespace})
         self._workers: dict[str, _Worker] = {}
         self._suspects: set[Key] = set()
         self._accepted: dict[Key, Object] = {}
@@ -168,15 +169,15 @@ class Configurator:
     def _translate(self, objects: Mapping[str, Mapping[str, Object]]) -> dict[str, Desired]:
         """Pod key -> its configuration, for every running pod with this mesh's sidecar."""
         registry = Registry({name: items.values() for name, items in objects.items()}, self._namespace)
-        shared: dict[str, Outbound] = {}
+        shared: dict[Any, Outbound] = {}
         wanted = {}
         for key, pod in objects["pods"].items():
             if mesh_of(pod) != self._mesh or not is_running(pod):
                 continue
-            namespace = pod["metadata"]["namespace"]
-            if namespace not in shared:
-                shared[namespace] = self._translator.outbound(registry, namespace)
-            wanted[key] = Desired(shared[namespace], self._translator.inbound(registry, pod))
+            caller = self._translator.caller_of(registry, pod)
+            if caller not in shared:
+                shared[caller] = self._translator.outbound(registry, caller)
+            wanted[key] = Desired(shared[caller], self._translator.inbound(registry, pod))
         return wanted
 
     async def _tell(self, outbound: Outbound) -> None:

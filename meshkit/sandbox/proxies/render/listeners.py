@@ -11,7 +11,8 @@ from pathlib import Path
 from meshkit.sandbox.proxies import envoy
 from meshkit.sandbox.proxies.model import Inbound
 from meshkit.sandbox.proxies.render.clusters import app_cluster
-from meshkit.sandbox.proxies.render.wire import JSON, TYPE, downstream_tls, http_filter, socket
+from meshkit.sandbox.proxies.render.tls import downstream_tls
+from meshkit.sandbox.proxies.render.wire import JSON, TYPE, http_filter, socket
 
 
 def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, mesh: str) -> list[JSON]:
@@ -22,7 +23,10 @@ def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, mesh: 
 def _outbound(pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
     rds = {"route_config_name": envoy.ROUTES, "config_source": envoy.file_source(pod_dir / "rds.json")}
     manager = _connection_manager(
-        "outbound", mesh, {"rds": rds}, [http_filter("fault", "fault.v3.HTTPFault")]
+        "outbound",
+        mesh,
+        {"rds": rds},
+        [http_filter("cors", "cors.v3.Cors"), http_filter("fault", "fault.v3.HTTPFault")],
     )
     return {
         "@type": TYPE + "config.listener.v3.Listener",
