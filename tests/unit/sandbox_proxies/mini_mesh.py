@@ -82,6 +82,10 @@ class MiniMesh:
             await asyncio.start_server(self._application(name), ip, 8080)
         return ip
 
+    def address(self, name: str) -> str:
+        """The address of a pod."""
+        return self._ips[name]
+
     def rotate(self, name: str) -> None:
         """Give a pod a new certificate."""
         pod = self._pod(name)
