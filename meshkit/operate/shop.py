@@ -1,4 +1,6 @@
-"""The demo shop: a caller and three versions of a service, for the sandbox only, and the knobs they have.
+"""The demo shop, for the sandbox only, and the knobs it has: a caller, three versions of the service ``web``,
+and ``stock``, which web asks for every path under ``/order``. On request a second caller lives in a namespace
+without a mesh: the batch job that everybody forgot, and that strict mutual TLS would cut off.
 
 The workloads are the sandbox's own images. Each listens on 8080 for traffic, which the mesh's proxy captures,
 and on 9000 for control, which it does not: so a version can be slowed down, and the caller's ledger read,
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
 
 NAMESPACE = "shop"
 SERVICE = "web"
+DEPENDENCY = "stock"
+CLIENT = "client"
+UNMESHED_NAMESPACE, UNMESHED = "legacy", "batch"
+"""Where the caller without a sidecar lives, and its name. Injection into that namespace brings it in."""
+UNMESHED_RPS = 2.0
+PATHS = {"/": 9, "/order": 1}
+"""What the caller asks for, by weight: a tenth of the requests need the dependency."""
 PORT = 8080
 CONTROL_PORT = 9000
 POD, DEPLOYMENT = Kind("v1", "Pod"), Kind("apps/v1", "Deployment")
@@ -68,6 +77,9 @@ GOOD = Behaviour()
 BAD = Behaviour(latency_ms=330.0, sigma=0.03, error_percent=30.0)
 """Answers 30 % of its requests with 500 and the rest 300 ms later than GOOD."""
 
+QUICK = Behaviour(latency_ms=4.0)
+"""How the dependency answers."""
+
 VERSIONS: Mapping[str, Behaviour] = {"v1": GOOD, "v2": GOOD, "v3": BAD}
 
 
@@ -102,34 +114,20 @@ class Ledger:
         return sum(1 for ms, status in rows if status == 0 or status >= 500 or ms > slower_than_ms)
 
 
-def shop_objects(*, rps: float = 200.0, versions: Mapping[str, Behaviour] = VERSIONS) -> tuple[Object, ...]:
-    """The shop's manifests: namespace, accounts, service, two pods of each version, and one caller at
-    ``rps``.
+def shop_objects(
+    *, rps: float = 200.0, versions: Mapping[str, Behaviour] = VERSIONS, unmeshed: bool = False
+) -> tuple[Object, ...]:
+    """The shop's manifests: namespace, accounts, services, two pods of each version and of the dependency,
+    one caller at ``rps``; with ``unmeshed`` a second caller, in a namespace of its own.
     """
-    load = {"TARGET": f"http://{SERVICE}.{NAMESPACE}:{PORT}/", "RATE": f"{rps:g}"}
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        _object("v1", "ServiceAccount", SERVICE),
-        _object("v1", "ServiceAccount", "client"),
-        _object(
-            "v1",
-            "Service",
-            SERVICE,
-            spec={
-                "selector": {"app": SERVICE},
-                "ports": [{"name": "http", "port": PORT, "targetPort": PORT, "appProtocol": "http"}],
-            },
-        ),
+        *(_object("v1", "ServiceAccount", name) for name in (SERVICE, DEPENDENCY, CLIENT)),
+        *(_service(name) for name in (SERVICE, DEPENDENCY)),
         *(_web(version, behaviour) for version, behaviour in versions.items()),
-        _deployment(
-            "client",
-            "load",
-            {"app": "client"},
-            account="client",
-            replicas=1,
-            env=load,
-            ports={"control": 9000},
-        ),
+        _stock(),
+        _caller(CLIENT, NAMESPACE, rps),
+        *(_unmeshed_objects() if unmeshed else ()),
     )
 
 
@@ -138,23 +136,30 @@ def deploy_shop(
     *,
     rps: float = 200.0,
     versions: Mapping[str, Behaviour] = VERSIONS,
+    unmeshed: bool = False,
     timeout_s: float = 60.0,
 ) -> None:
-    """Create or update the shop and wait until all its pods are ready. TimedOut when they are not in time."""
-    objects = shop_objects(rps=rps, versions=versions)
+    """Create or update the shop and wait until all its pods are ready. TimedOut when they are not in time.
+
+    ``unmeshed`` adds a caller in the namespace ``legacy``, which has no sidecar until somebody asks for
+    injection there: under strict mutual TLS it is refused.
+    """
+    objects = shop_objects(rps=rps, versions=versions, unmeshed=unmeshed)
     for obj in objects:
         cluster.api.apply(obj)
     wait_for_shop(
         cluster,
         timeout_s=timeout_s,
-        deployments=[o["metadata"]["name"] for o in objects if o["kind"] == "Deployment"],
+        deployments=[
+            (o["metadata"]["namespace"], o["metadata"]["name"]) for o in objects if o["kind"] == "Deployment"
+        ],
     )
 
 
-def wait_for_shop(cluster: Cluster, *, timeout_s: float = 60.0, deployments: list[str]) -> None:
-    """Wait until every deployment of the shop has rolled out."""
-    for name in deployments:
-        cluster.api.wait(DEPLOYMENT, name, NAMESPACE, _rolled_out, timeout_s, "rolled out")
+def wait_for_shop(cluster: Cluster, *, timeout_s: float = 60.0, deployments: list[tuple[str, str]]) -> None:
+    """Wait until every deployment (namespace, name) of the shop has rolled out."""
+    for namespace, name in deployments:
+        cluster.api.wait(DEPLOYMENT, name, namespace, _rolled_out, timeout_s, "rolled out")
 
 
 def shop_route(*versions: str) -> Route:
@@ -190,42 +195,56 @@ def route_shop(cluster: Cluster, *versions: str, mesh: str) -> Route:
 
 def set_load(cluster: Cluster, rps: float) -> None:
     """Let the caller send ``rps`` requests a second from now on."""
-    _control(cluster, "app=client", "/-/rate", {"rps": rps})
+    _control(cluster, NAMESPACE, f"app={CLIENT}", "/-/rate", {"rps": rps})
 
 
 def set_behaviour(cluster: Cluster, version: str, behaviour: Behaviour) -> None:
-    """Change how every pod of a version answers, from now on and until that pod restarts."""
+    """Change how every pod of a version of ``web`` answers, from now on and until that pod restarts."""
+    _behave(cluster, f"app={SERVICE},version={version}", behaviour)
+
+
+def set_dependency(cluster: Cluster, behaviour: Behaviour = QUICK) -> None:
+    """Change how the dependency answers: its delay and its errors become those of a tenth of web's requests,
+    whichever version answers.
+    """
+    _behave(cluster, f"app={DEPENDENCY}", behaviour)
+
+
+def read_ledger(
+    cluster: Cluster, since_s: float, until_s: float, *, caller: tuple[str, str] = (NAMESPACE, CLIENT)
+) -> Ledger:
+    """What a caller (namespace, name) recorded between two times (seconds since the epoch)."""
+    namespace, name = caller
+    pod = _pods(cluster, namespace, f"app={name}")[0]
+    path = f"/-/requests?since={since_s:.6f}&until={until_s:.6f}"
+    found = json.loads(cluster.api.pod_get(namespace, pod, CONTROL_PORT, path))
+    return Ledger(**{name: tuple(found[name]) for name in ("scheduled_s", "latency_ms", "status", "version")})
+
+
+def _behave(cluster: Cluster, selector: str, behaviour: Behaviour) -> None:
     body = {
         "latency_ms": behaviour.latency_ms,
         "sigma": behaviour.sigma,
         "error_percent": behaviour.error_percent,
     }
-    _control(cluster, f"app={SERVICE},version={version}", "/-/behaviour", body)
+    _control(cluster, NAMESPACE, selector, "/-/behaviour", body)
 
 
-def read_ledger(cluster: Cluster, since_s: float, until_s: float) -> Ledger:
-    """What the caller recorded between two times (seconds since the epoch)."""
-    pod = _pods(cluster, "app=client")[0]
-    path = f"/-/requests?since={since_s:.6f}&until={until_s:.6f}"
-    found = json.loads(cluster.api.pod_get(NAMESPACE, pod, CONTROL_PORT, path))
-    return Ledger(**{name: tuple(found[name]) for name in ("scheduled_s", "latency_ms", "status", "version")})
+def _control(cluster: Cluster, namespace: str, selector: str, path: str, body: Mapping[str, float]) -> None:
+    for pod in _pods(cluster, namespace, selector):
+        cluster.api.pod_put(namespace, pod, CONTROL_PORT, path, json.dumps(body))
 
 
-def _control(cluster: Cluster, selector: str, path: str, body: Mapping[str, float]) -> None:
-    for pod in _pods(cluster, selector):
-        cluster.api.pod_put(NAMESPACE, pod, CONTROL_PORT, path, json.dumps(body))
-
-
-def _pods(cluster: Cluster, selector: str) -> list[str]:
+def _pods(cluster: Cluster, namespace: str, selector: str) -> list[str]:
     """The running pods behind a selector, none of them on its way out."""
     found = [
         pod["metadata"]["name"]
-        for pod in cluster.api.list(POD, NAMESPACE, selector)
+        for pod in cluster.api.list(POD, namespace, selector)
         if pod.get("status", {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
     ]
     if not found:
         raise BadInput(
-            "shop", f"no pod with {selector} runs in {NAMESPACE}.", remedy="Deploy it with mk.deploy_shop."
+            "shop", f"no pod with {selector} runs in {namespace}.", remedy="Deploy it with mk.deploy_shop."
         )
     return sorted(found)
 
@@ -244,17 +263,54 @@ def _rolled_out(obj: Object | None) -> bool:
     )
 
 
+def _service(name: str) -> Object:
+    ports = [{"name": "http", "port": PORT, "targetPort": PORT, "appProtocol": "http"}]
+    return _object("v1", "Service", name, spec={"selector": {"app": name}, "ports": ports})
+
+
 def _web(version: str, behaviour: Behaviour) -> Object:
-    env = {
+    dependency = {"DEPENDENCY": f"http://{DEPENDENCY}.{NAMESPACE}:{PORT}/", "DEPENDENCY_PATHS": "/order"}
+    labels = {"app": SERVICE, "version": version}
+    return _server(f"{SERVICE}-{version}", SERVICE, labels, {**_answering(version, behaviour), **dependency})
+
+
+def _stock() -> Object:
+    return _server(DEPENDENCY, DEPENDENCY, {"app": DEPENDENCY, "version": "v1"}, _answering("v1", QUICK))
+
+
+def _answering(version: str, behaviour: Behaviour) -> dict[str, str]:
+    return {
         "VERSION": version,
         "LATENCY_MS": f"{behaviour.latency_ms:g}",
         "LATENCY_SIGMA": f"{behaviour.sigma:g}",
         "ERROR_PERCENT": f"{behaviour.error_percent:g}",
     }
-    labels = {"app": SERVICE, "version": version}
+
+
+def _server(name: str, account: str, labels: Mapping[str, str], env: Mapping[str, str]) -> Object:
     ports = {"http": PORT, "control": CONTROL_PORT}
+    return _deployment(name, "web", labels, account=account, replicas=2, env=env, ports=ports)
+
+
+def _caller(name: str, namespace: str, rps: float) -> Object:
+    target = {"TARGET": f"http://{SERVICE}.{NAMESPACE}:{PORT}/", "PATHS": json.dumps(PATHS)}
     return _deployment(
-        f"{SERVICE}-{version}", "web", labels, account=SERVICE, replicas=2, env=env, ports=ports
+        name,
+        "load",
+        {"app": name},
+        account=name,
+        replicas=1,
+        env={**target, "RATE": f"{rps:g}"},
+        ports={"control": CONTROL_PORT},
+        namespace=namespace,
+    )
+
+
+def _unmeshed_objects() -> tuple[Object, ...]:
+    return (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": UNMESHED_NAMESPACE}},
+        _object("v1", "ServiceAccount", UNMESHED, namespace=UNMESHED_NAMESPACE),
+        _caller(UNMESHED, UNMESHED_NAMESPACE, UNMESHED_RPS),
     )
 
 
@@ -267,6 +323,7 @@ def _deployment(
     replicas: int,
     env: Mapping[str, str],
     ports: Mapping[str, int],
+    namespace: str = NAMESPACE,
 ) -> Object:
     container = {
         "name": image,
@@ -283,6 +340,7 @@ def _deployment(
         "apps/v1",
         "Deployment",
         name,
+        namespace=namespace,
         labels=labels,
         spec={"replicas": replicas, "selector": {"matchLabels": dict(labels)}, "template": pod},
     )
@@ -293,10 +351,11 @@ def _object(
     kind: str,
     name: str,
     *,
+    namespace: str = NAMESPACE,
     labels: Mapping[str, str] | None = None,
     spec: dict[str, Any] | None = None,
 ) -> Object:
-    metadata: dict[str, Any] = {"name": name, "namespace": NAMESPACE}
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
     if labels:
         metadata["labels"] = dict(labels)
     obj: dict[str, Any] = {"apiVersion": api_version, "kind": kind, "metadata": metadata}

@@ -10,7 +10,6 @@ import datetime as dt
 import hashlib
 import json
 import logging
-import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
@@ -24,7 +23,6 @@ _LOG = logging.getLogger("api")
 _RETRY_S = 0.5
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
-_VERSION = re.compile(r"v\d+((alpha|beta)\d+)?")
 
 
 class ApiError(Exception):
@@ -36,7 +34,7 @@ class ApiError(Exception):
 
 
 class ApiClient:
-    """``resource`` is "pods" or "virtualservices.networking.istio.io" at v1, or "servers.v1beta3.GROUP"."""
+    """``resource`` is "pods" or "virtualservices.networking.istio.io"; every kind is asked for at v1."""
 
     def __init__(self, url: str, *, ca_file: Path, token_file: Path) -> None:
         self._url = url.rstrip("/")
@@ -110,7 +108,7 @@ class ApiClient:
             if refusal.status != 409:
                 _LOG.warning("event on %s not recorded: %s", meta["name"], refusal)
 
-    async def watch(self, resource: str) -> AsyncIterator[tuple[str, Any]]:
+    async def watch(self, resource: str, namespace: str | None = None) -> AsyncIterator[tuple[str, Any]]:
         """("LIST", items) at first and after every gap, then (ADDED | MODIFIED | DELETED, object), for ever.
 
         A kind that is not installed is an empty list, asked for again until it is.
@@ -118,9 +116,11 @@ class ApiClient:
         said = ""
         while True:
             try:
-                listed = await self._call("GET", _path(resource))
+                listed = await self._call("GET", _path(resource, namespace))
                 yield "LIST", listed["items"]
-                async for change in self._changes(resource, listed["metadata"]["resourceVersion"]):
+                async for change in self._changes(
+                    _path(resource, namespace), listed["metadata"]["resourceVersion"]
+                ):
                     yield change
                 continue
             except ApiError as refusal:
@@ -133,11 +133,9 @@ class ApiClient:
                 _LOG.info("watch of %s broke off: %s", resource, problem)
             await asyncio.sleep(_RETRY_S)
 
-    async def _changes(self, resource: str, version: str) -> AsyncIterator[tuple[str, Any]]:
+    async def _changes(self, path: str, version: str) -> AsyncIterator[tuple[str, Any]]:
         query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
-        async with self._session.get(
-            self._url + _path(resource), params=query, headers=self._headers()
-        ) as answer:
+        async with self._session.get(self._url + path, params=query, headers=self._headers()) as answer:
             await _check(answer)
             rest = b""
             async for chunk in answer.content.iter_any():
@@ -166,10 +164,16 @@ class ApiClient:
 
 
 class Mirror:
-    """Live copies of whole resources. ``changed`` is set by every change; ``take`` says what it was."""
+    """Live copies of whole resources, or of those in one namespace (``within``: resource -> namespace).
 
-    def __init__(self, api: ApiClient, resources: Iterable[str]) -> None:
+    ``changed`` is set by every change; ``take`` says what it was.
+    """
+
+    def __init__(
+        self, api: ApiClient, resources: Iterable[str], within: Mapping[str, str] | None = None
+    ) -> None:
         self._api = api
+        self._within = within or {}
         self._resources = tuple(resources)
         self._missing = set(self._resources)
         self._touched: set[tuple[str, str]] = set()
@@ -195,7 +199,7 @@ class Mirror:
     async def _follow(self, resource: str) -> None:
         name = short(resource)
         held = self.objects[name]
-        async for kind, payload in self._api.watch(resource):
+        async for kind, payload in self._api.watch(resource, self._within.get(resource)):
             changes = (
                 [("DELETED", held[key]) for key in set(held) - {key_of(item) for item in payload}]
                 if kind == "LIST"
@@ -220,13 +224,8 @@ class Mirror:
 
 
 def short(resource: str) -> str:
-    """``virtualservices`` of ``virtualservices.networking.istio.io``.
-
-    A kind asked for at a version of its own has its group's first word behind it: ``servers.policy``.
-    """
-    plural, _, rest = resource.partition(".")
-    version, _, group = rest.partition(".")
-    return f"{plural}.{group.partition('.')[0]}" if _VERSION.fullmatch(version) else plural
+    """``virtualservices`` of ``virtualservices.networking.istio.io``."""
+    return resource.partition(".")[0]
 
 
 def key_of(item: Object) -> str:
@@ -242,9 +241,7 @@ def hash_of(text: str) -> int:
 
 def _path(resource: str, namespace: str | None = None, name: str | None = None) -> str:
     plural, _, group = resource.partition(".")
-    version, _, rest = group.partition(".")
-    version, group = (version, rest) if _VERSION.fullmatch(version) else ("v1", group)
-    parts = ["apis", group, version] if group else ["api", "v1"]
+    parts = ["apis", group, "v1"] if group else ["api", "v1"]
     parts += ["namespaces", namespace] if namespace else []
     return "/" + "/".join([*parts, plural, *([name] if name else [])])
 

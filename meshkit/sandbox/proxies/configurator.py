@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import aiohttp
 
 from meshkit.sandbox.proxies import validation
 from meshkit.sandbox.proxies.apiclient import ApiClient, Mirror
 from meshkit.sandbox.proxies.delivery import Delivery, Desired, Rejected, Unanswered
-from meshkit.sandbox.proxies.model import Object, Outbound, Problem
+from meshkit.sandbox.proxies.model import Object, Outbound
 from meshkit.sandbox.proxies.pods import Registry, is_running, mesh_of
 
 _LOG = logging.getLogger("config")
 _RETRY_S = 0.05
-_INFRASTRUCTURE = {"namespaces", "pods", "endpointslices"}
+_INFRASTRUCTURE = {"namespaces", "nodes", "pods", "endpointslices"}
 _SOURCES = {"istio": "istiod", "linkerd": "linkerd-policy-controller"}
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 Key = tuple[str, str]
@@ -100,7 +101,7 @@ class Configurator:
         self._translator = translator
         self._run_dir = run_dir
         self._namespace = namespace
-        self._mirror = Mirror(api, translator.RESOURCES)
+        self._mirror = Mirror(api, translator.RESOURCES, {"configmaps": namespace})
         self._workers: dict[str, _Worker] = {}
         self._suspects: set[Key] = set()
         self._accepted: dict[Key, Object] = {}
@@ -163,28 +164,24 @@ class Configurator:
         for gone in set(self._workers) - {pods[key]["metadata"]["uid"] for key in wanted}:
             self._workers.pop(gone).task.cancel()
         for outbound in {id(desired.outbound): desired.outbound for desired in wanted.values()}.values():
-            await self._tell(outbound.problems)
-        await self._tell(self._translator.problems(self._registry(objects)))
+            await self._tell(outbound)
 
     def _translate(self, objects: Mapping[str, Mapping[str, Object]]) -> dict[str, Desired]:
         """Pod key -> its configuration, for every running pod with this mesh's sidecar."""
-        registry = self._registry(objects)
-        shared: dict[str, Outbound] = {}
+        registry = Registry({name: items.values() for name, items in objects.items()}, self._namespace)
+        shared: dict[Any, Outbound] = {}
         wanted = {}
         for key, pod in objects["pods"].items():
             if mesh_of(pod) != self._mesh or not is_running(pod):
                 continue
-            namespace = pod["metadata"]["namespace"]
-            if namespace not in shared:
-                shared[namespace] = self._translator.outbound(registry, namespace)
-            wanted[key] = Desired(shared[namespace], self._translator.inbound(registry, pod))
+            caller = self._translator.caller_of(registry, pod)
+            if caller not in shared:
+                shared[caller] = self._translator.outbound(registry, caller)
+            wanted[key] = Desired(shared[caller], self._translator.inbound(registry, pod))
         return wanted
 
-    def _registry(self, objects: Mapping[str, Mapping[str, Object]]) -> Registry:
-        return Registry({name: items.values() for name, items in objects.items()}, self._namespace)
-
-    async def _tell(self, problems: Iterable[Problem]) -> None:
-        for problem in problems:
+    async def _tell(self, outbound: Outbound) -> None:
+        for problem in outbound.problems:
             if problem.key not in self._told:
                 self._told.add(problem.key)
                 await self._warn(problem.object, problem.reason, problem.message)

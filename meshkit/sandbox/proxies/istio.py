@@ -1,82 +1,83 @@
-"""Istio's meaning: Services, VirtualServices, DestinationRules and PeerAuthentications as a proxy model.
+"""Istio's meaning: its objects as a proxy model, for one caller at a time.
 
-Follows istiod: the first match of the oldest VirtualService of a host wins and the others are dropped; a
-DestinationRule is looked up in the caller's, the Service's, then the root namespace; subset policies override
-field by field while portLevelSettings replace; no timeout and two retries unless said otherwise. What is not
-carried out is a Problem on the object, and a match that cannot be judged never matches.
+Follows istiod. Hosts come from Services and ServiceEntries (``istio_hosts``), their policies from
+DestinationRules (``istio_destination``, ``istio_policy``, ``istio_balancing``), their routes from
+VirtualServices (``istio_virtualservice``, ``istio_routes``, ``istio_match``, ``istio_actions``). What is not
+carried out is a Problem on the object, and a match that cannot be judged never holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from meshkit.sandbox.proxies.inbound import Inbound, InboundMode, InboundRoute
-from meshkit.sandbox.proxies.istio_authorization import authorization_of, problems
+from meshkit.sandbox.proxies import istio_balancing as locality
+from meshkit.sandbox.proxies.istio_destination import DestinationRules, unreached
+from meshkit.sandbox.proxies.istio_elsewhere import elsewhere
+from meshkit.sandbox.proxies.istio_hosts import Host, HostPort, Workload, hosts_for, locality_of
+from meshkit.sandbox.proxies.istio_mesh import MeshConfig
 from meshkit.sandbox.proxies.istio_policy import Policy, policy_of
-from meshkit.sandbox.proxies.istio_routes import plain_route, routes_of
+from meshkit.sandbox.proxies.istio_routes import Routing
+from meshkit.sandbox.proxies.istio_scope import Caller, labels_that_matter
+from meshkit.sandbox.proxies.istio_virtualservice import VirtualServices
 from meshkit.sandbox.proxies.model import (
     Cluster,
     Endpoint,
+    Inbound,
+    InboundMode,
+    Locality,
     Object,
     Outbound,
     Problem,
     VirtualHost,
     cluster_name,
 )
-from meshkit.sandbox.proxies.pods import (
-    ISTIO,
-    TLS_MODE_LABEL,
-    Registry,
-    captured_ports,
-    domains_of,
-    full_host,
-    host_of,
-    selects,
-    service_account,
-    workload_identity,
-)
+from meshkit.sandbox.proxies.pods import Registry, captured_ports, selects
 from meshkit.sandbox.proxies.translation import Translation
 
-__all__ = ["RESOURCES", "inbound", "namespace_mode", "outbound", "problems"]
+NOT_CARRIED = {
+    "gateways": "Gateway: there are no gateways in the sandbox; routes hold for sidecars only.",
+    "sidecars": "Sidecar is not carried out by the sandbox: every proxy knows every host.",
+    "requestauthentications": "RequestAuthentication is not carried out: tokens are not looked at.",
+    "workloadentries": "WorkloadEntry is not carried out by the sandbox.",
+}
 RESOURCES = (
-    *("namespaces", "pods", "services", "endpointslices.discovery.k8s.io"),
+    *("namespaces", "nodes", "pods", "services", "configmaps", "endpointslices.discovery.k8s.io"),
     *("virtualservices.networking.istio.io", "destinationrules.networking.istio.io"),
-    *("peerauthentications.security.istio.io", "authorizationpolicies.security.istio.io"),
+    *("serviceentries.networking.istio.io", "gateways.networking.istio.io", "sidecars.networking.istio.io"),
+    *("workloadentries.networking.istio.io", "requestauthentications.security.istio.io"),
+    "peerauthentications.security.istio.io",
 )
+"""Of configmaps only the control plane's own namespace is read."""
 _MODES: Mapping[str, InboundMode] = {"DISABLE": "plaintext", "PERMISSIVE": "permissive", "STRICT": "strict"}
 
 
-def outbound(registry: Registry, namespace: str) -> Outbound:
-    """What the sidecars of one namespace do with the requests of their applications."""
-    work = Translation(registry, namespace)
-    routing = _virtual_services(work)
-    hosts: list[VirtualHost] = []
-    clusters: dict[str, Cluster] = {}
-    policies: dict[str, Policy] = {}
-    for service in registry.of("services"):
-        rule = _DestinationRule.of(work, service)
-        for port in service["spec"].get("ports") or ():
-            for subset, labels in rule.subsets.items():
-                policy = policy_of(
-                    rule.traffic_policy, rule.subset_policies.get(subset), int(port["port"]), work, rule.owner
-                )
-                cluster = _cluster(work, service, port, subset, labels, policy)
-                clusters[cluster.name] = cluster
-                policies[cluster.name] = policy
-    for service in registry.of("services"):
-        for port in service["spec"].get("ports") or ():
-            number = int(port["port"])
-            host = host_of(service)
-            item = routing.get(host)
-            routes = (
-                routes_of(work, item, number, clusters, policies)
-                if item
-                else (plain_route(host, number, policies),)
-            )
-            hosts.append(VirtualHost(host, number, domains_of(service, number, namespace), routes))
-    return Outbound(tuple(hosts), tuple(clusters.values()), tuple(work.problems))
+def caller_of(registry: Registry, pod: Object) -> Caller:
+    """What Istio tells a pod by when it calls: pods that are equal in this share a configuration."""
+    meta, node = pod["metadata"], pod["spec"].get("nodeName", "")
+    matter = labels_that_matter(registry)
+    labels = tuple(sorted((k, v) for k, v in (meta.get("labels") or {}).items() if k in matter))
+    return Caller(meta["namespace"], labels, locality_of(registry, node), node)
+
+
+def outbound(registry: Registry, caller: Caller) -> Outbound:
+    """What the sidecars of like callers do with the requests of their applications."""
+    work = Translation(registry, caller.namespace)
+    mesh, problems = MeshConfig.of(registry)
+    work.problems += [*problems, *_not_carried(registry)]
+    hosts = {host.name: host for host in hosts_for(work, caller)}
+    clusters, policies = _clusters(work, caller, mesh, hosts)
+    work.problems += unreached(registry, hosts)
+    services = VirtualServices(work, caller, mesh.exports.get("virtualservices", ()))
+    routing = Routing(work, caller, mesh, hosts, clusters, policies, services)
+    virtual = [
+        VirtualHost(host.name, port.number, host.domains[port.number], routing.of_host(host, port.number))
+        for host in hosts.values()
+        for port in host.ports
+    ]
+    rest, far = elsewhere(routing)
+    return Outbound(_distinct((*virtual, *rest)), (*clusters.values(), *far), _once(work.problems))
 
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
@@ -100,8 +101,7 @@ def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
     by_port = {
         int(port): _port_mode(value) for port, value in ((chosen or {}).get("portLevelMtls") or {}).items()
     }
-    routes = (InboundRoute(authorization=authorization_of(registry, pod)),)
-    return tuple(Inbound(port, _MODES[by_port.get(port) or mode], routes) for port in captured_ports(pod))
+    return tuple(Inbound(port, _MODES[by_port.get(port) or mode]) for port in captured_ports(pod))
 
 
 def namespace_mode(registry: Registry, namespace: str) -> str:
@@ -126,105 +126,100 @@ def _port_mode(value: Mapping[str, Any]) -> str | None:
     return mode if mode in _MODES else None
 
 
-@dataclass(frozen=True)
-class _DestinationRule:
-    """All that holds for one host: its subsets ("" is the whole Service) and the policies."""
+def _distinct(hosts: Iterable[VirtualHost]) -> tuple[VirtualHost, ...]:
+    """Hosts without the domains that an earlier one has: Envoy takes each only once."""
+    taken: set[str] = set()
+    found = []
+    for host in hosts:
+        left = tuple(domain for domain in dict.fromkeys(host.domains) if domain not in taken)
+        taken |= set(left)
+        if left:
+            found.append(replace(host, domains=left))
+    return tuple(found)
 
-    owner: Object | None
-    traffic_policy: Mapping[str, Any]
-    subsets: Mapping[str, Mapping[str, str]]
-    subset_policies: Mapping[str, Mapping[str, Any]]
 
-    @classmethod
-    def of(cls, work: Translation, service: Object) -> _DestinationRule:
-        """The rules of the first namespace that has any for this host, merged:
+def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each problem once, however many ports and subsets it was met at."""
+    return tuple({problem.key: problem for problem in problems}.values())
 
-        subsets join, the oldest policy wins.
-        """
-        host = host_of(service)
-        found: list[Object] = []
-        for namespace in dict.fromkeys(
-            (work.namespace, service["metadata"]["namespace"], work.registry.root_namespace)
-        ):
-            found = [
-                item
-                for item in work.registry.of("destinationrules", namespace)
-                if full_host(item["spec"].get("host", ""), namespace) == host
-                and _exported(item, work.namespace)
-            ]
-            if found:
-                break
-        subsets: dict[str, Mapping[str, str]] = {"": {}}
-        subset_policies: dict[str, Mapping[str, Any]] = {}
-        policy: Mapping[str, Any] = {}
-        for item in found:
-            policy = policy or item["spec"].get("trafficPolicy") or {}
-            for subset in item["spec"].get("subsets") or ():
-                if subset["name"] not in subsets:
-                    subsets[subset["name"]] = subset.get("labels") or {}
-                    subset_policies[subset["name"]] = subset.get("trafficPolicy") or {}
-            if item["spec"].get("workloadSelector"):
-                work.ignore(
-                    item, "spec.workloadSelector is not carried out: the rule holds for every caller."
+
+def _not_carried(registry: Registry) -> list[Problem]:
+    return [
+        Problem(item, "NotSupported", sentence)
+        for resource, sentence in NOT_CARRIED.items()
+        for item in registry.of(resource)
+    ]
+
+
+def _clusters(
+    work: Translation, caller: Caller, mesh: MeshConfig, hosts: Mapping[str, Host]
+) -> tuple[dict[str, Cluster], dict[str, Policy]]:
+    """By name: the cluster of every port and subset, and the policy it follows."""
+    rules = DestinationRules(work, caller, mesh.exports.get("destinationrules", ()))
+    clusters: dict[str, Cluster] = {}
+    policies: dict[str, Policy] = {}
+    for host in hosts.values():
+        rule = rules.of(host)
+        for port in host.ports:
+            for subset, labels in rule.subsets.items():
+                policy = policy_of(
+                    rule.policy, rule.subset_policies.get(subset), host, port, mesh, work, rule.owner
                 )
-        return cls(found[0] if found else None, policy, subsets, subset_policies)
+                cluster = _cluster(work, caller, mesh, host, port, subset, labels, policy)
+                clusters[cluster.name], policies[cluster.name] = cluster, policy
+    return clusters, policies
 
 
 def _cluster(
     work: Translation,
-    service: Object,
-    port: Mapping[str, Any],
+    caller: Caller,
+    mesh: MeshConfig,
+    host: Host,
+    port: HostPort,
     subset: str,
     labels: Mapping[str, str],
     policy: Policy,
 ) -> Cluster:
-    registry, namespace = work.registry, service["metadata"]["namespace"]
-    taken = registry.backings(service, port)
-    backings = [
-        b for b in taken if not labels or (b.pod and selects(labels, b.pod["metadata"].get("labels")))
-    ]
-    accounts = sorted({service_account(pod) for pod in registry.pods_of(service)})
-    automatic = namespace_mode(registry, namespace) != "DISABLE"
+    chosen = [each for each in host.workloads.get(port.number, ()) if selects(labels, each.labels)]
+    endpoints, weights = _endpoints(caller, mesh, host, policy, chosen)
+    automatic = (
+        mesh.automatic_tls
+        and not host.external
+        and namespace_mode(work.registry, host.namespace) != "DISABLE"
+    )
     return Cluster(
-        name=cluster_name(int(port["port"]), subset, host_of(service)),
-        endpoints=tuple(
-            Endpoint(b.address, b.port, bool(b.pod) and _takes_mutual_tls(b.pod)) for b in backings
-        ),
-        identities=tuple(workload_identity(ISTIO, namespace, account) for account in accounts),
+        name=cluster_name(port.number, subset, host.name),
+        endpoints=endpoints,
+        identities=policy.names or host.identities,
         tls=policy.tls or ("auto" if automatic else "never"),
-        load_balancer=policy.load_balancer,
+        balancing=locality.weighted(policy.balancing, weights),
+        protocol=policy.protocol,
         limits=policy.limits,
         outlier=policy.outlier,
+        as_asked=host.as_asked and not chosen,
     )
 
 
-def _takes_mutual_tls(pod: Object | None) -> bool:
-    return bool(pod) and ((pod or {})["metadata"].get("labels") or {}).get(TLS_MODE_LABEL) == "istio"
-
-
-def _virtual_services(work: Translation) -> dict[str, Object]:
-    """Host -> the VirtualService that rules it for these callers."""
-    found: dict[str, Object] = {}
-    for item in work.registry.of("virtualservices"):
-        spec = item.get("spec") or {}
-        if "mesh" not in (spec.get("gateways") or ["mesh"]) or not _exported(item, work.namespace):
-            continue
-        for written in spec.get("hosts") or ():
-            host = full_host(written, item["metadata"]["namespace"])
-            if "*" in host:
-                work.ignore(
-                    item, f"spec.hosts: {written!r}: wildcard hosts are not carried out by the sandbox."
-                )
-            elif host in found:
-                first = found[host]["metadata"]
-                message = f"{host} is already routed by {first['namespace']}/{first['name']}, which is older."
-                work.problems.append(Problem(item, "HostConflict", message))
-            else:
-                found[host] = item
-    return found
-
-
-def _exported(item: Object, namespace: str) -> bool:
-    scopes = item["spec"].get("exportTo") or ["*"]
-    own = item["metadata"]["namespace"]
-    return "*" in scopes or namespace in scopes or ("." in scopes and own == namespace)
+def _endpoints(
+    caller: Caller, mesh: MeshConfig, host: Host, policy: Policy, chosen: Iterable[Workload]
+) -> tuple[tuple[Endpoint, ...], tuple[tuple[Locality, int], ...]]:
+    """The endpoints in the order that locality gives them, and the weights of localities where they count."""
+    listed = tuple(chosen)
+    weights: tuple[tuple[Locality, int], ...] = ()
+    setting, always = locality.effective_locality(policy.locality, host.item, mesh.locality)
+    ranks: dict[Workload, int] = {}
+    if setting is not None and setting.get("distribute"):
+        listed, weights = locality.distributed(setting, caller, listed)
+    elif setting is not None and (always or policy.outlier):
+        ranks = locality.priorities(setting, caller, listed)
+    return tuple(
+        Endpoint(
+            each.address,
+            each.port,
+            each.takes_mutual_tls,
+            each.locality,
+            ranks.get(each, 0),
+            each.weight,
+        )
+        for each in listed
+    ), weights

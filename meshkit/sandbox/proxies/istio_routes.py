@@ -1,220 +1,217 @@
-"""Istio's VirtualService: its http routes as a proxy's routes.
+"""Istio's http routes of one host and port, as a proxy's routes.
 
-No timeout and two retries unless said otherwise; a fault switches both off; a match that cannot be judged
-never holds, because leaving a condition out would catch requests that it was meant to keep away.
+Follows istiod (pilot/pkg/networking/core/route): the first match wins and nothing behind one for every
+request is kept; no timeout and two retries unless said otherwise; a weight of zero is left out; a
+VirtualService without any route for a caller leaves the host to the next one, and at last to its own Service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
-from meshkit.sandbox.proxies.istio_policy import Policy
+from meshkit.sandbox.proxies import istio_actions as actions
+from meshkit.sandbox.proxies.istio_hosts import Host
+from meshkit.sandbox.proxies.istio_match import CLAIMS, FIELDS, concerns, is_catch_all, match_of
+from meshkit.sandbox.proxies.istio_mesh import MeshConfig
+from meshkit.sandbox.proxies.istio_policy import Policy, consistent_hash
+from meshkit.sandbox.proxies.istio_scope import Caller
+from meshkit.sandbox.proxies.istio_virtualservice import VirtualServices
 from meshkit.sandbox.proxies.model import (
     Backend,
     Cluster,
-    Fault,
+    HashKey,
     HeaderEdits,
     Match,
-    MatchKind,
-    NamedMatch,
+    Mirror,
     Object,
     Problem,
-    Retry,
     Route,
-    StringMatch,
     cluster_name,
 )
 from meshkit.sandbox.proxies.pods import full_host
-from meshkit.sandbox.proxies.quantities import duration_s, percent
+from meshkit.sandbox.proxies.quantities import duration_s
 from meshkit.sandbox.proxies.translation import Translation
 
-# istio/pilot/pkg/networking/core/route/retry: the policy of a route that names none.
-DEFAULT_RETRY = Retry(
-    attempts=2,
-    retry_on=("connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"),
-)
-_ROUTE_FIELDS = {"name", "match", "route", "timeout", "retries", "fault", "headers"}
-_MATCH_FIELDS = {
-    *(
-        "name",
-        "uri",
-        "ignoreUriCase",
-        "method",
-        "headers",
-        "withoutHeaders",
-        "queryParams",
-        "authority",
-        "port",
-    ),
-    *("sourceNamespace", "gateways"),
+Json = Mapping[str, Any]
+_FIELDS = {
+    *("name", "match", "route", "redirect", "directResponse", "rewrite", "timeout", "retries", "fault"),
+    *("mirror", "mirrorPercent", "mirror_percent", "mirrorPercentage", "mirrors", "corsPolicy", "headers"),
 }
 
 
-def plain_route(host: str, port: int, policies: Mapping[str, Policy]) -> Route:
-    """The route of a Service port that no VirtualService rules."""
-    name = cluster_name(port, "", host)
-    return Route(
-        "default", (Match(),), (Backend(name, 1),), retry=DEFAULT_RETRY, hash_keys=policies[name].hash_keys
-    )
+@dataclass(frozen=True)
+class Routing:
+    """What the routes of one caller are made from."""
 
+    work: Translation
+    caller: Caller
+    mesh: MeshConfig
+    hosts: Mapping[str, Host]
+    clusters: Mapping[str, Cluster]
+    policies: Mapping[str, Policy]
+    services: VirtualServices
 
-def routes_of(
-    work: Translation,
-    item: Object,
-    port: int,
-    clusters: Mapping[str, Cluster],
-    policies: Mapping[str, Policy],
-) -> tuple[Route, ...]:
-    """The http routes of a VirtualService for one port; without any, the Service itself."""
-    meta, spec = item["metadata"], item["spec"]
-    for other in ("tcp", "tls"):
-        if spec.get(other):
-            work.ignore(item, f"spec.{other} is not carried out by the sandbox.")
-    routes = []
-    for index, entry in enumerate(spec.get("http") or ()):
-        where = f"spec.http[{index}]"
-        for unknown in sorted(set(entry) - _ROUTE_FIELDS):
-            work.ignore(item, f"{where}.{unknown} is not carried out by the sandbox.")
-        if not entry.get("route"):
-            work.ignore(item, f"{where} has no route: the entry is left out.")
-            continue
-        matches = _matches(work, item, where, entry.get("match"), port)
-        if not matches:
-            continue
-        backends = tuple(_backend(work, item, where, entry["route"], port, clusters))
-        hashing = [policies[b.cluster] for b in backends if b.cluster and b.cluster in policies]
-        keys = {key for policy in hashing for key in policy.hash_keys}
-        fault = _fault(work, item, where, entry.get("fault"))
+    def of_host(self, host: Host, port: int) -> tuple[Route, ...]:
+        """The routes of a host that is registered."""
+        for item in self.services.of(host.name):
+            found = self._routes(item, port)
+            if found:
+                return found
+        return (self._plain(host.name, port),)
+
+    def of_virtual_services(self, items: Iterable[Object], port: int) -> tuple[Route, ...]:
+        """The routes of a host that only VirtualServices name."""
+        return next((found for item in items if (found := self._routes(item, port))), ())
+
+    def _plain(self, host: str, port: int) -> Route:
+        name = cluster_name(port, "", host)
+        retry = actions.retry_of(self.mesh.retries, hashed=False)
+        return Route(
+            "default",
+            (Match(),),
+            (Backend(name, 1),),
+            retry=retry,
+            hash_keys=self.policies[name].hash_keys,
+        )
+
+    def _routes(self, item: Object, port: int) -> tuple[Route, ...]:
+        routes: list[Route] = []
+        for owner, where, entry in self.services.routes(item):
+            matches = self._matches(owner, where, entry, port)
+            if not matches:
+                continue
+            last = next((place for place, match in enumerate(matches) if is_catch_all(match)), None)
+            kept = matches if last is None else matches[: last + 1]
+            route = self._route(owner, where, entry, kept, port)
+            if route is not None:
+                routes.append(route)
+            if last is not None:
+                break
+        return tuple(routes)
+
+    def _matches(self, item: Object, where: str, entry: Json, port: int) -> tuple[Match, ...]:
+        written = entry.get("match")
+        if not written:
+            return (Match(),)
+        found = []
+        for index, each in enumerate(written):
+            unknown = sorted(set(each) - FIELDS)
+            unknown += [f"headers[{name}]" for name in each.get("headers") or () if name.startswith(CLAIMS)]
+            if unknown:
+                place = f"{where}.match[{index}].{unknown[0]}"
+                self.work.ignore(item, f"{place} is not carried out by the sandbox: this match never holds.")
+            elif concerns(each, self.caller, port):
+                found.append(match_of(each))
+        return tuple(found)
+
+    def _route(
+        self, item: Object, where: str, entry: Json, matches: tuple[Match, ...], port: int
+    ) -> Route | None:
+        self._tell_ignored(item, where, entry)
+        meta = item["metadata"]
         headers = entry.get("headers") or {}
-        route = Route(
-            name=entry.get("name") or f"{meta['name']}-{index}",
-            matches=matches,
+        name = str(entry.get("name") or f"{meta['name']}-{where.rpartition('[')[2].rstrip(']')}")
+        common: dict[str, Any] = {
+            "owner": f"{meta['namespace']}/{meta['name']}",
+            "response_headers": actions.header_edits(headers.get("response"), request=False),
+            "fault": actions.fault_of(entry.get("fault")),
+            "cors": actions.cors_of(entry.get("corsPolicy")),
+        }
+        request = actions.header_edits(headers.get("request"))
+        if entry.get("redirect"):
+            redirect = actions.redirect_of(entry["redirect"], port)
+            if redirect.status not in actions.REDIRECT_CODES:
+                self.work.ignore(item, f"{where}.redirect.redirectCode: {redirect.status} is not known.")
+                return None
+            return Route(name, matches, redirect=redirect, request_headers=request, **common)
+        if entry.get("directResponse"):
+            direct = actions.direct_of(entry["directResponse"])
+            return Route(name, matches, direct=direct, request_headers=request, **common)
+        if not entry.get("route"):
+            self.work.ignore(item, f"{where} has no route: the entry is left out.")
+            return None
+        return self._forward(
+            item, where, entry, Route(name, matches, request_headers=request, **common), port
+        )
+
+    def _forward(self, item: Object, where: str, entry: Json, route: Route, port: int) -> Route:
+        backends = self._backends(item, where, entry["route"], port)
+        policies = [self.policies[b.cluster] for b in backends if b.cluster and b.cluster in self.policies]
+        hashed = len(entry["route"]) == 1 and any(consistent_hash(policy) for policy in policies)
+        keys: list[HashKey] = [key for policy in policies for key in policy.hash_keys]
+        request = route.request_headers
+        authority = (entry.get("rewrite") or {}).get("authority") or request.authority
+        if len(backends) == 1 and not authority:
+            authority = backends[0].request_headers.authority
+        retries = entry.get("retries", self.mesh.retries)
+        return Route(
+            route.name,
+            route.matches,
             backends=backends,
+            rewrite=actions.rewrite_of(entry.get("rewrite")),
+            mirrors=tuple(self._mirrors(item, where, entry, port)),
             timeout_s=duration_s(entry.get("timeout")),
-            retry=_retry(entry.get("retries")),
-            fault=fault,
-            request_headers=_header_edits(headers.get("request")),
-            response_headers=_header_edits(headers.get("response")),
-            hash_keys=tuple(sorted(keys, key=lambda key: (key.source, key.name))),
-            owner=f"{meta['namespace']}/{meta['name']}",
+            retry=actions.retry_of(retries, hashed=hashed),
+            request_headers=HeaderEdits(request.set, request.add, request.remove, authority),
+            hash_keys=tuple(dict.fromkeys(keys)),
+            response_headers=route.response_headers,
+            fault=route.fault,
+            cors=route.cors,
+            owner=route.owner,
         )
-        # Istio switches timeouts and retries off on a route with a fault.
-        routes.append(replace(route, timeout_s=None, retry=None) if fault else route)
-    return tuple(routes)
 
-
-def _backend(
-    work: Translation,
-    item: Object,
-    where: str,
-    destinations: Iterable[Mapping[str, Any]],
-    port: int,
-    clusters: Mapping[str, Cluster],
-) -> Iterable[Backend]:
-    listed = list(destinations)
-    for index, entry in enumerate(listed):
-        target = entry["destination"]
-        host = full_host(target["host"], item["metadata"]["namespace"])
-        number = int((target.get("port") or {}).get("number") or port)
-        subset = target.get("subset", "")
-        name = cluster_name(number, subset, host)
-        if name not in clusters:
-            missing = f"subset {subset!r} of {host}" if subset else f"{host}:{number}"
-            message = f"{where}.route[{index}]: there is no {missing}; its requests are answered with 503."
-            work.problems.append(Problem(item, "UnknownDestination", message))
-        if entry.get("headers"):
-            work.ignore(item, f"{where}.route[{index}].headers is not carried out by the sandbox.")
-        weight = int(entry.get("weight") or 0)
-        yield Backend(name, 1 if len(listed) == 1 else weight)
-
-
-def _matches(
-    work: Translation, item: Object, where: str, written: list[Mapping[str, Any]] | None, port: int
-) -> tuple[Match, ...]:
-    if not written:
-        return (Match(),)
-    matches = []
-    for index, entry in enumerate(written):
-        unknown = sorted(set(entry) - _MATCH_FIELDS)
-        if unknown:
-            place = f"{where}.match[{index}].{unknown[0]}"
-            work.ignore(item, f"{place} is not carried out by the sandbox: this match never holds.")
-            continue
-        if (
-            int(entry.get("port") or port) != port
-            or entry.get("sourceNamespace", work.namespace) != work.namespace
-        ):
-            continue
-        if "mesh" not in (entry.get("gateways") or ["mesh"]):
-            continue
-        headers = [
-            NamedMatch(name.lower(), _string(value)) for name, value in (entry.get("headers") or {}).items()
-        ]
-        headers += [
-            NamedMatch(name.lower(), _string(value), invert=True)
-            for name, value in (entry.get("withoutHeaders") or {}).items()
-        ]
-        if entry.get("authority"):
-            headers.append(NamedMatch(":authority", _string(entry["authority"])))
-        query = [NamedMatch(name, _string(value)) for name, value in (entry.get("queryParams") or {}).items()]
-        matches.append(
-            Match(
-                path=_string(entry["uri"], entry.get("ignoreUriCase", False)) if entry.get("uri") else None,
-                method=_string(entry["method"]) if entry.get("method") else None,
-                headers=tuple(headers),
-                query=tuple(query),
+    def _backends(self, item: Object, where: str, listed: list[Json], port: int) -> tuple[Backend, ...]:
+        """The destinations that have a share. Where all weigh nothing Envoy refuses the route."""
+        found = []
+        for index, entry in enumerate(listed):
+            weight = 1 if len(listed) == 1 else int(entry.get("weight") or 0)
+            headers = entry.get("headers") or {}
+            name = self._cluster(item, f"{where}.route[{index}]", entry["destination"], port)
+            found.append(
+                Backend(
+                    name,
+                    weight,
+                    actions.header_edits(headers.get("request")),
+                    actions.header_edits(headers.get("response"), request=False),
+                )
             )
-        )
-    return tuple(matches)
+        weighty = [backend for backend in found if backend.weight]
+        return tuple(weighty or found)
+
+    def _cluster(self, item: Object, where: str, target: Json, port: int) -> str:
+        """The cluster of a destination. One that is not there answers 503, and is told."""
+        name = full_host(str(target["host"]).lower(), item["metadata"]["namespace"])
+        host = self.hosts.get(name)
+        number = int((target.get("port") or {}).get("number") or 0)
+        if not number:
+            number = host.ports[0].number if host and len(host.ports) == 1 else port
+        subset = target.get("subset") or ""
+        cluster = cluster_name(number, subset, name)
+        if cluster not in self.clusters:
+            missing = f"subset {subset!r} of {name}" if subset else f"{name}:{number}"
+            message = f"{where}: there is no {missing}; its requests are answered with 503."
+            self.work.problems.append(Problem(item, "UnknownDestination", message))
+        return cluster
+
+    def _mirrors(self, item: Object, where: str, entry: Json, port: int) -> Iterable[Mirror]:
+        old = entry.get("mirrorPercent", entry.get("mirror_percent"))
+        share = _share(entry.get("mirrorPercentage"), 100.0 if old is None else float(old))
+        written = [(f"{where}.mirror", entry["mirror"], share)] if entry.get("mirror") else []
+        for index, each in enumerate(entry.get("mirrors") or ()):
+            place = f"{where}.mirrors[{index}]"
+            written.append((place, each["destination"], _share(each.get("percentage"), 100.0)))
+        for place, target, percent in written:
+            if percent > 0:
+                yield Mirror(self._cluster(item, place, target, port), percent)
+
+    def _tell_ignored(self, item: Object, where: str, entry: Json) -> None:
+        for unknown in sorted(set(entry) - _FIELDS):
+            self.work.ignore(item, f"{where}.{unknown} is not carried out by the sandbox.")
+        for unknown in actions.faults_ignored(entry.get("fault")):
+            self.work.ignore(item, f"{where}.fault.{unknown} is not carried out by the sandbox.")
 
 
-def _string(value: Mapping[str, str], ignore_case: bool = False) -> StringMatch:
-    kinds: tuple[MatchKind, ...] = ("exact", "prefix", "regex")
-    for kind in kinds:
-        if kind in value:
-            return StringMatch(kind, value[kind], ignore_case and kind != "regex")
-    return StringMatch("present")
-
-
-def _retry(written: Mapping[str, Any] | None) -> Retry | None:
-    if written is None:
-        return DEFAULT_RETRY
-    attempts = int(written.get("attempts", 0))
-    if attempts == 0:
-        return None
-    conditions = [part.strip() for part in str(written.get("retryOn") or "").split(",") if part.strip()]
-    named = tuple(part for part in conditions if not part.isdigit())
-    statuses = tuple(int(part) for part in conditions if part.isdigit())
-    return Retry(
-        attempts=attempts,
-        retry_on=named if conditions else DEFAULT_RETRY.retry_on,
-        statuses=statuses,
-        per_try_timeout_s=duration_s(written.get("perTryTimeout")) or duration_s(written.get("timeout")),
-        backoff_s=duration_s(written.get("backoff")) or DEFAULT_RETRY.backoff_s,
-        avoid_previous_hosts=written.get("retryIgnorePreviousHosts", True),
-    )
-
-
-def _fault(work: Translation, item: Object, where: str, written: Mapping[str, Any] | None) -> Fault | None:
-    if not written:
-        return None
-    delay, abort = written.get("delay") or {}, written.get("abort") or {}
-    if "grpcStatus" in abort or "http2Error" in abort:
-        work.ignore(item, f"{where}.fault.abort: only httpStatus is carried out by the sandbox.")
-    return Fault(
-        delay_s=duration_s(delay.get("fixedDelay")) or 0.0,
-        delay_percent=percent(delay),
-        abort_status=int(abort.get("httpStatus") or 0),
-        abort_percent=percent(abort),
-    )
-
-
-def _header_edits(written: Mapping[str, Any] | None) -> HeaderEdits:
-    edits = written or {}
-    return HeaderEdits(
-        set=tuple(sorted((edits.get("set") or {}).items())),
-        add=tuple(sorted((edits.get("add") or {}).items())),
-        remove=tuple(edits.get("remove") or ()),
-    )
+def _share(written: Json | None, otherwise: float) -> float:
+    return otherwise if written is None else float(written.get("value") or 0.0)

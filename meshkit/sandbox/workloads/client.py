@@ -1,6 +1,6 @@
-"""The load generator's HTTP client: keep-alive connections, each call settled exactly once.
+"""The workloads' HTTP client: keep-alive connections, each call settled exactly once.
 
-A call is never retried: refused, reset or late is status 0 in the ledger. One case is no failure of the
+A call is never retried: refused, reset or late is status 0. One case is no failure of the
 service: a connection that had answered before was idle, and the peer closed it just as the next request went
 out. Only then, and only when not one byte of the answer was read, the call is sent again, once, on a new
 connection (RFC 9112 section 9.3.1 lets a client do so for safe methods); its latency still counts from its
@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+from urllib.parse import SplitResult, urlsplit
 
 import httptools
 
@@ -25,10 +26,11 @@ MAX_CONNECTIONS = 512
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One request under way. ``due_s`` is its scheduled time on the loop's clock."""
+    """One request under way: its bytes, and its scheduled time on the loop's clock."""
 
     number: int
     due_s: float
+    request: bytes
     connection: Connection | None = None
     opening: asyncio.Task[None] | None = None
     sent_again: bool = False
@@ -90,7 +92,7 @@ class Connection(asyncio.Protocol):
         """Send the request of ``call`` and wait for its answer."""
         assert self.transport is not None
         self.call, call.connection, self.reading, self._version = call, self, False, ""
-        self.transport.write(self.client.request)
+        self.transport.write(call.request)
 
     def data_received(self, data: bytes) -> None:
         """A part of an answer (called by the loop)."""
@@ -128,7 +130,7 @@ class Connection(asyncio.Protocol):
 
 
 class Client:
-    """Sends GET requests to one URL, through ``proxy`` (``ip:port``)
+    """Sends GET requests to one service, through ``proxy`` (``ip:port``)
 
     or straight to the service's endpoints.
     """
@@ -137,9 +139,8 @@ class Client:
         self,
         host: str,
         port: int,
-        path: str,
         *,
-        headers: dict[str, str],
+        agent: str,
         proxy: str | None,
         services: Services,
         settle: Settle,
@@ -147,19 +148,23 @@ class Client:
     ) -> None:
         self._host, self._port, self._proxy = host, port, proxy
         self._services, self._settle, self._timeout_s = services, settle, timeout_s
-        # A proxy is asked with the absolute form, which carries the authority (RFC 9112 section 3.2.2).
-        url = f"http://{host}:{port}{path}" if proxy else path
-        lines = [f"GET {url} HTTP/1.1", f"host: {host}:{port}", "user-agent: meshkit-load"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        self.request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+        self._agent = agent
         self._idle: dict[str, list[Connection]] = {}
         self._open = 0
         self._waiting: deque[Call] = deque()
         self._calls: OrderedDict[int, Call] = OrderedDict()
 
-    def start(self, number: int, due_s: float) -> None:
+    def request(self, path: str, headers: Mapping[str, str]) -> bytes:
+        """A GET request as it goes out. ``path`` may have a query."""
+        # A proxy is asked with the absolute form, which carries the authority (RFC 9112 section 3.2.2).
+        url = f"http://{self._host}:{self._port}{path}" if self._proxy else path
+        lines = [f"GET {url} HTTP/1.1", f"host: {self._host}:{self._port}", f"user-agent: {self._agent}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def start(self, number: int, due_s: float, request: bytes) -> None:
         """Begin the call of ledger record ``number``."""
-        call = Call(number, due_s)
+        call = Call(number, due_s, request)
         self._calls[number] = call
         self._dispatch(call)
 
@@ -236,3 +241,29 @@ class Client:
                 call.connection.abort()
             elif call.opening is not None:
                 call.opening.cancel()
+
+
+def service_url(variable: str, url: str) -> SplitResult:
+    """A URL from a variable, taken apart. Raises ValueError naming the variable when it cannot be asked."""
+    found = urlsplit(url)
+    if found.scheme != "http" or not found.hostname:
+        raise ValueError(f"{variable}: {url!r} is not an http:// URL (the sidecar adds TLS)")
+    return found
+
+
+def client_of_target(target: SplitResult, env: Mapping[str, str], settle: Settle, *, agent: str) -> Client:
+    """A client for one service in the surroundings that ``env`` describes: HTTP_PROXY (the pod's sidecar),
+    MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar), TIMEOUT_S (10).
+    """
+    proxy = env.get("HTTP_PROXY") or None
+    return Client(
+        target.hostname or "",
+        target.port or 80,
+        agent=agent,
+        proxy=urlsplit(proxy).netloc if proxy else None,
+        services=Services(
+            Path(env.get("MESHKIT_SERVICES", "services.json")), env.get("POD_NAMESPACE", "default")
+        ),
+        settle=settle,
+        timeout_s=float(env.get("TIMEOUT_S") or 10.0),
+    )

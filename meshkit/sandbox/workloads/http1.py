@@ -12,8 +12,8 @@ import json
 import os
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import cast
@@ -26,12 +26,15 @@ DRAIN_QUIET_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, whole. ``query`` is the part after the question mark, undecoded."""
+    """One request, whole. ``query`` is the part after the question mark, undecoded; names of headers are in
+    lower case.
+    """
 
     method: str
     path: str
     query: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class _Connection(asyncio.Protocol):
         self.task: asyncio.Task[None] | None = None
         self.url = b""
         self.body = bytearray()
+        self.headers: dict[str, str] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -95,6 +99,9 @@ class _Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         self.url += url
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
     def on_body(self, body: bytes) -> None:
         self.body += body
 
@@ -105,8 +112,9 @@ class _Connection(asyncio.Protocol):
             (url.path or b"/").decode(),
             (url.query or b"").decode(),
             bytes(self.body),
+            self.headers,
         )
-        self.url, self.body = b"", bytearray()
+        self.url, self.body, self.headers = b"", bytearray(), {}
         self.waiting.append((request, self.parser.should_keep_alive()))
         if self.task is None:
             self.task = asyncio.get_running_loop().create_task(self._answer())

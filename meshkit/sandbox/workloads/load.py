@@ -5,8 +5,9 @@ the *scheduled* time. So a stall of the service (or of this process) shows in th
 by sending less, which is what closed-loop generators do ("coordinated omission"). Nothing is retried:
 ``client.py`` says what counts as no answer and names the one case that is sent again.
 
-Environment: TARGET (http://web.shop:8080/), RATE (requests a second, 200), HEADERS (a JSON object, none),
-TIMEOUT_S (10), HTTP_PROXY (the pod's sidecar), MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar).
+Environment: TARGET (http://web.shop:8080/), PATHS (a JSON object from a path to its weight; without it the
+path of TARGET), RATE (requests a second, 200), HEADERS (a JSON object, none), TIMEOUT_S (10), HTTP_PROXY (the
+pod's sidecar), MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar).
 Control, on port 9000: GET /healthz; GET or PUT /-/rate ``{"rps": 200}``; GET /-/requests and GET /-/summary,
 both with ``since`` and ``until`` in unix seconds of scheduled time.
 """
@@ -18,15 +19,16 @@ import contextlib
 import json
 import math
 import os
+import random
 import signal
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from itertools import accumulate
+from urllib.parse import SplitResult, parse_qs
 
 import uvloop
 
-from meshkit.sandbox.workloads.client import Call, Client, Services, Settle
+from meshkit.sandbox.workloads.client import Call, Client, Settle, client_of_target, service_url
 from meshkit.sandbox.workloads.http1 import HttpServer, Request, Response, listen_address
 from meshkit.sandbox.workloads.ledger import Ledger
 
@@ -46,6 +48,8 @@ class Load:
         self.rps = check_rate(rps)
         self.ledger = Ledger()
         self._client = client_from_environment(client_of, self._settle)
+        self._requests, self._weights = requests_from_environment(client_of, self._client)
+        self._draw = random.Random()
         self._unix_offset_s = 0.0
 
     def _settle(self, call: Call, status: int, version: str) -> None:
@@ -68,7 +72,8 @@ class Load:
                 if self.rps != rps or wait_s > RATE_LOOK_S:
                     continue
             last_s = due_s
-            self._client.start(self.ledger.schedule(due_s + self._unix_offset_s), due_s)
+            (request,) = self._draw.choices(self._requests, cum_weights=self._weights)
+            self._client.start(self.ledger.schedule(due_s + self._unix_offset_s), due_s, request)
 
     async def sweep(self) -> None:
         """Look for late calls and changed endpoints, for ever."""
@@ -143,26 +148,33 @@ def rate_from_json(body: bytes) -> float:
 
 def client_from_environment(env: Mapping[str, str], settle: Settle) -> Client:
     """The client that the container's environment describes. Raises ValueError naming the variable."""
-    target = urlsplit(env.get("TARGET") or "http://web.shop:8080/")
-    if target.scheme != "http" or not target.hostname:
-        raise ValueError(f"TARGET: {env.get('TARGET')!r} is not an http:// URL (the sidecar adds TLS)")
+    target = target_from_environment(env)
+    return client_of_target(target, env, settle, agent="meshkit-load")
+
+
+def target_from_environment(env: Mapping[str, str]) -> SplitResult:
+    """TARGET, taken apart. Raises ValueError when it cannot be asked."""
+    return service_url("TARGET", env.get("TARGET") or "http://web.shop:8080/")
+
+
+def requests_from_environment(env: Mapping[str, str], client: Client) -> tuple[list[bytes], list[float]]:
+    """The requests that the environment describes, and their weights added up. Raises ValueError."""
     headers = json.loads(env.get("HEADERS") or "{}")
     if not isinstance(headers, dict):
         raise ValueError("HEADERS: not a JSON object")
-    proxy = env.get("HTTP_PROXY") or None
-    path = (target.path or "/") + (f"?{target.query}" if target.query else "")
-    return Client(
-        target.hostname,
-        target.port or 80,
-        path,
-        headers={str(name): str(value) for name, value in headers.items()},
-        proxy=urlsplit(proxy).netloc if proxy else None,
-        services=Services(
-            Path(env.get("MESHKIT_SERVICES", "services.json")), env.get("POD_NAMESPACE", "default")
-        ),
-        settle=settle,
-        timeout_s=float(env.get("TIMEOUT_S") or 10.0),
-    )
+    target = target_from_environment(env)
+    only = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    paths = json.loads(env.get("PATHS") or "null") or {only: 1}
+    if not isinstance(paths, dict) or not all(_is_weight(each) for each in paths.values()):
+        raise ValueError("PATHS: not a JSON object from paths to weights above 0")
+    if not all(path.startswith("/") for path in paths):
+        raise ValueError("PATHS: a path begins with /")
+    texts = {str(name): str(value) for name, value in headers.items()}
+    return [client.request(path, texts) for path in paths], list(accumulate(paths.values()))
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 async def main() -> None:

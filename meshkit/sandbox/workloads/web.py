@@ -2,10 +2,12 @@
 
 Port 8080 answers any path with 200 or 500, port 9000 is for control. Latency is lognormal, the usual shape of
 service times: ``latency_ms`` is its median and ``sigma`` the standard deviation of its logarithm. Errors are
-answered at once, as by a service that fails before it does its work.
+answered at once, as by a service that fails before it does its work. With a dependency, requests for its
+paths take as long as the dependency in addition, and are answered with 502 when it fails.
 
-Environment: VERSION (v1), LATENCY_MS (20), LATENCY_SIGMA (0.25), ERROR_PERCENT (0), and POD_NAME,
-MESHKIT_LISTEN.
+Environment: VERSION (v1), LATENCY_MS (20), LATENCY_SIGMA (0.25), ERROR_PERCENT (0), DEPENDENCY (a URL, none),
+DEPENDENCY_PATHS (the beginning of the paths that need it, /), and POD_NAME, MESHKIT_LISTEN, HTTP_PROXY,
+MESHKIT_SERVICES, POD_NAMESPACE.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import ClassVar
 
 import uvloop
 
+from meshkit.sandbox.workloads.dependency import Dependency
 from meshkit.sandbox.workloads.http1 import HttpServer, Request, Response, listen_address
 
 DATA_PORT = 8080
@@ -70,15 +73,24 @@ class Behaviour:
 class Web:
     """The service's two handlers over one behaviour."""
 
-    def __init__(self, version: str, pod: str, behaviour: Behaviour) -> None:
-        self.version, self.pod, self.behaviour = version, pod, behaviour
+    def __init__(
+        self, version: str, pod: str, behaviour: Behaviour, dependency: Dependency | None = None
+    ) -> None:
+        self.version, self.pod, self.behaviour, self.dependency = version, pod, behaviour, dependency
         self._draw = random.Random()
         self._headers = (("x-version", version), ("x-pod", pod))
 
     async def data(self, request: Request) -> Response:
-        """Any path: 200 after the latency, or 500 at once."""
+        """Any path: 200 after the latency, 500 at once, or 502 for a dependency that fails."""
         if self.behaviour.fails(self._draw):
             return Response.of_json(500, {"version": self.version, "pod": self.pod}, self._headers)
+        needed = self.dependency
+        if needed is not None and request.path.startswith(needed.prefix):
+            status = await needed.ask(request)
+            if status == 0 or status >= 400:
+                said = f"{needed.name} answered {status}" if status else f"{needed.name} did not answer"
+                failure = {"version": self.version, "pod": self.pod, "error": said}
+                return Response.of_json(502, failure, self._headers)
         await asyncio.sleep(self.behaviour.delay_s(self._draw))
         answer = {"version": self.version, "pod": self.pod, "path": request.path}
         return Response.of_json(200, answer, self._headers)
@@ -107,7 +119,9 @@ def from_environment(env: Mapping[str, str]) -> Web:
                 fields[field] = float(env[variable])
             except ValueError:
                 raise ValueError(f"{variable}: {env[variable]!r} is not a number") from None
-    return Web(env.get("VERSION") or "v1", env.get("POD_NAME", ""), Behaviour().changed(fields))
+    url = env.get("DEPENDENCY")
+    dependency = Dependency(url, env.get("DEPENDENCY_PATHS") or "/", env) if url else None
+    return Web(env.get("VERSION") or "v1", env.get("POD_NAME", ""), Behaviour().changed(fields), dependency)
 
 
 async def main() -> None:
@@ -118,8 +132,11 @@ async def main() -> None:
     data, control = HttpServer(web.data), HttpServer(web.control)
     await data.listen(listen_address(DATA_PORT))
     await control.listen(listen_address(CONTROL_PORT))
+    sweep = asyncio.create_task(web.dependency.sweep()) if web.dependency else None
     await stop.wait()
     await data.drain(DRAIN_S)
+    if sweep is not None:
+        sweep.cancel()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 from meshkit.operate.shop import BAD, GOOD, VERSIONS, Ledger, shop_objects, shop_route
 
@@ -19,7 +20,15 @@ def test_each_version_is_a_deployment_of_two_pods() -> None:
     deployments = {
         o["metadata"]["name"]: o["spec"]["replicas"] for o in shop_objects() if o["kind"] == "Deployment"
     }
-    assert deployments == {"client": 1, **{f"web-{version}": 2 for version in VERSIONS}}
+    assert deployments == {"client": 1, "stock": 2, **{f"web-{version}": 2 for version in VERSIONS}}
+
+
+def test_the_caller_without_a_sidecar_is_there_on_request_in_a_namespace_of_its_own() -> None:
+    namespaces = {o["metadata"]["name"] for o in shop_objects() if o["kind"] == "Namespace"}
+    assert namespaces == {"shop"}
+    own = [o for o in shop_objects(unmeshed=True) if o["metadata"].get("namespace") == "legacy"]
+    assert {o["kind"] for o in own} == {"Deployment", "ServiceAccount"}
+    assert not any("inject" in json.dumps(obj) for obj in own), "it opts out of nothing"
 
 
 def test_the_bad_version_is_what_the_demo_promises() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 import uvloop
 
 from meshkit.sandbox.workloads.client import Call, Client, Services
@@ -48,8 +50,7 @@ def run(serve: Serve, calls: int, *, gap_s: float = 0.02, timeout_s: float = 1.0
         client = Client(
             "web",
             80,
-            "/",
-            headers={},
+            agent="test",
             proxy=f"127.0.0.1:{port}",
             services=services,
             settle=settle,
@@ -57,7 +58,7 @@ def run(serve: Serve, calls: int, *, gap_s: float = 0.02, timeout_s: float = 1.0
         )
         loop = asyncio.get_running_loop()
         for number in range(calls):
-            client.start(number, loop.time())
+            client.start(number, loop.time(), client.request("/", {}))
             await asyncio.sleep(gap_s)
         deadline = loop.time() + timeout_s + 1
         while len(statuses) < calls and loop.time() < deadline:
@@ -145,6 +146,38 @@ def test_requests_leave_on_schedule_though_nothing_answers() -> None:
         return load.ledger.count
 
     assert 90 <= uvloop.run(scenario()) <= 101
+
+
+def test_paths_are_asked_for_by_weight() -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                asked.append((await reader.readuntil(b"\r\n\r\n")).split()[1])
+                writer.write(OK)
+        writer.close()
+
+    async def scenario() -> None:
+        listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+        proxy = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        load = Load({"PATHS": '{"/": 3, "/order": 1}', "HTTP_PROXY": proxy}, 500)
+        pace = asyncio.create_task(load.pace())
+        while len(asked) < 400:  # noqa: ASYNC110 - a server's log has no event
+            await asyncio.sleep(0.02)
+        pace.cancel()
+        listening.close()
+
+    uvloop.run(scenario())
+    orders = asked[:400].count(b"http://web.shop:8080/order")
+    assert orders == pytest.approx(100, abs=45)  # 5 sigma
+    assert asked[:400].count(b"http://web.shop:8080/") == 400 - orders
+
+
+@pytest.mark.parametrize("paths", ['{"/": 0}', '{"/": true}', '["/"]', '{"order": 1}'])
+def test_paths_that_cannot_be_asked_for_are_named(paths: str) -> None:
+    with pytest.raises(ValueError, match="PATHS"):
+        Load({"PATHS": paths}, 1)
 
 
 def test_a_changed_rate_takes_effect_at_once() -> None:

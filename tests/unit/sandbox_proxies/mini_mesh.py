@@ -22,6 +22,7 @@ from meshkit.sandbox.proxies.pods import Peer, Registry, mesh_of
 
 TRANSLATORS = {"istio": istio, "linkerd": linkerd}
 SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
+REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
 
 
 def service(name: str = "web", **selector: str) -> dict[str, Any]:
@@ -42,6 +43,7 @@ class MiniMesh:
         self.answers: dict[str, int] = {}  # pod -> status its application gives
         self.delay_s: dict[str, float] = {}
         self.hits: collections.Counter[str] = collections.Counter()
+        self.heads: dict[str, str] = {}  # pod -> the last request's head, as its application saw it
         self._dir = directory
         self._net, self._claimed = claim(None)
         self._ips: dict[str, str] = {}
@@ -51,8 +53,10 @@ class MiniMesh:
         self._authority = identity.Authority.create("test")
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
 
-    async def pod(self, name: str, *, meshed: bool = True, account: str = "web", **labels: str) -> str:
-        """Start a pod with one captured port 8080; returns its address."""
+    async def pod(
+        self, name: str, *, meshed: bool = True, account: str = "web", zone: str = "", **labels: str
+    ) -> str:
+        """Start a pod with one captured port 8080; returns its address. ``zone`` is its node's."""
         ip = f"127.{self._net}.0.{len(self._ips) + 1}"
         pod_dir = self._dir / name
         containers = [{"name": "app", "ports": [{"containerPort": 8080}]}]
@@ -62,7 +66,7 @@ class MiniMesh:
                 labels["security.istio.io/tlsMode"] = "istio"
         pod = {
             "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": labels, "annotations": {}},
-            "spec": {"containers": containers, "serviceAccountName": account},
+            "spec": {"containers": containers, "serviceAccountName": account, "nodeName": zone},
             "status": {"podIP": ip, "phase": "Running"},
         }
         self.objects["pods"].append(pod)
@@ -78,6 +82,10 @@ class MiniMesh:
             await asyncio.start_server(self._application(name), ip, 8080)
         return ip
 
+    def address(self, name: str) -> str:
+        """The address of a pod."""
+        return self._ips[name]
+
     def rotate(self, name: str) -> None:
         """Give a pod a new certificate."""
         pod = self._pod(name)
@@ -89,10 +97,10 @@ class MiniMesh:
         """Translate all objects and bring every sidecar there."""
         registry = self.registry()
         translator = TRANSLATORS[self.mesh]
-        out = translator.outbound(registry, "shop")
         jobs = []
         for pod in self.objects["pods"]:
             if delivery := self._deliveries.get(pod["metadata"]["name"]):
+                out = translator.outbound(registry, translator.caller_of(registry, pod))
                 jobs.append(delivery.deliver(Desired(out, translator.inbound(registry, pod))))
         for outcome in await asyncio.gather(*jobs, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -116,7 +124,11 @@ class MiniMesh:
                     "endpoints": chosen,
                 }
             )
-        return Registry({**self.objects, "endpointslices": slices})
+        nodes = [
+            {"metadata": {"name": zone, "labels": {REGION: zone.partition("-")[0], ZONE: zone}}}
+            for zone in {pod["spec"]["nodeName"] for pod in self.objects["pods"]}
+        ]
+        return Registry({**self.objects, "endpointslices": slices, "nodes": nodes})
 
     async def get(
         self,
@@ -144,11 +156,14 @@ class MiniMesh:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
-                    await reader.readuntil(b"\r\n\r\n")
+                    head = await reader.readuntil(b"\r\n\r\n")
                     self.hits[name] += 1
+                    self.heads[name] = head.decode()
                     await asyncio.sleep(self.delay_s.get(name, 0))
-                    head = f"HTTP/1.1 {self.answers.get(name, 200)} X\r\ncontent-length: {len(name)}\r\n\r\n"
-                    writer.write((head + name).encode())
+                    answer = (
+                        f"HTTP/1.1 {self.answers.get(name, 200)} X\r\ncontent-length: {len(name)}\r\n\r\n"
+                    )
+                    writer.write((answer + name).encode())
             writer.close()
 
         return serve

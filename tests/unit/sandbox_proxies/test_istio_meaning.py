@@ -9,6 +9,7 @@ from mini_mesh import service
 from test_istio_traffic import destination_rule, to, virtual_service
 
 from meshkit.sandbox.proxies import istio
+from meshkit.sandbox.proxies.istio_scope import Caller
 from meshkit.sandbox.proxies.model import Cluster, Outbound, Route
 from meshkit.sandbox.proxies.pods import Registry
 
@@ -23,7 +24,7 @@ POD = {
 
 
 def translate(namespace: str = "shop", **objects: list[dict[str, Any]]) -> Outbound:
-    return istio.outbound(Registry({"services": [service()], "pods": [POD], **objects}), namespace)
+    return istio.outbound(Registry({"services": [service()], "pods": [POD], **objects}), Caller(namespace))
 
 
 def routes(outbound: Outbound) -> tuple[Route, ...]:
@@ -62,11 +63,12 @@ def test_the_oldest_virtual_service_of_a_host_wins_and_the_other_is_told() -> No
     assert [(p.reason, p.object["metadata"]["name"]) for p in outbound.problems] == [("HostConflict", "a")]
 
 
-def test_a_fault_switches_retries_and_timeout_off() -> None:
+def test_a_fault_leaves_retries_and_timeout_as_istiod_does() -> None:
+    """Istio's pages say that a fault switches both off; istiod writes all three, and Envoy obeys them."""
     fault = {"abort": {"httpStatus": 500, "percentage": {"value": 10}}}
     item = virtual_service({"fault": fault, "timeout": "1s", "route": [to("v1")]})
     (route,) = routes(translate(virtualservices=[item], destinationrules=[destination_rule()]))
-    assert (route.timeout_s, route.retry) == (None, None)
+    assert (route.timeout_s, route.retry and route.retry.attempts) == (1.0, 2)
 
 
 def test_a_subset_that_is_not_there_is_told() -> None:
@@ -77,8 +79,16 @@ def test_a_subset_that_is_not_there_is_told() -> None:
 @pytest.mark.parametrize(
     ("http", "field"),
     [
-        ({"route": [to("v1")], "mirrors": []}, "mirrors"),
-        ({"route": [to("v1")], "match": [{"sourceLabels": {"app": "x"}}]}, "match[0].sourceLabels"),
+        ({"route": [to("v1")], "newField": {}}, "newField"),
+        ({"route": [to("v1")], "match": [{"newField": 1}]}, "match[0].newField"),
+        (
+            {"route": [to("v1")], "match": [{"headers": {"@request.auth.claims.group": {"exact": "x"}}}]},
+            "match[0].headers[@request.auth.claims.group]",
+        ),
+        (
+            {"route": [to("v1")], "fault": {"delay": {"exponentialDelay": "1s"}}},
+            "fault.delay.exponentialDelay",
+        ),
     ],
 )
 def test_what_is_not_carried_out_is_told(http: dict[str, Any], field: str) -> None:
@@ -87,9 +97,7 @@ def test_what_is_not_carried_out_is_told(http: dict[str, Any], field: str) -> No
 
 
 def test_a_match_that_cannot_be_judged_never_holds() -> None:
-    item = virtual_service(
-        {"route": [to("v1")], "match": [{"sourceLabels": {"app": "x"}}]}, {"route": [to("v2")]}
-    )
+    item = virtual_service({"route": [to("v1")], "match": [{"newField": 1}]}, {"route": [to("v2")]})
     (route,) = routes(translate(virtualservices=[item], destinationrules=[destination_rule()]))
     assert route.backends[0].cluster == "outbound|8080|v2|web.shop.svc.cluster.local"
 
@@ -103,15 +111,15 @@ def test_subset_policy_overrides_block_by_block_and_a_port_replaces() -> None:
     }
     outbound = translate(destinationrules=[rule])
     v1, v2 = cluster(outbound, "v1"), cluster(outbound, "v2")
-    assert (v1.load_balancer, v1.outlier and v1.outlier.consecutive_5xx) == ("ROUND_ROBIN", 3)
-    assert (v2.load_balancer, v2.outlier, v2.limits.max_connections) == ("LEAST_REQUEST", None, 7)
+    assert (v1.balancing.policy, v1.outlier and v1.outlier.consecutive_5xx) == ("ROUND_ROBIN", 3)
+    assert (v2.balancing.policy, v2.outlier, v2.limits.max_connections) == ("LEAST_REQUEST", None, 7)
 
 
 def test_consistent_hash_needs_the_header_on_the_route() -> None:
     rule = destination_rule(loadBalancer={"consistentHash": {"httpHeaderName": "x-user"}})
     item = virtual_service({"route": [to("v1")]})
     outbound = translate(destinationrules=[rule], virtualservices=[item])
-    assert cluster(outbound, "v1").load_balancer == "RING_HASH"
+    assert cluster(outbound, "v1").balancing.policy == "RING_HASH"
     assert routes(outbound)[0].hash_keys[0].name == "x-user"
 
 

@@ -10,7 +10,8 @@ from test_istio_traffic import destination_rule, to, virtual_service
 
 from meshkit.sandbox.proxies import istio, validation
 from meshkit.sandbox.proxies.delivery import Desired
-from meshkit.sandbox.proxies.inbound import Inbound
+from meshkit.sandbox.proxies.istio_scope import Caller
+from meshkit.sandbox.proxies.model import Inbound
 from meshkit.sandbox.proxies.pods import Registry
 
 
@@ -20,7 +21,7 @@ def refusal(*http: dict[str, object]) -> str | None:
         "destinationrules": [destination_rule()],
         "virtualservices": [virtual_service(*http)],
     }
-    desired = Desired(istio.outbound(Registry(objects), "shop"), (Inbound(8080, "strict"),))
+    desired = Desired(istio.outbound(Registry(objects), Caller("shop")), (Inbound(8080, "strict"),))
     return asyncio.run(validation.refusal(desired, "istio"))
 
 

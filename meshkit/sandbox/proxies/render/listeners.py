@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from meshkit.sandbox.proxies import envoy
-from meshkit.sandbox.proxies.inbound import Inbound, InboundRoute
-from meshkit.sandbox.proxies.render.access import guarded, guards
+from meshkit.sandbox.proxies.model import Inbound
 from meshkit.sandbox.proxies.render.clusters import app_cluster
-from meshkit.sandbox.proxies.render.routes import match_of
-from meshkit.sandbox.proxies.render.wire import JSON, TYPE, downstream_tls, http_filter, socket
+from meshkit.sandbox.proxies.render.tls import downstream_tls
+from meshkit.sandbox.proxies.render.wire import JSON, TYPE, http_filter, socket
 
 
 def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, mesh: str) -> list[JSON]:
@@ -24,7 +23,10 @@ def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, mesh: 
 def _outbound(pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
     rds = {"route_config_name": envoy.ROUTES, "config_source": envoy.file_source(pod_dir / "rds.json")}
     manager = _connection_manager(
-        "outbound", mesh, {"rds": rds}, [http_filter("fault", "fault.v3.HTTPFault")]
+        "outbound",
+        mesh,
+        {"rds": rds},
+        [http_filter("cors", "cors.v3.Cors"), http_filter("fault", "fault.v3.HTTPFault")],
     )
     return {
         "@type": TYPE + "config.listener.v3.Listener",
@@ -36,7 +38,7 @@ def _outbound(pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
 
 
 def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
-    manager = _connection_manager("inbound", mesh, {"route_config": _inbound_routes(model)}, guards())
+    manager = _connection_manager("inbound", mesh, {"route_config": _inbound_routes(model)}, _guards(model))
     raw: JSON = {
         "name": "raw",
         "filters": [manager],
@@ -66,23 +68,29 @@ def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
 
 
 def _inbound_routes(model: Inbound) -> JSON:
-    name = app_cluster(model.port)
-    host = {"name": name, "domains": ["*"], "routes": [_inbound_route(item, model) for item in model.routes]}
-    return {"name": name, "virtual_hosts": [host]}
+    """Everything goes to the application.
 
-
-def _inbound_route(item: InboundRoute, model: Inbound) -> JSON:
-    """To the application. A connection that was closed before the request left is tried again."""
-    named = {"filter_metadata": {"meshkit": {"server": model.server}}}
-    route: JSON = {"name": item.name, "match": match_of(item.match), "metadata": named}
-    if item.status is not None:
-        return {**route, "direct_response": {"status": item.status}}
+    A connection that was closed before the request left is tried again.
+    """
     action = {
         "cluster": app_cluster(model.port),
         "timeout": "0s",
         "retry_policy": {"retry_on": "reset-before-request", "num_retries": 2},
     }
-    return {**route, "route": action, **guarded(item.authorization)}
+    route = {"name": "default", "match": {"prefix": "/"}, "route": action}
+    return {
+        "name": app_cluster(model.port),
+        "virtual_hosts": [{"name": app_cluster(model.port), "domains": ["*"], "routes": [route]}],
+    }
+
+
+def _guards(model: Inbound) -> list[JSON]:
+    """The filter that answers 403 to callers without an identity, or to all."""
+    if model.mode not in ("authenticated", "denied"):
+        return []
+    anyone = {"identity": {"permissions": [{"any": True}], "principals": [{"authenticated": {}}]}}
+    policies = anyone if model.mode == "authenticated" else {}
+    return [http_filter("rbac", "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": policies})]
 
 
 def _connection_manager(side: str, mesh: str, routing: JSON, filters: list[JSON]) -> JSON:
@@ -98,26 +106,6 @@ def _connection_manager(side: str, mesh: str, routing: JSON, filters: list[JSON]
         **routing,
     }
     if side == "inbound":
-        manager |= {"local_reply_config": _linkerd_answers()} if mesh == "linkerd" else {}
         manager["forward_client_cert_details"] = "SANITIZE_SET"
         manager["set_current_client_cert_details"] = {"uri": True, "dns": True}
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
-
-
-def _linkerd_answers() -> JSON:
-    """Linkerd refuses without a body and says why in a header; gRPC gets its status from Envoy either way."""
-    reasons = {403: "unauthorized request on route", 404: "no route found for request"}
-    return {
-        "mappers": [
-            {
-                "filter": {
-                    "status_code_filter": {
-                        "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": "none"}}
-                    }
-                },
-                "headers_to_add": [{"header": {"key": "l5d-proxy-error", "value": reason}}],
-                "body_format_override": {"text_format_source": {"inline_string": ""}},
-            }
-            for status, reason in reasons.items()
-        ]
-    }

@@ -1,18 +1,14 @@
-"""The small parts of Envoy's JSON: type URLs, durations, shares, addresses, filters, TLS."""
+"""The small parts of Envoy's JSON: type URLs, durations, shares, addresses, filters."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from meshkit.sandbox.proxies import envoy
-from meshkit.sandbox.proxies.model import Cluster, Fault, StringMatch
-from meshkit.sandbox.proxies.poddir import secret_sources
+from meshkit.sandbox.proxies.model import Fault
 
 JSON = dict[str, Any]
 TYPE = "type.googleapis.com/envoy."
 _HTTP = "extensions.filters.http."
-_TLS = "extensions.transport_sockets.tls.v3."
 
 
 def socket(address: str, port: int) -> JSON:
@@ -28,15 +24,6 @@ def seconds(duration_s: float) -> str:
 def percent(share: float) -> JSON:
     """A share, exact to a ten-thousandth of a percent."""
     return {"numerator": round(share * 10_000), "denominator": "MILLION"}
-
-
-def string_match(model: StringMatch) -> JSON:
-    """A condition on a text."""
-    if model.kind == "regex":
-        return {"safe_regex": {"regex": model.value}}
-    if model.kind == "present":
-        return {"safe_regex": {"regex": ".+"}}
-    return {model.kind: model.value, **({"ignore_case": True} if model.ignore_case else {})}
 
 
 def http_filter(name: str, message: str, **fields: Any) -> JSON:
@@ -55,57 +42,11 @@ def fault(model: Fault) -> JSON:
             "fixed_delay": seconds(model.delay_s),
             "percentage": percent(model.delay_percent),
         }
-    if model.abort_status:
-        rendered["abort"] = {"http_status": model.abort_status, "percentage": percent(model.abort_percent)}
+    if model.abort_status or model.abort_grpc_status is not None:
+        how = (
+            {"http_status": model.abort_status}
+            if model.abort_grpc_status is None
+            else {"grpc_status": model.abort_grpc_status}
+        )
+        rendered["abort"] = {**how, "percentage": percent(model.abort_percent)}
     return rendered
-
-
-def _certificates(pod_dir: Path) -> JSON:
-    certificate, _ = secret_sources(pod_dir)
-    return {"tls_certificate_sds_secret_configs": [_sds("default", certificate)]}
-
-
-def _sds(name: str, path: Path) -> JSON:
-    return {"name": name, "sds_config": envoy.file_source(path)}
-
-
-def downstream_tls(pod_dir: Path) -> JSON:
-    """Mutual TLS on the answering side."""
-    _, root = secret_sources(pod_dir)
-    context = {**_certificates(pod_dir), "validation_context_sds_secret_config": _sds("ROOTCA", root)}
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": TYPE + _TLS + "DownstreamTlsContext",
-            "require_client_certificate": True,
-            "common_tls_context": context,
-        },
-    }
-
-
-def upstream_tls(model: Cluster, pod_dir: Path, mesh: str) -> JSON:
-    """Mutual TLS on the calling side, with the only server names it accepts."""
-    _, root = secret_sources(pod_dir)
-    kind = "URI" if mesh == "istio" else "DNS"
-    names = [{"san_type": kind, "matcher": {"exact": name}} for name in model.identities]
-    context = {
-        **_certificates(pod_dir),
-        "combined_validation_context": {
-            "default_validation_context": {"match_typed_subject_alt_names": names} if names else {},
-            "validation_context_sds_secret_config": _sds("ROOTCA", root),
-        },
-    }
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": TYPE + _TLS + "UpstreamTlsContext",
-            "sni": model.name.rpartition("|")[2],
-            "common_tls_context": context,
-        },
-    }
-
-
-def raw_buffer() -> JSON:
-    """No TLS."""
-    raw = "extensions.transport_sockets.raw_buffer.v3.RawBuffer"
-    return {"name": "envoy.transport_sockets.raw_buffer", "typed_config": {"@type": TYPE + raw}}
