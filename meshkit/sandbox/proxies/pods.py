@@ -115,13 +115,11 @@ def host_of(service: Object) -> str:
 
 
 def full_host(name: str, namespace: str) -> str:
-    """A host name as its author's namespace resolves it (``web`` in shop -> web.shop.svc.cluster.local)."""
-    parts = name.split(".")
-    if len(parts) == 1:
-        return f"{name}.{namespace}.svc.{CLUSTER_DOMAIN}"
-    if len(parts) == 2:
-        return f"{name}.svc.{CLUSTER_DOMAIN}"
-    return f"{name}.{CLUSTER_DOMAIN}" if len(parts) == 3 and parts[2] == "svc" else name
+    """A host name as its author's namespace resolves it (``web`` in shop -> web.shop.svc.cluster.local).
+
+    A name with a dot stands as it is written, as in Istio (pilot/pkg/model, ResolveShortnameToFQDN).
+    """
+    return name if "." in name or name == "*" else f"{name}.{namespace}.svc.{CLUSTER_DOMAIN}"
 
 
 def domains_of(service: Object, port: int, caller_namespace: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import collections
 import contextlib
 import json
 import signal
+import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -167,6 +168,30 @@ class MiniMesh:
             writer.close()
 
         return serve
+
+    async def tls_server(self, folder: Path) -> int:
+        """A server outside the mesh that says whether its caller showed a certificate; returns its port.
+
+        Leaves ca.pem, cert.pem and key.pem in ``folder``; its name is tls.example.
+        """
+        authority = identity.Authority.create("outside")
+        leaf = authority.leaf(names=["tls.example"])
+        for name, text in (("ca", authority.certificate), ("cert", leaf.certificate), ("key", leaf.key)):
+            (folder / f"{name}.pem").write_text(text)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.pem"))
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        context.verify_mode = ssl.CERT_OPTIONAL
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+                await reader.readuntil(b"\r\n\r\n")
+                who = "known" if writer.get_extra_info("peercert") else "anonymous"
+                writer.write(f"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{who}".encode())
+                await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        return int(server.sockets[0].getsockname()[1])
 
     def _start(self, name: str, pod: dict[str, Any], pod_dir: Path) -> None:
         with (pod_dir / "envoy.log").open("wb") as log:
