@@ -1,22 +1,47 @@
-"""What one look of a release costs: all tables of one scrape, exact likelihood ratios."""
+"""What one look of a release costs: all its tables, the rule and its sentences."""
 
 from __future__ import annotations
 
+import math
 import time
 
 from benchmarks.figure import Figure
-from meshkit.decide.sequential import WORSE, LikelihoodRatio, Table
+from meshkit.decide.baseline import Baseline
+from meshkit.decide.evidence import Evidence
+from meshkit.decide.looks import ArmLook, Look
+from meshkit.decide.rule import judge
+from meshkit.decide.verdict import Progress
+from meshkit.decide.yardstick import Yardstick
+from meshkit.intent.release import Release
 
-TABLES = 8
-RUNS = 50
+RUNS = 100
+EDGES_MS = tuple(20 * 1.1**i for i in range(40))
 
 
 def measure() -> list[Figure]:
-    return [Figure("evidence of one look, 8 tables", "ms", tuple(_look_ms(run) for run in range(RUNS)), 20.0)]
+    release = Release(
+        name="r", namespace="n", service="s", port=80, stable="v1", canary="v2", steps=(10, 100)
+    )
+    within = [round(100_000 * (1 - math.exp(-edge / 90))) for edge in EDGES_MS]
+    baseline = Baseline((*zip(EDGES_MS, within, strict=True), (math.inf, 100_000)), 100_100, 100, 600)
+    evidence = Evidence.start(Yardstick.of(baseline, release))
+    spent = []
+    for run in range(RUNS):
+        look = _look(run, baseline)
+        began_s = time.perf_counter()
+        evidence = evidence.updated(look)
+        judge(evidence, release, Progress(0, 10.0 * run, 10.0 * run))
+        spent.append(1000 * (time.perf_counter() - began_s))
+    return [
+        Figure(
+            f"one verdict, {1 + len(baseline.edges_ms)} tables of 10,000 requests", "ms", tuple(spent), 20.0
+        )
+    ]
 
 
-def _look_ms(run: int) -> float:
-    began_s = time.perf_counter()
-    for i in range(TABLES):
-        LikelihoodRatio(0.05, WORSE).updated(Table(200 + run, 10 + i, 2000, 100 + 40 * i))
-    return 1000 * (time.perf_counter() - began_s)
+def _look(run: int, baseline: Baseline) -> Look:
+    arms = []
+    for requests in (9000 + run, 1000 - run):
+        slower = tuple(round(requests * baseline.slower_than(e) / 100_000) for e in baseline.edges_ms)
+        arms.append(ArmLook(requests, requests // 900, requests, slower))
+    return Look(10.0 * run, 10.0 * run + 10, 0, 10, True, False, *arms)

@@ -9,10 +9,13 @@ far in the tail are as far apart as they are to a reader of quantiles).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from meshkit.errors import NoData
+from meshkit.decide.looks import slower_than
+from meshkit.decide.pods import PodNoise
+from meshkit.facts import ArmCounts
 
 HARM_QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999)
 """Where a canary is compared for harm; edges nearest to the same quantiles are counted once."""
@@ -25,22 +28,43 @@ ENOUGH = 5
 
 @dataclass(frozen=True)
 class Baseline:
-    """The stable version's latency histogram before the first weight, cumulative as in ArmCounts."""
+    """The stable version before the first weight: its latency histogram, cumulative as in ArmCounts, its
+    failures among all requests, the seconds that took, and how much its pods differed (None: not measured).
+
+    ``slow_edge_ms`` is an edge that a declared objective adds to the watched ones.
+    """
 
     latency_ms: tuple[tuple[float, int], ...]
+    answered: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    noise: PodNoise | None = None
+    slow_edge_ms: float | None = None
+
+    @classmethod
+    def of(cls, counts: ArmCounts, seconds: float = 0.0, slower_than_ms: float | None = None) -> Baseline:
+        """From the counts of the stable version in that many seconds.
+
+        ``slower_than_ms`` of an objective becomes the first edge that is not below it: what is slower than
+        the edge is slower than asked, so the objective is never held to more than was declared.
+        """
+        edges = [edge for edge, _ in counts.latency_ms if math.isfinite(edge)]
+        slow = next((e for e in edges if slower_than_ms is not None and e >= slower_than_ms), None)
+        return cls(counts.latency_ms, counts.requests, counts.errors, seconds, slow_edge_ms=slow)
 
     @property
     def requests(self) -> int:
-        """Requests in the histogram."""
+        """Requests in the histogram: those that did not fail."""
         return self.latency_ms[-1][1] if self.latency_ms else 0
 
     @property
     def edges_ms(self) -> tuple[float, ...]:
-        """The watched edges in ms, rising: those nearest to HARM_QUANTILES, and those of the margins."""
+        """The watched edges in ms, rising: of HARM_QUANTILES, of the margins, of an objective."""
         if not self.requests:
             return ()
-        harm = {self.edge_ms(q) for q in HARM_QUANTILES}
-        return tuple(sorted(harm | {self.margin_edge_ms(q) for _, q in MARGIN_QUANTILES}))
+        edges = {self.edge_ms(q) for q in HARM_QUANTILES}
+        edges |= {self.margin_edge_ms(q) for _, q in MARGIN_QUANTILES}
+        return tuple(sorted(edges if self.slow_edge_ms is None else edges | {self.slow_edge_ms}))
 
     def edge_ms(self, quantile: float) -> float:
         """The finite edge whose share of slower requests is nearest to 1 - ``quantile`` in log odds."""
@@ -52,7 +76,7 @@ class Baseline:
 
         With coarse buckets the nearest edge may lie so far in the tail that nothing ever happens beyond it.
         """
-        seen = [e for e in self._finite() if slower_than(self.latency_ms, (e,))[0] >= ENOUGH]
+        seen = [e for e in self._finite() if self.slower_than(e) >= ENOUGH]
         return self._nearest(quantile, seen or self._finite())
 
     def margin_log_odds(self, edge_ms: float, percent: float) -> float:
@@ -62,6 +86,40 @@ class Baseline:
         percent/100), read off its histogram, linear in log latency and log odds between edges.
         """
         return self._interpolated(edge_ms / (1 + percent / 100)) - self._logit_slower(edge_ms)
+
+    def slower_percent(self, edge_ms: float, log_odds: float, *, upper: bool) -> float:
+        """How much longer latencies are, in percent, where the odds of being slower than ``edge_ms`` are
+        e^``log_odds`` times the baseline's; rounded to bucket edges, up for an ``upper`` bound, else down.
+
+        The inverse of ``margin_log_odds``. Infinite where the histogram cannot tell.
+        """
+        edges, wanted = self._finite(), self._logit_slower(edge_ms) + log_odds
+        if upper:
+            reached = [edge for edge in edges if self._logit_slower(edge) >= wanted]
+            return 100 * (edge_ms / reached[-1] - 1) if reached else math.inf
+        reached = [edge for edge in edges if self._logit_slower(edge) <= wanted]
+        return 100 * (edge_ms / reached[0] - 1) if reached else -100.0
+
+    def slower_than(self, edge_ms: float) -> int:
+        """Requests that were slower than an edge."""
+        return slower_than(self.latency_ms, (edge_ms,))[0]
+
+    def share_slower(self, edge_ms: float) -> float:
+        """The share of requests slower than an edge; never 0 or 1: half a request is added to either side."""
+        return 1 / (1 + math.exp(-self._logit_slower(edge_ms)))
+
+    def as_record(self) -> dict[str, Any]:
+        """A JSON object: what the journal stores. The infinite edge is null."""
+        histogram = [(edge if math.isfinite(edge) else None, count) for edge, count in self.latency_ms]
+        return {**asdict(self), "latency_ms": histogram}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Baseline:
+        """The baseline that ``as_record`` stored."""
+        fields = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        histogram = tuple((math.inf if e is None else float(e), int(n)) for e, n in record["latency_ms"])
+        noise = PodNoise.from_record(record["noise"]) if record.get("noise") else None
+        return cls(**{**fields, "latency_ms": histogram, "noise": noise})
 
     def _nearest(self, quantile: float, edges: Sequence[float]) -> float:
         """Of edges equally near, the one next to where the requests lie: far from them nothing is told
@@ -78,7 +136,7 @@ class Baseline:
         return [edge for edge, _ in self.latency_ms if math.isfinite(edge) and edge > 0]
 
     def _logit_slower(self, edge_ms: float) -> float:
-        slower = slower_than(self.latency_ms, (edge_ms,))[0]
+        slower = self.slower_than(edge_ms)
         return math.log((slower + 0.5) / (self.requests - slower + 0.5))
 
     def _interpolated(self, latency_ms: float) -> float:
@@ -91,22 +149,6 @@ class Baseline:
         along = (math.log(latency_ms) - math.log(low)) / (math.log(high) - math.log(low))
         start, end = self._logit_slower(low), self._logit_slower(high)
         return start + along * (end - start)
-
-
-def slower_than(latency_ms: tuple[tuple[float, int], ...], edges_ms: Sequence[float]) -> tuple[int, ...]:
-    """How many requests of a cumulative histogram were slower than each edge. Raises NoData for an
-    unknown edge.
-    """
-    if not latency_ms:
-        return (0,) * len(edges_ms)
-    within = dict(latency_ms)
-    gone = [edge for edge in edges_ms if edge not in within]
-    if gone:
-        raise NoData(
-            f"The callers' proxies no longer count latencies at {gone[0]:g} ms.",
-            remedy="Leave their histogram buckets alone while a release runs.",
-        )
-    return tuple(latency_ms[-1][1] - within[edge] for edge in edges_ms)
 
 
 def _logit(share: float) -> float:

@@ -1,63 +1,32 @@
-"""All evidence about one release, folded look by look: harm, margins, and what the canary does once it is
-alone.
+"""All evidence about one release, folded look by look against its yardstick: harm, margins, slow leaks, and
+what the canary does once it is alone.
 
-The three parts and their error rates (alpha = 1 - confidence of the release):
-
-- *harm*: half the e-process of errors, half the mean over all watched latency edges, each against an odds
-  ratio of at most TOLERANCE. A mean of e-processes is one, so a canary that is not worse is rolled back
-  with P <= alpha.
-- *margins*: errors and each of p50, p90, p99 against "at least as bad as the margin"; all must be refuted,
-  so none needs a correction. Errors have two ways with alpha/2 each: an odds ratio below ERROR_ODDS, or the
-  canary's own count against (lower bound of stable + error_points), with alpha/4 for each of the two
-  bounds. That second way pools counts, so it uses the present step only, where the share is constant.
-- *alone*: at 100 % nothing runs beside the canary; its counts are held against the share of events that the
-  margins would have allowed over stable's. This sees only gross decay and says so.
+Everything that compares is read off the likelihoods of yardstick.py. Errors have a second way to be within
+their margin, for services that hardly ever fail: the canary's own count against (lower bound of stable +
+error_points), with alpha/2 for either way and alpha/4 for each of the two bounds. That way pools counts, so
+it uses the present step only, where the share is constant.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
-from meshkit.decide.baseline import MARGIN_QUANTILES, Baseline
+from meshkit.decide.detector import LeakDetector
 from meshkit.decide.looks import ArmLook, Look
+from meshkit.decide.objective import Objective, Window
 from meshkit.decide.sequential import (
     ALONE,
     BETTER,
     WORSE,
-    LikelihoodRatio,
+    Likelihood,
     Table,
     alone_log_evidence,
     alone_lower_bound,
     log_mean_exp,
+    log_sum_exp,
 )
-
-if TYPE_CHECKING:
-    from meshkit.intent.release import Margins
-
-TOLERANCE = 1.05
-"""Odds ratio that counts as not worse: about 2 % slower for usual latencies."""
-ERROR_ODDS = 1.5
-"""Odds ratio of failing that must be refuted where errors are frequent enough to compare."""
-
-
-@dataclass(frozen=True)
-class LatencyMargin:
-    """The margin of one quantile: at ``edge_ms`` (index ``edge`` of the watched ones) the odds stay below
-    the null's.
-    """
-
-    quantile: str
-    percent: float
-    edge: int
-    edge_ms: float
-    ratio: LikelihoodRatio
-
-    @property
-    def odds(self) -> float:
-        """Evidence, as odds against 1, that the canary stays within the margin."""
-        return _exp(self.ratio.log_evidence)
+from meshkit.decide.yardstick import GROSS_PERCENT, LatencyMargin, Yardstick
 
 
 @dataclass(frozen=True)
@@ -65,33 +34,33 @@ class Evidence:
     """What is known after some looks. ``stable`` and ``canary`` are totals since the first weight,
     ``*_step`` totals of the present step."""
 
-    edges_ms: tuple[float, ...]
-    harm_errors: LikelihoodRatio
-    harm_slower: tuple[LikelihoodRatio, ...]
-    margin_errors: LikelihoodRatio
-    margin_slower: tuple[LatencyMargin, ...]
+    yardstick: Yardstick
+    errors: Likelihood
+    slower: tuple[Likelihood, ...]
+    objective_errors: Objective | None
+    objective_slower: Objective | None
     stable: ArmLook
     canary: ArmLook
     stable_step: ArmLook
     canary_step: ArmLook
+    detector: LeakDetector = field(default_factory=LeakDetector)
     step: int = -1
     canary_now: int = 0
     judged_step: int = 0
     since_s: float = 0.0
     until_s: float = 0.0
+    step_since_s: float = 0.0
 
     @classmethod
-    def start(cls, baseline: Baseline, margins: Margins) -> Evidence:
-        """Before the first look. Freezes the watched edges and what each margin means there."""
-        edges = baseline.edges_ms
-        worse = LikelihoodRatio(math.log(TOLERANCE), WORSE)
-        nothing = ArmLook(slower=(0,) * len(edges))
+    def start(cls, yardstick: Yardstick) -> Evidence:
+        """Before the first look."""
+        nothing = ArmLook(slower=(0,) * len(yardstick.edges_ms))
         return cls(
-            edges_ms=edges,
-            harm_errors=worse,
-            harm_slower=(worse,) * len(edges),
-            margin_errors=LikelihoodRatio(math.log(ERROR_ODDS), BETTER),
-            margin_slower=_latency_margins(baseline, margins),
+            yardstick=yardstick,
+            errors=yardstick.of_errors(),
+            slower=yardstick.of_slower(),
+            objective_errors=yardstick.objective_errors,
+            objective_slower=yardstick.objective_slower,
             stable=nothing,
             canary=nothing,
             stable_step=nothing,
@@ -105,85 +74,145 @@ class Evidence:
         if look.step < 0:
             return self
         new_step = look.step != self.step
+        judged_before = 0 if new_step else self.judged_step
         after = replace(
             self,
             step=look.step,
             canary_now=look.canary.requests,
             since_s=self.since_s or look.start_s,
             until_s=look.end_s,
-            harm_errors=self.harm_errors.updated(_failures(look)),
-            margin_errors=self.margin_errors.updated(_failures(look)),
+            step_since_s=look.start_s if new_step else self.step_since_s,
+            errors=self.errors.updated(_failures(look)),
+            objective_errors=_held_to(self.objective_errors, look, None),
+            objective_slower=_held_to(self.objective_slower, look, self.yardstick.slow_edge),
             stable=self.stable + look.stable,
             canary=self.canary + look.canary,
             stable_step=look.stable if new_step else self.stable_step + look.stable,
             canary_step=look.canary if new_step else self.canary_step + look.canary,
+            judged_step=judged_before,
         )
-        judged_before = 0 if new_step else self.judged_step
-        if look.warming:
-            return replace(after, judged_step=judged_before)
-        return replace(
-            after,
-            judged_step=judged_before + look.canary.requests,
-            harm_slower=tuple(r.updated(_slower(look, i)) for i, r in enumerate(self.harm_slower)),
-            margin_slower=tuple(
-                replace(m, ratio=m.ratio.updated(_slower(look, m.edge))) for m in self.margin_slower
-            ),
-        )
+        if not look.warming:
+            after = replace(
+                after,
+                judged_step=judged_before + look.canary.requests,
+                slower=tuple(one.updated(_slower(look, i)) for i, one in enumerate(self.slower)),
+            )
+        return after._folded() if self.detector.due(look.end_s) else after
+
+    @property
+    def compared_s(self) -> float:
+        """How long both versions have been compared, in seconds."""
+        return self.until_s - self.since_s
+
+    @property
+    def log_harm_errors(self) -> float:
+        """Log evidence that the canary fails more often than stable."""
+        return self.errors.log_evidence(self.yardstick.tolerance_errors, WORSE)
+
+    @property
+    def log_harm_slower(self) -> tuple[float, ...]:
+        """Log evidence at each watched edge that the canary is slower than stable."""
+        tolerances = self.yardstick.tolerance_slower
+        return tuple(one.log_evidence(u, WORSE) for one, u in zip(self.slower, tolerances, strict=True))
+
+    @property
+    def harm_parts(self) -> dict[str, float]:
+        """The log evidence of each part of harm, its weight taken in; the largest names the cause."""
+        weights, slower = self.yardstick.weights, self.log_harm_slower
+        parts = {"errors": (weights.errors, self.log_harm_errors)}
+        if slower:
+            parts["slower"] = (weights.slower, log_mean_exp(slower))
+        if self.objective_errors:
+            parts["objective_errors"] = (weights.objective_errors, self.objective_errors.log_evidence)
+        if self.objective_slower:
+            parts["objective_slower"] = (weights.objective_slower, self.objective_slower.log_evidence)
+        return {name: math.log(weight) + value for name, (weight, value) in parts.items()}
 
     @property
     def harm(self) -> float:
-        """Evidence that the canary is worse, as odds against 1."""
-        parts = [self.harm_errors.log_evidence]
-        if self.harm_slower:
-            parts.append(log_mean_exp([r.log_evidence for r in self.harm_slower]))
-        return _exp(log_mean_exp(parts))
+        """Evidence that the canary is worse than stable, or breaks an objective that stable keeps, as odds
+        against 1.
+        """
+        return exp(log_sum_exp(list(self.harm_parts.values())))
 
     @property
     def worst_edge(self) -> int | None:
         """The index of the watched edge with the strongest evidence of harm, None without edges."""
-        edges = range(len(self.harm_slower))
-        return max(edges, key=lambda i: self.harm_slower[i].log_evidence, default=None)
+        found = self.log_harm_slower
+        return max(range(len(found)), key=lambda i: found[i], default=None)
 
-    def errors_within(self, error_points: float, alpha: float) -> float:
+    @property
+    def leak(self) -> float:
+        """The slow-leak detector's sum, to be below ALARM."""
+        return exp(self.detector.log_sum)
+
+    @property
+    def shared_cause(self) -> str:
+        """The objective (``errors`` or ``slower``) that both versions break now; empty if none."""
+        if self.objective_errors and self.objective_errors.shared:
+            return "errors"
+        return "slower" if self.objective_slower and self.objective_slower.shared else ""
+
+    def within(self, margin: LatencyMargin) -> float:
+        """Evidence, as odds against 1, that the canary stays within a margin of latency; 0 if refused."""
+        if margin.refused:
+            return 0.0
+        return exp(self.slower[margin.edge].log_evidence(margin.null, margin.steps))
+
+    def errors_within(self, error_points: float) -> float:
         """Evidence that errors are within the margin, as odds; the limit is 2/alpha."""
-        by_odds = _exp(self.margin_errors.log_evidence)
-        if not (self.canary_step.requests and self.stable_step.requests):
+        null = self.yardstick.error_null
+        by_odds = exp(self.errors.log_evidence(null, BETTER)) if null > 0 else 0.0
+        stable, canary = self.stable_step, self.canary_step
+        if not (canary.requests and stable.requests):
             return by_odds
-        floor = alone_lower_bound(self.stable_step.requests, self.stable_step.errors, math.log(4 / alpha))
-        share = min(floor + error_points / 100, 1 - 1e-9)
-        alone = alone_log_evidence(
-            self.canary_step.requests, self.canary_step.errors, share, [-g for g in ALONE]
+        by_points = points_log_evidence(
+            self.yardstick, error_points, (canary.requests, canary.errors), (stable.requests, stable.errors)
         )
-        return max(by_odds, _exp(alone) / 2)
+        return max(by_odds, exp(by_points) / 2)
 
     def alone_harm(self, error_points: float) -> float:
-        """Evidence that the canary, now alone, fails or is slow more often than its margins over stable
-        allowed.
+        """Evidence that the canary, now alone, decays grossly: against stable's totals with the margin of
+        errors, or latencies GROSS_PERCENT longer (or the margin, where it is wider).
         """
         fails = _share(self.stable.errors, self.stable.requests) + error_points / 100
         parts = [_alone(self.canary_step.requests, self.canary_step.errors, fails)]
-        for margin in self.margin_slower:
+        baseline = self.yardstick.baseline
+        for margin in self.yardstick.margins:
             usual = _share(self.stable.slower[margin.edge], self.stable.timed)
-            odds = usual / (1 - usual) * math.exp(margin.ratio.null)
-            parts.append(
-                _alone(self.canary_step.timed, self.canary_step.slower[margin.edge], odds / (1 + odds))
-            )
-        return _exp(log_mean_exp(parts))
+            gross = baseline.margin_log_odds(margin.edge_ms, max(margin.percent, GROSS_PERCENT))
+            odds = usual / (1 - usual) * math.exp(gross)
+            slower = self.canary_step.slower[margin.edge]
+            parts.append(_alone(self.canary_step.timed, slower, odds / (1 + odds)))
+        return exp(log_mean_exp(parts))
+
+    def _folded(self) -> Evidence:
+        yardstick = self.yardstick
+        pairs = zip(self.slower, yardstick.tolerance_slower, strict=True)
+        ratios = [self.errors.log_ratios(yardstick.tolerance_errors, WORSE)]
+        ratios += [one.log_ratios(tolerance, WORSE) for one, tolerance in pairs]
+        return replace(self, detector=self.detector.folded(ratios, self.until_s))
 
 
-def _latency_margins(baseline: Baseline, margins: Margins) -> tuple[LatencyMargin, ...]:
-    if not baseline.requests:
-        return ()
-    percents = {"p50": margins.p50_percent, "p90": margins.p90_percent, "p99": margins.p99_percent}
-    found = []
-    for name, quantile in MARGIN_QUANTILES:
-        edge_ms = baseline.margin_edge_ms(quantile)
-        null = baseline.margin_log_odds(edge_ms, percents[name])
-        # The alternative "no difference at all" lies exactly ``null`` below the margin.
-        steps = tuple(sorted({*BETTER, -null} if null > 0 else BETTER, reverse=True))
-        ratio = LikelihoodRatio(null, steps)
-        found.append(LatencyMargin(name, percents[name], baseline.edges_ms.index(edge_ms), edge_ms, ratio))
-    return tuple(found)
+def points_log_evidence(
+    yardstick: Yardstick, error_points: float, canary: tuple[float, float], stable: tuple[float, float]
+) -> float:
+    """Log evidence that the canary fails less often than stable's lower bound plus ``error_points``, from
+    (requests, errors) of either. The spread of the pods is taken off that share.
+    """
+    floor = alone_lower_bound(*stable, math.log(4 / yardstick.alpha))
+    share = min(floor + error_points / 100, 1 - 1e-9)
+    odds = share / (1 - share)
+    if yardstick.baseline.noise:
+        noise = yardstick.baseline.noise
+        odds *= math.exp(-noise.tolerance(noise.sd_errors, yardstick.alpha))
+    found = alone_log_evidence(*canary, odds / (1 + odds), [-g for g in ALONE])
+    return found / yardstick.dispersion
+
+
+def exp(log_value: float) -> float:
+    """e^x, at most 1e300: evidence is read by people, not multiplied further."""
+    return math.exp(min(log_value, 690.0))
 
 
 def _failures(look: Look) -> Table:
@@ -194,6 +223,18 @@ def _slower(look: Look, edge: int) -> Table:
     return Table(look.canary.timed, look.canary.slower[edge], look.stable.timed, look.stable.slower[edge])
 
 
+def _held_to(objective: Objective | None, look: Look, edge: int | None) -> Objective | None:
+    """An objective with one more look: failures, or requests slower than an edge."""
+    if objective is None or (edge is not None and look.warming):
+        return objective
+    table = _failures(look) if edge is None else _slower(look, edge)
+    return objective.updated(Window(look.start_s, look.end_s, *_counts(table)))
+
+
+def _counts(table: Table) -> tuple[int, int, int, int]:
+    return table.canary, table.canary_events, table.stable, table.stable_events
+
+
 def _share(events: int, requests: int) -> float:
     """A share that is never 0 or 1: half an event is added to either side."""
     return (events + 0.5) / (requests + 1)
@@ -201,8 +242,3 @@ def _share(events: int, requests: int) -> float:
 
 def _alone(requests: int, events: int, share: float) -> float:
     return alone_log_evidence(requests, events, min(share, 1 - 1e-9), ALONE) if requests else 0.0
-
-
-def _exp(log_value: float) -> float:
-    """e^x, at most 1e300: evidence is read by people, not multiplied further."""
-    return math.exp(min(log_value, 690.0))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshkit.decide.baseline import slower_than
+from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
 
 
@@ -91,6 +91,22 @@ class Look:
         """The look that ``as_record`` stored."""
         fields = {name: record[name] for name in cls.__dataclass_fields__ if name not in ("stable", "canary")}
         return cls(**fields, stable=_arm(record["stable"]), canary=_arm(record["canary"]))
+
+
+def slower_than(latency_ms: tuple[tuple[float, int], ...], edges_ms: Sequence[float]) -> tuple[int, ...]:
+    """How many requests of a cumulative histogram were slower than each edge. Raises NoData for an
+    unknown edge.
+    """
+    if not latency_ms:
+        return (0,) * len(edges_ms)
+    within = dict(latency_ms)
+    gone = [edge for edge in edges_ms if edge not in within]
+    if gone:
+        raise NoData(
+            f"The callers' proxies no longer count latencies at {gone[0]:g} ms.",
+            remedy="Leave their histogram buckets alone while a release runs.",
+        )
+    return tuple(latency_ms[-1][1] - within[edge] for edge in edges_ms)
 
 
 def _arm_record(arm: ArmLook) -> dict[str, Any]:

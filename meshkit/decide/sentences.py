@@ -1,5 +1,7 @@
-"""Sentences a person can act on: the effect, the requests and time behind it, the limit, and what happens
-next.
+"""Sentences a person can act on: the effect with its interval, the requests and time behind it, the limit,
+what happens next and what would change it.
+
+Every number in them is one of ``numbers`` or of the conditions, so that programs read what people read.
 """
 
 from __future__ import annotations
@@ -9,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.verdict import Action, Condition, Progress
+from meshkit.decide.words import count, odds, percent, seconds, share_of, worse
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release
+
+Numbers = Mapping[str, float]
 
 _SPACE = "\N{NO-BREAK SPACE}"
 
@@ -22,146 +27,284 @@ def of(
     evidence: Evidence,
     progress: Progress,
     conditions: Sequence[Condition],
-    numbers: Mapping[str, float],
+    numbers: Numbers,
 ) -> tuple[str, ...]:
     """What a verdict says, the most important sentence first."""
-    last = len(release.steps) - 1
+    deciding = progress.step == release.deciding_step
     if action == "rollback":
-        return (effect(release, evidence, numbers), _harm(numbers, "so the release is rolled back"))
+        return _rolled_back(release, evidence, conditions, numbers)
     if action == "undecided":
         then = "held" if release.at_deadline == "hold" else f"{release.stable} serves all requests"
-        head = f"Not decided at the deadline of {seconds(release.deadline_s)}: {then}."
-        return (head, *_open(release, conditions), requests(release, numbers))
-    if action == "promote" and progress.step == last:
-        why = "A person promoted it before the evidence did." if progress.forced else _within(release)
-        head = f"{release.canary} serves all requests."
-        return (head, why, requests(release, numbers), *_watched(release, numbers))
-    if action == "promote" and progress.step == last - 1:
-        return (_within(release), requests(release, numbers), _harm(numbers, "the limit of rolling back"))
-    if action == "promote":
-        after = release.steps[progress.step + 1]
-        return (
-            f"Step {percent(release.steps[progress.step])} has passed; next is {percent(after)}.",
-            requests(release, numbers),
-            _harm(numbers, "the limit of rolling back"),
+        head = f"Not decided at the deadline of {seconds(numbers['deadline_s'])}: {then}."
+        return (head, *_open(release, evidence, conditions), requests(release, numbers), *_needs(numbers))
+    if action == "pause":
+        return _paused(release, evidence, numbers)
+    if action == "promote" and progress.step == len(release.ladder) - 1:
+        why = (
+            "A person promoted it before the evidence did." if progress.forced else _within(release, numbers)
         )
-    return _continuing(release, progress, conditions, numbers)
+        head = f"{release.canary} serves all requests."
+        return (head, why, requests(release, numbers), *_watched(release, progress, numbers))
+    net = _harm(numbers, "the limit of rolling back")
+    if action == "promote" and deciding:
+        said = (_within(release, numbers), requests(release, numbers), net)
+        return (*said, basis(release, evidence, numbers), *_kept(release, numbers))
+    if action == "promote":
+        now, after = percent(numbers["step_percent"]), percent(numbers["next_percent"])
+        return (f"Step {now} has passed; next is {after}.", requests(release, numbers), net)
+    return _continuing(release, evidence, progress, conditions, numbers)
 
 
-def effect(release: Release, evidence: Evidence, numbers: Mapping[str, float]) -> str:
-    """What is worse about the canary: failures, or the latency edge with the strongest evidence."""
-    worst = evidence.worst_edge
-    both = f"measured side by side for {seconds(numbers['compared_s'])}"
-    if worst is None or evidence.harm_errors.log_evidence >= evidence.harm_slower[worst].log_evidence:
-        canary = _of(numbers["canary_errors"], numbers["canary_requests"])
-        stable = _of(numbers["stable_errors"], numbers["stable_requests"])
-        return f"{release.canary} fails more often: {canary} failed, {release.stable} {stable}, {both}."
-    canary = _of(numbers["canary_slower"], numbers["canary_timed"])
-    stable = _of(numbers["stable_slower"], numbers["stable_timed"])
+def effect(release: Release, evidence: Evidence, numbers: Numbers) -> str:
+    """What is worse about the canary, by how much, from how many requests in what time, and the margin."""
+    parts = evidence.harm_parts
+    cause = max(parts, key=lambda name: parts[name])
+    if cause.startswith("objective"):
+        return _against_objective(release, cause, numbers)
+    both = f"side by side for {seconds(numbers['compared_s'])}"
+    if cause == "errors":
+        canary, stable = _failed(numbers, "canary"), _failed(numbers, "stable")
+        times = _times(numbers, release.stable)
+        return (
+            f"{release.canary} fails more often: {canary} failed, {release.stable} {stable}, {both}; "
+            f"{times}the margin is {numbers['error_points']:+g} points."
+        )
+    edge = evidence.worst_edge or 0
+    name, canary, stable = (
+        evidence.yardstick.names[edge],
+        _slower(numbers, "canary"),
+        _slower(numbers, "stable"),
+    )
+    change = worse(numbers.get("slower_low_percent"), numbers.get("slower_high_percent"))
+    limit = f"; the margin is {percent(numbers[f'{name}_percent'])}" if f"{name}_percent" in numbers else ""
     return (
-        f"{release.canary} is slower: {canary} took longer than {numbers['edge_ms']:.4g}{_SPACE}ms, "
-        f"{release.stable} {stable}, {both}."
+        f"{release.canary} is slower: {name} is {change} than {release.stable}'s. {canary} took longer than "
+        f"{numbers['edge_ms']:.4g}{_SPACE}ms, {release.stable} {stable}, {both}{limit}."
     )
 
 
-def requests(release: Release, numbers: Mapping[str, float]) -> str:
+def basis(release: Release, evidence: Evidence, numbers: Numbers) -> str:
+    """How often such a verdict is wrong, and what that covers."""
+    yardstick, stable = evidence.yardstick, release.stable
+    head = f"Wrong for at most {percent(numbers['alpha_percent'])} of releases that are not worse"
+    if yardstick.label == "pods not measured":
+        return f"{head}, as far as requests go: differences between pods were not measured."
+    if yardstick.label == "calibrated on A/A":
+        times = f"{numbers['dispersion']:.2g}"
+        return (
+            f"{head}: {stable}'s own pods vary {times} times as much as chance has it, which was allowed for "
+            "(calibrated on A/A, not exact)."
+        )
+    if yardstick.label == "pods measured":
+        edge = max(range(len(yardstick.names)), key=lambda i: yardstick.tolerance_slower[i], default=None)
+        name = "errors" if edge is None else yardstick.names[edge]
+        widest = f"{numbers[f'{name}_tolerated_odds']:.3g}"
+        return (
+            f"{head}: {stable}'s {count(numbers['stable_pods'])} pods differ, so odds up to {widest} times "
+            f"{stable}'s at {name} count as not worse."
+        )
+    return f"{head}: {stable}'s pods differ no more than that allows for."
+
+
+def requests(release: Release, numbers: Numbers) -> str:
     """How much was seen of either version, and for how long."""
-    canary = _of(numbers["canary_errors"], numbers["canary_requests"])
-    stable = _of(numbers["stable_errors"], numbers["stable_requests"])
     if not numbers["canary_requests"]:
         return f"{release.canary} has answered no request: no data is never success."
+    canary, stable = _failed(numbers, "canary"), _failed(numbers, "stable")
     return (
         f"{release.canary}: {canary} failed in {seconds(numbers['compared_s'])}; {release.stable}: {stable}."
     )
 
 
-def seconds(value: float) -> str:
-    """A duration for people: ``45 s``, ``4:30 min``."""
-    if value < 120:
-        return f"{value:.0f}{_SPACE}s"
-    return f"{int(value) // 60}:{int(value) % 60:02d}{_SPACE}min"
-
-
-def percent(value: float) -> str:
-    """A percentage for people: ``0.5 %``."""
-    return f"{value:g}{_SPACE}%"
-
-
-def odds(value: float) -> str:
-    """Evidence for people: ``14 : 1``."""
-    shown = "> 999" if value > 999 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-    return f"{shown}{_SPACE}:{_SPACE}1"
-
-
-def condition(release: Release, found: Condition) -> str:
-    """One condition with its state: ``p99 at most 10 % worse (3.1 : 1 of 20 : 1)``."""
+def condition(release: Release, found: Condition, *, refused: bool = False) -> str:
+    """One condition with its state: ``p99 at most 10 % worse (3.1 : 1 of 20 : 1)``. ``refused``: no traffic
+    could show it.
+    """
     margins = release.margins
     if found.name == "share":
-        return (
-            "the measured share does not yet agree with the asked one"
-            if not found.met
-            else "the share agrees"
-        )
+        agrees = "the share agrees"
+        return agrees if found.met else "the measured share does not yet agree with the asked one"
     if found.name == "data":
         return f"{count(found.value)} canary requests in the latest look"
-    if found.name in ("time", "watch"):
+    if found.name in ("time", "watch", "soak"):
         return f"{found.name} {seconds(found.value)} of {seconds(found.limit)}"
     if found.name == "requests":
         return f"{count(found.value)} of {count(found.limit)} canary requests judged in this step"
     if found.name == "harm":
         return f"evidence of harm {odds(found.value)}, to be below {odds(found.limit)}"
-    state = f"({odds(found.value)} of {odds(found.limit)})"
-    if found.name == "errors":
-        return f"errors at most {margins.error_points:+g} points {state}"
+    if found.name == "leak":
+        return "no slow leak" if found.met else "a slow leak"
     if found.name == "latency":
         return "no latency was measured before the first weight"
+    state = f"({odds(found.value)} of {odds(found.limit)})"
+    if refused:
+        state = f"(never: {release.stable}'s own pods differ by more; add pods or widen the margin)"
+    if found.name == "errors":
+        return f"errors at most {margins.error_points:+g} points {state}"
     return f"{found.name} at most {percent(getattr(margins, found.name + '_percent'))} worse {state}"
 
 
-def count(value: float) -> str:
-    """A whole number with no-break spaces between thousands."""
-    return f"{value:,.0f}".replace(",", _SPACE)
-
-
 def _continuing(
-    release: Release, progress: Progress, conditions: Sequence[Condition], numbers: Mapping[str, float]
+    release: Release,
+    evidence: Evidence,
+    progress: Progress,
+    conditions: Sequence[Condition],
+    numbers: Numbers,
 ) -> tuple[str, ...]:
     if progress.step < 0:
         return (f"Measuring {release.stable} before the first weight.",)
-    head = f"Step {percent(release.steps[progress.step])}."
+    head = f"Step {percent(numbers['step_percent'])}."
+    if progress.step > release.deciding_step and progress.step < len(release.ladder) - 1:
+        kept = percent(numbers["keep_percent"])
+        head = f"{release.canary} is promoted; {release.stable} keeps {kept} to watch for slow leaks."
     if progress.held:
         head += " Held; the safety net stays on."
     net = _harm(numbers, "the release is rolled back there")
-    return (head, *_open(release, conditions), requests(release, numbers), net)
+    waiting = _open(release, evidence, conditions)
+    return (
+        head,
+        *waiting,
+        *_needs(numbers),
+        requests(release, numbers),
+        net,
+        *_unmet(release, evidence, numbers),
+    )
 
 
-def _open(release: Release, conditions: Sequence[Condition]) -> tuple[str, ...]:
-    waiting = [condition(release, c) for c in conditions if c.needed and not c.met]
+def _rolled_back(
+    release: Release, evidence: Evidence, conditions: Sequence[Condition], numbers: Numbers
+) -> tuple[str, ...]:
+    leaks = any(c.name == "leak" and not c.met for c in conditions)
+    net = _harm(numbers, "so the release is rolled back")
+    if leaks:
+        days = count(numbers["leak_alarm_days"])
+        net = f"The slow-leak detector has fired, which is wrong once in {days} days: it is rolled back."
+    again = f"No margin changes that: harm is judged against {release.stable} itself."
+    parts = evidence.harm_parts
+    if max(parts, key=lambda name: parts[name]).startswith("objective"):
+        again = "Another objective would: this one is what was declared."
+        return (effect(release, evidence, numbers), net, again)
+    then = (
+        f"Correct {release.canary} and release again; if it is meant to be so, move the weights by a Route."
+    )
+    return (effect(release, evidence, numbers), net, basis(release, evidence, numbers), f"{again} {then}")
+
+
+def _paused(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
+    promise = _promise(evidence.shared_cause, numbers)
+    return (
+        f"Paused, a shared cause: both versions break the objective of {promise} now.",
+        f"Nothing moves until it has passed: as {release.stable} suffers too, {release.canary} stays.",
+        f"If it began with the first weight, {release.canary} may harm what both depend on, which no "
+        "comparison can see: roll back by hand to find out.",
+        requests(release, numbers),
+    )
+
+
+def _against_objective(release: Release, cause: str, numbers: Numbers) -> str:
+    kind = cause.removeprefix("objective_")
+    bad = share_of(numbers[f"{cause}_bad"], numbers[f"{cause}_requests"], numbers.get(f"{cause}_bad_percent"))
+    verb = "failed" if kind == "errors" else "were slower"
+    return (
+        f"{release.canary} breaks your objective of {_promise(kind, numbers)}: {bad} {verb}, while "
+        f"{release.stable} kept it."
+    )
+
+
+def _promise(kind: str, numbers: Numbers) -> str:
+    if kind == "errors":
+        return f"at most {percent(numbers['objective_error_percent'])} errors"
+    slower, ms = numbers["objective_slower_percent"], numbers["objective_slower_than_ms"]
+    return f"at most {percent(slower)} slower than {ms:.4g}{_SPACE}ms"
+
+
+def _unmet(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
+    """The objectives that were refused, each with the history that refused it."""
+    said = []
+    for kind in evidence.yardstick.unmet:
+        promise = _promise(kind, numbers)
+        if kind == "slower" and "baseline_slower" not in numbers:
+            said.append(f"The objective of {promise} was left out: no latency bucket ends there or above.")
+            continue
+        bad, whole = ("errors", "requests") if kind == "errors" else ("slower", "timed")
+        share = numbers.get("baseline_error_percent" if kind == "errors" else "baseline_slower_percent")
+        history = share_of(numbers[f"baseline_{bad}"], numbers[f"baseline_{whole}"], share)
+        said.append(
+            f"The objective of {promise} was left out: {release.stable} itself missed it before the start, "
+            f"with {history}."
+        )
+    return tuple(said)
+
+
+def _open(release: Release, evidence: Evidence, conditions: Sequence[Condition]) -> tuple[str, ...]:
+    refused = {margin.quantile for margin in evidence.yardstick.margins if margin.refused}
+    waiting = [condition(release, c, refused=c.name in refused) for c in conditions if c.needed and not c.met]
     return (f"Waiting for: {'; '.join(waiting)}.",) if waiting else ()
 
 
-def _within(release: Release) -> str:
+def _needs(numbers: Numbers) -> tuple[str, ...]:
+    """How much longer would decide, if the canary is not worse."""
+    best = ""
+    if "needed_at_best_s" in numbers and numbers["needed_at_best_s"] < 0.8 * numbers.get("needed_s", 0.0):
+        best = f", or {seconds(numbers['needed_at_best_s'])} at {percent(numbers['best_percent'])}"
+    if "needed_s" in numbers and numbers["needed_s"] > 0:
+        here = percent(numbers["step_percent"])
+        return (f"About {seconds(numbers['needed_s'])} more at {here}{best} would show that it is no worse.",)
+    return ()
+
+
+def _within(release: Release, numbers: Numbers) -> str:
     m = release.margins
     return (
         f"{release.canary} stays within its margins of {release.stable}: "
         f"errors at most {m.error_points:+g} points, p50, p90 and p99 at most "
-        f"{percent(m.p50_percent)}, {percent(m.p90_percent)} and {percent(m.p99_percent)} worse."
+        f"{percent(m.p50_percent)}, {percent(m.p90_percent)} and {percent(m.p99_percent)} worse "
+        f"({percent(numbers['confidence_percent'])} sure)."
     )
 
 
-def _watched(release: Release, numbers: Mapping[str, float]) -> tuple[str, ...]:
+def _kept(release: Release, numbers: Numbers) -> tuple[str, ...]:
+    """What follows the promotion."""
     if not release.watch_s:
         return ()
+    watch = seconds(numbers["watch_s"])
+    if release.keep_percent:
+        kept = percent(numbers["keep_percent"])
+        return (f"{release.stable} keeps {kept} for {watch}, to watch {release.canary} for slow leaks.",)
+    return (f"Then it is watched alone for {watch}.",)
+
+
+def _watched(release: Release, progress: Progress, numbers: Numbers) -> tuple[str, ...]:
+    if not release.watch_s:
+        return ()
+    if release.keep_percent and not progress.forced:
+        kept = percent(numbers["keep_percent"])
+        return (f"Watched for {seconds(numbers['watch_s'])} beside the {kept} that {release.stable} kept.",)
+    gross = percent(numbers["gross_percent"])
     return (
-        f"Watched for {seconds(numbers['step_elapsed_s'])} without a stable version beside it: "
-        "only gross decay would have shown.",
+        f"Watched for {seconds(numbers['step_elapsed_s'])} without a stable version beside it: only gross "
+        f"decay would have shown, slowdowns under about {gross} would not.",
     )
 
 
-def _harm(numbers: Mapping[str, float], then: str) -> str:
+def _harm(numbers: Numbers, then: str) -> str:
     return f"Evidence of harm is {odds(numbers['harm'])}; the limit is {odds(numbers['harm_limit'])}, {then}."
 
 
-def _of(part: float, whole: float) -> str:
-    share = f" ({100 * part / whole:.3g}{_SPACE}%)" if whole else ""
-    return f"{count(part)} of {count(whole)}{share}"
+def _failed(numbers: Numbers, name: str) -> str:
+    whole = numbers[f"{name}_requests"]
+    return share_of(numbers[f"{name}_errors"], whole, numbers.get(f"{name}_error_percent"))
+
+
+def _slower(numbers: Numbers, name: str) -> str:
+    whole = numbers[f"{name}_timed"]
+    return share_of(numbers[f"{name}_slower"], whole, numbers.get(f"{name}_slower_percent"))
+
+
+def _times(numbers: Numbers, stable: str) -> str:
+    """``2.1 to 9.5 times as often as v1; ``, as far as it is bounded."""
+    low, high = numbers.get("failure_ratio_low", 0.0), numbers.get("failure_ratio_high")
+    if low <= 1:
+        return ""
+    upto = f" to {high:.2g}" if high is not None else ""
+    return f"{'' if upto else 'at least '}{low:.2g}{upto} times the odds of {stable}; "

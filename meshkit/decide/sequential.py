@@ -1,22 +1,28 @@
-"""Evidence that may be looked at at any time: likelihood ratios on 2x2 tables, averaged over a fixed grid.
+"""Evidence that may be looked at at any time: the conditional likelihood of the odds ratio, table by table.
 
 One window gives one table per kind of event (failed; slower than an edge): ``x`` of the canary's ``n_c``
 requests and ``E - x`` of the stable version's ``n_b``. Given the margins (n_c, n_b, E) the count ``x``
-follows Fisher's noncentral hypergeometric distribution, whose only parameter is the odds ratio e^u: load,
-time of day, weights and outages shared by both versions cancel exactly. Each table multiplies the ratio of
-an alternative u0 + g_j by
+follows Fisher's noncentral hypergeometric distribution, whose only parameter is the log odds ratio u: load,
+time of day, weights and outages shared by both versions cancel exactly. Its log likelihood is
 
-    exp(x g_j - [A(u0 + g_j) - A(u0)]),    A(u) = ln sum_k C(n_c, k) C(n_b, E - k) e^(u k)
+    l(u) = sum over tables of  x u - A(u),    A(u) = ln sum_k C(n_c, k) C(n_b, E - k) e^(u k)
 
-and the mean over j is an e-process: P(it ever reaches 1/alpha) <= alpha when the odds ratio is at most e^u0
-(for g > 0; at least, for g < 0), however often one looks (ter Schure et al., NEJSDS 2(2), 2024; Ville's
-inequality).
+and all that is said about a release is read off this one concave function, kept at points chosen before the
+first table:
+
+- the mean over g > 0 of e^(l(u0 + g) - l(u0)) is an e-process: P(it ever reaches 1/alpha) <= alpha when the
+  odds ratio is at most e^u0, however often one looks (likewise downwards for g < 0: at least e^u0);
+- the u at which l lies within ln(1/alpha) of the log of its mean over the points are an interval that holds
+  the truth at all times together with probability 1 - alpha.
+
+(ter Schure et al., NEJSDS 2(2), 2024; Ville's inequality.)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -28,6 +34,8 @@ BETTER = (-0.1, -0.2, -0.35, -0.6, -1.0, -1.6)
 """Steps in log odds below a margin, the same idea downwards."""
 ALONE = (0.7, 1.4, 2.2, 3.0)
 """Steps in log odds for one version against a fixed share (twice to twenty times more; negated: less)."""
+FARTHEST = 15.0
+"""Log odds ratios beyond this (3 million to 1) are told apart by nothing that a release could count."""
 
 _EXACT_TERMS = 40
 _PANEL = 0.25
@@ -56,61 +64,117 @@ class Table:
 
 
 @dataclass(frozen=True)
-class LikelihoodRatio:
-    """One e-process: the null odds ratio e^``null`` against the alternatives e^(``null`` + step) for each
-    step.
+class Likelihood:
+    """The log likelihood of the log odds ratio at rising ``points``, over all tables so far.
 
-    Steps have one sign and rise in size. ``log_ratios`` are the running sums, one a step.
+    ``events`` is the sum of x; ``norms[i]`` and ``means[i]`` are the sums of A and of its slope at the i-th
+    point. ``dispersion`` (1: as chance has it) divides the likelihood: what an A/A split showed.
     """
 
-    null: float
-    steps: tuple[float, ...]
-    log_ratios: tuple[float, ...] = ()
+    points: tuple[float, ...]
+    dispersion: float = 1.0
+    events: int = 0
+    norms: tuple[float, ...] = ()
+    means: tuple[float, ...] = ()
 
-    @property
-    def log_evidence(self) -> float:
-        """The natural logarithm of the evidence against the null: the log of the mean ratio; 0 before any
-        table.
-        """
-        return log_mean_exp(self.log_ratios) if self.log_ratios else 0.0
+    @classmethod
+    def over(cls, points: Iterable[float], dispersion: float = 1.0) -> Likelihood:
+        """Before the first table, to be known at these points (at most FARTHEST from 0)."""
+        known = tuple(sorted({min(max(u, -FARTHEST), FARTHEST) for u in points}))
+        nothing = (0.0,) * len(known)
+        return cls(known, dispersion, norms=nothing, means=nothing)
 
-    def updated(self, table: Table) -> LikelihoodRatio:
+    def updated(self, table: Table) -> Likelihood:
         """With one more window. A table whose margins fix the count changes nothing."""
         if not table.informative:
             return self
-        rises = normaliser_rises(table, self.null, self.steps)
-        before = self.log_ratios or (0.0,) * len(self.steps)
-        after = (
-            total + table.canary_events * step - rise
-            for total, step, rise in zip(before, self.steps, rises, strict=True)
+        norms, means = normalisers(table, self.points)
+        return replace(
+            self,
+            events=self.events + table.canary_events,
+            norms=tuple(map(float.__add__, self.norms, norms)),
+            means=tuple(map(float.__add__, self.means, means)),
         )
-        return replace(self, log_ratios=tuple(after))
+
+    def log_ratios(self, null: float, steps: Sequence[float]) -> list[float]:
+        """l(null + step) - l(null) for each step; all of them must be among the points.
+
+        A step that would lead beyond FARTHEST ends there.
+        """
+        at_null = self._value(self._index(null))
+        return [self._value(self._index(null + step)) - at_null for step in steps]
+
+    def log_evidence(self, null: float, steps: Sequence[float]) -> float:
+        """Log evidence against an odds ratio of at most (steps > 0) or at least (steps < 0) e^``null``."""
+        return log_mean_exp(self.log_ratios(null, steps))
+
+    def interval(self, log_limit: float) -> tuple[float, float]:
+        """The log odds ratios not refuted with evidence e^``log_limit``; infinite where nothing bounds them.
+
+        Between points the concave l is bounded from above by its tangents, so the interval is never too
+        short.
+        """
+        values = [self._value(i) for i in range(len(self.points))]
+        level = log_mean_exp(values) - log_limit
+        inside = [i for i, value in enumerate(values) if value >= level]
+        return self._end(inside[0], -1, level), self._end(inside[-1], 1, level)
+
+    @property
+    def information(self) -> float:
+        """The variance of x summed over the tables, where the odds ratio is about 1."""
+        middle = min(range(1, len(self.points) - 1), key=lambda i: abs(self.points[i]), default=0)
+        if not middle:
+            return 0.0
+        rise = self.means[middle + 1] - self.means[middle - 1]
+        return rise / (self.points[middle + 1] - self.points[middle - 1]) / self.dispersion
+
+    def _value(self, i: int) -> float:
+        return (self.events * self.points[i] - self.norms[i]) / self.dispersion
+
+    def _index(self, u: float) -> int:
+        i = bisect_left(self.points, min(max(u, -FARTHEST), FARTHEST) - 1e-12)
+        if i == len(self.points) or abs(self.points[i] - min(max(u, -FARTHEST), FARTHEST)) > 1e-9:
+            raise ValueError(f"{u} is not among the points")
+        return i
+
+    def _end(self, inside: int, side: int, level: float) -> float:
+        """Where the tangents at the last point inside and the first one outside come down to ``level``."""
+        bounds = []
+        slope = (self.events - self.means[inside]) / self.dispersion
+        if side * slope < 0:
+            bounds.append(self.points[inside] + (level - self._value(inside)) / slope)
+        outside = inside + side
+        if 0 <= outside < len(self.points):
+            slope = (self.events - self.means[outside]) / self.dispersion
+            bounds.append(self.points[outside] + (level - self._value(outside)) / slope if slope else 0.0)
+        return side * min((side * bound for bound in bounds), default=math.inf)
 
 
-def normaliser_rises(table: Table, null: float, steps: Sequence[float]) -> list[float]:
-    """A(null + step) - A(null) for each step: by the exact sum when it is short, else by integrating the
-    mean.
+def normalisers(table: Table, points: Sequence[float]) -> tuple[list[float], list[float]]:
+    """A(u), up to a constant, and its slope (the mean of x) at rising points: by the exact sum when it is
+    short, else by integrating the mean (Simpson, panels of at most 0.25).
 
-    dA/du is the mean of the distribution, so the difference is its integral (Simpson, panels of at most
-    0.25). Against the exact sum the error of one table is below 0.01.
+    Against the exact sum the error of one table is below 0.01.
     """
     low = max(0, table.events - table.stable)
     high = min(table.canary, table.events)
     if high - low < _EXACT_TERMS:
-        weights = _log_weights(table, low, high)
-        base = _log_sum_exp([w + null * k for k, w in enumerate(weights)])
-        return [
-            _log_sum_exp([w + (null + step) * k for k, w in enumerate(weights)]) - base + step * low
-            for step in steps
-        ]
-    rises, total = [], 0.0
-    for start, end in pairwise((0.0, *steps)):
-        total += _integral_of_mean(table, null + start, null + end)
-        rises.append(total)
-    return rises
+        return _summed(_log_weights(table, low, high), low, points)
+    mean = _mean_of(table)
+    norms, means = [0.0], [mean(points[0])]
+    for start, end in pairwise(points):
+        panels = math.ceil((end - start) / _PANEL)
+        width, total, left = (end - start) / panels, 0.0, means[-1]
+        for i in range(panels):
+            right = mean(start + (i + 1) * width)
+            total += left + 4 * mean(start + (i + 0.5) * width) + right
+            left = right
+        norms.append(norms[-1] + total * width / 6)
+        means.append(left)
+    return norms, means
 
 
-def alone_log_evidence(requests: int, events: int, share: float, steps: Sequence[float]) -> float:
+def alone_log_evidence(requests: float, events: float, share: float, steps: Sequence[float]) -> float:
     """Log evidence of one version's counts against "each request is an event with probability ``share``".
 
     Steps above 0: against a share of at most ``share``; below 0: of at least it. The ratio of an
@@ -119,12 +183,12 @@ def alone_log_evidence(requests: int, events: int, share: float, steps: Sequence
     return log_mean_exp([events * g - requests * math.log1p(share * math.expm1(g)) for g in steps])
 
 
-def alone_lower_bound(requests: int, events: int, log_limit: float) -> float:
+def alone_lower_bound(requests: float, events: float, log_limit: float) -> float:
     """The largest share that the counts still refute from above with evidence e^``log_limit``; 0 if none."""
     if not events:
         return 0.0
     low, high = 0.0, events / requests
-    for _ in range(50):
+    for _ in range(40):
         middle = (low + high) / 2
         if alone_log_evidence(requests, events, middle, ALONE) >= log_limit:
             low = middle
@@ -135,10 +199,11 @@ def alone_lower_bound(requests: int, events: int, log_limit: float) -> float:
 
 def log_mean_exp(values: Sequence[float]) -> float:
     """ln of the mean of e^v, without overflow."""
-    return _log_sum_exp(values) - math.log(len(values))
+    return log_sum_exp(values) - math.log(len(values))
 
 
-def _log_sum_exp(values: Sequence[float]) -> float:
+def log_sum_exp(values: Sequence[float]) -> float:
+    """ln of the sum of e^v, without overflow."""
     top = max(values)
     return top + math.log(math.fsum(math.exp(value - top) for value in values))
 
@@ -153,33 +218,42 @@ def _log_weights(table: Table, low: int, high: int) -> list[float]:
     return weights
 
 
-def _integral_of_mean(table: Table, start: float, end: float) -> float:
-    panels = math.ceil(abs(end - start) / _PANEL)
-    width = (end - start) / panels
-    total = 0.0
-    for i in range(panels):
-        left = start + i * width
-        total += _mean(table, left) + 4 * _mean(table, left + width / 2) + _mean(table, left + width)
-    return total * width / 6
+def _summed(
+    log_weights: Sequence[float], low: int, points: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Both sums as polynomials in e^u. Their terms span less than 40 * (FARTHEST + ln ratio): no overflow."""
+    top = max(log_weights)
+    weights = [math.exp(w - top) for w in reversed(log_weights)]
+    norms, means = [], []
+    for u in points:
+        r, value, slope = math.exp(u), 0.0, 0.0
+        for weight in weights:
+            slope = slope * r + value
+            value = value * r + weight
+        norms.append(math.log(value) + u * low)
+        means.append(low + r * slope / value)
+    return norms, means
 
 
-def _mean(table: Table, u: float) -> float:
+def _mean_of(table: Table) -> Callable[[float], float]:
     """The mean at odds ratio e^u: Cornfield's quadratic, corrected once by its own variance.
 
     With psi = e^u the weights give E[k (n_b - E + k)] = psi E[(n_c - k)(E - k)]; putting k = mean + noise
     turns that into a quadratic in the mean whose constant term carries (psi - 1) times the variance.
     """
     n_c, n_b, events = table.canary, table.stable, table.events
-    psi = math.exp(u)
-    a, b, c = psi - 1, -(psi * (n_c + events) + n_b - events), psi * n_c * events
-    mean = _small_root(a, b, c)
-    cells = (mean, n_c - mean, events - mean, n_b - events + mean)
-    if min(cells) <= 0:
-        return mean
     total = n_c + n_b
-    variance = total / (total - 1) / sum(1 / cell for cell in cells)
-    return _small_root(a, b, c + a * variance)
 
+    def mean_at(u: float) -> float:
+        psi = math.exp(u)
+        a, c = psi - 1, psi * n_c * events
+        minus_b = psi * (n_c + events) + n_b - events
+        mean = 2 * c / (minus_b + math.sqrt(minus_b * minus_b - 4 * a * c))
+        others = (n_c - mean, events - mean, n_b - events + mean)
+        if mean <= 0 or min(others) <= 0:
+            return mean
+        inverse = 1 / mean + 1 / others[0] + 1 / others[1] + 1 / others[2]
+        c += a * total / (total - 1) / inverse
+        return 2 * c / (minus_b + math.sqrt(minus_b * minus_b - 4 * a * c))
 
-def _small_root(a: float, b: float, c: float) -> float:
-    return 2 * c / (-b + math.sqrt(b * b - 4 * a * c))
+    return mean_at

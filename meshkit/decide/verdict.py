@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from meshkit.decide.looks import Look
 
-Action = Literal["continue", "promote", "rollback", "undecided"]
+Action = Literal["continue", "promote", "rollback", "pause", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Condition:
 @dataclass(frozen=True)
 class Verdict:
     """What to do now and why. ``harm`` and ``harm_limit`` are odds against 1; ``numbers`` holds what
-    sentences say.
+    sentences say. ``label`` says what the stated error rate covers: ``per request``, ``pods not measured``,
+    ``pods measured``, ``calibrated on A/A``, ``against your objective`` or ``shared cause``.
     """
 
     action: Action
@@ -52,6 +53,7 @@ class Verdict:
     harm_limit: float
     conditions: tuple[Condition, ...]
     numbers: Mapping[str, float]
+    label: str = ""
 
     @property
     def open(self) -> tuple[Condition, ...]:
@@ -69,6 +71,7 @@ class Verdict:
                 [c.name, _short(c.value), _short(c.limit), c.unit, c.met, c.needed] for c in self.conditions
             ],
             "numbers": {name: _short(value) for name, value in self.numbers.items()},
+            "label": self.label,
         }
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -40,6 +41,36 @@ class Margins(Part):
     )
 
 
+class Objectives(Part):
+    """What the service promises whatever its version: that judges a canary which gets little traffic.
+
+    Name the tightest shares that the team would sign and that the stable version meets: an objective that
+    it does not meet is left out of the verdict, which says so.
+    """
+
+    error_percent: float | None = Field(
+        default=None, gt=0, lt=50, description="at most this share of requests fails, in percent, below 50"
+    )
+    slower_percent: float | None = Field(
+        default=None,
+        gt=0,
+        lt=50,
+        description="at most this share of requests is slower than slower_than_ms, in percent, below 50",
+    )
+    slower_than_ms: float | None = Field(
+        default=None, gt=0, description="the latency that slower_percent speaks of, in ms, above 0"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if (self.slower_percent is None) != (self.slower_than_ms is None):
+            missing = "slower_percent" if self.slower_percent is None else "slower_than_ms"
+            raise At((missing,), "is missing beside its other half")
+        if self.error_percent is None and self.slower_percent is None:
+            raise At((), "they promise nothing")
+        return self
+
+
 class Release(Intent):
     """A canary release of one Service from a stable version to a new one, along the named route."""
 
@@ -67,6 +98,21 @@ class Release(Intent):
         "at least 1",
     )
     margins: Margins = Field(default=Margins(), description="how much worse than stable the canary may be")
+    objectives: Objectives | None = Field(
+        default=None, description="what the service promises whatever its version, if anything"
+    )
+    baseline_s: float = Field(
+        default=600,
+        ge=0,
+        description="how long stable's own pods are measured before the first weight, in seconds; 0: only "
+        "until 1,000 requests were seen, and differences between pods are not allowed for",
+    )
+    soak_s: float = Field(
+        default=600,
+        ge=0,
+        description="how long both versions are compared at least before promotion, in seconds: a leak of "
+        "1 % a minute needs about 10 minutes to show",
+    )
     warm_up_s: float = Field(
         default=30,
         ge=0,
@@ -81,8 +127,28 @@ class Release(Intent):
         "again) or hold (keep the weights and go on watching until a person decides)",
     )
     watch_s: float = Field(
-        default=0, ge=0, description="how long the canary is watched after promotion, in seconds"
+        default=3600,
+        ge=0,
+        description="how long the promoted canary is watched for slow leaks, in seconds; 0: not at all",
     )
+    keep_percent: float = Field(
+        default=5,
+        ge=0,
+        lt=50,
+        description="share of the requests that stable keeps for that time to compare with, in percent below "
+        "50; at 0 slowdowns under about 40 % stay invisible after promotion",
+    )
+
+    @property
+    def ladder(self) -> tuple[float, ...]:
+        """The canary's shares in percent, one after the other: the steps, and the watch before 100."""
+        watched = (100 - self.keep_percent,) if self.watch_s and self.keep_percent else ()
+        return (*self.steps[:-1], *watched, 100)
+
+    @property
+    def deciding_step(self) -> int:
+        """The index of the step that ends with the decision to promote."""
+        return len(self.steps) - 2
 
     @field_validator("steps")
     @classmethod
@@ -102,4 +168,7 @@ class Release(Intent):
     def _two_versions(self) -> Self:
         if self.stable == self.canary:
             raise At(("canary",), f"it is {self.stable!r}, as stable is")
+        if any(later <= step for step, later in pairwise(self.ladder)):
+            most = 100 - self.steps[-2]
+            raise At(("keep_percent",), f"{self.keep_percent:g} is not below the {most:g} of the last step")
         return self

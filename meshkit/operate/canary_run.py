@@ -20,11 +20,13 @@ from meshkit.decide.ladder import next_step, share_agrees, weights
 from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.rule import judge
 from meshkit.decide.verdict import Progress
+from meshkit.decide.yardstick import Yardstick
 from meshkit.errors import ClusterError, NeedsPerson, NoData
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, Target, window
+from meshkit.operate.canary_baseline import BaselineMeter
 from meshkit.operate.canary_route import route_object
-from meshkit.operate.canary_state import CanaryState, Status, after, baseline_record, fold
+from meshkit.operate.canary_state import CanaryState, Status, after, fold
 from meshkit.operate.canary_weights import ChangedByOthers, WeightWriter, same_percent
 from meshkit.operate.clock import Clock
 
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from meshkit.cluster.lock import Lock
     from meshkit.operate.canary_mailbox import Mailbox
 
-BASELINE_REQUESTS = 1000
-"""Stable requests that fix the watched edges; with fewer, 100 after half a minute have to do."""
 SHOWN_S = 10.0
 """The quantiles that are shown cover this many seconds."""
 
@@ -69,7 +69,7 @@ class Runner:
             release.namespace, release.service, release.port, (release.stable, release.canary)
         )
         self._evidence = _evidence_of(state)
-        self._before_first_weight = ArmCounts()
+        self._meter = BaselineMeter(release)
         self._recent: deque[Samples] = deque()
         self._in_doubt = False
 
@@ -148,7 +148,7 @@ class Runner:
         elif verdict.action == "undecided":
             self._give_back("undecided", verdict.sentences, expected_percent=state.asked_percent)
         elif verdict.action == "promote":
-            step = next_step(release.steps, state.step)
+            step = next_step(release.ladder, state.step)
             self._end("promoted", verdict.sentences) if step is None else self._shift(step)
         elif state.baseline is None:
             self._measure_baseline(samples)
@@ -187,14 +187,12 @@ class Runner:
         return total
 
     def _measure_baseline(self, samples: Samples) -> None:
-        """Gather stable's histogram; when it is enough, freeze it and take the first step."""
-        self._before_first_weight += samples.arms[self.state.release.stable]
-        requests = self._before_first_weight.requests
-        if requests < BASELINE_REQUESTS and (requests < 100 or self._elapsed_s() < 30):
+        """Measure stable; when that is enough, fix the yardstick and take the first step."""
+        baseline = self._meter.measured(samples, self._cluster)
+        if baseline is None:
             return
-        baseline = Baseline(self._before_first_weight.latency_ms)
-        self._record("baseline", latency_ms=baseline_record(baseline), requests=requests)
-        self._evidence = Evidence.start(baseline, self.state.release.margins)
+        self._record("baseline", **baseline.as_record())
+        self._evidence = _evidence_of(self.state)
         if not self.state.held:
             self._shift(0)
 
@@ -210,7 +208,7 @@ class Runner:
 
     def _shift(self, step: int) -> None:
         """Move the weights to a step: journaled first, then written."""
-        asked = self.state.release.steps[step]
+        asked = self.state.release.ladder[step]
         self._record("weights", step=step, asked_percent=asked)
         self._weights.move(*weights(asked), expected_percent=self.state.before_percent)
 
@@ -223,7 +221,7 @@ class Runner:
             who = next(h.who for h in reversed(self.state.happenings) if h.text == "rollback")
             self._give_back("rolled_back", (f"Rolled back by {who}.",))
         elif self.state.wanted == "promote":
-            self._shift(len(self.state.release.steps) - 1)
+            self._shift(len(self.state.release.ladder) - 1)
 
     def _read_again(self) -> None:
         """After a request that got no answer: it may have been carried out, so the cluster is asked."""
@@ -279,7 +277,7 @@ class Runner:
 
 
 def _evidence_of(state: CanaryState) -> Evidence:
-    evidence = Evidence.start(state.baseline or Baseline(()), state.release.margins)
+    evidence = Evidence.start(Yardstick.of(state.baseline or Baseline(()), state.release))
     for judged in state.looks:
         evidence = evidence.updated(judged.look)
     return evidence

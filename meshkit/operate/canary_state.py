@@ -6,7 +6,6 @@ records of a killed runner knows what it was about to do.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import dropwhile
@@ -17,7 +16,9 @@ from meshkit.decide.looks import Look
 from meshkit.decide.verdict import JudgedLook, Verdict
 from meshkit.intent.release import Release
 
-Status = Literal["measuring", "shifting", "watching", "held", "promoted", "rolled_back", "undecided"]
+Status = Literal[
+    "measuring", "shifting", "watching", "paused", "held", "promoted", "rolled_back", "undecided"
+]
 Record = Mapping[str, Any]
 
 
@@ -38,9 +39,11 @@ class CanaryState:
     """A snapshot of a release. ``step`` is -1 before the first weight; times are seconds since the epoch.
 
     ``status``: measuring (stable alone, before the first weight), shifting (weights asked, share not yet
-    measured), watching (the step's clock runs), held, or how it ended. ``found_percent`` is the canary's
+    measured), watching (the step's clock runs), paused (a cause that both versions share), held, or how it
+    ended. ``found_percent`` is the canary's
     share at the start. The deadline counts from ``deadline_from_s``, and not while the release is held (since
-    ``held_s``): a gate may wait as long as it likes, with the safety net on. At 100 % it begins anew.
+    ``held_s``): a gate may wait as long as it likes, with the safety net on. From the promotion on it
+    begins anew.
     """
 
     change_id: str
@@ -75,6 +78,8 @@ class CanaryState:
             return "held"
         if self.step < 0:
             return "measuring"
+        if self.verdict and self.verdict.action == "pause":
+            return "paused"
         return "shifting" if self.agreed_s is None else "watching"
 
     @property
@@ -161,8 +166,7 @@ def after(state: CanaryState, record: Record) -> CanaryState:
             judged = JudgedLook(Look.from_record(record["look"]), Verdict.from_record(record["verdict"]))
             return replace(state, looks=(*state.looks, judged))
         case "baseline":
-            histogram = tuple((math.inf if e is None else float(e), int(n)) for e, n in record["latency_ms"])
-            return replace(state, baseline=Baseline(histogram))
+            return replace(state, baseline=Baseline.from_record(record))
         case "weights":
             return _shifted(state, record)
         case "agreed":
@@ -196,11 +200,6 @@ def after(state: CanaryState, record: Record) -> CanaryState:
     return state
 
 
-def baseline_record(baseline: Baseline) -> list[tuple[float | None, int]]:
-    """A histogram as JSON: the infinite edge is null."""
-    return [(edge if math.isfinite(edge) else None, count) for edge, count in baseline.latency_ms]
-
-
 def _held(state: CanaryState, at_s: float) -> CanaryState:
     return state if state.held else replace(state, held_s=at_s)
 
@@ -215,6 +214,7 @@ def _resumed(state: CanaryState, at_s: float) -> CanaryState:
 
 def _shifted(state: CanaryState, record: Record) -> CanaryState:
     before, asked = state.asked_percent, record["asked_percent"]
+    promoted = record["step"] > state.release.deciding_step
     state = replace(
         state,
         step=record["step"],
@@ -222,7 +222,7 @@ def _shifted(state: CanaryState, record: Record) -> CanaryState:
         before_percent=before,
         shifted_s=record["at_s"],
         agreed_s=None,
-        deadline_from_s=record["at_s"] if asked == 100 else state.deadline_from_s,
+        deadline_from_s=record["at_s"] if promoted else state.deadline_from_s,
         wanted="" if state.wanted == "promote" else state.wanted,
     )
     return _noted(state, record, "weights", f"{before:g} to {asked:g} %")

@@ -20,7 +20,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.looks import ArmLook, Look
-from meshkit.decide.sentences import percent
+from meshkit.decide.words import percent
 from meshkit.views.chart_svg import svg_chart
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
-from meshkit.decide import sentences as words
+from meshkit.decide import words
 from meshkit.operate.controls import Controls
 from meshkit.operate.watch import Watch, Watched
 from meshkit.views import release_html

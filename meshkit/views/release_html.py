@@ -11,7 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from meshkit.decide import sentences as words
+from meshkit.decide import words
 from meshkit.views.icons import icon
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ STATUS = {
     "measuring": ("running", "Measuring stable"),
     "shifting": ("running", "Shifting"),
     "watching": ("running", "Running"),
+    "paused": ("warn", "Paused: shared cause"),
     "held": ("waiting", "Held"),
     "promoted": ("good", "Promoted"),
     "rolled_back": ("bad", "Rolled back"),
@@ -42,7 +43,9 @@ _HAPPENING_ICONS = {
 _CONDITIONS = {
     "share": "Measured share agrees",
     "time": "Time at this step",
-    "watch": "Watched at 100 %",
+    "watch": "Watched after promotion",
+    "soak": "Both compared",
+    "leak": "No slow leak",
     "requests": "Canary requests at this step",
     "harm": "Harm stays below 2 : 1",
     "data": "The canary answers",
@@ -54,7 +57,7 @@ def head(release: Release, where: str, state: CanaryState | None, note: str = ""
     """The title line: what is released where, and the state in a pill."""
     shape, said = STATUS[state.status] if state else ("todo", "Not started")
     if state and state.status in ("shifting", "watching"):
-        said = f"{said}, step {state.step + 1} of {len(release.steps)}"
+        said = f"{said}, step {state.step + 1} of {len(release.ladder)}"
     tone = f" mk-{shape}" if shape in ("good", "bad", "warn") else ""
     return (
         '<div class="mk-head mk-title"><div>'
@@ -70,7 +73,7 @@ def head(release: Release, where: str, state: CanaryState | None, note: str = ""
 def ladder(release: Release, state: CanaryState | None) -> str:
     """The steps as an ordered list: done, present, to come."""
     items = []
-    for index, percent in enumerate(release.steps):
+    for index, percent in enumerate(release.ladder):
         kind = _step_kind(index, release, state)
         current = ' aria-current="step"' if kind == "now" else ""
         said = html.escape(_step_words(index, kind, release, state))
@@ -132,7 +135,9 @@ def _step_mark(kind: str) -> str:
 
 def _step_words(index: int, kind: str, release: Release, state: CanaryState | None) -> str:
     if state is None or kind == "todo":
-        return f"at least {words.seconds(release.step_s)}" if index < len(release.steps) - 1 else ""
+        if index <= release.deciding_step:
+            return f"at least {words.seconds(release.step_s)}"
+        return f"watched {words.seconds(release.watch_s)}" if index < len(release.ladder) - 1 else ""
     looks = [judged.look for judged in state.looks if judged.look.step == index]
     if not looks:
         return ""
@@ -144,6 +149,8 @@ def _tone(state: CanaryState) -> tuple[str, str]:
     if state.status in ("promoted", "rolled_back", "undecided"):
         shape = STATUS[state.status][0]
         return shape, shape
+    if state.status == "paused":
+        return "warn", "warn"
     if state.verdict and state.verdict.harm >= NEAR:
         return "bad", "bad"
     return "note", "waiting"
@@ -209,8 +216,8 @@ def _margin_words(name: str, state: CanaryState | None) -> str:
 
 
 def _condition_value(condition: Condition) -> str:
-    if condition.name == "share":
-        return "yes" if condition.met else "not yet"
+    if condition.name in ("share", "leak"):
+        return "yes" if condition.met else "not yet" if condition.name == "share" else "no"
     if condition.unit == "s":
         return f"{condition.value:.0f} of {words.seconds(condition.limit)}"
     if condition.unit == "requests":

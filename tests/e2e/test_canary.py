@@ -43,6 +43,9 @@ class Shop:
             "min_requests": 10,
             "warm_up_s": 1,
             "deadline_s": 60,
+            "baseline_s": 0,
+            "soak_s": 0,
+            "watch_s": 0,
             "margins": Margins(error_points=2, p50_percent=100, p90_percent=100, p99_percent=100),
         }
         name = f"{stable}-to-{canary}-{time.monotonic_ns()}"

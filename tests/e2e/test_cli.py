@@ -37,6 +37,7 @@ canary: v2
 steps: [1, 50, 100]
 step_s: 60
 look_s: 1
+baseline_s: 0
 """
 
 

@@ -49,6 +49,9 @@ class Stage:
             "warm_up_s": 1,
             "margins": Margins(error_points=1, p50_percent=50, p90_percent=50, p99_percent=50),
             "deadline_s": 300,
+            "baseline_s": 0,
+            "soak_s": 0,
+            "watch_s": 0,
         }
         common = {"name": "web-v2", "namespace": "shop", "service": "web", "port": 8080}
         self.release = Release(**{**common, "stable": "v1", "canary": "v2", **demo, **fields})

@@ -23,6 +23,9 @@ def run(behaviour: Behaviour, edges_ms: tuple[float, ...], seed: int) -> Outcome
         step_s=5,
         min_requests=5,
         warm_up_s=5,
+        baseline_s=0,
+        soak_s=0,
+        watch_s=0,
         deadline_s=120,
         margins=Margins(error_points=1, p50_percent=50, p90_percent=50, p99_percent=50),
     )

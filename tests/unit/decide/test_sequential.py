@@ -12,14 +12,17 @@ from meshkit.decide.sequential import (
     ALONE,
     BETTER,
     WORSE,
-    LikelihoodRatio,
+    Likelihood,
     Table,
     alone_log_evidence,
     alone_lower_bound,
-    normaliser_rises,
 )
 
 TOLERANCE = math.log(1.05)
+
+
+def over(null: float, steps: tuple[float, ...]) -> Likelihood:
+    return Likelihood.over([null, *(null + step for step in steps), -1.0, -0.5, 0.0])
 
 
 def log_ratio_by_scipy(table: Table, null: float, step: float) -> float:
@@ -44,10 +47,9 @@ def log_ratio_by_scipy(table: Table, null: float, step: float) -> float:
 def test_log_ratio_is_that_of_the_noncentral_hypergeometric(
     table: Table, null: float, steps: tuple[float, ...]
 ) -> None:
-    rises = normaliser_rises(table, null, steps)
-    for step, rise in zip(steps, rises, strict=True):
-        expected = log_ratio_by_scipy(table, null, step)
-        assert table.canary_events * step - rise == pytest.approx(expected, abs=0.01)
+    ratios = over(null, steps).updated(table).log_ratios(null, steps)
+    for step, ratio in zip(steps, ratios, strict=True):
+        assert ratio == pytest.approx(log_ratio_by_scipy(table, null, step), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_log_ratio_is_that_of_the_noncentral_hypergeometric(
     ids=["no canary", "no stable", "no events", "only events", "nothing"],
 )
 def test_a_table_without_freedom_changes_nothing(table: Table) -> None:
-    ratio = LikelihoodRatio(TOLERANCE, WORSE).updated(Table(40, 4, 60, 5))
+    ratio = over(TOLERANCE, WORSE).updated(Table(40, 4, 60, 5))
     assert ratio.updated(table) == ratio
 
 
@@ -81,12 +83,12 @@ def test_finds_a_canary_that_fails_five_times_as_often() -> None:
 
 def _crosses(rng: random.Random, odds_ratio: float) -> bool:
     """Whether evidence of 20 : 1 is ever reached within 60 windows of 20 canary and 180 stable requests."""
-    ratio = LikelihoodRatio(TOLERANCE, WORSE)
+    ratio = over(TOLERANCE, WORSE)
     for _ in range(60):
         odds = 0.03 * math.exp(rng.gauss(0, 1))
         canary = _binomial(rng, 20, odds * odds_ratio / (1 + odds * odds_ratio))
         ratio = ratio.updated(Table(20, canary, 180, _binomial(rng, 180, odds / (1 + odds))))
-        if ratio.log_evidence >= math.log(20):
+        if ratio.log_evidence(TOLERANCE, WORSE) >= math.log(20):
             return True
     return False
 
@@ -111,3 +113,38 @@ def test_alone_lower_bound_is_where_the_evidence_meets_the_limit() -> None:
     assert 0.01 < bound < 0.03
     assert alone_log_evidence(2000, 60, bound, ALONE) == pytest.approx(math.log(80), abs=1e-3)
     assert alone_lower_bound(2000, 0, math.log(80)) == 0
+
+
+def test_interval_holds_the_truth_at_every_look() -> None:
+    """40 looks in 100 releases with an odds ratio of 1.5: at most 5 of them leave the interval, ever."""
+    rng, truth, missed = random.Random(5), math.log(1.5), 0
+    for _ in range(100):
+        likelihood, covered = over(TOLERANCE, WORSE), True
+        for _ in range(40):
+            odds = 0.05 * math.exp(rng.gauss(0, 1))
+            canary = _binomial(rng, 40, odds * 1.5 / (1 + odds * 1.5))
+            likelihood = likelihood.updated(Table(40, canary, 160, _binomial(rng, 160, odds / (1 + odds))))
+            low, high = likelihood.interval(math.log(20))
+            covered &= low <= truth <= high
+        missed += not covered
+    assert missed <= 5
+
+
+def test_interval_between_points_is_never_shorter_than_the_exact_one() -> None:
+    table = Table(900, 150, 2100, 300)
+    likelihood = over(TOLERANCE, WORSE).updated(table)
+
+    def exact(u: float) -> float:
+        of_fisher = nchypergeom_fisher(3000, table.canary, table.events, math.exp(u))
+        return float(of_fisher.logpmf(table.canary_events))
+
+    mixture = [math.exp(exact(u)) for u in likelihood.points]
+    level = math.log(sum(mixture) / len(mixture)) - math.log(20)
+    inside = [u for u in (i / 100 for i in range(-100, 200)) if exact(u) >= level]
+    low, high = likelihood.interval(math.log(20))
+    assert inside[0] - 0.1 < low <= inside[0]
+    assert inside[-1] <= high < inside[-1] + 0.1
+
+
+def test_without_a_table_nothing_bounds_the_interval() -> None:
+    assert over(TOLERANCE, WORSE).interval(math.log(20)) == (-math.inf, math.inf)

@@ -12,6 +12,7 @@ from meshkit.decide.evidence import Evidence
 from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.rule import judge
 from meshkit.decide.verdict import JudgedLook, Progress, Verdict
+from meshkit.decide.yardstick import Yardstick
 from meshkit.intent.release import Margins, Release
 
 BASELINE = Baseline(((10.0, 200), (20.0, 500), (30.0, 900), (40.0, 990), (50.0, 999), (math.inf, 1000)))
@@ -23,6 +24,9 @@ def release(**fields: object) -> Release:
         "steps": (10, 50, 100),
         "step_s": 10,
         "min_requests": 50,
+        "baseline_s": 0,
+        "soak_s": 0,
+        "watch_s": 0,
         "margins": Margins(error_points=1, p99_percent=50),
     }
     common = {
@@ -49,8 +53,8 @@ def look(step: int, stable: ArmLook, canary: ArmLook, *, at: float = 0, warming:
     return Look(at, at + 1, step, asked, True, warming, stable, canary)
 
 
-def evidence(*looks: Look, margins: Margins | None = None) -> Evidence:
-    found = Evidence.start(BASELINE, margins or release().margins)
+def evidence(*looks: Look, of: Release | None = None) -> Evidence:
+    found = Evidence.start(Yardstick.of(BASELINE, of or release()))
     for one in looks:
         found = found.updated(one)
     return found
@@ -73,7 +77,9 @@ def test_slow_canary_is_rolled_back_by_a_handful_of_requests() -> None:
     slow = (4,) * len(BASELINE.edges_ms)
     verdict = judge(evidence(look(0, arm(297), arm(4, slower=slow))), release(), Progress(0, 1, 1))
     assert verdict.action == "rollback"
-    assert "v2 is slower: 4 of 4 (100 %) took longer than" in told(verdict)
+    assert "v2 is slower: p99.9 is at least 25 % worse than v1's. 4 of 4 (100 %) took longer than" in told(
+        verdict
+    )
 
 
 def test_slow_requests_while_warming_do_not_count_but_failures_do() -> None:
@@ -153,7 +159,7 @@ def test_no_requests_are_undecided_at_the_deadline() -> None:
 
 
 def test_without_latencies_nothing_is_promoted() -> None:
-    blind = Evidence.start(Baseline(()), Margins())
+    blind = Evidence.start(Yardstick.of(Baseline(()), release(margins=Margins())))
     for _ in range(10):
         blind = blind.updated(look(1, ArmLook(9000, 0), ArmLook(9000, 0)))
     verdict = judge(blind, release(), Progress(1, 60, 60))
@@ -164,16 +170,18 @@ def test_without_latencies_nothing_is_promoted() -> None:
 def test_alone_the_canary_is_watched_then_promoted() -> None:
     before = [look(1, arm(300), arm(300))] * 10
     after = [look(2, arm(0), arm(600))] * 3
-    watching = judge(evidence(*before, *after), release(watch_s=30), Progress(2, 3, 70))
+    watching = judge(evidence(*before, *after), release(watch_s=30, keep_percent=0), Progress(2, 3, 70))
     assert watching.action == "continue"
-    done = judge(evidence(*before, *after), release(watch_s=30), Progress(2, 30, 100))
+    done = judge(evidence(*before, *after), release(watch_s=30, keep_percent=0), Progress(2, 30, 100))
     assert done.action == "promote"
     assert "only gross decay would have shown" in told(done)
 
 
 def test_alone_a_failing_canary_is_rolled_back() -> None:
     looks = [*[look(1, arm(300), arm(300))] * 10, look(2, arm(0), arm(600, errors=60))]
-    assert judge(evidence(*looks), release(watch_s=30), Progress(2, 3, 70)).action == "rollback"
+    assert (
+        judge(evidence(*looks), release(watch_s=30, keep_percent=0), Progress(2, 3, 70)).action == "rollback"
+    )
 
 
 def test_looks_before_the_first_weight_are_no_evidence() -> None:

@@ -12,6 +12,7 @@ from meshkit.decide.evidence import Evidence
 from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.rule import judge
 from meshkit.decide.verdict import JudgedLook, Progress
+from meshkit.decide.yardstick import Yardstick
 from meshkit.intent.release import Release
 from meshkit.operate.canary_state import CanaryState, after, begun
 from meshkit.views.chart import Figure, canary_chart, figure_data
@@ -46,7 +47,7 @@ def state(shown: list[Look], result: str | None = None) -> CanaryState:
         "managed_fields": [],
     }
     found = begun(record)
-    verdict = judge(Evidence.start(Baseline(()), RELEASE.margins), RELEASE, Progress(0, 1, 1))
+    verdict = judge(Evidence.start(Yardstick.of(Baseline(()), RELEASE)), RELEASE, Progress(0, 1, 1))
     for one in shown:
         judged = JudgedLook(one, verdict)
         found = after(found, {"kind": "look", "look": one.as_record(), "verdict": judged.verdict.as_record()})

@@ -12,9 +12,10 @@ from meshkit.decide.evidence import Evidence
 from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.rule import judge
 from meshkit.decide.verdict import Progress
+from meshkit.decide.yardstick import Yardstick
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Release
-from meshkit.operate.canary_state import CanaryState, baseline_record, fold
+from meshkit.operate.canary_state import CanaryState, fold
 
 EDGES_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, math.inf)
 STARTED_S = 1_790_000_000.0
@@ -31,6 +32,9 @@ RELEASE = Release(
     look_s=1,
     min_requests=10,
     warm_up_s=2,
+    baseline_s=0,
+    soak_s=0,
+    watch_s=0,
     margins=Margins(error_points=5, p50_percent=100, p90_percent=100, p99_percent=100),
 )
 
@@ -54,9 +58,9 @@ def release_after(seconds: int, *, canary_ms: float = 30.0, error_share: float =
     draw = random.Random(7)
     records: list[dict[str, Any]] = [begin()]
     baseline = Baseline(_arm(draw, 1000, 30.0, 0.0).latency_ms)
-    records.append({"kind": "baseline", "at_s": STARTED_S + 5, "latency_ms": baseline_record(baseline)})
+    records.append({"kind": "baseline", "at_s": STARTED_S + 5, **baseline.as_record()})
     records.append({"kind": "weights", "at_s": STARTED_S + 5, "step": 0, "asked_percent": RELEASE.steps[0]})
-    evidence = Evidence.start(baseline, RELEASE.margins)
+    evidence = Evidence.start(Yardstick.of(baseline, RELEASE))
     for second in range(5, seconds):
         state = fold(records)
         if state.ended:

@@ -1,0 +1,140 @@
+"""How long evidence takes to come, from the rates of both versions and what the baseline looks like.
+
+Used before a release (plan.py) and in its sentences ("about 8 min more would decide"). All times assume
+that the canary is not worse, and hold with POWER.
+
+The evidence against a null that lies ``d`` log odds above the truth rises, with information V (the variance
+of the canary's count given the margins, summed), like a normal variable of mean V d^2/2 and variance V d^2.
+So it reaches ln(1/alpha), and the 1.9 that averaging over the grid of alternatives costs, at
+
+    V = ((z + sqrt(z^2 + 2 (ln(1/alpha) + 1.9))) / d)^2
+
+and a canary request brings V (1 - w) p (1 - p) at a share w and a share p of events.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from meshkit.decide.evidence import points_log_evidence
+from meshkit.decide.yardstick import LatencyMargin, Yardstick
+
+POWER = 0.9
+"""The share of releases that take no longer than said, when the canary is not worse."""
+GRID_COST = 1.9
+"""Natural log of what averaging over the alternatives costs against knowing the right one (simulated)."""
+LONGEST_S = 365 * 86_400.0
+"""Times beyond a year are infinite to a release."""
+_Z = NormalDist().inv_cdf(POWER)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Requests a second of either version."""
+
+    canary: float
+    stable: float
+
+    @classmethod
+    def at(cls, rps: float, percent: float) -> Rates:
+        """Of ``rps`` in all, the canary gets ``percent``."""
+        return cls(rps * percent / 100, rps * (1 - percent / 100))
+
+    @property
+    def paired(self) -> float:
+        """Canary requests a second times the share of stable: what comparing lives on."""
+        both = self.canary + self.stable
+        return self.canary * self.stable / both if both else 0.0
+
+
+def information_needed(shift: float, alpha: float) -> float:
+    """The information that refutes a null ``shift`` above the truth; infinite for none."""
+    if shift <= 0:
+        return math.inf
+    return (_z_with(math.log(1 / alpha) + GRID_COST) / shift) ** 2
+
+
+def latency_seconds(yardstick: Yardstick, margin: LatencyMargin, rates: Rates, known: float = 0.0) -> float:
+    """Seconds until a margin of latency is shown; ``known`` is the information there is already."""
+    needed = information_needed(margin.null, yardstick.alpha) - known
+    p = yardstick.baseline.share_slower(margin.edge_ms)
+    return _over(needed, rates.paired * p * (1 - p) / yardstick.dispersion)
+
+
+def error_seconds(
+    yardstick: Yardstick, error_points: float, rates: Rates, known: float = 0.0, step_s: float = 0.0
+) -> float:
+    """Seconds until errors are shown to be within the margin, by the quicker of the two ways.
+
+    ``known`` is the information there is already, ``step_s`` how long the present step has counted.
+    """
+    p = usual_error_share(yardstick)
+    needed = information_needed(yardstick.error_null, yardstick.alpha / 2) - known
+    by_odds = _over(needed, rates.paired * p * (1 - p) / yardstick.dispersion)
+    return min(by_odds, max(0.0, points_seconds(yardstick, error_points, rates) - step_s))
+
+
+def points_seconds(yardstick: Yardstick, error_points: float, rates: Rates) -> float:
+    """Seconds of one step until the canary's own count shows at most ``error_points`` more errors.
+
+    The counts to be expected (the canary's on the high side) are played through the rule itself.
+    """
+    p, limit = yardstick.baseline.errors / max(1, yardstick.baseline.answered), math.log(4 / yardstick.alpha)
+
+    def shown(seconds: float) -> bool:
+        canary, stable = rates.canary * seconds, rates.stable * seconds
+        failed = canary * p + _Z * math.sqrt(canary * p)
+        return points_log_evidence(yardstick, error_points, (canary, failed), (stable, stable * p)) >= limit
+
+    if not (rates.canary and rates.stable):
+        return math.inf
+    high = 1.0
+    while not shown(high):
+        high *= 2
+        if high > LONGEST_S:
+            return math.inf
+    low = high / 2
+    while high - low > 0.01 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if shown(middle) else (middle, high)
+    return high
+
+
+def harm_seconds(yardstick: Yardstick, share: float, log_odds: float, weight: float, rates: Rates) -> float:
+    """Seconds until a canary whose odds of an event of that ``share`` are e^``log_odds`` times stable's is
+    rolled back on it; ``weight`` is that event's part of the evidence of harm.
+
+    The evidence rises by the Kullback-Leibler divergence of the canary's part of the events.
+    """
+    tolerance = yardstick.tolerance_errors
+    both = rates.canary + rates.stable
+    if log_odds <= tolerance or not rates.paired:
+        return math.inf
+    odds = share / (1 - share) * math.exp(log_odds)
+    worse = odds / (1 + odds)
+    events = rates.canary * worse + rates.stable * share
+    truth = rates.canary * worse / events
+    null = rates.canary * math.exp(tolerance) / (rates.canary * math.exp(tolerance) + rates.stable)
+    divergence = truth * math.log(truth / null) + (1 - truth) * math.log((1 - truth) / (1 - null))
+    rate = events * divergence * (1 - events / both) / yardstick.dispersion
+    needed = math.log(yardstick.harm_limit / weight) + GRID_COST
+    return _over(_z_with(needed) ** 2 / 2, rate)
+
+
+def usual_error_share(yardstick: Yardstick) -> float:
+    """The share of the baseline's requests that failed; never 0 or 1."""
+    return (yardstick.baseline.errors + 0.5) / (yardstick.baseline.answered + 1)
+
+
+def _z_with(needed: float) -> float:
+    return _Z + math.sqrt(_Z * _Z + 2 * needed)
+
+
+def _over(needed: float, rate: float) -> float:
+    """Seconds; 0 when nothing is needed any more, infinite when it would take longer than LONGEST_S."""
+    if needed <= 0:
+        return 0.0
+    seconds = needed / rate if rate else math.inf
+    return seconds if seconds <= LONGEST_S else math.inf

@@ -1,0 +1,41 @@
+"""How much worse, with what certainty: intervals that hold at all times together.
+
+An interval of log odds ratios becomes one that people use: for latency, how many percent longer the quantile
+is, read through the baseline's histogram and rounded outward to bucket edges (a histogram knows nothing
+finer); for errors, how many times as often. Each holds with the release's confidence by itself; where the
+stable pods differ by more than the tolerance, their spread is added on either side.
+"""
+
+from __future__ import annotations
+
+import math
+
+from meshkit.decide.evidence import Evidence
+from meshkit.decide.sequential import FARTHEST, Likelihood
+from meshkit.decide.yardstick import TOLERANCE, Yardstick
+
+
+def slower_percent(evidence: Evidence, edge: int) -> tuple[float, float]:
+    """Between how many percent the latency at a watched edge is longer than stable's (negative: shorter).
+
+    -100 and infinity where nothing bounds it.
+    """
+    yardstick = evidence.yardstick
+    low, high = _widened(evidence.slower[edge], yardstick, yardstick.tolerance_slower[edge])
+    edge_ms, baseline = yardstick.edges_ms[edge], yardstick.baseline
+    least = baseline.slower_percent(edge_ms, low, upper=False) if math.isfinite(low) else -100.0
+    most = baseline.slower_percent(edge_ms, high, upper=True) if math.isfinite(high) else math.inf
+    return least, most
+
+
+def failure_ratio(evidence: Evidence) -> tuple[float, float]:
+    """Between how many times as often as stable the canary fails, as odds; 0 and infinity: unbounded."""
+    yardstick = evidence.yardstick
+    low, high = _widened(evidence.errors, yardstick, yardstick.tolerance_errors)
+    return math.exp(low), math.exp(high) if high < FARTHEST else math.inf
+
+
+def _widened(likelihood: Likelihood, yardstick: Yardstick, tolerance: float) -> tuple[float, float]:
+    low, high = likelihood.interval(math.log(1 / yardstick.alpha))
+    pods = tolerance if tolerance > TOLERANCE else 0.0
+    return low - pods, high + pods

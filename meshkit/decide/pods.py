@@ -1,0 +1,146 @@
+"""How much the stable version's own pods differ: an A/A split, and the tolerance that follows from it.
+
+The conditional test is exact for requests that are sent to either version one by one. Two things break that,
+and time alone heals neither, so both are measured on the stable pods before the first weight:
+
+- *pods differ for as long as they live* (node, neighbours, start): then a few canary pods may be slow by
+  lot. The standard deviation ``s`` of the pods' log odds, chance subtracted, widens the tolerance to
+  t * s * sqrt(1/canary pods + 1/stable pods), t the 1 - alpha/4 quantile of Student's distribution: a
+  quarter of alpha each for errors and latencies, and half of alpha is left for the requests themselves.
+- *requests come in clumps* (sticky clients, retries, long connections): then counts vary more than chance
+  has it. ``dispersion`` is chi-squared over its degrees of freedom of pods against blocks of time, in which
+  neither a pod that is always slower nor a minute that is slower for all counts; it divides the likelihood.
+  That is asymptotic, not exact, and labelled so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.decide.looks import slower_than
+from meshkit.facts import ArmCounts
+
+LEAST_PODS = 4
+"""Stable pods below which their spread is not measured: Student's quantile is then wider than any margin."""
+_LEAST_EXPECTED = 5.0
+_BEYOND_CHANCE_SD = 3.0
+
+Counts = tuple[int, int]
+"""Requests, and events among them."""
+
+
+@dataclass(frozen=True)
+class PodNoise:
+    """The spread of the stable pods before the first weight.
+
+    ``sd_errors`` and ``sd_slower`` (one a watched edge) are standard deviations of log odds between pods;
+    ``dispersion`` is how many times the counts vary as much as chance has it, 1 unless that was shown.
+    """
+
+    stable_pods: int
+    canary_pods: int
+    sd_errors: float
+    sd_slower: tuple[float, ...]
+    dispersion: float = 1.0
+
+    def tolerance(self, sd: float, alpha: float) -> float:
+        """The log odds ratio that pods with that standard deviation show by lot, but for alpha/4."""
+        quantile = student_quantile(1 - alpha / 4, self.stable_pods - 1)
+        return quantile * sd * math.sqrt(1 / self.canary_pods + 1 / self.stable_pods)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> PodNoise:
+        """The noise that a journal stores as plain fields."""
+        return cls(**{**record, "sd_slower": tuple(record["sd_slower"])})
+
+
+def pod_noise(
+    blocks: Sequence[Mapping[str, ArmCounts]], edges_ms: Sequence[float], canary_pods: int
+) -> PodNoise | None:
+    """The noise of the pods that were there in all ``blocks`` of time; None below LEAST_PODS of them.
+
+    ``canary_pods`` of 0 (unknown) counts as one.
+    """
+    pods = sorted(set.intersection(*(set(block) for block in blocks))) if blocks else []
+    if len(pods) < LEAST_PODS:
+        return None
+    failed = [[(block[pod].requests, block[pod].errors) for pod in pods] for block in blocks]
+    slower = []
+    for edge in edges_ms:
+        counted = [[block[pod].latency_ms for pod in pods] for block in blocks]
+        slower.append([[(h[-1][1] if h else 0, slower_than(h, (edge,))[0]) for h in row] for row in counted])
+    dispersions = [d for d in (_dispersion(failed), _mean([_dispersion(one) for one in slower])) if d]
+    return PodNoise(
+        stable_pods=len(pods),
+        canary_pods=max(1, canary_pods),
+        sd_errors=_spread(failed),
+        sd_slower=tuple(_spread(one) for one in slower),
+        dispersion=max([1.0, *dispersions]),
+    )
+
+
+def student_quantile(share: float, freedom: int) -> float:
+    """The quantile of Student's t distribution, by bisection of its finite series (freedom 1, 2, 3 ...)."""
+    low, high = 0.0, 1e4
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_share(middle, freedom) < share else (low, middle)
+    return low
+
+
+def _student_share(t: float, freedom: int) -> float:
+    """P(T <= t) for t >= 0 (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    cos, sin = math.cos(angle), math.sin(angle)
+    term, total = (cos, cos) if freedom % 2 else (1.0, 1.0)
+    for i in range(2 if freedom % 2 else 1, freedom - 2, 2):
+        term *= cos * cos * i / (i + 1)
+        total += term
+    if freedom == 1:
+        return 0.5 + angle / math.pi
+    inner = (angle + sin * total) * 2 / math.pi if freedom % 2 else sin * total
+    return 0.5 + inner / 2
+
+
+def _spread(blocks: Sequence[Sequence[Counts]]) -> float:
+    """The standard deviation of log odds between pods, chance subtracted; 0 if chance explains all."""
+    totals = [(sum(n for n, _ in pod), sum(x for _, x in pod)) for pod in zip(*blocks, strict=True)]
+    logits = [math.log((x + 0.5) / (n - x + 0.5)) for n, x in totals]
+    chance = _mean([1 / (x + 0.5) + 1 / (n - x + 0.5) for n, x in totals])
+    middle = _mean(logits)
+    variance = sum((one - middle) ** 2 for one in logits) / (len(logits) - 1)
+    return math.sqrt(max(0.0, variance - chance))
+
+
+def _dispersion(blocks: Sequence[Sequence[Counts]]) -> float:
+    """Chi-squared over degrees of freedom of the counts, pods' and blocks' own shares taken out.
+
+    0 where there is too little to tell, or where chance would show as much.
+    """
+    pods = list(zip(*blocks, strict=True))
+    freedom = (len(pods) - 1) * (len(blocks) - 1)
+    requests, events = (sum(count[i] for row in blocks for count in row) for i in (0, 1))
+    if not freedom or not 0 < events < requests or events / len(pods) / len(blocks) < _LEAST_EXPECTED:
+        return 0.0
+    overall = events / requests
+    of_pod, of_block = ([_share(group) / overall for group in groups] for groups in (pods, blocks))
+    chi_squared = 0.0
+    for row, block in zip(blocks, of_block, strict=True):
+        for (n, x), pod in zip(row, of_pod, strict=True):
+            share = min(overall * block * pod, 1 - 1e-9)
+            if n and share > 0:
+                chi_squared += (x - n * share) ** 2 / (n * share * (1 - share))
+    found = chi_squared / freedom
+    return found if found > 1 + _BEYOND_CHANCE_SD * math.sqrt(2 / freedom) else 0.0
+
+
+def _share(counts: Sequence[Counts]) -> float:
+    requests = sum(n for n, _ in counts)
+    return sum(x for _, x in counts) / requests if requests else 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

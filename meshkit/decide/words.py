@@ -1,0 +1,52 @@
+"""How numbers are written for people: durations, percentages, evidence, counts, changes."""
+
+from __future__ import annotations
+
+_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def seconds(value: float) -> str:
+    """A duration for people: ``45 s``, ``4:30 min``, ``3.5 h``."""
+    if value < 120:
+        return f"{value:.0f}{_SPACE}s"
+    if value < 7200:
+        return f"{int(value) // 60}:{int(value) % 60:02d}{_SPACE}min"
+    return f"{value / 3600:.3g}{_SPACE}h"
+
+
+def percent(value: float) -> str:
+    """A percentage for people: ``0.5 %``."""
+    return f"{value:.4g}{_SPACE}%"
+
+
+def odds(value: float) -> str:
+    """Evidence for people: ``14 : 1``."""
+    shown = "> 999" if value > 999 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{shown}{_SPACE}:{_SPACE}1"
+
+
+def count(value: float) -> str:
+    """A whole number with no-break spaces between thousands."""
+    return f"{value:,.0f}".replace(",", _SPACE)
+
+
+def share_of(part: float, whole: float, share_percent: float | None) -> str:
+    """``9 of 30 (30 %)``; without a share where there is nothing to share."""
+    share = "" if share_percent is None else f" ({share_percent:.3g}{_SPACE}%)"
+    return f"{count(part)} of {count(whole)}{share}"
+
+
+def worse(low_percent: float | None, high_percent: float | None) -> str:
+    """``12 to 31 % worse``, ``between 3 % better and 43 % worse``, ``at least 12 % worse``."""
+    low = -100.0 if low_percent is None else low_percent
+    if high_percent is None:
+        return f"at least {_whole(low)}{_SPACE}% worse" if low > 0 else "worse"
+    if low < 0 < high_percent:
+        return f"between {_whole(-low)}{_SPACE}% better and {_whole(high_percent)}{_SPACE}% worse"
+    if high_percent <= 0:
+        return f"{_whole(-high_percent)} to {_whole(-low)}{_SPACE}% better"
+    return f"{_whole(low)} to {_whole(high_percent)}{_SPACE}% worse"
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

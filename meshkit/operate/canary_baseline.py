@@ -1,0 +1,78 @@
+"""The stable version before the first weight: how it usually answers, and how much its own pods differ.
+
+Nothing of this is kept by a runner that is killed: the next one measures again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from meshkit.decide.baseline import Baseline
+from meshkit.decide.pods import pod_noise
+from meshkit.facts import ArmCounts, Kind, Samples
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.release import Release
+
+ENOUGH_REQUESTS = 1000
+"""Stable requests that fix the watched edges; with fewer, LEAST_REQUESTS after LEAST_S have to do."""
+LEAST_REQUESTS = 100
+LEAST_S = 30.0
+BLOCKS = 10
+"""Blocks of time in which pods are compared: enough to tell a pod that is slow from a slow minute."""
+
+
+class BaselineMeter:
+    """Adds up samples of the stable version until there are enough of them."""
+
+    def __init__(self, release: Release) -> None:
+        self._release = release
+        self._counts = ArmCounts()
+        self._blocks: list[dict[str, ArmCounts]] = []
+        self._began_s: float | None = None
+
+    def measured(self, samples: Samples, cluster: Cluster) -> Baseline | None:
+        """The baseline with one more window, or None while more is needed.
+
+        Raises ValueError where the buckets of the histograms changed meanwhile.
+        """
+        release = self._release
+        self._counts += samples.arms[release.stable]
+        self._began_s = samples.start_s if self._began_s is None else self._began_s
+        seconds = samples.end_s - self._began_s
+        self._add_pods(samples.pods.get(release.stable, {}), seconds)
+        requests = self._counts.requests
+        if seconds < release.baseline_s or requests < LEAST_REQUESTS:
+            return None
+        if requests < ENOUGH_REQUESTS and seconds < LEAST_S:
+            return None
+        slow_ms = release.objectives.slower_than_ms if release.objectives else None
+        found = Baseline.of(self._counts, seconds, slow_ms)
+        if not release.baseline_s:
+            return found
+        canary_pods = running_pods(cluster, release, release.canary)
+        return replace(found, noise=pod_noise(self._blocks, found.edges_ms, canary_pods))
+
+    def _add_pods(self, pods: Mapping[str, ArmCounts], seconds: float) -> None:
+        """Add to the block of time that ``seconds`` lie in; pods that come or go are left out at the end."""
+        block = int(seconds * BLOCKS / self._release.baseline_s) if self._release.baseline_s else 0
+        while len(self._blocks) <= min(block, BLOCKS - 1):
+            self._blocks.append({})
+        last = self._blocks[-1]
+        for pod, counts in pods.items():
+            last[pod] = last.get(pod, ArmCounts()) + counts
+
+
+def running_pods(cluster: Cluster, release: Release, version: str) -> int:
+    """Pods of a version that run behind the release's Service, by the ``version`` label; 0 if none can be
+    told.
+    """
+    service = cluster.api.get(Kind("v1", "Service"), release.service, release.namespace)
+    selector = ((service or {}).get("spec") or {}).get("selector") or {}
+    wanted = {**selector, "version": version}
+    labels = ",".join(f"{name}={value}" for name, value in sorted(wanted.items()))
+    pods = cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels)
+    return sum((pod.get("status") or {}).get("phase") == "Running" for pod in pods)
