@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.parts import parts
-
-
-def need(name: str) -> Path:
-    """The program of a part. Without it the test is skipped; in CI a part of CI's list must be there."""
-    found = parts()[name]
-    if not found.path.exists():
-        missing = f"{name} is not built here: `python tests/conformance/parts.py {name}` builds it"
-        if os.environ.get("CI") and found.ci:
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found.path
+from tests.conformance.cluster import RealCluster, running_cluster
+from tests.conformance.need import need
 
 
 @pytest.fixture(scope="session")
 def part() -> Callable[[str], Path]:
     """The program of a part of parts.toml by its name: ``part("pilot-discovery")``."""
     return need
+
+
+@pytest.fixture(scope="session")
+def real_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """One real cluster for the whole test session."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -146,6 +147,18 @@ def fetch_go(go: Go) -> Path:
         Path(unfinished, "toolchain").rename(folder)
     find_go.cache_clear()
     return folder / "go" / "bin" / "go"
+
+
+def module_folder(module: str) -> Path:
+    """The files of a required module, read-only, fetched by Go where they are not there.
+
+    Raises CannotBuild where there is neither Go nor an answer of its module proxy.
+    """
+    command = [str(fetch_go(find_go())), "mod", "download", "-json", f"{module}@{required(module)}"]
+    said = subprocess.run(command, cwd=HERE, env=_environment(), capture_output=True, text=True, check=False)
+    if said.returncode != 0:
+        raise CannotBuild(f"parts: {module} could not be fetched: {said.stdout}{said.stderr}")
+    return Path(json.loads(said.stdout)["Dir"])
 
 
 def build(part: Part) -> float:

