@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from meshkit.cli.output import columns, json_option, show
+from meshkit.cli.output import json_option, show
 
 if TYPE_CHECKING:
     from meshkit.sandbox.lifecycle import Status
@@ -25,7 +26,8 @@ def up_command(port: int | None, as_json: bool) -> None:
     """Start the sandbox, or say that it runs."""
     from meshkit.sandbox.lifecycle import up
 
-    _show_status(up(port=port, progress=None if as_json else click.echo), as_json=as_json)
+    found = up(port=port, progress=None if as_json else click.echo)
+    show(asdict(found), _where(found), as_json=as_json)
 
 
 @sandbox_group.command("down")
@@ -40,14 +42,36 @@ def down_command(as_json: bool) -> None:
 
 
 @sandbox_group.command("status")
+@click.option(
+    "--window",
+    "window_s",
+    type=click.FloatRange(0.5, 60),
+    default=2.0,
+    show_default=True,
+    help="Seconds over which requests are counted.",
+)
 @json_option
-def status_command(as_json: bool) -> int:
-    """Whether it runs, where, and its pods. Exit code 1: it does not run."""
+def status_command(window_s: float, as_json: bool) -> int:
+    """Whether it runs, its nodes and workloads, and who talks to whom. Exit code 1: it does not run."""
     from meshkit.sandbox.lifecycle import status
 
     found = status()
-    _show_status(found, as_json=as_json)
-    return 0 if found.running else 1
+    if not found.running:
+        show(asdict(found), _where(found), as_json=as_json)
+        return 1
+    from meshkit.cluster.connect import SANDBOX, connect
+    from meshkit.facts import Kind
+    from meshkit.observe.graph import service_graph
+    from meshkit.views.cluster_text import cluster_text, graph_text, has_sidecar
+
+    cluster, color = connect(context=SANDBOX), sys.stdout.isatty()
+    graph = service_graph(cluster, window_s=window_s)
+    nodes, pods = (cluster.api.list(Kind("v1", kind)) for kind in ("Node", "Pod"))
+    drawn = [_where(found), cluster_text(nodes, pods, color=color)]
+    if any(map(has_sidecar, pods)):
+        drawn.append(graph_text(graph, pods, color=color))
+    show({**asdict(found), "graph": graph.as_json()}, "\n\n".join(drawn), as_json=as_json)
+    return 0
 
 
 @sandbox_group.command("load")
@@ -62,17 +86,7 @@ def load_command(rps: float, as_json: bool) -> None:
     show({"rps": rps}, f"The caller sends {rps:g} requests a second.", as_json=as_json)
 
 
-def _show_status(found: Status, *, as_json: bool) -> None:
+def _where(found: Status) -> str:
     if not found.running:
-        text = "The sandbox does not run. `meshkit sandbox up` starts it."
-    else:
-        text = (
-            f"The sandbox runs on {found.server}, process {found.pid}\nexport KUBECONFIG={found.kubeconfig}"
-        )
-        head = ("namespace", "pod", "zone", "address", "phase", "ready", "restarts")
-        rows = [
-            (p.namespace, p.name, p.zone, p.ip, p.phase, "yes" if p.ready else "no", str(p.restarts))
-            for p in found.pods
-        ]
-        text += f"\n\n{columns(head, rows)}" if rows else ""
-    show(asdict(found), text, as_json=as_json)
+        return "The sandbox does not run. `meshkit sandbox up` starts it."
+    return f"The sandbox runs on {found.server}, process {found.pid}\nexport KUBECONFIG={found.kubeconfig}"

@@ -153,16 +153,16 @@ def _istio(sample: Sample, pod: Object, namespace: str) -> Iterator[Link]:
     if labels.get("reporter") == "source":
         code = labels.get("response_code")
         if code in ("0", "503") and labels.get("destination_service_namespace") == namespace:
-            yield Link(_workload(pod), f"{namespace}/{labels.get('destination_service_name')}", "failed")
+            yield Link(workload(pod), f"{namespace}/{labels.get('destination_service_name')}", "failed")
         return
     if pod["metadata"]["namespace"] != namespace:
         return
     secured = labels.get("connection_security_policy") == "mutual_tls"
     client = _istio_client(labels) if secured else UNKNOWN
     if sample.name == "istio_requests_total":
-        yield Link(client, _workload(pod), "mutual_tls" if secured else "plain")
+        yield Link(client, workload(pod), "mutual_tls" if secured else "plain")
     elif not secured and labels.get("response_flags", "-") not in ("-", ""):
-        yield Link(client, _workload(pod), "refused")
+        yield Link(client, workload(pod), "refused")
 
 
 def _istio_client(labels: Mapping[str, str]) -> str:
@@ -179,7 +179,7 @@ def _linkerd(sample: Sample, pod: Object, namespace: str) -> Iterator[Link]:
         )
         if lost and labels.get("dst_namespace", namespace) == namespace:
             server = labels.get("dst_deployment") or labels.get("dst_service") or UNKNOWN
-            yield Link(_workload(pod), f"{namespace}/{server}", "failed")
+            yield Link(workload(pod), f"{namespace}/{server}", "failed")
         return
     if pod["metadata"]["namespace"] != namespace or labels.get("route_name") == "probe":
         return
@@ -187,9 +187,9 @@ def _linkerd(sample: Sample, pod: Object, namespace: str) -> Iterator[Link]:
     client = _linkerd_client(labels.get("client_id", "")) if secured else UNKNOWN
     if sample.name in _DENIED or labels.get("status_code") == "403":
         if not secured:
-            yield Link(client, _workload(pod), "refused")
+            yield Link(client, workload(pod), "refused")
     else:
-        yield Link(client, _workload(pod), "mutual_tls" if secured else "plain")
+        yield Link(client, workload(pod), "mutual_tls" if secured else "plain")
 
 
 def _linkerd_client(identity: str) -> str:
@@ -199,7 +199,7 @@ def _linkerd_client(identity: str) -> str:
     return f"{namespace}/{account}" if namespace else UNKNOWN
 
 
-def _workload(pod: Object) -> str:
+def workload(pod: Object) -> str:
     """The workload a pod belongs to, from the ReplicaSet that owns it or its own name."""
     meta = pod["metadata"]
     for owner in meta.get("ownerReferences") or ():

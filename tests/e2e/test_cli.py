@@ -100,6 +100,12 @@ def test_plan_apply_undo_and_a_detached_release(sandbox: Sandbox, tmp_path: Path
     assert meshkit(sandbox, "canary", "rollback", "-f", release)[0] == 0
     wait_for(sandbox, release, "rolled_back")
 
+    code, standing = meshkit(sandbox, "sandbox", "status")
+    assert code == 0
+    edges = {(edge["source"], edge["destination"]): edge for edge in standing["graph"]["edges"]}
+    assert edges["shop/client", "shop/web-v1"]["security"] == "mTLS"
+    assert edges["shop/web-v1", "shop/stock"]["requests_per_s"] > 0
+
     _, history = meshkit(sandbox, "history")
     assert change["id"] in [entry["id"] for entry in history]
     assert meshkit(sandbox, "undo", change["id"])[0] == 0

@@ -26,6 +26,7 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import HeaderMatch, Route, Version
+from meshkit.observe.graph import service_graph
 from meshkit.operate import change, shop
 from meshkit.planners import istio, linkerd
 from meshkit.planners.crds import crds
@@ -188,9 +189,15 @@ def test_weight_changes_under_load_lose_nothing(meshed: Shop, changes: int) -> N
 def test_strict_refuses_callers_without_an_identity(meshed: Shop) -> None:
     _add_caller(meshed, "stranger", {}, meshed=False)
     assert {status for status, _ in meshed.served(0.7, "stranger")} == {200}
+    graph = service_graph(meshed.cluster, window_s=1)
+    assert any(edge.source == "" and edge.security == "plaintext" for edge in graph.edges)
+    (known,) = [e for e in graph.edges if (e.source, e.destination) == ("shop/client", "shop/web-v1")]
+    assert (known.security, known.success_percent) == ("mTLS", 100)
+    assert known.counts.requests / graph.seconds == pytest.approx(100, rel=0.3)
     meshed.make(MutualTLS(mode="strict", namespace="shop"))
     refused = {0} if meshed.mesh == "istio" else {403}
     until("strangers are refused", lambda: {s for s, _ in meshed.served(0.5, "stranger")} == refused)
+    assert any(edge.refused for edge in service_graph(meshed.cluster, window_s=1).edges)
     assert {status for status, _ in meshed.served(1)} == {200}
     meshed.make(MutualTLS(mode="permissive", namespace="shop"))
     meshed.api.delete(DEPLOYMENT, "stranger", "shop")

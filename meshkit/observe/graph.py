@@ -1,0 +1,261 @@
+"""Who talks to whom, over what, how often and how well: from the sidecars' own metrics.
+
+A request is counted by its caller's sidecar, which also sees those that never arrived. How it was proven only
+the server's sidecar knows for certain (``callers``). What a server counts in plain text beyond what meshed
+callers sent it that way comes from callers without a sidecar: no mesh can name them, so they are one nameless
+caller here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from meshkit.errors import ClusterError
+from meshkit.facts import ArmCounts, Kind
+from meshkit.observe import istio, linkerd
+from meshkit.observe.callers import Link, count_links, workload
+from meshkit.observe.exposition import samples
+from meshkit.observe.scrape import PAGE_TIMEOUT_S, MetricTable, sidecar_status
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+
+Security = Literal["mTLS", "plaintext", "unknown"]
+_AT_ONCE = 8
+
+
+class Labels(NamedTuple):
+    """Labels of a mesh's series on the callers' side, by what they tell."""
+
+    outbound: tuple[str, str]
+    """Label and value of the callers' side."""
+    workload: str
+    namespace: str
+    asked_for: str
+    """The service by name, for requests that reached no workload."""
+    protocol: str
+
+
+_MESHES: Mapping[str, tuple[MetricTable, Labels]] = {
+    "istio": (
+        istio.OBSERVER.table,
+        Labels(
+            ("reporter", "source"),
+            "destination_workload",
+            "destination_workload_namespace",
+            "destination_service",
+            "request_protocol",
+        ),
+    ),
+    "linkerd": (
+        linkerd.OBSERVER.table,
+        Labels(("direction", "outbound"), "dst_deployment", "dst_namespace", "authority", ""),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Requests within the window from one workload (``namespace/name``) to another. ``source`` is empty for
+    callers without a sidecar; ``refused`` counts what was ended for want of an identity.
+    """
+
+    source: str
+    destination: str
+    security: Security
+    protocol: str
+    counts: ArmCounts
+    refused: int = 0
+
+    @property
+    def success_percent(self) -> float | None:
+        """Requests that did not fail, in percent; None without requests, or where only the caller would
+        know.
+        """
+        share = self.counts.error_share if self.source else None
+        return None if share is None else 100 * (1 - share)
+
+
+@dataclass(frozen=True)
+class ServiceGraph:
+    """What happened within ``seconds``, busiest edge first. ``unread`` sidecars did not answer."""
+
+    seconds: float
+    edges: tuple[Edge, ...]
+    unread: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        """The graph for programs: rates a second, success in percent, latencies in ms; None where nothing was
+        counted.
+        """
+        return {
+            "seconds": round(self.seconds, 3),
+            "unread_sidecars": self.unread,
+            "edges": [self._edge(edge) for edge in self.edges],
+        }
+
+    def _edge(self, edge: Edge) -> dict[str, object]:
+        counts, success = edge.counts, edge.success_percent
+        return {
+            "source": edge.source or None,
+            "source_has_sidecar": bool(edge.source),
+            "destination": edge.destination,
+            "security": edge.security,
+            "protocol": edge.protocol,
+            "requests_per_s": round(counts.requests / self.seconds, 2),
+            "refused_per_s": round(edge.refused / self.seconds, 2),
+            "success_percent": None if success is None else round(success, 2),
+            "p50_ms": counts.quantile_ms(0.5),
+            "p99_ms": counts.quantile_ms(0.99),
+        }
+
+
+class _Sent(NamedTuple):
+    """One counter of a caller's sidecar; ``edge_ms`` is None for the counter of requests."""
+
+    source: str
+    destination: str
+    encrypted: bool
+    protocol: str
+    failed: bool
+    edge_ms: float | None
+    series: str
+
+
+Page = Mapping["_Sent | Link", float]
+
+
+def service_graph(cluster: Cluster, *, window_s: float = 2.0) -> ServiceGraph:
+    """Read every sidecar of any mesh twice, ``window_s`` apart, and say who called whom in between.
+
+    Needs list on pods and get on pods/proxy. A cluster without a sidecar gives a graph without edges.
+    """
+    began_s, before = time.monotonic(), _read(cluster)
+    time.sleep(window_s if before else 0.0)
+    seconds, after = time.monotonic() - began_s, _read(cluster)
+    rises: Counter[_Sent | Link] = Counter()
+    for proxy, page in after.items():
+        old = before.get(proxy, {})
+        if page is not None and old is not None:
+            for key, value in page.items():
+                was = old.get(key, 0.0)
+                rises[key] += round(value - was if value >= was else value)
+    return ServiceGraph(seconds, edges_of(rises), sum(page is None for page in after.values()))
+
+
+def _read(cluster: Cluster) -> dict[str, Page | None]:
+    """The page of each running sidecar, by one name for each start of it."""
+    found = [
+        (mesh, pod, f"{pod['metadata']['uid']}/{status.get('restartCount', 0)}")
+        for pod in cluster.api.list(Kind("v1", "Pod"))
+        for mesh, (table, _) in _MESHES.items()
+        if (status := sidecar_status(pod, table.sidecar))
+    ]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        pages = pool.map(lambda one: _page(cluster, one[0], one[1]), found)
+        return {name: page for (_, _, name), page in zip(found, pages, strict=True)}
+
+
+def _page(cluster: Cluster, mesh: str, pod: Mapping[str, Any]) -> Page | None:
+    meta, table = pod["metadata"], _MESHES[mesh][0]
+    try:
+        text = cluster.api.pod_get(
+            meta["namespace"], meta["name"], table.port, table.path, timeout_s=PAGE_TIMEOUT_S
+        )
+    except ClusterError:
+        return None
+    return read_graph_page(text, mesh, pod)
+
+
+def read_graph_page(text: str, mesh: str, pod: Mapping[str, Any]) -> dict[_Sent | Link, float]:
+    """What the metrics page of a pod's sidecar counts: requests it sent, and how those it got were proven."""
+    page: dict[_Sent | Link, float] = {}
+    for key, value in _sent(text, mesh, workload(pod)):
+        page[key] = page.get(key, 0.0) + value
+    for link, counted in count_links(text, mesh, pod, pod["metadata"]["namespace"]).items():
+        page[link] = counted
+    return page
+
+
+def _sent(text: str, mesh: str, me: str) -> Iterator[tuple[_Sent, float]]:
+    table, labels = _MESHES[mesh]
+    side, value_of_side = labels.outbound
+    for name, found, value in samples(text, (table.requests, f"{table.latency}_bucket")):
+        if found.get(side) != value_of_side:
+            continue
+        edge = found.pop("le", None)
+        failed = any(re.fullmatch(pattern, found.get(label, "")) for label, pattern in table.failed.items())
+        yield (
+            _Sent(
+                me,
+                _destination(found, labels),
+                found.get("tls") == "true",
+                found.get(labels.protocol, "http"),
+                failed,
+                None if name == table.requests else float(edge) if edge else math.inf,
+                ",".join(f"{label}={found[label]}" for label in sorted(found)),
+            ),
+            value,
+        )
+
+
+def _destination(found: Mapping[str, str], labels: Labels) -> str:
+    name = found.get(labels.workload, "")
+    if name and name != "unknown":
+        return f"{found.get(labels.namespace, '')}/{name}"
+    service, _, rest = found.get(labels.asked_for, "").partition(":")[0].partition(".")
+    return f"{rest.partition('.')[0] or '?'}/{service or '?'} (no endpoint)"
+
+
+def edges_of(rises: Mapping[_Sent | Link, int]) -> tuple[Edge, ...]:
+    """The edges that these rises of counters tell of, busiest first. Pure."""
+    links = {key: n for key, n in rises.items() if isinstance(key, Link) and n}
+    sent: dict[tuple[str, str, str], dict[_Sent, int]] = {}
+    for key, n in rises.items():
+        if isinstance(key, _Sent) and n:
+            sent.setdefault((key.source, key.destination, key.protocol), {})[key] = n
+    found = [_edge(*where, counters, links) for where, counters in sent.items()]
+    return tuple(sorted([*found, *_unmeshed(found, links)], key=_busiest))
+
+
+def _busiest(edge: Edge) -> tuple[int, str, str]:
+    return -edge.counts.requests - edge.refused, edge.source, edge.destination
+
+
+def _edge(
+    source: str, destination: str, protocol: str, counters: Mapping[_Sent, int], links: Mapping[Link, int]
+) -> Edge:
+    latency: Counter[float] = Counter()
+    requests = failed = 0
+    for key, n in counters.items():
+        if key.edge_ms is not None:
+            latency[key.edge_ms] += 0 if key.failed else n
+        else:
+            requests += n
+            failed += n if key.failed else 0
+    counts = ArmCounts(requests, failed, tuple(sorted(latency.items())))
+    seen = {link.how for link in links if link.server == destination}
+    known = Link(source, destination, "mutual_tls") in links or any(key.encrypted for key in counters)
+    security: Security = "mTLS" if known or seen == {"mutual_tls"} else "plaintext" if seen else "unknown"
+    return Edge(source, destination, security, protocol, counts)
+
+
+def _unmeshed(edges: list[Edge], links: Mapping[Link, int]) -> Iterator[Edge]:
+    """What servers got in plain text and no meshed caller sent, and what they refused."""
+    for server in sorted({link.server for link in links}):
+        plain, refused = (
+            sum(n for link, n in links.items() if link.server == server and link.how == how)
+            for how in ("plain", "refused")
+        )
+        plain -= sum(
+            e.counts.requests for e in edges if e.destination == server and e.security == "plaintext"
+        )
+        if plain > 0 or refused:
+            yield Edge("", server, "plaintext", "http", ArmCounts(max(0, plain)), refused)

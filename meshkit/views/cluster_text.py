@@ -1,0 +1,144 @@
+"""A cluster for a terminal of 80 columns: nodes by zone, control planes, workloads, and who talks to whom.
+
+Pure: objects and a ServiceGraph in, text out. Colour is ANSI, and only where it is asked for; without it the
+arrows alone tell encrypted (``==>``) from plain text (``-->``) and refused (``--x``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from meshkit.facts import Object
+from meshkit.observe.callers import workload
+from meshkit.observe.graph import Edge, ServiceGraph
+
+ZONE = "topology.kubernetes.io/zone"
+CONTROL_PLANES = {"istio/pilot": "Istio", "linkerd/controller": "Linkerd"}
+SIDECARS = ("istio-proxy", "linkerd-proxy")
+_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
+_HEALTHY_PERCENT = 99.0
+"""Success below this is shown in red."""
+
+
+def cluster_text(nodes: Sequence[Object], pods: Sequence[Object], *, color: bool = False) -> str:
+    """Nodes, control planes and workloads, a line each."""
+    ended = ("Succeeded", "Failed")
+    pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ended]
+    zone_of = {name(node): (node["metadata"].get("labels") or {}).get(ZONE, "") for node in nodes}
+    lines = [_paint("Nodes", _BOLD, color)]
+    for node in sorted(nodes, key=lambda node: (zone_of[name(node)], name(node))):
+        ready, here = is_ready(node), sum(pod["spec"].get("nodeName") == name(node) for pod in pods)
+        state = _paint(f"{'Ready' if ready else 'NotReady':<9}", _GREEN if ready else _RED, color)
+        away = "  takes no pods" if (node.get("spec") or {}).get("unschedulable") else ""
+        lines.append(f"  {zone_of[name(node)]:<10}{name(node):<16}{state}{here:>3} pods{away}")
+    planes = {key: group for key, group in workloads(pods).items() if _control_plane(group[0])}
+    others = {key: group for key, group in workloads(pods).items() if key not in planes}
+    lines += ["", _paint("Control plane", _BOLD, color)]
+    if not planes:
+        lines.append("  none: no mesh is installed. `meshkit runbook run install_mesh -p mesh=istio`")
+    for key, group in planes.items():
+        lines.append(_workload_line(key, group, zone_of, _control_plane(group[0]), color))
+    if others:
+        lines += ["", _paint("Workloads", _BOLD, color)]
+    for key, group in others.items():
+        meshed = "sidecar" if all(map(has_sidecar, group)) else "no sidecar"
+        lines.append(_workload_line(key, group, zone_of, meshed, color))
+    return "\n".join(lines)
+
+
+def graph_text(graph: ServiceGraph, pods: Sequence[Object], *, color: bool = False) -> str:
+    """Who talks to whom: an edge a line under its caller, with rate, success and latency."""
+    title = f"Who talks to whom ({graph.seconds:.1f} s)"
+    head = f"{title:<33}{'over':<14}{'rate':>9}{'ok':>8}{'p50':>8}{'p99':>8}"
+    lines = [_paint(head, _BOLD, color)]
+    callers = sorted(graph.edges, key=lambda edge: (edge.source == "", edge.source))
+    for source, edges in groupby(callers, key=lambda edge: edge.source):
+        lines.append(source or _paint("callers without a sidecar", _YELLOW, color))
+        lines += [_edge_line(edge, graph.seconds, color) for edge in edges]
+    if not graph.edges:
+        lines.append("  no requests between sidecars were counted")
+    if any(not edge.source for edge in graph.edges):
+        among = ", ".join(outsiders(pods)) or "programs outside the cluster"
+        lines.append(_paint(f"  They are among: {_cut(among, 60)}", _DIM, color))
+    if graph.unread:
+        lines.append(_paint(f"  {graph.unread} sidecars did not answer.", _RED, color))
+    return "\n".join(lines)
+
+
+def outsiders(pods: Iterable[Object]) -> list[str]:
+    """The workloads without a sidecar that are no control plane."""
+    found = workloads(pods)
+    return [
+        key for key, group in found.items() if not any(has_sidecar(p) or _control_plane(p) for p in group)
+    ]
+
+
+def workloads(pods: Iterable[Object]) -> dict[str, list[Object]]:
+    """Pods by ``namespace/workload``."""
+    found: dict[str, list[Object]] = {}
+    for pod in sorted(pods, key=workload):
+        found.setdefault(workload(pod), []).append(pod)
+    return found
+
+
+def name(obj: Object) -> str:
+    """The object's name."""
+    return str(obj["metadata"]["name"])
+
+
+def is_ready(obj: Object) -> bool:
+    """Whether a node or pod has the condition Ready, and a pod is not on its way out."""
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return "deletionTimestamp" not in obj["metadata"] and any(
+        each["type"] == "Ready" and each["status"] == "True" for each in conditions
+    )
+
+
+def has_sidecar(pod: Object) -> bool:
+    """Whether a mesh's proxy is one of the pod's containers."""
+    spec = pod["spec"]
+    return any(each["name"] in SIDECARS for each in (*spec.get("initContainers", ()), *spec["containers"]))
+
+
+def _control_plane(pod: Object) -> str:
+    """The mesh whose control plane the pod is part of, or nothing."""
+    images = [container["image"] for container in pod["spec"]["containers"]]
+    return next((mesh for part, mesh in CONTROL_PLANES.items() if any(part in each for each in images)), "")
+
+
+def _workload_line(
+    key: str, group: Sequence[Object], zone_of: Mapping[str, str], what: str, color: bool
+) -> str:
+    ready = sum(map(is_ready, group))
+    count = f"{ready}/{len(group)}"
+    zones = sorted({zone_of.get(pod["spec"].get("nodeName", ""), "") for pod in group} - {""})
+    painted = _paint(f"{count:<7}", _GREEN if ready == len(group) else _RED, color)
+    return f"  {_cut(key, 34):<36}{painted}{what:<12}{' '.join(zones)}"
+
+
+def _edge_line(edge: Edge, seconds: float, color: bool) -> str:
+    counts, success = edge.counts, edge.success_percent
+    if not counts.requests and edge.refused:
+        refused = f"refused {edge.refused / seconds:.1f}/s for want of an identity"
+        return f"  {_paint('--x', _RED, color)} {_cut(edge.destination, 26):<27}{refused}"
+    arrow = _paint("==>", _GREEN, color) if edge.security == "mTLS" else _paint("-->", _YELLOW, color)
+    over = f"{edge.security} {edge.protocol}"
+    ok = f"{'-' if success is None else f'{success:.1f} %':>8}"
+    if success is not None and success < _HEALTHY_PERCENT:
+        ok = _paint(ok, _RED, color)
+    p50, p99 = (_latency(counts.quantile_ms(q)) for q in (0.5, 0.99))
+    rate = f"{counts.requests / seconds:.1f}/s"
+    return f"  {arrow} {_cut(edge.destination, 26):<27}{over:<14}{rate:>9}{ok}{p50:>8}{p99:>8}"
+
+
+def _latency(ms: float | None) -> str:
+    return "-" if ms is None else f"{ms:.0f} ms"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _paint(text: str, code: str, color: bool) -> str:
+    return f"\033[{code}m{text}\033[0m" if color else text
