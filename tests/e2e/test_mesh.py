@@ -24,7 +24,7 @@ from meshkit.facts import Kind, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
-from meshkit.intent.security import MutualTLS
+from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.observe.graph import service_graph
 from meshkit.operate import change, shop
@@ -201,6 +201,25 @@ def test_strict_refuses_callers_without_an_identity(meshed: Shop) -> None:
     assert {status for status, _ in meshed.served(1)} == {200}
     meshed.make(MutualTLS(mode="permissive", namespace="shop"))
     meshed.api.delete(DEPLOYMENT, "stranger", "shop")
+
+
+def test_access_lets_in_whom_it_names_and_undo_restores(meshed: Shop) -> None:
+    _add_caller(meshed, "other", {}, meshed=True)
+    assert {status for status, _ in meshed.served(0.5, "other")} == {200}
+    since = time.time()
+    callers = (Caller(namespace="shop", workload="client"),)
+    wanted = Access(namespace="shop", service="web", port=8080, callers=callers)
+    made = change.apply(change.plan(wanted, meshed.cluster, mesh=meshed.mesh), meshed.cluster)
+    until("others are refused", lambda: {s for s, _ in meshed.served(0.5, "other")} == {403})
+    change.undo(made.id, meshed.cluster)
+    until("others are let in again", lambda: {s for s, _ in meshed.served(0.5, "other")} == {200})
+    assert {status for status, _ in meshed.ledger(since, time.time() - 0.2)} == {200}
+    by_path = wanted.model_copy(update={"paths": ("/health", "/api/*"), "methods": ("GET",)})
+    made = change.apply(change.plan(by_path, meshed.cluster, mesh=meshed.mesh), meshed.cluster)
+    until("other paths are refused", lambda: {s for s, _ in meshed.served(0.5)} == {403})
+    change.undo(made.id, meshed.cluster)
+    until("all paths are let in again", lambda: {s for s, _ in meshed.served(0.5)} == {200})
+    meshed.api.delete(DEPLOYMENT, "other", "shop")
 
 
 def test_what_envoy_refuses_is_an_event_and_changes_nothing(meshed: Shop) -> None:

@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ _LOG = logging.getLogger("api")
 _RETRY_S = 0.5
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+_VERSION = re.compile(r"v\d+((alpha|beta)\d+)?")
 
 
 class ApiError(Exception):
@@ -34,7 +36,7 @@ class ApiError(Exception):
 
 
 class ApiClient:
-    """``resource`` is "pods" or "virtualservices.networking.istio.io"; every kind is asked for at v1."""
+    """``resource`` is "pods" or "virtualservices.networking.istio.io" at v1, or "servers.v1beta3.GROUP"."""
 
     def __init__(self, url: str, *, ca_file: Path, token_file: Path) -> None:
         self._url = url.rstrip("/")
@@ -224,8 +226,13 @@ class Mirror:
 
 
 def short(resource: str) -> str:
-    """``virtualservices`` of ``virtualservices.networking.istio.io``."""
-    return resource.partition(".")[0]
+    """``virtualservices`` of ``virtualservices.networking.istio.io``.
+
+    A kind asked for at a version of its own has its group's first word behind it: ``servers.policy``.
+    """
+    plural, _, rest = resource.partition(".")
+    version, _, group = rest.partition(".")
+    return f"{plural}.{group.partition('.')[0]}" if _VERSION.fullmatch(version) else plural
 
 
 def key_of(item: Object) -> str:
@@ -241,7 +248,9 @@ def hash_of(text: str) -> int:
 
 def _path(resource: str, namespace: str | None = None, name: str | None = None) -> str:
     plural, _, group = resource.partition(".")
-    parts = ["apis", group, "v1"] if group else ["api", "v1"]
+    version, _, rest = group.partition(".")
+    version, group = (version, rest) if _VERSION.fullmatch(version) else ("v1", group)
+    parts = ["apis", group, version] if group else ["api", "v1"]
     parts += ["namespaces", namespace] if namespace else []
     return "/" + "/".join([*parts, plural, *([name] if name else [])])
 

@@ -20,7 +20,8 @@ import aiohttp
 
 from meshkit.sandbox.proxies import envoy, poddir
 from meshkit.sandbox.proxies.envoy import Kind
-from meshkit.sandbox.proxies.model import Inbound, Outbound
+from meshkit.sandbox.proxies.inbound import Inbound
+from meshkit.sandbox.proxies.model import Outbound
 from meshkit.sandbox.proxies.render.clusters import app_clusters, outbound_clusters
 from meshkit.sandbox.proxies.render.listeners import listeners_of
 from meshkit.sandbox.proxies.render.routes import route_table

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from meshkit.sandbox.proxies import istio_authorization
 from meshkit.sandbox.proxies import istio_balancing as locality
+from meshkit.sandbox.proxies.inbound import Inbound, InboundMode, InboundRoute
 from meshkit.sandbox.proxies.istio_destination import DestinationRules, unreached
 from meshkit.sandbox.proxies.istio_elsewhere import elsewhere
 from meshkit.sandbox.proxies.istio_hosts import Host, HostPort, Workload, hosts_for, locality_of
@@ -24,8 +26,6 @@ from meshkit.sandbox.proxies.istio_virtualservice import VirtualServices
 from meshkit.sandbox.proxies.model import (
     Cluster,
     Endpoint,
-    Inbound,
-    InboundMode,
     Locality,
     Object,
     Outbound,
@@ -47,7 +47,7 @@ RESOURCES = (
     *("virtualservices.networking.istio.io", "destinationrules.networking.istio.io"),
     *("serviceentries.networking.istio.io", "gateways.networking.istio.io", "sidecars.networking.istio.io"),
     *("workloadentries.networking.istio.io", "requestauthentications.security.istio.io"),
-    "peerauthentications.security.istio.io",
+    *("peerauthentications.security.istio.io", "authorizationpolicies.security.istio.io"),
 )
 """Of configmaps only the control plane's own namespace is read."""
 _MODES: Mapping[str, InboundMode] = {"DISABLE": "plaintext", "PERMISSIVE": "permissive", "STRICT": "strict"}
@@ -65,7 +65,7 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     """What the sidecars of like callers do with the requests of their applications."""
     work = Translation(registry, caller.namespace)
     mesh, problems = MeshConfig.of(registry)
-    work.problems += [*problems, *_not_carried(registry)]
+    work.problems += [*problems, *_not_carried(registry), *istio_authorization.problems(registry)]
     hosts = {host.name: host for host in hosts_for(work, caller)}
     clusters, policies = _clusters(work, caller, mesh, hosts)
     work.problems += unreached(registry, hosts)
@@ -101,7 +101,8 @@ def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
     by_port = {
         int(port): _port_mode(value) for port, value in ((chosen or {}).get("portLevelMtls") or {}).items()
     }
-    return tuple(Inbound(port, _MODES[by_port.get(port) or mode]) for port in captured_ports(pod))
+    routes = (InboundRoute(authorization=istio_authorization.authorization_of(registry, pod)),)
+    return tuple(Inbound(port, _MODES[by_port.get(port) or mode], routes) for port in captured_ports(pod))
 
 
 def namespace_mode(registry: Registry, namespace: str) -> str:

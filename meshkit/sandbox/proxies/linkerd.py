@@ -12,30 +12,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from meshkit.sandbox.proxies import linkerd_authorization
+from meshkit.sandbox.proxies.gateway_api import header_edits, matches_of, rank
+from meshkit.sandbox.proxies.linkerd_authorization import inbound
 from meshkit.sandbox.proxies.model import (
     Backend,
     Cluster,
     Endpoint,
-    HeaderEdits,
-    Inbound,
-    InboundMode,
     Match,
-    MatchKind,
-    NamedMatch,
     Object,
     Outbound,
     Outlier,
     Problem,
     Retry,
     Route,
-    StringMatch,
     VirtualHost,
     cluster_name,
 )
 from meshkit.sandbox.proxies.pods import (
     LINKERD,
     Registry,
-    captured_ports,
     domains_of,
     host_of,
     mesh_of,
@@ -45,26 +41,13 @@ from meshkit.sandbox.proxies.pods import (
 from meshkit.sandbox.proxies.quantities import duration_s
 from meshkit.sandbox.proxies.translation import Translation
 
+__all__ = ["RESOURCES", "inbound", "outbound"]
 RESOURCES = (
     *("namespaces", "pods", "services", "endpointslices.discovery.k8s.io"),
-    "httproutes.gateway.networking.k8s.io",
+    *("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"),
+    *linkerd_authorization.RESOURCES,
 )
-INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
-_MODES: Mapping[str, InboundMode] = {
-    "all-unauthenticated": "permissive",
-    "cluster-unauthenticated": "permissive",
-    "all-authenticated": "authenticated",
-    "cluster-authenticated": "authenticated",
-    "audit": "permissive",
-    "deny": "denied",
-}
 _HEADER_FILTERS = {"RequestHeaderModifier", "ResponseHeaderModifier"}
-_PATH_KINDS: Mapping[str, MatchKind] = {
-    "Exact": "exact",
-    "PathPrefix": "segments",
-    "RegularExpression": "regex",
-}
-_PATH_RANK = {"exact": 0, "segments": 1, "prefix": 1, "regex": 2}
 _TRANSPORT_ERRORS = ("connect-failure", "refused-stream", "reset")
 
 
@@ -77,6 +60,7 @@ def caller_of(registry: Registry, pod: Object) -> str:
 def outbound(registry: Registry, namespace: str) -> Outbound:
     """What the sidecars of one namespace do with the requests of their applications."""
     work = Translation(registry, namespace)
+    work.problems += linkerd_authorization.problems(registry)
     clusters: dict[str, Cluster] = {}
     for service in registry.of("services"):
         for port in service["spec"].get("ports") or ():
@@ -92,14 +76,6 @@ def outbound(registry: Registry, namespace: str) -> Outbound:
                 VirtualHost(host_of(service), number, domains_of(service, number, namespace), tuple(routes))
             )
     return Outbound(tuple(hosts), tuple(clusters.values()), tuple(work.problems))
-
-
-def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
-    """The captured ports of a pod under its inbound policy, which was fixed when the pod was made."""
-    del registry
-    written = (pod["metadata"].get("annotations") or {}).get(INBOUND_POLICY, "all-unauthenticated")
-    mode = _MODES.get(written, "permissive")
-    return tuple(Inbound(port, mode) for port in captured_ports(pod))
 
 
 def _cluster(work: Translation, service: Object, port: Mapping[str, Any]) -> Cluster:
@@ -172,10 +148,9 @@ def _routes(
     attached = [item for item in items if _attached(work, item, service, port)]
     for age, item in enumerate(attached):
         for index, rule in enumerate(item["spec"].get("rules") or ()):
-            matches: Iterable[Mapping[str, Any]] = rule.get("matches") or ({},)
-            for match in matches:
+            for match in matches_of(rule, "HTTPRoute"):
                 route = _route(work, service, item, index, rule, match, clusters)
-                ranked.append(((*_rank(route.matches[0]), age, index), route))
+                ranked.append(((*rank(match), age, index), route))
     if not attached:
         name = cluster_name(port, "", host_of(service))
         timeout_s, retry = _reliability(work, service, None, {})
@@ -206,7 +181,7 @@ def _route(
     item: Object,
     index: int,
     rule: Mapping[str, Any],
-    match: Mapping[str, Any],
+    match: Match,
     clusters: Mapping[str, Cluster],
 ) -> Route:
     meta = item["metadata"]
@@ -215,12 +190,12 @@ def _route(
     backends = tuple(_backend(work, item, index, ref, clusters) for ref in refs)
     return Route(
         name=rule.get("name") or f"{meta['name']}-{index}",
-        matches=(_match(match),),
+        matches=(match,),
         backends=backends if sum(backend.weight for backend in backends) else (Backend(None, 1),),
         timeout_s=timeout_s,
         retry=retry,
-        request_headers=_header_edits(rule, "RequestHeaderModifier", "requestHeaderModifier"),
-        response_headers=_header_edits(rule, "ResponseHeaderModifier", "responseHeaderModifier"),
+        request_headers=header_edits(rule.get("filters"), "Request"),
+        response_headers=header_edits(rule.get("filters"), "Response"),
         owner=f"{meta['namespace']}/{meta['name']}",
     )
 
@@ -242,35 +217,6 @@ def _backend(
         work.problems.append(Problem(item, "BackendNotFound", message))
         return Backend(None, weight)
     return Backend(name, weight)
-
-
-def _match(written: Mapping[str, Any]) -> Match:
-    path = written.get("path") or {"type": "PathPrefix", "value": "/"}
-    kind = _PATH_KINDS[path.get("type", "PathPrefix")]
-    return Match(
-        path=StringMatch(kind, path.get("value", "/")),
-        method=StringMatch("exact", written["method"]) if written.get("method") else None,
-        headers=tuple(_named(entry, lower=True) for entry in written.get("headers") or ()),
-        query=tuple(_named(entry, lower=False) for entry in written.get("queryParams") or ()),
-    )
-
-
-def _named(written: Mapping[str, Any], *, lower: bool) -> NamedMatch:
-    kind: MatchKind = "regex" if written.get("type") == "RegularExpression" else "exact"
-    name = written["name"].lower() if lower else written["name"]
-    return NamedMatch(name, StringMatch(kind, written["value"]))
-
-
-def _rank(match: Match) -> tuple[int, ...]:
-    """Gateway API's order: exact paths, longer prefixes, methods, more headers, more query parameters."""
-    path = match.path or StringMatch("segments", "/")
-    return (
-        _PATH_RANK[path.kind],
-        -len(path.value),
-        0 if match.method else 1,
-        -len(match.headers),
-        -len(match.query),
-    )
 
 
 def _reliability(
@@ -313,13 +259,3 @@ def _retry(notes: Mapping[str, str]) -> Retry | None:
         per_try_timeout_s=duration_s(notes.get("retry.linkerd.io/timeout")),
         avoid_previous_hosts=False,
     )
-
-
-def _header_edits(rule: Mapping[str, Any], kind: str, name: str) -> HeaderEdits:
-    chosen = [entry.get(name) or {} for entry in rule.get("filters") or () if entry["type"] == kind]
-    edits = chosen[0] if chosen else {}
-
-    def pairs(key: str) -> tuple[tuple[str, str], ...]:
-        return tuple((entry["name"], entry["value"]) for entry in edits.get(key) or ())
-
-    return HeaderEdits(set=pairs("set"), add=pairs("add"), remove=tuple(edits.get("remove") or ()))

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshkit.sandbox.proxies.exposition import Family, Labels, PeerLookup
+from meshkit.sandbox.proxies.linkerd_authorization import NOT_FOUND
 from meshkit.sandbox.proxies.pods import LINKERD, Peer, workload_identity
 
 BUCKETS_MS = tuple(float(digit * 10**power) for power in range(5) for digit in (1, 2, 3, 4, 5))
 """1 2 3 4 5 10 20 ... 50000 (linkerd2-proxy, metrics/src/latency.rs)."""
 UNKNOWN = "UNKNOWN"
+_GRPC_FAILURES = {2, 4, 7, 13, 14, 15}
 
 
 class LinkerdSeries:
@@ -30,6 +32,9 @@ class LinkerdSeries:
         Family(
             "outbound_http_route_backend_response_statuses_total", "counter", "Completed responses by status."
         ),
+        Family("inbound_http_authz_allow_total", "counter", "Inbound HTTP requests that were authorized."),
+        Family("inbound_http_authz_deny_total", "counter", "Inbound HTTP requests that were not authorized."),
+        Family("inbound_http_route_not_found_total", "counter", "Inbound HTTP requests that no route takes."),
     )
     histogram = Family(
         "response_latency_ms", "histogram", "Elapsed times between a request and its response."
@@ -43,15 +48,32 @@ class LinkerdSeries:
         """The counters that one request raises."""
         if entry["dir"] == "refused":
             return []
+        if entry["dir"] == "inbound":
+            refusal = _refusal(entry)
+            if refusal is not None:
+                return [self._refused(entry, refusal)]
+            return [self._allowed(entry), *self._answered(entry)]
+        return [*self._answered(entry), *self._routed(entry)]
+
+    def _answered(self, entry: Mapping[str, Any]) -> list[tuple[str, Labels]]:
         base = self._base(entry)
+        return [("request_total", base), ("response_total", (*base, *_outcome(entry)))]
+
+    def _allowed(self, entry: Mapping[str, Any]) -> tuple[str, Labels]:
+        target, tls = _target(entry), _inbound_tls(entry)
+        labels = (*target, *_server(entry, target), *_route(entry), *_authorization(entry), *tls)
+        return "inbound_http_authz_allow_total", labels
+
+    def _refused(self, entry: Mapping[str, Any], family: str) -> tuple[str, Labels]:
+        """Refused requests stand in no other family: Linkerd counts requests behind its policy."""
+        target, tls = _target(entry), _inbound_tls(entry)
+        route = () if family.endswith("route_not_found_total") else _route(entry)
+        return family, (*target, *_server(entry, target), *route, *tls)
+
+    def _routed(self, entry: Mapping[str, Any]) -> list[tuple[str, Labels]]:
+        found: list[tuple[str, Labels]] = []
         status = _status(entry)
-        failed = status is None or status >= 500
-        outcome = (("status_code", str(status)),) if status is not None else ()
-        found: list[tuple[str, Labels]] = [
-            ("request_total", base),
-            ("response_total", (*base, *outcome, ("classification", "failure" if failed else "success"))),
-        ]
-        if entry["dir"] == "outbound" and entry.get("cluster"):
+        if entry.get("cluster"):
             route = _linkerd_route(entry)
             error = () if status is not None else (("error", UNKNOWN),)
             code = "" if status is None else str(status)
@@ -66,7 +88,7 @@ class LinkerdSeries:
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
         """The labels of the response's latency; None for a connection that brought no request."""
-        if entry["dir"] == "refused":
+        if entry["dir"] == "refused" or (entry["dir"] == "inbound" and _refusal(entry) is not None):
             return None
         status = _status(entry)
         return (*self._base(entry), *((("status_code", str(status)),) if status is not None else ()))
@@ -102,26 +124,58 @@ class LinkerdSeries:
         return tuple(labels)
 
     def _inbound(self, entry: Mapping[str, Any]) -> Labels:
-        address = str(entry.get("local") or "")
-        ip, _, port = address.partition(":")
-        labels = [
-            ("direction", "inbound"),
-            ("target_addr", address),
-            ("target_ip", ip),
-            ("target_port", port),
-        ]
-        if entry.get("dns"):
-            labels += [("tls", "true"), ("client_id", str(entry["dns"]))]
-        else:
-            labels += [("tls", "no_identity"), ("no_tls_reason", "no_tls_from_remote")]
-        labels += [
-            ("srv_group", ""),
-            ("srv_kind", "default"),
-            ("srv_name", "all-unauthenticated"),
-            ("srv_port", port),
-        ]
-        labels += [("route_group", ""), ("route_kind", "default"), ("route_name", "default")]
-        return tuple(labels)
+        target = _target(entry)
+        policy = (*_server(entry, target), *_route(entry), *_authorization(entry))
+        return (("direction", "inbound"), *target, *_inbound_tls(entry), *policy)
+
+
+def _target(entry: Mapping[str, Any]) -> Labels:
+    address = str(entry.get("local") or "")
+    ip, _, port = address.partition(":")
+    return (("target_addr", address), ("target_ip", ip), ("target_port", port))
+
+
+def _inbound_tls(entry: Mapping[str, Any]) -> Labels:
+    if entry.get("dns"):
+        return (("tls", "true"), ("client_id", str(entry["dns"])))
+    return (("tls", "no_identity"), ("no_tls_reason", "no_tls_from_remote"))
+
+
+def _server(entry: Mapping[str, Any], target: Labels) -> Labels:
+    named = _resource("srv", entry.get("server") or "/default/all-unauthenticated")
+    return (*named, ("srv_port", target[-1][1]))
+
+
+def _route(entry: Mapping[str, Any]) -> Labels:
+    return _resource("route", entry.get("route") or "/default/default")
+
+
+def _authorization(entry: Mapping[str, Any]) -> Labels:
+    """The policy that let the request in; Envoy puts the number of its rule behind it."""
+    name = str(entry.get("policy") or "/default/all-unauthenticated")
+    return _resource("authz", name.partition("#")[0])
+
+
+def _resource(prefix: str, written: str) -> Labels:
+    """``group/kind/name`` as three labels."""
+    group, kind, name = [*written.split("/", 2), "", ""][:3]
+    return ((f"{prefix}_group", group), (f"{prefix}_kind", kind), (f"{prefix}_name", name))
+
+
+def _refusal(entry: Mapping[str, Any]) -> str | None:
+    """The family that counts a request which policy kept from the application; None when it got there."""
+    if str(entry.get("details") or "").startswith("rbac_access_denied"):
+        return "inbound_http_authz_deny_total"
+    return "inbound_http_route_not_found_total" if entry.get("route") == NOT_FOUND else None
+
+
+def _outcome(entry: Mapping[str, Any]) -> Labels:
+    """Failures are 5xx and no answer at all; of gRPC the statuses that Linkerd counts as such."""
+    status, grpc = _status(entry), entry.get("grpc")
+    failed = status is None or status >= 500 or grpc in _GRPC_FAILURES
+    labels: Labels = (("status_code", str(status)),) if status is not None else ()
+    labels += (("classification", "failure" if failed else "success"),)
+    return labels if grpc is None else (*labels, ("grpc_status", str(grpc)))
 
 
 def _linkerd_route(entry: Mapping[str, Any]) -> Labels:

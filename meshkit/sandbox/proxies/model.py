@@ -16,7 +16,7 @@ from typing import Any, Literal
 Object = Mapping[str, Any]
 """A Kubernetes object as JSON."""
 
-MatchKind = Literal["exact", "prefix", "segments", "regex", "present"]
+MatchKind = Literal["exact", "prefix", "suffix", "segments", "regex", "present"]
 
 
 @dataclass(frozen=True)
@@ -321,17 +321,6 @@ class Cluster:
     limits: Limits = Limits()
     outlier: Outlier | None = None
     as_asked: bool = False
-
-
-InboundMode = Literal["plaintext", "permissive", "strict", "authenticated", "denied"]
-
-
-@dataclass(frozen=True)
-class Inbound:
-    """One captured port. strict refuses plaintext at the connection, authenticated answers it with 403."""
-
-    port: int
-    mode: InboundMode
 
 
 @dataclass(frozen=True)

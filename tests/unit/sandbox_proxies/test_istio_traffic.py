@@ -64,10 +64,9 @@ def test_weights_subsets_and_header_matches(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-def total(page: str, name: str, having: str) -> float:
-    return sum(
-        float(x.rsplit(" ", 1)[1]) for x in page.splitlines() if x.startswith(name + "{") and having in x
-    )
+def total(page: str, name: str, *having: str) -> float:
+    series = (line for line in page.splitlines() if line.startswith(name + "{"))
+    return sum(float(line.rsplit(" ", 1)[1]) for line in series if all(each in line for each in having))
 
 
 def test_fault_timeout_and_retries(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from mini_mesh import MiniMesh, shop
 from test_istio_traffic import total
 
-from meshkit.sandbox.proxies import linkerd
+from meshkit.sandbox.proxies import linkerd, linkerd_authorization
 
 
 def run(directory: Path, body: Callable[[MiniMesh], Awaitable[None]]) -> None:
@@ -64,7 +64,7 @@ def test_weights_matches_and_precedence(tmp_path: Path) -> None:
 def test_strict_inbound_policy_answers_403_to_unmeshed_callers(tmp_path: Path) -> None:
     async def body(mesh: MiniMesh) -> None:
         for pod in mesh.objects["pods"]:
-            pod["metadata"]["annotations"][linkerd.INBOUND_POLICY] = "all-authenticated"
+            pod["metadata"]["annotations"][linkerd_authorization.INBOUND_POLICY] = "all-authenticated"
         await mesh.apply()
         assert (await mesh.get("client"))[0] == 200
         async with mesh.session.get(f"http://{mesh._ips['web-v1']}:8080/") as answer:

@@ -10,8 +10,8 @@ from test_istio_traffic import destination_rule, to, virtual_service
 
 from meshkit.sandbox.proxies import istio, validation
 from meshkit.sandbox.proxies.delivery import Desired
+from meshkit.sandbox.proxies.inbound import Inbound
 from meshkit.sandbox.proxies.istio_scope import Caller
-from meshkit.sandbox.proxies.model import Inbound
 from meshkit.sandbox.proxies.pods import Registry
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from meshkit.sandbox.proxies import envoy
-from meshkit.sandbox.proxies.model import Inbound
+from meshkit.sandbox.proxies.inbound import Inbound, InboundRoute
+from meshkit.sandbox.proxies.render.access import guarded, guards
 from meshkit.sandbox.proxies.render.clusters import app_cluster
+from meshkit.sandbox.proxies.render.matches import request_match
 from meshkit.sandbox.proxies.render.tls import downstream_tls
 from meshkit.sandbox.proxies.render.wire import JSON, TYPE, http_filter, socket
 
@@ -38,7 +40,7 @@ def _outbound(pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
 
 
 def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
-    manager = _connection_manager("inbound", mesh, {"route_config": _inbound_routes(model)}, _guards(model))
+    manager = _connection_manager("inbound", mesh, {"route_config": _inbound_routes(model)}, guards())
     raw: JSON = {
         "name": "raw",
         "filters": [manager],
@@ -68,29 +70,23 @@ def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
 
 
 def _inbound_routes(model: Inbound) -> JSON:
-    """Everything goes to the application.
+    name = app_cluster(model.port)
+    host = {"name": name, "domains": ["*"], "routes": [_inbound_route(item, model) for item in model.routes]}
+    return {"name": name, "virtual_hosts": [host]}
 
-    A connection that was closed before the request left is tried again.
-    """
+
+def _inbound_route(item: InboundRoute, model: Inbound) -> JSON:
+    """To the application. A connection that was closed before the request left is tried again."""
+    named = {"filter_metadata": {"meshkit": {"server": model.server}}}
+    route: JSON = {"name": item.name, "match": request_match(item.match), "metadata": named}
+    if item.status is not None:
+        return {**route, "direct_response": {"status": item.status}}
     action = {
         "cluster": app_cluster(model.port),
         "timeout": "0s",
         "retry_policy": {"retry_on": "reset-before-request", "num_retries": 2},
     }
-    route = {"name": "default", "match": {"prefix": "/"}, "route": action}
-    return {
-        "name": app_cluster(model.port),
-        "virtual_hosts": [{"name": app_cluster(model.port), "domains": ["*"], "routes": [route]}],
-    }
-
-
-def _guards(model: Inbound) -> list[JSON]:
-    """The filter that answers 403 to callers without an identity, or to all."""
-    if model.mode not in ("authenticated", "denied"):
-        return []
-    anyone = {"identity": {"permissions": [{"any": True}], "principals": [{"authenticated": {}}]}}
-    policies = anyone if model.mode == "authenticated" else {}
-    return [http_filter("rbac", "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": policies})]
+    return {**route, "route": action, **guarded(item.authorization)}
 
 
 def _connection_manager(side: str, mesh: str, routing: JSON, filters: list[JSON]) -> JSON:
@@ -106,6 +102,26 @@ def _connection_manager(side: str, mesh: str, routing: JSON, filters: list[JSON]
         **routing,
     }
     if side == "inbound":
+        manager |= {"local_reply_config": _linkerd_answers()} if mesh == "linkerd" else {}
         manager["forward_client_cert_details"] = "SANITIZE_SET"
         manager["set_current_client_cert_details"] = {"uri": True, "dns": True}
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def _linkerd_answers() -> JSON:
+    """Linkerd refuses without a body and says why in a header; gRPC gets its status from Envoy either way."""
+    reasons = {403: "unauthorized request on route", 404: "no route found for request"}
+    return {
+        "mappers": [
+            {
+                "filter": {
+                    "status_code_filter": {
+                        "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": "none"}}
+                    }
+                },
+                "headers_to_add": [{"header": {"key": "l5d-proxy-error", "value": reason}}],
+                "body_format_override": {"text_format_source": {"inline_string": ""}},
+            }
+            for status, reason in reasons.items()
+        ]
+    }

@@ -54,6 +54,8 @@ def string_matcher(match: StringMatch) -> JSON:
     """A condition on a text."""
     if match.kind == "regex":
         return {"safe_regex": {"regex": match.value}}
+    if match.kind == "present":
+        return {"safe_regex": {"regex": ".+"}}
     rendered: JSON = {match.kind: match.value}
     if match.ignore_case:
         rendered["ignore_case"] = True
