@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
 from meshkit.sandbox.node.addresses import Addresses
-from meshkit.sandbox.node.environment import HOST_IP, Surroundings
+from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, Surroundings
 from meshkit.sandbox.node.pod import Node, PodRunner
 from meshkit.sandbox.proxies.pods import Peer, service_account
 
@@ -155,7 +155,6 @@ def tail(path: Path, lines: int | None) -> str:
 
 def node_object(name: str) -> dict[str, Any]:
     """A node as it registers itself."""
-    capacity = {"cpu": "2", "memory": "4Gi", "pods": "110"}
     ready = set_condition([], "Ready", True, "KubeletReady", "the sandbox's node agent is running")
     return {
         "apiVersion": "v1",
@@ -172,8 +171,8 @@ def node_object(name: str) -> dict[str, Any]:
         "spec": {"providerID": f"meshkit://{name}"},
         "status": {
             "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": name}],
-            "allocatable": capacity,
-            "capacity": capacity,
+            "allocatable": NODE_CAPACITY,
+            "capacity": NODE_CAPACITY,
             "conditions": ready,
             "nodeInfo": {
                 "architecture": "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from meshkit.sandbox.api.quantities import parse
 from meshkit.sandbox.proxies.envoy import OUTBOUND_PORT
 from meshkit.sandbox.proxies.poddir import app_socket
 from meshkit.sandbox.proxies.pods import captured_ports, mesh_of, service_account
@@ -19,6 +21,8 @@ Object = Mapping[str, Any]
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _INHERITED = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR")
 TOKEN_FILE = "token"
+NODE_CAPACITY = {"cpu": "2", "memory": "4Gi", "pods": "110"}
+"""What each node of the sandbox says it has."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,7 @@ def listen_addresses(pod: Object, ip: str, pod_dir: Path) -> dict[int, str]:
 def container_environment(pod: Object, container: Object, ip: str, around: Surroundings) -> dict[str, str]:
     """The whole environment of a container. Nothing of the daemon's own but a few harmless names gets in.
 
-    Raises ValueError for a value that comes from where the sandbox does not look (ConfigMap, Secret,
-    resources).
+    Raises ValueError for a value that comes from where the sandbox does not look (ConfigMap, Secret).
     """
     pod_dir = around.run / pod["metadata"]["uid"]
     env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -78,7 +81,7 @@ def container_environment(pod: Object, container: Object, ip: str, around: Surro
         env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"
     for entry in container.get("env") or ():
         if entry.get("valueFrom"):
-            env[entry["name"]] = _from_field(entry, pod, ip)
+            env[entry["name"]] = _from_source(entry, container, pod, ip)
         else:
             env[entry["name"]] = expanded(str(entry.get("value") or ""), env)
     return env
@@ -93,13 +96,32 @@ def expanded(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replace, text)
 
 
-def _from_field(entry: Object, pod: Object, ip: str) -> str:
+def _from_source(entry: Object, container: Object, pod: Object, ip: str) -> str:
     source = entry["valueFrom"]
-    field = (source.get("fieldRef") or {}).get("fieldPath")
-    if field is None:
-        raise ValueError(
-            f"env {entry['name']}: {', '.join(source)} is not known to the sandbox, only fieldRef"
-        )
+    if source.get("fieldRef"):
+        return _from_field(entry["name"], source["fieldRef"]["fieldPath"], pod, ip)
+    if source.get("resourceFieldRef"):
+        return _from_resource(entry["name"], source["resourceFieldRef"], container)
+    known = "only fieldRef and resourceFieldRef"
+    raise ValueError(f"env {entry['name']}: {', '.join(source)} is not known to the sandbox, {known}")
+
+
+def _from_resource(name: str, source: Object, container: Object) -> str:
+    """A request or limit in units of the divisor, rounded up; a limit that is not set is the node's whole."""
+    if source.get("containerName") not in (None, "", container["name"]):
+        raise ValueError(f"env {name}: resources of another container are not known to the sandbox")
+    kind, _, resource = source["resource"].partition(".")
+    given = ((container.get("resources") or {}).get(kind) or {}).get(resource)
+    if given is None:
+        given = "0" if kind == "requests" else NODE_CAPACITY.get(resource)
+    if given is None:
+        raise ValueError(f"env {name}: resource {resource!r} is not known to the sandbox")
+    amount = parse(given)
+    divisor = parse(source.get("divisor") or "1")
+    return str(math.ceil(amount.amount / (divisor.amount or 1)))
+
+
+def _from_field(name: str, field: str, pod: Object, ip: str) -> str:
     meta, spec = pod["metadata"], pod["spec"]
     plain = {
         "metadata.name": meta["name"],
@@ -115,7 +137,7 @@ def _from_field(entry: Object, pod: Object, ip: str) -> str:
         return str(plain[field])
     match = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", field)
     if match is None:
-        raise ValueError(f"env {entry['name']}: field {field!r} is not known to the sandbox")
+        raise ValueError(f"env {name}: field {field!r} is not known to the sandbox")
     return str((meta.get(match.group(1)) or {}).get(match.group(2), ""))
 
 

@@ -79,6 +79,26 @@ def test_fields_of_the_pod_and_references_are_filled_in() -> None:
     assert expanded("$(A)$(B)", {"A": "1"}) == "1$(B)"
 
 
+@pytest.mark.parametrize(
+    ("resource", "divisor", "value"),
+    [
+        ("limits.cpu", "1", "2"),
+        ("limits.memory", "1Mi", "512"),
+        ("requests.cpu", "1m", "250"),
+        ("requests.cpu", "0", "1"),
+        ("requests.memory", "1", "0"),
+    ],
+)
+def test_a_resource_is_in_units_of_its_divisor_and_no_limit_is_the_whole_node(
+    resource: str, divisor: str, value: str
+) -> None:
+    source = {"resourceFieldRef": {"resource": resource, "divisor": divisor}}
+    found = pod(env=[{"name": "AMOUNT", "valueFrom": source}])
+    web = found["spec"]["containers"][0]
+    web["resources"] = {"limits": {"memory": "512Mi"}, "requests": {"cpu": "250m"}}
+    assert container_environment(found, web, "127.7.0.1", AROUND)["AMOUNT"] == value
+
+
 def test_a_value_from_where_the_sandbox_does_not_look_is_refused_by_name() -> None:
     found = pod(env=[{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])
     with pytest.raises(ValueError, match="env KEY: secretKeyRef"):
