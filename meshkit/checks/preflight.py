@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from meshkit.checks import traffic
-from meshkit.facts import Finding, Snapshot
+from meshkit.facts import Finding, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -31,16 +31,16 @@ def check(intents: Sequence[Intent], snapshot: Snapshot) -> tuple[Finding, ...]:
 
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> Iterator[Finding]:
-    """A control plane's manifests run on the sandbox's nodes only, and need zones to spread over."""
+    """A control plane needs zones to spread over; without charts its manifests run in the sandbox only."""
     nodes = list(snapshot.of("Node"))
-    infos = (node.get("status", {}).get("nodeInfo", {}) for node in nodes)
-    if not any(str(info.get("containerRuntimeVersion")).startswith(SANDBOX_RUNTIME) for info in infos):
+    if intent.charts is None and not _is_sandbox(nodes):
         yield Finding(
             "MK0101",
             "error",
-            "control_plane",
-            "these manifests start the sandbox's control plane, and no node of this cluster is a sandbox's.",
-            "Install the mesh with its Helm charts, then go on from injection.",
+            "control_plane.charts",
+            "without charts these manifests start the sandbox's control plane, and no node of this cluster is"
+            " a sandbox's.",
+            "Name the charts: 'published' for the mesh's own, a repository, or a directory.",
         )
         return
     zones = {node["metadata"].get("labels", {}).get(ZONE) for node in nodes} - {None}
@@ -52,6 +52,14 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> Iterator[Finding]
             f"the cluster's nodes stand in {len(zones)} zones, {intent.zones} are wanted.",
             f"Ask for zones={max(1, len(zones))}, or add nodes in other zones.",
         )
+    if intent.replicas == 1:
+        yield Finding(
+            "MK0105",
+            "warning",
+            "control_plane.replicas",
+            "one replica: while its node is drained or lost nothing is injected and no route changes.",
+            "Ask for two or more.",
+        )
     if intent.replicas < intent.zones:
         yield Finding(
             "MK0103",
@@ -60,6 +68,11 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> Iterator[Finding]
             f"{intent.replicas} replicas cannot stand in {intent.zones} zones.",
             f"Ask for replicas={intent.zones} or more.",
         )
+
+
+def _is_sandbox(nodes: Sequence[Object]) -> bool:
+    infos = (node.get("status", {}).get("nodeInfo", {}) for node in nodes)
+    return any(str(info.get("containerRuntimeVersion")).startswith(SANDBOX_RUNTIME) for info in infos)
 
 
 def _namespace(intent: Injection | MutualTLS, snapshot: Snapshot) -> Iterator[Finding]:

@@ -17,10 +17,11 @@ from typing import Any, Literal
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import FieldChange, changes, digest
+from meshkit.cluster.helm import Helm, verbs, wait_for
 from meshkit.cluster.journal import NAMESPACE, Journal
-from meshkit.cluster.ready import wait_for
 from meshkit.errors import ClusterError, Conflict, Rejected
 from meshkit.facts import Kind, Object
+from meshkit.planners.charts import RELEASE
 from meshkit.planners.steps import Step
 
 _THREADS = 8
@@ -68,22 +69,25 @@ class PlannedStep:
 
 def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
     """Dry-run every step that can be; raises what the server answers to the first that it refuses."""
-    api = cluster.api
     with ThreadPoolExecutor(_THREADS) as pool:
-        live = list(pool.map(lambda s: api.get(s.kind, s.name, s.namespace), steps))
+        live = list(pool.map(lambda s: verbs(cluster, s.kind).get(s.kind, s.name, s.namespace), steps))
         new = [step for step, found in zip(steps, live, strict=True) if found is None]
-        return tuple(pool.map(lambda pair: _check(api, pair[0], pair[1], new), zip(steps, live, strict=True)))
+        pairs = zip(steps, live, strict=True)
+        return tuple(pool.map(lambda pair: _check(cluster, pair[0], pair[1], new), pairs))
 
 
-def _check(api: Api, step: Step, live: dict[str, Any] | None, new: Iterable[Step]) -> PlannedStep:
+def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Iterable[Step]) -> PlannedStep:
+    if step.kind == RELEASE:
+        Helm(cluster).require_chart(step.object)
     if live is None:
         if step.partial:
             raise Rejected(f"{step.title} does not exist.", remedy="Create it first.", status=404)
-        needs = next((maker for maker in new if _makes(maker, step)), None)
+        needs = next((maker for maker in new if _makes(cluster.api, maker, step)), None)
         if needs is not None:
             return PlannedStep(step, "create", changes(None, step.object), needs=needs)
     heard: list[str] = []
-    after = api.apply(step.object, dry_run=True, manager=step.manager, heard=heard.append)
+    does = verbs(cluster, step.kind)
+    after = does.apply(step.object, dry_run=True, manager=step.manager, heard=heard.append)
     if live is None:
         return PlannedStep(step, "create", changes(None, after), warnings=tuple(heard))
     found = changes(live, after)
@@ -91,8 +95,12 @@ def _check(api: Api, step: Step, live: dict[str, Any] | None, new: Iterable[Step
     return PlannedStep(step, action, found, _seen(live), warnings=tuple(heard))
 
 
-def _makes(maker: Step, step: Step) -> bool:
-    """Whether a step makes the namespace or the kind of another."""
+def _makes(api: Api, maker: Step, step: Step) -> bool:
+    """Whether a step makes the namespace or the kind of another. A chart is taken to make what is missing."""
+    if maker is step:
+        return False
+    if maker.kind == RELEASE:
+        return step.kind == RELEASE or api.resource(step.kind) is None
     if maker.kind.kind == "Namespace":
         return step.namespace == maker.name
     if maker.kind.kind == "CustomResourceDefinition":
@@ -110,34 +118,34 @@ def carry_out(
     cluster: Cluster, planned: Sequence[PlannedStep], journal: Journal, change: str, report: Report
 ) -> None:
     """Apply the steps in order, each journaled before and waited for after. Stops at the first that fails."""
-    api, salt = cluster.api, journal.salt(change)
+    salt = journal.salt(change)
     left: dict[tuple[Kind, str | None, str], str] = {}
     wave: list[tuple[int, Step]] = []
     for index, one in enumerate(planned, start=1):
         step = one.step
         report(Progress(step.title, index, len(planned), "applying"))
         key = (step.kind, step.namespace, step.name)
-        live, after = _apply_as_shown(api, one, left.get(key), dry_run=True)
-        prior = _prior(api, live, change, index, salt)
+        live, after = _apply_as_shown(cluster, one, left.get(key), dry_run=True)
+        prior = _prior(cluster.api, live, change, index, salt)
         journal.append(change, _record(step, index, prior, digest(after, salt)))
         try:
-            left[key] = digest(_apply_as_shown(api, one, left.get(key), dry_run=False)[1])
+            left[key] = digest(_apply_as_shown(cluster, one, left.get(key), dry_run=False)[1])
         except ClusterError as error:
             if was_refused(error):
                 journal.append(change, {"event": "refused", "index": index})
             raise
         wave.append((index, step))
         if index == len(planned) or not (step.wave and planned[index].step.wave == step.wave):
-            _await_wave(api, wave, len(planned), report)
+            _await_wave(cluster, wave, len(planned), report)
             wave.clear()
 
 
-def _await_wave(api: Api, wave: Sequence[tuple[int, Step]], total: int, report: Report) -> None:
+def _await_wave(cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, report: Report) -> None:
     """Wait for what the steps of a wave wait for, one after the other: they come true side by side."""
     for index, step in wave:
         if step.wait:
             report(Progress(step.title, index, total, "waiting"))
-            wait_for(api, step.kind, step.name, step.namespace, step.wait)
+            wait_for(cluster, step.kind, step.name, step.namespace, step.wait)
         report(Progress(step.title, index, total, "done"))
 
 
@@ -147,19 +155,20 @@ def was_refused(error: ClusterError) -> bool:
 
 
 def _apply_as_shown(
-    api: Api, one: PlannedStep, left: str | None, *, dry_run: bool
+    cluster: Cluster, one: PlannedStep, left: str | None, *, dry_run: bool
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Apply to the state that was shown and no other; returns that state and the result.
 
     A status written between reading and applying changes the resourceVersion, and is no reason to stop.
     """
     step = one.step
+    does = verbs(cluster, step.kind)
     attempts = 0
     while True:
-        live = api.get(step.kind, step.name, step.namespace)
+        live = does.get(step.kind, step.name, step.namespace)
         _require_same(one, live, left)
         try:
-            return live, api.apply(_pinned(step.object, live), dry_run=dry_run, manager=step.manager)
+            return live, does.apply(_pinned(step.object, live), dry_run=dry_run, manager=step.manager)
         except Conflict as error:
             attempts += 1
             if error.managers or attempts == _ATTEMPTS:

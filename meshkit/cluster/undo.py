@@ -17,11 +17,12 @@ from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import content, digest
 from meshkit.cluster.executor import Progress, Report, last_writer
+from meshkit.cluster.helm import Helm, verbs, wait_for
 from meshkit.cluster.journal import NAMESPACE
-from meshkit.cluster.ready import wait_for
 from meshkit.cluster.rights import Right
 from meshkit.errors import Conflict, NeedsPerson, Rejected
 from meshkit.facts import Kind, Object
+from meshkit.planners.charts import RELEASE
 from meshkit.planners.steps import RESTART_MANAGER, Wait, title
 
 _GONE_TIMEOUT_S = 60.0
@@ -109,11 +110,11 @@ def rights_for(api: Api, wanted: Sequence[Restoration]) -> set[Right]:
     return rights
 
 
-def require_untouched(api: Api, wanted: Sequence[Restoration], salt: str) -> None:
+def require_untouched(cluster: Cluster, wanted: Sequence[Restoration], salt: str) -> None:
     """Raise ``NeedsPerson`` naming every object that someone else has changed since."""
     touched = []
     for one in wanted:
-        live = api.get(one.kind, one.name, one.namespace)
+        live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
         if digest(live, salt) in (one.after, digest(one.prior, salt)):
             continue
         touched.append(f"{one.title} ({'deleted' if live is None else f'by {last_writer(live)}'})")
@@ -129,19 +130,23 @@ def restore(cluster: Cluster, wanted: Sequence[Restoration], report: Report) -> 
     kept: list[str] = []
     for index, one in enumerate(wanted, start=1):
         report(Progress(one.title, index, len(wanted), "applying"))
-        live = cluster.api.get(one.kind, one.name, one.namespace)
+        live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
         if one.prior is None and live is not None:
-            kept += _delete(cluster.api, one, live)
+            kept += _delete(cluster, one, live)
         elif one.prior is not None and live is not None and content(live) != content(one.prior):
-            _put_back(cluster.api, one, live, one.prior)
+            _put_back(cluster, one, live, one.prior)
             if one.wait:
                 report(Progress(one.title, index, len(wanted), "waiting"))
-                wait_for(cluster.api, one.kind, one.name, one.namespace, one.wait)
+                wait_for(cluster, one.kind, one.name, one.namespace, one.wait)
         report(Progress(one.title, index, len(wanted), "done"))
     return kept
 
 
-def _delete(api: Api, one: Restoration, live: Object) -> list[str]:
+def _delete(cluster: Cluster, one: Restoration, live: Object) -> list[str]:
+    if one.kind == RELEASE:
+        Helm(cluster).delete(one.kind, one.name, one.namespace)
+        return []
+    api = cluster.api
     inside = _held(api, live)
     if inside:
         return [
@@ -181,8 +186,12 @@ def _is_foreign(obj: Object) -> bool:
     return (obj["kind"], meta["name"]) not in _MADE_BY_KUBERNETES
 
 
-def _put_back(api: Api, one: Restoration, live: Object, prior: Object) -> None:
+def _put_back(cluster: Cluster, one: Restoration, live: Object, prior: Object) -> None:
     """First the values, then who owned them."""
+    if one.kind == RELEASE:
+        Helm(cluster).roll_back(one.name, one.namespace or "", prior["metadata"]["resourceVersion"])
+        return
+    api = cluster.api
 
     def owners(found: Object) -> list[dict[str, Any]]:
         return [{"op": "add", "path": "/metadata/managedFields", "value": _owners(found, prior)}]

@@ -100,7 +100,7 @@ def undo(change_id: str, cluster: Cluster, *, progress: Report | None = None) ->
     if not wanted:
         raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
     rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(cluster.api))
-    undoing.require_untouched(cluster.api, wanted, records[0]["salt"])
+    undoing.require_untouched(cluster, wanted, records[0]["salt"])
     kept = undoing.restore(cluster, wanted, progress or _silent)
     ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
     journal.append(change_id, ending)
@@ -162,7 +162,7 @@ def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitE
         if not wanted:
             journal.append(change, {"event": "end", "state": "failed", "error": str(error)})
             return None
-        undoing.require_untouched(cluster.api, wanted, records[0]["salt"])
+        undoing.require_untouched(cluster, wanted, records[0]["salt"])
         undoing.restore(cluster, wanted, _silent)
         journal.append(change, {"event": "end", "state": "undone", "error": str(error)})
     except MeshkitError as second:

@@ -1,7 +1,7 @@
-"""Istio: VirtualService, DestinationRule, PeerAuthentication, labels of namespaces, and istiod itself.
+"""Istio: VirtualService, DestinationRule, PeerAuthentication, labels of namespaces.
 
 Order matters: a VirtualService that names a subset before its DestinationRule holds it answers 503, so the
-DestinationRule goes first; the webhook comes after istiod: it refuses pods that nobody is there to inject.
+DestinationRule goes first.
 """
 
 from __future__ import annotations
@@ -20,18 +20,15 @@ from meshkit.intent.traffic import Fault, LoadBalancing, Retries, Route
 from meshkit.planners import istio_access
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need, WeightedRoute, not_plannable
-from meshkit.planners.crds import crds
 from meshkit.planners.gateway_api import duration
 from meshkit.planners.injected import opted_out
-from meshkit.planners.steps import Step, Wait
+from meshkit.planners.istio_control_plane import NAMESPACE, control_plane
+from meshkit.planners.steps import Step
 
-DEFAULT_VERSION = "1.31.4"
-NAMESPACE = "istio-system"
 SIDECAR = "istio-proxy"
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
 DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
 PEER_AUTHENTICATION = Kind("security.istio.io/v1", "PeerAuthentication")
-WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 
 _RETRY_ON = {
     "gateway-error": "gateway-error,connect-failure,refused-stream",
@@ -65,7 +62,7 @@ class IstioPlanner:
         """The steps that make the intent true, in order."""
         match intent:
             case ControlPlane():
-                return tuple(_control_plane(intent))
+                return control_plane(intent)
             case Injection():
                 return tuple(_injection(intent, snapshot))
             case MutualTLS():
@@ -92,121 +89,6 @@ class IstioPlanner:
 
 
 PLANNER = IstioPlanner()
-
-
-def _control_plane(intent: ControlPlane) -> list[Step]:
-    namespace, version = intent.namespace or NAMESPACE, intent.version or DEFAULT_VERSION
-    labels = {"app": "istiod", "istio.io/rev": "default"}
-    selector = {"app": "istiod"}
-    istiod = k8s.Component(
-        name="istiod",
-        container="discovery",
-        image=f"docker.io/istio/pilot:{version}",
-        args=("discovery",),
-        account="istiod",
-        ports={"http-debug": 8080, "grpc-xds": 15010, "https-webhooks": 15017, "http-monitoring": 15014},
-        ready_port=8080,
-        cpu="500m",
-        memory="2048Mi",
-    )
-    ports = {
-        "grpc-xds": (15010, 15010),
-        "https-dns": (15012, 15012),
-        "https-webhook": (443, 15017),
-        "http-monitoring": (15014, 15014),
-    }
-    # istiod's pods match the webhook of their own revision: without this none could start once all are gone.
-    uninjected = {**labels, "sidecar.istio.io/inject": "false"}
-    deployment = istiod.deployment(
-        namespace, uninjected, selector, replicas=intent.replicas, zones=intent.zones
-    )
-    return [
-        *k8s.crd_steps(crds("istio")),
-        Step(k8s.obj(k8s.NAMESPACE, namespace)),
-        Step(k8s.service_account("istiod", namespace, labels)),
-        Step(k8s.cluster_role(f"istiod-{namespace}", labels, _RULES)),
-        Step(k8s.cluster_role_binding(f"istiod-{namespace}", "istiod", namespace, labels)),
-        Step(
-            k8s.obj(Kind("v1", "ConfigMap"), "istio", namespace, labels=labels, data=_mesh_config(namespace))
-        ),
-        Step(k8s.service("istiod", namespace, labels, selector, ports)),
-        Step(k8s.disruption_budget("istiod", namespace, labels, selector)),
-        Step(deployment, wait=Wait("available", k8s.ROLLOUT_TIMEOUT_S)),
-        Step(_webhook(namespace), wait=Wait("trusted", 60)),
-    ]
-
-
-_RULES = (
-    k8s.rule(
-        [""],
-        ["pods", "services", "endpoints", "namespaces", "nodes", "configmaps", "secrets", "serviceaccounts"],
-        "get list watch",
-    ),
-    k8s.rule([""], ["configmaps", "secrets"], "create update patch"),
-    k8s.rule(["", "events.k8s.io"], ["events"], "create patch"),
-    k8s.rule(["apps"], ["deployments", "replicasets"], "get list watch"),
-    k8s.rule(["discovery.k8s.io"], ["endpointslices"], "get list watch"),
-    k8s.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
-    k8s.rule(["networking.istio.io", "security.istio.io"], ["*"], "get list watch"),
-    k8s.rule(
-        ["admissionregistration.k8s.io"], ["mutatingwebhookconfigurations"], "get list watch update patch"
-    ),
-    k8s.rule(["apiextensions.k8s.io"], ["customresourcedefinitions"], "get list watch"),
-    k8s.rule(["authentication.k8s.io"], ["tokenreviews"], "create"),
-    k8s.rule(["authorization.k8s.io"], ["subjectaccessreviews"], "create"),
-)
-
-
-def _mesh_config(namespace: str) -> dict[str, str]:
-    """istiod's own settings: mutual TLS wherever both sides can, and the access log on standard output."""
-    lines = (
-        "accessLogFile: /dev/stdout",
-        "enableAutoMtls: true",
-        f"rootNamespace: {namespace}",
-        "trustDomain: cluster.local",
-    )
-    return {"mesh": "\n".join(lines) + "\n", "meshNetworks": "networks: {}\n"}
-
-
-def _webhook(namespace: str) -> dict[str, Any]:
-    """The four webhooks that Istio's chart makes for the default revision; istiod writes their caBundle."""
-    inject, rev, mine = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
-
-    def has(key: str, *values: str) -> dict[str, Any]:
-        return {"key": key, "operator": "In", "values": list(values)}
-
-    def without(key: str) -> dict[str, Any]:
-        return {"key": key, "operator": "DoesNotExist"}
-
-    def not_refused() -> dict[str, Any]:
-        return {"key": mine, "operator": "NotIn", "values": ["false"]}
-
-    neither = [without(inject), without(rev)]
-    selectors = {
-        "rev.namespace": ([has(rev, "default"), without(inject)], [not_refused()]),
-        "rev.object": (neither, [not_refused(), has(rev, "default")]),
-        "namespace": ([has(inject, "enabled")], [not_refused()]),
-        "object": (neither, [has(mine, "true"), without(rev)]),
-    }
-    service = {"name": "istiod", "namespace": namespace, "path": "/inject", "port": 443}
-    webhooks = [
-        {
-            "name": f"{name}.sidecar-injector.istio.io",
-            "clientConfig": {"service": service},
-            "rules": [
-                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-            ],
-            "namespaceSelector": {"matchExpressions": of_namespace},
-            "objectSelector": {"matchExpressions": of_pod},
-            "admissionReviewVersions": ["v1"],
-            "failurePolicy": "Fail",
-            "reinvocationPolicy": "Never",
-            "sideEffects": "None",
-        }
-        for name, (of_namespace, of_pod) in selectors.items()
-    ]
-    labels = {"app": "sidecar-injector", "istio.io/rev": "default"}
-    return k8s.obj(WEBHOOK, "istio-sidecar-injector", labels=labels, webhooks=webhooks)
 
 
 def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:

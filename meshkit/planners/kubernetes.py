@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshkit.facts import Kind, Object, Snapshot
+from meshkit.intent.mesh import ControlPlane
 from meshkit.planners.base import Need
 from meshkit.planners.steps import RESTART_MANAGER, Step, Wait
 
@@ -97,6 +98,24 @@ def disruption_budget(name: str, namespace: str, labels: Labels, selector: Label
     )
 
 
+def spread(selector: Labels) -> list[dict[str, Any]]:
+    """Topology spread: no zone may hold two replicas more than another, and no node need do so.
+
+    Zones are required, because losing one must not take all replicas; nodes are preferred: with fewer nodes
+    than replicas a rollout must still go on.
+    """
+    keys = {"topology.kubernetes.io/zone": "DoNotSchedule", "kubernetes.io/hostname": "ScheduleAnyway"}
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": unsatisfiable,
+            "labelSelector": {"matchLabels": dict(selector)},
+        }
+        for key, unsatisfiable in keys.items()
+    ]
+
+
 @dataclass(frozen=True)
 class Component:
     """A Deployment of a control plane: one container, ready when ``ready_port`` answers /ready with 200."""
@@ -112,21 +131,16 @@ class Component:
     memory: str
 
     def deployment(
-        self, namespace: str, labels: Labels, selector: Labels, *, replicas: int, zones: int
+        self, namespace: str, labels: Labels, selector: Labels, intent: ControlPlane
     ) -> dict[str, Any]:
-        """The Deployment; with more than one zone no zone may hold two replicas more than another."""
+        """The Deployment, spread over zones and nodes."""
         pod: dict[str, Any] = {"serviceAccountName": self.account, "containers": [self._container()]}
-        if zones > 1:
-            pod["topologySpreadConstraints"] = [
-                {
-                    "maxSkew": 1,
-                    "topologyKey": "topology.kubernetes.io/zone",
-                    "whenUnsatisfiable": "DoNotSchedule",
-                    "labelSelector": {"matchLabels": dict(selector)},
-                }
-            ]
+        if intent.priority_class:
+            pod["priorityClassName"] = intent.priority_class
+        if intent.zones > 1:
+            pod["topologySpreadConstraints"] = spread(selector)
         spec = {
-            "replicas": replicas,
+            "replicas": intent.replicas,
             "selector": {"matchLabels": dict(selector)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}},
             "template": {"metadata": {"labels": {**labels, **selector}}, "spec": pod},

@@ -1,4 +1,4 @@
-"""Linkerd: HTTPRoutes over one Service for each version, annotations, and its control plane.
+"""Linkerd: HTTPRoutes over one Service for each version, and annotations.
 
 Linkerd has no subsets, so a version becomes a Service of its own behind the one that clients name. Its
 inbound policy is copied onto a pod when the pod is made, so changing it restarts workloads. What Linkerd
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshkit.errors import BadInput
-from meshkit.facts import Kind, Object, Snapshot
+from meshkit.facts import Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -22,18 +22,14 @@ from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Rou
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners import linkerd_access
 from meshkit.planners.base import Need, WeightedRoute, cannot, not_plannable
-from meshkit.planners.crds import crds
 from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route, weighted_route
 from meshkit.planners.injected import opted_out
-from meshkit.planners.steps import Step, Wait
+from meshkit.planners.linkerd_control_plane import INJECT, control_plane, control_plane_needs
+from meshkit.planners.steps import Step
 
-DEFAULT_VERSION = "edge-26.6.3"
-NAMESPACE = "linkerd"
 SIDECAR = "linkerd-proxy"
-INJECT = "linkerd.io/inject"
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
-WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class LinkerdPlanner:
         """What ``plan`` and the checks must see of the cluster for this intent."""
         match intent:
             case ControlPlane():
-                return (Need(k8s.NODE),)
+                return control_plane_needs(intent)
             case Injection() | MutualTLS():
                 return k8s.workload_needs(intent.namespace)
             case Access():
@@ -59,7 +55,7 @@ class LinkerdPlanner:
         """The steps that make the intent true, in order."""
         match intent:
             case ControlPlane():
-                return tuple(_control_plane(intent))
+                return control_plane(intent, snapshot)
             case Injection():
                 return tuple(_injection(intent, snapshot))
             case MutualTLS():
@@ -76,116 +72,6 @@ class LinkerdPlanner:
 
 
 PLANNER = LinkerdPlanner()
-
-
-def _control_plane(intent: ControlPlane) -> list[Step]:
-    namespace, version = intent.namespace or NAMESPACE, intent.version or DEFAULT_VERSION
-    labels = {"linkerd.io/is-control-plane": "true", "config.linkerd.io/admission-webhooks": "disabled"}
-    steps = [
-        *k8s.crd_steps((*crds("gateway_api"), *crds("linkerd"))),
-        Step(k8s.obj(k8s.NAMESPACE, namespace, labels=labels, annotations={INJECT: "disabled"})),
-    ]
-    for component in ("identity", "destination", "proxy-injector"):
-        steps += _component(component, namespace, version, intent)
-    return [*steps, Step(_webhook(namespace), wait=Wait("trusted", 60))]
-
-
-_READ = "get list watch"
-_EVERY_COMPONENT = (
-    k8s.rule(
-        [""], ["pods", "services", "namespaces", "nodes", "configmaps", "secrets", "serviceaccounts"], _READ
-    ),
-    k8s.rule(["apps"], ["deployments", "replicasets"], _READ),
-    k8s.rule(["discovery.k8s.io"], ["endpointslices"], _READ),
-    k8s.rule(["gateway.networking.k8s.io", "policy.linkerd.io"], ["*"], _READ),
-    k8s.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
-    k8s.rule(["", "events.k8s.io"], ["events"], "create patch"),
-)
-_SECRETS = k8s.rule([""], ["configmaps", "secrets"], "create update patch")
-_MORE_RULES = {
-    "identity": (_SECRETS, k8s.rule(["authentication.k8s.io"], ["tokenreviews"], "create")),
-    "destination": (),
-    "proxy-injector": (
-        _SECRETS,
-        k8s.rule(
-            ["admissionregistration.k8s.io"], ["mutatingwebhookconfigurations"], "get list watch update patch"
-        ),
-    ),
-}
-_PORTS: dict[str, dict[str, int]] = {
-    "identity": {"ident-grpc": 8080, "ident-admin": 9990},
-    "destination": {"dest-grpc": 8086, "policy-grpc": 8090, "dest-admin": 9990},
-    "proxy-injector": {"proxy-injector": 8443, "injector-admin": 9990},
-}
-_SERVICES: dict[str, dict[str, dict[str, tuple[int, int]]]] = {
-    "identity": {"linkerd-identity": {"grpc": (8080, 8080)}},
-    "destination": {"linkerd-dst": {"grpc": (8086, 8086)}, "linkerd-policy": {"grpc": (8090, 8090)}},
-    "proxy-injector": {"linkerd-proxy-injector": {"proxy-injector": (443, 8443)}},
-}
-
-
-def _component(component: str, namespace: str, version: str, intent: ControlPlane) -> list[Step]:
-    name = f"linkerd-{component}"
-    selector = {"linkerd.io/control-plane-component": component}
-    labels = {**selector, "linkerd.io/control-plane-ns": namespace}
-    workload = k8s.Component(
-        name=name,
-        container=component,
-        image=f"ghcr.io/linkerd/controller:{version}",
-        args=(component,),
-        account=name,
-        ports=_PORTS[component],
-        ready_port=9990,
-        cpu="100m",
-        memory="50Mi",
-    )
-    deployment = workload.deployment(
-        namespace, labels, selector, replicas=intent.replicas, zones=intent.zones
-    )
-    role = f"{name}-{namespace}"
-    return [
-        Step(k8s.service_account(name, namespace, labels)),
-        Step(k8s.cluster_role(role, labels, (*_EVERY_COMPONENT, *_MORE_RULES[component]))),
-        Step(k8s.cluster_role_binding(role, name, namespace, labels)),
-        *(
-            Step(k8s.service(service, namespace, labels, selector, ports))
-            for service, ports in _SERVICES[component].items()
-        ),
-        Step(k8s.disruption_budget(name, namespace, labels, selector)),
-        Step(deployment, wait=Wait("available", k8s.ROLLOUT_TIMEOUT_S)),
-    ]
-
-
-def _webhook(namespace: str) -> dict[str, Any]:
-    """The injector's webhook as Linkerd's high-availability values make it: no injector, no new pods."""
-    exempt = ["kube-system", "cert-manager"]
-    of_namespace = [
-        {"key": "config.linkerd.io/admission-webhooks", "operator": "NotIn", "values": ["disabled"]},
-        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": exempt},
-    ]
-    of_pod = [
-        {"key": "linkerd.io/control-plane-component", "operator": "DoesNotExist"},
-        {"key": "linkerd.io/cni-resource", "operator": "DoesNotExist"},
-    ]
-    service = {"name": "linkerd-proxy-injector", "namespace": namespace, "path": "/", "port": 443}
-    webhook = {
-        "name": "linkerd-proxy-injector.linkerd.io",
-        "clientConfig": {"service": service},
-        "rules": [
-            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-        ],
-        "namespaceSelector": {"matchExpressions": of_namespace},
-        "objectSelector": {"matchExpressions": of_pod},
-        "admissionReviewVersions": ["v1"],
-        "failurePolicy": "Fail",
-        "sideEffects": "None",
-        "timeoutSeconds": 10,
-    }
-    labels = {
-        "linkerd.io/control-plane-component": "proxy-injector",
-        "linkerd.io/control-plane-ns": namespace,
-    }
-    return k8s.obj(WEBHOOK, "linkerd-proxy-injector-webhook-config", labels=labels, webhooks=[webhook])
 
 
 def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.contract.kubectl import Kubectl
 
 __all__ = ["real_cluster"]
 
+HELM_TOOL = Path(__file__).parents[2] / "tools" / "helm.py"
 NAMESPACE, ACCOUNT, NODE = Kind("v1", "Namespace"), Kind("v1", "ServiceAccount"), Kind("v1", "Node")
 
 
@@ -73,6 +75,13 @@ def as_account(cluster: Cluster, kubeconfig: Path, namespace: str, tmp_path: Pat
         return connect(kubeconfig=path)
 
     return connected
+
+
+@pytest.fixture(scope="session")
+def helm_program() -> str:
+    found = subprocess.run([sys.executable, str(HELM_TOOL)], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, f"no Helm to test with: {found.stderr}"
+    return found.stdout.strip()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from meshkit.cluster.connect import Cluster
 from meshkit.facts import Kind
 
 CHART = Path(__file__).with_name("chart")
-TOOL = Path(__file__).parents[2] / "tools" / "helm.py"
 SERVER_SIDE = pytest.mark.parametrize("server_side", ["true", "false"])
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 SECRET, DEPLOYMENT = Kind("v1", "Secret"), Kind("apps/v1", "Deployment")
@@ -51,13 +49,6 @@ class Helm:
 
     def json(self, *words: str) -> Any:
         return json.loads(self(*words, "--output=json"))
-
-
-@pytest.fixture(scope="session")
-def helm_program() -> str:
-    found = subprocess.run([sys.executable, str(TOOL)], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, f"no Helm to test with: {found.stderr}"
-    return found.stdout.strip()
 
 
 @pytest.fixture

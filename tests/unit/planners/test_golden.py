@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from meshkit.facts import Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
-from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.mesh import ControlPlane, Quota, Resources
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import (
     ConnectionLimits,
@@ -67,8 +68,19 @@ def serving(name: str) -> dict[str, Any]:
     return made
 
 
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 SHOP = Snapshot(
     (
+        *({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}} for name in "abc"),
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "linkerd-identity-issuer", "namespace": "linkerd"},
+            "data": {key: encoded(f"the {key}\n") for key in ("ca.crt", "tls.crt", "tls.key")},
+        },
         {
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -121,6 +133,15 @@ def route(**fields: Any) -> Route:
 
 CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
     "control-plane": (("istio", "linkerd"), ControlPlane()),
+    "control-plane-charts": (
+        ("istio", "linkerd"),
+        ControlPlane(
+            charts="published",
+            quota=Quota(cpu="8", memory="16Gi"),
+            resources=Resources(cpu="200m", memory="1Gi"),
+            values={"global": {"logAsJson": True}},
+        ),
+    ),
     "injection": (("istio", "linkerd"), Injection(namespace="shop")),
     "injection-no-restart": (("istio", "linkerd"), Injection(namespace="shop", restart=False)),
     "mutual-tls-mesh": (("istio", "linkerd"), MutualTLS(mode="strict")),

@@ -8,10 +8,13 @@ import pytest
 
 from meshkit.facts import Snapshot
 from meshkit.intent.injection import Injection
-from meshkit.planners import istio, linkerd
+from meshkit.planners import istio, istio_control_plane, linkerd, linkerd_control_plane
 from meshkit.planners.injected import Injected, injected
 
-WEBHOOKS = {"istio": istio._webhook("istio-system"), "linkerd": linkerd._webhook("linkerd")}
+WEBHOOKS = {
+    "istio": istio_control_plane.webhook("istio-system", "Fail"),
+    "linkerd": linkerd_control_plane.webhook("linkerd", "Fail"),
+}
 MARK = {"istio": ("labels", "istio-injection"), "linkerd": ("annotations", "linkerd.io/inject")}
 
 

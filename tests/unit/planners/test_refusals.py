@@ -8,6 +8,7 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
+from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import ConnectionLimits, Fault, LoadBalancing, OutlierDetection, Route, Version
@@ -51,7 +52,54 @@ def test_linkerd_needs_an_injected_namespace_for_the_whole_mesh() -> None:
         linkerd.PLANNER.plan(MutualTLS(mode="strict"), Snapshot())
 
 
-@pytest.mark.parametrize("planner", [istio.PLANNER, linkerd.PLANNER], ids=lambda p: p.mesh)
+PLANNERS = pytest.mark.parametrize("planner", [istio.PLANNER, linkerd.PLANNER], ids=lambda p: p.mesh)
+
+
+@PLANNERS
+def test_an_untested_version_is_refused_unless_told_so(planner: MeshPlanner) -> None:
+    with pytest.raises(BadInput, match=r"not been tested with 9\.9\.9"):
+        planner.plan(ControlPlane(version="9.9.9"), Snapshot())
+    assert planner.plan(ControlPlane(version="9.9.9", untested=True), Snapshot())
+
+
+@PLANNERS
+@pytest.mark.parametrize(
+    ("quota", "field"),
+    [
+        (Quota(cpu="100m", memory="99Gi"), "control_plane.quota.cpu"),
+        (Quota(cpu="99", memory="100Mi"), "control_plane.quota.memory"),
+        (Quota(cpu="99", memory="99Gi", pods=3), "control_plane.quota.pods"),
+    ],
+)
+def test_a_quota_that_a_rollout_does_not_fit_in_is_refused(
+    planner: MeshPlanner, quota: Quota, field: str
+) -> None:
+    with pytest.raises(BadInput) as raised:
+        planner.plan(ControlPlane(quota=quota), Snapshot())
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("pdb", [{"maxUnavailable": 0}, {"maxUnavailable": None, "minAvailable": 3}])
+def test_values_that_block_every_drain_are_refused(pdb: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="no node could be drained"):
+        istio.PLANNER.plan(ControlPlane(charts="published", values={"pdb": pdb}), Snapshot())
+
+
+def test_the_charts_of_istio_know_no_webhook_that_lets_pods_in() -> None:
+    with pytest.raises(BadInput, match="know only 'fail'"):
+        istio.PLANNER.plan(ControlPlane(charts="published", webhook_failure="ignore"), Snapshot())
+
+
+def test_the_charts_of_linkerd_need_an_issuer_and_a_node_for_each_replica() -> None:
+    charts = ControlPlane(charts="published")
+    with pytest.raises(BadInput, match="no two replicas share a node, and the cluster has 0 nodes"):
+        linkerd.PLANNER.plan(charts, Snapshot())
+    nodes = tuple({"kind": "Node", "metadata": {"name": name}} for name in "abc")
+    with pytest.raises(BadInput, match="there is no Secret linkerd/linkerd-identity-issuer"):
+        linkerd.PLANNER.plan(charts, Snapshot(nodes))
+
+
+@PLANNERS
 def test_a_release_is_run_not_planned(planner: MeshPlanner) -> None:
     release = Release(name="r", namespace="shop", service="web", port=80, stable="v1", canary="v2")
     with pytest.raises(BadInput, match="not planned but run"):

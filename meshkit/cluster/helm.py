@@ -1,0 +1,271 @@
+"""Releases of Helm charts: the one place that runs Helm, with the verbs that ``api.py`` has for objects.
+
+A release reads as an object whose fields are what the chart was rendered to, so a plan shows the difference
+field by field, the journal keeps it, and an undo notices what others changed since. Secrets, and what charts
+draw at random (certificates, checksums), are left out of it. Releases are visible to ``helm ls`` and can be
+taken over by hand at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from meshkit import settings
+from meshkit.cluster.api import MANAGER, Api
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.ready import wait_for as wait_for_object
+from meshkit.errors import BadInput, ClusterError, Conflict
+from meshkit.facts import Kind, Object
+from meshkit.planners.charts import RELEASE, WAIT_S
+from meshkit.planners.steps import Wait, title
+
+OLDEST = (3, 14)
+"""``helm get metadata`` came with 3.14, ``--dry-run=server`` with 3.13."""
+_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
+_GRACE_S = 60.0
+_DIRECT = ("oci://", "http://", "https://")
+
+
+def verbs(cluster: Cluster, kind: Kind) -> Api | Helm:
+    """Who gets, applies and deletes objects of this kind: Helm for releases, else the API server."""
+    return Helm(cluster) if kind == RELEASE else cluster.api
+
+
+def wait_for(cluster: Cluster, kind: Kind, name: str, namespace: str | None, wait: Wait) -> None:
+    """Wait for an object. Of a release, Helm has waited already, but for the CA in its webhooks."""
+    if kind != RELEASE:
+        wait_for_object(cluster.api, kind, name, namespace, wait)
+        return
+    release = Helm(cluster).get(kind, name, namespace) or {"spec": {"objects": {}}}
+    for each in release["spec"]["objects"].values():
+        if each["kind"] == _WEBHOOK.kind:
+            wait_for_object(cluster.api, _WEBHOOK, each["metadata"]["name"], None, wait)
+
+
+class Helm:
+    """The releases of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """The release, or None where there is none. Raises ``Conflict`` while another helm is at work."""
+        found = self._run("get", "metadata", name, "--output=json", namespace=namespace, may_fail=True)
+        if found is None:
+            return None
+        about = json.loads(found)
+        if str(about["status"]).startswith("pending"):
+            raise Conflict(
+                f"Release {namespace}/{name} is in state {about['status']}.",
+                remedy=f"Another helm is at work, or was ended in it: 'helm rollback {name} -n {namespace}'.",
+            )
+        manifest = self._run("get", "manifest", name, namespace=namespace) or ""
+        chart = f"{about['chart']} {about['version']}"
+        return _release(name, namespace, chart, manifest, int(about["revision"]))
+
+    def apply(
+        self,
+        obj: Object,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        manager: str = MANAGER,
+        heard: Callable[[str], None] = lambda _: None,
+    ) -> dict[str, Any]:
+        """Install or upgrade, and wait until all is ready; returns the release as it is (or would be) then.
+
+        Raises ``Conflict`` where it has another revision than the one pinned, ``BadInput`` for a chart that
+        is not there or not tested, ``ClusterError`` with Helm's own words.
+        """
+        name, namespace, spec = obj["metadata"]["name"], obj["metadata"]["namespace"], obj["spec"]
+        self._require_pinned(obj)
+        upgrade = ["upgrade", name, *_chart(spec), "--install", f"--namespace={namespace}", "--values=-"]
+        values = json.dumps(spec["values"])
+        shown = self._run(*upgrade, "--dry-run=server", "--output=json", given=values) or "{}"
+        found = json.loads(shown)
+        about = found["chart"]["metadata"]
+        chart = f"{about['name']} {about['version']}"
+        after = _release(name, namespace, chart, found["manifest"], int(found["version"]))
+        if not dry_run:
+            self._run(*upgrade, *_waiting(), given=values)
+        return after
+
+    def require_chart(self, obj: Object) -> None:
+        """Raise ``BadInput`` for a chart that is not there, or of a version that is not tested."""
+        about = yaml.safe_load(self._run("show", "chart", *_chart(obj["spec"])) or "")
+        _require_tested(obj["metadata"]["name"], str(about["version"]), obj["spec"]["tested"])
+
+    def delete(self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None) -> None:
+        """Uninstall, and wait until its objects are gone. Charts keep what they mark to be kept."""
+        self._run("uninstall", name, "--ignore-not-found", *_waiting(), namespace=namespace)
+
+    def roll_back(self, name: str, namespace: str, revision: str) -> None:
+        """Go back to a revision, as a new one, and wait until all is ready."""
+        self._run("rollback", name, revision, *_waiting(), namespace=namespace)
+
+    def _require_pinned(self, obj: Object) -> None:
+        pinned = obj["metadata"].get("resourceVersion")
+        if pinned is None:
+            return
+        live = self.get(RELEASE, obj["metadata"]["name"], obj["metadata"]["namespace"])
+        if live is None or live["metadata"]["resourceVersion"] != pinned:
+            raise Conflict(f"{title(obj)} has another revision since.", remedy="Plan again.")
+
+    def _run(
+        self,
+        *words: str,
+        namespace: str | None = None,
+        given: str | None = None,
+        may_fail: bool = False,
+    ) -> str | None:
+        """Helm's output; None where there is no such release and it ``may_fail``."""
+        command = [program(), *words]
+        if self._cluster.kubeconfig is not None:
+            command += [f"--kubeconfig={self._cluster.kubeconfig}", f"--kube-context={self._cluster.context}"]
+        if namespace:
+            command.append(f"--namespace={namespace}")
+        try:
+            done = subprocess.run(
+                command,
+                input=given,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=WAIT_S + _GRACE_S,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(
+                f"helm {words[0]} did not end in {error.timeout:g} s.", remedy="Look at the pods' events."
+            ) from error
+        if done.returncode == 0:
+            return done.stdout
+        if may_fail and "not found" in done.stderr:
+            return None
+        raise _failure(words, done.stderr)
+
+
+def program() -> str:
+    """The Helm to run. Raises ``BadInput`` where there is none, or one too old."""
+    found = settings.helm()
+    if found is None:
+        raise BadInput(
+            "helm",
+            "charts are installed by Helm, and there is no helm on PATH.",
+            remedy="Install Helm 3.14 or later, or name it in $MESHKIT_HELM.",
+        )
+    version = _version(found)
+    if version < OLDEST:
+        told = ".".join(map(str, version))
+        raise BadInput("helm", f"{found} is Helm {told}.", remedy="Install Helm 3.14 or later.")
+    return found
+
+
+_versions: dict[str, tuple[int, ...]] = {}
+
+
+def _version(helm: str) -> tuple[int, ...]:
+    """The version of a program, asked once."""
+    if helm not in _versions:
+        try:
+            told = subprocess.run(
+                [helm, "version", "--template={{.Version}}"],
+                capture_output=True, text=True, check=False, timeout=_GRACE_S,
+            ).stdout  # fmt: skip
+        except OSError as error:
+            raise BadInput("helm", f"{helm} cannot be run: {error}.", remedy="Correct the path.") from error
+        numbers = re.match(r"v(\d+)\.(\d+)", told)
+        if numbers is None:
+            raise BadInput("helm", f"{helm} does not tell a version of Helm.", remedy="Correct the path.")
+        _versions[helm] = tuple(int(number) for number in numbers.groups())
+    return _versions[helm]
+
+
+def _waiting() -> tuple[str, str]:
+    return "--wait", f"--timeout={WAIT_S:g}s"
+
+
+def _chart(spec: Mapping[str, Any]) -> list[str]:
+    """The chart as Helm's arguments: of a registry, of a repository, or a directory."""
+    source, (name, *_) = spec["source"], spec["directories"]
+    version = [f"--version={spec['version']}"] if spec["version"] else []
+    if source.startswith("oci://"):
+        return [f"{source.rstrip('/')}/{name}", *version]
+    if source.startswith(_DIRECT):
+        return [name, f"--repo={source}", *version]
+    return [str(_directory(source, spec["directories"]))]
+
+
+def _directory(source: str, places: Sequence[str]) -> Path:
+    folder = Path(source).expanduser()
+    for place in places:
+        if (folder / place / "Chart.yaml").is_file():
+            return folder / place
+    raise BadInput(
+        "control_plane.charts",
+        f"{folder} holds no chart {' or '.join(places)}.",
+        remedy="Name the directory that holds the mesh's charts.",
+    )
+
+
+def _require_tested(name: str, version: str, tested: Sequence[str]) -> None:
+    if tested and not version.startswith(tuple(tested)):
+        raise BadInput(
+            "control_plane.charts",
+            f"the chart of {name} is version {version}; meshkit is tested with"
+            f" {', '.join(f'{each}*' for each in tested)}.",
+            remedy="Take one of these, or set untested=True.",
+        )
+
+
+def _release(name: str, namespace: str | None, chart: str, manifest: str, revision: int) -> dict[str, Any]:
+    objects = [each for each in yaml.load_all(manifest, Loader=_LOADER) if each]
+    return {
+        "apiVersion": RELEASE.api_version,
+        "kind": RELEASE.kind,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"{namespace}/{name}",
+            "resourceVersion": str(revision),
+        },
+        "spec": {"chart": chart, "objects": {title(each): _told(each) for each in objects}},
+    }
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _told(obj: dict[str, Any]) -> dict[str, Any]:
+    """An object of a chart without what is secret or random; of a definition, which is long, a hash."""
+    if obj["kind"] == "CustomResourceDefinition":
+        text = json.dumps(obj.pop("spec"), sort_keys=True, default=str)
+        obj["spec"] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    if obj["kind"] == "Secret":
+        for field in ("data", "stringData"):
+            if obj.get(field):
+                obj[field] = dict.fromkeys(obj[field], "(secret)")
+    for hook in obj.get("webhooks") or ():
+        hook.get("clientConfig", {}).pop("caBundle", None)
+        if obj["kind"] == "ValidatingWebhookConfiguration":
+            # istiod changes it once it answers, and its charts keep what they find.
+            hook.pop("failurePolicy", None)
+    template = (obj.get("spec") or {}).get("template") or {}
+    notes = (template.get("metadata") or {}).get("annotations") or {}
+    for key in [key for key in notes if key.startswith("checksum/")]:
+        del notes[key]
+    told: dict[str, Any] = json.loads(json.dumps(obj, default=str))
+    return told
+
+
+def _failure(words: Sequence[str], told: str) -> ClusterError:
+    lines = [line for line in told.strip().splitlines() if not line.startswith(("WARNING", "level="))]
+    text = (lines[-1] if lines else "no reason given").removeprefix("Error: ").rstrip(".")
+    return ClusterError(f"helm {words[0]} {words[1]} failed: {text}.", remedy="Correct it, then plan again.")

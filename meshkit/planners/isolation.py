@@ -1,0 +1,92 @@
+"""What keeps a control plane's namespace in bounds: quota, default requests, who may connect."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Kind
+from meshkit.intent.mesh import ControlPlane, Quota
+from meshkit.planners.kubernetes import Labels, obj
+from meshkit.planners.steps import Step
+
+QUOTA = Kind("v1", "ResourceQuota")
+LIMIT_RANGE = Kind("v1", "LimitRange")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
+NAME = "mesh-control-plane"
+_DEFAULT_REQUEST = {"cpu": "50m", "memory": "64Mi"}
+_UNITS: dict[str, Fraction | int] = {"": 1, "m": Fraction(1, 1000)}
+_UNITS |= {prefix: 1000**power for power, prefix in enumerate("kMGTP", start=1)}
+_UNITS |= {f"{prefix}i": 1024**power for power, prefix in enumerate("KMGTP", start=1)}
+
+
+def quota_steps(quota: Quota | None, namespace: str) -> list[Step]:
+    """The ResourceQuota, and the LimitRange without which it would refuse containers without requests.
+
+    Only requests are bounded: limits would have to be set on every container.
+    """
+    if quota is None:
+        return []
+    hard = {"requests.cpu": quota.cpu, "requests.memory": quota.memory, "pods": str(quota.pods)}
+    limits = [{"type": "Container", "defaultRequest": dict(_DEFAULT_REQUEST)}]
+    return [
+        Step(obj(LIMIT_RANGE, NAME, namespace, spec={"limits": limits})),
+        Step(obj(QUOTA, NAME, namespace, spec={"hard": hard})),
+    ]
+
+
+def require_room(intent: ControlPlane, requests: Sequence[Mapping[str, str]]) -> None:
+    """Refuse a quota that the replicas and the one more of a rollout do not fit in.
+
+    ``requests`` holds what one pod of each component requests.
+    """
+    if intent.quota is None:
+        return
+    pods = intent.replicas + 1
+    for resource in ("cpu", "memory"):
+        needed = pods * sum(amount(one[resource]) for one in requests)
+        given = getattr(intent.quota, resource)
+        if amount(given) < needed:
+            each = " + ".join(one[resource] for one in requests)
+            raise BadInput(
+                f"control_plane.quota.{resource}",
+                f"{given} is less than {intent.replicas} replicas and one more during a rollout request"
+                f" ({pods} x {each}).",
+                remedy="Raise the quota, or lower replicas or resources.",
+            )
+    if intent.quota.pods < pods * len(requests):
+        raise BadInput(
+            "control_plane.quota.pods",
+            f"{intent.quota.pods} pods are fewer than the {pods * len(requests)} of a rollout.",
+            remedy="Raise it, or lower replicas.",
+        )
+
+
+def amount(written: str) -> Fraction:
+    """A Kubernetes quantity as a number.
+
+    >>> amount("500m"), amount("2Gi")
+    (Fraction(1, 2), Fraction(2147483648, 1))
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([a-zA-Z]*)", str(written))
+    if found is None or found[2] not in _UNITS:
+        raise ValueError(f"{written!r} is not a quantity")
+    return Fraction(found[1]) * _UNITS[found[2]]
+
+
+def reachable_on(name: str, namespace: str, selector: Labels, ports: Sequence[int]) -> Step:
+    """A NetworkPolicy: the selected pods take connections on these TCP ports from anywhere, and on no other.
+
+    From anywhere, because API servers often call from node addresses and proxies from other networks; out
+    they may go as they like: to the API server, to DNS, to key servers of JSON Web Tokens.
+    """
+    listed: list[dict[str, Any]] = [{"protocol": "TCP", "port": port} for port in ports]
+    spec = {
+        "podSelector": {"matchLabels": dict(selector)},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"ports": listed}],
+    }
+    return Step(obj(NETWORK_POLICY, name, namespace, spec=spec))

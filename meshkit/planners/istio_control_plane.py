@@ -1,0 +1,221 @@
+"""istiod: from Istio's charts by Helm, or from manifests of meshkit's own on the sandbox.
+
+Order matters: the webhook comes after istiod, because it refuses pods that nobody is there to inject.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Kind
+from meshkit.intent.mesh import ControlPlane, Resources
+from meshkit.planners import isolation
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.charts import merged, release_step, require_tested
+from meshkit.planners.crds import crds
+from meshkit.planners.steps import Step, Wait
+
+DEFAULT_VERSION = "1.31.4"
+TESTED = ("1.30.", "1.31.")
+NAMESPACE = "istio-system"
+PUBLISHED = "oci://ghcr.io/istio/release/charts"
+HUB = "docker.io/istio"
+"""Where Istio's makers publish images since 1.31; the charts of its source tree name another."""
+RESOURCES = Resources(cpu="500m", memory="2048Mi")
+"""What the chart requests of a node for one istiod."""
+PORTS = (15012, 15014, 15017, 8080)
+"""Configuration and certificates for proxies, metrics, webhooks, readiness. Not 15010: configuration in plain
+text, which no proxy of a released Istio asks for."""
+WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
+
+
+def control_plane(intent: ControlPlane) -> tuple[Step, ...]:
+    """The steps that install or change istiod. Raises ``BadInput`` for what cannot stand."""
+    require_tested(intent.version or DEFAULT_VERSION, TESTED, intent)
+    resources = intent.resources or RESOURCES
+    isolation.require_room(intent, [resources.model_dump()])
+    namespace = intent.namespace or NAMESPACE
+    before = [
+        Step(k8s.obj(k8s.NAMESPACE, namespace)),
+        *isolation.quota_steps(intent.quota, namespace),
+    ]
+    if intent.isolated:
+        before.append(isolation.reachable_on("istiod", namespace, {"app": "istiod"}, PORTS))
+    if intent.charts:
+        return (*before, *_releases(intent, namespace, resources))
+    return (*k8s.crd_steps(crds("istio")), *before, *_manifests(intent, namespace, resources))
+
+
+def _releases(intent: ControlPlane, namespace: str, resources: Resources) -> list[Step]:
+    if intent.webhook_failure != "fail":
+        raise BadInput(
+            "control_plane.webhook_failure",
+            "Istio's charts know only 'fail'.",
+            remedy="Leave it out; exempt single namespaces with the label istio-injection=disabled.",
+        )
+    version = intent.version or DEFAULT_VERSION
+    places: dict[str, Any] = {"published": PUBLISHED, "version": version, "tested": TESTED}
+    base = {"global": {"istioNamespace": namespace}}
+    values = merged(istiod_values(intent, namespace, version, resources), intent.values)
+    require_drains(intent, values)
+    return [
+        release_step("istio-base", namespace, intent, base, directories=("base",), **places),
+        release_step(
+            "istiod",
+            namespace,
+            intent,
+            values,
+            directories=("istiod", "istio-control/istio-discovery"),
+            **places,
+        ),
+    ]
+
+
+def istiod_values(intent: ControlPlane, namespace: str, version: str, resources: Resources) -> dict[str, Any]:
+    """What the istiod chart is told. Its own budget keeps one replica, so a drain could take all others at
+    once: here a drain takes one at a time.
+    """
+    return {
+        "autoscaleEnabled": False,
+        "replicaCount": intent.replicas,
+        "rollingMaxSurge": 1,
+        "rollingMaxUnavailable": 1,
+        "resources": {"requests": resources.model_dump()},
+        "topologySpreadConstraints": k8s.spread({"app": "istiod"}) if intent.zones > 1 else [],
+        "pdb": {"maxUnavailable": 1},
+        "global": {
+            "istioNamespace": namespace,
+            "hub": HUB,
+            "tag": version,
+            "priorityClassName": intent.priority_class or "",
+        },
+    }
+
+
+def require_drains(intent: ControlPlane, values: dict[str, Any]) -> None:
+    """Refuse values whose budget would let no node be drained."""
+    budget = values["pdb"]
+    kept, taken = budget.get("minAvailable"), budget.get("maxUnavailable")
+    blocks = taken in (0, "0", "0%") or kept == "100%" or (taken is None and _count(kept) >= intent.replicas)
+    if blocks:
+        raise BadInput(
+            "control_plane.values.pdb",
+            f"of {intent.replicas} replicas none could be evicted, so no node could be drained.",
+            remedy="Leave pdb out, or let one replica be unavailable.",
+        )
+
+
+def _count(written: object) -> int:
+    return int(str(written)) if str(written).isdigit() else 0
+
+
+def _manifests(intent: ControlPlane, namespace: str, resources: Resources) -> list[Step]:
+    labels = {"app": "istiod", "istio.io/rev": "default"}
+    selector = {"app": "istiod"}
+    istiod = k8s.Component(
+        name="istiod",
+        container="discovery",
+        image=f"{HUB}/pilot:{intent.version or DEFAULT_VERSION}",
+        args=("discovery",),
+        account="istiod",
+        ports={"http-debug": 8080, "grpc-xds": 15010, "https-webhooks": 15017, "http-monitoring": 15014},
+        ready_port=8080,
+        cpu=resources.cpu,
+        memory=resources.memory,
+    )
+    ports = {
+        "grpc-xds": (15010, 15010),
+        "https-dns": (15012, 15012),
+        "https-webhook": (443, 15017),
+        "http-monitoring": (15014, 15014),
+    }
+    # istiod's pods match the webhook of their own revision: without this none could start once all are gone.
+    uninjected = {**labels, "sidecar.istio.io/inject": "false"}
+    deployment = istiod.deployment(namespace, uninjected, selector, intent)
+    mesh_config = k8s.obj(
+        Kind("v1", "ConfigMap"), "istio", namespace, labels=labels, data=_mesh_config(namespace)
+    )
+    return [
+        Step(k8s.service_account("istiod", namespace, labels)),
+        Step(k8s.cluster_role(f"istiod-{namespace}", labels, _RULES)),
+        Step(k8s.cluster_role_binding(f"istiod-{namespace}", "istiod", namespace, labels)),
+        Step(mesh_config),
+        Step(k8s.service("istiod", namespace, labels, selector, ports)),
+        Step(k8s.disruption_budget("istiod", namespace, labels, selector)),
+        Step(deployment, wait=Wait("available", k8s.ROLLOUT_TIMEOUT_S)),
+        Step(webhook(namespace, intent.webhook_failure.capitalize()), wait=Wait("trusted", 60)),
+    ]
+
+
+_RULES = (
+    k8s.rule(
+        [""],
+        ["pods", "services", "endpoints", "namespaces", "nodes", "configmaps", "secrets", "serviceaccounts"],
+        "get list watch",
+    ),
+    k8s.rule([""], ["configmaps", "secrets"], "create update patch"),
+    k8s.rule(["", "events.k8s.io"], ["events"], "create patch"),
+    k8s.rule(["apps"], ["deployments", "replicasets"], "get list watch"),
+    k8s.rule(["discovery.k8s.io"], ["endpointslices"], "get list watch"),
+    k8s.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
+    k8s.rule(["networking.istio.io", "security.istio.io"], ["*"], "get list watch"),
+    k8s.rule(
+        ["admissionregistration.k8s.io"], ["mutatingwebhookconfigurations"], "get list watch update patch"
+    ),
+    k8s.rule(["apiextensions.k8s.io"], ["customresourcedefinitions"], "get list watch"),
+    k8s.rule(["authentication.k8s.io"], ["tokenreviews"], "create"),
+    k8s.rule(["authorization.k8s.io"], ["subjectaccessreviews"], "create"),
+)
+
+
+def _mesh_config(namespace: str) -> dict[str, str]:
+    """istiod's own settings: mutual TLS wherever both sides can, and the access log on standard output."""
+    lines = (
+        "accessLogFile: /dev/stdout",
+        "enableAutoMtls: true",
+        f"rootNamespace: {namespace}",
+        "trustDomain: cluster.local",
+    )
+    return {"mesh": "\n".join(lines) + "\n", "meshNetworks": "networks: {}\n"}
+
+
+def webhook(namespace: str, failure: str) -> dict[str, Any]:
+    """The four webhooks that Istio's chart makes for the default revision; istiod writes their caBundle."""
+    inject, rev, mine = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
+
+    def has(key: str, *values: str) -> dict[str, Any]:
+        return {"key": key, "operator": "In", "values": list(values)}
+
+    def without(key: str) -> dict[str, Any]:
+        return {"key": key, "operator": "DoesNotExist"}
+
+    def not_refused() -> dict[str, Any]:
+        return {"key": mine, "operator": "NotIn", "values": ["false"]}
+
+    neither = [without(inject), without(rev)]
+    selectors = {
+        "rev.namespace": ([has(rev, "default"), without(inject)], [not_refused()]),
+        "rev.object": (neither, [not_refused(), has(rev, "default")]),
+        "namespace": ([has(inject, "enabled")], [not_refused()]),
+        "object": (neither, [has(mine, "true"), without(rev)]),
+    }
+    service = {"name": "istiod", "namespace": namespace, "path": "/inject", "port": 443}
+    webhooks = [
+        {
+            "name": f"{name}.sidecar-injector.istio.io",
+            "clientConfig": {"service": service},
+            "rules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+            ],
+            "namespaceSelector": {"matchExpressions": of_namespace},
+            "objectSelector": {"matchExpressions": of_pod},
+            "admissionReviewVersions": ["v1"],
+            "failurePolicy": failure,
+            "reinvocationPolicy": "Never",
+            "sideEffects": "None",
+        }
+        for name, (of_namespace, of_pod) in selectors.items()
+    ]
+    labels = {"app": "sidecar-injector", "istio.io/rev": "default"}
+    return k8s.obj(WEBHOOK, "istio-sidecar-injector", labels=labels, webhooks=webhooks)

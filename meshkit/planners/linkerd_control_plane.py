@@ -1,0 +1,265 @@
+"""Linkerd's control plane: from its charts by Helm, or from manifests of meshkit's own on the sandbox.
+
+The charts take no trust anchor and issuer of their own making: both must be there before, in the Secret
+``linkerd-identity-issuer`` of type ``kubernetes.io/tls`` with ``ca.crt`` beside the pair, the form in which
+cert-manager keeps them too. So a private key is never among the values that Helm stores.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Kind, Snapshot
+from meshkit.intent.mesh import ControlPlane, Resources
+from meshkit.planners import isolation
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.base import Need
+from meshkit.planners.charts import merged, release_step, require_tested
+from meshkit.planners.crds import crds
+from meshkit.planners.steps import Step, Wait
+
+DEFAULT_VERSION = "edge-26.6.3"
+TESTED = ("edge-26.",)
+NAMESPACE = "linkerd"
+PUBLISHED = "https://helm.linkerd.io/edge"
+INJECT = "linkerd.io/inject"
+ISSUER = "linkerd-identity-issuer"
+SECRET = Kind("v1", "Secret")
+WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
+RESOURCES = Resources(cpu="100m", memory="50Mi")
+"""What Linkerd's high-availability values request for a component; its default values request nothing."""
+PROXY_PORTS = (4143, 4191)
+"""Where the proxies of the control plane's own pods take mesh traffic, and show their metrics."""
+PORTS = {
+    "identity": (*PROXY_PORTS, 8080, 9990),
+    "destination": (*PROXY_PORTS, 8086, 8090, 8443, 9443, 9990, 9996, 9997),
+    "proxy-injector": (*PROXY_PORTS, 8443, 9995, 9990),
+}
+"""Certificates; destinations, policy and the webhooks that check both; injection; admin ports."""
+
+
+def control_plane_needs(intent: ControlPlane) -> tuple[Need, ...]:
+    """The nodes, and for the charts the Secrets that hold the identity."""
+    if intent.charts is None:
+        return (Need(k8s.NODE),)
+    return (Need(k8s.NODE), Need(SECRET, intent.namespace or NAMESPACE))
+
+
+def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
+    """The steps that install or change Linkerd. Raises ``BadInput`` for what cannot stand."""
+    require_tested(intent.version or DEFAULT_VERSION, TESTED, intent)
+    namespace = intent.namespace or NAMESPACE
+    isolation.require_room(intent, [(intent.resources or RESOURCES).model_dump()] * len(PORTS))
+    labels = {"linkerd.io/is-control-plane": "true", "config.linkerd.io/admission-webhooks": "disabled"}
+    before = [
+        Step(k8s.obj(k8s.NAMESPACE, namespace, labels=labels, annotations={INJECT: "disabled"})),
+        *isolation.quota_steps(intent.quota, namespace),
+    ]
+    if intent.isolated:
+        before += [
+            isolation.reachable_on(f"linkerd-{name}", namespace, _selector(name), ports)
+            for name, ports in PORTS.items()
+        ]
+    if intent.charts:
+        return (*before, *_releases(intent, namespace, snapshot))
+    return (*k8s.crd_steps((*crds("gateway_api"), *crds("linkerd"))), *before, *_manifests(intent, namespace))
+
+
+def _selector(component: str) -> dict[str, str]:
+    return {"linkerd.io/control-plane-component": component}
+
+
+def _releases(intent: ControlPlane, namespace: str, snapshot: Snapshot) -> list[Step]:
+    _require_nodes(intent, snapshot)
+    version = intent.version or DEFAULT_VERSION
+    values = merged(linkerd_values(intent, version, trust_anchors(snapshot, namespace)), intent.values)
+    places: dict[str, Any] = {"published": PUBLISHED, "version": chart_version(version)}
+    # The charts of Linkerd's source tree have no version of their own; those it publishes count as years.
+    places["tested"] = tuple(chart_version(tested) for tested in TESTED)
+    return [
+        release_step("linkerd-crds", namespace, intent, {}, directories=("linkerd-crds",), **places),
+        release_step(
+            "linkerd-control-plane",
+            namespace,
+            intent,
+            values,
+            directories=("linkerd-control-plane",),
+            **places,
+        ),
+    ]
+
+
+def chart_version(version: str) -> str:
+    """The version under which Linkerd publishes the charts of a release.
+
+    >>> chart_version("edge-26.6.3")
+    '2026.6.3'
+    """
+    return re.sub(r"^edge-", "20", version)
+
+
+def trust_anchors(snapshot: Snapshot, namespace: str) -> str:
+    """The trust anchors that the issuer's Secret names, in PEM. Raises ``BadInput`` where there are none."""
+    secret = snapshot.find("Secret", ISSUER, namespace)
+    data: Mapping[str, str] = (secret or {}).get("data") or {}
+    if not {"ca.crt", "tls.crt", "tls.key"} <= set(data):
+        raise BadInput(
+            "control_plane",
+            f"Linkerd's charts need an issuer: there is no Secret {namespace}/{ISSUER} with ca.crt, tls.crt"
+            " and tls.key.",
+            remedy="Let cert-manager make it, or make it by hand: ECDSA P-256, the issuer signed by ca.crt.",
+        )
+    return base64.b64decode(data["ca.crt"]).decode()
+
+
+def linkerd_values(intent: ControlPlane, version: str, anchors: str) -> dict[str, Any]:
+    """What the chart linkerd-control-plane is told: its high-availability values, and requests for every
+    container, so that a quota has no reason to refuse one.
+
+    Its anti-affinity is required between nodes and preferred between zones: it has no value for more.
+    """
+    requests = intent.resources or RESOURCES
+    component = {
+        "cpu": {"request": requests.cpu},
+        "memory": {"request": requests.memory, "limit": "250Mi"},
+    }
+    return {
+        "linkerdVersion": version,
+        "highAvailability": True,
+        "controllerReplicas": intent.replicas,
+        "enablePodAntiAffinity": intent.replicas > 1,
+        "enablePodDisruptionBudget": True,
+        "controller": {"podDisruptionBudget": {"maxUnavailable": 1}},
+        "deploymentStrategy": {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": "25%"}},
+        "webhookFailurePolicy": intent.webhook_failure.capitalize(),
+        "priorityClassName": intent.priority_class or "",
+        "destinationResources": component,
+        "identityResources": component,
+        "proxyInjectorResources": component,
+        "spValidatorResources": component,
+        "heartbeatResources": component,
+        "policyController": {"resources": component},
+        "proxy": {"resources": {"cpu": {"request": "100m"}, "memory": {"request": "20Mi", "limit": "250Mi"}}},
+        "identity": {"issuer": {"scheme": "kubernetes.io/tls"}},
+        "identityTrustAnchorsPEM": anchors,
+    }
+
+
+def _require_nodes(intent: ControlPlane, snapshot: Snapshot) -> None:
+    """Linkerd's chart lets no two replicas stand on one node."""
+    nodes = len(list(snapshot.of("Node")))
+    if nodes < intent.replicas:
+        raise BadInput(
+            "control_plane.replicas",
+            f"Linkerd's charts let no two replicas share a node, and the cluster has {nodes} nodes.",
+            remedy=f"Ask for replicas={max(1, nodes)}, or add nodes.",
+        )
+
+
+def _manifests(intent: ControlPlane, namespace: str) -> list[Step]:
+    steps: list[Step] = []
+    for component in ("identity", "destination", "proxy-injector"):
+        steps += _component(component, namespace, intent)
+    hook = webhook(namespace, intent.webhook_failure.capitalize())
+    return [*steps, Step(hook, wait=Wait("trusted", 60))]
+
+
+_READ = "get list watch"
+_EVERY_COMPONENT = (
+    k8s.rule(
+        [""], ["pods", "services", "namespaces", "nodes", "configmaps", "secrets", "serviceaccounts"], _READ
+    ),
+    k8s.rule(["apps"], ["deployments", "replicasets"], _READ),
+    k8s.rule(["discovery.k8s.io"], ["endpointslices"], _READ),
+    k8s.rule(["gateway.networking.k8s.io", "policy.linkerd.io"], ["*"], _READ),
+    k8s.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
+    k8s.rule(["", "events.k8s.io"], ["events"], "create patch"),
+)
+_SECRETS = k8s.rule([""], ["configmaps", "secrets"], "create update patch")
+_MORE_RULES = {
+    "identity": (_SECRETS, k8s.rule(["authentication.k8s.io"], ["tokenreviews"], "create")),
+    "destination": (),
+    "proxy-injector": (
+        _SECRETS,
+        k8s.rule(
+            ["admissionregistration.k8s.io"], ["mutatingwebhookconfigurations"], "get list watch update patch"
+        ),
+    ),
+}
+_PORTS: dict[str, dict[str, int]] = {
+    "identity": {"ident-grpc": 8080, "ident-admin": 9990},
+    "destination": {"dest-grpc": 8086, "policy-grpc": 8090, "dest-admin": 9990},
+    "proxy-injector": {"proxy-injector": 8443, "injector-admin": 9990},
+}
+_SERVICES: dict[str, dict[str, dict[str, tuple[int, int]]]] = {
+    "identity": {"linkerd-identity": {"grpc": (8080, 8080)}},
+    "destination": {"linkerd-dst": {"grpc": (8086, 8086)}, "linkerd-policy": {"grpc": (8090, 8090)}},
+    "proxy-injector": {"linkerd-proxy-injector": {"proxy-injector": (443, 8443)}},
+}
+
+
+def _component(component: str, namespace: str, intent: ControlPlane) -> list[Step]:
+    name = f"linkerd-{component}"
+    selector = {"linkerd.io/control-plane-component": component}
+    labels = {**selector, "linkerd.io/control-plane-ns": namespace}
+    resources = intent.resources or RESOURCES
+    workload = k8s.Component(
+        name=name,
+        container=component,
+        image=f"ghcr.io/linkerd/controller:{intent.version or DEFAULT_VERSION}",
+        args=(component,),
+        account=name,
+        ports=_PORTS[component],
+        ready_port=9990,
+        cpu=resources.cpu,
+        memory=resources.memory,
+    )
+    deployment = workload.deployment(namespace, labels, selector, intent)
+    role = f"{name}-{namespace}"
+    return [
+        Step(k8s.service_account(name, namespace, labels)),
+        Step(k8s.cluster_role(role, labels, (*_EVERY_COMPONENT, *_MORE_RULES[component]))),
+        Step(k8s.cluster_role_binding(role, name, namespace, labels)),
+        *(
+            Step(k8s.service(service, namespace, labels, selector, ports))
+            for service, ports in _SERVICES[component].items()
+        ),
+        Step(k8s.disruption_budget(name, namespace, labels, selector)),
+        Step(deployment, wait=Wait("available", k8s.ROLLOUT_TIMEOUT_S)),
+    ]
+
+
+def webhook(namespace: str, failure: str) -> dict[str, Any]:
+    """The injector's webhook as Linkerd's charts make it."""
+    exempt = ["kube-system", "cert-manager"]
+    of_namespace = [
+        {"key": "config.linkerd.io/admission-webhooks", "operator": "NotIn", "values": ["disabled"]},
+        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": exempt},
+    ]
+    of_pod = [
+        {"key": "linkerd.io/control-plane-component", "operator": "DoesNotExist"},
+        {"key": "linkerd.io/cni-resource", "operator": "DoesNotExist"},
+    ]
+    service = {"name": "linkerd-proxy-injector", "namespace": namespace, "path": "/", "port": 443}
+    webhook = {
+        "name": "linkerd-proxy-injector.linkerd.io",
+        "clientConfig": {"service": service},
+        "rules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+        ],
+        "namespaceSelector": {"matchExpressions": of_namespace},
+        "objectSelector": {"matchExpressions": of_pod},
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": failure,
+        "sideEffects": "None",
+        "timeoutSeconds": 10,
+    }
+    labels = {
+        "linkerd.io/control-plane-component": "proxy-injector",
+        "linkerd.io/control-plane-ns": namespace,
+    }
+    return k8s.obj(WEBHOOK, "linkerd-proxy-injector-webhook-config", labels=labels, webhooks=[webhook])

@@ -1,0 +1,123 @@
+"""Releases of charts are planned, applied and taken back like any other object, by the real Helm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from meshkit.cluster import executor
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.helm import Helm
+from meshkit.cluster.ready import established
+from meshkit.errors import BadInput, ChangeFailed, NeedsPerson
+from meshkit.facts import Kind
+from meshkit.intent.mesh import ControlPlane
+from meshkit.operate.change import apply, undo
+from meshkit.operate.planned import Plan
+from meshkit.planners.charts import RELEASE, release_step
+from meshkit.planners.steps import Step
+
+CHART = Path(__file__).with_name("chart")
+CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+CONFIGMAP, DEPLOYMENT = Kind("v1", "ConfigMap"), Kind("apps/v1", "Deployment")
+
+
+@pytest.fixture(autouse=True)
+def helm(
+    helm_program: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Helm]:
+    monkeypatch.setenv("MESHKIT_HELM", helm_program)
+    for name in ("CACHE", "CONFIG", "DATA"):
+        monkeypatch.setenv(f"HELM_{name}_HOME", str(tmp_path / name.lower()))
+    # A server cannot check the objects of a kind that the same chart brings along: it is there before.
+    cluster.api.apply(yaml.safe_load((CHART / "crds" / "greetings.yaml").read_text()), manager="test")
+    cluster.api.wait(CRD, "greetings.chart.example.com", None, established, 30, "established")
+    yield
+    cluster.api.delete(CRD, "greetings.chart.example.com")
+
+
+def greeter(namespace: str, *, tested: tuple[str, ...] = ("1.",), **values: Any) -> Step:
+    return release_step(
+        "hi",
+        namespace,
+        ControlPlane(charts=str(Path(__file__).parent)),
+        values,
+        published="",
+        directories=("charts/greeter", "chart"),
+        version="1.0.0",
+        tested=tested,
+    )
+
+
+def planned(cluster: Cluster, *steps: Step) -> Plan:
+    pending = tuple(one for one in executor.check(cluster, steps) if one.action != "keep")
+    return Plan("ControlPlane", "istio", cluster.context, cluster.server, pending)
+
+
+def version(cluster: Cluster, namespace: str) -> str | None:
+    found = cluster.api.get(CONFIGMAP, "hi-settings", namespace)
+    return str(found["data"]["version"]) if found else None
+
+
+def test_a_release_is_installed_shown_changed_and_taken_back(
+    cluster: Cluster, namespace: str, sandbox_images: None
+) -> None:
+    installed = apply(planned(cluster, greeter(namespace)), cluster)
+    assert cluster.api.list(DEPLOYMENT, namespace)[0]["status"]["availableReplicas"] == 1
+    assert planned(cluster, greeter(namespace)).empty
+
+    plan = planned(cluster, greeter(namespace, version="v2"))
+    shown = {change.path: (change.before, change.after) for change in plan.steps[0].changes}
+    assert shown["spec.objects.ConfigMap hi-settings.data.version"] == ("v1", "v2")
+    upgraded = apply(plan, cluster)
+    assert version(cluster, namespace) == "v2"
+
+    undo(upgraded.id, cluster)
+    assert version(cluster, namespace) == "v1"
+    undo(installed.id, cluster)
+    assert version(cluster, namespace) is None
+    assert Helm(cluster).get(RELEASE, "hi", namespace) is None
+
+
+def test_a_release_that_never_gets_ready_is_taken_back(
+    cluster: Cluster, namespace: str, sandbox_images: None
+) -> None:
+    apply(planned(cluster, greeter(namespace)), cluster)
+    with pytest.raises(ChangeFailed, match="pre-upgrade hooks failed"):
+        apply(planned(cluster, greeter(namespace, version="v2", hookExitCode=1)), cluster)
+    assert version(cluster, namespace) == "v1"
+
+
+def test_a_release_that_others_upgraded_since_is_not_taken_back(
+    cluster: Cluster, namespace: str, sandbox_images: None
+) -> None:
+    installed = apply(planned(cluster, greeter(namespace)), cluster)
+    Helm(cluster).apply(greeter(namespace, version="v3").object)
+    with pytest.raises(NeedsPerson, match=f"Release {namespace}/hi"):
+        undo(installed.id, cluster)
+    assert version(cluster, namespace) == "v3"
+
+
+def test_a_chart_is_looked_at_before_its_namespace_is_there(cluster: Cluster) -> None:
+    with pytest.raises(BadInput, match=r"version 1\.0\.0; meshkit is tested with 9\.\*"):
+        planned(cluster, greeter("nowhere", tested=("9.",)))
+
+
+def test_a_directory_without_the_chart_is_named(cluster: Cluster, namespace: str) -> None:
+    step = greeter(namespace)
+    step.object["spec"]["directories"] = ["nothing"]
+    with pytest.raises(BadInput, match="holds no chart nothing"):
+        planned(cluster, step)
+
+
+def test_without_helm_a_sentence_says_so(
+    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MESHKIT_HELM")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BadInput, match="there is no helm on PATH"):
+        planned(cluster, greeter(namespace))
