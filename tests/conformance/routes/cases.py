@@ -1,0 +1,105 @@
+"""A case is a YAML file under ``cases/``: the objects that a user would write, and the requests to send.
+
+about: one sentence, for the page in the docs
+client: {namespace: shop, labels: {app: shop-front}}
+requests:
+  - {to: "web:8080", path: /, method: GET, headers: {}, count: 400, at_once: 8}
+observe: [version, path, "header:x-user", ...]       what of an answer is compared, beside its status
+compare: [routes, clusters, answers]                 everything, unless the file says less
+differs: {reason: ..., in: [routes]}                 a difference that is known: fails when it is gone
+objects: [...]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent / "cases"
+COMPARED = ("routes", "clusters", "answers")
+_FIELDS = {"about", "client", "requests", "observe", "compare", "differs", "objects"}
+_REQUEST = {"to", "path", "method", "headers", "count", "at_once", "slow_s", "hits"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """``count`` equal requests, ``at_once`` of them in flight.
+
+    With ``slow_s`` an answer is also told fast or slow; with ``hits`` the number of requests that reached
+    each version is compared, which tells retries and mirrors.
+    """
+
+    to: str
+    path: str = "/"
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    count: int = 20
+    at_once: int = 4
+    slow_s: float | None = None
+    hits: bool = False
+
+    @property
+    def port(self) -> int:
+        return int(self.to.rpartition(":")[2])
+
+    @property
+    def says(self) -> str:
+        told = " ".join(f"{name}:{value}" for name, value in self.headers.items())
+        return f"{self.count} x {self.method} {self.to}{self.path} {told}".strip()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One file."""
+
+    name: str
+    about: str
+    objects: tuple[dict[str, Any], ...]
+    groups: tuple[Group, ...]
+    observe: tuple[str, ...]
+    compare: tuple[str, ...]
+    namespace: str = "shop"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    differs_in: frozenset[str] = frozenset()
+    reason: str = ""
+
+
+def read(path: Path) -> Case:
+    """The case of a file. Raises ValueError naming what is not known."""
+    written = yaml.safe_load(path.read_text())
+    unknown = set(written) - _FIELDS | {key for each in written["requests"] for key in set(each) - _REQUEST}
+    if unknown:
+        raise ValueError(f"{path.name}: {sorted(unknown)} is not known")
+    client, differs = written.get("client") or {}, written.get("differs") or {}
+    compare, differs_in = tuple(written.get("compare") or COMPARED), frozenset(differs.get("in") or ())
+    if not {*compare, *differs_in} <= set(COMPARED) or bool(differs) != bool(
+        differs_in and differs["reason"]
+    ):
+        raise ValueError(
+            f"{path.name}: compare and differs.in take {COMPARED}, and a difference has a reason"
+        )
+    namespace = client.get("namespace", "shop")
+    objects = written.get("objects") or ()
+    for item in objects:
+        item["metadata"].setdefault("namespace", "shop")
+    return Case(
+        name=path.stem,
+        about=written["about"],
+        objects=tuple(objects),
+        groups=tuple(Group(**each) for each in written["requests"]),
+        observe=tuple(written.get("observe") or ("version",)),
+        compare=compare,
+        namespace=namespace,
+        labels=client.get("labels") or {"app": "client"},
+        differs_in=differs_in,
+        reason=differs.get("reason", ""),
+    )
+
+
+def all_cases() -> list[Case]:
+    """Every case, by name."""
+    return [read(path) for path in sorted(HERE.glob("*.yaml"))]

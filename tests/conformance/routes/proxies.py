@@ -1,0 +1,197 @@
+"""The two Envoys of a case: one obeys the real istiod, the other the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from meshkit.sandbox.proxies import envoy, identity, istio
+from meshkit.sandbox.proxies.delivery import Delivery, Desired
+from meshkit.sandbox.proxies.pods import Registry
+from tests.conformance.routes.world import Object
+
+ADMIN_PORT = envoy.ADMIN_PORT
+REJECTED = r"(cds|lds|rds\..*)\.update_rejected$"
+START_S = 20.0
+
+
+@dataclass(frozen=True)
+class Client:
+    """Whose proxy it is."""
+
+    namespace: str
+    labels: Mapping[str, str]
+
+    @property
+    def pod(self) -> Object:
+        return {
+            "metadata": {
+                "name": "client",
+                "namespace": self.namespace,
+                "uid": "client",
+                "labels": dict(self.labels),
+            },
+            "spec": {"containers": [{"name": "istio-proxy"}], "serviceAccountName": "client"},
+        }
+
+
+class Proxy:
+    """A running Envoy."""
+
+    def __init__(
+        self, address: str, process: subprocess.Popen[bytes], session: aiohttp.ClientSession
+    ) -> None:
+        self.address = address
+        self._process = process
+        self._session = session
+
+    @classmethod
+    async def started(
+        cls, directory: Path, address: str, command: list[str], session: aiohttp.ClientSession
+    ) -> Proxy:
+        """Start it and wait until its admin port answers."""
+        with (directory / "envoy.log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: ASYNC220 - it is there in a millisecond
+                command, stdout=subprocess.DEVNULL, stderr=log
+            )
+        proxy = cls(address, process, session)
+        async with asyncio.timeout(START_S):
+            while not await proxy._answers():
+                if process.poll() is not None:
+                    raise RuntimeError(f"Envoy ended:\n{(directory / 'envoy.log').read_text()[-2000:]}")
+                await asyncio.sleep(0.01)
+        return proxy
+
+    async def config(self) -> dict[str, Any]:
+        """What it obeys: route configurations and clusters by name."""
+        async with self._session.get(self._admin("/config_dump?include_eds")) as answer:
+            dump = (await answer.json(content_type=None))["configs"]
+        found: dict[str, Any] = {"routes": {}, "clusters": {}, "endpoints": {}}
+        for part in dump:
+            for item in part.get("dynamic_route_configs", ()):
+                found["routes"][item["route_config"]["name"]] = item["route_config"]
+            for item in part.get("dynamic_active_clusters", ()):
+                found["clusters"][item["cluster"]["name"]] = item["cluster"]
+            for item in part.get("dynamic_endpoint_configs", ()):
+                found["endpoints"][item["endpoint_config"]["cluster_name"]] = item["endpoint_config"]
+        for name, cluster in found["clusters"].items():
+            if "load_assignment" in cluster:
+                found["endpoints"][name] = cluster["load_assignment"]
+        return found
+
+    async def rejections(self) -> int:
+        """How many documents it has refused."""
+        async with self._session.get(self._admin("/stats"), params={"filter": REJECTED}) as answer:
+            return sum(int(line.rsplit(" ", 1)[1]) for line in (await answer.text()).splitlines())
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _admin(self, path: str) -> str:
+        return f"http://{self.address}:{ADMIN_PORT}{path}"
+
+    async def _answers(self) -> bool:
+        try:
+            async with self._session.get(self._admin("/ready")) as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
+
+
+async def of_istiod(
+    client: Client, xds: tuple[str, int], directory: Path, address: str, session: aiohttp.ClientSession
+) -> Proxy:
+    """An Envoy that asks istiod, as a sidecar without interception: its listeners stand in a Sidecar."""
+    directory = _fresh(directory)
+    (directory / "bootstrap.json").write_text(json.dumps(_bootstrap(client, xds, address)))
+    command = [str(envoy.binary()), "-c", str(directory / "bootstrap.json"), "--concurrency", "1"]
+    command += ["--disable-hot-restart", "-l", "warning"]
+    return await Proxy.started(directory, address, command, session)
+
+
+async def of_sandbox(
+    client: Client,
+    objects: Mapping[str, list[Object]],
+    directory: Path,
+    address: str,
+    session: aiohttp.ClientSession,
+) -> Proxy:
+    """An Envoy that obeys the sandbox's translation of the objects, delivered as the sandbox delivers it."""
+    directory = _fresh(directory)
+    pod = client.pod
+    envoy.prepare(directory, pod=pod, pod_ip=address)
+    authority = identity.Authority.create("routes")
+    leaf = identity.workload_leaf(authority, "istio", client.namespace, "client")
+    identity.write_secrets(directory, leaf, authority.roots)
+    proxy = await Proxy.started(directory, address, envoy.command(directory), session)
+    registry = Registry(objects)
+    outbound = istio.outbound(registry, istio.caller_of(registry, pod))
+    await Delivery(directory, address, "istio", session).deliver(Desired(outbound, ()))
+    return proxy
+
+
+def _fresh(directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
+
+
+def _bootstrap(client: Client, xds: tuple[str, int], address: str) -> Object:
+    namespace = client.namespace
+    ads = {"ads": {}, "resource_api_version": "V3"}
+    http2 = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    return {
+        "node": {
+            "id": f"sidecar~{address}~client.{namespace}~{namespace}.svc.cluster.local",
+            "cluster": f"client.{namespace}",
+            "metadata": {
+                "ISTIO_VERSION": "1.31.0",
+                "NAMESPACE": namespace,
+                "CLUSTER_ID": "Kubernetes",
+                "INTERCEPTION_MODE": "NONE",
+                "LABELS": dict(client.labels),
+                "SERVICE_ACCOUNT": "client",
+            },
+        },
+        "admin": {"address": _socket(address, ADMIN_PORT)},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+            },
+            "lds_config": ads,
+            "cds_config": ads,
+        },
+        "static_resources": {"clusters": [_static("xds", *xds, http2)]},
+    }
+
+
+def _static(name: str, address: str, port: int, options: Object) -> Object:
+    return {
+        "name": name,
+        "type": "STATIC",
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options
+        },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _socket(address, port)}}]}],
+        },
+    }
+
+
+def _socket(address: str, port: int) -> Object:
+    return {"socket_address": {"address": address, "port_value": port}}
