@@ -18,9 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshkit.errors import ChangeFailed, MeshkitError
+from meshkit.intent.injection import Injection
+from meshkit.observe.callers import between, read_callers
 from meshkit.operate import shop
 from meshkit.operate.canary import canary_state
+from meshkit.operate.change import apply, plan
 from meshkit.runbooks.execution import RunbookResult, run_runbook
+from meshkit.views.cluster_text import outsiders
 from meshkit.views.demo_page import Claim, Episode, Run, demo_page
 
 if TYPE_CHECKING:
@@ -55,6 +59,9 @@ RELEASE_PARAMETERS: Mapping[str, str] = {
 The first step is 0.3 %, so that a canary that harms every request is caught while it harms fewer than 1 % of
 all, also when chance sends it the first few requests at once: slow ones count from the fifth second on only.
 """
+
+PLAIN_TEXT_S = 1.5
+"""How long plain text is counted: three requests of the forgotten caller."""
 
 Say = Callable[[str], None]
 
@@ -111,10 +118,11 @@ def run_demo(cluster: Cluster, *, mesh: str, out: Path, say: Say) -> DemoResult:
     Raises the error of the first step that did not end as it should; then no page is written.
     """
     walk = _Walk(cluster, mesh, out, say)
-    _prepare(walk)
+    found = _prepare(walk)
+    strict_s = time.time()
     good = _release(walk, "good release", stable="v1", canary="v2", expected=0)
     bad = _release(walk, "bad release", stable="v2", canary="v3", expected=1)
-    claims = (*_good_claims(good), *_bad_claims(bad))
+    claims = (_brought_in_claim(walk, found, strict_s), *_good_claims(good), *_bad_claims(bad))
     duration_s = time.monotonic() - walk.began_s
     page = out / "index.html"
     page.write_text(
@@ -136,15 +144,39 @@ def run_demo(cluster: Cluster, *, mesh: str, out: Path, say: Say) -> DemoResult:
     return DemoResult(all(claim.true for claim in claims), claims, page, duration_s)
 
 
-def _prepare(walk: _Walk) -> None:
-    """The control plane, the shop, sidecars, mutual TLS, and the route whose weights the releases move."""
+def _prepare(walk: _Walk) -> tuple[str, ...]:
+    """The control plane, the shop, sidecars, mutual TLS, and the route whose weights the releases move.
+
+    Returns the workloads that strict mutual TLS would have cut off, found before it came.
+    """
     walk.run("install_mesh", {}, as_name="1_install_mesh")
-    shop.deploy_shop(walk.cluster, rps=RPS)
-    walk.tell("the shop runs: one caller, three versions, no sidecar yet")
+    shop.deploy_shop(walk.cluster, rps=RPS, unmeshed=True)
+    walk.tell("the shop runs: two callers, three versions, one dependency, no sidecar yet")
     walk.run("enable_injection", {"namespace": shop.NAMESPACE}, as_name="2_enable_injection")
+    found = _bring_in_who_speaks_plain_text(walk)
     walk.run("enforce_mtls", {"namespace": shop.NAMESPACE}, as_name="3_enforce_mtls")
     shop.route_shop(walk.cluster, *shop.VERSIONS, mesh=walk.mesh)
     walk.tell("the route gives all requests to v1")
+    return found
+
+
+def _bring_in_who_speaks_plain_text(walk: _Walk) -> tuple[str, ...]:
+    """Measure the plain text that strict would refuse, name who may have sent it, give them sidecars."""
+    cluster, mesh = walk.cluster, walk.mesh
+    before = read_callers(cluster, mesh, shop.NAMESPACE)
+    time.sleep(PLAIN_TEXT_S)
+    calls = between(before, read_callers(cluster, mesh, shop.NAMESPACE))
+    if not calls.count("plain"):
+        return ()
+    names = tuple(outsiders(cluster.api.list(shop.POD)))
+    rate = calls.count("plain") / calls.window_s
+    who = ", ".join(names)
+    walk.tell(f"{rate:.1f} requests a second still come in plain text; without a sidecar: {who}")
+    namespaces = sorted({name.partition("/")[0] for name in names})
+    injections = [Injection(namespace=namespace) for namespace in namespaces]
+    apply(plan(injections, cluster, mesh=mesh), cluster)
+    walk.tell(f"brought in before mutual TLS gets strict: {who}")
+    return names
 
 
 @dataclass(frozen=True)
@@ -192,6 +224,18 @@ def _narrated(walk: _Walk, name: str) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+
+
+def _brought_in_claim(walk: _Walk, found: tuple[str, ...], since_s: float) -> Claim:
+    """What the forgotten caller went through from strict mutual TLS to the end, by its own ledger."""
+    forgotten = (shop.UNMESHED_NAMESPACE, shop.UNMESHED)
+    ledger = shop.read_ledger(walk.cluster, since_s, time.time() - 1.0, caller=forgotten)
+    unanswered = sum(status in (0, 403) for status in ledger.status)
+    return Claim(
+        "The caller without a sidecar is found and brought in before mutual TLS is strict, never refused",
+        f"found: {', '.join(found) or 'nobody'}; {unanswered} of {len(ledger):,} refused",
+        "/".join(forgotten) in found and len(ledger) > 0 and unanswered == 0,
+    )
 
 
 def _good_claims(told: _Told) -> tuple[Claim, ...]:
