@@ -83,8 +83,10 @@ class ApiClient:
         path = _path(resource, namespace, name) + (f"/{part}" if part else "")
         return await self._call("PATCH", path, patch, form=form)
 
-    async def record_event(self, item: Object, reason: str, message: str, *, source: str) -> None:
-        """A Warning on an object. The same words on the same generation are said once."""
+    async def record_event(
+        self, item: Object, reason: str, message: str, *, source: str, warning: bool = True
+    ) -> None:
+        """An Event on an object. The same words on the same generation are said once."""
         meta = item["metadata"]
         words = f"{meta.get('uid')}/{meta.get('generation')}/{reason}/{message}"
         name = f"{meta['name']}.{hash_of(words):x}"
@@ -98,7 +100,7 @@ class ApiClient:
             "involvedObject": involved,
             "reason": reason,
             "message": message[:1000],
-            "type": "Warning",
+            "type": "Warning" if warning else "Normal",
             "source": {"component": source},
             "firstTimestamp": now,
             "lastTimestamp": now,

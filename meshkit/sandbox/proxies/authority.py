@@ -1,6 +1,6 @@
-"""Where a mesh keeps its CA: the Secret, its keys, and who makes it.
+"""Where a mesh keeps its CA: the Secret and its keys, the bundle of roots, and who makes them.
 
-The leader makes the Secret when there is none, as istiod does; replicas that do not lead wait for it.
+The leader makes them when there are none, as istiod does; replicas that do not lead wait for them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ import aiohttp
 
 from meshkit.sandbox.proxies.apiclient import ApiClient, ApiError
 from meshkit.sandbox.proxies.identity import Authority
+from meshkit.sandbox.proxies.model import Object
 
 _LOG = logging.getLogger("authority")
 _POLL_S = 0.25
+BUNDLE_KEY = "ca-bundle.crt"
 
 
 @dataclass(frozen=True)
 class CaSecret:
-    """A Secret with a CA:
+    """A Secret with a CA: the keys of its certificate, private key and roots, and the CA's name when it must
+    be made.
 
-    the keys of its certificate and private key, and the CA's name when it must be made.
+    ``or_keys`` are those of the form in which cert-manager keeps it; ``bundle`` is a ConfigMap that says
+    which roots are trusted, whatever the Secret holds.
     """
 
     name: str
@@ -34,6 +38,8 @@ class CaSecret:
     roots: str
     common_name: str
     type: str = "Opaque"
+    or_keys: tuple[str, str, str] | None = None
+    bundle: str = ""
 
 
 ISTIO_PLUGGED_IN = CaSecret("cacerts", "ca-cert.pem", "ca-key.pem", "root-cert.pem", "")
@@ -41,7 +47,9 @@ ISTIO_SELF_SIGNED = CaSecret(
     "istio-ca-secret", "ca-cert.pem", "ca-key.pem", "ca-cert.pem", "istio-ca", "istio.io/ca-root"
 )
 LINKERD_ISSUER = CaSecret(
-    "linkerd-identity-issuer", "crt.pem", "key.pem", "crt.pem", "identity.linkerd.cluster.local"
+    *("linkerd-identity-issuer", "crt.pem", "key.pem", "crt.pem", "identity.linkerd.cluster.local"),
+    or_keys=("tls.crt", "tls.key", "ca.crt"),
+    bundle="linkerd-identity-trust-roots",
 )
 LINKERD_WEBHOOK = CaSecret(
     *("linkerd-proxy-injector-k8s-tls", "tls.crt", "tls.key", "tls.crt"),
@@ -50,20 +58,24 @@ LINKERD_WEBHOOK = CaSecret(
 
 
 async def ensure(api: ApiClient, namespace: str, secret: CaSecret) -> None:
-    """Make the CA when it is not there."""
-    if await read(api, namespace, secret) is not None:
-        return
-    made = Authority.create(secret.common_name)
-    data = {secret.certificate: made.certificate, secret.key: made.key}
-    item = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": secret.name, "namespace": namespace},
-        "type": secret.type,
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
-    }
+    """Make the CA, and the bundle of its roots, where they are not there."""
+    known = await read(api, namespace, secret)
+    if known is None:
+        known = Authority.create(secret.common_name)
+        data = {secret.certificate: known.certificate, secret.key: known.key}
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+        await _create(api, "secrets", "Secret", secret.name, namespace, type=secret.type, data=encoded)
+    if secret.bundle and await api.get("configmaps", secret.bundle, namespace) is None:
+        bundle = {BUNDLE_KEY: known.roots}
+        await _create(api, "configmaps", "ConfigMap", secret.bundle, namespace, data=bundle)
+
+
+async def _create(
+    api: ApiClient, resource: str, kind: str, name: str, namespace: str, **content: Any
+) -> None:
+    meta = {"name": name, "namespace": namespace}
     try:
-        await api.create("secrets", item)
+        await api.create(resource, {"apiVersion": "v1", "kind": kind, "metadata": meta, **content})
     except ApiError as refusal:
         if refusal.status != 409:
             raise
@@ -72,14 +84,28 @@ async def ensure(api: ApiClient, namespace: str, secret: CaSecret) -> None:
 async def read(api: ApiClient, namespace: str, secret: CaSecret) -> Authority | None:
     """The CA, or None while there is none."""
     found = await api.get("secrets", secret.name, namespace)
+    bundle = await api.get("configmaps", secret.bundle, namespace) if secret.bundle else None
+    return authority_in(secret, found, bundle)
+
+
+def authority_in(secret: CaSecret, found: Object | None, bundle: Object | None) -> Authority | None:
+    """The CA that a Secret and its bundle hold, or None."""
     data: Mapping[str, Any] = (found or {}).get("data") or {}
-    if secret.certificate not in data or secret.key not in data:
-        return None
+    for certificate, key, roots in filter(
+        None, ((secret.certificate, secret.key, secret.roots), secret.or_keys)
+    ):
+        if certificate in data and key in data:
+            trusted = ((bundle or {}).get("data") or {}).get(BUNDLE_KEY)
+            return Authority(
+                certificate=_text(data[certificate]),
+                key=_text(data[key]),
+                roots=trusted or _text(data.get(roots) or data[certificate]),
+            )
+    return None
 
-    def text(key: str) -> str:
-        return base64.b64decode(data[key]).decode()
 
-    return Authority(text(secret.certificate), text(secret.key), text(secret.roots))
+def _text(encoded: str) -> str:
+    return base64.b64decode(encoded).decode()
 
 
 async def wait_for(api: ApiClient, namespace: str, *secrets: CaSecret) -> Authority:

@@ -140,21 +140,29 @@ class ControlPlane:
                 tasks.create_task(configurator.run())
 
     async def _issue(self) -> None:
-        ca = await self._made(self._set.workload_ca)
-        issuer = Issuer(self._api, mesh=self._mesh, run_dir=self._run_dir, lifetime=self._lifetime)
+        secret, ca = await self._made(self._set.workload_ca)
+        issuer = Issuer(
+            self._api,
+            mesh=self._mesh,
+            run_dir=self._run_dir,
+            lifetime=self._lifetime,
+            namespace=self._namespace,
+            secret=secret,
+        )
         await issuer.run(ca)
 
     async def _keep_trusted(self, webhook: InjectionWebhook) -> None:
-        await webhook.keep_trusted(await self._made(self._set.webhook_ca))
+        _, ca = await self._made(self._set.webhook_ca)
+        await webhook.keep_trusted(ca)
 
-    async def _made(self, secrets: tuple[CaSecret, ...]) -> Authority:
-        """The CA of the first Secret there is; made in the last one where there is none."""
+    async def _made(self, secrets: tuple[CaSecret, ...]) -> tuple[CaSecret, Authority]:
+        """The first Secret there is, and its CA; made in the last one where there is none."""
         for secret in secrets[:-1]:
             found = await authority.read(self._api, self._namespace, secret)
             if found:
-                return found
+                return secret, found
         await authority.ensure(self._api, self._namespace, secrets[-1])
-        return await authority.wait_for(self._api, self._namespace, secrets[-1])
+        return secrets[-1], await authority.wait_for(self._api, self._namespace, secrets[-1])
 
     async def _version(self) -> str:
         """The version injected into pods is the control plane's own: the tag of its image."""

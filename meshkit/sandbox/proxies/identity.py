@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from meshkit.sandbox import certificates
@@ -71,6 +72,31 @@ class Authority:
         chain = certificates.certificate_pem(certificate)
         chain += self.certificate if self.certificate not in self.roots else ""
         return Leaf(chain, certificates.key_pem(key), certificate.not_valid_after_utc - lifetime / 2)
+
+
+def flaw(authority: Authority) -> str | None:
+    """Why a CA cannot sign for its mesh, or None when it can."""
+    try:
+        issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
+        roots = x509.load_pem_x509_certificates(authority.roots.encode())
+        key = certificates.load_key(authority.key.encode())
+    except ValueError as problem:
+        return f"it cannot be read ({problem})"
+    if key.public_key() != issuer.public_key():
+        return "the private key is not that of the certificate"
+    if issuer.not_valid_after_utc <= dt.datetime.now(dt.UTC):
+        return "the certificate has expired"
+    if not any(issuer == root or _signed(issuer, root) for root in roots):
+        return "no trusted root has signed the certificate"
+    return None
+
+
+def _signed(certificate: x509.Certificate, root: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def workload_leaf(

@@ -7,6 +7,7 @@ namespace's settings for good.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -17,13 +18,24 @@ from meshkit.sandbox.proxies.pods import ISTIO, TLS_MODE_LABEL, mesh_of
 Patch = list[dict[str, Any]]
 _ISTIO_NEVER = {"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 _INJECT = "linkerd.io/inject"
+_TRUST = "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"
 
 
-def patch_for(mesh: str, pod: Object, namespace: Object, version: str) -> Patch:
-    """The patch that adds the mesh's sidecar to a new pod; empty where it gets none."""
+def patch_for(mesh: str, pod: Object, namespace: Object, version: str, roots: str = "") -> Patch:
+    """The patch that adds the mesh's sidecar to a new pod; empty where it gets none.
+
+    ``roots`` is the bundle that Linkerd's proxy trusts for as long as the pod lives.
+    """
     if mesh_of(pod) or pod["spec"].get("hostNetwork"):
         return []
-    return _istio(pod, namespace, version) if mesh == ISTIO else _linkerd(pod, namespace, version)
+    return _istio(pod, namespace, version) if mesh == ISTIO else _linkerd(pod, namespace, version, roots)
+
+
+def trust_anchors(pod: Object) -> str | None:
+    """The roots that the pod was made to trust, None where it was told of none."""
+    sidecars = (c for c in pod["spec"].get("initContainers") or () if c["name"] == "linkerd-proxy")
+    told = {entry["name"]: entry.get("value") for c in sidecars for entry in c.get("env") or ()}
+    return told.get(_TRUST)
 
 
 def _istio(pod: Object, namespace: Object, version: str) -> Patch:
@@ -70,12 +82,12 @@ def _istio(pod: Object, namespace: Object, version: str) -> Patch:
     ]
 
 
-def _linkerd(pod: Object, namespace: Object, version: str) -> Patch:
+def _linkerd(pod: Object, namespace: Object, version: str, roots: str) -> Patch:
     general = _annotations(namespace)
     wanted = _annotations(pod).get(_INJECT) or general.get(_INJECT)
     if wanted not in ("enabled", "ingress") or "linkerd.io/control-plane-component" in _labels(pod):
         return []
-    container = {
+    container: dict[str, Any] = {
         "name": "linkerd-proxy",
         "image": f"ghcr.io/linkerd/proxy:{version}",
         "restartPolicy": "Always",
@@ -90,6 +102,9 @@ def _linkerd(pod: Object, namespace: Object, version: str) -> Patch:
         "linkerd.io/created-by": f"linkerd/proxy-injector {version}",
         "linkerd.io/proxy-version": version,
     }
+    if roots:
+        container["env"] = [{"name": _TRUST, "value": roots}]
+        annotations["linkerd.io/trust-root-sha256"] = hashlib.sha256(roots.encode()).hexdigest()
     labels = {
         "linkerd.io/control-plane-ns": "linkerd",
         "linkerd.io/workload-ns": str(namespace["metadata"]["name"]),

@@ -20,7 +20,9 @@ from aiohttp import web
 
 from meshkit.sandbox.proxies import injector
 from meshkit.sandbox.proxies.apiclient import JSON_PATCH, ApiClient, ApiError, Mirror
+from meshkit.sandbox.proxies.authority import BUNDLE_KEY, LINKERD_ISSUER
 from meshkit.sandbox.proxies.identity import Authority
+from meshkit.sandbox.proxies.pods import LINKERD
 
 _LOG = logging.getLogger("webhook")
 _CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
@@ -87,6 +89,10 @@ class InjectionWebhook:
             context.load_cert_chain(chain)
         return context
 
+    async def _trusted_roots(self) -> str:
+        found = await self._api.get("configmaps", LINKERD_ISSUER.bundle, self._namespace)
+        return ((found or {}).get("data") or {}).get(BUNDLE_KEY) or ""
+
     async def _review(self, request: web.Request) -> web.Response:
         review = await request.json()
         asked = review["request"]
@@ -95,7 +101,8 @@ class InjectionWebhook:
         if pod.get("kind", "Pod") == "Pod" and pod.get("spec"):
             namespace = await self._api.get("namespaces", asked["namespace"])
             bare = {"metadata": {"name": asked["namespace"]}}
-            patch = injector.patch_for(self._mesh, pod, namespace or bare, self._version)
+            roots = await self._trusted_roots() if self._mesh == LINKERD else ""
+            patch = injector.patch_for(self._mesh, pod, namespace or bare, self._version, roots)
             if patch:
                 response["patchType"] = "JSONPatch"
                 response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
