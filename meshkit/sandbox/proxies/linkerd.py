@@ -9,11 +9,14 @@ latency-aware.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from meshkit.sandbox.proxies import linkerd_authorization
-from meshkit.sandbox.proxies.gateway_api import header_edits, matches_of, rank
+from meshkit.sandbox.proxies.gateway_api import matches_of, rank
+from meshkit.sandbox.proxies.gateway_routes import attached, parents_of, route_of
+from meshkit.sandbox.proxies.linkerd_authorization import GROUP as POLICY_GROUP
 from meshkit.sandbox.proxies.linkerd_authorization import inbound
 from meshkit.sandbox.proxies.model import (
     Backend,
@@ -32,6 +35,7 @@ from meshkit.sandbox.proxies.model import (
 from meshkit.sandbox.proxies.pods import (
     LINKERD,
     Registry,
+    age_of,
     domains_of,
     host_of,
     mesh_of,
@@ -47,7 +51,16 @@ RESOURCES = (
     *("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"),
     *linkerd_authorization.RESOURCES,
 )
-_HEADER_FILTERS = {"RequestHeaderModifier", "ResponseHeaderModifier"}
+_HEADERS = {"RequestHeaderModifier", "ResponseHeaderModifier"}
+_FILTERS = {"HTTPRoute": {*_HEADERS, "RequestRedirect"}, "GRPCRoute": _HEADERS}
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "": ("GRPCRoute", "HTTPRoute"),
+    "kubernetes.io/h2c": ("GRPCRoute", "HTTPRoute"),
+    "http": ("HTTPRoute",),
+}
+_GRPC_STATUSES = {"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"}
+_Taken = Mapping[str, list[tuple[Object, str]]]
+"""Kind -> the routes that Linkerd takes, each with its group, the oldest first."""
 _TRANSPORT_ERRORS = ("connect-failure", "refused-stream", "reset")
 
 
@@ -66,16 +79,26 @@ def outbound(registry: Registry, namespace: str) -> Outbound:
         for port in service["spec"].get("ports") or ():
             cluster = _cluster(work, service, port)
             clusters[cluster.name] = cluster
-    usable = [item for item in registry.of("httproutes") if _usable(work, item)]
+    taken = _taken(work)
     hosts = []
     for service in registry.of("services"):
         for port in service["spec"].get("ports") or ():
             number = int(port["port"])
-            routes = _routes(work, service, number, usable, clusters)
+            routes = tuple(_routes(work, service, port, taken, clusters))
             hosts.append(
-                VirtualHost(host_of(service), number, domains_of(service, number, namespace), tuple(routes))
+                VirtualHost(host_of(service), number, domains_of(service, number, namespace), routes)
             )
     return Outbound(tuple(hosts), tuple(clusters.values()), tuple(work.problems))
+
+
+def _taken(work: Translation) -> _Taken:
+    found: dict[str, list[tuple[Object, str]]] = {}
+    for resource, (group, kind) in linkerd_authorization.ROUTES.items():
+        usable = [(item, group) for item in work.registry.of(resource) if _usable(work, item, kind, group)]
+        found.setdefault(kind, []).extend(usable)
+    for items in found.values():
+        items.sort(key=lambda pair: age_of(pair[0]))
+    return found
 
 
 def _cluster(work: Translation, service: Object, port: Mapping[str, Any]) -> Cluster:
@@ -113,66 +136,85 @@ def _failure_accrual(work: Translation, service: Object) -> Outlier | None:
         return None
 
 
-def _usable(work: Translation, item: Object) -> bool:
+def _usable(work: Translation, item: Object, kind: str, group: str) -> bool:
     """Whether Linkerd takes the route at all."""
-    if not any(_is_service(parent) for parent in item["spec"].get("parentRefs") or ()):
+    if not parents_of(item):
         return False
     for index, rule in enumerate(item["spec"].get("rules") or ()):
+        where = f"spec.rules[{index}]"
         refs = rule.get("backendRefs") or ()
         filters = [*(rule.get("filters") or ()), *(f for ref in refs for f in ref.get("filters") or ())]
         for entry in filters:
-            if entry["type"] == "RequestRedirect":
-                work.ignore(item, f"spec.rules[{index}]: RequestRedirect is not carried out by the sandbox.")
-            elif entry["type"] not in _HEADER_FILTERS:
-                message = (
-                    f"spec.rules[{index}] has the filter {entry['type']}: Linkerd drops the whole route."
-                )
+            if entry["type"] not in _FILTERS[kind]:
+                message = f"{where} has the filter {entry['type']}: Linkerd drops the whole route."
                 work.problems.append(Problem(item, "RouteDropped", message))
                 return False
+            if group == POLICY_GROUP and entry["type"] == "ResponseHeaderModifier":
+                message = f"{where}: Linkerd takes a ResponseHeaderModifier of this kind for one of requests."
+                work.problems.append(Problem(item, "FilterConfused", message))
         ignored = [name for name in ("retry", "sessionPersistence") if rule.get(name)]
         ignored += ["timeouts.backendRequest"] if (rule.get("timeouts") or {}).get("backendRequest") else []
         for name in ignored:
-            work.problems.append(
-                Problem(item, "IgnoredField", f"spec.rules[{index}].{name} is ignored by Linkerd.")
-            )
+            work.problems.append(Problem(item, "IgnoredField", f"{where}.{name} is ignored by Linkerd."))
     return True
 
 
 def _routes(
-    work: Translation, service: Object, port: int, items: Iterable[Object], clusters: Mapping[str, Cluster]
+    work: Translation,
+    service: Object,
+    port: Mapping[str, Any],
+    taken: _Taken,
+    clusters: Mapping[str, Cluster],
 ) -> list[Route]:
-    """The rules of all routes on one Service port, in Gateway API's order of precedence; without any, the
-    Service.
+    """The rules of all routes on one Service port, in Gateway API's order of precedence.
+
+    Only one kind is served: gRPC's before HTTP's. Without any route it is the Service itself.
     """
-    ranked: list[tuple[tuple[Any, ...], Route]] = []
-    attached = [item for item in items if _attached(work, item, service, port)]
-    for age, item in enumerate(attached):
-        for index, rule in enumerate(item["spec"].get("rules") or ()):
-            for match in matches_of(rule, "HTTPRoute"):
-                route = _route(work, service, item, index, rule, match, clusters)
-                ranked.append(((*rank(match), age, index), route))
-    if not attached:
-        name = cluster_name(port, "", host_of(service))
-        timeout_s, retry = _reliability(work, service, None, {})
-        return [Route("default", (Match(),), (Backend(name, 1),), timeout_s=timeout_s, retry=retry)]
-    return [route for _, route in sorted(ranked, key=lambda pair: pair[0])]
+    number = int(port["port"])
+    for kind in _kinds(work, service, port, taken):
+        ranked: list[tuple[tuple[Any, ...], Route]] = []
+        items = [
+            (item, group)
+            for item, group in taken.get(kind, ())
+            if item["metadata"]["namespace"] in (service["metadata"]["namespace"], work.namespace)
+            and attached(item, service, number)
+        ]
+        for age, (item, group) in enumerate(items):
+            for index, rule in enumerate(item["spec"].get("rules") or ()):
+                for match in matches_of(rule, kind):
+                    route = _route(work, service, item, index, _as_read(rule, group), match, clusters)
+                    ranked.append(((*rank(match), age, index), route))
+        if items:
+            return [route for _, route in sorted(ranked, key=lambda pair: pair[0])]
+    name = cluster_name(number, "", host_of(service))
+    timeout_s, retry = _reliability(work, service, None, {})
+    return [Route("default", (Match(),), (Backend(name, 1),), timeout_s=timeout_s, retry=retry)]
 
 
-def _attached(work: Translation, item: Object, service: Object, port: int) -> bool:
-    meta, own = service["metadata"], item["metadata"]["namespace"]
-    if own not in (meta["namespace"], work.namespace):
-        return False
-    return any(
-        _is_service(parent)
-        and parent["name"] == meta["name"]
-        and parent.get("namespace", own) == meta["namespace"]
-        and int(parent.get("port") or port) == port
-        for parent in item["spec"].get("parentRefs") or ()
-    )
+def _kinds(work: Translation, service: Object, port: Mapping[str, Any], taken: _Taken) -> tuple[str, ...]:
+    """The kinds of routes that Linkerd looks for on a port, by its appProtocol."""
+    protocol = str(port.get("appProtocol") or "").lower()
+    if protocol in _KINDS:
+        return _KINDS[protocol]
+    if any(attached(item, service, int(port["port"])) for found in taken.values() for item, _ in found):
+        message = (
+            f"port {port['port']}: Linkerd takes appProtocol {protocol!r} for plain TCP; no route holds."
+        )
+        work.problems.append(Problem(service, "OpaquePort", message))
+    return ()
 
 
-def _is_service(reference: Mapping[str, Any]) -> bool:
-    return reference.get("kind") == "Service" and reference.get("group", "") in ("", "core")
+def _as_read(rule: Mapping[str, Any], group: str) -> Mapping[str, Any]:
+    """A rule as Linkerd reads it: in routes of its own kind it takes response filters for request filters."""
+    if group != POLICY_GROUP:
+        return rule
+    filters = [
+        {"type": "RequestHeaderModifier", "requestHeaderModifier": entry.get("responseHeaderModifier")}
+        if entry["type"] == "ResponseHeaderModifier"
+        else entry
+        for entry in rule.get("filters") or ()
+    ]
+    return {**rule, "filters": filters}
 
 
 def _route(
@@ -184,39 +226,11 @@ def _route(
     match: Match,
     clusters: Mapping[str, Cluster],
 ) -> Route:
-    meta = item["metadata"]
+    route = route_of(work, item, index, rule, match, clusters)
+    if route.redirect:
+        return route
     timeout_s, retry = _reliability(work, service, item, rule.get("timeouts") or {})
-    refs = rule.get("backendRefs") or ()
-    backends = tuple(_backend(work, item, index, ref, clusters) for ref in refs)
-    return Route(
-        name=rule.get("name") or f"{meta['name']}-{index}",
-        matches=(match,),
-        backends=backends if sum(backend.weight for backend in backends) else (Backend(None, 1),),
-        timeout_s=timeout_s,
-        retry=retry,
-        request_headers=header_edits(rule.get("filters"), "Request"),
-        response_headers=header_edits(rule.get("filters"), "Response"),
-        owner=f"{meta['namespace']}/{meta['name']}",
-    )
-
-
-def _backend(
-    work: Translation,
-    item: Object,
-    index: int,
-    reference: Mapping[str, Any],
-    clusters: Mapping[str, Cluster],
-) -> Backend:
-    namespace = reference.get("namespace", item["metadata"]["namespace"])
-    host = f"{reference['name']}.{namespace}.svc.cluster.local"
-    name = cluster_name(int(reference.get("port") or 0), "", host)
-    weight = int(reference.get("weight", 1))
-    if reference.get("kind", "Service") != "Service" or name not in clusters:
-        where = f"{host}:{reference.get('port')}"
-        message = f"spec.rules[{index}]: there is no Service port {where}; its share is answered with 500."
-        work.problems.append(Problem(item, "BackendNotFound", message))
-        return Backend(None, weight)
-    return Backend(name, weight)
+    return replace(route, timeout_s=timeout_s, retry=retry)
 
 
 def _reliability(
@@ -230,6 +244,9 @@ def _reliability(
     general = service["metadata"].get("annotations") or {}
     try:
         timing = own if any(key.startswith("timeout.linkerd.io/") for key in own) else general
+        for name in ("response", "idle"):
+            if f"timeout.linkerd.io/{name}" in timing:
+                work.ignore(item or service, f"annotation timeout.linkerd.io/{name} is not carried out.")
         request_s = duration_s(timing.get("timeout.linkerd.io/request")) or duration_s(
             timeouts.get("request")
         )
@@ -241,17 +258,21 @@ def _reliability(
 
 
 def _retry(notes: Mapping[str, str]) -> Retry | None:
-    if "retry.linkerd.io/http" not in notes:
-        return None
+    """By HTTP status, by gRPC status, or both; once unless a limit is given."""
     conditions: list[str] = []
     statuses: list[int] = []
-    for part in notes["retry.linkerd.io/http"].split(","):
-        text = part.strip()
+    for text in _listed(notes.get("retry.linkerd.io/http")):
         if text in ("5xx", "gateway-error"):
             conditions.append(text)
         else:
             first, _, last = text.partition("-")
             statuses += range(int(first), int(last or first) + 1)
+    for text in _listed(notes.get("retry.linkerd.io/grpc")):
+        if text not in _GRPC_STATUSES:
+            raise ValueError(f"{text!r} is no gRPC status to retry on")
+        conditions.append(text)
+    if not conditions and not statuses:
+        return None
     return Retry(
         attempts=int(notes.get("retry.linkerd.io/limit", "1")),
         retry_on=(*conditions, *_TRANSPORT_ERRORS),
@@ -259,3 +280,7 @@ def _retry(notes: Mapping[str, str]) -> Retry | None:
         per_try_timeout_s=duration_s(notes.get("retry.linkerd.io/timeout")),
         avoid_previous_hosts=False,
     )
+
+
+def _listed(written: str | None) -> list[str]:
+    return [part.strip() for part in (written or "").split(",") if part.strip()]

@@ -172,7 +172,7 @@ class Registry:
                 for item in self.objects.get(resource, ())
                 if namespace is None or item["metadata"].get("namespace") == namespace
             ]
-            self._sorted[(resource, namespace)] = sorted(found, key=_age)
+            self._sorted[(resource, namespace)] = sorted(found, key=age_of)
         return self._sorted[(resource, namespace)]
 
     def pods_of(self, service: Object) -> list[Object]:
@@ -216,6 +216,7 @@ def _serves(endpoint: Object, pod: Object | None) -> bool:
     return pod is None or not pod["metadata"].get("deletionTimestamp")
 
 
-def _age(item: Object) -> tuple[str, str, str]:
+def age_of(item: Object) -> tuple[str, str, str]:
+    """Sorts objects: the oldest first, then by name and namespace."""
     meta = item["metadata"]
     return (str(meta.get("creationTimestamp") or ""), str(meta["name"]), str(meta.get("namespace") or ""))
