@@ -96,8 +96,7 @@ def up(
         if home.daemon.exists():
             say("the last daemon ended without 'down': starting again, nothing is lost")
             home.daemon.unlink()
-        if warning := check_inotify():
-            say(warning)
+        check_inotify()
         _start(home, port, say)
     return status(home)
 

@@ -10,15 +10,10 @@ import sys
 
 from meshkit.errors import SandboxError
 from meshkit.sandbox.proxies import envoy
+from meshkit.sandbox.proxies.folderwatch import MORE_INSTANCES
 
 GLIBC = (2, 31)
 NEEDED = ("aiohttp", "cryptography", "httptools", "uvloop")
-INSTANCES_OF_A_PROXY = 5
-"""Envoy takes one inotify instance for each file it watches: three of configuration, two of secrets."""
-ENOUGH_INSTANCES = 6 * INSTANCES_OF_A_PROXY
-MORE_INSTANCES = (
-    "End programs that watch files, or allow more: sudo sysctl fs.inotify.max_user_instances=1024"
-)
 
 
 def check_machine() -> None:
@@ -45,32 +40,13 @@ def check_machine() -> None:
     envoy.binary()
 
 
-def check_inotify() -> str | None:
-    """A sentence where only a few proxies could start, None where there is room.
+def check_inotify() -> None:
+    """Raise SandboxError where the sandbox could not follow its proxies' files.
 
-    Linux gives each user ``fs.inotify.max_user_instances`` (128 by default), whatever he runs. Raises
-    SandboxError where not even one proxy could start.
+    It takes one inotify instance for all of them, of the ``fs.inotify.max_user_instances`` that Linux gives
+    each user (128 by default), whatever he runs.
     """
-    left = inotify_left(ENOUGH_INSTANCES)
-    if left >= ENOUGH_INSTANCES:
-        return None
-    told = (
-        f"Only {left} inotify instances are left to this user, "
-        f"and each proxy of the sandbox takes {INSTANCES_OF_A_PROXY}."
-    )
-    if left < INSTANCES_OF_A_PROXY:
-        raise SandboxError(told, remedy=MORE_INSTANCES)
-    return f"{told} {MORE_INSTANCES}"
-
-
-def inotify_left(at_most: int) -> int:
-    """How many more inotify instances this user may have: found by taking them, for a moment."""
-    libc = ctypes.CDLL(None)
-    taken: list[int] = []
-    try:
-        while len(taken) < at_most and (descriptor := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
-            taken.append(descriptor)
-        return len(taken)
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
+    descriptor = ctypes.CDLL(None).inotify_init1(os.O_CLOEXEC)
+    if descriptor < 0:
+        raise SandboxError("This user has no inotify instance left.", remedy=MORE_INSTANCES)
+    os.close(descriptor)

@@ -44,8 +44,6 @@ class Setting:
     """Where stdout goes in lines; None: to the log file."""
     is_ready: Callable[[], Awaitable[bool]] | None = None
     """Readiness of a sidecar; None: the container's own probe."""
-    why_it_ended: Callable[[Path], str | None] = lambda log: None
-    """From the log of a container that has ended by itself to a reason worth an Event."""
 
 
 class Container:
@@ -188,10 +186,7 @@ class Container:
         self._last_state, self.exit_code = self._state, None
         self._restarts += 1
         if delay_s:
-            why = self._setting.why_it_ended(self.log)
-            text = f"back-off {delay_s:g}s restarting failed container {self.name}" + (
-                f": {why}" if why else ""
-            )
+            text = f"back-off {delay_s:g}s restarting failed container {self.name}"
             self._set({"waiting": {"reason": "CrashLoopBackOff", "message": text}})
             await self._setting.tell("Warning", "BackOff", text)
             await asyncio.sleep(delay_s)

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +32,7 @@ from meshkit.sandbox.node.environment import (
 from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.sidecar import Sidecar
 from meshkit.sandbox.node.unsupported import ignored_fields
+from meshkit.sandbox.proxies.folderwatch import FolderWatch
 from meshkit.sandbox.proxies.metrics import PeerLookup
 from meshkit.sandbox.proxies.pods import SIDECARS, Peer, mesh_of
 
@@ -56,6 +57,7 @@ class Node:
     peers: PeerLookup
     token_of: Any
     """From a pod to the token of its ServiceAccount."""
+    watch: FolderWatch = field(default_factory=FolderWatch)
 
 
 class PodRunner:
@@ -70,7 +72,7 @@ class PodRunner:
         self.peer = Peer.of(pod)
         self._listen = listen_addresses(pod, self.ip, self.dir)
         mesh = mesh_of(pod)
-        self._sidecar = Sidecar(pod, mesh, self.ip, self.dir, node.peers) if mesh else None
+        self._sidecar = Sidecar(pod, mesh, self.ip, self.dir, node.peers, node.watch) if mesh else None
         spec = pod["spec"]
         self.init = [self._container(each, is_init=True) for each in spec.get("initContainers") or ()]
         self.main = [self._container(each, is_init=False) for each in spec["containers"]]
@@ -94,7 +96,6 @@ class PodRunner:
             restart=policy,
             log_lines=proxy.count if proxy else None,
             is_ready=proxy.is_ready if proxy else None,
-            why_it_ended=proxy.why_it_ended if proxy else lambda log: None,
         )
         image = images.find(spec["image"], is_setup=is_init and not native)
         return Container(spec, image, setting, restarts=restarts_before(self.pod, spec["name"]))

@@ -11,9 +11,10 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from meshkit.sandbox.machine import MORE_INSTANCES
 from meshkit.sandbox.node.probes import http_status
 from meshkit.sandbox.proxies import envoy
+from meshkit.sandbox.proxies.configserver import ConfigServer
+from meshkit.sandbox.proxies.folderwatch import FolderWatch
 from meshkit.sandbox.proxies.metrics import (
     ISTIO_PATH,
     ISTIO_PORT,
@@ -25,26 +26,35 @@ from meshkit.sandbox.proxies.metrics import (
 from meshkit.sandbox.proxies.pods import ISTIO
 
 READY_TIMEOUT_S = 1.0
-_INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
-_LAST_WORDS = 1 << 14
 
 
 class Sidecar:
     """The surroundings of one pod's Envoy."""
 
-    def __init__(self, pod: dict[str, Any], mesh: str, ip: str, pod_dir: Path, peers: PeerLookup) -> None:
+    def __init__(
+        self,
+        pod: dict[str, Any],
+        mesh: str,
+        ip: str,
+        pod_dir: Path,
+        peers: PeerLookup,
+        watch: FolderWatch,
+    ) -> None:
         self._pod, self._ip, self._pod_dir = pod, ip, pod_dir
         self._port, self._path = (ISTIO_PORT, ISTIO_PATH) if mesh == ISTIO else (LINKERD_PORT, LINKERD_PATH)
         self.metrics = PodMetrics(pod, mesh, peers)
         self._page: asyncio.Server | None = None
+        self._config = ConfigServer(pod_dir, watch)
 
     async def open(self) -> None:
-        """Write Envoy's first files and serve the metrics page."""
+        """Write Envoy's first files, serve its configuration, and the metrics page."""
         envoy.prepare(self._pod_dir, pod=self._pod, pod_ip=self._ip)
+        await self._config.open()
         self._page = await asyncio.start_server(self._answer, self._ip, self._port)
 
     def close(self) -> None:
-        """Serve the metrics page no more."""
+        """Serve no more."""
+        self._config.close()
         if self._page is not None:
             self._page.close()
 
@@ -52,17 +62,6 @@ class Sidecar:
         """Count lines of the access log."""
         for line in lines:
             self.metrics.observe(line.decode(errors="replace"))
-
-    def why_it_ended(self, log: Path) -> str | None:
-        """The one way of dying that is this machine's, not the proxy's, with its remedy; else None."""
-        with contextlib.suppress(OSError):
-            if b"inotify_fd_ >= 0" in log.read_bytes()[-_LAST_WORDS:]:
-                allowed = _INOTIFY_LIMIT.read_text().strip()
-                return (
-                    f"Envoy found no inotify instance left: all programs of this user share {allowed}. "
-                    f"{MORE_INSTANCES}"
-                )
-        return None
 
     async def is_ready(self) -> bool:
         """Envoy answers, and a control plane has given it its listeners."""

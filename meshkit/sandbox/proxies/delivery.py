@@ -1,9 +1,9 @@
 """Brings one pod's Envoy from the configuration it has to the one it should have, without losing a request.
 
 What a route needs stands before the route, and what no route needs any more goes last:
-clusters (old and new together), wait until Envoy reports that version, then routes and listeners, wait, then
-the old clusters go. A document that Envoy rejects is put back to the last accepted one, so that a restarted
-Envoy finds it too.
+endpoints and clusters (old and new together), wait until Envoy reports that version, then routes and
+listeners, wait, then the old clusters go. A document that Envoy rejects is put back to the last accepted one,
+so that a restarted Envoy finds it too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from meshkit.sandbox.proxies import envoy, poddir
 from meshkit.sandbox.proxies.envoy import Kind
 from meshkit.sandbox.proxies.inbound import Inbound
 from meshkit.sandbox.proxies.model import Outbound
-from meshkit.sandbox.proxies.render.clusters import app_clusters, outbound_clusters
+from meshkit.sandbox.proxies.render.clusters import app_clusters, assignments, outbound_clusters
 from meshkit.sandbox.proxies.render.listeners import listeners_of
 from meshkit.sandbox.proxies.render.routes import route_table
 
@@ -34,7 +34,8 @@ _FILTER = (
     r"^(listener_manager\.lds|cluster_manager\.cds|http\.outbound\.rds\.\w+)"
     r"\.(version_text|update_rejected|update_failure)$"
 )
-_STAT_LINE = re.compile(r'^([\w.]+): "?([^"\n]*)"?$', re.MULTILINE)
+_ENDPOINTS = r"^cluster\.outbound\|.*\.version_text$"
+_STAT_LINE = re.compile(r'^([^\s"]+): "?([^"\n]*)"?$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Delivery:
         self._session = session
         self._done: Desired | None = None
         self._refused: dict[Kind, int] | None = None
+        self._obeyed: dict[Kind, str] = {}
 
     def is_prepared(self) -> bool:
         """Whether the pod's directory and its certificate are there."""
@@ -91,9 +93,11 @@ class Delivery:
 
     async def _deliver_all(self, desired: Desired) -> None:
         local = app_clusters((item.port for item in desired.inbounds), self._dir)
-        new = outbound_clusters(desired.outbound.clusters, self._dir, self._mesh) + local
+        new = outbound_clusters(desired.outbound.clusters, self._mesh) + local
         names = {item["name"] for item in new}
         old = [item for item in _resources(self._dir / "cds.json") if item["name"] not in names]
+        endpoints = assignments(desired.outbound.clusters)
+        self._write_endpoints(endpoints, keep={item["name"] for item in old})
         await self._put("cds", new + old)
         await self._warm()
         routes = route_table(desired.outbound.hosts)
@@ -104,16 +108,39 @@ class Delivery:
         await self._put("lds", listeners_of(desired.inbounds, self._dir, self._ip, self._mesh))
         if old:
             await self._put("cds", new)
+        self._write_endpoints(endpoints)
+        await self._know(endpoints)
+
+    def _write_endpoints(self, new: list[dict[str, Any]], keep: Collection[str] = ()) -> None:
+        """Write the endpoints of all clusters; those of the clusters to ``keep`` stay as they are."""
+        path = self._dir / "eds.json"
+        old = [item for item in _resources(path) if item["cluster_name"] in keep] if keep else []
+        envoy.write(path, new + old)
+
+    async def _know(self, endpoints: list[dict[str, Any]]) -> None:
+        """Wait until Envoy reports these endpoints of every cluster."""
+        wanted = {
+            f"cluster.{item['cluster_name']}.version_text": envoy.version_of([item]) for item in endpoints
+        }
+        deadline = asyncio.get_running_loop().time() + CONFIRM_S
+        while wanted.items() - (await self._stats(_ENDPOINTS)).items():
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unanswered("eds")
+            await asyncio.sleep(_POLL_S)
 
     async def _put(self, kind: Kind, resources: list[dict[str, Any]]) -> None:
         """Write one document and wait until Envoy reports its version."""
         path = self._dir / f"{kind}.json"
         before = path.read_text() if path.exists() else None
         version = envoy.write(path, resources)
+        if self._obeyed.get(kind) == version:
+            return
+        self._obeyed.pop(kind, None)
         deadline = asyncio.get_running_loop().time() + CONFIRM_S
         while True:
             stats = await self._stats(_FILTER)
             if stats.get(envoy.VERSION_STAT[kind]) == version:
+                self._obeyed[kind] = version
                 return
             refusals = _refusals(stats, kind)
             known = self._refused[kind] if self._refused is not None else 0

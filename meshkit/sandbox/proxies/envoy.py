@@ -1,11 +1,11 @@
 """One pod's Envoy: how it is started, and the files it takes its configuration from.
 
-Envoy watches files ("filesystem xDS") and takes a new one when it is *renamed* into place. Every document is
+A new document is *renamed* into place and given to Envoy at once (``configserver``). Every document is
 canonical JSON whose version is the hash of its content, so an unchanged document is not written, and the
-version an Envoy reports back says exactly which content it obeys. Files need no server, survive a restart of
-whoever wrote them, and can be read.
+version an Envoy reports back says exactly which content it obeys. Files survive whoever wrote them, and can
+be read.
 
-    <pod dir>/bootstrap.json  lds.json  cds.json  rds.json  sds-cert.json  sds-root.json
+    <pod dir>/bootstrap.json  lds.json  cds.json  eds.json  rds.json  sds-cert.json  sds-root.json
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from meshkit.errors import SandboxError
+from meshkit.sandbox.proxies.poddir import config_socket
 
 ADMIN_PORT = 15000
 OUTBOUND_PORT = 15001
@@ -30,6 +31,7 @@ VERSION_STAT: Mapping[Kind, str] = {
     "rds": f"http.outbound.rds.{ROUTES}.version_text",
 }
 _EMPTY = "0"
+_CONFIG = "config"
 _MESH_LATENCY = {"istio": "DS_TX_END", "linkerd": "DS_TX_BEG"}
 
 
@@ -89,9 +91,10 @@ def bootstrap(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> dict[str
         "stats_flush_interval": "0.25s",
         "cluster_manager": {"upstream_bind_config": {"source_address": address["socket_address"]}},
         "dynamic_resources": {
-            "lds_config": file_source(pod_dir / "lds.json"),
-            "cds_config": file_source(pod_dir / "cds.json"),
+            "lds_config": config_source(),
+            "cds_config": config_source(),
         },
+        "static_resources": {"clusters": [config_cluster(pod_dir)]},
     }
 
 
@@ -102,7 +105,7 @@ def prepare(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> None:
     """
     pod_dir.mkdir(parents=True, exist_ok=True)
     replace(pod_dir / "bootstrap.json", json.dumps(bootstrap(pod_dir, pod=pod, pod_ip=pod_ip), indent=1))
-    for name in ("lds.json", "cds.json"):
+    for name in ("lds.json", "cds.json", "eds.json"):
         if not (pod_dir / name).exists():
             write(pod_dir / name, [])
 
@@ -112,23 +115,57 @@ def is_configured(pod_dir: Path) -> bool:
     return version_on_disk(pod_dir / "lds.json") not in (None, _EMPTY)
 
 
-def file_source(path: Path) -> dict[str, Any]:
-    """Envoy's reference to a watched file."""
-    return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
+def config_source() -> dict[str, Any]:
+    """Envoy's reference to the documents of its directory: asked for again as soon as they were given."""
+    return {
+        "api_config_source": {
+            "api_type": "REST",
+            "transport_api_version": "V3",
+            "cluster_names": [_CONFIG],
+            "refresh_delay": "0.002s",
+            "request_timeout": "60s",
+        },
+        "resource_api_version": "V3",
+    }
+
+
+def config_cluster(pod_dir: Path) -> dict[str, Any]:
+    """Where a pod's Envoy asks for its configuration."""
+    address = {"pipe": {"path": str(config_socket(pod_dir))}}
+    most = 1 << 20  # every cluster's endpoints are a request that waits
+    limits = {"max_connections": most, "max_pending_requests": most, "max_requests": most}
+    return {
+        "name": _CONFIG,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": {
+            "cluster_name": _CONFIG,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
 
 
 def write(path: Path, resources: Iterable[Mapping[str, Any]], *, mode: int = 0o644) -> str:
-    """Put resources into a watched file and return their version. An unchanged file is left alone."""
+    """Put resources into a document and return their version. An unchanged document is left alone."""
     listed = list(resources)
-    content = json.dumps(listed, sort_keys=True, separators=(",", ":"))
-    version = hashlib.sha256(content.encode()).hexdigest()[:16] if listed else _EMPTY
+    version = version_of(listed)
     if version_on_disk(path) != version:
-        replace(path, f'{{"version_info":"{version}","resources":{content}}}', mode=mode)
+        replace(path, f'{{"version_info":"{version}","resources":{_canonical(listed)}}}', mode=mode)
     return version
 
 
+def version_of(resources: list[Mapping[str, Any]]) -> str:
+    """The hash of resources' content."""
+    return hashlib.sha256(_canonical(resources).encode()).hexdigest()[:16] if resources else _EMPTY
+
+
+def _canonical(resources: list[Mapping[str, Any]]) -> str:
+    return json.dumps(resources, sort_keys=True, separators=(",", ":"))
+
+
 def version_on_disk(path: Path) -> str | None:
-    """The version of a watched file, or None where there is no such file."""
+    """The version of a document, or None where there is no such file."""
     try:
         with path.open() as stream:
             head = stream.read(64)

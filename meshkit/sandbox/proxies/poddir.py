@@ -1,7 +1,7 @@
 """The files of a pod's directory: where its Envoy, its application and its control plane meet.
 
-bootstrap.json  lds.json  cds.json  rds.json
-sds-cert.json  sds-root.json  app-<port>.sock
+bootstrap.json  lds.json  cds.json  eds.json  rds.json
+sds-cert.json  sds-root.json  config.sock  app-<port>.sock
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from pathlib import Path
 def app_socket(pod_dir: Path, port: int) -> str:
     """Where the application of a captured port listens."""
     return str(pod_dir / f"app-{port}.sock")
+
+
+def config_socket(pod_dir: Path) -> Path:
+    """Where the pod's Envoy asks for its configuration."""
+    return pod_dir / "config.sock"
 
 
 def secret_sources(pod_dir: Path) -> tuple[Path, Path]:

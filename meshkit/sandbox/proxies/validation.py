@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshkit.sandbox.proxies import envoy, poddir
+from meshkit.sandbox.proxies import envoy
 from meshkit.sandbox.proxies.delivery import Desired
 from meshkit.sandbox.proxies.render.clusters import app_clusters, outbound_clusters
 from meshkit.sandbox.proxies.render.listeners import listeners_of
@@ -30,8 +30,6 @@ async def refusal(desired: Desired, mesh: str) -> str | None:
     """Envoy's reason for refusing a configuration, or None where it takes it."""
     with tempfile.TemporaryDirectory(prefix="meshkit-validate-") as name:
         directory = Path(name)
-        for path in poddir.secret_sources(directory):
-            envoy.write(path, [])
         config = directory / "candidate.json"
         config.write_text(json.dumps(_static(desired, directory, mesh)))
         process = await asyncio.create_subprocess_exec(
@@ -52,13 +50,13 @@ def _static(desired: Desired, directory: Path, mesh: str) -> dict[str, Any]:
     manager = listeners[0]["filter_chains"][0]["filters"][0]["typed_config"]
     del manager["rds"]
     manager["route_config"] = _untyped(route_table(desired.outbound.hosts)[0])
-    clusters = outbound_clusters(desired.outbound.clusters, directory, mesh)
+    clusters = outbound_clusters(desired.outbound.clusters, mesh)
     clusters += app_clusters((item.port for item in desired.inbounds), directory)
     return {
         "node": {"id": "candidate", "cluster": "candidate"},
         "static_resources": {
             "listeners": [_untyped(item) for item in listeners],
-            "clusters": [_untyped(item) for item in clusters],
+            "clusters": [envoy.config_cluster(directory), *(_untyped(item) for item in clusters)],
         },
     }
 

@@ -17,7 +17,9 @@ import aiohttp
 
 from meshkit.sandbox.node.addresses import claim
 from meshkit.sandbox.proxies import envoy, identity, istio, linkerd
+from meshkit.sandbox.proxies.configserver import ConfigServer
 from meshkit.sandbox.proxies.delivery import Delivery, Desired
+from meshkit.sandbox.proxies.folderwatch import FolderWatch
 from meshkit.sandbox.proxies.metrics import PodMetrics
 from meshkit.sandbox.proxies.pods import Peer, Registry, mesh_of
 
@@ -48,8 +50,11 @@ class MiniMesh:
         self._dir = directory
         self._net, self._claimed = claim(None)
         self._ips: dict[str, str] = {}
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._deliveries: dict[str, Delivery] = {}
+        self._watch = FolderWatch()
+        self._ready: set[str] = set()
+        self._servers: list[ConfigServer] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._authority = identity.Authority.create("test")
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
@@ -76,6 +81,8 @@ class MiniMesh:
         if meshed:
             await asyncio.start_unix_server(self._application(name), pod_dir / "app-8080.sock")
             self.rotate(name)
+            self._servers.append(ConfigServer(pod_dir, self._watch))
+            await self._servers[-1].open()
             self._start(name, pod, pod_dir)
             await self._admin_answers(ip)
             self._deliveries[name] = Delivery(pod_dir, ip, self.mesh, self.session)
@@ -94,18 +101,32 @@ class MiniMesh:
         leaf = identity.workload_leaf(self._authority, self.mesh, "shop", account)
         identity.write_secrets(self._dir / name, leaf, self._authority.roots)
 
+    async def restart(self, name: str) -> None:
+        """End a pod's Envoy and start it again on the same files."""
+        process = self.processes[name]
+        process.terminate()
+        await asyncio.to_thread(process.wait, 10)
+        assert process.stdout
+        process.stdout.close()
+        self._start(name, self._pod(name), self._dir / name)
+
     async def apply(self) -> None:
-        """Translate all objects and bring every sidecar there."""
+        """Translate all objects and bring every sidecar there: new ones first, which then are ready."""
         registry = self.registry()
         translator = TRANSLATORS[self.mesh]
-        jobs = []
+        jobs: dict[bool, list[Any]] = {True: [], False: []}
         for pod in self.objects["pods"]:
-            if delivery := self._deliveries.get(pod["metadata"]["name"]):
+            name = pod["metadata"]["name"]
+            if delivery := self._deliveries.get(name):
                 out = translator.outbound(registry, translator.caller_of(registry, pod))
-                jobs.append(delivery.deliver(Desired(out, translator.inbound(registry, pod))))
-        for outcome in await asyncio.gather(*jobs, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+                jobs[name not in self._ready].append(
+                    delivery.deliver(Desired(out, translator.inbound(registry, pod)))
+                )
+                self._ready.add(name)
+        for first in (True, False):
+            for outcome in await asyncio.gather(*jobs[first], return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
 
     def registry(self) -> Registry:
         """The objects, with EndpointSlices of all pods."""
@@ -196,7 +217,7 @@ class MiniMesh:
     def _start(self, name: str, pod: dict[str, Any], pod_dir: Path) -> None:
         with (pod_dir / "envoy.log").open("wb") as log:
             process = subprocess.Popen(envoy.command(pod_dir), stdout=subprocess.PIPE, stderr=log)
-        self._processes.append(process)
+        self.processes[name] = process
         mesh = mesh_of(pod)
         assert mesh
         self.metrics[name] = PodMetrics(pod, mesh, self._peer)
@@ -229,14 +250,16 @@ class MiniMesh:
 
     async def close(self) -> None:
         """Stop every process and task."""
-        for process in self._processes:
+        for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
-        for process in self._processes:
+        for process in self.processes.values():
             await asyncio.to_thread(process.wait, 10)
         await asyncio.gather(*self._tasks)
-        for process in self._processes:
+        for process in self.processes.values():
             assert process.stdout
             process.stdout.close()
+        for server in self._servers:
+            server.close()
         await self.session.close()
         self._claimed.close()
 

@@ -1,9 +1,7 @@
-"""CDS: clusters with their endpoints.
+"""CDS and EDS: clusters, and the endpoints of each.
 
-Endpoints stand in their cluster and not in an EDS file of their own, because Envoy takes an inotify instance
-for every watched file and Linux gives a user 128 of them: with a file for each cluster a dozen proxies would
-use them up. Envoy replaces only a cluster whose content changed and lets its running requests finish; what it
-forgets is which of the cluster's endpoints were ejected.
+Endpoints are documents of their own, so that a pod that comes or goes leaves its cluster as it is: Envoy
+remembers which of the others are ejected or warming up, and keeps their connections.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from meshkit.sandbox.proxies import envoy
 from meshkit.sandbox.proxies.model import (
     Balancing,
     Cluster,
@@ -28,9 +27,14 @@ _UNLIMITED = 4294967295
 _RING_SIZE = 1024  # Envoy's own default; Istio writes it too
 
 
-def outbound_clusters(model: Iterable[Cluster], pod_dir: Path, mesh: str) -> list[JSON]:
-    """The CDS resources: every outbound cluster with its addresses."""
-    return [_cluster(item, pod_dir, mesh) for item in model]
+def outbound_clusters(model: Iterable[Cluster], mesh: str) -> list[JSON]:
+    """The CDS resources: every outbound cluster."""
+    return [_cluster(item, mesh) for item in model]
+
+
+def assignments(model: Iterable[Cluster]) -> list[JSON]:
+    """The EDS resources: the addresses of every outbound cluster."""
+    return [_assignment(item) for item in model if not item.as_asked]
 
 
 def app_clusters(ports: Iterable[int], pod_dir: Path) -> list[JSON]:
@@ -69,6 +73,7 @@ def _assignment(model: Cluster) -> JSON:
         groups.setdefault((item.priority, item.locality), []).append(item)
     weights = dict(model.balancing.locality_weights)
     return {
+        "@type": TYPE + "config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": model.name,
         "endpoints": [
             {
@@ -90,7 +95,7 @@ def _locality(model: Locality) -> JSON:
     return {"region": model.region, "zone": model.zone, "sub_zone": model.subzone}
 
 
-def _cluster(model: Cluster, pod_dir: Path, mesh: str) -> JSON:
+def _cluster(model: Cluster, mesh: str) -> JSON:
     rendered: JSON = {
         "@type": TYPE + "config.cluster.v3.Cluster",
         "name": model.name,
@@ -108,7 +113,7 @@ def _cluster(model: Cluster, pod_dir: Path, mesh: str) -> JSON:
         rendered["common_lb_config"]["healthy_panic_threshold"] = {"value": model.outlier.min_health_percent}
     if model.balancing.locality_weights:
         rendered["common_lb_config"]["locality_weighted_lb_config"] = {}
-    return rendered | cluster_tls(model, pod_dir, mesh)
+    return rendered | cluster_tls(model, mesh)
 
 
 def _discovery(model: Cluster) -> JSON:
@@ -119,7 +124,11 @@ def _discovery(model: Cluster) -> JSON:
             "lb_policy": "CLUSTER_PROVIDED",
             "original_dst_lb_config": {"use_http_header": True, "http_header_name": ":authority"},
         }
-    return {"type": "STATIC", "load_assignment": _assignment(model), **_balancing(model.balancing)}
+    return {
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": envoy.config_source()},
+        **_balancing(model.balancing),
+    }
 
 
 def _balancing(model: Balancing) -> JSON:

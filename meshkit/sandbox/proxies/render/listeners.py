@@ -23,7 +23,7 @@ def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, mesh: 
 
 
 def _outbound(pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
-    rds = {"route_config_name": envoy.ROUTES, "config_source": envoy.file_source(pod_dir / "rds.json")}
+    rds = {"route_config_name": envoy.ROUTES, "config_source": envoy.config_source()}
     manager = _connection_manager(
         "outbound",
         mesh,
@@ -50,7 +50,7 @@ def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
         "name": "tls",
         "filters": [manager],
         "filter_chain_match": {"transport_protocol": "tls"},
-        "transport_socket": downstream_tls(pod_dir),
+        "transport_socket": downstream_tls(),
     }
     chains = {"plaintext": [raw], "strict": [tls]}.get(model.mode, [tls, raw])
     inspector = "extensions.filters.listener.tls_inspector.v3.TlsInspector"

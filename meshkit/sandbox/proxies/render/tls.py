@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from meshkit.sandbox.proxies import envoy
 from meshkit.sandbox.proxies.model import Cluster, OriginTLS
-from meshkit.sandbox.proxies.poddir import secret_sources
 from meshkit.sandbox.proxies.render.wire import JSON, TYPE
 
 _TLS = "extensions.transport_sockets.tls.v3."
 _SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def cluster_tls(model: Cluster, pod_dir: Path, mesh: str) -> JSON:
+def cluster_tls(model: Cluster, mesh: str) -> JSON:
     """A cluster's transport: the mesh's TLS to all, to meshed endpoints or to none, or a TLS of its own."""
     if isinstance(model.tls, OriginTLS):
         return {"transport_socket": _origin_tls(model.tls)}
     if model.tls == "always":
-        return {"transport_socket": _upstream_tls(model, pod_dir, mesh)}
+        return {"transport_socket": _upstream_tls(model, mesh)}
     if model.tls == "auto" and not model.as_asked:
         secured = {"name": "meshed", "match": {"meshed": True}}
         plain = {"name": "plaintext", "match": {}, "transport_socket": _raw_buffer()}
-        secured["transport_socket"] = _upstream_tls(model, pod_dir, mesh)
+        secured["transport_socket"] = _upstream_tls(model, mesh)
         return {"transport_socket_matches": [secured, plain]}
     return {}
 
 
-def _certificates(pod_dir: Path) -> JSON:
-    certificate, _ = secret_sources(pod_dir)
-    return {"tls_certificate_sds_secret_configs": [_sds("default", certificate)]}
+def _certificates() -> JSON:
+    return {"tls_certificate_sds_secret_configs": [_sds("default")]}
 
 
-def _sds(name: str, path: Path) -> JSON:
-    return {"name": name, "sds_config": envoy.file_source(path)}
+def _sds(name: str) -> JSON:
+    return {"name": name, "sds_config": envoy.config_source()}
 
 
-def downstream_tls(pod_dir: Path) -> JSON:
+def downstream_tls() -> JSON:
     """Mutual TLS on the answering side."""
-    _, root = secret_sources(pod_dir)
-    context = {**_certificates(pod_dir), "validation_context_sds_secret_config": _sds("ROOTCA", root)}
+    context = {**_certificates(), "validation_context_sds_secret_config": _sds("ROOTCA")}
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -50,16 +45,15 @@ def downstream_tls(pod_dir: Path) -> JSON:
     }
 
 
-def _upstream_tls(model: Cluster, pod_dir: Path, mesh: str) -> JSON:
+def _upstream_tls(model: Cluster, mesh: str) -> JSON:
     """Mutual TLS on the calling side, with the only server names it accepts."""
-    _, root = secret_sources(pod_dir)
     kind = "URI" if mesh == "istio" else "DNS"
     names = [{"san_type": kind, "matcher": {"exact": name}} for name in model.identities]
     context = {
-        **_certificates(pod_dir),
+        **_certificates(),
         "combined_validation_context": {
             "default_validation_context": {"match_typed_subject_alt_names": names} if names else {},
-            "validation_context_sds_secret_config": _sds("ROOTCA", root),
+            "validation_context_sds_secret_config": _sds("ROOTCA"),
         },
     }
     return {
