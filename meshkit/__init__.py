@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from meshkit.operate.change import history as history
     from meshkit.operate.change import plan as plan
     from meshkit.operate.change import undo as undo
+    from meshkit.operate.health import Findings as Findings
+    from meshkit.operate.health import check as check
     from meshkit.operate.planned import Plan as Plan
     from meshkit.operate.shop import deploy_shop as deploy_shop
     from meshkit.operate.shop import route_shop as route_shop
@@ -63,6 +65,7 @@ _HOMES = {
     ),
     "operate.canary": ("canary", "canary_state", "send"),
     "operate.change": ("apply", "history", "plan", "undo"),
+    "operate.health": ("Findings", "check"),
     "operate.planned": ("Plan",),
     "operate.shop": ("deploy_shop", "route_shop"),
     "runbooks.execution": ("run_runbook",),

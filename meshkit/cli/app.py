@@ -15,6 +15,7 @@ import click
 
 from meshkit.cli.canary import canary_group
 from meshkit.cli.changes import apply_command, history_command, plan_command, undo_command
+from meshkit.cli.check import check_command
 from meshkit.cli.demo import demo_command
 from meshkit.cli.doctor import doctor_command
 from meshkit.cli.lab import lab_command
@@ -40,6 +41,7 @@ for _command in (
     demo_command,
     lab_command,
     sandbox_group,
+    check_command,
     plan_command,
     apply_command,
     history_command,
@@ -49,9 +51,6 @@ for _command in (
     doctor_command,
 ):
     cli.add_command(_command)
-not_yet(
-    cli, "check", "Look for faults in a mesh.", "`meshkit plan -f FILE` makes the checks that a change needs."
-)
 not_yet(
     cli,
     "evidence",

@@ -17,6 +17,7 @@ from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route, Version
 from meshkit.operate.change import apply, history, plan, undo
+from meshkit.operate.health import check
 from meshkit.testing import running_sandbox
 
 DEPLOYMENT, POD, SERVICE = Kind("apps/v1", "Deployment"), Kind("v1", "Pod"), Kind("v1", "Service")
@@ -167,6 +168,7 @@ def test_a_mesh_is_established_and_taken_back(own: Cluster, mesh: str) -> None:
         changes.append(apply(plan(intent, own, mesh=mesh), own))
         assert plan(intent, own, mesh=mesh).empty
     assert all(SIDECARS[mesh] in names for names in containers(own, namespace))
+    assert [one.code for one in check(own, mesh=mesh) if one.severity == "error"] == []
     results = [undo(change.id, own) for change in reversed(changes)]
     assert [result.kept for result in results[:3]] == [(), (), ()]
     assert "stays: it holds Secret" in results[3].kept[0]

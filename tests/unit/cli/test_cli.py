@@ -56,7 +56,6 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         (["runbook", "run", "install_mesh", "-p", "replicas"], "Write it as -p name=value"),
         (["plan", "-f", "no-such-file.yaml"], "there is no such file"),
         (["canary", "run", "-f", "no-such-file.yaml"], "there is no such file"),
-        (["check", "--pre", "--strict"], "meshkit check: this verb is not there yet"),
         (["evidence", "verify", "release.json"], "meshkit evidence: this verb is not there yet"),
         (["canary", "plan", "-f", "release.yaml"], "meshkit canary plan: this verb is not there yet"),
         (["demo", "--mesh", "consul"], "'consul' is not known"),

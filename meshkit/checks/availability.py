@@ -1,0 +1,86 @@
+"""May any one node or zone be lost, or drained? Computed from the live pods, nodes and budgets of the control
+plane, not from what was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from meshkit.checks.view import View, finding, is_ready
+from meshkit.facts import Finding, Object
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.steps import title
+
+
+def check(view: View) -> Iterator[Finding]:
+    """What a lost or drained node or zone would stop."""
+    for component in view.components:
+        yield from _component(view, component)
+
+
+def _component(view: View, component: Object) -> Iterator[Finding]:
+    wanted = component["spec"].get("replicas", 1)
+    ready = [pod for pod in view.pods_of(component) if is_ready(pod)]
+    name = title(component)
+    if not ready:
+        message = (
+            f"{name} has no ready replica: nothing is injected, no certificate renewed, no route changed."
+        )
+        yield finding("MK0401", "error", component, message, "Look at its pods: kubectl describe pods.")
+        return
+    if len(ready) < wanted:
+        message = f"{len(ready)} of {wanted} replicas are ready."
+        yield finding("MK0402", "warning", component, message, "Look at the pods that are not ready.")
+    yield from _losses(view, component, ready)
+    yield from _drains(view, component, ready)
+
+
+def _losses(view: View, component: Object, ready: Sequence[Object]) -> Iterator[Finding]:
+    places: tuple[tuple[str, str, Callable[[Object], str | None]], ...] = (
+        ("MK0403", "node", lambda pod: pod["spec"].get("nodeName")),
+        ("MK0404", "zone", view.zone_of),
+    )
+    for code, what, place_of in places:
+        places_held = {place_of(pod) for pod in ready}
+        if len(places_held) == 1:
+            (only,) = places_held
+            where = f"{what} {only}" if only else f"nodes without a {what} label"
+            message = f"all {len(ready)} ready replicas stand on {where}: losing it stops the component."
+            remedy = f"Run replicas in another {what}: more replicas, a topology spread, nodes with labels."
+            yield finding(code, "warning", component, message, remedy)
+
+
+def _drains(view: View, component: Object, ready: Sequence[Object]) -> Iterator[Finding]:
+    namespace = component["metadata"]["namespace"]
+    budgets = [
+        budget
+        for budget in view.of("PodDisruptionBudget", namespace)
+        if all(k8s.selects((budget["spec"].get("selector") or {}).get("matchLabels") or {}, p) for p in ready)
+    ]
+    if not budgets:
+        message = "no PodDisruptionBudget covers it: draining nodes may take every replica at once."
+        yield finding("MK0405", "warning", component, message, "Add a budget with maxUnavailable: 1.")
+    if len(budgets) > 1:
+        listed = " and ".join(budget["metadata"]["name"] for budget in budgets)
+        message = f"budgets {listed} cover the same pods: Kubernetes then refuses every eviction."
+        yield finding("MK0406", "error", component, message, "Delete all but one of them.")
+    for budget in budgets:
+        if evictions_allowed(budget, component["spec"].get("replicas", 1), len(ready)) < 1:
+            message = (
+                f"it lets none of {len(ready)} ready replicas be evicted: no node of theirs can be drained."
+            )
+            remedy = "Run one replica more, or allow maxUnavailable: 1."
+            yield finding("MK0407", "warning", budget, message, remedy)
+
+
+def evictions_allowed(budget: Object, replicas: int, ready: int) -> int:
+    """How many pods a budget lets go now: Kubernetes rounds percentages of both kinds up."""
+    spec = budget["spec"]
+    if "maxUnavailable" in spec:
+        return _count(spec["maxUnavailable"], replicas) - (replicas - ready)
+    return ready - _count(spec.get("minAvailable", 0), replicas)
+
+
+def _count(written: object, replicas: int) -> int:
+    text = str(written)
+    return -(-replicas * int(text[:-1]) // 100) if text.endswith("%") else int(text)

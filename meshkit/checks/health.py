@@ -1,0 +1,28 @@
+"""All checks of a mesh, before it is installed and while it runs, as one list: the worst first."""
+
+from __future__ import annotations
+
+from meshkit.checks import (
+    availability,
+    certificates,
+    injection,
+    ports,
+    quota,
+    routes,
+    security,
+    surroundings,
+    webhooks,
+)
+from meshkit.checks.view import View
+from meshkit.facts import Finding
+
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+_RUNNING = (availability, webhooks, certificates, injection, security, routes, ports, quota)
+
+
+def findings(view: View, *, pre: bool = False) -> tuple[Finding, ...]:
+    """What is wrong, or should be known. ``pre`` asks whether the mesh could be installed."""
+    found = list(surroundings.before(view) if pre else surroundings.around(view))
+    if view.components and not pre:
+        found += [one for check in _RUNNING for one in check.check(view)]
+    return tuple(sorted(dict.fromkeys(found), key=lambda one: (_ORDER[one.severity], one.code, one.object)))

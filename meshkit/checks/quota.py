@@ -1,0 +1,56 @@
+"""Room under ResourceQuotas: for a rollout of the control plane, and for proxies beside the pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshkit.checks.view import SIDECAR, View, finding
+from meshkit.facts import Finding, Object
+from meshkit.planners.isolation import amount
+
+NEARLY = 0.9
+"""From this share on a rolling update, which needs one pod more for a while, is at risk."""
+_REQUESTS = {"requests.cpu": "cpu", "requests.memory": "memory", "cpu": "cpu", "memory": "memory"}
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Quotas nearly used up, and quotas that refuse pods without requests."""
+    for namespace in sorted({view.home, *view.meshed_namespaces}):
+        for quota in view.of("ResourceQuota", namespace):
+            yield from _used(quota)
+            yield from _unrequested(view, quota)
+
+
+def _used(quota: Object) -> Iterator[Finding]:
+    status = quota.get("status") or {}
+    for resource, hard in (status.get("hard") or {}).items():
+        used = (status.get("used") or {}).get(resource, "0")
+        try:
+            share = float(amount(used) / amount(hard)) if amount(hard) else 1.0
+        except ValueError:
+            continue
+        if share >= NEARLY:
+            message = f"{used} of {hard} {resource} are used: a rollout may find no room for one pod more."
+            yield finding("MK1001", "warning", quota, message, "Raise the quota.")
+
+
+def _unrequested(view: View, quota: Object) -> Iterator[Finding]:
+    wanted = {_REQUESTS[key] for key in quota["spec"].get("hard") or {} if key in _REQUESTS}
+    namespace = quota["metadata"]["namespace"]
+    defaults = any(
+        "defaultRequest" in limit or "default" in limit
+        for limits in view.of("LimitRange", namespace)
+        for limit in limits["spec"].get("limits") or ()
+    )
+    if defaults or not wanted:
+        return
+    for pod in view.of("Pod", namespace):
+        for container in (*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ())):
+            requests = (container.get("resources") or {}).get("requests") or {}
+            if container["name"] == SIDECAR[view.mesh] and not wanted <= set(requests):
+                message = (
+                    f"proxies request no {' and '.join(sorted(wanted - set(requests)))}: the quota refuses"
+                )
+                remedy = "Give proxies requests, or add a LimitRange with defaultRequest."
+                yield finding("MK1002", "error", quota, f"{message} new meshed pods.", remedy)
+                return

@@ -1,0 +1,138 @@
+"""What the cluster around a mesh allows: versions, Pod Security, network policies, other meshes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from meshkit.checks.view import CONTROL_PLANE, View, finding, labels
+from meshkit.facts import Finding, Object, Severity
+from meshkit.planners import kubernetes as k8s
+
+OLDEST_KUBERNETES = {"istio": (1, 32), "linkerd": (1, 31)}
+"""Istio 1.31 and Linkerd 2.20 say so themselves."""
+GATEWAY_API = ("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io")
+CALLED = {"istio": ((15012, "proxies"), (15017, "the API server")), "linkerd": ((8443, "the API server"),)}
+_INIT = {"istio": "istio-init", "linkerd": "linkerd-init"}
+_ENFORCE = "pod-security.kubernetes.io/enforce"
+
+
+def before(view: View) -> Iterator[Finding]:
+    """What stands against installing the mesh."""
+    yield from _kubernetes(view)
+    yield from _gateway_api(view)
+    for component in view.components:
+        owner = labels(component).get("app.kubernetes.io/managed-by")
+        who = f" and belongs to {owner}" if owner else ""
+        message = f"a control plane is there already{who}."
+        yield finding("MK1201", "warning", component, message, "Change it the way it was installed.")
+    yield from _others(view)
+
+
+def around(view: View) -> Iterator[Finding]:
+    """What stands against the mesh that is installed."""
+    if not view.components:
+        remedy = f"Install it: 'meshkit plan -f FILE --mesh {view.mesh}' with a ControlPlane."
+        yield finding("MK1200", "error", f"mesh {view.mesh}", "no control plane is installed.", remedy)
+    yield from _kubernetes(view)
+    yield from _others(view)
+    yield from _pod_security(view)
+    for component in view.components:
+        yield from _reachable(view, component)
+
+
+def _kubernetes(view: View) -> Iterator[Finding]:
+    oldest = OLDEST_KUBERNETES[view.mesh]
+    for node in view.of("Node"):
+        told = str(((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", ""))
+        found = re.match(r"v?(\d+)\.(\d+)", told)
+        if found and (int(found[1]), int(found[2])) < oldest:
+            message = f"Kubernetes {told} is older than {view.mesh} takes ({oldest[0]}.{oldest[1]})."
+            yield finding("MK1401", "error", node, message, "Upgrade the node.")
+
+
+def _gateway_api(view: View) -> Iterator[Finding]:
+    definitions = {one["metadata"]["name"]: one for one in view.of("CustomResourceDefinition")}
+    for name in GATEWAY_API:
+        served = (
+            [v["name"] for v in definitions[name]["spec"]["versions"] if v["served"]]
+            if (name in definitions)
+            else []
+        )
+        if name in definitions and "v1" not in served:
+            message = f"it serves {', '.join(served)}, not v1."
+            yield finding("MK1402", "error", definitions[name], message, "Install Gateway API 1.1 or later.")
+        if name not in definitions and view.mesh == "linkerd":
+            message = (
+                f"CustomResourceDefinition {name} is not installed, and Linkerd reads kinds at its start."
+            )
+            yield finding("MK1403", "warning", name, message, "Install the Gateway API before Linkerd.")
+
+
+def _others(view: View) -> Iterator[Finding]:
+    for mesh in CONTROL_PLANE:
+        other = View(view.snapshot, mesh, view.now)
+        if mesh != view.mesh and other.components:
+            shared = sorted(view.meshed_namespaces & other.meshed_namespaces)
+            where = f"; both have pods in {', '.join(shared)}" if shared else ""
+            message = f"{mesh} is installed too{where}: a pod can be in one mesh only."
+            severity: Severity = "error" if shared else "warning"
+            yield finding(
+                "MK1202", severity, f"Namespace {other.home}", message, "Keep their namespaces apart."
+            )
+
+
+def _pod_security(view: View) -> Iterator[Finding]:
+    """The init container that captures traffic needs NET_ADMIN, which ``baseline`` forbids too."""
+    for namespace in view.of("Namespace"):
+        level = labels(namespace).get(_ENFORCE)
+        if level not in ("baseline", "restricted") or namespace["metadata"]["name"] == view.home:
+            continue
+        pods = view.of("Pod", namespace["metadata"]["name"])
+        marked = "istio-injection" in labels(namespace) or "istio.io/rev" in labels(namespace)
+        captured = any(
+            c["name"] == _INIT[view.mesh] for p in pods for c in p["spec"].get("initContainers", ())
+        )
+        if captured or (view.mesh == "istio" and marked and not _has_cni(view)):
+            message = f"Pod Security {level} refuses {_INIT[view.mesh]}, which needs NET_ADMIN."
+            yield finding(
+                "MK1101", "error", namespace, message, "Install the mesh's CNI plugin, or use privileged."
+            )
+
+
+def _has_cni(view: View) -> bool:
+    return any("cni" in one["metadata"]["name"] for one in view.of("DaemonSet"))
+
+
+def _reachable(view: View, component: Object) -> Iterator[Finding]:
+    """Network policies that select the control plane's pods must open what is called on them."""
+    pods = view.pods_of(component)
+    wanted = CALLED[view.mesh]
+    if view.mesh == "linkerd" and not component["metadata"]["name"].endswith("proxy-injector"):
+        return
+    policies = [
+        policy
+        for policy in view.of("NetworkPolicy", component["metadata"]["namespace"])
+        if "Ingress" in (policy["spec"].get("policyTypes") or ("Ingress",))
+        and any(
+            k8s.selects((policy["spec"].get("podSelector") or {}).get("matchLabels") or {}, p) for p in pods
+        )
+    ]
+    for port, caller in wanted:
+        if policies and not any(_opens(policy, port) for policy in policies):
+            listed = ", ".join(policy["metadata"]["name"] for policy in policies)
+            message = f"network policies {listed} close port {port}, which {caller} must reach."
+            yield finding("MK1301", "error", component, message, f"Allow TCP {port} from anywhere.")
+
+
+def _opens(policy: Object, port: int) -> bool:
+    """Whether a policy lets anyone at all in on a port; named ports are taken to be the right ones."""
+    for rule in policy["spec"].get("ingress") or ():
+        ports = rule.get("ports")
+        if not ports:
+            return True
+        for each in ports:
+            low = each.get("port", port)
+            if not isinstance(low, int) or low <= port <= each.get("endPort", low):
+                return True
+    return False

@@ -1,0 +1,154 @@
+"""What the checks of a running mesh look at: a Snapshot, indexed once for one mesh, and when it was read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.injected import webhooks
+from meshkit.planners.steps import title
+
+CONTROL_PLANE = {
+    "istio": ("istio-system", "app", ("istiod",)),
+    "linkerd": (
+        "linkerd",
+        "linkerd.io/control-plane-component",
+        ("destination", "identity", "proxy-injector"),
+    ),
+}
+"""Mesh -> the usual namespace, the label of its control plane's Deployments, and the values it takes."""
+SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
+ZONE = "topology.kubernetes.io/zone"
+
+
+def finding(code: str, severity: Severity, obj: Object | str, message: str, remedy: str) -> Finding:
+    """A finding about an object (or whatever the text names)."""
+    return Finding(code, severity, obj if isinstance(obj, str) else title(obj), message, remedy)
+
+
+@dataclass(frozen=True)
+class View:
+    """One mesh in one Snapshot. ``now`` is when it was read."""
+
+    snapshot: Snapshot
+    mesh: str
+    now: dt.datetime
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, Sequence[Object]]:
+        found: dict[str, list[Object]] = defaultdict(list)
+        for obj in self.snapshot.objects:
+            found[obj["kind"]].append(obj)
+        return found
+
+    def of(self, kind: str, namespace: str | None = None) -> Sequence[Object]:
+        """The objects of a kind, in one namespace or in all."""
+        if namespace is None:
+            return self._by_kind.get(kind, ())
+        return self._by_namespace.get((kind, namespace), ())
+
+    @cached_property
+    def _by_namespace(self) -> Mapping[tuple[str, str | None], Sequence[Object]]:
+        found: dict[tuple[str, str | None], list[Object]] = defaultdict(list)
+        for obj in self.snapshot.objects:
+            found[obj["kind"], obj["metadata"].get("namespace")].append(obj)
+        return found
+
+    def within(self, namespace: Object) -> Snapshot:
+        """A Snapshot of one namespace and the webhooks: small, for what looks through all of a Snapshot."""
+        name = namespace["metadata"]["name"]
+        inside = (o for (_, at), found in self._by_namespace.items() if at == name for o in found)
+        return Snapshot((namespace, *self.of("MutatingWebhookConfiguration"), *inside))
+
+    @cached_property
+    def components(self) -> Sequence[Object]:
+        """The Deployments of the control plane."""
+        _, label, values = CONTROL_PLANE[self.mesh]
+        return [one for one in self.of("Deployment") if labels(one).get(label) in values]
+
+    @cached_property
+    def home(self) -> str:
+        """The control plane's namespace; the usual one where there is no control plane."""
+        for component in self.components:
+            return str(component["metadata"]["namespace"])
+        return CONTROL_PLANE[self.mesh][0]
+
+    def pods_of(self, deployment: Object) -> list[Object]:
+        """The pods of a Deployment that run or shall run."""
+        wanted = deployment["spec"]["selector"].get("matchLabels") or {}
+        namespace = deployment["metadata"]["namespace"]
+        return [pod for pod in self.of("Pod", namespace) if is_live(pod) and k8s.selects(wanted, pod)]
+
+    @cached_property
+    def meshed(self) -> Sequence[Object]:
+        """The live pods with a proxy of this mesh, the control plane's own left out."""
+        sidecar = SIDECAR[self.mesh]
+        return [
+            pod
+            for pod in self.of("Pod")
+            if is_live(pod) and pod["metadata"]["namespace"] != self.home and k8s.has_sidecar(pod, sidecar)
+        ]
+
+    @cached_property
+    def meshed_namespaces(self) -> frozenset[str]:
+        """The namespaces with at least one meshed pod."""
+        return frozenset(pod["metadata"]["namespace"] for pod in self.meshed)
+
+    @cached_property
+    def hooks(self) -> Sequence[Mapping[str, Any]]:
+        """The injection webhooks of this mesh."""
+        return tuple(webhooks(self.snapshot, self.mesh))
+
+    def zone_of(self, pod: Object) -> str | None:
+        """The zone of a pod's node."""
+        return self._zones.get(str((pod.get("spec") or {}).get("nodeName")))
+
+    @cached_property
+    def _zones(self) -> Mapping[str, str | None]:
+        return {node["metadata"]["name"]: labels(node).get(ZONE) for node in self.of("Node")}
+
+
+def labels(obj: Object) -> Mapping[str, str]:
+    """The labels of an object."""
+    return obj["metadata"].get("labels") or {}
+
+
+def notes(obj: Object) -> Mapping[str, str]:
+    """The annotations of an object."""
+    return obj["metadata"].get("annotations") or {}
+
+
+def is_live(pod: Object) -> bool:
+    """Whether a pod is neither finished nor on its way out."""
+    ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return not ended and "deletionTimestamp" not in pod["metadata"]
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod's Ready condition is true."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+NEEDED = tuple(
+    Kind(version, kind)
+    for version, kinds in {
+        "v1": "Node Namespace Pod Service ResourceQuota LimitRange",
+        "apps/v1": "Deployment StatefulSet DaemonSet",
+        "policy/v1": "PodDisruptionBudget",
+        "networking.k8s.io/v1": "NetworkPolicy",
+        "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration ValidatingWebhookConfiguration",
+        "apiextensions.k8s.io/v1": "CustomResourceDefinition",
+        "networking.istio.io/v1": "VirtualService DestinationRule",
+        "security.istio.io/v1": "PeerAuthentication",
+        "gateway.networking.k8s.io/v1": "HTTPRoute GRPCRoute",
+    }.items()
+    for kind in kinds.split()
+)
+"""What is read of the whole cluster. Secrets and ConfigMaps are read of the control plane's namespace."""

@@ -1,0 +1,31 @@
+"""``meshkit check``: findings as a table, and as an exit code for CI."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from meshkit.cli.output import cluster_options, json_option, mesh_option, show
+
+
+@click.command("check")
+@click.option("--pre", is_flag=True, help="Ask whether the mesh can be installed here.")
+@click.option("--strict", is_flag=True, help="Exit with 5 where there are warnings.")
+@mesh_option
+@cluster_options
+@json_option
+def check_command(
+    pre: bool, strict: bool, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool
+) -> int:
+    """Look for faults in a mesh, or before installing one; change nothing. Exit code 1: errors, 5: warnings
+    under --strict.
+    """
+    from meshkit.cluster.connect import connect
+    from meshkit.operate.health import check
+
+    found = check(connect(context=context, kubeconfig=kubeconfig), mesh=mesh, pre=pre)
+    show([asdict(one) for one in found], str(found), as_json=as_json)
+    if found.errors:
+        return 1
+    return 5 if strict and found.warnings else 0

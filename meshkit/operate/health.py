@@ -1,0 +1,102 @@
+"""``mk.check``: is the mesh well, or can it be installed? Reads, changes nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+
+from meshkit import meshes
+from meshkit.checks.health import findings
+from meshkit.checks.view import NEEDED, View
+from meshkit.cluster import snapshot
+from meshkit.cluster.analysis import analysis
+from meshkit.cluster.connect import Cluster
+from meshkit.facts import Finding, Kind, Snapshot
+from meshkit.planners.base import Need
+
+_THREADS = 8
+_CREATED = {
+    "": "namespaces serviceaccounts services configmaps secrets",
+    "apps": "deployments",
+    "rbac.authorization.k8s.io": "clusterroles clusterrolebindings roles rolebindings",
+    "apiextensions.k8s.io": "customresourcedefinitions",
+    "admissionregistration.k8s.io": "mutatingwebhookconfigurations validatingwebhookconfigurations",
+    "policy": "poddisruptionbudgets",
+    "networking.k8s.io": "networkpolicies",
+}
+"""What installing a control plane makes: ``istioctl x precheck``'s list, Linkerd's Secret, our isolation."""
+
+
+class Findings(tuple[Finding, ...]):
+    """Findings, the worst first, that show themselves as a table: in text, and in a notebook."""
+
+    __slots__ = ()
+
+    @property
+    def errors(self) -> int:
+        """How many are errors."""
+        return sum(one.severity == "error" for one in self)
+
+    @property
+    def warnings(self) -> int:
+        """How many are warnings."""
+        return sum(one.severity == "warning" for one in self)
+
+    def __str__(self) -> str:
+        if not self:
+            return "Nothing was found."
+        lines = []
+        for one in self:
+            lines += [f"{one.severity:7}  {one.code:7}  {one.object}", f"{'':18}{one.message} {one.remedy}"]
+        return "\n".join([*lines, f"{self.errors} errors, {self.warnings} warnings."])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return "<p>Nothing was found.</p>"
+        left = " style='text-align:left'"
+        heads = "".join(f"<th{left}>{head}</th>" for head in ("", "code", "object", "what", "what to do"))
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td{left}>{escape(text)}</td>"
+                for text in (one.severity, one.code, one.object, one.message, one.remedy)
+            )
+            + "</tr>"
+            for one in self
+        )
+        return (
+            f"<table class='meshkit-findings'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+            f"<p>{self.errors} errors, {self.warnings} warnings.</p>"
+        )
+
+
+def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
+    """What is wrong with the mesh, or should be known; with ``pre`` what stands against installing it.
+
+    Reads the cluster once. Where the mesh's own program (istioctl, linkerd) is on PATH, what it finds is
+    added. Raises ``ClusterError`` where the cluster cannot be read.
+    """
+    meshes.mesh(mesh)
+    now = dt.datetime.now(dt.UTC)
+    seen = snapshot.read(cluster, [Need(kind) for kind in NEEDED])
+    home = View(seen, mesh, now).home
+    inside = snapshot.read(cluster, [Need(Kind("v1", kind), home) for kind in ("Secret", "ConfigMap")])
+    view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
+    found: Iterable[Finding] = findings(view, pre=pre)
+    return Findings((*found, *(_rights(cluster) if pre else ()), *analysis(cluster, mesh, pre=pre)))
+
+
+def _rights(cluster: Cluster) -> Iterator[Finding]:
+    """What whoever installs must be allowed to make."""
+    asked = [(group, resource) for group, listed in _CREATED.items() for resource in listed.split()]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        allowed = list(pool.map(lambda each: cluster.api.allowed("create", *each), asked))
+    missing = [resource for (_, resource), ok in zip(asked, allowed, strict=True) if not ok]
+    if missing:
+        message = f"{cluster.api.whoami()} may not create {', '.join(missing)}."
+        remedy = "Ask an administrator of the cluster for these rights."
+        yield Finding("MK1404", "error", f"cluster {cluster.context}", message, remedy)
