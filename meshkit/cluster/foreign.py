@@ -19,6 +19,8 @@ from meshkit.errors import (
     Unreachable,
 )
 
+_NOT_OF_ITS_TYPE = "failed to create typed patch object"
+"""How server-side apply refuses an unknown field or a value of the wrong type: with a 500, not a 4xx."""
 _CONFLICT_WITH = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
 
@@ -87,7 +89,7 @@ def _answer(error: Any, server: str) -> ClusterError:
             remedy="Try again in a moment.",
             status=status,
         )
-    if 400 <= status < 500:
+    if 400 <= status < 500 or message.startswith(_NOT_OF_ITS_TYPE):
         return Rejected(
             f"The API server refuses: {message}.",
             remedy="Correct what it names; nothing was changed by this request.",

@@ -3,12 +3,13 @@
 The controller manager and the scheduler are Kubernetes' own. There is no kubelet: kwok says of every node
 that it is ready and of every pod that it runs, so rollouts, waits and Helm's ``--wait`` see what they would
 see on a cluster whose images all start, and no container exists. The administrator of the kubeconfig holds a
-certificate of ``system:masters``. Everything ends with the ``with`` block.
+token whose group is ``system:masters``. Everything ends with the ``with`` block.
 """
 
 from __future__ import annotations
 
 import base64
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -72,13 +73,6 @@ class _Starting:
         self.processes.append(self.stack.enter_context(running(name, command, self.folder)))
         return self.processes[-1]
 
-    def kubeconfig(self, name: str, user: str, organization: str = "") -> Path:
-        """A kubeconfig whose user holds a certificate of that name and group."""
-        certificate, key = self.authority.issue(user, organization=organization)
-        path = self.folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(_kubeconfig(self.server, self.authority.root, certificate, key)))
-        return path
-
 
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[RealCluster]:
@@ -87,7 +81,7 @@ def running_cluster(folder: Path) -> Iterator[RealCluster]:
     authority = new_authority(folder / "pki")
     with ExitStack() as stack:
         starting = _Starting(folder, stack, authority, f"https://127.0.0.1:{free_port()}")
-        admin = starting.kubeconfig("admin", "conformance-admin", "system:masters")
+        admin = _write_kubeconfig(starting, "admin", {"token": _write_token(folder)})
         _start_apiserver(starting, _start_etcd(starting))
         _start_controllers(starting)
         _start_nodes(starting, admin)
@@ -121,6 +115,7 @@ def _start_apiserver(starting: _Starting, etcd: str) -> None:
         f"--tls-cert-file={certificate}",
         f"--tls-private-key-file={key}",
         f"--client-ca-file={authority.root}",
+        f"--token-auth-file={starting.folder / 'tokens.csv'}",
         "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={pki / 'accounts.crt'}",
@@ -135,7 +130,9 @@ def _start_controllers(starting: _Starting) -> None:
     authority = starting.authority
     # Their own loopback ports serve health and metrics only; both say what they do to the API server.
     for name in ("kube-controller-manager", "kube-scheduler"):
-        config, port = starting.kubeconfig(name, f"system:{name}"), free_port()
+        certificate, key = authority.issue(f"system:{name}")
+        user = {"client-certificate": str(certificate), "client-key": str(key)}
+        config, port = _write_kubeconfig(starting, name, user), free_port()
         flags = [
             f"--kubeconfig={config}",
             "--bind-address=127.0.0.1",
@@ -181,21 +178,24 @@ def _node(name: str, zone: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": meta}
 
 
-def _kubeconfig(server: str, root: Path, certificate: Path, key: Path) -> dict[str, Any]:
-    def encoded(path: Path) -> str:
-        return base64.b64encode(path.read_bytes()).decode()
+def _write_token(folder: Path) -> str:
+    """The administrator's token, in the file that the API server reads."""
+    token = secrets.token_urlsafe(16)
+    (folder / "tokens.csv").write_text(f'{token},conformance-admin,1,"system:masters"\n')
+    return token
 
-    user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
-    return {
+
+def _write_kubeconfig(starting: _Starting, name: str, user: dict[str, str]) -> Path:
+    root = base64.b64encode(starting.authority.root.read_bytes()).decode()
+    server = {"server": starting.server, "certificate-authority-data": root}
+    config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [
-            {
-                "name": "conformance",
-                "cluster": {"server": server, "certificate-authority-data": encoded(root)},
-            }
-        ],
+        "clusters": [{"name": "conformance", "cluster": server}],
         "users": [{"name": "conformance", "user": user}],
         "contexts": [{"name": "conformance", "context": {"cluster": "conformance", "user": "conformance"}}],
         "current-context": "conformance",
     }
+    path = starting.folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path

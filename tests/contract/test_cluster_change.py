@@ -220,8 +220,9 @@ def test_a_change_that_was_killed_half_way_can_be_undone_by_anyone(cluster: Clus
 
 
 def deployment() -> dict[str, Any]:
-    container = {"name": "main", "image": "example.invalid/none:1"}
-    template = {"metadata": {"labels": {"app": "late"}}, "spec": {"containers": [container]}}
+    """One whose pod never runs: no node is what it asks for."""
+    spec = {"nodeSelector": {"no": "node"}, "containers": [{"name": "main", "image": "example.invalid/none"}]}
+    template = {"metadata": {"labels": {"app": "late"}}, "spec": spec}
     return {"replicas": 1, "selector": {"matchLabels": {"app": "late"}}, "template": template}
 
 

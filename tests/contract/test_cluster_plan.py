@@ -70,12 +70,6 @@ def web(namespace: str) -> dict[str, Any]:
             "injection.namespace: the cluster has no namespace 'nowhere'",
         ),
         (
-            lambda ns: ControlPlane(zones=9),
-            "linkerd",
-            BadInput,
-            "control_plane.zones: the cluster's nodes stand in 3 zones, 9 are wanted",
-        ),
-        (
             lambda ns: Release(name="r", namespace=ns, service="web", port=8080, stable="v1", canary="v2"),
             "istio",
             BadInput,
@@ -104,6 +98,12 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(
     assert raised.value.exit_code == 2
     assert "\n" not in str(raised.value)
     assert [change.id for change in history(cluster)] == before
+
+
+@pytest.mark.usefixtures("sandbox_images")
+def test_more_zones_than_the_cluster_has_are_refused(cluster: Cluster) -> None:
+    with pytest.raises(BadInput, match=r"zones: the cluster's nodes stand in 3 zones, 9 are wanted"):
+        plan(ControlPlane(zones=9), cluster, mesh="linkerd")
 
 
 def test_what_the_server_warns_of_is_shown_with_the_plan() -> None:

@@ -102,7 +102,7 @@ def test_an_upgrade_that_never_gets_ready_goes_back_by_itself(
         str(CHART),
         "--rollback-on-failure",
         "--timeout=3s",
-        "--set=version=v2,image=example.com/none",
+        "--set=version=v2,node=none-of-this-name",
     )
     assert failed.returncode != 0
     assert "rolled back" in failed.stderr
@@ -110,6 +110,7 @@ def test_an_upgrade_that_never_gets_ready_goes_back_by_itself(
     assert helm.json("status", "hi")["info"]["status"] == "deployed"
 
 
+@pytest.mark.usefixtures("sandbox_images")
 def test_a_hook_that_fails_keeps_the_release_from_being_touched(
     helm: Helm, cluster: Cluster, namespace: str
 ) -> None:

@@ -57,8 +57,9 @@ def test_get_sorts_and_selects(three: Kubectl) -> None:
 
 
 def test_pods_are_found_by_their_fields(kubectl: Kubectl) -> None:
+    nowhere = '{"spec": {"nodeSelector": {"no": "node"}}}'
     for name in ("one", "two"):
-        kubectl("run", name, "--image=example.com/none:1")
+        kubectl("run", name, "--image=example.com/none:1", f"--overrides={nowhere}")
     found = kubectl("get", "pods", "--field-selector=status.phase=Pending,metadata.name=one", "-o", "name")
     assert found == "pod/one\n"
     assert kubectl("get", "pods", "--field-selector=spec.nodeName=nowhere", "-o", "name") == ""

@@ -18,6 +18,7 @@ from meshkit.sandbox.api.selectors import Matcher
 from meshkit.sandbox.api.users import User
 
 _TRUE = ("true", "1")
+_OPTIONS = {"POST": "Create", "PATCH": "Patch", "DELETE": "Delete"}
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,28 @@ class Call:
         agent = self.request.headers.get("User-Agent", "").partition("/")[0]
         validation = self.query.get("fieldValidation") or "Warn"
         if validation not in ("Strict", "Warn", "Ignore"):
-            raise status.bad_request(f"fieldValidation: unsupported value {validation!r}")
+            supported = '"", "Ignore", "Strict", "Warn"'
+            raise status.unsupported_option(
+                self.options_kind, "fieldValidation", f'"{validation}"', supported
+            )
         return Options(
             self.user,
             self.query.get("fieldManager") or agent or "unknown",
-            _dry_run(self.query),
+            self._dry_run(),
             validation,
             self.query.get("force") == "true",
         )
+
+    @property
+    def options_kind(self) -> str:
+        """The kind that Kubernetes reads the query parameters of this request into."""
+        return f"{_OPTIONS.get(self.request.method, 'Update')}Options"
+
+    def _dry_run(self) -> bool:
+        asked = self.query.get("dryRun", "")
+        if asked not in ("", "All"):
+            raise status.unsupported_option(self.options_kind, "dryRun", f'["{asked}"]', '"All"')
+        return asked == "All"
 
     @property
     def media_type(self) -> str:
@@ -94,9 +109,20 @@ class Call:
         return deletion_asked(await self.body() if raw else {}, self.query)
 
 
+def number(query: Mapping[str, str], name: str) -> int:
+    """A query parameter that is a number; 0 where it is not given. Raises ApiError 400."""
+    given = query.get(name, "")
+    try:
+        return int(given or 0)
+    except ValueError as error:
+        raise status.bad_request(f'strconv.ParseInt: parsing "{given}": invalid syntax') from error
+
+
 def deletion_asked(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
     """What DeleteOptions in a body, or else the query, ask for."""
-    grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+    grace = body.get("gracePeriodSeconds")
+    if grace is None and query.get("gracePeriodSeconds"):
+        grace = number(query, "gracePeriodSeconds")
     conditions = body.get("preconditions") or {}
     propagation = body.get("propagationPolicy") or query.get("propagationPolicy")
     if body.get("orphanDependents") or query.get("orphanDependents") == "true":
@@ -118,13 +144,6 @@ def patch_kind(media_type: str) -> PatchType:
             f"the body of the request was in an unknown format - accepted media types include: {accepted}"
         )
     return cast(PatchType, kind)
-
-
-def _dry_run(query: Mapping[str, str]) -> bool:
-    asked = query.get("dryRun", "")
-    if asked not in ("", "All"):
-        raise status.bad_request(f"dryRun: unsupported value {asked!r}: supported values: All")
-    return asked == "All"
 
 
 def method_not_allowed() -> status.ApiError:

@@ -48,15 +48,15 @@ def children(schema: Schema | None, value: Any, path: Path = ()) -> Iterator[Chi
         below = schemas.items(schema)
         keys = schemas.list_keys(schema)
         seen: set[str] = set()
-        for each in value:
-            element = "v:" + _compact(each) if shape == "set" else _key(each, keys, below, path)
+        for index, each in enumerate(value):
+            element = "v:" + _compact(each) if shape == "set" else _key(index, each, keys, below, path)
             if element in seen:
-                raise BadListItem(path, f"two items with the key {element[2:]}")
+                raise BadListItem(path, f"duplicate entries for key {text((element,))}")
             seen.add(element)
             yield Child(element, each, below, False)
 
 
-def _key(item: Any, keys: list[str], below: Schema | None, path: Path) -> str:
+def _key(index: int, item: Any, keys: list[str], below: Schema | None, path: Path) -> str:
     """The element of a keyed list's item; the default of a key field counts as its value."""
     found: dict[str, Any] = {}
     for key in keys:
@@ -66,17 +66,17 @@ def _key(item: Any, keys: list[str], below: Schema | None, path: Path) -> str:
         if value is not None:
             found[key] = value
     if not found:
-        raise BadListItem(path, f"an item has none of its key fields {', '.join(keys)}")
+        names = " ".join(f'"{key}"' for key in keys)
+        raise BadListItem(
+            path,
+            f"element {index}: associative list with keys has an element that omits all key fields [{names}] "
+            "(and doesn't have default values for any key fields)",
+        )
     return "k:" + _compact(found)
 
 
 def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-
-
-def is_leaf(schema: Schema | None, value: Any) -> bool:
-    """Whether the value is owned as a whole."""
-    return schemas.shape(schema, value) == "leaf"
 
 
 def every(schema: Schema | None, value: Any, path: Path = ()) -> Iterator[Path]:
@@ -93,7 +93,7 @@ def applied(schema: Schema | None, config: Any, path: Path = ()) -> Iterator[Pat
     """
     for child in children(schema, config, path):
         below = (*path, child.element)
-        if is_leaf(child.schema, child.value) or not child.declared or child.value == {}:
+        if schemas.is_leaf(child.schema, child.value) or not child.declared or child.value == {}:
             yield below
         yield from applied(child.schema, child.value, below)
 
@@ -120,7 +120,7 @@ def compare(schema: Schema | None, old: Any, new: Any) -> Difference:
 
 
 def _compare(schema: Schema | None, old: Any, new: Any, path: Path, found: Difference) -> None:
-    if is_leaf(schema, old) or is_leaf(schema, new) or type(old) is not type(new):
+    if schemas.is_leaf(schema, old) or schemas.is_leaf(schema, new) or type(old) is not type(new):
         if old != new:
             found.modified.add(path)
         return
@@ -156,7 +156,7 @@ def with_declared_ancestors(schema: Schema | None, paths: Iterable[Path]) -> set
 
 def remove(schema: Schema | None, value: Any, paths: set[Path], path: Path = ()) -> Any:
     """A copy of the value without the nodes at these paths."""
-    if is_leaf(schema, value):
+    if schemas.is_leaf(schema, value):
         return value
     kept = [
         (child.element, remove(child.schema, child.value, paths, (*path, child.element)))
@@ -218,6 +218,8 @@ def text(path: Path) -> str:
         elif kind == "k:":
             pairs = (f"{key}={_compact(value)}" for key, value in sorted(json.loads(rest).items()))
             words.append(f"[{','.join(pairs)}]")
+        elif kind == "i:":
+            words.append(f"[{rest}]")
         else:
             words.append(f"[={rest}]")
     return "".join(words)

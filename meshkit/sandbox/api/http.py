@@ -8,7 +8,7 @@ from aiohttp import web
 
 from meshkit.sandbox.api import discovery, negotiation, routes, status
 from meshkit.sandbox.api.answers import WatchLines, as_bytes, as_json, list_page, one_object, refusal
-from meshkit.sandbox.api.call import Call, method_not_allowed, patch_kind
+from meshkit.sandbox.api.call import Call, method_not_allowed, number, patch_kind
 from meshkit.sandbox.api.openapi import V2_DOCUMENT, V2_TYPE, OpenApi
 from meshkit.sandbox.api.pods import Pods
 from meshkit.sandbox.api.reads import Reads
@@ -148,14 +148,12 @@ class HttpApi:
 
     def _list(self, call: Call) -> web.Response:
         asked = call.query.get("resourceVersion", "")
-        if call.query.get("resourceVersionMatch") == "Exact" and asked != str(self._writes.store.rv):
-            raise status.expired(f"too old resource version: {asked}")
-        limit = call.query.get("limit", "")
+        self._reads.check_list(asked, call.query.get("resourceVersionMatch", ""))
         page = self._reads.page(
             call.resource,
             call.route.namespace,
             call.selector(),
-            int(limit) if limit.isdecimal() else 0,
+            max(0, number(call.query, "limit")),
             call.query.get("continue", ""),
         )
         return list_page(call, page)

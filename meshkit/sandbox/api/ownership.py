@@ -220,7 +220,7 @@ def apply(
         result = _prune(schema, merged, last, owners) if last else merged
         change = fieldset.compare(schema, before, result)
     except fieldset.BadListItem as error:
-        raise status.bad_request(f"failed to create typed patch object: {error}") from error
+        raise status.bare(500, f"failed to create typed patch object: {error}") from error
     _settle(owners, manager, change, force=force)
     return Applied(copy.deepcopy(result), owners)
 

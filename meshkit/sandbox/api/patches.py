@@ -58,9 +58,8 @@ def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
     if name == "remove":
         return _remove(document, path)
     if name == "replace":
-        _get(document, path)
         return _replace(document, path, value)
-    raise PatchFailed(f"unknown JSON patch operation {name!r}", malformed=True)
+    raise PatchFailed(f"unknown JSON patch operation {name!r}")
 
 
 def _tokens(path: str) -> list[str]:
@@ -114,6 +113,8 @@ def _replace(document: Any, path: str, value: Any) -> Any:
     if not path:
         return value
     parent, token = _parent(document, path)
+    if not isinstance(parent, dict):  # a member that is not there is added: so does Kubernetes' library
+        _step(parent, token, path)
     parent[int(token) if isinstance(parent, list) else token] = value
     return document
 

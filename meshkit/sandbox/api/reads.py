@@ -128,6 +128,32 @@ class Reads:
         finally:
             self._store.unsubscribe(resource.key, subscription)
 
+    def check_list(self, resource_version: str, match: str) -> None:
+        """Raise ApiError for a resourceVersion that no list can be asked at, or is not kept any more."""
+        if match not in ("", "Exact", "NotOlderThan"):
+            supported = '"Exact", "NotOlderThan", ""'
+            raise status.unsupported_option("ListOptions", "resourceVersionMatch", f'"{match}"', supported)
+        if match and not resource_version:
+            why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+            cause = status.Cause("resourceVersionMatch", "FieldValueForbidden", why)
+            raise status.invalid("ListOptions", "meta.k8s.io", "", [cause])
+        if not resource_version:
+            return
+        if not resource_version.isdecimal():
+            raise status.bad_request(f"invalid resource version: {_no_version(resource_version)}")
+        self._must_have_come(resource_version)
+        if match == "Exact" and int(resource_version) != self._store.rv:
+            raise status.expired(f"too old resource version: {resource_version}")
+
+    def _must_have_come(self, resource_version: str) -> None:
+        if int(resource_version or 0) > self._store.rv:
+            message = f"Too large resource version: {resource_version}, current: {self._store.rv}"
+            details = {
+                "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+                "retryAfterSeconds": 1,
+            }
+            raise status.ApiError(504, "Timeout", f"Timeout: {message}", details)
+
     def check(self, query: WatchQuery) -> None:
         """Raise ApiError for parameters that no watch can have."""
         if query.initial_events is not None and query.version_match != "NotOlderThan":
@@ -138,14 +164,8 @@ class Reads:
             )
             raise status.invalid("ListOptions", "meta.k8s.io", "", [cause])
         if not query.resource_version.isdecimal() and query.resource_version:
-            raise status.bad_request(f"Invalid value for resourceVersion: {query.resource_version!r}")
-        if int(query.resource_version or 0) > self._store.rv:
-            message = f"Too large resource version: {query.resource_version}, current: {self._store.rv}"
-            details = {
-                "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
-                "retryAfterSeconds": 1,
-            }
-            raise status.ApiError(504, "Timeout", f"Timeout: {message}", details)
+            raise status.bare(500, _no_version(query.resource_version))
+        self._must_have_come(query.resource_version)
 
     def _past(
         self, resource: Resource, namespace: str | None, matches: Matcher, query: WatchQuery
@@ -228,3 +248,7 @@ def _position(token: str) -> tuple[int, int]:
         return int(number), int(position)
     except (binascii.Error, ValueError, TypeError) as error:
         raise status.bad_request("continue key is not valid") from error
+
+
+def _no_version(given: str) -> str:
+    return f'resourceVersion: Invalid value: "{given}": strconv.ParseUint: parsing "{given}": invalid syntax'

@@ -31,6 +31,16 @@ _LABEL_RULE = (
     "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
+_NAME_PART_RULE = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_DATA_KEY_RULE = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+    "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
 _POD_RULE = (
     "Forbidden: pod updates may not change fields other than `spec.containers[*].image`, "
     "`spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to "
@@ -101,17 +111,13 @@ def _metadata(resource: Resource, metadata: Object) -> Iterator[Cause]:
     yield from _labels(metadata.get("labels"), "metadata.labels")
     for key in metadata.get("annotations") or ():
         if not _QUALIFIED.fullmatch(key.lower()):
-            yield status.invalid_value(
-                "metadata.annotations", key, "name part must consist of alphanumeric characters"
-            )
+            yield status.invalid_value("metadata.annotations", key, _NAME_PART_RULE)
 
 
 def _labels(labels: Object | None, path: str) -> Iterator[Cause]:
     for key, value in (labels or {}).items():
         if not _QUALIFIED.fullmatch(key):
-            yield status.invalid_value(
-                path, key, "name part must consist of alphanumeric characters, '-', '_' or '.'"
-            )
+            yield status.invalid_value(path, key, _NAME_PART_RULE)
         if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value):
             why = (
                 "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
@@ -129,12 +135,43 @@ def _workload(obj: Object) -> Iterator[Cause]:
         yield status.invalid_value("spec.selector", "{}", "empty selector is invalid for deployment")
     elif any(labels.get(key) != value for key, value in wanted.items()):
         yield status.invalid_value(
-            "spec.template.metadata.labels", str(labels), "`selector` does not match template `labels`"
+            "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
         )
     if spec.get("replicas", 0) < 0:
         yield status.invalid_value("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
     yield from _labels(labels, "spec.template.metadata.labels")
     yield from _pod_spec(spec.get("template", {}).get("spec") or {}, "spec.template.spec")
+
+
+def _deployment(obj: Object) -> Iterator[Cause]:
+    yield from _workload(obj)
+    kind = (obj["spec"].get("strategy") or {}).get("type", "RollingUpdate")
+    if kind not in ("Recreate", "RollingUpdate"):
+        yield _unsupported("spec.strategy.type", kind, '"Recreate", "RollingUpdate"')
+    policy = (obj["spec"].get("template", {}).get("spec") or {}).get("restartPolicy", "Always")
+    if policy != "Always":
+        yield _unsupported("spec.template.spec.restartPolicy", policy, '"Always"')
+
+
+def _budget(obj: Object) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        yield status.invalid_value("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+
+
+def _role(obj: Object) -> Iterator[Cause]:
+    for index, rule in enumerate(obj.get("rules") or ()):
+        where = f"rules[{index}]"
+        if not rule.get("verbs"):
+            yield status.required(f"{where}.verbs", "Required value: verbs must contain at least one value")
+        if rule.get("nonResourceURLs"):
+            continue
+        if not rule.get("apiGroups"):
+            why = "Required value: resource rules must supply at least one api group"
+            yield status.required(f"{where}.apiGroups", why)
+        if not rule.get("resources"):
+            why = "Required value: resource rules must supply at least one resource"
+            yield status.required(f"{where}.resources", why)
 
 
 def _job(obj: Object) -> Iterator[Cause]:
@@ -224,11 +261,20 @@ def _service(obj: Object) -> Iterator[Cause]:
             yield status.invalid_value(
                 f"spec.ports[{index}].port", port["port"], "must be between 1 and 65535, inclusive"
             )
+        target = port.get("targetPort", 1)
+        if isinstance(target, int) and not 0 < target < 65536:
+            yield status.invalid_value(
+                f"spec.ports[{index}].targetPort", target, "must be between 1 and 65535, inclusive"
+            )
         if len(ports) > 1 and not port.get("name"):
             yield status.required(f"spec.ports[{index}].name")
 
 
 def _data(obj: Object) -> Iterator[Cause]:
+    for field in ("data", "binaryData"):
+        for key in obj.get(field) or ():
+            if not _DATA_KEY.fullmatch(key):
+                yield status.invalid_value(f"{field}[{key}]", key, _DATA_KEY_RULE)
     size = sum(
         len(key) + len(value)
         for field in ("data", "binaryData")
@@ -261,13 +307,16 @@ def _definition(obj: Object) -> Iterator[Cause]:
 _OF: dict[str, Callable[[Object], Iterator[Cause]]] = {
     "configmaps": _data,
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
-    "deployments.apps": _workload,
+    "clusterroles.rbac.authorization.k8s.io": _role,
+    "deployments.apps": _deployment,
     "limitranges": _limit_range,
     "jobs.batch": _job,
+    "poddisruptionbudgets.policy": _budget,
     "pods": _pod,
     "replicasets.apps": _workload,
     "resourcequotas": _quota,
     "secrets": _data,
+    "roles.rbac.authorization.k8s.io": _role,
     "services": _service,
 }
 _IMMUTABLE: dict[str, tuple[tuple[str, ...], ...]] = {

@@ -71,6 +71,18 @@ def keeps_unknown(schema: Schema | None) -> bool:
     return schema.get("type") in (None, "object")
 
 
+def takes(schema: Schema, name: str) -> bool:
+    """Whether an object may have a field of this name, declared or not."""
+    if keeps_unknown(schema) or member(schema, name) is not None:
+        return True
+    return name in schema.get("properties", ()) or schema.get("additionalProperties") is True
+
+
+def is_leaf(schema: Schema | None, value: object) -> bool:
+    """Whether the value is merged and owned as a whole."""
+    return shape(schema, value) == "leaf"
+
+
 def shape(schema: Schema | None, value: object) -> Shape:
     """How a value is merged: as one ``leaf``, field by field, or as a list keyed by its items (``map``,
     ``set``).

@@ -6,6 +6,7 @@ original's wording (k8s.io/apimachinery/pkg/api/errors).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,7 @@ class ApiError(SandboxError):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason else {}),
             **({"details": self.details} if self.details else {}),
             "code": self.code,
         }
@@ -140,6 +141,17 @@ def too_large(why: str) -> ApiError:
     return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
 
 
+def bare(code: int, message: str) -> ApiError:
+    """An error that Kubernetes gives no reason in one word."""
+    return ApiError(code, "", message)
+
+
+def unsupported_option(kind: str, field: str, shown: str, supported: str) -> ApiError:
+    """422 for a query parameter: ``kind`` names the options that it belongs to."""
+    why = f"Unsupported value: {shown}: supported values: {supported}"
+    return invalid(kind, "meta.k8s.io", "", [Cause(field, "FieldValueNotSupported", why)])
+
+
 def internal(message: str) -> ApiError:
     """500."""
     return ApiError(500, "InternalError", f"Internal error occurred: {message}")
@@ -152,5 +164,5 @@ def required(field: str, message: str = "Required value") -> Cause:
 
 def invalid_value(field: str, value: object, why: str) -> Cause:
     """A field whose value cannot be."""
-    shown = f'"{value}"' if isinstance(value, str) else value
+    shown = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
     return Cause(field, "FieldValueInvalid", f"Invalid value: {shown}: {why}")

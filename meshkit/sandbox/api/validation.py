@@ -51,18 +51,17 @@ def prune(schema: Schema | None, value: Any, path: str = "") -> list[str]:
     if schema is None:
         return []
     dropped: list[str] = []
-    if isinstance(value, dict) and not schemas.keeps_unknown(schema):
-        for name in [name for name in value if schemas.member(schema, name) is None]:
-            if not _is_open(schema, name):
-                del value[name]
-                dropped.append(_join(path, name))
-    for below, each, where in _parts(schema, value, path):
-        dropped += prune(below, each, where)
+    for name in list(value) if isinstance(value, dict) else ():
+        where = _join(path, name)
+        if schemas.takes(schema, name):
+            dropped += prune(schemas.member(schema, name), value[name], where)
+        else:
+            del value[name]
+            dropped.append(where)
+    if isinstance(value, list):
+        for below, each, where in _parts(schema, value, path):
+            dropped += prune(below, each, where)
     return dropped
-
-
-def _is_open(schema: Schema, name: str) -> bool:
-    return name in schema.get("properties", ()) or schema.get("additionalProperties") is True
 
 
 def drop_nulls(schema: Schema | None, value: Any) -> None:

@@ -23,9 +23,10 @@ from meshkit.sandbox.api import (
     quotas,
     rules,
     status,
+    typed,
     validation,
 )
-from meshkit.sandbox.api.decoding import decoded, patched
+from meshkit.sandbox.api.decoding import decoded, fits, patched
 from meshkit.sandbox.api.ownership import Owners
 from meshkit.sandbox.api.registry import CRDS, Registry, Resource
 from meshkit.sandbox.api.requests import (
@@ -79,6 +80,7 @@ class Writes:
     async def create(self, target: Target, obj: Object, options: Options) -> Object:
         """Add an object; ``target.name`` may be empty."""
         new = decoded(target, obj, options)
+        fits(target.resource, new)
         target = self._named(target, new)
         self._namespace_must_take(target)
         resource = target.resource
@@ -165,6 +167,7 @@ class Writes:
         """PUT: the whole object, at the resourceVersion it names if it names one."""
         old = self._present(target)
         new = decoded(target, obj, options)
+        fits(target.resource, new)
         self._named(target, new)
         try:
             return await self._save(target, old, new, options)
@@ -182,6 +185,7 @@ class Writes:
         async def attempt() -> Object:
             old = self._present(target)
             new = decoded(target, patched(target, kind, old.object, patch), options)
+            self._named(target, new)
             return await self._save(target, old, new, options)
 
         return await self._retried(target, attempt)
@@ -264,8 +268,7 @@ class Writes:
 
     async def apply(self, target: Target, config: Object, options: Options) -> tuple[Object, bool]:
         """Server-side apply. Returns the object and whether it was created."""
-        if config.get("metadata", {}).get("managedFields"):
-            raise status.bad_request("metadata.managedFields must be nil")
+        typed.check(target, config)
         config = decoded(target, config, options)
         config["metadata"].pop("creationTimestamp", None)
         self._named(target, config)

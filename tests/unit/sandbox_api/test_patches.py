@@ -39,11 +39,11 @@ def test_json_patch(operation: dict[str, Any], expected: object) -> None:
     [
         ({"op": "test", "path": "/a", "value": 0}, False),
         ({"op": "remove", "path": "/nothing"}, False),
-        ({"op": "replace", "path": "/nothing", "value": 1}, False),
+        ({"op": "replace", "path": "/a/9", "value": 1}, False),
         ({"op": "add", "path": "/a/9", "value": 1}, False),
         ({"op": "add", "path": "/a/x", "value": 1}, False),
         ({"op": "add", "path": "/a/0/deeper", "value": 1}, False),
-        ({"op": "invent", "path": "/a"}, True),
+        ({"op": "invent", "path": "/a"}, False),
         ({"op": "add", "path": "a", "value": 1}, True),
         ({"op": "add", "path": "/a"}, True),
     ],
@@ -52,6 +52,11 @@ def test_json_patch_that_does_not_fit(operation: dict[str, Any], malformed: bool
     with pytest.raises(PatchFailed) as refused:
         json_patch({"a": [1, 2]}, [operation])
     assert refused.value.malformed is malformed
+
+
+def test_json_patch_replaces_what_is_not_there_by_adding_it() -> None:
+    """As the library behind Kubernetes does."""
+    assert json_patch({"a": 1}, [{"op": "replace", "path": "/b", "value": 2}]) == {"a": 1, "b": 2}
 
 
 def test_merge_patch_removes_by_null_and_replaces_lists() -> None:

@@ -136,7 +136,6 @@ def test_an_unknown_field_is_refused_warned_about_or_dropped_as_asked(api: Any) 
     ("change", "message"),
     [
         ({"selector": {"matchLabels": {"app": "other"}}}, "`selector` does not match template `labels`"),
-        ({"replicas": "three"}, 'must be of type integer: "string"'),
         ({"replicas": -1}, "must be greater than or equal to 0"),
         ({"template": {"spec": {}}}, "containers: Required value"),
         ({"selector": None}, "spec.selector: Required value"),
@@ -149,6 +148,14 @@ def test_an_invalid_deployment_is_refused_with_the_field(
     assert (error.code, error.reason) == (422, "Invalid")
     assert message in error.message
     assert error.details["causes"][0]["field"].startswith("spec.")
+
+
+def test_a_value_of_the_wrong_type_cannot_be_read(api: Any) -> None:
+    error = refused(api.client.create("deployments.apps", api.deployment(replicas="three")))
+    assert (error.code, error.reason) == (400, "BadRequest")
+    assert (
+        "cannot unmarshal string into Go struct field Deployment.spec.replicas of type int32" in error.message
+    )
 
 
 @pytest.mark.parametrize("name", ["Upper", "under_score", "-a", "a" * 254, "a..b"])
@@ -232,8 +239,100 @@ def test_a_delete_keeps_to_its_preconditions(api: Any) -> None:
 
 def test_apply_keeps_to_the_resource_version_it_names(api: Any) -> None:
     done(api.client.create("configmaps", configmap()))
-    config = {"metadata": {"name": "c", "resourceVersion": "1"}, "data": {"a": "2"}}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", **configmap(resourceVersion="1")}
     assert refused(api.writes.apply(api.target("configmaps", "c"), config, api.options())).code == 409
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"replcas": 1}, ".spec.replcas: field not declared in schema"),
+        ({"replicas": "3"}, ".spec.replicas: expected numeric (int or float), got string"),
+        ({"replicas": True}, ".spec.replicas: expected numeric (int or float), got bool"),
+        ({"paused": 1}, ".spec.paused: expected boolean, got &value.valueUnstructured{Value:1}"),
+        (
+            {"strategy": {"type": 5}},
+            ".spec.strategy.type: expected string, got &value.valueUnstructured{Value:5}",
+        ),
+        ({"strategy": [1]}, ".spec.strategy: expected map, got &{[1]}"),
+        ({"template": {"spec": {"containers": {"a": 1}}}}, "containers: expected list, got &{map[a:1]}"),
+        (
+            {"template": {"spec": {"containers": [{"name": "a", "imag": "b"}]}}},
+            '.spec.template.spec.containers[name="a"].imag: field not declared in schema',
+        ),
+        (
+            {"template": {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}},
+            '.spec.template.spec.containers: duplicate entries for key [name="a"]',
+        ),
+    ],
+)
+def test_apply_refuses_what_is_not_of_its_type_with_a_bare_500(
+    api: Any, change: dict[str, Any], problem: str
+) -> None:
+    config = api.deployment(**change)
+    error = refused(api.writes.apply(api.target("deployments.apps", "web"), config, api.options()))
+    assert (error.code, error.reason) == (500, "")
+    assert error.message.startswith("failed to create typed patch object (")
+    assert error.message.endswith(problem)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "Secret"}, {"apiVersion": "v2"}, {"kind": ""}, {"metadata": {"managedFields": []}}]
+)
+def test_apply_refuses_another_kind_and_managed_fields(api: Any, wrong: dict[str, Any]) -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", **configmap(), **wrong}
+    assert refused(api.writes.apply(api.target("configmaps", "c"), config, api.options())).code == 400
+
+
+def test_a_patch_may_not_rename(api: Any) -> None:
+    done(api.client.create("configmaps", configmap()))
+    patch = {"metadata": {"name": "other"}}
+    error = refused(api.writes.patch(api.target("configmaps", "c"), "merge", patch, api.options()))
+    assert (error.code, "does not match the name on the URL" in error.message) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("resource", "kind", "body", "problem"),
+    [
+        ("configmaps", "v1/ConfigMap", {"data": {"a/b": "c"}}, "data[a/b]: Invalid value"),
+        (
+            "poddisruptionbudgets.policy",
+            "policy/v1/PodDisruptionBudget",
+            {"spec": {"minAvailable": 1, "maxUnavailable": 1}},
+            "cannot be both set",
+        ),
+        (
+            "roles.rbac.authorization.k8s.io",
+            "rbac.authorization.k8s.io/v1/Role",
+            {"rules": [{"verbs": ["get"], "resources": ["pods"]}]},
+            "rules[0].apiGroups: Required value",
+        ),
+    ],
+)
+def test_rules_of_a_kind(api: Any, resource: str, kind: str, body: dict[str, Any], problem: str) -> None:
+    version, _, name = kind.rpartition("/")
+    obj = {"apiVersion": version, "kind": name, "metadata": {"name": "x"}, **body}
+    error = refused(api.writes.create(api.target(resource, ""), obj, api.options()))
+    assert (error.code, problem in error.message) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"strategy": {"type": "Blue"}}, 'spec.strategy.type: Unsupported value: "Blue"'),
+        (
+            {
+                "template": {
+                    "metadata": {"labels": {"app": "web"}},
+                    "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]},
+                }
+            },
+            'restartPolicy: Unsupported value: "Never": supported values: "Always"',
+        ),
+    ],
+)
+def test_rules_of_a_deployment(api: Any, change: dict[str, Any], problem: str) -> None:
+    assert problem in refused(api.client.create("deployments.apps", api.deployment(**change))).message
 
 
 def test_apply_creates_then_changes_and_says_which(api: Any) -> None:
