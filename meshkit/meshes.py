@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshkit import settings
 from meshkit.errors import UnknownName
 from meshkit.observe import istio as istio_metrics
 from meshkit.observe import linkerd as linkerd_metrics
@@ -12,6 +13,7 @@ from meshkit.planners import istio, linkerd
 
 if TYPE_CHECKING:
     from meshkit.observe.counters import Observer
+    from meshkit.observe.scrape import ScrapeObserver
     from meshkit.planners.base import MeshPlanner
 
 
@@ -21,7 +23,24 @@ class Mesh:
 
     name: str
     planner: MeshPlanner
-    observer: Observer
+    scraper: ScrapeObserver
+
+    @property
+    def observer(self) -> Observer:
+        """Where its measurements come from: Prometheus where one is named in the settings, else the sidecars'
+        own pages. Raises BadInput where the settings name a Prometheus that cannot be asked.
+        """
+        url = settings.prometheus()
+        if url is None:
+            return self.scraper
+        from meshkit.observe.prometheus import PrometheusObserver
+
+        return PrometheusObserver(
+            self.scraper.table,
+            url,
+            token_file=settings.prometheus_token_file(),
+            ca_file=settings.prometheus_ca_file(),
+        )
 
 
 MESHES = {

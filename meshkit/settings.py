@@ -16,3 +16,28 @@ def home() -> Path:
 def helm() -> str | None:
     """The Helm to run: ``$MESHKIT_HELM``, else the one on PATH, else None."""
     return os.environ.get("MESHKIT_HELM") or shutil.which("helm")
+
+
+def prometheus() -> str | None:
+    """The Prometheus to ask for measurements: ``$MESHKIT_PROMETHEUS``, a URL. None: ask the sidecars."""
+    return os.environ.get("MESHKIT_PROMETHEUS") or None
+
+
+def use_prometheus(url: str) -> None:
+    """Ask this Prometheus from now on, in this process and in those it starts (a detached release)."""
+    os.environ["MESHKIT_PROMETHEUS"] = url
+
+
+def prometheus_token_file() -> Path | None:
+    """``$MESHKIT_PROMETHEUS_TOKEN_FILE``: a file with the bearer token that Prometheus wants."""
+    return _path("MESHKIT_PROMETHEUS_TOKEN_FILE")
+
+
+def prometheus_ca_file() -> Path | None:
+    """``$MESHKIT_PROMETHEUS_CA_FILE``: the certificate authority (PEM) that Prometheus is known by."""
+    return _path("MESHKIT_PROMETHEUS_CA_FILE")
+
+
+def _path(variable: str) -> Path | None:
+    given = os.environ.get(variable)
+    return Path(given).expanduser() if given else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from meshkit import settings
 from meshkit.cli.output import cluster_options, file_option, json_option, mesh_option, not_yet, show
 from meshkit.errors import BadInput
 
@@ -27,10 +28,17 @@ def canary_group() -> None:
 @file_option(_FILE)
 @mesh_option
 @click.option("--detach", is_flag=True, help="Run in a process of its own and return at once.")
+@click.option("--prometheus", metavar="URL", help="Measure by this Prometheus; default: the sidecars' pages.")
 @cluster_options
 @json_option
 def run_command(
-    file: str, mesh: str, detach: bool, kubeconfig: str | None, context: str | None, as_json: bool
+    file: str,
+    mesh: str,
+    detach: bool,
+    prometheus: str | None,
+    kubeconfig: str | None,
+    context: str | None,
+    as_json: bool,
 ) -> int:
     """Run a release to its end: promoted (0), rolled back (1), or undecided (3). Resumes one whose runner
     vanished.
@@ -39,6 +47,8 @@ def run_command(
     from meshkit.operate.detached import run_detached
 
     release = _release(file)
+    if prometheus:
+        settings.use_prometheus(prometheus)
     cluster = _connect(kubeconfig, context)
     if detach:
         runner = run_detached(release, cluster, mesh=mesh)

@@ -11,7 +11,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from meshkit.errors import ClusterError, NoData
 from meshkit.facts import Kind
 from meshkit.observe.counters import CounterKey, Counters, Page, Target
-from meshkit.observe.exposition import samples
+from meshkit.observe.exposition import Sample, samples
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -101,35 +101,39 @@ class ScrapeObserver:
         return read_page(text, self.table, target, meta["name"])
 
 
-def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> dict[CounterKey, float]:
+def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> Page:
     """The counters of the metrics page of ``pod`` that belong to the target's versions."""
+    return page_of(samples(text, (table.requests, f"{table.latency}_bucket")), table, target, pod)
+
+
+def page_of(found: Iterable[Sample], table: MetricTable, target: Target, pod: str = "") -> Page:
+    """Of the samples of one proxy, that of ``pod``, those that belong to the target's versions."""
     page: dict[CounterKey, float] = {}
-    for key, value in _counters(text, table, target, pod):
+    for key, value in _counters(found, table, target, pod):
         page[key] = page.get(key, 0) + value
     return page
 
 
 def _counters(
-    text: str, table: MetricTable, target: Target, page_of: str
+    found: Iterable[Sample], table: MetricTable, target: Target, own_pod: str
 ) -> Iterator[tuple[CounterKey, float]]:
     names = {"service": target.service, "namespace": target.namespace}
     where = {label: value.format(**names) for label, value in table.where.items()}
-    own = {**where, **table.pod_where} if page_of and table.pod_where else None
+    own = {**where, **table.pod_where} if own_pod and table.pod_where else None
     present = {label: value.format(**names) for label, value in table.where_present.items()}
     versions = {table.version_value.format(version=v, **names): v for v in target.versions}
-    buckets = f"{table.latency}_bucket"
-    for name, labels, value in samples(text, (table.requests, buckets)):
+    for name, labels, value in found:
         version = versions.get(labels.get(table.version_label, ""))
         if version is None or any(labels.get(label, wanted) != wanted for label, wanted in present.items()):
             continue
         if all(labels.get(label) == wanted for label, wanted in where.items()):
             pods = {"", labels.get(table.pod_label, "")}
         elif own and all(labels.get(label) == wanted for label, wanted in own.items()):
-            pods = {page_of}
+            pods = {own_pod}
         else:
             continue
-        edge = labels.pop("le", None)
-        series = ",".join(f"{label}={labels[label]}" for label in sorted(labels))
+        edge = labels.get("le")
+        series = ",".join(f"{label}={labels[label]}" for label in sorted(labels) if label != "le")
         failed = any(re.fullmatch(pattern, labels.get(label, "")) for label, pattern in table.failed.items())
         for pod in pods:
             if name == table.requests:

@@ -1,0 +1,211 @@
+"""Counters from Prometheus: the raw series of the callers' proxies as last scraped, at a named time.
+
+No rate() and no increase(): these extrapolate, and a canary is judged by counts. A proxy is here what
+Prometheus scrapes as one target (``job`` and ``instance``). A target that is down, or that Prometheus has not
+known for ``SETTLED_S``, says nothing: its first sample holds all it has counted before anyone looked.
+Answers with a warning (a part was not reached) and answers without the mesh's metrics are no data.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import re
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshkit.errors import BadInput, NoData
+from meshkit.observe.counters import Counters, Page, Target
+from meshkit.observe.exposition import Sample
+from meshkit.observe.scrape import MetricTable, page_of
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+
+SETTLED_S = 60.0
+"""Longer than the time between two looks: whatever a new target had counted before never enters a window."""
+ANSWER_TIMEOUT_S = 5.0
+_REMEDY = "Check $MESHKIT_PROMETHEUS, or unset it to read the sidecars' own pages."
+Identity = tuple[str, str]
+"""(job, instance)"""
+
+
+@dataclass(frozen=True)
+class PrometheusObserver:
+    """An Observer that asks a Prometheus (or what speaks its HTTP API) by one mesh's table.
+
+    The token is read from its file for each question, so that a rotated one is used, and is sent to this URL
+    only: redirections are not followed, and over plain http it goes to loopback alone. Raises BadInput for a
+    URL that cannot be asked so.
+    """
+
+    table: MetricTable
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    settled_s: float = SETTLED_S
+
+    def __post_init__(self) -> None:
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise BadInput(
+                "prometheus", "not the URL of a Prometheus", remedy="Write it as https://HOST:PORT[/PATH]."
+            )
+        if parts.username or parts.password:
+            raise BadInput(
+                "prometheus",
+                "a URL with a user or a password in it would stand in logs",
+                remedy="Put a token into a file and name it in $MESHKIT_PROMETHEUS_TOKEN_FILE.",
+            )
+        if self.token_file and parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise BadInput(
+                "prometheus", "a token is not sent over plain http", remedy="Use https, or a port-forward."
+            )
+
+    def counters(self, cluster: Cluster, target: Target) -> Counters:
+        """The counters of every proxy that Prometheus scrapes, as of now.
+
+        Raises NoData, with the reason, when it does not answer in full or has no proxy of this mesh.
+        """
+        del cluster  # Prometheus is asked, not the API server
+        now_s = time.time()
+        up = {_identity(labels): value for labels, value in self._ask("up", now_s)}
+        known = {_identity(labels) for labels, _ in self._ask("up", now_s - self.settled_s)}
+        found: dict[Identity, list[Sample]] = {}
+        for labels, value in self._ask(_query(self.table, target), now_s):
+            found.setdefault(_identity(labels), []).append(Sample(labels["__name__"], labels, value))
+        proxies = {_identity(labels) for labels, _ in self._ask(self._proxies(), now_s)}
+        asked = {*proxies, *found, *(each for each, value in up.items() if value != 1)}
+        readable = {each for each in asked if up.get(each) == 1 and each in known}
+        if not (proxies or found):
+            raise NoData(
+                f"Prometheus has no {self.table.requests}: it does not scrape this mesh's sidecars.",
+                remedy=f"Let it scrape every sidecar on port {self.table.port}{self.table.path}.",
+            )
+        if not readable:
+            raise NoData(
+                f"Prometheus has scraped none of {len(asked)} targets for {self.settled_s:g} s.",
+                remedy="Nothing can be measured yet: wait, or look at its Targets page.",
+            )
+        pages: dict[str, Page | None] = {
+            "/".join(each): self._page(found.get(each, ()), target) if each in readable else None
+            for each in asked
+        }
+        return Counters(taken_s=now_s, versions=target.versions, pages=pages)
+
+    def _page(self, found: Iterable[Sample], target: Target) -> Page:
+        listed = list(found)
+        pod = next((sample.labels["pod"] for sample in listed if sample.labels.get("pod")), "")
+        return page_of(listed, self.table, target, pod)
+
+    def _proxies(self) -> str:
+        return f"group by (job, instance) ({self.table.requests})"
+
+    def _ask(self, query: str, at_s: float) -> Iterator[tuple[dict[str, str], float]]:
+        """The series of an instant query. Raises NoData when there is no whole answer."""
+        body = urllib.parse.urlencode({"query": query, "time": f"{at_s:.3f}"}).encode()
+        request = urllib.request.Request(self.url.rstrip("/") + "/api/v1/query", data=body)
+        request.add_header("Accept", "application/json")
+        if self.token_file:
+            request.add_unredirected_header("Authorization", f"Bearer {_read_token(self.token_file)}")
+        answer = self._answer(request)
+        if answer.get("status") != "success":
+            raise NoData(
+                f"Prometheus refused a query: {answer.get('error') or 'no reason given'}.", remedy=_REMEDY
+            )
+        if answer.get("warnings"):
+            raise NoData(
+                f"Prometheus answered in part only: {'; '.join(map(str, answer['warnings']))}.",
+                remedy="A part of what happened is no basis for a verdict. Bring its stores back.",
+            )
+        try:
+            found = [(series["metric"], float(series["value"][1])) for series in answer["data"]["result"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise NoData(f"What answers at {self.url} is no Prometheus.", remedy=_REMEDY) from error
+        return ((labels, value) for labels, value in found if math.isfinite(value))
+
+    def _answer(self, request: urllib.request.Request) -> Mapping[str, Any]:
+        try:
+            tls = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+            opener = urllib.request.build_opener(_NoRedirects, urllib.request.HTTPSHandler(context=tls))
+            with opener.open(request, timeout=ANSWER_TIMEOUT_S) as response:
+                document = json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return _refusal(error)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise NoData(f"Prometheus at {self.url} does not answer: {reason}.", remedy=_REMEDY) from error
+        if not isinstance(document, dict):
+            raise NoData(f"What answers at {self.url} is no Prometheus.", remedy=_REMEDY)
+        return document
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _refusal(error: urllib.error.HTTPError) -> Mapping[str, Any]:
+    """What Prometheus says of a query that it refuses. Raises NoData for any other bad status."""
+    if error.code in (401, 403):
+        raise NoData(
+            f"Prometheus does not let us ask (HTTP {error.code}).",
+            remedy="Name a file with a valid token in $MESHKIT_PROMETHEUS_TOKEN_FILE.",
+        ) from error
+    try:
+        document = json.loads(error.read())
+    except (OSError, ValueError):
+        document = None
+    if not isinstance(document, dict):
+        raise NoData(f"Prometheus answered HTTP {error.code}.", remedy=_REMEDY) from error
+    return document
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise NoData(
+            f"The token of Prometheus cannot be read: {error}.",
+            remedy="Check $MESHKIT_PROMETHEUS_TOKEN_FILE.",
+        ) from error
+
+
+def _query(table: MetricTable, target: Target) -> str:
+    """Every series of the target's versions; what fails among them is told by the table afterwards."""
+    names = {"service": target.service, "namespace": target.namespace}
+    versions = [table.version_value.format(version=each, **names) for each in target.versions]
+    metrics = [table.requests, f"{table.latency}_bucket"]
+    base = [f"__name__=~{_any_of(metrics)}", f"{table.version_label}=~{_any_of(versions)}"]
+    base += [f"{name}=~{_any_of(['', value.format(**names)])}" for name, value in table.where_present.items()]
+    sides = [table.where, *([{**table.where, **table.pod_where}] if table.pod_where else [])]
+    selectors = [
+        [*base, *(f"{name}={json.dumps(value.format(**names))}" for name, value in side.items())]
+        for side in sides
+    ]
+    return " or ".join("{" + ",".join(each) + "}" for each in selectors)
+
+
+def _any_of(values: Iterable[str]) -> str:
+    """A matcher's value: one of these texts, in full."""
+    return json.dumps("|".join(re.escape(value) for value in values))
+
+
+def _identity(labels: Mapping[str, str]) -> Identity:
+    return labels.get("job", ""), labels.get("instance", "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
