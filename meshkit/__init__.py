@@ -40,11 +40,14 @@ if TYPE_CHECKING:
     from meshkit.operate.health import Findings as Findings
     from meshkit.operate.health import check as check
     from meshkit.operate.planned import Plan as Plan
+    from meshkit.operate.setup import Setup as Setup
     from meshkit.operate.shop import deploy_shop as deploy_shop
     from meshkit.operate.shop import route_shop as route_shop
     from meshkit.runbooks.execution import run_runbook as run_runbook
     from meshkit.views.chart import canary_chart as canary_chart
     from meshkit.views.panel import canary_panel as canary_panel
+    from meshkit.views.stage_report import stage_report as stage_report
+    from meshkit.views.wizard import setup_wizard as setup_wizard
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
@@ -67,10 +70,13 @@ _HOMES = {
     "operate.change": ("apply", "history", "plan", "undo"),
     "operate.health": ("Findings", "check"),
     "operate.planned": ("Plan",),
+    "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),
     "runbooks.execution": ("run_runbook",),
     "views.chart": ("canary_chart",),
     "views.panel": ("canary_panel",),
+    "views.stage_report": ("stage_report",),
+    "views.wizard": ("setup_wizard",),
 }
 _HOME_OF = {name: f"meshkit.{module}" for module, names in _HOMES.items() for name in names}
 

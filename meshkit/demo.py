@@ -152,9 +152,11 @@ def _prepare(walk: _Walk) -> tuple[str, ...]:
     walk.run("install_mesh", {}, as_name="1_install_mesh")
     shop.deploy_shop(walk.cluster, rps=RPS, unmeshed=True)
     walk.tell("the shop runs: two callers, three versions, one dependency, no sidecar yet")
-    walk.run("enable_injection", {"namespace": shop.NAMESPACE}, as_name="2_enable_injection")
+    here = {"namespace": shop.NAMESPACE, "apply": "true"}
+    walk.run("onboard_namespace", here, as_name="2_onboard_namespace")
     found = _bring_in_who_speaks_plain_text(walk)
-    walk.run("enforce_mtls", {"namespace": shop.NAMESPACE}, as_name="3_enforce_mtls")
+    brief = {"window_s": f"{PLAIN_TEXT_S:g}", "watch_s": "6"}
+    walk.run("enforce_mtls", {**here, **brief}, as_name="3_enforce_mtls")
     shop.route_shop(walk.cluster, *shop.VERSIONS, mesh=walk.mesh)
     walk.tell("the route gives all requests to v1")
     return found

@@ -2,7 +2,8 @@
 
 MeshkitError
 |-- BadInput            a field the user wrote: nothing has been changed        (exit 2)
-|   `-- UnknownName     a mesh, runbook, parameter, context that does not exist (exit 2)
+|   |-- UnknownName     a mesh, runbook, parameter, context that does not exist (exit 2)
+|   `-- MeshCannot      something that the chosen mesh has no means for         (exit 2)
 |-- ClusterError        what an API server answered, or that it did not         (exit 1)
 |   |-- Unreachable     no answer
 |   |-- Unauthenticated token or certificate refused (401)
@@ -65,6 +66,10 @@ class UnknownName(BadInput):
         super().__init__(field, f"{name!r} is not known.", remedy=f"{guess}Known: {listed}.")
         self.name = name
         self.known = tuple(names)
+
+
+class MeshCannot(BadInput):
+    """The chosen mesh has no means for what a field asks: never imitated, never dropped in silence."""
 
 
 class ClusterError(MeshkitError):

@@ -22,6 +22,7 @@ from meshkit.cli.lab import lab_command
 from meshkit.cli.output import not_yet
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.sandbox import sandbox_group
+from meshkit.cli.setup import setup_group
 from meshkit.errors import MeshkitError
 from meshkit.version import __version__
 
@@ -47,6 +48,7 @@ for _command in (
     history_command,
     undo_command,
     canary_group,
+    setup_group,
     runbook_group,
     doctor_command,
 ):

@@ -61,6 +61,8 @@ def show_command(name: str, as_json: bool) -> None:
 @runbook_group.command("run")
 @click.argument("name", shell_complete=_complete_name)
 @click.option("-p", "given", multiple=True, metavar="KEY=VALUE", help="A parameter; repeat for more.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Parameters as YAML; -p wins over it.")
+@click.option("--apply", "apply_", is_flag=True, help="Change the cluster; without it a runbook only shows.")
 @click.option(
     "--out",
     default="out",
@@ -69,18 +71,25 @@ def show_command(name: str, as_json: bool) -> None:
     help="Folder for notebook, report and JUnit file.",
 )
 @json_option
-def run_command(name: str, given: tuple[str, ...], out: str, as_json: bool) -> int:
-    """Execute a runbook; the exit code says how it ended."""
+def run_command(
+    name: str, given: tuple[str, ...], file: str | None, apply_: bool, out: str, as_json: bool
+) -> int:
+    """Execute a runbook; the exit code says how it ended. Parameters are checked before anything runs."""
     from meshkit.runbooks.execution import run_runbook
+    from meshkit.runbooks.parameters import read_parameter_file
 
-    result = run_runbook(name, _pairs(given), out=Path(out))
-    state = (
-        "done" if result.exit_code == 0 else f"exit {result.exit_code} in cell {result.cell}: {result.error}"
-    )
+    from_file = read_parameter_file(Path(file)) if file else {}
+    told = {"apply": "true"} if apply_ else {}
+    result = run_runbook(name, {**from_file, **_pairs(given), **told}, out=Path(out))
+    state = "done" if result.exit_code == 0 else f"exit {result.exit_code}: {result.error}"
+    if result.exit_code == 0 and result.parameters.get("apply") is False:
+        state = "dry run, nothing was changed; --apply changes it"
     facts: dict[str, Any] = {
         "runbook": result.runbook.name,
         "exit_code": result.exit_code,
         "error": result.error,
+        "applied": result.parameters.get("apply"),
+        "cell": result.cell,
         "duration_s": round(result.duration_s, 3),
         "notebook": str(result.notebook),
         "report": str(result.report),

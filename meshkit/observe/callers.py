@@ -8,6 +8,7 @@ without an identity, by Linkerd as denials, answered with 403.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,7 @@ callers' view of their own requests: no answer, or a gateway's error."""
 
 
 class Link(NamedTuple):
-    """One pair: caller and server as ``namespace/workload``, the caller ``unknown`` where nobody knows it."""
+    """A caller's account and a server, as ``namespace/name``; an ``unknown`` caller proved nothing."""
 
     client: str
     server: str
@@ -166,6 +167,10 @@ def _istio(sample: Sample, pod: Object, namespace: str) -> Iterator[Link]:
 
 
 def _istio_client(labels: Mapping[str, str]) -> str:
+    """The account that the caller proved (``spiffe://.../ns/shop/sa/client``), else its workload."""
+    proven = re.search(r"/ns/([^/]+)/sa/([^/]+)", labels.get("source_principal", ""))
+    if proven:
+        return f"{proven[1]}/{proven[2]}"
     name, namespace = labels.get("source_workload", UNKNOWN), labels.get("source_workload_namespace", "")
     return f"{namespace}/{name}" if name != UNKNOWN else UNKNOWN
 

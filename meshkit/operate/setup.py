@@ -1,4 +1,4 @@
-"""The guided path as data: seven stages from an empty cluster to a namespace in the mesh, for any mesh.
+"""The guided path as data: its stages from an empty cluster to a namespace in the mesh, for any mesh.
 
 A stage says why it is there, what comes before it, what it proposes, and how far the cluster is. Everything a
 face needs (the wizard, a runbook, the command line) is a verb of ``Setup``: look, plan, apply, undo. None
@@ -16,19 +16,19 @@ from meshkit import meshes
 from meshkit.cluster import rights, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
-from meshkit.errors import BadInput, Forbidden, MeshkitError, NoData, UnknownName
+from meshkit.errors import BadInput, Forbidden, MeshCannot, MeshkitError, NeedsPerson, NoData, UnknownName
 from meshkit.facts import Finding, Kind, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
-from meshkit.intent.security import MutualTLS
+from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.observe.callers import Reading, between, read_callers
 from meshkit.operate import standing as stands
 from meshkit.operate.change import apply, history, plan, undo
 from meshkit.operate.enforce import WATCH_S, Watching, enforce
 from meshkit.operate.planned import Change, Plan
-from meshkit.operate.proposals import propose_route
+from meshkit.operate.proposals import propose_access, propose_route, samples
 from meshkit.operate.standing import Sight, Standing
 from meshkit.planners.base import Need
 from meshkit.planners.injected import webhooks
@@ -97,6 +97,16 @@ STAGES: tuple[Stage, ...] = (
         stands.mutual_tls,
         lambda sight: MutualTLS(namespace=sight.namespace, mode=_next_mode(sight)),
         MutualTLS,
+    ),
+    Stage(
+        "access",
+        "Access rules",
+        "Says which accounts may call a service; every other caller is answered with 403. Proposed are the "
+        "callers that the sidecars have seen: look whether one is missing that calls only at night.",
+        ("mutual-tls",),
+        stands.access,
+        propose_access,
+        Access,
     ),
     Stage(
         "routes",
@@ -209,6 +219,13 @@ class Setup:
                 return "Calls may be refused: " + " ".join(f"{one.object} {one.message}" for one in worst)
         return ""
 
+    def require_safe(self, name: str, intent: Intent, look: Look) -> None:
+        """Raise NeedsPerson, before anything is changed, where a person must accept a danger first."""
+        danger = self.danger(name, (intent,), look)
+        if danger:
+            remedy = "Bring these callers in, or accept it: accept_refused."
+            raise NeedsPerson(f"{danger} Nothing was changed.", remedy=remedy)
+
     def apply(
         self,
         name: str,
@@ -245,13 +262,17 @@ class Setup:
             raise BadInput(stage(name).name, "the journal holds no change of this stage.", remedy=remedy)
         return undo(change, self.cluster, progress=progress)
 
-    def cannot(self, intent: Intent) -> str:
-        """Why this mesh cannot do this intent, whatever the cluster; empty when it can."""
-        try:
-            meshes.mesh(self.mesh).planner.plan(intent, Snapshot())
-        except BadInput as error:
-            return f"{error.problem} {error.remedy}" if "cannot do this" in error.problem else ""
-        return ""
+    def cannot(self, intent: Intent) -> dict[str, str]:
+        """What this mesh has no means for, by its planner: field, or ``field: choice``, to the reason."""
+        found = {}
+        for place, probe in samples(intent):
+            try:
+                meshes.mesh(self.mesh).planner.plan(probe, Snapshot())
+            except MeshCannot as error:
+                found[place] = f"{error.problem} {error.remedy}"
+            except BadInput:
+                continue
+        return found
 
     def _why(self, name: str) -> str:
         return f"guided setup: {name}{'' if name == 'control-plane' else f' of {self.namespace}'}"
@@ -290,6 +311,8 @@ _KINDS = (
     *(Kind("apps/v1", name) for name in ("Deployment", "StatefulSet", "DaemonSet")),
     Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
     Kind("security.istio.io/v1", "PeerAuthentication"),
+    Kind("security.istio.io/v1", "AuthorizationPolicy"),
+    Kind("policy.linkerd.io/v1alpha1", "AuthorizationPolicy"),
     Kind("networking.istio.io/v1", "VirtualService"),
     Kind("gateway.networking.k8s.io/v1", "HTTPRoute"),
 )
@@ -307,12 +330,16 @@ def _standings(sight: Sight) -> tuple[Standing, ...]:
     """Each stage's own word, and "blocked" for one whose ground is not laid yet."""
     found: dict[str, Standing] = {}
     for one in STAGES:
-        missing = [stage(name).title for name in one.after if _not_laid(found[name])]
+        missing = [_in_a_sentence(stage(name)) for name in one.after if _not_laid(found[name])]
         own = one.stand(sight)
         if missing and own.state != "done":
-            own = Standing("blocked", f"after {' and '.join(missing).lower()}")
+            own = Standing("blocked", f"after {' and '.join(missing)}")
         found[one.name] = own
     return tuple(found.values())
+
+
+def _in_a_sentence(one: Stage) -> str:
+    return one.title[0].lower() + one.title[1:]
 
 
 def _not_laid(standing: Standing) -> bool:

@@ -179,6 +179,22 @@ def tls_mode(sight: Sight) -> str:
     return "permissive"
 
 
+def access(sight: Sight) -> Standing:
+    """Is it written down who may call the services of the namespace?"""
+    found = sorted(obj["metadata"]["name"] for obj in access_rules(sight))
+    if not found:
+        return Standing("ready", "every meshed caller may call")
+    return Standing("done", _count(len(found), "rule"))
+
+
+def access_rules(sight: Sight) -> Iterator[Object]:
+    """The mesh's own rules in the namespace: both meshes call them AuthorizationPolicy."""
+    group = {"istio": "security.istio.io/", "linkerd": "policy.linkerd.io/"}[sight.mesh]
+    for obj in sight.snapshot.of("AuthorizationPolicy", sight.namespace):
+        if str(obj["apiVersion"]).startswith(group):
+            yield obj
+
+
 def routes(sight: Sight) -> Standing:
     """Do the services of the namespace have routes?"""
     kind = "VirtualService" if sight.mesh == "istio" else "HTTPRoute"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from meshkit.errors import BadInput
+from meshkit.errors import BadInput, MeshCannot
 from meshkit.facts import Kind, Snapshot
 from meshkit.intent.base import Intent, Part, kind
 from meshkit.intent.release import Release
@@ -72,6 +72,6 @@ def not_plannable(intent: Intent) -> BadInput:
     )
 
 
-def cannot(mesh: str, model: type[Part], field: str, instead: str) -> BadInput:
+def cannot(mesh: str, model: type[Part], field: str, instead: str) -> MeshCannot:
     """The answer to a field that a mesh cannot honour: never imitated, never dropped in silence."""
-    return BadInput(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)
+    return MeshCannot(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)

@@ -17,6 +17,7 @@ import json
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from meshkit.errors import BadInput, UnknownName
@@ -68,6 +69,29 @@ def convert_parameters(parameters: Sequence[Parameter], given: Mapping[str, str]
         if name not in known:
             raise UnknownName("parameter", name, known)
     return {name: known[name].convert(value) for name, value in given.items()}
+
+
+def read_parameter_file(path: Path) -> dict[str, str]:
+    """The parameters of one environment in a YAML file, ``name: value`` a line, as a person would type them.
+
+    Values are read as text, so ``version: 1.10`` stays 1.10; lists may be written ``[a, b]``.
+    """
+    import yaml
+
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except OSError as problem:
+        remedy = "Give the path of a YAML file."
+        raise BadInput(str(path), f"it cannot be read: {problem.strerror}.", remedy=remedy) from problem
+    except yaml.YAMLError as problem:
+        line = str(problem).splitlines()[0]
+        raise BadInput(str(path), f"this is not YAML: {line}.", remedy="Correct it.") from problem
+    if not isinstance(found, dict) or any(isinstance(value, dict) for value in found.values()):
+        remedy = "Write one parameter a line: `namespace: shop`."
+        raise BadInput(str(path), "it does not hold parameters.", remedy=remedy)
+    return {
+        str(name): json.dumps(value) if isinstance(value, list) else value for name, value in found.items()
+    }
 
 
 def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:

@@ -27,7 +27,7 @@ def is_parameters(cell: dict[str, Any]) -> bool:
 def test_there_are_runbooks_and_notebooks() -> None:
     assert {path.stem for path in RUNBOOKS} >= {
         "install_mesh",
-        "enable_injection",
+        "onboard_namespace",
         "enforce_mtls",
         "canary_release",
     }

@@ -41,6 +41,7 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         "history",
         "undo",
         "canary",
+        "setup",
         "runbook",
         "doctor",
     ):
@@ -54,6 +55,8 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         (["runbook", "run", "install_mesh", "-p", "mehs=istio"], "Did you mean 'mesh'?"),
         (["runbook", "run", "install_mesh", "-p", "replicas=many"], "'many' is no int"),
         (["runbook", "run", "install_mesh", "-p", "replicas"], "Write it as -p name=value"),
+        (["runbook", "run", "enforce_mtls", "-f", "no-such.yaml"], "it cannot be read"),
+        (["runbook", "run", "canary_release", "--apply"], "'apply' is not known"),
         (["plan", "-f", "no-such-file.yaml"], "there is no such file"),
         (["canary", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["evidence", "verify", "release.json"], "meshkit evidence: this verb is not there yet"),

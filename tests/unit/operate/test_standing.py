@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from meshkit.facts import Snapshot
+from meshkit.intent.security import Caller, MutualTLS
+from meshkit.intent.traffic import Fault, Route, Version
 from meshkit.observe.callers import Calls, Link
 from meshkit.operate import standing
-from meshkit.operate.setup import STAGES, Setup, _next_mode, _standings, stage
+from meshkit.operate.proposals import propose_access
+from meshkit.operate.setup import STAGES, Look, Setup, _next_mode, _standings, stage
 from meshkit.operate.standing import Sight
 from tests.unit.planners.test_injected import deployment, namespace, pod, webhook
 
@@ -99,9 +102,6 @@ class TestBothMeshes:
         assert "MK0735" in [one.code for one in standing.readiness(seen)]
 
     def test_strict_with_plaintext_callers_is_a_danger(self, mesh: str) -> None:
-        from meshkit.intent.security import MutualTLS
-        from meshkit.operate.setup import Look
-
         seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500, PLAIN: 8}))
         look = Look(0.0, seen, _standings(seen))
         setup = Setup(None, mesh, "shop")  # type: ignore[arg-type]
@@ -111,8 +111,6 @@ class TestBothMeshes:
 
 
 def test_what_a_mesh_cannot_do_is_asked_of_its_planner() -> None:
-    from meshkit.intent.traffic import Fault, Route, Version
-
     route = Route(
         namespace="shop",
         service="web",
@@ -121,8 +119,29 @@ def test_what_a_mesh_cannot_do_is_asked_of_its_planner() -> None:
         split={"v1": 100},
         fault=Fault(delay_s=1),
     )
-    assert Setup(None, "istio", "shop").cannot(route) == ""  # type: ignore[arg-type]
-    assert "Linkerd cannot do this" in Setup(None, "linkerd", "shop").cannot(route)  # type: ignore[arg-type]
+    assert Setup(None, "istio", "shop").cannot(route) == {}  # type: ignore[arg-type]
+    cannot = Setup(None, "linkerd", "shop").cannot(route)  # type: ignore[arg-type]
+    assert set(cannot) == {"load_balancing", "connection_limits", "fault"}
+    assert "Linkerd cannot do this" in cannot["fault"]
+
+
+def test_a_choice_that_a_mesh_lacks_is_named() -> None:
+    wanted = MutualTLS(namespace="shop", mode="strict")
+    assert set(Setup(None, "linkerd", "shop").cannot(wanted)) == {"mode: disable"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_access_is_proposed_for_the_callers_that_were_seen(mesh: str) -> None:
+    service = {
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+    }
+    seen = sight(mesh, *meshed(mesh), service, seen=calls({TLS: 500, PLAIN: 8}))
+    proposed = propose_access(seen)
+    assert proposed is not None
+    assert proposed.callers == (Caller(namespace="shop", service_account="client"),)
+    assert propose_access(sight(mesh, *meshed(mesh), service)) is None
 
 
 def test_each_stage_says_why_and_stands_after_those_before_it() -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from meshkit.errors import BadInput, UnknownName
-from meshkit.runbooks.parameters import convert_parameters, parameters_of, read_parameters
+from meshkit.runbooks.parameters import (
+    convert_parameters,
+    parameters_of,
+    read_parameter_file,
+    read_parameters,
+)
 
 CELL = """\
 mesh: str = "istio"  # istio or linkerd
@@ -82,3 +89,29 @@ def test_a_name_cannot_carry_code() -> None:
 
 def test_a_notebook_without_the_cell_has_no_parameters() -> None:
     assert parameters_of([{"metadata": {}, "source": CELL}]) == ()
+
+
+def test_a_file_of_parameters_is_read_as_a_person_would_type_it(tmp_path: Path) -> None:
+    file = tmp_path / "production.yaml"
+    file.write_text("mesh: linkerd\nreplicas: 5\nsteps: [1, 50, 100]\nrestart: no\n")
+    given = read_parameter_file(file)
+    assert convert_parameters(read_parameters(CELL), given) == {
+        "mesh": "linkerd",
+        "replicas": 5,
+        "steps": [1.0, 50.0, 100.0],
+        "restart": False,
+    }
+
+
+def test_a_version_in_a_file_stays_text(tmp_path: Path) -> None:
+    file = tmp_path / "production.yaml"
+    file.write_text("mesh: 1.10\n")
+    assert read_parameter_file(file) == {"mesh": "1.10"}
+
+
+@pytest.mark.parametrize("text", ["- a\n", "mesh: {a: b}\n", "mesh: [\n", ""])
+def test_a_file_that_holds_no_parameters_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "production.yaml"
+    file.write_text(text)
+    with pytest.raises(BadInput, match=r"production\.yaml"):
+        read_parameter_file(file)

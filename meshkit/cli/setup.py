@@ -1,0 +1,143 @@
+"""``meshkit setup status | plan | apply | undo``: the stages of the guided path, from a shell."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from meshkit.cli.changes import PENDING
+from meshkit.cli.output import cluster_options, columns, json_option, mesh_option, show
+
+if TYPE_CHECKING:
+    from meshkit.cluster.executor import Progress
+    from meshkit.operate.setup import Look, Setup
+
+_NAMESPACE = click.option(
+    "-n", "--namespace", default="shop", show_default=True, metavar="NAME", help="The namespace to bring in."
+)
+
+
+@click.group("setup")
+def setup_group() -> None:
+    """The guided path: from an empty cluster to a namespace in the mesh, stage by stage."""
+
+
+def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from meshkit.operate.setup import STAGES
+
+    return [CompletionItem(one.name, help=one.title) for one in STAGES if one.name.startswith(incomplete)]
+
+
+_STAGE = click.argument("stage", shell_complete=_complete)
+
+
+@setup_group.command("status")
+@_NAMESPACE
+@mesh_option
+@click.option(
+    "--window", "window_s", default=3.0, show_default=True, help="Seconds in which calls are counted."
+)
+@cluster_options
+@json_option
+def status_command(
+    namespace: str, mesh: str, window_s: float, kubeconfig: str | None, context: str | None, as_json: bool
+) -> int:
+    """Where each stage stands, from the cluster. Exit code 5: one can be applied, or needs attention."""
+    look = _setup(namespace, mesh, kubeconfig, context).watch(window_s)
+    show(_facts(look), _table(look), as_json=as_json)
+    return 0 if all(standing.state == "done" for standing in look.standings) else PENDING
+
+
+@setup_group.command("plan")
+@_STAGE
+@_NAMESPACE
+@mesh_option
+@cluster_options
+@json_option
+def plan_command(
+    stage: str, namespace: str, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool
+) -> int:
+    """What a stage would change, field by field; changes nothing. Exit code 5: changes are pending."""
+    setup = _setup(namespace, mesh, kubeconfig, context)
+    plan = setup.plan(stage, look=setup.watch(3.0))
+    click.echo(plan.to_json() if as_json else str(plan))
+    return 0 if plan.empty else PENDING
+
+
+@setup_group.command("apply")
+@_STAGE
+@_NAMESPACE
+@mesh_option
+@click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
+@cluster_options
+@json_option
+def apply_command(
+    stage: str,
+    namespace: str,
+    mesh: str,
+    yes: bool,
+    kubeconfig: str | None,
+    context: str | None,
+    as_json: bool,
+) -> None:
+    """Show the plan of a stage, ask, and carry it out. Mutual TLS is strict when nobody speaks plain text."""
+    setup = _setup(namespace, mesh, kubeconfig, context)
+    plan = setup.plan(stage, look=setup.watch(10.0 if stage == "mutual-tls" else 3.0))
+    if not as_json:
+        click.echo(str(plan))
+    if not (yes or plan.empty):
+        click.confirm("Apply this plan?", abort=True, err=as_json)
+    change = setup.apply(
+        stage, plan, progress=None if as_json else _print, say=None if as_json else click.echo
+    )
+    show(asdict(change), str(change), as_json=as_json)
+
+
+@setup_group.command("undo")
+@_STAGE
+@_NAMESPACE
+@mesh_option
+@cluster_options
+@json_option
+def undo_command(
+    stage: str, namespace: str, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool
+) -> None:
+    """Take the newest change of a stage back. What others changed since is not touched."""
+    change = _setup(namespace, mesh, kubeconfig, context).undo(stage, progress=None if as_json else _print)
+    show(asdict(change), str(change), as_json=as_json)
+
+
+def _setup(namespace: str, mesh: str, kubeconfig: str | None, context: str | None) -> Setup:
+    from meshkit.cluster.connect import connect
+    from meshkit.operate.setup import Setup
+
+    return Setup(connect(context=context, kubeconfig=kubeconfig), mesh, namespace)
+
+
+def _table(look: Look) -> str:
+    from meshkit.operate.setup import STAGES
+
+    pairs = list(zip(STAGES, look.standings, strict=True))
+    rows = [(one.name, standing.state, standing.summary) for one, standing in pairs]
+    found = [
+        f"{finding.severity} {finding.code} {finding.object} {finding.message} {finding.remedy}"
+        for _, standing in pairs
+        for finding in standing.findings
+    ]
+    return "\n".join([columns(("stage", "state", "what the cluster says"), rows), *dict.fromkeys(found)])
+
+
+def _facts(look: Look) -> list[dict[str, Any]]:
+    from meshkit.operate.setup import STAGES
+
+    return [
+        {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing)}
+        for one, standing in zip(STAGES, look.standings, strict=True)
+    ]
+
+
+def _print(progress: Progress) -> None:
+    click.echo(f"{progress.index}/{progress.total}  {progress.state}  {progress.title}")

@@ -1,0 +1,169 @@
+"""A form made from an intent: one input for each field, with its type, its limits and its help.
+
+Nothing is declared twice: labels, limits and help are those of the intent's own fields, and what the chosen
+mesh cannot do comes from its planner. Lists and nested parts are written as YAML in one line, as they stand
+in a file of intents.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import ipywidgets as widgets
+import yaml
+from pydantic.fields import FieldInfo
+
+from meshkit.errors import BadInput
+from meshkit.intent.base import Intent, Part
+
+_NOTHING = "(not set)"
+
+
+class IntentForm(widgets.VBox):  # type: ignore[misc]
+    """Inputs for one intent. ``read`` gives the intent as it is written now."""
+
+    def __init__(
+        self, intent: Intent, cannot: Mapping[str, str], changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._model = type(intent)
+        self._inputs: dict[str, _Input] = {}
+        self._filling = False
+        rows = []
+        for name, field in self._model.model_fields.items():
+            one = _Input(name, field, getattr(intent, name), cannot)
+            one.widget.observe(lambda _: None if self._filling else changed(), "value")
+            self._inputs[name] = one
+            rows.append(one.row())
+        super().__init__(rows)
+        self.add_class("mk-form")
+
+    def read(self) -> Intent:
+        """The intent. Raises BadInput that names the field."""
+        given = {name: one.read() for name, one in self._inputs.items()}
+        return self._model(**{name: value for name, value in given.items() if value is not _UNSET})
+
+    def fill(self, intent: Intent) -> None:
+        """Show another intent; that is no change by a person."""
+        self._filling = True
+        for name, one in self._inputs.items():
+            one.fill(getattr(intent, name))
+        self._filling = False
+
+    def lock(self, locked: bool) -> None:
+        """Take no input while something runs."""
+        for one in self._inputs.values():
+            one.widget.disabled = locked or one.barred
+
+
+_UNSET = object()
+
+
+class _Input:
+    """One field: its widget, and the way between the widget's value and the field's."""
+
+    def __init__(self, name: str, field: FieldInfo, value: Any, cannot: Mapping[str, str]) -> None:
+        self.name, self._field = name, field
+        self._type, self._optional = _plain_type(field.annotation)
+        self._reason = cannot.get(name, "")
+        self.barred = bool(self._reason)
+        self._choices = [c for c in get_args(self._type) if f"{name}: {c}" not in cannot]
+        self._lacking = {
+            k.removeprefix(f"{name}: "): v for k, v in cannot.items() if k.startswith(f"{name}: ")
+        }
+        self.widget = self._widget()
+        self.fill(value)
+        self.widget.disabled = self.barred
+
+    def row(self) -> widgets.Widget:
+        """The input and its help below it."""
+        words = [self._field.description or ""]
+        words += [f"{choice}: {why}" for choice, why in self._lacking.items()]
+        text = html.escape(". ".join(word.rstrip(".") for word in words if word))
+        if self._reason:
+            text = f'<span class="mk-warn">{html.escape(self._reason)}</span>'
+        hint = widgets.HTML(f'<span class="mk-muted">{text}</span>').add_class("mk-form-help")
+        return widgets.VBox([self.widget, hint]).add_class("mk-form-row")
+
+    def read(self) -> Any:
+        """The value of the field; ``_UNSET`` where the field's own default shall hold."""
+        value = self.widget.value
+        if isinstance(self.widget, widgets.Checkbox | widgets.BoundedIntText):
+            return value
+        if isinstance(self.widget, widgets.Dropdown):
+            return None if value == _NOTHING else value
+        return self._parsed(value.strip())
+
+    def fill(self, value: Any) -> None:
+        """Show a value of the field."""
+        if isinstance(self.widget, widgets.Dropdown):
+            self.widget.value = _NOTHING if value is None else str(value)
+        elif isinstance(self.widget, widgets.Checkbox | widgets.BoundedIntText):
+            self.widget.value = value
+        else:
+            self.widget.value = _written(value)
+
+    def _widget(self) -> Any:
+        label = {"description": self.name.replace("_", " "), "style": {"description_width": "190px"}}
+        if self._type is bool:
+            return widgets.Checkbox(indent=True, **label)
+        if get_origin(self._type) is Literal:
+            options = [str(choice) for choice in self._choices]
+            return widgets.Dropdown(options=[_NOTHING, *options] if self._optional else options, **label)
+        if self._type is int and not self._optional:
+            low, high = _limits(self._field)
+            return widgets.BoundedIntText(min=low, max=high, **label)
+        return widgets.Text(continuous_update=False, placeholder=_NOTHING if self._optional else "", **label)
+
+    def _parsed(self, text: str) -> Any:
+        if not text:
+            return None if self._optional else _UNSET
+        if self._type is str:
+            return text
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            remedy = "Write it as in a YAML file: [a, b] or {key: value}."
+            raise BadInput(self.name, f"{text!r} cannot be read.", remedy=remedy) from error
+
+
+def _plain_type(annotation: Any) -> tuple[Any, bool]:
+    """A field's type without its wrappings, and whether it may be None."""
+    if get_origin(annotation) is Annotated:
+        return _plain_type(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        inner = [arg for arg in get_args(annotation) if arg is not NoneType]
+        found, _ = _plain_type(inner[0])
+        return (found if len(inner) == 1 else object), len(inner) < len(get_args(annotation))
+    return annotation, False
+
+
+def _limits(field: FieldInfo) -> tuple[int, int]:
+    """The least and greatest value of a field, as its own constraints have them."""
+    low = next((int(each.ge) for each in field.metadata if hasattr(each, "ge")), 0)
+    high = next((int(each.le) for each in field.metadata if hasattr(each, "le")), 2**31 - 1)
+    return low, high
+
+
+def _written(value: Any) -> str:
+    """A value as one line of YAML; nothing for None and for what is empty."""
+    plain = _plain(value)
+    if plain is None or plain == []:
+        return ""
+    if isinstance(plain, str):
+        return plain
+    text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("...\n").strip()
+
+
+def _plain(value: Any) -> Any:
+    """Parts as mappings with only what was given, tuples as lists."""
+    if isinstance(value, Part):
+        return value.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return value

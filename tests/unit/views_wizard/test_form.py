@@ -1,0 +1,85 @@
+"""A form made from an intent gives that intent back, and says what a mesh cannot do."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+import pytest
+
+from meshkit.errors import BadInput
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.security import Access, Caller, MutualTLS
+from meshkit.intent.traffic import HeaderMatch, OutlierDetection, Retries, Route, Version
+from meshkit.views.form import IntentForm
+
+ROUTE = Route(
+    namespace="shop",
+    service="web",
+    port=8080,
+    versions=(Version(name="v1"), Version(name="v2", labels={"release": "b"})),
+    split={"v1": 90, "v2": 10},
+    matches=(HeaderMatch(header="x-canary", value="on", version="v2"),),
+    retries=Retries(attempts=2),
+    outlier_detection=OutlierDetection(),
+    timeout_s=2.5,
+)
+ACCESS = Access(namespace="shop", service="web", callers=(Caller(namespace="shop"),), paths=("/api/*",))
+
+
+@pytest.mark.parametrize(
+    "intent",
+    [ControlPlane(), Injection(namespace="shop"), MutualTLS(namespace="shop", mode="strict"), ROUTE, ACCESS],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_is_shown_is_what_is_read(intent: Intent) -> None:
+    assert IntentForm(intent, {}).read() == intent
+
+
+def test_a_number_keeps_to_the_limits_of_its_field() -> None:
+    form = IntentForm(ControlPlane(), {})
+    form._inputs["replicas"].widget.value = 99
+    assert form.read() == ControlPlane(replicas=50)
+
+
+def test_a_wrong_value_names_its_field() -> None:
+    form = IntentForm(ROUTE, {})
+    form._inputs["split"].widget.value = "{v1: 90, v2: 20}"
+    with pytest.raises(BadInput, match=r"route\.split: the weights sum to 110"):
+        form.read()
+    form._inputs["split"].widget.value = "{v1: 90"
+    with pytest.raises(BadInput, match=r"split: '\{v1: 90' cannot be read"):
+        form.read()
+
+
+def test_what_the_mesh_cannot_do_is_closed_and_says_why() -> None:
+    reason = "Linkerd cannot do this. Leave it out."
+    form = IntentForm(ROUTE, {"fault": reason})
+    assert form._inputs["fault"].widget.disabled
+    form.lock(False)
+    assert form._inputs["fault"].widget.disabled
+    helps = [row.children[1].value for row in form.children]
+    assert sum(reason in text for text in helps) == 1
+
+
+def test_a_choice_that_the_mesh_lacks_is_not_offered() -> None:
+    form = IntentForm(MutualTLS(mode="strict"), {"mode: disable": "Linkerd always offers it."})
+    dropdown = form._inputs["mode"].widget
+    assert isinstance(dropdown, widgets.Dropdown)
+    assert list(dropdown.options) == ["permissive", "strict"]
+
+
+def test_only_a_person_changes_a_form() -> None:
+    changes: list[int] = []
+    form = IntentForm(Injection(namespace="shop"), {}, lambda: changes.append(1))
+    form.fill(Injection(namespace="shop", at_once=5))
+    assert (changes, form.read()) == ([], Injection(namespace="shop", at_once=5))
+    form._inputs["at_once"].widget.value = 3
+    assert changes == [1]
+
+
+def test_every_input_has_a_label_and_a_help() -> None:
+    for row in IntentForm(ROUTE, {}).children:
+        field, hint = row.children
+        assert field.description
+        assert len(hint.value) > len('<span class="mk-muted"></span>')

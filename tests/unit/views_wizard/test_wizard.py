@@ -1,0 +1,214 @@
+"""The wizard without a browser: which buttons are open, what must be typed, and that the cluster decides."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from meshkit.cluster.diff import FieldChange
+from meshkit.cluster.executor import PlannedStep, Progress
+from meshkit.errors import ChangeFailed
+from meshkit.intent.base import Intent
+from meshkit.operate.planned import Plan
+from meshkit.operate.setup import STAGES, Look, Setup, _standings, stage
+from meshkit.operate.standing import Sight
+from meshkit.planners.steps import Step
+from meshkit.views.wizard import SetupWizard
+from tests.unit.operate.test_standing import PLAIN, TLS, calls, meshed, sight
+from tests.unit.planners.test_injected import deployment, pod, webhook
+
+
+class Cluster:
+    context, server, api = "meshkit-sandbox", "https://127.0.0.1:1", None
+
+
+class FakeSetup(Setup):
+    """A setup whose cluster is one sight; remembers what was asked for, and on which thread."""
+
+    def __init__(self, seen: Sight) -> None:
+        super().__init__(Cluster(), "istio", "shop")  # type: ignore[arg-type]
+        object.__setattr__(self, "sight", seen)
+        object.__setattr__(self, "done", [])
+        object.__setattr__(self, "gate", threading.Event())
+        self.gate.set()
+
+    sight: Sight
+    done: list[tuple[Any, ...]]
+    gate: threading.Event
+
+    def look(self, before: Look | None = None) -> Look:
+        return Look(1_790_000_000.0, self.sight, _standings(self.sight))
+
+    def plan(self, name: str, *intents: Intent, look: Look | None = None) -> Plan:
+        obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+        change = FieldChange("metadata.labels.a", None, "b")
+        steps = (PlannedStep(Step(obj), "change", (change,)),)
+        self.done.append(("plan", name, intents))
+        return Plan("Test", "istio", "sandbox", "https://127.0.0.1:1", steps)
+
+    def apply(self, name: str, plan: Plan, **how: Any) -> Any:
+        how["progress"](Progress("Namespace shop", 1, 1, "applying"))
+        self.gate.wait(5)
+        how["progress"](Progress("Namespace shop", 1, 1, "applying"))
+        self.done.append(("apply", name, how["accept_refused"], threading.current_thread().name))
+        return "Injection: 1 step done, change 7."
+
+    def undoable(self, name: str) -> str:
+        return "20261123-1" if name == "injection" else ""
+
+    def undo(self, name: str, **how: Any) -> Any:
+        self.done.append(("undo", name))
+        raise ChangeFailed("argocd owns it.", remedy="Ask them.", change_id="7", undone=False)
+
+
+BARE = sight("istio", webhook("istio"), deployment(), pod(1))
+PLAINTEXT = sight("istio", *meshed("istio"), seen=calls({TLS: 500, PLAIN: 8}))
+
+
+def drive(setup: FakeSetup, *acts: Callable[[SetupWizard], None]) -> SetupWizard:
+    """Build the wizard as a cell does, and act on it, with time to answer after each act."""
+
+    async def cell() -> SetupWizard:
+        wizard = SetupWizard(setup)
+        for act in (lambda _: None, *acts):
+            act(wizard)
+            await asyncio.sleep(0.25)
+        for task in wizard._tasks:
+            task.cancel()
+        return wizard
+
+    return asyncio.run(cell())
+
+
+def press(words: str) -> Callable[[SetupWizard], None]:
+    def act(wizard: SetupWizard) -> None:
+        found = [b for b in wizard._actions.children if getattr(b, "description", "") == words]
+        assert found, (
+            f"no button {words!r} in {[getattr(b, 'description', '') for b in wizard._actions.children]}"
+        )
+        assert not found[0].disabled, f"{words} is closed"
+        found[0].click()
+
+    return act
+
+
+def pick(name: str) -> Callable[[SetupWizard], None]:
+    return lambda wizard: wizard._picks[STAGES.index(stage(name))].click()
+
+
+def test_it_opens_at_the_first_stage_that_is_not_done() -> None:
+    wizard = drive(FakeSetup(BARE))
+    assert wizard._stage.name == "injection"
+    assert "3. Sidecar injection: ready, shown" in [one.description for one in wizard._picks]
+
+
+def test_apply_opens_with_the_plan_shown_and_runs_off_the_loop() -> None:
+    setup = FakeSetup(BARE)
+    wizard = drive(setup, press("Apply 1 change"))
+    assert "metadata.<wbr>labels.<wbr>a" in wizard._shown_plan.value
+    (applied,) = [each for each in setup.done if each[0] == "apply"]
+    assert applied[:3] == ("apply", "injection", False)
+    assert applied[3] != threading.main_thread().name
+    assert "change 7" in wizard._progress.value
+
+
+def test_a_blocked_stage_has_no_plan_and_no_apply() -> None:
+    setup = FakeSetup(BARE)
+    wizard = drive(setup, pick("mutual-tls"))
+    assert "Comes after sidecar injection." in wizard._shown_plan.value
+    assert wizard._apply.disabled
+    assert not any(each[:2] == ("plan", "mutual-tls") for each in setup.done)
+
+
+def test_while_it_runs_it_can_be_paused_and_nothing_else_started() -> None:
+    setup = FakeSetup(BARE)
+    setup.gate.clear()
+
+    def look(wizard: SetupWizard) -> None:
+        assert wizard._apply.description == "Applying…"
+        assert all(one.disabled for one in wizard._picks)
+
+    def free(wizard: SetupWizard) -> None:
+        setup.gate.set()
+
+    def waits(wizard: SetupWizard) -> None:
+        assert not any(each[0] == "apply" for each in setup.done)
+        assert "Paused before the next step." in wizard._progress.value
+
+    acts = (look, press("Pause"), free, waits, press("Resume"))
+    drive(setup, press("Apply 1 change"), *acts)
+    assert any(each[0] == "apply" for each in setup.done)
+
+
+def test_stop_asks_once_more_and_then_takes_back() -> None:
+    setup = FakeSetup(BARE)
+    setup.gate.clear()
+    free: Callable[[SetupWizard], None] = lambda _: setup.gate.set()  # noqa: E731
+    stop = (press("Stop and undo…"), press("Stop and undo now"))
+    wizard = drive(setup, press("Apply 1 change"), *stop, free)
+    assert "It was stopped by hand." in wizard._problem.value
+
+
+def test_strict_with_plaintext_callers_wants_the_namespace_typed() -> None:
+    setup = FakeSetup(PLAINTEXT)
+
+    def strict(wizard: SetupWizard) -> None:
+        wizard._toggle.value = True
+        assert wizard._form is not None
+        wizard._form._inputs["mode"].widget.value = "strict"
+
+    def wrong(wizard: SetupWizard) -> None:
+        assert "Calls may be refused" in wizard._hint.value
+        wizard._typed.value = "shoop"
+
+    def closed(wizard: SetupWizard) -> None:
+        assert wizard._really.disabled
+        wizard._typed.value = "shop"
+
+    acts = (pick("mutual-tls"), strict, press("Apply 1 change"), wrong, closed, press("Apply all the same"))
+    drive(setup, *acts)
+    assert [each[:3] for each in setup.done if each[0] == "apply"] == [("apply", "mutual-tls", True)]
+
+
+def test_undo_asks_and_shows_what_the_cluster_answers() -> None:
+    setup = FakeSetup(BARE)
+    wizard = drive(setup, press("Undo…"), press("Undo now"))
+    assert ("undo", "injection") in setup.done
+    assert "argocd owns it. Ask them." in wizard._problem.value
+
+
+def test_settings_of_a_person_stay_while_the_cluster_is_looked_at() -> None:
+    setup = FakeSetup(BARE)
+
+    def change(wizard: SetupWizard) -> None:
+        wizard._toggle.value = True
+        assert wizard._form is not None
+        wizard._form._inputs["at_once"].widget.value = 4
+
+    drive(setup, change)
+    assert setup.done[-1][2][0].at_once == 4
+
+
+def test_a_second_wizard_of_the_same_path_ends_the_first() -> None:
+    first = drive(FakeSetup(BARE))
+    second = drive(FakeSetup(BARE))
+    assert SetupWizard._shown[("https://127.0.0.1:1", "istio", "shop")] is second
+    assert first.comm is None
+
+
+def test_without_a_kernel_the_states_can_be_read() -> None:
+    bundle = drive(FakeSetup(PLAINTEXT))._repr_mimebundle_()
+    assert "3. Sidecar injection  done" in bundle["text/plain"]
+    assert "needs attention" in bundle["text/html"]
+    assert "plain text" in bundle["text/html"]
+
+
+@pytest.mark.parametrize("name", [one.name for one in STAGES])
+def test_each_stage_has_a_heading_and_says_why(name: str) -> None:
+    wizard = drive(FakeSetup(PLAINTEXT), pick(name))
+    assert stage(name).title in wizard._why.value
+    assert "{namespace}" not in wizard._why.value
