@@ -160,6 +160,8 @@ _RULES = (
     k8s.rule(["discovery.k8s.io"], ["endpointslices"], "get list watch"),
     k8s.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
     k8s.rule(["networking.istio.io", "security.istio.io"], ["*"], "get list watch"),
+    k8s.rule(["gateway.networking.k8s.io"], ["*"], "get list watch"),
+    k8s.rule(["gateway.networking.k8s.io"], ["httproutes/status", "grpcroutes/status"], "update patch"),
     k8s.rule(
         ["admissionregistration.k8s.io"], ["mutatingwebhookconfigurations"], "get list watch update patch"
     ),

@@ -182,7 +182,13 @@ _EVERY_COMPONENT = (
 _SECRETS = k8s.rule([""], ["configmaps", "secrets"], "create update patch")
 _MORE_RULES = {
     "identity": (_SECRETS, k8s.rule(["authentication.k8s.io"], ["tokenreviews"], "create")),
-    "destination": (),
+    "destination": (
+        k8s.rule(
+            ["gateway.networking.k8s.io", "policy.linkerd.io"],
+            ["httproutes/status", "grpcroutes/status"],
+            "update patch",
+        ),
+    ),
     "proxy-injector": (
         _SECRETS,
         k8s.rule(

@@ -222,6 +222,32 @@ def test_access_lets_in_whom_it_names_and_undo_restores(meshed: Shop) -> None:
     meshed.api.delete(DEPLOYMENT, "other", "shop")
 
 
+def test_a_route_is_told_by_its_mesh_what_became_of_it(meshed: Shop) -> None:
+    for crd in crds("gateway_api"):
+        meshed.api.apply(crd)
+    until("HTTPRoutes are served", lambda: meshed.api.resource(ROUTE["linkerd"]) is not None)
+    parent = {"group": "", "kind": "Service", "name": "nobody", "port": 8080}
+    backend = {"name": "web", "port": 8080}
+    spec = {"parentRefs": [parent], "rules": [{"backendRefs": [backend]}]}
+    meta = {"name": "astray", "namespace": "shop"}
+    api_version, kind = ROUTE["linkerd"]
+    meshed.api.apply({"apiVersion": api_version, "kind": kind, "metadata": meta, "spec": spec})
+
+    def told() -> list[tuple[str, str, str]]:
+        found = meshed.api.get(ROUTE["linkerd"], "astray", "shop") or {}
+        return [
+            (entry["controllerName"], condition["type"], condition["reason"])
+            for entry in (found.get("status") or {}).get("parents") or ()
+            for condition in entry["conditions"]
+        ]
+
+    controller = {"istio": "istio.io/gateway-controller", "linkerd": "linkerd.io/policy-controller"}
+    mine = controller[meshed.mesh]
+    expected = [(mine, "Accepted", "NoMatchingParent"), (mine, "ResolvedRefs", "ResolvedRefs")]
+    until("the route has a status", lambda: told() == expected)
+    meshed.api.delete(ROUTE["linkerd"], "astray", "shop")
+
+
 def test_what_envoy_refuses_is_an_event_and_changes_nothing(meshed: Shop) -> None:
     path, match = {
         "istio": ("/spec/http/0/match", {"uri": {"regex": "(("}}),

@@ -24,6 +24,7 @@ from meshkit.sandbox.proxies.apiclient import ApiClient, Mirror
 from meshkit.sandbox.proxies.delivery import Delivery, Desired, Rejected, Unanswered
 from meshkit.sandbox.proxies.model import Object, Outbound
 from meshkit.sandbox.proxies.pods import Registry, is_running, mesh_of
+from meshkit.sandbox.proxies.route_status import StatusWriter
 
 _LOG = logging.getLogger("config")
 _RETRY_S = 0.05
@@ -108,6 +109,7 @@ class Configurator:
         self._held_back: set[Key] = set()
         self._told: set[tuple[str, str, str]] = set()
         self._outcome = asyncio.Event()
+        self._published = asyncio.Event()
 
     async def run(self) -> None:
         """Configure every sidecar until cancelled; what was delivered stays in force."""
@@ -118,12 +120,14 @@ class Configurator:
             ):
                 tasks.create_task(self._mirror.run())
                 tasks.create_task(self._judge())
+                tasks.create_task(self._report())
                 while True:
                     await self._mirror.changed.wait()
                     self._mirror.changed.clear()
                     if self._mirror.is_synced:
                         self._note_changes()
                         await self._publish(session)
+                        self._published.set()
         finally:
             for worker in self._workers.values():
                 worker.task.cancel()
@@ -185,6 +189,20 @@ class Configurator:
             if problem.key not in self._told:
                 self._told.add(problem.key)
                 await self._warn(problem.object, problem.reason, problem.message)
+
+    async def _report(self) -> None:
+        """Keep the routes' status, after each change and never in its way."""
+        writer = StatusWriter(self._api)
+        while True:
+            await self._published.wait()
+            self._published.clear()
+            held = {name: items.values() for name, items in self._mirror.objects.items()}
+            try:
+                wanted = list(self._translator.statuses(Registry(held, self._namespace)))
+            except _UNREADABLE as problem:
+                _LOG.warning("no status: %r", problem)
+                continue
+            await writer.write(wanted)
 
     async def _warn(self, item: Object, reason: str, message: str) -> None:
         await self._api.record_event(item, reason, message, source=_SOURCES[self._mesh])

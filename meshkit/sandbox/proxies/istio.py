@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshkit.sandbox.proxies import istio_authorization
+from meshkit.sandbox.proxies import istio_authorization, istio_gateway
 from meshkit.sandbox.proxies import istio_balancing as locality
 from meshkit.sandbox.proxies.inbound import Inbound, InboundMode, InboundRoute
 from meshkit.sandbox.proxies.istio_destination import DestinationRules, unreached
@@ -36,6 +36,7 @@ from meshkit.sandbox.proxies.model import (
 from meshkit.sandbox.proxies.pods import Registry, captured_ports, selects
 from meshkit.sandbox.proxies.translation import Translation
 
+statuses = istio_gateway.statuses
 NOT_CARRIED = {
     "gateways": "Gateway: there are no gateways in the sandbox; routes hold for sidecars only.",
     "sidecars": "Sidecar is not carried out by the sandbox: every proxy knows every host.",
@@ -48,6 +49,7 @@ RESOURCES = (
     *("serviceentries.networking.istio.io", "gateways.networking.istio.io", "sidecars.networking.istio.io"),
     *("workloadentries.networking.istio.io", "requestauthentications.security.istio.io"),
     *("peerauthentications.security.istio.io", "authorizationpolicies.security.istio.io"),
+    *istio_gateway.RESOURCES,
 )
 """Of configmaps only the control plane's own namespace is read."""
 _MODES: Mapping[str, InboundMode] = {"DISABLE": "plaintext", "PERMISSIVE": "permissive", "STRICT": "strict"}
@@ -72,7 +74,12 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     services = VirtualServices(work, caller, mesh.exports.get("virtualservices", ()))
     routing = Routing(work, caller, mesh, hosts, clusters, policies, services)
     virtual = [
-        VirtualHost(host.name, port.number, host.domains[port.number], routing.of_host(host, port.number))
+        VirtualHost(
+            host.name,
+            port.number,
+            host.domains[port.number],
+            istio_gateway.routes_of(routing, host, port.number) or routing.of_host(host, port.number),
+        )
         for host in hosts.values()
         for port in host.ports
     ]

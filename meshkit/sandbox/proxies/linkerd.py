@@ -18,6 +18,7 @@ from meshkit.sandbox.proxies.gateway_api import matches_of, rank
 from meshkit.sandbox.proxies.gateway_routes import attached, parents_of, route_of
 from meshkit.sandbox.proxies.linkerd_authorization import GROUP as POLICY_GROUP
 from meshkit.sandbox.proxies.linkerd_authorization import inbound
+from meshkit.sandbox.proxies.linkerd_status import has_cluster_address, statuses
 from meshkit.sandbox.proxies.model import (
     Backend,
     Cluster,
@@ -45,7 +46,7 @@ from meshkit.sandbox.proxies.pods import (
 from meshkit.sandbox.proxies.quantities import duration_s
 from meshkit.sandbox.proxies.translation import Translation
 
-__all__ = ["RESOURCES", "inbound", "outbound"]
+__all__ = ["RESOURCES", "inbound", "outbound", "statuses"]
 RESOURCES = (
     *("namespaces", "pods", "services", "endpointslices.discovery.k8s.io"),
     *("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"),
@@ -178,6 +179,7 @@ def _routes(
             for item, group in taken.get(kind, ())
             if item["metadata"]["namespace"] in (service["metadata"]["namespace"], work.namespace)
             and attached(item, service, number)
+            and has_cluster_address(service)
         ]
         for age, (item, group) in enumerate(items):
             for index, rule in enumerate(item["spec"].get("rules") or ()):

@@ -127,7 +127,7 @@ def _routes(registry: Registry, server: Object, allowed: tuple[Policy, ...]) -> 
     ranked = []
     for resource, (group, kind) in ROUTES.items():
         for item in registry.of(resource, server["metadata"]["namespace"]):
-            if not _is_on(item, server):
+            if not _is_on(item, server) or (kind == "HTTPRoute" and _has_grpc(registry, server)):
                 continue
             name = item["metadata"]["name"]
             who = Authorization(allow=(*_allowed(registry, server, (kind, name), group=group), *allowed))
@@ -143,6 +143,11 @@ def _routes(registry: Registry, server: Object, allowed: tuple[Policy, ...]) -> 
         return ()
     ordered = [route for _, route in sorted(ranked, key=lambda pair: pair[0])]
     return (*ordered, InboundRoute(NOT_FOUND, status=404))
+
+
+def _has_grpc(registry: Registry, server: Object) -> bool:
+    """Beside a route of gRPC those of HTTP on the same Server are in conflict, and do not count."""
+    return any(_is_on(item, server) for item in registry.of("grpcroutes", server["metadata"]["namespace"]))
 
 
 def _is_on(item: Object, server: Object) -> bool:

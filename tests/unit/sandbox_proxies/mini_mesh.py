@@ -30,9 +30,10 @@ REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
 
 def service(name: str = "web", **selector: str) -> dict[str, Any]:
     ports = [{"name": "http", "port": 8080, "targetPort": 8080}]
+    address = f"10.96.{len(name)}.{sum(name.encode()) % 250}"
     return {
         "metadata": {"name": name, "namespace": "shop", "uid": f"svc-{name}"},
-        "spec": {"selector": selector or {"app": "web"}, "ports": ports, "clusterIP": "None"},
+        "spec": {"selector": selector or {"app": "web"}, "ports": ports, "clusterIP": address},
     }
 
 
