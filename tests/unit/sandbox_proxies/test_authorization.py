@@ -51,7 +51,7 @@ def only_v2(mesh: MiniMesh) -> None:
     """The Service ``two`` is web-v2 alone, so that every answer is by the same pod."""
     item = {"metadata": {"name": "two", "namespace": "shop", "uid": "svc-two"}}
     ports = [{"name": "http", "port": 8080, "targetPort": 8080}]
-    spec = {"selector": {"version": "v2"}, "ports": ports, "clusterIP": "None"}
+    spec = {"selector": {"version": "v2"}, "ports": ports, "clusterIP": "10.96.9.9"}
     mesh.objects["services"].append({**item, "spec": spec})
 
 
