@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from meshkit.intent.traffic import Retries as Retries
     from meshkit.intent.traffic import Route as Route
     from meshkit.intent.traffic import Version as Version
+    from meshkit.observe.graph import service_graph as service_graph
     from meshkit.operate.canary import canary as canary
     from meshkit.operate.canary import canary_state as canary_state
     from meshkit.operate.canary import send as send
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from meshkit.operate.change import history as history
     from meshkit.operate.change import plan as plan
     from meshkit.operate.change import undo as undo
+    from meshkit.operate.chaos import Chaos as Chaos
     from meshkit.operate.health import Findings as Findings
     from meshkit.operate.health import check as check
     from meshkit.operate.planned import Plan as Plan
@@ -66,8 +68,10 @@ _HOMES = {
         "Route",
         "Version",
     ),
+    "observe.graph": ("service_graph",),
     "operate.canary": ("canary", "canary_state", "send"),
     "operate.change": ("apply", "history", "plan", "undo"),
+    "operate.chaos": ("Chaos",),
     "operate.health": ("Findings", "check"),
     "operate.planned": ("Plan",),
     "operate.setup": ("Setup",),

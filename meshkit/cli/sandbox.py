@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from meshkit.cli.chaos import chaos_group
 from meshkit.cli.output import json_option, show
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 @click.group("sandbox")
 def sandbox_group() -> None:
     """Start and stop the sandbox: a Kubernetes API with real Envoy proxies, no Docker, no root."""
+
+
+sandbox_group.add_command(chaos_group)
 
 
 @sandbox_group.command("up")

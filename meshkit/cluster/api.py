@@ -157,8 +157,12 @@ class Api:
         namespace: str | None = None,
         uid: str | None = None,
         resource_version: str | None = None,
+        grace_s: int | None = None,
     ) -> None:
-        """Delete, only if uid and resourceVersion are these; what it owns follows. Gone already is fine."""
+        """Delete, only if uid and resourceVersion are these; what it owns follows. Gone already is fine.
+
+        ``grace_s`` is a pod's time to end in good order; 0 gives it none.
+        """
         given = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {key: value for key, value in given.items() if value}
         options: dict[str, Any] = {
@@ -168,6 +172,8 @@ class Api:
         }
         if preconditions:
             options["preconditions"] = preconditions
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
         try:
             self._json("DELETE", _path(kind, self._must(kind), namespace, name), body=options)
         except Rejected as error:

@@ -1,13 +1,14 @@
 """Which node takes a pod. Pure.
 
-A node is out when it is cordoned, does not match the pod's ``nodeSelector``, or would break a
-topologySpreadConstraint with DoNotSchedule. Among the others: the best spread by constraints with
-ScheduleAnyway, then fewest pods of the same owner (each node is a zone, so that is an even spread over
-zones), then fewest pods at all. Resources, affinities and taints are not weighed.
+A node is out when it is cordoned, has a taint that the pod does not tolerate, does not match the pod's
+``nodeSelector``, or would break a topologySpreadConstraint with DoNotSchedule. Among the others: the best
+spread by constraints with ScheduleAnyway, then fewest pods of the same owner (each node is a zone, so that is
+an even spread over zones), then fewest pods at all. Resources and affinities are not weighed.
 
 Spread is Kubernetes' (kubernetes/pkg/scheduler/framework/plugins/podtopologyspread): the pods that match in a
 node's domain, this one included, may exceed those of the emptiest domain by ``maxSkew``. Domains are those
-of the nodes that the pod's nodeSelector matches; cordoned nodes are among them (nodeTaintsPolicy Ignore).
+of the nodes that the pod's nodeSelector matches; cordoned and tainted nodes are among them unless the
+constraint's nodeTaintsPolicy is Honor.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from meshkit.sandbox.controllers.objects import (
     key_of,
     selects,
 )
+from meshkit.sandbox.controllers.taints import untolerated
 
 
 def choose(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str | None:
@@ -58,6 +60,8 @@ def why_not(pod: Object, node: Object, nodes: Sequence[Object], placed: Sequence
     """Why the node is out, or an empty text."""
     if (node.get("spec") or {}).get("unschedulable"):
         return "were unschedulable"
+    if taint := untolerated(pod, node):
+        return f"had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
     if not _may_use(pod, node):
         return "didn't match Pod's node affinity/selector"
     for constraint in _constraints(pod, "DoNotSchedule"):
@@ -91,7 +95,12 @@ def _matching(
     pod: Object, constraint: Object, nodes: Sequence[Object], placed: Sequence[Object]
 ) -> Counter[str]:
     """Pods that a constraint counts, in each domain that the pod may use; empty domains count 0."""
-    domains = {key_of(node)[1]: _domain(node, constraint) for node in nodes if _may_use(pod, node)}
+    honoured = constraint.get("nodeTaintsPolicy") == "Honor"
+    domains = {
+        key_of(node)[1]: _domain(node, constraint)
+        for node in nodes
+        if _may_use(pod, node) and not (honoured and untolerated(pod, node))
+    }
     counts = Counter({domain: 0 for domain in domains.values() if domain})
     selector = _selector(pod, constraint)
     for other in placed:

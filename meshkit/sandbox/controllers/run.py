@@ -12,6 +12,7 @@ from meshkit.sandbox.controllers.endpoints import EndpointController
 from meshkit.sandbox.controllers.garbage import GarbageCollector
 from meshkit.sandbox.controllers.jobs import JobController
 from meshkit.sandbox.controllers.namespaces import NamespaceController
+from meshkit.sandbox.controllers.nodes import NodeController
 from meshkit.sandbox.controllers.quotas import QuotaController
 from meshkit.sandbox.controllers.replicasets import ReplicaSetController
 from meshkit.sandbox.controllers.scheduler import Scheduler
@@ -36,6 +37,7 @@ async def run_all(client: LocalClient) -> None:
         BudgetController(acting("disruption-controller")),
         QuotaController(acting("resourcequota-controller")),
         NamespaceController(acting("namespace-controller")),
+        NodeController(acting("node-controller")),
         Scheduler(client.acting_as("system:kube-scheduler")),
     ]
     async with asyncio.TaskGroup() as tasks:

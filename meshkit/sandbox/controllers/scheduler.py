@@ -30,8 +30,11 @@ class Scheduler:
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Pods. All under one key: two choices at once would both take the emptiest node."""
-        return {"pods": lambda pod: [] if pod["spec"].get("nodeName") else [("", "")]}
+        """Pods and nodes. All under one key: two choices at once would both take the emptiest node."""
+        return {
+            "pods": lambda pod: [] if pod["spec"].get("nodeName") else [("", "")],
+            "nodes": lambda node: [("", "")],
+        }
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Bind every pod that has no node."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.controllers.nodes import is_down
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, Surroundings
@@ -44,6 +45,8 @@ class NodeAgent:
         self._runners: dict[str, PodRunner] = {}
         self._by_ip: dict[str, PodRunner] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._down: set[str] = set()
+        """Nodes that are switched off."""
 
     async def prepare(self) -> None:
         """Register the nodes.
@@ -51,8 +54,11 @@ class NodeAgent:
         Mark every pod as not running yet; clear folders of pods that are gone.
         """
         for name in ZONES:
-            if await self._client.get("nodes", name) is None:
+            node = await self._client.get("nodes", name)
+            if node is None:
                 await self._client.create("nodes", node_object(name))
+            elif is_down(node):
+                self._down.add(name)
         pods = await self._client.list("pods")
         for pod in pods:
             status = pod.get("status") or {}
@@ -71,10 +77,42 @@ class NodeAgent:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def run(self) -> None:
-        """Follow the pods until cancelled."""
+        """Follow the nodes and the pods until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_nodes())
+            tasks.create_task(self._follow_pods())
+
+    async def _follow_nodes(self) -> None:
+        """Switch nodes off and on as their annotation says."""
+        async for event in self._client.watch("nodes"):
+            name = key_of(event.object)[1]
+            if is_down(event.object):
+                self._switch_off(name)
+            elif name in self._down:
+                await self._switch_on(name)
+
+    def _switch_off(self, name: str) -> None:
+        """Every process of the node's pods ends at once. Whoever wants to know has to find out."""
+        self._down.add(name)
+        for runner in [each for each in self._runners.values() if each.pod["spec"]["nodeName"] == name]:
+            self._drop(runner)
+            runner.crash()
+
+    async def _switch_on(self, name: str) -> None:
+        """Start the node's pods again; those that were evicted meanwhile are over."""
+        self._down.discard(name)
+        for pod in await self._client.list("pods"):
+            if pod["spec"].get("nodeName") != name or pod["metadata"]["uid"] in self._runners:
+                continue
+            if is_terminating(pod):
+                self._end(pod, None)
+            elif not is_finished(pod):
+                self._begin(pod)
+
+    async def _follow_pods(self) -> None:
         async for event in self._client.watch("pods"):
             pod = event.object
-            if pod["spec"].get("nodeName") not in ZONES:
+            if pod["spec"].get("nodeName") not in ZONES or pod["spec"]["nodeName"] in self._down:
                 continue
             runner = self._runners.get(pod["metadata"]["uid"])
             if event.type == "DELETED":
@@ -108,7 +146,7 @@ class NodeAgent:
         if runner is not None:
             await runner.stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
             self._drop(runner)
-            runner.forget()
+        shutil.rmtree(self._around.run / pod["metadata"]["uid"], ignore_errors=True)
         try:
             await self._client.delete("pods", name, namespace, grace_period_s=0)
         except ApiError as exc:

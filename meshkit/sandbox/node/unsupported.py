@@ -12,7 +12,7 @@ from meshkit.sandbox.proxies.pods import SIDECARS
 
 _OF_POD = (
     *("activeDeadlineSeconds", "affinity", "dnsConfig", "hostAliases", "hostNetwork", "securityContext"),
-    *("tolerations", "volumes"),
+    "volumes",
 )
 _OF_CONTAINER = (
     *("command", "envFrom", "lifecycle", "resources", "securityContext", "startupProbe", "volumeMounts"),

@@ -63,6 +63,12 @@ _GRPC_STATUSES = {"cancelled", "deadline-exceeded", "internal", "resource-exhaus
 _Taken = Mapping[str, list[tuple[Object, str]]]
 """Kind -> the routes that Linkerd takes, each with its group, the oldest first."""
 _TRANSPORT_ERRORS = ("connect-failure", "refused-stream", "reset")
+_TO_ANOTHER_ENDPOINT = Retry(
+    attempts=3, retry_on=("connect-failure",), avoid_previous_hosts=True, backoff_s=0.005
+)
+"""No retry in Linkerd's sense: its balancer gives requests only to endpoints that it has a connection to. So
+a request that met one that cannot be connected to goes to another.
+"""
 
 
 def caller_of(registry: Registry, pod: Object) -> str:
@@ -259,7 +265,7 @@ def _reliability(
         return None, None
 
 
-def _retry(notes: Mapping[str, str]) -> Retry | None:
+def _retry(notes: Mapping[str, str]) -> Retry:
     """By HTTP status, by gRPC status, or both; once unless a limit is given."""
     conditions: list[str] = []
     statuses: list[int] = []
@@ -274,7 +280,7 @@ def _retry(notes: Mapping[str, str]) -> Retry | None:
             raise ValueError(f"{text!r} is no gRPC status to retry on")
         conditions.append(text)
     if not conditions and not statuses:
-        return None
+        return _TO_ANOTHER_ENDPOINT
     return Retry(
         attempts=int(notes.get("retry.linkerd.io/limit", "1")),
         retry_on=(*conditions, *_TRANSPORT_ERRORS),

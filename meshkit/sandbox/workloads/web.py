@@ -77,6 +77,7 @@ class Web:
         self, version: str, pod: str, behaviour: Behaviour, dependency: Dependency | None = None
     ) -> None:
         self.version, self.pod, self.behaviour, self.dependency = version, pod, behaviour, dependency
+        self._at_first = behaviour
         self._draw = random.Random()
         self._headers = (("x-version", version), ("x-pod", pod))
 
@@ -96,12 +97,17 @@ class Web:
         return Response.of_json(200, answer, self._headers)
 
     async def control(self, request: Request) -> Response:
-        """``/healthz``, and ``/-/behaviour`` to read (GET) or change (PUT)."""
+        """``/healthz``, ``/-/behaviour`` to read (GET) or change (PUT), and ``/-/restore`` (PUT) to what it
+        was at first.
+        """
         if request.path == "/healthz":
             return Response(200, b"ok", content_type="text/plain")
-        if request.path != "/-/behaviour":
-            return Response.of_json(404, {"error": f"{request.path}: known are /healthz and /-/behaviour"})
-        if request.method == "PUT":
+        if request.path not in ("/-/behaviour", "/-/restore"):
+            known = "/healthz, /-/behaviour and /-/restore"
+            return Response.of_json(404, {"error": f"{request.path}: known are {known}"})
+        if request.method == "PUT" and request.path == "/-/restore":
+            self.behaviour = self._at_first
+        elif request.method == "PUT":
             try:
                 self.behaviour = self.behaviour.changed(json.loads(request.body))
             except ValueError as exc:

@@ -154,8 +154,10 @@ def test_outlier_detection_ejects_a_failing_pod_and_takes_it_back(tmp_path: Path
         ]
         await mesh.apply()
         mesh.answers["web-v1"] = 500
-        seen = await mesh.split("client", 40)
-        assert seen == {(500, "web-v1"): 3, (200, "web-v2"): 37}
+        seen = await mesh.split("client", 12)
+        assert seen[(500, "web-v1")] >= 3
+        await asyncio.sleep(0.3)  # Envoy tells its workers of an ejection a moment later
+        assert set(await mesh.split("client", 12)) == {(200, "web-v2")}
         mesh.answers["web-v1"] = 200
         await mesh.until_served_by("web-v1")
 
