@@ -152,7 +152,7 @@ class Bench:
         try:
             yield proxy
         finally:
-            await asyncio.to_thread(proxy.stop)
+            await proxy.stop()
 
     def _dir(self, name: str) -> Path:
         return self._directory / name

@@ -14,7 +14,9 @@ from typing import Any
 import aiohttp
 
 from meshkit.sandbox.proxies import envoy, identity, istio
+from meshkit.sandbox.proxies.configserver import ConfigServer
 from meshkit.sandbox.proxies.delivery import Delivery, Desired
+from meshkit.sandbox.proxies.folderwatch import FolderWatch
 from meshkit.sandbox.proxies.pods import Registry
 from tests.conformance.routes.world import Object
 
@@ -52,6 +54,7 @@ class Proxy:
         self.address = address
         self._process = process
         self._session = session
+        self.config_server: ConfigServer | None = None
 
     @classmethod
     async def started(
@@ -92,9 +95,11 @@ class Proxy:
         async with self._session.get(self._admin("/stats"), params={"filter": REJECTED}) as answer:
             return sum(int(line.rsplit(" ", 1)[1]) for line in (await answer.text()).splitlines())
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         self._process.kill()
-        self._process.wait()
+        await asyncio.to_thread(self._process.wait)
+        if self.config_server is not None:
+            self.config_server.close()
 
     def _admin(self, path: str) -> str:
         return f"http://{self.address}:{ADMIN_PORT}{path}"
@@ -132,7 +137,10 @@ async def of_sandbox(
     authority = identity.Authority.create("routes")
     leaf = identity.workload_leaf(authority, "istio", client.namespace, "client")
     identity.write_secrets(directory, leaf, authority.roots)
+    server = ConfigServer(directory, FolderWatch())
+    await server.open()
     proxy = await Proxy.started(directory, address, envoy.command(directory), session)
+    proxy.config_server = server
     registry = Registry(objects)
     outbound = istio.outbound(registry, istio.caller_of(registry, pod))
     await Delivery(directory, address, "istio", session).deliver(Desired(outbound, ()))
