@@ -13,6 +13,8 @@ MeshkitError
 |   `-- TimedOut        a wait that ended without what it waited for
 |-- ChangeFailed        a change that stopped half way and was undone           (exit 1)
 |-- NeedsPerson         an undo that failed, a state only a person can settle   (exit 4)
+|-- Unhealthy           checks found errors in a mesh                         (exit 1)
+|   `-- Doubtful        they found only warnings, and warnings count          (exit 5)
 |-- RolledBack          a release was rolled back: stable serves all again      (exit 1)
 |-- Undecided           a release reached its deadline without a verdict        (exit 3)
 |-- NoData              nothing was measured: never success, never failure      (exit 3)
@@ -146,6 +148,16 @@ class NeedsPerson(MeshkitError):
     """Only a person can settle this: an undo that failed, or objects that others changed since."""
 
     exit_code = 4
+
+
+class Unhealthy(MeshkitError):
+    """Checks found errors in a mesh, or in what it shall be installed into."""
+
+
+class Doubtful(Unhealthy):
+    """Checks found only warnings, and whoever asked wants none."""
+
+    exit_code = 5
 
 
 class RolledBack(MeshkitError):

@@ -13,6 +13,7 @@ from meshkit.checks.view import NEEDED, View
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
+from meshkit.errors import Doubtful, Unhealthy
 from meshkit.facts import Finding, Kind, Snapshot
 from meshkit.planners.base import Need
 
@@ -43,6 +44,14 @@ class Findings(tuple[Finding, ...]):
     def warnings(self) -> int:
         """How many are warnings."""
         return sum(one.severity == "warning" for one in self)
+
+    def require(self, *, strict: bool = False) -> None:
+        """Raise ``Unhealthy`` where there are errors, ``Doubtful`` for warnings alone under ``strict``."""
+        told = f"{self.errors} errors and {self.warnings} warnings were found."
+        if self.errors:
+            raise Unhealthy(told, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
+        if strict and self.warnings:
+            raise Doubtful(told, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
 
     def __str__(self) -> str:
         if not self:

@@ -38,29 +38,29 @@ def quota_steps(quota: Quota | None, namespace: str) -> list[Step]:
     ]
 
 
-def require_room(intent: ControlPlane, requests: Sequence[Mapping[str, str]]) -> None:
+def require_room(intent: ControlPlane, pods: Sequence[Sequence[Mapping[str, str]]]) -> None:
     """Refuse a quota that the replicas and the one more of a rollout do not fit in.
 
-    ``requests`` holds what one pod of each component requests.
+    ``pods`` has one pod of each component: what each of its containers requests.
     """
     if intent.quota is None:
         return
-    pods = intent.replicas + 1
+    count = intent.replicas + 1
     for resource in ("cpu", "memory"):
-        needed = pods * sum(amount(one[resource]) for one in requests)
+        needed = count * sum(amount(container[resource]) for pod in pods for container in pod)
         given = getattr(intent.quota, resource)
         if amount(given) < needed:
-            each = " + ".join(one[resource] for one in requests)
+            each = " + ".join(container[resource] for pod in pods for container in pod)
             raise BadInput(
                 f"control_plane.quota.{resource}",
                 f"{given} is less than {intent.replicas} replicas and one more during a rollout request"
-                f" ({pods} x {each}).",
+                f" ({count} x ({each})).",
                 remedy="Raise the quota, or lower replicas or resources.",
             )
-    if intent.quota.pods < pods * len(requests):
+    if intent.quota.pods < count * len(pods):
         raise BadInput(
             "control_plane.quota.pods",
-            f"{intent.quota.pods} pods are fewer than the {pods * len(requests)} of a rollout.",
+            f"{intent.quota.pods} pods are fewer than the {count * len(pods)} of a rollout.",
             remedy="Raise it, or lower replicas.",
         )
 

@@ -34,7 +34,7 @@ def control_plane(intent: ControlPlane) -> tuple[Step, ...]:
     """The steps that install or change istiod. Raises ``BadInput`` for what cannot stand."""
     require_tested(intent.version or DEFAULT_VERSION, TESTED, intent)
     resources = intent.resources or RESOURCES
-    isolation.require_room(intent, [resources.model_dump()])
+    isolation.require_room(intent, [[resources.model_dump()]])
     namespace = intent.namespace or NAMESPACE
     before = [
         Step(k8s.obj(k8s.NAMESPACE, namespace)),

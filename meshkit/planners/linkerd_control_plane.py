@@ -32,6 +32,8 @@ SECRET = Kind("v1", "Secret")
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 RESOURCES = Resources(cpu="100m", memory="50Mi")
 """What Linkerd's high-availability values request for a component; its default values request nothing."""
+PROXY = {"cpu": "100m", "memory": "20Mi"}
+"""What those values request for a proxy, the control plane's own included."""
 PROXY_PORTS = (4143, 4191)
 """Where the proxies of the control plane's own pods take mesh traffic, and show their metrics."""
 PORTS = {
@@ -53,7 +55,7 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
     """The steps that install or change Linkerd. Raises ``BadInput`` for what cannot stand."""
     require_tested(intent.version or DEFAULT_VERSION, TESTED, intent)
     namespace = intent.namespace or NAMESPACE
-    isolation.require_room(intent, [(intent.resources or RESOURCES).model_dump()] * len(PORTS))
+    isolation.require_room(intent, _requests(intent))
     labels = {"linkerd.io/is-control-plane": "true", "config.linkerd.io/admission-webhooks": "disabled"}
     before = [
         Step(k8s.obj(k8s.NAMESPACE, namespace, labels=labels, annotations={INJECT: "disabled"})),
@@ -67,6 +69,16 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
     if intent.charts:
         return (*before, *_releases(intent, namespace, snapshot))
     return (*k8s.crd_steps((*crds("gateway_api"), *crds("linkerd"))), *before, *_manifests(intent, namespace))
+
+
+def _requests(intent: ControlPlane) -> list[list[dict[str, str]]]:
+    """What the containers of each component's pod request. The charts give every pod a proxy, and put the
+    destination beside two webhooks.
+    """
+    one = (intent.resources or RESOURCES).model_dump()
+    if intent.charts is None:
+        return [[one]] * len(PORTS)
+    return [[one, PROXY], [one, one, one, PROXY], [one, PROXY]]
 
 
 def _selector(component: str) -> dict[str, str]:
@@ -143,7 +155,12 @@ def linkerd_values(intent: ControlPlane, version: str, anchors: str) -> dict[str
         "spValidatorResources": component,
         "heartbeatResources": component,
         "policyController": {"resources": component},
-        "proxy": {"resources": {"cpu": {"request": "100m"}, "memory": {"request": "20Mi", "limit": "250Mi"}}},
+        "proxy": {
+            "resources": {
+                "cpu": {"request": PROXY["cpu"]},
+                "memory": {"request": PROXY["memory"], "limit": "250Mi"},
+            }
+        },
         "identity": {"issuer": {"scheme": "kubernetes.io/tls"}},
         "identityTrustAnchorsPEM": anchors,
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from meshkit.errors import Unhealthy
 from meshkit.facts import Finding
 from meshkit.operate.health import Findings
 
@@ -22,6 +25,21 @@ def test_the_table_has_what_and_what_to_do() -> None:
         "1 errors, 1 warnings.",
     ]
     assert str(Findings()) == "Nothing was found."
+
+
+@pytest.mark.parametrize(
+    ("found", "strict", "code"),
+    [(FOUND, False, 1), (FOUND, True, 1), (FOUND[1:], True, 5), (FOUND[1:], False, 0), ((), True, 0)],
+)
+def test_required_health_is_an_error_with_its_exit_code(
+    found: tuple[Finding, ...], strict: bool, code: int
+) -> None:
+    if not code:
+        Findings(found).require(strict=strict)
+        return
+    with pytest.raises(Unhealthy, match=r"First: .*") as raised:
+        Findings(found).require(strict=strict)
+    assert raised.value.exit_code == code
 
 
 def test_html_is_escaped() -> None:

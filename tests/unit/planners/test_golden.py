@@ -137,7 +137,7 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
         ("istio", "linkerd"),
         ControlPlane(
             charts="published",
-            quota=Quota(cpu="8", memory="16Gi"),
+            quota=Quota(cpu="8", memory="24Gi"),
             resources=Resources(cpu="200m", memory="1Gi"),
             values={"global": {"logAsJson": True}},
         ),

@@ -79,6 +79,12 @@ def test_a_quota_that_a_rollout_does_not_fit_in_is_refused(
     assert raised.value.field == field
 
 
+def test_the_charts_of_linkerd_put_more_containers_into_a_pod() -> None:
+    wanted = ControlPlane(charts="published", quota=Quota(cpu="3", memory="16Gi"))
+    with pytest.raises(BadInput, match="4 x"):
+        linkerd.PLANNER.plan(wanted, Snapshot())
+
+
 @pytest.mark.parametrize("pdb", [{"maxUnavailable": 0}, {"maxUnavailable": None, "minAvailable": 3}])
 def test_values_that_block_every_drain_are_refused(pdb: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="no node could be drained"):

@@ -1,0 +1,71 @@
+"""Istio's own charts on the sandbox: their Deployment is its control plane, their webhooks inject."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.facts import Kind
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane, Quota
+from meshkit.operate.change import apply, plan, undo
+from meshkit.operate.health import check
+from meshkit.operate.shop import deploy_shop
+from meshkit.testing import running_sandbox
+
+MODULE = Path(__file__).parents[1] / "conformance"
+DEPLOYMENT, POD = Kind("apps/v1", "Deployment"), Kind("v1", "Pod")
+pytestmark = pytest.mark.conformance
+
+
+@pytest.fixture
+def charts() -> str:
+    """Where Go keeps the charts of the Istio that the conformance tests are made with."""
+    asked = ["go", "list", "-m", "-f", "{{.Dir}}", "istio.io/istio"]
+    found = subprocess.run(asked, cwd=MODULE, capture_output=True, text=True, check=True)
+    return str(Path(found.stdout.strip(), "manifests", "charts"))
+
+
+@pytest.fixture
+def cluster(helm_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]:
+    monkeypatch.setenv("MESHKIT_HELM", helm_program)
+    for name in ("CACHE", "CONFIG", "DATA"):
+        monkeypatch.setenv(f"HELM_{name}_HOME", str(tmp_path / name.lower()))
+    with running_sandbox() as running:
+        yield connect(kubeconfig=running.kubeconfig)
+
+
+def replicas(cluster: Cluster) -> int:
+    istiod = cluster.api.get(DEPLOYMENT, "istiod", "istio-system")
+    return int(istiod["status"]["availableReplicas"]) if istiod else 0
+
+
+@pytest.mark.timeout(600)
+def test_istios_charts_install_upgrade_go_back_and_leave(cluster: Cluster, charts: str) -> None:
+    """Four Helm changes on real processes take about 60 s. The charts of a source tree have no version."""
+    wanted = {"charts": charts, "untested": True, "quota": Quota(cpu="8", memory="16Gi")}
+    installed = apply(plan(ControlPlane(**wanted), cluster, mesh="istio"), cluster)
+    assert replicas(cluster) == 3
+    assert plan(ControlPlane(**wanted), cluster, mesh="istio").empty
+
+    deploy_shop(cluster)
+    injected = apply(plan(Injection(namespace="shop"), cluster, mesh="istio"), cluster)
+    assert [one for one in check(cluster, mesh="istio") if one.severity != "info"] == []
+
+    smaller = plan(ControlPlane(replicas=2, zones=2, **wanted), cluster, mesh="istio")
+    shown = {field.path: field.after for one in smaller.steps for field in one.changes}
+    assert shown["spec.objects[Deployment istio-system/istiod].spec.replicas"] == 2
+    upgraded = apply(smaller, cluster)
+    assert replicas(cluster) == 2
+    undo(upgraded.id, cluster)
+    assert replicas(cluster) == 3
+
+    undo(injected.id, cluster)
+    undo(installed.id, cluster)
+    assert cluster.api.get(DEPLOYMENT, "istiod", "istio-system") is None
+    deploy_shop(cluster)
+    assert not any(pod["spec"].get("initContainers") for pod in cluster.api.list(POD, "shop"))
