@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.fixtures import part
+from tests.conformance.fixtures import part, real_cluster
 
-__all__ = ["part"]
+__all__ = ["part", "real_cluster"]
 
 
 @pytest.hookimpl(tryfirst=True)
