@@ -330,7 +330,11 @@ def _deployment(
         "image": f"meshkit.dev/sandbox/{image}:1",
         "env": [{"name": key, "value": value} for key, value in env.items()],
         "ports": [{"name": key, "containerPort": port} for key, port in ports.items()],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": CONTROL_PORT}, "periodSeconds": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/healthz", "port": CONTROL_PORT},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
     }
     pod = {
         "metadata": {"labels": dict(labels), "annotations": {**_UNCAPTURED, **_FINE_BUCKETS}},

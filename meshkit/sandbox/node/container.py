@@ -17,6 +17,10 @@ LAST_BACKOFF_S = 30.0
 FORGIVEN_AFTER_S = 30.0
 """A container that ran this long starts its next restarts without delay again."""
 SIDECAR_PERIOD_S = 2.0
+SIDECAR_FAILURES = 3
+"""Looks in a row that find a sidecar not ready before it counts as such (a probe's default failureThreshold):
+on a busy machine one late answer says nothing, and all pods at once would leave their Services.
+"""
 
 Tell = Callable[[Literal["Normal", "Warning"], str, str], Awaitable[None]]
 """Record an event on the pod: type, reason, message."""
@@ -154,8 +158,11 @@ class Container:
         return loops
 
     async def _watch_sidecar(self, is_ready: Callable[[], Awaitable[bool]]) -> None:
+        failures = 0
         while True:
-            self._set_ready(await is_ready())
+            failures = 0 if await is_ready() else failures + 1
+            if failures == 0 or failures >= SIDECAR_FAILURES:
+                self._set_ready(failures == 0)
             await asyncio.sleep(SIDECAR_PERIOD_S if self.ready else STARTING_PERIOD_S)
 
     async def _watch_readiness(self, probe: Probe) -> None:

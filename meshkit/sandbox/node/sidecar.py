@@ -25,7 +25,7 @@ from meshkit.sandbox.proxies.metrics import (
 )
 from meshkit.sandbox.proxies.pods import ISTIO
 
-READY_TIMEOUT_S = 1.0
+READY_TIMEOUT_S = 3.0
 
 
 class Sidecar:
