@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.release import Margins as Margins
+    from meshkit.intent.release import Objectives as Objectives
     from meshkit.intent.release import Release as Release
     from meshkit.intent.security import Access as Access
     from meshkit.intent.security import Caller as Caller
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from meshkit.operate.canary import canary as canary
     from meshkit.operate.canary import canary_state as canary_state
     from meshkit.operate.canary import send as send
+    from meshkit.operate.canary_plan import plan_canary as plan_canary
     from meshkit.operate.change import apply as apply
     from meshkit.operate.change import history as history
     from meshkit.operate.change import plan as plan
@@ -56,7 +58,7 @@ _HOMES = {
     "intent.document": ("load",),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane",),
-    "intent.release": ("Margins", "Release"),
+    "intent.release": ("Margins", "Objectives", "Release"),
     "intent.security": ("Access", "Caller", "MutualTLS"),
     "intent.traffic": (
         "ConnectionLimits",
@@ -70,6 +72,7 @@ _HOMES = {
     ),
     "observe.graph": ("service_graph",),
     "operate.canary": ("canary", "canary_state", "send"),
+    "operate.canary_plan": ("plan_canary",),
     "operate.change": ("apply", "history", "plan", "undo"),
     "operate.chaos": ("Chaos",),
     "operate.health": ("Findings", "check"),

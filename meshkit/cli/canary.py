@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from meshkit import settings
-from meshkit.cli.output import cluster_options, file_option, json_option, mesh_option, not_yet, show
-from meshkit.errors import BadInput
+from meshkit.cli.output import cluster_options, columns, file_option, json_option, mesh_option, show
+from meshkit.errors import BadInput, ClusterError, NoData
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
+    from meshkit.decide.plan import CanaryPlan
     from meshkit.intent.release import Release
     from meshkit.operate.canary_mailbox import Verb
     from meshkit.operate.canary_state import CanaryState
@@ -101,12 +103,89 @@ _command("hold", "Stay at the present step; the safety net stays on.")
 _command("resume", "Go on after a hold.")
 _command("promote", "Give all requests to the canary now.")
 _command("rollback", "Give all requests back to the stable version now.")
-not_yet(
-    canary_group,
-    "plan",
-    "Show how long a release would take.",
-    "`meshkit canary run` checks it before the first change.",
-)
+
+
+@canary_group.command("plan")
+@file_option(_FILE)
+@mesh_option
+@click.option("--rps", type=click.FloatRange(min=0, min_open=True), help="Requests a second to plan for.")
+@click.option("--strict", is_flag=True, help="Exit with 5 when it warns.")
+@cluster_options
+@json_option
+def plan_command(
+    file: str,
+    mesh: str,
+    rps: float | None,
+    strict: bool,
+    kubeconfig: str | None,
+    context: str | None,
+    as_json: bool,
+) -> int:
+    """Say how long a release would take at this traffic, and whether it can pass and fail as written.
+
+    The traffic is measured in the cluster for a quarter of a minute; with --rps and no cluster in reach a
+    usual service is assumed. Nothing is changed. Exits with 0; with --strict 5 when it warns.
+    """
+    from meshkit.operate.canary_plan import plan_canary
+
+    release, cluster = _release(file), None
+    try:
+        cluster = _connect(kubeconfig, context)
+        plan = plan_canary(release, cluster, mesh=mesh, rps=rps)
+    except (ClusterError, NoData, BadInput) as problem:
+        asked_for_one = kubeconfig or context
+        if rps is None or asked_for_one:
+            raise
+        cluster = None
+        click.echo(f"A usual service is assumed: {problem.message}", err=True)
+        plan = plan_canary(release, rps=rps)
+    show(_plan_facts(plan, measured=cluster is not None), _plan_text(plan, release), as_json=as_json)
+    return 5 if strict and plan.findings else 0
+
+
+def _plan_facts(plan: CanaryPlan, *, measured: bool) -> dict[str, Any]:
+    """The plan for programs; a time that never comes is null."""
+    from dataclasses import asdict
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: finite(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [finite(part) for part in value]
+        return None if isinstance(value, float) and math.isinf(value) else value
+
+    return {**finite(asdict(plan)), "measured": measured}
+
+
+def _plan_text(plan: CanaryPlan, release: Release) -> str:
+    from meshkit.decide.words import count, percent, rate, seconds
+
+    def time(value: float) -> str:
+        return seconds(value) if math.isfinite(value) else "never"
+
+    traffic = f"{rate(plan.rps)} requests a second"
+    lines = [f"Release {release.name} at {traffic}: promoted after {time(plan.promote_s)}."]
+    if release.watch_s:
+        lines.append(f"Then it is watched for {seconds(release.watch_s)}.")
+    shown = [
+        (
+            s.name,
+            f"{s.limit:g} {s.unit}",
+            time(s.seconds),
+            count(s.canary_requests) if s.seconds < math.inf else "-",
+        )
+        for s in plan.statements
+    ]
+    lines += ["", columns(("to be shown", "margin", "after", "canary requests"), shown)]
+    lines += ["", columns(("step", "lasts"), [(percent(s.percent), time(s.seconds)) for s in plan.steps])]
+    lines += [
+        "",
+        "Nine in ten canaries that are worse are rolled back, from the first weight on, within about:",
+    ]
+    lines.append(columns(("harm", "within"), [(h.name, time(h.seconds)) for h in plan.harms]))
+    for finding in plan.findings:
+        lines += ["", f"{finding.severity} {finding.code}: {finding.message}", f"  {finding.remedy}"]
+    return "\n".join(lines)
 
 
 def _release(file: str) -> Release:

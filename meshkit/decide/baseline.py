@@ -60,7 +60,7 @@ class Baseline:
     @property
     def edges_ms(self) -> tuple[float, ...]:
         """The watched edges in ms, rising: of HARM_QUANTILES, of the margins, of an objective."""
-        if not self.requests:
+        if not self.requests or not self._finite():
             return ()
         edges = {self.edge_ms(q) for q in HARM_QUANTILES}
         edges |= {self.margin_edge_ms(q) for _, q in MARGIN_QUANTILES}

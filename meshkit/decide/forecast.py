@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from meshkit.decide.evidence import points_log_evidence
+from meshkit.decide.sequential import WORSE, Likelihood, Table
 from meshkit.decide.yardstick import LatencyMargin, Yardstick
 
 POWER = 0.9
@@ -27,6 +28,7 @@ GRID_COST = 1.9
 """Natural log of what averaging over the alternatives costs against knowing the right one (simulated)."""
 LONGEST_S = 365 * 86_400.0
 """Times beyond a year are infinite to a release."""
+_MANY_EVENTS = 2000.0
 _Z = NormalDist().inv_cdf(POWER)
 
 
@@ -106,20 +108,20 @@ def harm_seconds(yardstick: Yardstick, share: float, log_odds: float, weight: fl
     """Seconds until a canary whose odds of an event of that ``share`` are e^``log_odds`` times stable's is
     rolled back on it; ``weight`` is that event's part of the evidence of harm.
 
-    The evidence rises by the Kullback-Leibler divergence of the canary's part of the events.
+    The counts to be expected, enough of them that rounding does not matter, are played through the
+    likelihood itself.
     """
     tolerance = yardstick.tolerance_errors
-    both = rates.canary + rates.stable
     if log_odds <= tolerance or not rates.paired:
         return math.inf
     odds = share / (1 - share) * math.exp(log_odds)
     worse = odds / (1 + odds)
-    events = rates.canary * worse + rates.stable * share
-    truth = rates.canary * worse / events
-    null = rates.canary * math.exp(tolerance) / (rates.canary * math.exp(tolerance) + rates.stable)
-    divergence = truth * math.log(truth / null) + (1 - truth) * math.log((1 - truth) / (1 - null))
-    rate = events * divergence * (1 - events / both) / yardstick.dispersion
-    needed = math.log(yardstick.harm_limit / weight) + GRID_COST
+    seconds = _MANY_EVENTS / min(rates.canary * worse, rates.canary * (1 - worse), rates.stable * share)
+    canary, stable = round(rates.canary * seconds), round(rates.stable * seconds)
+    table = Table(canary, round(canary * worse), stable, round(stable * share))
+    seen = Likelihood.over([tolerance + step for step in (0.0, *WORSE)], yardstick.dispersion).updated(table)
+    rate = max(seen.log_ratios(tolerance, WORSE)) / seconds
+    needed = math.log(yardstick.harm_limit * len(WORSE) / weight)
     return _over(_z_with(needed) ** 2 / 2, rate)
 
 

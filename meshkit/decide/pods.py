@@ -72,13 +72,13 @@ def pod_noise(
     for edge in edges_ms:
         counted = [[block[pod].latency_ms for pod in pods] for block in blocks]
         slower.append([[(h[-1][1] if h else 0, slower_than(h, (edge,))[0]) for h in row] for row in counted])
-    dispersions = [d for d in (_dispersion(failed), _mean([_dispersion(one) for one in slower])) if d]
+    of_slower = [found for found in map(_dispersion, slower) if found is not None]
     return PodNoise(
         stable_pods=len(pods),
         canary_pods=max(1, canary_pods),
         sd_errors=_spread(failed),
         sd_slower=tuple(_spread(one) for one in slower),
-        dispersion=max([1.0, *dispersions]),
+        dispersion=max(1.0, _dispersion(failed) or 1.0, _mean(of_slower)),
     )
 
 
@@ -108,38 +108,37 @@ def _student_share(t: float, freedom: int) -> float:
 def _spread(blocks: Sequence[Sequence[Counts]]) -> float:
     """The standard deviation of log odds between pods, chance subtracted; 0 if chance explains all."""
     totals = [(sum(n for n, _ in pod), sum(x for _, x in pod)) for pod in zip(*blocks, strict=True)]
-    logits = [math.log((x + 0.5) / (n - x + 0.5)) for n, x in totals]
+    logits = [_logit([total]) for total in totals]
     chance = _mean([1 / (x + 0.5) + 1 / (n - x + 0.5) for n, x in totals])
     middle = _mean(logits)
     variance = sum((one - middle) ** 2 for one in logits) / (len(logits) - 1)
     return math.sqrt(max(0.0, variance - chance))
 
 
-def _dispersion(blocks: Sequence[Sequence[Counts]]) -> float:
-    """Chi-squared over degrees of freedom of the counts, pods' and blocks' own shares taken out.
-
-    0 where there is too little to tell, or where chance would show as much.
+def _dispersion(blocks: Sequence[Sequence[Counts]]) -> float | None:
+    """Chi-squared over degrees of freedom of the counts, pods' and blocks' own log odds taken out; 1 where
+    chance would show as much, None where there is too little to tell.
     """
     pods = list(zip(*blocks, strict=True))
     freedom = (len(pods) - 1) * (len(blocks) - 1)
     requests, events = (sum(count[i] for row in blocks for count in row) for i in (0, 1))
     if not freedom or not 0 < events < requests or events / len(pods) / len(blocks) < _LEAST_EXPECTED:
-        return 0.0
-    overall = events / requests
-    of_pod, of_block = ([_share(group) / overall for group in groups] for groups in (pods, blocks))
+        return None
+    overall = _logit([(requests, events)])
+    of_pod, of_block = ([_logit(group) - overall for group in groups] for groups in (pods, blocks))
     chi_squared = 0.0
     for row, block in zip(blocks, of_block, strict=True):
         for (n, x), pod in zip(row, of_pod, strict=True):
-            share = min(overall * block * pod, 1 - 1e-9)
-            if n and share > 0:
+            share = 1 / (1 + math.exp(-(overall + block + pod)))
+            if n:
                 chi_squared += (x - n * share) ** 2 / (n * share * (1 - share))
     found = chi_squared / freedom
-    return found if found > 1 + _BEYOND_CHANCE_SD * math.sqrt(2 / freedom) else 0.0
+    return found if found > 1 + _BEYOND_CHANCE_SD * math.sqrt(2 / freedom) else 1.0
 
 
-def _share(counts: Sequence[Counts]) -> float:
-    requests = sum(n for n, _ in counts)
-    return sum(x for _, x in counts) / requests if requests else 0.0
+def _logit(counts: Sequence[Counts]) -> float:
+    events = sum(x for _, x in counts) + 0.5
+    return math.log(events / (sum(n for n, _ in counts) + 1 - events))
 
 
 def _mean(values: Sequence[float]) -> float:

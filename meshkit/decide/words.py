@@ -30,6 +30,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}".replace(",", _SPACE)
 
 
+def rate(value: float) -> str:
+    """Requests a second for people: ``0.25``, ``1 200``."""
+    return count(value) if value >= 100 else f"{value:.3g}"
+
+
 def share_of(part: float, whole: float, share_percent: float | None) -> str:
     """``9 of 30 (30 %)``; without a share where there is nothing to share."""
     share = "" if share_percent is None else f" ({share_percent:.3g}{_SPACE}%)"

@@ -162,7 +162,7 @@ def _name(baseline: Baseline, edge_ms: float) -> str:
 
 
 def _margins(baseline: Baseline, release: Release, by_pods: list[float]) -> tuple[LatencyMargin, ...]:
-    if not baseline.requests:
+    if not baseline.edges_ms:
         return ()
     asked = release.margins
     percents = {"p50": asked.p50_percent, "p90": asked.p90_percent, "p99": asked.p99_percent}

@@ -23,6 +23,7 @@ from meshkit.errors import (
 from meshkit.intent.release import Margins, Release
 from meshkit.observe.counters import Counters, Target
 from meshkit.operate.canary import Outcome, canary, canary_state, send
+from meshkit.operate.canary_plan import plan_canary
 from meshkit.operate.canary_state import CanaryState
 from meshkit.operate.change import undo
 from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
@@ -260,6 +261,36 @@ def test_a_person_decides(verb: Any, result: str, weights: tuple[int, int]) -> N
     assert outcome.result == result
     assert stage.fake.weights() == weights
     assert next(h for h in outcome.state.happenings if h.kind == "command").who == "ana"
+
+
+def test_promoted_canary_is_watched_beside_what_stable_keeps() -> None:
+    stage = Stage(watch_s=20, keep_percent=5)
+    outcome = stage.run()
+    assert outcome.result == "promoted"
+    assert stage.weights == [(100, 0), (995, 5), (90, 10), (50, 50), (5, 95), (0, 100)]
+
+
+def test_decay_after_the_promotion_is_rolled_back() -> None:
+    stage = Stage(watch_s=600, keep_percent=5)
+
+    def decay(state: CanaryState) -> None:
+        if state.asked_percent == 95 and len(state.step_looks) == 10:
+            stage.observer.behaviours["v2"] = BAD
+
+    outcome = stage.run(decay)
+    assert outcome.result == "rolled_back"
+    assert stage.fake.weights() == (100, 0)
+
+
+def test_traffic_is_measured_for_a_plan_and_nothing_is_changed() -> None:
+    stage = Stage(rps=100)
+    plan = plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
+    assert plan.rps == pytest.approx(100, rel=0.02)
+    assert {s.name for s in plan.statements} == {"errors", "p50", "p90", "p99"}
+    assert stage.fake.api.patches == []
+    stage.observer.rps = 0
+    with pytest.raises(NoData, match="answered no request in 15 s"):
+        plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
 
 
 def test_unknown_command_and_release_are_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,7 +61,6 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         (["plan", "-f", "no-such-file.yaml"], "there is no such file"),
         (["canary", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["evidence", "verify", "release.json"], "meshkit evidence: this verb is not there yet"),
-        (["canary", "plan", "-f", "release.yaml"], "meshkit canary plan: this verb is not there yet"),
         (["demo", "--mesh", "consul"], "'consul' is not known"),
     ],
 )
@@ -95,3 +95,36 @@ def test_completion_offers_commands_and_runbooks() -> None:
     code += "print([i.value for i in c.get_completions(['runbook', 'run'], 'in')])"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ended.stdout.strip() == "['install_mesh']"
+
+
+RELEASE = """kind: Release
+name: web-v2
+namespace: shop
+service: web
+port: 8080
+stable: v1
+canary: v2
+"""
+
+
+def test_canary_plan_without_a_cluster_says_how_long_and_what_would_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MESHKIT_HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    file = tmp_path / "release.yaml"
+    file.write_text(RELEASE)
+    plan = ["canary", "plan", "-f", str(file)]
+    assert run(*plan) == 2
+    capsys.readouterr()
+    assert run(*plan, "--rps", "1000", "--strict") == 0
+    assert "promoted after 20:00" in capsys.readouterr().out
+    assert run(*plan, "--rps", "10") == 0
+    shown = capsys.readouterr()
+    assert "MK0603: It cannot pass as written" in shown.out
+    assert "A usual service is assumed" in shown.err
+    assert run(*plan, "--rps", "10", "--strict", "--json") == 5
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["measured"] is False
+    assert facts["findings"][0]["code"] == "MK0603"
+    assert run(*plan, "--rps", "-1") == 2

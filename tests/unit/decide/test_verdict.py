@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from dataclasses import replace
 
 import pytest
 
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.looks import ArmLook, Look
+from meshkit.decide.pods import PodNoise
 from meshkit.decide.rule import judge
 from meshkit.decide.verdict import JudgedLook, Progress, Verdict
+from meshkit.decide.words import count, odds, percent, seconds, worse
 from meshkit.decide.yardstick import Yardstick
-from meshkit.intent.release import Margins, Release
+from meshkit.intent.release import Margins, Objectives, Release
 
 BASELINE = Baseline(((10.0, 200), (20.0, 500), (30.0, 900), (40.0, 990), (50.0, 999), (math.inf, 1000)))
 GOOD = (800, 500, 100, 10, 1)
@@ -196,3 +200,166 @@ def test_records_are_json_and_come_back() -> None:
     assert back.look == one
     assert back.verdict.sentences == verdict.sentences
     assert Verdict.from_record(json.loads(json.dumps(back.verdict.as_record()))) == back.verdict
+
+
+PROMISE = Objectives(error_percent=1, slower_percent=5, slower_than_ms=40)
+
+
+def promised(*looks: Look, history: Baseline | None = None, noise: PodNoise | None = None) -> Evidence:
+    """Evidence of a release with objectives, its baseline measured in 10 s."""
+    known = history or replace(BASELINE, answered=1000, seconds=10, slow_edge_ms=40.0)
+    found = Evidence.start(Yardstick.of(replace(known, noise=noise), release(objectives=PROMISE)))
+    for one in looks:
+        found = found.updated(one)
+    return found
+
+
+def spread(step: int, canary_errors: int, stable_errors: int) -> list[Look]:
+    """Ten looks of 10 s."""
+    return [
+        replace(
+            look(step, arm(270, stable_errors), arm(30, canary_errors)), start_s=10.0 * i, end_s=10.0 * i + 10
+        )
+        for i in range(10)
+    ]
+
+
+def test_what_both_versions_suffer_pauses_the_release() -> None:
+    verdict = judge(promised(*spread(0, 3, 27)), release(objectives=PROMISE), Progress(0, 100, 100))
+    assert verdict.action == "pause"
+    assert verdict.label == "shared cause"
+    assert "both versions break the objective of at most 1 % errors" in told(verdict)
+    assert "roll back by hand" in told(verdict)
+
+
+def test_a_canary_alone_in_breaking_the_objective_is_rolled_back_by_that_name() -> None:
+    few = [
+        replace(one, stable=ArmLook(3, 0, 3, (0,) * len(BASELINE.edges_ms)), canary=arm(3, 1))
+        for one in spread(0, 1, 0)
+    ]
+    verdict = judge(promised(*few), release(objectives=PROMISE), Progress(0, 100, 100))
+    assert verdict.action == "rollback"
+    assert verdict.label == "against your objective"
+    assert "v2 breaks your objective of at most 1 % errors" in told(verdict)
+
+
+def test_an_objective_that_stable_itself_misses_is_left_out_and_said() -> None:
+    bad = replace(BASELINE, answered=1020, errors=20, seconds=10, slow_edge_ms=40.0)
+    seen = promised(look(0, arm(900), arm(100)), history=bad)
+    assert seen.yardstick.unmet == ("errors",)
+    assert seen.objective_errors is None
+    assert seen.yardstick.weights.objective_errors == 0
+    verdict = judge(seen, release(objectives=PROMISE), Progress(0, 5, 5))
+    assert "The objective of at most 1 % errors was left out: v1 itself missed it" in told(verdict)
+    assert "20 of 1 020 (1.96 %)" in told(verdict)
+
+
+def test_without_an_objective_all_weight_is_on_the_comparison() -> None:
+    weights = Yardstick.of(BASELINE, release()).weights
+    assert (weights.errors, weights.slower, weights.objective_errors) == (0.5, 0.5, 0)
+
+
+def test_low_traffic_puts_the_weight_on_the_objective() -> None:
+    slow = replace(BASELINE, answered=1000, seconds=1000, slow_edge_ms=40.0)
+    weights = Yardstick.of(slow, release(objectives=PROMISE)).weights
+    assert (weights.objective_errors, weights.objective_slower) == (0.45, 0.25)
+    assert weights.errors == pytest.approx(0.15)
+
+
+def test_soak_keeps_a_release_that_is_otherwise_ready() -> None:
+    soaking = release(soak_s=100)
+    ready = evidence(*[look(1, arm(300), arm(300))] * 10, of=soaking)
+    verdict = judge(ready, soaking, Progress(1, 60, 60))
+    assert verdict.action == "continue"
+    assert {c.name for c in verdict.open} == {"soak"}
+
+
+def test_the_promoted_canary_is_watched_beside_what_stable_keeps() -> None:
+    kept = release(watch_s=30, keep_percent=5)
+    assert kept.ladder == (10, 50, 95, 100)
+    looks = [
+        *[look(1, arm(300), arm(300))] * 10,
+        *[replace(look(2, arm(15), arm(285)), asked_percent=95)] * 3,
+    ]
+    watching = judge(evidence(*looks, of=kept), kept, Progress(2, 3, 70))
+    assert watching.action == "continue"
+    assert "v1 keeps 5 % to watch for slow leaks" in told(watching)
+    assert judge(evidence(*looks, of=kept), kept, Progress(2, 30, 100)).action == "promote"
+    last = replace(look(2, arm(0), arm(300)), step=3, asked_percent=100.0)
+    done = judge(evidence(*looks, last, of=kept), kept, Progress(3, 1, 110))
+    assert done.action == "promote"
+    assert "Watched for 30 s beside the 5 % that v1 kept" in told(done)
+
+
+def test_pods_that_differ_more_than_the_margin_refuse_it_at_once() -> None:
+    noise = PodNoise(5, 2, 0.1, (2.0,) * len(BASELINE.edges_ms))
+    verdict = judge(
+        promised(look(1, arm(300), arm(300)), noise=noise), release(objectives=PROMISE), Progress(1, 5, 5)
+    )
+    assert "p50 at most 10 % worse (never: v1's own pods differ by more" in told(verdict)
+    assert verdict.label == "pods measured"
+    assert verdict.harm_limit == pytest.approx(40)
+
+
+NUMBER = re.compile(r"(?<![\w.])\d[\d.:]*")
+
+
+def printed(sentence: str) -> list[str]:
+    """Its numbers, without those in names (p99, v2), the 1 of "14 : 1", and spaces within a number."""
+    sentence = re.sub(r"\bp\d+(\.\d+)?\b|\bv\d\b|:\xa01\b", " ", sentence)
+    return [n.rstrip(".:") for n in NUMBER.findall(re.sub(r"(?<=\d)\xa0(?=\d{3})", "", sentence))]
+
+
+def writings(verdict: Verdict) -> set[str]:
+    """All that the verdict's data may be written as."""
+    data = [*verdict.numbers.values(), *(v for c in verdict.conditions for v in (c.value, c.limit))]
+    shapes = (count, odds, percent, seconds, "{:.4g}".format, "{:.3g}".format, "{:.2g}".format)
+    found = {n for value in data for shape in shapes for n in printed(shape(abs(value)))}
+    return found | {n for value in data for n in printed(worse(abs(value), None))}
+
+
+def situations() -> dict[str, Verdict]:
+    fails, slow = arm(30, errors=9), (30,) * len(BASELINE.edges_ms)
+    kept, objectives = release(watch_s=3600, keep_percent=5), release(objectives=PROMISE)
+    many = [look(1, arm(300), arm(300))] * 10
+    noise = PodNoise(10, 3, 0.02, (0.1,) * len(BASELINE.edges_ms))
+    clumped = replace(noise, dispersion=2.37)
+    bad = replace(BASELINE, answered=1020, errors=20, seconds=10, slow_edge_ms=40.0)
+    return {
+        "fails": judge(evidence(look(0, arm(270), fails)), release(), Progress(0, 1, 1)),
+        "slow": judge(evidence(*[look(0, arm(270), arm(30, 0, slow))] * 2), release(), Progress(0, 1, 1)),
+        "waits": judge(evidence(look(0, arm(900), arm(100))), release(), Progress(0, 5, 5)),
+        "passes": judge(evidence(look(0, arm(900), arm(100))), release(), Progress(0, 10, 12)),
+        "needs more": judge(evidence(look(1, arm(60), arm(60))), release(), Progress(1, 60, 60)),
+        "promoted": judge(evidence(*many, of=kept), kept, Progress(1, 60, 60)),
+        "undecided": judge(
+            evidence(look(1, arm(60), arm(60))), release(deadline_s=100), Progress(1, 60, 100)
+        ),
+        "held": judge(evidence(*many), release(), Progress(1, 60, 60, held=True)),
+        "alone": judge(
+            evidence(*many, look(2, arm(0), arm(600))), release(watch_s=9, keep_percent=0), Progress(2, 9, 70)
+        ),
+        "pause": judge(promised(*spread(0, 3, 27)), objectives, Progress(0, 100, 100)),
+        "unmet": judge(promised(look(0, arm(900), arm(100)), history=bad), objectives, Progress(0, 5, 5)),
+        "pods": judge(promised(look(0, arm(270), fails), noise=noise), objectives, Progress(0, 1, 1)),
+        "clumped": judge(
+            promised(*[look(0, arm(270), fails)] * 5, noise=clumped), objectives, Progress(0, 1, 1)
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", situations())
+def test_each_number_printed_occurs_in_the_data(name: str) -> None:
+    verdict = situations()[name]
+    assert any(printed(sentence) for sentence in verdict.sentences), verdict.sentences
+    missing = {n for sentence in verdict.sentences for n in printed(sentence)} - writings(verdict)
+    assert not missing, verdict.sentences
+
+
+def test_effect_has_interval_requests_time_and_limit() -> None:
+    slow = tuple(round(300 * s) for s in (0.9, 0.7, 0.3, 0.08, 0.02))[-len(BASELINE.edges_ms) :]
+    seen = evidence(*[look(0, arm(2700), arm(300, 0, slow))] * 3)
+    said = told(judge(seen, release(), Progress(0, 1, 1)))
+    assert re.search(r"v2 is slower: p\d+(\.\d)? is \d+ to \d+ % worse than v1's\.", said)
+    assert re.search(r"of 900 \(\d+(\.\d+)? %\) took longer than \d+ ms, v1 .* side by side for 1 s", said)
+    assert "the margin is" in said

@@ -1,0 +1,295 @@
+"""Before a release: how long each of its statements takes at this traffic, and whether it can end at all.
+
+The steps of the ladder are walked through with the rates that the traffic gives them; the evidence of
+latencies comes from all steps, that of errors per point from the deciding one. What cannot pass or cannot
+fail as written becomes a finding whose remedy is the share, the margin or the time that would do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshkit.decide import forecast
+from meshkit.decide.baseline import Baseline
+from meshkit.decide.forecast import Rates
+from meshkit.decide.words import percent, rate, seconds
+from meshkit.decide.yardstick import LatencyMargin, Yardstick
+from meshkit.facts import Finding
+
+if TYPE_CHECKING:
+    from meshkit.intent.release import Release
+
+OFFERED_MARGINS = (
+    (0.2, 15.0),
+    (0.2, 20.0),
+    (0.5, 20.0),
+    (0.5, 30.0),
+    (1.0, 50.0),
+    (2.0, 100.0),
+    (5.0, 200.0),
+)
+"""Wider margins to offer: points of errors, and percent of latency."""
+LONGEST_OFFER_S = 86_400.0
+OFFERED_SHARE = 50.0
+TYPICAL_HARM_PERCENT = 20.0
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing to be shown before the promotion. ``seconds`` count from the first weight; infinite: never.
+
+    ``limit`` is in ``unit`` (``%`` longer, or ``points`` of failures); ``canary_requests`` are those by then.
+    """
+
+    name: str
+    limit: float
+    unit: str
+    seconds: float
+    canary_requests: float
+
+
+@dataclass(frozen=True)
+class Harm:
+    """How soon after the first weight a canary that is worse in one way is rolled back."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """A step of the ladder and how long it is held; infinite: until the deadline."""
+
+    percent: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CanaryPlan:
+    """What to expect of a release at ``rps`` requests a second. ``promote_s`` counts from the start."""
+
+    rps: float
+    steps: tuple[StepTime, ...]
+    statements: tuple[Statement, ...]
+    harms: tuple[Harm, ...]
+    promote_s: float
+    findings: tuple[Finding, ...]
+    label: str
+
+
+def canary_plan(release: Release, baseline: Baseline, rps: float) -> CanaryPlan:
+    """The plan of a release whose stable version answers ``rps`` requests a second as ``baseline`` shows."""
+    yardstick = Yardstick.of(baseline, release)
+    steps = _steps(release, rps)
+    statements = tuple(_statements(release, yardstick, steps, rps))
+    before_s = sum(step.seconds for step in steps[:-1])
+    deciding_s = max(
+        [steps[-1].seconds, release.soak_s - before_s, *(s.seconds - before_s for s in statements)]
+    )
+    steps = (*steps[:-1], StepTime(steps[-1].percent, deciding_s))
+    promote_s = _measuring_s(release, rps) + before_s + deciding_s
+    harms = tuple(_harms(yardstick, release, steps, rps))
+    findings = (
+        *_cannot_pass(release, yardstick, steps, statements, promote_s, rps),
+        *_cannot_fail(release, yardstick, steps, promote_s, rps),
+    )
+    return CanaryPlan(rps, steps, statements, harms, promote_s, findings, yardstick.label)
+
+
+def _measuring_s(release: Release, rps: float) -> float:
+    """The baseline: as long as asked for, and until there are enough requests."""
+    return max(release.baseline_s, min(1000 / rps, max(30.0, 100 / rps))) if rps else math.inf
+
+
+def _steps(release: Release, rps: float) -> tuple[StepTime, ...]:
+    """The steps up to the deciding one: their own time, or the requests that they wait for."""
+    found = []
+    for share in release.steps[:-1]:
+        canary_rps = rps * share / 100
+        requests_s = release.warm_up_s + release.min_requests / canary_rps if canary_rps else math.inf
+        found.append(StepTime(share, release.look_s + max(release.step_s, requests_s)))
+    return tuple(found)
+
+
+def _statements(
+    release: Release, yardstick: Yardstick, steps: Sequence[StepTime], rps: float
+) -> list[Statement]:
+    before_s = sum(step.seconds for step in steps[:-1])
+    deciding = Rates.at(rps, steps[-1].percent)
+    points = release.margins.error_points
+    known = _information(forecast.usual_error_share(yardstick), steps[:-1], rps, yardstick, warm_up_s=0)
+    errors_s = before_s + forecast.error_seconds(yardstick, points, deciding, known)
+    found = [_statement("errors", points, "points", errors_s, steps, rps)]
+    for margin in yardstick.margins:
+        took_s = _latency_s(release, yardstick, margin, steps, rps)
+        found.append(_statement(margin.quantile, margin.percent, "%", took_s, steps, rps))
+    return found
+
+
+def _latency_s(
+    release: Release, yardstick: Yardstick, margin: LatencyMargin, steps: Sequence[StepTime], rps: float
+) -> float:
+    """Seconds from the first weight until a margin of latency is shown, at the earliest in the last step."""
+    before_s = sum(step.seconds for step in steps[:-1])
+    p = yardstick.baseline.share_slower(margin.edge_ms)
+    known = _information(p, steps[:-1], rps, yardstick, warm_up_s=release.warm_up_s)
+    last = Rates.at(rps, steps[-1].percent)
+    return before_s + release.warm_up_s + forecast.latency_seconds(yardstick, margin, last, known)
+
+
+def _information(
+    p: float, steps: Sequence[StepTime], rps: float, yardstick: Yardstick, *, warm_up_s: float
+) -> float:
+    """What steps that were walked through have brought for events of share ``p``."""
+    paired = sum(max(0.0, s.seconds - warm_up_s) * Rates.at(rps, s.percent).paired for s in steps)
+    return paired * p * (1 - p) / yardstick.dispersion if math.isfinite(paired) else 0.0
+
+
+def _statement(
+    name: str, limit: float, unit: str, took_s: float, steps: Sequence[StepTime], rps: float
+) -> Statement:
+    requests, left_s = 0.0, took_s
+    for step in steps[:-1]:
+        spent_s = min(left_s, step.seconds)
+        requests, left_s = requests + spent_s * rps * step.percent / 100, left_s - spent_s
+    requests += left_s * rps * steps[-1].percent / 100
+    return Statement(name, limit, unit, took_s, requests)
+
+
+def _harms(yardstick: Yardstick, release: Release, steps: Sequence[StepTime], rps: float) -> list[Harm]:
+    """Typical harms: a point more errors, and latencies TYPICAL_HARM_PERCENT longer, which some three watched
+    edges show.
+    """
+    weights, share = yardstick.weights, forecast.usual_error_share(yardstick)
+    more = min(share + 0.01, 0.999)
+    odds = math.log(more / (1 - more)) - math.log(share / (1 - share))
+    kinds = [("errors +1 points", share, odds, weights.errors, 0.0)]
+    for margin in yardstick.margins:
+        shift = yardstick.baseline.margin_log_odds(margin.edge_ms, TYPICAL_HARM_PERCENT)
+        p, weight = (
+            yardstick.baseline.share_slower(margin.edge_ms),
+            3 * weights.slower / len(yardstick.edges_ms),
+        )
+        name = f"{margin.quantile} +{percent(TYPICAL_HARM_PERCENT)}"
+        kinds.append((name, p, shift, weight, release.warm_up_s))
+    found = []
+    for name, p, shift, weight, warm_up_s in kinds:
+        found.append(Harm(name, _found_s(yardstick, p, shift, weight, steps, rps, warm_up_s)))
+    return found
+
+
+def _found_s(
+    yardstick: Yardstick,
+    share: float,
+    log_odds: float,
+    weight: float,
+    steps: Sequence[StepTime],
+    rps: float,
+    warm_up_s: float,
+) -> float:
+    """Seconds from the first weight until a harm is found on the way up the ladder; the last step has no
+    end.
+    """
+    passed_s, left = 0.0, 1.0
+    for step in steps:
+        took_s = forecast.harm_seconds(yardstick, share, log_odds, weight, Rates.at(rps, step.percent))
+        judged_s = step.seconds - warm_up_s if step is not steps[-1] else math.inf
+        if left * took_s <= judged_s:
+            return passed_s + warm_up_s + left * took_s
+        passed_s, left = passed_s + step.seconds, left - max(0.0, judged_s) / took_s
+    return math.inf
+
+
+def _cannot_pass(
+    release: Release,
+    yardstick: Yardstick,
+    steps: Sequence[StepTime],
+    statements: Sequence[Statement],
+    promote_s: float,
+    rps: float,
+) -> list[Finding]:
+    where, found = f"Release {release.namespace}/{release.name}", []
+    if not yardstick.margins:
+        remedy = "See that both versions get requests through their proxies before it starts."
+        message = "It cannot pass: no latency of the stable version was measured."
+        return [Finding("MK0601", "error", where, message, remedy)]
+    for margin in yardstick.margins:
+        if margin.refused:
+            message = (
+                f"It cannot pass: {release.stable}'s own pods differ by as much as {margin.quantile} "
+                f"{percent(margin.percent)}, so no traffic shows that margin."
+            )
+            remedy = f"Run more pods of {release.canary}, or widen margins.{margin.quantile}_percent."
+            found.append(Finding("MK0602", "error", where, message, remedy))
+    for name in yardstick.unmet:
+        message = f"The objective for {name} is left out: {release.stable} itself does not meet it."
+        remedy = "Declare the tightest share that the stable version meets."
+        found.append(Finding("MK0605", "warning", where, message, remedy))
+    if promote_s > release.deadline_s and not found:
+        late = max(statements, key=lambda s: s.seconds)
+        needs = seconds(promote_s) if math.isfinite(promote_s) else "longer than a year"
+        message = (
+            f"It cannot pass as written: at {rate(rps)} requests a second a promotion needs {needs}, "
+            f"most of it for {late.name}; the deadline is {seconds(release.deadline_s)}."
+        )
+        remedy = _offers(release, yardstick.baseline, rps)
+        found.append(Finding("MK0603", "error", where, message, remedy))
+    return found
+
+
+def _offers(release: Release, baseline: Baseline, rps: float) -> str:
+    """The share, the margin and the time that would do, as far as one of them does by itself."""
+    offers = []
+    shared = release.model_copy(update={"steps": _with_share(release.steps)})
+    if shared.steps != release.steps and (at_s := _promotes_s(shared, baseline, rps)) <= release.deadline_s:
+        offers.append(f"a step of {percent(OFFERED_SHARE)} before the promotion ({seconds(at_s)})")
+    for points, wider in OFFERED_MARGINS:
+        margins = release.margins
+        wide = {f"p{q}_percent": max(wider, getattr(margins, f"p{q}_percent")) for q in (50, 90, 99)}
+        wide["error_points"] = max(points, margins.error_points)
+        other = release.model_copy(update={"margins": margins.model_copy(update=wide)})
+        if (at_s := _promotes_s(other, baseline, rps)) <= release.deadline_s:
+            errors = f"+{wide['error_points']:g} points for errors"
+            offers.append(f"margins of {errors} and {percent(wider)} for latency ({seconds(at_s)})")
+            break
+    at_s = _promotes_s(release, baseline, rps)
+    if at_s <= LONGEST_OFFER_S:
+        offers.append(f"deadline_s of {math.ceil(at_s / 60) * 60}")
+    if not offers:
+        return "Send it more traffic, or declare objectives that judge it without a comparison."
+    return f"What would do: {'; or '.join(offers)}."
+
+
+def _with_share(steps: Sequence[float]) -> tuple[float, ...]:
+    """The steps with OFFERED_SHARE as the deciding one, if that is nearer to half than theirs."""
+    if abs(steps[-2] - OFFERED_SHARE) < 1:
+        return tuple(steps)
+    return (*(s for s in steps if s < OFFERED_SHARE), OFFERED_SHARE, 100.0)
+
+
+def _promotes_s(release: Release, baseline: Baseline, rps: float) -> float:
+    yardstick, steps = Yardstick.of(baseline, release), _steps(release, rps)
+    before_s = sum(step.seconds for step in steps[:-1])
+    needed = [s.seconds for s in _statements(release, yardstick, steps, rps)]
+    return _measuring_s(release, rps) + max([before_s + steps[-1].seconds, release.soak_s, *needed])
+
+
+def _cannot_fail(
+    release: Release, yardstick: Yardstick, steps: Sequence[StepTime], promote_s: float, rps: float
+) -> list[Finding]:
+    """Whether even a canary that fails every request would be over before there is evidence of it."""
+    where = f"Release {release.namespace}/{release.name}"
+    ends_s = min(promote_s, release.deadline_s) - _measuring_s(release, rps)
+    share = forecast.usual_error_share(yardstick)
+    every = math.log(0.99 / 0.01) - math.log(share / (1 - share))
+    if _found_s(yardstick, share, every, yardstick.weights.errors, steps, rps, 0.0) <= ends_s:
+        return []
+    message = (
+        f"It cannot fail as written: at {rate(rps)} requests a second not even a canary that fails every "
+        "request is found before the release is over."
+    )
+    remedy = "Start with a higher share, make step_s or min_requests larger, or look after more traffic."
+    return [Finding("MK0604", "error", where, message, remedy)]

@@ -1,0 +1,67 @@
+"""The canary alone against a promise: what counts, what is shared, and how seldom it accuses."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from meshkit.decide.objective import Objective, Window
+
+
+def windows(count: int, canary_bad: int, stable_bad: int = 0) -> list[Window]:
+    return [Window(10.0 * i, 10.0 * i + 10, 100, canary_bad, 900, stable_bad) for i in range(count)]
+
+
+def after(*seen: Window, share: float = 0.01) -> Objective:
+    objective = Objective(share)
+    for window in seen:
+        objective = objective.updated(window)
+    return objective
+
+
+def test_counts_wait_until_the_stable_version_is_known_to_be_well() -> None:
+    assert after(*windows(3, 5)).requests == 0
+    assert (after(*windows(5, 5)).requests, after(*windows(5, 5)).bad) == (200, 10)
+
+
+def test_a_canary_that_breaks_the_promise_is_found() -> None:
+    assert after(*windows(20, 5)).log_evidence > math.log(20)
+    assert not after(*windows(20, 5)).shared
+
+
+def test_what_both_suffer_is_not_counted_but_said() -> None:
+    objective = after(*windows(20, 5, stable_bad=45))
+    assert objective.requests == 0
+    assert objective.log_evidence == 0
+    assert objective.shared
+
+
+def test_a_shared_burst_is_left_out_with_half_a_minute_around_it() -> None:
+    burst = [
+        w._replace(canary_bad=50, stable_bad=450) if 100 <= w.start_s < 120 else w for w in windows(40, 0)
+    ]
+    objective = after(*burst)
+    assert objective.bad == 0
+    assert 2700 <= objective.requests <= 3000
+
+
+@pytest.mark.parametrize("stable_bad", [0, 2])
+def test_two_bad_answers_of_the_stable_version_are_chance(stable_bad: int) -> None:
+    first, *rest = windows(10, 0)
+    few = Window(0, 10, 100, 0, 50, stable_bad)
+    assert after(few, *rest).requests == after(first, *rest).requests
+
+
+def test_a_canary_at_the_objective_is_seldom_accused() -> None:
+    """Looked at after each of 60 windows, exactly at the promised share: at most 5 %; 2 % is usual."""
+    rng, accused = random.Random(3), 0
+    for _ in range(300):
+        bad, requests = 0, 0
+        for _ in range(60):
+            requests, bad = requests + 20, bad + sum(rng.random() < 0.02 for _ in range(20))
+            if Objective(0.02, requests, bad).log_evidence >= math.log(20):
+                accused += 1
+                break
+    assert accused <= 15

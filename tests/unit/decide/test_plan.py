@@ -1,0 +1,82 @@
+"""What is said before a release: times in line with what happens, and warnings with a remedy that works."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from meshkit.decide import forecast
+from meshkit.decide.plan import canary_plan
+from meshkit.decide.yardstick import Yardstick
+from meshkit.intent.release import Objectives, Release
+from meshkit.operate.canary_plan import assumed_baseline
+
+
+def release(**fields: object) -> Release:
+    common = {"name": "r", "namespace": "n", "service": "s", "port": 80, "stable": "v1", "canary": "v2"}
+    return Release(**{**common, **fields})
+
+
+BASELINE = assumed_baseline(release())
+
+
+@pytest.mark.parametrize(
+    ("shift", "information"), [(math.log(1.1), 2120), (math.log(1.5), 116), (math.log(3), 18)]
+)
+def test_information_needed(shift: float, information: float) -> None:
+    assert forecast.information_needed(shift, 0.05) == pytest.approx(information, rel=0.15)
+
+
+@pytest.mark.parametrize(("quantile", "minutes"), [("p50", 2.1), ("p99", 20)])
+def test_times_of_a_usual_service_at_ten_canary_requests_a_second(quantile: str, minutes: float) -> None:
+    yardstick = Yardstick.of(BASELINE, release(steps=(10, 100)))
+    margin = next(m for m in yardstick.margins if m.quantile == quantile)
+    took_s = forecast.latency_seconds(yardstick, margin, forecast.Rates.at(100, 10))
+    assert took_s / 60 == pytest.approx(minutes, rel=0.35)
+
+
+def test_enough_traffic_passes_and_soak_and_baseline_are_what_it_takes() -> None:
+    plan = canary_plan(release(), BASELINE, 1000)
+    assert plan.findings == ()
+    assert plan.promote_s == pytest.approx(1200)
+    assert [s.name for s in plan.statements] == ["errors", "p50", "p90", "p99"]
+    assert all(s.seconds < 600 for s in plan.statements)
+
+
+def test_more_traffic_is_never_slower() -> None:
+    times = [canary_plan(release(), BASELINE, rps).promote_s for rps in (1, 10, 100, 1000, 10_000)]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_release_that_cannot_pass_is_offered_what_would_do() -> None:
+    finding = canary_plan(release(), BASELINE, 10).findings[0]
+    assert finding.code == "MK0603"
+    assert "the deadline is 60:00" in finding.message
+    assert "margins of +0.5 points for errors and 20" in finding.remedy
+    offered = int(finding.remedy.rpartition("deadline_s of ")[2].rstrip("."))
+    assert canary_plan(release(deadline_s=offered), BASELINE, 10).findings == ()
+
+
+def test_a_share_of_half_is_offered_where_it_would_do() -> None:
+    slow = release(steps=(10, 100), deadline_s=2400)
+    finding = canary_plan(slow, BASELINE, 70).findings[0]
+    assert "a step of 50" in finding.remedy
+    assert canary_plan(release(steps=(10, 50, 100), deadline_s=2400), BASELINE, 70).findings == ()
+
+
+def test_a_release_that_is_over_before_it_could_fail() -> None:
+    found = canary_plan(release(steps=(1, 100), baseline_s=0, deadline_s=120), BASELINE, 2).findings
+    assert "MK0604" in {f.code for f in found}
+    assert "MK0604" not in {f.code for f in canary_plan(release(), BASELINE, 100).findings}
+
+
+def test_an_objective_that_is_not_met_is_said_before_the_start() -> None:
+    strict = release(objectives=Objectives(error_percent=0.01))
+    assert "MK0605" in {f.code for f in canary_plan(strict, assumed_baseline(strict), 1000).findings}
+
+
+def test_no_latencies_cannot_pass() -> None:
+    from meshkit.decide.baseline import Baseline
+
+    assert canary_plan(release(), Baseline(()), 100).findings[0].code == "MK0601"

@@ -1,0 +1,120 @@
+"""The spread of the stable pods: what is noise, what is lot, what is clumped, and Student's quantile."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from meshkit.decide.baseline import Baseline
+from meshkit.decide.pods import pod_noise, student_quantile
+from meshkit.decide.yardstick import TOLERANCE, Yardstick
+from meshkit.facts import ArmCounts
+from meshkit.intent.release import Release
+
+EDGES = (20.0, 50.0)
+RELEASE = Release(name="r", namespace="n", service="s", port=80, stable="v1", canary="v2")
+
+
+def blocks(
+    sd: float, *, pods: int = 10, clumps: int = 1, seed: int = 1, requests: int = 2000
+) -> list[dict[str, ArmCounts]]:
+    """Ten blocks of pods whose log odds of being slower than 20 ms differ by ``sd``; ``clumps`` requests
+    share their fate.
+    """
+    rng = np.random.default_rng(seed)
+    odds = 0.5 * np.exp(rng.normal(0, sd, pods))
+    made = []
+    for _ in range(10):
+        minute = math.exp(rng.normal(0, 0.2))
+        shares = odds * minute / (1 + odds * minute)
+        slower = clumps * rng.binomial(requests // clumps, shares)
+        made.append(
+            {
+                f"pod-{i}": ArmCounts(
+                    requests, 0, ((20.0, requests - int(n)), (50.0, requests), (math.inf, requests))
+                )
+                for i, n in enumerate(slower)
+            }
+        )
+    return made
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 30])
+@pytest.mark.parametrize("share", [0.9, 0.9875])
+def test_student_quantile(freedom: int, share: float) -> None:
+    assert student_quantile(share, freedom) == pytest.approx(student.ppf(share, freedom), rel=1e-6)
+
+
+def test_pods_that_are_alike_widen_nothing() -> None:
+    noise = pod_noise(blocks(0.0), EDGES, 3)
+    assert noise is not None
+    assert noise.sd_slower[0] < 0.03
+    assert noise.dispersion == 1
+
+
+@pytest.mark.parametrize("sd", [0.2, 0.5])
+def test_spread_between_pods_is_found_without_the_common_minutes(sd: float) -> None:
+    found = [pod_noise(blocks(sd, seed=s), EDGES, 3) for s in range(20)]
+    mean = sum(n.sd_slower[0] ** 2 for n in found if n) / 20
+    assert math.sqrt(mean) == pytest.approx(sd, rel=0.2)
+    assert sum(n is None or n.dispersion > 1 for n in found) <= 1
+
+
+def test_requests_that_share_their_fate_show_as_dispersion() -> None:
+    noise = pod_noise(blocks(0.0, clumps=8), EDGES, 3)
+    assert noise is not None
+    assert noise.dispersion == pytest.approx(8, rel=0.4)
+
+
+def test_fewer_than_four_pods_are_not_measured() -> None:
+    assert pod_noise(blocks(0.1, pods=3), EDGES, 3) is None
+    assert pod_noise([], EDGES, 3) is None
+
+
+def test_pods_that_come_or_go_are_left_out() -> None:
+    seen = blocks(0.1, pods=6)
+    del seen[4]["pod-0"]
+    noise = pod_noise(seen, EDGES, 3)
+    assert noise is not None
+    assert noise.stable_pods == 5
+
+
+def yardstick(sd: float, canary_pods: int = 2, **clumped: int) -> Yardstick:
+    histogram = ((10.0, 2000), (20.0, 6667), (50.0, 9900), (100.0, 9990), (math.inf, 10_000))
+    bare = Baseline(histogram, 10_000, 10, 600)
+    made = blocks(sd, **clumped)
+    wide = [
+        {
+            pod: ArmCounts(
+                c.requests, 0, ((10.0, 0), *c.latency_ms[:2], (100.0, c.requests), c.latency_ms[2])
+            )
+            for pod, c in one.items()
+        }
+        for one in made
+    ]
+    noise = pod_noise(wide, bare.edges_ms, canary_pods)
+    return Yardstick.of(Baseline(histogram, 10_000, 10, 600, noise), RELEASE)
+
+
+def test_labels_say_what_the_error_rate_covers() -> None:
+    assert (
+        Yardstick.of(Baseline(((10.0, 5), (20.0, 9), (math.inf, 10))), RELEASE).label == "pods not measured"
+    )
+    assert yardstick(0.0, canary_pods=10).label == "per request"
+    assert yardstick(0.5).label == "pods measured"
+    assert yardstick(0.0, clumps=8).label == "calibrated on A/A"
+
+
+def test_spread_widens_the_tolerance_and_shrinks_the_margin() -> None:
+    alike, differing = yardstick(0.0, canary_pods=10), yardstick(0.5)
+    assert max(alike.tolerance_slower) == TOLERANCE
+    assert max(differing.tolerance_slower) > 0.5
+    assert (alike.harm_limit, differing.harm_limit) == (pytest.approx(20), pytest.approx(40))
+    p50 = next(m for m in differing.margins if m.edge_ms == 20)
+    assert p50.null < p50.shift
+    assert p50.refused
+    few, many = (max(yardstick(0.5, canary_pods=pods).tolerance_slower) for pods in (2, 20))
+    assert few > 1.5 * many
