@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from meshkit.operate.chaos import Chaos as Chaos
     from meshkit.operate.health import Findings as Findings
     from meshkit.operate.health import check as check
+    from meshkit.operate.identity import make_identity as make_identity
     from meshkit.operate.planned import Plan as Plan
     from meshkit.operate.setup import Setup as Setup
     from meshkit.operate.shop import deploy_shop as deploy_shop
@@ -76,6 +77,7 @@ _HOMES = {
     "operate.change": ("apply", "history", "plan", "undo"),
     "operate.chaos": ("Chaos",),
     "operate.health": ("Findings", "check"),
+    "operate.identity": ("make_identity",),
     "operate.planned": ("Plan",),
     "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),

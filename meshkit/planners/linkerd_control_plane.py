@@ -123,7 +123,7 @@ def trust_anchors(snapshot: Snapshot, namespace: str) -> str:
             "control_plane",
             f"Linkerd's charts need an issuer: there is no Secret {namespace}/{ISSUER} with ca.crt, tls.crt"
             " and tls.key.",
-            remedy="Let cert-manager make it, or make it by hand: ECDSA P-256, the issuer signed by ca.crt.",
+            remedy="Make it with mk.make_identity(cluster), or let cert-manager make it.",
         )
     return base64.b64decode(data["ca.crt"]).decode()
 
