@@ -147,6 +147,16 @@ def test_consistent_hash_needs_the_header_on_the_route() -> None:
             [peer_authentication("STRICT", "istio-system", selector={"matchLabels": {"app": "web"}})],
             "permissive",
         ),
+        (
+            [
+                peer_authentication(
+                    "STRICT",
+                    selector={"matchLabels": {"app": "web"}},
+                    portLevelMtls={"8080": {"mode": "DISABLE"}, "9090": {"mode": "PERMISSIVE"}},
+                )
+            ],
+            "plaintext",
+        ),
     ],
 )
 def test_peer_authentication_scopes(policies: list[dict[str, Any]], mode: str) -> None:
