@@ -8,15 +8,15 @@ keeps a state of its own, so a closed notebook, a second person and a CI job see
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from meshkit import meshes
-from meshkit.cluster import rights, snapshot
+from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
-from meshkit.errors import BadInput, Forbidden, MeshCannot, MeshkitError, NeedsPerson, NoData, UnknownName
+from meshkit.errors import BadInput, MeshCannot, NeedsPerson, NoData, UnknownName
 from meshkit.facts import Finding, Kind, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -27,13 +27,15 @@ from meshkit.observe.callers import Reading, between, read_callers
 from meshkit.operate import standing as stands
 from meshkit.operate.change import apply, history, plan, undo
 from meshkit.operate.enforce import WATCH_S, Watching, enforce
+from meshkit.operate.health import check
 from meshkit.operate.planned import Change, Plan
 from meshkit.operate.proposals import propose_access, propose_route, samples
 from meshkit.operate.standing import Sight, Standing
 from meshkit.planners.base import Need
 from meshkit.planners.injected import webhooks
-from meshkit.planners.steps import ordered
 
+CHECKED_S = 20.0
+"""The checks of the whole cluster are made this often while somebody looks."""
 Say = Callable[[str], None]
 Report = Callable[[Progress], None]
 
@@ -138,6 +140,8 @@ class Look:
     sight: Sight
     standings: tuple[Standing, ...]
     reading: Reading | None = None
+    checked_s: float = 0.0
+    """When the cluster was checked whole."""
 
     def of(self, name: str) -> Standing:
         """How far one stage is."""
@@ -178,8 +182,9 @@ class Setup:
         calls = None
         if reading and before and before.reading:
             calls = between(before.reading, reading)
-        sight = Sight(self.mesh, self.namespace, seen, calls, self._cluster_findings(seen))
-        return Look(time.time(), sight, _standings(sight), reading)
+        found, checked_s = self._checked(seen, before)
+        sight = Sight(self.mesh, self.namespace, seen, calls, found)
+        return Look(time.time(), sight, _standings(sight), reading, checked_s)
 
     def watch(self, window_s: float = 10.0) -> Look:
         """Two looks ``window_s`` seconds apart, so that the calls between them are known."""
@@ -285,24 +290,15 @@ class Setup:
         except NoData:
             return None
 
-    def _cluster_findings(self, seen: Snapshot) -> tuple[Finding, ...]:
-        """What stands against the mesh in this cluster: checks of the control plane, and missing rights."""
-        from meshkit.checks.preflight import control_plane
+    def _checked(self, seen: Snapshot, before: Look | None) -> tuple[tuple[Finding, ...], float]:
+        """What ``mk.check`` says: of installing the mesh before it is there, of its health afterwards.
 
-        if any(webhooks(seen, self.mesh)):
-            return ()
-        return (*control_plane(ControlPlane(), seen), *self._missing_rights(seen))
-
-    def _missing_rights(self, seen: Snapshot) -> Iterable[Finding]:
-        planner = meshes.mesh(self.mesh).planner
-        try:
-            steps = ordered(planner.plan(ControlPlane(), seen))
-            rights.require(self.cluster.api, rights.of_steps(self.cluster.api, steps))
-        except Forbidden as error:
-            return (Finding("MK0703", "error", "Rights", error.message, error.remedy),)
-        except MeshkitError:
-            return ()
-        return ()
+        A look within CHECKED_S seconds of the last takes over what that one found.
+        """
+        installed = any(webhooks(seen, self.mesh))
+        if before and time.time() - before.checked_s < CHECKED_S and before.sight.installed == installed:
+            return before.sight.found, before.checked_s
+        return check(self.cluster, mesh=self.mesh, pre=not installed), time.time()
 
 
 _CORE = ("Node", "Namespace", "Pod", "Service")

@@ -54,7 +54,12 @@ class Sight:
     snapshot: Snapshot
     calls: Calls | None = None
     found: tuple[Finding, ...] = ()
-    """What the checks of the whole cluster say, where they were asked."""
+    """What the checks of the whole cluster say: of installing before it is installed, else of its health."""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the mesh's injector is there."""
+        return any(webhooks(self.snapshot, self.mesh))
 
     @property
     def workloads(self) -> tuple[Injected, ...]:
@@ -64,7 +69,7 @@ class Sight:
 
 def preflight(sight: Sight) -> Standing:
     """Can this cluster carry the mesh? Asked before the first change, true afterwards too."""
-    findings = [*sight.found, *_other_mesh(sight)]
+    findings = [*(() if sight.installed else sight.found), *_other_mesh(sight)]
     if sight.snapshot.find("Namespace", sight.namespace) is None:
         remedy = "Create it, or name another in the first cell."
         problem = "does not exist."

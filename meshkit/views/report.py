@@ -18,6 +18,14 @@ from meshkit.views.icons import icon
 STYLE = "".join(
     (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("style.css", "setup.css")
 )
+_ENDINGS = {
+    0: ("good", "Done."),
+    3: ("warn", "Undecided."),
+    4: ("warn", "Stopped: a person must decide."),
+}
+"""Tone and headline of an exit code; any other is a failure."""
+_STYLED = re.compile(r"\A<div class=\"mk\"><style>.*?</style>", re.DOTALL)
+"""How a piece of meshkit's own begins; the page has the style already."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 
@@ -66,8 +74,9 @@ def runbook_page(
     duration_s: float,
 ) -> str:
     """The report of an executed runbook: how it ended, its parameters, and every cell with its output."""
-    tone = "good" if exit_code == 0 else "warn" if exit_code == 3 else "bad"
-    headline = "Done." if exit_code == 0 else "Undecided." if exit_code == 3 else "Failed."
+    tone, headline = _ENDINGS.get(exit_code, ("bad", "Failed."))
+    if exit_code == 0 and parameters.get("apply") is False:
+        tone, headline = "note", "Dry run. Nothing was changed."
     rows = [
         (f"<code>{html.escape(name)}</code>", f"<code>{html.escape(str(value))}</code>")
         for name, value in parameters.items()
@@ -75,8 +84,8 @@ def runbook_page(
     body = (
         f'<header class="mk-head"><h1>{html.escape(title)}</h1>{chip(tone, f"exit {exit_code}")}</header>'
         + verdict_block(tone, headline, error or "Every cell ran to its end.", f"{duration_s:.1f} s")
-        + f"<h2>Parameters</h2>{table(('parameter', 'value'), rows)}"
         + "".join(cell_html(cell) for cell in notebook.cells if not _is_banner(cell))
+        + f"<h2>Parameters</h2>{table(('parameter', 'value'), rows)}"
         + f'<p class="mk-muted">meshkit {__version__}</p>'
     )
     return page(title, body)
@@ -101,7 +110,9 @@ def _output_html(output: Any) -> str:
     if "image/svg+xml" in data:
         return f'<div class="mk-card mk-chart">{_text(data["image/svg+xml"])}</div>'
     if "text/html" in data:
-        return f'<div class="mk-card">{_SCRIPT.sub("", _text(data["text/html"]))}</div>'
+        shown = _SCRIPT.sub("", _text(data["text/html"]))
+        own = _STYLED.sub("<div>", shown)
+        return own if own != shown else f'<div class="mk-card">{shown}</div>'
     return f"<pre>{html.escape(_ANSI.sub('', _text(data.get('text/plain', ''))))}</pre>"
 
 

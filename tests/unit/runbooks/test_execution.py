@@ -5,6 +5,7 @@ error.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import nbformat
@@ -13,6 +14,7 @@ from nbformat import v4
 
 from meshkit.errors import BadInput
 from meshkit.runbooks.execution import run_runbook
+from meshkit.views.report import runbook_page
 
 
 def write_runbook(folder: Path, *cells: str) -> str:
@@ -68,3 +70,24 @@ def test_bad_parameters_are_refused_before_anything_is_written(tmp_path: Path) -
     with pytest.raises(BadInput, match="wrod"):
         run_runbook(name, {"wrod": "x"}, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "parameters", "headline"),
+    [
+        (0, {"apply": True}, "Done."),
+        (0, {"apply": False}, "Dry run. Nothing was changed."),
+        (0, {}, "Done."),
+        (1, {"apply": False}, "Failed."),
+        (4, {"apply": True}, "Stopped: a person must decide."),
+    ],
+)
+def test_the_report_begins_with_how_it_ended(exit_code: int, parameters: Any, headline: str) -> None:
+    styled = '<div class="mk"><style>.mk { color: red }</style><p>the finding</p></div>'
+    output = v4.new_output("display_data", data={"text/html": styled})
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("show()", outputs=[output])])
+    how = {"title": "Small", "exit_code": exit_code, "error": None, "duration_s": 1.0}
+    text = runbook_page(notebook, parameters=parameters, **how)
+    assert f"<strong>{headline}</strong>" in text
+    assert "<p>the finding</p>" in text
+    assert "color: red" not in text

@@ -1,0 +1,104 @@
+"""The stages of the guided path headless: as CI runs them, and under the shop's full load.
+
+Takes about a minute for each mesh: it installs a mesh, restarts the shop behind sidecars, and watches strict
+mutual TLS twice, once taken back by itself and once kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import meshkit as mk
+from meshkit.errors import ChangeFailed
+from meshkit.operate import shop
+from meshkit.runbooks.execution import RunbookResult, run_runbook
+from meshkit.testing import running_sandbox
+
+RPS = 300.0
+VERSIONS = {"v1": shop.QUICK, "v2": shop.QUICK}
+BRIEF = {"window_s": "3", "watch_s": "6"}
+
+pytestmark = pytest.mark.timeout(420)
+
+
+class Ci:
+    """A pipeline: runbooks with parameters, on one sandbox."""
+
+    def __init__(self, kubeconfig: Path, mesh: str, out: Path) -> None:
+        self.mesh, self.out = mesh, out
+        self.where = {"kubeconfig": str(kubeconfig), "context": "meshkit-sandbox"}
+        self.cluster = mk.connect(kubeconfig=kubeconfig)
+
+    def run(self, name: str, **given: str) -> RunbookResult:
+        return run_runbook(name, {**self.where, "mesh": self.mesh, **given}, out=self.out)
+
+
+@pytest.fixture(scope="module", params=["istio"])
+def ci(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ci]:
+    """The shop in the mesh, its forgotten caller outside."""
+    with running_sandbox() as sandbox:
+        ci = Ci(sandbox.kubeconfig, request.param, tmp_path_factory.mktemp("out"))
+        mk.apply(mk.plan([mk.ControlPlane()], ci.cluster, mesh=ci.mesh), ci.cluster)
+        mk.deploy_shop(ci.cluster, rps=RPS, versions=VERSIONS, unmeshed=True)
+        yield ci
+
+
+def changes(ci: Ci) -> int:
+    return len(mk.history(ci.cluster))
+
+
+def test_a_dry_run_changes_nothing_and_apply_does_it_once(ci: Ci) -> None:
+    before = changes(ci)
+    assert ci.run("onboard_namespace").exit_code == 0
+    assert changes(ci) == before
+    assert ci.run("onboard_namespace", apply="true", at_once="2").error is None
+    assert mk.Setup(ci.cluster, ci.mesh, "shop").look().of("injection").state == "done"
+    assert changes(ci) == before + 1
+    assert ci.run("onboard_namespace", apply="true").error is None
+    assert changes(ci) == before + 1
+
+
+def test_the_forgotten_caller_stops_strict_mode_before_anything_changes(ci: Ci) -> None:
+    before = changes(ci)
+    stopped = ci.run("enforce_mtls", apply="true", **BRIEF)
+    assert stopped.exit_code == 4, stopped.error
+    assert stopped.error is not None
+    assert "plain text" in stopped.error
+    assert "legacy/batch" in stopped.report.read_text()
+    assert changes(ci) == before
+
+
+def test_strict_mode_that_refuses_a_caller_is_taken_back_by_itself(ci: Ci) -> None:
+    setup = mk.Setup(ci.cluster, ci.mesh, "shop")
+    plan = setup.plan("mutual-tls", mk.MutualTLS(namespace="shop", mode="strict"))
+    said: list[str] = []
+    with pytest.raises(ChangeFailed, match="It was taken back"):
+        setup.apply("mutual-tls", plan, say=said.append, watch_s=20)
+    assert "permissive" in setup.look().of("mutual-tls").summary
+    assert any("Taking it back" in sentence for sentence in said)
+
+
+def test_once_everyone_is_in_strict_mode_loses_no_request(ci: Ci) -> None:
+    legacy = ci.run("onboard_namespace", namespace="legacy", apply="true")
+    assert legacy.error is None
+    since_s = time.time()
+    strict = ci.run("enforce_mtls", apply="true", **BRIEF)
+    assert strict.error is None
+    ledger = shop.read_ledger(ci.cluster, since_s, time.time() - 1)
+    assert len(ledger) > 1000
+    assert ledger.failed == 0
+    before = changes(ci)
+    assert ci.run("enforce_mtls", apply="true", **BRIEF).error is None
+    assert changes(ci) == before
+
+
+def test_a_change_is_rolled_back_by_its_runbook(ci: Ci) -> None:
+    assert ci.run("set_traffic_policy", apply="true").error is None
+    assert mk.Setup(ci.cluster, ci.mesh, "shop").look().of("routes").state == "done"
+    undone = run_runbook("rollback", {**ci.where, "apply": "true"}, out=ci.out)
+    assert undone.error is None
+    assert mk.Setup(ci.cluster, ci.mesh, "shop").look().of("routes").state == "ready"
