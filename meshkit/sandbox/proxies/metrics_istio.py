@@ -35,6 +35,7 @@ BUCKETS_MS = (
 )
 BUCKETS_ANNOTATION = "sidecar.istio.io/statsHistogramBuckets"
 UNKNOWN = "unknown"
+_NOWHERE = ("PassthroughCluster", "BlackHoleCluster")
 
 
 class IstioSeries:
@@ -80,13 +81,15 @@ class IstioSeries:
         outbound = entry["dir"] == "outbound"
         other_address = str(entry.get("upstream") or "") if outbound else str(entry.get("remote") or "")
         secured = bool(entry.get("uri"))
-        service = str(entry.get("service") or entry.get("authority") or "")
+        service, asked = str(entry.get("service") or ""), str(entry.get("authority") or "")
+        asked = asked if service in ("", *_NOWHERE) else ""
         other = self._peers(other_address) if other_address and (outbound or secured) else None
         code, flags, grpc = entry.get("code", 0), entry.get("flags"), entry.get("grpc")
         key = (
             outbound,
             other and other.pod,
             service,
+            asked,
             code,
             flags,
             secured,
@@ -94,13 +97,15 @@ class IstioSeries:
             grpc,
         )
         if key not in self._cache:
-            self._cache[key] = self._build(entry, outbound, other, service)
+            self._cache[key] = self._build(entry, outbound, other, (service, asked))
         return self._cache[key]
 
-    def _build(self, entry: Mapping[str, Any], outbound: bool, other: Peer | None, service: str) -> Labels:
+    def _build(
+        self, entry: Mapping[str, Any], outbound: bool, other: Peer | None, meant: tuple[str, str]
+    ) -> Labels:
         source, destination = (self._me, other) if outbound else (other, self._me)
         secured = bool(entry.get("uptls")) if outbound else bool(entry.get("uri"))
-        host, name, namespace = _service(service, destination)
+        host, name, namespace = _meant(*meant, destination)
         grpc = entry.get("grpc")
         labels = [("reporter", "source" if outbound else "destination")]
         labels += _istio_side("source", source, secured)
@@ -135,6 +140,18 @@ def _istio_side(side: str, peer: Peer | None, secured: bool) -> list[tuple[str, 
         "cluster": peer and "Kubernetes",
     }
     return [(f"{side}_{name}", value or UNKNOWN) for name, value in values.items()]
+
+
+def _meant(registered: str, asked: str, destination: Peer | None) -> tuple[str, str, str]:
+    """destination_service, its name and its namespace. A host that is no Service keeps its whole name, and
+    one that nothing is registered for is known by the cluster that it went to.
+    """
+    namespace = destination.namespace if destination else UNKNOWN
+    if registered in _NOWHERE:
+        return asked or UNKNOWN, registered, namespace
+    if registered and not registered.endswith(".svc.cluster.local"):
+        return registered, registered, namespace
+    return _service(registered or asked, destination)
 
 
 def _service(host: str, destination: Peer | None) -> tuple[str, str, str]:

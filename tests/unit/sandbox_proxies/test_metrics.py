@@ -66,6 +66,18 @@ def test_istio_request_that_reached_no_server() -> None:
     assert 'response_flags="UH"' in one
 
 
+def test_istio_names_hosts_that_are_no_services() -> None:
+    made = metrics()
+    made.observe(line(service="static.example"))
+    made.observe(line(service="PassthroughCluster", authority="127.1.0.5:8080"))
+    made.observe(line(service="BlackHoleCluster", authority="gone.example", upstream="", code=502))
+    entry, passed, refused = series(made.exposition(), "istio_requests_total")
+    assert 'destination_service="static.example",destination_service_name="static.example"' in entry
+    assert 'destination_service="127.1.0.5:8080",destination_service_name="PassthroughCluster"' in passed
+    assert 'destination_service="gone.example",destination_service_name="BlackHoleCluster"' in refused
+    assert 'destination_service_namespace="unknown"' in refused
+
+
 def test_istio_destination_knows_mutual_tls_from_plaintext() -> None:
     made = metrics()
     made.observe(
