@@ -14,12 +14,12 @@ from benchmarks.canaries.results import as_json, markdown
 SHORT = 20
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=SHORT, help="releases in each cell")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, help="write the results as JSON")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     found = contest.run(given.repetitions, given.processes)
     if given.out:
         given.out.write_text(json.dumps(as_json(found)))

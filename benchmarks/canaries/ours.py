@@ -33,24 +33,11 @@ class Ended:
 
 def run(trace: Trace, objectives: Objectives | None = None) -> Ended:
     """The whole trace at one share; after a promotion the safety net stays on to its end."""
-    release = Release(
-        name="r",
-        namespace="n",
-        service="s",
-        port=80,
-        stable="v1",
-        canary="v2",
-        steps=(trace.percent, 100),
-        step_s=60,
-        look_s=SCRAPE_S,
-        soak_s=SOAK_S,
-        deadline_s=1e9,
-        objectives=objectives,
-    )
-    baseline = _baseline(trace, objectives)
+    release = release_of(trace, objectives)
+    baseline = baseline_of(trace, objectives)
     evidence = Evidence.start(Yardstick.of(baseline, release))
     promoted_s = None
-    stable, canary = (_looks(arm, baseline) for arm in (trace.stable, trace.canary))
+    stable, canary = (looks_of(arm, baseline) for arm in (trace.stable, trace.canary))
     for i, arms in enumerate(zip(stable, canary, strict=True)):
         start_s = i * SCRAPE_S
         warming = start_s < WARM_UP_S
@@ -71,7 +58,25 @@ def run(trace: Trace, objectives: Objectives | None = None) -> Ended:
     return Ended(None, promoted_s)
 
 
-def _baseline(trace: Trace, objectives: Objectives | None) -> Baseline:
+def release_of(trace: Trace, objectives: Objectives | None) -> Release:
+    """A release that stays at the trace's share until its deadline, which never comes."""
+    return Release(
+        name="r",
+        namespace="n",
+        service="s",
+        port=80,
+        stable="v1",
+        canary="v2",
+        steps=(trace.percent, 100),
+        step_s=60,
+        look_s=SCRAPE_S,
+        soak_s=SOAK_S,
+        deadline_s=1e9,
+        objectives=objectives,
+    )
+
+
+def baseline_of(trace: Trace, objectives: Objectives | None) -> Baseline:
     counts = _counts(trace.history, range(BLOCKS))
     found = Baseline.of(counts, HISTORY_S, objectives.slower_than_ms if objectives else None)
     if not trace.pods:
@@ -87,7 +92,7 @@ def _counts(arm: Arm, rows: range | list[int]) -> ArmCounts:
     return ArmCounts(int(arm.requests[rows].sum()), int(arm.errors[rows].sum()), histogram)
 
 
-def _looks(arm: Arm, baseline: Baseline) -> list[ArmLook]:
+def looks_of(arm: Arm, baseline: Baseline) -> list[ArmLook]:
     within = np.cumsum(arm.buckets, axis=1)
     watched = [EDGES.index(edge) for edge in baseline.edges_ms]
     timed = within[:, -1]
