@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import socket
 import ssl
 import subprocess
@@ -50,7 +52,12 @@ def running(
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         popen = subprocess.Popen(
-            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment
+            command,
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            preexec_fn=_end_with_parent,
         )
     try:
         yield Process(name, popen, log)
@@ -61,6 +68,11 @@ def running(
         except subprocess.TimeoutExpired:
             popen.kill()
             popen.wait()
+
+
+def _end_with_parent() -> None:
+    """A test run that is killed leaves nothing running (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def free_port() -> int:
