@@ -28,6 +28,7 @@ check: setup     ## lint, format, types, layers
 
 conformance: setup  ## the same contracts on real parts
 	@$(PY) tests/conformance/parts.py || [ -z "$$CI" ]
+	@tools/prometheus
 	@$(PY) -m pytest -m conformance $(ARGS)
 
 soak: setup      ## the long forms of the tests: make soak [SEED=1]

@@ -15,17 +15,17 @@ from typing import Any, TypeVar
 import aiohttp
 import yaml
 
-from meshkit.sandbox.proxies import envoy, istio
+from meshkit.sandbox.proxies import envoy, istio, poddir
 from tests.conformance.routes import answers, meaning, proxies
 from tests.conformance.routes.answers import Answers
 from tests.conformance.routes.cases import Case, Group
 from tests.conformance.routes.istiod import MESH, Istiod, crds
-from tests.conformance.routes.world import PORTS, World
+from tests.conformance.routes.world import BACKENDS, PORTS, World
 
 T = TypeVar("T")
 SETTLE_S = 20.0
 ENDPOINTS_S = 2.0
-LISTENERS = "listeners"
+LISTENERS, SERVED = "listeners", "served"
 _SETTLED = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService"}
 
 
@@ -72,7 +72,7 @@ class Bench:
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30))
         found = await asyncio.to_thread(crds, self._istioctl)
         self._world = await World.start(self._directory, found, MESH)
-        self._real, self._ours = (self._world.address(group, 1) for group in (200, 201))
+        self._real, self._ours, self._beside = (self._world.address(group, 1) for group in (200, 201, 203))
         self._fixed = await self._world.apply([_listeners(self._real), _settled(0)])
         self._istiod = await Istiod.start(
             self._pilot, self._world.kubeconfig, self._world.address(202, 1), self._directory, self._session
@@ -84,13 +84,14 @@ class Bench:
         await self._world.close()
 
     async def _case(self, case: Case) -> tuple[Side, Side]:
-        client = proxies.Client(case.namespace, case.labels)
-        applied = await self._world.apply(case.objects)
+        client = self._client(case)
+        written = [*case.objects, *([_served(client, self._real, self._beside)] if client.serves else [])]
+        applied = await self._world.apply(written)
         try:
             number = await self._tell(applied)
             objects = await self._world.objects(istio.RESOURCES)
             objects["sidecars"] = [
-                item for item in objects["sidecars"] if item["metadata"]["name"] != LISTENERS
+                item for item in objects["sidecars"] if item["metadata"]["name"] not in (LISTENERS, SERVED)
             ]
             async with self._running(
                 proxies.of_istiod(client, self._istiod.xds, self._dir("real"), self._real, self._session)
@@ -100,10 +101,22 @@ class Bench:
             async with self._running(
                 proxies.of_sandbox(client, objects, self._dir("ours"), self._ours, self._session)
             ) as ours:
-                second = await self._side(case, ours, lambda group: envoy.OUTBOUND_PORT)
+                if client.serves:
+                    await self._world.serve_socket(client.name, poddir.app_socket(self._dir("ours"), 8080))
+                second = await self._side(
+                    case, ours, lambda group: group.port if client.serves else envoy.OUTBOUND_PORT
+                )
         finally:
-            await self._world.remove(case.objects)
+            await self._world.remove(written)
         return first, second
+
+    def _client(self, case: Case) -> proxies.Client:
+        if not case.server:
+            return proxies.Client(case.namespace, case.labels)
+        backend = next(each for each in BACKENDS if each.name == case.server)
+        labels = {"app": backend.service, "version": backend.version}
+        address = self._world.addresses[backend.name]
+        return proxies.Client(backend.namespace, labels, backend.name, address, (8080,))
 
     async def _tell(self, applied: list[dict[str, Any]]) -> int:
         """Wait until istiod has the objects, then change one more: who obeys that one obeys them all."""
@@ -136,7 +149,11 @@ class Bench:
         side = Side()
         config = await proxy.config()
         for group in case.groups:
-            side.meanings.append(meaning.of_authority(config, group.to, group.port))
+            side.meanings.append(
+                meaning.of_inbound(config, group.port)
+                if case.server
+                else meaning.of_authority(config, group.to, group.port)
+            )
             if "answers" in case.compare:
                 side.answers.append(
                     await answers.send(
@@ -202,6 +219,19 @@ def _listeners(address: str) -> dict[str, Any]:
     meta = {"name": LISTENERS, "namespace": "istio-system"}
     api = "networking.istio.io/v1"
     return {"apiVersion": api, "kind": "Sidecar", "metadata": meta, "spec": {"egress": egress}}
+
+
+def _served(client: proxies.Client, address: str, beside: str) -> dict[str, Any]:
+    """The same for a server: it listens for its application, which answers where it always does."""
+    made = _listeners(beside)
+    ingress = {
+        "port": {"number": 8080, "protocol": "HTTP", "name": "http"},
+        "bind": address,
+        "captureMode": "NONE",
+        "defaultEndpoint": "0.0.0.0:8080",  # the address of the pod itself
+    }
+    spec = {"workloadSelector": {"labels": dict(client.labels)}, "ingress": [ingress], **made["spec"]}
+    return {**made, "metadata": {"name": SERVED, "namespace": client.namespace}, "spec": spec}
 
 
 def _settled(number: int) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 about: one sentence, for the page in the docs
 client: {namespace: shop, labels: {app: shop-front}}
+server: web-v1-1      the requests go to this pod through its own proxy, and not through a client's
 requests:
   - {to: "web:8080", path: /, method: GET, headers: {}, count: 400, at_once: 8}
 observe: [version, path, "header:x-user", ...]       what of an answer is compared, beside its status
 compare: [routes, clusters, answers]                 everything, unless the file says less
+                                                     of a server: [modes, answers]
 differs: {reason: ..., in: [routes]}                 a difference that is known: fails when it is gone
 objects: [...]
 """
@@ -21,7 +23,8 @@ import yaml
 
 HERE = Path(__file__).parent / "cases"
 COMPARED = ("routes", "clusters", "answers")
-_FIELDS = {"about", "client", "requests", "observe", "compare", "differs", "objects"}
+OF_SERVER = ("modes", "answers")
+_FIELDS = {"about", "client", "server", "requests", "observe", "compare", "differs", "objects"}
 _REQUEST = {"to", "path", "method", "headers", "count", "at_once", "slow_s", "hits"}
 
 
@@ -64,6 +67,7 @@ class Case:
     compare: tuple[str, ...]
     namespace: str = "shop"
     labels: Mapping[str, str] = field(default_factory=dict)
+    server: str = ""
     differs_in: frozenset[str] = frozenset()
     reason: str = ""
 
@@ -75,13 +79,12 @@ def read(path: Path) -> Case:
     if unknown:
         raise ValueError(f"{path.name}: {sorted(unknown)} is not known")
     client, differs = written.get("client") or {}, written.get("differs") or {}
-    compare, differs_in = tuple(written.get("compare") or COMPARED), frozenset(differs.get("in") or ())
-    if not {*compare, *differs_in} <= set(COMPARED) or bool(differs) != bool(
-        differs_in and differs["reason"]
-    ):
-        raise ValueError(
-            f"{path.name}: compare and differs.in take {COMPARED}, and a difference has a reason"
-        )
+    known = OF_SERVER if written.get("server") else COMPARED
+    compare, differs_in = tuple(written.get("compare") or known), frozenset(differs.get("in") or ())
+    if not {*compare, *differs_in} <= set(known):
+        raise ValueError(f"{path.name}: compare and differs.in take {known}")
+    if differs and not (differs_in and differs.get("reason")):
+        raise ValueError(f"{path.name}: a difference says where it is, and its reason")
     namespace = client.get("namespace", "shop")
     objects = written.get("objects") or ()
     for item in objects:
@@ -95,6 +98,7 @@ def read(path: Path) -> Case:
         compare=compare,
         namespace=namespace,
         labels=client.get("labels") or {"app": "client"},
+        server=written.get("server", ""),
         differs_in=differs_in,
         reason=differs.get("reason", ""),
     )

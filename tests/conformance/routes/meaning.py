@@ -27,6 +27,18 @@ def of_authority(config: Mapping[str, Any], authority: str, port: int) -> JSON:
     return {"routes": routes, "clusters": {name: _cluster(config, name) for name in used}}
 
 
+def of_inbound(config: Mapping[str, Any], port: int) -> JSON:
+    """Which connections the proxy takes for its application's port: with mutual TLS, without, or both."""
+    chains = [
+        chain
+        for listener in config["listeners"].values()
+        if listener.get("traffic_direction") == "INBOUND"
+        and listener["address"]["socket_address"]["port_value"] == port
+        for chain in listener["filter_chains"]
+    ]
+    return {"modes": sorted({"mutual TLS" if "transport_socket" in each else "plaintext" for each in chains})}
+
+
 def without_endpoints(config: Mapping[str, Any]) -> set[str]:
     """Clusters whose endpoints have not been told yet."""
     asking = {name for name, cluster in config["clusters"].items() if cluster.get("type") == "EDS"}

@@ -23,25 +23,26 @@ from tests.conformance.routes.world import Object
 ADMIN_PORT = envoy.ADMIN_PORT
 REJECTED = r"(cds|lds|rds\..*)\.update_rejected$"
 START_S = 20.0
+NOBODY = ("127.0.0.1", 1)
 
 
 @dataclass(frozen=True)
 class Client:
-    """Whose proxy it is."""
+    """Whose proxy it is. One that ``serves`` belongs to a pod of a Service, at that pod's ``address``."""
 
     namespace: str
     labels: Mapping[str, str]
+    name: str = "client"
+    address: str = ""
+    serves: tuple[int, ...] = ()
 
     @property
     def pod(self) -> Object:
+        meta = {"name": self.name, "namespace": self.namespace, "uid": self.name, "labels": dict(self.labels)}
+        app = {"name": "app", "ports": [{"containerPort": port} for port in self.serves]}
         return {
-            "metadata": {
-                "name": "client",
-                "namespace": self.namespace,
-                "uid": "client",
-                "labels": dict(self.labels),
-            },
-            "spec": {"containers": [{"name": "istio-proxy"}], "serviceAccountName": "client"},
+            "metadata": meta,
+            "spec": {"containers": [{"name": "istio-proxy"}, app], "serviceAccountName": "default"},
         }
 
 
@@ -66,21 +67,29 @@ class Proxy:
                 command, stdout=subprocess.DEVNULL, stderr=log
             )
         proxy = cls(address, process, session)
-        async with asyncio.timeout(START_S):
-            while not await proxy._answers():
-                if process.poll() is not None:
-                    raise RuntimeError(f"Envoy ended:\n{(directory / 'envoy.log').read_text()[-2000:]}")
-                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(START_S):
+                while not await proxy._answers():
+                    if process.poll() is not None:
+                        raise RuntimeError(f"Envoy ended:\n{(directory / 'envoy.log').read_text()[-2000:]}")
+                    await asyncio.sleep(0.01)
+        except BaseException:
+            await proxy.stop()
+            raise
         return proxy
 
     async def config(self) -> dict[str, Any]:
-        """What it obeys: route configurations and clusters by name."""
+        """What it obeys: route configurations, clusters and listeners by name."""
         async with self._session.get(self._admin("/config_dump?include_eds")) as answer:
             dump = (await answer.json(content_type=None))["configs"]
-        found: dict[str, Any] = {"routes": {}, "clusters": {}, "endpoints": {}}
+        found: dict[str, Any] = {"routes": {}, "clusters": {}, "endpoints": {}, "listeners": {}}
         for part in dump:
             for item in part.get("dynamic_route_configs", ()):
                 found["routes"][item["route_config"]["name"]] = item["route_config"]
+            for item in part.get("dynamic_listeners", ()):
+                # Without certificates one that takes mutual TLS stays warming: what it would do is told.
+                state = item.get("active_state") or item.get("warming_state") or {}
+                found["listeners"][item["name"]] = state.get("listener", {})
             for item in part.get("dynamic_active_clusters", ()):
                 found["clusters"][item["cluster"]["name"]] = item["cluster"]
             for item in part.get("dynamic_endpoint_configs", ()):
@@ -107,7 +116,7 @@ class Proxy:
     async def _answers(self) -> bool:
         try:
             async with self._session.get(self._admin("/ready")) as answer:
-                return answer.status == 200
+                return answer.status in (200, 503)  # 503: it waits for its first configuration
         except aiohttp.ClientError:
             return False
 
@@ -135,15 +144,20 @@ async def of_sandbox(
     pod = client.pod
     envoy.prepare(directory, pod=pod, pod_ip=address)
     authority = identity.Authority.create("routes")
-    leaf = identity.workload_leaf(authority, "istio", client.namespace, "client")
+    leaf = identity.workload_leaf(authority, "istio", client.namespace, "default")
     identity.write_secrets(directory, leaf, authority.roots)
     server = ConfigServer(directory, FolderWatch())
     await server.open()
     proxy = await Proxy.started(directory, address, envoy.command(directory), session)
     proxy.config_server = server
-    registry = Registry(objects)
-    outbound = istio.outbound(registry, istio.caller_of(registry, pod))
-    await Delivery(directory, address, "istio", session).deliver(Desired(outbound, ()))
+    try:
+        registry = Registry(objects)
+        outbound = istio.outbound(registry, istio.caller_of(registry, pod))
+        inbounds = istio.inbound(registry, pod) if client.serves else ()
+        await Delivery(directory, address, "istio", session).deliver(Desired(outbound, inbounds))
+    except BaseException:
+        await proxy.stop()
+        raise
     return proxy
 
 
@@ -155,6 +169,7 @@ def _fresh(directory: Path) -> Path:
 
 def _bootstrap(client: Client, xds: tuple[str, int], address: str) -> Object:
     namespace = client.namespace
+    name = f"{client.name}.{namespace}"
     ads = {"ads": {}, "resource_api_version": "V3"}
     http2 = {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -162,15 +177,15 @@ def _bootstrap(client: Client, xds: tuple[str, int], address: str) -> Object:
     }
     return {
         "node": {
-            "id": f"sidecar~{address}~client.{namespace}~{namespace}.svc.cluster.local",
-            "cluster": f"client.{namespace}",
+            "id": f"sidecar~{client.address or address}~{name}~{namespace}.svc.cluster.local",
+            "cluster": name,
             "metadata": {
                 "ISTIO_VERSION": "1.31.0",
                 "NAMESPACE": namespace,
                 "CLUSTER_ID": "Kubernetes",
                 "INTERCEPTION_MODE": "NONE",
                 "LABELS": dict(client.labels),
-                "SERVICE_ACCOUNT": "client",
+                "SERVICE_ACCOUNT": "default",
             },
         },
         "admin": {"address": _socket(address, ADMIN_PORT)},
@@ -183,7 +198,10 @@ def _bootstrap(client: Client, xds: tuple[str, int], address: str) -> Object:
             "lds_config": ads,
             "cds_config": ads,
         },
-        "static_resources": {"clusters": [_static("xds", *xds, http2)]},
+        # Certificates would come from pilot-agent at the second; nobody is there.
+        "static_resources": {
+            "clusters": [_static("xds", *xds, http2), _static("sds-grpc", *NOBODY, http2)],
+        },
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import yaml
 from aiohttp import web
 
 from meshkit.sandbox.api.app import ApiServer, NodeHooks, serve
+from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.home import SandboxHome
 from meshkit.sandbox.node.addresses import claim
 
@@ -75,7 +77,8 @@ class World:
         self.hits: collections.Counter[str] = collections.Counter()
         self._server = server
         self._net = net
-        self._runners: list[web.AppRunner] = []
+        self._runners: dict[str, web.AppRunner] = {}
+        self.addresses: dict[str, str] = {}
 
     @classmethod
     async def start(cls, directory: Path, crds: Iterable[Object], mesh: Mapping[str, Any]) -> World:
@@ -114,10 +117,18 @@ class World:
 
     async def objects(self, resources: Iterable[str]) -> dict[str, list[Object]]:
         """What a control plane sees, by the short name of the resource."""
-        return {name.partition(".")[0]: await self.client.list(name) for name in resources}
+        found: dict[str, list[Object]] = {}
+        for name in resources:
+            with contextlib.suppress(ApiError):  # a kind that this world has no CRD of
+                found[name.partition(".")[0]] = await self.client.list(name)
+        return found
+
+    async def serve_socket(self, pod: str, path: Path) -> None:
+        """Let a pod's application answer on a socket as well, as it does behind the sandbox's proxies."""
+        await web.UnixSite(self._runners[pod], path).start()
 
     async def close(self) -> None:
-        for runner in self._runners:
+        for runner in self._runners.values():
             await runner.cleanup()
         await self._server.close()
         self.claimed.close()
@@ -169,7 +180,8 @@ class World:
         await runner.setup()
         for port in PORTS.values():
             await web.TCPSite(runner, address, port).start()
-        self._runners.append(runner)
+        self._runners[backend.name] = runner
+        self.addresses[backend.name] = address
 
 
 def _service(name: str, namespace: str) -> Object:
