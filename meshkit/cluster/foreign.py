@@ -21,6 +21,8 @@ from meshkit.errors import (
 
 _NOT_OF_ITS_TYPE = "failed to create typed patch object"
 """How server-side apply refuses an unknown field or a value of the wrong type: with a 500, not a 4xx."""
+_VALUE = re.compile(r", got .*", re.DOTALL)
+"""Where that refusal quotes the value it was given, which may be a secret's."""
 _CONFLICT_WITH = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
 
@@ -66,6 +68,8 @@ def _answer(error: Any, server: str) -> ClusterError:
     if not status:  # the client's way to report a failed TLS handshake
         return _no_answer(error, server)
     message = str(body.get("message") or error.reason or "no reason given").rstrip(".")
+    if message.startswith(_NOT_OF_ITS_TYPE):
+        message = _VALUE.sub("", message)
     if status == 401:
         return Unauthenticated(
             f"The API server at {server} does not accept these credentials (401): the token or certificate is"

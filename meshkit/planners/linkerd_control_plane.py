@@ -20,6 +20,7 @@ from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need
 from meshkit.planners.charts import merged, release_step, require_tested
 from meshkit.planners.crds import crds
+from meshkit.planners.isolation import amount
 from meshkit.planners.steps import Step, Wait
 
 DEFAULT_VERSION = "edge-26.6.3"
@@ -32,6 +33,8 @@ SECRET = Kind("v1", "Secret")
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 RESOURCES = Resources(cpu="100m", memory="50Mi")
 """What Linkerd's high-availability values request for a component; its default values request nothing."""
+LIMIT = "250Mi"
+"""Of memory, by the chart's own high-availability values; a request above it raises it."""
 PROXY = {"cpu": "100m", "memory": "20Mi"}
 """What those values request for a proxy, the control plane's own included."""
 PROXY_PORTS = (4143, 4191)
@@ -137,7 +140,7 @@ def linkerd_values(intent: ControlPlane, version: str, anchors: str) -> dict[str
     requests = intent.resources or RESOURCES
     component = {
         "cpu": {"request": requests.cpu},
-        "memory": {"request": requests.memory, "limit": "250Mi"},
+        "memory": {"request": requests.memory, "limit": max(LIMIT, requests.memory, key=amount)},
     }
     return {
         "linkerdVersion": version,
@@ -158,7 +161,7 @@ def linkerd_values(intent: ControlPlane, version: str, anchors: str) -> dict[str
         "proxy": {
             "resources": {
                 "cpu": {"request": PROXY["cpu"]},
-                "memory": {"request": PROXY["memory"], "limit": "250Mi"},
+                "memory": {"request": PROXY["memory"], "limit": LIMIT},
             }
         },
         "identity": {"issuer": {"scheme": "kubernetes.io/tls"}},

@@ -33,6 +33,7 @@ class VirtualServices:
         self._default_export = default_export
         self._by_host: dict[str, list[Object]] = {}
         for item in self._seen():
+            self._tell_left_out(item)
             for written in item["spec"].get("hosts") or ():
                 host = full_host(written.lower(), item["metadata"]["namespace"])
                 self._by_host.setdefault(host, []).append(item)
@@ -72,6 +73,11 @@ class VirtualServices:
             if "mesh" in (item["spec"].get("gateways") or ["mesh"]) and exported(item, mine, default)
         ]
         return sorted(found, key=lambda item: export_rank(item, mine, default))
+
+    def _tell_left_out(self, item: Object) -> None:
+        for kind in ("tcp", "tls"):
+            if item["spec"].get(kind):
+                self._work.ignore(item, f"spec.{kind}: the sandbox routes http only; these have no effect.")
 
     def _tell_conflicts(self) -> None:
         for host, items in self._by_host.items():

@@ -99,6 +99,17 @@ def test_a_conflict_of_owners_names_each_with_its_fields() -> None:
     assert str(found).startswith("argocd owns .spec.a, .spec.b")
 
 
+def test_a_refused_value_is_not_repeated_for_it_may_be_a_secret() -> None:
+    told = (
+        "failed to create typed patch object (shop/key; /v1, Kind=Secret): .data.token: expected string, "
+        "got &value.valueUnstructured{Value:\n31415926}"
+    )
+    found = translate(answer(500, message=told), "https://cluster")
+    assert isinstance(found, errors.Rejected)
+    assert ".data.token: expected string" in str(found)
+    assert "31415926" not in str(found)
+
+
 def test_a_body_that_is_not_json_does_no_harm() -> None:
     error = kubernetes.client.exceptions.ApiException(status=403, reason="Forbidden")
     error.body = "<html>"

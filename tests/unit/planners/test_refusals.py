@@ -8,12 +8,13 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
-from meshkit.intent.mesh import ControlPlane, Quota
+from meshkit.intent.mesh import ControlPlane, Quota, Resources
 from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import ConnectionLimits, Fault, LoadBalancing, OutlierDetection, Route, Version
 from meshkit.planners import istio, linkerd
 from meshkit.planners.base import MeshPlanner
+from meshkit.planners.linkerd_control_plane import linkerd_values
 
 
 def route(**fields: Any) -> Route:
@@ -112,3 +113,9 @@ def test_a_release_is_run_not_planned(planner: MeshPlanner) -> None:
         planner.plan(release, Snapshot())
     with pytest.raises(BadInput, match="not planned but run"):
         planner.needs(release)
+
+
+def test_a_component_may_use_the_memory_it_requests() -> None:
+    intent = ControlPlane(resources=Resources(cpu="1", memory="1Gi"))
+    component = linkerd_values(intent, "edge-26.6.3", "anchors")["identityResources"]
+    assert component["memory"] == {"request": "1Gi", "limit": "1Gi"}
