@@ -42,11 +42,11 @@ class Shop:
             "look_s": 1,
             "min_requests": 10,
             "warm_up_s": 1,
-            "deadline_s": 60,
+            "deadline_s": 120,
             "baseline_s": 0,
             "soak_s": 0,
             "watch_s": 0,
-            "margins": Margins(error_points=2, p50_percent=100, p90_percent=100, p99_percent=100),
+            "margins": Margins(error_points=2, p50_percent=100, p90_percent=100, p99_percent=200),
         }
         name = f"{stable}-to-{canary}-{time.monotonic_ns()}"
         common = {"name": name, "namespace": "shop", "service": "web", "port": 8080}

@@ -77,8 +77,9 @@ def test_the_own_zone_is_served_first_and_fails_over_with_outlier_detection(tmp_
         await given(mesh, outlierDetection={**outlier, "maxEjectionPercent": 100})
         assert await mesh.split("client", 20) == {(200, "web-v1"): 20}
         mesh.answers["web-v1"] = 500
-        seen = await mesh.split("client", 20)
-        assert seen == {(500, "web-v1"): 2, (200, "web-v2"): 18}
+        failed = (await mesh.split("client", 20))[500, "web-v1"]
+        assert 2 <= failed < 20  # Envoy tells its workers of an ejection a moment after the second failure
+        assert await mesh.split("client", 20) == {(200, "web-v2"): 20}
 
     run(tmp_path, body)
 
