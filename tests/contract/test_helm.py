@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from meshkit.facts import Kind
 
 CHART = Path(__file__).with_name("chart")
 SERVER_SIDE = pytest.mark.parametrize("server_side", ["true", "false"])
-CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 SECRET, DEPLOYMENT = Kind("v1", "Secret"), Kind("apps/v1", "Deployment")
 SERVICE, CONFIGMAP = Kind("v1", "Service"), Kind("v1", "ConfigMap")
 JOB, POD, GREETING = Kind("batch/v1", "Job"), Kind("v1", "Pod"), Kind("chart.example.com/v1", "Greeting")
@@ -52,13 +50,9 @@ class Helm:
 
 
 @pytest.fixture
-def helm(
-    helm_program: str, kubeconfig: Path, cluster: Cluster, namespace: str, tmp_path: Path
-) -> Iterator[Helm]:
-    yield Helm(helm_program, kubeconfig, namespace, tmp_path)
-    cluster.api.delete(
-        CRD, "greetings.chart.example.com"
-    )  # uninstall leaves what is in crds/, by Helm's rules
+def helm(helm_program: str, kubeconfig: Path, namespace: str, tmp_path: Path) -> Helm:
+    # Its definition stays, as Helm leaves it: removed and made again at once, Kubernetes does not serve it yet.
+    return Helm(helm_program, kubeconfig, namespace, tmp_path)
 
 
 def shown_version(cluster: Cluster, namespace: str) -> str:
