@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,8 +177,19 @@ def _bring_in_who_speaks_plain_text(walk: _Walk) -> tuple[str, ...]:
     namespaces = sorted({name.partition("/")[0] for name in names})
     injections = [Injection(namespace=namespace) for namespace in namespaces]
     apply(plan(injections, cluster, mesh=mesh), cluster)
+    _wait_until_ended(walk, namespaces)
     walk.tell(f"brought in before mutual TLS gets strict: {who}")
     return names
+
+
+def _wait_until_ended(walk: _Walk, namespaces: Sequence[str]) -> None:
+    """Wait until the pods that were replaced are gone: until then they go on calling in plain text."""
+    until_s = time.monotonic() + 30.0
+    while time.monotonic() < until_s:
+        pods = [pod for namespace in namespaces for pod in walk.cluster.api.list(shop.POD, namespace)]
+        if not any("deletionTimestamp" in pod["metadata"] for pod in pods):
+            return
+        time.sleep(0.1)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Helm:
 
 @pytest.fixture
 def helm(helm_program: str, kubeconfig: Path, namespace: str, tmp_path: Path) -> Helm:
-    # Its definition stays, as Helm leaves it: removed and made again at once, Kubernetes does not serve it yet.
+    # Its definition stays, as Helm leaves it: removed and made again at once it is not served yet.
     return Helm(helm_program, kubeconfig, namespace, tmp_path)
 
 
