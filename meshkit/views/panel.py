@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import html
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
@@ -24,6 +24,7 @@ from meshkit.operate.watch import Watch, Watched
 from meshkit.views import release_html
 from meshkit.views.chart import figure_data
 from meshkit.views.chart_svg import svg_chart
+from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.report import STYLE
 
 if TYPE_CHECKING:
@@ -36,15 +37,12 @@ LOOK_S = 1.0
 MOST_MS = 500.0
 
 
-class CanaryPanel(widgets.VBox):  # type: ignore[misc]
+class CanaryPanel(LiveBox):
     """The panel of one release. ``close`` ends it; a new panel of the same release ends the one before."""
-
-    _shown: ClassVar[dict[tuple[str, str], CanaryPanel]] = {}
 
     def __init__(self, watch: Watch, controls: Controls, *, slow_down: bool = False) -> None:
         self._watch, self._controls = watch, controls
         self._release = controls.release
-        self._tasks: set[asyncio.Task[None]] = set()
         self._now: Watched | None = None
         self._confirming = False
         self._doing = ""
@@ -52,17 +50,11 @@ class CanaryPanel(widgets.VBox):  # type: ignore[misc]
         super().__init__(self._children())
         self.add_class("mk")
         self.add_class("mk-panel")
-        self._loop = _running_loop()
-        self._replace_older()
+        self._join_loop()
+        self._replace_older(self._controls.cluster.server, self._release.name)
         self._show(self._now)
         if self._loop:
             self._spawn(self._look_for_ever())
-
-    def close(self) -> None:
-        """Stop looking and remove the widgets."""
-        for task in self._tasks:
-            task.cancel()
-        super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The widget, and what a reader without a kernel sees."""
@@ -143,19 +135,6 @@ class CanaryPanel(widgets.VBox):  # type: ignore[misc]
 
     # What a person does
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        """Hand work to the notebook's loop, from whichever thread a callback came on."""
-        if self._loop:
-            self._loop.call_soon_threadsafe(self._spawn, work)
-        else:
-            work.close()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work) if self._loop else None
-        if task:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
     async def _do(self, what: str, verb: Callable[[], None], button: widgets.Button) -> None:
         """Carry out one verb in a thread; its error is shown as a sentence, in the panel."""
         button.disabled = True
@@ -166,7 +145,7 @@ class CanaryPanel(widgets.VBox):  # type: ignore[misc]
         try:
             await asyncio.to_thread(verb)
         except Exception as problem:
-            self._problem.value = _alert(f"{what}: {problem}")
+            self._problem.value = alert(f"{what}: {problem}")
         self._doing = ""
         await self._look_once()
 
@@ -179,7 +158,7 @@ class CanaryPanel(widgets.VBox):  # type: ignore[misc]
         try:
             await asyncio.to_thread(verb, value)
         except Exception as problem:
-            self._problem.value = _alert(f"{slider.description}: {problem}")
+            self._problem.value = alert(f"{slider.description}: {problem}")
 
     async def _confirm(self, asking: bool) -> None:
         self._confirming = asking
@@ -207,17 +186,17 @@ class CanaryPanel(widgets.VBox):  # type: ignore[misc]
             self._now = await asyncio.to_thread(self._watch.look)
             self._show(self._now)
         except Exception as problem:
-            self._hint.value = _hint(f"No news from the cluster: {problem}")
+            self._hint.value = hint(f"No news from the cluster: {problem}")
 
     def _show(self, now: Watched | None) -> None:
         state = now.state if now else None
         note = f"updated {release_html.clock_utc(now.taken_s)} UTC" if now else "looking…"
         where = f"{self._controls.mesh} on {self._controls.cluster.context}"
-        _set(self._head, release_html.head(self._release, where, state, note))
-        _set(self._ladder, release_html.ladder(self._release, state))
-        _set(self._verdict, release_html.verdict(state))
-        _set(self._side, release_html.evidence(state))
-        _set(self._journal, release_html.journal(state, note="kept in the cluster"))
+        set_html(self._head, release_html.head(self._release, where, state, note))
+        set_html(self._ladder, release_html.ladder(self._release, state))
+        set_html(self._verdict, release_html.verdict(state))
+        set_html(self._side, release_html.evidence(state))
+        set_html(self._journal, release_html.journal(state, note="kept in the cluster"))
         self._show_actions(now)
         if now:
             self._chart.show(_figure(now, self._release))
@@ -234,13 +213,13 @@ class CanaryPanel(widgets.VBox):  # type: ignore[misc]
         if running or (now and self._share.value != percent and not self._tasks_of_hand()):
             self._share.value = percent
         if self._confirming:
-            _set(
+            set_html(
                 self._hint,
-                _hint(f"Roll back now? The canary goes from {words.percent(percent)} to 0 %; its pods stay."),
+                hint(f"Roll back now? The canary goes from {words.percent(percent)} to 0 %; its pods stay."),
             )
             children: tuple[widgets.Widget, ...] = (self._hint, self._keep, self._really)
         else:
-            _set(self._hint, _hint(self._safety_net(now, running)))
+            set_html(self._hint, hint(self._safety_net(now, running)))
             children = (self._hint, self._start, self._hold, self._back)
         if self._actions.children != children:
             self._actions.children = children
@@ -262,13 +241,6 @@ class CanaryPanel(widgets.VBox):  # type: ignore[misc]
 
     def _running(self) -> bool:
         return bool(self._now and self._now.state and not self._now.state.ended)
-
-    def _replace_older(self) -> None:
-        key = (self._controls.cluster.server, self._release.name)
-        older = self._shown.pop(key, None)
-        if older:
-            older.close()
-        self._shown[key] = self
 
 
 def canary_panel(
@@ -309,24 +281,3 @@ def _chart(figure: Mapping[str, Any]) -> Any:
 
 def _figure(now: Watched | None, release: Release) -> Mapping[str, Any]:
     return figure_data(now.looks, release, now.state) if now else figure_data((), release)
-
-
-def _set(widget: widgets.HTML, value: str) -> None:
-    """Only what differs travels to the browser."""
-    if widget.value != value:
-        widget.value = value
-
-
-def _alert(sentence: str) -> str:
-    return f'<div class="mk-alert" role="alert">{html.escape(sentence)}</div>'
-
-
-def _hint(sentence: str) -> str:
-    return f'<span class="mk-muted">{html.escape(sentence)}</span>'
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import html
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
@@ -23,6 +23,7 @@ from meshkit.operate.setup import STAGES, Look, Setup, Stage
 from meshkit.operate.standing import TITLES
 from meshkit.views import setup_html
 from meshkit.views.form import IntentForm
+from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.plan_html import card, plan_card
 from meshkit.views.report import STYLE
 from meshkit.views.wizard_run import Run
@@ -38,10 +39,8 @@ WINDOW_LOOKS = 6
 """Calls are counted between a look and the one this many before it."""
 
 
-class SetupWizard(widgets.VBox):  # type: ignore[misc]
+class SetupWizard(LiveBox):
     """The wizard of one cluster, mesh and namespace. A new one of the same ends the one before."""
-
-    _shown: ClassVar[dict[tuple[str, str, str], SetupWizard]] = {}
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -52,21 +51,14 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
         self._undoable = ""
         self._asking, self._unplannable = "", False
         self._run: Run | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = _running_loop()
+        self._join_loop()
         self._build()
         super().__init__(self._children())
         self.add_class("mk").add_class("mk-wizard")
-        self._replace_older()
+        self._replace_older(self._setup.cluster.server, self._setup.mesh, self._setup.namespace)
         self._choose(self._index)
         if self._loop:
             self._spawn(self._look_for_ever())
-
-    def close(self) -> None:
-        """Stop looking and remove the widgets. A change that runs goes on to its end."""
-        for task in self._tasks:
-            task.cancel()
-        super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The widget, and the state of every stage for a reader without a kernel."""
@@ -136,18 +128,6 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
 
     # What a person does
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        """Hand work to the notebook's loop, from whichever thread a callback came on."""
-        if self._loop:
-            self._loop.call_soon_threadsafe(self._spawn, work)
-        else:
-            work.close()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _do(self, verb: Callable[[], None]) -> None:
         """Carry out one click; an error is shown as a sentence."""
         try:
@@ -210,8 +190,6 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
     async def _carry_out(self, run: Run) -> None:
         try:
             await asyncio.to_thread(run.carry_out)
-        except MeshkitError as problem:
-            self._say_problem(problem)
         except Exception as problem:
             self._say_problem(problem)
         self._plan, self._planned_for, self._asking = None, None, ""
@@ -243,7 +221,7 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
         try:
             look = await asyncio.to_thread(self._setup.look, self._looks[0])
         except Exception as problem:
-            self._hint.value = _hint(f"No news from the cluster: {problem}")
+            self._hint.value = hint(f"No news from the cluster: {problem}")
             return
         self._looks.append(look)
         self._show()
@@ -330,18 +308,18 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
         look, stand = self._look, self._standing
         taken = f"read {setup_html.clock(look.taken_s)} UTC"
         context = self._setup.cluster.context
-        _set(self._head, setup_html.head(self._title(), context, self._setup.namespace, taken))
-        _set(self._chip, setup_html.position(self._index + 1, stand))
+        set_html(self._head, setup_html.head(self._title(), context, self._setup.namespace, taken))
+        set_html(self._chip, setup_html.position(self._index + 1, stand))
         for number, (stage, each) in enumerate(zip(STAGES, look.standings, strict=True)):
             selected = number == self._index
-            _set(self._rows[number], setup_html.stage_row(number + 1, stage, each, selected=selected))
+            set_html(self._rows[number], setup_html.stage_row(number + 1, stage, each, selected=selected))
             words = f"{number + 1}. {stage.title}: {setup_html.state_words(each)}"
             self._picks[number].description = f"{words}, shown" if selected else words
-        _set(self._why, setup_html.explanation(self._index + 1, self._stage, self._setup.namespace))
-        _set(self._findings, setup_html.findings_card(stand, look.taken_s))
-        _set(self._evidence, setup_html.tables(stand))
+        set_html(self._why, setup_html.explanation(self._index + 1, self._stage, self._setup.namespace))
+        set_html(self._findings, setup_html.findings_card(stand, look.taken_s))
+        set_html(self._evidence, setup_html.tables(stand))
         self._show_settings_now()
-        _set(self._shown_plan, self._plan_html())
+        set_html(self._shown_plan, self._plan_html())
         self._show_run()
 
     def _plan_html(self) -> str:
@@ -364,7 +342,7 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
         lines = run.lines() if run else setup_html.planned_lines(self._plan, self._stage.name)
         log = list(run.log) if run else []
         note = run.words() if run else f"0 of {len(lines)} done" if lines else ""
-        _set(self._progress, setup_html.progress_card(lines, log, note) if lines or log else "")
+        set_html(self._progress, setup_html.progress_card(lines, log, note) if lines or log else "")
         self._show_actions_now()
 
     async def _show_actions(self) -> None:
@@ -392,7 +370,7 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
         self._apply.disabled = running or not steps
         self._undo.disabled = running or not self._undoable
         self._pause.description = "Resume" if self._run and self._run.paused else "Pause"
-        _set(self._hint, _hint(self._words()))
+        set_html(self._hint, hint(self._words()))
         children = self._buttons()
         if self._actions.children != children:
             self._actions.children = children
@@ -440,7 +418,7 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
         return self._setup.danger(self._stage.name, self._planned_for[1], self._look)
 
     def _say_problem(self, problem: Exception) -> None:
-        self._problem.value = f'<div class="mk-alert" role="alert">{html.escape(str(problem))}</div>'
+        self._problem.value = alert(str(problem))
         self._show()
 
     @property
@@ -462,35 +440,11 @@ class SetupWizard(widgets.VBox):  # type: ignore[misc]
     def _title(self) -> str:
         return TITLES[self._setup.mesh]
 
-    def _replace_older(self) -> None:
-        key = (self._setup.cluster.server, self._setup.mesh, self._setup.namespace)
-        older = self._shown.pop(key, None)
-        if older:
-            older.close()
-        self._shown[key] = self
-
 
 def setup_wizard(cluster: Cluster, *, mesh: str, namespace: str = "shop") -> SetupWizard:
     """The guided path for one namespace, to be shown as the last line of a cell."""
     return SetupWizard(Setup(cluster, mesh, namespace))
 
 
-def _set(widget: widgets.HTML, value: str) -> None:
-    """Only what differs travels to the browser."""
-    if widget.value != value:
-        widget.value = value
-
-
 def _word(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _hint(sentence: str) -> str:
-    return f'<span class="mk-muted">{html.escape(sentence)}</span>'
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
