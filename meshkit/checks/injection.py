@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from meshkit.checks.view import SIDECAR, View, finding, labels, notes
+from meshkit.checks.view import View, finding, labels, notes
 from meshkit.facts import Finding, Object
-from meshkit.planners.injected import LINKERD_INJECT, injected
+from meshkit.planners.injected import LINKERD_INJECT, SIDECAR, injected
 
 PROXY_UID = 1337
 

@@ -11,9 +11,9 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route
+from meshkit.planners.kubernetes import ZONE
 
 SANDBOX_RUNTIME = "meshkit://"
-ZONE = "topology.kubernetes.io/zone"
 
 
 def check(intents: Sequence[Intent], snapshot: Snapshot) -> tuple[Finding, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshkit.checks.view import SIDECAR, View, finding
+from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
+from meshkit.planners.injected import SIDECAR
 from meshkit.planners.isolation import amount
 
 NEARLY = 0.9

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from meshkit.facts import Finding, Object, Snapshot
+from meshkit.facts import Finding, Snapshot
 from meshkit.intent.traffic import Route
+from meshkit.planners.kubernetes import selects
 
 
 def check(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
@@ -29,7 +30,7 @@ def _versions(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
     used = {name for name, weight in route.split.items() if weight} | {m.version for m in route.matches}
     for i, version in enumerate(route.versions):
         labels = {**route.pod_selector(), **version.pod_labels()}
-        if not any(_carries(pod, labels) for pod in pods):
+        if not any(selects(labels, pod) for pod in pods):
             listed = ", ".join(f"{key}={value}" for key, value in labels.items())
             yield Finding(
                 "MK0203",
@@ -64,8 +65,3 @@ def one_route_each(routes: Sequence[Route]) -> Iterator[Finding]:
             message = f"Service {route.namespace}/{route.service} has two routes in this plan."
             yield Finding("MK0205", "error", "route.service", message, "Put all its versions into one route.")
         seen.add(key)
-
-
-def _carries(pod: Object, labels: Mapping[str, str]) -> bool:
-    carried = pod["metadata"].get("labels") or {}
-    return all(carried.get(key) == value for key, value in labels.items())

@@ -11,7 +11,7 @@ from typing import Any
 
 from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.injected import webhooks
+from meshkit.planners.injected import runs_sidecar, webhooks
 from meshkit.planners.steps import title
 
 CONTROL_PLANE = {
@@ -23,8 +23,6 @@ CONTROL_PLANE = {
     ),
 }
 """Mesh -> the usual namespace, the label of its control plane's Deployments, and the values it takes."""
-SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
-ZONE = "topology.kubernetes.io/zone"
 
 
 def finding(code: str, severity: Severity, obj: Object | str, message: str, remedy: str) -> Finding:
@@ -88,11 +86,10 @@ class View:
     @cached_property
     def meshed(self) -> Sequence[Object]:
         """The live pods with a proxy of this mesh, the control plane's own left out."""
-        sidecar = SIDECAR[self.mesh]
         return [
             pod
             for pod in self.of("Pod")
-            if is_live(pod) and pod["metadata"]["namespace"] != self.home and k8s.has_sidecar(pod, sidecar)
+            if is_live(pod) and pod["metadata"]["namespace"] != self.home and runs_sidecar(pod, self.mesh)
         ]
 
     @cached_property
@@ -111,7 +108,7 @@ class View:
 
     @cached_property
     def _zones(self) -> Mapping[str, str | None]:
-        return {node["metadata"]["name"]: labels(node).get(ZONE) for node in self.of("Node")}
+        return {node["metadata"]["name"]: labels(node).get(k8s.ZONE) for node in self.of("Node")}
 
 
 def labels(obj: Object) -> Mapping[str, str]:

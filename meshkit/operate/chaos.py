@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object
+from meshkit.planners.kubernetes import ZONE
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 NODE, POD = Kind("v1", "Node"), Kind("v1", "Pod")
 DOWN = "sandbox.meshkit.dev/down"
 """The annotation that the sandbox's node agent obeys."""
-ZONE = "topology.kubernetes.io/zone"
 SANDBOX_RUNTIME = "meshkit://"
 WEB_IMAGE = "meshkit.dev/sandbox/web"
 """The one workload that can be told to be slow."""

@@ -12,13 +12,13 @@ from typing import Literal
 
 from meshkit.cluster.ready import available
 from meshkit.facts import Finding, Object, Snapshot
-from meshkit.observe.callers import Calls
+from meshkit.observe.callers import Calls, workload
 from meshkit.planners.injected import Injected, injected, runs_sidecar, webhooks
+from meshkit.planners.kubernetes import ZONE, selects
 
 State = Literal["done", "ready", "blocked", "attention"]
 """``ready``: its plan can be applied; ``blocked``: another stage comes first; ``attention``: look first."""
 Tone = Literal["good", "warn", "bad", "note", "waiting"]
-ZONE = "topology.kubernetes.io/zone"
 TITLES = {"istio": "Istio", "linkerd": "Linkerd"}
 _OTHER = {"istio": "linkerd", "linkerd": "istio"}
 _POLICY = "config.linkerd.io/default-inbound-policy"
@@ -262,9 +262,7 @@ def suspects(sight: Sight) -> list[str]:
         meta = pod["metadata"]
         running = (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in meta
         if running and meta["namespace"] not in control and not runs_sidecar(pod, sight.mesh):
-            owner = next(iter(meta.get("ownerReferences") or ()), None)
-            name = str(owner["name"]).rpartition("-")[0] if owner else meta["name"]
-            found[f"{meta['namespace']}/{name}"] = None
+            found[workload(pod)] = None
     return sorted(found, key=lambda name: (not name.startswith(f"{sight.namespace}/"), name))
 
 
@@ -324,8 +322,7 @@ def _parts_table(sight: Sight, parts: Sequence[Object]) -> tuple[Table, ...]:
         homes = [
             nodes[pod["spec"]["nodeName"]]
             for pod in sight.snapshot.of("Pod", part["metadata"]["namespace"])
-            if wanted.items() <= (pod["metadata"].get("labels") or {}).items()
-            and pod["spec"].get("nodeName") in nodes
+            if selects(wanted, pod) and pod["spec"].get("nodeName") in nodes
         ]
         count = f"{_ready(part)} of {part['spec'].get('replicas', 1)}"
         tone: Tone = "good" if available(part) else "bad"

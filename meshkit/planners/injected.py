@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshkit.facts import Object, Snapshot
+from meshkit.planners import kubernetes as k8s
 
 ISTIO_INJECT = "sidecar.istio.io/inject"
 LINKERD_INJECT = "linkerd.io/inject"
 _WEBHOOK_OF = {"istio": "sidecar-injector.istio.io", "linkerd": "linkerd-proxy-injector.linkerd.io"}
-_SIDECAR_OF = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
+SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
+"""Mesh -> the container of its proxy."""
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
 _ENDED = ("Succeeded", "Failed")
 
@@ -99,10 +101,8 @@ def _injected(
 
 
 def runs_sidecar(pod: Object, mesh: str) -> bool:
-    """Whether a pod has the mesh's proxy, as a container or as an init container that stays."""
-    spec = pod["spec"]
-    containers = (*spec.get("containers", ()), *(spec.get("initContainers") or ()))
-    return any(container["name"] == _SIDECAR_OF[mesh] for container in containers)
+    """Whether a pod has the mesh's proxy."""
+    return k8s.has_sidecar(pod, SIDECAR[mesh])
 
 
 def _decision(
@@ -178,17 +178,12 @@ def _workloads(snapshot: Snapshot, namespace: str) -> Iterator[tuple[str, Object
     for kind in _RESTARTED:
         for owner in snapshot.of(kind, namespace):
             wanted = owner["spec"]["selector"].get("matchLabels") or {}
-            pods = [pod for pod in living if _carries(pod, wanted)]
+            pods = [pod for pod in living if k8s.selects(wanted, pod)]
             claimed |= {pod["metadata"]["name"] for pod in pods}
             yield f"{kind} {namespace}/{owner['metadata']['name']}", owner["spec"]["template"], pods
     for pod in living:
         if pod["metadata"]["name"] not in claimed:
             yield f"Pod {namespace}/{pod['metadata']['name']}", pod, [pod]
-
-
-def _carries(pod: Object, wanted: Labels) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    return all(labels.get(key) == value for key, value in wanted.items())
 
 
 def _marked(home: Object, mesh: str) -> Object:

@@ -21,11 +21,10 @@ from meshkit.planners import istio_access
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need, WeightedRoute, not_plannable
 from meshkit.planners.gateway_api import duration
-from meshkit.planners.injected import opted_out
+from meshkit.planners.injected import opted_out, runs_sidecar
 from meshkit.planners.istio_control_plane import NAMESPACE, control_plane
 from meshkit.planners.steps import Step
 
-SIDECAR = "istio-proxy"
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
 DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
 PEER_AUTHENTICATION = Kind("security.istio.io/v1", "PeerAuthentication")
@@ -99,7 +98,7 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
         deployment
         for deployment in snapshot.of("Deployment", intent.namespace)
         if not opted_out("istio", deployment["spec"].get("template") or {})
-        and any(not k8s.has_sidecar(pod, SIDECAR) for pod in k8s.pods_of(deployment, snapshot))
+        and any(not runs_sidecar(pod, "istio") for pod in k8s.pods_of(deployment, snapshot))
     ]
     return [label, *k8s.restarts(bare, intent.at_once)]
 

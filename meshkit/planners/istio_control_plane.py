@@ -207,9 +207,7 @@ def webhook(namespace: str, failure: str) -> dict[str, Any]:
         {
             "name": f"{name}.sidecar-injector.istio.io",
             "clientConfig": {"service": service},
-            "rules": [
-                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-            ],
+            "rules": k8s.on_pod_creation(),
             "namespaceSelector": {"matchExpressions": of_namespace},
             "objectSelector": {"matchExpressions": of_pod},
             "admissionReviewVersions": ["v1"],

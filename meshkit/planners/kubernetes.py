@@ -17,6 +17,8 @@ POD = Kind("v1", "Pod")
 NODE = Kind("v1", "Node")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 
+ZONE = "topology.kubernetes.io/zone"
+"""The label of a node's zone."""
 RESTART_ANNOTATION = "meshkit.dev/restarted-at-generation"
 ROLLOUT_TIMEOUT_S = 300.0
 CRD_TIMEOUT_S = 30.0
@@ -104,7 +106,7 @@ def spread(selector: Labels) -> list[dict[str, Any]]:
     Zones are required, because losing one must not take all replicas; nodes are preferred: with fewer nodes
     than replicas a rollout must still go on.
     """
-    keys = {"topology.kubernetes.io/zone": "DoNotSchedule", "kubernetes.io/hostname": "ScheduleAnyway"}
+    keys = {ZONE: "DoNotSchedule", "kubernetes.io/hostname": "ScheduleAnyway"}
     return [
         {
             "maxSkew": 1,
@@ -209,6 +211,11 @@ def pods_of(deployment: Object, snapshot: Snapshot) -> list[Object]:
     ]
 
 
+def on_pod_creation() -> list[dict[str, Any]]:
+    """The rules of an injector's webhook."""
+    return [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]
+
+
 def selects(labels: Labels, labelled: Object) -> bool:
     """Whether an object carries all of these labels."""
     carried = labelled["metadata"].get("labels") or {}
@@ -218,4 +225,5 @@ def selects(labels: Labels, labelled: Object) -> bool:
 def has_sidecar(pod: Object, container: str) -> bool:
     """Whether a pod runs the proxy: as a container, or as an init container that stays (a native sidecar)."""
     spec = pod["spec"]
-    return any(c["name"] == container for c in (*spec.get("containers", ()), *spec.get("initContainers", ())))
+    containers = (*spec.get("containers", ()), *(spec.get("initContainers") or ()))
+    return any(each["name"] == container for each in containers)

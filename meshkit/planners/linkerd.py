@@ -23,11 +23,10 @@ from meshkit.planners import kubernetes as k8s
 from meshkit.planners import linkerd_access
 from meshkit.planners.base import Need, WeightedRoute, cannot, not_plannable
 from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route, weighted_route
-from meshkit.planners.injected import opted_out
+from meshkit.planners.injected import opted_out, runs_sidecar
 from meshkit.planners.linkerd_control_plane import INJECT, control_plane, control_plane_needs
 from meshkit.planners.steps import Step
 
-SIDECAR = "linkerd-proxy"
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
 
@@ -82,7 +81,7 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
         deployment
         for deployment in snapshot.of("Deployment", intent.namespace)
         if not opted_out("linkerd", deployment["spec"].get("template") or {})
-        and any(not k8s.has_sidecar(pod, SIDECAR) for pod in k8s.pods_of(deployment, snapshot))
+        and any(not runs_sidecar(pod, "linkerd") for pod in k8s.pods_of(deployment, snapshot))
     ]
     return [mark, *k8s.restarts(bare, intent.at_once)]
 
@@ -120,7 +119,7 @@ def _injected(snapshot: Snapshot) -> list[str]:
 
 def _accepts_otherwise(pod: Object, policy: str) -> bool:
     """Whether a meshed pod was made under another inbound policy."""
-    return k8s.has_sidecar(pod, SIDECAR) and (
+    return runs_sidecar(pod, "linkerd") and (
         _annotations(pod).get(INBOUND_POLICY, POLICIES["permissive"]) != policy
     )
 

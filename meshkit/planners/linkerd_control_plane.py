@@ -274,9 +274,7 @@ def webhook(namespace: str, failure: str) -> dict[str, Any]:
     webhook = {
         "name": "linkerd-proxy-injector.linkerd.io",
         "clientConfig": {"service": service},
-        "rules": [
-            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-        ],
+        "rules": k8s.on_pod_creation(),
         "namespaceSelector": {"matchExpressions": of_namespace},
         "objectSelector": {"matchExpressions": of_pod},
         "admissionReviewVersions": ["v1"],

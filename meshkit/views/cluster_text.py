@@ -12,10 +12,10 @@ from itertools import groupby
 from meshkit.facts import Object
 from meshkit.observe.callers import workload
 from meshkit.observe.graph import Edge, ServiceGraph
+from meshkit.planners.injected import SIDECAR, runs_sidecar
+from meshkit.planners.kubernetes import ZONE
 
-ZONE = "topology.kubernetes.io/zone"
 CONTROL_PLANES = {"istio/pilot": "Istio", "linkerd/controller": "Linkerd"}
-SIDECARS = ("istio-proxy", "linkerd-proxy")
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _HEALTHY_PERCENT = 99.0
 """Success below this is shown in red."""
@@ -97,8 +97,7 @@ def is_ready(obj: Object) -> bool:
 
 def has_sidecar(pod: Object) -> bool:
     """Whether a mesh's proxy is one of the pod's containers."""
-    spec = pod["spec"]
-    return any(each["name"] in SIDECARS for each in (*spec.get("initContainers", ()), *spec["containers"]))
+    return any(runs_sidecar(pod, mesh) for mesh in SIDECAR)
 
 
 def _control_plane(pod: Object) -> str:
