@@ -83,6 +83,7 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         change.apply(change.plan(Injection(namespace="shop", restart=False), cluster, mesh=mesh), cluster)
         shop.deploy_shop(cluster, rps=100)
         shop.route_shop(cluster, "v1", "v2", mesh=mesh)
+        _wait_for_requests(cluster, mesh)
         table = meshes.mesh(mesh).scraper.table
         jobs = _jobs(cluster, SandboxHome(sandbox.home), table)
         directory = tmp_path_factory.mktemp("prometheus")
@@ -93,6 +94,14 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         finally:
             process.terminate()
             process.wait(20)
+
+
+def _wait_for_requests(cluster: Cluster, mesh: str) -> None:
+    """A proxy that has counted nothing yet has no series, and so is no proxy to Prometheus."""
+    until_s = time.monotonic() + 20
+    while not any(_values(meshes.mesh(mesh).scraper.counters(cluster, TARGET))):
+        assert time.monotonic() < until_s, "the shop's caller has counted no request"
+        time.sleep(0.2)
 
 
 def _jobs(cluster: Cluster, home: SandboxHome, table: MetricTable) -> list[dict[str, Any]]:
