@@ -95,11 +95,15 @@ def differences(group: Group, one: Answers, other: Answers) -> list[str]:
 
 
 def _alike(mine: int, theirs: int, count: int) -> bool:
-    """Two counts of ``count`` trials. What is certain on one side must be so on the other."""
+    """Two counts of ``count`` trials. What is certain on one side must be so on the other.
+
+    Counts may pass ``count`` where requests are mirrored to the version that answers them, too: what every
+    request does is certain, and chance has its part only in the rest.
+    """
     if mine == theirs:
         return True
     if not (mine % count and theirs % count):
         return False
-    share = min(1.0, (mine + theirs) / (2 * count))
+    share = (mine + theirs) / (2 * count) % 1
     sigma = math.sqrt(2 * max(share * (1 - share), 1 / (2 * count)) * count)
     return abs(mine - theirs) <= SIGMAS * sigma

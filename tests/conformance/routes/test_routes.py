@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.routes.answers import Answers, differences
 from tests.conformance.routes.bench import Bench, compared
-from tests.conformance.routes.cases import Case, all_cases
+from tests.conformance.routes.cases import Case, Group, all_cases
 
 CASES = all_cases()
 
@@ -43,3 +44,11 @@ def test_no_envoy_refused_anything_of_istiod(bench: Bench) -> None:
 
 def test_there_are_enough_cases() -> None:
     assert len(CASES) >= 40
+
+
+def test_chance_has_no_part_in_what_every_request_does() -> None:
+    group = Group(to="web:8080", count=300, hits=True)
+    of = {hits: Answers({("200",): 300}, {"v1": hits}) for hits in (300, 326, 335, 380)}
+    assert not differences(group, of[326], of[335])
+    assert differences(group, of[300], of[326])
+    assert differences(group, of[326], of[380])
