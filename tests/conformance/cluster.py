@@ -151,13 +151,15 @@ def _start_controllers(starting: _Starting) -> None:
 
 def _start_nodes(starting: _Starting, admin: Path) -> None:
     stages = module_folder("sigs.k8s.io/kwok") / "kustomize" / "stage"
+    # Without a port of its own: kwok 0.8.0's server and its controllers both fill one map as they start, and
+    # now and then that is the end of it ("fatal error: concurrent map writes").
     starting.run(
         "kwok",
         f"--kubeconfig={admin}",
         "--manage-all-nodes=true",
         "--cidr=10.244.0.0/16",
         "--node-ip=127.0.0.1",
-        f"--server-address=127.0.0.1:{free_port()}",
+        "--node-port=0",
         *(f"--config={stages / each}.yaml" for each in STAGES),
     )
     api = connect(kubeconfig=admin).api
