@@ -18,7 +18,7 @@ demo:            ## the whole path on the sandbox: make demo [MESH=linkerd]
 test: check      ## every test that needs no Go, browser included
 	@tools/browser
 	@$(PY) tools/helm.py >/dev/null
-	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 $(ARGS)
 
 check: setup     ## lint, format, types, layers
 	@.venv/bin/ruff check .
