@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from meshkit.intent.document import load as load
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
+    from meshkit.intent.mesh import Gateway as Gateway
     from meshkit.intent.release import Margins as Margins
     from meshkit.intent.release import Objectives as Objectives
     from meshkit.intent.release import Release as Release
@@ -58,7 +59,7 @@ _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
     "intent.document": ("load",),
     "intent.injection": ("Injection",),
-    "intent.mesh": ("ControlPlane",),
+    "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.release": ("Margins", "Objectives", "Release"),
     "intent.security": ("Access", "Caller", "MutualTLS"),
     "intent.traffic": (

@@ -45,6 +45,32 @@ class Quota(Part):
     pods: int = Field(default=50, ge=1, description="a number of pods; 50 leaves room for a whole rollout")
 
 
+class Gateway(Part):
+    """Istio's ingress gateway: Envoys where requests from outside enter, in a namespace of their own, so that
+    whoever may read their certificates needs no rights beside istiod (Istio's installation guide).
+    """
+
+    name: Name = Field(
+        default="istio-ingress", description="the name of its Helm release, Deployment and Service"
+    )
+    namespace: Name = Field(
+        default="istio-ingress", description="its namespace, not the control plane's; made if it is not there"
+    )
+    replicas: int = Field(default=3, ge=1, le=50, description="a number of replicas, 1 to 50")
+    """Three, one a zone. Istio's chart starts one and lets an autoscaler add more, up to five."""
+    resources: Resources = Field(
+        default=Resources(cpu="100m", memory="128Mi"), description="requests of each replica"
+    )
+    """What Istio's chart requests."""
+    service: Literal["LoadBalancer", "NodePort", "ClusterIP"] = Field(
+        default="LoadBalancer", description="LoadBalancer, NodePort or ClusterIP: how it is reached"
+    )
+    """``LoadBalancer``: Istio's chart."""
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="values for its chart, merged over meshkit's"
+    )
+
+
 class ControlPlane(Intent):
     """A control plane that survives the loss of a zone and a drained node, isolated in its namespace.
 
@@ -109,8 +135,19 @@ class ControlPlane(Intent):
     """``fail``: a pod without its proxy is a hole in strict mutual TLS that nobody sees. Istio's charts know
     nothing else; Linkerd's default is Ignore, its high-availability values say Fail."""
 
+    cni: bool = Field(
+        default=False,
+        description="true installs Istio's CNI node agent, which redirects pods' traffic; only with charts",
+    )
+    """No: it is a privileged DaemonSet on every node. With it no pod needs NET_ADMIN, which the Pod Security
+    levels baseline and restricted refuse."""
+    gateway: Gateway | None = Field(
+        default=None, description="an ingress gateway of Istio, or nothing for none; only with charts"
+    )
+
     @model_validator(mode="after")
-    def _values_are_for_charts(self) -> Self:
-        if self.values and self.charts is None:
-            raise At(("values",), "values are for Helm charts, and no charts are named")
+    def _charts_only(self) -> Self:
+        for name in ("values", "cni", "gateway"):
+            if getattr(self, name) and self.charts is None:
+                raise At((name,), f"{name} is for Helm charts, and no charts are named")
         return self

@@ -38,29 +38,37 @@ def quota_steps(quota: Quota | None, namespace: str) -> list[Step]:
     ]
 
 
-def require_room(intent: ControlPlane, pods: Sequence[Sequence[Mapping[str, str]]]) -> None:
+def require_room(
+    intent: ControlPlane,
+    pods: Sequence[Sequence[Mapping[str, str]]],
+    agents: Sequence[Mapping[str, str]] = (),
+) -> None:
     """Refuse a quota that the replicas and the one more of a rollout do not fit in.
 
-    ``pods`` has one pod of each component: what each of its containers requests.
+    ``pods`` has one pod of each component: what each of its containers requests. ``agents`` has the pods
+    besides, one on each node.
     """
     if intent.quota is None:
         return
     count = intent.replicas + 1
     for resource in ("cpu", "memory"):
         needed = count * sum(amount(container[resource]) for pod in pods for container in pod)
+        needed += sum(amount(agent[resource]) for agent in agents)
         given = getattr(intent.quota, resource)
         if amount(given) < needed:
             each = " + ".join(container[resource] for pod in pods for container in pod)
+            besides = f", and {len(agents)} node agents {agents[0][resource]} each" if agents else ""
             raise BadInput(
                 f"control_plane.quota.{resource}",
                 f"{given} is less than {intent.replicas} replicas and one more during a rollout request"
-                f" ({count} x ({each})).",
+                f" ({count} x ({each})){besides}.",
                 remedy="Raise the quota, or lower replicas or resources.",
             )
-    if intent.quota.pods < count * len(pods):
+    most = count * len(pods) + len(agents)
+    if intent.quota.pods < most:
         raise BadInput(
             "control_plane.quota.pods",
-            f"{intent.quota.pods} pods are fewer than the {count * len(pods)} of a rollout.",
+            f"{intent.quota.pods} pods are fewer than the {most} of a rollout.",
             remedy="Raise it, or lower replicas.",
         )
 

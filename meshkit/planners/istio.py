@@ -61,7 +61,7 @@ class IstioPlanner:
         """The steps that make the intent true, in order."""
         match intent:
             case ControlPlane():
-                return control_plane(intent)
+                return control_plane(intent, snapshot)
             case Injection():
                 return tuple(_injection(intent, snapshot))
             case MutualTLS():

@@ -1,6 +1,7 @@
 """istiod: from Istio's charts by Helm, or from manifests of meshkit's own on the sandbox.
 
-Order matters: the webhook comes after istiod, because it refuses pods that nobody is there to inject.
+Order matters: the webhook comes after istiod, because it refuses pods that nobody is there to inject; the CNI
+node agent before istiod, which then injects pods that count on it; the gateway last: its proxy is injected.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from meshkit.errors import BadInput
-from meshkit.facts import Kind
+from meshkit.facts import Kind, Snapshot
 from meshkit.intent.mesh import ControlPlane, Resources
-from meshkit.planners import isolation
+from meshkit.planners import isolation, istio_extras
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.charts import merged, release_step, require_tested
 from meshkit.planners.crds import crds
@@ -30,12 +31,14 @@ text, which no proxy of a released Istio asks for."""
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 
 
-def control_plane(intent: ControlPlane) -> tuple[Step, ...]:
+def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
     """The steps that install or change istiod. Raises ``BadInput`` for what cannot stand."""
     require_tested(intent.version or DEFAULT_VERSION, TESTED, intent)
     resources = intent.resources or RESOURCES
-    isolation.require_room(intent, [[resources.model_dump()]])
+    agents = [istio_extras.CNI_REQUESTS for _ in snapshot.of("Node")] if intent.cni else []
+    isolation.require_room(intent, [[resources.model_dump()]], agents)
     namespace = intent.namespace or NAMESPACE
+    istio_extras.require_apart(intent.gateway, namespace)
     before = [
         Step(k8s.obj(k8s.NAMESPACE, namespace)),
         *isolation.quota_steps(intent.quota, namespace),
@@ -59,8 +62,10 @@ def _releases(intent: ControlPlane, namespace: str, resources: Resources) -> lis
     base = {"global": {"istioNamespace": namespace}}
     values = merged(istiod_values(intent, namespace, version, resources), intent.values)
     require_drains(intent, values)
+    images = {"hub": HUB, "tag": version}
     return [
         release_step("istio-base", namespace, intent, base, directories=("base",), **places),
+        *([istio_extras.cni_step(namespace, intent, images, places)] if intent.cni else []),
         release_step(
             "istiod",
             namespace,
@@ -69,6 +74,7 @@ def _releases(intent: ControlPlane, namespace: str, resources: Resources) -> lis
             directories=("istiod", "istio-control/istio-discovery"),
             **places,
         ),
+        *(istio_extras.gateway_steps(intent.gateway, intent, places) if intent.gateway else []),
     ]
 
 
@@ -76,7 +82,9 @@ def istiod_values(intent: ControlPlane, namespace: str, version: str, resources:
     """What the istiod chart is told. Its own budget keeps one replica, so a drain could take all others at
     once: here a drain takes one at a time.
     """
+    cni = {"cni": {"enabled": True}} if intent.cni else {}
     return {
+        **cni,
         "autoscaleEnabled": False,
         "replicaCount": intent.replicas,
         "rollingMaxSurge": 1,

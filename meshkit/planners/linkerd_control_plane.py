@@ -17,7 +17,7 @@ from meshkit.facts import Kind, Snapshot
 from meshkit.intent.mesh import ControlPlane, Resources
 from meshkit.planners import isolation
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.base import Need
+from meshkit.planners.base import Need, cannot
 from meshkit.planners.charts import merged, release_step, require_tested
 from meshkit.planners.crds import crds
 from meshkit.planners.isolation import amount
@@ -56,6 +56,7 @@ def control_plane_needs(intent: ControlPlane) -> tuple[Need, ...]:
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
     """The steps that install or change Linkerd. Raises ``BadInput`` for what cannot stand."""
+    _refuse_istios(intent)
     require_tested(intent.version or DEFAULT_VERSION, TESTED, intent)
     namespace = intent.namespace or NAMESPACE
     isolation.require_room(intent, _requests(intent))
@@ -72,6 +73,22 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
     if intent.charts:
         return (*before, *_releases(intent, namespace, snapshot))
     return (*k8s.crd_steps((*crds("gateway_api"), *crds("linkerd"))), *before, *_manifests(intent, namespace))
+
+
+def _refuse_istios(intent: ControlPlane) -> None:
+    if intent.gateway:
+        raise cannot(
+            "Linkerd",
+            ControlPlane,
+            "gateway",
+            "Linkerd has no gateway of its own: bring an ingress controller into the mesh as any workload.",
+        )
+    if intent.cni:
+        raise BadInput(
+            "control_plane.cni",
+            "meshkit installs Istio's CNI node agent, not Linkerd's.",
+            remedy="Install the chart linkerd2-cni by Helm, and ask for values={'cniEnabled': True} here.",
+        )
 
 
 def _requests(intent: ControlPlane) -> list[list[dict[str, str]]]:

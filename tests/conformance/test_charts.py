@@ -40,7 +40,7 @@ Helm = Callable[..., str]
 
 def planned_values(release: str) -> dict[str, Any]:
     """What meshkit's planner gives to a chart; nothing for a chart that it does not install."""
-    for step in ordered(PLANNERS["istio"].plan(CASES["control-plane-charts"][1], SHOP)):
+    for step in ordered(PLANNERS["istio"].plan(CASES["control-plane-all-charts"][1], SHOP)):
         if step.kind == RELEASE and step.name == release:
             return dict(step.object["spec"]["values"])
     return {}

@@ -13,7 +13,7 @@ import yaml
 from meshkit.facts import Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
-from meshkit.intent.mesh import ControlPlane, Quota, Resources
+from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import (
     ConnectionLimits,
@@ -141,6 +141,10 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
             resources=Resources(cpu="200m", memory="1Gi"),
             values={"global": {"logAsJson": True}},
         ),
+    ),
+    "control-plane-all-charts": (
+        ("istio",),
+        ControlPlane(charts="published", cni=True, gateway=Gateway(values={"labels": {"team": "edge"}})),
     ),
     "injection": (("istio", "linkerd"), Injection(namespace="shop")),
     "injection-no-restart": (("istio", "linkerd"), Injection(namespace="shop", restart=False)),

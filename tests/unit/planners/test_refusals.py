@@ -8,7 +8,7 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
-from meshkit.intent.mesh import ControlPlane, Quota, Resources
+from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import ConnectionLimits, Fault, LoadBalancing, OutlierDetection, Route, Version
@@ -90,6 +90,28 @@ def test_the_charts_of_linkerd_put_more_containers_into_a_pod() -> None:
 def test_values_that_block_every_drain_are_refused(pdb: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="no node could be drained"):
         istio.PLANNER.plan(ControlPlane(charts="published", values={"pdb": pdb}), Snapshot())
+
+
+def test_node_agents_count_in_the_quota_of_their_namespace() -> None:
+    nodes = Snapshot(tuple({"kind": "Node", "metadata": {"name": f"n{number}"}} for number in range(20)))
+    quota = Quota(cpu="3", memory="16Gi", pods=24)
+    istio.PLANNER.plan(ControlPlane(charts="published", quota=quota), nodes)
+    with pytest.raises(BadInput, match="20 node agents 100m each"):
+        istio.PLANNER.plan(ControlPlane(charts="published", cni=True, quota=quota), nodes)
+
+
+def test_a_gateway_stands_apart_from_the_control_plane() -> None:
+    wanted = ControlPlane(charts="published", gateway=Gateway(namespace="istio-system"))
+    with pytest.raises(BadInput, match="a namespace of its own"):
+        istio.PLANNER.plan(wanted, Snapshot())
+
+
+@pytest.mark.parametrize("fields", [{"cni": True}, {"gateway": Gateway()}])
+def test_what_only_istios_charts_install_is_refused_elsewhere(fields: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="no charts are named"):
+        ControlPlane(**fields)
+    with pytest.raises(BadInput, match="Linkerd"):
+        linkerd.PLANNER.plan(ControlPlane(charts="published", **fields), Snapshot())
 
 
 def test_the_charts_of_istio_know_no_webhook_that_lets_pods_in() -> None:
