@@ -158,7 +158,7 @@ def test_no_answer_is_said_at_once(kubeconfig: Path, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(Unreachable, match=r"API server at https://127\.0\.0\.1:9 does not answer"):
         connect(kubeconfig=path).api.whoami()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20, "it does not try again for minutes"
 
 
 def test_a_server_of_another_authority_is_not_trusted(kubeconfig: Path, tmp_path: Path) -> None:

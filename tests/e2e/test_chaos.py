@@ -23,7 +23,8 @@ LEASE_OF = {"istio": ("istio-leader", "istio-system"), "linkerd": ("linkerd-dest
 RPS = 100
 IN_FLIGHT = 15
 """Requests that may be under way at one instant on a slow machine; a third of a second's would be 33."""
-INSTANT_S = 1.0
+INSTANT_S = 3.0
+"""After a loss: what fails later was not in flight, but sent to an address that is gone."""
 
 
 class Meshed:

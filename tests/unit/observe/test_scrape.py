@@ -165,7 +165,7 @@ def test_pods_that_hang_hold_a_look_up_for_a_bounded_time(monkeypatch: pytest.Mo
     started = time.monotonic()
     with pytest.raises(NoData, match="None of 100 sidecars answered"):
         istio.OBSERVER.counters(cast(Cluster, FakeCluster()), TARGET)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 8, "one after the other they take 10 s"
 
 
 @pytest.mark.parametrize(
