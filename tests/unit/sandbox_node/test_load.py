@@ -152,11 +152,10 @@ def test_paths_are_asked_for_by_weight() -> None:
     asked: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError):
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 asked.append((await reader.readuntil(b"\r\n\r\n")).split()[1])
                 writer.write(OK)
-        writer.close()
 
     async def scenario() -> None:
         listening = await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -56,6 +56,7 @@ class MiniMesh:
         self._watch = FolderWatch()
         self._ready: set[str] = set()
         self._servers: list[ConfigServer] = []
+        self._listening: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._authority = identity.Authority.create("test")
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
@@ -80,7 +81,8 @@ class MiniMesh:
         self._ips[name] = ip
         envoy.prepare(pod_dir, pod=pod, pod_ip=ip)
         if meshed:
-            await asyncio.start_unix_server(self._application(name), pod_dir / "app-8080.sock")
+            application = pod_dir / "app-8080.sock"
+            self._listening.append(await asyncio.start_unix_server(self._application(name), application))
             self.rotate(name)
             self._servers.append(ConfigServer(pod_dir, self._watch))
             await self._servers[-1].open()
@@ -88,7 +90,7 @@ class MiniMesh:
             await self._admin_answers(ip)
             self._deliveries[name] = Delivery(pod_dir, ip, self.mesh, self.session)
         else:
-            await asyncio.start_server(self._application(name), ip, 8080)
+            self._listening.append(await asyncio.start_server(self._application(name), ip, 8080))
         return ip
 
     def address(self, name: str) -> str:
@@ -177,7 +179,10 @@ class MiniMesh:
 
     def _application(self, name: str) -> Any:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            with (
+                contextlib.closing(writer),
+                contextlib.suppress(asyncio.IncompleteReadError, ConnectionError),
+            ):
                 while True:
                     head = await reader.readuntil(b"\r\n\r\n")
                     self.hits[name] += 1
@@ -187,7 +192,6 @@ class MiniMesh:
                         f"HTTP/1.1 {self.answers.get(name, 200)} X\r\ncontent-length: {len(name)}\r\n\r\n"
                     )
                     writer.write((answer + name).encode())
-            writer.close()
 
         return serve
 
@@ -205,14 +209,14 @@ class MiniMesh:
         context.verify_mode = ssl.CERT_OPTIONAL
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, OSError):
                 await reader.readuntil(b"\r\n\r\n")
                 who = "known" if writer.get_extra_info("peercert") else "anonymous"
                 writer.write(f"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{who}".encode())
                 await writer.drain()
-            writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        self._listening.append(server)
         return int(server.sockets[0].getsockname()[1])
 
     def _start(self, name: str, pod: dict[str, Any], pod_dir: Path) -> None:
@@ -259,7 +263,7 @@ class MiniMesh:
         for process in self.processes.values():
             assert process.stdout
             process.stdout.close()
-        for server in self._servers:
+        for server in [*self._servers, *self._listening]:
             server.close()
         await self.session.close()
         self._claimed.close()
