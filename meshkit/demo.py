@@ -149,7 +149,7 @@ def _prepare(walk: _Walk) -> tuple[str, ...]:
 
     Returns the workloads that strict mutual TLS would have cut off, found before it came.
     """
-    walk.run("install_mesh", {}, as_name="1_install_mesh")
+    walk.run("install_control_plane", {"apply": "true"}, as_name="1_install_control_plane")
     shop.deploy_shop(walk.cluster, rps=RPS, unmeshed=True)
     walk.tell("the shop runs: two callers, three versions, one dependency, no sidecar yet")
     here = {"namespace": shop.NAMESPACE, "apply": "true"}

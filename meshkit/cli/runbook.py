@@ -74,16 +74,21 @@ def show_command(name: str, as_json: bool) -> None:
 def run_command(
     name: str, given: tuple[str, ...], file: str | None, apply_: bool, out: str, as_json: bool
 ) -> int:
-    """Execute a runbook; the exit code says how it ended. Parameters are checked before anything runs."""
+    """Execute a runbook; the exit code says how it ended: 5 is a dry run that left changes pending.
+    Parameters are checked before anything runs.
+    """
     from meshkit.runbooks.execution import run_runbook
     from meshkit.runbooks.parameters import read_parameter_file
 
     from_file = read_parameter_file(Path(file)) if file else {}
     told = {"apply": "true"} if apply_ else {}
     result = run_runbook(name, {**from_file, **_pairs(given), **told}, out=Path(out))
-    state = "done" if result.exit_code == 0 else f"exit {result.exit_code}: {result.error}"
-    if result.exit_code == 0 and result.parameters.get("apply") is False:
-        state = "dry run, nothing was changed; --apply changes it"
+    state = "done" if result.error is None else f"exit {result.exit_code}: {result.error}"
+    if result.error is None and result.parameters.get("apply") is False:
+        state = "dry run, nothing was changed"
+        state += (
+            "; changes are pending: --apply makes them" if result.exit_code else " and nothing is pending"
+        )
     facts: dict[str, Any] = {
         "runbook": result.runbook.name,
         "exit_code": result.exit_code,

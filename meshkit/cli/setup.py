@@ -47,7 +47,7 @@ def status_command(
 ) -> int:
     """Where each stage stands, from the cluster. Exit code 5: one can be applied, or needs attention."""
     look = _setup(namespace, mesh, kubeconfig, context).watch(window_s)
-    show(_facts(look), _table(look), as_json=as_json)
+    show(_facts(look), f"{_table(look)}{_next_words(look)}", as_json=as_json)
     return 0 if all(standing.state == "done" for standing in look.standings) else PENDING
 
 
@@ -93,7 +93,8 @@ def apply_command(
     change = setup.apply(
         stage, plan, progress=None if as_json else _print, say=None if as_json else click.echo
     )
-    show(asdict(change), str(change), as_json=as_json)
+    back = f"\nUndo it with: meshkit setup undo {stage}{_where(mesh, namespace)}" if change.id else ""
+    show(asdict(change), f"{change}{back}", as_json=as_json)
 
 
 @setup_group.command("undo")
@@ -128,6 +129,18 @@ def _table(look: Look) -> str:
         for finding in standing.findings
     ]
     return "\n".join([columns(("stage", "state", "what the cluster says"), rows), *dict.fromkeys(found)])
+
+
+def _next_words(look: Look) -> str:
+    """The command to go on with; nothing where no plan of meshkit's can help."""
+    after = look.next
+    if after is None or after.intent is None:
+        return ""
+    return f"\nNext: meshkit setup apply {after.name}{_where(look.sight.mesh, look.sight.namespace)}"
+
+
+def _where(mesh: str, namespace: str) -> str:
+    return f" --mesh {mesh} -n {namespace}"
 
 
 def _facts(look: Look) -> list[dict[str, Any]]:

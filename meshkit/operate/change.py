@@ -84,8 +84,10 @@ def apply(plan: Plan, cluster: Cluster, *, progress: Report | None = None, why: 
     return Change(change, plan.what, len(plan.steps))
 
 
-def undo(change_id: str, cluster: Cluster, *, progress: Report | None = None) -> Change:
-    """Take a change back, whoever made it.
+def undo(
+    change_id: str, cluster: Cluster, *, progress: Report | None = None, dry_run: bool = False
+) -> Change:
+    """Take a change back, whoever made it; with ``dry_run`` only see whether that can be done.
 
     Raises ``NeedsPerson`` when others have changed the objects since: then nothing is touched. Namespaces and
     CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
@@ -94,17 +96,22 @@ def undo(change_id: str, cluster: Cluster, *, progress: Report | None = None) ->
     records = journal.records(change_id)
     if any(record.get("state") == "undone" for record in records):
         raise BadInput("change", f"{change_id} is undone already.", remedy="Nothing is left to do.")
+    what = f"Undo of {records[0]['what']}"
     if is_release(records):
+        if dry_run:
+            return Change(change_id, what, 1, dry=True)
         return undo_release(change_id, cluster, journal, records)
     wanted = undoing.restorations(cluster.api, records)
     if not wanted:
         raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
     rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(cluster.api))
     undoing.require_untouched(cluster, wanted, records[0]["salt"])
+    if dry_run:
+        return Change(change_id, what, len(wanted), dry=True)
     kept = undoing.restore(cluster, wanted, progress or _silent)
     ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
     journal.append(change_id, ending)
-    return Change(change_id, f"Undo of {records[0]['what']}", len(wanted), tuple(kept))
+    return Change(change_id, what, len(wanted), tuple(kept))
 
 
 def history(cluster: Cluster) -> list[ChangeSummary]:

@@ -12,6 +12,10 @@ from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.executor import PlannedStep
 from meshkit.facts import Finding
 
+PENDING = "application/vnd.meshkit.pending+json"
+"""The media type by which an output says how many steps wait to be applied: the runbook's exit code is made
+from it, and a program that reads an executed notebook finds it there.
+"""
 _FIELDS_SHOWN = 12
 _VALUE_CHARS = 60
 _LEFT = " style='text-align:left'"
@@ -50,6 +54,9 @@ class Plan:
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {PENDING: {"steps": len(self.steps)}}
 
     def _repr_html_(self) -> str:
         rows = "".join(self._row(number, one) for number, one in enumerate(self.steps, start=1))
@@ -111,7 +118,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Change:
-    """A change that was made or taken back.
+    """A change that was made or taken back, or, in a dry run, would be.
 
     ``id`` names it in the journal, empty when there was nothing to do. ``kept`` has a sentence for each
     object that an undo left on purpose.
@@ -121,15 +128,20 @@ class Change:
     what: str
     steps: int
     kept: tuple[str, ...] = ()
+    dry: bool = False
 
     def __str__(self) -> str:
         if not self.id:
             return f"{self.what}: nothing to do."
-        done = f"{self.what}: {self.steps} step{'s' if self.steps != 1 else ''} done, change {self.id}."
+        how = "would be done" if self.dry else "done"
+        done = f"{self.what}: {self.steps} step{'s' if self.steps != 1 else ''} {how}, change {self.id}."
         return "\n".join([done, *self.kept])
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {PENDING: {"steps": self.steps if self.dry else 0}}
 
 
 def _note(note: str) -> str:

@@ -27,7 +27,7 @@ from meshkit.observe.callers import Reading, between, read_callers
 from meshkit.operate import standing as stands
 from meshkit.operate.change import apply, history, plan, undo
 from meshkit.operate.enforce import WATCH_S, Watching, enforce
-from meshkit.operate.health import check
+from meshkit.operate.health import Findings, check
 from meshkit.operate.planned import Change, Plan
 from meshkit.operate.proposals import propose_access, propose_route, samples
 from meshkit.operate.standing import Sight, Standing
@@ -153,6 +153,11 @@ class Look:
         found = (one for one, stand in zip(STAGES, self.standings, strict=True) if stand.state != "done")
         return next(found, None)
 
+    def require(self, name: str, *, strict: bool = False) -> None:
+        """Raise Unhealthy where a stage has errors, Doubtful for warnings alone under ``strict``."""
+        told = [one for one in self.of(name).findings if one.severity != "info"]
+        Findings(sorted(told, key=lambda one: one.severity)).require(strict=strict)
+
     def __str__(self) -> str:
         lines = []
         for number, (one, stand) in enumerate(zip(STAGES, self.standings, strict=True), start=1):
@@ -170,7 +175,7 @@ class Setup:
 
     cluster: Cluster
     mesh: str
-    namespace: str
+    namespace: str = "shop"
 
     def __post_init__(self) -> None:
         meshes.mesh(self.mesh)

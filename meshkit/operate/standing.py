@@ -71,7 +71,8 @@ def preflight(sight: Sight) -> Standing:
     """Can this cluster carry the mesh? Asked before the first change, true afterwards too."""
     findings = [*(() if sight.installed else sight.found), *_other_mesh(sight)]
     if sight.snapshot.find("Namespace", sight.namespace) is None:
-        remedy = "Create it, or name another in the first cell."
+        made = f"kubectl create namespace {sight.namespace}, or on the sandbox mk.deploy_shop(cluster)"
+        remedy = f"Create it: {made}; or name another."
         problem = "does not exist."
         findings.append(Finding("MK0701", "error", f"Namespace {sight.namespace}", problem, remedy))
     errors = sum(finding.severity == "error" for finding in findings)

@@ -22,15 +22,19 @@ from typing import Any
 from xml.etree import ElementTree
 
 from meshkit import errors
+from meshkit.operate.planned import PENDING
 from meshkit.runbooks.catalogue import Runbook, load_runbook
 from meshkit.runbooks.parameters import convert_parameters
 from meshkit.views.report import runbook_page
 
+PENDING_CODE = 5
+"""The exit code of a dry run that showed a plan with steps in it."""
+
 
 @dataclass(frozen=True)
 class RunbookResult:
-    """How a run ended. ``exit_code`` is 0, or that of the error named in ``error``; ``cell`` counts from
-    1.
+    """How a run ended. ``exit_code`` is 0, 5 for a dry run that left changes pending, or that of the error
+    named in ``error``; ``cell`` counts from 1.
     """
 
     runbook: Runbook
@@ -60,9 +64,12 @@ def run_runbook(
     began_s = time.monotonic()
     exit_code, error = _execute(runbook.path, notebook, parameters)
     executed = _read(notebook)
+    meant = {p.name: parameters.get(p.name, p.default) for p in runbook.parameters}
+    if exit_code == 0 and meant.get("apply") is False and _steps_pending(executed):
+        exit_code = PENDING_CODE
     result = RunbookResult(
         runbook=runbook,
-        parameters={p.name: parameters.get(p.name, p.default) for p in runbook.parameters},
+        parameters=meant,
         exit_code=exit_code,
         error=error,
         cell=next(
@@ -76,6 +83,13 @@ def run_runbook(
     )
     _write_reports(result, executed)
     return result
+
+
+def _steps_pending(executed: Any) -> int:
+    """How many steps the last plan of an executed runbook left to be applied."""
+    bundles = [out.get("data", {}) for _, cell in _own_cells(executed) for out in cell.outputs]
+    counts = [bundle[PENDING]["steps"] for bundle in bundles if PENDING in bundle]
+    return int(counts[-1]) if counts else 0
 
 
 def _execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> tuple[int, str | None]:

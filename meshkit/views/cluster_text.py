@@ -36,7 +36,7 @@ def cluster_text(nodes: Sequence[Object], pods: Sequence[Object], *, color: bool
     others = {key: group for key, group in workloads(pods).items() if key not in planes}
     lines += ["", _paint("Control plane", _BOLD, color)]
     if not planes:
-        lines.append("  none: no mesh is installed. `meshkit runbook run install_mesh -p mesh=istio`")
+        lines.append("  none: no mesh is installed. `meshkit setup apply control-plane --mesh istio`")
     for key, group in planes.items():
         lines.append(_workload_line(key, group, zone_of, _control_plane(group[0]), color))
     if others:

@@ -75,8 +75,9 @@ def runbook_page(
 ) -> str:
     """The report of an executed runbook: how it ended, its parameters, and every cell with its output."""
     tone, headline = _ENDINGS.get(exit_code, ("bad", "Failed."))
-    if exit_code == 0 and parameters.get("apply") is False:
-        tone, headline = "note", "Dry run. Nothing was changed."
+    if exit_code in (0, 5) and parameters.get("apply") is False:
+        pending = "Changes are pending; nothing" if exit_code else "Nothing"
+        tone, headline = "note", f"Dry run. {pending} was changed."
     rows = [
         (f"<code>{html.escape(name)}</code>", f"<code>{html.escape(str(value))}</code>")
         for name, value in parameters.items()

@@ -26,7 +26,7 @@ def is_parameters(cell: dict[str, Any]) -> bool:
 
 def test_there_are_runbooks_and_notebooks() -> None:
     assert {path.stem for path in RUNBOOKS} >= {
-        "install_mesh",
+        "install_control_plane",
         "onboard_namespace",
         "enforce_mtls",
         "canary_release",

@@ -52,10 +52,10 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["runbook", "show", "instal_mesh"], "Did you mean 'install_mesh'?"),
-        (["runbook", "run", "install_mesh", "-p", "mehs=istio"], "Did you mean 'mesh'?"),
-        (["runbook", "run", "install_mesh", "-p", "replicas=many"], "'many' is no int"),
-        (["runbook", "run", "install_mesh", "-p", "replicas"], "Write it as -p name=value"),
+        (["runbook", "show", "instal_control_plane"], "Did you mean 'install_control_plane'?"),
+        (["runbook", "run", "install_control_plane", "-p", "mehs=istio"], "Did you mean 'mesh'?"),
+        (["runbook", "run", "install_control_plane", "-p", "replicas=many"], "'many' is no int"),
+        (["runbook", "run", "install_control_plane", "-p", "replicas"], "Write it as -p name=value"),
         (["runbook", "run", "enforce_mtls", "-f", "no-such.yaml"], "it cannot be read"),
         (["runbook", "run", "canary_release", "--apply"], "'apply' is not known"),
         (["plan", "-f", "no-such-file.yaml"], "there is no such file"),
@@ -94,7 +94,7 @@ def test_completion_offers_commands_and_runbooks() -> None:
     code += "c = ShellComplete(cli, {}, 'meshkit', '_MESHKIT_COMPLETE')\n"
     code += "print([i.value for i in c.get_completions(['runbook', 'run'], 'in')])"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert ended.stdout.strip() == "['install_mesh']"
+    assert ended.stdout.strip() == "['install_control_plane']"
 
 
 RELEASE = """kind: Release

@@ -13,7 +13,7 @@ import pytest
 from nbformat import v4
 
 from meshkit.errors import BadInput
-from meshkit.runbooks.execution import run_runbook
+from meshkit.runbooks.execution import PENDING_CODE, run_runbook
 from meshkit.views.report import runbook_page
 
 
@@ -77,6 +77,7 @@ def test_bad_parameters_are_refused_before_anything_is_written(tmp_path: Path) -
     [
         (0, {"apply": True}, "Done."),
         (0, {"apply": False}, "Dry run. Nothing was changed."),
+        (5, {"apply": False}, "Dry run. Changes are pending; nothing was changed."),
         (0, {}, "Done."),
         (1, {"apply": False}, "Failed."),
         (4, {"apply": True}, "Stopped: a person must decide."),
@@ -91,3 +92,26 @@ def test_the_report_begins_with_how_it_ended(exit_code: int, parameters: Any, he
     assert f"<strong>{headline}</strong>" in text
     assert "<p>the finding</p>" in text
     assert "color: red" not in text
+
+
+def dry_runbook(folder: Path, steps: int) -> str:
+    """A runbook with ``apply`` that shows a plan of so many steps."""
+    plan = "from IPython.display import display\nfrom meshkit.operate.planned import PENDING\n"
+    plan += f'display({{PENDING: {{"steps": {steps}}}, "text/plain": "a plan"}}, raw=True)'
+    name = write_runbook(folder, plan)
+    notebook = nbformat.read(name, as_version=4)
+    notebook.cells[1].source += "\napply: bool = False  # change it"
+    nbformat.write(notebook, name)
+    return name
+
+
+@pytest.mark.parametrize(
+    ("steps", "apply", "exit_code"), [(2, "false", PENDING_CODE), (0, "false", 0), (2, "true", 0)]
+)
+def test_a_dry_run_says_whether_changes_are_pending(
+    tmp_path: Path, steps: int, apply: str, exit_code: int
+) -> None:
+    result = run_runbook(dry_runbook(tmp_path, steps), {"apply": apply}, out=tmp_path / "out")
+    assert (result.exit_code, result.error) == (exit_code, None)
+    assert ElementTree.parse(result.junit).getroot().get("failures") == "0"
+    assert ("Changes are pending" in result.report.read_text()) == (exit_code == PENDING_CODE)

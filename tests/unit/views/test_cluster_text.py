@@ -64,7 +64,7 @@ def test_nodes_control_plane_and_workloads_are_a_line_each() -> None:
 
 
 def test_without_a_mesh_it_says_what_to_do() -> None:
-    assert "no mesh is installed. `meshkit runbook run install_mesh" in cluster_text(NODES, PODS[2:3])
+    assert "no mesh is installed. `meshkit setup apply" in cluster_text(NODES, PODS[2:3])
 
 
 def test_an_edge_tells_rate_success_and_latency() -> None:
