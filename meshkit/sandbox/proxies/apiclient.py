@@ -112,19 +112,22 @@ class ApiClient:
             if refusal.status != 409:
                 _LOG.warning("event on %s not recorded: %s", meta["name"], refusal)
 
-    async def watch(self, resource: str, namespace: str | None = None) -> AsyncIterator[tuple[str, Any]]:
+    async def watch(
+        self, resource: str, namespace: str | None = None, *, name: str | None = None
+    ) -> AsyncIterator[tuple[str, Any]]:
         """("LIST", items) at first and after every gap, then (ADDED | MODIFIED | DELETED, object), for ever.
 
-        A kind that is not installed is an empty list, asked for again until it is.
+        A kind that is not installed is an empty list, asked for again until it is. With a ``name`` only the
+        objects of this name are told.
         """
         said = ""
+        path = _path(resource, namespace)
+        only = {"fieldSelector": f"metadata.name={name}"} if name else {}
         while True:
             try:
-                listed = await self._call("GET", _path(resource, namespace))
+                listed = await self._call("GET", path, query=only)
                 yield "LIST", listed["items"]
-                async for change in self._changes(
-                    _path(resource, namespace), listed["metadata"]["resourceVersion"]
-                ):
+                async for change in self._changes(path, listed["metadata"]["resourceVersion"], only):
                     yield change
                 continue
             except ApiError as refusal:
@@ -137,8 +140,10 @@ class ApiClient:
                 _LOG.info("watch of %s broke off: %s", resource, problem)
             await asyncio.sleep(_RETRY_S)
 
-    async def _changes(self, path: str, version: str) -> AsyncIterator[tuple[str, Any]]:
-        query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
+    async def _changes(
+        self, path: str, version: str, only: Mapping[str, str]
+    ) -> AsyncIterator[tuple[str, Any]]:
+        query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true", **only}
         async with self._session.get(self._url + path, params=query, headers=self._headers()) as answer:
             await _check(answer)
             rest = b""
@@ -152,12 +157,19 @@ class ApiClient:
                         yield event["type"], event["object"]
 
     async def _call(
-        self, method: str, path: str, body: Any = None, *, form: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        form: str = "application/json",
+        query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         data = None if body is None else json.dumps(body)
         headers = self._headers() | ({"content-type": form} if data is not None else {})
+        timeout = aiohttp.ClientTimeout(total=10)
         async with self._session.request(
-            method, self._url + path, data=data, headers=headers, timeout=aiohttp.ClientTimeout(total=10)
+            method, self._url + path, params=query, data=data, headers=headers, timeout=timeout
         ) as answer:
             await _check(answer)
             found: dict[str, Any] = await answer.json()
@@ -168,16 +180,22 @@ class ApiClient:
 
 
 class Mirror:
-    """Live copies of whole resources, or of those in one namespace (``within``: resource -> namespace).
+    """Live copies of whole resources, or of those in one namespace (``within``: resource -> namespace) or of
+    one name (``named``: resource -> name).
 
     ``changed`` is set by every change; ``take`` says what it was.
     """
 
     def __init__(
-        self, api: ApiClient, resources: Iterable[str], within: Mapping[str, str] | None = None
+        self,
+        api: ApiClient,
+        resources: Iterable[str],
+        within: Mapping[str, str] | None = None,
+        named: Mapping[str, str] | None = None,
     ) -> None:
         self._api = api
         self._within = within or {}
+        self._named = named or {}
         self._resources = tuple(resources)
         self._missing = set(self._resources)
         self._touched: set[tuple[str, str]] = set()
@@ -203,7 +221,8 @@ class Mirror:
     async def _follow(self, resource: str) -> None:
         name = short(resource)
         held = self.objects[name]
-        async for kind, payload in self._api.watch(resource, self._within.get(resource)):
+        within, named = self._within.get(resource), self._named.get(resource)
+        async for kind, payload in self._api.watch(resource, within, name=named):
             changes = (
                 [("DELETED", held[key]) for key in set(held) - {key_of(item) for item in payload}]
                 if kind == "LIST"

@@ -23,13 +23,14 @@ from pathlib import Path
 
 from aiohttp import web
 
-from meshkit.sandbox.proxies import authority, istio, linkerd
+from meshkit.sandbox.proxies import authority, istio, linkerd, rootcert
 from meshkit.sandbox.proxies.apiclient import ApiClient, ApiError
 from meshkit.sandbox.proxies.authority import CaSecret
 from meshkit.sandbox.proxies.configurator import Configurator
 from meshkit.sandbox.proxies.identity import LEAF_LIFETIME, Authority
 from meshkit.sandbox.proxies.issuer import Issuer
 from meshkit.sandbox.proxies.leader import Leader
+from meshkit.sandbox.proxies.pods import ISTIO
 from meshkit.sandbox.proxies.quantities import duration_s
 from meshkit.sandbox.proxies.webhook import InjectionWebhook
 
@@ -149,7 +150,10 @@ class ControlPlane:
             namespace=self._namespace,
             secret=secret,
         )
-        await issuer.run(ca)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(issuer.run(ca))
+            if self._mesh == ISTIO:
+                tasks.create_task(rootcert.publish(self._api, self._namespace, secret))
 
     async def _keep_trusted(self, webhook: InjectionWebhook) -> None:
         _, ca = await self._made(self._set.webhook_ca)

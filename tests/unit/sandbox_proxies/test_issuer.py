@@ -49,7 +49,9 @@ class OneNamespace:
     def put_roots(self, roots: str) -> None:
         self.put("configmaps", LINKERD_ISSUER.bundle, data={"ca-bundle.crt": roots})
 
-    async def watch(self, resource: str, namespace: str | None = None) -> AsyncIterator[tuple[str, Any]]:
+    async def watch(
+        self, resource: str, namespace: str | None = None, *, name: str | None = None
+    ) -> AsyncIterator[tuple[str, Any]]:
         self._queues[resource] = asyncio.Queue()
         yield "LIST", list(self.objects[resource].values())
         while True:
