@@ -6,7 +6,7 @@ as the ClusterRoles system:discovery and system:basic-user of Kubernetes say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from meshkit.sandbox.api import status
 from meshkit.sandbox.api.store import Key, Store
 from meshkit.sandbox.api.users import MASTERS, User
 
-_GROUP = "rbac.authorization.k8s.io"
+GROUP = "rbac.authorization.k8s.io"
 _ABOUT_ONESELF = {
     ("authentication.k8s.io", "selfsubjectreviews"),
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
@@ -75,22 +75,26 @@ class Rights:
         return [*_EVERYONES, *self._rules(user, namespace)]
 
     def _rules(self, user: User, namespace: str) -> Iterator[Mapping[str, Any]]:
-        for stored in self._store.objects(f"clusterrolebindings.{_GROUP}"):
+        for stored in self._store.objects(f"clusterrolebindings.{GROUP}"):
             if _names(stored.object, user, ""):
-                yield from self._role(stored.object["roleRef"], "")
+                yield from self._rules_of(stored.object["roleRef"], "")
         if not namespace:
             return
-        for stored in self._store.objects(f"rolebindings.{_GROUP}", namespace):
+        for stored in self._store.objects(f"rolebindings.{GROUP}", namespace):
             if _names(stored.object, user, namespace):
-                yield from self._role(stored.object["roleRef"], namespace)
+                yield from self._rules_of(stored.object["roleRef"], namespace)
 
-    def _role(self, reference: Mapping[str, Any], namespace: str) -> Iterator[Mapping[str, Any]]:
+    def _rules_of(self, reference: Mapping[str, Any], namespace: str) -> Sequence[Mapping[str, Any]]:
+        return (self.role(reference, namespace) or {}).get("rules") or ()
+
+    def role(self, reference: Mapping[str, Any], namespace: str) -> Mapping[str, Any] | None:
+        """The Role or ClusterRole that a binding in ``namespace`` refers to, or None."""
         cluster_wide = reference["kind"] == "ClusterRole"
         plural = "clusterroles" if cluster_wide else "roles"
-        role = self._store.get(
-            Key(f"{plural}.{_GROUP}", "" if cluster_wide else namespace, reference["name"])
+        stored = self._store.get(
+            Key(f"{plural}.{GROUP}", "" if cluster_wide else namespace, reference["name"])
         )
-        yield from (role.object.get("rules") or ()) if role else ()
+        return stored.object if stored else None
 
 
 def _names(binding: Mapping[str, Any], user: User, namespace: str) -> bool:

@@ -18,6 +18,7 @@ from meshkit.sandbox.api import (
     celrules,
     defaults,
     deletion,
+    escalation,
     limits,
     ownership,
     quotas,
@@ -39,6 +40,7 @@ from meshkit.sandbox.api.requests import (
     Target,
     now,
 )
+from meshkit.sandbox.api.rights import Rights
 from meshkit.sandbox.api.store import Exists, Key, Missing, Stale, Store, Stored
 
 _RETRIES = 5
@@ -72,6 +74,7 @@ class Writes:
         self.store = store
         self.registry = registry
         self._admit = admit
+        self._rights = Rights(store)
         for stored in store.objects(CRDS):
             registry.define(stored.object)
 
@@ -364,6 +367,7 @@ class Writes:
             found = list(celrules.causes(resource, new, admission.old))
         if found:
             raise status.invalid(resource.kind, resource.group, target.name, found)
+        escalation.check(self._rights, replace(admission, object=new))
         if is_new_pod and (broken := limits.broken(self.store, target.namespace, new)):
             raise target.forbidden(broken)
         if not target.subresource:
