@@ -25,8 +25,11 @@ from meshkit import errors
 from meshkit.operate.planned import PENDING
 from meshkit.runbooks.catalogue import Runbook, load_runbook
 from meshkit.runbooks.parameters import convert_parameters
+from meshkit.runbooks.secrets import Redaction, resolved
 from meshkit.views.report import runbook_page
 
+_ENGINE = "meshkit"
+"""The name under which papermill knows the engine below."""
 PENDING_CODE = 5
 """The exit code of a dry run that showed a plan with steps in it."""
 
@@ -53,16 +56,18 @@ def run_runbook(
 ) -> RunbookResult:
     """Run a runbook with the given parameters and write ``out/NAME.ipynb``, ``.html`` and ``.xml``.
 
-    Raises BadInput before anything runs when the runbook, a parameter or a value is not known. A failing cell
-    raises nothing: it is in the result. ``as_name`` names the files otherwise than the runbook.
+    A text may be given as a reference to a secret (secrets.py). Raises BadInput before anything runs when the
+    runbook, a parameter, a value or a secret is not known. A failing cell raises nothing: it is in the
+    result. ``as_name`` names the files otherwise than the runbook.
     """
     runbook = load_runbook(name)
     parameters = convert_parameters(runbook.parameters, given or {})
-    out.mkdir(parents=True, exist_ok=True)
     notebook = out / f"{as_name or runbook.name}.ipynb"
-    shutil.copyfile(runbook.path, notebook)
     began_s = time.monotonic()
-    exit_code, error = _execute(runbook.path, notebook, parameters)
+    with resolved(parameters) as (handed, redaction):
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(runbook.path, notebook)
+        exit_code, error = _execute(runbook.path, notebook, handed, redaction)
     executed = _read(notebook)
     meant = {p.name: parameters.get(p.name, p.default) for p in runbook.parameters}
     if exit_code == 0 and meant.get("apply") is False and _steps_pending(executed):
@@ -92,9 +97,12 @@ def _steps_pending(executed: Any) -> int:
     return int(counts[-1]) if counts else 0
 
 
-def _execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> tuple[int, str | None]:
+def _execute(
+    source: Path, target: Path, parameters: Mapping[str, Any], redaction: Redaction
+) -> tuple[int, str | None]:
     """Run it; the exit code and, unless that is 0, the sentence to go with it."""
     papermill = _papermill()
+    papermill.engines.papermill_engines.register(_ENGINE, _redacting_engine())
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -107,14 +115,37 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> tuple
                 parameters=dict(parameters),
                 kernel_manager_class=kernel,
                 kernel_name="python3",
+                engine_name=_ENGINE,
+                redaction=redaction,
                 store_widget_state=False,
                 progress_bar=False,
             )
     except PapermillExecutionError as problem:
-        return _failure(problem.ename, problem.evalue)
+        return _failure(problem.ename, redaction.text(problem.evalue))
     except (CellTimeoutError, DeadKernelError, NoSuchKernel) as problem:
-        return 1, str(problem).strip().splitlines()[0]
+        return 1, redaction.text(str(problem)).strip().splitlines()[0]
     return 0, None
+
+
+def _redacting_engine() -> type:
+    """papermill's engine, with secrets taken out of the notebook before each save of it."""
+    from papermill.engines import NBClientEngine
+
+    class RedactingEngine(NBClientEngine):  # type: ignore[misc]
+        @classmethod
+        def execute_managed_notebook(
+            cls, nb_man: Any, kernel_name: str, *, redaction: Redaction, **options: Any
+        ) -> Any:
+            save = nb_man.save
+
+            def save_redacted(**where: Any) -> None:
+                redaction.notebook(nb_man.nb)
+                save(**where)
+
+            nb_man.save = save_redacted
+            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+    return RedactingEngine
 
 
 def _failure(error_name: str, message: str) -> tuple[int, str]:

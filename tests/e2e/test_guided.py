@@ -1,7 +1,7 @@
 """The stages of the guided path headless: as CI runs them, and under the shop's full load.
 
-Takes about a minute for each mesh: it installs a mesh, restarts the shop behind sidecars, and watches strict
-mutual TLS twice, once taken back by itself and once kept.
+Takes about a minute on Istio: it installs a mesh, restarts the shop behind sidecars, and watches strict
+mutual TLS twice, once taken back by itself and once kept. On Linkerd, a minute too, runbooks do all of it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import meshkit as mk
 from meshkit.errors import ChangeFailed
+from meshkit.facts import Kind
 from meshkit.operate import shop
 from meshkit.runbooks.execution import PENDING_CODE, RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
@@ -102,3 +104,54 @@ def test_a_change_is_rolled_back_by_its_runbook(ci: Ci) -> None:
     undone = run_runbook("rollback", {**ci.where, "apply": "true"}, out=ci.out)
     assert undone.error is None
     assert mk.Setup(ci.cluster, ci.mesh, "shop").look().of("routes").state == "ready"
+
+
+def test_linkerd_by_runbooks_alone_with_the_kubeconfig_as_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From nothing to a service that one account alone may call, and back; the token stands nowhere."""
+    with running_sandbox() as sandbox:
+        ci = Ci(sandbox.kubeconfig, "linkerd", tmp_path / "out")
+        monkeypatch.setenv("CI_KUBECONFIG", sandbox.kubeconfig.read_text())
+        ci.where["kubeconfig"] = "secret:env:CI_KUBECONFIG"
+        mk.deploy_shop(ci.cluster, rps=40, versions=VERSIONS)
+        assert ci.run("preflight").error is None
+        once(ci, "install_control_plane")
+        assert ci.run("onboard_namespace", apply="true").error is None
+        assert ci.run("enforce_mtls", apply="true", **BRIEF).error is None
+        once(ci, "grant_access", service="web", callers="shop/stock")
+        assert wait_for_status(ci, 403)
+        assert run_runbook("rollback", {**ci.where, "apply": "true"}, out=ci.out).error is None
+        assert wait_for_status(ci, 200)
+        assert holding(ci, yaml.safe_load(sandbox.kubeconfig.read_text())["users"][0]["user"]["token"]) == []
+
+
+def once(ci: Ci, runbook: str, **given: str) -> None:
+    """A dry run has changes pending and makes none, apply makes them, and then nothing is left to do."""
+    before = changes(ci)
+    assert ci.run(runbook, **given).exit_code == PENDING_CODE
+    assert changes(ci) == before
+    assert ci.run(runbook, **given, apply="true").error is None
+    assert changes(ci) == before + 1
+    assert ci.run(runbook, **given).exit_code == 0
+
+
+def holding(ci: Ci, secret: str) -> list[str]:
+    """The files of the runs, and the ConfigMaps of the journal, that hold a secret."""
+    left = {path.name: path.read_text() for path in ci.out.iterdir()}
+    journal = ci.cluster.api.list(Kind("v1", "ConfigMap"), "meshkit-system")
+    left |= {each["metadata"]["name"]: str(each) for each in journal}
+    assert len(left) > 10
+    return [name for name, text in left.items() if secret in text]
+
+
+def wait_for_status(ci: Ci, status: int) -> bool:
+    """Whether every request of the shop's caller is answered so in one of the next seconds."""
+    until_s = time.monotonic() + 60
+    while time.monotonic() < until_s:
+        now_s = time.time()
+        time.sleep(2)
+        answered = shop.read_ledger(ci.cluster, now_s, now_s + 1).status
+        if answered and set(answered) == {status}:
+            return True
+    return False
