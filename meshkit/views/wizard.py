@@ -22,11 +22,11 @@ from meshkit.errors import BadInput, MeshkitError
 from meshkit.operate.setup import STAGES, Look, Setup, Stage
 from meshkit.operate.standing import TITLES
 from meshkit.views import setup_html
-from meshkit.views.form import IntentForm
 from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.plan_html import card, plan_card
 from meshkit.views.report import STYLE
 from meshkit.views.wizard_run import Run
+from meshkit.views.wizard_settings import StageSettings
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -75,10 +75,7 @@ class SetupWizard(LiveBox):
         self._rows = [widgets.HTML() for _ in STAGES]
         self._picks = [self._pick(number) for number in range(len(STAGES))]
         self._why, self._findings, self._evidence = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self._form: IntentForm | None = None
-        self._settings = widgets.VBox().add_class("mk-settings")
-        self._toggle = widgets.ToggleButton(description="Change the settings", icon="sliders-h")
-        self._toggle.add_class("mk-button").observe(lambda _: self._soon(self._show_settings()), "value")
+        self._settings = StageSettings(lambda: self._soon(self._show_settings()))
         self._shown_plan, self._progress = widgets.HTML(), widgets.HTML()
         self._hint, self._problem = widgets.HTML().add_class("mk-hint"), widgets.HTML()
         self._actions = widgets.HBox().add_class("mk-actions")
@@ -144,9 +141,8 @@ class SetupWizard(LiveBox):
             return
         self._index, self._plan, self._planned_for, self._asking = index, None, None, ""
         self._problem.value, self._undoable, self._run = "", "", None
-        self._form = None
-        self._toggle.value = False
-        self._fill_form()
+        self._settings.toggle.value = False
+        self._propose()
         self._show()
         if self._loop:
             self._spawn(self._examine())
@@ -193,8 +189,8 @@ class SetupWizard(LiveBox):
         except Exception as problem:
             self._say_problem(problem)
         self._plan, self._planned_for, self._asking = None, None, ""
-        if run.verb == "undo" and self._form is None:
-            self._fill_form()
+        if run.verb == "undo" and self._settings.form is None:
+            self._propose()
         await self._look_once()
         await self._examine()
 
@@ -248,14 +244,16 @@ class SetupWizard(LiveBox):
         if self._look.standings[index].state == "blocked":
             self._plan = None
             return
-        if self._form is None:
-            self._fill_form()
-        elif not self._toggle.value:
-            self._refill_form()
-        if self._form is None or (self._look.standings[index].state == "done" and not self._toggle.value):
+        settings = self._settings
+        if settings.form is None:
+            self._propose()
+        else:
+            settings.follow(self._setup.propose(self._stage.name, self._look))
+        done = self._look.standings[index].state == "done"
+        if settings.form is None or (done and not settings.opened):
             self._plan, self._planned_for = None, None
             return
-        wanted = (self._form.read(),)
+        wanted = (settings.read(),)
         if self._planned_for == (index, wanted):
             return
         plan = await asyncio.to_thread(self._setup.plan, self._stage.name, *wanted, look=self._look)
@@ -264,45 +262,14 @@ class SetupWizard(LiveBox):
             if self._unplannable:
                 self._problem.value, self._unplannable = "", False
 
-    def _fill_form(self) -> None:
-        """A new form with what the stage proposes; none where nothing can be proposed yet."""
+    def _propose(self) -> None:
+        """The settings that the stage proposes; none where nothing can be proposed yet."""
         proposed = self._setup.propose(self._stage.name, self._look) if self._stage.intent else None
-        self._form = None
-        if proposed:
-            cannot = self._setup.cannot(proposed)
-            self._form = IntentForm(proposed, cannot, lambda: self._soon(self._examine()))
-        self._show_settings_now()
-
-    def _refill_form(self) -> None:
-        """While nobody works on the settings they follow what is proposed, as the cluster changes."""
-        proposed = self._setup.propose(self._stage.name, self._look)
-        if proposed and self._form:
-            self._form.fill(proposed)
+        self._settings.propose(proposed, self._setup.cannot(proposed) if proposed else {})
 
     async def _show_settings(self) -> None:
-        self._show_settings_now()
+        self._settings.show()
         await self._examine()
-
-    def _show_settings_now(self) -> None:
-        self._toggle.description = "Use what is proposed" if self._toggle.value else "Change the settings"
-        shown: tuple[widgets.Widget, ...] = ()
-        if self._form:
-            words = widgets.HTML(f'<span class="mk-muted">{html.escape(self._settings_words())}</span>')
-            head = widgets.HBox([words.add_class("mk-hint"), self._toggle]).add_class("mk-settings-head")
-            shown = (head, self._form) if self._toggle.value else (head,)
-        if self._settings.children != shown:
-            self._settings.children = shown
-
-    def _settings_words(self) -> str:
-        assert self._form is not None
-        try:
-            fields = self._form.read().model_dump(mode="json", exclude_none=True)
-        except BadInput as problem:
-            return str(problem)
-        fields.pop("namespace", None)
-        plain = {name: value for name, value in fields.items() if not isinstance(value, list | dict)}
-        words = ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in plain.items())
-        return f"Settings: {words}" if words else "Settings as proposed"
 
     def _show(self) -> None:
         look, stand = self._look, self._standing
@@ -318,7 +285,7 @@ class SetupWizard(LiveBox):
         set_html(self._why, setup_html.explanation(self._index + 1, self._stage, self._setup.namespace))
         set_html(self._findings, setup_html.findings_card(stand, look.taken_s))
         set_html(self._evidence, setup_html.tables(stand))
-        self._show_settings_now()
+        self._settings.show()
         set_html(self._shown_plan, self._plan_html())
         self._show_run()
 
@@ -333,7 +300,7 @@ class SetupWizard(LiveBox):
             "done": "Done. Change the settings to plan again.",
         }.get(
             stand.state,
-            "Asking the server what would change…" if self._form else "Nothing can be proposed yet.",
+            "Asking the server what would change…" if self._settings.form else "Nothing can be proposed yet.",
         )
         return card("Plan", "", f'<p class="mk-muted">{html.escape(words)}</p>')
 
@@ -356,9 +323,7 @@ class SetupWizard(LiveBox):
         self._next.disabled = (
             running or self._index == len(STAGES) - 1 or self._standing.state in ("ready", "blocked")
         )
-        if self._form:
-            self._form.lock(running)
-        self._toggle.disabled = running
+        self._settings.lock(running)
         steps = len(plan.steps) if plan else 0
         self._apply.description = (
             "Applying…"
@@ -444,7 +409,3 @@ class SetupWizard(LiveBox):
 def setup_wizard(cluster: Cluster, *, mesh: str, namespace: str = "shop") -> SetupWizard:
     """The guided path for one namespace, to be shown as the last line of a cell."""
     return SetupWizard(Setup(cluster, mesh, namespace))
-
-
-def _word(value: object) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

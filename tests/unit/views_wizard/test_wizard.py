@@ -157,9 +157,9 @@ def test_strict_with_plaintext_callers_wants_the_namespace_typed() -> None:
     setup = FakeSetup(PLAINTEXT)
 
     def strict(wizard: SetupWizard) -> None:
-        wizard._toggle.value = True
-        assert wizard._form is not None
-        wizard._form._inputs["mode"].widget.value = "strict"
+        wizard._settings.toggle.value = True
+        assert wizard._settings.form is not None
+        wizard._settings.form._inputs["mode"].widget.value = "strict"
 
     def wrong(wizard: SetupWizard) -> None:
         assert "Calls may be refused" in wizard._hint.value
@@ -185,9 +185,9 @@ def test_settings_of_a_person_stay_while_the_cluster_is_looked_at() -> None:
     setup = FakeSetup(BARE)
 
     def change(wizard: SetupWizard) -> None:
-        wizard._toggle.value = True
-        assert wizard._form is not None
-        wizard._form._inputs["at_once"].widget.value = 4
+        wizard._settings.toggle.value = True
+        assert wizard._settings.form is not None
+        wizard._settings.form._inputs["at_once"].widget.value = 4
 
     drive(setup, change)
     assert setup.done[-1][2][0].at_once == 4
