@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.mesh import Gateway as Gateway
+    from meshkit.intent.observability import Alerts as Alerts
+    from meshkit.intent.observability import Observability as Observability
+    from meshkit.intent.observability import Tracing as Tracing
     from meshkit.intent.release import Margins as Margins
     from meshkit.intent.release import Objectives as Objectives
     from meshkit.intent.release import Release as Release
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from meshkit.operate.health import Findings as Findings
     from meshkit.operate.health import check as check
     from meshkit.operate.identity import make_identity as make_identity
+    from meshkit.operate.observability import observability_files as observability_files
     from meshkit.operate.planned import Plan as Plan
     from meshkit.operate.setup import Setup as Setup
     from meshkit.operate.shop import deploy_shop as deploy_shop
@@ -60,6 +64,7 @@ _HOMES = {
     "intent.document": ("load",),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
+    "intent.observability": ("Alerts", "Observability", "Tracing"),
     "intent.release": ("Margins", "Objectives", "Release"),
     "intent.security": ("Access", "Caller", "MutualTLS"),
     "intent.traffic": (
@@ -79,6 +84,7 @@ _HOMES = {
     "operate.chaos": ("Chaos",),
     "operate.health": ("Findings", "check"),
     "operate.identity": ("make_identity",),
+    "operate.observability": ("observability_files",),
     "operate.planned": ("Plan",),
     "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),

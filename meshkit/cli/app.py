@@ -19,6 +19,7 @@ from meshkit.cli.check import check_command
 from meshkit.cli.demo import demo_command
 from meshkit.cli.doctor import doctor_command
 from meshkit.cli.lab import lab_command
+from meshkit.cli.observability import observability_command
 from meshkit.cli.output import not_yet
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.sandbox import sandbox_group
@@ -48,6 +49,7 @@ for _command in (
     history_command,
     undo_command,
     canary_group,
+    observability_command,
     setup_group,
     runbook_group,
     doctor_command,

@@ -13,12 +13,14 @@ from meshkit.errors import BadInput, UnknownName
 from meshkit.intent.base import Intent, bad_input, place, telling
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 
 KINDS: dict[str, type[Intent]] = {
-    model.__name__: model for model in (ControlPlane, Injection, MutualTLS, Access, Route, Release)
+    model.__name__: model
+    for model in (ControlPlane, Injection, MutualTLS, Access, Route, Release, Observability)
 }
 
 

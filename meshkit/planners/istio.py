@@ -14,10 +14,11 @@ from meshkit.facts import Kind, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Fault, LoadBalancing, Retries, Route
-from meshkit.planners import istio_access
+from meshkit.planners import istio_access, istio_observability
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need, WeightedRoute, not_plannable
 from meshkit.planners.gateway_api import duration
@@ -52,6 +53,8 @@ class IstioPlanner:
                 return (Need(k8s.NAMESPACE),)
             case Access():
                 return istio_access.needs(intent)
+            case Observability():
+                return istio_observability.needs(intent)
             case Route():
                 kinds = (k8s.SERVICE, k8s.POD, VIRTUAL_SERVICE, DESTINATION_RULE)
                 return tuple(Need(kind, intent.namespace) for kind in kinds)
@@ -68,6 +71,8 @@ class IstioPlanner:
                 return (Step(_peer_authentication(intent)),)
             case Access():
                 return istio_access.plan(intent, snapshot)
+            case Observability():
+                return istio_observability.plan(intent, snapshot)
             case Route():
                 return (Step(_destination_rule(intent)), Step(_virtual_service(intent)))
         raise not_plannable(intent)

@@ -16,11 +16,12 @@ from meshkit.facts import Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Route, Version
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners import linkerd_access
+from meshkit.planners import linkerd_access, linkerd_observability
 from meshkit.planners.base import Need, WeightedRoute, cannot, not_plannable
 from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route, weighted_route
 from meshkit.planners.injected import opted_out, runs_sidecar
@@ -46,6 +47,8 @@ class LinkerdPlanner:
                 return k8s.workload_needs(intent.namespace)
             case Access():
                 return linkerd_access.needs(intent)
+            case Observability():
+                return linkerd_observability.needs(intent)
             case Route():
                 return tuple(Need(kind, intent.namespace) for kind in (k8s.SERVICE, k8s.POD, HTTP_ROUTE))
         raise not_plannable(intent)
@@ -61,6 +64,8 @@ class LinkerdPlanner:
                 return tuple(_mutual_tls(intent, snapshot))
             case Access():
                 return linkerd_access.plan(intent, snapshot)
+            case Observability():
+                return linkerd_observability.plan(intent, snapshot)
             case Route():
                 return tuple(_route(intent, snapshot))
         raise not_plannable(intent)

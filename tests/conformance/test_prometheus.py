@@ -5,10 +5,15 @@ Takes about 15 s for each mesh: it starts a shop with its proxies and waits for 
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 import subprocess
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +28,12 @@ from meshkit.errors import NoData
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.observability import Observability
 from meshkit.observe.counters import Counters, Target, window
 from meshkit.observe.prometheus import PrometheusObserver
 from meshkit.observe.scrape import MetricTable, sidecar_status
 from meshkit.operate import change, shop
+from meshkit.operate.observability import observability_files
 from meshkit.sandbox.daemon import choose_port
 from meshkit.sandbox.home import SandboxHome
 from meshkit.testing import running_sandbox
@@ -88,6 +95,8 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         jobs = _jobs(cluster, SandboxHome(sandbox.home), table)
         directory = tmp_path_factory.mktemp("prometheus")
         address = f"127.0.0.1:{choose_port(None, None)}"
+        rules = observability_files(Observability(), mesh=mesh)["rules.yaml"]
+        (directory / "rules.yaml").write_text(rules)
         process = _start(program, directory, jobs, address)
         try:
             yield Measured(cluster, mesh, f"http://{address}")
@@ -132,7 +141,8 @@ def _server(home: SandboxHome) -> str:
 def _start(
     program: str, directory: Path, jobs: list[dict[str, Any]], address: str
 ) -> subprocess.Popen[bytes]:
-    config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
+    every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config = {"global": every, "rule_files": ["rules.yaml"], "scrape_configs": jobs}
     (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
     command = [program, f"--config.file={directory / 'prometheus.yml'}", f"--web.listen-address={address}"]
     command.append(f"--storage.tsdb.path={directory / 'data'}")
@@ -149,3 +159,36 @@ def test_prometheus_and_the_sidecars_own_pages_count_alike(measured: Measured) -
     assert own.arms["v1"].requests > 100
     assert asked.arms == own.arms
     assert asked.pods == own.pods
+
+
+def test_the_golden_signals_are_recorded(measured: Measured) -> None:
+    """By meshkit's rules, from what the sidecars count: traffic, few failures if any, a latency."""
+    shop.set_load(measured.cluster, 100)
+    service = {"istio": "web", "linkerd": "web-v1"}[measured.mesh]
+    signals = ("requests:rate5m", "failures:ratio_rate5m", "latency_ms:p99_rate5m")
+    until_s = time.monotonic() + 60
+    while True:
+        values = [_recorded(measured, f"namespace_service:mesh_{signal}", service) for signal in signals]
+        if all(value is not None and not math.isnan(value) for value in values):
+            break
+        assert time.monotonic() < until_s, f"{signals} of {service} are {values}"
+        time.sleep(0.5)
+    requests, failed, p99_ms = values
+    assert requests is not None
+    assert requests > 0
+    assert failed is not None
+    assert 0 <= failed < 0.1
+    assert p99_ms is not None
+    assert 0 < p99_ms < 5000
+
+
+def _recorded(measured: Measured, series: str, service: str) -> float | None:
+    """The present value of a recorded series; None where there is none."""
+    asked = {"query": f'{series}{{mesh="{measured.mesh}", namespace="shop", service="{service}"}}'}
+    url = f"{measured.url}/api/v1/query?{urllib.parse.urlencode(asked)}"
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found = json.load(answer)["data"]["result"]
+    except urllib.error.URLError:
+        return None  # it has just been started
+    return float(found[0]["value"][1]) if found else None

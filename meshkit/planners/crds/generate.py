@@ -20,7 +20,7 @@ import yaml
 TARGET = Path(__file__).parent
 ISTIO = "istio.io/api@v1.31.4"
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.6.1"
-ISTIO_GROUPS = ("networking.istio.io", "security.istio.io")
+ISTIO_GROUPS = ("networking.istio.io", "security.istio.io", "telemetry.istio.io")
 GATEWAY_API_FILES = ("gateway.networking.k8s.io_httproutes.yaml", "gateway.networking.k8s.io_grpcroutes.yaml")
 
 

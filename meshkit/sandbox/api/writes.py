@@ -64,6 +64,7 @@ _KEEPS_STATUS_ON_CREATE = {"nodes", "namespaces"}
 _UNDELETABLE = ("default", "kube-system")
 _NOT_ENFORCED = {
     "networkpolicies.networking.k8s.io": "a NetworkPolicy is stored but not enforced by the sandbox",
+    "telemetries.telemetry.istio.io": "a Telemetry is stored but not obeyed by the sandbox's proxies",
 }
 
 

@@ -14,6 +14,7 @@ from meshkit.facts import Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
+from meshkit.intent.observability import Alerts, Observability, Tracing
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import (
     ConnectionLimits,
@@ -162,6 +163,21 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
             methods=("GET", "POST"),
             name="api",
         ),
+    ),
+    "observability": (("istio", "linkerd"), Observability(access_log="all")),
+    "observability-operator": (
+        ("istio", "linkerd"),
+        Observability(
+            operator=True,
+            namespace="shop",
+            labels={"release": "prometheus"},
+            interval_s=30,
+            alerts=Alerts(error_percent=0.5, p99_ms=250),
+        ),
+    ),
+    "observability-istio-only": (
+        ("istio",),
+        Observability(access_log="errors", tracing=Tracing(percent=0.5, provider="collector")),
     ),
     "route": (("istio", "linkerd"), route()),
     "route-resilient": (

@@ -1,0 +1,54 @@
+"""``meshkit observability``: rules, scrape configuration and dashboard as files, without a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from meshkit.cli.output import json_option, mesh_option, show
+from meshkit.errors import BadInput
+
+
+@click.command("observability")
+@click.option("-f", "--file", "file", metavar="FILE", help="YAML file with one kind: Observability.")
+@click.option("--to", "folder", default=".", show_default=True, metavar="DIR", help="Where to write them.")
+@mesh_option
+@json_option
+def observability_command(file: str | None, folder: str, mesh: str, as_json: bool) -> None:
+    """Write alert rules, a scrape configuration and a Grafana dashboard as files. No cluster is asked: to put
+    them, access logs and traces into one, plan and apply a file with kind: Observability.
+    """
+    from meshkit.intent.document import load
+    from meshkit.intent.observability import Observability
+    from meshkit.operate.observability import observability_files
+
+    intents = load(file) if file else [Observability()]
+    wanted = [intent for intent in intents if isinstance(intent, Observability)]
+    if len(wanted) != 1:
+        raise BadInput(
+            file or "",
+            f"it holds {len(wanted)} documents of kind: Observability.",
+            remedy="Give exactly one.",
+        )
+    files = observability_files(wanted[0], mesh=mesh)
+    written = [_write(Path(folder) / name, text) for name, text in files.items()]
+    rules = next(path for path in written if path.name == "rules.yaml")
+    show(
+        {"files": [str(path) for path in written]},
+        "\n".join(f"wrote {path}" for path in written)
+        + f"\nCheck them with: promtool check rules {rules}"
+        + "\nName them in prometheus.yml: scrape_config_files and rule_files; import the .json in Grafana.",
+        as_json=as_json,
+    )
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            "--to", f"{path} cannot be written: {error}.", remedy="Name a folder of yours."
+        ) from error
+    return path

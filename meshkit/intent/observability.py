@@ -1,0 +1,76 @@
+"""What is seen of a mesh: who scrapes it, what is logged and traced, and when somebody is woken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from meshkit.intent.base import Intent, Name, Part
+
+
+class Alerts(Part):
+    """When somebody is told. The first two are a Service's promises: set them to your own."""
+
+    error_percent: float = Field(
+        default=1, gt=0, lt=100, description="failed requests of a Service, in percent of its requests"
+    )
+    p99_ms: float = Field(
+        default=1000, gt=0, description="what 99 % of a Service's answers stay below, in milliseconds"
+    )
+    min_rps: float = Field(
+        default=0.1,
+        ge=0,
+        description="requests a second below which neither is judged: one failure of three is no 33 %",
+    )
+    certificate_days: int = Field(
+        default=60, ge=1, description="how long the mesh's authority must still be valid, in days"
+    )
+    """60: what ``linkerd check`` and meshkit's own checks warn at."""
+    proxy_certificate_h: float = Field(
+        default=6, gt=0, description="how long a proxy's own certificate must still be valid, in hours"
+    )
+    """A quarter of the 24 hours that both meshes sign for; Istio's proxies renew at half of it."""
+
+
+class Tracing(Part):
+    """Spans made by the proxies themselves, for a share of the requests that nobody has decided on before."""
+
+    percent: float = Field(ge=0, le=100, description="the share of new traces that is kept, in percent")
+    provider: str = Field(
+        min_length=1, description="the name of a tracing provider in the mesh's extensionProviders"
+    )
+
+
+class Observability(Intent):
+    """Golden signals of every Service in the mesh, alerts, a dashboard, access logs and traces.
+
+    What is asked is measured where callers are: failures that never reached a server count.
+    """
+
+    namespace: Name | None = Field(
+        default=None,
+        description="where scraping, rules and dashboard are written, or nothing for the mesh's namespace",
+    )
+    operator: bool | None = Field(
+        default=None,
+        description="true for the Prometheus operator's PodMonitor and PrometheusRule, false for a ConfigMap"
+        " with Prometheus' own files, or nothing for what the cluster has",
+    )
+    labels: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="labels by which your Prometheus finds them, such as release: kube-prometheus-stack",
+    )
+    interval_s: int = Field(
+        default=15, ge=1, le=60, description="seconds between two scrapes, at most 60: rates are over 5 min"
+    )
+    access_log: Literal["all", "errors", "none"] | None = Field(
+        default=None,
+        description="all requests, errors (5xx and what a proxy refused), none, or nothing to leave it"
+        " as it is",
+    )
+    tracing: Tracing | None = Field(
+        default=None, description="what proxies trace, or nothing to leave it as it is"
+    )
+    alerts: Alerts = Field(default=Alerts(), description="when somebody is told")
