@@ -11,7 +11,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from meshkit.sandbox.node.probes import http_status
+from meshkit.sandbox.node.probes import http_status, in_time
 from meshkit.sandbox.proxies import envoy
 from meshkit.sandbox.proxies.configserver import ConfigServer
 from meshkit.sandbox.proxies.folderwatch import FolderWatch
@@ -68,8 +68,8 @@ class Sidecar:
         if not envoy.is_configured(self._pod_dir):
             return False
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                return await http_status(f"tcp:{self._ip}:{envoy.ADMIN_PORT}", "/ready") == 200
+            admin = f"tcp:{self._ip}:{envoy.ADMIN_PORT}"
+            return await in_time(lambda: http_status(admin, "/ready"), READY_TIMEOUT_S) == 200
         except (OSError, TimeoutError, ValueError):
             return False
 
