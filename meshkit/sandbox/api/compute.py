@@ -1,8 +1,8 @@
 """What a pod asks of a node: requests and limits of its containers, and of the pod as a whole.
 
 Init containers run one after the other before the containers, sidecars (init containers that restart)
-beside what follows them; a pod needs the greater of both phases
-(k8s.io/component-helpers/resource/helpers.go).
+beside what follows them; a pod needs the greater of both phases. What ``spec.resources`` names for the pod as
+a whole takes the place of that sum (k8s.io/component-helpers/resource/helpers.go).
 """
 
 from __future__ import annotations
@@ -29,8 +29,25 @@ def of_container(container: Mapping[str, Any], kind: Kind) -> Amounts:
     return {name: parse(value) for name, value in written.items()}
 
 
+def of_whole(spec: Mapping[str, Any], kind: Kind) -> Amounts:
+    """What ``spec.resources`` asks for, of the resources that can be asked for so."""
+    return {name: amount for name, amount in of_container(spec, kind).items() if of_a_whole_pod(name)}
+
+
+def of_a_whole_pod(name: str) -> bool:
+    """Whether a pod can ask for a resource as a whole."""
+    return name in ("cpu", "memory") or name.startswith("hugepages-")
+
+
 def of_pod(spec: Mapping[str, Any], kind: Kind) -> Amounts:
     """What a pod asks for as a whole, by resource name."""
+    overhead = {name: parse(value) for name, value in (spec.get("overhead") or {}).items()}
+    asked = of_all_containers(spec, kind) | of_whole(spec, kind)
+    return _sum([asked, overhead]) if kind == "requests" else asked
+
+
+def of_all_containers(spec: Mapping[str, Any], kind: Kind) -> Amounts:
+    """What the containers of a pod need at most at one time, by resource name."""
     running = [of_container(each, kind) for each in spec.get("containers") or ()]
     sidecars: list[Amounts] = []
     peaks: list[Amounts] = []
@@ -40,10 +57,8 @@ def of_pod(spec: Mapping[str, Any], kind: Kind) -> Amounts:
             sidecars.append(asked)
         peaks.append(_sum([*sidecars, *([] if container.get("restartPolicy") == "Always" else [asked])]))
     steady = _sum([*running, *sidecars])
-    overhead = {name: parse(value) for name, value in (spec.get("overhead") or {}).items()}
     names = {name for each in (steady, *peaks) for name in each}
-    greatest = {name: max(each.get(name, ZERO) for each in (steady, *peaks)) for name in names}
-    return _sum([greatest, overhead]) if kind == "requests" else greatest
+    return {name: max(each.get(name, ZERO) for each in (steady, *peaks)) for name in names}
 
 
 def _sum(amounts: list[Amounts]) -> Amounts:

@@ -10,7 +10,7 @@ import base64
 import zlib
 from collections.abc import Callable, Iterator
 
-from meshkit.sandbox.api import limits
+from meshkit.sandbox.api import compute, limits
 from meshkit.sandbox.api.requests import Object, now
 
 
@@ -29,7 +29,17 @@ def _pod(obj: Object) -> None:
         resources = container["resources"]
         if resources.get("limits"):
             resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+    _whole_pod(spec)
     obj.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+def _whole_pod(spec: Object) -> None:
+    """A pod with limits as a whole requests what its containers do, and of the rest as much as its limits."""
+    resources = spec.get("resources") or {}
+    if resources.get("limits"):
+        asked = compute.of_all_containers(spec, "requests")
+        summed = {name: str(amount) for name, amount in asked.items() if compute.of_a_whole_pod(name)}
+        resources["requests"] = resources["limits"] | summed | (resources.get("requests") or {})
 
 
 def _pod_spec(spec: Object) -> None:

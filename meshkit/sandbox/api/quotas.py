@@ -114,7 +114,9 @@ def _compute(spec: Mapping[str, Any]) -> Amounts:
 def _unspecified(
     quota: Mapping[str, Any], hard: Mapping[str, Quantity], resource: str, pod: Mapping[str, Any]
 ) -> str:
-    """Where cpu or memory is limited every container must name its share: ``cpu for: a,b; ...``."""
+    """Where cpu or memory is limited every container must name its share: ``cpu for: a,b; ...``, unless the
+    pod names its own as a whole.
+    """
     if resource != "pods" or not all(_in_scope(resource, pod, *scope) for scope in _scopes(quota)):
         return ""
     lacking: list[str] = []
@@ -123,6 +125,8 @@ def _unspecified(
         if what not in _COMPUTE:
             continue
         asks: Kind = "limits" if kind == "limits" else "requests"
+        if what in compute.of_whole(pod["spec"], asks):
+            continue
         without = [
             container["name"]
             for _, container in compute.containers(pod["spec"])

@@ -185,3 +185,28 @@ def test_quantities_that_cannot_be_read_or_contradict_each_other_are_named(api: 
             await quota(api, pods="some")
 
     asyncio.run(scenario())
+
+
+def test_what_a_pod_asks_for_as_a_whole_takes_the_place_of_its_containers(api: Any) -> None:
+    async def scenario() -> None:
+        await quota(api, cpu="1", limits_cpu="2", limits_memory="1Gi", pods="9")
+        whole = {"requests": {"cpu": "400m"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+        await api.client.create("pods", pod("a", {"cpu": "100m"}, resources=whole))
+        assert used(api) == {"cpu": "400m", "limits.cpu": "1", "limits.memory": "512Mi", "pods": "1"}
+        with pytest.raises(ApiError, match="exceeded quota: q, requested: cpu=700m, used: cpu=400m"):
+            await api.client.create("pods", pod("b", resources={**whole, "requests": {"cpu": "700m"}}))
+        with pytest.raises(ApiError, match=r"must specify limits\.memory for: c$"):
+            await api.client.create(
+                "pods", pod("b", {"cpu": "1m"}, {"cpu": "1m"}, resources={"limits": {"cpu": "1"}})
+            )
+
+    asyncio.run(scenario())
+
+
+def test_a_pods_own_limits_are_its_requests_but_where_its_containers_ask(api: Any) -> None:
+    async def scenario() -> None:
+        whole = {"limits": {"cpu": "1", "memory": "512Mi"}}
+        made = await api.client.create("pods", pod("a", {"cpu": "100m"}, resources=whole))
+        assert made["spec"]["resources"]["requests"] == {"cpu": "100m", "memory": "512Mi"}
+
+    asyncio.run(scenario())
