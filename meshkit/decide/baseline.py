@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from meshkit.decide.looks import slower_than
@@ -57,10 +58,10 @@ class Baseline:
         """Requests in the histogram: those that did not fail."""
         return self.latency_ms[-1][1] if self.latency_ms else 0
 
-    @property
+    @cached_property
     def edges_ms(self) -> tuple[float, ...]:
         """The watched edges in ms, rising: of HARM_QUANTILES, of the margins, of an objective."""
-        if not self.requests or not self._finite():
+        if not self.requests or not self._finite:
             return ()
         edges = {self.edge_ms(q) for q in HARM_QUANTILES}
         edges |= {self.margin_edge_ms(q) for _, q in MARGIN_QUANTILES}
@@ -68,7 +69,7 @@ class Baseline:
 
     def edge_ms(self, quantile: float) -> float:
         """The finite edge whose share of slower requests is nearest to 1 - ``quantile`` in log odds."""
-        return self._nearest(quantile, self._finite())
+        return self._nearest(quantile, self._finite)
 
     def margin_edge_ms(self, quantile: float) -> float:
         """Where a margin of that quantile is judged: the nearest edge that enough of the baseline was
@@ -76,8 +77,8 @@ class Baseline:
 
         With coarse buckets the nearest edge may lie so far in the tail that nothing ever happens beyond it.
         """
-        seen = [e for e in self._finite() if self.slower_than(e) >= ENOUGH]
-        return self._nearest(quantile, seen or self._finite())
+        seen = [e for e in self._finite if self.slower_than(e) >= ENOUGH]
+        return self._nearest(quantile, seen or self._finite)
 
     def margin_log_odds(self, edge_ms: float, percent: float) -> float:
         """The log odds ratio at ``edge_ms`` of a version whose every latency is ``percent`` % longer.
@@ -93,7 +94,7 @@ class Baseline:
 
         The inverse of ``margin_log_odds``. Infinite where the histogram cannot tell.
         """
-        edges, wanted = self._finite(), self._logit_slower(edge_ms) + log_odds
+        edges, wanted = self._finite, self._logit_slower(edge_ms) + log_odds
         if upper:
             reached = [edge for edge in edges if self._logit_slower(edge) >= wanted]
             return 100 * (edge_ms / reached[-1] - 1) if reached else math.inf
@@ -132,15 +133,25 @@ class Baseline:
 
         return min(edges, key=distance)
 
-    def _finite(self) -> list[float]:
-        return [edge for edge, _ in self.latency_ms if math.isfinite(edge) and edge > 0]
+    @cached_property
+    def _finite(self) -> tuple[float, ...]:
+        return tuple(self._logits)
+
+    @cached_property
+    def _logits(self) -> dict[float, float]:
+        """The log odds of being slower than each finite edge, made once: one look asks for them often."""
+        edges = tuple(edge for edge, _ in self.latency_ms if math.isfinite(edge) and edge > 0)
+        slower = slower_than(self.latency_ms, edges)
+        return {
+            edge: math.log((n + 0.5) / (self.requests - n + 0.5))
+            for edge, n in zip(edges, slower, strict=True)
+        }
 
     def _logit_slower(self, edge_ms: float) -> float:
-        slower = self.slower_than(edge_ms)
-        return math.log((slower + 0.5) / (self.requests - slower + 0.5))
+        return self._logits[edge_ms]
 
     def _interpolated(self, latency_ms: float) -> float:
-        edges = self._finite()
+        edges = self._finite
         if len(edges) < 2:
             return self._logit_slower(edges[0])
         right = next((i for i, edge in enumerate(edges) if edge >= latency_ms), len(edges) - 1)
