@@ -214,13 +214,13 @@ def promised(*looks: Look, history: Baseline | None = None, noise: PodNoise | No
     return found
 
 
-def spread(step: int, canary_errors: int, stable_errors: int) -> list[Look]:
-    """Ten looks of 10 s."""
+def spread(step: int, canary_errors: int, stable_errors: int, looks: int = 10) -> list[Look]:
+    """Looks of 10 s each."""
     return [
         replace(
             look(step, arm(270, stable_errors), arm(30, canary_errors)), start_s=10.0 * i, end_s=10.0 * i + 10
         )
-        for i in range(10)
+        for i in range(looks)
     ]
 
 
@@ -234,8 +234,8 @@ def test_what_both_versions_suffer_pauses_the_release() -> None:
 
 def test_a_canary_alone_in_breaking_the_objective_is_rolled_back_by_that_name() -> None:
     few = [
-        replace(one, stable=ArmLook(3, 0, 3, (0,) * len(BASELINE.edges_ms)), canary=arm(3, 1))
-        for one in spread(0, 1, 0)
+        replace(one, stable=ArmLook(1, 0, 1, (0,) * len(BASELINE.edges_ms)), canary=arm(3, 1))
+        for one in spread(0, 1, 0, looks=13)
     ]
     verdict = judge(promised(*few), release(objectives=PROMISE), Progress(0, 100, 100))
     assert verdict.action == "rollback"
