@@ -12,8 +12,9 @@ from typing import Literal
 
 from meshkit.cluster.ready import available
 from meshkit.facts import Finding, Object, Snapshot
-from meshkit.observe.callers import Calls, workload
-from meshkit.planners.injected import Injected, injected, runs_sidecar, webhooks
+from meshkit.observe.callers import Calls
+from meshkit.observe.outsiders import outsiders
+from meshkit.planners.injected import Injected, injected, webhooks
 from meshkit.planners.kubernetes import ZONE, selects
 
 State = Literal["done", "ready", "blocked", "attention"]
@@ -257,13 +258,7 @@ def _plaintext(sight: Sight, server: str, recent: int, ever: int) -> Finding:
 
 def suspects(sight: Sight) -> list[str]:
     """The workloads without a sidecar that could be a plaintext caller, those of the namespace first."""
-    control = {"kube-system", *(_control_namespaces(sight))}
-    found: dict[str, None] = {}
-    for pod in sight.snapshot.of("Pod"):
-        meta = pod["metadata"]
-        running = (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in meta
-        if running and meta["namespace"] not in control and not runs_sidecar(pod, sight.mesh):
-            found[workload(pod)] = None
+    found = outsiders(sight.snapshot.of("Pod"), sight.mesh)
     return sorted(found, key=lambda name: (not name.startswith(f"{sight.namespace}/"), name))
 
 
@@ -357,13 +352,6 @@ def _other_mesh(sight: Sight) -> Iterator[Finding]:
         remedy = "Keep their namespaces apart; no namespace may be marked for both."
         problem = f"{TITLES[other]} is installed in this cluster, too."
         yield Finding("MK0702", "warning", "MutatingWebhookConfiguration", problem, remedy)
-
-
-def _control_namespaces(sight: Sight) -> Iterator[str]:
-    for hook in webhooks(sight.snapshot, sight.mesh):
-        service = hook["clientConfig"].get("service")
-        if service:
-            yield str(service["namespace"])
 
 
 def _is_control_plane(deployment: Object) -> bool:

@@ -12,10 +12,11 @@ from itertools import groupby
 from meshkit.facts import Object
 from meshkit.observe.callers import workload
 from meshkit.observe.graph import Edge, ServiceGraph
+from meshkit.observe.outsiders import control_plane_of, outsiders
 from meshkit.planners.injected import SIDECAR, runs_sidecar
 from meshkit.planners.kubernetes import ZONE
 
-CONTROL_PLANES = {"istio/pilot": "Istio", "linkerd/controller": "Linkerd"}
+_TITLES = {"istio": "Istio", "linkerd": "Linkerd"}
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _HEALTHY_PERCENT = 99.0
 """Success below this is shown in red."""
@@ -66,14 +67,6 @@ def graph_text(graph: ServiceGraph, pods: Sequence[Object], *, color: bool = Fal
     return "\n".join(lines)
 
 
-def outsiders(pods: Iterable[Object]) -> list[str]:
-    """The workloads without a sidecar that are no control plane."""
-    found = workloads(pods)
-    return [
-        key for key, group in found.items() if not any(has_sidecar(p) or _control_plane(p) for p in group)
-    ]
-
-
 def workloads(pods: Iterable[Object]) -> dict[str, list[Object]]:
     """Pods by ``namespace/workload``."""
     found: dict[str, list[Object]] = {}
@@ -101,9 +94,8 @@ def has_sidecar(pod: Object) -> bool:
 
 
 def _control_plane(pod: Object) -> str:
-    """The mesh whose control plane the pod is part of, or nothing."""
-    images = [container["image"] for container in pod["spec"]["containers"]]
-    return next((mesh for part, mesh in CONTROL_PLANES.items() if any(part in each for each in images)), "")
+    """The title of the mesh whose control plane the pod is part of, or nothing."""
+    return _TITLES.get(control_plane_of(pod), "")
 
 
 def _workload_line(

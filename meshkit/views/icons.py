@@ -14,7 +14,7 @@ _SHAPES = {
     "waiting": '<circle cx="8" cy="8" r="7" {ring}/><path d="M8 4v4.3l2.6 1.6" {mark}/>',
     "running": '<circle cx="8" cy="8" r="7" fill="none" stroke="var(--mk-action)" stroke-width="1.6"/>'
     '<path d="M8 3.5a4.5 4.5 0 0 1 0 9z" fill="var(--mk-action)"/>',
-    "todo": '<circle cx="8" cy="8" r="7" fill="none" stroke="var(--mk-track)" stroke-width="1.6"/>',
+    "todo": '<circle cx="8" cy="8" r="7" fill="none" stroke="var(--mk-mark)" stroke-width="1.6"/>',
     "skipped": '<circle cx="8" cy="8" r="7" {ring} stroke-dasharray="3 2"/><path d="M5 8h6" {mark}/>',
     "shift": '<path d="M2 8h11M9 4l4 4-4 4" {mark}/>',
     "person": '<circle cx="8" cy="4.5" r="3.2" fill="currentColor"/>'

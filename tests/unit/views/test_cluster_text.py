@@ -7,7 +7,7 @@ from typing import Any
 
 from meshkit.facts import ArmCounts
 from meshkit.observe.graph import Edge, ServiceGraph
-from meshkit.views.cluster_text import cluster_text, graph_text, outsiders
+from meshkit.views.cluster_text import cluster_text, graph_text
 
 READY = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}
 
@@ -78,10 +78,6 @@ def test_callers_without_a_sidecar_appear_as_such() -> None:
     assert re.search(r"--> shop/web-v1 +plaintext http +2\.0/s +- +- +-", last)
     assert re.search(r"--x shop/web-v2 +refused 2\.0/s for want of an identity", last)
     assert "They are among: legacy/batch" in last
-
-
-def test_a_control_plane_is_no_outsider() -> None:
-    assert outsiders(PODS) == ["legacy/batch"]
 
 
 def test_lines_fit_80_columns_and_colour_changes_no_letter() -> None:

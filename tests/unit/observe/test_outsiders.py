@@ -1,0 +1,38 @@
+"""Who runs without a sidecar: running workloads, no control plane of either mesh, nobody on the way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshkit.observe.outsiders import control_plane_of, outsiders
+
+
+def pod(name: str, *, image: str = "web:1", sidecar: str = "", phase: str = "Running", **meta: Any) -> Any:
+    containers = [{"name": "main", "image": image}]
+    if sidecar:
+        containers.append({"name": sidecar, "image": "proxy:1"})
+    owner = {"kind": "StatefulSet", "name": name}
+    metadata = {"name": f"{name}-0", "namespace": "shop", "ownerReferences": [owner]} | meta
+    return {"metadata": metadata, "spec": {"containers": containers}, "status": {"phase": phase}}
+
+
+BATCH, ISTIO, LINKERD = pod("batch"), pod("web", sidecar="istio-proxy"), pod("api", sidecar="linkerd-proxy")
+
+
+def test_a_sidecar_of_the_other_mesh_does_not_count() -> None:
+    pods = [BATCH, ISTIO, LINKERD]
+    assert outsiders(pods) == ["shop/batch"]
+    assert outsiders(pods, "istio") == ["shop/api", "shop/batch"]
+
+
+def test_no_control_plane_of_either_mesh_is_one() -> None:
+    istiod = pod("istiod", image="hub/istio/pilot:1.31", namespace="istio-system")
+    identity = pod("identity", labels={"linkerd.io/control-plane-component": "identity"}, namespace="linkerd")
+    assert (control_plane_of(istiod), control_plane_of(identity)) == ("istio", "linkerd")
+    assert control_plane_of(BATCH) == ""
+    assert outsiders([istiod, identity], "istio") == []
+
+
+def test_one_that_has_ended_or_is_leaving_is_none() -> None:
+    leaving = pod("old", deletionTimestamp="2026-01-01T00:00:00Z")
+    assert outsiders([pod("job", phase="Succeeded"), leaving, pod("dns", namespace="kube-system")]) == []
