@@ -16,7 +16,7 @@ _SYSTEM = "kube-system"
 
 
 def outsiders(pods: Iterable[Object], mesh: str | None = None) -> list[str]:
-    """The workloads (``namespace/name``) with a running pod that has no sidecar of ``mesh``, or of any mesh."""
+    """The workloads (``namespace/name``) with a running pod that has no sidecar of ``mesh``, or of any."""
     meshes = (mesh,) if mesh else tuple(SIDECAR)
     found = {
         workload(pod)
