@@ -1,8 +1,8 @@
 """A form made from an intent: one input for each field, with its type, its limits and its help.
 
 Nothing is declared twice: labels, limits and help are those of the intent's own fields, and what the chosen
-mesh cannot do comes from its planner. Lists and nested parts are written as YAML in one line, as they stand
-in a file of intents.
+mesh cannot do comes from its planner. An optional part is a box to tick, which opens the part's own inputs;
+lists and mappings are written as YAML in one line, as they stand in a file of intents.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from meshkit.errors import BadInput
 from meshkit.intent.base import Intent, Part
 
 _NOTHING = "(not set)"
+_LABEL = {"description_width": "190px"}
 
 
 class IntentForm(widgets.VBox):  # type: ignore[misc]
@@ -29,12 +30,13 @@ class IntentForm(widgets.VBox):  # type: ignore[misc]
         self, intent: Intent, cannot: Mapping[str, str], changed: Callable[[], None] = lambda: None
     ) -> None:
         self._model = type(intent)
-        self._inputs: dict[str, _Input] = {}
+        self._inputs: dict[str, _Input | _PartInput] = {}
         self._filling = False
         rows = []
         for name, field in self._model.model_fields.items():
-            one = _Input(name, field, getattr(intent, name), cannot)
-            one.widget.observe(lambda _: None if self._filling else changed(), "value")
+            one = _input(name, field, getattr(intent, name), cannot)
+            for widget in one.widgets():
+                widget.observe(lambda _: None if self._filling else changed(), "value")
             self._inputs[name] = one
             rows.append(one.row())
         super().__init__(rows)
@@ -55,10 +57,18 @@ class IntentForm(widgets.VBox):  # type: ignore[misc]
     def lock(self, locked: bool) -> None:
         """Take no input while something runs."""
         for one in self._inputs.values():
-            one.widget.disabled = locked or one.barred
+            one.lock(locked)
 
 
 _UNSET = object()
+
+
+def _input(name: str, field: FieldInfo, value: Any, cannot: Mapping[str, str]) -> _Input | _PartInput:
+    """The input that fits the type of a field."""
+    model, optional = _plain_type(field.annotation)
+    if optional and isinstance(model, type) and issubclass(model, Part):
+        return _PartInput(name, field, model, value, cannot)
+    return _Input(name, field, value, cannot)
 
 
 class _Input:
@@ -81,11 +91,16 @@ class _Input:
         """The input and its help below it."""
         words = [self._field.description or ""]
         words += [f"{choice}: {why}" for choice, why in self._lacking.items()]
-        text = html.escape(". ".join(word.rstrip(".") for word in words if word))
-        if self._reason:
-            text = f'<span class="mk-warn">{html.escape(self._reason)}</span>'
-        hint = widgets.HTML(f'<span class="mk-muted">{text}</span>').add_class("mk-form-help")
-        return widgets.VBox([self.widget, hint]).add_class("mk-form-row")
+        help_words = ". ".join(word.rstrip(".") for word in words if word)
+        return widgets.VBox([self.widget, _help(help_words, self._reason)]).add_class("mk-form-row")
+
+    def widgets(self) -> list[widgets.Widget]:
+        """What a person can change."""
+        return [self.widget]
+
+    def lock(self, locked: bool) -> None:
+        """Take no input while something runs."""
+        self.widget.disabled = locked or self.barred
 
     def read(self) -> Any:
         """The value of the field; ``_UNSET`` where the field's own default shall hold."""
@@ -99,14 +114,17 @@ class _Input:
     def fill(self, value: Any) -> None:
         """Show a value of the field."""
         if isinstance(self.widget, widgets.Dropdown):
-            self.widget.value = _NOTHING if value is None else str(value)
-        elif isinstance(self.widget, widgets.Checkbox | widgets.BoundedIntText):
-            self.widget.value = value
+            first = self.widget.options[0]
+            self.widget.value = first if value is None else str(value)
+        elif isinstance(self.widget, widgets.BoundedIntText):
+            self.widget.value = self.widget.min if value is None else value
+        elif isinstance(self.widget, widgets.Checkbox):
+            self.widget.value = bool(value)
         else:
             self.widget.value = _written(value)
 
     def _widget(self) -> Any:
-        label = {"description": self.name.replace("_", " "), "style": {"description_width": "190px"}}
+        label = {"description": self.name.replace("_", " "), "style": _LABEL}
         if self._type is bool:
             return widgets.Checkbox(indent=True, **label)
         if get_origin(self._type) is Literal:
@@ -127,6 +145,65 @@ class _Input:
         except yaml.YAMLError as error:
             remedy = "Write it as in a YAML file: [a, b] or {key: value}."
             raise BadInput(self.name, f"{text!r} cannot be read.", remedy=remedy) from error
+
+
+class _PartInput:
+    """An optional part of an intent: a box to tick, and the part's own inputs below it while it is ticked."""
+
+    def __init__(
+        self, name: str, field: FieldInfo, model: type[Part], value: Part | None, cannot: Mapping[str, str]
+    ) -> None:
+        self.name, self._field, self._model = name, field, model
+        self._reason = cannot.get(name, "")
+        self.barred = bool(self._reason)
+        self.widget = widgets.Checkbox(indent=True, description=name.replace("_", " "), style=_LABEL)
+        self.inputs = {key: _input(key, each, _default(each), {}) for key, each in model.model_fields.items()}
+        self._rows = tuple(one.row() for one in self.inputs.values())
+        self._box = widgets.VBox().add_class("mk-form-part")
+        self.widget.observe(lambda _: self._open(), "value")
+        self.fill(value)
+        self.widget.disabled = self.barred
+
+    def row(self) -> widgets.Widget:
+        """The box, its help, and the part's inputs."""
+        hint = _help(self._field.description or "", self._reason)
+        return widgets.VBox([self.widget, hint, self._box]).add_class("mk-form-row")
+
+    def widgets(self) -> list[widgets.Widget]:
+        """What a person can change."""
+        return [self.widget, *(widget for one in self.inputs.values() for widget in one.widgets())]
+
+    def lock(self, locked: bool) -> None:
+        """Take no input while something runs."""
+        self.widget.disabled = locked or self.barred
+        for one in self.inputs.values():
+            one.lock(locked)
+
+    def read(self) -> Any:
+        """The part's fields, None while it is not ticked. The intent checks them, and names the field."""
+        if not self.widget.value:
+            return None
+        given = {name: one.read() for name, one in self.inputs.items()}
+        return {name: value for name, value in given.items() if value is not _UNSET}
+
+    def fill(self, value: Part | None) -> None:
+        """Show a part; for None its defaults, which are what a person begins with who ticks the box."""
+        for name, each in self._model.model_fields.items():
+            self.inputs[name].fill(_default(each) if value is None else getattr(value, name))
+        self.widget.value = value is not None
+
+    def _open(self) -> None:
+        self._box.children = self._rows if self.widget.value else ()
+
+
+def _default(field: FieldInfo) -> Any:
+    return None if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def _help(words: str, reason: str) -> widgets.HTML:
+    """The line below an input: what it is, or why it is closed."""
+    text = f'<span class="mk-warn">{html.escape(reason)}</span>' if reason else html.escape(words)
+    return widgets.HTML(f'<span class="mk-muted">{text}</span>').add_class("mk-form-help")
 
 
 def _plain_type(annotation: Any) -> tuple[Any, bool]:

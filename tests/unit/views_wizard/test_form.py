@@ -79,7 +79,36 @@ def test_only_a_person_changes_a_form() -> None:
 
 
 def test_every_input_has_a_label_and_a_help() -> None:
-    for row in IntentForm(ROUTE, {}).children:
-        field, hint = row.children
+    rows = list(IntentForm(ROUTE, {}).children)
+    for row in rows:
+        field, hint, *part = row.children
+        rows += [nested for box in part for nested in box.children]
         assert field.description
         assert len(hint.value) > len('<span class="mk-muted"></span>')
+
+
+def test_a_part_is_a_box_to_tick_with_inputs_of_its_own() -> None:
+    form = IntentForm(ROUTE, {})
+    outliers, faults = form._inputs["outlier_detection"], form._inputs["fault"]
+    assert (outliers.widget.value, faults.widget.value) == (True, False)
+    outliers.inputs["consecutive_5xx"].widget.value = 7
+    assert form.read().outlier_detection == OutlierDetection(consecutive_5xx=7)
+    outliers.widget.value = False
+    assert form.read() == ROUTE.model_copy(update={"outlier_detection": None})
+    outliers.inputs["base_ejection_s"].widget.value = "many"
+    outliers.widget.value = True
+    with pytest.raises(BadInput, match=r"route\.outlier_detection\.base_ejection_s"):
+        form.read()
+
+
+def test_a_part_that_was_not_set_begins_with_its_defaults() -> None:
+    form = IntentForm(ROUTE.model_copy(update={"retries": None}), {})
+    form._inputs["retries"].widget.value = True
+    assert form.read().retries == Retries(attempts=0)
+
+
+def test_a_person_changes_a_part_and_the_form_says_so() -> None:
+    changes: list[int] = []
+    form = IntentForm(ROUTE, {}, lambda: changes.append(1))
+    form._inputs["retries"].inputs["attempts"].widget.value = 5
+    assert changes == [1]
