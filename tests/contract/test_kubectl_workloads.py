@@ -58,6 +58,24 @@ def test_logs_of_one_container_the_last_lines_and_as_they_come(
     assert "is not valid for pod p" in kubectl.refused("logs", "p", "-c", "zzz")
 
 
+def test_logs_of_the_life_before_and_none_of_a_time(kubectl: Kubectl) -> None:
+    env = [{"name": "RUN_S", "value": "0"}, {"name": "EXIT_CODE", "value": "7"}]
+    job = {"name": "c", "image": "meshkit.dev/sandbox/job:1", "env": env}
+    spec = {"restartPolicy": "OnFailure", "terminationGracePeriodSeconds": 1, "containers": [job]}
+    kubectl(
+        "apply", "-f", "-", stdin={"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+    )
+    kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=2", "pod/p", "--timeout=25s")
+    once = "working for 0 s\ndone, exit code 7\n"
+    assert kubectl("logs", "p", "--previous") == once
+    assert kubectl("logs", "p", "--previous", "--tail=1") == "done, exit code 7\n"
+    assert "does not keep the time of a log line" in kubectl.refused("logs", "p", "--since=1m")
+    assert "does not keep the time of a log line" in kubectl.refused("logs", "p", "--timestamps")
+    kubectl("run", "q", "--image=meshkit.dev/sandbox/web:1")
+    refused = kubectl.refused("logs", "q", "--previous")
+    assert 'previous terminated container "q" in pod "q" not found' in refused
+
+
 def test_describe_a_pod_tells_its_story(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=deployment())
     kubectl(*ROLLED_OUT)

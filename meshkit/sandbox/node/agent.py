@@ -18,6 +18,7 @@ from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.nodes import is_down
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
 from meshkit.sandbox.node.addresses import Addresses
+from meshkit.sandbox.node.container import log_file
 from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, Surroundings
 from meshkit.sandbox.node.pod import Node, PodRunner
 from meshkit.sandbox.proxies.pods import Peer, service_account
@@ -176,10 +177,15 @@ class NodeAgent:
         return None if runner is None else runner.peer
 
 
-def read_log(run: Path, pod: Mapping[str, Any], container: str | None, tail_lines: int | None) -> str:
-    """What a container of a pod (by default its first) has written, over all its restarts."""
-    name = container or pod["spec"]["containers"][0]["name"]
-    return tail(run / pod["metadata"]["uid"] / f"{name}.log", tail_lines)
+def read_log(
+    run: Path, pod: Mapping[str, Any], container: str, tail_lines: int | None, *, previous: bool = False
+) -> str | None:
+    """What a container of a pod has written in its present life, or in the one before it.
+
+    None where it had no such life.
+    """
+    path = log_file(run / pod["metadata"]["uid"], container, previous=previous)
+    return None if previous and not path.exists() else tail(path, tail_lines)
 
 
 def tail(path: Path, lines: int | None) -> str:

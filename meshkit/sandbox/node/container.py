@@ -34,6 +34,11 @@ def backoff_s(quick_ends: int) -> float:
     return 0.0 if quick_ends <= 1 else min(LAST_BACKOFF_S, 2.0 ** (quick_ends - 2))
 
 
+def log_file(pod_dir: Path, container: str, *, previous: bool) -> Path:
+    """Where a container's present life writes, or where the one before it has written."""
+    return pod_dir / f"{container}{'.previous' if previous else ''}.log"
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a container needs from its pod."""
@@ -72,8 +77,8 @@ class Container:
 
     @property
     def log(self) -> Path:
-        """Everything it has written, over all restarts."""
-        return self._setting.pod_dir / f"{self.name}.log"
+        """What its present life has written, or its last one while there is none."""
+        return log_file(self._setting.pod_dir, self.name, previous=False)
 
     @property
     def running(self) -> bool:
@@ -123,6 +128,8 @@ class Container:
             args = [*(self._spec.get("args") or ())]
             argv = self._image.command(self._setting.pod_dir, args) if self._image else []
             env = self._setting.environment()
+            if self.log.exists():
+                self.log.replace(log_file(self._setting.pod_dir, self.name, previous=True))
             self._process = await Process.start(
                 argv, env, cwd=self._setting.pod_dir, log=self.log, on_lines=self._setting.log_lines
             )

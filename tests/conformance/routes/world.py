@@ -85,7 +85,7 @@ class World:
         """A new API server with these CRDs, the world's pods and Istio's mesh config."""
         home = SandboxHome(directory / "home")
         net, claimed = claim(None)
-        world = cls(await serve(home, 0, NodeHooks(logs=lambda *_: ""), host="127.0.0.1"), net)
+        world = cls(await serve(home, 0, NodeHooks(logs=lambda *_, **__: ""), host="127.0.0.1"), net)
         world.claimed, world.kubeconfig = claimed, home.kubeconfig
         for crd in crds:
             await world.client.create("customresourcedefinitions.apiextensions.k8s.io", crd)

@@ -21,7 +21,7 @@ def say(*words: object) -> None:
 
 
 async def main(folder: Path, seed: int) -> None:
-    server = await serve(SandboxHome(folder), 0, NodeHooks(lambda pod, container, tail: ""))
+    server = await serve(SandboxHome(folder), 0, NodeHooks(lambda *_, **__: ""))
     client, chance = server.client, random.Random(seed)
     value = 0
     while True:

@@ -45,7 +45,7 @@ class Connection:
 @asynccontextmanager
 async def connected(
     folder: Path,
-    logs: Callable[..., Any] = lambda pod, container, tail: "",
+    logs: Callable[..., Any] = lambda *_, **__: "",
     connections: int = 100,  # at once; 0 for no bound
 ) -> AsyncIterator[Connection]:
     home = SandboxHome(folder / "sandbox")
@@ -311,7 +311,7 @@ def test_a_pods_proxy_passes_method_body_query_and_answer(tmp_path: Path) -> Non
 
 
 def test_logs_of_the_container_meant(tmp_path: Path) -> None:
-    def logs(pod: Any, container: str | None, tail: int | None) -> str:
+    def logs(pod: Any, container: str, tail: int | None, *, previous: bool) -> str:
         return f"{container} {tail}\n"
 
     async def scenario(to: Connection) -> None:
@@ -347,7 +347,7 @@ def test_a_followed_log_ends_with_its_container(tmp_path: Path) -> None:
             await client.update_status("pods", "p", None, status(terminated={"exitCode": 0}))
             assert await stream.content.read() == b"three\n"
 
-    def logs(pod: Any, container: str | None, tail: int | None) -> str:
+    def logs(pod: Any, container: str, tail: int | None, *, previous: bool) -> str:
         return "".join(lines)
 
     run(scenario, tmp_path, logs=logs)

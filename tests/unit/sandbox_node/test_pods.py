@@ -163,7 +163,8 @@ def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) 
             while subject.status()["restartCount"] < 2:  # noqa: ASYNC110 - a status has no event
                 await asyncio.sleep(0.01)
         assert subject.status()["lastState"]["terminated"]["exitCode"] == 3
-        assert subject.log.read_text() == "ran\nran\n"
+        assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["ran\n", "ran\n"]
+        assert {path.name for path in tmp_path.iterdir()} == {"c.log", "c.previous.log"}
         running.cancel()
 
     events: list[str] = []
