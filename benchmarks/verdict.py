@@ -1,4 +1,7 @@
-"""What one look of a release costs: all its tables, the rule and its sentences."""
+"""What one look of a release costs: all its tables, the rule and its sentences.
+
+Processor time: it waits for nothing, and what else the machine does is not its cost.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,16 @@ def measure() -> list[Figure]:
     spent = []
     for run in range(RUNS):
         look = _look(run, baseline)
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         evidence = evidence.updated(look)
         judge(evidence, release, Progress(0, 10.0 * run, 10.0 * run))
-        spent.append(1000 * (time.perf_counter() - began_s))
+        spent.append(1000 * (time.process_time() - began_s))
     return [
         Figure(
-            f"one verdict, {1 + len(baseline.edges_ms)} tables of 10,000 requests", "ms", tuple(spent), 20.0
+            f"one verdict, {1 + len(baseline.edges_ms)} tables of 10,000 requests (processor time)",
+            "ms",
+            tuple(spent),
+            20.0,
         )
     ]
 
