@@ -26,11 +26,16 @@ def canary_group() -> None:
     """Release a new version by canary, judged against the stable version beside it."""
 
 
+_prometheus_option = click.option(
+    "--prometheus", metavar="URL", help="Measure by this Prometheus; default: the sidecars' pages."
+)
+
+
 @canary_group.command("run")
 @file_option(_FILE)
 @mesh_option
 @click.option("--detach", is_flag=True, help="Run in a process of its own and return at once.")
-@click.option("--prometheus", metavar="URL", help="Measure by this Prometheus; default: the sidecars' pages.")
+@_prometheus_option
 @cluster_options
 @json_option
 def run_command(
@@ -110,6 +115,7 @@ _command("rollback", "Give all requests back to the stable version now.")
 @mesh_option
 @click.option("--rps", type=click.FloatRange(min=0, min_open=True), help="Requests a second to plan for.")
 @click.option("--strict", is_flag=True, help="Exit with 5 when it warns.")
+@_prometheus_option
 @cluster_options
 @json_option
 def plan_command(
@@ -117,23 +123,27 @@ def plan_command(
     mesh: str,
     rps: float | None,
     strict: bool,
+    prometheus: str | None,
     kubeconfig: str | None,
     context: str | None,
     as_json: bool,
 ) -> int:
     """Say how long a release would take at this traffic, and whether it can pass and fail as written.
 
-    The traffic is measured in the cluster for a quarter of a minute; with --rps and no cluster in reach a
-    usual service is assumed. Nothing is changed. Exits with 0; with --strict 5 when it warns.
+    The traffic is measured in the cluster for a quarter of a minute, by Prometheus for a whole one; with
+    --rps and no cluster in reach a usual service is assumed. Nothing is changed. Exits with 0; with --strict
+    5 when it warns.
     """
     from meshkit.operate.canary_plan import plan_canary
 
     release, cluster = _release(file), None
+    if prometheus:
+        settings.use_prometheus(prometheus)
     try:
         cluster = _connect(kubeconfig, context)
         plan = plan_canary(release, cluster, mesh=mesh, rps=rps)
     except (ClusterError, NoData, BadInput) as problem:
-        asked_for_one = kubeconfig or context
+        asked_for_one = kubeconfig or context or prometheus
         if rps is None or asked_for_one:
             raise
         cluster = None

@@ -7,6 +7,7 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from meshkit import settings
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.plan import CanaryPlan, canary_plan
 from meshkit.errors import NoData
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from meshkit.operate.clock import Clock
 
 MEASURED_S = 15.0
-"""How long the present traffic is measured, in seconds."""
+"""How long the present traffic is measured on the sidecars' own pages, in seconds."""
+SCRAPED_S = 60.0
+"""How long by Prometheus, in seconds: its counters stand still between two scrapes, mostly for 15 s."""
 ASSUMED_ERROR_SHARE, ASSUMED_P50_MS, ASSUMED_SIGMA = 0.001, 60.0, 0.6
 """A usual service, where none can be measured: 0.1 % failures, lognormal latencies with a p99 of 242 ms."""
 
@@ -35,9 +38,9 @@ def plan_canary(
 ) -> CanaryPlan:
     """How long a release will take, and whether it can pass and fail as written.
 
-    With a cluster the stable version is measured for MEASURED_S seconds (latencies and failures since its
-    callers' proxies started). ``rps`` stands for the measured requests a second, or, without a cluster, for a
-    usual service. Raises NoData when neither tells the traffic.
+    With a cluster the stable version is measured for MEASURED_S seconds, by Prometheus for SCRAPED_S
+    (latencies and failures since its callers' proxies started). ``rps`` stands for the measured requests a
+    second, or, without a cluster, for a usual service. Raises NoData when neither tells the traffic.
     """
     if cluster is None:
         if not rps:
@@ -46,7 +49,7 @@ def plan_canary(
     counts, measured_rps = _measured(release, cluster, mesh, observer, clock)
     if not (rps or measured_rps):
         raise NoData(
-            f"{release.stable} answered no request in {MEASURED_S:g} s.",
+            f"{release.stable} answered no request in {_measuring_s():g} s.",
             remedy="See that it gets traffic through its callers' proxies, or give --rps.",
         )
     slow_ms = release.objectives.slower_than_ms if release.objectives else None
@@ -77,8 +80,12 @@ def _measured(
     versions = (release.stable, release.canary)
     target = Target(release.namespace, release.service, release.port, versions)
     before = observer.counters(cluster, target)
-    clock.sleep(MEASURED_S)
+    clock.sleep(_measuring_s())
     after = observer.counters(cluster, target)
     now = window(before, after)
     since_start = window(Counters(0.0, versions, {}), after)
     return since_start.arms[release.stable], now.requests / (now.end_s - now.start_s)
+
+
+def _measuring_s() -> float:
+    return SCRAPED_S if settings.prometheus() else MEASURED_S

@@ -293,6 +293,15 @@ def test_traffic_is_measured_for_a_plan_and_nothing_is_changed() -> None:
         plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
 
 
+def test_a_plan_by_prometheus_measures_longer_than_a_scrape_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHKIT_PROMETHEUS", "http://127.0.0.1:9090")
+    stage = Stage(rps=100)
+    began_s = stage.clock.now()
+    plan = plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
+    assert stage.clock.now() - began_s == 60
+    assert plan.rps == pytest.approx(100, rel=0.02)
+
+
 def test_unknown_command_and_release_are_refused() -> None:
     stage = Stage()
     with pytest.raises(UnknownName, match="web-v2"):

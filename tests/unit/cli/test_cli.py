@@ -128,3 +128,16 @@ def test_canary_plan_without_a_cluster_says_how_long_and_what_would_do(
     assert facts["measured"] is False
     assert facts["findings"][0]["code"] == "MK0603"
     assert run(*plan, "--rps", "-1") == 2
+
+
+def test_canary_plan_assumes_nothing_where_a_prometheus_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MESHKIT_HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("MESHKIT_PROMETHEUS", "")
+    file = tmp_path / "release.yaml"
+    file.write_text(RELEASE)
+    asked = ["canary", "plan", "-f", str(file), "--rps", "10", "--prometheus", "http://127.0.0.1:9"]
+    assert run(*asked) == 2
+    assert "usual service" not in capsys.readouterr().err
