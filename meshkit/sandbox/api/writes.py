@@ -66,6 +66,10 @@ _NOT_ENFORCED = {
     "networkpolicies.networking.k8s.io": "a NetworkPolicy is stored but not enforced by the sandbox",
     "telemetries.telemetry.istio.io": "a Telemetry is stored but not obeyed by the sandbox's proxies",
 }
+_NOT_OBEYED = {
+    "config.linkerd.io/access-log": "the sandbox's proxies write no access log for people",
+}
+"""Annotations that ask for something which is not done here."""
 
 
 class Writes:
@@ -392,6 +396,9 @@ class Writes:
     def _warn(self, resource: Resource, obj: Object, options: Options) -> None:
         if resource.key in _NOT_ENFORCED:
             options.warnings.append(_NOT_ENFORCED[resource.key])
+        for note in obj["metadata"].get("annotations") or ():
+            if note in _NOT_OBEYED:
+                options.warnings.append(f"annotation {note}: {_NOT_OBEYED[note]}")
         if resource.key == quotas.QUOTAS:
             for scope in quotas.unknown_scopes(obj):
                 options.warnings.append(

@@ -356,6 +356,18 @@ def test_what_is_stored_but_not_enforced_is_said(api: Any) -> None:
     assert options.warnings == ["a NetworkPolicy is stored but not enforced by the sandbox"]
 
 
+def test_an_annotation_that_nothing_here_obeys_is_said(api: Any) -> None:
+    options = api.options()
+    notes = {"config.linkerd.io/access-log": "json", "linkerd.io/inject": "enabled"}
+    done(
+        api.writes.create(
+            api.target("namespaces"), {"metadata": {"name": "n", "annotations": notes}}, options
+        )
+    )
+    said = "annotation config.linkerd.io/access-log: the sandbox's proxies write no access log for people"
+    assert options.warnings == [said]
+
+
 def test_custom_resources_are_validated_pruned_and_given_defaults(api: Any) -> None:
     async def scenario() -> None:
         await api.define_widgets()
