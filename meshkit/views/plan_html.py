@@ -14,6 +14,7 @@ from meshkit.views.icons import icon
 if TYPE_CHECKING:
     from meshkit.cluster.executor import PlannedStep
     from meshkit.operate.planned import Plan
+    from meshkit.operate.standing import Standing
 
 SHOWN_FIELDS = 12
 """Fields of one object that are shown at once; the rest is in its YAML."""
@@ -51,6 +52,17 @@ def plan_card(plan: Plan) -> str:
         f'<table class="mk-plan"><colgroup>{columns}</colgroup><tbody>{head}{"".join(rows)}</tbody></table>'
     )
     return card("Plan", f"in this order: {_sums(plan)}", table + "".join(_foreign_words(plan)))
+
+
+def no_plan_card(standing: Standing, proposed: bool) -> str:
+    """The card while there is no plan, and why."""
+    words = {
+        "blocked": f"Comes {standing.summary}.",
+        "done": "Done. Change the settings to plan again.",
+    }
+    otherwise = "Asking the server what would change…" if proposed else "Nothing can be proposed yet."
+    told = html.escape(words.get(standing.state, otherwise))
+    return card("Plan", "", f'<p class="mk-muted">{told}</p>')
 
 
 def card(title: str, note: str, body: str, more: str = "") -> str:

@@ -11,7 +11,6 @@ namespace typed. While it runs it can be paused between two steps, or stopped, a
 from __future__ import annotations
 
 import asyncio
-import html
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from meshkit.operate.setup import STAGES, Look, Setup, Stage
 from meshkit.operate.standing import TITLES
 from meshkit.views import setup_html
 from meshkit.views.live_box import LiveBox, alert, hint, set_html
-from meshkit.views.plan_html import card, plan_card
+from meshkit.views.plan_html import no_plan_card, plan_card
 from meshkit.views.report import STYLE
 from meshkit.views.wizard_run import Run
 from meshkit.views.wizard_settings import StageSettings
@@ -290,19 +289,9 @@ class SetupWizard(LiveBox):
         self._show_run()
 
     def _plan_html(self) -> str:
-        stand = self._standing
         if self._plan is not None:
             return plan_card(self._plan)
-        if self._stage.intent is None:
-            return ""
-        words = {
-            "blocked": f"Comes {stand.summary}.",
-            "done": "Done. Change the settings to plan again.",
-        }.get(
-            stand.state,
-            "Asking the server what would change…" if self._settings.form else "Nothing can be proposed yet.",
-        )
-        return card("Plan", "", f'<p class="mk-muted">{html.escape(words)}</p>')
+        return no_plan_card(self._standing, self._settings.form is not None) if self._stage.intent else ""
 
     def _show_run(self) -> None:
         run = self._run

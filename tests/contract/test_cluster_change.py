@@ -219,6 +219,22 @@ def test_a_change_that_was_killed_half_way_can_be_undone_by_anyone(cluster: Clus
     assert data(cluster, namespace) == {"a": "1"}
 
 
+def test_a_change_that_was_killed_half_way_goes_on_with_what_is_left(
+    cluster: Cluster, namespace: str
+) -> None:
+    def killed(progress: Progress) -> None:
+        if progress.index == 2:
+            raise KeyboardInterrupt
+
+    steps = [config(namespace, a="1"), config(namespace, "second", a="1"), config(namespace, "third", a="1")]
+    with pytest.raises(KeyboardInterrupt):
+        apply(planned(cluster, steps), cluster, progress=killed)
+    left = planned(cluster, steps)
+    assert [one.step.title.rpartition("/")[2] for one in left.steps] == ["second", "third"]
+    apply(left, cluster)
+    assert planned(cluster, steps).empty
+
+
 def deployment() -> dict[str, Any]:
     """One whose pod never runs: no node is what it asks for."""
     spec = {"nodeSelector": {"no": "node"}, "containers": [{"name": "main", "image": "example.invalid/none"}]}
