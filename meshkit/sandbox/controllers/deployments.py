@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 DEPLOYMENTS = "deployments.apps"
 REPLICASETS = "replicasets.apps"
 REVISION = "deployment.kubernetes.io/revision"
+DESIRED = "deployment.kubernetes.io/desired-replicas"
+MOST = "deployment.kubernetes.io/max-replicas"
 HASH = "pod-template-hash"
 
 
@@ -69,7 +71,7 @@ class DeploymentController:
         if not paused:
             new = await self._new(deployment, new, old, hashed)
             deployment = await self._number(deployment, new)
-        if not paused or new is not None:
+        if not paused or owned:
             new, old = await self._scale(deployment, new, old)
         if not paused:
             await self._forget(deployment, new, old)
@@ -102,23 +104,54 @@ class DeploymentController:
     ) -> tuple[Object | None, list[Object]]:
         spec = deployment["spec"]
         replicas: int = spec["replicas"]
-        if new is None or spec.get("paused"):
-            return new and await self._resize(new, replicas), list(old)
-        strategy = spec.get("strategy") or {}
-        if strategy.get("type") == "Recreate":
-            old = [await self._resize(each, 0) for each in old]
+        strategy = _strategy(deployment)
+        recreate = strategy.get("type") == "Recreate"
+        if new is None or spec.get("paused") or (not recreate and _is_resized(deployment, (*old, new))):
+            return await self._share_out(deployment, new, old)
+        if recreate:
+            old = [await self._resize(deployment, each, 0) for each in old]
             gone = all((each.get("status") or {}).get("replicas", 0) == 0 for each in old)
-            return await self._resize(new, replicas) if gone else new, list(old)
+            return await self._resize(deployment, new, replicas) if gone else new, list(old)
         allowed = rollout.limits(strategy, replicas)
         sizes = [_size(each) for each in old]
-        new = await self._resize(new, rollout.grown(_size(new), sizes, replicas, allowed))
+        new = await self._resize(deployment, new, rollout.grown(_size(new), sizes, replicas, allowed))
         fewer = rollout.shrunk(_size(new), sizes, replicas, allowed)
-        return new, [await self._resize(each, size) for each, size in zip(old, fewer, strict=True)]
+        return new, [
+            await self._resize(deployment, each, size) for each, size in zip(old, fewer, strict=True)
+        ]
 
-    async def _resize(self, replica_set: Object, size: int) -> Object:
-        if replica_set["spec"]["replicas"] == size:
+    async def _share_out(
+        self, deployment: Object, new: Object | None, old: Sequence[Object]
+    ) -> tuple[Object | None, list[Object]]:
+        """A new size of the Deployment, and no step of a rollout: each ReplicaSet keeps its part."""
+        replicas: int = deployment["spec"]["replicas"]
+        everyone = [*old, *([new] if new is not None else [])]
+        active = [each for each in everyone if each["spec"]["replicas"]] or everyone[-1:]
+        if len(active) > 1 and _strategy(deployment).get("type") == "Recreate":
+            return new, list(old)
+        sizes = [replicas]
+        if len(active) > 1:
+            there = (deployment.get("status") or {}).get("replicas", 0)
+            shares = [
+                rollout.Share(each["spec"]["replicas"], _noted(each, MOST) or there, -_revision(each))
+                for each in active
+            ]
+            sizes = rollout.proportional(shares, replicas, _surge(deployment))
+        wanted = {each["metadata"]["name"]: size for each, size in zip(active, sizes, strict=True)}
+        done = [
+            await self._resize(deployment, each, wanted.get(each["metadata"]["name"], 0)) for each in everyone
+        ]
+        return (done.pop() if new is not None else None), done
+
+    async def _resize(self, deployment: Object, replica_set: Object, size: int) -> Object:
+        """Give a ReplicaSet its size, and note beside it what that was a part of."""
+        notes = _notes(deployment)
+        noted = notes.items() <= (replica_set["metadata"].get("annotations") or {}).items()
+        if replica_set["spec"]["replicas"] == size and (noted or not size):
             return replica_set
-        return await self._patch(replica_set, {"spec": {"replicas": size}})
+        return await self._patch(
+            replica_set, {"metadata": {"annotations": notes}, "spec": {"replicas": size}}
+        )
 
     async def _patch(self, replica_set: Object, patch: Object) -> Object:
         namespace, name = key_of(replica_set)
@@ -285,7 +318,7 @@ def _replica_set(deployment: Object, hashed: str, *, revision: int) -> Object:
             "name": f"{name}-{hashed}",
             "namespace": namespace,
             "labels": labels,
-            "annotations": {REVISION: str(revision)},
+            "annotations": {REVISION: str(revision), **_notes(deployment)},
             "ownerReferences": [owner_reference(deployment)],
         },
         "spec": spec,
@@ -301,6 +334,36 @@ def _deployment_of(replica_set: Object) -> list[Key]:
 
 def _revision(replica_set: Object) -> int:
     return int((replica_set["metadata"].get("annotations") or {}).get(REVISION, 0))
+
+
+def _strategy(deployment: Object) -> Object:
+    strategy: Object = deployment["spec"].get("strategy") or {}
+    return strategy
+
+
+def _surge(deployment: Object) -> int:
+    """How many pods more than its size a Deployment may have."""
+    strategy = _strategy(deployment)
+    if strategy.get("type") == "Recreate":
+        return 0
+    return rollout.limits(strategy, deployment["spec"]["replicas"]).surge
+
+
+def _notes(deployment: Object) -> dict[str, str]:
+    """What a ReplicaSet's size was a part of: the Deployment's size, and with the surge."""
+    replicas: int = deployment["spec"]["replicas"]
+    return {DESIRED: str(replicas), MOST: str(replicas + _surge(deployment))}
+
+
+def _noted(replica_set: Object, note: str) -> int | None:
+    text = (replica_set["metadata"].get("annotations") or {}).get(note, "")
+    return int(text) if text.isdecimal() else None
+
+
+def _is_resized(deployment: Object, replica_sets: Sequence[Object]) -> bool:
+    """Whether the Deployment's size was changed since its ReplicaSets got theirs."""
+    active = [each for each in replica_sets if each["spec"]["replicas"]]
+    return any(_noted(each, DESIRED) not in (None, deployment["spec"]["replicas"]) for each in active)
 
 
 def _size(replica_set: Object) -> rollout.Size:

@@ -8,6 +8,7 @@ for but not yet carried out is never asked for twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,4 +66,40 @@ def shrunk(new: Size, old: Sequence[Size], replicas: int, allowed: Limits) -> li
         fewer = max(0, min(spare, size))
         sizes[index] -= fewer
         spare -= fewer
+    return sizes
+
+
+@dataclass(frozen=True)
+class Share:
+    """One ReplicaSet with pods when its Deployment's size was changed during a rollout.
+
+    ``most`` is how many pods all of them together were allowed before; ``age`` is greater for older ones.
+    """
+
+    wanted: int
+    most: int
+    age: int
+
+
+def proportional(shares: Sequence[Share], replicas: int, surge: int) -> list[int]:
+    """The sizes that keep each ReplicaSet's part of the pods; what is left by rounding goes to the largest.
+
+    More pods go to the larger and newer first, fewer come from the larger and older first
+    (kubernetes/pkg/controller/deployment/sync.go, util/deployment_util.go).
+    """
+    most = replicas + surge if replicas else 0
+    change = most - sum(each.wanted for each in shares)
+    sizes = [each.wanted for each in shares]
+    if not change:
+        return sizes
+    by_age = 1 if change > 0 else -1
+    order = sorted(range(len(shares)), key=lambda i: (-shares[i].wanted, by_age * shares[i].age))
+    left = change
+    for index in order:
+        each = shares[index]
+        part = math.floor(each.wanted * most / each.most + 0.5) - each.wanted if each.most else 0
+        part = max(0, min(part, left)) if change > 0 else min(0, max(part, left))
+        sizes[index] += part
+        left -= part
+    sizes[order[0]] = max(0, sizes[order[0]] + left)
     return sizes

@@ -62,6 +62,35 @@ def test_a_rolling_update_keeps_every_pod_available_and_an_undo_finds_the_old_re
     play(client, scenario)
 
 
+def test_a_new_size_during_a_rollout_keeps_each_versions_part(client: LocalClient) -> None:
+    async def sizes() -> list[int]:
+        sets = await client.list("replicasets.apps")
+        return [
+            each["spec"]["replicas"]
+            for each in sorted(sets, key=lambda each: each["metadata"]["uid"] != first)
+        ]
+
+    async def are(*wanted: int) -> bool:
+        return await sizes() == list(wanted)
+
+    first = ""
+
+    async def scenario(client: LocalClient) -> None:
+        nonlocal first
+        await client.create(DEPLOYMENTS, deployment("web:1", replicas=4))
+        await until(lambda: rolled_out(client))
+        first = (await client.list("replicasets.apps"))[0]["metadata"]["uid"]
+        stuck = {"template": deployment("web:2")["spec"]["template"], "minReadySeconds": 3600}
+        await client.merge_patch(DEPLOYMENTS, "web", "default", {"spec": stuck})
+        await until(lambda: are(3, 2))
+        await client.merge_patch(DEPLOYMENTS, "web", "default", {"spec": {"replicas": 8}})
+        await until(lambda: are(6, 4))
+        await client.merge_patch(DEPLOYMENTS, "web", "default", {"spec": {"paused": True, "replicas": 4}})
+        await until(lambda: are(3, 2))
+
+    play(client, scenario)
+
+
 def test_a_slice_names_ready_pods_with_their_zones_and_ports(client: LocalClient) -> None:
     async def scenario(client: LocalClient) -> None:
         service = {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from meshkit.sandbox.controllers.rollout import Limits, Size, grown, limits, shrunk
+from meshkit.sandbox.controllers.rollout import Limits, Share, Size, grown, limits, proportional, shrunk
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,19 @@ def test_every_rollout_ends_and_keeps_its_limits_on_the_way(seed: int) -> None:
         new = Size(new.wanted, min(new.wanted, new.available + draw.randint(0, 1)))
         assert new.available + old.available >= replicas - allowed.unavailable
     assert (new.wanted, old.wanted) == (replicas, 0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "replicas", "surge", "expected"),
+    [
+        ([Share(8, 13, 1), Share(5, 13, 0)], 15, 3, [11, 7]),  # Kubernetes' own example: 10 -> 15 while 8 + 5
+        ([Share(5, 13, 1), Share(5, 13, 0)], 15, 3, [7, 11]),  # what rounding leaves goes to the newer
+        ([Share(8, 13, 1), Share(5, 13, 0)], 5, 2, [4, 3]),
+        ([Share(2, 4, 1), Share(2, 4, 0)], 0, 0, [0, 0]),
+        ([Share(3, 4, 1), Share(1, 4, 0)], 3, 1, [3, 1]),
+    ],
+)
+def test_a_new_size_during_a_rollout_is_shared_out_by_the_present_sizes(
+    shares: list[Share], replicas: int, surge: int, expected: list[int]
+) -> None:
+    assert proportional(shares, replicas, surge) == expected
