@@ -159,5 +159,5 @@ def test_few_repetitions_exclude_nothing_by_chance() -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_every_promise_holds_over_the_full_repetitions() -> None:
-    """Two hundred releases in each cell: about an hour on two cores."""
+    """Two hundred releases in each cell: about twenty minutes of processor time."""
     assert contest.broken(contest.run(200, 2)) == []
