@@ -180,11 +180,20 @@ class _PartInput:
             one.lock(locked)
 
     def read(self) -> Any:
-        """The part's fields, None while it is not ticked. The intent checks them, and names the field."""
+        """The part's fields, None while it is not ticked. The intent checks them, and names the field.
+
+        What stands at its default is not given: a mesh refuses what was asked for and it cannot do, not what
+        nobody asked for.
+        """
         if not self.widget.value:
             return None
         given = {name: one.read() for name, one in self.inputs.items()}
-        return {name: value for name, value in given.items() if value is not _UNSET}
+        fields = self._model.model_fields
+        return {
+            name: value
+            for name, value in given.items()
+            if value is not _UNSET and (fields[name].is_required() or value != _default(fields[name]))
+        }
 
     def fill(self, value: Part | None) -> None:
         """Show a part; for None its defaults, which are what a person begins with who ticks the box."""

@@ -6,11 +6,13 @@ import ipywidgets as widgets
 import pytest
 
 from meshkit.errors import BadInput
+from meshkit.facts import Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import HeaderMatch, OutlierDetection, Retries, Route, Version
+from meshkit.meshes import MESHES
 from meshkit.views.form import IntentForm
 
 ROUTE = Route(
@@ -25,6 +27,7 @@ ROUTE = Route(
     timeout_s=2.5,
 )
 ACCESS = Access(namespace="shop", service="web", callers=(Caller(namespace="shop"),), paths=("/api/*",))
+BARE = {"matches": (), "selector": None}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,15 @@ def test_a_part_is_a_box_to_tick_with_inputs_of_its_own() -> None:
     outliers.widget.value = True
     with pytest.raises(BadInput, match=r"route\.outlier_detection\.base_ejection_s"):
         form.read()
+
+
+def test_what_stands_at_its_default_was_not_asked_of_the_mesh() -> None:
+    form = IntentForm(ROUTE, {})
+    form._inputs["outlier_detection"].inputs["consecutive_5xx"].widget.value = 7
+    read = form.read()
+    assert read.outlier_detection.model_fields_set == {"consecutive_5xx"}
+    assert read.retries.model_fields_set == {"attempts"}
+    MESHES["linkerd"].planner.plan(IntentForm(ROUTE.model_copy(update=BARE), {}).read(), Snapshot())
 
 
 def test_a_part_that_was_not_set_begins_with_its_defaults() -> None:
