@@ -27,7 +27,8 @@ source (`tests/conformance/parts.toml`), on one machine, without containers. A s
 - **No Linkerd.** Its Go module is not served by the module proxy, so neither its charts, nor `linkerd check`,
   nor its proxies were run. Of its objects the API server judged what the definitions in
   `meshkit/planners/crds` say; Gateway API's are the published ones.
-- **No pilot-agent and no mutual TLS through istiod**: identity is proven on the sandbox only.
+- **No interception**: pilot-agents run where a Sidecar says, as on virtual machines; no iptables, no init
+  container.
 - **No kube-proxy, no CNI, no load balancer of a cloud, no etcd of more than one member.**
 """
 
@@ -53,8 +54,7 @@ def written(said: dict[str, str]) -> str:
     """The page for what each test, by its node id, did."""
     files: dict[str, list[str]] = defaultdict(list)
     for node, result in said.items():
-        file, _, case = node.partition("::")
-        name = case.replace("_", " ").removeprefix("test ").replace("|", "/")
+        file, name = row_of(node)
         files[file].append(f"| {name} | {result} |")
     versions = "\n".join(f"- {each.name} {shown_version(each.name)}" for each in parts().values())
     tables = [
@@ -62,6 +62,23 @@ def written(said: dict[str, str]) -> str:
         for file, rows in sorted(files.items())
     ]
     return HEAD.format(versions=versions) + "\n" + "\n\n".join(tables) + "\n"
+
+
+def row_of(node: str) -> tuple[str, str]:
+    """The file of a test, and what the page calls it."""
+    file, _, case = node.partition("::")
+    return file, case.replace("_", " ").removeprefix("test ").replace("|", "/")
+
+
+def rows() -> set[tuple[str, str]]:
+    """Every test that the page names, as ``row_of`` gives it."""
+    found, file = set(), ""
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## `"):
+            file = line.strip("#` ")
+        elif file and line.startswith("| ") and not line.startswith(("| case |", "| --- |")):
+            found.add((file, line.removeprefix("| ").partition(" | ")[0]))
+    return found
 
 
 def shown_version(name: str) -> str:

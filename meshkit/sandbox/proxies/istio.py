@@ -88,32 +88,34 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
 
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
-    """The captured ports of a pod and the mutual TLS each asks for.
-
-    Workload before namespace before mesh, the oldest of each; UNSET inherits; nothing at all is PERMISSIVE.
-    """
+    """The captured ports of a pod and the mutual TLS each asks for."""
     meta = pod["metadata"]
-    broad = namespace_mode(registry, meta["namespace"])
-    chosen = None
-    for item in registry.of("peerauthentications", meta["namespace"]):
-        selector = (item["spec"].get("selector") or {}).get("matchLabels")
-        if (
-            selector
-            and meta["namespace"] != registry.root_namespace
-            and selects(selector, meta.get("labels"))
-        ):
-            chosen = item["spec"]
-            break
-    mode = _mtls_mode(chosen) or broad
-    by_port = {
-        int(port): _port_mode(value) for port, value in ((chosen or {}).get("portLevelMtls") or {}).items()
-    }
     routes = (InboundRoute(authorization=istio_authorization.authorization_of(registry, pod)),)
-    return tuple(Inbound(port, _MODES[by_port.get(port) or mode], routes) for port in captured_ports(pod))
+    labels = meta.get("labels") or {}
+    return tuple(
+        Inbound(port, _MODES[workload_mode(registry, meta["namespace"], labels, port)], routes)
+        for port in captured_ports(pod)
+    )
+
+
+def workload_mode(registry: Registry, namespace: str, labels: Mapping[str, str], port: int) -> str:
+    """The mode of one port of a workload: what its proxy asks for, and what callers know of it.
+
+    Port before workload before namespace before mesh, the oldest of each; UNSET inherits; nothing at all is
+    PERMISSIVE.
+    """
+    for item in registry.of("peerauthentications", namespace):
+        spec = item.get("spec") or {}
+        selector = (spec.get("selector") or {}).get("matchLabels")
+        if selector and namespace != registry.root_namespace and selects(selector, labels):
+            ports = {int(number): value for number, value in (spec.get("portLevelMtls") or {}).items()}
+            chosen = _port_mode(ports.get(port, {})) or _mtls_mode(spec)
+            return chosen or namespace_mode(registry, namespace)
+    return namespace_mode(registry, namespace)
 
 
 def namespace_mode(registry: Registry, namespace: str) -> str:
-    """The mode of a namespace without regard to workloads: all that a caller's automatic mutual TLS sees."""
+    """The mode of a namespace without regard to workloads: with DISABLE no caller begins mutual TLS."""
     for scope in (namespace, registry.root_namespace):
         for item in registry.of("peerauthentications", scope):
             spec = item.get("spec") or {}
@@ -189,7 +191,7 @@ def _cluster(
     policy: Policy,
 ) -> Cluster:
     chosen = [each for each in host.workloads.get(port.number, ()) if selects(labels, each.labels)]
-    endpoints, weights = _endpoints(caller, mesh, host, policy, chosen)
+    endpoints, weights = _endpoints(work.registry, caller, mesh, host, policy, chosen)
     automatic = (
         mesh.automatic_tls
         and not host.external
@@ -209,7 +211,12 @@ def _cluster(
 
 
 def _endpoints(
-    caller: Caller, mesh: MeshConfig, host: Host, policy: Policy, chosen: Iterable[Workload]
+    registry: Registry,
+    caller: Caller,
+    mesh: MeshConfig,
+    host: Host,
+    policy: Policy,
+    chosen: Iterable[Workload],
 ) -> tuple[tuple[Endpoint, ...], tuple[tuple[Locality, int], ...]]:
     """The endpoints in the order that locality gives them, and the weights of localities where they count."""
     listed = tuple(chosen)
@@ -224,7 +231,8 @@ def _endpoints(
         Endpoint(
             each.address,
             each.port,
-            each.takes_mutual_tls,
+            each.takes_mutual_tls
+            and workload_mode(registry, host.namespace, each.labels, each.port) != "DISABLE",
             each.locality,
             ranks.get(each, 0),
             each.weight,

@@ -182,6 +182,27 @@ def test_automatic_mutual_tls(
     assert cluster(outbound).identities == ("spiffe://cluster.local/ns/shop/sa/web",)
 
 
+def test_a_caller_speaks_plain_text_to_a_workload_without_mutual_tls() -> None:
+    """Also where its namespace is STRICT: istiod tells callers each endpoint's own mode."""
+    meta = {"name": "web", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}}
+    endpoint = {"addresses": ["127.1.0.1"], "targetRef": {"name": POD["metadata"]["name"]}}
+    ready = {"metadata": meta, "ports": [{"name": "http", "port": 8080}], "endpoints": [endpoint]}
+    labels = {**POD["metadata"]["labels"], "security.istio.io/tlsMode": "istio"}
+    pod = {**POD, "metadata": {**POD["metadata"], "labels": labels}}
+
+    def meshed(*policies: dict[str, Any]) -> list[bool]:
+        world = {"pods": [pod], "endpointslices": [ready]}
+        found = cluster(translate(peerauthentications=list(policies), **world))
+        assert found.tls == "auto"
+        return [endpoint.meshed for endpoint in found.endpoints]
+
+    strict, web = peer_authentication("STRICT"), {"selector": {"matchLabels": {"app": "web"}}}
+    assert meshed() == meshed(strict) == [True]
+    assert meshed(strict, peer_authentication("DISABLE", **web)) == [False]
+    ports = {"8080": {"mode": "DISABLE"}}
+    assert meshed(strict, peer_authentication("STRICT", portLevelMtls=ports, **web)) == [False]
+
+
 def test_excluded_ports_are_not_captured() -> None:
     meta = {**POD["metadata"], "annotations": {"traffic.sidecar.istio.io/excludeInboundPorts": "8080"}}
     assert istio.inbound(Registry({}), {**POD, "metadata": meta}) == ()

@@ -1,0 +1,20 @@
+"""docs/conformance.md names every case there is: what joins the suite cannot stay out of the page."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.conformance.page import PAGE, row_of, rows
+
+
+def test_the_page_names_every_case() -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "conformance", "-p", "no:xdist"]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    said = subprocess.run(
+        command, cwd=PAGE.parents[1], env=inherited, capture_output=True, text=True, timeout=120, check=False
+    )
+    collected = {row_of(line) for line in said.stdout.splitlines() if "::" in line}
+    assert collected, said.stdout + said.stderr
+    assert rows() == collected, "run: make conformance"
