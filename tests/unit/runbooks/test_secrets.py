@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from nbformat import v4
 
+from meshkit.cluster.connect import connect
 from meshkit.errors import BadInput
 from meshkit.runbooks.execution import run_runbook
 from meshkit.runbooks.secrets import REDACTED, resolved
+from meshkit.testing import Sandbox
 from tests.unit.runbooks.test_execution import write_runbook
 
 PLANTED = "pl4nted-<s3cret>&-value"
@@ -93,3 +95,16 @@ def test_a_reference_that_leads_nowhere_is_refused_before_anything_runs(
         run_runbook(runbook, {"word": reference}, out=tmp_path / "out")
     assert "abc" not in str(refused.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_key_of_a_secret_in_the_cluster_that_the_kubeconfig_names(sandbox: Sandbox) -> None:
+    api = connect("meshkit-sandbox", sandbox.kubeconfig).api
+    meta = {"name": "planted", "namespace": "default"}
+    api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"token": TOKEN}})
+    given = {"kubeconfig": str(sandbox.kubeconfig), "token": "secret:cluster:default/planted/token"}
+    with resolved(given) as (found, redaction):
+        assert Path(found["token"]).read_text() == TOKEN
+        assert TOKEN not in redaction.text(f"it is {TOKEN}")
+    nowhere = {**given, "token": "secret:cluster:default/planted/other"}
+    with pytest.raises(BadInput, match="no key 'other' in a Secret default/planted"), resolved(nowhere):
+        pytest.fail("it leads nowhere")
