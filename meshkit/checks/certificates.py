@@ -81,10 +81,15 @@ def _issuer(view: View, secret: Object) -> Iterator[Finding]:
         yield finding("MK0804", "error", secret, message, "Make it anew with that algorithm.")
     roots = next((c for c in view.of("ConfigMap", view.home) if c["metadata"]["name"] == _ROOTS), None)
     anchors = _certificates(((roots or {}).get("data") or {}).get(_BUNDLE, ""))
-    if anchors and not any(_signed(issuer, anchor) for anchor in anchors):
+    signers = [anchor for anchor in anchors if _signed(issuer, anchor)]
+    if anchors and not signers:
         message = f"none of the trust anchors in ConfigMap {view.home}/{_ROOTS} has signed the issuer."
         remedy = "Add the anchor that signed it to the bundle, or sign the issuer anew."
         yield finding("MK0805", "error", secret, message, remedy)
+    elif roots:
+        # Others in the bundle come or go: a rotation leaves an old one there until every proxy has the new.
+        told = _certificates(_decoded(data.get("ca.crt", "")))
+        yield from _horizon(view, roots, "the issuer's trust anchor", [a for a in signers if a not in told])
 
 
 def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:

@@ -1,7 +1,8 @@
 """What the meshes' own programs find, where they are installed: istioctl and linkerd, as findings.
 
-They complement the checks here and replace none: a program that is absent, or fails, is not a fault of the
-mesh. Their codes are kept (``IST0102``); ``linkerd check`` has none and gets ``LINKERD``.
+They complement the checks here and replace none: a program that is absent is not a fault of the mesh, and of
+one that fails it is said why. Their codes are kept (``IST0102``); ``linkerd check`` has none and gets
+``LINKERD``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LEVELS: dict[str, Severity] = {"Error": "error", "Warning": "warning", "Info": 
 
 
 def analysis(cluster: Cluster, mesh: str, *, pre: bool) -> tuple[Finding, ...]:
-    """The findings of the mesh's own program, none where it is not on PATH or gives no answer."""
+    """The findings of the mesh's own program: none where it is not on PATH, MK1501 where it fails."""
     name, arguments, read = _PROGRAMS[mesh]
     program = shutil.which(name)
     if program is None or cluster.kubeconfig is None:
@@ -35,9 +36,15 @@ def analysis(cluster: Cluster, mesh: str, *, pre: bool) -> tuple[Finding, ...]:
             timeout=_TIMEOUT_S,
         )
         return tuple(read(json.loads(done.stdout)))
-    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
-        remedy = f"Run it by hand to see why: {name} {' '.join(arguments(pre))}."
-        return (Finding("MK1501", "info", name, f"{name} is installed, and gave no answer.", remedy),)
+    except OSError as problem:
+        why = f"it cannot be started ({problem.strerror})"
+    except subprocess.TimeoutExpired:
+        why = f"it did not end within {_TIMEOUT_S:.0f} s"
+    except (ValueError, KeyError, TypeError):
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        why = f"it ended with {done.returncode}: {said[-1][:200] if said else 'without a word'}"
+    remedy = f"Run it by hand to see more: {name} {' '.join(arguments(pre))}."
+    return (Finding("MK1501", "warning", name, f"{name} is installed and gave no answer: {why}.", remedy),)
 
 
 def _istioctl(pre: bool) -> list[str]:

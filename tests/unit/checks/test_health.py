@@ -394,6 +394,14 @@ LINKERD_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
         ),
         ["MK0804 error", "MK0805 error"],
     ),
+    "an anchor that ends soon": (
+        changed(
+            "ConfigMap",
+            "linkerd-identity-trust-roots",
+            data={"ca-bundle.crt": certificate(days=30, key=ROOT_KEY)[0] + certificate(days=-1)[0]},
+        ),
+        ["MK0802 warning"],
+    ),
     "issuer of another anchor": (
         changed("ConfigMap", "linkerd-identity-trust-roots", data={"ca-bundle.crt": certificate()[0]}),
         ["MK0805 error"],

@@ -69,4 +69,5 @@ def test_linkerd_check_gives_what_failed(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_program_without_an_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_path("istioctl", "Error: no cluster", tmp_path, monkeypatch)
     (one,) = analysis(CLUSTER, "istio", pre=False)
-    assert (one.code, one.severity) == ("MK1501", "info")
+    assert (one.code, one.severity) == ("MK1501", "warning")
+    assert "it ended with 1: Error: no cluster" in one.message
