@@ -6,13 +6,14 @@ import os
 import platform
 import sys
 
-from benchmarks import api, command_line, sandbox, verdict
+from benchmarks import api, checks, command_line, sandbox, verdict
 from benchmarks.canaries.__main__ import main as canaries
 from benchmarks.figure import table
 
 if __name__ == "__main__":
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     print(f"Python {platform.python_version()}, {machine}")
-    print(table([*command_line.measure(), *verdict.measure(), *api.measure(), *sandbox.measure()]))
+    parts = (command_line, verdict, checks, api, sandbox)
+    print(table([figure for part in parts for figure in part.measure()]))
     print("\nThe verdict against the rules of other tools:\n")
     sys.exit(canaries([]))
