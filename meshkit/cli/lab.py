@@ -86,6 +86,7 @@ def own_notebooks() -> Path:
 def running_lab(folder: Path, *, theme: str | None = None, options: tuple[str, ...] = ()) -> Iterator[Lab]:
     """JupyterLab on a folder, stopped with its kernels at the end.
 
+    With a ``theme`` it is that of every JupyterLab alike: the user's own settings and layout stay out of it.
     Raises BadInput when JupyterLab is not installed, TimedOut when it does not answer within a minute.
     """
     if importlib.util.find_spec("jupyterlab") is None:
@@ -94,7 +95,7 @@ def running_lab(folder: Path, *, theme: str | None = None, options: tuple[str, .
         )
     with tempfile.TemporaryDirectory(prefix="meshkit-lab-") as private:
         _write_settings(Path(private), theme)
-        process = _start(Path(private), folder, options)
+        process = _start(Path(private), folder, options, apart=theme is not None)
         try:
             yield Lab(process, _wait_for_address(Path(private), process))
         finally:
@@ -105,7 +106,7 @@ def running_lab(folder: Path, *, theme: str | None = None, options: tuple[str, .
             process.wait()
 
 
-def _start(private: Path, folder: Path, options: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start(private: Path, folder: Path, options: tuple[str, ...], *, apart: bool) -> subprocess.Popen[bytes]:
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0"),
         f"--ServerApp.root_dir={folder}",
@@ -121,6 +122,9 @@ def _start(private: Path, folder: Path, options: tuple[str, ...]) -> subprocess.
         "JUPYTER_TOKEN": secrets.token_urlsafe(32),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
+    if apart:
+        environment["JUPYTERLAB_SETTINGS_DIR"] = f"{private}/user-settings"
+        environment["JUPYTERLAB_WORKSPACES_DIR"] = f"{private}/workspaces"
     with (private / "lab.log").open("wb") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
