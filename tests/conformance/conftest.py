@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.conformance)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the parts said stands below a test that failed on them."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("real_cluster")
+    if report.failed and cluster is not None:
+        report.sections.append(("the real cluster's parts", cluster.logs()))
+    return report
 
 
 def pytest_configure(config: pytest.Config) -> None:
