@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshkit.errors import BadInput
-from meshkit.facts import Object, Snapshot
+from meshkit.facts import Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -25,6 +24,7 @@ from meshkit.planners import linkerd_access, linkerd_observability
 from meshkit.planners.base import Need, WeightedRoute, cannot, not_plannable
 from meshkit.planners.gateway_api import HTTP_ROUTE, backend_name, duration, http_route, weighted_route
 from meshkit.planners.injected import opted_out, runs_sidecar
+from meshkit.planners.linkerd_annotations import injected_namespaces, tell
 from meshkit.planners.linkerd_control_plane import INJECT, control_plane, control_plane_needs
 from meshkit.planners.steps import Step
 
@@ -95,38 +95,18 @@ def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> list[Step]:
     if intent.mode not in POLICIES:
         instead = "Linkerd always offers mutual TLS between its proxies: choose permissive or strict."
         raise cannot("Linkerd", MutualTLS, "mode: disable", instead)
-    policy = POLICIES[intent.mode]
-    steps = []
-    for namespace in [intent.namespace] if intent.namespace else _injected(snapshot):
-        steps.append(k8s.namespace_part(namespace, "mutual-tls", annotations={INBOUND_POLICY: policy}))
-        steps += [
-            k8s.restart(deployment)
-            for deployment in snapshot.of("Deployment", namespace)
-            if any(_accepts_otherwise(pod, policy) for pod in k8s.pods_of(deployment, snapshot))
-        ]
-    return steps
-
-
-def _injected(snapshot: Snapshot) -> list[str]:
-    names = [
-        str(namespace["metadata"]["name"])
-        for namespace in snapshot.of("Namespace")
-        if _annotations(namespace).get(INJECT) == "enabled"
-    ]
-    if not names:
-        raise BadInput(
-            "mutual_tls.namespace",
-            "no namespace is injected by Linkerd yet, so there is nothing it could hold for.",
-            remedy="Enable injection first, or name the namespace.",
-        )
-    return names
-
-
-def _accepts_otherwise(pod: Object, policy: str) -> bool:
-    """Whether a meshed pod was made under another inbound policy."""
-    return runs_sidecar(pod, "linkerd") and (
-        _annotations(pod).get(INBOUND_POLICY, POLICIES["permissive"]) != policy
+    without = "name the namespace"
+    namespaces = (
+        [intent.namespace]
+        if intent.namespace
+        else injected_namespaces(snapshot, "mutual_tls.namespace", without)
     )
+    policy, silence = POLICIES[intent.mode], POLICIES["permissive"]
+    return [
+        step
+        for namespace in namespaces
+        for step in tell(namespace, "mutual-tls", INBOUND_POLICY, policy, silence, snapshot)
+    ]
 
 
 def _route(route: Route, snapshot: Snapshot) -> list[Step]:
@@ -200,7 +180,3 @@ def _retry_annotations(retries: Retries | None) -> dict[str, str]:
     if retries.per_try_timeout_s is not None:
         notes["retry.linkerd.io/timeout"] = duration(retries.per_try_timeout_s)
     return notes
-
-
-def _annotations(obj: Object) -> dict[str, str]:
-    return dict(obj["metadata"].get("annotations") or {})

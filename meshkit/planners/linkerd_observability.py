@@ -6,14 +6,13 @@ there is no rule for either, and ``meshkit check`` looks at the anchor.
 
 from __future__ import annotations
 
-from meshkit.errors import BadInput
-from meshkit.facts import Object, Snapshot
+from meshkit.facts import Snapshot
 from meshkit.intent.observability import Observability
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners import observability
 from meshkit.planners.base import Need, cannot
-from meshkit.planners.injected import runs_sidecar
-from meshkit.planners.linkerd_control_plane import INJECT, NAMESPACE
+from meshkit.planners.linkerd_annotations import injected_namespaces, tell
+from meshkit.planners.linkerd_control_plane import NAMESPACE
 from meshkit.planners.scraping import ScrapeJob
 from meshkit.planners.signals import Signals
 from meshkit.planners.steps import Step
@@ -69,38 +68,7 @@ def plan(intent: Observability, snapshot: Snapshot) -> tuple[Step, ...]:
         raise cannot("Linkerd", Observability, "access_log: errors", "Log all requests, or none.")
     made = observability.steps(intent, SIGNALS, NAMESPACE, snapshot)
     if intent.access_log:
-        made += _access_logs(FORMATS[intent.access_log], snapshot)
+        wanted = FORMATS[intent.access_log]
+        for namespace in injected_namespaces(snapshot, "observability.access_log", "leave access_log out"):
+            made += tell(namespace, "access-log", ACCESS_LOG, wanted, FORMATS["none"], snapshot)
     return tuple(made)
-
-
-def _access_logs(wanted: str, snapshot: Snapshot) -> list[Step]:
-    injected = [
-        str(namespace["metadata"]["name"])
-        for namespace in snapshot.of("Namespace")
-        if _annotation(namespace, INJECT) == "enabled"
-    ]
-    if not injected:
-        raise BadInput(
-            "observability.access_log",
-            "no namespace is injected by Linkerd yet, so there is nothing it could hold for.",
-            remedy="Enable injection first, or leave access_log out.",
-        )
-    made: list[Step] = []
-    for name in injected:
-        made.append(k8s.namespace_part(name, "access-log", annotations={ACCESS_LOG: wanted}))
-        made += [
-            k8s.restart(deployment)
-            for deployment in snapshot.of("Deployment", name)
-            if any(_logs_otherwise(pod, wanted) for pod in k8s.pods_of(deployment, snapshot))
-        ]
-    return made
-
-
-def _logs_otherwise(pod: Object, wanted: str) -> bool:
-    """Whether a meshed pod was made when something else was asked of it. Silence is no log."""
-    return runs_sidecar(pod, "linkerd") and (_annotation(pod, ACCESS_LOG) or "") != wanted
-
-
-def _annotation(obj: Object, name: str) -> str | None:
-    value: str | None = (obj["metadata"].get("annotations") or {}).get(name)
-    return value
