@@ -31,11 +31,16 @@ def outsiders(pods: Iterable[Object], mesh: str | None = None) -> list[str]:
 
 
 def control_plane_of(pod: Object) -> str:
-    """The mesh whose control plane the pod is part of, or nothing."""
+    """The mesh whose control plane the pod is part of, by its labels or its images, or nothing."""
+    if labelled := labelled_control_plane(pod):
+        return labelled
+    images = [container.get("image", "") for container in pod["spec"]["containers"]]
+    return next((mesh for part, mesh in _IMAGES.items() if any(part in each for each in images)), "")
+
+
+def labelled_control_plane(pod: Object) -> str:
+    """The mesh whose control plane a pod, or the template of one, is labelled as, or nothing."""
     labels = pod["metadata"].get("labels") or {}
     if labels.get("app") == "istiod":
         return "istio"
-    if "linkerd.io/control-plane-component" in labels:
-        return "linkerd"
-    images = [container.get("image", "") for container in pod["spec"]["containers"]]
-    return next((mesh for part, mesh in _IMAGES.items() if any(part in each for each in images)), "")
+    return "linkerd" if "linkerd.io/control-plane-component" in labels else ""

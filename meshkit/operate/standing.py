@@ -13,7 +13,7 @@ from typing import Literal
 from meshkit.cluster.ready import available
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.observe.callers import Calls
-from meshkit.observe.outsiders import outsiders
+from meshkit.observe.outsiders import labelled_control_plane, outsiders
 from meshkit.planners.injected import Injected, injected, webhooks
 from meshkit.planners.kubernetes import ZONE, selects
 
@@ -90,7 +90,11 @@ def control_plane(sight: Sight) -> Standing:
     if not hooks:
         return Standing("ready", "not installed")
     namespace = hooks[0]["clientConfig"]["service"]["namespace"]
-    parts = [each for each in sight.snapshot.of("Deployment", namespace) if _is_control_plane(each)]
+    parts = [
+        each
+        for each in sight.snapshot.of("Deployment", namespace)
+        if labelled_control_plane(each["spec"]["template"])
+    ]
     findings = [
         Finding(
             "MK0711",
@@ -352,11 +356,6 @@ def _other_mesh(sight: Sight) -> Iterator[Finding]:
         remedy = "Keep their namespaces apart; no namespace may be marked for both."
         problem = f"{TITLES[other]} is installed in this cluster, too."
         yield Finding("MK0702", "warning", "MutatingWebhookConfiguration", problem, remedy)
-
-
-def _is_control_plane(deployment: Object) -> bool:
-    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
-    return labels.get("app") == "istiod" or "linkerd.io/control-plane-component" in labels
 
 
 def _version(parts: Sequence[Object]) -> str:
