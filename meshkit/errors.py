@@ -27,6 +27,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+CHANGES_PENDING = 5
+"""The exit code, and no error, of a plan or a dry run that would change something."""
+
 
 class MeshkitError(Exception):
     """Base of everything meshkit raises on purpose.

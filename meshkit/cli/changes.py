@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from meshkit.cli.output import cluster_options, columns, file_option, json_option, mesh_option, show
+from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.executor import Progress
     from meshkit.intent.base import Intent
     from meshkit.operate.planned import Plan
-
-PENDING = 5
-"""The exit code of a plan that would change something."""
 
 
 @click.command("plan")
@@ -31,7 +29,7 @@ def plan_command(file: str, mesh: str, kubeconfig: str | None, context: str | No
     intents = _load(file)
     plan = _plan(intents, mesh, _connect(kubeconfig, context))
     click.echo(plan.to_json() if as_json else str(plan))
-    return 0 if plan.empty else PENDING
+    return 0 if plan.empty else CHANGES_PENDING
 
 
 @click.command("apply")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from meshkit.cli.changes import PENDING
 from meshkit.cli.output import cluster_options, columns, json_option, mesh_option, show
+from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
     from meshkit.cluster.executor import Progress
@@ -48,7 +48,7 @@ def status_command(
     """Where each stage stands, from the cluster. Exit code 5: one can be applied, or needs attention."""
     look = _setup(namespace, mesh, kubeconfig, context).watch(window_s)
     show(_facts(look), f"{_table(look)}{_next_words(look)}", as_json=as_json)
-    return 0 if all(standing.state == "done" for standing in look.standings) else PENDING
+    return 0 if all(standing.state == "done" for standing in look.standings) else CHANGES_PENDING
 
 
 @setup_group.command("plan")
@@ -64,7 +64,7 @@ def plan_command(
     setup = _setup(namespace, mesh, kubeconfig, context)
     plan = setup.plan(stage, look=setup.watch(3.0))
     click.echo(plan.to_json() if as_json else str(plan))
-    return 0 if plan.empty else PENDING
+    return 0 if plan.empty else CHANGES_PENDING
 
 
 @setup_group.command("apply")

@@ -56,7 +56,7 @@ class Plan:
         return str(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {PENDING: {"steps": len(self.steps)}}
+        return pending(len(self.steps))
 
     def _repr_html_(self) -> str:
         rows = "".join(self._row(number, one) for number, one in enumerate(self.steps, start=1))
@@ -141,7 +141,12 @@ class Change:
         return str(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {PENDING: {"steps": self.steps if self.dry else 0}}
+        return pending(self.steps if self.dry else 0)
+
+
+def pending(steps: int) -> dict[str, Any]:
+    """The part of an output that says how many steps wait."""
+    return {PENDING: {"steps": steps}}
 
 
 def _note(note: str) -> str:

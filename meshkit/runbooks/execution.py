@@ -30,8 +30,6 @@ from meshkit.views.report import runbook_page
 
 _ENGINE = "meshkit"
 """The name under which papermill knows the engine below."""
-PENDING_CODE = 5
-"""The exit code of a dry run that showed a plan with steps in it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def run_runbook(
     executed = _read(notebook)
     meant = {p.name: parameters.get(p.name, p.default) for p in runbook.parameters}
     if exit_code == 0 and meant.get("apply") is False and _steps_pending(executed):
-        exit_code = PENDING_CODE
+        exit_code = errors.CHANGES_PENDING
     result = RunbookResult(
         runbook=runbook,
         parameters=meant,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meshkit.errors import CHANGES_PENDING
 from meshkit.version import __version__
 from meshkit.views.icons import icon
 
@@ -75,7 +76,7 @@ def runbook_page(
 ) -> str:
     """The report of an executed runbook: how it ended, its parameters, and every cell with its output."""
     tone, headline = _ENDINGS.get(exit_code, ("bad", "Failed."))
-    if exit_code in (0, 5) and parameters.get("apply") is False:
+    if exit_code in (0, CHANGES_PENDING) and parameters.get("apply") is False:
         pending = "Changes are pending; nothing" if exit_code else "Nothing"
         tone, headline = "note", f"Dry run. {pending} was changed."
     rows = [

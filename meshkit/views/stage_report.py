@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshkit.operate.planned import PENDING
+from meshkit.operate.planned import pending
 from meshkit.operate.setup import STAGES, stage
 from meshkit.views import setup_html
 from meshkit.views.plan_html import plan_card
@@ -28,8 +28,8 @@ class StageReport:
     plan: Plan | None = None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        pending = {PENDING: {"steps": len(self.plan.steps)}} if self.plan is not None else {}
-        return {"text/plain": str(self), "text/html": self.html(), **pending}
+        waiting = pending(len(self.plan.steps)) if self.plan is not None else {}
+        return {"text/plain": str(self), "text/html": self.html(), **waiting}
 
     def html(self) -> str:
         """The report as HTML with its style."""

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 import meshkit as mk
-from meshkit.errors import ChangeFailed
+from meshkit.errors import CHANGES_PENDING, ChangeFailed
 from meshkit.facts import Kind
 from meshkit.operate import shop
-from meshkit.runbooks.execution import PENDING_CODE, RunbookResult, run_runbook
+from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
 
 RPS = 300.0
@@ -55,7 +55,7 @@ def changes(ci: Ci) -> int:
 
 def test_a_dry_run_changes_nothing_and_apply_does_it_once(ci: Ci) -> None:
     before = changes(ci)
-    assert ci.run("onboard_namespace").exit_code == PENDING_CODE
+    assert ci.run("onboard_namespace").exit_code == CHANGES_PENDING
     assert changes(ci) == before
     assert ci.run("onboard_namespace", apply="true", at_once="2").error is None
     assert mk.Setup(ci.cluster, ci.mesh, "shop").look().of("injection").state == "done"
@@ -130,7 +130,7 @@ def test_linkerd_by_runbooks_alone_with_the_kubeconfig_as_a_secret(
 def once(ci: Ci, runbook: str) -> None:
     """A dry run has changes pending and makes none, apply makes them, and then nothing is left to do."""
     before = changes(ci)
-    assert ci.run(runbook).exit_code == PENDING_CODE
+    assert ci.run(runbook).exit_code == CHANGES_PENDING
     assert changes(ci) == before
     assert ci.run(runbook, apply="true").error is None
     assert changes(ci) == before + 1

@@ -12,8 +12,8 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from meshkit.errors import BadInput
-from meshkit.runbooks.execution import PENDING_CODE, run_runbook
+from meshkit.errors import CHANGES_PENDING, BadInput
+from meshkit.runbooks.execution import run_runbook
 from meshkit.views.report import runbook_page
 
 
@@ -106,7 +106,7 @@ def dry_runbook(folder: Path, steps: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("steps", "apply", "exit_code"), [(2, "false", PENDING_CODE), (0, "false", 0), (2, "true", 0)]
+    ("steps", "apply", "exit_code"), [(2, "false", CHANGES_PENDING), (0, "false", 0), (2, "true", 0)]
 )
 def test_a_dry_run_says_whether_changes_are_pending(
     tmp_path: Path, steps: int, apply: str, exit_code: int
@@ -114,4 +114,4 @@ def test_a_dry_run_says_whether_changes_are_pending(
     result = run_runbook(dry_runbook(tmp_path, steps), {"apply": apply}, out=tmp_path / "out")
     assert (result.exit_code, result.error) == (exit_code, None)
     assert ElementTree.parse(result.junit).getroot().get("failures") == "0"
-    assert ("Changes are pending" in result.report.read_text()) == (exit_code == PENDING_CODE)
+    assert ("Changes are pending" in result.report.read_text()) == (exit_code == CHANGES_PENDING)
