@@ -20,6 +20,7 @@ from meshkit.sandbox.api import (
     deletion,
     escalation,
     limits,
+    notices,
     ownership,
     quotas,
     rules,
@@ -62,14 +63,6 @@ _WITHOUT_GENERATION = {
 }
 _KEEPS_STATUS_ON_CREATE = {"nodes", "namespaces"}
 _UNDELETABLE = ("default", "kube-system")
-_NOT_ENFORCED = {
-    "networkpolicies.networking.k8s.io": "a NetworkPolicy is stored but not enforced by the sandbox",
-    "telemetries.telemetry.istio.io": "a Telemetry is stored but not obeyed by the sandbox's proxies",
-}
-_NOT_OBEYED = {
-    "config.linkerd.io/access-log": "the sandbox's proxies write no access log for people",
-}
-"""Annotations that ask for something which is not done here."""
 
 
 class Writes:
@@ -108,7 +101,7 @@ class Writes:
     def _added(self, target: Target, new: Object, options: Options) -> Object:
         self._namespace_must_take(target)  # again: a webhook may have taken its time
         self._quotas_must_take(target, new, None)
-        self._warn(target.resource, new, options)
+        options.warnings.extend(notices.of(target.resource, new))
         if options.dry_run:
             if self.store.get(target.key) is not None:
                 raise status.already_exists(target.resource.plural, target.resource.group, target.name)
@@ -229,7 +222,7 @@ class Writes:
         if _same(before, new):
             return before
         self._quotas_must_take(target, new, before)
-        self._warn(target.resource, new, options)
+        options.warnings.extend(notices.of(target.resource, new))
         if options.dry_run:
             return new
         try:
@@ -392,23 +385,6 @@ class Writes:
         if resource.key == CRDS:
             self.registry.define(obj)
             self.store.end_subscriptions(f"{obj['spec']['names']['plural']}.{obj['spec']['group']}")
-
-    def _warn(self, resource: Resource, obj: Object, options: Options) -> None:
-        if resource.key in _NOT_ENFORCED:
-            options.warnings.append(_NOT_ENFORCED[resource.key])
-        for note in obj["metadata"].get("annotations") or ():
-            if note in _NOT_OBEYED:
-                options.warnings.append(f"annotation {note}: {_NOT_OBEYED[note]}")
-        if resource.key == quotas.QUOTAS:
-            for scope in quotas.unknown_scopes(obj):
-                options.warnings.append(
-                    f"the scope {scope} is not evaluated by the sandbox: it matches nothing"
-                )
-        if resource.custom:
-            options.warnings.extend(celrules.of_resource(resource).unusable)
-        if resource.key == CRDS:
-            for version in obj["spec"]["versions"]:
-                options.warnings.extend(celrules.of_schema(version["schema"]["openAPIV3Schema"]).unusable)
 
 
 def _counts_generations(resource: Resource) -> bool:
