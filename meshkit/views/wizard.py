@@ -246,7 +246,7 @@ class SetupWizard(LiveBox):
         settings = self._settings
         if settings.form is None:
             self._propose()
-        else:
+        elif not settings.opened:
             settings.follow(self._setup.propose(self._stage.name, self._look))
         done = self._look.standings[index].state == "done"
         if settings.form is None or (done and not settings.opened):

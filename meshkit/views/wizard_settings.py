@@ -41,8 +41,8 @@ class StageSettings(widgets.VBox):  # type: ignore[misc]
         self.show()
 
     def follow(self, intent: Intent | None) -> None:
-        """While nobody works on them the settings follow what is proposed, as the cluster changes."""
-        if intent and self.form and not self.opened:
+        """Take what is proposed now, as the cluster changes; not for settings that are opened."""
+        if intent and self.form:
             self.form.fill(intent)
 
     def read(self) -> Intent:
