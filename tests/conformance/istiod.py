@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from meshkit.cluster.connect import connect
 from meshkit.facts import Kind, Object
@@ -26,17 +25,10 @@ FOR_PLAIN_ENVOY = {
 """What only Istio's own build of Envoy has is switched off; changes are told at once."""
 
 
-@dataclass(frozen=True)
-class Istiod:
-    """Where a running istiod is asked: for its state, and by proxies that prove who they are."""
-
-    http: str
-    discovery: str
-
-
 @contextmanager
-def running_istiod(cluster: RealCluster) -> Iterator[Istiod]:
-    """istiod for the time of a ``with`` block, with its validating webhook in force.
+def running_istiod(cluster: RealCluster) -> Iterator[str]:
+    """istiod for the time of a ``with`` block, with its validating webhook in force; the address at which it
+    serves proxies that prove who they are.
 
     Istio's definitions and the namespace must be there.
     """
@@ -66,7 +58,7 @@ def running_istiod(cluster: RealCluster) -> Iterator[Istiod]:
         try:
             api.apply(_validator(f"https://localhost:{ports['https']}/validate"), manager="conformance")
             api.wait(WEBHOOK, VALIDATOR, None, _in_force, 60, "in force")
-            yield Istiod(f"http://127.0.0.1:{ports['http']}", f"localhost:{ports['secure']}")
+            yield f"localhost:{ports['secure']}"
         except BaseException:
             print(istiod.tail())
             raise

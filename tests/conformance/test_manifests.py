@@ -18,18 +18,18 @@ import yaml
 
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import Rejected
-from meshkit.facts import Kind, Object
+from meshkit.facts import Object
 from meshkit.intent.document import KINDS
 from meshkit.planners.charts import RELEASE
 from meshkit.planners.crds import crds
 from meshkit.planners.steps import Step, ordered
 from tests.conformance.cluster import RealCluster
+from tests.conformance.definitions import serve
 from tests.conformance.istiod import running_istiod
 from tests.unit.planners.test_golden import CASES, PLANNERS, SHOP
 
 PLANS = [(mesh, case) for case, (meshes, _) in CASES.items() for mesh in meshes]
 NOT_PLANNED = {"Release"}  # it is run, step by step: its route is patched in place
-DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 OPERATOR = "monitoring.coreos.com"
 NAMESPACES = ("shop", "tests", "istio-system", "linkerd")
 
@@ -47,9 +47,7 @@ def cluster(real_cluster: RealCluster) -> Cluster:
     """The real API server with the meshes' definitions and what the golden plans start from."""
     found = connect(kubeconfig=real_cluster.kubeconfig)
     for name in ("istio", "linkerd", "gateway_api"):
-        for definition in crds(name):
-            found.api.apply(definition, manager="conformance")
-            found.api.wait(DEFINITION, definition["metadata"]["name"], None, is_established, 30, "served")
+        serve(found.api, crds(name))
     for name in NAMESPACES:
         meta = {"name": name}
         found.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}, manager="conformance")
@@ -57,11 +55,6 @@ def cluster(real_cluster: RealCluster) -> Cluster:
         if obj["kind"] in ("Service", "Deployment"):
             found.api.apply(whole(obj), manager="conformance")
     return found
-
-
-def is_established(found: Object | None) -> bool:
-    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
-    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)
 
 
 def whole(obj: Object) -> dict[str, Any]:

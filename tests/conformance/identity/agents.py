@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,7 +29,7 @@ from meshkit.facts import Kind, Object
 from meshkit.sandbox.node.addresses import claim
 from meshkit.sandbox.proxies import envoy
 from tests.conformance.cluster import RealCluster
-from tests.conformance.istiod import Istiod, running_istiod
+from tests.conformance.istiod import running_istiod
 from tests.conformance.need import need
 from tests.conformance.parts import module_folder
 from tests.conformance.processes import Process, free_port, running
@@ -66,22 +66,13 @@ class Agent:
 class RealMesh:
     """``web`` and its callers behind real agents. ``answers`` says what each caller gets."""
 
-    def __init__(self, api: Api, istiod: Istiod, agents: dict[str, Agent]) -> None:
+    def __init__(self, api: Api, agents: dict[str, Agent]) -> None:
         self.agents = agents
         self._api = api
-        self._istiod = istiod
 
-    @contextmanager
-    def objects(self, objects: Sequence[Object]) -> Iterator[None]:
-        """Objects that are there, and obeyed by every proxy, for the time of a ``with`` block."""
-        for each in objects:
-            self._api.apply(each, manager="conformance")
-        try:
-            yield
-        finally:
-            for each in objects:
-                meta = each["metadata"]
-                self._api.delete(Kind(each["apiVersion"], each["kind"]), meta["name"], meta["namespace"])
+    def objects(self, objects: Sequence[Object]) -> AbstractContextManager[None]:
+        """Objects that are there for the time of a ``with`` block."""
+        return _present(self._api, objects)
 
     def answers(self, expected: dict[str, int]) -> dict[str, int]:
         """The status that each caller gets, 0 for a connection that is refused or cut.
@@ -123,7 +114,7 @@ def running_mesh(cluster: RealCluster) -> Iterator[RealMesh]:
     addresses = {name: f"127.{net}.0.{number}" for number, name in enumerate(names, 1)}
     with ExitStack() as stack:
         stack.callback(claimed.close)
-        istiod = stack.enter_context(running_istiod(cluster))
+        discovery = stack.enter_context(running_istiod(cluster))
         port = stack.enter_context(_application())
         stack.enter_context(_present(api, _world(addresses, port)))
         root = api.wait(ROOT, "istio-ca-root-cert", SHOP, bool, 60, "there")["data"]["root-cert.pem"]
@@ -131,9 +122,9 @@ def running_mesh(cluster: RealCluster) -> Iterator[RealMesh]:
         for name in names:
             home = folder / name
             _give_secrets(cluster, home, name, root)
-            agents[name] = stack.enter_context(_agent(home, name, addresses[name], istiod))
+            agents[name] = stack.enter_context(_agent(home, name, addresses[name], discovery))
         _wait_for_certificates(agents)
-        yield RealMesh(api, istiod, agents)
+        yield RealMesh(api, agents)
 
 
 def _world(addresses: dict[str, str], port: int) -> list[Object]:
@@ -171,7 +162,8 @@ def _present(api: Api, objects: Sequence[Object]) -> Iterator[None]:
         yield
     finally:
         for each in objects:
-            api.delete(Kind(each["apiVersion"], each["kind"]), each["metadata"]["name"], SHOP)
+            meta = each["metadata"]
+            api.delete(Kind(each["apiVersion"], each["kind"]), meta["name"], meta["namespace"])
 
 
 def _give_secrets(cluster: RealCluster, home: Path, account: str, root: str) -> None:
@@ -190,10 +182,10 @@ def _give_secrets(cluster: RealCluster, home: Path, account: str, root: str) -> 
 
 
 @contextmanager
-def _agent(home: Path, name: str, address: str, istiod: Istiod) -> Iterator[Agent]:
+def _agent(home: Path, name: str, address: str, discovery: str) -> Iterator[Agent]:
     admin_port = free_port()
     proxy = {
-        "discoveryAddress": istiod.discovery,
+        "discoveryAddress": discovery,
         "binaryPath": str(envoy.binary()),
         "configPath": str(home / "etc"),
         "proxyAdminPort": admin_port,
@@ -207,7 +199,7 @@ def _agent(home: Path, name: str, address: str, istiod: Istiod) -> Iterator[Agen
         "INSTANCE_IP": address,
         "SERVICE_ACCOUNT": name,
         "TRUST_DOMAIN": "cluster.local",
-        "CA_ADDR": istiod.discovery,
+        "CA_ADDR": discovery,
         "ISTIO_META_CLUSTER_ID": "Kubernetes",
         "ISTIO_META_INTERCEPTION_MODE": "NONE",
         "ISTIO_METAJSON_LABELS": json.dumps({"app": name}),

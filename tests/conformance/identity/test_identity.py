@@ -15,8 +15,9 @@ import yaml
 from mini_mesh import MiniMesh, service
 
 from meshkit.cluster.connect import connect
-from meshkit.facts import Kind, Object
+from meshkit.facts import Object
 from tests.conformance.cluster import RealCluster
+from tests.conformance.definitions import serve
 from tests.conformance.identity.agents import HOST, PLAIN, RealMesh, running_mesh
 from tests.conformance.routes.istiod import crds
 
@@ -25,7 +26,6 @@ CASES = {
 }
 SERVICE = "web.shop.svc.cluster.local"
 """What cases call the service; on the real API server it is a ServiceEntry of another name."""
-DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 PLURAL = {
     "PeerAuthentication": "peerauthentications",
     "AuthorizationPolicy": "authorizationpolicies",
@@ -36,22 +36,17 @@ PLURAL = {
 @pytest.fixture(scope="module")
 def real(real_cluster: RealCluster, part: Callable[[str], Path]) -> Iterator[RealMesh]:
     api = connect(kubeconfig=real_cluster.kubeconfig).api
-    part("pilot-discovery"), part("pilot-agent")
-    for definition in crds(part("istioctl")):
-        if not definition["metadata"]["name"].endswith("networking.k8s.io"):
-            api.apply(definition, manager="conformance", force=True)
-            api.wait(DEFINITION, definition["metadata"]["name"], None, is_established, 30, "served")
+    for name in ("pilot-discovery", "pilot-agent"):
+        part(name)
+    definitions = crds(part("istioctl"))
+    # Ingress has no definition there: the real API server has the kind itself.
+    serve(api, (one for one in definitions if not one["metadata"]["name"].endswith("networking.k8s.io")))
     for name in ("istio-system", "shop"):
         api.apply(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="conformance"
         )
     with running_mesh(real_cluster) as mesh:
         yield mesh
-
-
-def is_established(found: Object | None) -> bool:
-    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
-    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -64,8 +59,8 @@ def test_case(real: RealMesh, case: str, tmp_path: Path) -> None:
 
 def renamed(obj: Object) -> Object:
     """With the service's name on the real API server."""
-    renamed: Object = yaml.safe_load(yaml.safe_dump(obj).replace(SERVICE, HOST))
-    return renamed
+    there: Object = yaml.safe_load(yaml.safe_dump(obj).replace(SERVICE, HOST))
+    return there
 
 
 def test_certificates_name_the_account(real: RealMesh) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 import aiohttp
 import yaml
 
+from tests.conformance.istiod import FOR_PLAIN_ENVOY
+
 Object = dict[str, Any]
 READY_S = 90.0
 INGRESS = (("ingresses", "Ingress", "Namespaced"), ("ingressclasses", "IngressClass", "Cluster"))
@@ -26,10 +28,8 @@ MESH = {
     "enableAutoMtls": False,
 }
 SWITCHES = {
-    "PILOT_ENABLE_METADATA_EXCHANGE": "false",
-    "PILOT_ENABLE_ALPN_FILTER": "false",
+    **FOR_PLAIN_ENVOY,
     "PILOT_ENABLE_GATEWAY_API": "false",
-    "PILOT_DEBOUNCE_AFTER": "10ms",
     "POD_NAMESPACE": "istio-system",
     "POD_NAME": "istiod-0",
     "REVISION": "default",
