@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ class Container:
         self._state: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
         self._last_state: dict[str, Any] = {}
         self._process: Process | None = None
-        self._stopping = False
+        self._asked_to_end = asyncio.Event()
         self.ready = False
         self.became_ready = asyncio.Event()
         self.exit_code: int | None = None
@@ -111,16 +112,16 @@ class Container:
             return
         quick_ends = 0
         loop = asyncio.get_running_loop()
-        while not self._stopping:
+        while not self._asked_to_end.is_set():
             started_s, started_at = loop.time(), timestamp()
             code = await self._run_once()
             self._ended(code, started_at)
             again = self._setting.restart == "Always" or (self._setting.restart == "OnFailure" and code != 0)
-            if self._stopping or not again:
-                self.over.set()
-                return
+            if self._asked_to_end.is_set() or not again:
+                break
             quick_ends = 1 if loop.time() - started_s > FORGIVEN_AFTER_S else quick_ends + 1
             await self._back_off(backoff_s(quick_ends))
+        self.over.set()
 
     async def _run_once(self) -> int:
         """One life of the process; its exit code."""
@@ -137,7 +138,7 @@ class Container:
             self._set({"waiting": {"reason": "CreateContainerConfigError", "message": str(exc)}})
             await self._setting.tell("Warning", "Failed", f"Error: {self.name}: {exc}")
             return 128
-        if self._stopping:
+        if self._asked_to_end.is_set():
             self._process.kill()
         self._set({"running": {"startedAt": timestamp()}})
         probes = [asyncio.create_task(each) for each in await self._probes()]
@@ -203,7 +204,11 @@ class Container:
             text = f"back-off {delay_s:g}s restarting failed container {self.name}"
             self._set({"waiting": {"reason": "CrashLoopBackOff", "message": text}})
             await self._setting.tell("Warning", "BackOff", text)
-            await asyncio.sleep(delay_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._asked_to_end.wait()
+                self._restarts -= 1  # no next life follows: how the last one ended is how it is
+                self._set(self._last_state)
 
     async def _no_image(self) -> None:
         known = ", ".join(sorted(KNOWN))
@@ -230,13 +235,13 @@ class Container:
 
     async def stop(self, grace_s: float) -> None:
         """End it for good: SIGTERM, SIGKILL after ``grace_s``."""
-        self._stopping = True
+        self._asked_to_end.set()
         if self._process is not None and self._process.running:
             await self._process.stop(grace_s)
 
     def kill(self) -> None:
         """End it for good, now."""
-        self._stopping = True
+        self._asked_to_end.set()
         if self._process is not None:
             self._process.kill()
 

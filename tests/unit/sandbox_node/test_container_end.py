@@ -1,0 +1,36 @@
+"""A container that waits for its next start and is ended instead."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from meshkit.sandbox.node.container import Container, Setting
+from meshkit.sandbox.node.images import Image
+
+
+def test_ended_while_it_waits_for_its_next_start_it_is_terminated(tmp_path: Path) -> None:
+    async def run() -> None:
+        waits = asyncio.Event()
+
+        async def tell(kind: str, reason: str, message: str) -> None:
+            if reason == "BackOff":
+                waits.set()
+
+        setting: Any = SimpleNamespace(
+            environment=dict, pod_dir=tmp_path, changed=lambda: None, tell=tell, restart="Always",
+            log_lines=None, is_ready=None,
+        )  # fmt: skip
+        image: Any = SimpleNamespace(role="service", command=lambda _dir, _args: ["/bin/false"])
+        fails = Container({"name": "side", "image": "x"}, cast(Image, image), cast(Setting, setting))
+        running = asyncio.create_task(fails.run())
+        await waits.wait()
+        await fails.stop(grace_s=1)
+        await asyncio.wait_for(running, 30)
+        assert fails.over.is_set()
+        assert fails.status()["state"]["terminated"]["exitCode"] == 1
+        assert fails.status()["restartCount"] == 1  # begun twice: the first restart is without delay
+
+    asyncio.run(run())
