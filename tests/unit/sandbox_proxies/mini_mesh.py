@@ -177,6 +177,16 @@ class MiniMesh:
             while (await self.get("client"))[1] != pod:  # noqa: ASYNC110 - an answer has no event
                 await asyncio.sleep(0.1)
 
+    async def until_failed(self, pod: str, n: int) -> None:
+        """Ask until this pod has failed ``n`` times, at most 30 s, and give Envoy the moment that it takes to
+        tell its workers of an ejection.
+        """
+        async with asyncio.timeout(30):
+            for _ in range(n):
+                while await self.get("client") != (500, pod):  # which pod is asked is left to chance
+                    pass
+        await asyncio.sleep(0.3)
+
     def _application(self, name: str) -> Any:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with (

@@ -164,9 +164,8 @@ def test_an_ejection_outlives_a_pod_that_comes_and_one_that_goes(tmp_path: Path)
         ]
         await mesh.apply()
         mesh.answers["web-v1"] = 500
-        failed = (await mesh.split("client", 40))[(500, "web-v1")]
-        assert 2 <= failed <= 10  # Envoy tells its workers of an ejection a moment after the second failure
-        await asyncio.sleep(0.3)
+        await mesh.until_failed("web-v1", 2)
+        assert await mesh.split("client", 20) == {(200, "web-v2"): 20}
         await mesh.pod("web-v3", app="web", version="v3")
         await mesh.apply()
         seen = await mesh.split("client", 30)

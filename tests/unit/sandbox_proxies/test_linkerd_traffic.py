@@ -139,10 +139,7 @@ def test_failure_accrual_breaks_the_circuit_of_a_failing_pod(tmp_path: Path) -> 
         }
         await mesh.apply()
         mesh.answers["web-v1"] = 500
-        failed = 0
-        while failed < 3:  # which pod is asked is left to chance
-            failed += (await mesh.split("client", 1))[(500, "web-v1")]
-        await asyncio.sleep(0.3)  # Envoy tells its workers of an ejection a moment later
+        await mesh.until_failed("web-v1", 3)
         assert set(await mesh.split("client", 12)) == {(200, "web-v2")}
         mesh.answers["web-v1"] = 200
         await mesh.until_served_by("web-v1")
