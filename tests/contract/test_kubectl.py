@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.kubectl import IMAGE, Kubectl, configmap, deployment
+from tests.contract.kubectl import IMAGE, WITHIN, Kubectl, configmap, deployment
 
 
 def crd(group: str) -> dict[str, Any]:
@@ -144,10 +144,10 @@ def test_patches_of_every_type(kubectl: Kubectl) -> None:
 @pytest.mark.usefixtures("sandbox_images")
 def test_a_deployment_rolls_out_scales_and_logs(kubectl: Kubectl) -> None:
     kubectl("apply", "--server-side", "-f", "-", stdin=deployment())
-    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-    kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=60s")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", WITHIN)
+    kubectl("wait", "--for=condition=Available", "deployment/web", WITHIN)
     kubectl("scale", "deployment/web", "--replicas=2")
-    kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/web", "--timeout=60s")
+    kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/web", WITHIN)
     header, *rows = kubectl("get", "pods", "-o", "wide").splitlines()
     assert header.split()[:7] == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE"]
     assert all(row.split()[1:3] == ["1/1", "Running"] for row in rows)
@@ -157,7 +157,7 @@ def test_a_deployment_rolls_out_scales_and_logs(kubectl: Kubectl) -> None:
     assert "version" in json.loads(answer)
     described = kubectl("describe", "deployment", "web")
     assert "2 desired | 2 updated | 2 total | 2 available" in described
-    kubectl("delete", "deployment", "web", "--timeout=60s")
+    kubectl("delete", "deployment", "web", WITHIN)
 
 
 @pytest.mark.usefixtures("sandbox_images")
@@ -166,7 +166,7 @@ def test_drain_honours_a_budget_and_moves_the_pods(kubectl: Kubectl) -> None:
     web["spec"]["replicas"] = 2
     kubectl("apply", "-f", "-", stdin=web)
     kubectl("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2")
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/web", WITHIN)
     node = kubectl.json("get", "pods")["items"][0]["spec"]["nodeName"]
     drain = ("drain", node, "--pod-selector=app=web", "--ignore-daemonsets", "--delete-emptydir-data")
     try:
@@ -174,8 +174,8 @@ def test_drain_honours_a_budget_and_moves_the_pods(kubectl: Kubectl) -> None:
         assert "Cannot evict pod as it would violate the pod's disruption budget." in refusal
         assert "SchedulingDisabled" in kubectl("get", "node", node)
         kubectl("delete", "poddisruptionbudget", "web")
-        assert "evicted" in kubectl(*drain, "--timeout=60s")
-        kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        assert "evicted" in kubectl(*drain, WITHIN)
+        kubectl("rollout", "status", "deployment/web", WITHIN)
         assert node not in {pod["spec"]["nodeName"] for pod in kubectl.json("get", "pods")["items"]}
     finally:
         kubectl("uncordon", node)
@@ -187,7 +187,7 @@ def test_a_quota_is_enforced_and_described(kubectl: Kubectl) -> None:
     kubectl("create", "secret", "generic", "one", "--from-literal=a=b")
     refusal = kubectl.refused("create", "secret", "generic", "two", "--from-literal=a=b")
     assert "exceeded quota: few, requested: secrets=1, used: secrets=1, limited: secrets=1" in refusal
-    kubectl("wait", "--for=jsonpath={.status.used.secrets}=1", "quota/few", "--timeout=60s")
+    kubectl("wait", "--for=jsonpath={.status.used.secrets}=1", "quota/few", WITHIN)
     assert "requests.cpu" in kubectl("describe", "quota", "few")
 
 
@@ -198,14 +198,14 @@ def test_deleting_waits_for_what_holds(kubectl: Kubectl) -> None:
     assert "timed out" in kubectl.refused("delete", "configmap", "c", "--timeout=1s")
     assert "deletionTimestamp" in kubectl.json("get", "configmap", "c")["metadata"]
     kubectl("patch", "configmap", "c", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    kubectl("wait", "--for=delete", "configmap/c", "--timeout=60s")
+    kubectl("wait", "--for=delete", "configmap/c", WITHIN)
     assert "NotFound" in kubectl.refused("delete", "configmap", "c")
 
 
 def test_a_definition_brings_a_kind_with_its_rules(kubectl: Kubectl) -> None:
     group = f"{kubectl.namespace}.example.com"
     kubectl("apply", "--server-side", "-f", "-", stdin=crd(group))
-    kubectl("wait", "--for=condition=Established", f"crd/gears.{group}", "--timeout=60s")
+    kubectl("wait", "--for=condition=Established", f"crd/gears.{group}", WITHIN)
     gear = {"apiVersion": f"{group}/v1", "kind": "Gear", "metadata": {"name": "g"}, "spec": {"size": 3}}
     kubectl("apply", "--server-side", "-f", "-", stdin=gear)
     assert [row.split() for row in kubectl("get", f"gears.{group}").splitlines()] == [

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.contract.kubectl import IMAGE, Kubectl, configmap, deployment
+from tests.contract.kubectl import IMAGE, WITHIN, Kubectl, configmap, deployment
 
 NO_PODS = {**deployment(), "spec": {**deployment()["spec"], "replicas": 0}}
 
@@ -41,7 +41,7 @@ def test_a_namespace_is_created_and_goes_with_what_it_holds(kubectl: Kubectl) ->
     other = f"{kubectl.namespace}-other"
     kubectl("create", "namespace", other)
     kubectl("create", "configmap", "c", "-n", other)
-    kubectl("delete", "namespace", other, "--timeout=60s")
+    kubectl("delete", "namespace", other, WITHIN)
     assert "NotFound" in kubectl.refused("get", "namespace", other)
     assert "not found" in kubectl.refused("create", "configmap", "c", "-n", other)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.kubectl import IMAGE as WEB
-from tests.contract.kubectl import Kubectl
+from tests.contract.kubectl import WITHIN, Kubectl
 
 pytestmark = pytest.mark.usefixtures("sandbox_images")
 IMAGE = "meshkit.dev/sandbox/job:1"
@@ -27,7 +27,7 @@ def job(restart: str = "Never", env: dict[str, str] | None = None, **spec: Any) 
 
 def test_a_job_completes_and_its_log_can_be_read(kubectl: Kubectl) -> None:
     kubectl("create", "job", "j", f"--image={IMAGE}")
-    kubectl("wait", "--for=condition=complete", "job/j", "--timeout=60s")
+    kubectl("wait", "--for=condition=complete", "job/j", WITHIN)
     assert "done, exit code 0" in kubectl("logs", "job/j")
     header, row = kubectl("get", "jobs").splitlines()
     assert header.split() == ["NAME", "STATUS", "COMPLETIONS", "DURATION", "AGE"]
@@ -35,13 +35,13 @@ def test_a_job_completes_and_its_log_can_be_read(kubectl: Kubectl) -> None:
     (pod,) = kubectl("get", "pods", "-l", "job-name=j", "--no-headers").splitlines()
     assert pod.split()[1:4] == ["0/1", "Completed", "0"]
     assert "Completed" in kubectl("describe", "job", "j")
-    kubectl("delete", "job", "j", "--cascade=foreground", "--timeout=60s")
+    kubectl("delete", "job", "j", "--cascade=foreground", WITHIN)
     assert kubectl("get", "pods", "-o", "name") == ""
 
 
 def test_a_job_that_fails_says_so(kubectl: Kubectl) -> None:
     kubectl("apply", "--server-side", "-f", "-", stdin=job(env={"EXIT_CODE": "3"}, backoffLimit=0))
-    kubectl("wait", "--for=condition=failed", "job/j", "--timeout=60s")
+    kubectl("wait", "--for=condition=failed", "job/j", WITHIN)
     (pod,) = kubectl.json("get", "pods")["items"]
     assert pod["status"]["phase"] == "Failed"
     assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
@@ -51,17 +51,17 @@ def test_a_job_that_fails_says_so(kubectl: Kubectl) -> None:
 def test_on_failure_the_container_is_started_again_in_its_pod(kubectl: Kubectl) -> None:
     again = job("OnFailure", {"EXIT_CODE": "1"}, backoffLimit=1)
     kubectl("apply", "-f", "-", stdin=again)
-    kubectl("wait", "--for=condition=failed", "job/j", "--timeout=60s")
+    kubectl("wait", "--for=condition=failed", "job/j", WITHIN)
     assert kubectl.json("get", "job", "j")["status"].get("succeeded", 0) == 0
 
 
 def test_a_job_whose_pods_are_refused_says_so_and_goes_on_when_they_are_not(kubectl: Kubectl) -> None:
     kubectl("create", "quota", "none", "--hard=pods=0")
     kubectl("apply", "-f", "-", stdin=job())
-    kubectl("wait", "--for=jsonpath={.status.startTime}", "job/j", "--timeout=60s")
+    kubectl("wait", "--for=jsonpath={.status.startTime}", "job/j", WITHIN)
     assert "exceeded quota" in kubectl("get", "events", "--field-selector=reason=FailedCreate")
     kubectl("delete", "quota", "none")
-    kubectl("wait", "--for=condition=complete", "job/j", "--timeout=60s")
+    kubectl("wait", "--for=condition=complete", "job/j", WITHIN)
 
 
 def test_a_sidecar_is_ended_when_the_work_is_done(kubectl: Kubectl) -> None:
@@ -70,9 +70,9 @@ def test_a_sidecar_is_ended_when_the_work_is_done(kubectl: Kubectl) -> None:
     sidecar = {"name": "side", "image": WEB, "restartPolicy": "Always", "ports": ports}
     made["spec"]["template"]["spec"]["initContainers"] = [sidecar]
     kubectl("apply", "-f", "-", stdin=made)
-    kubectl("wait", "--for=condition=complete", "job/j", "--timeout=60s")
+    kubectl("wait", "--for=condition=complete", "job/j", WITHIN)
     ended = "jsonpath={.status.initContainerStatuses[0].state.terminated.reason}"
-    kubectl("wait", f"--for={ended}", "pod", "-l", "job-name=j", "--timeout=60s")
+    kubectl("wait", f"--for={ended}", "pod", "-l", "job-name=j", WITHIN)
 
 
 def test_applying_a_job_twice_changes_nothing_and_its_template_is_fixed(kubectl: Kubectl) -> None:

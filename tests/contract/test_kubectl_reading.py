@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.contract.kubectl import Kubectl, configmap
+from tests.contract.kubectl import WITHIN, Kubectl, configmap
 
 
 @pytest.fixture
@@ -80,12 +80,12 @@ def test_a_watch_shows_what_is_there_and_then_each_change(
 def test_wait_for_values_creation_and_deletion(kubectl: Kubectl) -> None:
     later = threading.Timer(0.5, lambda: kubectl("create", "configmap", "late", "--from-literal=a=1"))
     later.start()
-    kubectl("wait", "--for=create", "configmap/late", "--timeout=60s")
+    kubectl("wait", "--for=create", "configmap/late", WITHIN)
     later.join()
-    kubectl("wait", "--for=jsonpath={.data.a}=1", "configmap/late", "--timeout=60s")
+    kubectl("wait", "--for=jsonpath={.data.a}=1", "configmap/late", WITHIN)
     later = threading.Timer(0.5, lambda: kubectl("delete", "configmap", "late"))
     later.start()
-    kubectl("wait", "--for=delete", "configmap/late", "--timeout=60s")
+    kubectl("wait", "--for=delete", "configmap/late", WITHIN)
     later.join()
     assert "timed out" in kubectl.refused("wait", "--for=condition=Ready", "ns/default", "--timeout=1s")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.kubectl import Kubectl, deployment
+from tests.contract.kubectl import WITHIN, Kubectl, deployment
 
 pytestmark = pytest.mark.usefixtures("sandbox_images")
-ROLLED_OUT = ("rollout", "status", "deployment/web", "--timeout=60s")
+ROLLED_OUT = ("rollout", "status", "deployment/web", WITHIN)
 
 
 def template(kubectl: Kubectl) -> Any:
@@ -49,10 +49,10 @@ def test_logs_of_one_container_the_last_lines_and_as_they_come(
     }
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
     kubectl("apply", "-f", "-", stdin=pod)
-    kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/p", "--timeout=60s")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/p", WITHIN)
     following = watching(kubectl, "logs", "p", "-c", "b", "-f")
     assert list(following) == ["working for 1.5 s\n", "done, exit code 0\n"]
-    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/p", "--timeout=60s")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/p", WITHIN)
     assert kubectl("logs", "p", "-c", "a", "--tail=1") == "done, exit code 0\n"
     assert "working for 0 s" in kubectl("logs", "p", "--all-containers")
     assert "is not valid for pod p" in kubectl.refused("logs", "p", "-c", "zzz")
@@ -91,6 +91,6 @@ def test_describe_a_pod_tells_its_story(kubectl: Kubectl) -> None:
 def test_an_image_that_nobody_knows_is_named(kubectl: Kubectl) -> None:
     kubectl("run", "p", "--image=example.com/none:1")
     kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull",
-            "pod/p", "--timeout=60s")  # fmt: skip
+            "pod/p", WITHIN)  # fmt: skip
     assert "ErrImagePull" in kubectl("get", "pod", "p")
     assert "meshkit.dev/sandbox/web" in kubectl("describe", "pod", "p")
