@@ -40,10 +40,10 @@ median.
 """
 MOST_HARMED_PERCENT = 1.0
 RELEASE_PARAMETERS: Mapping[str, str] = {
-    "steps": "0.3,10,50,100",
+    "steps": "0.1,10,50,100",
     "step_s": "4",
     "look_s": "1",
-    "min_requests": "4",
+    "min_requests": "2",
     "warm_up_s": "5",
     "baseline_s": "0",
     "soak_s": "0",
@@ -56,8 +56,9 @@ RELEASE_PARAMETERS: Mapping[str, str] = {
 }
 """Seconds instead of minutes, and wide margins to match: so few requests can only tell a canary far worse.
 
-The first step is 0.3 %, so that a canary that harms every request is caught while it harms fewer than 1 % of
-all, also when chance sends it the first few requests at once: slow ones count from the fifth second on only.
+The first step is 0.1 %, so that a canary that harms every request is caught while it harms fewer than 1 % of
+all, also when chance sends it the first few requests at once: failed ones count from the first second on,
+slow ones from the fifth.
 """
 
 PLAIN_TEXT_S = 1.5
