@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from meshkit.operate.setup import Setup as Setup
     from meshkit.operate.shop import deploy_shop as deploy_shop
     from meshkit.operate.shop import route_shop as route_shop
+    from meshkit.operate.uninstall import plan_uninstall as plan_uninstall
     from meshkit.runbooks.execution import run_runbook as run_runbook
     from meshkit.views.chart import canary_chart as canary_chart
     from meshkit.views.panel import canary_panel as canary_panel
@@ -88,6 +89,7 @@ _HOMES = {
     "operate.planned": ("Plan",),
     "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),
+    "operate.uninstall": ("plan_uninstall",),
     "runbooks.execution": ("run_runbook",),
     "views.chart": ("canary_chart",),
     "views.panel": ("canary_panel",),

@@ -24,6 +24,7 @@ from meshkit.cli.output import not_yet
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.sandbox import sandbox_group
 from meshkit.cli.setup import setup_group
+from meshkit.cli.uninstall import uninstall_command
 from meshkit.errors import MeshkitError
 from meshkit.version import __version__
 
@@ -52,6 +53,7 @@ for _command in (
     observability_command,
     setup_group,
     runbook_group,
+    uninstall_command,
     doctor_command,
 ):
     cli.add_command(_command)

@@ -9,7 +9,7 @@ import click
 
 from meshkit import settings
 from meshkit.cli.output import cluster_options, columns, file_option, json_option, mesh_option, show
-from meshkit.errors import BadInput, ClusterError, NoData
+from meshkit.errors import BadInput, ClusterError, Doubtful, NoData
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -150,7 +150,7 @@ def plan_command(
         click.echo(f"A usual service is assumed: {problem.message}", err=True)
         plan = plan_canary(release, rps=rps)
     show(_plan_facts(plan, measured=cluster is not None), _plan_text(plan, release), as_json=as_json)
-    return 5 if strict and plan.findings else 0
+    return Doubtful.exit_code if strict and plan.findings else 0
 
 
 def _plan_facts(plan: CanaryPlan, *, measured: bool) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def apply_command(
         click.echo(str(plan))
     if not (yes or plan.empty):
         click.confirm("Apply this plan?", abort=True, err=as_json)
-    change = apply(plan, cluster, progress=None if as_json else _print_progress)
+    change = apply(plan, cluster, progress=None if as_json else print_progress)
     text = str(change) + (f"\nUndo it with: meshkit undo {change.id}" if change.id else "")
     show(asdict(change), text, as_json=as_json)
 
@@ -77,7 +77,7 @@ def undo_command(change_id: str, kubeconfig: str | None, context: str | None, as
     """Put back what a change replaced. Refuses objects that others changed since."""
     from meshkit.operate.change import undo
 
-    progress = None if as_json else _print_progress
+    progress = None if as_json else print_progress
     change = undo(change_id, _connect(kubeconfig, context), progress=progress)
     show(asdict(change), str(change), as_json=as_json)
 
@@ -101,5 +101,6 @@ def _load(file: str) -> list[Intent]:
     return load(file)
 
 
-def _print_progress(progress: Progress) -> None:
+def print_progress(progress: Progress) -> None:
+    """One line a step."""
     click.echo(f"{progress.index}/{progress.total}  {progress.state}  {progress.title}")

@@ -158,17 +158,20 @@ class Api:
         uid: str | None = None,
         resource_version: str | None = None,
         grace_s: int | None = None,
+        *,
+        foreground: bool = False,
     ) -> None:
-        """Delete, only if uid and resourceVersion are these; what it owns follows. Gone already is fine.
+        """Delete, only if uid and resourceVersion are these. Gone already is fine.
 
-        ``grace_s`` is a pod's time to end in good order; 0 gives it none.
+        What it owns follows, or with ``foreground`` goes first. ``grace_s`` is a pod's time to end in good
+        order; 0 gives it none.
         """
         given = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {key: value for key, value in given.items() if value}
         options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": "Background",
+            "propagationPolicy": "Foreground" if foreground else "Background",
         }
         if preconditions:
             options["preconditions"] = preconditions

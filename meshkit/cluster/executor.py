@@ -17,8 +17,9 @@ from typing import Any, Literal
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import FieldChange, changes, digest
-from meshkit.cluster.helm import Helm, verbs, wait_for
+from meshkit.cluster.helm import HISTORY, Helm, verbs, wait_for
 from meshkit.cluster.journal import NAMESPACE, Journal
+from meshkit.cluster.removal import held, remove, stays
 from meshkit.errors import ClusterError, Conflict, Rejected
 from meshkit.facts import Kind, Object
 from meshkit.planners.charts import RELEASE
@@ -28,7 +29,7 @@ _THREADS = 8
 _ATTEMPTS = 10
 _SECRET = Kind("v1", "Secret")
 
-Action = Literal["create", "change", "keep"]
+Action = Literal["create", "change", "keep", "remove"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
 
 
 def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Iterable[Step]) -> PlannedStep:
+    if step.removed:
+        return PlannedStep(step, "remove", seen=_seen(live)) if live else PlannedStep(step, "keep")
     if step.kind == RELEASE:
         Helm(cluster).require_chart(step.object)
     if live is None:
@@ -116,14 +119,22 @@ def _seen(obj: Object) -> Seen:
 
 def carry_out(
     cluster: Cluster, planned: Sequence[PlannedStep], journal: Journal, change: str, report: Report
-) -> None:
-    """Apply the steps in order, each journaled before and waited for after. Stops at the first that fails."""
+) -> list[str]:
+    """Carry out the steps in order, each journaled before and waited for after. Stops at the first to fail.
+
+    Returns a sentence for each object that was to be taken away and stays on purpose.
+    """
     salt = journal.salt(change)
+    kept: list[str] = []
     left: dict[tuple[Kind, str | None, str], str] = {}
     wave: list[tuple[int, Step]] = []
     for index, one in enumerate(planned, start=1):
         step = one.step
         report(Progress(step.title, index, len(planned), "applying"))
+        if step.removed:
+            kept += _take_away(cluster, one, journal, change, index, salt)
+            report(Progress(step.title, index, len(planned), "done"))
+            continue
         key = (step.kind, step.namespace, step.name)
         live, after = _apply_as_shown(cluster, one, left.get(key), dry_run=True)
         prior = _prior(cluster.api, live, change, index, salt)
@@ -138,6 +149,31 @@ def carry_out(
         if index == len(planned) or not (step.wave and planned[index].step.wave == step.wave):
             _await_wave(cluster, wave, len(planned), report)
             wave.clear()
+    return kept
+
+
+def _take_away(
+    cluster: Cluster, one: PlannedStep, journal: Journal, change: str, index: int, salt: str
+) -> list[str]:
+    """Take an object away as it was shown, unless it went with another or holds what is not the mesh's."""
+    step = one.step
+    live = verbs(cluster, step.kind).get(step.kind, step.name, step.namespace)
+    if live is None:
+        return []
+    _require_same(one, live, None)
+    inside = held(cluster, live)
+    if inside:
+        return [stays(step.title, inside)]
+    whole = Helm(cluster).whole(live) if step.kind == RELEASE else live
+    prior = _prior(cluster.api, whole, change, index, salt)
+    journal.append(change, _record(step, index, prior, digest(None)))
+    try:
+        remove(cluster, live, foreground=True)
+    except ClusterError as error:
+        if was_refused(error):
+            journal.append(change, {"event": "refused", "index": index})
+        raise
+    return []
 
 
 def _await_wave(cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, report: Report) -> None:
@@ -231,8 +267,10 @@ def _record(step: Step, index: int, prior: object, after: str) -> dict[str, Any]
 
 
 def _prior(api: Api, live: Object | None, change: str, index: int, salt: str) -> object:
-    """What the journal keeps of a prior state: the object; of a Secret a copy's name and a salted hash."""
-    if live is None or live["kind"] != "Secret":
+    """What the journal keeps of a prior state: the object; of one with secrets a copy's name and a salted
+    hash.
+    """
+    if live is None or not (live["kind"] == "Secret" or HISTORY in live):
         return live
     name = f"prior-{change}-{index}"
     copy = {

@@ -8,6 +8,8 @@ taken over by hand at any time.
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import json
 import re
@@ -21,6 +23,7 @@ import yaml
 from meshkit import settings
 from meshkit.cluster.api import MANAGER, Api
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.diff import content
 from meshkit.cluster.ready import wait_for as wait_for_object
 from meshkit.errors import BadInput, ClusterError, Conflict
 from meshkit.facts import Kind, Object
@@ -29,6 +32,9 @@ from meshkit.planners.steps import Wait, title
 
 OLDEST = (3, 14)
 """``helm get metadata`` came with 3.14, ``--dry-run=server`` with 3.13."""
+HISTORY = "history"
+"""The field of a whole release that holds Helm's own record of it, secrets and all."""
+_SECRET = Kind("v1", "Secret")
 _WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 _GRACE_S = 60.0
 _DIRECT = ("oci://", "http://", "https://")
@@ -106,6 +112,20 @@ class Helm:
     def delete(self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None) -> None:
         """Uninstall, and wait until its objects are gone. Charts keep what they mark to be kept."""
         self._run("uninstall", name, "--ignore-not-found", *_waiting(), namespace=namespace)
+
+    def whole(self, release: Object) -> dict[str, Any]:
+        """A release with Helm's record of it: what ``bring_back`` needs once it is gone."""
+        meta = release["metadata"]
+        labels = f"owner=helm,name={meta['name']},version={meta['resourceVersion']}"
+        found = self._cluster.api.list(_SECRET, meta["namespace"], labels=labels)
+        return {**release, HISTORY: [content(each) for each in found]}
+
+    def bring_back(self, release: Object) -> None:
+        """Install a release again as it was, from its record, and wait until all is ready."""
+        meta = release["metadata"]
+        for record in release[HISTORY]:
+            self._cluster.api.create(record)
+        self.roll_back(meta["name"], meta["namespace"], meta["resourceVersion"])
 
     def roll_back(self, name: str, namespace: str, revision: str) -> None:
         """Go back to a revision, as a new one, and wait until all is ready."""
@@ -186,6 +206,34 @@ def _version(helm: str) -> tuple[int, ...]:
             raise BadInput("helm", f"{helm} does not tell a version of Helm.", remedy="Correct the path.")
         _versions[helm] = tuple(int(number) for number in numbers.groups())
     return _versions[helm]
+
+
+def installed(cluster: Cluster) -> list[dict[str, Any]]:
+    """Every release that a cluster holds, read without Helm: its name, namespace and Chart.yaml."""
+    newest: dict[tuple[str, str], Object] = {}
+    for secret in cluster.api.list(_SECRET, labels="owner=helm"):
+        key = (secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"])
+        if key not in newest or _revision(secret) > _revision(newest[key]):
+            newest[key] = secret
+    return [
+        {
+            "apiVersion": RELEASE.api_version,
+            "kind": RELEASE.kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"chart": _chart_of(secret)},
+        }
+        for (namespace, name), secret in newest.items()
+    ]
+
+
+def _revision(record: Object) -> int:
+    return int(record["metadata"]["labels"]["version"])
+
+
+def _chart_of(record: Object) -> Any:
+    """Chart.yaml of a release: Helm's record is JSON, compressed, in base64 of its own."""
+    packed = base64.b64decode(base64.b64decode(record["data"]["release"]))
+    return json.loads(gzip.decompress(packed))["chart"]["metadata"]
 
 
 def _waiting() -> tuple[str, str]:

@@ -85,7 +85,7 @@ def _planned_plurals(steps: Iterable[Step]) -> dict[Kind, str]:
     return {
         Kind(f"{spec['group']}/{version['name']}", spec["names"]["kind"]): spec["names"]["plural"]
         for step in steps
-        if step.kind.kind == "CustomResourceDefinition"
+        if step.kind.kind == "CustomResourceDefinition" and not step.removed
         for spec in (step.object["spec"],)
         for version in spec["versions"]
     }

@@ -1,4 +1,5 @@
-"""Take a change back: every object as the journal found it, or gone when it was not there.
+"""Take a change back: every object as the journal found it, again there when the change took it away, or gone
+when it was not there.
 
 Everything is looked at before anything is touched: an object that someone else has changed since stops the
 undo. A namespace or a CustomResourceDefinition that holds objects of others stays. Who owned which field is
@@ -19,21 +20,14 @@ from meshkit.cluster.diff import content, digest
 from meshkit.cluster.executor import Progress, Report, last_writer
 from meshkit.cluster.helm import Helm, verbs, wait_for
 from meshkit.cluster.journal import NAMESPACE
+from meshkit.cluster.removal import held, remove, stays
 from meshkit.cluster.rights import Right
 from meshkit.errors import Conflict, NeedsPerson, Rejected
 from meshkit.facts import Kind, Object
 from meshkit.planners.charts import RELEASE
 from meshkit.planners.steps import RESTART_MANAGER, Wait, title
 
-_GONE_TIMEOUT_S = 60.0
 _ATTEMPTS = 10
-_MADE_BY_KUBERNETES = {
-    ("ServiceAccount", "default"),
-    ("ConfigMap", "kube-root-ca.crt"),
-    ("ConfigMap", "istio-ca-root-cert"),
-    ("ConfigMap", "linkerd-identity-trust-roots"),
-}
-_BOOKKEEPING_KINDS = ("Event", "Endpoints", "EndpointSlice", "PodMetrics", "Lease")
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,11 @@ class Restoration:
     after: str
     restart: bool
     wait: Wait | None
+
+    @property
+    def removed(self) -> bool:
+        """Whether the change took the object away."""
+        return not self.after
 
     @property
     def title(self) -> str:
@@ -105,7 +104,8 @@ def rights_for(api: Api, wanted: Sequence[Restoration]) -> set[Right]:
     for one in wanted:
         resource = api.resource(one.kind)
         if resource:
-            verbs = ("get", "patch") if one.prior else ("get", "delete")
+            verbs: tuple[str, ...] = ("get", "patch") if one.prior else ("get", "delete")
+            verbs += ("create",) if one.removed else ()
             rights |= {Right(verb, one.kind.group, resource.plural, one.namespace) for verb in verbs}
     return rights
 
@@ -133,57 +133,42 @@ def restore(cluster: Cluster, wanted: Sequence[Restoration], report: Report) -> 
         live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
         if one.prior is None and live is not None:
             kept += _delete(cluster, one, live)
-        elif one.prior is not None and live is not None and content(live) != content(one.prior):
-            _put_back(cluster, one, live, one.prior)
-            if one.wait:
-                report(Progress(one.title, index, len(wanted), "waiting"))
-                wait_for(cluster, one.kind, one.name, one.namespace, one.wait)
+        elif one.prior is not None and _restored(cluster, one, live, one.prior) and one.wait:
+            report(Progress(one.title, index, len(wanted), "waiting"))
+            wait_for(cluster, one.kind, one.name, one.namespace, one.wait)
         report(Progress(one.title, index, len(wanted), "done"))
     return kept
 
 
-def _delete(cluster: Cluster, one: Restoration, live: Object) -> list[str]:
-    if one.kind == RELEASE:
-        Helm(cluster).delete(one.kind, one.name, one.namespace)
-        return []
-    api = cluster.api
-    inside = _held(api, live)
-    if inside:
-        return [
-            f"{one.title} stays: it holds {', '.join(inside[:3])}{' and more' if len(inside) > 3 else ''}."
-        ]
-    meta = live["metadata"]
-    api.delete(one.kind, one.name, one.namespace, uid=meta["uid"])
-
-    def gone(found: Mapping[str, Any] | None) -> bool:
-        return found is None or found["metadata"]["uid"] != meta["uid"]
-
-    api.wait(one.kind, one.name, one.namespace, gone, _GONE_TIMEOUT_S, "gone")
-    return []
-
-
-def _held(api: Api, live: Object) -> list[str]:
-    """What would go with a namespace or a definition, and was not made by Kubernetes itself."""
-    if live["kind"] == "CustomResourceDefinition":
-        spec = live["spec"]
-        version = next(v["name"] for v in spec["versions"] if v["storage"])
-        return [title(obj) for obj in api.list(Kind(f"{spec['group']}/{version}", spec["names"]["kind"]))]
-    if live["kind"] == "Namespace":
-        kinds = [kind for kind in api.namespaced_kinds() if kind.kind not in _BOOKKEEPING_KINDS]
-        return [
-            title(obj)
-            for kind in kinds
-            for obj in api.list(kind, live["metadata"]["name"])
-            if _is_foreign(obj)
-        ]
-    return []
-
-
-def _is_foreign(obj: Object) -> bool:
-    meta = obj["metadata"]
-    if meta.get("ownerReferences") or meta.get("deletionTimestamp"):
+def _restored(cluster: Cluster, one: Restoration, live: Object | None, prior: Object) -> bool:
+    """Put an object back into its prior state; whether there was anything to do."""
+    if live is None:
+        # What the change left and somebody deleted since stays away.
+        if not one.removed:
+            return False
+        _bring_back(cluster, one, prior)
+    elif content(live) != content(prior):
+        _put_back(cluster, one, live, prior)
+    else:
         return False
-    return (obj["kind"], meta["name"]) not in _MADE_BY_KUBERNETES
+    return True
+
+
+def _delete(cluster: Cluster, one: Restoration, live: Object) -> list[str]:
+    inside = held(cluster, live)
+    if inside:
+        return [stays(one.title, inside)]
+    remove(cluster, live)
+    return []
+
+
+def _bring_back(cluster: Cluster, one: Restoration, prior: Object) -> None:
+    """Make again what the change took away: first the object, then who owned its fields."""
+    if one.kind == RELEASE:
+        Helm(cluster).bring_back(prior)
+        return
+    cluster.api.create(content(prior))
+    _give_back_owners(cluster.api, one, prior)
 
 
 def _put_back(cluster: Cluster, one: Restoration, live: Object, prior: Object) -> None:
@@ -191,12 +176,14 @@ def _put_back(cluster: Cluster, one: Restoration, live: Object, prior: Object) -
     if one.kind == RELEASE:
         Helm(cluster).roll_back(one.name, one.namespace or "", prior["metadata"]["resourceVersion"])
         return
-    api = cluster.api
+    _patch(cluster.api, one, digest(live), lambda found: _differences(content(found), content(prior), ""))
+    _give_back_owners(cluster.api, one, prior)
 
+
+def _give_back_owners(api: Api, one: Restoration, prior: Object) -> None:
     def owners(found: Object) -> list[dict[str, Any]]:
         return [{"op": "add", "path": "/metadata/managedFields", "value": _owners(found, prior)}]
 
-    _patch(api, one, digest(live), lambda found: _differences(content(found), content(prior), ""))
     _patch(api, one, digest(prior), owners)
 
 

@@ -74,14 +74,14 @@ def apply(plan: Plan, cluster: Cluster, *, progress: Report | None = None, why: 
     journal = Journal(cluster)
     change = journal.start(f"{plan.what} ({plan.mesh})", why)
     try:
-        executor.carry_out(cluster, plan.steps, journal, change, progress or _silent)
+        kept = executor.carry_out(cluster, plan.steps, journal, change, progress or _silent)
     except MeshkitError as error:
         failure = _taken_back(cluster, journal, change, error)
         if failure is None:
             raise
         raise failure from error
     journal.append(change, {"event": "end", "state": "done"})
-    return Change(change, plan.what, len(plan.steps))
+    return Change(change, plan.what, len(plan.steps), tuple(kept))
 
 
 def undo(

@@ -88,7 +88,7 @@ class Plan:
         if one.needs is not None:
             maker = next(n for n, other in enumerate(self.steps, start=1) if other.step is one.needs)
             parts.append(f"checked when step {maker} is done")
-        if one.step.wait:
+        if one.step.wait and not one.step.removed:
             parts.append(f"waits until {one.step.wait.condition}, at most {one.step.wait.timeout_s:g} s")
         return ", ".join(parts)
 
@@ -121,7 +121,7 @@ class Change:
     """A change that was made or taken back, or, in a dry run, would be.
 
     ``id`` names it in the journal, empty when there was nothing to do. ``kept`` has a sentence for each
-    object that an undo left on purpose.
+    object that was to go and stays on purpose.
     """
 
     id: str

@@ -20,7 +20,7 @@ _WEBHOOK_OF = {"istio": "sidecar-injector.istio.io", "linkerd": "linkerd-proxy-i
 SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
 """Mesh -> the container of its proxy."""
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
-_ENDED = ("Succeeded", "Failed")
+ENDED = ("Succeeded", "Failed")
 
 Labels = Mapping[str, str]
 
@@ -172,7 +172,7 @@ def _workloads(snapshot: Snapshot, namespace: str) -> Iterator[tuple[str, Object
     living = [
         pod
         for pod in snapshot.of("Pod", namespace)
-        if "deletionTimestamp" not in pod["metadata"] and (pod.get("status") or {}).get("phase") not in _ENDED
+        if "deletionTimestamp" not in pod["metadata"] and (pod.get("status") or {}).get("phase") not in ENDED
     ]
     claimed: set[str] = set()
     for kind in _RESTARTED:

@@ -1,4 +1,4 @@
-"""One step of a plan: an object as it shall be, by whom it is owned, and what to wait for."""
+"""One step of a plan: an object as it shall be (or gone), by whom it is owned, and what to wait for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Step:
-    """Apply one object server-side.
+    """Apply one object server-side, or take it away.
 
     ``object`` holds only the fields that shall be owned: the whole of a new object, or one label of a
     namespace that belongs to someone else. ``manager`` is the field manager: what is written into someone
@@ -42,6 +42,8 @@ class Step:
     """The object belongs to someone else and must exist already."""
     wave: int = field(default=0, compare=False)
     """Neighbouring steps of the same wave are applied together and then waited for; 0 waits for its own."""
+    removed: bool = False
+    """The object is taken away instead. ``wait`` is then what an undo, which brings it back, waits for."""
 
     @property
     def kind(self) -> Kind:

@@ -205,7 +205,7 @@ def planned_lines(plan: Plan | None, stage: str) -> list[ProgressLine]:
     """The steps of a plan before it runs, and the watch that follows mutual TLS."""
     if plan is None or plan.empty:
         return []
-    words = {"create": "Create", "change": "Change", "keep": "Keep"}
+    words = {"create": "Create", "change": "Change", "keep": "Keep", "remove": "Remove"}
     lines = [ProgressLine(f"{words[one.action]} {one.step.title}", "todo") for one in plan.steps]
     if stage == "mutual-tls":
         lines.append(ProgressLine("Watch for refused calls", "todo"))

@@ -372,3 +372,59 @@ def test_a_part_of_an_object_that_is_not_there_is_refused(cluster: Cluster, name
     part = Step(obj(CONFIG_MAP, "none", namespace, data={"a": "1"}), manager="meshkit-part", partial=True)
     with pytest.raises(Rejected, match=f"ConfigMap {namespace}/none does not exist"):
         planned(cluster, [part])
+
+
+def taken(step: Step) -> Step:
+    return Step(step.object, removed=True)
+
+
+def test_an_object_is_taken_away_and_an_undo_brings_it_back_with_its_owners(
+    cluster: Cluster, namespace: str
+) -> None:
+    step = config(namespace, a="1")
+    apply(planned(cluster, [step]), cluster)
+    cluster.api.apply(obj(CONFIG_MAP, "settings", namespace, data={"b": "2"}), manager="argocd")
+    plan = planned(cluster, [taken(step), taken(config(namespace, "none"))])
+    assert [one.action for one in plan.steps] == ["remove"]
+
+    gone = apply(plan, cluster)
+    assert data(cluster, namespace) is None
+    undo(gone.id, cluster)
+    assert data(cluster, namespace) == {"a": "1", "b": "2"}
+    with pytest.raises(Conflict, match="argocd owns"):
+        planned(cluster, [config(namespace, a="1", b="3")])
+
+
+def test_a_namespace_that_others_have_filled_meanwhile_stays(cluster: Cluster, namespace: str) -> None:
+    apply(planned(cluster, [config(namespace, a="1")]), cluster)
+    home = Step({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, removed=True)
+    plan = planned(cluster, [taken(config(namespace, a="1")), home])
+    cluster.api.apply(obj(CONFIG_MAP, "theirs", namespace, data={}), manager="kubectl")
+
+    gone = apply(plan, cluster)
+    assert gone.kept == (f"Namespace {namespace} stays: it holds ConfigMap {namespace}/theirs.",)
+    assert data(cluster, namespace) is None
+    assert cluster.api.get(CONFIG_MAP, "theirs", namespace) is not None
+
+
+def test_what_was_taken_away_is_back_when_a_later_step_fails(cluster: Cluster, namespace: str) -> None:
+    step = config(namespace, a="1")
+    apply(planned(cluster, [step, config(namespace, "other", a="1")]), cluster)
+    plan = planned(cluster, [taken(step), config(namespace, "other", a="2")])
+    cluster.api.apply(obj(CONFIG_MAP, "other", namespace, data={"c": "3"}), manager="kubectl")
+    with pytest.raises(ChangeFailed):
+        apply(plan, cluster)
+    assert data(cluster, namespace) == {"a": "1"}
+
+
+def test_a_secret_that_is_taken_away_is_in_no_journal_and_comes_back(
+    cluster: Cluster, namespace: str
+) -> None:
+    secret = Step(obj(SECRET, "login", namespace, data={"a": "cGxhbnRlZC1zZWNyZXQ="}))
+    apply(planned(cluster, [secret]), cluster)
+    gone = apply(planned(cluster, [taken(secret)]), cluster)
+    assert "cGxhbnRlZC1zZWNyZXQ=" not in json.dumps(Journal(cluster).records(gone.id))
+    undo(gone.id, cluster)
+    live = cluster.api.get(SECRET, "login", namespace)
+    assert live is not None
+    assert live["data"] == {"a": "cGxhbnRlZC1zZWNyZXQ="}

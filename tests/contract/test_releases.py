@@ -10,7 +10,7 @@ import yaml
 
 from meshkit.cluster import executor
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.helm import Helm
+from meshkit.cluster.helm import Helm, installed
 from meshkit.cluster.ready import established
 from meshkit.errors import BadInput, ChangeFailed, NeedsPerson
 from meshkit.facts import Kind
@@ -117,3 +117,23 @@ def test_without_helm_a_sentence_says_so(
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BadInput, match="there is no helm on PATH"):
         planned(cluster, greeter(namespace))
+
+
+def test_a_release_is_taken_away_and_an_undo_brings_it_back(
+    cluster: Cluster, namespace: str, sandbox_images: None
+) -> None:
+    apply(planned(cluster, greeter(namespace, version="v2")), cluster)
+    assert ("hi", namespace) in {
+        (one["metadata"]["name"], one["metadata"]["namespace"]) for one in installed(cluster)
+    }
+    plan = planned(cluster, Step(greeter(namespace).object, removed=True))
+    assert [one.action for one in plan.steps] == ["remove"]
+
+    gone = apply(plan, cluster)
+    assert Helm(cluster).get(RELEASE, "hi", namespace) is None
+    assert version(cluster, namespace) is None
+
+    undo(gone.id, cluster)
+    assert version(cluster, namespace) == "v2"
+    assert cluster.api.list(DEPLOYMENT, namespace)[0]["status"]["availableReplicas"] == 1
+    assert planned(cluster, greeter(namespace, version="v2")).empty

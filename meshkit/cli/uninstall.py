@@ -1,0 +1,57 @@
+"""``meshkit uninstall``: a mesh taken away, after it was shown and a name was typed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from meshkit.cli.changes import print_progress
+from meshkit.cli.output import cluster_options, json_option, mesh_option, show
+from meshkit.errors import CHANGES_PENDING
+
+
+@click.command("uninstall")
+@mesh_option
+@click.option("--namespace", default="", metavar="NAME", help="The control plane's; default: the usual one.")
+@click.option("--crds", is_flag=True, help="Also the mesh's definitions, where they hold no objects.")
+@click.option("--while-meshed", is_flag=True, help="Although pods still run its sidecar.")
+@click.option("--dry-run", is_flag=True, help="Only show what would go. Exit code 5: something would.")
+@click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
+@cluster_options
+@json_option
+def uninstall_command(
+    mesh: str,
+    namespace: str,
+    crds: bool,
+    while_meshed: bool,
+    dry_run: bool,
+    yes: bool,
+    kubeconfig: str | None,
+    context: str | None,
+    as_json: bool,
+) -> int:
+    """Show all that a mesh has in a cluster, ask, and take it away. `meshkit undo ID` brings it back."""
+    from meshkit.cluster.connect import connect
+    from meshkit.operate.change import apply
+    from meshkit.operate.uninstall import plan_uninstall
+
+    cluster = connect(context=context, kubeconfig=kubeconfig)
+    plan = plan_uninstall(cluster, mesh=mesh, namespace=namespace, crds=crds, while_meshed=while_meshed)
+    if dry_run or not as_json:
+        click.echo(plan.to_json() if as_json else str(plan))
+    if dry_run:
+        return 0 if plan.empty else CHANGES_PENDING
+    if not (yes or plan.empty):
+        _require_typed(cluster.context, as_json=as_json)
+    change = apply(plan, cluster, progress=None if as_json else print_progress)
+    text = str(change) + (f"\nUndo it with: meshkit undo {change.id}" if change.id else "")
+    show(asdict(change), text, as_json=as_json)
+    return 0
+
+
+def _require_typed(context: str, *, as_json: bool) -> None:
+    typed = click.prompt(f"Type {context} to take this away", default="", show_default=False, err=as_json)
+    if typed != context:
+        click.echo("Nothing was changed.", err=True)
+        raise click.Abort

@@ -1,0 +1,108 @@
+"""``mk.plan_uninstall``: what it takes to be rid of a mesh, shown before anything goes.
+
+The result is a plan like any other: ``mk.apply`` carries it out with the prior state of every object in the
+journal first, ``mk.undo`` brings back what went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshkit import meshes
+from meshkit.cluster import executor, helm, removal, snapshot
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.executor import PlannedStep
+from meshkit.errors import BadInput
+from meshkit.facts import Finding, Kind, Snapshot
+from meshkit.operate.planned import Plan
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.base import Need
+from meshkit.planners.charts import RELEASE
+from meshkit.planners.removal import MARKS, meshed, what_stays, who_needs_it
+from meshkit.planners.removal import removal as steps_of
+
+_CONFIG_MAP = Kind("v1", "ConfigMap")
+_COPIES = "istio.io/config=true"
+"""The label that istiod gives to what it writes into every namespace."""
+_CLUSTER_WIDE = (
+    Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
+    Kind("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    Kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+)
+
+
+def plan_uninstall(
+    cluster: Cluster, *, mesh: str, namespace: str = "", crds: bool = False, while_meshed: bool = False
+) -> Plan:
+    """What takes a mesh away from a cluster, in order. Changes nothing; ``mk.apply`` carries it out.
+
+    ``namespace`` is the control plane's, by default the mesh's usual one. CustomResourceDefinitions go only
+    with ``crds``, and only those without objects; a namespace that holds objects of others stays. Findings
+    name what stays and who still needs the mesh. Raises ``BadInput`` naming the namespaces with meshed pods,
+    unless ``while_meshed``, and for a control plane that neither meshkit nor Helm installed.
+    """
+    meshes.mesh(mesh)
+    home = namespace or MARKS[mesh].home
+    seen = _read(cluster, home)
+    steps = steps_of(seen, mesh, home, definitions=crds)
+    homes = {home, *(str(step.namespace) for step in steps if step.kind == RELEASE)}
+    if steps and not while_meshed:
+        _require_unused(seen, mesh, homes)
+    planned = executor.check(cluster, steps)
+    staying = _staying(cluster, planned)
+    return Plan(
+        what="Uninstall",
+        mesh=mesh,
+        context=cluster.context,
+        server=cluster.server,
+        steps=tuple(one for one in planned if one.action == "remove" and one.step.title not in staying),
+        findings=(
+            *(who_needs_it(seen, mesh, homes) if steps else ()),
+            *(() if crds else what_stays(seen, mesh)),
+            *(Finding("MK0311", "warning", what, text, _REMEDY) for what, text in staying.items()),
+        ),
+    )
+
+
+_REMEDY = "Take these away first if it is to go."
+
+
+def _read(cluster: Cluster, home: str) -> Snapshot:
+    """All of the control plane's namespace, and what a mesh has in the cluster and elsewhere."""
+    inside = [kind for kind in cluster.api.namespaced_kinds() if kind.kind not in removal.BOOKKEEPING_KINDS]
+    needs = [Need(k8s.NAMESPACE), Need(k8s.POD), *map(Need, _CLUSTER_WIDE)]
+    found = snapshot.read(cluster, [*needs, *(Need(kind, home) for kind in inside if kind != k8s.POD)])
+    copies = [each for each in cluster.api.list(_CONFIG_MAP, labels=_COPIES) if _elsewhere(each, home)]
+    return Snapshot((*found.objects, *copies, *helm.installed(cluster)))
+
+
+def _elsewhere(one: dict[str, object], home: str) -> bool:
+    meta = one["metadata"]
+    return isinstance(meta, dict) and meta.get("namespace") != home
+
+
+def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
+    used = meshed(seen, mesh, homes)
+    if used:
+        pods = ", ".join(f"{name} ({count})" for name, count in sorted(used.items()))
+        raise BadInput(
+            "uninstall",
+            f"pods still run {mesh}'s sidecar, in {pods}.",
+            remedy="Undo their injection first ('meshkit history'), or say while_meshed (--while-meshed): "
+            "they go on without new routes, and without each other once their certificates end.",
+        )
+
+
+def _staying(cluster: Cluster, planned: Sequence[PlannedStep]) -> dict[str, str]:
+    """Title -> why, of what would take objects of others along."""
+    titles = {one.step.title for one in planned}
+    found: dict[str, str] = {}
+    for one in planned:
+        step = one.step
+        live = helm.verbs(cluster, step.kind).get(step.kind, step.name, step.namespace)
+        inside = removal.held(cluster, live, titles) if live else []
+        if inside:
+            found[step.title] = removal.stays("it", inside)
+    return found
