@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from meshkit.operate.identity import make_identity as make_identity
     from meshkit.operate.observability import observability_files as observability_files
     from meshkit.operate.planned import Plan as Plan
+    from meshkit.operate.rehearsal import rehearse as rehearse
     from meshkit.operate.setup import Setup as Setup
     from meshkit.operate.shop import deploy_shop as deploy_shop
     from meshkit.operate.shop import route_shop as route_shop
@@ -87,6 +88,7 @@ _HOMES = {
     "operate.identity": ("make_identity",),
     "operate.observability": ("observability_files",),
     "operate.planned": ("Plan",),
+    "operate.rehearsal": ("rehearse",),
     "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),
     "operate.uninstall": ("plan_uninstall",),

@@ -51,12 +51,7 @@ def _losses(view: View, component: Object, ready: Sequence[Object]) -> Iterator[
 
 
 def _drains(view: View, component: Object, ready: Sequence[Object]) -> Iterator[Finding]:
-    namespace = component["metadata"]["namespace"]
-    budgets = [
-        budget
-        for budget in view.of("PodDisruptionBudget", namespace)
-        if all(k8s.selects((budget["spec"].get("selector") or {}).get("matchLabels") or {}, p) for p in ready)
-    ]
+    budgets = budgets_of(view, component, ready)
     if not budgets:
         message = "no PodDisruptionBudget covers it: draining nodes may take every replica at once."
         yield finding("MK0405", "warning", component, message, "Add a budget with maxUnavailable: 1.")
@@ -71,6 +66,15 @@ def _drains(view: View, component: Object, ready: Sequence[Object]) -> Iterator[
             )
             remedy = "Run one replica more, or allow maxUnavailable: 1."
             yield finding("MK0407", "warning", budget, message, remedy)
+
+
+def budgets_of(view: View, component: Object, pods: Sequence[Object]) -> list[Object]:
+    """The budgets that cover these pods of a component."""
+    return [
+        budget
+        for budget in view.of("PodDisruptionBudget", component["metadata"]["namespace"])
+        if all(k8s.selects((budget["spec"].get("selector") or {}).get("matchLabels") or {}, p) for p in pods)
+    ]
 
 
 def evictions_allowed(budget: Object, replicas: int, ready: int) -> int:

@@ -21,6 +21,7 @@ from meshkit.cli.doctor import doctor_command
 from meshkit.cli.lab import lab_command
 from meshkit.cli.observability import observability_command
 from meshkit.cli.output import not_yet
+from meshkit.cli.rehearse import rehearse_command
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.sandbox import sandbox_group
 from meshkit.cli.setup import setup_group
@@ -53,6 +54,7 @@ for _command in (
     observability_command,
     setup_group,
     runbook_group,
+    rehearse_command,
     uninstall_command,
     doctor_command,
 ):

@@ -55,6 +55,14 @@ def show(data: Any, text: str, *, as_json: bool) -> None:
     click.echo(json.dumps(data, indent=2, default=str) if as_json else text)
 
 
+def require_typed(name: str, to: str, *, as_json: bool) -> None:
+    """Ask a person to type a name before something that hurts; anything else ends the command."""
+    typed = click.prompt(f"Type {name} to {to}", default="", show_default=False, err=as_json)
+    if typed != name:
+        click.echo("Nothing was changed.", err=True)
+        raise click.Abort
+
+
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in text: columns as wide as their longest cell, two spaces between them."""
     lines = [list(head), *[list(row) for row in rows]]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from meshkit.cli.changes import print_progress
-from meshkit.cli.output import cluster_options, json_option, mesh_option, show
+from meshkit.cli.output import cluster_options, json_option, mesh_option, require_typed, show
 from meshkit.errors import CHANGES_PENDING
 
 
@@ -43,15 +43,8 @@ def uninstall_command(
     if dry_run:
         return 0 if plan.empty else CHANGES_PENDING
     if not (yes or plan.empty):
-        _require_typed(cluster.context, as_json=as_json)
+        require_typed(cluster.context, "take this away", as_json=as_json)
     change = apply(plan, cluster, progress=None if as_json else print_progress)
     text = str(change) + (f"\nUndo it with: meshkit undo {change.id}" if change.id else "")
     show(asdict(change), text, as_json=as_json)
     return 0
-
-
-def _require_typed(context: str, *, as_json: bool) -> None:
-    typed = click.prompt(f"Type {context} to take this away", default="", show_default=False, err=as_json)
-    if typed != context:
-        click.echo("Nothing was changed.", err=True)
-        raise click.Abort

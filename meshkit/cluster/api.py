@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meshkit.cluster.foreign import translated
-from meshkit.errors import Conflict, Rejected, TimedOut, Unreachable
+from meshkit.errors import ClusterError, Conflict, Rejected, TimedOut, Unreachable
 from meshkit.facts import Kind, Object
 
 __all__ = ["Api", "Kind", "Resource"]
@@ -182,6 +182,19 @@ class Api:
         except Rejected as error:
             if error.status != 404:
                 raise
+
+    def evict(self, name: str, namespace: str) -> bool:
+        """Ask a pod to go, as a drain does; False where a budget lets it not go now. Gone already is fine."""
+        pod = Kind("v1", "Pod")
+        meta = {"name": name, "namespace": namespace}
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+        try:
+            self._json("POST", _path(pod, self._must(pod), namespace, name, "eviction"), body=body)
+        except ClusterError as error:
+            if error.status not in (404, 429):
+                raise
+            return bool(error.status == 404)
+        return True
 
     def wait(
         self,

@@ -31,6 +31,7 @@ _BOOKKEEPING = (
 _BY_CONTROLLERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "Deployment": (("metadata", "annotations", "deployment.kubernetes.io/revision"),),
     "MutatingWebhookConfiguration": (("webhooks", "*", "clientConfig", "caBundle"),),
+    "Node": (("spec", "taints"),),
     "Service": (("spec", "clusterIP"), ("spec", "clusterIPs")),
     "ServiceAccount": (("secrets",),),
 }

@@ -1,4 +1,7 @@
-"""A mesh is taken away whole, and an undo brings it back as it was. About 15 s a mesh: each has a sandbox."""
+"""What comes after the first day: a zone is drained on purpose; a mesh is taken away whole, and comes back.
+
+About 30 s a mesh: each has a sandbox with a shop in it, whose pods all move once.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.operate import change, shop
+from meshkit.operate.rehearsal import rehearse
 from meshkit.operate.uninstall import plan_uninstall
 from meshkit.planners.removal import MARKS
 from meshkit.testing import running_sandbox
 
+NODE = Kind("v1", "Node")
 DEPLOYMENT, NAMESPACE, SECRET = Kind("apps/v1", "Deployment"), Kind("v1", "Namespace"), Kind("v1", "Secret")
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -24,12 +29,12 @@ ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
 CONTROL_PLANE = ControlPlane(quota=Quota(cpu="8", memory="16Gi", pods=20))
 
 
-@pytest.fixture(params=["istio", "linkerd"])
+@pytest.fixture(scope="module", params=["istio", "linkerd"])
 def mesh(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def meshed(mesh: str) -> Iterator[Cluster]:
     """A shop in the mesh."""
     with running_sandbox() as sandbox:
@@ -39,6 +44,25 @@ def meshed(mesh: str) -> Iterator[Cluster]:
         change.apply(change.plan(Injection(namespace="shop"), cluster, mesh=mesh), cluster)
         shop.deploy_shop(cluster, rps=20, versions={"v1": shop.GOOD, "v2": shop.GOOD})
         yield cluster
+
+
+def test_a_drained_zone_does_to_the_mesh_what_was_computed(meshed: Cluster, mesh: str) -> None:
+    foreseen = rehearse(meshed, mesh=mesh, zone="zone-a")
+    assert foreseen.foresight.carries
+    assert foreseen.foresight.pods
+    assert foreseen.counted is None
+    with pytest.raises(BadInput, match="it is 'zone-b', not 'zone-a'"):
+        rehearse(meshed, mesh=mesh, zone="zone-a", consent="zone-b")
+
+    done = rehearse(meshed, mesh=mesh, zone="zone-a", consent="zone-a")
+    done.require()
+    assert done.counted is not None
+    assert done.agrees, str(done)
+    assert min(done.counted.least_ready.values()) >= 1
+    assert done.counted.asked
+    assert not any((node["spec"] or {}).get("unschedulable") for node in meshed.api.list(NODE))
+    record = next(one for one in change.history(meshed) if one.id == done.change_id)
+    assert record.state == "undone"
 
 
 def test_nothing_is_left_and_undo_brings_all_back(meshed: Cluster, mesh: str) -> None:
