@@ -51,6 +51,10 @@ if TYPE_CHECKING:
     from meshkit.operate.observability import observability_files as observability_files
     from meshkit.operate.planned import Plan as Plan
     from meshkit.operate.rehearsal import rehearse as rehearse
+    from meshkit.operate.rotation import Rotating as Rotating
+    from meshkit.operate.rotation import identity_status as identity_status
+    from meshkit.operate.rotation import plan_rotation as plan_rotation
+    from meshkit.operate.rotation import rotate_identity as rotate_identity
     from meshkit.operate.setup import Setup as Setup
     from meshkit.operate.shop import deploy_shop as deploy_shop
     from meshkit.operate.shop import route_shop as route_shop
@@ -89,6 +93,7 @@ _HOMES = {
     "operate.observability": ("observability_files",),
     "operate.planned": ("Plan",),
     "operate.rehearsal": ("rehearse",),
+    "operate.rotation": ("Rotating", "identity_status", "plan_rotation", "rotate_identity"),
     "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),
     "operate.uninstall": ("plan_uninstall",),

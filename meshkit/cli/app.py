@@ -18,6 +18,7 @@ from meshkit.cli.changes import apply_command, history_command, plan_command, un
 from meshkit.cli.check import check_command
 from meshkit.cli.demo import demo_command
 from meshkit.cli.doctor import doctor_command
+from meshkit.cli.identity import identity_group
 from meshkit.cli.lab import lab_command
 from meshkit.cli.observability import observability_command
 from meshkit.cli.output import not_yet
@@ -54,6 +55,7 @@ for _command in (
     observability_command,
     setup_group,
     runbook_group,
+    identity_group,
     rehearse_command,
     uninstall_command,
     doctor_command,

@@ -90,7 +90,7 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
             return PlannedStep(step, "create", changes(None, step.object), needs=needs)
     heard: list[str] = []
     does = verbs(cluster, step.kind)
-    after = does.apply(step.object, dry_run=True, manager=step.manager, heard=heard.append)
+    after = does.apply(step.object, dry_run=True, force=step.force, manager=step.manager, heard=heard.append)
     if live is None:
         return PlannedStep(step, "create", changes(None, after), warnings=tuple(heard))
     found = changes(live, after)
@@ -204,7 +204,8 @@ def _apply_as_shown(
         live = does.get(step.kind, step.name, step.namespace)
         _require_same(one, live, left)
         try:
-            return live, does.apply(_pinned(step.object, live), dry_run=dry_run, manager=step.manager)
+            pinned = _pinned(step.object, live)
+            return live, does.apply(pinned, dry_run=dry_run, force=step.force, manager=step.manager)
         except Conflict as error:
             attempts += 1
             if error.managers or attempts == _ATTEMPTS:

@@ -63,11 +63,27 @@ def make_identity(
 
 
 def _pairs(trust_domain: str, anchor_days: int, issuer_days: int) -> tuple[Pair, Pair]:
-    root, root_key = f"root.linkerd.{trust_domain}", ec.generate_private_key(ec.SECP256R1())
+    anchor = made_anchor(trust_domain, anchor_days)
+    return anchor, made_issuer(anchor, trust_domain, issuer_days)
+
+
+def made_anchor(trust_domain: str, days: int) -> Pair:
+    """A new trust anchor, valid for ``days``."""
+    name, key = f"root.linkerd.{trust_domain}", ec.generate_private_key(ec.SECP256R1())
+    return Pair(_authority(name, key, name, key, days, path_length=1), _pem(key))
+
+
+def made_issuer(anchor: Pair, trust_domain: str, days: int) -> Pair:
+    """A new issuer signed by the anchor, valid for ``days`` but not longer than the anchor."""
+    above = x509.load_pem_x509_certificate(anchor.certificate.encode())
+    by_key = serialization.load_pem_private_key(anchor.key.encode(), password=None)
+    assert isinstance(by_key, ec.EllipticCurvePrivateKey)
+    left = above.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    (common_name,) = above.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     name, key = f"identity.linkerd.{trust_domain}", ec.generate_private_key(ec.SECP256R1())
-    anchor = _authority(root, root_key, root, root_key, anchor_days, path_length=1)
-    issuer = _authority(name, key, root, root_key, issuer_days, path_length=0)
-    return Pair(anchor, _pem(root_key)), Pair(issuer, _pem(key))
+    by = str(common_name.value)
+    certificate = _authority(name, key, by, by_key, min(days, left.days), path_length=0)
+    return Pair(certificate, _pem(key))
 
 
 def _authority(name: str, key: Key, by: str, by_key: Key, days: int, *, path_length: int) -> str:

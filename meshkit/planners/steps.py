@@ -42,6 +42,8 @@ class Step:
     """The object belongs to someone else and must exist already."""
     wave: int = field(default=0, compare=False)
     """Neighbouring steps of the same wave are applied together and then waited for; 0 waits for its own."""
+    force: bool = False
+    """Take fields that others own; the plan names them."""
     removed: bool = False
     """The object is taken away instead. ``wait`` is then what an undo, which brings it back, waits for."""
 

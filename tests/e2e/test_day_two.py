@@ -5,28 +5,69 @@ About 30 s a mesh: each has a sandbox with a shop in it, whose pods all move onc
 
 from __future__ import annotations
 
+import contextlib
+import json
+import threading
 import time
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 
 from meshkit.cluster.connect import Cluster, connect
-from meshkit.errors import BadInput
+from meshkit.cluster.journal import Journal
+from meshkit.errors import BadInput, ClusterError
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.operate import change, shop
 from meshkit.operate.rehearsal import rehearse
+from meshkit.operate.rotation import Rotating, identity_status, rotate_identity
 from meshkit.operate.uninstall import plan_uninstall
 from meshkit.planners.removal import MARKS
 from meshkit.testing import running_sandbox
 
-NODE = Kind("v1", "Node")
+NODE, POD = Kind("v1", "Node"), Kind("v1", "Pod")
 DEPLOYMENT, NAMESPACE, SECRET = Kind("apps/v1", "Deployment"), Kind("v1", "Namespace"), Kind("v1", "Secret")
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
 CONTROL_PLANE = ControlPlane(quota=Quota(cpu="8", memory="16Gi", pods=20))
+
+
+class Requests:
+    """What every caller of the shop recorded, read twice a second: callers come and go."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._over = cluster, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.status: dict[tuple[str, float], int] = {}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def callers(self) -> set[str]:
+        return {caller for caller, _ in self.status}
+
+    @property
+    def failed(self) -> int:
+        return sum(status == 0 or status >= 500 for status in self.status.values())
+
+    def _run(self) -> None:
+        while not self._over.wait(0.5):
+            for pod in self._cluster.api.list(POD, "shop", "app=client"):
+                name, now_s = pod["metadata"]["name"], time.time()
+                path = f"/-/requests?since={now_s - 5:.6f}&until={now_s:.6f}"
+                with contextlib.suppress(ClusterError):
+                    found = json.loads(self._cluster.api.pod_get("shop", name, 9000, path))
+                    rows = zip(found["scheduled_s"], found["status"], strict=True)
+                    self.status |= {(name, at_s): status for at_s, status in rows}
 
 
 @pytest.fixture(scope="module", params=["istio", "linkerd"])
@@ -63,6 +104,30 @@ def test_a_drained_zone_does_to_the_mesh_what_was_computed(meshed: Cluster, mesh
     assert not any((node["spec"] or {}).get("unschedulable") for node in meshed.api.list(NODE))
     record = next(one for one in change.history(meshed) if one.id == done.change_id)
     assert record.state == "undone"
+
+
+def test_a_new_anchor_and_issuer_lose_no_request(meshed: Cluster, mesh: str) -> None:
+    if mesh != "linkerd":
+        with pytest.raises(BadInput, match="istio-system has no ConfigMap linkerd-identity-trust-roots"):
+            identity_status(meshed, namespace="istio-system")
+        return
+    before = identity_status(meshed)
+    with Requests(meshed) as requests:
+        done = rotate_identity(meshed, how=Rotating(at_once=5))
+    assert [one.what.partition(":")[0] for one in done] == [f"Identity {number}/4" for number in range(1, 5)]
+
+    after = identity_status(meshed)
+    assert (after.phase, after.untrusting) == ("settled", 0)
+    assert len(after.anchors) == 1
+    assert not {*before.anchors, before.issuer} & {*after.anchors, after.issuer}
+    assert len(requests.status) > 100
+    assert requests.failed == 0
+    assert len(requests.callers) >= 4, "the caller itself is made anew three times"
+    secret = meshed.api.get(SECRET, "linkerd-trust-anchor", "linkerd")
+    assert secret is not None
+    records = json.dumps([Journal(meshed).records(one.id) for one in done])
+    assert secret["data"]["tls.key"] not in records
+    assert "PRIVATE KEY" not in records
 
 
 def test_nothing_is_left_and_undo_brings_all_back(meshed: Cluster, mesh: str) -> None:

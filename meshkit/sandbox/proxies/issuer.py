@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from meshkit.sandbox.proxies import identity
 from meshkit.sandbox.proxies.apiclient import ApiClient, Mirror
@@ -84,7 +85,9 @@ class Issuer:
             await self._tell("IssuerValidationFailed", f"{self._secret.name}: {problem}.", warning=True)
             return before
         if found.certificate != before.certificate:
-            await self._tell("IssuerUpdated", f"{self._secret.name}: certificates are signed by a new CA.")
+            by = x509.load_pem_x509_certificate(found.certificate.encode()).fingerprint(hashes.SHA256()).hex()
+            # Each CA in its own words: the same words on the same object are an Event once only.
+            await self._tell("IssuerUpdated", f"{self._secret.name}: certificates are signed by {by[:16]}.")
         return found
 
     async def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:

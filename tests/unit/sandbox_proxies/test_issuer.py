@@ -130,6 +130,11 @@ def test_a_new_ca_is_taken_up_when_the_roots_vouch_for_it(tmp_path: Path) -> Non
         assert signer(tmp_path / "second") == "CN=new"
         assert roots_of(tmp_path / "second") == BOTH
         assert (signer(tmp_path / "first"), roots_of(tmp_path / "first")) == ("CN=old", OLD.roots)
+
+        api.put_ca(OLD)
+        await until(lambda: len(api.said) == 3)
+        assert api.said[2][0] == "IssuerUpdated"
+        assert api.said[2][1] != api.said[1][1], "the same words would be no second Event"
         work.cancel()
 
     asyncio.run(body())

@@ -1,0 +1,265 @@
+"""Where a rotation of Linkerd's identity stands, read from the cluster, and the steps of what comes next.
+
+    settled   one anchor, every proxy trusts it
+    trust     a second anchor joins the bundle; every proxy is made anew, as it trusts the bundle of its birth
+    issue     an issuer of the new anchor takes over, as Linkerd says itself by an Event
+    renew     every proxy is made anew and so gets a certificate of that issuer
+    retire    the old anchor leaves the bundle; every proxy is made anew once more
+
+At every moment whatever proxy meets another trusts its certificate, so no request is lost. Nothing is
+remembered but in the cluster: whoever comes next goes on where it stands.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from meshkit.errors import BadInput, NeedsPerson
+from meshkit.facts import Kind, Object, Snapshot
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.base import Need
+from meshkit.planners.injected import ENDED, runs_sidecar
+from meshkit.planners.linkerd_control_plane import ISSUER, SECRET
+from meshkit.planners.pki import ANCHOR, Pair
+from meshkit.planners.steps import Step, title
+
+CONFIG_MAP, EVENT = Kind("v1", "ConfigMap"), Kind("v1", "Event")
+BUNDLE, BUNDLE_KEY = "linkerd-identity-trust-roots", "ca-bundle.crt"
+MANAGER = "meshkit-rotation"
+TRUSTED_HASH = "linkerd.io/trust-root-sha256"
+"""The annotation in which Linkerd's injector notes the bundle that a proxy was made with."""
+CLOCK_SKEW = dt.timedelta(seconds=20)
+TAKEN_UP_AFTER = dt.timedelta(minutes=5)
+"""Where no Event tells any more when an issuer was taken up: kubelets bring a changed Secret into a pod
+within about two minutes, and Kubernetes keeps Events for an hour.
+"""
+Phase = Literal["settled", "trust", "issue", "renew", "retire"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The identity of one Linkerd as its cluster holds it."""
+
+    snapshot: Snapshot
+    namespace: str
+
+    @cached_property
+    def bundle(self) -> str:
+        """The trust anchors, PEM."""
+        found = self.snapshot.find("ConfigMap", BUNDLE, self.namespace)
+        return str(((found or {}).get("data") or {}).get(BUNDLE_KEY, ""))
+
+    @cached_property
+    def anchors(self) -> Sequence[x509.Certificate]:
+        """The trust anchors."""
+        return x509.load_pem_x509_certificates(self.bundle.encode())
+
+    @cached_property
+    def issuer(self) -> x509.Certificate:
+        """The issuer."""
+        data = self._secret(ISSUER)
+        return x509.load_pem_x509_certificate(_text(data.get("crt.pem") or data["tls.crt"]))
+
+    @cached_property
+    def newest(self) -> Pair | None:
+        """The anchor whose key is kept: the one that signs the next issuer."""
+        data = self._secret(ANCHOR)
+        if not {"tls.crt", "tls.key"} <= set(data):
+            return None
+        return Pair(_text(data["tls.crt"]).decode(), _text(data["tls.key"]).decode())
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether the issuer is kept in Linkerd's own form, not in that of cert-manager."""
+        return "crt.pem" in self._secret(ISSUER)
+
+    @cached_property
+    def proxies(self) -> Sequence[Object]:
+        """The pods with a proxy."""
+        return [
+            pod
+            for pod in self.snapshot.of("Pod")
+            if runs_sidecar(pod, "linkerd")
+            and "deletionTimestamp" not in pod["metadata"]
+            and (pod.get("status") or {}).get("phase") not in ENDED
+        ]
+
+    @property
+    def phase(self) -> Phase:
+        """What a rotation is in the middle of."""
+        if len(self.anchors) == 1:
+            return "retire" if self.untrusting else "settled"
+        if self.joined is None or self.untrusting:
+            return "trust"
+        if not _signed(self.issuer, self.joined):
+            return "issue"
+        return "renew" if self.unrenewed else "retire"
+
+    @property
+    def joined(self) -> x509.Certificate | None:
+        """The new anchor, once it is in the bundle beside the old."""
+        if self.newest is None or len(self.anchors) < 2:
+            return None
+        newest = x509.load_pem_x509_certificate(self.newest.certificate.encode())
+        return newest if newest in self.anchors else None
+
+    @property
+    def untrusting(self) -> list[Object]:
+        """The proxies that were made with another bundle."""
+        texts = (self.bundle, self.bundle.strip(), self.bundle.strip() + "\n")
+        hashes = {hashlib.sha256(text.encode()).hexdigest() for text in texts}
+        return [pod for pod in self.proxies if _note(pod, TRUSTED_HASH) not in hashes]
+
+    @property
+    def unrenewed(self) -> list[Object]:
+        """The proxies that may still have a certificate of the issuer before."""
+        since = self.taken_up
+        return [pod for pod in self.proxies if _time(pod["metadata"]["creationTimestamp"]) <= since]
+
+    @property
+    def taken_up(self) -> dt.datetime:
+        """When Linkerd took the present issuer up: by its Event, else a time by which it surely had."""
+        made = self.issuer.not_valid_before_utc + CLOCK_SKEW
+        told = [at for at in map(_event_time, self.snapshot.of("Event", self.namespace)) if at and at >= made]
+        return min(told, default=made + TAKEN_UP_AFTER)
+
+    @property
+    def is_taken_up(self) -> bool:
+        """Whether an Event says so."""
+        return self.taken_up != self.issuer.not_valid_before_utc + CLOCK_SKEW + TAKEN_UP_AFTER
+
+    def _secret(self, name: str) -> dict[str, str]:
+        return dict((self.snapshot.find("Secret", name, self.namespace) or {}).get("data") or {})
+
+
+def needs(namespace: str) -> tuple[Need, ...]:
+    """What a Standing must see."""
+    inside = (Need(kind, namespace) for kind in (SECRET, CONFIG_MAP, EVENT))
+    return (Need(k8s.POD), Need(k8s.DEPLOYMENT), *inside)
+
+
+def require_rotatable(standing: Standing) -> None:
+    """Refuse an identity that is not there, or whose owner is somebody else's program."""
+    namespace = standing.namespace
+    found = standing.snapshot.find("ConfigMap", BUNDLE, namespace)
+    secret = standing.snapshot.find("Secret", ISSUER, namespace)
+    if found is None or secret is None:
+        missing = f"ConfigMap {BUNDLE}" if found is None else f"Secret {ISSUER}"
+        raise BadInput("identity", f"{namespace} has no {missing}.", remedy="Install Linkerd first.")
+    if _note(found, "meta.helm.sh/release-name"):
+        raise BadInput(
+            "identity",
+            f"the trust anchors in {title(found)} belong to a Helm release.",
+            remedy="Install with values={'identity': {'externalCA': True}} and keep them in that ConfigMap.",
+        )
+    if _note(secret, "cert-manager.io/certificate-name"):
+        raise BadInput(
+            "identity",
+            f"cert-manager renews {title(secret)}.",
+            remedy="Rotate there: its Certificate names the anchor.",
+        )
+
+
+def trust_steps(standing: Standing, anchor: Pair | None, at_once: int) -> list[Step]:
+    """The new anchor's Secret, the bundle with both, and the proxies; without one those that lag behind."""
+    if anchor is None:
+        return _restarts(standing, standing.untrusting, at_once)
+    both = f"{standing.bundle.strip()}\n{anchor.certificate.strip()}\n"
+    data = {"tls.crt": anchor.certificate, "tls.key": anchor.key, "ca.crt": anchor.certificate}
+    return [
+        _secret(ANCHOR, standing.namespace, data, "kubernetes.io/tls"),
+        _bundle(standing.namespace, both),
+        *_restarts(standing, standing.proxies, at_once),
+    ]
+
+
+def issue_steps(standing: Standing, issuer: Pair) -> list[Step]:
+    """The new issuer, in the form in which the old one is kept."""
+    assert standing.newest is not None
+    if standing.is_opaque:
+        data = {"crt.pem": issuer.certificate, "key.pem": issuer.key}
+    else:
+        anchors = standing.newest.certificate
+        data = {"tls.crt": issuer.certificate, "tls.key": issuer.key, "ca.crt": anchors}
+    return [_secret(ISSUER, standing.namespace, data)]
+
+
+def renew_steps(standing: Standing, at_once: int) -> list[Step]:
+    """The proxies with a certificate of the old issuer."""
+    return _restarts(standing, standing.unrenewed, at_once)
+
+
+def retire_steps(standing: Standing, at_once: int) -> list[Step]:
+    """The bundle without the old anchor, and the proxies that still trust it."""
+    if len(standing.anchors) == 1:
+        return _restarts(standing, standing.untrusting, at_once)
+    assert standing.newest is not None
+    return [
+        _bundle(standing.namespace, standing.newest.certificate),
+        *_restarts(standing, standing.proxies, at_once),
+    ]
+
+
+def _restarts(standing: Standing, pods: Sequence[Object], at_once: int) -> list[Step]:
+    """The Deployments of these pods, in waves. ``NeedsPerson`` for pods that only a person can make anew."""
+    names = {pod["metadata"]["uid"] for pod in pods}
+    found, reached = [], set()
+    for deployment in standing.snapshot.of("Deployment"):
+        own = {pod["metadata"]["uid"] for pod in k8s.pods_of(deployment, standing.snapshot)} & names
+        if own:
+            found.append(deployment)
+            reached |= own
+    others = [title(pod) for pod in pods if pod["metadata"]["uid"] not in reached]
+    if others:
+        raise NeedsPerson(
+            f"{len(others)} pods of no Deployment must be made anew by hand: {', '.join(others[:5])}.",
+            remedy="Restart them ('kubectl rollout restart' for StatefulSets and DaemonSets), then go on.",
+        )
+    return k8s.restarts(found, at_once)
+
+
+def _bundle(namespace: str, text: str) -> Step:
+    part = k8s.obj(CONFIG_MAP, BUNDLE, namespace, data={BUNDLE_KEY: text})
+    return Step(part, manager=MANAGER, partial=True, force=True)
+
+
+def _secret(name: str, namespace: str, texts: dict[str, str], kind: str = "") -> Step:
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+    secret = k8s.obj(SECRET, name, namespace, data=data)
+    return Step(secret | ({"type": kind} if kind else {}), manager=MANAGER, force=True)
+
+
+def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _event_time(event: Object) -> dt.datetime | None:
+    if event.get("reason") != "IssuerUpdated":
+        return None
+    told = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
+    return _time(str(told))
+
+
+def _time(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+def _note(obj: Object, key: str) -> str:
+    return str((obj["metadata"].get("annotations") or {}).get(key, ""))
+
+
+def _text(encoded: str) -> bytes:
+    return base64.b64decode(encoded)

@@ -1,0 +1,121 @@
+"""Where a rotation of Linkerd's identity stands, told from the objects of a cluster alone."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+from typing import Any
+
+import pytest
+
+from meshkit.errors import BadInput, NeedsPerson
+from meshkit.facts import Snapshot
+from meshkit.operate.identity import made_anchor, made_issuer
+from meshkit.planners.pki import Pair
+from meshkit.planners.rotation import (
+    Standing,
+    issue_steps,
+    renew_steps,
+    require_rotatable,
+    retire_steps,
+    trust_steps,
+)
+
+OLD, NEW = made_anchor("cluster.local", 30), made_anchor("cluster.local", 30)
+OLD_ISSUER, NEW_ISSUER = made_issuer(OLD, "cluster.local", 9), made_issuer(NEW, "cluster.local", 9)
+BOTH = f"{OLD.certificate}{NEW.certificate}"
+LATER = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+EARLIER = "2020-01-01T00:00:00Z"
+
+
+def obj(kind: str, name: str, namespace: str = "linkerd", **body: Any) -> dict[str, Any]:
+    meta = {"name": name, "namespace": namespace, "uid": name, **body.pop("meta", {})}
+    return {"apiVersion": "v1", "kind": kind, "metadata": meta, **body}
+
+
+def secret(name: str, pair: Pair, **more: Any) -> dict[str, Any]:
+    texts = {"tls.crt": pair.certificate, "tls.key": pair.key}
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+    return obj("Secret", name, data=data, **more)
+
+
+def proxy(bundle: str, made: str = EARLIER, name: str = "web-1") -> dict[str, Any]:
+    notes = {"linkerd.io/trust-root-sha256": hashlib.sha256(bundle.encode()).hexdigest()}
+    meta = {"annotations": notes, "labels": {"app": "web"}, "creationTimestamp": made}
+    return obj("Pod", name, "shop", meta=meta, spec={"containers": [{"name": "linkerd-proxy"}]})
+
+
+def standing(bundle: str, issuer: Pair, anchor: Pair, *objects: dict[str, Any]) -> Standing:
+    roots = obj("ConfigMap", "linkerd-identity-trust-roots", data={"ca-bundle.crt": bundle})
+    secrets = secret("linkerd-identity-issuer", issuer), secret("linkerd-trust-anchor", anchor)
+    deployment = obj("Deployment", "web", "shop", spec={"selector": {"matchLabels": {"app": "web"}}})
+    return Standing(Snapshot((roots, *secrets, deployment, *objects)), "linkerd")
+
+
+@pytest.mark.parametrize(
+    ("found", "phase"),
+    [
+        (standing(OLD.certificate, OLD_ISSUER, OLD, proxy(OLD.certificate)), "settled"),
+        (standing(OLD.certificate, OLD_ISSUER, OLD, proxy(BOTH)), "retire"),
+        (standing(BOTH, OLD_ISSUER, NEW, proxy(OLD.certificate)), "trust"),
+        (standing(BOTH, OLD_ISSUER, OLD_ISSUER, proxy(BOTH)), "trust"),
+        (standing(BOTH, OLD_ISSUER, NEW, proxy(BOTH)), "issue"),
+        (standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH)), "renew"),
+        (standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, LATER)), "retire"),
+    ],
+    ids=["settled", "old-bundle-left", "lagging", "foreign-anchor", "trusted", "issued", "renewed"],
+)
+def test_the_cluster_tells_what_a_rotation_is_in_the_middle_of(found: Standing, phase: str) -> None:
+    assert found.phase == phase
+
+
+def test_linkerds_event_tells_when_the_issuer_was_taken_up() -> None:
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    event = obj("Event", "e", reason="IssuerUpdated", lastTimestamp=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    soon = (now + dt.timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    without = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon))
+    told = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon), event)
+    assert (without.phase, without.is_taken_up) == ("renew", False)
+    assert (told.phase, told.is_taken_up) == ("retire", True)
+
+
+def test_each_change_has_its_objects_and_the_proxies_it_concerns() -> None:
+    begun = standing(OLD.certificate, OLD_ISSUER, OLD, proxy(OLD.certificate))
+    both = standing(BOTH, OLD_ISSUER, NEW, proxy(BOTH))
+    renewed = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH))
+    web = "Deployment shop/web"
+    bundle = "ConfigMap linkerd/linkerd-identity-trust-roots"
+    assert [step.title for step in trust_steps(begun, NEW, 1)] == [
+        "Secret linkerd/linkerd-trust-anchor",
+        bundle,
+        web,
+    ]
+    assert [step.title for step in issue_steps(both, NEW_ISSUER)] == [
+        "Secret linkerd/linkerd-identity-issuer"
+    ]
+    assert [step.title for step in renew_steps(renewed, 1)] == [web]
+    last, *restarts = retire_steps(renewed, 1)
+    assert last.object["data"] == {"ca-bundle.crt": NEW.certificate}
+    assert [step.title for step in restarts] == [web]
+
+
+def test_what_others_renew_or_restart_is_refused_with_a_remedy() -> None:
+    alone = obj("Pod", "db-0", "shop", meta={"creationTimestamp": EARLIER}, spec=proxy("")["spec"])
+    with pytest.raises(NeedsPerson, match=r"1 pods of no Deployment.*Pod shop/db-0"):
+        trust_steps(standing(OLD.certificate, OLD_ISSUER, OLD, alone), NEW, 1)
+    helm = {"annotations": {"meta.helm.sh/release-name": "linkerd-control-plane"}}
+    roots = obj("ConfigMap", "linkerd-identity-trust-roots", meta=helm, data={})
+    issuer = secret("linkerd-identity-issuer", OLD_ISSUER)
+    with pytest.raises(BadInput, match="belong to a Helm release"):
+        require_rotatable(Standing(Snapshot((roots, issuer)), "linkerd"))
+    manager = {"annotations": {"cert-manager.io/certificate-name": "linkerd-identity-issuer"}}
+    issuer = secret("linkerd-identity-issuer", OLD_ISSUER, meta=manager)
+    roots = obj("ConfigMap", "linkerd-identity-trust-roots", data={})
+    with pytest.raises(BadInput, match="cert-manager renews"):
+        require_rotatable(Standing(Snapshot((roots, issuer)), "linkerd"))
+
+
+def test_an_issuer_does_not_outlive_its_anchor() -> None:
+    issuer = standing(BOTH, made_issuer(NEW, "cluster.local", 400), NEW).issuer
+    assert issuer.not_valid_after_utc <= standing(BOTH, NEW_ISSUER, NEW).anchors[1].not_valid_after_utc
