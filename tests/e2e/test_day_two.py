@@ -22,7 +22,7 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.operate import change, shop
 from meshkit.operate.rehearsal import rehearse
-from meshkit.operate.rotation import Rotating, identity_status, rotate_identity
+from meshkit.operate.rotation import identity_status, rotate_identity
 from meshkit.operate.uninstall import plan_uninstall
 from meshkit.planners.removal import MARKS
 from meshkit.testing import running_sandbox
@@ -42,8 +42,10 @@ class Requests:
         self._cluster, self._over = cluster, threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.status: dict[tuple[str, float], int] = {}
+        self._began_s = 0.0
 
     def __enter__(self) -> Self:
+        self._began_s = time.time()
         self._thread.start()
         return self
 
@@ -63,7 +65,7 @@ class Requests:
         while not self._over.wait(0.5):
             for pod in self._cluster.api.list(POD, "shop", "app=client"):
                 name, now_s = pod["metadata"]["name"], time.time()
-                path = f"/-/requests?since={now_s - 5:.6f}&until={now_s:.6f}"
+                path = f"/-/requests?since={self._began_s:.6f}&until={now_s:.6f}"
                 with contextlib.suppress(ClusterError):
                     found = json.loads(self._cluster.api.pod_get("shop", name, 9000, path))
                     rows = zip(found["scheduled_s"], found["status"], strict=True)
@@ -85,6 +87,18 @@ def meshed(mesh: str) -> Iterator[Cluster]:
         change.apply(change.plan(Injection(namespace="shop"), cluster, mesh=mesh), cluster)
         shop.deploy_shop(cluster, rps=20, versions={"v1": shop.GOOD, "v2": shop.GOOD})
         yield cluster
+
+
+def wait_until_served(cluster: Cluster) -> None:
+    """Until a whole second went without a failure: the shop has started, and moved, before what is tested."""
+    until_s = time.monotonic() + 60
+    while time.monotonic() < until_s:
+        time.sleep(1.0)
+        with contextlib.suppress(ClusterError, IndexError):
+            ledger = shop.read_ledger(cluster, time.time() - 1.0, time.time())
+            if len(ledger) > 10 and not ledger.failed:
+                return
+    pytest.fail("the shop does not serve")
 
 
 def test_a_drained_zone_does_to_the_mesh_what_was_computed(meshed: Cluster, mesh: str) -> None:
@@ -112,8 +126,9 @@ def test_a_new_anchor_and_issuer_lose_no_request(meshed: Cluster, mesh: str) -> 
             identity_status(meshed, namespace="istio-system")
         return
     before = identity_status(meshed)
+    wait_until_served(meshed)
     with Requests(meshed) as requests:
-        done = rotate_identity(meshed, how=Rotating(at_once=5))
+        done = rotate_identity(meshed)
     assert [one.what.partition(":")[0] for one in done] == [f"Identity {number}/4" for number in range(1, 5)]
 
     after = identity_status(meshed)
@@ -135,6 +150,7 @@ def test_nothing_is_left_and_undo_brings_all_back(meshed: Cluster, mesh: str) ->
     with pytest.raises(BadInput, match=r"sidecar, in shop \(\d+\)"):
         plan_uninstall(cluster, mesh=mesh)
 
+    wait_until_served(cluster)
     before = time.time()
     gone = change.apply(plan_uninstall(cluster, mesh=mesh, crds=True, while_meshed=True), cluster)
     left = plan_uninstall(cluster, mesh=mesh, crds=True, while_meshed=True)
