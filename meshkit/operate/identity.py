@@ -82,11 +82,11 @@ def made_issuer(anchor: Pair, trust_domain: str, days: int) -> Pair:
     (common_name,) = above.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     name, key = f"identity.linkerd.{trust_domain}", ec.generate_private_key(ec.SECP256R1())
     by = str(common_name.value)
-    certificate = _authority(name, key, by, by_key, min(days, left.days), path_length=0)
+    certificate = _authority(name, key, by, by_key, min(days, left / dt.timedelta(days=1)), path_length=0)
     return Pair(certificate, _pem(key))
 
 
-def _authority(name: str, key: Key, by: str, by_key: Key, days: int, *, path_length: int) -> str:
+def _authority(name: str, key: Key, by: str, by_key: Key, days: float, *, path_length: int) -> str:
     """The certificate of an authority, PEM. ``path_length``: how many authorities may stand below it."""
     now = dt.datetime.now(dt.UTC)
     usage = {use: use in ("key_cert_sign", "crl_sign") for use in _USES}
