@@ -50,7 +50,8 @@ class Foresight:
 
     def sentences(self) -> Iterator[str]:
         """What is foreseen, one sentence a fact."""
-        yield f"{len(self.pods)} pods must leave {', '.join(self.nodes)}."
+        pods = "1 pod" if len(self.pods) == 1 else f"{len(self.pods)} pods"
+        yield f"{pods} must leave {', '.join(self.nodes)}."
         for one in self.components:
             what = (
                 "a ready replica stays all the time" if one.keeps else "NO ready replica is left for a time"

@@ -154,7 +154,7 @@ def rehearse(
     change = apply(plan, cluster, why=f"rehearsal of {place}")
     try:
         watcher.start()
-        left = _drained(cluster, foresight, how)
+        left = drained(cluster, foresight, how)
     finally:
         watcher.stop()
         _open(cluster, change.id, how.say)
@@ -187,7 +187,7 @@ def _cordoning(cluster: Cluster, mesh: str, nodes: tuple[str, ...]) -> Plan:
     return Plan("Rehearsal", mesh, cluster.context, cluster.server, pending_steps)
 
 
-def _drained(cluster: Cluster, foresight: Foresight, how: Drain) -> tuple[str, ...]:
+def drained(cluster: Cluster, foresight: Foresight, how: Drain) -> tuple[str, ...]:
     """Evict until all have left or the time is over; returns who has not left."""
     until_s = how.clock.now() + how.limit_s
     waiting, said = set(foresight.pods), -1
@@ -197,7 +197,8 @@ def _drained(cluster: Cluster, foresight: Foresight, how: Drain) -> tuple[str, .
             how.say(f"{said} of {len(foresight.pods)} pods are still there.")
         for namespace, name in sorted(waiting):
             pod = cluster.api.get(k8s.POD, name, namespace)
-            if pod is None:
+            # A StatefulSet makes its pod again under the same name, elsewhere.
+            if pod is None or pod["spec"].get("nodeName") not in foresight.nodes:
                 waiting.discard((namespace, name))
             elif "deletionTimestamp" not in pod["metadata"]:
                 cluster.api.evict(name, namespace)
