@@ -14,6 +14,7 @@ from meshkit.facts import Snapshot
 from meshkit.operate.identity import made_anchor, made_issuer
 from meshkit.planners.pki import Pair
 from meshkit.planners.rotation import (
+    CLOCK_SKEW,
     Standing,
     issue_steps,
     renew_steps,
@@ -71,9 +72,9 @@ def test_the_cluster_tells_what_a_rotation_is_in_the_middle_of(found: Standing, 
 
 
 def test_linkerds_event_tells_when_the_issuer_was_taken_up() -> None:
-    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    event = obj("Event", "e", reason="IssuerUpdated", lastTimestamp=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    soon = (now + dt.timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    made = standing(BOTH, NEW_ISSUER, NEW).issuer.not_valid_before_utc + CLOCK_SKEW
+    at, soon = ((made + dt.timedelta(seconds=s)).strftime("%Y-%m-%dT%H:%M:%SZ") for s in (10, 12))
+    event = obj("Event", "e", reason="IssuerUpdated", lastTimestamp=at)
     without = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon))
     told = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon), event)
     assert (without.phase, without.is_taken_up) == ("renew", False)
