@@ -12,11 +12,11 @@ import datetime as dt
 from collections.abc import Iterator
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
+from meshkit.planners.pki import BUNDLE, BUNDLE_KEY, signed
 
 HORIZON = dt.timedelta(days=60)
 _AUTHORITIES = {
@@ -24,7 +24,6 @@ _AUTHORITIES = {
     "linkerd": (("linkerd-identity-issuer", ("ca.crt", "tls.crt", "crt.pem")),),
 }
 """Secrets of the control plane's namespace, and the keys of the certificates; the first counts."""
-_ROOTS, _BUNDLE = "linkerd-identity-trust-roots", "ca-bundle.crt"
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -79,25 +78,17 @@ def _issuer(view: View, secret: Object) -> Iterator[Finding]:
     if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
         message = "the issuer's key is not ECDSA P-256, and Linkerd takes no other."
         yield finding("MK0804", "error", secret, message, "Make it anew with that algorithm.")
-    roots = next((c for c in view.of("ConfigMap", view.home) if c["metadata"]["name"] == _ROOTS), None)
-    anchors = _certificates(((roots or {}).get("data") or {}).get(_BUNDLE, ""))
-    signers = [anchor for anchor in anchors if _signed(issuer, anchor)]
+    roots = next((c for c in view.of("ConfigMap", view.home) if c["metadata"]["name"] == BUNDLE), None)
+    anchors = _certificates(((roots or {}).get("data") or {}).get(BUNDLE_KEY, ""))
+    signers = [anchor for anchor in anchors if signed(issuer, anchor)]
     if anchors and not signers:
-        message = f"none of the trust anchors in ConfigMap {view.home}/{_ROOTS} has signed the issuer."
+        message = f"none of the trust anchors in ConfigMap {view.home}/{BUNDLE} has signed the issuer."
         remedy = "Add the anchor that signed it to the bundle, or sign the issuer anew."
         yield finding("MK0805", "error", secret, message, remedy)
     elif roots:
         # Others in the bundle come or go: a rotation leaves an old one there until every proxy has the new.
         told = _certificates(_decoded(data.get("ca.crt", "")))
         yield from _horizon(view, roots, "the issuer's trust anchor", [a for a in signers if a not in told])
-
-
-def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(by)
-    except (ValueError, TypeError, InvalidSignature):
-        return certificate == by
-    return True
 
 
 def _certificates(pem: str) -> list[x509.Certificate]:

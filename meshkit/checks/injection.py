@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from meshkit.checks.view import View, finding, labels, notes
+from meshkit.checks.view import View, finding, labels
 from meshkit.facts import Finding, Object
+from meshkit.planners import kubernetes as k8s
 from meshkit.planners.injected import LINKERD_INJECT, SIDECAR, injected
 
 PROXY_UID = 1337
@@ -25,7 +26,7 @@ def check(view: View) -> Iterator[Finding]:
 
 def _is_marked(view: View, namespace: Object) -> bool:
     if view.mesh == "linkerd":
-        return notes(namespace).get(LINKERD_INJECT) in ("enabled", "ingress")
+        return k8s.notes(namespace).get(LINKERD_INJECT) in ("enabled", "ingress")
     return labels(namespace).get("istio-injection") == "enabled" or "istio.io/rev" in labels(namespace)
 
 
@@ -86,7 +87,7 @@ def _versions(view: View) -> Iterator[Finding]:
             if container["name"] == SIDECAR[view.mesh] and view.mesh == "istio":
                 behind[pod["metadata"]["namespace"], _tag(container["image"])] += 1
         if view.mesh == "linkerd":
-            version = notes(pod).get("linkerd.io/proxy-version", newest)
+            version = k8s.notes(pod).get("linkerd.io/proxy-version", newest)
             behind[pod["metadata"]["namespace"], version] += 1
     for (namespace, version), count in sorted(behind.items()):
         if version != newest:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from meshkit.checks.availability import budgets_of, evictions_allowed
-from meshkit.checks.view import View, is_live, is_ready
+from meshkit.checks.view import View, is_ready
 from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import Object
-from meshkit.planners.kubernetes import ZONE
+from meshkit.planners import kubernetes as k8s
 from meshkit.planners.steps import title
 
 _UNMOVED = ("DaemonSet", "Node")
@@ -71,9 +71,7 @@ def nodes_of(view: View, zone: str, node: str) -> tuple[str, ...]:
     """
     if bool(zone) == bool(node):
         raise BadInput("zone", "name either a zone or a node.", remedy="For one: zone='eu-1a'.")
-    places = {
-        each["metadata"]["name"]: (each["metadata"].get("labels") or {}).get(ZONE) for each in view.of("Node")
-    }
+    places = view.zones
     found = tuple(sorted(name for name, where in places.items() if node == name or (zone and where == zone)))
     if not found:
         known = {where for where in places.values() if where} if zone else set(places)
@@ -95,7 +93,7 @@ def nodes_of(view: View, zone: str, node: str) -> tuple[str, ...]:
 def foresee(view: View, nodes: Collection[str]) -> Foresight:
     """What draining these nodes will do."""
     there = [
-        pod for pod in view.of("Pod") if is_live(pod) and (pod.get("spec") or {}).get("nodeName") in nodes
+        pod for pod in view.of("Pod") if k8s.is_live(pod) and (pod.get("spec") or {}).get("nodeName") in nodes
     ]
     moved = [pod for pod in there if (_owner(pod) or _UNMOVED[0]) not in _UNMOVED]
     workloads = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from meshkit.checks.view import View, finding, is_live
+from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
 from meshkit.planners import kubernetes as k8s
 
@@ -75,7 +75,7 @@ def _destination(
     service = services.get(host)
     selector = {**((service or {}).get("spec", {}).get("selector") or {}), **(subset.get("labels") or {})}
     if service is not None and not any(
-        is_live(pod) and k8s.selects(selector, pod)
+        k8s.is_live(pod) and k8s.selects(selector, pod)
         for pod in view.of("Pod", service["metadata"]["namespace"])
     ):
         message = f"subset {name} of {host} has no pod: its share is answered 503."

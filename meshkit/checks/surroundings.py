@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from meshkit.checks.view import CONTROL_PLANE, View, finding, labels
+from meshkit.checks.view import View, finding, labels
 from meshkit.facts import Finding, Object, Severity
 from meshkit.planners import kubernetes as k8s
+from meshkit.planners.injected import CONTROL_PLANE
 
 OLDEST_KUBERNETES = {"istio": (1, 32), "linkerd": (1, 31)}
 """Istio 1.31 and Linkerd 2.20 say so themselves."""

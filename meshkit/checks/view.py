@@ -11,18 +11,8 @@ from typing import Any
 
 from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.injected import runs_sidecar, webhooks
+from meshkit.planners.injected import CONTROL_PLANE, proxies, webhooks
 from meshkit.planners.steps import title
-
-CONTROL_PLANE = {
-    "istio": ("istio-system", "app", ("istiod",)),
-    "linkerd": (
-        "linkerd",
-        "linkerd.io/control-plane-component",
-        ("destination", "identity", "proxy-injector"),
-    ),
-}
-"""Mesh -> the usual namespace, the label of its control plane's Deployments, and the values it takes."""
 
 
 def finding(code: str, severity: Severity, obj: Object | str, message: str, remedy: str) -> Finding:
@@ -81,16 +71,13 @@ class View:
         """The pods of a Deployment that run or shall run."""
         wanted = deployment["spec"]["selector"].get("matchLabels") or {}
         namespace = deployment["metadata"]["namespace"]
-        return [pod for pod in self.of("Pod", namespace) if is_live(pod) and k8s.selects(wanted, pod)]
+        return [pod for pod in self.of("Pod", namespace) if k8s.is_live(pod) and k8s.selects(wanted, pod)]
 
     @cached_property
     def meshed(self) -> Sequence[Object]:
         """The live pods with a proxy of this mesh, the control plane's own left out."""
-        return [
-            pod
-            for pod in self.of("Pod")
-            if is_live(pod) and pod["metadata"]["namespace"] != self.home and runs_sidecar(pod, self.mesh)
-        ]
+        found = proxies(self.of("Pod"), self.mesh)
+        return [pod for pod in found if pod["metadata"]["namespace"] != self.home]
 
     @cached_property
     def meshed_namespaces(self) -> frozenset[str]:
@@ -104,27 +91,17 @@ class View:
 
     def zone_of(self, pod: Object) -> str | None:
         """The zone of a pod's node."""
-        return self._zones.get(str((pod.get("spec") or {}).get("nodeName")))
+        return self.zones.get(str((pod.get("spec") or {}).get("nodeName")))
 
     @cached_property
-    def _zones(self) -> Mapping[str, str | None]:
+    def zones(self) -> Mapping[str, str | None]:
+        """The zone of each node."""
         return {node["metadata"]["name"]: labels(node).get(k8s.ZONE) for node in self.of("Node")}
 
 
 def labels(obj: Object) -> Mapping[str, str]:
     """The labels of an object."""
     return obj["metadata"].get("labels") or {}
-
-
-def notes(obj: Object) -> Mapping[str, str]:
-    """The annotations of an object."""
-    return obj["metadata"].get("annotations") or {}
-
-
-def is_live(pod: Object) -> bool:
-    """Whether a pod is neither finished nor on its way out."""
-    ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-    return not ended and "deletionTimestamp" not in pod["metadata"]
 
 
 def is_ready(pod: Object) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.executor import Progress
     from meshkit.intent.base import Intent
-    from meshkit.operate.planned import Plan
+    from meshkit.operate.planned import Change, Plan
 
 
 @click.command("plan")
@@ -28,8 +28,7 @@ def plan_command(file: str, mesh: str, kubeconfig: str | None, context: str | No
     """
     intents = _load(file)
     plan = _plan(intents, mesh, _connect(kubeconfig, context))
-    click.echo(plan.to_json() if as_json else str(plan))
-    return 0 if plan.empty else CHANGES_PENDING
+    return show_plan(plan, as_json=as_json)
 
 
 @click.command("apply")
@@ -52,8 +51,7 @@ def apply_command(
     if not (yes or plan.empty):
         click.confirm("Apply this plan?", abort=True, err=as_json)
     change = apply(plan, cluster, progress=None if as_json else print_progress)
-    text = str(change) + (f"\nUndo it with: meshkit undo {change.id}" if change.id else "")
-    show(asdict(change), text, as_json=as_json)
+    show_change(change, as_json=as_json)
 
 
 @click.command("history")
@@ -99,6 +97,18 @@ def _load(file: str) -> list[Intent]:
     from meshkit.intent.document import load
 
     return load(file)
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> int:
+    """Print a plan that is not carried out; returns the exit code."""
+    click.echo(plan.to_json() if as_json else str(plan))
+    return 0 if plan.empty else CHANGES_PENDING
+
+
+def show_change(change: Change, *, as_json: bool) -> None:
+    """Print a change that was made, and how to take it back."""
+    text = str(change) + (f"\nUndo it with: meshkit undo {change.id}" if change.id else "")
+    show(asdict(change), text, as_json=as_json)
 
 
 def print_progress(progress: Progress) -> None:

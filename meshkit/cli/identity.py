@@ -6,9 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from meshkit.cli.changes import print_progress
+from meshkit.cli.changes import print_progress, show_plan
 from meshkit.cli.output import cluster_options, json_option, require_typed, show
-from meshkit.errors import CHANGES_PENDING
 
 _namespace_option = click.option(
     "--namespace", default="linkerd", show_default=True, metavar="NAME", help="The control plane's."
@@ -57,15 +56,16 @@ def rotate_command(
     Goes on where one that was interrupted stands.
     """
     from meshkit.cluster.connect import connect
+    from meshkit.operate.change import silent
     from meshkit.operate.rotation import Rotating, plan_rotation, rotate_identity
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
     how = Rotating(anchor_days=anchor_days, issuer_days=issuer_days, at_once=at_once)
     plan = plan_rotation(cluster, namespace=namespace, how=how)
-    if dry_run or not as_json:
-        click.echo(plan.to_json() if as_json else str(plan))
     if dry_run:
-        return 0 if plan.empty else CHANGES_PENDING
+        return show_plan(plan, as_json=as_json)
+    if not as_json:
+        click.echo(str(plan))
     if not yes:
         require_typed(cluster.context, "rotate its identity", as_json=as_json)
     done = rotate_identity(
@@ -73,7 +73,7 @@ def rotate_command(
         namespace=namespace,
         how=how,
         progress=None if as_json else print_progress,
-        say=None if as_json else click.echo,
+        say=silent if as_json else click.echo,
     )
     show([asdict(change) for change in done], "\n".join(map(str, done)), as_json=as_json)
     return 0

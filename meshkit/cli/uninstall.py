@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
-from meshkit.cli.changes import print_progress
-from meshkit.cli.output import cluster_options, json_option, mesh_option, require_typed, show
-from meshkit.errors import CHANGES_PENDING
+from meshkit.cli.changes import print_progress, show_change, show_plan
+from meshkit.cli.output import cluster_options, json_option, mesh_option, require_typed
 
 
 @click.command("uninstall")
@@ -38,13 +35,12 @@ def uninstall_command(
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
     plan = plan_uninstall(cluster, mesh=mesh, namespace=namespace, crds=crds, while_meshed=while_meshed)
-    if dry_run or not as_json:
-        click.echo(plan.to_json() if as_json else str(plan))
     if dry_run:
-        return 0 if plan.empty else CHANGES_PENDING
+        return show_plan(plan, as_json=as_json)
+    if not as_json:
+        click.echo(str(plan))
     if not (yes or plan.empty):
         require_typed(cluster.context, "take this away", as_json=as_json)
     change = apply(plan, cluster, progress=None if as_json else print_progress)
-    text = str(change) + (f"\nUndo it with: meshkit undo {change.id}" if change.id else "")
-    show(asdict(change), text, as_json=as_json)
+    show_change(change, as_json=as_json)
     return 0

@@ -26,6 +26,10 @@ BOOKKEEPING_KINDS = ("Event", "Endpoints", "EndpointSlice", "PodMetrics", "Lease
 """What Kubernetes and control planes write for themselves: it holds nothing of anybody."""
 
 
+HOLDERS = (_DEFINITION.kind, "Namespace", RELEASE.kind)
+"""The kinds that take other objects along."""
+
+
 def remove(cluster: Cluster, live: Object, *, foreground: bool = False) -> None:
     """Delete this very object and wait until it is gone, with ``foreground`` also what it owns.
 

@@ -44,11 +44,19 @@ def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str) -> 
         if finding.severity == "error":
             raise BadInput(finding.object, finding.message, remedy=finding.remedy)
     steps = ordered(step for intent in wanted for step in planner.plan(intent, seen))
+    what = ", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing"
+    return plan_steps(steps, cluster, what=what, mesh=mesh, findings=findings)
+
+
+def plan_steps(
+    steps: Sequence[Step], cluster: Cluster, *, what: str, mesh: str, findings: Iterable[Finding] = ()
+) -> Plan:
+    """A plan of steps, checked as ``plan`` says. ``findings`` go before what the server itself says."""
     checked = _checked(cluster, steps)
     pending = tuple(one for one in checked if one.action != "keep")
     _require_fitting(pending)
     return Plan(
-        what=", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing",
+        what=what,
         mesh=mesh,
         context=cluster.context,
         server=cluster.server,
@@ -74,7 +82,7 @@ def apply(plan: Plan, cluster: Cluster, *, progress: Report | None = None, why: 
     journal = Journal(cluster)
     change = journal.start(f"{plan.what} ({plan.mesh})", why)
     try:
-        kept = executor.carry_out(cluster, plan.steps, journal, change, progress or _silent)
+        kept = executor.carry_out(cluster, plan.steps, journal, change, progress or silent)
     except MeshkitError as error:
         failure = _taken_back(cluster, journal, change, error)
         if failure is None:
@@ -108,7 +116,7 @@ def undo(
     undoing.require_untouched(cluster, wanted, records[0]["salt"])
     if dry_run:
         return Change(change_id, what, len(wanted), dry=True)
-    kept = undoing.restore(cluster, wanted, progress or _silent)
+    kept = undoing.restore(cluster, wanted, progress or silent)
     ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
     journal.append(change_id, ending)
     return Change(change_id, what, len(wanted), tuple(kept))
@@ -119,7 +127,7 @@ def history(cluster: Cluster) -> list[ChangeSummary]:
     return Journal(cluster).changes()
 
 
-def _silent(progress: Progress) -> None:
+def silent(_: object) -> None:
     """Nobody wants to know."""
 
 
@@ -170,7 +178,7 @@ def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitE
             journal.append(change, {"event": "end", "state": "failed", "error": str(error)})
             return None
         undoing.require_untouched(cluster, wanted, records[0]["salt"])
-        undoing.restore(cluster, wanted, _silent)
+        undoing.restore(cluster, wanted, silent)
         journal.append(change, {"event": "end", "state": "undone", "error": str(error)})
     except MeshkitError as second:
         return NeedsPerson(

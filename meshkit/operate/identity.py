@@ -12,18 +12,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from meshkit.cluster import executor
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput
-from meshkit.operate.change import apply
-from meshkit.operate.planned import Change, Plan
+from meshkit.operate.change import apply, plan_steps
+from meshkit.operate.planned import Change
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.linkerd_control_plane import ISSUER, NAMESPACE, SECRET
-from meshkit.planners.pki import ANCHOR, Pair, identity_steps
+from meshkit.planners.pki import ANCHOR, CLOCK_SKEW, Pair, identity_steps
 from meshkit.planners.steps import Step
 
-CLOCK_SKEW = dt.timedelta(seconds=20)
-"""How far back certificates are valid, for clocks that are late: as much as Linkerd allows for."""
 Key = ec.EllipticCurvePrivateKey
 
 
@@ -41,12 +38,7 @@ def make_identity(
     ``linkerd-trust-anchor``; whoever reads it can make identities, and it is needed only to sign the next
     issuer. Raises ``BadInput`` where there is an identity already, or the issuer would outlive its anchor.
     """
-    if not 0 < issuer_days <= anchor_days:
-        raise BadInput(
-            "issuer_days",
-            f"{issuer_days} is not between 1 and the {anchor_days} days of the trust anchor.",
-            remedy="An issuer is of no use after its anchor has ended.",
-        )
+    require_lifetimes(anchor_days, issuer_days)
     for name in (ISSUER, ANCHOR):
         if cluster.api.get(SECRET, name, namespace) is not None:
             problem = f"there is a Secret {namespace}/{name} already."
@@ -58,8 +50,17 @@ def make_identity(
     steps = identity_steps(namespace, anchor, issuer)
     if cluster.api.get(k8s.NAMESPACE, namespace) is None:
         steps.insert(0, Step(k8s.obj(k8s.NAMESPACE, namespace)))
-    checked = executor.check(cluster, steps)
-    return apply(Plan("Identity", "linkerd", cluster.context, cluster.server, checked), cluster)
+    return apply(plan_steps(steps, cluster, what="Identity", mesh="linkerd"), cluster)
+
+
+def require_lifetimes(anchor_days: int, issuer_days: int) -> None:
+    """Refuse an issuer that would outlive its anchor."""
+    if not 0 < issuer_days <= anchor_days:
+        raise BadInput(
+            "issuer_days",
+            f"{issuer_days} is not between 1 and the {anchor_days} days of the trust anchor.",
+            remedy="An issuer is of no use after its anchor has ended.",
+        )
 
 
 def _pairs(trust_domain: str, anchor_days: int, issuer_days: int) -> tuple[Pair, Pair]:

@@ -17,12 +17,12 @@ from typing import Any
 from meshkit import meshes
 from meshkit.checks.rehearsal import Foresight, foresee, nodes_of
 from meshkit.checks.view import NEEDED, View
-from meshkit.cluster import executor, ready, rights, snapshot
+from meshkit.cluster import ready, rights, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.rights import Right
 from meshkit.errors import BadInput, MeshkitError, NeedsPerson, Unhealthy
 from meshkit.facts import Kind
-from meshkit.operate.change import apply, undo
+from meshkit.operate.change import apply, plan_steps, silent, undo
 from meshkit.operate.clock import Clock, SystemClock
 from meshkit.operate.planned import Plan, pending
 from meshkit.operate.rehearsal_watch import Counted, Watcher
@@ -111,17 +111,13 @@ class Rehearsal:
         return pending(0 if self.counted else len(self.foresight.pods))
 
 
-def _silent(_: str) -> None:
-    """Nobody wants to know."""
-
-
 @dataclass(frozen=True)
 class Drain:
     """How nodes are drained: how long their pods may take, by which clock, and who hears of it."""
 
     limit_s: float = LIMIT_S
     clock: Clock = field(default_factory=SystemClock)
-    say: Say = _silent
+    say: Say = silent
 
 
 def rehearse(
@@ -182,9 +178,7 @@ def _cordoning(cluster: Cluster, mesh: str, nodes: tuple[str, ...]) -> Plan:
         Step(k8s.obj(k8s.NODE, name, spec={"unschedulable": True}), manager=MANAGER, partial=True)
         for name in nodes
     ]
-    checked = executor.check(cluster, steps)
-    pending_steps = tuple(one for one in checked if one.action != "keep")
-    return Plan("Rehearsal", mesh, cluster.context, cluster.server, pending_steps)
+    return plan_steps(steps, cluster, what="Rehearsal", mesh=mesh)
 
 
 def drained(cluster: Cluster, foresight: Foresight, how: Drain) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from meshkit.checks.view import View, is_live, is_ready
+from meshkit.checks.view import View, is_ready
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import ClusterError, MeshkitError
+from meshkit.facts import Snapshot
 from meshkit.observe.callers import Reading, between, read_callers
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.injected import SIDECAR
@@ -117,9 +118,9 @@ class Watcher:
         except ClusterError:
             return
         self._looks += 1
+        now = replace(self._view, snapshot=Snapshot(tuple(pods)))
         for component in self._view.components:
-            wanted = component["spec"]["selector"].get("matchLabels") or {}
-            count = sum(is_live(pod) and is_ready(pod) and k8s.selects(wanted, pod) for pod in pods)
+            count = sum(map(is_ready, now.pods_of(component)))
             name = title(component)
             self._least[name] = min(count, self._least.get(name, count))
         if self._asking:

@@ -14,13 +14,13 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from meshkit.cluster import executor, snapshot
+from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
 from meshkit.errors import BadInput, TimedOut
-from meshkit.operate.change import apply
+from meshkit.operate.change import apply, plan_steps, silent
 from meshkit.operate.clock import Clock, SystemClock
-from meshkit.operate.identity import made_anchor, made_issuer
+from meshkit.operate.identity import made_anchor, made_issuer, require_lifetimes
 from meshkit.operate.planned import Change, Plan
 from meshkit.planners import rotation
 from meshkit.planners.linkerd_control_plane import NAMESPACE
@@ -70,12 +70,7 @@ class Rotating:
     clock: Clock = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
-        if not 0 < self.issuer_days <= self.anchor_days:
-            raise BadInput(
-                "issuer_days",
-                f"{self.issuer_days} is not between 1 and the {self.anchor_days} days of the trust anchor.",
-                remedy="An issuer is of no use after its anchor has ended.",
-            )
+        require_lifetimes(self.anchor_days, self.issuer_days)
         if not 1 <= self.at_once <= 20:
             raise BadInput("at_once", f"{self.at_once} is not between 1 and 20.", remedy="Take 1.")
 
@@ -105,9 +100,7 @@ def plan_rotation(
     phase = standing.phase
     if phase == "settled" and begin:
         phase = "trust"
-    steps = _steps(standing, phase, how)
-    planned = tuple(one for one in executor.check(cluster, steps) if one.action != "keep")
-    return Plan(_WHAT[phase], "linkerd", cluster.context, cluster.server, planned)
+    return plan_steps(_steps(standing, phase, how), cluster, what=_WHAT[phase], mesh="linkerd")
 
 
 def rotate_identity(
@@ -116,7 +109,7 @@ def rotate_identity(
     namespace: str = NAMESPACE,
     how: Rotating | None = None,
     progress: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str], None] = silent,
 ) -> list[Change]:
     """Rotate the trust anchor and the issuer, from wherever a rotation stands to its end.
 
@@ -130,12 +123,10 @@ def rotate_identity(
         plan = plan_rotation(cluster, namespace=namespace, how=how, begin=not done)
         if plan.empty:
             return done
-        if say:
-            say(f"{plan.what}.")
+        say(f"{plan.what}.")
         done.append(apply(plan, cluster, progress=progress, why="rotation of the identity"))
         if plan.what == _WHAT["issue"]:
-            if say:
-                say("Waiting until Linkerd takes the new issuer up; a kubelet needs up to two minutes.")
+            say("Waiting until Linkerd takes the new issuer up; a kubelet needs up to two minutes.")
             _await_taken_up(cluster, namespace, how.clock)
 
 
@@ -165,7 +156,7 @@ def _read(cluster: Cluster, namespace: str) -> Standing:
 def _await_taken_up(cluster: Cluster, namespace: str, clock: Clock) -> None:
     """Wait for Linkerd's own word: a proxy that is made before it gets a certificate of the old issuer."""
     until_s = clock.now() + _TAKEN_UP_S
-    while not _read(cluster, namespace).is_taken_up:
+    while _read(cluster, namespace).taken_up is None:
         if clock.now() >= until_s:
             raise TimedOut(
                 "Linkerd has not taken the new issuer up: there is no Event IssuerUpdated.",

@@ -25,7 +25,7 @@ from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.observe.callers import Reading, between, read_callers
 from meshkit.operate import standing as stands
-from meshkit.operate.change import apply, history, plan, undo
+from meshkit.operate.change import apply, history, plan, silent, undo
 from meshkit.operate.enforce import WATCH_S, Watching, enforce
 from meshkit.operate.health import Findings, check
 from meshkit.operate.planned import Change, Plan
@@ -249,7 +249,7 @@ class Setup:
         """Carry out the plan of a stage. Mutual TLS is watched for ``watch_s`` seconds and returned by itself
         when calls are refused, unless ``accept_refused``.
         """
-        report, tell = progress or _silent, say or _silent
+        report, tell = progress or silent, say or silent
         if name == "mutual-tls":
             watching = Watching(self.namespace, watch_s, accept_refused)
             return enforce(plan, self.cluster, watching, progress=report, say=tell, why=self._why(name))
@@ -359,7 +359,3 @@ def _next_mode(sight: Sight) -> Any:
     """Strict once nobody was seen to speak plain text, else permissive."""
     ready = all(finding.severity == "info" for finding in stands.readiness(sight))
     return "strict" if ready or stands.tls_mode(sight) == "strict" else "permissive"
-
-
-def _silent(_: object) -> None:
-    """Nobody wants to know."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshkit import meshes
-from meshkit.cluster import executor, helm, removal, snapshot
+from meshkit.cluster import helm, removal, snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.executor import PlannedStep
 from meshkit.errors import BadInput
 from meshkit.facts import Finding, Kind, Snapshot
+from meshkit.operate.change import plan_steps
 from meshkit.operate.planned import Plan
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need
 from meshkit.planners.charts import RELEASE
-from meshkit.planners.removal import MARKS, meshed, what_stays, who_needs_it
+from meshkit.planners.injected import CONTROL_PLANE
+from meshkit.planners.removal import meshed, what_stays, who_needs_it
 from meshkit.planners.removal import removal as steps_of
+from meshkit.planners.steps import Step
 
 _CONFIG_MAP = Kind("v1", "ConfigMap")
 _COPIES = "istio.io/config=true"
@@ -44,26 +46,20 @@ def plan_uninstall(
     unless ``while_meshed``, and for a control plane that neither meshkit nor Helm installed.
     """
     meshes.mesh(mesh)
-    home = namespace or MARKS[mesh].home
+    home = namespace or CONTROL_PLANE[mesh].home
     seen = _read(cluster, home)
     steps = steps_of(seen, mesh, home, definitions=crds)
     homes = {home, *(str(step.namespace) for step in steps if step.kind == RELEASE)}
     if steps and not while_meshed:
         _require_unused(seen, mesh, homes)
-    planned = executor.check(cluster, steps)
-    staying = _staying(cluster, planned)
-    return Plan(
-        what="Uninstall",
-        mesh=mesh,
-        context=cluster.context,
-        server=cluster.server,
-        steps=tuple(one for one in planned if one.action == "remove" and one.step.title not in staying),
-        findings=(
-            *(who_needs_it(seen, mesh, homes) if steps else ()),
-            *(() if crds else what_stays(seen, mesh)),
-            *(Finding("MK0311", "warning", what, text, _REMEDY) for what, text in staying.items()),
-        ),
+    staying = _staying(cluster, steps)
+    findings = (
+        *(who_needs_it(seen, mesh, homes) if steps else ()),
+        *(() if crds else what_stays(seen, mesh)),
+        *(Finding("MK0311", "warning", what, text, _REMEDY) for what, text in staying.items()),
     )
+    going = [step for step in steps if step.title not in staying]
+    return plan_steps(going, cluster, what="Uninstall", mesh=mesh, findings=findings)
 
 
 _REMEDY = "Take these away first if it is to go."
@@ -74,13 +70,9 @@ def _read(cluster: Cluster, home: str) -> Snapshot:
     inside = [kind for kind in cluster.api.namespaced_kinds() if kind.kind not in removal.BOOKKEEPING_KINDS]
     needs = [Need(k8s.NAMESPACE), Need(k8s.POD), *map(Need, _CLUSTER_WIDE)]
     found = snapshot.read(cluster, [*needs, *(Need(kind, home) for kind in inside if kind != k8s.POD)])
-    copies = [each for each in cluster.api.list(_CONFIG_MAP, labels=_COPIES) if _elsewhere(each, home)]
-    return Snapshot((*found.objects, *copies, *helm.installed(cluster)))
-
-
-def _elsewhere(one: dict[str, object], home: str) -> bool:
-    meta = one["metadata"]
-    return isinstance(meta, dict) and meta.get("namespace") != home
+    copies = cluster.api.list(_CONFIG_MAP, labels=_COPIES)
+    elsewhere = (each for each in copies if each["metadata"]["namespace"] != home)
+    return Snapshot((*found.objects, *elsewhere, *helm.installed(cluster)))
 
 
 def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
@@ -95,12 +87,13 @@ def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
         )
 
 
-def _staying(cluster: Cluster, planned: Sequence[PlannedStep]) -> dict[str, str]:
+def _staying(cluster: Cluster, steps: Sequence[Step]) -> dict[str, str]:
     """Title -> why, of what would take objects of others along."""
-    titles = {one.step.title for one in planned}
+    titles = {step.title for step in steps}
     found: dict[str, str] = {}
-    for one in planned:
-        step = one.step
+    for step in steps:
+        if step.kind.kind not in removal.HOLDERS:
+            continue
         live = helm.verbs(cluster, step.kind).get(step.kind, step.name, step.namespace)
         inside = removal.held(cluster, live, titles) if live else []
         if inside:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshkit.errors import BadInput
-from meshkit.facts import Kind
+from meshkit.facts import Kind, Object
 from meshkit.intent.mesh import ControlPlane
-from meshkit.planners.kubernetes import obj
+from meshkit.planners.kubernetes import notes, obj
 from meshkit.planners.steps import Step, Wait
 
 RELEASE = Kind("helm.sh/v1", "Release")
@@ -47,6 +47,13 @@ def release_step(
         "values": dict(values),
     }
     return Step(obj(RELEASE, name, namespace, spec=spec), wait=Wait("trusted", WAIT_S))
+
+
+def release_of(one: Object) -> tuple[str, str] | None:
+    """Namespace and name of the release that made an object, by Helm's own notes on it."""
+    found = notes(one)
+    name = found.get("meta.helm.sh/release-name")
+    return (found.get("meta.helm.sh/release-namespace", ""), name) if name else None
 
 
 def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

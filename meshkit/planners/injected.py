@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshkit.facts import Object, Snapshot
 from meshkit.planners import kubernetes as k8s
@@ -19,8 +19,23 @@ LINKERD_INJECT = "linkerd.io/inject"
 _WEBHOOK_OF = {"istio": "sidecar-injector.istio.io", "linkerd": "linkerd-proxy-injector.linkerd.io"}
 SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
 """Mesh -> the container of its proxy."""
+
+
+class ControlPlaneMark(NamedTuple):
+    """Where a control plane usually is, and the label of its Deployments with the values that it takes."""
+
+    home: str
+    label: str
+    values: tuple[str, ...]
+
+
+CONTROL_PLANE = {
+    "istio": ControlPlaneMark("istio-system", "app", ("istiod",)),
+    "linkerd": ControlPlaneMark(
+        "linkerd", "linkerd.io/control-plane-component", ("destination", "identity", "proxy-injector")
+    ),
+}
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
-ENDED = ("Succeeded", "Failed")
 
 Labels = Mapping[str, str]
 
@@ -105,6 +120,11 @@ def runs_sidecar(pod: Object, mesh: str) -> bool:
     return k8s.has_sidecar(pod, SIDECAR[mesh])
 
 
+def proxies(pods: Iterable[Object], mesh: str) -> list[Object]:
+    """The live pods among these that have the mesh's proxy."""
+    return [pod for pod in pods if k8s.is_live(pod) and runs_sidecar(pod, mesh)]
+
+
 def _decision(
     mesh: str, template: Object, home: Object, hooks: tuple[Mapping[str, Any], ...]
 ) -> tuple[bool, str]:
@@ -131,7 +151,7 @@ def _nearness(unmet: list[str]) -> tuple[int, bool]:
 
 def _by_annotation(template: Object, home: Object) -> tuple[bool, str]:
     """Linkerd's webhook sees almost every pod; its injector decides by annotation, the pod's before all."""
-    own, general = _annotations(template).get(LINKERD_INJECT), _annotations(home).get(LINKERD_INJECT)
+    own, general = k8s.notes(template).get(LINKERD_INJECT), k8s.notes(home).get(LINKERD_INJECT)
     for value, whose in ((own, "its pods carry"), (general, "its namespace carries")):
         if value:
             return value in ("enabled", "ingress"), f"{whose} {LINKERD_INJECT}={value}"
@@ -169,11 +189,7 @@ def _fails(selector: Mapping[str, Any], labels: Labels, whose: str) -> Iterator[
 
 def _workloads(snapshot: Snapshot, namespace: str) -> Iterator[tuple[str, Object, list[Object]]]:
     """(name, pod template, living pods) of each workload; pods that nobody restarts stand for themselves."""
-    living = [
-        pod
-        for pod in snapshot.of("Pod", namespace)
-        if "deletionTimestamp" not in pod["metadata"] and (pod.get("status") or {}).get("phase") not in ENDED
-    ]
+    living = [pod for pod in snapshot.of("Pod", namespace) if k8s.is_live(pod)]
     claimed: set[str] = set()
     for kind in _RESTARTED:
         for owner in snapshot.of(kind, namespace):
@@ -191,8 +207,3 @@ def _marked(home: Object, mesh: str) -> Object:
     where, key = ("labels", "istio-injection") if mesh == "istio" else ("annotations", LINKERD_INJECT)
     meta = home["metadata"]
     return {**home, "metadata": {**meta, where: {**(meta.get(where) or {}), key: "enabled"}}}
-
-
-def _annotations(obj: Object) -> Labels:
-    found: Iterable[tuple[str, str]] = ((obj.get("metadata") or {}).get("annotations") or {}).items()
-    return dict(found)

@@ -222,6 +222,18 @@ def selects(labels: Labels, labelled: Object) -> bool:
     return all(carried.get(key) == value for key, value in labels.items())
 
 
+def notes(obj: Object) -> Labels:
+    """The annotations of an object, or of a pod template."""
+    found: Labels = (obj.get("metadata") or {}).get("annotations") or {}
+    return found
+
+
+def is_live(pod: Object) -> bool:
+    """Whether a pod is neither finished nor on its way out."""
+    ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return not ended and "deletionTimestamp" not in pod["metadata"]
+
+
 def has_sidecar(pod: Object, container: str) -> bool:
     """Whether a pod runs the proxy: as a container, or as an init container that stays (a native sidecar)."""
     spec = pod["spec"]

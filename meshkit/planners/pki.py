@@ -5,12 +5,21 @@ here.
 from __future__ import annotations
 
 import base64
+import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from meshkit.planners.kubernetes import obj
 from meshkit.planners.linkerd_control_plane import ISSUER, SECRET
 from meshkit.planners.steps import Step
 
+CLOCK_SKEW = dt.timedelta(seconds=20)
+"""How far back certificates are valid, for clocks that are late: as much as Linkerd allows for."""
+BUNDLE, BUNDLE_KEY = "linkerd-identity-trust-roots", "ca-bundle.crt"
+"""The ConfigMap of the trust anchors, and its key."""
 ANCHOR = "linkerd-trust-anchor"
 """cert-manager's walk-through for Linkerd keeps the trust anchor under this name too."""
 
@@ -23,17 +32,35 @@ class Pair:
     key: str = field(repr=False)
 
 
+def signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    """Whether one certificate was signed by the other, or is the other."""
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return certificate == by
+    return True
+
+
 def identity_steps(namespace: str, anchor: Pair, issuer: Pair) -> list[Step]:
     """The trust anchor, and the issuer in the form that Linkerd's charts and cert-manager share: type
     ``kubernetes.io/tls`` with the anchor as ``ca.crt``.
     """
     return [
-        Step(_secret(ANCHOR, namespace, anchor, anchor)),
-        Step(_secret(ISSUER, namespace, issuer, anchor)),
+        Step(tls_secret(ANCHOR, namespace, anchor, anchor)),
+        Step(tls_secret(ISSUER, namespace, issuer, anchor)),
     ]
 
 
-def _secret(name: str, namespace: str, pair: Pair, signed_by: Pair) -> dict[str, object]:
-    texts = {"ca.crt": signed_by.certificate, "tls.crt": pair.certificate, "tls.key": pair.key}
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
-    return obj(SECRET, name, namespace, type="kubernetes.io/tls", data=data)
+def tls_secret(name: str, namespace: str, pair: Pair, signed_by: Pair) -> dict[str, object]:
+    """A Secret with a pair, and as ``ca.crt`` the certificate that signed it."""
+    return obj(SECRET, name, namespace, type="kubernetes.io/tls", data=tls_data(pair, signed_by))
+
+
+def tls_data(pair: Pair, signed_by: Pair) -> dict[str, str]:
+    """The data of such a Secret."""
+    return encoded({"ca.crt": signed_by.certificate, "tls.crt": pair.certificate, "tls.key": pair.key})
+
+
+def encoded(texts: Mapping[str, str]) -> dict[str, str]:
+    """Texts as a Secret's data."""
+    return {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}

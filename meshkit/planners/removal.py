@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from meshkit.errors import BadInput
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.charts import RELEASE, WAIT_S
-from meshkit.planners.injected import ENDED, LINKERD_INJECT, runs_sidecar
+from meshkit.planners.charts import RELEASE, WAIT_S, release_of
+from meshkit.planners.injected import LINKERD_INJECT, proxies
 from meshkit.planners.steps import Step, Wait, title
 
 MANAGER = "meshkit"
@@ -36,10 +36,10 @@ _AWAITED = {
 class Marks:
     """How the parts of a mesh are known."""
 
-    home: str
-    """The usual namespace."""
     component: str
-    """The label of the control plane's Deployments."""
+    """A label of its Deployments, with its value where others have the label too: whatever carries it is
+    taken for a part of the control plane, which is more than the components that checks look at.
+    """
     charts: tuple[str, ...]
     """Its charts, in the order in which their releases go."""
     group: str
@@ -54,7 +54,6 @@ class Marks:
 
 MARKS: Mapping[str, Marks] = {
     "istio": Marks(
-        home="istio-system",
         component="app=istiod",
         charts=("gateway", "istiod", "cni", "base"),
         group="istio.io",
@@ -69,7 +68,6 @@ MARKS: Mapping[str, Marks] = {
         elsewhere="'istioctl uninstall --purge' takes away what istioctl installed.",
     ),
     "linkerd": Marks(
-        home="linkerd",
         component="linkerd.io/control-plane-component",
         charts=("linkerd-control-plane", "linkerd-crds"),
         group="linkerd.io",
@@ -111,20 +109,14 @@ def removal(snapshot: Snapshot, mesh: str, home: str, *, definitions: bool) -> t
     return tuple(
         Step(_reference(one), removed=True, wait=_AWAITED.get(one["kind"]))
         for one in found
-        if one["kind"] == _DEFINITION or _release_of(one) not in gone
+        if one["kind"] == _DEFINITION or release_of(one) not in gone
     )
 
 
 def meshed(snapshot: Snapshot, mesh: str, homes: set[str]) -> Counter[str]:
     """Namespace -> pods that run a sidecar there, those of the mesh's own namespaces aside."""
-    return Counter(
-        pod["metadata"]["namespace"]
-        for pod in snapshot.of("Pod")
-        if pod["metadata"]["namespace"] not in homes
-        and "deletionTimestamp" not in pod["metadata"]
-        and (pod.get("status") or {}).get("phase") not in ENDED
-        and runs_sidecar(pod, mesh)
-    )
+    found = (pod["metadata"]["namespace"] for pod in proxies(snapshot.of("Pod"), mesh))
+    return Counter(namespace for namespace in found if namespace not in homes)
 
 
 def who_needs_it(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Finding]:
@@ -151,11 +143,10 @@ def what_stays(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
 
 
 def _asks(namespace: Object, mesh: str) -> str:
-    meta = namespace["metadata"]
     if mesh == "linkerd":
-        value = (meta.get("annotations") or {}).get(LINKERD_INJECT)
+        value = k8s.notes(namespace).get(LINKERD_INJECT)
         return f"{LINKERD_INJECT}={value}" if value in ("enabled", "ingress") else ""
-    labels = meta.get("labels") or {}
+    labels = namespace["metadata"].get("labels") or {}
     if labels.get("istio-injection") == "enabled":
         return "istio-injection=enabled"
     return f"istio.io/rev={labels['istio.io/rev']}" if "istio.io/rev" in labels else ""
@@ -194,19 +185,12 @@ def _require_ours(snapshot: Snapshot, marks: Marks, home: str) -> None:
     key, _, value = marks.component.partition("=")
     for one in snapshot.of("Deployment", home):
         label = (one["metadata"].get("labels") or {}).get(key)
-        if label is not None and value in ("", label) and not _is_ours(one) and _release_of(one) is None:
+        if label is not None and value in ("", label) and not _is_ours(one) and release_of(one) is None:
             raise BadInput(
                 "uninstall",
                 f"{title(one)} was installed neither by meshkit nor by Helm.",
                 remedy=marks.elsewhere,
             )
-
-
-def _release_of(one: Object) -> tuple[str, str] | None:
-    """Namespace and name of the release that an object belongs to."""
-    notes = one["metadata"].get("annotations") or {}
-    name = notes.get("meta.helm.sh/release-name")
-    return (notes.get("meta.helm.sh/release-namespace", ""), name) if name else None
 
 
 def _calls(hook: Object, home: str) -> bool:

@@ -21,23 +21,31 @@ from functools import cached_property
 from typing import Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from meshkit.errors import BadInput, NeedsPerson
 from meshkit.facts import Kind, Object, Snapshot
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need
-from meshkit.planners.injected import ENDED, runs_sidecar
+from meshkit.planners.charts import release_of
+from meshkit.planners.injected import proxies
 from meshkit.planners.linkerd_control_plane import ISSUER, SECRET
-from meshkit.planners.pki import ANCHOR, Pair
+from meshkit.planners.pki import (
+    ANCHOR,
+    BUNDLE,
+    BUNDLE_KEY,
+    CLOCK_SKEW,
+    Pair,
+    encoded,
+    signed,
+    tls_data,
+    tls_secret,
+)
 from meshkit.planners.steps import Step, title
 
 CONFIG_MAP, EVENT = Kind("v1", "ConfigMap"), Kind("v1", "Event")
-BUNDLE, BUNDLE_KEY = "linkerd-identity-trust-roots", "ca-bundle.crt"
 MANAGER = "meshkit-rotation"
 TRUSTED_HASH = "linkerd.io/trust-root-sha256"
 """The annotation in which Linkerd's injector notes the bundle that a proxy was made with."""
-CLOCK_SKEW = dt.timedelta(seconds=20)
 TAKEN_UP_AFTER = dt.timedelta(minutes=5)
 """Where no Event tells any more when an issuer was taken up: kubelets bring a changed Secret into a pod
 within about two minutes, and Kubernetes keeps Events for an hour.
@@ -85,13 +93,7 @@ class Standing:
     @cached_property
     def proxies(self) -> Sequence[Object]:
         """The pods with a proxy."""
-        return [
-            pod
-            for pod in self.snapshot.of("Pod")
-            if runs_sidecar(pod, "linkerd")
-            and "deletionTimestamp" not in pod["metadata"]
-            and (pod.get("status") or {}).get("phase") not in ENDED
-        ]
+        return proxies(self.snapshot.of("Pod"), "linkerd")
 
     @property
     def phase(self) -> Phase:
@@ -100,7 +102,7 @@ class Standing:
             return "retire" if self.untrusting else "settled"
         if self.joined is None or self.untrusting:
             return "trust"
-        if not _signed(self.issuer, self.joined):
+        if not signed(self.issuer, self.joined):
             return "issue"
         return "renew" if self.unrenewed else "retire"
 
@@ -117,25 +119,27 @@ class Standing:
         """The proxies that were made with another bundle."""
         texts = (self.bundle, self.bundle.strip(), self.bundle.strip() + "\n")
         hashes = {hashlib.sha256(text.encode()).hexdigest() for text in texts}
-        return [pod for pod in self.proxies if _note(pod, TRUSTED_HASH) not in hashes]
+        return [pod for pod in self.proxies if k8s.notes(pod).get(TRUSTED_HASH) not in hashes]
 
     @property
     def unrenewed(self) -> list[Object]:
         """The proxies that may still have a certificate of the issuer before."""
-        since = self.taken_up
-        return [pod for pod in self.proxies if _time(pod["metadata"]["creationTimestamp"]) <= since]
+        since = self.taken_up or self._issuer_made + TAKEN_UP_AFTER
+        return [
+            pod
+            for pod in self.proxies
+            if dt.datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) <= since
+        ]
 
     @property
-    def taken_up(self) -> dt.datetime:
-        """When Linkerd took the present issuer up: by its Event, else a time by which it surely had."""
-        made = self.issuer.not_valid_before_utc + CLOCK_SKEW
-        told = [at for at in map(_event_time, self.snapshot.of("Event", self.namespace)) if at and at >= made]
-        return min(told, default=made + TAKEN_UP_AFTER)
+    def taken_up(self) -> dt.datetime | None:
+        """When Linkerd took the present issuer up, by its Event; None where no Event says so."""
+        told = map(_event_time, self.snapshot.of("Event", self.namespace))
+        return min((at for at in told if at and at >= self._issuer_made), default=None)
 
     @property
-    def is_taken_up(self) -> bool:
-        """Whether an Event says so."""
-        return self.taken_up != self.issuer.not_valid_before_utc + CLOCK_SKEW + TAKEN_UP_AFTER
+    def _issuer_made(self) -> dt.datetime:
+        return self.issuer.not_valid_before_utc + CLOCK_SKEW
 
     def _secret(self, name: str) -> dict[str, str]:
         return dict((self.snapshot.find("Secret", name, self.namespace) or {}).get("data") or {})
@@ -155,13 +159,13 @@ def require_rotatable(standing: Standing) -> None:
     if found is None or secret is None:
         missing = f"ConfigMap {BUNDLE}" if found is None else f"Secret {ISSUER}"
         raise BadInput("identity", f"{namespace} has no {missing}.", remedy="Install Linkerd first.")
-    if _note(found, "meta.helm.sh/release-name"):
+    if release_of(found):
         raise BadInput(
             "identity",
             f"the trust anchors in {title(found)} belong to a Helm release.",
             remedy="Install with values={'identity': {'externalCA': True}} and keep them in that ConfigMap.",
         )
-    if _note(secret, "cert-manager.io/certificate-name"):
+    if "cert-manager.io/certificate-name" in k8s.notes(secret):
         raise BadInput(
             "identity",
             f"cert-manager renews {title(secret)}.",
@@ -174,9 +178,9 @@ def trust_steps(standing: Standing, anchor: Pair | None, at_once: int) -> list[S
     if anchor is None:
         return _restarts(standing, standing.untrusting, at_once)
     both = f"{standing.bundle.strip()}\n{anchor.certificate.strip()}\n"
-    data = {"tls.crt": anchor.certificate, "tls.key": anchor.key, "ca.crt": anchor.certificate}
+    secret = tls_secret(ANCHOR, standing.namespace, anchor, anchor)
     return [
-        _secret(ANCHOR, standing.namespace, data, "kubernetes.io/tls"),
+        Step(secret, manager=MANAGER, force=True),
         _bundle(standing.namespace, both),
         *_restarts(standing, standing.proxies, at_once),
     ]
@@ -186,11 +190,10 @@ def issue_steps(standing: Standing, issuer: Pair) -> list[Step]:
     """The new issuer, in the form in which the old one is kept."""
     assert standing.newest is not None
     if standing.is_opaque:
-        data = {"crt.pem": issuer.certificate, "key.pem": issuer.key}
+        data = encoded({"crt.pem": issuer.certificate, "key.pem": issuer.key})
     else:
-        anchors = standing.newest.certificate
-        data = {"tls.crt": issuer.certificate, "tls.key": issuer.key, "ca.crt": anchors}
-    return [_secret(ISSUER, standing.namespace, data)]
+        data = tls_data(issuer, standing.newest)
+    return [Step(k8s.obj(SECRET, ISSUER, standing.namespace, data=data), manager=MANAGER, force=True)]
 
 
 def renew_steps(standing: Standing, at_once: int) -> list[Step]:
@@ -232,33 +235,15 @@ def _bundle(namespace: str, text: str) -> Step:
     return Step(part, manager=MANAGER, partial=True, force=True)
 
 
-def _secret(name: str, namespace: str, texts: dict[str, str], kind: str = "") -> Step:
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
-    secret = k8s.obj(SECRET, name, namespace, data=data)
-    return Step(secret | ({"type": kind} if kind else {}), manager=MANAGER, force=True)
-
-
-def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(by)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
+def _made(pod: Object) -> dt.datetime:
+    return dt.datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
 
 
 def _event_time(event: Object) -> dt.datetime | None:
     if event.get("reason") != "IssuerUpdated":
         return None
     told = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
-    return _time(str(told))
-
-
-def _time(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text)
-
-
-def _note(obj: Object, key: str) -> str:
-    return str((obj["metadata"].get("annotations") or {}).get(key, ""))
+    return dt.datetime.fromisoformat(str(told))
 
 
 def _text(encoded: str) -> bytes:

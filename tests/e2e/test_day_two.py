@@ -24,6 +24,7 @@ from meshkit.operate import change, shop
 from meshkit.operate.rehearsal import rehearse
 from meshkit.operate.rotation import identity_status, rotate_identity
 from meshkit.operate.uninstall import plan_uninstall
+from meshkit.planners.injected import CONTROL_PLANE
 from meshkit.planners.removal import MARKS
 from meshkit.testing import running_sandbox
 
@@ -32,7 +33,7 @@ DEPLOYMENT, NAMESPACE, SECRET = Kind("apps/v1", "Deployment"), Kind("v1", "Names
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
-CONTROL_PLANE = ControlPlane(quota=Quota(cpu="8", memory="16Gi", pods=20))
+INSTALLED = ControlPlane(quota=Quota(cpu="8", memory="16Gi", pods=20))
 
 
 class Requests:
@@ -82,7 +83,7 @@ def meshed(mesh: str) -> Iterator[Cluster]:
     """A shop in the mesh."""
     with running_sandbox() as sandbox:
         cluster = connect(kubeconfig=sandbox.kubeconfig)
-        change.apply(change.plan(CONTROL_PLANE, cluster, mesh=mesh), cluster)
+        change.apply(change.plan(INSTALLED, cluster, mesh=mesh), cluster)
         cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         change.apply(change.plan(Injection(namespace="shop"), cluster, mesh=mesh), cluster)
         shop.deploy_shop(cluster, rps=20, versions={"v1": shop.GOOD, "v2": shop.GOOD})
@@ -156,13 +157,13 @@ def test_nothing_is_left_and_undo_brings_all_back(meshed: Cluster, mesh: str) ->
     left = plan_uninstall(cluster, mesh=mesh, crds=True, while_meshed=True)
     assert left.empty, str(left)
     assert not left.findings, str(left)
-    assert api.get(NAMESPACE, MARKS[mesh].home) is None
+    assert api.get(NAMESPACE, CONTROL_PLANE[mesh].home) is None
     assert not api.list(WEBHOOK)
     assert not [one for one in api.list(CRD) if one["spec"]["group"].endswith(MARKS[mesh].group)]
-    assert not [one for one in api.list(ROLE) if MARKS[mesh].home in one["metadata"]["name"]]
+    assert not [one for one in api.list(ROLE) if CONTROL_PLANE[mesh].home in one["metadata"]["name"]]
     assert shop.read_ledger(cluster, before, time.time()).failed == 0, "running traffic goes on"
 
     change.undo(gone.id, cluster)
-    again = change.plan(CONTROL_PLANE, cluster, mesh=mesh)
+    again = change.plan(INSTALLED, cluster, mesh=mesh)
     assert again.empty, str(again)
-    assert all(one["status"]["availableReplicas"] for one in api.list(DEPLOYMENT, MARKS[mesh].home))
+    assert all(one["status"]["availableReplicas"] for one in api.list(DEPLOYMENT, CONTROL_PLANE[mesh].home))

@@ -12,9 +12,8 @@ import pytest
 from meshkit.errors import BadInput, NeedsPerson
 from meshkit.facts import Snapshot
 from meshkit.operate.identity import made_anchor, made_issuer
-from meshkit.planners.pki import Pair
+from meshkit.planners.pki import CLOCK_SKEW, Pair
 from meshkit.planners.rotation import (
-    CLOCK_SKEW,
     Standing,
     issue_steps,
     renew_steps,
@@ -77,8 +76,8 @@ def test_linkerds_event_tells_when_the_issuer_was_taken_up() -> None:
     event = obj("Event", "e", reason="IssuerUpdated", lastTimestamp=at)
     without = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon))
     told = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon), event)
-    assert (without.phase, without.is_taken_up) == ("renew", False)
-    assert (told.phase, told.is_taken_up) == ("retire", True)
+    assert (without.phase, without.taken_up) == ("renew", None)
+    assert (told.phase, told.taken_up) == ("retire", made + dt.timedelta(seconds=10))
 
 
 def test_each_change_has_its_objects_and_the_proxies_it_concerns() -> None:
