@@ -11,6 +11,10 @@ class Injection(Intent):
     """New pods of a namespace get a sidecar; running ones only when they are restarted."""
 
     namespace: Name = Field(description="the namespace whose pods join the mesh")
+    revision: Name | None = Field(
+        default=None,
+        description="a revision or tag of Istio, or nothing for the one the namespace has, else the default",
+    )
     restart: bool = Field(
         default=True,
         description="true restarts the Deployments whose pods have no sidecar yet",

@@ -83,6 +83,16 @@ class ControlPlane(Intent):
         pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$",
         description="a version of the mesh such as '1.31.4', or nothing for the one meshkit is tested with",
     )
+    revision: Name | None = Field(
+        default=None,
+        description="a name such as '1-31-4' for a control plane beside others, or nothing for the only one",
+    )
+    """Nothing: Istio alone has revisions, and needs one only to be upgraded beside the old version."""
+    tags: tuple[Name, ...] = Field(
+        default=(),
+        description="names that namespaces may ask for instead of the revision, such as 'prod'; 'default' is"
+        " what istio-injection=enabled asks for",
+    )
     untested: bool = Field(
         default=False, description="true to take a version that meshkit has not been tested with"
     )
@@ -144,6 +154,15 @@ class ControlPlane(Intent):
     gateway: Gateway | None = Field(
         default=None, description="an ingress gateway of Istio, or nothing for none; only with charts"
     )
+
+    @model_validator(mode="after")
+    def _names_apart(self) -> Self:
+        if self.revision == "default":
+            raise At(("revision",), "default is the control plane without a revision")
+        for place, tag in enumerate(self.tags):
+            if tag in (self.revision or "default", *self.tags[:place]):
+                raise At(("tags", place), f"{tag} is a name of this control plane already")
+        return self
 
     @model_validator(mode="after")
     def _charts_only(self) -> Self:

@@ -203,7 +203,11 @@ def _workloads(snapshot: Snapshot, namespace: str) -> Iterator[tuple[str, Object
 
 
 def _marked(home: Object, mesh: str) -> Object:
-    """The namespace as it will be once the intent ``Injection`` is applied."""
+    """The namespace as it will be once the intent ``Injection`` is applied: one that asks for a revision of
+    Istio goes on doing so.
+    """
+    if mesh == "istio" and "istio.io/rev" in (home["metadata"].get("labels") or {}):
+        return home
     where, key = ("labels", "istio-injection") if mesh == "istio" else ("annotations", LINKERD_INJECT)
     meta = home["metadata"]
     return {**home, "metadata": {**meta, where: {**(meta.get(where) or {}), key: "enabled"}}}

@@ -24,6 +24,7 @@ from meshkit.planners.base import Need, WeightedRoute, not_plannable
 from meshkit.planners.gateway_api import duration
 from meshkit.planners.injected import opted_out, runs_sidecar
 from meshkit.planners.istio_control_plane import NAMESPACE, control_plane
+from meshkit.planners.istio_revisions import INJECTION, REVISION, injection_mark
 from meshkit.planners.steps import Step
 
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
@@ -96,7 +97,7 @@ PLANNER = IstioPlanner()
 
 
 def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
-    label = k8s.namespace_part(intent.namespace, "injection", labels={"istio-injection": "enabled"})
+    label = injection_mark(intent.namespace, _revision(intent, snapshot))
     if not intent.restart:
         return [label]
     bare = [
@@ -106,6 +107,15 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
         and any(not runs_sidecar(pod, "istio") for pod in k8s.pods_of(deployment, snapshot))
     ]
     return [label, *k8s.restarts(bare, intent.at_once)]
+
+
+def _revision(intent: Injection, snapshot: Snapshot) -> str | None:
+    """What the namespace shall ask for. An upgrade may have moved it: an intent that says nothing of a
+    revision does not move it back.
+    """
+    found = snapshot.find("Namespace", intent.namespace) or {"metadata": {}}
+    labels = found["metadata"].get("labels") or {}
+    return intent.revision or (None if INJECTION in labels else labels.get(REVISION))
 
 
 def _peer_authentication(intent: MutualTLS) -> dict[str, Any]:

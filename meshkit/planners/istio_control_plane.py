@@ -15,6 +15,7 @@ from meshkit.planners import isolation, istio_extras
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.charts import merged, release_step, require_tested
 from meshkit.planners.crds import crds
+from meshkit.planners.istio_revisions import Revision, tag_webhook, webhook
 from meshkit.planners.steps import Step, Wait
 
 DEFAULT_VERSION = "1.31.4"
@@ -28,7 +29,7 @@ RESOURCES = Resources(cpu="500m", memory="2048Mi")
 PORTS = (15012, 15014, 15017, 8080)
 """Configuration and certificates for proxies, metrics, webhooks, readiness. Not 15010: configuration in plain
 text, which no proxy of a released Istio asks for."""
-WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
+CONFIG_MAP = Kind("v1", "ConfigMap")
 
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -46,8 +47,21 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
     if intent.isolated:
         before.append(isolation.reachable_on("istiod", namespace, {"app": "istiod"}, PORTS))
     if intent.charts:
-        return (*before, *_releases(intent, namespace, resources))
-    return (*k8s.crd_steps(crds("istio")), *before, *_manifests(intent, namespace, resources))
+        return (*before, *_releases(intent, namespace, resources), *_tags(intent, namespace))
+    definitions = k8s.crd_steps(crds("istio"))
+    return (*definitions, *before, *_manifests(intent, namespace, resources), *_tags(intent, namespace))
+
+
+def revision_of(intent: ControlPlane) -> Revision:
+    """The revision that an intent installs."""
+    return Revision(intent.revision or "")
+
+
+def _tags(intent: ControlPlane, namespace: str) -> list[Step]:
+    """Tags are no part of a release: Helm would not let another release take one over."""
+    failure = intent.webhook_failure.capitalize()
+    hooks = [tag_webhook(tag, revision_of(intent), namespace, failure) for tag in intent.tags]
+    return [Step(hook, wait=Wait("trusted", 60)) for hook in hooks]
 
 
 def _releases(intent: ControlPlane, namespace: str, resources: Resources) -> list[Step]:
@@ -67,7 +81,7 @@ def _releases(intent: ControlPlane, namespace: str, resources: Resources) -> lis
         release_step("istio-base", namespace, intent, base, directories=("base",), **places),
         *([istio_extras.cni_step(namespace, intent, images, places)] if intent.cni else []),
         release_step(
-            "istiod",
+            revision_of(intent).named("istiod"),
             namespace,
             intent,
             values,
@@ -83,14 +97,16 @@ def istiod_values(intent: ControlPlane, namespace: str, version: str, resources:
     once: here a drain takes one at a time.
     """
     cni = {"cni": {"enabled": True}} if intent.cni else {}
+    revision = revision_of(intent)
     return {
         **cni,
+        **({"revision": revision.name} if revision.name else {}),
         "autoscaleEnabled": False,
         "replicaCount": intent.replicas,
         "rollingMaxSurge": 1,
         "rollingMaxUnavailable": 1,
         "resources": {"requests": resources.model_dump()},
-        "topologySpreadConstraints": k8s.spread({"app": "istiod"}) if intent.zones > 1 else [],
+        "topologySpreadConstraints": k8s.spread(revision.labels) if intent.zones > 1 else [],
         "pdb": {"maxUnavailable": 1},
         "global": {
             "istioNamespace": namespace,
@@ -119,18 +135,19 @@ def _count(written: object) -> int:
 
 
 def _manifests(intent: ControlPlane, namespace: str, resources: Resources) -> list[Step]:
-    labels = {"app": "istiod", "istio.io/rev": "default"}
-    selector = {"app": "istiod"}
+    revision = revision_of(intent)
+    name, labels, selector = revision.named("istiod"), revision.labels, revision.selector
     istiod = k8s.Component(
-        name="istiod",
+        name=name,
         container="discovery",
         image=f"{HUB}/pilot:{intent.version or DEFAULT_VERSION}",
         args=("discovery",),
-        account="istiod",
+        account=name,
         ports={"http-debug": 8080, "grpc-xds": 15010, "https-webhooks": 15017, "http-monitoring": 15014},
         ready_port=8080,
         cpu=resources.cpu,
         memory=resources.memory,
+        environment={"REVISION": revision.label},
     )
     ports = {
         "grpc-xds": (15010, 15010),
@@ -141,18 +158,19 @@ def _manifests(intent: ControlPlane, namespace: str, resources: Resources) -> li
     # istiod's pods match the webhook of their own revision: without this none could start once all are gone.
     uninjected = {**labels, "sidecar.istio.io/inject": "false"}
     deployment = istiod.deployment(namespace, uninjected, selector, intent)
-    mesh_config = k8s.obj(
-        Kind("v1", "ConfigMap"), "istio", namespace, labels=labels, data=_mesh_config(namespace)
+    config = k8s.obj(
+        CONFIG_MAP, revision.named("istio"), namespace, labels=labels, data=_mesh_config(namespace)
     )
+    hook = webhook(revision, namespace, intent.webhook_failure.capitalize())
     return [
-        Step(k8s.service_account("istiod", namespace, labels)),
-        Step(k8s.cluster_role(f"istiod-{namespace}", labels, _RULES)),
-        Step(k8s.cluster_role_binding(f"istiod-{namespace}", "istiod", namespace, labels)),
-        Step(mesh_config),
-        Step(k8s.service("istiod", namespace, labels, selector, ports)),
-        Step(k8s.disruption_budget("istiod", namespace, labels, selector)),
+        Step(k8s.service_account(name, namespace, labels)),
+        Step(k8s.cluster_role(f"{name}-{namespace}", labels, _RULES)),
+        Step(k8s.cluster_role_binding(f"{name}-{namespace}", name, namespace, labels)),
+        Step(config),
+        Step(k8s.service(name, namespace, labels, selector, ports)),
+        Step(k8s.disruption_budget(name, namespace, labels, selector)),
         Step(deployment, wait=Wait("available", k8s.ROLLOUT_TIMEOUT_S)),
-        Step(webhook(namespace, intent.webhook_failure.capitalize()), wait=Wait("trusted", 60)),
+        Step(hook, wait=Wait("trusted", 60)),
     ]
 
 
@@ -188,42 +206,3 @@ def _mesh_config(namespace: str) -> dict[str, str]:
         "trustDomain: cluster.local",
     )
     return {"mesh": "\n".join(lines) + "\n", "meshNetworks": "networks: {}\n"}
-
-
-def webhook(namespace: str, failure: str) -> dict[str, Any]:
-    """The four webhooks that Istio's chart makes for the default revision; istiod writes their caBundle."""
-    inject, rev, mine = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
-
-    def has(key: str, *values: str) -> dict[str, Any]:
-        return {"key": key, "operator": "In", "values": list(values)}
-
-    def without(key: str) -> dict[str, Any]:
-        return {"key": key, "operator": "DoesNotExist"}
-
-    def not_refused() -> dict[str, Any]:
-        return {"key": mine, "operator": "NotIn", "values": ["false"]}
-
-    neither = [without(inject), without(rev)]
-    selectors = {
-        "rev.namespace": ([has(rev, "default"), without(inject)], [not_refused()]),
-        "rev.object": (neither, [not_refused(), has(rev, "default")]),
-        "namespace": ([has(inject, "enabled")], [not_refused()]),
-        "object": (neither, [has(mine, "true"), without(rev)]),
-    }
-    service = {"name": "istiod", "namespace": namespace, "path": "/inject", "port": 443}
-    webhooks = [
-        {
-            "name": f"{name}.sidecar-injector.istio.io",
-            "clientConfig": {"service": service},
-            "rules": k8s.on_pod_creation(),
-            "namespaceSelector": {"matchExpressions": of_namespace},
-            "objectSelector": {"matchExpressions": of_pod},
-            "admissionReviewVersions": ["v1"],
-            "failurePolicy": failure,
-            "reinvocationPolicy": "Never",
-            "sideEffects": "None",
-        }
-        for name, (of_namespace, of_pod) in selectors.items()
-    ]
-    labels = {"app": "sidecar-injector", "istio.io/rev": "default"}
-    return k8s.obj(WEBHOOK, "istio-sidecar-injector", labels=labels, webhooks=webhooks)

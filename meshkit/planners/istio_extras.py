@@ -42,7 +42,9 @@ def gateway_values(gateway: Gateway, intent: ControlPlane) -> dict[str, Any]:
     """What the gateway chart is told. By itself it starts one replica, has no budget, and spreads over
     nothing; an autoscaler would need a metrics server and promises no number.
     """
+    revision = {"revision": intent.revision} if intent.revision else {}
     return {
+        **revision,
         "autoscaling": {"enabled": False},
         "replicaCount": gateway.replicas,
         # Requests from outside find the old replica until the new one is ready.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshkit.facts import Kind, Object, Snapshot
@@ -131,6 +131,7 @@ class Component:
     ready_port: int
     cpu: str
     memory: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def deployment(
         self, namespace: str, labels: Labels, selector: Labels, intent: ControlPlane
@@ -157,6 +158,7 @@ class Component:
             "env": [
                 {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
                 {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                *({"name": name, "value": value} for name, value in self.environment.items()),
             ],
             "ports": [
                 {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in self.ports.items()

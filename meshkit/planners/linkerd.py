@@ -79,6 +79,8 @@ PLANNER = LinkerdPlanner()
 
 
 def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
+    if intent.revision:
+        raise cannot("Linkerd", Injection, "revision", "Leave it out: Linkerd has one control plane.")
     mark = k8s.namespace_part(intent.namespace, "injection", annotations={INJECT: "enabled"})
     if not intent.restart:
         return [mark]

@@ -83,6 +83,10 @@ def _refuse_istios(intent: ControlPlane) -> None:
             "gateway",
             "Linkerd has no gateway of its own: bring an ingress controller into the mesh as any workload.",
         )
+    for field in ("revision", "tags"):
+        if getattr(intent, field):
+            instead = "Leave it out: Linkerd has one control plane, which is upgraded in its place."
+            raise cannot("Linkerd", ControlPlane, field, instead)
     if intent.cni:
         raise BadInput(
             "control_plane.cni",

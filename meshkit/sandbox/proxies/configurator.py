@@ -23,12 +23,13 @@ from meshkit.sandbox.proxies import validation
 from meshkit.sandbox.proxies.apiclient import ApiClient, Mirror
 from meshkit.sandbox.proxies.delivery import Delivery, Desired, Rejected, Unanswered
 from meshkit.sandbox.proxies.model import Object, Outbound
-from meshkit.sandbox.proxies.pods import Registry, is_running, mesh_of
+from meshkit.sandbox.proxies.pods import REVISION, Registry, is_running, obeys
 from meshkit.sandbox.proxies.route_status import StatusWriter
 
 _LOG = logging.getLogger("config")
 _RETRY_S = 0.05
 _INFRASTRUCTURE = {"namespaces", "nodes", "pods", "endpointslices"}
+_KUBERNETES = {*_INFRASTRUCTURE, "services", "configmaps"}
 _SOURCES = {"istio": "istiod", "linkerd": "linkerd-policy-controller"}
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 Key = tuple[str, str]
@@ -92,13 +93,24 @@ class _Worker:
 
 
 class Configurator:
-    """One leader's view of the mesh. ``translator`` is the module of the mesh (``istio`` or ``linkerd``)."""
+    """One leader's view of the mesh. ``translator`` is the module of the mesh (``istio`` or ``linkerd``).
+
+    It configures the pods of its own ``revision``, which call those of any other as their own.
+    """
 
     def __init__(
-        self, api: ApiClient, *, mesh: str, translator: ModuleType, run_dir: Path, namespace: str
+        self,
+        api: ApiClient,
+        *,
+        mesh: str,
+        revision: str,
+        translator: ModuleType,
+        run_dir: Path,
+        namespace: str,
     ) -> None:
         self._api = api
         self._mesh = mesh
+        self._revision = revision
         self._translator = translator
         self._run_dir = run_dir
         self._namespace = namespace
@@ -141,12 +153,22 @@ class Configurator:
 
     def _objects(self, without: set[Key]) -> dict[str, dict[str, Object]]:
         """The objects as they are obeyed: those ``without`` in their last accepted form, or not at all."""
-        held = {resource: dict(items) for resource, items in self._mirror.objects.items()}
+        held = {
+            resource: {key: item for key, item in items.items() if self._is_for_me(resource, item)}
+            for resource, items in self._mirror.objects.items()
+        }
         for resource, key in without:
             held[resource].pop(key, None)
             if (resource, key) in self._accepted:
                 held[resource][key] = self._accepted[(resource, key)]
         return held
+
+    def _is_for_me(self, resource: str, item: Object) -> bool:
+        """A mesh's own object that names a revision is for that one alone (istiod: ObjectInRevision)."""
+        if resource in _KUBERNETES:
+            return True
+        labels: Mapping[str, str] = item["metadata"].get("labels") or {}
+        return labels.get(REVISION, self._revision) == self._revision
 
     async def _publish(self, session: aiohttp.ClientSession) -> None:
         objects = self._objects(self._held_back)
@@ -176,7 +198,7 @@ class Configurator:
         shared: dict[Any, Outbound] = {}
         wanted = {}
         for key, pod in objects["pods"].items():
-            if mesh_of(pod) != self._mesh or not is_running(pod):
+            if not (obeys(pod, self._mesh, self._revision) and is_running(pod)):
                 continue
             caller = self._translator.caller_of(registry, pod)
             if caller not in shared:

@@ -30,7 +30,7 @@ from meshkit.sandbox.proxies.configurator import Configurator
 from meshkit.sandbox.proxies.identity import LEAF_LIFETIME, Authority
 from meshkit.sandbox.proxies.issuer import Issuer
 from meshkit.sandbox.proxies.leader import Leader
-from meshkit.sandbox.proxies.pods import ISTIO
+from meshkit.sandbox.proxies.pods import DEFAULT_REVISION, ISTIO
 from meshkit.sandbox.proxies.quantities import duration_s
 from meshkit.sandbox.proxies.webhook import InjectionWebhook
 
@@ -51,10 +51,10 @@ class Settings:
     lifetime_variable: str
     """Environment variable with the lifetime of workload certificates, as the mesh names it."""
 
-    def lease(self, mesh: str, role: str) -> str:
-        """Istio's replicas elect one leader for all; Linkerd's components each their own."""
+    def lease(self, mesh: str, role: str, revision: str) -> str:
+        """Each revision of Istio elects one leader for all; Linkerd's components each their own."""
         if mesh == "istio":
-            return "istio-leader"
+            return _named("istio-leader", revision)
         return {"config": "linkerd-destination", "identity": "linkerd-identity"}.get(
             role, "linkerd-proxy-injector"
         )
@@ -80,6 +80,11 @@ SETTINGS = {
 }
 
 
+def _named(base: str, revision: str) -> str:
+    """The name of what each revision has of its own."""
+    return base if revision == DEFAULT_REVISION else f"{base}-{revision}"
+
+
 class ControlPlane:
     """One replica."""
 
@@ -88,6 +93,7 @@ class ControlPlane:
         self._mesh = mesh
         self._roles = roles
         self._set = SETTINGS[mesh]
+        self._revision = env.get("REVISION", DEFAULT_REVISION)
         self._ip = env["POD_IP"]
         self._pod = env["POD_NAME"]
         self._namespace = env["POD_NAMESPACE"]
@@ -104,7 +110,7 @@ class ControlPlane:
                 tasks.create_task(self._serve(webhook))
             else:
                 await self._report_ready()
-            lease = self._set.lease(self._mesh, self._roles[0])
+            lease = self._set.lease(self._mesh, self._roles[0], self._revision)
             leader = Leader(self._api, namespace=self._namespace, lease=lease, identity=self._pod)
             tasks.create_task(leader.lead(lambda: self._lead(webhook)))
 
@@ -113,7 +119,8 @@ class ControlPlane:
             self._api,
             mesh=self._mesh,
             version=await self._version(),
-            service=self._set.webhook_service,
+            revision=self._revision,
+            service=_named(self._set.webhook_service, self._revision),
             namespace=self._namespace,
         )
 
@@ -134,6 +141,7 @@ class ControlPlane:
                 configurator = Configurator(
                     self._api,
                     mesh=self._mesh,
+                    revision=self._revision,
                     translator=TRANSLATORS[self._mesh],
                     run_dir=self._run_dir,
                     namespace=self._namespace,
@@ -145,6 +153,7 @@ class ControlPlane:
         issuer = Issuer(
             self._api,
             mesh=self._mesh,
+            revision=self._revision,
             run_dir=self._run_dir,
             lifetime=self._lifetime,
             namespace=self._namespace,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshkit.sandbox.proxies.model import Object
-from meshkit.sandbox.proxies.pods import ISTIO, TLS_MODE_LABEL, mesh_of
+from meshkit.sandbox.proxies.pods import DEFAULT_REVISION, ISTIO, REVISION, TLS_MODE_LABEL, mesh_of
 
 Patch = list[dict[str, Any]]
 _ISTIO_NEVER = {"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
@@ -21,14 +21,25 @@ _INJECT = "linkerd.io/inject"
 _TRUST = "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"
 
 
-def patch_for(mesh: str, pod: Object, namespace: Object, version: str, roots: str = "") -> Patch:
+def patch_for(
+    mesh: str,
+    pod: Object,
+    namespace: Object,
+    version: str,
+    *,
+    revision: str = DEFAULT_REVISION,
+    roots: str = "",
+) -> Patch:
     """The patch that adds the mesh's sidecar to a new pod; empty where it gets none.
 
-    ``roots`` is the bundle that Linkerd's proxy trusts for as long as the pod lives.
+    ``revision`` is the injector's own: the pod's sidecar obeys no other. ``roots`` is the bundle that
+    Linkerd's proxy trusts for as long as the pod lives.
     """
     if mesh_of(pod) or pod["spec"].get("hostNetwork"):
         return []
-    return _istio(pod, namespace, version) if mesh == ISTIO else _linkerd(pod, namespace, version, roots)
+    if mesh == ISTIO:
+        return _istio(pod, namespace, version, revision)
+    return _linkerd(pod, namespace, version, roots)
 
 
 def trust_anchors(pod: Object) -> str | None:
@@ -38,14 +49,14 @@ def trust_anchors(pod: Object) -> str | None:
     return told.get(_TRUST)
 
 
-def _istio(pod: Object, namespace: Object, version: str) -> Patch:
+def _istio(pod: Object, namespace: Object, version: str, revision: str) -> Patch:
     labels, annotations = _labels(pod), _annotations(pod)
     refused = labels.get("sidecar.istio.io/inject", annotations.get("sidecar.istio.io/inject")) == "false"
     if refused or namespace["metadata"]["name"] in _ISTIO_NEVER:
         return []
     name = labels.get("app.kubernetes.io/name") or labels.get("app") or _owner(pod)
-    revision = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
-    status = {"initContainers": ["istio-proxy"], "containers": None, "volumes": None, "revision": "default"}
+    canonical = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
+    status = {"initContainers": ["istio-proxy"], "containers": None, "volumes": None, "revision": revision}
     container = {
         "name": "istio-proxy",
         "image": f"docker.io/istio/proxyv2:{version}",
@@ -65,14 +76,14 @@ def _istio(pod: Object, namespace: Object, version: str) -> Patch:
             {
                 TLS_MODE_LABEL: "istio",
                 "service.istio.io/canonical-name": name,
-                "service.istio.io/canonical-revision": revision,
+                "service.istio.io/canonical-revision": canonical,
             },
         ),
         *_added(
             pod,
             "annotations",
             {
-                "istio.io/rev": "default",
+                REVISION: revision,
                 "prometheus.io/path": "/stats/prometheus",
                 "prometheus.io/port": "15020",
                 "prometheus.io/scrape": "true",

@@ -26,7 +26,7 @@ from meshkit.sandbox.proxies.identity import Authority
 from meshkit.sandbox.proxies.injector import trust_anchors
 from meshkit.sandbox.proxies.model import Object
 from meshkit.sandbox.proxies.poddir import secret_sources
-from meshkit.sandbox.proxies.pods import is_running, mesh_of, service_account
+from meshkit.sandbox.proxies.pods import DEFAULT_REVISION, is_running, obeys, service_account
 
 _LOG = logging.getLogger("identity")
 _RETRY_S = 0.05
@@ -42,6 +42,7 @@ class Issuer:
         api: ApiClient,
         *,
         mesh: str,
+        revision: str,
         run_dir: Path,
         lifetime: dt.timedelta,
         namespace: str,
@@ -49,6 +50,7 @@ class Issuer:
     ) -> None:
         self._api = api
         self._mesh = mesh
+        self._revision = revision
         self._run_dir = run_dir
         self._lifetime = lifetime
         self._namespace = namespace
@@ -93,6 +95,8 @@ class Issuer:
     async def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
         _LOG.info("%s: %s", reason, message)
         name = _DEPLOYMENT[self._mesh]
+        if self._revision != DEFAULT_REVISION:
+            name = f"{name}-{self._revision}"
         deployment = await self._api.get("deployments.apps", name, self._namespace)
         kind = {"apiVersion": "apps/v1", "kind": "Deployment"}
         about = {**(deployment or {"metadata": {"name": name, "namespace": self._namespace}}), **kind}
@@ -102,7 +106,7 @@ class Issuer:
         """Issue what is due; returns the seconds until something is again."""
         now = dt.datetime.now(dt.UTC)
         next_due = _LONGEST_WAIT_S
-        meshed = [pod for pod in pods if mesh_of(pod) == self._mesh and is_running(pod)]
+        meshed = [pod for pod in pods if obeys(pod, self._mesh, self._revision) and is_running(pod)]
         for pod in meshed:
             uid = pod["metadata"]["uid"]
             directory = self._run_dir / uid

@@ -11,6 +11,9 @@ from meshkit.sandbox.proxies.model import Object
 ISTIO = "istio"
 LINKERD = "linkerd"
 CLUSTER_DOMAIN = "cluster.local"
+REVISION = "istio.io/rev"
+DEFAULT_REVISION = "default"
+"""Linkerd has no other."""
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 SIDECARS = {"istio-proxy": ISTIO, "linkerd-proxy": LINKERD}
 SKIPPED_PORTS = {
@@ -53,6 +56,16 @@ def mesh_of(pod: Object) -> str | None:
         if container["name"] in SIDECARS:
             return SIDECARS[container["name"]]
     return None
+
+
+def revision_of(pod: Object) -> str:
+    """The revision of the control plane that injected the pod, and that alone configures it."""
+    return str((pod["metadata"].get("annotations") or {}).get(REVISION, DEFAULT_REVISION))
+
+
+def obeys(pod: Object, mesh: str, revision: str) -> bool:
+    """Whether the pod has a sidecar of this mesh, and of this revision of its control plane."""
+    return mesh_of(pod) == mesh and revision_of(pod) == revision
 
 
 def captured_ports(pod: Object) -> tuple[int, ...]:

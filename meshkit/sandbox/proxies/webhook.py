@@ -31,9 +31,12 @@ _CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 class InjectionWebhook:
     """Answers AdmissionReviews for pods of any namespace. ``service`` is the name the API server calls."""
 
-    def __init__(self, api: ApiClient, *, mesh: str, version: str, service: str, namespace: str) -> None:
+    def __init__(
+        self, api: ApiClient, *, mesh: str, version: str, revision: str, service: str, namespace: str
+    ) -> None:
         self._api = api
         self._mesh = mesh
+        self._revision = revision
         self._version = version
         self._service = service
         self._namespace = namespace
@@ -102,7 +105,9 @@ class InjectionWebhook:
             namespace = await self._api.get("namespaces", asked["namespace"])
             bare = {"metadata": {"name": asked["namespace"]}}
             roots = await self._trusted_roots() if self._mesh == LINKERD else ""
-            patch = injector.patch_for(self._mesh, pod, namespace or bare, self._version, roots)
+            patch = injector.patch_for(
+                self._mesh, pod, namespace or bare, self._version, revision=self._revision, roots=roots
+            )
             if patch:
                 response["patchType"] = "JSONPatch"
                 response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()

@@ -18,7 +18,8 @@ from cryptography.x509.oid import NameOID
 from meshkit.checks.health import findings
 from meshkit.checks.view import View
 from meshkit.facts import Snapshot
-from meshkit.planners import istio_control_plane, linkerd_control_plane
+from meshkit.planners import istio_revisions, linkerd_control_plane
+from meshkit.planners.istio_revisions import Revision
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 Objects = list[dict[str, Any]]
@@ -107,7 +108,7 @@ def istio() -> Objects:
     return [
         obj("v1", "Namespace", "shop", meta={"labels": {"istio-injection": "enabled"}}),
         *control_plane("istiod", "istio-system", {"app": "istiod"}, "docker.io/istio/pilot:1.31.4"),
-        trusted(istio_control_plane.webhook("istio-system", "Fail")),
+        trusted(istio_revisions.webhook(Revision(), "istio-system", "Fail")),
         obj("v1", "Secret", "istio-ca-secret", "istio-system", data=secret),
     ]
 

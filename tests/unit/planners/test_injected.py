@@ -8,11 +8,12 @@ import pytest
 
 from meshkit.facts import Snapshot
 from meshkit.intent.injection import Injection
-from meshkit.planners import istio, istio_control_plane, linkerd, linkerd_control_plane
+from meshkit.planners import istio, istio_revisions, linkerd, linkerd_control_plane
 from meshkit.planners.injected import Injected, injected
+from meshkit.planners.istio_revisions import Revision
 
 WEBHOOKS = {
-    "istio": istio_control_plane.webhook("istio-system", "Fail"),
+    "istio": istio_revisions.webhook(Revision(), "istio-system", "Fail"),
     "linkerd": linkerd_control_plane.webhook("linkerd", "Fail"),
 }
 MARK = {"istio": ("labels", "istio-injection"), "linkerd": ("annotations", "linkerd.io/inject")}
@@ -135,3 +136,23 @@ def test_restarts_come_in_waves(planner: Any) -> None:
         many += [made, its]
     steps = planner.plan(Injection(namespace="shop", at_once=2), Snapshot(tuple(many)))
     assert [step.wave for step in steps] == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "mark"),
+    [
+        ({}, None, {"istio-injection": "enabled"}),
+        ({}, "prod", {"istio.io/rev": "prod"}),
+        ({"istio.io/rev": "1-31-4"}, None, {"istio.io/rev": "1-31-4"}),
+        ({"istio-injection": "enabled"}, None, {"istio-injection": "enabled"}),
+        ({"istio-injection": "enabled"}, "prod", {"istio.io/rev": "prod"}),
+    ],
+)
+def test_a_namespace_that_an_upgrade_has_moved_is_not_moved_back(
+    labels: dict[str, str], wanted: str | None, mark: dict[str, str]
+) -> None:
+    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}}
+    (step,) = istio.PLANNER.plan(
+        Injection(namespace="shop", revision=wanted, restart=False), Snapshot((home,))
+    )
+    assert step.object["metadata"]["labels"] == mark

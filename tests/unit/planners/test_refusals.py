@@ -141,3 +141,9 @@ def test_a_component_may_use_the_memory_it_requests() -> None:
     intent = ControlPlane(resources=Resources(cpu="1", memory="1Gi"))
     component = linkerd_values(intent, "edge-26.6.3", "anchors")["identityResources"]
     assert component["memory"] == {"request": "1Gi", "limit": "1Gi"}
+
+
+@pytest.mark.parametrize("intent", [ControlPlane(revision="new"), ControlPlane(tags=("prod",))])
+def test_linkerd_has_no_revisions(intent: ControlPlane) -> None:
+    with pytest.raises(BadInput, match=r"control_plane\.(revision|tags): Linkerd cannot do this"):
+        linkerd.PLANNER.plan(intent, Snapshot())

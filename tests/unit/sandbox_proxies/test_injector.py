@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from meshkit.sandbox.proxies.injector import patch_for
+from meshkit.sandbox.proxies.pods import obeys
 
 
 def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None) -> dict[str, Any]:
@@ -29,6 +31,19 @@ def test_istio_adds_a_native_sidecar_and_its_labels() -> None:
     assert container["image"] == "docker.io/istio/proxyv2:1.31.4"
     assert added["/metadata/labels/security.istio.io~1tlsMode"] == "istio"
     assert added["/metadata/labels/service.istio.io~1canonical-revision"] == "v1"
+
+
+def test_a_pod_obeys_the_revision_that_injected_it() -> None:
+    patch = patch_for("istio", pod({"app": "web"}), namespace(), "1.31.4", revision="1-31-4")
+    (noted,) = (entry["value"] for entry in patch if entry["path"] == "/metadata/annotations")
+    assert noted["istio.io/rev"] == "1-31-4"
+    assert json.loads(noted["sidecar.istio.io/status"])["revision"] == "1-31-4"
+    meshed = {
+        "metadata": {"annotations": noted},
+        "spec": {"containers": [{"name": "istio-proxy"}]},
+    }
+    assert obeys(meshed, "istio", "1-31-4")
+    assert not obeys(meshed, "istio", "default")
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,15 @@ def pod(trust: str | None = None) -> dict[str, Any]:
 def issuer(api: Any, run_dir: Path, lifetime_s: float = 3600, mesh: str = "linkerd") -> Issuer:
     lifetime = dt.timedelta(seconds=lifetime_s)
     secret = {"linkerd": LINKERD_ISSUER, "istio": ISTIO_SELF_SIGNED}[mesh]
-    return Issuer(api, mesh=mesh, run_dir=run_dir, lifetime=lifetime, namespace="mesh", secret=secret)
+    return Issuer(
+        api,
+        mesh=mesh,
+        revision="default",
+        run_dir=run_dir,
+        lifetime=lifetime,
+        namespace="mesh",
+        secret=secret,
+    )
 
 
 def leaf_of(directory: Path) -> x509.Certificate:
