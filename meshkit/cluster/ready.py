@@ -23,14 +23,18 @@ def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait)
     api.wait(kind, name, namespace, ready, wait.timeout_s, wait.condition, why=why)
 
 
-def available(deployment: Object | None) -> bool:
-    """Every replica of a Deployment is of its newest template and available."""
-    if deployment is None:
+def available(workload: Object | None) -> bool:
+    """Every replica of a workload is of its newest template and available."""
+    if workload is None:
         return False
-    wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status") or {}
-    observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)
-    counts = (status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas"))
-    return observed and all(count == wanted for count in counts)
+    status = workload.get("status") or {}
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 1):
+        return False
+    _, wanted = _counted(workload)
+    of_each_node = ("updatedNumberScheduled", "numberAvailable")
+    of_replicas = ("replicas", "updatedReplicas", "availableReplicas")
+    keys = of_each_node if workload["kind"] == "DaemonSet" else of_replicas
+    return all(status.get(key, 0) == wanted for key in keys)
 
 
 def established(definition: Object | None) -> bool:
@@ -60,13 +64,20 @@ def explain(api: Api, obj: Object | None, condition: Condition) -> str:
         return "its names are not accepted yet"
     if condition == "trusted":
         return "its control plane has not written the CA into it"
-    status, wanted = obj.get("status") or {}, obj["spec"].get("replicas", 1)
-    text = f"{status.get('availableReplicas', 0)} of {wanted} replicas are available"
+    text = "{} of {} replicas are available".format(*_counted(obj))
     try:
         reasons = _pod_troubles(api, obj)
     except ClusterError:
         return text
     return "; ".join([text, *reasons])
+
+
+def _counted(workload: Object) -> tuple[int, int]:
+    """How many replicas are available, and how many shall be."""
+    status = workload.get("status") or {}
+    if workload["kind"] == "DaemonSet":
+        return status.get("numberAvailable", 0), status.get("desiredNumberScheduled", 0)
+    return status.get("availableReplicas", 0), workload["spec"].get("replicas", 1)
 
 
 def _pod_troubles(api: Api, deployment: Object) -> list[str]:

@@ -14,8 +14,10 @@ from meshkit.cluster.ready import available
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.observe.callers import Calls
 from meshkit.observe.outsiders import labelled_control_plane, outsiders
+from meshkit.planners import kubernetes as k8s
 from meshkit.planners.injected import Injected, injected, webhooks
 from meshkit.planners.kubernetes import ZONE, selects
+from meshkit.planners.steps import title
 
 State = Literal["done", "ready", "blocked", "attention"]
 """``ready``: its plan can be applied; ``blocked``: another stage comes first; ``attention``: look first."""
@@ -127,7 +129,7 @@ def injection(sight: Sight) -> Standing:
     then = injected(sight.snapshot, sight.mesh, sight.namespace, marked=True)
     eligible = [one for one in then if not one.opted_out]
     behind = [one for one in eligible if one.meshed < one.pods]
-    findings = (*_opted_out(then), *_to_restart_by_hand(behind))
+    findings = (*_opted_out(then), *_to_restart_by_hand(sight, behind))
     tables = (_injection_table(now, then),)
     if not now:
         summary = f"no workload in {sight.namespace} yet"
@@ -339,14 +341,11 @@ def _opted_out(workloads: Sequence[Injected]) -> Iterator[Finding]:
             yield Finding("MK0721", "warning", one.workload, f"gets no sidecar: {one.why}.", remedy)
 
 
-def _to_restart_by_hand(behind: Sequence[Injected]) -> Iterator[Finding]:
+def _to_restart_by_hand(sight: Sight, behind: Sequence[Injected]) -> Iterator[Finding]:
+    rolling = {title(each) for each in k8s.rolling(sight.snapshot, sight.namespace)}
     for one in behind:
-        if not one.workload.startswith("Deployment "):
-            kind, _, name = one.workload.partition(" ")
-            space, _, short = name.partition("/")
-            remedy = f"Restart it yourself: kubectl rollout restart -n {space} {kind.lower()}/{short}."
-            if kind == "Pod":
-                remedy = "Nobody restarts it: delete it and make it again."
+        if one.workload not in rolling:
+            remedy = "No restart makes its pods anew: delete them; make those again that nobody else makes."
             yield Finding("MK0722", "warning", one.workload, "runs without a sidecar.", remedy)
 
 

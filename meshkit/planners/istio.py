@@ -101,10 +101,10 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
     if not intent.restart:
         return [label]
     bare = [
-        deployment
-        for deployment in snapshot.of("Deployment", intent.namespace)
-        if not opted_out("istio", deployment["spec"].get("template") or {})
-        and any(not runs_sidecar(pod, "istio") for pod in k8s.pods_of(deployment, snapshot))
+        workload
+        for workload in k8s.rolling(snapshot, intent.namespace)
+        if not opted_out("istio", workload["spec"].get("template") or {})
+        and any(not runs_sidecar(pod, "istio") for pod in k8s.pods_of(workload, snapshot))
     ]
     return [label, *k8s.restarts(bare, intent.at_once)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ SERVICE = Kind("v1", "Service")
 POD = Kind("v1", "Pod")
 NODE = Kind("v1", "Node")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
+WORKLOADS = (DEPLOYMENT, Kind("apps/v1", "StatefulSet"), Kind("apps/v1", "DaemonSet"))
+"""What replaces its pods when its template changes."""
 
 ZONE = "topology.kubernetes.io/zone"
 """The label of a node's zone."""
@@ -182,33 +184,52 @@ def namespace_part(
 
 
 def workload_needs(namespace: str | None) -> tuple[Need, ...]:
-    """What ``restarts`` must see."""
-    return (Need(NAMESPACE), Need(DEPLOYMENT, namespace), Need(POD, namespace))
+    """What ``rolling`` and ``restarts`` must see."""
+    return (Need(NAMESPACE), Need(POD, namespace), *(Need(kind, namespace) for kind in WORKLOADS))
 
 
-def restarts(deployments: Sequence[Object], at_once: int) -> list[Step]:
-    """Rolling restarts, ``at_once`` Deployments a wave: a wave begins when the one before is available."""
-    return [restart(each, wave=number // at_once + 1) for number, each in enumerate(deployments)]
+def rolling(snapshot: Snapshot, namespace: str | None = None) -> Iterator[Object]:
+    """The workloads that replace their pods by themselves, without somebody who deletes the old ones."""
+    found = [workload for kind in WORKLOADS for workload in snapshot.of(kind.kind, namespace)]
+    return (one for one in found if (one["spec"].get("updateStrategy") or {}).get("type") != "OnDelete")
 
 
-def restart(deployment: Object, *, wave: int = 0) -> Step:
+def restarts(workloads: Sequence[Object], at_once: int) -> list[Step]:
+    """Rolling restarts, ``at_once`` workloads a wave: a wave begins when the one before is available."""
+    return [restart(each, wave=number // at_once + 1) for number, each in enumerate(workloads)]
+
+
+def restart(workload: Object, *, wave: int = 0) -> Step:
     """A rolling restart: an annotation on the pod template, and a wait until the new pods are available.
 
     kubectl writes the time; a planner has no clock, so the generation that is being replaced stands for it.
     """
-    meta = deployment["metadata"]
+    meta = workload["metadata"]
     mark = {"metadata": {"annotations": {RESTART_ANNOTATION: str(meta.get("generation", 1))}}}
-    part = obj(DEPLOYMENT, meta["name"], meta["namespace"], spec={"template": mark})
+    kind = Kind(DEPLOYMENT.api_version, workload["kind"])
+    part = obj(kind, meta["name"], meta["namespace"], spec={"template": mark})
     wait = Wait("available", ROLLOUT_TIMEOUT_S)
     return Step(part, manager=RESTART_MANAGER, partial=True, wait=wait, wave=wave)
 
 
-def pods_of(deployment: Object, snapshot: Snapshot) -> list[Object]:
-    """The pods that a Deployment's selector finds and that are not on their way out."""
-    wanted = deployment["spec"]["selector"].get("matchLabels", {})
+def owners(pods: Sequence[Object], snapshot: Snapshot) -> tuple[list[Object], list[Object]]:
+    """The workloads whose restart makes these pods anew, and the pods that no restart makes anew."""
+    left = {pod["metadata"]["uid"]: pod for pod in pods}
+    found = []
+    for workload in rolling(snapshot):
+        own = {pod["metadata"]["uid"] for pod in pods_of(workload, snapshot)}
+        if own & left.keys():
+            found.append(workload)
+            left = {uid: pod for uid, pod in left.items() if uid not in own}
+    return found, list(left.values())
+
+
+def pods_of(workload: Object, snapshot: Snapshot) -> list[Object]:
+    """The pods that a workload's selector finds and that are not on their way out."""
+    wanted = workload["spec"]["selector"].get("matchLabels", {})
     return [
         pod
-        for pod in snapshot.of("Pod", deployment["metadata"]["namespace"])
+        for pod in snapshot.of("Pod", workload["metadata"]["namespace"])
         if selects(wanted, pod) and "deletionTimestamp" not in pod["metadata"]
     ]
 

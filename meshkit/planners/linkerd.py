@@ -85,10 +85,10 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
     if not intent.restart:
         return [mark]
     bare = [
-        deployment
-        for deployment in snapshot.of("Deployment", intent.namespace)
-        if not opted_out("linkerd", deployment["spec"].get("template") or {})
-        and any(not runs_sidecar(pod, "linkerd") for pod in k8s.pods_of(deployment, snapshot))
+        workload
+        for workload in k8s.rolling(snapshot, intent.namespace)
+        if not opted_out("linkerd", workload["spec"].get("template") or {})
+        and any(not runs_sidecar(pod, "linkerd") for pod in k8s.pods_of(workload, snapshot))
     ]
     return [mark, *k8s.restarts(bare, intent.at_once)]
 

@@ -38,15 +38,15 @@ def tell(
     meshed pod that was told otherwise. ``silence`` is what holds for a pod without the annotation.
     """
     behind = [
-        deployment
-        for deployment in snapshot.of("Deployment", namespace)
+        workload
+        for workload in k8s.rolling(snapshot, namespace)
         if any(
             runs_sidecar(pod, "linkerd") and _told(pod, annotation, silence) != value
-            for pod in k8s.pods_of(deployment, snapshot)
+            for pod in k8s.pods_of(workload, snapshot)
         )
     ]
     mark = k8s.namespace_part(namespace, part, annotations={annotation: value})
-    return [mark, *(k8s.restart(deployment) for deployment in behind)]
+    return [mark, *(k8s.restart(workload) for workload in behind)]
 
 
 def _told(obj: Object, annotation: str, silence: str) -> str:

@@ -148,7 +148,7 @@ class Standing:
 def needs(namespace: str) -> tuple[Need, ...]:
     """What a Standing must see."""
     inside = (Need(kind, namespace) for kind in (SECRET, CONFIG_MAP, EVENT))
-    return (Need(k8s.POD), Need(k8s.DEPLOYMENT), *inside)
+    return (*k8s.workload_needs(None), *inside)
 
 
 def require_rotatable(standing: Standing) -> None:
@@ -213,19 +213,12 @@ def retire_steps(standing: Standing, at_once: int) -> list[Step]:
 
 
 def _restarts(standing: Standing, pods: Sequence[Object], at_once: int) -> list[Step]:
-    """The Deployments of these pods, in waves. ``NeedsPerson`` for pods that only a person can make anew."""
-    names = {pod["metadata"]["uid"] for pod in pods}
-    found, reached = [], set()
-    for deployment in standing.snapshot.of("Deployment"):
-        own = {pod["metadata"]["uid"] for pod in k8s.pods_of(deployment, standing.snapshot)} & names
-        if own:
-            found.append(deployment)
-            reached |= own
-    others = [title(pod) for pod in pods if pod["metadata"]["uid"] not in reached]
+    """The workloads of these pods, in waves. ``NeedsPerson`` for pods that only a person can make anew."""
+    found, others = k8s.owners(pods, standing.snapshot)
     if others:
         raise NeedsPerson(
-            f"{len(others)} pods of no Deployment must be made anew by hand: {', '.join(others[:5])}.",
-            remedy="Restart them ('kubectl rollout restart' for StatefulSets and DaemonSets), then go on.",
+            f"{len(others)} pods must be made anew by hand: {', '.join(map(title, others[:5]))}.",
+            remedy="Delete those whose owner makes them again, make the others again yourself, then go on.",
         )
     return k8s.restarts(found, at_once)
 

@@ -156,3 +156,23 @@ def test_a_namespace_that_an_upgrade_has_moved_is_not_moved_back(
         Injection(namespace="shop", revision=wanted, restart=False), Snapshot((home,))
     )
     assert step.object["metadata"]["labels"] == mark
+
+
+def test_whatever_replaces_its_pods_is_restarted() -> None:
+    found: list[dict[str, Any]] = []
+    for kind, strategy in (
+        ("StatefulSet", "RollingUpdate"),
+        ("DaemonSet", "RollingUpdate"),
+        ("DaemonSet", "OnDelete"),
+    ):
+        name = f"{kind}-{strategy}".lower()
+        owner, its = deployment(), pod(1)
+        owner["kind"], owner["metadata"] = kind, {"name": name, "namespace": "shop"}
+        owner["spec"] |= {"selector": {"matchLabels": {"app": name}}, "updateStrategy": {"type": strategy}}
+        its["metadata"] |= {"name": name, "labels": {"app": name}}
+        found += [owner, its]
+    _, *restarts = istio.PLANNER.plan(Injection(namespace="shop"), Snapshot(tuple(found)))
+    assert [step.title for step in restarts] == [
+        "StatefulSet shop/statefulset-rollingupdate",
+        "DaemonSet shop/daemonset-rollingupdate",
+    ]
