@@ -43,6 +43,8 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Judge = Callable[[Sequence[Step]], None]
+"""Looks at what a wave of steps has done, and raises to have the change taken back."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,15 @@ def _seen(obj: Object) -> Seen:
 
 
 def carry_out(
-    cluster: Cluster, planned: Sequence[PlannedStep], journal: Journal, change: str, report: Report
+    cluster: Cluster,
+    planned: Sequence[PlannedStep],
+    journal: Journal,
+    change: str,
+    report: Report,
+    judge: Judge = lambda _: None,
 ) -> list[str]:
-    """Carry out the steps in order, each journaled before and waited for after. Stops at the first to fail.
+    """Carry out the steps in order, each journaled before and waited for after. Stops at the first to fail,
+    and where ``judge``, asked after each wave, raises.
 
     Returns a sentence for each object that was to be taken away and stays on purpose.
     """
@@ -148,6 +156,7 @@ def carry_out(
         wave.append((index, step))
         if index == len(planned) or not (step.wave and planned[index].step.wave == step.wave):
             _await_wave(cluster, wave, len(planned), report)
+            judge([each for _, each in wave])
             wave.clear()
     return kept
 

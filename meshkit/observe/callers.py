@@ -72,8 +72,8 @@ class Calls:
         return sorted(found, key=lambda row: (-row[1], -row[2], row[0]))
 
 
-def read_callers(cluster: Cluster, mesh: str, namespace: str) -> Reading:
-    """The counters of all sidecars now, as far as they concern servers in the namespace.
+def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> Reading:
+    """The counters of all sidecars now, as far as they concern servers in the namespace (None: any).
 
     Needs list on pods and get on pods/proxy. Raises NoData when no pod has a sidecar of this mesh.
     """
@@ -117,8 +117,8 @@ def between(before: Reading, after: Reading) -> Calls:
     )
 
 
-def count_links(text: str, mesh: str, pod: Object, namespace: str) -> dict[Link, float]:
-    """The links that a metrics page of a pod's sidecar tells of, for servers in the namespace."""
+def count_links(text: str, mesh: str, pod: Object, namespace: str | None) -> dict[Link, float]:
+    """The links that a metrics page of a pod's sidecar tells of, for servers in the namespace (None: any)."""
     counted: dict[Link, float] = {}
     page = _PAGES[mesh]
     links = _istio if mesh == "istio" else _linkerd
@@ -149,14 +149,14 @@ _PAGES = {
 }
 
 
-def _istio(sample: Sample, pod: Object, namespace: str) -> Iterator[Link]:
+def _istio(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]:
     labels = sample.labels
     if labels.get("reporter") == "source":
-        code = labels.get("response_code")
-        if code in ("0", "503") and labels.get("destination_service_namespace") == namespace:
-            yield Link(workload(pod), f"{namespace}/{labels.get('destination_service_name')}", "failed")
+        of_server = labels.get("destination_service_namespace", UNKNOWN)
+        if labels.get("response_code") in ("0", "503") and namespace in (None, of_server):
+            yield Link(workload(pod), f"{of_server}/{labels.get('destination_service_name')}", "failed")
         return
-    if pod["metadata"]["namespace"] != namespace:
+    if namespace not in (None, pod["metadata"]["namespace"]):
         return
     secured = labels.get("connection_security_policy") == "mutual_tls"
     client = _istio_client(labels) if secured else UNKNOWN
@@ -175,18 +175,19 @@ def _istio_client(labels: Mapping[str, str]) -> str:
     return f"{namespace}/{name}" if name != UNKNOWN else UNKNOWN
 
 
-def _linkerd(sample: Sample, pod: Object, namespace: str) -> Iterator[Link]:
+def _linkerd(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]:
     labels = sample.labels
     if labels.get("direction") == "outbound":
         lost = labels.get("classification") == "failure" and labels.get("status_code", "502") in (
             "502",
             "503",
         )
-        if lost and labels.get("dst_namespace", namespace) == namespace:
+        of_server = labels.get("dst_namespace") or namespace or pod["metadata"]["namespace"]
+        if lost and namespace in (None, of_server):
             server = labels.get("dst_deployment") or labels.get("dst_service") or UNKNOWN
-            yield Link(workload(pod), f"{namespace}/{server}", "failed")
+            yield Link(workload(pod), f"{of_server}/{server}", "failed")
         return
-    if pod["metadata"]["namespace"] != namespace or labels.get("route_name") == "probe":
+    if namespace not in (None, pod["metadata"]["namespace"]) or labels.get("route_name") == "probe":
         return
     secured = labels.get("tls") == "true"
     client = _linkerd_client(labels.get("client_id", "")) if secured else UNKNOWN

@@ -66,8 +66,17 @@ def plan_steps(
     )
 
 
-def apply(plan: Plan, cluster: Cluster, *, progress: Report | None = None, why: str = "") -> Change:
+def apply(
+    plan: Plan,
+    cluster: Cluster,
+    *,
+    progress: Report | None = None,
+    why: str = "",
+    judge: executor.Judge = lambda _: None,
+) -> Change:
     """Carry out a plan: what was shown, or nothing.
+
+    ``judge`` is asked after each wave of steps, and stops the change by raising.
 
     Rights are checked before the first change. An object that has changed since the plan stops it with
     ``Conflict``; so does any other failure. What was done by then is taken back, and ``ChangeFailed`` says so
@@ -82,7 +91,7 @@ def apply(plan: Plan, cluster: Cluster, *, progress: Report | None = None, why: 
     journal = Journal(cluster)
     change = journal.start(f"{plan.what} ({plan.mesh})", why)
     try:
-        kept = executor.carry_out(cluster, plan.steps, journal, change, progress or silent)
+        kept = executor.carry_out(cluster, plan.steps, journal, change, progress or silent, judge)
     except MeshkitError as error:
         failure = _taken_back(cluster, journal, change, error)
         if failure is None:

@@ -12,21 +12,15 @@ from dataclasses import dataclass, field
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
-from meshkit.errors import ChangeFailed, MeshkitError, NeedsPerson
-from meshkit.observe.callers import Calls, Reading, between, read_callers
-from meshkit.operate.change import apply, undo
+from meshkit.errors import ChangeFailed, MeshkitError
+from meshkit.observe.callers import Calls, read_callers
+from meshkit.operate.change import apply
 from meshkit.operate.clock import Clock, SystemClock
+from meshkit.operate.gate import TOLERATED_FAILED, Looks, Say, taken_back
 from meshkit.operate.planned import Change, Plan
 
-LOOK_S = 2.0
 WATCH_S = 20.0
 """How long refusals are looked for after the last step."""
-TOLERATED_FAILED = 3
-"""Requests a look that meshed callers may lose without blame: retries and restarts lose none, other causes
-may.
-"""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,28 +43,19 @@ def enforce(
     why: str = "",
 ) -> Change:
     """Apply a plan of mutual TLS and watch it. ChangeFailed, undone, when calls are refused or lost."""
-    before = read_callers(cluster, plan.mesh, watching.namespace)
+    looks = Looks(lambda: read_callers(cluster, plan.mesh, watching.namespace))
     change = apply(plan, cluster, progress=progress, why=why)
     if not change.id:
         return change
     try:
-        _watch(cluster, plan.mesh, watching, before, say)
+        say(f"Watching for refused calls, {watching.watch_s:g} s.")
+        for calls in looks.during(watching.watch_s, watching.clock):
+            say(_words(calls))
+            _require_calm(calls, watching)
     except MeshkitError as trouble:
         say(f"{trouble.message} Taking it back.")
-        raise _returned(change, cluster, trouble) from trouble
+        raise taken_back(change, cluster, trouble) from trouble
     return change
-
-
-def _watch(cluster: Cluster, mesh: str, watching: Watching, before: Reading, say: Say) -> None:
-    clock, until_s = watching.clock, watching.clock.now() + watching.watch_s
-    say(f"Watching for refused calls, {watching.watch_s:g} s.")
-    while clock.now() < until_s:
-        clock.sleep(LOOK_S)
-        after = read_callers(cluster, mesh, watching.namespace)
-        calls = between(before, after)
-        before = after
-        say(_words(calls))
-        _require_calm(calls, watching)
 
 
 def _require_calm(calls: Calls, watching: Watching) -> None:
@@ -92,19 +77,6 @@ def _require_calm(calls: Calls, watching: Watching) -> None:
             change_id="",
             undone=False,
         )
-
-
-def _returned(change: Change, cluster: Cluster, trouble: MeshkitError) -> MeshkitError:
-    try:
-        undo(change.id, cluster)
-    except MeshkitError as second:
-        return NeedsPerson(
-            f"{trouble.message} It could not be taken back: {second.message}",
-            remedy=f"Settle this by hand, then run 'meshkit undo {change.id}'.",
-        )
-    return ChangeFailed(
-        f"{trouble.message} It was taken back.", remedy=trouble.remedy, change_id=change.id, undone=True
-    )
 
 
 def _words(calls: Calls) -> str:
