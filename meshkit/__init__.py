@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from meshkit.operate.change import plan as plan
     from meshkit.operate.change import undo as undo
     from meshkit.operate.chaos import Chaos as Chaos
+    from meshkit.operate.gate import Judging as Judging
     from meshkit.operate.health import Findings as Findings
     from meshkit.operate.health import check as check
     from meshkit.operate.identity import make_identity as make_identity
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from meshkit.operate.shop import deploy_shop as deploy_shop
     from meshkit.operate.shop import route_shop as route_shop
     from meshkit.operate.uninstall import plan_uninstall as plan_uninstall
+    from meshkit.operate.upgrade import Upgrade as Upgrade
+    from meshkit.operate.upgrade import upgrade_back as upgrade_back
     from meshkit.runbooks.execution import run_runbook as run_runbook
     from meshkit.views.chart import canary_chart as canary_chart
     from meshkit.views.panel import canary_panel as canary_panel
@@ -88,6 +91,7 @@ _HOMES = {
     "operate.canary_plan": ("plan_canary",),
     "operate.change": ("apply", "history", "plan", "undo"),
     "operate.chaos": ("Chaos",),
+    "operate.gate": ("Judging",),
     "operate.health": ("Findings", "check"),
     "operate.identity": ("make_identity",),
     "operate.observability": ("observability_files",),
@@ -97,6 +101,7 @@ _HOMES = {
     "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),
     "operate.uninstall": ("plan_uninstall",),
+    "operate.upgrade": ("Upgrade", "upgrade_back"),
     "runbooks.execution": ("run_runbook",),
     "views.chart": ("canary_chart",),
     "views.panel": ("canary_panel",),

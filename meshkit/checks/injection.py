@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from meshkit.checks.view import View, finding, labels
 from meshkit.facts import Finding, Object
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.injected import LINKERD_INJECT, SIDECAR, injected
+from meshkit.planners.injected import LINKERD_INJECT, SIDECAR, injected, made_by, version_of
+from meshkit.planners.istio_revisions import DEFAULT, REVISION
 
 PROXY_UID = 1337
 
@@ -76,33 +77,32 @@ def _proxy(view: View, pod: Object) -> Iterator[Finding]:
 
 
 def _versions(view: View) -> Iterator[Finding]:
-    """Proxies of another version than the control plane: after an upgrade they wait for a restart."""
-    tags = {_tag(c["image"]) for one in view.components for c in _containers(one) if _is_own(c["image"])}
-    if len(tags) != 1:
-        return
-    (newest,) = tags
-    behind: Counter[tuple[str, str]] = Counter()
+    """Proxies of another version than their control plane, which wait for a restart after an upgrade, and
+    those whose control plane is gone.
+    """
+    installed = _installed(view)
+    found: Counter[tuple[str, str, str]] = Counter()
     for pod in view.meshed:
-        for container in (*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ())):
-            if container["name"] == SIDECAR[view.mesh] and view.mesh == "istio":
-                behind[pod["metadata"]["namespace"], _tag(container["image"])] += 1
-        if view.mesh == "linkerd":
-            version = k8s.notes(pod).get("linkerd.io/proxy-version", newest)
-            behind[pod["metadata"]["namespace"], version] += 1
-    for (namespace, version), count in sorted(behind.items()):
-        if version != newest:
-            message = f"{count} proxies are of version {version}, the control plane is {newest}."
-            yield finding("MK0608", "warning", f"Namespace {namespace}", message, "Restart its workloads.")
+        revision, version = made_by(pod, view.mesh)
+        if installed and version not in ("", *installed.get(revision, ())):
+            found[pod["metadata"]["namespace"], revision, version] += 1
+    for (namespace, revision, version), count in sorted(found.items()):
+        where = f"Namespace {namespace}"
+        if revision in installed:
+            now = " or ".join(sorted(installed[revision]))
+            message = f"{count} proxies are of version {version}, the control plane is {now}."
+            yield finding("MK0608", "warning", where, message, "Restart its workloads.")
+        else:
+            message = (
+                f"{count} proxies obey revision {revision}, which is gone: no new route, no certificate."
+            )
+            yield finding("MK0609", "error", where, message, "Restart its workloads.")
 
 
-def _containers(deployment: Object) -> list[Object]:
-    template = (deployment["spec"].get("template") or {}).get("spec") or {}
-    return list(template.get("containers") or ())
-
-
-def _is_own(image: str) -> bool:
-    return image.rpartition(":")[0].endswith(("/pilot", "linkerd/controller"))
-
-
-def _tag(image: str) -> str:
-    return image.partition("@")[0].rpartition(":")[2]
+def _installed(view: View) -> dict[str, set[str]]:
+    """Revision -> the versions of its control plane's parts."""
+    found: dict[str, set[str]] = {}
+    for one in view.components:
+        revision = labels(one).get(REVISION, DEFAULT) if view.mesh == "istio" else DEFAULT
+        found.setdefault(revision, set()).add(version_of(one))
+    return found

@@ -27,6 +27,7 @@ from meshkit.cli.runbook import runbook_group
 from meshkit.cli.sandbox import sandbox_group
 from meshkit.cli.setup import setup_group
 from meshkit.cli.uninstall import uninstall_command
+from meshkit.cli.upgrade import upgrade_group
 from meshkit.errors import MeshkitError
 from meshkit.version import __version__
 
@@ -57,6 +58,7 @@ for _command in (
     runbook_group,
     identity_group,
     rehearse_command,
+    upgrade_group,
     uninstall_command,
     doctor_command,
 ):

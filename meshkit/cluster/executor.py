@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from meshkit.cluster import parts
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import FieldChange, changes, digest
@@ -146,7 +147,8 @@ def carry_out(
         key = (step.kind, step.namespace, step.name)
         live, after = _apply_as_shown(cluster, one, left.get(key), dry_run=True)
         prior = _prior(cluster.api, live, change, index, salt)
-        journal.append(change, _record(step, index, prior, digest(after, salt)))
+        fields = parts.written(live, after, salt) if step.partial and live else {}
+        journal.append(change, {**_record(step, index, prior, digest(after, salt)), "fields": fields})
         try:
             left[key] = digest(_apply_as_shown(cluster, one, left.get(key), dry_run=False)[1])
         except ClusterError as error:

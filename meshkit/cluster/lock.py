@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -108,6 +111,45 @@ class Lock:
         return Conflict(
             f"{self._name} is held by {holder}.", remedy="Wait until it is done, or stop that process."
         )
+
+
+HELD_S = 30.0
+RENEWED_S = 10.0
+
+
+@contextmanager
+def held(cluster: Cluster, name: str) -> Iterator[Callable[[], None]]:
+    """Hold a lock for the time of a ``with`` block, renewed in the background.
+
+    Gives a function to call before each write: it raises ``Conflict`` once the lock was lost. So does the
+    block's beginning while somebody else holds it, and for HELD_S seconds after a holder was killed.
+    """
+    lock, over = Lock(cluster, name), threading.Event()
+    lost: list[ClusterError] = []
+    lock.acquire(HELD_S)
+
+    def keep() -> None:
+        while not over.wait(RENEWED_S):
+            try:
+                lock.renew()
+            except Conflict as error:
+                lost.append(error)
+                return
+            except ClusterError:
+                continue
+
+    def require() -> None:
+        if lost:
+            raise lost[0]
+
+    keeper = threading.Thread(target=keep, name=f"lock {name}", daemon=True)
+    keeper.start()
+    try:
+        yield require
+    finally:
+        over.set()
+        keeper.join()
+        lock.release()
 
 
 def _expired(spec: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from meshkit.cluster import parts
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import content, digest
@@ -25,9 +26,11 @@ from meshkit.cluster.rights import Right
 from meshkit.errors import Conflict, NeedsPerson, Rejected
 from meshkit.facts import Kind, Object
 from meshkit.planners.charts import RELEASE
+from meshkit.planners.kubernetes import RESTART_ANNOTATION
 from meshkit.planners.steps import RESTART_MANAGER, Wait, title
 
 _ATTEMPTS = 10
+RESTART_MARK = parts.pointer_to("spec", "template", "metadata", "annotations", RESTART_ANNOTATION)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Restoration:
     after: str
     restart: bool
     wait: Wait | None
+    manager: str
+    fields: parts.Fields
+    """What the change wrote into an object of somebody else; empty where the object was its own."""
 
     @property
     def removed(self) -> bool:
@@ -83,7 +89,15 @@ def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
         after=last["after"],
         restart=last["manager"] == RESTART_MANAGER,
         wait=Wait(*last["wait"]) if last["wait"] else None,
+        manager=last["manager"],
+        fields=_fields(steps),
     )
+
+
+def _fields(steps: Sequence[Mapping[str, Any]]) -> parts.Fields:
+    """The fields that all steps on one object wrote; none where one of them wrote the whole of it."""
+    each = [step.get("fields") or {} for step in steps]
+    return {} if not all(each) else {pointer: left for found in each for pointer, left in found.items()}
 
 
 def _kept_secret(api: Api, name: str) -> dict[str, Any]:
@@ -115,14 +129,27 @@ def require_untouched(cluster: Cluster, wanted: Sequence[Restoration], salt: str
     touched = []
     for one in wanted:
         live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
-        if digest(live, salt) in (one.after, digest(one.prior, salt)):
-            continue
-        touched.append(f"{one.title} ({'deleted' if live is None else f'by {last_writer(live)}'})")
+        by = _changed_by(one, live, salt)
+        if by:
+            touched.append(f"{one.title} ({by})")
     if touched:
         raise NeedsPerson(
             f"Changed since by others: {'; '.join(touched)}.",
             remedy="Nothing was changed. Settle these by hand, then undo again.",
         )
+
+
+def _changed_by(one: Restoration, live: Object | None, salt: str) -> str:
+    """Who has changed since what the change wrote; empty where nobody has. A restart is made again anyway."""
+    if one.fields and one.prior is not None:
+        if live is None or one.restart:
+            return ""
+        changed = parts.changed_since(live, one.prior, one.fields, salt)
+        names = dict.fromkeys(name for pointer in changed for name in parts.owners(live, pointer))
+        return f"by {', '.join(names) or 'an unknown manager'}" if changed else ""
+    if digest(live, salt) in (one.after, digest(one.prior, salt)):
+        return ""
+    return "deleted" if live is None else f"by {last_writer(live)}"
 
 
 def restore(cluster: Cluster, wanted: Sequence[Restoration], report: Report) -> list[str]:
@@ -147,6 +174,8 @@ def _restored(cluster: Cluster, one: Restoration, live: Object | None, prior: Ob
         if not one.removed:
             return False
         _bring_back(cluster, one, prior)
+    elif one.fields:
+        return _part_put_back(cluster.api, one, prior)
     elif content(live) != content(prior):
         _put_back(cluster, one, live, prior)
     else:
@@ -176,29 +205,63 @@ def _put_back(cluster: Cluster, one: Restoration, live: Object, prior: Object) -
     if one.kind == RELEASE:
         Helm(cluster).roll_back(one.name, one.namespace or "", prior["metadata"]["resourceVersion"])
         return
-    _patch(cluster.api, one, digest(live), lambda found: _differences(content(found), content(prior), ""))
+    seen = digest(live)
+
+    def ops(found: Object) -> list[dict[str, Any]]:
+        _require_digest(one, found, seen)
+        return _differences(content(found), content(prior), "")
+
+    _patch(cluster.api, one, ops)
     _give_back_owners(cluster.api, one, prior)
 
 
 def _give_back_owners(api: Api, one: Restoration, prior: Object) -> None:
-    def owners(found: Object) -> list[dict[str, Any]]:
+    def ops(found: Object) -> list[dict[str, Any]]:
+        _require_digest(one, found, digest(prior))
         return [{"op": "add", "path": "/metadata/managedFields", "value": _owners(found, prior)}]
 
-    _patch(api, one, digest(prior), owners)
+    _patch(api, one, ops)
 
 
-def _patch(api: Api, one: Restoration, expected: str, ops: Callable[[Object], list[dict[str, Any]]]) -> None:
-    """Patch the object while its content is the expected one; a status written meanwhile does no harm."""
+def _require_digest(one: Restoration, found: Object, expected: str) -> None:
+    """A status written meanwhile does no harm; anything else does."""
+    if digest(found) != expected:
+        raise NeedsPerson(f"{one.title} was changed during the undo.", remedy="Settle it by hand.")
+
+
+def _part_put_back(api: Api, one: Restoration, prior: Object) -> bool:
+    """Give fields of somebody else's object their prior values, then their owners; whether any differed."""
+    if not _patch(api, one, lambda found: _part_ops(one, found, prior)):
+        return False
+    owned = {"op": "add", "path": "/metadata/managedFields"}
+    _patch(api, one, lambda found: [{**owned, "value": parts.owners_back(found, prior, one.manager)}])
+    return True
+
+
+def _part_ops(one: Restoration, found: Object, prior: Object) -> list[dict[str, Any]]:
+    """A restart that was followed by another is made once more: pods are what it is about, not the mark."""
+    if one.restart:
+        now, was = (parts.at(obj, RESTART_MARK) for obj in (found, prior))
+        if now not in (was, str(prior["metadata"].get("generation", 1))):
+            return [parts.set_to(found, RESTART_MARK, str(found["metadata"]["generation"]))]
+    return parts.put_back(found, prior, one.fields)
+
+
+def _patch(api: Api, one: Restoration, ops: Callable[[Object], list[dict[str, Any]]]) -> bool:
+    """Patch the object as it is now; whether there was anything to do. ``ops`` raises where it may not be."""
     attempts = 0
     while True:
         live = api.get(one.kind, one.name, one.namespace)
-        if live is None or digest(live) != expected:
-            raise NeedsPerson(f"{one.title} was changed during the undo.", remedy="Settle it by hand.")
+        if live is None:
+            raise NeedsPerson(f"{one.title} was deleted during the undo.", remedy="Settle it by hand.")
+        wanted = ops(live)
+        if not wanted:
+            return False
         version = live["metadata"]["resourceVersion"]
         same = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
         try:
-            api.json_patch(one.kind, one.name, one.namespace, [same, *ops(live)])
-            return
+            api.json_patch(one.kind, one.name, one.namespace, [same, *wanted])
+            return True
         except (Rejected, Conflict) as error:
             attempts += 1
             if attempts == _ATTEMPTS or error.status not in (409, 422):

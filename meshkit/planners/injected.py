@@ -21,6 +21,9 @@ SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
 """Mesh -> the container of its proxy."""
 
 
+_OWN_IMAGES = ("/pilot", "linkerd/controller")
+
+
 class ControlPlaneMark(NamedTuple):
     """Where a control plane usually is, and the label of its Deployments with the values that it takes."""
 
@@ -123,6 +126,32 @@ def runs_sidecar(pod: Object, mesh: str) -> bool:
 def proxies(pods: Iterable[Object], mesh: str) -> list[Object]:
     """The live pods among these that have the mesh's proxy."""
     return [pod for pod in pods if k8s.is_live(pod) and runs_sidecar(pod, mesh)]
+
+
+def made_by(pod: Object, mesh: str) -> tuple[str, str]:
+    """The revision and the version of the control plane that a pod's proxy came from."""
+    if mesh == "linkerd":
+        return "default", str(k8s.notes(pod).get("linkerd.io/proxy-version", ""))
+    spec = pod["spec"]
+    containers = (*(spec.get("initContainers") or ()), *spec.get("containers", ()))
+    image = next(str(each["image"]) for each in containers if each["name"] == SIDECAR[mesh])
+    return str(k8s.notes(pod).get("istio.io/rev", "default")), tag_of(image)
+
+
+def version_of(component: Object) -> str:
+    """The version of a Deployment of a control plane: the tag of the mesh's own image, empty without one."""
+    containers = component["spec"]["template"]["spec"].get("containers") or ()
+    own = (str(each["image"]) for each in containers)
+    return next((tag_of(image) for image in own if image.rpartition(":")[0].endswith(_OWN_IMAGES)), "")
+
+
+def tag_of(image: str) -> str:
+    """The tag of an image reference.
+
+    >>> tag_of("docker.io/istio/pilot:1.31.4@sha256:0a")
+    '1.31.4'
+    """
+    return image.partition("@")[0].rpartition(":")[2]
 
 
 def _decision(

@@ -21,6 +21,8 @@ INJECTION = "istio-injection"
 """The label that asks for whatever is the default; it wins over REVISION."""
 DEFAULT = "default"
 """The revision without a name, and the tag that takes its place."""
+MARKED_BY = "meshkit-injection"
+"""The field manager of what ``injection_mark`` writes."""
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 _REFUSAL = "sidecar.istio.io/inject"
 

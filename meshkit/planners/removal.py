@@ -107,9 +107,7 @@ def removal(snapshot: Snapshot, mesh: str, home: str, *, definitions: bool) -> t
     ]
     # What Helm made goes with its release; definitions stay behind where their chart says so.
     return tuple(
-        Step(_reference(one), removed=True, wait=_AWAITED.get(one["kind"]))
-        for one in found
-        if one["kind"] == _DEFINITION or release_of(one) not in gone
+        taken_away(one) for one in found if one["kind"] == _DEFINITION or release_of(one) not in gone
     )
 
 
@@ -173,10 +171,11 @@ def _is_inside(one: Object, home: str, marks: Marks) -> bool:
     meta = one["metadata"]
     if one["kind"] == RELEASE.kind or meta.get("namespace") != home or meta.get("ownerReferences"):
         return False
-    return _is_ours(one) or (one["kind"], meta["name"]) in marks.written
+    return is_ours(one) or (one["kind"], meta["name"]) in marks.written
 
 
-def _is_ours(one: Object) -> bool:
+def is_ours(one: Object) -> bool:
+    """Whether meshkit made an object, or owns a part of it as its own."""
     return any(entry["manager"] == MANAGER for entry in one["metadata"].get("managedFields") or ())
 
 
@@ -185,7 +184,7 @@ def _require_ours(snapshot: Snapshot, marks: Marks, home: str) -> None:
     key, _, value = marks.component.partition("=")
     for one in snapshot.of("Deployment", home):
         label = (one["metadata"].get("labels") or {}).get(key)
-        if label is not None and value in ("", label) and not _is_ours(one) and release_of(one) is None:
+        if label is not None and value in ("", label) and not is_ours(one) and release_of(one) is None:
             raise BadInput(
                 "uninstall",
                 f"{title(one)} was installed neither by meshkit nor by Helm.",
@@ -202,10 +201,10 @@ def _cluster_roles(snapshot: Snapshot, home: str) -> Iterator[Object]:
     """Bindings that meshkit made for accounts of the control plane alone, each before its role."""
     for binding in snapshot.of(_BINDING):
         subjects = binding.get("subjects") or ()
-        if _is_ours(binding) and subjects and all(s.get("namespace") == home for s in subjects):
+        if is_ours(binding) and subjects and all(s.get("namespace") == home for s in subjects):
             yield binding
             role = snapshot.find(_ROLE, binding["roleRef"]["name"])
-            if role and _is_ours(role):
+            if role and is_ours(role):
                 yield role
 
 
@@ -221,12 +220,17 @@ def _copies(snapshot: Snapshot, mesh: str, home: str) -> Iterator[Object]:
 def _may_go(namespace: Object, home: str) -> bool:
     """The control plane's namespace, and others of its releases where meshkit made them."""
     name = namespace["metadata"]["name"]
-    return not name.startswith("kube-") and name != "default" and (name == home or _is_ours(namespace))
+    return not name.startswith("kube-") and name != "default" and (name == home or is_ours(namespace))
 
 
 def _is_of(definition: Object, marks: Marks) -> bool:
     group = definition["spec"]["group"]
     return bool(group == marks.group or group.endswith(f".{marks.group}"))
+
+
+def taken_away(one: Object) -> Step:
+    """A step that takes an object away, with what an undo waits for once it is back."""
+    return Step(_reference(one), removed=True, wait=_AWAITED.get(one["kind"]))
 
 
 def _reference(one: Object) -> dict[str, object]:

@@ -1,0 +1,139 @@
+"""``meshkit upgrade``: a mesh brought to a new version, wave by wave, and back in one command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from meshkit.cli.changes import print_progress, show_plan
+from meshkit.cli.output import cluster_options, json_option, mesh_option, require_typed, show
+
+if TYPE_CHECKING:
+    from meshkit.operate.upgrade import Upgrade
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _target_options(command: F) -> F:
+    """What the control plane shall be: a file's ControlPlane, or these options."""
+    options = (
+        mesh_option,
+        click.option("-f", "--file", default="", metavar="FILE", help="YAML with a ControlPlane."),
+        click.option("--version", default="", metavar="VERSION", help="The new version."),
+        click.option("--revision", default="", metavar="NAME", help="Beside the old one, under this name."),
+        click.option("--charts", default="", metavar="WHERE", help="published, a URL, or a directory."),
+        click.option("--tag", "tags", multiple=True, metavar="NAME", help="A name it takes over at the end."),
+        cluster_options,
+        json_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group("upgrade")
+def upgrade_group() -> None:
+    """A mesh to a new version: control plane, then namespace by namespace, judged by its calls."""
+
+
+@upgrade_group.command("status")
+@_target_options
+def status_command(as_json: bool, **target: Any) -> None:
+    """The control planes, the proxies of each, and what comes next."""
+    status = _upgrade(**target).status()
+    show(asdict(status), str(status), as_json=as_json)
+
+
+@upgrade_group.command("run")
+@_target_options
+@click.option("--namespace", "order", multiple=True, metavar="NAME", help="Moved first, in this order.")
+@click.option("--at-once", default=1, show_default=True, help="Workloads restarted at the same time.")
+@click.option("--watch-s", default=10.0, show_default=True, help="Seconds that calls are watched a wave.")
+@click.option("--accept-quiet", is_flag=True, help="Go on where no call is seen: nothing is judged.")
+@click.option("--retire", is_flag=True, help="Take the old control plane away at the end.")
+@click.option("--dry-run", is_flag=True, help="Only show the next change. Exit code 5: there is one.")
+@click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
+def run_command(
+    as_json: bool,
+    order: tuple[str, ...],
+    at_once: int,
+    watch_s: float,
+    accept_quiet: bool,
+    retire: bool,
+    dry_run: bool,
+    yes: bool,
+    **target: Any,
+) -> int:
+    """Bring everything to the new version, from wherever it stands. A wave that makes calls worse takes its
+    namespace back; `meshkit upgrade back` takes all of it back.
+    """
+    from meshkit.operate.change import silent
+    from meshkit.operate.gate import Judging
+
+    judging = Judging(watch_s=watch_s, accept_quiet=accept_quiet)
+    upgrade = _upgrade(**target, order=order, at_once=at_once, judging=judging)
+    plan = upgrade.plan()
+    if plan.empty and retire:
+        plan = upgrade.plan_retirement()
+    if dry_run:
+        return show_plan(plan, as_json=as_json)
+    if not as_json:
+        click.echo(str(plan))
+    if not (yes or plan.empty):
+        require_typed(upgrade.cluster.context, "upgrade its mesh", as_json=as_json)
+    progress = None if as_json else print_progress
+    done = upgrade.run(progress=progress, say=silent if as_json else click.echo)
+    if retire:
+        done.append(upgrade.retire(progress=progress))
+    status = upgrade.status()
+    told = [*map(str, done), str(status), "Take it back with: meshkit upgrade back"]
+    show([asdict(change) for change in done], "\n".join(told), as_json=as_json)
+    return 0
+
+
+@upgrade_group.command("back")
+@click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
+@cluster_options
+@json_option
+def back_command(yes: bool, kubeconfig: str | None, context: str | None, as_json: bool) -> int:
+    """Take the newest upgrade back: the old control plane, every namespace, then the new control plane."""
+    from meshkit.cluster.connect import connect
+    from meshkit.operate.change import silent
+    from meshkit.operate.upgrade import upgrade_back
+
+    cluster = connect(context=context, kubeconfig=kubeconfig)
+    if not yes:
+        require_typed(cluster.context, "take its upgrade back", as_json=as_json)
+    progress = None if as_json else print_progress
+    done = upgrade_back(cluster, progress=progress, say=silent if as_json else click.echo)
+    show([asdict(change) for change in done], "\n".join(map(str, done)), as_json=as_json)
+    return 0
+
+
+def _upgrade(
+    mesh: str,
+    file: str,
+    version: str,
+    revision: str,
+    charts: str,
+    tags: tuple[str, ...],
+    kubeconfig: str | None,
+    context: str | None,
+    **how: Any,
+) -> Upgrade:
+    """The upgrade that the options ask for: those of the file, those given here over them."""
+    from meshkit.cluster.connect import connect
+    from meshkit.intent.document import load
+    from meshkit.intent.mesh import ControlPlane
+    from meshkit.operate.upgrade import Upgrade
+
+    given = {"version": version, "revision": revision, "charts": charts, "tags": tags}
+    asked = {name: value for name, value in given.items() if value}
+    found = [one for one in load(file) if isinstance(one, ControlPlane)] if file else []
+    base = found[0].model_dump(exclude_unset=True) if found else {}
+    return Upgrade(
+        connect(context=context, kubeconfig=kubeconfig), ControlPlane(**{**base, **asked}), mesh, **how
+    )
