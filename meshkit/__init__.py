@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from meshkit.operate.shop import deploy_shop as deploy_shop
     from meshkit.operate.shop import route_shop as route_shop
     from meshkit.operate.uninstall import plan_uninstall as plan_uninstall
+    from meshkit.operate.uninstall import uninstall as uninstall
     from meshkit.operate.upgrade import Upgrade as Upgrade
     from meshkit.operate.upgrade import upgrade_back as upgrade_back
     from meshkit.runbooks.execution import run_runbook as run_runbook
@@ -100,7 +101,7 @@ _HOMES = {
     "operate.rotation": ("Rotating", "identity_status", "plan_rotation", "rotate_identity"),
     "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),
-    "operate.uninstall": ("plan_uninstall",),
+    "operate.uninstall": ("plan_uninstall", "uninstall"),
     "operate.upgrade": ("Upgrade", "upgrade_back"),
     "runbooks.execution": ("run_runbook",),
     "views.chart": ("canary_chart",),

@@ -30,8 +30,7 @@ def uninstall_command(
 ) -> int:
     """Show all that a mesh has in a cluster, ask, and take it away. `meshkit undo ID` brings it back."""
     from meshkit.cluster.connect import connect
-    from meshkit.operate.change import apply
-    from meshkit.operate.uninstall import plan_uninstall
+    from meshkit.operate.uninstall import plan_uninstall, uninstall
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
     plan = plan_uninstall(cluster, mesh=mesh, namespace=namespace, crds=crds, while_meshed=while_meshed)
@@ -41,6 +40,7 @@ def uninstall_command(
         click.echo(str(plan))
     if not (yes or plan.empty):
         require_typed(cluster.context, "take this away", as_json=as_json)
-    change = apply(plan, cluster, progress=None if as_json else print_progress)
+    progress = None if as_json else print_progress
+    change = uninstall(plan, cluster, consent=cluster.context, progress=progress)
     show_change(change, as_json=as_json)
     return 0

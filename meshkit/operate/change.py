@@ -136,6 +136,12 @@ def history(cluster: Cluster) -> list[ChangeSummary]:
     return Journal(cluster).changes()
 
 
+def require_consent(consent: str, name: str) -> None:
+    """Raise ``BadInput`` unless whoever asks for what hurts wrote its name once more."""
+    if consent != name:
+        raise BadInput("consent", f"it is {consent!r}, not {name!r}.", remedy="Write the name once more.")
+
+
 def silent(_: object) -> None:
     """Nobody wants to know."""
 

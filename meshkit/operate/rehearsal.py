@@ -22,7 +22,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.rights import Right
 from meshkit.errors import BadInput, MeshkitError, NeedsPerson, Unhealthy
 from meshkit.facts import Kind
-from meshkit.operate.change import apply, plan_steps, silent, undo
+from meshkit.operate.change import apply, plan_steps, require_consent, silent, undo
 from meshkit.operate.clock import Clock, SystemClock
 from meshkit.operate.planned import Plan, pending
 from meshkit.operate.rehearsal_watch import Counted, Watcher
@@ -160,8 +160,7 @@ def rehearse(
 
 
 def _require_sense(view: View, foresight: Foresight, place: str, consent: str, *, although: bool) -> None:
-    if consent != place:
-        raise BadInput("consent", f"it is {consent!r}, not {place!r}.", remedy="Write the name once more.")
+    require_consent(consent, place)
     if not view.components:
         raise BadInput("mesh", f"{view.mesh} has no control plane here.", remedy="Install it first.")
     if not (foresight.carries or although):

@@ -1,7 +1,7 @@
 """``mk.plan_uninstall``: what it takes to be rid of a mesh, shown before anything goes.
 
-The result is a plan like any other: ``mk.apply`` carries it out with the prior state of every object in the
-journal first, ``mk.undo`` brings back what went.
+The result is a plan like any other, and ``mk.uninstall`` carries it out once the context's name was written:
+the prior state of every object goes to the journal first, ``mk.undo`` brings back what went.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from meshkit.cluster import helm, removal, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput
 from meshkit.facts import Finding, Kind, Snapshot
-from meshkit.operate.change import plan_steps
-from meshkit.operate.planned import Plan
+from meshkit.operate.change import Report, apply, plan_steps, require_consent
+from meshkit.operate.planned import Change, Plan
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need
 from meshkit.planners.charts import RELEASE
@@ -38,7 +38,7 @@ _CLUSTER_WIDE = (
 def plan_uninstall(
     cluster: Cluster, *, mesh: str, namespace: str = "", crds: bool = False, while_meshed: bool = False
 ) -> Plan:
-    """What takes a mesh away from a cluster, in order. Changes nothing; ``mk.apply`` carries it out.
+    """What takes a mesh away from a cluster, in order. Changes nothing; ``mk.uninstall`` carries it out.
 
     ``namespace`` is the control plane's, by default the mesh's usual one. CustomResourceDefinitions go only
     with ``crds``, and only those without objects; a namespace that holds objects of others stays. Findings
@@ -60,6 +60,17 @@ def plan_uninstall(
     )
     going = [step for step in steps if step.title not in staying]
     return plan_steps(going, cluster, what="Uninstall", mesh=mesh, findings=findings)
+
+
+def uninstall(plan: Plan, cluster: Cluster, *, consent: str, progress: Report | None = None) -> Change:
+    """Take away what ``plan_uninstall`` showed. ``consent`` is the name of the cluster's context once more.
+
+    Raises ``BadInput`` for another name, before anything is changed, and what ``mk.apply`` raises. An empty
+    plan needs no consent. ``mk.undo`` with the change's id brings all of it back.
+    """
+    if not plan.empty:
+        require_consent(consent, plan.context)
+    return apply(plan, cluster, progress=progress)
 
 
 _REMEDY = "Take these away first if it is to go."

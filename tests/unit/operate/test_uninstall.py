@@ -1,0 +1,43 @@
+"""Whoever takes a mesh away writes the context's name once more; without it no server is even asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.executor import PlannedStep
+from meshkit.errors import BadInput
+from meshkit.operate.planned import Plan
+from meshkit.operate.uninstall import uninstall
+from meshkit.planners import kubernetes as k8s
+from meshkit.planners.steps import Step
+
+if TYPE_CHECKING:
+    from meshkit.cluster.api import Api
+
+GOING = PlannedStep(Step(k8s.obj(k8s.NAMESPACE, "istio-system"), removed=True), "remove")
+
+
+def plan(*steps: PlannedStep) -> Plan:
+    return Plan("Uninstall", "istio", "production", "https://there", steps)
+
+
+def cluster(context: str = "production", server: str = "https://there") -> Cluster:
+    return Cluster(context, server, cast("Api", None))
+
+
+@pytest.mark.parametrize("consent", ["", "prod", "Production"])
+def test_another_name_than_the_contexts_is_refused(consent: str) -> None:
+    with pytest.raises(BadInput, match=f"consent: it is '{consent}', not 'production'"):
+        uninstall(plan(GOING), cluster(), consent=consent)
+
+
+def test_the_name_is_that_of_the_plan_which_was_read() -> None:
+    with pytest.raises(BadInput, match="not 'production'"):
+        uninstall(plan(GOING), cluster("staging"), consent="staging")
+
+
+def test_where_nothing_is_left_nothing_has_to_be_written() -> None:
+    assert uninstall(plan(), cluster(), consent="").id == ""
