@@ -1,6 +1,6 @@
-"""What comes after the first day: a zone is drained on purpose; a mesh is taken away whole, and comes back.
+"""What comes after the first day: a mesh is watched, drained of a zone, taken away whole, and back.
 
-About 30 s a mesh: each has a sandbox with a shop in it, whose pods all move once.
+About 40 s a mesh: each has a sandbox with a shop in it, whose pods all move once.
 """
 
 from __future__ import annotations
@@ -9,23 +9,26 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Self
 
 import pytest
 
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.cluster.journal import Journal
-from meshkit.errors import BadInput, ClusterError
+from meshkit.errors import CHANGES_PENDING, BadInput, ClusterError
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
+from meshkit.intent.observability import Alerts, Observability
 from meshkit.operate import change, shop
 from meshkit.operate.rehearsal import rehearse
 from meshkit.operate.rotation import identity_status, rotate_identity
 from meshkit.operate.uninstall import plan_uninstall
 from meshkit.planners.injected import CONTROL_PLANE
 from meshkit.planners.removal import MARKS
+from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
 
 NODE, POD = Kind("v1", "Node"), Kind("v1", "Pod")
@@ -90,6 +93,17 @@ def meshed(mesh: str) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture
+def run(meshed: Cluster, mesh: str, tmp_path: Path) -> Callable[..., RunbookResult]:
+    """A runbook as a pipeline runs it."""
+    where = {"kubeconfig": str(meshed.kubeconfig), "context": meshed.context, "mesh": mesh}
+
+    def run(name: str, **given: str) -> RunbookResult:
+        return run_runbook(name, {**where, **given}, out=tmp_path)
+
+    return run
+
+
 def wait_until_served(cluster: Cluster) -> None:
     """Until a whole second went without a failure: the shop has started, and moved, before what is tested."""
     until_s = time.monotonic() + 60
@@ -100,6 +114,28 @@ def wait_until_served(cluster: Cluster) -> None:
             if len(ledger) > 10 and not ledger.failed:
                 return
     pytest.fail("the shop does not serve")
+
+
+def test_a_mesh_is_watched_once_its_runbook_was_applied(
+    meshed: Cluster, mesh: str, run: Callable[..., RunbookResult]
+) -> None:
+    asked = {"labels": "release=prometheus", "p99_ms": "300"} | (
+        {"access_log": "errors"} if mesh == "istio" else {}
+    )
+    before = len(change.history(meshed))
+    assert run("observe_mesh", **asked).exit_code == CHANGES_PENDING
+    assert len(change.history(meshed)) == before
+
+    applied = run("observe_mesh", **asked, apply="true")
+    assert applied.error is None
+    assert "MeshServiceSlow" in applied.report.read_text()
+    assert run("observe_mesh", **asked).exit_code == 0
+    asked_in_python = Observability(
+        labels={"release": "prometheus"},
+        alerts=Alerts(p99_ms=300),
+        access_log="errors" if mesh == "istio" else None,
+    )
+    assert change.plan(asked_in_python, meshed, mesh=mesh).empty, "the runbook's defaults are the intent's"
 
 
 def test_a_drained_zone_does_to_the_mesh_what_was_computed(meshed: Cluster, mesh: str) -> None:
@@ -146,14 +182,23 @@ def test_a_new_anchor_and_issuer_lose_no_request(meshed: Cluster, mesh: str) -> 
     assert "PRIVATE KEY" not in records
 
 
-def test_nothing_is_left_and_undo_brings_all_back(meshed: Cluster, mesh: str) -> None:
+def test_nothing_is_left_and_undo_brings_all_back(
+    meshed: Cluster, mesh: str, run: Callable[..., RunbookResult]
+) -> None:
     cluster, api = meshed, meshed.api
     with pytest.raises(BadInput, match=r"sidecar, in shop \(\d+\)"):
         plan_uninstall(cluster, mesh=mesh)
 
     wait_until_served(cluster)
     before = time.time()
-    gone = change.apply(plan_uninstall(cluster, mesh=mesh, crds=True, while_meshed=True), cluster)
+    asked = {"crds": "true", "while_meshed": "true"}
+    assert run("uninstall_mesh", **asked).exit_code == CHANGES_PENDING
+    made = change.history(cluster)
+    refused = run("uninstall_mesh", **asked, apply="true", consent="production")
+    assert (refused.exit_code, refused.cell) == (2, 4)
+    assert change.history(cluster) == made
+    assert run("uninstall_mesh", **asked, apply="true", consent=cluster.context).error is None
+    gone = change.history(cluster)[0]
     left = plan_uninstall(cluster, mesh=mesh, crds=True, while_meshed=True)
     assert left.empty, str(left)
     assert not left.findings, str(left)
