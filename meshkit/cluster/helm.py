@@ -104,6 +104,13 @@ class Helm:
             self._run(*upgrade, *_waiting(), given=values)
         return after
 
+    def rendered(self, obj: Object) -> list[dict[str, Any]]:
+        """Every object that a chart makes, hooks and definitions too, rendered without asking the cluster."""
+        name, namespace, spec = obj["metadata"]["name"], obj["metadata"]["namespace"], obj["spec"]
+        words = ["template", name, *_chart(spec), "--include-crds", "--skip-tests", "--values=-"]
+        text = self._run(*words, namespace=namespace, given=json.dumps(spec["values"])) or ""
+        return [each for each in yaml.load_all(text, Loader=_LOADER) if each]
+
     def require_chart(self, obj: Object) -> None:
         """Raise ``BadInput`` for a chart that is not there, or of a version that is not tested."""
         about = yaml.safe_load(self._run("show", "chart", *_chart(obj["spec"])) or "")

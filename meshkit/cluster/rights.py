@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from meshkit.cluster.api import Api
+from meshkit.cluster.api import Api, Resource
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.helm import Helm
 from meshkit.cluster.journal import NAMESPACE
 from meshkit.errors import Forbidden
-from meshkit.facts import Kind
+from meshkit.facts import Kind, Object
+from meshkit.planners.charts import RELEASE
 from meshkit.planners.steps import Step
 
 _THREADS = 8
+_OF_RECORDS = ("get", "list", "create", "update", "delete")
+"""What Helm does with the Secrets that it keeps its releases in."""
+_OF_CHARTS = ("get", "list", "watch", "create", "patch", "delete")
+"""What Helm does with a chart's objects; Helm 4 waits for every one of them by a list and a watch."""
 
 
 class Right(NamedTuple):
@@ -44,15 +51,57 @@ def of_lock() -> set[Right]:
 def of_steps(api: Api, steps: Iterable[Step]) -> set[Right]:
     """What carrying out steps, and taking them back, takes."""
     steps = list(steps)
-    planned = _planned_plurals(steps)
+    planned = _defined(step.object for step in steps if not step.removed)
     rights: set[Right] = set()
     for step in steps:
-        resource = api.resource(step.kind)
-        plural = resource.plural if resource else planned.get(step.kind, "")
+        resource = api.resource(step.kind) or planned.get(step.kind)
         verbs = ("get", "patch") if step.partial else ("get", "patch", "create", "delete")
-        rights |= {Right(verb, step.kind.group, plural, step.namespace) for verb in verbs if plural}
+        if resource:
+            rights |= {Right(verb, step.kind.group, resource.plural, step.namespace) for verb in verbs}
         if step.kind == Kind("v1", "Secret"):
             rights.add(Right("create", "", "secrets", NAMESPACE))
+    return rights
+
+
+def of_releases(cluster: Cluster, steps: Iterable[Step]) -> set[Right]:
+    """What Helm needs for the steps that are releases: for its own records, for all that a release holds now,
+    and for all that its chart makes.
+
+    Charts are rendered without asking the cluster, so one whose definitions an earlier release brings is
+    asked for like any other. Two things only the server can tell, in the step itself: what a chart makes
+    because of something it finds there, and whether a role gives more than its writer has.
+    """
+    helm, charts = Helm(cluster), []
+    rights: set[Right] = set()
+    for step in steps:
+        if step.kind == RELEASE:
+            live = helm.get(RELEASE, step.name, step.namespace)
+            held = list(live["spec"]["objects"].values()) if live else []
+            made = [] if step.removed else helm.rendered(step.object)
+            charts.append((str(step.namespace), [*held, *made]))
+            if step.removed:
+                # The journal keeps Helm's record of what goes.
+                rights.add(Right("create", "", "secrets", NAMESPACE))
+    return rights | of_charts(cluster.api, charts)
+
+
+def of_charts(api: Api, charts: Sequence[tuple[str, Sequence[Object]]]) -> set[Right]:
+    """What Helm needs for charts, each a release's namespace and its objects. A kind that is neither served
+    nor defined by one of them is left out.
+    """
+    planned = _defined(obj for _, objects in charts for obj in objects)
+    rights: set[Right] = set()
+    for home, objects in charts:
+        rights |= {Right(verb, "", "secrets", home) for verb in _OF_RECORDS}
+        for obj in objects:
+            kind = Kind(obj["apiVersion"], obj["kind"])
+            resource = api.resource(kind) or planned.get(kind)
+            if resource is None:
+                continue
+            where = (obj["metadata"].get("namespace") or home) if resource.namespaced else None
+            rights |= {Right(verb, kind.group, resource.plural, where) for verb in _OF_CHARTS}
+            if kind.kind == "Deployment":
+                rights.add(Right("list", kind.group, "replicasets", where))
     return rights
 
 
@@ -80,12 +129,15 @@ def _told(rights: Iterable[Right]) -> str:
     return "; ".join(f"{', '.join(found)} {what}" for what, found in verbs.items())
 
 
-def _planned_plurals(steps: Iterable[Step]) -> dict[Kind, str]:
-    """The resources that the plan's own CustomResourceDefinitions will serve."""
+def _defined(objects: Iterable[Object]) -> dict[Kind, Resource]:
+    """The resources that the CustomResourceDefinitions among objects will serve. Those that a release holds
+    tell only a hash of their spec; they are served already.
+    """
     return {
-        Kind(f"{spec['group']}/{version['name']}", spec["names"]["kind"]): spec["names"]["plural"]
-        for step in steps
-        if step.kind.kind == "CustomResourceDefinition" and not step.removed
-        for spec in (step.object["spec"],)
+        Kind(f"{spec['group']}/{version['name']}", spec["names"]["kind"]): Resource(
+            spec["names"]["plural"], spec["scope"] == "Namespaced"
+        )
+        for obj in objects
+        if obj["kind"] == "CustomResourceDefinition" and "group" in (spec := obj["spec"])
         for version in spec["versions"]
     }

@@ -76,11 +76,10 @@ def apply(
 ) -> Change:
     """Carry out a plan: what was shown, or nothing.
 
-    ``judge`` is asked after each wave of steps, and stops the change by raising.
-
-    Rights are checked before the first change. An object that has changed since the plan stops it with
-    ``Conflict``; so does any other failure. What was done by then is taken back, and ``ChangeFailed`` says so
-    (``NeedsPerson`` if even that failed).
+    Rights are checked before the first change, those for what charts make too: ``Forbidden`` names all that
+    are missing. ``judge`` is asked after each wave of steps, and stops the change by raising. An object that
+    has changed since the plan stops it with ``Conflict``; so does any other failure. What was done by then is
+    taken back, and ``ChangeFailed`` says so (``NeedsPerson`` if even that failed).
     """
     if plan.server != cluster.server:
         problem = f"it was made for {plan.context} ({plan.server}), not for {cluster.context}."
@@ -180,8 +179,9 @@ def _require_fitting(pending: Sequence[PlannedStep]) -> None:
 
 
 def _require_rights(cluster: Cluster, planned: Sequence[PlannedStep]) -> None:
-    wanted = rights.of_steps(cluster.api, [one.step for one in planned]) | rights.of_journal(cluster.api)
-    rights.require(cluster.api, wanted)
+    steps = [one.step for one in planned]
+    wanted = rights.of_steps(cluster.api, steps) | rights.of_releases(cluster, steps)
+    rights.require(cluster.api, wanted | rights.of_journal(cluster.api))
 
 
 def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitError) -> MeshkitError | None:

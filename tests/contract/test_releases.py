@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from meshkit.cluster import executor
+from meshkit.cluster import executor, rights
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import Helm, installed
 from meshkit.cluster.ready import established
-from meshkit.errors import BadInput, ChangeFailed, NeedsPerson
+from meshkit.cluster.rights import Right
+from meshkit.errors import BadInput, ChangeFailed, Forbidden, NeedsPerson
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
 from meshkit.operate.change import apply, undo
@@ -23,6 +25,7 @@ from meshkit.planners.steps import Step
 CHART = Path(__file__).with_name("chart")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 CONFIGMAP, DEPLOYMENT = Kind("v1", "ConfigMap"), Kind("apps/v1", "Deployment")
+RBAC = "rbac.authorization.k8s.io"
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +140,65 @@ def test_a_release_is_taken_away_and_an_undo_brings_it_back(
     assert version(cluster, namespace) == "v2"
     assert cluster.api.list(DEPLOYMENT, namespace)[0]["status"]["availableReplicas"] == 1
     assert planned(cluster, greeter(namespace, version="v2")).empty
+
+
+def may(cluster: Cluster, account: str, namespace: str, wanted: set[Right]) -> None:
+    """Give an account of the namespace these rights and no other; those for elsewhere it gets everywhere."""
+    inside = {right for right in wanted if right.namespace == namespace}
+    for kind, where, given in (
+        ("Role", {"namespace": namespace}, inside),
+        ("ClusterRole", {}, wanted - inside),
+    ):
+        name = f"{namespace}-{account}"
+        role = {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": {"name": name, **where}}
+        rules = [
+            {"apiGroups": [right.group], "resources": [right.resource], "verbs": [right.verb]}
+            for right in given
+        ]
+        cluster.api.apply({**role, "rules": rules}, manager="test")
+        reference = {"apiGroup": RBAC, "kind": kind, "name": name}
+        subjects = [{"kind": "ServiceAccount", "name": account, "namespace": namespace}]
+        binding = {**role, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects}
+        cluster.api.apply(binding, manager="test")
+
+
+def test_the_rights_asked_for_are_all_that_a_release_needs(
+    cluster: Cluster, as_account: Callable[..., Cluster], namespace: str, sandbox_images: None
+) -> None:
+    smith = as_account("smith")
+    step = greeter(namespace)
+    may(cluster, "smith", namespace, rights.of_releases(cluster, [step]) | rights.of_journal(smith.api))
+    installed = apply(planned(smith, step), smith)
+    assert version(cluster, namespace) == "v1"
+    upgraded = apply(planned(smith, greeter(namespace, version="v2")), smith)
+    undo(upgraded.id, smith)
+    assert version(cluster, namespace) == "v1"
+    undo(installed.id, smith)
+    assert version(cluster, namespace) is None
+
+
+def test_a_right_for_one_object_of_a_chart_that_is_missing_stops_the_change_before_it_begins(
+    cluster: Cluster, as_account: Callable[..., Cluster], namespace: str
+) -> None:
+    before = Step(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "first", "namespace": namespace}}
+    )
+    plan = planned(cluster, before, greeter(namespace))
+    steps = [one.step for one in plan.steps]
+    smith = as_account("smith")
+    wanted = rights.of_steps(cluster.api, steps) | rights.of_releases(cluster, steps)
+    missing = Right("patch", "", "services", namespace)
+    may(cluster, "smith", namespace, (wanted | rights.of_journal(smith.api)) - {missing})
+
+    with pytest.raises(Forbidden, match=f"smith may not patch services in {namespace}\\."):
+        apply(plan, smith)
+    assert cluster.api.get(CONFIGMAP, "first", namespace) is None
+    assert Helm(cluster).get(RELEASE, "hi", namespace) is None
+
+
+def test_a_chart_is_asked_for_before_its_namespace_is_there(cluster: Cluster) -> None:
+    asked = rights.of_releases(cluster, [greeter("nowhere")])
+    assert Right("create", "", "secrets", "nowhere") in asked
+    assert Right("patch", "batch", "jobs", "nowhere") in asked, "hooks are objects too"
+    assert Right("create", CRD.group, "customresourcedefinitions", None) in asked
+    assert Right("list", "apps", "replicasets", "nowhere") in asked

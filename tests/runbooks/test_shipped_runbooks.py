@@ -45,6 +45,13 @@ def test_parameters_are_typed_documented_and_of_their_type(path: Path) -> None:
         assert parameter.convert(text) == given
 
 
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda p: p.stem)
+def test_papermill_reads_each_line_of_the_parameters(path: Path) -> None:
+    """It takes a line with a second equals sign, even in its comment, for none of a parameter, and warns."""
+    (cell,) = filter(is_parameters, cells(path))
+    assert [line for line in cell["source"] if line.count("=") != 1] == []
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_outputs_are_stripped(path: Path) -> None:
     for cell in cells(path):
