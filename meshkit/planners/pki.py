@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ CLOCK_SKEW = dt.timedelta(seconds=20)
 """How far back certificates are valid, for clocks that are late: as much as Linkerd allows for."""
 BUNDLE, BUNDLE_KEY = "linkerd-identity-trust-roots", "ca-bundle.crt"
 """The ConfigMap of the trust anchors, and its key."""
+TRUSTED_HASH = "linkerd.io/trust-root-sha256"
+"""The annotation in which Linkerd's injector notes the bundle that a proxy was made with."""
 ANCHOR = "linkerd-trust-anchor"
 """cert-manager's walk-through for Linkerd keeps the trust anchor under this name too."""
 
@@ -39,6 +42,12 @@ def signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return certificate == by
     return True
+
+
+def bundle_hashes(bundle: str) -> frozenset[str]:
+    """What ``TRUSTED_HASH`` may say of a proxy with this bundle: white space around it has no meaning."""
+    texts = (bundle, bundle.strip(), bundle.strip() + "\n")
+    return frozenset(hashlib.sha256(text.encode()).hexdigest() for text in texts)
 
 
 def identity_steps(namespace: str, anchor: Pair, issuer: Pair) -> list[Step]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +33,9 @@ from meshkit.planners.pki import (
     BUNDLE,
     BUNDLE_KEY,
     CLOCK_SKEW,
+    TRUSTED_HASH,
     Pair,
+    bundle_hashes,
     encoded,
     signed,
     tls_data,
@@ -44,8 +45,6 @@ from meshkit.planners.steps import Step, title
 
 CONFIG_MAP, EVENT = Kind("v1", "ConfigMap"), Kind("v1", "Event")
 MANAGER = "meshkit-rotation"
-TRUSTED_HASH = "linkerd.io/trust-root-sha256"
-"""The annotation in which Linkerd's injector notes the bundle that a proxy was made with."""
 TAKEN_UP_AFTER = dt.timedelta(minutes=5)
 """Where no Event tells any more when an issuer was taken up: kubelets bring a changed Secret into a pod
 within about two minutes, and Kubernetes keeps Events for an hour.
@@ -117,8 +116,7 @@ class Standing:
     @property
     def untrusting(self) -> list[Object]:
         """The proxies that were made with another bundle."""
-        texts = (self.bundle, self.bundle.strip(), self.bundle.strip() + "\n")
-        hashes = {hashlib.sha256(text.encode()).hexdigest() for text in texts}
+        hashes = bundle_hashes(self.bundle)
         return [pod for pod in self.proxies if k8s.notes(pod).get(TRUSTED_HASH) not in hashes]
 
     @property
