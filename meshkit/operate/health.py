@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from html import escape
 
 from meshkit import meshes
@@ -15,19 +14,8 @@ from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import Doubtful, Unhealthy
 from meshkit.facts import Finding, Kind, Snapshot
+from meshkit.operate.rights import missing_rights
 from meshkit.planners.base import Need
-
-_THREADS = 8
-_CREATED = {
-    "": "namespaces serviceaccounts services configmaps secrets",
-    "apps": "deployments",
-    "rbac.authorization.k8s.io": "clusterroles clusterrolebindings roles rolebindings",
-    "apiextensions.k8s.io": "customresourcedefinitions",
-    "admissionregistration.k8s.io": "mutatingwebhookconfigurations validatingwebhookconfigurations",
-    "policy": "poddisruptionbudgets",
-    "networking.k8s.io": "networkpolicies",
-}
-"""What installing a control plane makes: ``istioctl x precheck``'s list, Linkerd's Secret, our isolation."""
 
 
 class Findings(tuple[Finding, ...]):
@@ -96,16 +84,6 @@ def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
     inside = snapshot.read(cluster, [Need(Kind("v1", kind), home) for kind in ("Secret", "ConfigMap")])
     view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
     found: Iterable[Finding] = findings(view, pre=pre)
-    return Findings((*found, *(_rights(cluster) if pre else ()), *analysis(cluster, mesh, pre=pre)))
-
-
-def _rights(cluster: Cluster) -> Iterator[Finding]:
-    """What whoever installs must be allowed to make."""
-    asked = [(group, resource) for group, listed in _CREATED.items() for resource in listed.split()]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        allowed = list(pool.map(lambda each: cluster.api.allowed("create", *each), asked))
-    missing = [resource for (_, resource), ok in zip(asked, allowed, strict=True) if not ok]
-    if missing:
-        message = f"{cluster.api.whoami()} may not create {', '.join(missing)}."
-        remedy = "Ask an administrator of the cluster for these rights."
-        yield Finding("MK1404", "error", f"cluster {cluster.context}", message, remedy)
+    return Findings(
+        (*found, *(missing_rights(cluster, mesh, home) if pre else ()), *analysis(cluster, mesh, pre=pre))
+    )
