@@ -16,6 +16,26 @@ def check(view: View) -> Iterator[Finding]:
     """What a lost or drained node or zone would stop."""
     for component in view.components:
         yield from _component(view, component)
+        yield from _refused(component)
+    yield from _unplaced(view)
+
+
+def _refused(component: Object) -> Iterator[Finding]:
+    """Pods that the API server refuses to make: a quota, a webhook, Pod Security."""
+    for condition in (component.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            told = str(condition.get("message") or condition.get("reason", "")).rstrip(".")
+            message = f"its pods cannot be made: {told}."
+            yield finding("MK0409", "error", component, message, "Remove what refuses them.")
+
+
+def _unplaced(view: View) -> Iterator[Finding]:
+    for pod in view.of("Pod", view.home):
+        for condition in (pod.get("status") or {}).get("conditions") or ():
+            if condition.get("reason") == "Unschedulable" and condition["status"] == "False":
+                told = str(condition.get("message") or "the scheduler does not say why").rstrip(".")
+                message = f"no node takes it: {told}."
+                yield finding("MK0408", "warning", pod, message, "Add room or nodes, or ask for less.")
 
 
 def _component(view: View, component: Object) -> Iterator[Finding]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from meshkit.checks import (
+    agents,
     availability,
     certificates,
     injection,
+    marks,
+    parts,
     ports,
     quota,
     routes,
     security,
+    skew,
     surroundings,
     webhooks,
 )
@@ -17,7 +21,10 @@ from meshkit.checks.view import View
 from meshkit.facts import Finding
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
-_RUNNING = (availability, webhooks, certificates, injection, security, routes, ports, quota)
+_RUNNING = (
+    *(availability, parts, agents, webhooks, certificates),
+    *(injection, skew, marks, security, routes, ports, quota),
+)
 
 
 def findings(view: View, *, pre: bool = False) -> tuple[Finding, ...]:

@@ -1,18 +1,29 @@
-"""What the cluster around a mesh allows: versions, Pod Security, network policies, other meshes."""
+"""What the cluster around a mesh allows: nodes, Gateway API, Pod Security, network policies, other meshes."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from meshkit.checks import marks, nodes
+from meshkit.checks.agents import has_cni
 from meshkit.checks.view import View, finding, labels
 from meshkit.facts import Finding, Object, Severity
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.injected import CONTROL_PLANE
 
-OLDEST_KUBERNETES = {"istio": (1, 32), "linkerd": (1, 31)}
-"""Istio 1.31 and Linkerd 2.20 say so themselves."""
-GATEWAY_API = ("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io")
+_HTTP, _GRPC = "httproutes", "grpcroutes"
+_GROUP = "gateway.networking.k8s.io"
+_READ: dict[str, tuple[tuple[str, str, Severity], ...]] = {
+    "istio": (
+        *((name, "v1beta1", "error") for name in ("gateways", "gatewayclasses", _HTTP, "referencegrants")),
+        *((name, "v1", "warning") for name in ("gateways", "gatewayclasses")),
+        *((name, "v1", "error") for name in (_HTTP, _GRPC)),
+    ),
+    "linkerd": ((_HTTP, "v1", "error"), (_GRPC, "v1", "error")),
+}
+"""Mesh -> definitions of the Gateway API, the version it reads, how bad it is not to serve that. Both routes
+are errors without v1, because meshkit writes that.
+"""
 CALLED = {"istio": ((15012, "proxies"), (15017, "the API server")), "linkerd": ((8443, "the API server"),)}
 _INIT = {"istio": "istio-init", "linkerd": "linkerd-init"}
 _ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -20,8 +31,10 @@ _ENFORCE = "pod-security.kubernetes.io/enforce"
 
 def before(view: View) -> Iterator[Finding]:
     """What stands against installing the mesh."""
-    yield from _kubernetes(view)
+    yield from nodes.check(view)
     yield from _gateway_api(view)
+    yield from _left_behind(view)
+    yield from marks.alpha(view)
     for component in view.components:
         owner = labels(component).get("app.kubernetes.io/managed-by")
         who = f" and belongs to {owner}" if owner else ""
@@ -35,39 +48,39 @@ def around(view: View) -> Iterator[Finding]:
     if not view.components:
         remedy = f"Install it: 'meshkit plan -f FILE --mesh {view.mesh}' with a ControlPlane."
         yield finding("MK1200", "error", f"mesh {view.mesh}", "no control plane is installed.", remedy)
-    yield from _kubernetes(view)
+    else:
+        yield from _gateway_api(view)
+    yield from nodes.check(view)
     yield from _others(view)
     yield from _pod_security(view)
     for component in view.components:
         yield from _reachable(view, component)
 
 
-def _kubernetes(view: View) -> Iterator[Finding]:
-    oldest = OLDEST_KUBERNETES[view.mesh]
-    for node in view.of("Node"):
-        told = str(((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", ""))
-        found = re.match(r"v?(\d+)\.(\d+)", told)
-        if found and (int(found[1]), int(found[2])) < oldest:
-            message = f"Kubernetes {told} is older than {view.mesh} takes ({oldest[0]}.{oldest[1]})."
-            yield finding("MK1401", "error", node, message, "Upgrade the node.")
-
-
 def _gateway_api(view: View) -> Iterator[Finding]:
     definitions = {one["metadata"]["name"]: one for one in view.of("CustomResourceDefinition")}
-    for name in GATEWAY_API:
-        served = (
-            [v["name"] for v in definitions[name]["spec"]["versions"] if v["served"]]
-            if (name in definitions)
-            else []
-        )
-        if name in definitions and "v1" not in served:
-            message = f"it serves {', '.join(served)}, not v1."
-            yield finding("MK1402", "error", definitions[name], message, "Install Gateway API 1.1 or later.")
-        if name not in definitions and view.mesh == "linkerd":
+    for plural, version, severity in _READ[view.mesh]:
+        name = f"{plural}.{_GROUP}"
+        if name in definitions:
+            served = [v["name"] for v in definitions[name]["spec"]["versions"] if v["served"]]
+            if version not in served:
+                message = f"it serves {', '.join(served) or 'no version'}, not {version}."
+                remedy = "Install Gateway API 1.1 or later."
+                yield finding("MK1402", severity, definitions[name], message, remedy)
+        elif view.mesh == "linkerd":
             message = (
                 f"CustomResourceDefinition {name} is not installed, and Linkerd reads kinds at its start."
             )
-            yield finding("MK1403", "warning", name, message, "Install the Gateway API before Linkerd.")
+            remedy = "Install the Gateway API before Linkerd, or restart linkerd-destination after it."
+            yield finding("MK1403", "warning", name, message, remedy)
+
+
+def _left_behind(view: View) -> Iterator[Finding]:
+    """What an installation before left: webhooks that nobody answers refuse the pods of the next one."""
+    for hook in view.hooks if not view.components else ():
+        message = f"it is left of a {view.mesh} that is gone, and nobody answers it."
+        remedy = "Delete its configuration before installing."
+        yield finding("MK0507", "error", f"webhook {hook['name']}", message, remedy)
 
 
 def _others(view: View) -> Iterator[Finding]:
@@ -94,15 +107,11 @@ def _pod_security(view: View) -> Iterator[Finding]:
         captured = any(
             c["name"] == _INIT[view.mesh] for p in pods for c in p["spec"].get("initContainers", ())
         )
-        if captured or (view.mesh == "istio" and marked and not _has_cni(view)):
+        if captured or (view.mesh == "istio" and marked and not has_cni(view)):
             message = f"Pod Security {level} refuses {_INIT[view.mesh]}, which needs NET_ADMIN."
             yield finding(
                 "MK1101", "error", namespace, message, "Install the mesh's CNI plugin, or use privileged."
             )
-
-
-def _has_cni(view: View) -> bool:
-    return any("cni" in one["metadata"]["name"] for one in view.of("DaemonSet"))
 
 
 def _reachable(view: View, component: Object) -> Iterator[Finding]:

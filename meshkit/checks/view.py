@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import yaml
+
 from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.injected import CONTROL_PLANE, proxies, webhooks
@@ -67,6 +69,10 @@ class View:
             return str(component["metadata"]["namespace"])
         return CONTROL_PLANE[self.mesh][0]
 
+    def named(self, kind: str, name: str) -> Object | None:
+        """The object of that name in the control plane's namespace, or None."""
+        return next((one for one in self.of(kind, self.home) if one["metadata"]["name"] == name), None)
+
     def pods_of(self, deployment: Object) -> list[Object]:
         """The pods of a Deployment that run or shall run."""
         wanted = deployment["spec"]["selector"].get("matchLabels") or {}
@@ -88,6 +94,26 @@ class View:
     def hooks(self) -> Sequence[Mapping[str, Any]]:
         """The injection webhooks of this mesh."""
         return tuple(webhooks(self.snapshot, self.mesh))
+
+    @cached_property
+    def validators(self) -> Sequence[Mapping[str, Any]]:
+        """The validating webhooks that call this control plane."""
+        return tuple(
+            hook
+            for configuration in self.of("ValidatingWebhookConfiguration")
+            for hook in configuration.get("webhooks") or ()
+            if (hook["clientConfig"].get("service") or {}).get("namespace") == self.home
+        )
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The values that Linkerd's charts were given; empty where it was not installed by them."""
+        found = self.named("ConfigMap", "linkerd-config") or {}
+        try:
+            values = yaml.safe_load((found.get("data") or {}).get("values") or "")
+        except yaml.YAMLError:
+            return {}
+        return values if isinstance(values, dict) else {}
 
     def zone_of(self, pod: Object) -> str | None:
         """The zone of a pod's node."""
@@ -119,10 +145,16 @@ NEEDED = tuple(
         "networking.k8s.io/v1": "NetworkPolicy",
         "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration ValidatingWebhookConfiguration",
         "apiextensions.k8s.io/v1": "CustomResourceDefinition",
+        "rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding",
         "networking.istio.io/v1": "VirtualService DestinationRule",
         "security.istio.io/v1": "PeerAuthentication",
         "gateway.networking.k8s.io/v1": "HTTPRoute GRPCRoute",
     }.items()
     for kind in kinds.split()
 )
-"""What is read of the whole cluster. Secrets and ConfigMaps are read of the control plane's namespace."""
+"""What is read of the whole cluster."""
+NEEDED_AT_HOME = (
+    *(Kind("v1", kind) for kind in ("Secret", "ConfigMap", "ServiceAccount")),
+    Kind("batch/v1", "CronJob"),
+)
+"""What is read of the control plane's namespace."""

@@ -8,12 +8,12 @@ from html import escape
 
 from meshkit import meshes
 from meshkit.checks.health import findings
-from meshkit.checks.view import NEEDED, View
+from meshkit.checks.view import NEEDED, NEEDED_AT_HOME, View
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import Doubtful, Unhealthy
-from meshkit.facts import Finding, Kind, Snapshot
+from meshkit.facts import Finding, Snapshot
 from meshkit.operate.rights import missing_rights
 from meshkit.planners.base import Need
 
@@ -81,7 +81,7 @@ def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
     now = dt.datetime.now(dt.UTC)
     seen = snapshot.read(cluster, [Need(kind) for kind in NEEDED])
     home = View(seen, mesh, now).home
-    inside = snapshot.read(cluster, [Need(Kind("v1", kind), home) for kind in ("Secret", "ConfigMap")])
+    inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
     view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
     found: Iterable[Finding] = findings(view, pre=pre)
     return Findings(

@@ -19,6 +19,7 @@ from meshkit.checks.health import findings
 from meshkit.checks.view import View
 from meshkit.facts import Snapshot
 from meshkit.planners import istio_revisions, linkerd_control_plane
+from meshkit.planners.crds import crds
 from meshkit.planners.istio_revisions import Revision
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -59,11 +60,17 @@ def deployment(
 
 
 def certificate(
-    days: int = 365, key: Any = None, signed_by: Any = None
+    days: int = 365,
+    key: Any = None,
+    signed_by: Any = None,
+    *extensions: x509.ExtensionType,
+    path_length: int | None = None,
+    digest: hashes.HashAlgorithm | None = None,
 ) -> tuple[str, ec.EllipticCurvePrivateKey]:
+    """One of a CA, unless the extensions say otherwise."""
     made = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
-    built = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -71,9 +78,27 @@ def certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW - dt.timedelta(days=100))
         .not_valid_after(NOW + dt.timedelta(days=days))
-        .sign(signed_by or made, hashes.SHA256())
     )
+    for extension in extensions or (x509.BasicConstraints(ca=True, path_length=path_length),):
+        builder = builder.add_extension(extension, critical=False)
+    built = builder.sign(signed_by or made, digest or hashes.SHA256())
     return built.public_bytes(serialization.Encoding.PEM).decode(), made
+
+
+def private(key: Any) -> str:
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(*form).decode()
+
+
+def definitions(*names: str) -> Objects:
+    """The definitions that meshkit carries, without their schemas."""
+    found = []
+    for one in (each for name in names for each in crds(name)):
+        spec = one["spec"]
+        versions = [{"name": v["name"], "served": v["served"]} for v in spec["versions"]]
+        group = {"group": spec["group"], "names": spec["names"], "versions": versions}
+        found.append(obj(one["apiVersion"], one["kind"], one["metadata"]["name"], spec=group))
+    return found
 
 
 def encoded(text: str) -> str:
@@ -81,7 +106,7 @@ def encoded(text: str) -> str:
 
 
 ROOT, ROOT_KEY = certificate()
-ISSUER, _ = certificate(signed_by=ROOT_KEY)
+ISSUER, ISSUER_KEY = certificate(signed_by=ROOT_KEY)
 SIDECARS = {"istio": ("istio-proxy", "docker.io/istio/proxyv2:1.31.4"), "linkerd": ("linkerd-proxy", "p:1")}
 
 
@@ -110,6 +135,7 @@ def istio() -> Objects:
         *control_plane("istiod", "istio-system", {"app": "istiod"}, "docker.io/istio/pilot:1.31.4"),
         trusted(istio_revisions.webhook(Revision(), "istio-system", "Fail")),
         obj("v1", "Secret", "istio-ca-secret", "istio-system", data=secret),
+        *definitions("istio"),
     ]
 
 
@@ -118,12 +144,17 @@ def linkerd() -> Objects:
     for each in ("destination", "identity", "proxy-injector"):
         labels = {"linkerd.io/control-plane-component": each}
         found += control_plane(f"linkerd-{each}", "linkerd", labels, "ghcr.io/linkerd/controller:1")
-    secret = {"tls.crt": encoded(ISSUER), "ca.crt": encoded(ROOT)}
+    secret = {
+        "tls.crt": encoded(ISSUER),
+        "tls.key": encoded(private(ISSUER_KEY)),
+        "ca.crt": encoded(ROOT),
+    }
     return [
         *found,
         trusted(linkerd_control_plane.webhook("linkerd", "Fail")),
         obj("v1", "Secret", "linkerd-identity-issuer", "linkerd", data=secret),
         obj("v1", "ConfigMap", "linkerd-identity-trust-roots", "linkerd", data={"ca-bundle.crt": ROOT}),
+        *definitions("linkerd", "gateway_api"),
     ]
 
 
@@ -209,6 +240,16 @@ def added(*objects: dict[str, Any]) -> Callable[[Objects], None]:
     return lambda existing: existing.extend(deepcopy(list(objects)))
 
 
+def both(*breaks: Callable[[Objects], None]) -> Callable[[Objects], None]:
+    """One after the other."""
+
+    def break_it(objects: Objects) -> None:
+        for each in breaks:
+            each(objects)
+
+    return break_it
+
+
 def bare_pod(objects: Objects) -> None:
     named(objects, "Pod", "web-a")["spec"]["containers"].pop()
 
@@ -279,7 +320,7 @@ REFUSED = obj(
         "parents": [{"conditions": [{"type": "Accepted", "status": "False", "reason": "NoMatchingParent"}]}]
     },
 )
-RSA_ISSUER, _ = certificate(key=rsa.generate_private_key(65537, 2048))
+RSA_ISSUER, RSA_KEY = certificate(key=rsa.generate_private_key(65537, 2048))
 ISTIO_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
     "no replica": (lost("istiod"), ["MK0401 error", "MK0503 error"]),
     "a replica is missing": (lost("istiod-a"), ["MK0402 warning", "MK0407 warning"]),
@@ -391,7 +432,11 @@ LINKERD_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
         changed(
             "Secret",
             "linkerd-identity-issuer",
-            data={"tls.crt": encoded(RSA_ISSUER), "ca.crt": encoded(RSA_ISSUER)},
+            data={
+                "tls.crt": encoded(RSA_ISSUER),
+                "tls.key": encoded(private(RSA_KEY)),
+                "ca.crt": encoded(RSA_ISSUER),
+            },
         ),
         ["MK0804 error", "MK0805 error"],
     ),
