@@ -7,12 +7,16 @@ from meshkit.checks import (
     availability,
     certificates,
     injection,
+    linkerd_identity,
     marks,
+    networks,
+    opaque,
     parts,
     ports,
     quota,
     routes,
     security,
+    serving,
     skew,
     surroundings,
     webhooks,
@@ -22,8 +26,8 @@ from meshkit.facts import Finding
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 _RUNNING = (
-    *(availability, parts, agents, webhooks, certificates),
-    *(injection, skew, marks, security, routes, ports, quota),
+    *(availability, parts, agents, webhooks, certificates, serving, linkerd_identity),
+    *(injection, skew, marks, security, routes, ports, opaque, networks, quota),
 )
 
 

@@ -446,7 +446,7 @@ LINKERD_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
             "linkerd-identity-trust-roots",
             data={"ca-bundle.crt": certificate(days=30, key=ROOT_KEY)[0] + certificate(days=-1)[0]},
         ),
-        ["MK0802 warning"],
+        ["MK0802 warning", "MK0811 info"],
     ),
     "issuer of another anchor": (
         changed("ConfigMap", "linkerd-identity-trust-roots", data={"ca-bundle.crt": certificate()[0]}),
