@@ -14,6 +14,8 @@ from meshkit.facts import Object, Snapshot
 RUNS = 5
 NAMESPACES, SERVICES, PODS = 100, 10, 6
 """Namespaces, services in each, and pods behind each; a service is four objects more."""
+OPAQUE = {"config.linkerd.io/opaque-ports": "8080"}
+NETWORKS = "192.168.0.0/16,172.16.0.0/12,100.64.0.0/10,10.0.0.0/8,fd00::/8"
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
@@ -57,6 +59,7 @@ def _control_plane(mesh: str) -> tuple[Object, ...]:
     spec = {"replicas": 3, "selector": {"matchLabels": labels}, "template": template}
     return (
         _object("v1", "Namespace", home, None),
+        _object("v1", "ConfigMap", "linkerd-config", home, data={"values": f"clusterNetworks: {NETWORKS}"}),
         _object("apps/v1", "Deployment", name, home, labels=labels, spec=spec),
         *(_pod(f"{name}-{n}", home, labels, f"node-{n}", "app") for n in range(3)),
         *(
@@ -85,8 +88,10 @@ def _service(mesh: str, namespace: str, name: str) -> list[Object]:
 
 def _pod(name: str, namespace: str, labels: dict[str, str], node: str, *containers: str) -> Object:
     spec = {"nodeName": node, "containers": [{"name": each, "image": "i:1"} for each in containers]}
-    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-    return _object("v1", "Pod", name, namespace, labels=labels, spec=spec, status=status)
+    ready = {"type": "Ready", "status": "True"}
+    status = {"phase": "Running", "podIP": "10.1.2.3", "conditions": [ready]}
+    pod = _object("v1", "Pod", name, namespace, labels=labels, spec=spec, status=status)
+    return {**pod, "metadata": {**pod["metadata"], "annotations": OPAQUE}}
 
 
 def _object(
