@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from meshkit.operate.uninstall import plan_uninstall as plan_uninstall
     from meshkit.operate.uninstall import uninstall as uninstall
     from meshkit.operate.upgrade import Upgrade as Upgrade
-    from meshkit.operate.upgrade import upgrade_back as upgrade_back
+    from meshkit.operate.upgrade_back import upgrade_back as upgrade_back
     from meshkit.runbooks.execution import run_runbook as run_runbook
     from meshkit.views.chart import canary_chart as canary_chart
     from meshkit.views.panel import canary_panel as canary_panel
@@ -102,7 +102,8 @@ _HOMES = {
     "operate.setup": ("Setup",),
     "operate.shop": ("deploy_shop", "route_shop"),
     "operate.uninstall": ("plan_uninstall", "uninstall"),
-    "operate.upgrade": ("Upgrade", "upgrade_back"),
+    "operate.upgrade": ("Upgrade",),
+    "operate.upgrade_back": ("upgrade_back",),
     "runbooks.execution": ("run_runbook",),
     "views.chart": ("canary_chart",),
     "views.panel": ("canary_panel",),

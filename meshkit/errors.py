@@ -12,6 +12,7 @@ MeshkitError
 |   |-- Rejected        the object was refused by the server (400, 404 of a kind, 422, ...)
 |   `-- TimedOut        a wait that ended without what it waited for
 |-- ChangeFailed        a change that stopped half way and was undone           (exit 1)
+|-- Halted              a change that stopped half way and stays as it is     (exit 1)
 |-- NeedsPerson         an undo that failed, a state only a person can settle   (exit 4)
 |-- Unhealthy           checks found errors in a mesh                         (exit 1)
 |   `-- Doubtful        they found only warnings, and warnings count          (exit 5)
@@ -145,6 +146,10 @@ class ChangeFailed(MeshkitError):
         super().__init__(message, remedy=remedy)
         self.change_id = change_id
         self.undone = undone
+
+
+class Halted(MeshkitError):
+    """A change stopped half way and stays as it is: taking it back is somebody else's, or comes with more."""
 
 
 class NeedsPerson(MeshkitError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshkit.checks.view import View, finding
-from meshkit.facts import Finding
+from meshkit.facts import Finding, Object
 
 _AGENT = {"istio": "istio-cni-node", "linkerd": "linkerd-cni"}
 _PROOF = {"istio": "istio-validation", "linkerd": "linkerd-network-validator"}
@@ -33,6 +33,5 @@ def has_cni(view: View) -> bool:
     return any("cni" in one["metadata"]["name"] for one in view.of("DaemonSet"))
 
 
-def _counts_on_agents(mesh: str, pod: object) -> bool:
-    assert isinstance(pod, dict)
+def _counts_on_agents(mesh: str, pod: Object) -> bool:
     return any(each["name"] == _PROOF[mesh] for each in pod["spec"].get("initContainers") or ())

@@ -37,6 +37,8 @@ def status_command(namespace: str, kubeconfig: str | None, context: str | None, 
 @click.option("--anchor-days", default=3650, show_default=True, help="Lifetime of the new anchor.")
 @click.option("--issuer-days", default=365, show_default=True, help="Lifetime of the new issuer.")
 @click.option("--at-once", default=1, show_default=True, help="Workloads restarted at the same time.")
+@click.option("--watch-s", default=10.0, show_default=True, help="Seconds that calls are watched a wave.")
+@click.option("--accept-quiet", is_flag=True, help="Go on where no call is seen: nothing is judged.")
 @click.option("--dry-run", is_flag=True, help="Only show the next of the four changes. Exit code 5.")
 @click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
 @cluster_options
@@ -46,6 +48,8 @@ def rotate_command(
     anchor_days: int,
     issuer_days: int,
     at_once: int,
+    watch_s: float,
+    accept_quiet: bool,
     dry_run: bool,
     yes: bool,
     kubeconfig: str | None,
@@ -57,10 +61,12 @@ def rotate_command(
     """
     from meshkit.cluster.connect import connect
     from meshkit.operate.change import silent
+    from meshkit.operate.gate import Judging
     from meshkit.operate.rotation import Rotating, plan_rotation, rotate_identity
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
-    how = Rotating(anchor_days=anchor_days, issuer_days=issuer_days, at_once=at_once)
+    judging = Judging(watch_s=watch_s, accept_quiet=accept_quiet)
+    how = Rotating(anchor_days=anchor_days, issuer_days=issuer_days, at_once=at_once, judging=judging)
     plan = plan_rotation(cluster, namespace=namespace, how=how)
     if dry_run:
         return show_plan(plan, as_json=as_json)

@@ -102,9 +102,13 @@ def back_command(yes: bool, kubeconfig: str | None, context: str | None, as_json
     """Take the newest upgrade back: the old control plane, every namespace, then the new control plane."""
     from meshkit.cluster.connect import connect
     from meshkit.operate.change import silent
-    from meshkit.operate.upgrade import upgrade_back
+    from meshkit.operate.upgrade_back import back_changes, upgrade_back
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
+    changes = back_changes(cluster)
+    if not as_json:
+        click.echo(f"{changes[0].why}, to be taken back:")
+        click.echo("\n".join(f"  {one.what}, {one.started[:16]}, {one.who}" for one in changes))
     if not yes:
         require_typed(cluster.context, "take its upgrade back", as_json=as_json)
     progress = None if as_json else print_progress

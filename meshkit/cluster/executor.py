@@ -146,6 +146,8 @@ def carry_out(
             continue
         key = (step.kind, step.namespace, step.name)
         live, after = _apply_as_shown(cluster, one, left.get(key), dry_run=True)
+        if step.partial and key not in left:
+            _require_same_part(one, live, after)
         prior = _prior(cluster.api, live, change, index, salt)
         fields = parts.written(live, after, salt) if step.partial and live else {}
         journal.append(change, {**_record(step, index, prior, digest(after, salt)), "fields": fields})
@@ -231,7 +233,8 @@ def _require_same(planned: PlannedStep, live: Object | None, left: str | None) -
         expected, uid = "", None
     else:
         expected, uid = planned.seen.digest, planned.seen.uid
-    if digest(live) == expected and (uid is None or (live or {})["metadata"]["uid"] == uid):
+    same_uid = uid is None or (live is not None and live["metadata"]["uid"] == uid)
+    if same_uid and (digest(live) == expected or (planned.step.partial and live is not None)):
         return
     title = planned.step.title
     if live is None:
@@ -246,6 +249,18 @@ def _require_same(planned: PlannedStep, live: Object | None, left: str | None) -
         remedy="Plan again to see the new difference.",
         managers={manager: ()},
     )
+
+
+def _require_same_part(planned: PlannedStep, live: Object | None, after: Object) -> None:
+    """Of somebody else's object only what the step writes must be as it was shown: an autoscaler, or a
+    colleague elsewhere in it, is no reason to stop.
+    """
+    now = [(field.path, field.before, field.after) for field in changes(live, after)]
+    if now != [(field.path, field.before, field.after) for field in planned.changes]:
+        raise Conflict(
+            f"{planned.step.title} has been changed since it was planned, where this would change it.",
+            remedy="Plan again to see the new difference.",
+        )
 
 
 def last_writer(obj: Object) -> str:

@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from typing import Any
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import NAMESPACE
-from meshkit.errors import ClusterError, Conflict
+from meshkit.errors import ClusterError, Conflict, Halted
 from meshkit.facts import Kind
 
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
@@ -121,26 +122,29 @@ RENEWED_S = 10.0
 def held(cluster: Cluster, name: str) -> Iterator[Callable[[], None]]:
     """Hold a lock for the time of a ``with`` block, renewed in the background.
 
-    Gives a function to call before each write: it raises ``Conflict`` once the lock was lost. So does the
-    block's beginning while somebody else holds it, and for HELD_S seconds after a holder was killed.
+    Gives a function to call before each write: it raises ``Halted`` once the lock was lost, or could not be
+    renewed for HELD_S seconds. The block begins with ``Conflict`` while somebody else holds it, and for
+    HELD_S seconds after a holder was killed.
     """
     lock, over = Lock(cluster, name), threading.Event()
-    lost: list[ClusterError] = []
+    lost: list[str] = []
     lock.acquire(HELD_S)
+    renewed_s = [time.monotonic()]
 
     def keep() -> None:
         while not over.wait(RENEWED_S):
             try:
                 lock.renew()
-            except Conflict as error:
-                lost.append(error)
-                return
-            except ClusterError:
-                continue
+                renewed_s[0] = time.monotonic()
+            except ClusterError as error:
+                if isinstance(error, Conflict) or error.status == 404:
+                    lost.append(error.message)
+                    return
 
     def require() -> None:
-        if lost:
-            raise lost[0]
+        if lost or time.monotonic() - renewed_s[0] > HELD_S:
+            why = lost[0] if lost else "The API server did not answer."
+            raise Halted(f"{why} Nothing more was changed here.", remedy="Look at it, then go on.")
 
     keeper = threading.Thread(target=keep, name=f"lock {name}", daemon=True)
     keeper.start()

@@ -6,17 +6,21 @@ is kept as a salted hash, so that a later undo knows whether it still stands.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from meshkit.cluster.api import MANAGER
 from meshkit.cluster.diff import MISSING, content
 from meshkit.facts import Object
+from meshkit.planners.kubernetes import managers
 
 Fields = Mapping[str, str]
 """JSON pointer -> the hash of what the change left there."""
+Left = Mapping[str, tuple[str, str]]
+"""The same with the salt of each hash: fields that several changes wrote have several."""
 Json = dict[str, Any]
 
 
@@ -26,36 +30,43 @@ def written(before: Object, after: Object, salt: str) -> Fields:
     return {pointer: _hash(value, salt) for pointer, value in pairs}
 
 
-def changed_since(live: Object, prior: Object, fields: Fields, salt: str) -> list[str]:
+def changed_since(live: Object, prior: Object, fields: Left) -> list[str]:
     """The fields that hold neither what the change left nor what was there before."""
     return [
         pointer
-        for pointer, left in fields.items()
+        for pointer, (left, salt) in fields.items()
         if _hash(value := at(live, pointer), salt) != left and value != at(prior, pointer)
     ]
 
 
 def owners(live: Object, pointer: str) -> list[str]:
     """The field managers that own a field."""
-    found = []
-    for entry in live["metadata"].get("managedFields") or ():
-        node: Any = entry.get("fieldsV1") or {}
-        for key in _keys(pointer):
-            node = node.get(f"f:{key}") if isinstance(node, Mapping) else None
-        if node is not None:
-            found.append(str(entry["manager"]))
-    return found
+    return managers(live, *_keys(pointer))
 
 
-def put_back(live: Object, prior: Object, fields: Fields) -> list[Json]:
+def put_back(live: Object, prior: Object, pointers: Iterable[str]) -> list[Json]:
     """The JSON patch that gives these fields their prior values; empty where they have them."""
-    ops = []
-    for pointer in fields:
+    ops: list[Json] = []
+    state = copy.deepcopy(dict(live))
+    for pointer in pointers:
         value = at(prior, pointer)
-        if at(live, pointer) == value:
+        if at(state, pointer) == value:
             continue
-        ops.append(_removed(live, prior, pointer) if value is MISSING else set_to(live, pointer, value))
+        op = _removed(state, prior, pointer) if value is MISSING else set_to(state, pointer, value)
+        _carry_out(state, op)
+        ops.append(op)
     return ops
+
+
+def _carry_out(state: Json, op: Json) -> None:
+    """What an operation makes of an object, for those that come after it."""
+    *above, last = _keys(op["path"])
+    for key in above:
+        state = state[key]
+    if op["op"] == "remove":
+        del state[last]
+    else:
+        state[last] = op["value"]
 
 
 def set_to(live: Object, pointer: str, value: Any) -> Json:
@@ -69,22 +80,41 @@ def set_to(live: Object, pointer: str, value: Any) -> Json:
     return {"op": "add", "path": pointer, "value": value}
 
 
-def owners_back(live: Object, prior: Object, own: str) -> list[Json]:
-    """managedFields: the change's ``own`` manager as it was, all others with what they had and have."""
+def owners_back(live: Object, prior: Object, own: Container[str], pointers: Iterable[str]) -> list[Json]:
+    """managedFields after these fields were put back: the change's ``own`` managers as they were, and every
+    other one as it is, with those of the fields that it owned before.
+    """
+    pointers = list(pointers)
     before = {_entry_key(entry): entry for entry in prior["metadata"].get("managedFields") or ()}
     found = []
     for entry in live["metadata"].get("managedFields") or ():
         was = before.pop(_entry_key(entry), None)
-        if entry["manager"] == own or (was is None and _is_patch_of_ours(entry)):
+        if entry["manager"] in own or _is_patch_of_ours(entry):
             found += [dict(was)] if was else []
         else:
-            fields = _united((was or {}).get("fieldsV1") or {}, entry.get("fieldsV1") or {})
-            found.append({**entry, "fieldsV1": fields})
-    return [*found, *map(dict, before.values())]
+            found.append({**entry, "fieldsV1": _united(entry.get("fieldsV1") or {}, _only(was, pointers))})
+    found += (dict(was) for was in before.values() if was["manager"] in own)
+    gone = ({**was, "fieldsV1": _only(was, pointers)} for was in before.values() if was["manager"] not in own)
+    return [*found, *(entry for entry in gone if entry["fieldsV1"])]
+
+
+def _only(entry: Object | None, pointers: Iterable[str]) -> Json:
+    """The part of an entry's field set that is about these fields."""
+    kept: Json = {}
+    for pointer in pointers:
+        node: Any = (entry or {}).get("fieldsV1") or {}
+        path = [f"f:{key}" for key in _keys(pointer)]
+        for key in path:
+            node = node.get(key) if isinstance(node, Mapping) else None
+        if node is not None:
+            for key in reversed(path):
+                node = {key: node}
+            kept = _united(kept, node)
+    return kept
 
 
 def _is_patch_of_ours(entry: Mapping[str, Any]) -> bool:
-    """The entry that putting values back has made."""
+    """The entry that putting values back writes to."""
     return bool(entry["manager"] == MANAGER and entry["operation"] == "Update")
 
 

@@ -44,8 +44,9 @@ class Restoration:
     after: str
     restart: bool
     wait: Wait | None
-    manager: str
-    fields: parts.Fields
+    managers: frozenset[str]
+    salt: str
+    fields: parts.Left
     """What the change wrote into an object of somebody else; empty where the object was its own."""
 
     @property
@@ -60,20 +61,25 @@ class Restoration:
         return title({"kind": self.kind.kind, "metadata": meta})
 
 
-def restorations(api: Api, records: Sequence[Mapping[str, Any]]) -> list[Restoration]:
-    """What undoing these records takes, in order: the last step first, restarts at the end.
+def restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Restoration]:
+    """What undoing these changes (the records of each, the oldest first) takes, in order: the last step
+    first, restarts at the end.
 
     Steps that the server refused have changed nothing. An object that was changed twice goes back to its
     first state at once. Pods are made anew by a restart, so what decides over them (the namespace's labels)
-    is put back before.
+    is put back before, also where another change wrote it.
     """
     by_object: dict[tuple[str, str | None, str], list[Mapping[str, Any]]] = {}
-    refused = {record["index"] for record in records if record["event"] == "refused"}
-    for record in records:
-        if record["event"] == "step" and record["index"] not in refused:
-            by_object.setdefault((record["kind"], record["namespace"], record["name"]), []).append(record)
-    found = [(steps[-1]["index"], _restoration(api, steps)) for steps in by_object.values()]
-    return [one for _, one in sorted(found, key=lambda pair: (pair[1].restart, -pair[0]))]
+    place: dict[tuple[str, str | None, str], tuple[int, int]] = {}
+    for number, records in enumerate(changes):
+        refused = {record["index"] for record in records if record["event"] == "refused"}
+        for record in records:
+            if record["event"] == "step" and record["index"] not in refused:
+                key = (record["kind"], record["namespace"], record["name"])
+                by_object.setdefault(key, []).append({**record, "salt": records[0]["salt"]})
+                place[key] = (-number, -record["index"])
+    found = [(place[key], _restoration(api, steps)) for key, steps in by_object.items()]
+    return [one for _, one in sorted(found, key=lambda pair: (pair[1].restart, pair[0]))]
 
 
 def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
@@ -89,15 +95,17 @@ def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
         after=last["after"],
         restart=last["manager"] == RESTART_MANAGER,
         wait=Wait(*last["wait"]) if last["wait"] else None,
-        manager=last["manager"],
+        managers=frozenset(step["manager"] for step in steps),
+        salt=last["salt"],
         fields=_fields(steps),
     )
 
 
-def _fields(steps: Sequence[Mapping[str, Any]]) -> parts.Fields:
+def _fields(steps: Sequence[Mapping[str, Any]]) -> parts.Left:
     """The fields that all steps on one object wrote; none where one of them wrote the whole of it."""
-    each = [step.get("fields") or {} for step in steps]
-    return {} if not all(each) else {pointer: left for found in each for pointer, left in found.items()}
+    if not all(step.get("fields") for step in steps):
+        return {}
+    return {pointer: (left, step["salt"]) for step in steps for pointer, left in step["fields"].items()}
 
 
 def _kept_secret(api: Api, name: str) -> dict[str, Any]:
@@ -124,12 +132,12 @@ def rights_for(api: Api, wanted: Sequence[Restoration]) -> set[Right]:
     return rights
 
 
-def require_untouched(cluster: Cluster, wanted: Sequence[Restoration], salt: str) -> None:
+def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
     """Raise ``NeedsPerson`` naming every object that someone else has changed since."""
     touched = []
     for one in wanted:
         live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
-        by = _changed_by(one, live, salt)
+        by = _changed_by(one, live)
         if by:
             touched.append(f"{one.title} ({by})")
     if touched:
@@ -139,15 +147,16 @@ def require_untouched(cluster: Cluster, wanted: Sequence[Restoration], salt: str
         )
 
 
-def _changed_by(one: Restoration, live: Object | None, salt: str) -> str:
+def _changed_by(one: Restoration, live: Object | None) -> str:
     """Who has changed since what the change wrote; empty where nobody has. A restart is made again anyway."""
     if one.fields and one.prior is not None:
-        if live is None or one.restart:
+        if live is None:
             return ""
-        changed = parts.changed_since(live, one.prior, one.fields, salt)
+        asked = {pointer: left for pointer, left in one.fields.items() if pointer != RESTART_MARK}
+        changed = parts.changed_since(live, one.prior, asked)
         names = dict.fromkeys(name for pointer in changed for name in parts.owners(live, pointer))
         return f"by {', '.join(names) or 'an unknown manager'}" if changed else ""
-    if digest(live, salt) in (one.after, digest(one.prior, salt)):
+    if digest(live, one.salt) in (one.after, digest(one.prior, one.salt)):
         return ""
     return "deleted" if live is None else f"by {last_writer(live)}"
 
@@ -233,17 +242,20 @@ def _part_put_back(api: Api, one: Restoration, prior: Object) -> bool:
     """Give fields of somebody else's object their prior values, then their owners; whether any differed."""
     if not _patch(api, one, lambda found: _part_ops(one, found, prior)):
         return False
-    owned = {"op": "add", "path": "/metadata/managedFields"}
-    _patch(api, one, lambda found: [{**owned, "value": parts.owners_back(found, prior, one.manager)}])
+
+    def owners(found: Object) -> list[dict[str, Any]]:
+        value = parts.owners_back(found, prior, one.managers, one.fields)
+        return [{"op": "add", "path": "/metadata/managedFields", "value": value}]
+
+    _patch(api, one, owners)
     return True
 
 
 def _part_ops(one: Restoration, found: Object, prior: Object) -> list[dict[str, Any]]:
     """A restart that was followed by another is made once more: pods are what it is about, not the mark."""
-    if one.restart:
-        now, was = (parts.at(obj, RESTART_MARK) for obj in (found, prior))
-        if now not in (was, str(prior["metadata"].get("generation", 1))):
-            return [parts.set_to(found, RESTART_MARK, str(found["metadata"]["generation"]))]
+    mark = {pointer: left for pointer, left in one.fields.items() if pointer == RESTART_MARK}
+    if one.restart and parts.changed_since(found, prior, mark):
+        return [parts.set_to(found, RESTART_MARK, str(found["metadata"]["generation"]))]
     return parts.put_back(found, prior, one.fields)
 
 

@@ -15,7 +15,7 @@ from meshkit.cluster import undo as undoing
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import PlannedStep, Progress
 from meshkit.cluster.journal import ChangeSummary, Journal
-from meshkit.errors import BadInput, ChangeFailed, Conflict, MeshkitError, NeedsPerson
+from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, MeshkitError, NeedsPerson
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
 from meshkit.operate.canary_undo import is_release, undo_release
@@ -79,7 +79,8 @@ def apply(
     Rights are checked before the first change, those for what charts make too: ``Forbidden`` names all that
     are missing. ``judge`` is asked after each wave of steps, and stops the change by raising. An object that
     has changed since the plan stops it with ``Conflict``; so does any other failure. What was done by then is
-    taken back, and ``ChangeFailed`` says so (``NeedsPerson`` if even that failed).
+    taken back, and ``ChangeFailed`` says so (``NeedsPerson`` if even that failed); but after ``Halted`` the
+    change stays as it is.
     """
     if plan.server != cluster.server:
         problem = f"it was made for {plan.context} ({plan.server}), not for {cluster.context}."
@@ -91,6 +92,8 @@ def apply(
     change = journal.start(f"{plan.what} ({plan.mesh})", why)
     try:
         kept = executor.carry_out(cluster, plan.steps, journal, change, progress or silent, judge)
+    except Halted:
+        raise
     except MeshkitError as error:
         failure = _taken_back(cluster, journal, change, error)
         if failure is None:
@@ -121,13 +124,31 @@ def undo(
     if not wanted:
         raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
     rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(cluster.api))
-    undoing.require_untouched(cluster, wanted, records[0]["salt"])
+    undoing.require_untouched(cluster, wanted)
     if dry_run:
         return Change(change_id, what, len(wanted), dry=True)
     kept = undoing.restore(cluster, wanted, progress or silent)
     ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
     journal.append(change_id, ending)
     return Change(change_id, what, len(wanted), tuple(kept))
+
+
+def undo_together(
+    ids: Sequence[str], cluster: Cluster, *, what: str, progress: Report | None = None
+) -> Change:
+    """Take several changes back as one, given newest first: what decides over pods before any restart.
+
+    Raises what ``undo`` raises. Changes that have changed nothing are only marked.
+    """
+    journal = Journal(cluster)
+    changes = [journal.records(id) for id in reversed(ids)]
+    wanted = undoing.restorations(cluster.api, *changes)
+    rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(cluster.api))
+    undoing.require_untouched(cluster, wanted)
+    kept = undoing.restore(cluster, wanted, progress or silent)
+    for id in ids:
+        journal.append(id, {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept})
+    return Change(ids[0], what, len(wanted), tuple(kept))
 
 
 def history(cluster: Cluster) -> list[ChangeSummary]:
@@ -192,7 +213,7 @@ def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitE
         if not wanted:
             journal.append(change, {"event": "end", "state": "failed", "error": str(error)})
             return None
-        undoing.require_untouched(cluster, wanted, records[0]["salt"])
+        undoing.require_untouched(cluster, wanted)
         undoing.restore(cluster, wanted, silent)
         journal.append(change, {"event": "end", "state": "undone", "error": str(error)})
     except MeshkitError as second:

@@ -16,7 +16,7 @@ from meshkit.errors import ChangeFailed, MeshkitError
 from meshkit.observe.callers import Calls, read_callers
 from meshkit.operate.change import apply
 from meshkit.operate.clock import Clock, SystemClock
-from meshkit.operate.gate import TOLERATED_FAILED, Looks, Say, taken_back
+from meshkit.operate.gate import TOLERATED, Looks, Say, taken_back
 from meshkit.operate.planned import Change, Plan
 
 WATCH_S = 20.0
@@ -70,7 +70,7 @@ def _require_calm(calls: Calls, watching: Watching) -> None:
             change_id="",
             undone=False,
         )
-    if failed > TOLERATED_FAILED:
+    if failed > TOLERATED:
         raise ChangeFailed(
             f"{failed:,} requests of meshed callers got no answer.",
             remedy="Look at the servers' pods and sidecars, then try again.",

@@ -8,27 +8,34 @@ success: without any before the change a person must accept that nothing is judg
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from meshkit.cluster import rights
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.rights import Right
 from meshkit.decide.exact import rise_probability
-from meshkit.errors import BadInput, ChangeFailed, MeshkitError, NeedsPerson
+from meshkit.errors import BadInput, ChangeFailed, Halted, MeshkitError, NeedsPerson, NoData
 from meshkit.observe.callers import Calls, How, Link, Reading, between, read_callers
-from meshkit.operate.change import silent, undo
+from meshkit.operate.change import Report, apply, silent, undo
 from meshkit.operate.clock import Clock, SystemClock
-from meshkit.operate.planned import Change
-from meshkit.planners.steps import RESTART_MANAGER, Step
+from meshkit.operate.planned import Change, Plan
+from meshkit.planners.steps import Step
 
 LOOK_S = 2.0
-TOLERATED_FAILED = 3
-"""Requests that meshed callers may lose without blame: retries and restarts lose none, other causes may."""
+TOLERATED = 3
+"""Calls that may go wrong without blame: retries and restarts lose none, other causes may."""
 CHANCE = 1e-3
-"""A rise that chance brings less often than this is blamed on the change."""
+"""How often a wave that changes nothing may be blamed: one in a thousand."""
+ENOUGH = 20
+"""Calls in a window, after which none in the next is no accident."""
 WATCH_S = 10.0
+RIGHTS = (Right("list", "", "pods"), Right("get", "", "pods/proxy"))
+"""What reading the sidecars' counters takes."""
 Say = Callable[[str], None]
 _BAD: dict[How, str] = {
     "failed": "got no answer",
@@ -95,6 +102,13 @@ class Tally:
         """All calls: the servers count those that they answered or refused, the callers those that failed."""
         return self.links.total()
 
+    def by_namespace(self) -> dict[str, Tally]:
+        """The calls of each namespace's servers."""
+        found: dict[str, Tally] = {}
+        for link, n in self.links.items():
+            found.setdefault(link.server.partition("/")[0], Tally()).links[link] += n
+        return found
+
     def servers(self, how: How) -> str:
         """Where calls ended so, the busiest first."""
         found: Counter[str] = Counter()
@@ -110,20 +124,44 @@ class Tally:
         )
 
 
-def trouble(before: Tally, after: Tally) -> str:
-    """What has become worse, as a sentence; empty where nothing has."""
+def trouble(before: Tally, after: Tally, *, looks: int = 1) -> str:
+    """What has become worse in any namespace's servers, as a sentence; empty where nothing has.
+
+    ``looks`` is how often this is asked of one wave: CHANCE is that of the whole wave.
+    """
     if before.all and not after.all:
         return f"No call is seen any more; there were {before.all:,} before."
-    for how, what in _BAD.items():
-        bad, was = after.count(how), before.count(how)
-        if bad <= TOLERATED_FAILED or rise_probability(was, before.all, bad, after.all) > CHANCE:
-            continue
-        share, share_before = bad / after.all, was / before.all if before.all else 0.0
-        return (
-            f"{bad:,} of {after.all:,} calls {what} ({share:.1%}, before {share_before:.1%}),"
-            f" at {after.servers(how)}."
-        )
+    served, serving = before.by_namespace(), after.by_namespace()
+    chance = CHANCE / (looks * len(_BAD) * max(1, len(serving)))
+    for namespace, now in serving.items():
+        was = served.get(namespace, Tally())
+        for how in _BAD:
+            if _rose(how, was, now, chance):
+                return _risen(how, was, now)
     return ""
+
+
+def silenced(before: Tally, after: Tally) -> str:
+    """A namespace whose servers had calls and have none at all any more; known only after a whole window."""
+    serving = after.by_namespace()
+    for namespace, was in before.by_namespace().items():
+        if was.all >= ENOUGH and namespace not in serving:
+            return f"No call is seen any more in {namespace}; there were {was.all:,} before."
+    return ""
+
+
+def _rose(how: How, was: Tally, now: Tally, chance: float) -> bool:
+    bad = now.count(how)
+    return bad > TOLERATED and rise_probability(was.count(how), was.all, bad, now.all) <= chance
+
+
+def _risen(how: How, was: Tally, now: Tally) -> str:
+    bad = now.count(how)
+    share_before = was.count(how) / was.all if was.all else 0.0
+    return (
+        f"{bad:,} of {now.all:,} calls {_BAD[how]} ({bad / now.all:.1%}, before {share_before:.1%}),"
+        f" at {now.servers(how)}."
+    )
 
 
 class Gate:
@@ -158,8 +196,15 @@ class Gate:
         """Count the calls before the change. Raises ``NeedsPerson`` where there are none, unless accepted."""
         watch_s = self._judging.watch_s
         self._say(f"Counting the calls before the change, {watch_s:g} s.")
+        answered, asked = 0, 0
         for calls in self._looks.during(watch_s, self._judging.clock):
             self._before.add(calls)
+            answered, asked = answered + calls.answered, calls.asked
+        if not answered:
+            raise NoData(
+                f"None of {asked} sidecars showed its counters. Nothing was changed.",
+                remedy="They are read through the API server: that takes the right 'get pods/proxy'.",
+            )
         self._say(f"Before: {self._before}.")
         if not (self._before.all or self._judging.accept_quiet):
             raise NeedsPerson(
@@ -168,10 +213,10 @@ class Gate:
             )
 
     def after_wave(self, steps: Sequence[Step]) -> None:
-        """Judge a wave of restarts; other steps are let through. Raises ``ChangeFailed`` where calls are
-        worse than before the change.
+        """Judge a wave in which pods were made anew; other steps are let through. Raises ``ChangeFailed``
+        where calls are worse than before the change.
         """
-        if any(step.manager == RESTART_MANAGER for step in steps):
+        if any(step.wave for step in steps):
             self.judge(", ".join(step.title for step in steps))
 
     def judge(self, wave: str) -> None:
@@ -189,8 +234,10 @@ class Gate:
 
     def _require_as_before(self, *, over: bool) -> None:
         """That no call has come is known only when the time is over."""
+        looks = math.ceil(self._judging.watch_s / LOOK_S)
         with self._lock:
-            worse = trouble(self._before, self._wave) if over or self._wave.all else ""
+            worse = trouble(self._before, self._wave, looks=looks) if over or self._wave.all else ""
+            worse = worse or (silenced(self._before, self._wave) if over else "")
         if worse:
             self._say(worse)
             remedy = "Look at the pods of that wave and their sidecars, then go on."
@@ -206,6 +253,53 @@ class Gate:
     def _run(self) -> None:
         while not self._over.wait(LOOK_S):
             self._look()
+
+
+def judged(
+    plan: Plan,
+    cluster: Cluster,
+    judging: Judging,
+    *,
+    progress: Report | None = None,
+    say: Say = silent,
+    why: str = "",
+    back: bool = True,
+) -> Change:
+    """Apply a plan, judging the calls of its mesh after each wave of restarts, or once at the end where
+    nothing is restarted by it. ``ChangeFailed``, taken back, where they are worse than before; where taking
+    it ``back`` alone is of no use, ``Halted``, as it stands.
+
+    A mesh without a proxy has no calls to judge.
+    """
+    rights.require(cluster.api, RIGHTS)
+    try:
+        gate = Gate.of(cluster, plan.mesh, judging, say=say)
+    except NoData:
+        return apply(plan, cluster, progress=progress, why=why)
+    gate.measure()
+
+    def judge(steps: Sequence[Step]) -> None:
+        try:
+            gate.after_wave(steps)
+        except ChangeFailed as worse:
+            raise worse if back else Halted(worse.message, remedy=worse.remedy) from worse
+
+    with gate:
+        change = apply(plan, cluster, progress=progress, why=why, judge=judge)
+        try:
+            if not restarts(plan):
+                gate.judge(plan.what)
+        except ChangeFailed as worse:
+            if not back:
+                raise Halted(worse.message, remedy=worse.remedy) from worse
+            say(f"{worse.message} Taking it back.")
+            raise taken_back(change, cluster, worse) from worse
+    return change
+
+
+def restarts(plan: Plan) -> bool:
+    """Whether a plan makes pods anew."""
+    return any(one.step.wave for one in plan.steps)
 
 
 def taken_back(change: Change, cluster: Cluster, trouble: MeshkitError) -> MeshkitError:

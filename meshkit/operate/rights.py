@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.rights import Right, told
 from meshkit.errors import Forbidden
 from meshkit.facts import Finding, Kind
 
@@ -25,30 +25,19 @@ _AUTHENTICATION, _CLIENT_CA = "extension-apiserver-authentication", "requesthead
 _SYSTEM = "kube-system"
 
 
-class _Right(NamedTuple):
-    verb: str
-    group: str
-    resource: str
-    namespace: str | None = None
-
-    def __str__(self) -> str:
-        where = f" in {self.namespace}" if self.namespace else ""
-        return f"{self.verb} {self.resource}{where}"
-
-
 def missing_rights(cluster: Cluster, mesh: str, home: str) -> Iterator[Finding]:
     """The rights to install ``mesh`` into the namespace ``home`` that this client has not."""
-    asked = [_Right("create", group, name) for group, names in _CREATED.items() for name in names.split()]
+    asked = [Right("create", group, name) for group, names in _CREATED.items() for name in names.split()]
     if mesh == "linkerd":
         asked += [
-            _Right("create", "batch", "cronjobs"),
-            _Right("get", "", "secrets", home),
+            Right("create", "batch", "cronjobs"),
+            Right("get", "", "secrets", home),
         ]
     with ThreadPoolExecutor(_THREADS) as pool:
         allowed = list(pool.map(lambda each: cluster.api.allowed(*each), asked))
-    missing = [str(right) for right, ok in zip(asked, allowed, strict=True) if not ok]
+    missing = [right for right, ok in zip(asked, allowed, strict=True) if not ok]
     if missing:
-        yield _forbidden(cluster, ", ".join(missing))
+        yield _forbidden(cluster, told(missing))
     if mesh == "linkerd":
         yield from _authentication(cluster)
 

@@ -18,8 +18,9 @@ from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
 from meshkit.errors import BadInput, TimedOut
-from meshkit.operate.change import apply, plan_steps, silent
-from meshkit.operate.clock import Clock, SystemClock
+from meshkit.operate.change import plan_steps, silent
+from meshkit.operate.clock import Clock
+from meshkit.operate.gate import Judging, judged
 from meshkit.operate.identity import made_anchor, made_issuer, require_lifetimes
 from meshkit.operate.planned import Change, Plan
 from meshkit.planners import rotation
@@ -61,13 +62,13 @@ class IdentityStatus:
 
 @dataclass(frozen=True)
 class Rotating:
-    """How an identity is rotated: lifetimes in days, workloads restarted at once, by which clock."""
+    """How an identity is rotated: lifetimes in days, workloads restarted at once, how calls are judged."""
 
     anchor_days: int = 3650
     issuer_days: int = 365
     trust_domain: str = "cluster.local"
     at_once: int = 1
-    clock: Clock = field(default_factory=SystemClock)
+    judging: Judging = field(default_factory=Judging)
 
     def __post_init__(self) -> None:
         require_lifetimes(self.anchor_days, self.issuer_days)
@@ -113,9 +114,10 @@ def rotate_identity(
 ) -> list[Change]:
     """Rotate the trust anchor and the issuer, from wherever a rotation stands to its end.
 
-    Every proxy is restarted three times. A change that fails is taken back, and the error says so; run it
-    again to go on. Raises what ``plan_rotation`` raises, and ``TimedOut`` where Linkerd does not take the new
-    issuer up.
+    Every proxy is restarted three times, and the mesh's calls are judged after each wave of restarts. A
+    change that fails, or makes calls worse, is taken back, and the error says so; run it again to go on.
+    Raises what ``plan_rotation`` raises, ``NeedsPerson`` before anything is changed where no call is seen
+    (see ``Judging``), and ``TimedOut`` where Linkerd does not take the new issuer up.
     """
     how = how or Rotating()
     done: list[Change] = []
@@ -124,10 +126,11 @@ def rotate_identity(
         if plan.empty:
             return done
         say(f"{plan.what}.")
-        done.append(apply(plan, cluster, progress=progress, why="rotation of the identity"))
+        why = "rotation of the identity"
+        done.append(judged(plan, cluster, how.judging, progress=progress, say=say, why=why))
         if plan.what == _WHAT["issue"]:
             say("Waiting until Linkerd takes the new issuer up; a kubelet needs up to two minutes.")
-            _await_taken_up(cluster, namespace, how.clock)
+            _await_taken_up(cluster, namespace, how.judging.clock)
 
 
 def _steps(standing: Standing, phase: Phase, how: Rotating) -> list[Step]:

@@ -21,7 +21,7 @@ from meshkit.planners.charts import RELEASE
 from meshkit.planners.injected import CONTROL_PLANE
 from meshkit.planners.removal import meshed, what_stays, who_needs_it
 from meshkit.planners.removal import removal as steps_of
-from meshkit.planners.steps import Step
+from meshkit.planners.steps import Step, title
 
 _CONFIG_MAP = Kind("v1", "ConfigMap")
 _COPIES = "istio.io/config=true"
@@ -100,13 +100,17 @@ def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
 
 def _staying(cluster: Cluster, steps: Sequence[Step]) -> dict[str, str]:
     """Title -> why, of what would take objects of others along."""
-    titles = {step.title for step in steps}
     found: dict[str, str] = {}
+    live = {}
     for step in steps:
-        if step.kind.kind not in removal.HOLDERS:
-            continue
-        live = helm.verbs(cluster, step.kind).get(step.kind, step.name, step.namespace)
-        inside = removal.held(cluster, live, titles) if live else []
+        if step.kind.kind in removal.HOLDERS:
+            live[step.title] = helm.verbs(cluster, step.kind).get(step.kind, step.name, step.namespace)
+    going = {step.title for step in steps}
+    for release in (one for one in live.values() if one and one["kind"] == RELEASE.kind):
+        going.update(release["spec"]["objects"])
+        going.update(title(record) for record in helm.Helm(cluster).records(release))
+    for name, holder in live.items():
+        inside = removal.held(cluster, holder, going) if holder else []
         if inside:
-            found[step.title] = removal.stays("it", inside)
+            found[name] = removal.stays("it", inside)
     return found

@@ -138,10 +138,24 @@ def made_by(pod: Object, mesh: str) -> tuple[str, str]:
     return str(k8s.notes(pod).get("istio.io/rev", "default")), tag_of(image)
 
 
+_PINS = {"istio": "sidecar.istio.io/proxyImage", "linkerd": "config.linkerd.io/proxy-version"}
+
+
+def pinned(workload: Object, mesh: str) -> bool:
+    """Whether a workload's template names its proxy itself, so that no injector decides over it: a container
+    with an image of its own (``auto`` asks for the injector's), or an annotation.
+    """
+    template = workload["spec"].get("template") or {}
+    spec = template.get("spec") or {}
+    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    own = (each for each in containers if each["name"] == SIDECAR[mesh])
+    return any(each.get("image") != "auto" for each in own) or _PINS[mesh] in k8s.notes(template)
+
+
 def version_of(component: Object) -> str:
     """The version of a Deployment of a control plane: the tag of the mesh's own image, empty without one."""
     containers = component["spec"]["template"]["spec"].get("containers") or ()
-    own = (str(each["image"]) for each in containers)
+    own = (str(each["image"]).partition("@")[0] for each in containers)
     return next((tag_of(image) for image in own if image.rpartition(":")[0].endswith(_OWN_IMAGES)), "")
 
 

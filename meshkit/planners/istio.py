@@ -23,7 +23,7 @@ from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need, WeightedRoute, not_plannable
 from meshkit.planners.gateway_api import duration
 from meshkit.planners.injected import opted_out, runs_sidecar
-from meshkit.planners.istio_control_plane import NAMESPACE, control_plane
+from meshkit.planners.istio_control_plane import NAMESPACE, VALIDATOR, control_plane
 from meshkit.planners.istio_revisions import INJECTION, REVISION, injection_mark
 from meshkit.planners.steps import Step
 
@@ -47,7 +47,7 @@ class IstioPlanner:
         """What ``plan`` and the checks must see of the cluster for this intent."""
         match intent:
             case ControlPlane():
-                return (Need(k8s.NODE),)
+                return (Need(k8s.NODE), Need(VALIDATOR))
             case Injection():
                 return k8s.workload_needs(intent.namespace)
             case MutualTLS():

@@ -15,7 +15,7 @@ from meshkit.planners import isolation, istio_extras
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.charts import merged, release_step, require_tested
 from meshkit.planners.crds import crds
-from meshkit.planners.istio_revisions import Revision, tag_webhook, webhook
+from meshkit.planners.istio_revisions import DEFAULT, REVISION, Revision, tag_webhook, webhook
 from meshkit.planners.steps import Step, Wait
 
 DEFAULT_VERSION = "1.31.4"
@@ -30,6 +30,7 @@ PORTS = (15012, 15014, 15017, 8080)
 """Configuration and certificates for proxies, metrics, webhooks, readiness. Not 15010: configuration in plain
 text, which no proxy of a released Istio asks for."""
 CONFIG_MAP = Kind("v1", "ConfigMap")
+VALIDATOR = Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
 
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -47,7 +48,8 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
     if intent.isolated:
         before.append(isolation.reachable_on("istiod", namespace, {"app": "istiod"}, PORTS))
     if intent.charts:
-        return (*before, *_releases(intent, namespace, resources), *_tags(intent, namespace))
+        default = revision_of(intent).label if DEFAULT in intent.tags else default_revision(snapshot)
+        return (*before, *_releases(intent, namespace, resources, default), *_tags(intent, namespace))
     definitions = k8s.crd_steps(crds("istio"))
     return (*definitions, *before, *_manifests(intent, namespace, resources), *_tags(intent, namespace))
 
@@ -64,7 +66,13 @@ def _tags(intent: ControlPlane, namespace: str) -> list[Step]:
     return [Step(hook, wait=Wait("trusted", 60)) for hook in hooks]
 
 
-def _releases(intent: ControlPlane, namespace: str, resources: Resources) -> list[Step]:
+def default_revision(snapshot: Snapshot) -> str:
+    """The revision that the validation of Istio's objects asks now; empty where there is none yet."""
+    found = snapshot.find(VALIDATOR.kind, "istiod-default-validator") or {"metadata": {}}
+    return str((found["metadata"].get("labels") or {}).get(REVISION, ""))
+
+
+def _releases(intent: ControlPlane, namespace: str, resources: Resources, default: str) -> list[Step]:
     if intent.webhook_failure != "fail":
         raise BadInput(
             "control_plane.webhook_failure",
@@ -73,7 +81,9 @@ def _releases(intent: ControlPlane, namespace: str, resources: Resources) -> lis
         )
     version = intent.version or DEFAULT_VERSION
     places: dict[str, Any] = {"published": PUBLISHED, "version": version, "tested": TESTED}
-    base = {"global": {"istioNamespace": namespace}}
+    base: dict[str, Any] = {"global": {"istioNamespace": namespace}}
+    if default:
+        base["defaultRevision"] = default
     values = merged(istiod_values(intent, namespace, version, resources), intent.values)
     require_drains(intent, values)
     images = {"hub": HUB, "tag": version}

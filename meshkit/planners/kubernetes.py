@@ -226,12 +226,32 @@ def owners(pods: Sequence[Object], snapshot: Snapshot) -> tuple[list[Object], li
 
 def pods_of(workload: Object, snapshot: Snapshot) -> list[Object]:
     """The pods that a workload's selector finds and that are not on their way out."""
-    wanted = workload["spec"]["selector"].get("matchLabels", {})
+    selector = workload["spec"]["selector"]
     return [
         pod
         for pod in snapshot.of("Pod", workload["metadata"]["namespace"])
-        if selects(wanted, pod) and "deletionTimestamp" not in pod["metadata"]
+        if matches(selector, pod) and "deletionTimestamp" not in pod["metadata"]
     ]
+
+
+def matches(selector: Mapping[str, Any], labelled: Object) -> bool:
+    """Whether a label selector (``matchLabels``, ``matchExpressions``) finds an object."""
+    carried: Labels = labelled["metadata"].get("labels") or {}
+    return selects(selector.get("matchLabels") or {}, labelled) and all(
+        _holds(one, carried.get(one["key"])) for one in selector.get("matchExpressions") or ()
+    )
+
+
+def _holds(expression: Mapping[str, Any], value: str | None) -> bool:
+    match expression["operator"]:
+        case "In":
+            return value in expression["values"]
+        case "NotIn":
+            return value not in expression["values"]
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
 
 
 def on_pod_creation() -> list[dict[str, Any]]:
@@ -243,6 +263,18 @@ def selects(labels: Labels, labelled: Object) -> bool:
     """Whether an object carries all of these labels."""
     carried = labelled["metadata"].get("labels") or {}
     return all(carried.get(key) == value for key, value in labels.items())
+
+
+def managers(obj: Object, *path: str) -> list[str]:
+    """The field managers that own a field, given by its keys."""
+    found = []
+    for entry in obj["metadata"].get("managedFields") or ():
+        node: Any = entry.get("fieldsV1") or {}
+        for key in path:
+            node = node.get(f"f:{key}") if isinstance(node, Mapping) else None
+        if node is not None:
+            found.append(str(entry["manager"]))
+    return found
 
 
 def notes(obj: Object) -> Labels:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshkit.errors import NeedsPerson
+from meshkit.errors import BadInput, NeedsPerson
 from meshkit.facts import Kind, Object, Snapshot
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need
 from meshkit.planners.charts import RELEASE, release_of
-from meshkit.planners.istio_revisions import REVISION, WEBHOOK
+from meshkit.planners.istio_revisions import DEFAULT, INJECTION, REVISION, WEBHOOK
 from meshkit.planners.removal import is_ours, taken_away
 from meshkit.planners.steps import Step, title
 from meshkit.planners.upgrade import Standing
@@ -55,14 +55,28 @@ def require_unused(standing: Standing) -> None:
         )
 
 
+def require_handed_over(standing: Standing) -> None:
+    """Refuse to leave ``istio-injection=enabled``, and the validation of Istio's objects, to nobody."""
+    if any(one.revision == DEFAULT for one in standing.old) and DEFAULT not in standing.to.tags:
+        raise BadInput(
+            "control_plane.tags",
+            f"the control plane without a name serves {INJECTION}=enabled and checks Istio's objects, and"
+            " nobody would after it.",
+            remedy=f"Give the new one that tag: tags=('{DEFAULT}',), or --tag {DEFAULT}.",
+        )
+
+
 def retirement(standing: Standing) -> list[Step]:
-    """The steps that take the old revisions away, in order; releases right after the webhooks."""
+    """The steps that take the old revisions away, in order: of releases those that made their istiod, for
+    others (the CNI node agent's) carry the label of a revision too and serve every one.
+    """
     gone = {one.revision for one in standing.old}
     labelled = [one for one in _of(standing.snapshot) if _revision(one) in gone]
-    releases = dict.fromkeys(release_of(one) for one in labelled if release_of(one))
+    parts = (one for revision in gone for one in standing.parts[revision])
+    releases = dict.fromkeys(release_of(one) for one in parts)
     own = [one for one in labelled if release_of(one) is None and is_ours(one)]
     hooks = [one for one in own if one["kind"] == WEBHOOK.kind]
-    rest = sorted((one for one in own if one not in hooks), key=_place)
+    rest = sorted((one for one in own if one["kind"] != WEBHOOK.kind), key=_place)
     return [
         *(taken_away(one) for one in hooks),
         *(taken_away(k8s.obj(RELEASE, name, namespace)) for namespace, name in filter(None, releases)),

@@ -21,12 +21,14 @@ from meshkit.planners import istio_control_plane, istio_revisions, linkerd_contr
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need
 from meshkit.planners.charts import release_of
-from meshkit.planners.injected import CONTROL_PLANE, LINKERD_INJECT, made_by, proxies, version_of
+from meshkit.planners.injected import CONTROL_PLANE, LINKERD_INJECT, made_by, pinned, proxies, version_of
 from meshkit.planners.isolation import QUOTA, amount
 from meshkit.planners.istio_revisions import DEFAULT, INJECTION, MARKED_BY, REVISION, WEBHOOK, Revision
+from meshkit.planners.removal import is_ours
 from meshkit.planners.steps import Step, Wait, title
 
 MANAGER = "meshkit-upgrade"
+_ASKING = ("spec", "template", "metadata", "labels")
 DEFAULT_VERSION = {
     "istio": istio_control_plane.DEFAULT_VERSION,
     "linkerd": linkerd_control_plane.DEFAULT_VERSION,
@@ -105,10 +107,11 @@ class Standing:
     def proxies(self) -> Sequence[Object]:
         """The pods with a proxy that the upgrade is about."""
         found = proxies(self.snapshot.of("Pod"), self.mesh)
+        _, label, values = CONTROL_PLANE[self.mesh]
         return [
             pod
             for pod in found
-            if pod["metadata"]["namespace"] != self.home
+            if (pod["metadata"].get("labels") or {}).get(label) not in values
             and (self.to.revision or made_by(pod, self.mesh)[0] == DEFAULT)
         ]
 
@@ -118,7 +121,7 @@ class Standing:
         obeying = Counter(made_by(pod, self.mesh)[0] for pod in self.proxies)
         return tuple(
             _installed(revision, parts, obeying[revision], self.tags)
-            for revision, parts in self._parts().items()
+            for revision, parts in self.parts.items()
         )
 
     @property
@@ -156,25 +159,38 @@ class Standing:
     def rolling(self, namespace: str) -> tuple[list[Object], list[str]]:
         """The workloads whose restart brings a namespace's pods to the new version, and what is by hand."""
         inside = Snapshot(tuple(self._inside.get(namespace, ())))
-        workloads, by_hand = k8s.owners(self.behind(namespace), inside)
-        names = [title(pod) for pod in by_hand]
-        if self._asked_in(namespace) or self.revision == DEFAULT:
-            return workloads, names
-        # Their pods name the old revision themselves; what a chart wrote, its release must change.
-        own = [each for each in workloads if release_of(each) is None]
-        foreign = [each for each in workloads if release_of(each) not in (None, self._gateway)]
-        return own, [*names, *(f"{title(each)} (its Helm release)" for each in foreign)]
+        workloads, pods = k8s.owners(self.behind(namespace), inside)
+        by_hand, found = [title(pod) for pod in pods], []
+        for each in workloads:
+            reason = self._by_hand(each, namespace)
+            if reason:
+                by_hand.append(f"{title(each)} ({reason})")
+            elif not self._is_gateway(each):
+                found.append(each)
+        return found, by_hand
+
+    def _by_hand(self, workload: Object, namespace: str) -> str:
+        """Why a restart of a workload would be in vain, or its template somebody else's; empty otherwise."""
+        if pinned(workload, self.mesh):
+            return "its template names its proxy"
+        if self.asked_in(namespace) or self.revision == DEFAULT or asks_itself(workload) == self.revision:
+            return ""
+        # Its pods name the old revision themselves; what a chart wrote, its release must change.
+        if release_of(workload) is not None and not self._is_gateway(workload):
+            return "its Helm release"
+        owners = set(k8s.managers(workload, *_ASKING, REVISION)) - {MANAGER}
+        return f"its label {REVISION} belongs to {', '.join(sorted(owners))}" if owners else ""
+
+    def _is_gateway(self, workload: Object) -> bool:
+        """Whether it is the intent's own gateway, which the plan of the intent brings to a new revision."""
+        gateway = self.to.gateway if self.to.revision else None
+        return gateway is not None and release_of(workload) == (gateway.namespace, gateway.name)
 
     def serves(self, asked: str) -> bool:
         """Whether the new control plane is what a mark asks for."""
         plain = DEFAULT in self._revisions
         named = asked if asked == DEFAULT and plain else self.tags.get(asked, asked)
         return named == self.revision
-
-    @property
-    def _gateway(self) -> tuple[str, str] | None:
-        """The release of the intent's own gateway, which its plan brings to the new revision."""
-        return (self.to.gateway.namespace, self.to.gateway.name) if self.to.gateway else None
 
     def _is_new(self, revision: str, version: str) -> bool:
         """Whether a proxy is the new one; an image may say more of itself, such as ``1.31.4-distroless``."""
@@ -183,19 +199,29 @@ class Standing:
 
     def _space(self, namespace: Object) -> Space:
         name = str(namespace["metadata"]["name"])
-        asks, behind = self._asked_in(name), len(self.behind(name))
+        asks, behind = self.asked_in(name), len(self.behind(name))
         rolling, by_hand = self.rolling(name)
-        owner = _foreign_owner(namespace) if asks and not self._is_moved(asks) else ""
-        if owner:
-            by_hand = [f"{INJECTION} on Namespace {name}, which belongs to {owner}", *by_hand]
+        foreign = self._foreign_mark(namespace, asks) if asks and not self.serves(asks) else ""
+        if foreign:
+            by_hand = [foreign, *by_hand]
         whole = len(self._meshed.get(name, ()))
-        settled = bool(owner) or (not rolling and (not asks or self.serves(asks)))
+        settled = bool(foreign) or (not rolling and (not asks or self.serves(asks)))
         return Space(name, asks, whole - behind, behind, settled, tuple(by_hand))
 
-    def _is_moved(self, asks: str) -> bool:
-        return self.serves(asks) or asks in self.tags
+    def _foreign_mark(self, namespace: Object, asks: str) -> str:
+        """Whose the label or the tag is that would have to change, where it is not meshkit's: a revision
+        beside a label ``istio-injection`` of others would be written in vain, and others write theirs back.
+        """
+        if asks in self.tags:
+            hook = self.snapshot.find(WEBHOOK.kind, f"istio-revision-tag-{asks}")
+            return "" if hook is None or is_ours(hook) else f"the tag {asks}, which another program made"
+        labels = namespace["metadata"].get("labels") or {}
+        key = INJECTION if INJECTION in labels else REVISION
+        owners = set(k8s.managers(namespace, "metadata", "labels", key)) - {MARKED_BY}
+        name = namespace["metadata"]["name"]
+        return f"{key} on Namespace {name}, which belongs to {', '.join(sorted(owners))}" if owners else ""
 
-    def _asked_in(self, name: str) -> str:
+    def asked_in(self, name: str) -> str:
         """What a namespace asks for, as far as this upgrade is concerned."""
         namespace = self._namespaces.get(name)
         if namespace is None or name == self.home:
@@ -209,7 +235,8 @@ class Standing:
     def _namespaces(self) -> Mapping[str, Object]:
         return {one["metadata"]["name"]: one for one in self.snapshot.of("Namespace")}
 
-    def _parts(self) -> Mapping[str, list[Object]]:
+    @cached_property
+    def parts(self) -> Mapping[str, list[Object]]:
         """Revision -> the Deployments of its control plane."""
         _, label, values = CONTROL_PLANE[self.mesh]
         found: dict[str, list[Object]] = {}
@@ -236,14 +263,15 @@ def require_upgradable(standing: Standing) -> None:
             f"{standing.home} holds no control plane of {standing.mesh}.",
             remedy="Install it: 'meshkit setup apply control-plane', or 'meshkit apply -f FILE'.",
         )
-    newest = max((one.version for one in standing.installed), key=_numbers)
+    here = next((one for one in standing.installed if one.revision == standing.revision), None)
+    compared = [here] if here and not standing.to.revision else standing.installed
+    newest = max((one.version for one in compared), key=_numbers)
     if _numbers(standing.version) < _numbers(newest):
         raise BadInput(
             "control_plane.version",
             f"{standing.version} is older than {newest}, which is installed.",
             remedy="'meshkit upgrade back' takes an upgrade back.",
         )
-    here = next((one for one in standing.installed if one.revision == standing.revision), None)
     if here is None:
         oldest = min((one.version for one in standing.installed), key=_numbers)
         _require_minors(standing, oldest, MOST_MINORS_BESIDE, "beside the old control plane")
@@ -266,32 +294,45 @@ def _require_headroom(standing: Standing) -> None:
     """A quota that refuses the new replicas would be noticed only when the change times out."""
     intent = standing.to
     resources = intent.resources or istio_control_plane.RESOURCES
-    needed = {"requests.cpu": resources.cpu, "requests.memory": resources.memory, "pods": "1"}
+    needed = {"cpu": resources.cpu, "memory": resources.memory, "pods": "1"}
     for quota in standing.snapshot.of(QUOTA.kind, standing.home):
         status = quota.get("status") or {}
         hard, used = status.get("hard") or {}, status.get("used") or {}
-        for key, each in needed.items():
-            given = intent.quota and getattr(intent.quota, key.removeprefix("requests."))
-            if key in hard:
-                free = amount(str(given or hard[key])) - amount(str(used.get(key, "0")))
-                if free < intent.replicas * amount(each):
-                    raise BadInput(
-                        "control_plane.quota",
-                        f"{title(quota)} has {float(free):g} of {key} left, and {intent.replicas} replicas"
-                        f" beside the old ones take {float(intent.replicas * amount(each)):g}.",
-                        remedy="Raise it for the time of the upgrade, or lower replicas.",
-                    )
+        for key in hard:
+            name = key.removeprefix("requests.")
+            if name not in needed:
+                continue
+            given = getattr(intent.quota, name) if intent.quota else hard[key]
+            free = amount(str(given)) - amount(str(used.get(key, "0")))
+            taken = intent.replicas * amount(needed[name])
+            if free < taken:
+                raise BadInput(
+                    "control_plane.quota",
+                    f"{title(quota)} has {float(free):g} of {key} left, and {intent.replicas} replicas"
+                    f" beside the old ones take {float(taken):g}.",
+                    remedy="Raise it for the time of the upgrade, or lower replicas.",
+                )
 
 
 def move_steps(standing: Standing, space: Space, at_once: int) -> list[Step]:
     """A namespace's mark, where it asks for another revision, and the restarts of what has an old proxy."""
     workloads, _ = standing.rolling(space.name)
-    marks = []
     if space.asks and not standing.serves(space.asks):
-        marks.append(_mark(standing, space))
-    elif not space.asks and standing.revision != DEFAULT:
-        marks += [_asking_itself(each, standing.revision) for each in workloads]
-    return [*marks, *k8s.restarts(workloads, at_once)]
+        return [_mark(standing, space), *k8s.restarts(workloads, at_once)]
+    if space.asks or standing.revision == DEFAULT:
+        return k8s.restarts(workloads, at_once)
+    return [
+        _asking_itself(each, standing.revision, wave=number // at_once + 1)
+        if asks_itself(each) != standing.revision
+        else k8s.restart(each, wave=number // at_once + 1)
+        for number, each in enumerate(workloads)
+    ]
+
+
+def asks_itself(workload: Object) -> str:
+    """The revision that a workload's own pods name; empty where they name none."""
+    template = (workload["spec"].get("template") or {}).get("metadata") or {}
+    return str((template.get("labels") or {}).get(REVISION, ""))
 
 
 def _mark(standing: Standing, space: Space) -> Step:
@@ -303,20 +344,13 @@ def _mark(standing: Standing, space: Space) -> Step:
     return Step(hook, wait=Wait("trusted", 60))
 
 
-def _foreign_owner(namespace: Object) -> str:
-    """Who but meshkit wrote the label that asks for the default: it would stay beside a revision, and win."""
-    for entry in namespace["metadata"].get("managedFields") or ():
-        labels = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:labels") or {}
-        if entry["manager"] != MARKED_BY and f"f:{INJECTION}" in labels:
-            return str(entry["manager"])
-    return ""
-
-
-def _asking_itself(workload: Object, revision: str) -> Step:
+def _asking_itself(workload: Object, revision: str, *, wave: int) -> Step:
+    """The label on a workload's pods, which makes them anew at once."""
     meta, kind = workload["metadata"], Kind(workload["apiVersion"], workload["kind"])
     template = {"metadata": {"labels": {REVISION: revision}}}
     part = k8s.obj(kind, meta["name"], meta["namespace"], spec={"template": template})
-    return Step(part, manager=MANAGER, partial=True)
+    wait = Wait("available", k8s.ROLLOUT_TIMEOUT_S)
+    return Step(part, manager=MANAGER, partial=True, wait=wait, wave=wave)
 
 
 def _installed(revision: str, parts: Sequence[Object], obeying: int, tags: Mapping[str, str]) -> Installed:

@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 
 from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.helm import installed
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.operate.change import apply, plan, undo
+from meshkit.operate.gate import Judging
 from meshkit.operate.health import check
 from meshkit.operate.shop import deploy_shop
+from meshkit.operate.uninstall import plan_uninstall
+from meshkit.operate.upgrade import Upgrade
+from meshkit.operate.upgrade_back import upgrade_back
+from meshkit.planners.injected import made_by, proxies
 from meshkit.testing import running_sandbox
 
 MODULE = Path(__file__).parents[1] / "conformance"
@@ -69,3 +75,41 @@ def test_istios_charts_install_upgrade_go_back_and_leave(cluster: Cluster, chart
     assert cluster.api.get(DEPLOYMENT, "istiod", "istio-system") is None
     deploy_shop(cluster)
     assert not any(pod["spec"].get("initContainers") for pod in cluster.api.list(POD, "shop"))
+
+
+@pytest.mark.timeout(600)
+def test_a_revision_by_istios_charts_takes_over_and_all_of_it_goes(cluster: Cluster, charts: str) -> None:
+    """About 120 s: releases beside each other on real processes, a shop that moves, and the way back."""
+    old, new = (
+        ControlPlane(charts=charts, untested=True, version="1.30.5"),
+        ControlPlane(charts=charts, untested=True, version="1.31.4", revision="1-31-4", tags=("default",)),
+    )
+    apply(plan(old, cluster, mesh="istio"), cluster)
+    deploy_shop(cluster, rps=20)
+    apply(plan(Injection(namespace="shop"), cluster, mesh="istio"), cluster)
+
+    upgrade = Upgrade(cluster, new, "istio", at_once=4, judging=Judging(watch_s=4))
+    upgrade.run()
+    assert revisions(cluster) == {("1-31-4", "1.31.4")}
+    assert [step.step.title for step in upgrade.plan_retirement().steps if step.action == "remove"] == [
+        "Release istio-system/istiod"
+    ]
+    upgrade.retire()
+    assert [one.revision for one in upgrade.status().installed] == ["1-31-4"]
+    assert upgrade.plan().empty, "what validates Istio's objects asks the new one"
+    assert [one for one in check(cluster, mesh="istio") if one.severity != "info"] == []
+
+    upgrade_back(cluster)
+    assert revisions(cluster) == {("default", "1.30.5")}
+    assert plan(old, cluster, mesh="istio").empty
+
+    gone = apply(plan_uninstall(cluster, mesh="istio", crds=True, while_meshed=True), cluster)
+    assert plan_uninstall(cluster, mesh="istio", crds=True, while_meshed=True).empty
+    assert installed(cluster) == []
+    undo(gone.id, cluster)
+    assert plan(old, cluster, mesh="istio").empty
+
+
+def revisions(cluster: Cluster) -> set[tuple[str, str]]:
+    """What made the proxies of the shop."""
+    return {made_by(pod, "istio") for pod in proxies(cluster.api.list(POD, "shop"), "istio")}

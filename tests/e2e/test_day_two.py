@@ -5,76 +5,39 @@ About 40 s a mesh: each has a sandbox with a shop in it, whose pods all move onc
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.cluster.journal import Journal
-from meshkit.errors import CHANGES_PENDING, BadInput, ClusterError
+from meshkit.errors import CHANGES_PENDING, BadInput
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.intent.observability import Alerts, Observability
 from meshkit.operate import change, shop
+from meshkit.operate.gate import Judging
 from meshkit.operate.rehearsal import rehearse
-from meshkit.operate.rotation import identity_status, rotate_identity
+from meshkit.operate.rotation import Rotating, identity_status, rotate_identity
 from meshkit.operate.uninstall import plan_uninstall
 from meshkit.planners.injected import CONTROL_PLANE
 from meshkit.planners.removal import MARKS
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
+from tests.e2e.ledgers import Requests, wait_until_served
 
-NODE, POD = Kind("v1", "Node"), Kind("v1", "Pod")
+NODE = Kind("v1", "Node")
 DEPLOYMENT, NAMESPACE, SECRET = Kind("apps/v1", "Deployment"), Kind("v1", "Namespace"), Kind("v1", "Secret")
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
 pytestmark = pytest.mark.timeout(420)
 INSTALLED = ControlPlane(quota=Quota(cpu="8", memory="16Gi", pods=20))
-
-
-class Requests:
-    """What every caller of the shop recorded, read twice a second: callers come and go."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster, self._over = cluster, threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.status: dict[tuple[str, float], int] = {}
-        self._began_s = 0.0
-
-    def __enter__(self) -> Self:
-        self._began_s = time.time()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    @property
-    def callers(self) -> set[str]:
-        return {caller for caller, _ in self.status}
-
-    @property
-    def failed(self) -> int:
-        return sum(status == 0 or status >= 500 for status in self.status.values())
-
-    def _run(self) -> None:
-        while not self._over.wait(0.5):
-            for pod in self._cluster.api.list(POD, "shop", "app=client"):
-                name, now_s = pod["metadata"]["name"], time.time()
-                path = f"/-/requests?since={self._began_s:.6f}&until={now_s:.6f}"
-                with contextlib.suppress(ClusterError):
-                    found = json.loads(self._cluster.api.pod_get("shop", name, 9000, path))
-                    rows = zip(found["scheduled_s"], found["status"], strict=True)
-                    self.status |= {(name, at_s): status for at_s, status in rows}
 
 
 @pytest.fixture(scope="module", params=["istio", "linkerd"])
@@ -103,18 +66,6 @@ def run(meshed: Cluster, mesh: str, tmp_path: Path) -> Callable[..., RunbookResu
         return run_runbook(name, {**where, **given}, out=tmp_path)
 
     return run
-
-
-def wait_until_served(cluster: Cluster) -> None:
-    """Until a whole second went without a failure: the shop has started, and moved, before what is tested."""
-    until_s = time.monotonic() + 60
-    while time.monotonic() < until_s:
-        time.sleep(1.0)
-        with contextlib.suppress(ClusterError, IndexError):
-            ledger = shop.read_ledger(cluster, time.time() - 1.0, time.time())
-            if len(ledger) > 10 and not ledger.failed:
-                return
-    pytest.fail("the shop does not serve")
 
 
 def test_a_mesh_is_watched_once_its_runbook_was_applied(
@@ -162,7 +113,7 @@ def test_a_new_anchor_and_issuer_lose_no_request(meshed: Cluster, mesh: str) -> 
     before = identity_status(meshed)
     wait_until_served(meshed)
     with Requests(meshed) as requests:
-        done = rotate_identity(meshed)
+        done = rotate_identity(meshed, how=Rotating(at_once=2, judging=Judging(watch_s=2)))
     assert [one.what.partition(":")[0] for one in done] == [f"Identity {number}/4" for number in range(1, 5)]
 
     after = identity_status(meshed)

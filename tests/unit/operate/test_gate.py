@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import pytest
 
 from meshkit.decide.exact import rise_probability
-from meshkit.errors import BadInput, ChangeFailed, NeedsPerson
+from meshkit.errors import BadInput, ChangeFailed, NeedsPerson, NoData
 from meshkit.observe.callers import How, Link, Reading
-from meshkit.operate.gate import CHANCE, Gate, Judging
+from meshkit.operate.gate import CHANCE, Gate, Judging, Tally, trouble
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.steps import Step
 from meshkit.testing import FakeClock
@@ -24,18 +26,20 @@ RESTART = k8s.restart(DEPLOYMENT, wave=1)
 
 
 class Mesh:
-    """Counters that rise with a fake clock, at rates that a test changes."""
+    """Counters that rise with a fake clock, at rates that a test changes; ``beside`` in another namespace."""
 
     def __init__(self, clock: FakeClock, per_s: Mapping[How, float]) -> None:
         self.clock, self.per_s = clock, per_s
+        self.beside: Mapping[How, float] = {}
         self._counted: dict[Link, float] = {}
         self._read_s = clock.now()
 
     def read(self) -> Reading:
         seconds, self._read_s = self.clock.now() - self._read_s, self.clock.now()
-        for how, rate in self.per_s.items():
-            link = Link("shop/client", "shop/web", how)
-            self._counted[link] = self._counted.get(link, 0.0) + rate * seconds
+        for server, rates in (("shop/web", self.per_s), ("big/web", self.beside)):
+            for how, rate in rates.items():
+                link = Link("shop/client", server, how)
+                self._counted[link] = self._counted.get(link, 0.0) + rate * seconds
         return Reading(self._read_s, 0.0, {"proxy/0": dict(self._counted)})
 
 
@@ -75,6 +79,54 @@ def test_calls_that_are_worse_stop_the_change(after: Mapping[How, float], senten
     mesh.per_s = after
     with pytest.raises(ChangeFailed, match=sentence):
         gate.after_wave([RESTART])
+
+
+BUSY: dict[How, float] = {"mutual_tls": 9900, "failed": 100}
+
+
+@pytest.mark.parametrize(
+    ("after", "sentence"),
+    [
+        ({"failed": 5}, r"of \d+ calls got no answer .100.0%, before 0.0%., at shop/web"),
+        ({}, "No call is seen any more in shop; there were 50 before"),
+    ],
+)
+def test_a_small_namespace_is_not_lost_beside_a_busy_one(after: Mapping[How, float], sentence: str) -> None:
+    clock = FakeClock()
+    mesh = Mesh(clock, {"mutual_tls": 5})
+    mesh.beside = BUSY
+    gate = Gate(mesh.read, Judging(clock=clock))
+    gate.measure()
+    mesh.per_s = after
+    with pytest.raises(ChangeFailed, match=sentence):
+        gate.after_wave([RESTART])
+
+
+def test_good_waves_are_seldom_blamed() -> None:
+    """At 2 % failures before and after, 30 rps and a window of a minute: 400 waves, one in a thousand."""
+    draw = random.Random(7)
+
+    def window(requests: int) -> Tally:
+        failed = sum(draw.random() < 0.02 for _ in range(requests))
+        good, bad = Link("a/b", "shop/web", "mutual_tls"), Link("a/b", "shop/web", "failed")
+        return Tally(Counter({good: requests - failed, bad: failed}))
+
+    blamed = 0
+    for _ in range(400):
+        before, after = window(1800), Tally()
+        for _ in range(30):
+            after.links.update(window(60).links)
+            if trouble(before, after, looks=30):
+                blamed += 1
+                break
+    assert blamed <= 2
+
+
+def test_counters_that_cannot_be_read_are_no_quiet_mesh() -> None:
+    clock = FakeClock()
+    gate = Gate(lambda: Reading(clock.now(), 0.0, {"proxy/0": None}), Judging(clock=clock))
+    with pytest.raises(NoData, match="None of 1 sidecars showed its counters"):
+        gate.measure()
 
 
 def test_a_failing_wave_is_known_before_its_time_is_over() -> None:

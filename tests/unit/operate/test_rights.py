@@ -54,8 +54,12 @@ def test_whoever_may_do_all_hears_nothing(mesh: str) -> None:
 @pytest.mark.parametrize(
     ("mesh", "refused", "message"),
     [
-        ("istio", {("create", "namespaces"), ("create", "roles")}, "create namespaces, create roles"),
-        ("linkerd", {("create", "cronjobs")}, "create cronjobs"),
+        (
+            "istio",
+            {("create", "namespaces"), ("create", "roles")},
+            "create namespaces; create roles.rbac.authorization.k8s.io",
+        ),
+        ("linkerd", {("create", "cronjobs")}, "create cronjobs.batch"),
         ("linkerd", {("get", "secrets")}, "get secrets in linkerd"),
         ("istio", {("create", "cronjobs"), ("get", "secrets")}, ""),
     ],

@@ -147,7 +147,13 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
         ("istio",),
         ControlPlane(charts="published", cni=True, gateway=Gateway(values={"labels": {"team": "edge"}})),
     ),
+    "control-plane-revision": (("istio",), ControlPlane(revision="1-31-4", tags=("prod", "default"))),
+    "control-plane-revision-charts": (
+        ("istio",),
+        ControlPlane(revision="1-31-4", tags=("prod",), charts="published", gateway=Gateway()),
+    ),
     "injection": (("istio", "linkerd"), Injection(namespace="shop")),
+    "injection-revision": (("istio",), Injection(namespace="shop", revision="prod", restart=False)),
     "injection-no-restart": (("istio", "linkerd"), Injection(namespace="shop", restart=False)),
     "mutual-tls-mesh": (("istio", "linkerd"), MutualTLS(mode="strict")),
     "mutual-tls-namespace": (("istio", "linkerd"), MutualTLS(mode="permissive", namespace="shop")),

@@ -156,15 +156,60 @@ def test_what_asks_for_itself_is_told_the_revision_unless_a_chart_says_it() -> N
     found = standing(*BOTH, bare, *own, *of_chart)
     (edge,) = found.spaces
     assert edge.by_hand == ("Deployment edge/edge (its Helm release)",)
-    label, restart = move_steps(found, edge, 1)
+    (label,) = move_steps(found, edge, 1)
     assert label.object["spec"]["template"]["metadata"]["labels"] == {"istio.io/rev": "1-31-4"}
-    assert (label.manager, restart.title) == ("meshkit-upgrade", "Deployment edge/gateway")
+    assert (label.manager, label.wave, label.wait is None) == ("meshkit-upgrade", 1, False)
 
     gateway = NEW.model_copy(
         update={"gateway": Gateway(name="edge", namespace="edge"), "charts": "published"}
     )
     (named,) = standing(*BOTH, bare, *of_chart, to=gateway).spaces
     assert (named.by_hand, named.settled) == ((), True), "the plan of the intent moves its own gateway"
+
+
+def test_what_asks_for_itself_moves_in_waves_too() -> None:
+    several = [one for name in "abc" for one in workload(name, "edge", "default", "1.30.5")]
+    found = standing(*BOTH, obj("v1", "Namespace", "edge"), *several)
+    (edge,) = found.spaces
+    assert [step.wave for step in move_steps(found, edge, 2)] == [1, 1, 2]
+
+
+def test_proxies_beside_istiod_are_seen() -> None:
+    """A gateway in the control plane's own namespace would lose its istiod unseen."""
+    home = obj("v1", "Namespace", "istio-system")
+    notes = {"meta.helm.sh/release-name": "edge", "meta.helm.sh/release-namespace": "istio-system"}
+    gateway = workload("edge", "istio-system", "default", "1.30.5", annotations=notes)
+    found = standing(*BOTH, home, *gateway)
+    assert [(one.name, one.behind) for one in found.spaces] == [("istio-system", 1)]
+    with pytest.raises(NeedsPerson, match=r"istio-system \(1 proxies\)"):
+        retirement.require_unused(found)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"spec": {"containers": [{"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.30.5"}]}},
+        {"metadata": {"annotations": {"sidecar.istio.io/proxyImage": "mine"}}},
+    ],
+)
+def test_what_names_its_proxy_itself_is_left_to_people(template: dict[str, Any]) -> None:
+    deployment, pod = workload("web", "shop", "default", "1.30.5")
+    deployment["spec"]["template"] = template
+    (shop,) = standing(*BOTH, asking("shop", "1-31-4"), deployment, pod).spaces
+    assert (shop.settled, shop.by_hand) == (True, ("Deployment shop/web (its template names its proxy)",))
+
+
+def test_marks_of_others_are_named_and_the_rest_goes_on() -> None:
+    foreign = tag("prod", "default")
+    foreign["metadata"]["managedFields"] = [{"manager": "istioctl"}]
+    found = standing(
+        *(*BOTH, foreign, asking("a", "default", "argocd"), asking("b", "prod")),
+        *workload("web", "a", "default", "1.30.5"),
+    )
+    assert {one.name: (one.settled, one.by_hand) for one in found.spaces} == {
+        "a": (True, ("istio.io/rev on Namespace a, which belongs to argocd",)),
+        "b": (True, ("the tag prod, which another program made",)),
+    }
 
 
 def test_a_pod_that_no_restart_makes_anew_is_left_to_people() -> None:
@@ -227,6 +272,15 @@ def test_two_minor_versions_beside_and_an_upgrade_that_goes_on_are_taken() -> No
     require_upgradable(standing(istiod("default", "1.29.2"), istiod("1-31-4", "1.31.4")))
 
 
+def test_a_patch_of_the_unnamed_one_is_taken_beside_a_newer_revision() -> None:
+    require_upgradable(standing(*OLD, istiod("new", "1.31.4"), to=ControlPlane(version="1.30.9")))
+
+
+def test_an_image_by_digest_has_a_version() -> None:
+    (one,) = standing(istiod("default", "1.30.5@sha256:0a")).installed
+    assert one.version == "1.30.5"
+
+
 @pytest.mark.parametrize(("cpu", "refused"), [("2000m", True), ("4", False)])
 def test_a_quota_must_hold_both_control_planes(cpu: str, refused: bool) -> None:
     status = {"hard": {"requests.cpu": cpu, "pods": "20"}, "used": {"requests.cpu": "1500m", "pods": "3"}}
@@ -257,6 +311,21 @@ class TestRetirement:
             "ConfigMap istio-system/istio",
         ]
         assert all(step.removed for step in steps)
+
+    def test_somebody_must_be_the_default_after_it(self) -> None:
+        with pytest.raises(BadInput, match=r"control_plane.tags: .*--tag default"):
+            retirement.require_handed_over(standing(*BOTH))
+        tagged = NEW.model_copy(update={"tags": ("default",)})
+        retirement.require_handed_over(standing(*BOTH, to=tagged))
+        retirement.require_handed_over(standing(istiod("1-30-5", "1.30.5"), hook("1-30-5")))
+
+    def test_the_node_agents_release_stays(self) -> None:
+        """Its chart labels it with a revision, and it serves all of them."""
+        notes = {"meta.helm.sh/release-name": "istio-cni", "meta.helm.sh/release-namespace": "istio-system"}
+        meta = {"labels": {"istio.io/rev": "default"}, "annotations": notes}
+        agent = obj("v1", "ServiceAccount", "istio-cni", "istio-system", meta=meta)
+        steps = retirement.retirement(standing(*BOTH, agent))
+        assert [step.title for step in steps if "cni" in step.title] == []
 
     def test_a_release_goes_whole(self) -> None:
         notes = {"meta.helm.sh/release-name": "istiod", "meta.helm.sh/release-namespace": "istio-system"}

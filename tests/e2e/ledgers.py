@@ -1,0 +1,67 @@
+"""What the shop's callers recorded of their own requests while something was done to the mesh."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from typing import Self
+
+import pytest
+
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import ClusterError
+from meshkit.facts import Kind
+from meshkit.operate import shop
+
+POD = Kind("v1", "Pod")
+
+
+class Requests:
+    """What every caller of the shop recorded, read twice a second: callers come and go."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._over = cluster, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.status: dict[tuple[str, float], int] = {}
+        self._began_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._began_s = time.time()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def callers(self) -> set[str]:
+        return {caller for caller, _ in self.status}
+
+    @property
+    def failed(self) -> int:
+        return sum(status == 0 or status >= 500 for status in self.status.values())
+
+    def _run(self) -> None:
+        while not self._over.wait(0.5):
+            for pod in self._cluster.api.list(POD, "shop", "app=client"):
+                name, now_s = pod["metadata"]["name"], time.time()
+                path = f"/-/requests?since={self._began_s:.6f}&until={now_s:.6f}"
+                with contextlib.suppress(ClusterError):
+                    found = json.loads(self._cluster.api.pod_get("shop", name, 9000, path))
+                    rows = zip(found["scheduled_s"], found["status"], strict=True)
+                    self.status |= {(name, at_s): status for at_s, status in rows}
+
+
+def wait_until_served(cluster: Cluster) -> None:
+    """Until a whole second went without a failure: the shop has started, and moved, before what is tested."""
+    until_s = time.monotonic() + 60
+    while time.monotonic() < until_s:
+        time.sleep(1.0)
+        with contextlib.suppress(ClusterError, IndexError):
+            ledger = shop.read_ledger(cluster, time.time() - 1.0, time.time())
+            if len(ledger) > 10 and not ledger.failed:
+                return
+    pytest.fail("the shop does not serve")

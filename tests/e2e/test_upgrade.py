@@ -1,0 +1,215 @@
+"""A mesh is upgraded under traffic and taken back: Istio beside the old control plane, Linkerd in its place.
+
+About 70 s a mesh: each has a sandbox with a shop in it, whose pods move there and back, and every wave of
+restarts is watched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.executor import Progress
+from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, NeedsPerson
+from meshkit.facts import Kind
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.operate import change, shop
+from meshkit.operate.gate import Judging
+from meshkit.operate.health import check
+from meshkit.operate.upgrade import Upgrade
+from meshkit.operate.upgrade_back import upgrade_back
+from meshkit.planners.injected import made_by, proxies
+from meshkit.runbooks.execution import RunbookResult, run_runbook
+from meshkit.testing import running_sandbox
+from tests.e2e.ledgers import Requests, wait_until_served
+
+POD, NAMESPACE = Kind("v1", "Pod"), Kind("v1", "Namespace")
+DEPLOYMENT = Kind("apps/v1", "Deployment")
+VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
+OLD = {"istio": ("default", "1.30.5"), "linkerd": ("default", "edge-26.5.1")}
+NEW = {"istio": ("1-31-4", "1.31.4"), "linkerd": ("default", "edge-26.6.3")}
+TO = {
+    "istio": ControlPlane(version="1.31.4", revision="1-31-4", tags=("default",)),
+    "linkerd": ControlPlane(version="edge-26.6.3"),
+}
+pytestmark = pytest.mark.timeout(420)
+
+
+@pytest.fixture(scope="module", params=["istio", "linkerd"])
+def mesh(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def meshed(mesh: str) -> Iterator[Cluster]:
+    """A shop in a mesh of the old version."""
+    with running_sandbox() as sandbox:
+        cluster = connect(kubeconfig=sandbox.kubeconfig)
+        change.apply(change.plan(ControlPlane(version=OLD[mesh][1]), cluster, mesh=mesh), cluster)
+        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        change.apply(change.plan(Injection(namespace="shop"), cluster, mesh=mesh), cluster)
+        shop.deploy_shop(cluster, rps=20, versions={"v1": shop.GOOD, "v2": shop.GOOD})
+        wait_until_served(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def upgrade(meshed: Cluster, mesh: str) -> Upgrade:
+    return Upgrade(meshed, TO[mesh], mesh, at_once=2, judging=Judging(watch_s=2))
+
+
+@pytest.fixture
+def runbook(meshed: Cluster, mesh: str, tmp_path: Path) -> Callable[..., RunbookResult]:
+    """The upgrade as a pipeline runs it."""
+    to = TO[mesh]
+    given = {
+        "kubeconfig": str(meshed.kubeconfig),
+        "context": meshed.context,
+        "mesh": mesh,
+        "version": str(to.version),
+        "revision": to.revision or "",
+        "watch_s": "2",
+        "at_once": "4",
+    }
+
+    def run(**more: str) -> RunbookResult:
+        return run_runbook("upgrade_mesh", {**given, **more}, out=tmp_path)
+
+    return run
+
+
+def of_shop(cluster: Cluster, mesh: str) -> set[tuple[str, str]]:
+    """The revisions and versions of the shop's proxies."""
+    return {made_by(pod, mesh) for pod in proxies(cluster.api.list(POD, "shop"), mesh)}
+
+
+def mark(cluster: Cluster) -> dict[str, str]:
+    found = cluster.api.get(NAMESPACE, "shop")
+    assert found is not None
+    labels = found["metadata"]["labels"]
+    return {key: value for key, value in labels.items() if key.startswith("istio")}
+
+
+class Fault:
+    """A say that lets every call of the shop fail once a wave of restarts is watched."""
+
+    def __init__(self, cluster: Cluster, mesh: str) -> None:
+        self._cluster, self._mesh, self.said = cluster, mesh, [""]
+
+    def __call__(self, sentence: str) -> None:
+        self.said.append(sentence)
+        if not sentence.startswith("Watching the calls after Deployment"):
+            return
+        if self._mesh == "linkerd":
+            self.scale(0)
+        else:
+            abort = {"abort": {"httpStatus": 503, "percentage": {"value": 100}}}
+            route = {"route": [{"destination": {"host": "web"}}], "fault": abort}
+            meta = {"name": "fault", "namespace": "shop"}
+            spec = {"hosts": ["web"], "http": [route]}
+            fault = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta}
+            self._cluster.api.apply({**fault, "spec": spec})
+
+    def scale(self, replicas: int) -> None:
+        for name in ("web-v1", "web-v2"):
+            self._cluster.api.merge_patch(DEPLOYMENT, name, "shop", {"spec": {"replicas": replicas}})
+
+    def mend(self) -> None:
+        if self._mesh == "linkerd":
+            self.scale(2)
+        with contextlib.suppress(ClusterError):
+            self._cluster.api.delete(VIRTUAL_SERVICE, "fault", "shop")
+
+
+def test_a_wave_that_makes_calls_worse_takes_its_namespace_back(
+    meshed: Cluster, mesh: str, upgrade: Upgrade
+) -> None:
+    """In place the injector is new already, so the whole upgrade goes back: its pods would be new again."""
+    fault = Fault(meshed, mesh)
+    whole = "The whole upgrade was taken back" if mesh == "linkerd" else "The steps before were taken back"
+    try:
+        with pytest.raises(ChangeFailed, match=rf"got no answer .*, at shop/web.*{whole}"):
+            upgrade.run(say=fault)
+    finally:
+        fault.mend()
+    assert of_shop(meshed, mesh) == {OLD[mesh]}
+    if mesh == "istio":
+        assert mark(meshed) == {"istio-injection": "enabled"}
+        assert upgrade.status().next == "Next: namespace shop, 1 to go."
+    else:
+        assert upgrade.status().next == "Next: control plane edge-26.6.3."
+    wait_until_served(meshed)
+
+
+def test_everything_moves_however_often_it_is_interrupted(
+    meshed: Cluster, mesh: str, upgrade: Upgrade, runbook: Callable[..., RunbookResult]
+) -> None:
+    """Begun by one, interrupted, gone on with by a pipeline."""
+
+    def interrupt(progress: Progress) -> None:
+        if progress.state == "done" and progress.title == "Deployment shop/client":
+            raise KeyboardInterrupt
+
+    with Requests(meshed) as requests:
+        with pytest.raises(KeyboardInterrupt):
+            upgrade.run(progress=interrupt)
+        assert of_shop(meshed, mesh) > {NEW[mesh]}
+        assert runbook().exit_code == CHANGES_PENDING
+        applied = runbook(apply="true")
+    assert applied.error is None
+    assert "proxies moved" in applied.report.read_text()
+    assert of_shop(meshed, mesh) == {NEW[mesh]}
+    assert len(requests.status) > 200
+    assert requests.failed == 0
+    assert upgrade.plan().empty
+    assert upgrade.run() == []
+
+
+def test_the_old_control_plane_goes_once_nobody_obeys_it(
+    meshed: Cluster, mesh: str, upgrade: Upgrade
+) -> None:
+    if mesh != "istio":
+        assert upgrade.plan_retirement().empty
+        return
+    straggler = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "job", "namespace": "late"}}
+    late = {"name": "late", "labels": {"istio-injection": "enabled"}}
+    meshed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": late}, manager="colleague")
+    image = {"name": "app", "image": "meshkit.dev/sandbox/web"}
+    meshed.api.apply({**straggler, "spec": {"containers": [image]}}, manager="colleague")
+    with pytest.raises(NeedsPerson, match=r"still needed in late \(1 proxies\).*colleague"):
+        upgrade.plan_retirement()
+    meshed.api.delete(NAMESPACE, "late")
+    meshed.api.wait(NAMESPACE, "late", None, lambda found: found is None, 60, "gone")
+
+    with Requests(meshed) as requests:
+        upgrade.retire()
+    assert requests.failed == 0
+    assert [one.revision for one in upgrade.status().installed] == ["1-31-4"]
+    assert upgrade.plan().empty
+    assert not [one for one in check(meshed, mesh=mesh) if one.severity != "info"]
+    fresh = {"name": "fresh", "labels": {"istio-injection": "enabled"}}
+    meshed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": fresh})
+    meta = {"name": "probe", "namespace": "fresh"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [image]}}
+    made = meshed.api.apply(pod, dry_run=True)
+    assert made_by(made, mesh) == NEW[mesh], "istio-injection=enabled asks the new one now"
+    meshed.api.delete(NAMESPACE, "fresh")
+
+
+def test_one_command_takes_all_of_it_back(meshed: Cluster, mesh: str, upgrade: Upgrade) -> None:
+    with Requests(meshed) as requests:
+        back = upgrade_back(meshed)
+    assert requests.failed == 0
+    assert [one.what.partition(":")[0] for one in back] == ["Undo of Upgrade"] * (3 if mesh == "istio" else 2)
+    with pytest.raises(BadInput, match=r"the newest one .* was taken back"):
+        upgrade_back(meshed)
+    assert of_shop(meshed, mesh) == {OLD[mesh]}
+    assert [(one.revision, one.version) for one in upgrade.status().installed] == [OLD[mesh]]
+    if mesh == "istio":
+        assert mark(meshed) == {"istio-injection": "enabled"}
+    assert not [one for one in check(meshed, mesh=mesh) if one.severity != "info"]
