@@ -85,6 +85,13 @@ def test_applying_a_job_twice_changes_nothing_and_its_template_is_fixed(kubectl:
     assert "field is immutable" in kubectl.refused("apply", "--server-side", "-f", "-", stdin=changed)
 
 
-def test_a_cron_job_is_unknown(kubectl: Kubectl) -> None:
-    cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"}}
-    assert 'no matches for kind "CronJob"' in kubectl.refused("apply", "-f", "-", stdin=cron)
+def test_a_cron_job_is_kept(kubectl: Kubectl) -> None:
+    """The sandbox makes no Job of it, and says so in an Event."""
+    made = job()
+    spec = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": made["spec"]}}
+    cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"}, "spec": spec}
+    for _ in range(2):
+        kubectl("apply", "--server-side", "-f", "-", stdin=cron)
+    kept = kubectl.json("get", "cronjob", "c")
+    assert kept["metadata"]["generation"] == 1
+    assert (kept["spec"]["concurrencyPolicy"], kept["spec"]["successfulJobsHistoryLimit"]) == ("Allow", 3)

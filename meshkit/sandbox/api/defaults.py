@@ -105,6 +105,14 @@ def _replica_set(obj: Object) -> None:
     _template(spec)
 
 
+def _cron_job(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("concurrencyPolicy", "Allow")
+    spec.setdefault("suspend", False)
+    spec.setdefault("successfulJobsHistoryLimit", 3)
+    spec.setdefault("failedJobsHistoryLimit", 1)
+
+
 def _job(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     if "parallelism" not in spec:
@@ -256,6 +264,7 @@ def _endpoint_slice(obj: Object) -> None:
 
 _OF: dict[str, Callable[[Object], None]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": _role_reference,
+    "cronjobs.batch": _cron_job,
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "deployments.apps": _deployment,
     "endpointslices.discovery.k8s.io": _endpoint_slice,

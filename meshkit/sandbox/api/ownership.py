@@ -48,7 +48,7 @@ class Manager(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """What a manager owns. ``time`` moves only when the set does."""
+    """What a manager owns. ``time`` moves when the set does, and when the manager changes a value of it."""
 
     paths: Paths
     time: str
@@ -148,6 +148,8 @@ def updated(
     for other in list(owners):
         if other != manager:
             _take(owners, other, touched | removed)
+    if touched or removed:
+        owners.pop(manager, None)  # even the same fields are now of this time
     _set(owners, manager, (mine - removed) | touched, time, endpoint.api_version)
     _fold_ancient(owners)
     return owners
@@ -222,6 +224,8 @@ def apply(
     except fieldset.BadListItem as error:
         raise status.bare(500, f"failed to create typed patch object: {error}") from error
     _settle(owners, manager, change, force=force)
+    if manager in owners and (change.added or change.modified or change.removed):
+        owners[manager] = replace(owners[manager], time=time)
     return Applied(copy.deepcopy(result), owners)
 
 

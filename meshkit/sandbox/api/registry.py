@@ -109,7 +109,10 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
             ("SubjectAccessReview*", "subjectaccessreviews", "", ""),
         ),
     ),
-    "batch": ("io.k8s.api.batch.v1", (("Job", "jobs", "", "status"),)),
+    "batch": (
+        "io.k8s.api.batch.v1",
+        (("CronJob", "cronjobs", "cj", "status"), ("Job", "jobs", "", "status")),
+    ),
     "coordination.k8s.io": ("io.k8s.api.coordination.v1", (("Lease", "leases", "", ""),)),
     "discovery.k8s.io": ("io.k8s.api.discovery.v1", (("EndpointSlice", "endpointslices", "", ""),)),
     "networking.k8s.io": ("io.k8s.api.networking.v1", (("NetworkPolicy", "networkpolicies", "netpol", ""),)),
@@ -125,7 +128,7 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
     ),
 }
 _ASKED_ONLY = ("authentication.k8s.io", "authorization.k8s.io")  # reviews are answered, not stored
-_IN_ALL = {"pods", "services", "deployments", "replicasets", "jobs"}
+_IN_ALL = {"pods", "services", "deployments", "replicasets", "cronjobs", "jobs"}
 
 
 class Registry:

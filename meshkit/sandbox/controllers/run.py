@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.sandbox.controllers import loop
 from meshkit.sandbox.controllers.budgets import BudgetController
+from meshkit.sandbox.controllers.cronjobs import CronJobController
 from meshkit.sandbox.controllers.deployments import DeploymentController
 from meshkit.sandbox.controllers.endpoints import EndpointController
 from meshkit.sandbox.controllers.garbage import GarbageCollector
@@ -33,6 +34,7 @@ async def run_all(client: LocalClient) -> None:
         DeploymentController(acting("deployment-controller")),
         ReplicaSetController(acting("replicaset-controller")),
         JobController(acting("job-controller")),
+        CronJobController(acting("cronjob-controller")),
         EndpointController(acting("endpointslice-controller")),
         BudgetController(acting("disruption-controller")),
         QuotaController(acting("resourcequota-controller")),

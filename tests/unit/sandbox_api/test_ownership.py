@@ -67,6 +67,17 @@ def test_applying_twice_changes_nothing_not_even_the_time() -> None:
     assert obj.apply("me", spec) == first
 
 
+def test_the_time_of_an_owner_moves_when_it_changes_a_value() -> None:
+    """Not only when it owns other fields: who owns a field says when it was last written."""
+    obj = Object()
+    obj.apply("me", {"replicas": 2})
+    obj.update("other", {"replicas": 2, "paused": True})
+    obj.apply("me", {"replicas": 3})
+    obj.update("other", {"replicas": 3, "paused": False})
+    times = {entry["manager"]: entry["time"] for entry in obj._managed()["metadata"]["managedFields"]}
+    assert times == {"me": "t03", "other": "t04"}
+
+
 def test_a_field_that_leaves_the_configuration_goes() -> None:
     obj = Object()
     obj.apply("me", {"replicas": 2, "paused": True})

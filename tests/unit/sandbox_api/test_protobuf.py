@@ -65,8 +65,8 @@ def test_delete_options_of_any_group() -> None:
 
 
 def test_a_kind_that_is_not_read_is_named() -> None:
-    with pytest.raises(ApiError, match="kind CronJob") as refused:
-        protobuf.decode(envelope("batch/v1", "CronJob", b""))
+    with pytest.raises(ApiError, match="kind HorizontalPodAutoscaler") as refused:
+        protobuf.decode(envelope("autoscaling/v2", "HorizontalPodAutoscaler", b""))
     assert refused.value.code == 415
 
 
