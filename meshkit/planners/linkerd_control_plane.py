@@ -42,7 +42,7 @@ PROXY_PORTS = (4143, 4191)
 PORTS = {
     "identity": (*PROXY_PORTS, 8080, 9990),
     "destination": (*PROXY_PORTS, 8086, 8090, 8443, 9443, 9990, 9996, 9997),
-    "proxy-injector": (*PROXY_PORTS, 8443, 9995, 9990),
+    "proxy-injector": (*PROXY_PORTS, 8443, 9995),
 }
 """Certificates; destinations, policy and the webhooks that check both; injection; admin ports."""
 
@@ -239,9 +239,10 @@ _MORE_RULES = {
 }
 _PORTS: dict[str, dict[str, int]] = {
     "identity": {"ident-grpc": 8080, "ident-admin": 9990},
-    "destination": {"dest-grpc": 8086, "policy-grpc": 8090, "dest-admin": 9990},
-    "proxy-injector": {"proxy-injector": 8443, "injector-admin": 9990},
+    "destination": {"dest-grpc": 8086, "policy-grpc": 8090, "dest-admin": 9996},
+    "proxy-injector": {"proxy-injector": 8443, "injector-admin": 9995},
 }
+_READY_PORTS = {"identity": 9990, "destination": 9996, "proxy-injector": 9995}
 _SERVICES: dict[str, dict[str, dict[str, tuple[int, int]]]] = {
     "identity": {"linkerd-identity": {"grpc": (8080, 8080)}},
     "destination": {"linkerd-dst": {"grpc": (8086, 8086)}, "linkerd-policy": {"grpc": (8090, 8090)}},
@@ -261,7 +262,7 @@ def _component(component: str, namespace: str, intent: ControlPlane) -> list[Ste
         args=(component,),
         account=name,
         ports=_PORTS[component],
-        ready_port=9990,
+        ready_port=_READY_PORTS[component],
         cpu=resources.cpu,
         memory=resources.memory,
     )

@@ -21,6 +21,7 @@ from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import log_file
 from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, Surroundings
 from meshkit.sandbox.node.pod import Node, PodRunner
+from meshkit.sandbox.node.volumes import Volumes
 from meshkit.sandbox.proxies.pods import Peer, service_account
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class NodeAgent:
     def __init__(self, client: LocalClient, addresses: Addresses, around: Surroundings) -> None:
         self._client = client
         self._around = around
-        self._node = Node(client, addresses, around, self.peer, self._token)
+        self._volumes = Volumes(client)
+        self._node = Node(client, addresses, around, self.peer, self._token, self._volumes)
         self._runners: dict[str, PodRunner] = {}
         self._by_ip: dict[str, PodRunner] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -78,8 +80,9 @@ class NodeAgent:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def run(self) -> None:
-        """Follow the nodes and the pods until cancelled."""
+        """Follow the nodes, the pods and what they mount until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._volumes.run())
             tasks.create_task(self._follow_nodes())
             tasks.create_task(self._follow_pods())
 

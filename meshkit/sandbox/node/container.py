@@ -44,7 +44,7 @@ def log_file(pod_dir: Path, container: str, *, previous: bool) -> Path:
 class Setting:
     """What a container needs from its pod."""
 
-    environment: Callable[[], dict[str, str]]
+    environment: Callable[[], Awaitable[dict[str, str]]]
     pod_dir: Path
     address_of: Callable[[int], str]
     changed: Callable[[], None]
@@ -126,9 +126,9 @@ class Container:
     async def _run_once(self) -> int:
         """One life of the process; its exit code."""
         try:
-            args = [*(self._spec.get("args") or ())]
-            argv = self._image.command(self._setting.pod_dir, args) if self._image else []
-            env = self._setting.environment()
+            words = [*(self._spec.get("command") or ()), *(self._spec.get("args") or ())]
+            argv = self._image.command(self._setting.pod_dir, words) if self._image else []
+            env = await self._setting.environment()
             if self.log.exists():
                 self.log.replace(log_file(self._setting.pod_dir, self.name, previous=True))
             self._process = await Process.start(

@@ -10,17 +10,19 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from meshkit.sandbox.api.quantities import parse
+from meshkit.sandbox.node.volumes import mounts
 from meshkit.sandbox.proxies.envoy import OUTBOUND_PORT
-from meshkit.sandbox.proxies.poddir import app_socket
+from meshkit.sandbox.proxies.poddir import TOKEN_FILE, app_socket
 from meshkit.sandbox.proxies.pods import captured_ports, mesh_of, service_account
 
 Object = Mapping[str, Any]
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _INHERITED = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR")
-TOKEN_FILE = "token"
+_NONE: Mapping[str, Object] = MappingProxyType({})
 NODE_CAPACITY = {"cpu": "2", "memory": "4Gi", "pods": "110"}
 """What each node of the sandbox says it has."""
 
@@ -54,10 +56,13 @@ def listen_addresses(pod: Object, ip: str, pod_dir: Path) -> dict[int, str]:
     }
 
 
-def container_environment(pod: Object, container: Object, ip: str, around: Surroundings) -> dict[str, str]:
+def container_environment(
+    pod: Object, container: Object, ip: str, around: Surroundings, config_maps: Mapping[str, Object] = _NONE
+) -> dict[str, str]:
     """The whole environment of a container. Nothing of the daemon's own but a few harmless names gets in.
 
-    Raises ValueError for a value that comes from where the sandbox does not look (ConfigMap, Secret).
+    ``config_maps`` are those that ``config_maps_of`` names, as far as they are there. Raises ValueError for a
+    value that is in none of them, or comes from where the sandbox does not look (Secret).
     """
     pod_dir = around.run / pod["metadata"]["uid"]
     env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -72,6 +77,8 @@ def container_environment(pod: Object, container: Object, ip: str, around: Surro
         "MESHKIT_CA": str(around.ca),
         "MESHKIT_TOKEN_FILE": str(pod_dir / TOKEN_FILE),
         "MESHKIT_SERVICES": str(around.services),
+        "MESHKIT_IMAGE": container["image"],
+        "MESHKIT_MOUNTS": json.dumps(mounts(pod, container, pod_dir)),
         "MESHKIT_LISTEN": json.dumps({str(k): v for k, v in listen_addresses(pod, ip, pod_dir).items()}),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1" if sys.dont_write_bytecode else "",
@@ -81,7 +88,7 @@ def container_environment(pod: Object, container: Object, ip: str, around: Surro
         env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"
     for entry in container.get("env") or ():
         if entry.get("valueFrom"):
-            env[entry["name"]] = _from_source(entry, container, pod, ip)
+            env |= _from_source(entry, container, pod, ip, config_maps)
         else:
             env[entry["name"]] = expanded(str(entry.get("value") or ""), env)
     return env
@@ -96,14 +103,34 @@ def expanded(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replace, text)
 
 
-def _from_source(entry: Object, container: Object, pod: Object, ip: str) -> str:
-    source = entry["valueFrom"]
+def config_maps_of(container: Object) -> set[str]:
+    """The names of the ConfigMaps that a container takes values of its environment from."""
+    sources = [(entry.get("valueFrom") or {}).get("configMapKeyRef") for entry in container.get("env") or ()]
+    return {str(source["name"]) for source in sources if source}
+
+
+def _from_source(
+    entry: Object, container: Object, pod: Object, ip: str, config_maps: Mapping[str, Object]
+) -> dict[str, str]:
+    """The value under its name; nothing where it is optional and not there."""
+    name, source = entry["name"], entry["valueFrom"]
     if source.get("fieldRef"):
-        return _from_field(entry["name"], source["fieldRef"]["fieldPath"], pod, ip)
+        return {name: _from_field(name, source["fieldRef"]["fieldPath"], pod, ip)}
     if source.get("resourceFieldRef"):
-        return _from_resource(entry["name"], source["resourceFieldRef"], container)
-    known = "only fieldRef and resourceFieldRef"
-    raise ValueError(f"env {entry['name']}: {', '.join(source)} is not known to the sandbox, {known}")
+        return {name: _from_resource(name, source["resourceFieldRef"], container)}
+    if source.get("configMapKeyRef"):
+        return _from_config_map(name, source["configMapKeyRef"], config_maps)
+    known = "only fieldRef, resourceFieldRef and configMapKeyRef"
+    raise ValueError(f"env {name}: {', '.join(source)} is not known to the sandbox, {known}")
+
+
+def _from_config_map(name: str, source: Object, config_maps: Mapping[str, Object]) -> dict[str, str]:
+    data = (config_maps.get(source["name"]) or {}).get("data") or {}
+    if source["key"] in data:
+        return {name: str(data[source["key"]])}
+    if source.get("optional"):
+        return {}
+    raise ValueError(f"env {name}: there is no key {source['key']} in a ConfigMap {source['name']}")
 
 
 def _from_resource(name: str, source: Object, container: Object) -> str:

@@ -21,7 +21,8 @@ Command = Callable[[Path, Sequence[str]], list[str]]
 
 @dataclass(frozen=True)
 class Image:
-    """What runs for an image: ``command`` from the pod's folder and the container's args to a command line.
+    """What runs for an image: ``command`` from the pod's folder and the container's command and args to a
+    command line.
 
     A ``sidecar`` is a proxy wired up by the node agent. A ``setup`` ends at once and well: what it would do
     to the pod's network the node agent has done already.
@@ -40,7 +41,16 @@ def _istiod(pod_dir: Path, args: Sequence[str]) -> list[str]:
     return _control_plane("istio", "injector,config,identity")
 
 
-_LINKERD_ROLES = {"destination": "config", "identity": "identity", "proxy-injector": "injector"}
+_LINKERD_ROLES = {
+    "destination": "config",
+    "identity": "identity",
+    "proxy-injector": "injector",
+    "sp-validator": "profile-validator",
+    "/linkerd-policy-controller": "policy-validator",
+}
+"""The first word of a container of Linkerd's, and what runs for it. What the policy controller tells proxies,
+the one of the destinations writes into their files too.
+"""
 
 
 def _linkerd(pod_dir: Path, args: Sequence[str]) -> list[str]:
@@ -77,9 +87,11 @@ KNOWN = MappingProxyType(
         "meshkit.dev/sandbox/load": Image("program", _module("workloads.load")),
         "meshkit.dev/sandbox/job": Image("program", _module("workloads.job")),
         "docker.io/istio/proxyv2": Image("sidecar", _envoy),
-        "ghcr.io/linkerd/proxy": Image("sidecar", _envoy),
+        **dict.fromkeys(("cr.l5d.io/linkerd/proxy", "ghcr.io/linkerd/proxy"), Image("sidecar", _envoy)),
         "docker.io/istio/pilot": Image("program", _istiod),
-        "ghcr.io/linkerd/controller": Image("program", _linkerd),
+        **dict.fromkeys(
+            ("cr.l5d.io/linkerd/controller", "ghcr.io/linkerd/controller"), Image("program", _linkerd)
+        ),
         "ghcr.io/linkerd/proxy-init": Image("setup", _nothing),
     }
 )

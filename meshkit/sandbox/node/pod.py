@@ -24,16 +24,18 @@ from meshkit.sandbox.node import images
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import Container, Setting
 from meshkit.sandbox.node.environment import (
-    TOKEN_FILE,
     Surroundings,
+    config_maps_of,
     container_environment,
     listen_addresses,
 )
 from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.sidecar import Sidecar
 from meshkit.sandbox.node.unsupported import ignored_fields
+from meshkit.sandbox.node.volumes import NotThere, Volumes
 from meshkit.sandbox.proxies.folderwatch import FolderWatch
 from meshkit.sandbox.proxies.metrics import PeerLookup
+from meshkit.sandbox.proxies.poddir import TOKEN_FILE
 from meshkit.sandbox.proxies.pods import SIDECARS, Peer, mesh_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ SOURCE = "kubelet"
 DRAIN_S = 1.0
 SIDECAR_GRACE_S = 2.0
 RETRY_S = 0.5
+MOUNT_RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Node:
     peers: PeerLookup
     token_of: Any
     """From a pod to the token of its ServiceAccount."""
+    volumes: Volumes
     watch: FolderWatch = field(default_factory=FolderWatch)
 
 
@@ -88,7 +92,7 @@ class PodRunner:
         if is_init:
             policy = "Always" if native else "OnFailure" if policy != "Never" else "Never"
         setting = Setting(
-            environment=lambda: container_environment(self.pod, spec, self.ip, self._node.around),
+            environment=lambda: self._environment(spec, proxy),
             pod_dir=self.dir,
             address_of=lambda port: self._listen.get(port, f"tcp:{self.ip}:{port}"),
             changed=lambda: self._changed.set(),
@@ -99,6 +103,18 @@ class PodRunner:
         )
         image = images.find(spec["image"], is_setup=is_init and not native)
         return Container(spec, image, setting, restarts=restarts_before(self.pod, spec["name"]))
+
+    async def _environment(self, spec: dict[str, Any], proxy: Sidecar | None) -> dict[str, str]:
+        """The environment of one life of a container: ConfigMaps are read anew each time."""
+        namespace = key_of(self.pod)[0]
+        found = {
+            name: await self._node.client.get("configmaps", name, namespace) or {}
+            for name in config_maps_of(spec)
+        }
+        env = container_environment(self.pod, spec, self.ip, self._node.around, found)
+        if proxy is not None:
+            proxy.introduce(env)
+        return env
 
     @property
     def containers(self) -> list[Container]:
@@ -128,14 +144,26 @@ class PodRunner:
             await self._tell("Warning", "NotSupported", text)
 
     async def _prepare(self) -> None:
-        """A fresh folder with the pod's token, and what the sidecar needs."""
+        """A fresh folder with the pod's token, its volumes, and what the sidecar needs."""
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True, mode=0o700)
         token = self.dir / TOKEN_FILE
         token.touch(mode=0o600)
         token.write_text(await self._node.token_of(self.pod))
+        await self._mount()
         if self._sidecar is not None:
             await self._sidecar.open()
+
+    async def _mount(self) -> None:
+        """The volumes, as soon as all that they are made of is there."""
+        while True:
+            try:
+                await self._node.volumes.open(self.pod, self.dir)
+            except NotThere as missing:
+                await self._tell("Warning", "FailedMount", str(missing))
+                await asyncio.sleep(MOUNT_RETRY_S)
+            else:
+                return
 
     async def _start_containers(self) -> None:
         specs = self.pod["spec"]
@@ -228,6 +256,7 @@ class PodRunner:
         """Give back what the pod held; its folder stays until ``forget``."""
         for task in self._tasks:
             task.cancel()
+        self._node.volumes.close(self.dir)
         if self._sidecar is not None:
             self._sidecar.close()
         self._node.addresses.give_back(self.ip)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from meshkit.sandbox.proxies.metrics import (
     PeerLookup,
     PodMetrics,
 )
-from meshkit.sandbox.proxies.pods import ISTIO
+from meshkit.sandbox.proxies.poddir import introduction
+from meshkit.sandbox.proxies.pods import ISTIO, ROOTS_VARIABLE, is_control_plane
 
 READY_TIMEOUT_S = 3.0
 
@@ -40,7 +43,7 @@ class Sidecar:
         peers: PeerLookup,
         watch: FolderWatch,
     ) -> None:
-        self._pod, self._ip, self._pod_dir = pod, ip, pod_dir
+        self._pod, self._ip, self._pod_dir, self._mesh = pod, ip, pod_dir, mesh
         self._port, self._path = (ISTIO_PORT, ISTIO_PATH) if mesh == ISTIO else (LINKERD_PORT, LINKERD_PATH)
         self.metrics = PodMetrics(pod, mesh, peers)
         self._page: asyncio.Server | None = None
@@ -51,6 +54,11 @@ class Sidecar:
         envoy.prepare(self._pod_dir, pod=self._pod, pod_ip=self._ip)
         await self._config.open()
         self._page = await asyncio.start_server(self._answer, self._ip, self._port)
+
+    def introduce(self, env: Mapping[str, str]) -> None:
+        """Say in the pod's folder whose proxy this is, and which roots it was told to trust."""
+        told = {"mesh": self._mesh, "roots": env.get(ROOTS_VARIABLE, "")}
+        envoy.replace(introduction(self._pod_dir), json.dumps(told))
 
     def close(self) -> None:
         """Serve no more."""
@@ -64,8 +72,11 @@ class Sidecar:
             self.metrics.observe(line.decode(errors="replace"))
 
     async def is_ready(self) -> bool:
-        """Envoy answers, and a control plane has given it its listeners."""
-        if not envoy.is_configured(self._pod_dir):
+        """Envoy answers, and a control plane has given it its listeners.
+
+        That of a control plane's own pod waits for nobody: the pod is what it would wait for.
+        """
+        if not (envoy.is_configured(self._pod_dir) or is_control_plane(self._pod)):
             return False
         try:
             admin = f"tcp:{self._ip}:{envoy.ADMIN_PORT}"
@@ -73,12 +84,20 @@ class Sidecar:
         except (OSError, TimeoutError, ValueError):
             return False
 
+    async def _page_at(self, path: str) -> tuple[str, str]:
+        if path == self._path:
+            return "200 OK", self.metrics.exposition()
+        if path == "/live":
+            return "200 OK", "live\n"
+        if path == "/ready":
+            return ("200 OK", "ready\n") if await self.is_ready() else ("503 Service Unavailable", "")
+        return "404 Not Found", ""
+
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
-            known = path == self._path
-            status, body = ("200 OK", self.metrics.exposition()) if known else ("404 Not Found", "")
+            status, body = await self._page_at(path)
             content = body.encode()
             writer.write(
                 f"HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\n"

@@ -10,6 +10,7 @@ import base64
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -106,6 +107,18 @@ def authority_in(secret: CaSecret, found: Object | None, bundle: Object | None) 
 
 def _text(encoded: str) -> str:
     return base64.b64decode(encoded).decode()
+
+
+def mounted_authority(issuer: Path, bundle: Path) -> Authority | None:
+    """The CA as Linkerd's identity has it mounted: the issuer's Secret and the ConfigMap of the roots."""
+    try:
+        roots = (bundle / BUNDLE_KEY).read_text()
+    except OSError:
+        return None
+    for certificate, key in (("tls.crt", "tls.key"), ("crt.pem", "key.pem")):
+        if (issuer / certificate).exists() and (issuer / key).exists():
+            return Authority((issuer / certificate).read_text(), (issuer / key).read_text(), roots)
+    return None
 
 
 async def wait_for(api: ApiClient, namespace: str, *secrets: CaSecret) -> Authority:

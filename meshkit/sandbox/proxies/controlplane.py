@@ -3,7 +3,9 @@
 ``--mesh istio --roles injector,config,identity``.
 
 Every replica with the injector role answers the webhook; configuration and identity are written by the
-replica that holds the Lease. It reaches the cluster only through the API server, with its pod's token; the
+replica that holds the Lease. What Linkerd's charts mount is used as Linkerd uses it: the webhooks serve the
+mounted pair, and every replica of the identity issues, as their roles let neither write nor elect. It reaches
+the cluster only through the API server, with its pod's token; the
 sidecars' files in the run directory are the channel that real proxies have by xDS. Without any of these pods
 nothing new is written, and what was written stays in force.
 """
@@ -14,17 +16,19 @@ import argparse
 import asyncio
 import contextlib
 import datetime as dt
+import json
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
-from meshkit.sandbox.proxies import authority, istio, linkerd, rootcert
-from meshkit.sandbox.proxies.apiclient import ApiClient, ApiError
+from meshkit.sandbox.proxies import authority, istio, linkerd, rootcert, serving, validator
+from meshkit.sandbox.proxies.apiclient import ApiClient
+from meshkit.sandbox.proxies.applicants import InCluster, InFolders, Source
 from meshkit.sandbox.proxies.authority import CaSecret
 from meshkit.sandbox.proxies.configurator import Configurator
 from meshkit.sandbox.proxies.identity import LEAF_LIFETIME, Authority
@@ -36,14 +40,21 @@ from meshkit.sandbox.proxies.webhook import InjectionWebhook
 
 _LOG = logging.getLogger("controlplane")
 TRANSLATORS = {"istio": istio, "linkerd": linkerd}
-ROLES = ("injector", "config", "identity")
+VALIDATORS = {"profile-validator": 8443, "policy-validator": 9443}
+"""Webhooks that are asked about Linkerd's own objects, and their ports."""
+ROLES = ("injector", "config", "identity", *VALIDATORS)
+SERVING_PAIR = "/var/run/linkerd/tls"
+ISSUER = "/var/run/linkerd/identity/issuer"
+ROOTS = "/var/run/linkerd/identity/trust-roots"
+"""Where Linkerd's charts mount what its programs read."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What differs between the meshes' control planes."""
 
-    ready_port: int
+    ready_ports: Mapping[str, int]
+    """By the first role of the process."""
     webhook_port: int
     webhook_service: str
     workload_ca: tuple[CaSecret, ...]
@@ -62,7 +73,7 @@ class Settings:
 
 SETTINGS = {
     "istio": Settings(
-        ready_port=8080,
+        ready_ports={"injector": 8080},
         webhook_port=15017,
         webhook_service="istiod",
         workload_ca=(authority.ISTIO_PLUGGED_IN, authority.ISTIO_SELF_SIGNED),
@@ -70,7 +81,13 @@ SETTINGS = {
         lifetime_variable="DEFAULT_WORKLOAD_CERT_TTL",
     ),
     "linkerd": Settings(
-        ready_port=9990,
+        ready_ports={
+            "config": 9996,
+            "identity": 9990,
+            "injector": 9995,
+            "profile-validator": 9997,
+            "policy-validator": 9990,
+        },
         webhook_port=8443,
         webhook_service="linkerd-proxy-injector",
         workload_ca=(authority.LINKERD_ISSUER,),
@@ -98,15 +115,25 @@ class ControlPlane:
         self._pod = env["POD_NAME"]
         self._namespace = env["POD_NAMESPACE"]
         self._run_dir = Path(env["MESHKIT_RUN_DIR"])
+        self._version = env["MESHKIT_IMAGE"].rpartition(":")[2]
+        """Injected into pods is the control plane's own: the tag of its image."""
+        mounts: dict[str, str] = json.loads(env["MESHKIT_MOUNTS"])
+        self._mounts = {path: Path(folder) for path, folder in mounts.items()}
         lifetime_s = duration_s(env.get(self._set.lifetime_variable))
         self._lifetime = dt.timedelta(seconds=lifetime_s) if lifetime_s else LEAF_LIFETIME
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        if ISSUER in self._mounts:
+            await self._issue_by_mounts()
+            return
+        if SERVING_PAIR in self._mounts:
+            await self._serve_mounted_pair()
+            return
         webhook = None
         async with asyncio.TaskGroup() as tasks:
             if "injector" in self._roles:
-                webhook = await self._webhook()
+                webhook = self._webhook()
                 tasks.create_task(self._serve(webhook))
             else:
                 await self._report_ready()
@@ -114,20 +141,43 @@ class ControlPlane:
             leader = Leader(self._api, namespace=self._namespace, lease=lease, identity=self._pod)
             tasks.create_task(leader.lead(lambda: self._lead(webhook)))
 
-    async def _webhook(self) -> InjectionWebhook:
+    async def _issue_by_mounts(self) -> None:
+        """The identity of Linkerd's charts."""
+        issuer, roots = self._mounts[ISSUER], self._mounts[ROOTS]
+        ca = authority.mounted_authority(issuer, roots)
+        if ca is None:
+            raise ValueError(f"{ISSUER} and {ROOTS} hold no issuer with its roots")
+        source = InFolders(self._api, self._mesh, self._run_dir, issuer, roots)
+        await self._report_ready()
+        await self._issuer(source, authority.LINKERD_ISSUER).run(ca)
+
+    async def _serve_mounted_pair(self) -> None:
+        """A webhook of Linkerd's charts."""
+        pair = serving.MountedPair(self._mounts[SERVING_PAIR])
+        pair.load()
+        port = VALIDATORS.get(self._roles[0])
+        if port is None:
+            await self._webhook().serve(pair.context, self._ip, self._set.webhook_port)
+        else:
+            await serving.serve(validator.application(), pair.context, self._ip, port)
+        await self._report_ready()
+        await pair.follow()
+
+    def _webhook(self) -> InjectionWebhook:
         return InjectionWebhook(
             self._api,
             mesh=self._mesh,
-            version=await self._version(),
+            version=self._version,
             revision=self._revision,
             service=_named(self._set.webhook_service, self._revision),
             namespace=self._namespace,
+            mounted_roots=self._mounts.get(ROOTS),
         )
 
     async def _serve(self, webhook: InjectionWebhook) -> None:
         """The webhook, once there is a CA; ready only then."""
         trusted = await authority.wait_for(self._api, self._namespace, *self._set.webhook_ca)
-        await webhook.serve(trusted, self._ip, self._set.webhook_port)
+        await webhook.serve(webhook.issued(trusted), self._ip, self._set.webhook_port)
         await self._report_ready()
 
     async def _lead(self, webhook: InjectionWebhook | None) -> None:
@@ -150,8 +200,17 @@ class ControlPlane:
 
     async def _issue(self) -> None:
         secret, ca = await self._made(self._set.workload_ca)
-        issuer = Issuer(
+        source = InCluster(self._api, self._mesh, self._revision, self._namespace, secret)
+        issuer = self._issuer(source, secret)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(issuer.run(ca))
+            if self._mesh == ISTIO:
+                tasks.create_task(rootcert.publish(self._api, self._namespace, secret))
+
+    def _issuer(self, source: Source, secret: CaSecret) -> Issuer:
+        return Issuer(
             self._api,
+            source,
             mesh=self._mesh,
             revision=self._revision,
             run_dir=self._run_dir,
@@ -159,10 +218,6 @@ class ControlPlane:
             namespace=self._namespace,
             secret=secret,
         )
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(issuer.run(ca))
-            if self._mesh == ISTIO:
-                tasks.create_task(rootcert.publish(self._api, self._namespace, secret))
 
     async def _keep_trusted(self, webhook: InjectionWebhook) -> None:
         _, ca = await self._made(self._set.webhook_ca)
@@ -177,15 +232,6 @@ class ControlPlane:
         await authority.ensure(self._api, self._namespace, secrets[-1])
         return secrets[-1], await authority.wait_for(self._api, self._namespace, secrets[-1])
 
-    async def _version(self) -> str:
-        """The version injected into pods is the control plane's own: the tag of its image."""
-        with contextlib.suppress(ApiError):
-            pod = await self._api.get("pods", self._pod, self._namespace)
-            if pod:
-                image: str = pod["spec"]["containers"][0]["image"]
-                return image.rpartition(":")[2]
-        return "latest"
-
     async def _report_ready(self) -> None:
         """Answer 200 on /ready, and on every other path a probe may ask for."""
 
@@ -197,8 +243,9 @@ class ControlPlane:
         application.router.add_get("/{path:.*}", ok)
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, self._ip, self._set.ready_port).start()
-        _LOG.info("ready on %s:%s", self._ip, self._set.ready_port)
+        port = self._set.ready_ports[self._roles[0]]
+        await web.TCPSite(runner, self._ip, port).start()
+        _LOG.info("ready on %s:%s", self._ip, port)
 
 
 async def _main(mesh: str, roles: Sequence[str]) -> None:

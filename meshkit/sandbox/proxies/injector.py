@@ -13,12 +13,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshkit.sandbox.proxies.model import Object
-from meshkit.sandbox.proxies.pods import DEFAULT_REVISION, ISTIO, REVISION, TLS_MODE_LABEL, mesh_of
+from meshkit.sandbox.proxies.pods import (
+    COMPONENT,
+    DEFAULT_REVISION,
+    ISTIO,
+    REVISION,
+    ROOTS_VARIABLE,
+    TLS_MODE_LABEL,
+    mesh_of,
+)
 
 Patch = list[dict[str, Any]]
 _ISTIO_NEVER = {"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 _INJECT = "linkerd.io/inject"
-_TRUST = "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"
 
 
 def patch_for(
@@ -46,7 +53,7 @@ def trust_anchors(pod: Object) -> str | None:
     """The roots that the pod was made to trust, None where it was told of none."""
     sidecars = (c for c in pod["spec"].get("initContainers") or () if c["name"] == "linkerd-proxy")
     told = {entry["name"]: entry.get("value") for c in sidecars for entry in c.get("env") or ()}
-    return told.get(_TRUST)
+    return told.get(ROOTS_VARIABLE)
 
 
 def _istio(pod: Object, namespace: Object, version: str, revision: str) -> Patch:
@@ -96,7 +103,7 @@ def _istio(pod: Object, namespace: Object, version: str, revision: str) -> Patch
 def _linkerd(pod: Object, namespace: Object, version: str, roots: str) -> Patch:
     general = _annotations(namespace)
     wanted = _annotations(pod).get(_INJECT) or general.get(_INJECT)
-    if wanted not in ("enabled", "ingress") or "linkerd.io/control-plane-component" in _labels(pod):
+    if wanted not in ("enabled", "ingress") or COMPONENT in _labels(pod):
         return []
     container: dict[str, Any] = {
         "name": "linkerd-proxy",
@@ -114,7 +121,7 @@ def _linkerd(pod: Object, namespace: Object, version: str, roots: str) -> Patch:
         "linkerd.io/proxy-version": version,
     }
     if roots:
-        container["env"] = [{"name": _TRUST, "value": roots}]
+        container["env"] = [{"name": ROOTS_VARIABLE, "value": roots}]
         annotations["linkerd.io/trust-root-sha256"] = hashlib.sha256(roots.encode()).hexdigest()
     labels = {
         "linkerd.io/control-plane-ns": "linkerd",

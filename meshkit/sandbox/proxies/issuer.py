@@ -1,6 +1,7 @@
 """The identity role: gives every meshed pod its certificate and renews it at half life.
 
-What stands on disk is believed: a new leader does not re-issue what is still good under the same roots. A new
+What stands on disk is believed: a new leader, or another replica of several that issue, does not re-issue
+what is still good under the same roots. A new
 CA in the Secret is taken up at once, if the trusted roots vouch for it; certificates that it has not signed
 stay good until they are renewed. Istio's proxies trust the roots that istiod has now; Linkerd's those that
 their pod was made with, so that a new root needs a restart of all pods.
@@ -20,13 +21,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from meshkit.sandbox.proxies import identity
-from meshkit.sandbox.proxies.apiclient import ApiClient, Mirror
-from meshkit.sandbox.proxies.authority import CaSecret, authority_in
+from meshkit.sandbox.proxies.apiclient import ApiClient, ApiError
+from meshkit.sandbox.proxies.applicants import Applicant, Source
+from meshkit.sandbox.proxies.authority import CaSecret
 from meshkit.sandbox.proxies.identity import Authority
-from meshkit.sandbox.proxies.injector import trust_anchors
-from meshkit.sandbox.proxies.model import Object
 from meshkit.sandbox.proxies.poddir import secret_sources
-from meshkit.sandbox.proxies.pods import DEFAULT_REVISION, is_running, obeys, service_account
+from meshkit.sandbox.proxies.pods import DEFAULT_REVISION
 
 _LOG = logging.getLogger("identity")
 _RETRY_S = 0.05
@@ -40,6 +40,7 @@ class Issuer:
     def __init__(
         self,
         api: ApiClient,
+        source: Source,
         *,
         mesh: str,
         revision: str,
@@ -49,6 +50,7 @@ class Issuer:
         secret: CaSecret,
     ) -> None:
         self._api = api
+        self._source = source
         self._mesh = mesh
         self._revision = revision
         self._run_dir = run_dir
@@ -59,26 +61,20 @@ class Issuer:
 
     async def run(self, authority: Authority) -> None:
         """Issue and renew until cancelled."""
-        within = {"secrets": self._namespace, "configmaps": self._namespace}
-        mirror = Mirror(self._api, ["pods", *within], within)
         renewals: dict[str, dt.datetime] = {}
+        source = self._source
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(mirror.run())
+            tasks.create_task(source.run())
             while True:
-                authority = await self._present(mirror, authority)
-                wait_s = self._issue(authority, mirror.objects["pods"].values(), renewals)
+                authority = await self._present(source.authority(), authority)
+                wait_s = self._issue(authority, source.applicants(), renewals)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
-                        await mirror.changed.wait()
-                mirror.changed.clear()
+                        await source.changed.wait()
+                source.changed.clear()
 
-    async def _present(self, mirror: Mirror, before: Authority) -> Authority:
-        """The CA as the cluster holds it now; the one before while that is no good."""
-        found = authority_in(
-            self._secret,
-            mirror.objects["secrets"].get(f"{self._namespace}/{self._secret.name}"),
-            mirror.objects["configmaps"].get(f"{self._namespace}/{self._secret.bundle}"),
-        )
+    async def _present(self, found: Authority | None, before: Authority) -> Authority:
+        """The CA as it is held now; the one before while that is no good."""
         if found is None or found in (before, self._refused):
             return before
         problem = identity.flaw(found)
@@ -97,32 +93,36 @@ class Issuer:
         name = _DEPLOYMENT[self._mesh]
         if self._revision != DEFAULT_REVISION:
             name = f"{name}-{self._revision}"
-        deployment = await self._api.get("deployments.apps", name, self._namespace)
+        deployment = None
+        with contextlib.suppress(ApiError):  # Linkerd's charts do not let their identity look
+            deployment = await self._api.get("deployments.apps", name, self._namespace)
         kind = {"apiVersion": "apps/v1", "kind": "Deployment"}
         about = {**(deployment or {"metadata": {"name": name, "namespace": self._namespace}}), **kind}
         await self._api.record_event(about, reason, message, source=name, warning=warning)
 
-    def _issue(self, authority: Authority, pods: Iterable[Object], renewals: dict[str, dt.datetime]) -> float:
+    def _issue(
+        self, authority: Authority, applicants: Iterable[Applicant], renewals: dict[str, dt.datetime]
+    ) -> float:
         """Issue what is due; returns the seconds until something is again."""
         now = dt.datetime.now(dt.UTC)
         next_due = _LONGEST_WAIT_S
-        meshed = [pod for pod in pods if obeys(pod, self._mesh, self._revision) and is_running(pod)]
-        for pod in meshed:
-            uid = pod["metadata"]["uid"]
-            directory = self._run_dir / uid
+        present = list(applicants)
+        for each in present:
+            directory = self._run_dir / each.uid
             if not (directory / "bootstrap.json").exists():
                 next_due = _RETRY_S
                 continue
-            roots = trust_anchors(pod) or authority.roots
-            if uid not in renewals or not trusts(directory, roots):
-                renewals[uid] = renewal_time(directory, roots) or now
-            if renewals[uid] <= now:
-                account, namespace = service_account(pod), pod["metadata"]["namespace"]
-                leaf = identity.workload_leaf(authority, self._mesh, namespace, account, self._lifetime)
+            roots = each.roots or authority.roots
+            if each.uid not in renewals or renewals[each.uid] <= now or not trusts(directory, roots):
+                renewals[each.uid] = renewal_time(directory, roots) or now
+            if renewals[each.uid] <= now:
+                leaf = identity.workload_leaf(
+                    authority, self._mesh, each.namespace, each.account, self._lifetime
+                )
                 identity.write_secrets(directory, leaf, roots)
-                renewals[uid] = leaf.renew_after
-            next_due = min(next_due, max(0.0, (renewals[uid] - now).total_seconds()))
-        for gone in set(renewals) - {pod["metadata"]["uid"] for pod in meshed}:
+                renewals[each.uid] = leaf.renew_after
+            next_due = min(next_due, max(0.0, (renewals[each.uid] - now).total_seconds()))
+        for gone in set(renewals) - {each.uid for each in present}:
             del renewals[gone]
         return next_due
 

@@ -39,6 +39,7 @@ from meshkit.sandbox.proxies.pods import (
     age_of,
     domains_of,
     host_of,
+    is_control_plane,
     mesh_of,
     service_account,
     workload_identity,
@@ -48,7 +49,7 @@ from meshkit.sandbox.proxies.translation import Translation
 
 __all__ = ["RESOURCES", "inbound", "outbound", "statuses"]
 RESOURCES = (
-    *("namespaces", "pods", "services", "endpointslices.discovery.k8s.io"),
+    *("pods", "services", "endpointslices.discovery.k8s.io"),
     *("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"),
     *linkerd_authorization.RESOURCES,
 )
@@ -114,12 +115,16 @@ def _cluster(work: Translation, service: Object, port: Mapping[str, Any]) -> Clu
     return Cluster(
         name=cluster_name(int(port["port"]), "", host_of(service)),
         endpoints=tuple(
-            Endpoint(b.address, b.port, b.pod is not None and mesh_of(b.pod) == LINKERD)
+            Endpoint(b.address, b.port, b.pod is not None and _is_meshed(b.pod))
             for b in work.registry.backings(service, port)
         ),
         identities=tuple(workload_identity(LINKERD, namespace, account) for account in accounts),
         outlier=_failure_accrual(work, service),
     )
+
+
+def _is_meshed(pod: Object) -> bool:
+    return mesh_of(pod) == LINKERD and not is_control_plane(pod)
 
 
 def _failure_accrual(work: Translation, service: Object) -> Outlier | None:

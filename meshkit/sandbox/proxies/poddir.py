@@ -1,12 +1,22 @@
 """The files of a pod's directory: where its Envoy, its application and its control plane meet.
 
 bootstrap.json  lds.json  cds.json  eds.json  rds.json
-sds-cert.json  sds-root.json  config.sock  app-<port>.sock
+token  sds-cert.json  sds-root.json  proxy.json  config.sock  app-<port>.sock
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+
+TOKEN_FILE = "token"
+"""The token of the pod's ServiceAccount."""
+
+
+def introduction(pod_dir: Path) -> Path:
+    """What a pod's proxy says of itself to whom it asks for a certificate: its mesh, and the roots that it
+    was told to trust.
+    """
+    return pod_dir / "proxy.json"
 
 
 def app_socket(pod_dir: Path, port: int) -> str:

@@ -22,6 +22,11 @@ SKIPPED_PORTS = {
 }
 
 
+ROOTS_VARIABLE = "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"
+"""Where Linkerd's proxy finds the roots that it trusts for as long as it runs."""
+COMPONENT = "linkerd.io/control-plane-component"
+
+
 @dataclass(frozen=True)
 class Peer:
     """One end of a request, as the meshes' metrics name it."""
@@ -68,10 +73,19 @@ def obeys(pod: Object, mesh: str, revision: str) -> bool:
     return mesh_of(pod) == mesh and revision_of(pod) == revision
 
 
+def is_control_plane(pod: Object) -> bool:
+    """Whether the pod is one of Linkerd's own, whose charts give each a proxy."""
+    return COMPONENT in (pod["metadata"].get("labels") or {})
+
+
 def captured_ports(pod: Object) -> tuple[int, ...]:
-    """The container ports that the sidecar answers: all TCP ports but those its annotation excludes."""
+    """The container ports that the sidecar answers: all TCP ports but those its annotation excludes.
+
+    None of Linkerd's own pods: what their proxies carry in reality, what proxies are told and certificates,
+    goes by files here; what is left are webhooks, which pass a real one untouched.
+    """
     mesh = mesh_of(pod)
-    if mesh is None:
+    if mesh is None or is_control_plane(pod):
         return ()
     skipped = (pod["metadata"].get("annotations") or {}).get(SKIPPED_PORTS[mesh], "")
     without = {int(port) for port in skipped.split(",") if port.strip().isdigit()}

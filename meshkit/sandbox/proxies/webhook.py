@@ -10,7 +10,6 @@ import base64
 import json
 import logging
 import ssl
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from meshkit.sandbox.proxies import injector
+from meshkit.sandbox.proxies import injector, serving
 from meshkit.sandbox.proxies.apiclient import JSON_PATCH, ApiClient, ApiError, Mirror
 from meshkit.sandbox.proxies.authority import BUNDLE_KEY, LINKERD_ISSUER
 from meshkit.sandbox.proxies.identity import Authority
@@ -32,7 +31,15 @@ class InjectionWebhook:
     """Answers AdmissionReviews for pods of any namespace. ``service`` is the name the API server calls."""
 
     def __init__(
-        self, api: ApiClient, *, mesh: str, version: str, revision: str, service: str, namespace: str
+        self,
+        api: ApiClient,
+        *,
+        mesh: str,
+        version: str,
+        revision: str,
+        service: str,
+        namespace: str,
+        mounted_roots: Path | None = None,
     ) -> None:
         self._api = api
         self._mesh = mesh
@@ -40,14 +47,18 @@ class InjectionWebhook:
         self._version = version
         self._service = service
         self._namespace = namespace
+        self._mounted_roots = mounted_roots
 
-    async def serve(self, authority: Authority, host: str, port: int) -> None:
-        """Serve HTTPS with a certificate of the mesh's CA. Returns when it listens."""
+    async def serve(self, context: ssl.SSLContext, host: str, port: int) -> None:
+        """Serve HTTPS. Returns when it listens."""
         application = web.Application()
         application.router.add_post("/{path:.*}", self._review)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, host, port, ssl_context=self._tls(authority)).start()
+        await serving.serve(application, context, host, port)
+
+    def issued(self, authority: Authority) -> ssl.SSLContext:
+        """To serve with a certificate of the mesh's CA."""
+        host = f"{self._service}.{self._namespace}"
+        return serving.issued(authority, [f"{host}.svc", host, f"{host}.svc.cluster.local"])
 
     async def keep_trusted(self, authority: Authority) -> None:
         """Write the CA into every webhook configuration that points at this Service.
@@ -81,18 +92,9 @@ class InjectionWebhook:
         service = hook["clientConfig"].get("service") or {}
         return service.get("name") == self._service and service.get("namespace") == self._namespace
 
-    def _tls(self, authority: Authority) -> ssl.SSLContext:
-        host = f"{self._service}.{self._namespace}"
-        leaf = authority.leaf(names=[f"{host}.svc", host, f"{host}.svc.cluster.local"])
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        with tempfile.TemporaryDirectory(prefix="meshkit-webhook-") as name:
-            chain = Path(name) / "chain.pem"
-            chain.touch(mode=0o600)
-            chain.write_text(leaf.certificate + leaf.key)
-            context.load_cert_chain(chain)
-        return context
-
     async def _trusted_roots(self) -> str:
+        if self._mounted_roots is not None:
+            return (self._mounted_roots / BUNDLE_KEY).read_text()
         found = await self._api.get("configmaps", LINKERD_ISSUER.bundle, self._namespace)
         return ((found or {}).get("data") or {}).get(BUNDLE_KEY) or ""
 

@@ -40,6 +40,8 @@ def test_a_proxy_image_as_init_container_only_sets_up() -> None:
         ("ghcr.io/linkerd/controller:1", "destination", "config"),
         ("ghcr.io/linkerd/controller:1", "identity", "identity"),
         ("ghcr.io/linkerd/controller:1", "proxy-injector", "injector"),
+        ("cr.l5d.io/linkerd/controller:1", "sp-validator", "profile-validator"),
+        ("cr.l5d.io/linkerd/controller:1", "/linkerd-policy-controller", "policy-validator"),
     ],
 )
 def test_a_control_plane_runs_in_the_role_of_its_argument(image: str, argument: str, roles: str) -> None:

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from meshkit.sandbox.node.container import Container, Setting, backoff_s
-from meshkit.sandbox.node.environment import Surroundings, container_environment, expanded, listen_addresses
+from meshkit.sandbox.node.environment import (
+    Surroundings,
+    config_maps_of,
+    container_environment,
+    expanded,
+    listen_addresses,
+)
 from meshkit.sandbox.node.images import Image
 from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.probes import Probe
@@ -99,6 +105,19 @@ def test_a_resource_is_in_units_of_its_divisor_and_no_limit_is_the_whole_node(
     assert container_environment(found, web, "127.7.0.1", AROUND)["AMOUNT"] == value
 
 
+def test_a_value_of_a_config_map_is_the_one_that_it_has_now() -> None:
+    source = {"configMapKeyRef": {"name": "roots", "key": "ca"}}
+    maybe = {"configMapKeyRef": {"name": "nowhere", "key": "x", "optional": True}}
+    found = pod(env=[{"name": "ROOTS", "valueFrom": source}, {"name": "MAYBE", "valueFrom": maybe}])
+    web = found["spec"]["containers"][0]
+    assert config_maps_of(web) == {"roots", "nowhere"}
+    held = {"roots": {"data": {"ca": "the roots"}}, "nowhere": {}}
+    made = container_environment(found, web, "127.7.0.1", AROUND, held)
+    assert (made["ROOTS"], "MAYBE" in made) == ("the roots", False)
+    with pytest.raises(ValueError, match="env ROOTS: there is no key ca in a ConfigMap roots"):
+        container_environment(found, web, "127.7.0.1", AROUND)
+
+
 def test_a_value_from_where_the_sandbox_does_not_look_is_refused_by_name() -> None:
     found = pod(env=[{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])
     with pytest.raises(ValueError, match="env KEY: secretKeyRef"):
@@ -147,9 +166,12 @@ def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) 
     async def tell(kind: str, reason: str, message: str) -> None:
         events.append(reason)
 
+    async def environment() -> dict[str, str]:
+        return {"PATH": "/usr/bin:/bin"}
+
     async def scenario() -> None:
         setting = Setting(
-            environment=lambda: {"PATH": "/usr/bin:/bin"},
+            environment=environment,
             pod_dir=tmp_path,
             address_of=str,
             changed=lambda: None,

@@ -18,6 +18,7 @@ from test_istio_traffic import destination_rule
 
 from meshkit.sandbox import certificates
 from meshkit.sandbox.proxies import identity
+from meshkit.sandbox.proxies.applicants import InCluster
 from meshkit.sandbox.proxies.authority import ISTIO_SELF_SIGNED, LINKERD_ISSUER, CaSecret, authority_in
 from meshkit.sandbox.proxies.identity import Authority
 from meshkit.sandbox.proxies.issuer import Issuer
@@ -80,6 +81,7 @@ def issuer(api: Any, run_dir: Path, lifetime_s: float = 3600, mesh: str = "linke
     secret = {"linkerd": LINKERD_ISSUER, "istio": ISTIO_SELF_SIGNED}[mesh]
     return Issuer(
         api,
+        InCluster(api, mesh, "default", "mesh", secret),
         mesh=mesh,
         revision="default",
         run_dir=run_dir,
