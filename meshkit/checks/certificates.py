@@ -15,7 +15,7 @@ from cryptography import x509
 
 from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
-from meshkit.planners.linkerd_control_plane import ISSUER
+from meshkit.planners.pki import ISSUER
 
 HORIZON = dt.timedelta(days=60)
 _AUTHORITIES = {

@@ -17,9 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from meshkit.checks.certificates import certificates_in, decoded, horizon
 from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
-from meshkit.planners import kubernetes as k8s
-from meshkit.planners.linkerd_control_plane import ISSUER
-from meshkit.planners.pki import BUNDLE, BUNDLE_KEY, TRUSTED_HASH, bundle_hashes, signed
+from meshkit.planners.pki import BUNDLE, BUNDLE_KEY, ISSUER, is_known, signed, trusts
 
 _RSA_BITS = (2048, 4096)
 
@@ -31,12 +29,12 @@ def check(view: View) -> Iterator[Finding]:
     roots = view.named("ConfigMap", BUNDLE)
     bundle = str(((roots or {}).get("data") or {}).get(BUNDLE_KEY, ""))
     anchors = certificates_in(bundle)
-    if not anchors:
+    if roots is None or not anchors:
         message = f"it holds no trust anchor under {BUNDLE_KEY}: no proxy can prove whom it talks to."
         where = roots or f"ConfigMap {view.home}/{BUNDLE}"
         yield finding("MK0806", "error", where, message, "Put the anchors there in PEM.")
     else:
-        yield from _lagging(view, bundle)
+        yield from _lagging(view, roots)
     secret = view.named("Secret", ISSUER)
     data: Mapping[str, str] = (secret or {}).get("data") or {}
     written = data.get("tls.crt") or data.get("crt.pem") or ""
@@ -136,12 +134,11 @@ def _name(certificate: x509.Certificate) -> str:
     return certificate.subject.rfc4514_string() or f"number {certificate.serial_number}"
 
 
-def _lagging(view: View, bundle: str) -> Iterator[Finding]:
-    """A proxy trusts the bundle of its birth, whose hash the injector notes on its pod."""
-    current = bundle_hashes(bundle)
+def _lagging(view: View, bundle: Object) -> Iterator[Finding]:
+    """A proxy trusts the bundle of its birth."""
     behind: Counter[str] = Counter()
     for pod in view.meshed:
-        if k8s.notes(pod).get(TRUSTED_HASH) not in {None, *current}:
+        if is_known(pod) and not trusts(pod, bundle):
             behind[pod["metadata"]["namespace"]] += 1
     for namespace, count in sorted(behind.items()):
         message = f"{count} proxies were made with other trust anchors than those of today."

@@ -17,8 +17,8 @@ from meshkit.errors import BadInput
 from meshkit.operate.change import apply, plan_steps
 from meshkit.operate.planned import Change
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.linkerd_control_plane import ISSUER, NAMESPACE, SECRET
-from meshkit.planners.pki import ANCHOR, CLOCK_SKEW, Pair, identity_steps
+from meshkit.planners.linkerd_control_plane import NAMESPACE
+from meshkit.planners.pki import ANCHOR, CLOCK_SKEW, ISSUER, SECRET, Pair, identity_steps
 from meshkit.planners.steps import Step
 
 Key = ec.EllipticCurvePrivateKey

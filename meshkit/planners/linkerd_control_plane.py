@@ -2,25 +2,26 @@
 
 The charts take no trust anchor and issuer of their own making: both must be there before, in the Secret
 ``linkerd-identity-issuer`` of type ``kubernetes.io/tls`` with ``ca.crt`` beside the pair, the form in which
-cert-manager keeps them too. So a private key is never among the values that Helm stores.
+cert-manager keeps them too. So a private key is never among the values that Helm stores, and the bundle of
+anchors is never Helm's either (``linkerd_anchors``).
 """
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Snapshot
 from meshkit.intent.mesh import ControlPlane, Resources
-from meshkit.planners import isolation
+from meshkit.planners import isolation, linkerd_anchors
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need, cannot
 from meshkit.planners.charts import merged, release_step, require_tested
 from meshkit.planners.crds import crds
 from meshkit.planners.isolation import amount
+from meshkit.planners.pki import CONFIG_MAP, ISSUER, SECRET
 from meshkit.planners.steps import Step, Wait
 
 DEFAULT_VERSION = "edge-26.6.3"
@@ -28,8 +29,6 @@ TESTED = ("edge-26.",)
 NAMESPACE = "linkerd"
 PUBLISHED = "https://helm.linkerd.io/edge"
 INJECT = "linkerd.io/inject"
-ISSUER = "linkerd-identity-issuer"
-SECRET = Kind("v1", "Secret")
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 RESOURCES = Resources(cpu="100m", memory="50Mi")
 """What Linkerd's high-availability values request for a component; its default values request nothing."""
@@ -48,10 +47,11 @@ PORTS = {
 
 
 def control_plane_needs(intent: ControlPlane) -> tuple[Need, ...]:
-    """The nodes, and for the charts the Secrets that hold the identity."""
+    """The nodes, and for the charts the Secrets and the bundle that hold the identity."""
     if intent.charts is None:
         return (Need(k8s.NODE),)
-    return (Need(k8s.NODE), Need(SECRET, intent.namespace or NAMESPACE))
+    namespace = intent.namespace or NAMESPACE
+    return (Need(k8s.NODE), Need(SECRET, namespace), Need(CONFIG_MAP, namespace))
 
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -112,11 +112,19 @@ def _selector(component: str) -> dict[str, str]:
 def _releases(intent: ControlPlane, namespace: str, snapshot: Snapshot) -> list[Step]:
     _require_nodes(intent, snapshot)
     version = intent.version or DEFAULT_VERSION
-    values = merged(linkerd_values(intent, version, trust_anchors(snapshot, namespace)), intent.values)
+    anchors = linkerd_anchors.trust_anchors(snapshot, namespace)
+    values = merged(linkerd_values(intent, version), intent.values)
+    values.setdefault("heartbeatSchedule", heartbeat_schedule(snapshot, namespace))
+    bundle: list[Step] = []
+    if values["identity"]["externalCA"]:
+        bundle = linkerd_anchors.bundle_steps(snapshot, namespace, anchors)
+    else:
+        values.setdefault("identityTrustAnchorsPEM", anchors)
     places: dict[str, Any] = {"published": PUBLISHED, "version": chart_version(version)}
     # The charts of Linkerd's source tree have no version of their own; those it publishes count as years.
     places["tested"] = tuple(chart_version(tested) for tested in TESTED)
     return [
+        *bundle,
         release_step("linkerd-crds", namespace, intent, {}, directories=("linkerd-crds",), **places),
         release_step(
             "linkerd-control-plane",
@@ -138,21 +146,16 @@ def chart_version(version: str) -> str:
     return re.sub(r"^edge-", "20", version)
 
 
-def trust_anchors(snapshot: Snapshot, namespace: str) -> str:
-    """The trust anchors that the issuer's Secret names, in PEM. Raises ``BadInput`` where there are none."""
-    secret = snapshot.find("Secret", ISSUER, namespace)
-    data: Mapping[str, str] = (secret or {}).get("data") or {}
-    if not {"ca.crt", "tls.crt", "tls.key"} <= set(data):
-        raise BadInput(
-            "control_plane",
-            f"Linkerd's charts need an issuer: there is no Secret {namespace}/{ISSUER} with ca.crt, tls.crt"
-            " and tls.key.",
-            remedy="Make it with mk.make_identity(cluster), or let cert-manager make it.",
-        )
-    return base64.b64decode(data["ca.crt"]).decode()
+def heartbeat_schedule(snapshot: Snapshot, namespace: str) -> str:
+    """When the heartbeat runs, once a day. The chart draws it from the clock, so that no two plans would be
+    alike; here the issuer's Secret tells, which is another one in every mesh and stays.
+    """
+    secret = snapshot.find("Secret", ISSUER, namespace) or {"metadata": {}}
+    drawn = hashlib.sha256(str(secret["metadata"].get("uid")).encode()).digest()
+    return f"{drawn[0] % 60} {drawn[1] % 24} * * *"
 
 
-def linkerd_values(intent: ControlPlane, version: str, anchors: str) -> dict[str, Any]:
+def linkerd_values(intent: ControlPlane, version: str) -> dict[str, Any]:
     """What the chart linkerd-control-plane is told: its high-availability values, and requests for every
     container, so that a quota has no reason to refuse one.
 
@@ -185,8 +188,7 @@ def linkerd_values(intent: ControlPlane, version: str, anchors: str) -> dict[str
                 "memory": {"request": PROXY["memory"], "limit": LIMIT},
             }
         },
-        "identity": {"issuer": {"scheme": "kubernetes.io/tls"}},
-        "identityTrustAnchorsPEM": anchors,
+        "identity": {"issuer": {"scheme": "kubernetes.io/tls"}, "externalCA": True},
     }
 
 

@@ -27,23 +27,24 @@ from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need
 from meshkit.planners.charts import release_of
 from meshkit.planners.injected import proxies
-from meshkit.planners.linkerd_control_plane import ISSUER, SECRET
 from meshkit.planners.pki import (
     ANCHOR,
     BUNDLE,
     BUNDLE_KEY,
     CLOCK_SKEW,
-    TRUSTED_HASH,
+    CONFIG_MAP,
+    ISSUER,
+    SECRET,
     Pair,
-    bundle_hashes,
     encoded,
     signed,
     tls_data,
     tls_secret,
+    trusts,
 )
 from meshkit.planners.steps import Step, title
 
-CONFIG_MAP, EVENT = Kind("v1", "ConfigMap"), Kind("v1", "Event")
+EVENT = Kind("v1", "Event")
 MANAGER = "meshkit-rotation"
 TAKEN_UP_AFTER = dt.timedelta(minutes=5)
 """Where no Event tells any more when an issuer was taken up: kubelets bring a changed Secret into a pod
@@ -62,8 +63,7 @@ class Standing:
     @cached_property
     def bundle(self) -> str:
         """The trust anchors, PEM."""
-        found = self.snapshot.find("ConfigMap", BUNDLE, self.namespace)
-        return str(((found or {}).get("data") or {}).get(BUNDLE_KEY, ""))
+        return str((self._roots.get("data") or {}).get(BUNDLE_KEY, ""))
 
     @cached_property
     def anchors(self) -> Sequence[x509.Certificate]:
@@ -116,8 +116,7 @@ class Standing:
     @property
     def untrusting(self) -> list[Object]:
         """The proxies that were made with another bundle."""
-        hashes = bundle_hashes(self.bundle)
-        return [pod for pod in self.proxies if k8s.notes(pod).get(TRUSTED_HASH) not in hashes]
+        return [pod for pod in self.proxies if not trusts(pod, self._roots)]
 
     @property
     def unrenewed(self) -> list[Object]:
@@ -138,6 +137,10 @@ class Standing:
     @property
     def _issuer_made(self) -> dt.datetime:
         return self.issuer.not_valid_before_utc + CLOCK_SKEW
+
+    @property
+    def _roots(self) -> Object:
+        return self.snapshot.find("ConfigMap", BUNDLE, self.namespace) or {"metadata": {}}
 
     def _secret(self, name: str) -> dict[str, str]:
         return dict((self.snapshot.find("Secret", name, self.namespace) or {}).get("data") or {})
@@ -161,7 +164,7 @@ def require_rotatable(standing: Standing) -> None:
         raise BadInput(
             "identity",
             f"the trust anchors in {title(found)} belong to a Helm release.",
-            remedy="Install with values={'identity': {'externalCA': True}} and keep them in that ConfigMap.",
+            remedy="Take it out of the release: the plan of the control plane says how.",
         )
     if "cert-manager.io/certificate-name" in k8s.notes(secret):
         raise BadInput(

@@ -19,7 +19,6 @@ from meshkit.intent.mesh import ControlPlane
 from meshkit.operate.change import undo
 from meshkit.operate.identity import make_identity
 from meshkit.planners import linkerd
-from meshkit.planners.charts import RELEASE
 
 SECRET, NAMESPACE = Kind("v1", "Secret"), Kind("v1", "Namespace")
 
@@ -53,9 +52,9 @@ def test_charts_and_checks_take_what_was_made(cluster: Cluster, namespace: str) 
     seen = Snapshot((*secrets, *nodes))
     wanted = ControlPlane(charts="published", namespace=namespace, replicas=1, zones=1)
     steps = linkerd.PLANNER.plan(wanted, seen)
-    values = next(s for s in reversed(steps) if s.kind == RELEASE).object["spec"]["values"]
+    bundle = next(step for step in steps if step.name == "linkerd-identity-trust-roots")
     held = secret(cluster, namespace, "linkerd-identity-issuer")
-    assert values["identityTrustAnchorsPEM"] == held["ca.crt"]
+    assert bundle.object["data"] == {"ca-bundle.crt": held["ca.crt"]}
     assert held["tls.key"] not in str(steps)
     component = {
         "kind": "Deployment",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import ConnectionLimits, Fault, LoadBalancing, OutlierDetection, Route, Version
-from meshkit.planners import istio, linkerd
+from meshkit.planners import istio, linkerd, linkerd_control_plane
 from meshkit.planners.base import MeshPlanner
 from meshkit.planners.linkerd_control_plane import linkerd_values
 
@@ -128,6 +130,50 @@ def test_the_charts_of_linkerd_need_an_issuer_and_a_node_for_each_replica() -> N
         linkerd.PLANNER.plan(charts, Snapshot(nodes))
 
 
+def linkerds_home(*objects: dict[str, Any]) -> Snapshot:
+    """Three nodes, an issuer, and the ConfigMap of the anchors as it is found."""
+    nodes = ({"kind": "Node", "metadata": {"name": name}} for name in "abc")
+    data = {key: base64.b64encode(key.encode()).decode() for key in ("ca.crt", "tls.crt", "tls.key")}
+    meta = {"name": "linkerd-identity-issuer", "namespace": "linkerd", "uid": "u-1"}
+    return Snapshot((*nodes, {"kind": "Secret", "metadata": meta, "data": data}, *objects))
+
+
+def bundle(**notes: str) -> dict[str, Any]:
+    meta = {"name": "linkerd-identity-trust-roots", "namespace": "linkerd", "annotations": notes}
+    return {"kind": "ConfigMap", "metadata": meta, "data": {"ca-bundle.crt": "as a rotation left it"}}
+
+
+def test_the_anchors_of_linkerd_are_made_once_and_are_never_helms() -> None:
+    charts = ControlPlane(charts="published")
+    first = linkerd.PLANNER.plan(charts, linkerds_home())
+    titles = [step.title for step in first]
+    made = next(step for step in first if step.name == "linkerd-identity-trust-roots")
+    assert made.object["data"] == {"ca-bundle.crt": "ca.crt"}
+    assert titles.index(made.title) < titles.index("Release linkerd/linkerd-crds")
+    again = linkerd.PLANNER.plan(charts, linkerds_home(bundle()))
+    assert [step.title for step in again] == [title for title in titles if title != made.title]
+    values = again[-1].object["spec"]["values"]
+    assert values["identity"]["externalCA"] is True
+    assert "identityTrustAnchorsPEM" not in values
+
+
+def test_anchors_that_an_upgrade_would_delete_are_taken_out_of_the_release_first() -> None:
+    helms = bundle(**{"meta.helm.sh/release-name": "linkerd-control-plane"})
+    charts = ControlPlane(charts="published")
+    with pytest.raises(BadInput, match="this upgrade would delete it") as refused:
+        linkerd.PLANNER.plan(charts, linkerds_home(helms))
+    assert "helm.sh/resource-policy=keep meta.helm.sh/release-name-" in refused.value.remedy
+    left = ControlPlane(charts="published", values={"identity": {"externalCA": False}})
+    values = linkerd.PLANNER.plan(left, linkerds_home(helms))[-1].object["spec"]["values"]
+    assert values["identityTrustAnchorsPEM"] == "ca.crt"
+
+
+def test_the_heartbeat_is_at_the_same_time_in_every_plan() -> None:
+    schedules = {linkerd_control_plane.heartbeat_schedule(linkerds_home(), "linkerd") for _ in range(2)}
+    (schedule,) = schedules
+    assert re.fullmatch(r"\d{1,2} \d{1,2} \* \* \*", schedule)
+
+
 @PLANNERS
 def test_a_release_is_run_not_planned(planner: MeshPlanner) -> None:
     release = Release(name="r", namespace="shop", service="web", port=80, stable="v1", canary="v2")
@@ -139,7 +185,7 @@ def test_a_release_is_run_not_planned(planner: MeshPlanner) -> None:
 
 def test_a_component_may_use_the_memory_it_requests() -> None:
     intent = ControlPlane(resources=Resources(cpu="1", memory="1Gi"))
-    component = linkerd_values(intent, "edge-26.6.3", "anchors")["identityResources"]
+    component = linkerd_values(intent, "edge-26.6.3")["identityResources"]
     assert component["memory"] == {"request": "1Gi", "limit": "1Gi"}
 
 

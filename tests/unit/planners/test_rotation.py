@@ -12,7 +12,7 @@ import pytest
 from meshkit.errors import BadInput, NeedsPerson
 from meshkit.facts import Snapshot
 from meshkit.operate.identity import made_anchor, made_issuer
-from meshkit.planners.pki import CLOCK_SKEW, Pair
+from meshkit.planners.pki import CLOCK_SKEW, Pair, trusts
 from meshkit.planners.rotation import (
     Standing,
     issue_steps,
@@ -68,6 +68,22 @@ def standing(bundle: str, issuer: Pair, anchor: Pair, *objects: dict[str, Any]) 
 )
 def test_the_cluster_tells_what_a_rotation_is_in_the_middle_of(found: Standing, phase: str) -> None:
     assert found.phase == phase
+
+
+def test_a_proxy_that_takes_the_anchors_from_the_bundle_itself_trusts_what_it_found_there() -> None:
+    """As those of the control plane by Linkerd's charts, whose note says nothing of it."""
+    bundle = obj("ConfigMap", "linkerd-identity-trust-roots", data={"ca-bundle.crt": OLD.certificate})
+    written = {"f:data": {".": {}, "f:ca-bundle.crt": {}}}
+    bundle["metadata"]["creationTimestamp"] = EARLIER
+    own = proxy("", "2020-01-01T00:00:30Z")
+    reference = {"configMapKeyRef": {"name": "linkerd-identity-trust-roots", "key": "ca-bundle.crt"}}
+    entry = {"name": "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS", "valueFrom": reference}
+    own["spec"]["containers"][0]["env"] = [entry]
+    assert trusts(own, bundle)
+    for time, trusted in (("2020-01-01T00:00:29Z", True), ("2020-01-01T00:00:30Z", False)):
+        managed = [{"manager": "a", "fieldsV1": {"f:metadata": {}}, "time": LATER}]
+        bundle["metadata"]["managedFields"] = [*managed, {"manager": "b", "fieldsV1": written, "time": time}]
+        assert trusts(own, bundle) is trusted
 
 
 def test_linkerds_event_tells_when_the_issuer_was_taken_up() -> None:
