@@ -78,7 +78,8 @@ class Process:
         """The exit code; minus the signal's number when a signal ended it."""
         code = await self._process.wait()
         if self._reader is not None:
-            await self._reader
+            # Several wait: one that gives up must not take the output from the others, and end them.
+            await asyncio.shield(self._reader)
         return code
 
     def terminate(self) -> None:

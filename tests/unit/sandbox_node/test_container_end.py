@@ -9,6 +9,24 @@ from typing import Any, cast
 
 from meshkit.sandbox.node.container import Container, Setting
 from meshkit.sandbox.node.images import Image
+from meshkit.sandbox.node.process import Process
+
+
+def test_who_gives_up_waiting_for_a_process_ends_nobody_elses_wait(tmp_path: Path) -> None:
+    """A process that ends late, as a proxy on a busy machine: its pod could never be taken away."""
+
+    async def run() -> None:
+        lines: list[bytes] = []
+        argv = ["/bin/sh", "-c", "(sleep 1; echo late) & echo early"]
+        env = {"PATH": "/usr/bin:/bin"}
+        process = await Process.start(argv, env, cwd=tmp_path, log=tmp_path / "log", on_lines=lines.extend)
+        other = asyncio.create_task(process.wait())
+        await asyncio.sleep(0.2)
+        await process.stop(grace_s=0.1)
+        assert await asyncio.wait_for(other, 30) == 0
+        assert lines == [b"early", b"late"]
+
+    asyncio.run(run())
 
 
 def test_ended_while_it_waits_for_its_next_start_it_is_terminated(tmp_path: Path) -> None:
