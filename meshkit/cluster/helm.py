@@ -127,13 +127,6 @@ class Helm:
         found = self._cluster.api.list(_SECRET, meta["namespace"], labels=labels)
         return {**release, HISTORY: [content(each) for each in found]}
 
-    def records(self, release: Object) -> list[dict[str, Any]]:
-        """The Secrets in which Helm keeps a release, one for each of its revisions; they go with it."""
-        meta = release["metadata"]
-        return list(
-            self._cluster.api.list(_SECRET, meta["namespace"], labels=f"owner=helm,name={meta['name']}")
-        )
-
     def bring_back(self, release: Object) -> None:
         """Install a release again as it was, from its record, and wait until all is ready."""
         meta = release["metadata"]

@@ -16,6 +16,7 @@ from meshkit.planners.steps import title
 
 GONE_TIMEOUT_S = 60.0
 _DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+_SECRET = Kind("v1", "Secret")
 _MADE_BY_KUBERNETES = {
     ("ServiceAccount", "default"),
     ("ConfigMap", "kube-root-ca.crt"),
@@ -68,6 +69,19 @@ def held(cluster: Cluster, live: Object, apart: Container[str] = ()) -> list[str
     return [name for name in map(title, found) if name not in apart]
 
 
+def goes_with(cluster: Cluster, release: Object) -> set[str]:
+    """The titles of what Helm takes away with a release: its objects, but those it is told to keep, and its
+    own records of it.
+    """
+    meta, objects = release["metadata"], release["spec"]["objects"]
+    records = cluster.api.list(_SECRET, meta["namespace"], labels=f"owner=helm,name={meta['name']}")
+    return {name for name, obj in objects.items() if not _is_kept(obj)} | set(map(title, records))
+
+
+def _is_kept(obj: Object) -> bool:
+    return (obj["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
+
+
 def stays(what: str, inside: Sequence[str]) -> str:
     """The sentence for an object that stays because of what it holds."""
     return f"{what} stays: it holds {', '.join(inside[:3])}{' and more' if len(inside) > 3 else ''}."
@@ -91,10 +105,7 @@ def _definitions_of(api: Api, release: Object) -> list[dict[str, Any]]:
     """The definitions that Helm takes away with a release: all that their chart does not mark to be kept."""
     objects = release["spec"]["objects"].values()
     names = [
-        obj["metadata"]["name"]
-        for obj in objects
-        if obj["kind"] == _DEFINITION.kind
-        and (obj["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") != "keep"
+        obj["metadata"]["name"] for obj in objects if obj["kind"] == _DEFINITION.kind and not _is_kept(obj)
     ]
     found = [api.get(_DEFINITION, name) for name in names]
     return [definition for definition in found if definition]

@@ -100,17 +100,16 @@ def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
 
 def _staying(cluster: Cluster, steps: Sequence[Step]) -> dict[str, str]:
     """Title -> why, of what would take objects of others along."""
-    found: dict[str, str] = {}
-    live = {}
-    for step in steps:
-        if step.kind.kind in removal.HOLDERS:
-            live[step.title] = helm.verbs(cluster, step.kind).get(step.kind, step.name, step.namespace)
+    holders = (step for step in steps if step.kind.kind in removal.HOLDERS)
+    read = (helm.verbs(cluster, step.kind).get(step.kind, step.name, step.namespace) for step in holders)
+    live = [holder for holder in read if holder]
     going = {step.title for step in steps}
-    for release in (one for one in live.values() if one and one["kind"] == RELEASE.kind):
-        going.update(release["spec"]["objects"])
-        going.update(title(record) for record in helm.Helm(cluster).records(release))
-    for name, holder in live.items():
-        inside = removal.held(cluster, holder, going) if holder else []
+    for holder in live:
+        if holder["kind"] == RELEASE.kind:
+            going |= removal.goes_with(cluster, holder)
+    found: dict[str, str] = {}
+    for holder in live:
+        inside = removal.held(cluster, holder, going)
         if inside:
-            found[name] = removal.stays("it", inside)
+            found[title(holder)] = removal.stays("it", inside)
     return found

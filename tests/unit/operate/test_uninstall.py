@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import PlannedStep
+from meshkit.cluster.removal import goes_with
 from meshkit.errors import BadInput
 from meshkit.operate.planned import Plan
 from meshkit.operate.uninstall import uninstall
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.steps import Step
+from meshkit.planners.steps import Step, title
 
 if TYPE_CHECKING:
     from meshkit.cluster.api import Api
@@ -41,3 +43,18 @@ def test_the_name_is_that_of_the_plan_which_was_read() -> None:
 
 def test_where_nothing_is_left_nothing_has_to_be_written() -> None:
     assert uninstall(plan(), cluster(), consent="").id == ""
+
+
+def test_what_goes_with_a_release_keeps_no_namespace() -> None:
+    """Its objects but those it is told to keep, and Helm's records of all its revisions."""
+
+    def obj(kind: str, name: str, **notes: str) -> dict[str, Any]:
+        return {"kind": kind, "metadata": {"name": name, "namespace": "linkerd", "annotations": notes}}
+
+    kept = obj("ConfigMap", "kept", **{"helm.sh/resource-policy": "keep"})
+    objects = {title(one): one for one in (obj("Secret", "pair"), kept)}
+    meta = {"name": "linkerd-control-plane", "namespace": "linkerd"}
+    records = [obj("Secret", f"sh.helm.release.v1.linkerd-control-plane.v{n}") for n in (1, 2)]
+    api: Any = SimpleNamespace(list=lambda kind, namespace, labels: records)
+    found = goes_with(Cluster("c", "s", api), {"metadata": meta, "spec": {"objects": objects}})
+    assert found == {"Secret linkerd/pair", *map(title, records)}
