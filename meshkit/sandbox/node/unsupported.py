@@ -1,6 +1,8 @@
 """What a pod asks for and does not get here: fields that the node agent takes no notice of. Pure.
 
 A field that nobody lists here and nobody honours would be a silent lie; whoever honours one removes it.
+Volumes are among them: no container finds one at its mountPath, though some programs look elsewhere for it
+(``volumes``). So is the command, which at most chooses what runs for an image.
 """
 
 from __future__ import annotations
