@@ -130,6 +130,7 @@ def _upgrade(
 ) -> Upgrade:
     """The upgrade that the options ask for: those of the file, those given here over them."""
     from meshkit.cluster.connect import connect
+    from meshkit.errors import BadInput
     from meshkit.intent.document import load
     from meshkit.intent.mesh import ControlPlane
     from meshkit.operate.upgrade import Upgrade
@@ -137,7 +138,8 @@ def _upgrade(
     given = {"version": version, "revision": revision, "charts": charts, "tags": tags}
     asked = {name: value for name, value in given.items() if value}
     found = [one for one in load(file) if isinstance(one, ControlPlane)] if file else []
+    if file and not found:
+        raise BadInput(file, "it holds no ControlPlane.", remedy="Name the file that installed the mesh.")
     base = found[0].model_dump(exclude_unset=True) if found else {}
-    return Upgrade(
-        connect(context=context, kubeconfig=kubeconfig), ControlPlane(**{**base, **asked}), mesh, **how
-    )
+    to = ControlPlane(**{**base, **asked})
+    return Upgrade(connect(context=context, kubeconfig=kubeconfig), to, mesh, **how)

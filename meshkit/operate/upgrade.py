@@ -151,7 +151,9 @@ class Upgrade:
         return plan_steps(steps, self.cluster, what=what, mesh=self.mesh, findings=findings)
 
     def retire(self, plan: Plan | None = None, *, progress: Report | None = None) -> Change:
-        """Take the old control plane away, as ``plan_retirement`` shows it."""
+        """Take the old control plane away, as ``plan_retirement`` shows it. Raises what that and ``mk.apply``
+        raise, and ``Conflict`` while somebody else upgrades.
+        """
         shown = plan or self.plan_retirement()
         rights.require(self.cluster.api, rights.of_lock())
         with held(self.cluster, LOCK) as require_lock:

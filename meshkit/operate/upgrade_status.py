@@ -57,7 +57,7 @@ class UpgradeStatus:
 def next_of(standing: Standing, spaces: Sequence[Space]) -> str:
     """What comes next, as a sentence."""
     here = next((one for one in standing.installed if one.revision == standing.revision), None)
-    if here is None or here.version != standing.version or here.ready < here.replicas:
+    if here is None or not standing.is_wanted(here.version) or here.ready < here.replicas:
         return f"Next: control plane {standing.version}."
     waiting = [one.name for one in spaces if not one.settled]
     if waiting:

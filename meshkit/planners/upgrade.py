@@ -192,10 +192,12 @@ class Standing:
         named = asked if asked == DEFAULT and plain else self.tags.get(asked, asked)
         return named == self.revision
 
+    def is_wanted(self, version: str) -> bool:
+        """Whether a version is the wanted one; an image may say more of itself: ``1.31.4-distroless``."""
+        return version == self.version or version.startswith(f"{self.version}-")
+
     def _is_new(self, revision: str, version: str) -> bool:
-        """Whether a proxy is the new one; an image may say more of itself, such as ``1.31.4-distroless``."""
-        same = version == self.version or version.startswith(f"{self.version}-")
-        return same and revision == self.revision
+        return revision == self.revision and self.is_wanted(version)
 
     def _space(self, namespace: Object) -> Space:
         name = str(namespace["metadata"]["name"])

@@ -43,6 +43,7 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         "undo",
         "canary",
         "setup",
+        "upgrade",
         "runbook",
         "doctor",
     ):
@@ -60,6 +61,8 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         (["runbook", "run", "canary_release", "--apply"], "'apply' is not known"),
         (["plan", "-f", "no-such-file.yaml"], "there is no such file"),
         (["canary", "run", "-f", "no-such-file.yaml"], "there is no such file"),
+        (["upgrade", "status", "--revision", "1.31"], "control_plane.revision: '1.31' is not"),
+        (["upgrade", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["evidence", "verify", "release.json"], "meshkit evidence: this verb is not there yet"),
         (["demo", "--mesh", "consul"], "'consul' is not known"),
     ],
