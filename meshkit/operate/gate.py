@@ -31,6 +31,8 @@ TOLERATED = 3
 """Calls that may go wrong without blame: retries and restarts lose none, other causes may."""
 CHANCE = 1e-3
 """How often a wave that changes nothing may be blamed: one in a thousand."""
+PATIENCE_S = 30.0
+"""How much longer than asked for one looks where counters cannot be read: a busy API server answers late."""
 ENOUGH = 20
 """Calls in a window, after which none in the next is no accident."""
 WATCH_S = 10.0
@@ -85,13 +87,22 @@ class Looks:
 
 @dataclass
 class Tally:
-    """Calls by how they ended, and by link."""
+    """Calls by how they ended, and by link; how often sidecars were asked for them, and answered."""
 
     links: Counter[Link] = field(default_factory=Counter)
+    asked: int = 0
+    answered: int = 0
 
     def add(self, calls: Calls) -> None:
         """Count the calls of one look."""
         self.links.update(calls.in_window)
+        self.asked += calls.asked
+        self.answered += calls.answered
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether no call was seen, and not every sidecar showed its counters: nothing follows from that."""
+        return not self.all and self.answered < max(1, self.asked)
 
     def count(self, *how: How) -> int:
         """Calls that ended so."""
@@ -193,16 +204,18 @@ class Gate:
         self._thread.join()
 
     def measure(self) -> None:
-        """Count the calls before the change. Raises ``NeedsPerson`` where there are none, unless accepted."""
-        watch_s = self._judging.watch_s
+        """Count the calls before the change. Raises ``NeedsPerson`` where there are none, unless accepted,
+        and ``NoData`` where no sidecar shows its counters.
+        """
+        watch_s, clock = self._judging.watch_s, self._judging.clock
         self._say(f"Counting the calls before the change, {watch_s:g} s.")
-        answered, asked = 0, 0
-        for calls in self._looks.during(watch_s, self._judging.clock):
-            self._before.add(calls)
-            answered, asked = answered + calls.answered, calls.asked
-        if not answered:
+        until_s = clock.now() + watch_s
+        while clock.now() < until_s or (self._before.is_blind and clock.now() < until_s + PATIENCE_S):
+            clock.sleep(LOOK_S)
+            self._before.add(self._looks.take())
+        if not self._before.answered:
             raise NoData(
-                f"None of {asked} sidecars showed its counters. Nothing was changed.",
+                "None of the sidecars showed its counters. Nothing was changed.",
                 remedy="They are read through the API server: that takes the right 'get pods/proxy'.",
             )
         self._say(f"Before: {self._before}.")
@@ -224,20 +237,23 @@ class Gate:
         watch_s, clock = self._judging.watch_s, self._judging.clock
         self._say(f"Watching the calls after {wave}, {watch_s:g} s.")
         until_s = clock.now() + watch_s
-        while (left_s := until_s - clock.now()) > 0:
-            clock.sleep(min(LOOK_S, left_s))
+        while clock.now() < until_s or (self._wave.is_blind and clock.now() < until_s + PATIENCE_S):
+            clock.sleep(LOOK_S)
             self._look()
             self._require_as_before(over=clock.now() >= until_s)
+        self._require_as_before(over=True, patient=False)
         with self._lock:
             self._say(f"After: {self._wave}.")
             self._wave = Tally()
 
-    def _require_as_before(self, *, over: bool) -> None:
-        """That no call has come is known only when the time is over."""
+    def _require_as_before(self, *, over: bool, patient: bool = True) -> None:
+        """That no call has come is known only when the time is over, and from counters that were read."""
         looks = math.ceil(self._judging.watch_s / LOOK_S)
         with self._lock:
-            worse = trouble(self._before, self._wave, looks=looks) if over or self._wave.all else ""
-            worse = worse or (silenced(self._before, self._wave) if over else "")
+            is_known = self._wave.all or (over and not (patient and self._wave.is_blind))
+            worse = trouble(self._before, self._wave, looks=looks) if is_known else ""
+            if over and not worse and self._wave.answered == self._wave.asked:
+                worse = silenced(self._before, self._wave)
         if worse:
             self._say(worse)
             remedy = "Look at the pods of that wave and their sidecars, then go on."

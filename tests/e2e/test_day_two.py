@@ -113,7 +113,7 @@ def test_a_new_anchor_and_issuer_lose_no_request(meshed: Cluster, mesh: str) -> 
     before = identity_status(meshed)
     wait_until_served(meshed)
     with Requests(meshed) as requests:
-        done = rotate_identity(meshed, how=Rotating(at_once=2, judging=Judging(watch_s=2)))
+        done = rotate_identity(meshed, how=Rotating(at_once=2, judging=Judging(watch_s=4)))
     assert [one.what.partition(":")[0] for one in done] == [f"Identity {number}/4" for number in range(1, 5)]
 
     after = identity_status(meshed)

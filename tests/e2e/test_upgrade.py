@@ -60,7 +60,7 @@ def meshed(mesh: str) -> Iterator[Cluster]:
 
 @pytest.fixture
 def upgrade(meshed: Cluster, mesh: str) -> Upgrade:
-    return Upgrade(meshed, TO[mesh], mesh, at_once=2, judging=Judging(watch_s=2))
+    return Upgrade(meshed, TO[mesh], mesh, at_once=2, judging=Judging(watch_s=4))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def runbook(meshed: Cluster, mesh: str, tmp_path: Path) -> Callable[..., Runbook
         "mesh": mesh,
         "version": str(to.version),
         "revision": to.revision or "",
-        "watch_s": "2",
+        "watch_s": "4",
         "at_once": "4",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -125,8 +126,24 @@ def test_good_waves_are_seldom_blamed() -> None:
 def test_counters_that_cannot_be_read_are_no_quiet_mesh() -> None:
     clock = FakeClock()
     gate = Gate(lambda: Reading(clock.now(), 0.0, {"proxy/0": None}), Judging(clock=clock))
-    with pytest.raises(NoData, match="None of 1 sidecars showed its counters"):
+    with pytest.raises(NoData, match="None of the sidecars showed its counters"):
         gate.measure()
+
+
+def test_counters_that_come_late_are_waited_for() -> None:
+    """A busy API server is no silent mesh: half a minute more, before and after."""
+    mesh, _ = opened(PER_S)
+    late_s = mesh.clock.now() + 14
+
+    def read() -> Reading:
+        found = mesh.read()
+        return found if mesh.clock.now() > late_s else dataclasses.replace(found, pages={"proxy/0": None})
+
+    gate = Gate(read, Judging(watch_s=4, clock=mesh.clock))
+    gate.measure()
+    late_s = mesh.clock.now() + 14
+    gate.after_wave([RESTART])
+    assert mesh.clock.now() > late_s
 
 
 def test_a_failing_wave_is_known_before_its_time_is_over() -> None:
