@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from meshkit.checks.view import View, finding, labels
 from meshkit.facts import Finding, Object
 from meshkit.planners import kubernetes as k8s
-from meshkit.planners.injected import LINKERD_INJECT, SIDECAR, injected, made_by, version_of
-from meshkit.planners.istio_revisions import DEFAULT, REVISION
+from meshkit.planners.injected import (
+    LINKERD_INJECT,
+    LINKERD_INJECTS,
+    SIDECAR,
+    injected,
+    made_by,
+    revision_of,
+    version_of,
+)
 
 PROXY_UID = 1337
 
@@ -27,7 +34,7 @@ def check(view: View) -> Iterator[Finding]:
 
 def _is_marked(view: View, namespace: Object) -> bool:
     if view.mesh == "linkerd":
-        return k8s.notes(namespace).get(LINKERD_INJECT) in ("enabled", "ingress")
+        return k8s.notes(namespace).get(LINKERD_INJECT) in LINKERD_INJECTS
     return labels(namespace).get("istio-injection") == "enabled" or "istio.io/rev" in labels(namespace)
 
 
@@ -103,6 +110,5 @@ def _installed(view: View) -> dict[str, set[str]]:
     """Revision -> the versions of its control plane's parts."""
     found: dict[str, set[str]] = {}
     for one in view.components:
-        revision = labels(one).get(REVISION, DEFAULT) if view.mesh == "istio" else DEFAULT
-        found.setdefault(revision, set()).add(version_of(one))
+        found.setdefault(revision_of(one, view.mesh), set()).add(version_of(one))
     return found

@@ -85,10 +85,10 @@ def owners_back(live: Object, prior: Object, own: Container[str], pointers: Iter
     other one as it is, with those of the fields that it owned before.
     """
     pointers = list(pointers)
-    before = {_entry_key(entry): entry for entry in prior["metadata"].get("managedFields") or ()}
+    before = {entry_key(entry): entry for entry in prior["metadata"].get("managedFields") or ()}
     found = []
     for entry in live["metadata"].get("managedFields") or ():
-        was = before.pop(_entry_key(entry), None)
+        was = before.pop(entry_key(entry), None)
         if entry["manager"] in own or _is_patch_of_ours(entry):
             found += [dict(was)] if was else []
         else:
@@ -118,7 +118,8 @@ def _is_patch_of_ours(entry: Mapping[str, Any]) -> bool:
     return bool(entry["manager"] == MANAGER and entry["operation"] == "Update")
 
 
-def _entry_key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+def entry_key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What tells one entry of managedFields from another."""
     return entry["manager"], entry["operation"], entry.get("subresource", "")
 
 
@@ -143,7 +144,7 @@ def _different(before: Any, after: Any, pointer: str) -> Iterator[tuple[str, Any
     if isinstance(after, Mapping) and (isinstance(before, Mapping) or before is MISSING):
         known: Mapping[str, Any] = before if isinstance(before, Mapping) else {}
         for key in {**known, **after}:
-            below = f"{pointer}/{_escaped(key)}"
+            below = f"{pointer}/{escaped(key)}"
             yield from _different(known.get(key, MISSING), after.get(key, MISSING), below)
     elif before is not after and before != after:
         yield pointer, after
@@ -165,10 +166,11 @@ def _keys(pointer: str) -> list[str]:
 
 def pointer_to(*keys: str) -> str:
     """The JSON pointer of a path of keys."""
-    return "".join(f"/{_escaped(key)}" for key in keys)
+    return "".join(f"/{escaped(key)}" for key in keys)
 
 
-def _escaped(key: str) -> str:
+def escaped(key: str) -> str:
+    """A key as it stands in a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
 
 

@@ -284,7 +284,7 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any], path: str) -
     """JSON patch operations for every part that differs; lists are replaced whole."""
     ops: list[dict[str, Any]] = []
     for key in {**now, **before}:
-        place = f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
+        place = f"{path}/{parts.escaped(key)}"
         if key not in before:
             ops.append({"op": "remove", "path": place})
         elif key not in now:
@@ -299,14 +299,10 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any], path: str) -
 def _owners(live: Object, prior: Object) -> list[Mapping[str, Any]]:
     """Who owned what before, and beside it those who came since (controllers: the content was not theirs)."""
     before = list(prior["metadata"].get("managedFields") or ())
-    known = {_owner_key(entry) for entry in before}
+    known = {parts.entry_key(entry) for entry in before}
     later = [
         entry
         for entry in live["metadata"].get("managedFields") or ()
-        if _owner_key(entry) not in known and not entry["manager"].startswith("meshkit")
+        if parts.entry_key(entry) not in known and not entry["manager"].startswith("meshkit")
     ]
     return [*before, *later]
-
-
-def _owner_key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
-    return (entry["manager"], entry["operation"], entry.get("subresource", ""))

@@ -123,14 +123,11 @@ def undo(
     wanted = undoing.restorations(cluster.api, records)
     if not wanted:
         raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
-    rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(cluster.api))
-    undoing.require_untouched(cluster, wanted)
+    _require_undoable(cluster, wanted)
     if dry_run:
         return Change(change_id, what, len(wanted), dry=True)
-    kept = undoing.restore(cluster, wanted, progress or silent)
-    ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
-    journal.append(change_id, ending)
-    return Change(change_id, what, len(wanted), tuple(kept))
+    kept = _undone([change_id], wanted, cluster, journal, progress)
+    return Change(change_id, what, len(wanted), kept)
 
 
 def undo_together(
@@ -143,12 +140,28 @@ def undo_together(
     journal = Journal(cluster)
     changes = [journal.records(id) for id in reversed(ids)]
     wanted = undoing.restorations(cluster.api, *changes)
+    _require_undoable(cluster, wanted)
+    return Change(ids[0], what, len(wanted), _undone(ids, wanted, cluster, journal, progress))
+
+
+def _require_undoable(cluster: Cluster, wanted: Sequence[undoing.Restoration]) -> None:
     rights.require(cluster.api, undoing.rights_for(cluster.api, wanted) | rights.of_journal(cluster.api))
     undoing.require_untouched(cluster, wanted)
+
+
+def _undone(
+    ids: Sequence[str],
+    wanted: Sequence[undoing.Restoration],
+    cluster: Cluster,
+    journal: Journal,
+    progress: Report | None,
+) -> tuple[str, ...]:
+    """Put the objects of these changes back and say so in the journal; what stays on purpose."""
     kept = undoing.restore(cluster, wanted, progress or silent)
+    ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
     for id in ids:
-        journal.append(id, {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept})
-    return Change(ids[0], what, len(wanted), tuple(kept))
+        journal.append(id, ending)
+    return tuple(kept)
 
 
 def history(cluster: Cluster) -> list[ChangeSummary]:

@@ -207,11 +207,9 @@ class Gate:
         """Count the calls before the change. Raises ``NeedsPerson`` where there are none, unless accepted,
         and ``NoData`` where no sidecar shows its counters.
         """
-        watch_s, clock = self._judging.watch_s, self._judging.clock
+        watch_s = self._judging.watch_s
         self._say(f"Counting the calls before the change, {watch_s:g} s.")
-        until_s = clock.now() + watch_s
-        while clock.now() < until_s or (self._before.is_blind and clock.now() < until_s + PATIENCE_S):
-            clock.sleep(LOOK_S)
+        for _ in self._until_over(self._before):
             self._before.add(self._looks.take())
         if not self._before.answered:
             raise NoData(
@@ -234,17 +232,23 @@ class Gate:
 
     def judge(self, wave: str) -> None:
         """Watch what a wave has changed, and raise ``ChangeFailed`` where calls are worse than before."""
-        watch_s, clock = self._judging.watch_s, self._judging.clock
-        self._say(f"Watching the calls after {wave}, {watch_s:g} s.")
-        until_s = clock.now() + watch_s
-        while clock.now() < until_s or (self._wave.is_blind and clock.now() < until_s + PATIENCE_S):
-            clock.sleep(LOOK_S)
+        clock = self._judging.clock
+        self._say(f"Watching the calls after {wave}, {self._judging.watch_s:g} s.")
+        for until_s in self._until_over(self._wave):
             self._look()
             self._require_as_before(over=clock.now() >= until_s)
         self._require_as_before(over=True, patient=False)
         with self._lock:
             self._say(f"After: {self._wave}.")
             self._wave = Tally()
+
+    def _until_over(self, tally: Tally) -> Iterator[float]:
+        """The time for each look, and longer while nothing can be read; yields when it was to be over."""
+        clock = self._judging.clock
+        until_s = clock.now() + self._judging.watch_s
+        while clock.now() < until_s or (tally.is_blind and clock.now() < until_s + PATIENCE_S):
+            clock.sleep(LOOK_S)
+            yield until_s
 
     def _require_as_before(self, *, over: bool, patient: bool = True) -> None:
         """That no call has come is known only when the time is over, and from counters that were read."""

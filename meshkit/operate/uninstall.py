@@ -23,7 +23,6 @@ from meshkit.planners.removal import meshed, what_stays, who_needs_it
 from meshkit.planners.removal import removal as steps_of
 from meshkit.planners.steps import Step, title
 
-_CONFIG_MAP = Kind("v1", "ConfigMap")
 _COPIES = "istio.io/config=true"
 """The label that istiod gives to what it writes into every namespace."""
 _CLUSTER_WIDE = (
@@ -81,7 +80,7 @@ def _read(cluster: Cluster, home: str) -> Snapshot:
     inside = [kind for kind in cluster.api.namespaced_kinds() if kind.kind not in removal.BOOKKEEPING_KINDS]
     needs = [Need(k8s.NAMESPACE), Need(k8s.POD), *map(Need, _CLUSTER_WIDE)]
     found = snapshot.read(cluster, [*needs, *(Need(kind, home) for kind in inside if kind != k8s.POD)])
-    copies = cluster.api.list(_CONFIG_MAP, labels=_COPIES)
+    copies = cluster.api.list(k8s.CONFIG_MAP, labels=_COPIES)
     elsewhere = (each for each in copies if each["metadata"]["namespace"] != home)
     return Snapshot((*found.objects, *elsewhere, *helm.installed(cluster)))
 

@@ -12,27 +12,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meshkit import meshes
-from meshkit.cluster import rights, snapshot
+from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.lock import held
 from meshkit.errors import BadInput, ChangeFailed, Halted, MeshkitError, NeedsPerson
 from meshkit.facts import Finding, Snapshot
 from meshkit.intent.mesh import ControlPlane
-from meshkit.operate.change import apply, plan_steps, silent
+from meshkit.operate.change import Report, apply, plan_steps, silent
 from meshkit.operate.gate import Judging, Say, judged, restarts
 from meshkit.operate.planned import Change, Plan
 from meshkit.operate.upgrade_back import (
     BESIDE,
     CONTROL_PLANE,
     IN_PLACE,
-    LOCK,
     NAMESPACE,
     RETIRE,
     WHY,
-    Report,
     back_changes,
     back_under_lock,
-    guarded,
+    only_one,
 )
 from meshkit.operate.upgrade_status import UpgradeStatus, next_of
 from meshkit.planners import retirement, upgrade
@@ -102,15 +99,14 @@ class Upgrade:
         """
         done: list[Change] = []
         made: set[str] = set()
-        rights.require(self.cluster.api, rights.of_lock())
-        with held(self.cluster, LOCK) as require_lock:
+        with only_one(self.cluster, progress) as report:
             while True:
                 plan = self.plan(without={what.removeprefix(f"{NAMESPACE} ") for what in made})
                 if plan.empty or plan.what in made:
                     break
                 made.add(plan.what)
                 say(f"{plan.what}.")
-                done.append(self._carried_out(plan, guarded(require_lock, progress), say))
+                done.append(self._carried_out(plan, report, say))
         self._require_all(plan)
         return done
 
@@ -155,9 +151,7 @@ class Upgrade:
         raise, and ``Conflict`` while somebody else upgrades.
         """
         shown = plan or self.plan_retirement()
-        rights.require(self.cluster.api, rights.of_lock())
-        with held(self.cluster, LOCK) as require_lock:
-            report = guarded(require_lock, progress)
+        with only_one(self.cluster, progress) as report:
             return apply(shown, self.cluster, progress=report, why=self.why)
 
     @property

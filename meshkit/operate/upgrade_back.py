@@ -5,7 +5,8 @@ What an upgrade's changes are called in the journal stands here: by it they are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from meshkit.cluster import rights
 from meshkit.cluster.connect import Cluster
@@ -13,7 +14,7 @@ from meshkit.cluster.executor import Progress
 from meshkit.cluster.journal import ChangeSummary
 from meshkit.cluster.lock import held
 from meshkit.errors import BadInput, NeedsPerson
-from meshkit.operate.change import history, silent, undo_together
+from meshkit.operate.change import Report, history, silent, undo_together
 from meshkit.operate.gate import Say
 from meshkit.operate.planned import Change
 from meshkit.planners import kubernetes as k8s
@@ -21,7 +22,6 @@ from meshkit.planners.injected import made_by, runs_sidecar
 from meshkit.planners.istio_revisions import asked
 from meshkit.planners.steps import title
 
-Report = Callable[[Progress], None]
 WHY = "upgrade to "
 BESIDE = ", revision "
 CONTROL_PLANE, IN_PLACE = "Upgrade: control plane", " in place"
@@ -52,9 +52,8 @@ def upgrade_back(cluster: Cluster, *, progress: Report | None = None, say: Say =
     objects that others have changed since, or where somebody still needs the new control plane.
     """
     changes = back_changes(cluster)
-    rights.require(cluster.api, rights.of_lock())
-    with held(cluster, LOCK) as require_lock:
-        return back_under_lock(cluster, changes, guarded(require_lock, progress), say)
+    with only_one(cluster, progress) as report:
+        return back_under_lock(cluster, changes, report, say)
 
 
 def back_under_lock(
@@ -95,12 +94,17 @@ def _require_nobody(cluster: Cluster, why: str) -> None:
         )
 
 
-def guarded(require_lock: Callable[[], None], progress: Report | None) -> Report:
-    """A report that stops the change before a step once the lock was lost to somebody else."""
+@contextmanager
+def only_one(cluster: Cluster, progress: Report | None) -> Iterator[Report]:
+    """Nobody else upgrades this cluster for the time of a ``with`` block. Gives a report that stops a change
+    before a step once the lock was lost to somebody else.
+    """
+    rights.require(cluster.api, rights.of_lock())
+    with held(cluster, LOCK) as require_lock:
 
-    def report(step: Progress) -> None:
-        if step.state == "applying":
-            require_lock()
-        (progress or silent)(step)
+        def report(step: Progress) -> None:
+            if step.state == "applying":
+                require_lock()
+            (progress or silent)(step)
 
-    return report
+        yield report

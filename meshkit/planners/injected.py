@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 
 from meshkit.facts import Object, Snapshot
 from meshkit.planners import kubernetes as k8s
+from meshkit.planners.istio_revisions import DEFAULT, INJECTION, REVISION
 
 ISTIO_INJECT = "sidecar.istio.io/inject"
 LINKERD_INJECT = "linkerd.io/inject"
+LINKERD_INJECTS = ("enabled", "ingress")
+"""What LINKERD_INJECT says where it asks for a proxy."""
 _WEBHOOK_OF = {"istio": "sidecar-injector.istio.io", "linkerd": "linkerd-proxy-injector.linkerd.io"}
 SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
 """Mesh -> the container of its proxy."""
@@ -131,11 +134,11 @@ def proxies(pods: Iterable[Object], mesh: str) -> list[Object]:
 def made_by(pod: Object, mesh: str) -> tuple[str, str]:
     """The revision and the version of the control plane that a pod's proxy came from."""
     if mesh == "linkerd":
-        return "default", str(k8s.notes(pod).get("linkerd.io/proxy-version", ""))
+        return DEFAULT, str(k8s.notes(pod).get("linkerd.io/proxy-version", ""))
     spec = pod["spec"]
     containers = (*(spec.get("initContainers") or ()), *spec.get("containers", ()))
     image = next(str(each["image"]) for each in containers if each["name"] == SIDECAR[mesh])
-    return str(k8s.notes(pod).get("istio.io/rev", "default")), tag_of(image)
+    return str(k8s.notes(pod).get(REVISION, DEFAULT)), tag_of(image)
 
 
 _PINS = {"istio": "sidecar.istio.io/proxyImage", "linkerd": "config.linkerd.io/proxy-version"}
@@ -150,6 +153,12 @@ def pinned(workload: Object, mesh: str) -> bool:
     containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     own = (each for each in containers if each["name"] == SIDECAR[mesh])
     return any(each.get("image") != "auto" for each in own) or _PINS[mesh] in k8s.notes(template)
+
+
+def revision_of(component: Object, mesh: str) -> str:
+    """The revision of a Deployment of a control plane, by label; Linkerd has only one."""
+    labels = component["metadata"].get("labels") or {}
+    return str(labels.get(REVISION, DEFAULT)) if mesh == "istio" else DEFAULT
 
 
 def version_of(component: Object) -> str:
@@ -197,7 +206,7 @@ def _by_annotation(template: Object, home: Object) -> tuple[bool, str]:
     own, general = k8s.notes(template).get(LINKERD_INJECT), k8s.notes(home).get(LINKERD_INJECT)
     for value, whose in ((own, "its pods carry"), (general, "its namespace carries")):
         if value:
-            return value in ("enabled", "ingress"), f"{whose} {LINKERD_INJECT}={value}"
+            return value in LINKERD_INJECTS, f"{whose} {LINKERD_INJECT}={value}"
     return False, f"neither its namespace nor its pods carry {LINKERD_INJECT}"
 
 
@@ -249,8 +258,8 @@ def _marked(home: Object, mesh: str) -> Object:
     """The namespace as it will be once the intent ``Injection`` is applied: one that asks for a revision of
     Istio goes on doing so.
     """
-    if mesh == "istio" and "istio.io/rev" in (home["metadata"].get("labels") or {}):
+    if mesh == "istio" and REVISION in (home["metadata"].get("labels") or {}):
         return home
-    where, key = ("labels", "istio-injection") if mesh == "istio" else ("annotations", LINKERD_INJECT)
+    where, key = ("labels", INJECTION) if mesh == "istio" else ("annotations", LINKERD_INJECT)
     meta = home["metadata"]
     return {**home, "metadata": {**meta, where: {**(meta.get(where) or {}), key: "enabled"}}}

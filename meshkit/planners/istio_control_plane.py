@@ -29,7 +29,6 @@ RESOURCES = Resources(cpu="500m", memory="2048Mi")
 PORTS = (15012, 15014, 15017, 8080)
 """Configuration and certificates for proxies, metrics, webhooks, readiness. Not 15010: configuration in plain
 text, which no proxy of a released Istio asks for."""
-CONFIG_MAP = Kind("v1", "ConfigMap")
 VALIDATOR = Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
 
 
@@ -169,7 +168,7 @@ def _manifests(intent: ControlPlane, namespace: str, resources: Resources) -> li
     uninjected = {**labels, "sidecar.istio.io/inject": "false"}
     deployment = istiod.deployment(namespace, uninjected, selector, intent)
     config = k8s.obj(
-        CONFIG_MAP, revision.named("istio"), namespace, labels=labels, data=_mesh_config(namespace)
+        k8s.CONFIG_MAP, revision.named("istio"), namespace, labels=labels, data=_mesh_config(namespace)
     )
     hook = webhook(revision, namespace, intent.webhook_failure.capitalize())
     return [

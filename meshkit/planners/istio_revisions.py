@@ -99,18 +99,10 @@ def _configuration(
 ) -> dict[str, Any]:
     service = {"name": revision.named("istiod"), "namespace": namespace, "path": "/inject", "port": 443}
     webhooks = [
-        {
-            "name": f"{prefix}.sidecar-injector.istio.io",
-            "clientConfig": {"service": service},
-            "rules": k8s.on_pod_creation(),
-            "namespaceSelector": {"matchExpressions": of_namespace},
-            "objectSelector": {"matchExpressions": of_pod},
-            "admissionReviewVersions": ["v1"],
-            "failurePolicy": failure,
-            "reinvocationPolicy": "Never",
-            "sideEffects": "None",
-        }
-        for prefix, (of_namespace, of_pod) in _selectors(mark).items()
+        k8s.pod_webhook(
+            f"{prefix}.sidecar-injector.istio.io", service, failure, *chosen, reinvocationPolicy="Never"
+        )
+        for prefix, chosen in _selectors(mark).items()
     ]
     return k8s.obj(WEBHOOK, name, labels=labels, webhooks=webhooks)
 

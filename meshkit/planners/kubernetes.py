@@ -15,6 +15,7 @@ NAMESPACE = Kind("v1", "Namespace")
 SERVICE = Kind("v1", "Service")
 POD = Kind("v1", "Pod")
 NODE = Kind("v1", "Node")
+CONFIG_MAP = Kind("v1", "ConfigMap")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 WORKLOADS = (DEPLOYMENT, Kind("apps/v1", "StatefulSet"), Kind("apps/v1", "DaemonSet"))
 """What replaces its pods when its template changes."""
@@ -254,9 +255,27 @@ def _holds(expression: Mapping[str, Any], value: str | None) -> bool:
             return value is None
 
 
-def on_pod_creation() -> list[dict[str, Any]]:
-    """The rules of an injector's webhook."""
-    return [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]
+def pod_webhook(
+    name: str,
+    service: Mapping[str, Any],
+    failure: str,
+    of_namespace: Sequence[Mapping[str, Any]],
+    of_pod: Sequence[Mapping[str, Any]],
+    **more: Any,
+) -> dict[str, Any]:
+    """A webhook that is asked about new pods, chosen by ``matchExpressions`` of namespaces and of pods."""
+    made = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    return {
+        "name": name,
+        "clientConfig": {"service": service},
+        "rules": [made],
+        "namespaceSelector": {"matchExpressions": of_namespace},
+        "objectSelector": {"matchExpressions": of_pod},
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": failure,
+        **more,
+        "sideEffects": "None",
+    }
 
 
 def selects(labels: Labels, labelled: Object) -> bool:

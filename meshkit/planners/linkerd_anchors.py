@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
 from meshkit.planners.charts import release_of
-from meshkit.planners.kubernetes import obj
-from meshkit.planners.pki import BUNDLE, BUNDLE_KEY, CONFIG_MAP, ISSUER
+from meshkit.planners.kubernetes import CONFIG_MAP, obj
+from meshkit.planners.pki import BUNDLE, BUNDLE_KEY, ISSUER
 from meshkit.planners.steps import Step, title
 
 

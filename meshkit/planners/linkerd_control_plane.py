@@ -21,7 +21,7 @@ from meshkit.planners.base import Need, cannot
 from meshkit.planners.charts import merged, release_step, require_tested
 from meshkit.planners.crds import crds
 from meshkit.planners.isolation import amount
-from meshkit.planners.pki import CONFIG_MAP, ISSUER, SECRET
+from meshkit.planners.pki import ISSUER, SECRET
 from meshkit.planners.steps import Step, Wait
 
 DEFAULT_VERSION = "edge-26.6.3"
@@ -51,7 +51,7 @@ def control_plane_needs(intent: ControlPlane) -> tuple[Need, ...]:
     if intent.charts is None:
         return (Need(k8s.NODE),)
     namespace = intent.namespace or NAMESPACE
-    return (Need(k8s.NODE), Need(SECRET, namespace), Need(CONFIG_MAP, namespace))
+    return (Need(k8s.NODE), Need(SECRET, namespace), Need(k8s.CONFIG_MAP, namespace))
 
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -295,17 +295,9 @@ def webhook(namespace: str, failure: str) -> dict[str, Any]:
         {"key": "linkerd.io/cni-resource", "operator": "DoesNotExist"},
     ]
     service = {"name": "linkerd-proxy-injector", "namespace": namespace, "path": "/", "port": 443}
-    webhook = {
-        "name": "linkerd-proxy-injector.linkerd.io",
-        "clientConfig": {"service": service},
-        "rules": k8s.on_pod_creation(),
-        "namespaceSelector": {"matchExpressions": of_namespace},
-        "objectSelector": {"matchExpressions": of_pod},
-        "admissionReviewVersions": ["v1"],
-        "failurePolicy": failure,
-        "sideEffects": "None",
-        "timeoutSeconds": 10,
-    }
+    name = "linkerd-proxy-injector.linkerd.io"
+    asked = k8s.pod_webhook(name, service, failure, of_namespace, of_pod)
+    webhook = {**asked, "timeoutSeconds": 10}
     labels = {
         "linkerd.io/control-plane-component": "proxy-injector",
         "linkerd.io/control-plane-ns": namespace,

@@ -10,13 +10,12 @@ from meshkit.facts import Kind, Snapshot
 from meshkit.intent.observability import Observability
 from meshkit.planners.base import Need
 from meshkit.planners.dashboard import dashboard
-from meshkit.planners.kubernetes import obj
+from meshkit.planners.kubernetes import CONFIG_MAP, obj
 from meshkit.planners.rules import groups
 from meshkit.planners.signals import Signals
 from meshkit.planners.steps import Step
 
 DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-CONFIG_MAP = Kind("v1", "ConfigMap")
 RULE = Kind("monitoring.coreos.com/v1", "PrometheusRule")
 SCRAPE_FILE, RULES_FILE, DASHBOARD_FILE = "scrape.yaml", "rules.yaml", "dashboard.json"
 _OPERATORS = ("podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com")

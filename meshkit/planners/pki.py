@@ -17,7 +17,7 @@ from meshkit.facts import Kind, Object
 from meshkit.planners.kubernetes import notes, obj
 from meshkit.planners.steps import Step
 
-SECRET, CONFIG_MAP = Kind("v1", "Secret"), Kind("v1", "ConfigMap")
+SECRET = Kind("v1", "Secret")
 ISSUER = "linkerd-identity-issuer"
 
 CLOCK_SKEW = dt.timedelta(seconds=20)

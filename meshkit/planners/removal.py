@@ -14,7 +14,7 @@ from meshkit.errors import BadInput
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.charts import RELEASE, WAIT_S, release_of
-from meshkit.planners.injected import LINKERD_INJECT, proxies
+from meshkit.planners.injected import LINKERD_INJECT, LINKERD_INJECTS, proxies
 from meshkit.planners.steps import Step, Wait, title
 
 MANAGER = "meshkit"
@@ -143,7 +143,7 @@ def what_stays(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
 def _asks(namespace: Object, mesh: str) -> str:
     if mesh == "linkerd":
         value = k8s.notes(namespace).get(LINKERD_INJECT)
-        return f"{LINKERD_INJECT}={value}" if value in ("enabled", "ingress") else ""
+        return f"{LINKERD_INJECT}={value}" if value in LINKERD_INJECTS else ""
     labels = namespace["metadata"].get("labels") or {}
     if labels.get("istio-injection") == "enabled":
         return "istio-injection=enabled"

@@ -18,14 +18,13 @@ from meshkit.planners.removal import is_ours, taken_away
 from meshkit.planners.steps import Step, title
 from meshkit.planners.upgrade import Standing
 
-CONFIG_MAP = Kind("v1", "ConfigMap")
 _RBAC = "rbac.authorization.k8s.io/v1"
 _CLUSTER_WIDE = (WEBHOOK, Kind(_RBAC, "ClusterRoleBinding"), Kind(_RBAC, "ClusterRole"))
 _INSIDE = (
     Kind("policy/v1", "PodDisruptionBudget"),
     k8s.DEPLOYMENT,
     k8s.SERVICE,
-    CONFIG_MAP,
+    k8s.CONFIG_MAP,
     Kind("v1", "ServiceAccount"),
 )
 _ORDER = (WEBHOOK, *_INSIDE, *_CLUSTER_WIDE[1:])

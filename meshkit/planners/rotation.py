@@ -32,7 +32,6 @@ from meshkit.planners.pki import (
     BUNDLE,
     BUNDLE_KEY,
     CLOCK_SKEW,
-    CONFIG_MAP,
     ISSUER,
     SECRET,
     Pair,
@@ -148,7 +147,7 @@ class Standing:
 
 def needs(namespace: str) -> tuple[Need, ...]:
     """What a Standing must see."""
-    inside = (Need(kind, namespace) for kind in (SECRET, CONFIG_MAP, EVENT))
+    inside = (Need(kind, namespace) for kind in (SECRET, k8s.CONFIG_MAP, EVENT))
     return (*k8s.workload_needs(None), *inside)
 
 
@@ -225,7 +224,7 @@ def _restarts(standing: Standing, pods: Sequence[Object], at_once: int) -> list[
 
 
 def _bundle(namespace: str, text: str) -> Step:
-    part = k8s.obj(CONFIG_MAP, BUNDLE, namespace, data={BUNDLE_KEY: text})
+    part = k8s.obj(k8s.CONFIG_MAP, BUNDLE, namespace, data={BUNDLE_KEY: text})
     return Step(part, manager=MANAGER, partial=True, force=True)
 
 

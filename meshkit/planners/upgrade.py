@@ -21,7 +21,16 @@ from meshkit.planners import istio_control_plane, istio_revisions, linkerd_contr
 from meshkit.planners import kubernetes as k8s
 from meshkit.planners.base import Need
 from meshkit.planners.charts import release_of
-from meshkit.planners.injected import CONTROL_PLANE, LINKERD_INJECT, made_by, pinned, proxies, version_of
+from meshkit.planners.injected import (
+    CONTROL_PLANE,
+    LINKERD_INJECT,
+    LINKERD_INJECTS,
+    made_by,
+    pinned,
+    proxies,
+    revision_of,
+    version_of,
+)
 from meshkit.planners.isolation import QUOTA, amount
 from meshkit.planners.istio_revisions import DEFAULT, INJECTION, MARKED_BY, REVISION, WEBHOOK, Revision
 from meshkit.planners.removal import is_ours
@@ -229,7 +238,7 @@ class Standing:
         if namespace is None or name == self.home:
             return ""
         if self.mesh == "linkerd":
-            return DEFAULT if k8s.notes(namespace).get(LINKERD_INJECT) in ("enabled", "ingress") else ""
+            return DEFAULT if k8s.notes(namespace).get(LINKERD_INJECT) in LINKERD_INJECTS else ""
         asked = istio_revisions.asked(namespace)
         return asked if self.to.revision or self.serves(asked) else ""
 
@@ -243,10 +252,8 @@ class Standing:
         _, label, values = CONTROL_PLANE[self.mesh]
         found: dict[str, list[Object]] = {}
         for one in self.snapshot.of("Deployment", self.home):
-            labels = one["metadata"].get("labels") or {}
-            if labels.get(label) in values:
-                revision = labels.get(REVISION, DEFAULT) if self.mesh == "istio" else DEFAULT
-                found.setdefault(revision, []).append(one)
+            if (one["metadata"].get("labels") or {}).get(label) in values:
+                found.setdefault(revision_of(one, self.mesh), []).append(one)
         return found
 
 

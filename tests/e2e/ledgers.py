@@ -1,4 +1,4 @@
-"""What the shop's callers recorded of their own requests while something was done to the mesh."""
+"""A shop in a mesh, and what its callers recorded of their requests while something was done to the mesh."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import contextlib
 import json
 import threading
 import time
+from collections.abc import Iterator
 from typing import Self
 
 import pytest
 
-from meshkit.cluster.connect import Cluster
+from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import ClusterError
 from meshkit.facts import Kind
-from meshkit.operate import shop
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.operate import change, shop
+from meshkit.testing import running_sandbox
 
 POD = Kind("v1", "Pod")
 
@@ -53,6 +57,18 @@ class Requests:
                     found = json.loads(self._cluster.api.pod_get("shop", name, 9000, path))
                     rows = zip(found["scheduled_s"], found["status"], strict=True)
                     self.status |= {(name, at_s): status for at_s, status in rows}
+
+
+@contextlib.contextmanager
+def shop_in_mesh(mesh: str, control_plane: ControlPlane) -> Iterator[Cluster]:
+    """A sandbox with this control plane, and the shop behind its sidecars under 20 requests a second."""
+    with running_sandbox() as sandbox:
+        cluster = connect(kubeconfig=sandbox.kubeconfig)
+        change.apply(change.plan(control_plane, cluster, mesh=mesh), cluster)
+        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        change.apply(change.plan(Injection(namespace="shop"), cluster, mesh=mesh), cluster)
+        shop.deploy_shop(cluster, rps=20, versions={"v1": shop.GOOD, "v2": shop.GOOD})
+        yield cluster
 
 
 def wait_until_served(cluster: Cluster) -> None:

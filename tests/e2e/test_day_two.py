@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Journal
 from meshkit.errors import CHANGES_PENDING, BadInput
 from meshkit.facts import Kind
-from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.intent.observability import Alerts, Observability
 from meshkit.operate import change, shop
@@ -28,8 +27,7 @@ from meshkit.operate.uninstall import plan_uninstall
 from meshkit.planners.injected import CONTROL_PLANE
 from meshkit.planners.removal import MARKS
 from meshkit.runbooks.execution import RunbookResult, run_runbook
-from meshkit.testing import running_sandbox
-from tests.e2e.ledgers import Requests, wait_until_served
+from tests.e2e.ledgers import Requests, shop_in_mesh, wait_until_served
 
 NODE = Kind("v1", "Node")
 DEPLOYMENT, NAMESPACE, SECRET = Kind("apps/v1", "Deployment"), Kind("v1", "Namespace"), Kind("v1", "Secret")
@@ -48,12 +46,7 @@ def mesh(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def meshed(mesh: str) -> Iterator[Cluster]:
     """A shop in the mesh."""
-    with running_sandbox() as sandbox:
-        cluster = connect(kubeconfig=sandbox.kubeconfig)
-        change.apply(change.plan(INSTALLED, cluster, mesh=mesh), cluster)
-        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-        change.apply(change.plan(Injection(namespace="shop"), cluster, mesh=mesh), cluster)
-        shop.deploy_shop(cluster, rps=20, versions={"v1": shop.GOOD, "v2": shop.GOOD})
+    with shop_in_mesh(mesh, INSTALLED) as cluster:
         yield cluster
 
 

@@ -12,21 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
 from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, NeedsPerson
 from meshkit.facts import Kind
-from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
-from meshkit.operate import change, shop
 from meshkit.operate.gate import Judging
 from meshkit.operate.health import check
 from meshkit.operate.upgrade import Upgrade
 from meshkit.operate.upgrade_back import upgrade_back
 from meshkit.planners.injected import made_by, proxies
 from meshkit.runbooks.execution import RunbookResult, run_runbook
-from meshkit.testing import running_sandbox
-from tests.e2e.ledgers import Requests, wait_until_served
+from tests.e2e.ledgers import Requests, shop_in_mesh, wait_until_served
 
 POD, NAMESPACE = Kind("v1", "Pod"), Kind("v1", "Namespace")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
@@ -48,12 +45,7 @@ def mesh(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def meshed(mesh: str) -> Iterator[Cluster]:
     """A shop in a mesh of the old version."""
-    with running_sandbox() as sandbox:
-        cluster = connect(kubeconfig=sandbox.kubeconfig)
-        change.apply(change.plan(ControlPlane(version=OLD[mesh][1]), cluster, mesh=mesh), cluster)
-        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-        change.apply(change.plan(Injection(namespace="shop"), cluster, mesh=mesh), cluster)
-        shop.deploy_shop(cluster, rps=20, versions={"v1": shop.GOOD, "v2": shop.GOOD})
+    with shop_in_mesh(mesh, ControlPlane(version=OLD[mesh][1])) as cluster:
         wait_until_served(cluster)
         yield cluster
 

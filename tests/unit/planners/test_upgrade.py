@@ -300,7 +300,7 @@ class TestRetirement:
         retirement.require_unused(standing(*BOTH, asking("shop", "1-31-4")))
 
     def test_what_carries_the_old_label_goes_webhooks_first(self) -> None:
-        config = ours(k8s.obj(retirement.CONFIG_MAP, "istio", "istio-system", labels=Revision().labels))
+        config = ours(k8s.obj(k8s.CONFIG_MAP, "istio", "istio-system", labels=Revision().labels))
         steps = retirement.retirement(
             standing(*BOTH, tag("unused", "default"), tag("prod", "1-31-4"), config)
         )
