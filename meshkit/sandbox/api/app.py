@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -91,7 +92,9 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, ssl_context=_tls(home)).start()
+        # Listened on here: the loop's own server is told too late that another one took the port just before.
+        listening = socket.create_server((host, port))
+        await web.SockSite(runner, listening, ssl_context=_tls(home)).start()
     except OSError:
         await runner.cleanup()
         store.close()

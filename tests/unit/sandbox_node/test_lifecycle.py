@@ -75,6 +75,31 @@ def test_a_port_taken_since_it_was_looked_at_ends_only_who_insists_on_it(
             assert asyncio.run(serve_there(port)) != port
 
 
+def test_a_port_that_another_listens_on_first_is_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have bound it, as reuse allows; who listens first has it, and the other is told only then."""
+    home, listen = SandboxHome(tmp_path), socket.socket.listen
+
+    async def serve_there(port: int) -> int:
+        server = await serve_api(home, port, insist=False)
+        found = server.port
+        await server.close()
+        return found
+
+    with socket.socket() as rival:
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        rival.bind(("127.0.0.1", 0))
+
+        def listen_second(own: socket.socket, *backlog: int) -> None:
+            listen(rival, 1)
+            listen(own, *backlog)
+
+        monkeypatch.setattr(socket.socket, "listen", listen_second)
+        port = rival.getsockname()[1]
+        assert asyncio.run(serve_there(port)) != port
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
