@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.figure import Figure
 from meshkit.checks.health import findings
-from meshkit.checks.view import View
 from meshkit.facts import Object, Snapshot
+from meshkit.meshes.view import View
 
 RUNS = 5
 NAMESPACES, SERVICES, PODS = 100, 10, 6

@@ -13,7 +13,7 @@ import meshkit as mk
 from benchmarks.figure import Figure
 from meshkit.cluster.connect import Cluster
 from meshkit.facts import Kind
-from meshkit.operate import shop
+from meshkit.operations import shop
 from meshkit.sandbox import lifecycle
 from meshkit.sandbox.home import SandboxHome
 

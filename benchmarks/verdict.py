@@ -11,10 +11,10 @@ import time
 from benchmarks.figure import Figure
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.rule import judge
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
-from meshkit.decide.yardstick import Yardstick
 from meshkit.intent.release import Release
 
 RUNS = 100

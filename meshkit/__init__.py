@@ -36,38 +36,38 @@ if TYPE_CHECKING:
     from meshkit.intent.traffic import Route as Route
     from meshkit.intent.traffic import Version as Version
     from meshkit.observe.graph import service_graph as service_graph
-    from meshkit.operate.canary import canary as canary
-    from meshkit.operate.canary import canary_state as canary_state
-    from meshkit.operate.canary import send as send
-    from meshkit.operate.canary_plan import plan_canary as plan_canary
-    from meshkit.operate.change import apply as apply
-    from meshkit.operate.change import history as history
-    from meshkit.operate.change import plan as plan
-    from meshkit.operate.change import undo as undo
-    from meshkit.operate.chaos import Chaos as Chaos
-    from meshkit.operate.gate import Judging as Judging
-    from meshkit.operate.health import Findings as Findings
-    from meshkit.operate.health import check as check
-    from meshkit.operate.identity import make_identity as make_identity
-    from meshkit.operate.observability import observability_files as observability_files
-    from meshkit.operate.planned import Plan as Plan
-    from meshkit.operate.rehearsal import rehearse as rehearse
-    from meshkit.operate.rotation import Rotating as Rotating
-    from meshkit.operate.rotation import identity_status as identity_status
-    from meshkit.operate.rotation import plan_rotation as plan_rotation
-    from meshkit.operate.rotation import rotate_identity as rotate_identity
-    from meshkit.operate.setup import Setup as Setup
-    from meshkit.operate.shop import deploy_shop as deploy_shop
-    from meshkit.operate.shop import route_shop as route_shop
-    from meshkit.operate.uninstall import plan_uninstall as plan_uninstall
-    from meshkit.operate.uninstall import uninstall as uninstall
-    from meshkit.operate.upgrade import Upgrade as Upgrade
-    from meshkit.operate.upgrade_back import upgrade_back as upgrade_back
+    from meshkit.operations.change import apply as apply
+    from meshkit.operations.change import history as history
+    from meshkit.operations.change import plan as plan
+    from meshkit.operations.change import undo as undo
+    from meshkit.operations.chaos import Chaos as Chaos
+    from meshkit.operations.health import Findings as Findings
+    from meshkit.operations.health import check as check
+    from meshkit.operations.identity.create import make_identity as make_identity
+    from meshkit.operations.identity.rotate import Rotating as Rotating
+    from meshkit.operations.identity.rotate import identity_status as identity_status
+    from meshkit.operations.identity.rotate import plan_rotation as plan_rotation
+    from meshkit.operations.identity.rotate import rotate_identity as rotate_identity
+    from meshkit.operations.observability import observability_files as observability_files
+    from meshkit.operations.plan import Plan as Plan
+    from meshkit.operations.rehearsal.rehearse import rehearse as rehearse
+    from meshkit.operations.release.forecast import plan_canary as plan_canary
+    from meshkit.operations.release.runner import canary as canary
+    from meshkit.operations.release.runner import canary_state as canary_state
+    from meshkit.operations.release.runner import send as send
+    from meshkit.operations.setup.guide import Setup as Setup
+    from meshkit.operations.shop import deploy_shop as deploy_shop
+    from meshkit.operations.shop import route_shop as route_shop
+    from meshkit.operations.traffic_gate import Judging as Judging
+    from meshkit.operations.uninstall import plan_uninstall as plan_uninstall
+    from meshkit.operations.uninstall import uninstall as uninstall
+    from meshkit.operations.upgrade.rollback import upgrade_back as upgrade_back
+    from meshkit.operations.upgrade.run import Upgrade as Upgrade
     from meshkit.runbooks.execution import run_runbook as run_runbook
-    from meshkit.views.chart import canary_chart as canary_chart
-    from meshkit.views.panel import canary_panel as canary_panel
-    from meshkit.views.stage_report import stage_report as stage_report
-    from meshkit.views.wizard import setup_wizard as setup_wizard
+    from meshkit.views.release.chart import canary_chart as canary_chart
+    from meshkit.views.release.panel import canary_panel as canary_panel
+    from meshkit.views.setup.stage_report import stage_report as stage_report
+    from meshkit.views.setup.wizard import setup_wizard as setup_wizard
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
@@ -88,27 +88,27 @@ _HOMES = {
         "Version",
     ),
     "observe.graph": ("service_graph",),
-    "operate.canary": ("canary", "canary_state", "send"),
-    "operate.canary_plan": ("plan_canary",),
-    "operate.change": ("apply", "history", "plan", "undo"),
-    "operate.chaos": ("Chaos",),
-    "operate.gate": ("Judging",),
-    "operate.health": ("Findings", "check"),
-    "operate.identity": ("make_identity",),
-    "operate.observability": ("observability_files",),
-    "operate.planned": ("Plan",),
-    "operate.rehearsal": ("rehearse",),
-    "operate.rotation": ("Rotating", "identity_status", "plan_rotation", "rotate_identity"),
-    "operate.setup": ("Setup",),
-    "operate.shop": ("deploy_shop", "route_shop"),
-    "operate.uninstall": ("plan_uninstall", "uninstall"),
-    "operate.upgrade": ("Upgrade",),
-    "operate.upgrade_back": ("upgrade_back",),
+    "operations.release.runner": ("canary", "canary_state", "send"),
+    "operations.release.forecast": ("plan_canary",),
+    "operations.change": ("apply", "history", "plan", "undo"),
+    "operations.chaos": ("Chaos",),
+    "operations.traffic_gate": ("Judging",),
+    "operations.health": ("Findings", "check"),
+    "operations.identity.create": ("make_identity",),
+    "operations.observability": ("observability_files",),
+    "operations.plan": ("Plan",),
+    "operations.rehearsal.rehearse": ("rehearse",),
+    "operations.identity.rotate": ("Rotating", "identity_status", "plan_rotation", "rotate_identity"),
+    "operations.setup.guide": ("Setup",),
+    "operations.shop": ("deploy_shop", "route_shop"),
+    "operations.uninstall": ("plan_uninstall", "uninstall"),
+    "operations.upgrade.run": ("Upgrade",),
+    "operations.upgrade.rollback": ("upgrade_back",),
     "runbooks.execution": ("run_runbook",),
-    "views.chart": ("canary_chart",),
-    "views.panel": ("canary_panel",),
-    "views.stage_report": ("stage_report",),
-    "views.wizard": ("setup_wizard",),
+    "views.release.chart": ("canary_chart",),
+    "views.release.panel": ("canary_panel",),
+    "views.setup.stage_report": ("stage_report",),
+    "views.setup.wizard": ("setup_wizard",),
 }
 _HOME_OF = {name: f"meshkit.{module}" for module, names in _HOMES.items() for name in names}
 

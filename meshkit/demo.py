@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from meshkit.errors import ChangeFailed, MeshkitError
 from meshkit.intent.injection import Injection
 from meshkit.observe.callers import between, read_callers
-from meshkit.observe.outsiders import outsiders
-from meshkit.operate import shop
-from meshkit.operate.canary import canary_state
-from meshkit.operate.change import apply, plan
+from meshkit.observe.unmeshed_workloads import outsiders
+from meshkit.operations import shop
+from meshkit.operations.change import apply, plan
+from meshkit.operations.release.runner import canary_state
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.views.demo_page import Claim, Episode, Run, demo_page
 

@@ -130,3 +130,11 @@ def _add_histograms(
     if len(edges) != len(left) or len(edges) != len(right):
         raise ValueError("histograms with different edges cannot be added")
     return tuple((edge, a + b) for (edge, a), (_, b) in zip(left, right, strict=True))
+
+
+@dataclass(frozen=True)
+class Need:
+    """Objects that a planner must see: all of a kind, in one namespace or (None) in the cluster."""
+
+    kind: Kind
+    namespace: str | None = None

@@ -20,7 +20,7 @@ from meshkit.observe.counters import CounterKey, Counters, Target
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
-    from meshkit.operate.clock import Clock
+    from meshkit.operations.clock import Clock
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 from benchmarks.canaries.traffic import BLOCKS, EDGES_MS, HISTORY_S, SCRAPE_S, Arm, Trace
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.pods import pod_noise
 from meshkit.decide.rule import decided
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
-from meshkit.decide.yardstick import Yardstick
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Objectives, Release
 

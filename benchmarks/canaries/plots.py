@@ -19,8 +19,8 @@ from benchmarks.canaries.results import Cell, Found, from_json
 from benchmarks.canaries.traffic import NULLS, POD_NULLS, REGRESSIONS, SCRAPE_S, trace
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.intervals import slower_percent
-from meshkit.decide.looks import Look
-from meshkit.decide.yardstick import Yardstick
+from meshkit.decide.sample_windows import Look
+from meshkit.decide.thresholds import Yardstick
 
 COLORS = ("#D97706", "#2A7BC6", "#7FB3E0", "#6B7280", "#A3A3A3", "#9D4EDD")
 TEXT, GRID = "#6B7280", "#D1D5DB"

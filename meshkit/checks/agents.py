@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
+from meshkit.meshes.view import View, finding
 
 _AGENT = {"istio": "istio-cni-node", "linkerd": "linkerd-cni"}
 _PROOF = {"istio": "istio-validation", "linkerd": "linkerd-network-validator"}

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from meshkit.checks.view import View, finding, is_ready
 from meshkit.facts import Finding, Object
-from meshkit.planners import kubernetes as k8s
-from meshkit.planners.steps import title
+from meshkit.kube.metadata import title
+from meshkit.kube.pods import is_ready
+from meshkit.kube.selectors import selects
+from meshkit.meshes.view import View, finding
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -93,7 +94,7 @@ def budgets_of(view: View, component: Object, pods: Sequence[Object]) -> list[Ob
     return [
         budget
         for budget in view.of("PodDisruptionBudget", component["metadata"]["namespace"])
-        if all(k8s.selects((budget["spec"].get("selector") or {}).get("matchLabels") or {}, p) for p in pods)
+        if all(selects((budget["spec"].get("selector") or {}).get("matchLabels") or {}, p) for p in pods)
     ]
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 
 from cryptography import x509
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
-from meshkit.planners.pki import ISSUER
+from meshkit.meshes.linkerd.pki import ISSUER
+from meshkit.meshes.view import View, finding
 
 HORIZON = dt.timedelta(days=60)
 _AUTHORITIES = {

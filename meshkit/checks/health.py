@@ -8,21 +8,31 @@ from meshkit.checks import (
     certificates,
     injection,
     linkerd_identity,
-    marks,
     networks,
-    opaque,
-    parts,
     ports,
     quota,
     routes,
     security,
-    serving,
     skew,
-    surroundings,
     webhooks,
 )
-from meshkit.checks.view import View
+from meshkit.checks import (
+    control_plane_objects as parts,
+)
+from meshkit.checks import (
+    environment as surroundings,
+)
+from meshkit.checks import (
+    mesh_labels as marks,
+)
+from meshkit.checks import (
+    opaque_ports as opaque,
+)
+from meshkit.checks import (
+    webhook_certificates as serving,
+)
 from meshkit.facts import Finding
+from meshkit.meshes.view import View
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 _RUNNING = (

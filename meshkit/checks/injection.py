@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from meshkit.checks.view import View, finding, labels
 from meshkit.facts import Finding, Object
-from meshkit.planners import kubernetes as k8s
-from meshkit.planners.injected import (
+from meshkit.kube.metadata import labels, notes
+from meshkit.meshes.injection import (
     LINKERD_INJECT,
     LINKERD_INJECTS,
     SIDECAR,
@@ -17,6 +16,7 @@ from meshkit.planners.injected import (
     revision_of,
     version_of,
 )
+from meshkit.meshes.view import View, finding
 
 PROXY_UID = 1337
 
@@ -34,7 +34,7 @@ def check(view: View) -> Iterator[Finding]:
 
 def _is_marked(view: View, namespace: Object) -> bool:
     if view.mesh == "linkerd":
-        return k8s.notes(namespace).get(LINKERD_INJECT) in LINKERD_INJECTS
+        return notes(namespace).get(LINKERD_INJECT) in LINKERD_INJECTS
     return labels(namespace).get("istio-injection") == "enabled" or "istio.io/rev" in labels(namespace)
 
 

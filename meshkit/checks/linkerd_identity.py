@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from meshkit.checks.certificates import certificates_in, decoded, horizon
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
-from meshkit.planners.pki import BUNDLE, BUNDLE_KEY, ISSUER, is_known, signed, trusts
+from meshkit.meshes.linkerd.pki import BUNDLE, BUNDLE_KEY, ISSUER, is_known, signed, trusts
+from meshkit.meshes.view import View, finding
 
 _RSA_BITS = (2048, 4096)
 

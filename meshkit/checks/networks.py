@@ -7,9 +7,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding
-from meshkit.planners.steps import title
+from meshkit.kube.metadata import title
+from meshkit.meshes.view import View, finding
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -6,8 +6,8 @@ import datetime as dt
 import re
 from collections.abc import Iterator
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
+from meshkit.meshes.view import View, finding
 
 OLDEST_KUBERNETES = {"istio": (1, 32), "linkerd": (1, 31)}
 """Istio 1.31 and Linkerd 2.20 say so themselves."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding
+from meshkit.meshes.view import View, finding
 
 _ISTIO = {
     *("http", "http2", "grpc", "grpc-web", "https", "tls", "tcp", "udp", "mongo", "redis", "mysql"),

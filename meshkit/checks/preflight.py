@@ -11,7 +11,7 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route
-from meshkit.planners.kubernetes import ZONE
+from meshkit.kube.kinds import ZONE
 
 SANDBOX_RUNTIME = "meshkit://"
 

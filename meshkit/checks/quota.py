@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
-from meshkit.planners.injected import SIDECAR
-from meshkit.planners.isolation import amount
+from meshkit.kube.quantities import amount
+from meshkit.meshes.injection import SIDECAR
+from meshkit.meshes.view import View, finding
 
 NEARLY = 0.9
 """From this share on a rolling update, which needs one pod more for a while, is at risk."""

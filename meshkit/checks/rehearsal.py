@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from meshkit.checks.availability import budgets_of, evictions_allowed
-from meshkit.checks.view import View, is_ready
 from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import Object
-from meshkit.planners import kubernetes as k8s
-from meshkit.planners.steps import title
+from meshkit.kube.metadata import title
+from meshkit.kube.pods import is_live, is_ready
+from meshkit.meshes.view import View
 
 _UNMOVED = ("DaemonSet", "Node")
 """Owners whose pods a drain leaves where they are: node agents, and what a kubelet runs from files."""
@@ -93,7 +93,7 @@ def nodes_of(view: View, zone: str, node: str) -> tuple[str, ...]:
 def foresee(view: View, nodes: Collection[str]) -> Foresight:
     """What draining these nodes will do."""
     there = [
-        pod for pod in view.of("Pod") if k8s.is_live(pod) and (pod.get("spec") or {}).get("nodeName") in nodes
+        pod for pod in view.of("Pod") if is_live(pod) and (pod.get("spec") or {}).get("nodeName") in nodes
     ]
     moved = [pod for pod in there if (_owner(pod) or _UNMOVED[0]) not in _UNMOVED]
     workloads = [

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
-from meshkit.planners import kubernetes as k8s
+from meshkit.kube.pods import is_live
+from meshkit.kube.selectors import selects
+from meshkit.meshes.view import View, finding
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -75,8 +76,7 @@ def _destination(
     service = services.get(host)
     selector = {**((service or {}).get("spec", {}).get("selector") or {}), **(subset.get("labels") or {})}
     if service is not None and not any(
-        k8s.is_live(pod) and k8s.selects(selector, pod)
-        for pod in view.of("Pod", service["metadata"]["namespace"])
+        is_live(pod) and selects(selector, pod) for pod in view.of("Pod", service["metadata"]["namespace"])
     ):
         message = f"subset {name} of {host} has no pod: its share is answered 503."
         yield finding("MK0208", "error", route, message, "Deploy it, or give it no weight.")

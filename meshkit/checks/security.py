@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
-from meshkit.planners import kubernetes as k8s
-from meshkit.planners.linkerd import INBOUND_POLICY
+from meshkit.kube.metadata import notes
+from meshkit.meshes.linkerd.planner import INBOUND_POLICY
+from meshkit.meshes.view import View, finding
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -62,12 +62,12 @@ def _plain_clients(view: View) -> Iterator[Finding]:
 
 def _stale_policies(view: View) -> Iterator[Finding]:
     """Linkerd copies the inbound policy onto a pod when it is made: a later change waits for a restart."""
-    wanted = {ns["metadata"]["name"]: k8s.notes(ns).get(INBOUND_POLICY) for ns in view.of("Namespace")}
+    wanted = {ns["metadata"]["name"]: notes(ns).get(INBOUND_POLICY) for ns in view.of("Namespace")}
     stale: dict[str, int] = defaultdict(int)
     for pod in view.meshed:
         namespace = pod["metadata"]["namespace"]
         policy = wanted.get(namespace)
-        if policy and k8s.notes(pod).get(INBOUND_POLICY) != policy:
+        if policy and notes(pod).get(INBOUND_POLICY) != policy:
             stale[namespace] += 1
     for namespace, count in stale.items():
         message = (

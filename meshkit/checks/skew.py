@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from meshkit.checks.view import View, finding
 from meshkit.facts import Finding, Object
-from meshkit.planners import kubernetes as k8s
-from meshkit.planners.injected import SIDECAR
+from meshkit.kube.metadata import notes
+from meshkit.meshes.injection import SIDECAR
+from meshkit.meshes.view import View, finding
 
 _CONTROL_PLANE = {"istio": ("/pilot",), "linkerd": ("linkerd/controller",)}
 _PROXY_VERSION = "linkerd.io/proxy-version"
@@ -59,7 +59,7 @@ def _of_control_planes(view: View) -> Iterator[str]:
 
 def _of_proxy(mesh: str, pod: Object) -> str:
     if mesh == "linkerd":
-        return k8s.notes(pod).get(_PROXY_VERSION, "")
+        return notes(pod).get(_PROXY_VERSION, "")
     containers = (*pod["spec"].get("containers", ()), *(pod["spec"].get("initContainers") or ()))
     return next((_tag(each["image"]) for each in containers if each["name"] == SIDECAR[mesh]), "")
 

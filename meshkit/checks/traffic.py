@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from meshkit.facts import Finding, Snapshot
 from meshkit.intent.traffic import Route
-from meshkit.planners.kubernetes import selects
+from meshkit.kube.selectors import selects
 
 
 def check(route: Route, snapshot: Snapshot) -> Iterator[Finding]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshkit.checks.view import View, finding, is_ready
 from meshkit.facts import Finding
-from meshkit.planners import kubernetes as k8s
+from meshkit.kube.pods import is_live, is_ready
+from meshkit.kube.selectors import selects
+from meshkit.meshes.view import View, finding
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -40,7 +41,7 @@ def _answers(view: View, hook: Mapping[str, Any], name: str) -> Iterator[Finding
     )
     selector = (service or {}).get("spec", {}).get("selector") or {}
     pods = view.of("Pod", target["namespace"])
-    if selector and any(k8s.is_live(pod) and is_ready(pod) and k8s.selects(selector, pod) for pod in pods):
+    if selector and any(is_live(pod) and is_ready(pod) and selects(selector, pod) for pod in pods):
         return
     policy = hook.get("failurePolicy", "Fail")
     effect = "no pod it selects can start" if policy == "Fail" else "pods start without a proxy"

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.decide.plan import CanaryPlan
     from meshkit.intent.release import Release
-    from meshkit.operate.canary_mailbox import Verb
-    from meshkit.operate.canary_state import CanaryState
+    from meshkit.operations.release.commands import Verb
+    from meshkit.operations.release.state import CanaryState
 
 _FILE = "YAML file with one document of kind Release."
 
@@ -50,8 +50,8 @@ def run_command(
     """Run a release to its end: promoted (0), rolled back (1), or undecided (3). Resumes one whose runner
     vanished.
     """
-    from meshkit.operate.canary import canary
-    from meshkit.operate.detached import run_detached
+    from meshkit.operations.release.detached import run_detached
+    from meshkit.operations.release.runner import canary
 
     release = _release(file)
     if prometheus:
@@ -77,7 +77,7 @@ def run_command(
 @json_option
 def status_command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
     """Where a release stands, from the journal in the cluster."""
-    from meshkit.operate.canary import canary_state
+    from meshkit.operations.release.runner import canary_state
 
     state = canary_state(_connect(kubeconfig, context), _release(file).name)
     facts = {
@@ -96,7 +96,7 @@ def _command(verb: Verb, help_text: str) -> None:
     @cluster_options
     @json_option
     def send_command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
-        from meshkit.operate.canary import send
+        from meshkit.operations.release.runner import send
 
         name = _release(file).name
         send(_connect(kubeconfig, context), name, verb)
@@ -134,7 +134,7 @@ def plan_command(
     --rps and no cluster in reach a usual service is assumed. Nothing is changed. Exits with 0; with --strict
     5 when it warns.
     """
-    from meshkit.operate.canary_plan import plan_canary
+    from meshkit.operations.release.forecast import plan_canary
 
     release, cluster = _release(file), None
     if prometheus:
@@ -168,7 +168,7 @@ def _plan_facts(plan: CanaryPlan, *, measured: bool) -> dict[str, Any]:
 
 
 def _plan_text(plan: CanaryPlan, release: Release) -> str:
-    from meshkit.decide.words import count, percent, rate, seconds
+    from meshkit.decide.formatting import count, percent, rate, seconds
 
     def time(value: float) -> str:
         return seconds(value) if math.isfinite(value) else "never"

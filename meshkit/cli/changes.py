@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.executor import Progress
     from meshkit.intent.base import Intent
-    from meshkit.operate.planned import Change, Plan
+    from meshkit.operations.plan import Change, Plan
 
 
 @click.command("plan")
@@ -41,7 +41,7 @@ def apply_command(
     file: str, mesh: str, yes: bool, kubeconfig: str | None, context: str | None, as_json: bool
 ) -> None:
     """Show the plan, ask, and carry it out. `meshkit undo ID` puts back what was there."""
-    from meshkit.operate.change import apply
+    from meshkit.operations.change import apply
 
     intents = _load(file)
     cluster = _connect(kubeconfig, context)
@@ -59,7 +59,7 @@ def apply_command(
 @json_option
 def history_command(kubeconfig: str | None, context: str | None, as_json: bool) -> None:
     """The changes that meshkit made to a cluster, from its journal."""
-    from meshkit.operate.change import history
+    from meshkit.operations.change import history
 
     head = ("id", "started", "who", "state", "what", "why")
     changes = [asdict(change) for change in history(_connect(kubeconfig, context))]
@@ -73,7 +73,7 @@ def history_command(kubeconfig: str | None, context: str | None, as_json: bool) 
 @json_option
 def undo_command(change_id: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
     """Put back what a change replaced. Refuses objects that others changed since."""
-    from meshkit.operate.change import undo
+    from meshkit.operations.change import undo
 
     progress = None if as_json else print_progress
     change = undo(change_id, _connect(kubeconfig, context), progress=progress)
@@ -87,7 +87,7 @@ def _connect(kubeconfig: str | None, context: str | None) -> Cluster:
 
 
 def _plan(intents: list[Intent], mesh: str, cluster: Cluster) -> Plan:
-    from meshkit.operate.change import plan
+    from meshkit.operations.change import plan
 
     return plan(intents, cluster, mesh=mesh)
 

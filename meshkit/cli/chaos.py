@@ -10,7 +10,7 @@ from meshkit.cli.output import json_option, show
 from meshkit.errors import BadInput
 
 if TYPE_CHECKING:
-    from meshkit.operate.chaos import Chaos
+    from meshkit.operations.chaos import Chaos
 
 
 @click.group("chaos")
@@ -71,7 +71,7 @@ def restore_command(as_json: bool) -> None:
 
 def _chaos() -> Chaos:
     from meshkit.cluster.connect import SANDBOX, connect
-    from meshkit.operate.chaos import Chaos
+    from meshkit.operations.chaos import Chaos
 
     return Chaos(connect(context=SANDBOX))
 

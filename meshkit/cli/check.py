@@ -23,7 +23,7 @@ def check_command(
     under --strict.
     """
     from meshkit.cluster.connect import connect
-    from meshkit.operate.health import check
+    from meshkit.operations.health import check
 
     found = check(connect(context=context, kubeconfig=kubeconfig), mesh=mesh, pre=pre)
     show([asdict(one) for one in found], str(found), as_json=as_json)

@@ -28,7 +28,7 @@ def demo_command(mesh: str, out: str, keep: bool) -> int:
     """Walk the whole path on a sandbox of its own and check that everything came true. Exit code 1: it did
     not.
     """
-    from meshkit.meshes import mesh as mesh_named
+    from meshkit.meshes.registry import mesh as mesh_named
 
     mesh_named(mesh)
     with _own_sandbox(keep):

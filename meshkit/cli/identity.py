@@ -26,7 +26,7 @@ def identity_group() -> None:
 def status_command(namespace: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
     """Who is trusted, who issues, until when, and where a rotation stands."""
     from meshkit.cluster.connect import connect
-    from meshkit.operate.rotation import identity_status
+    from meshkit.operations.identity.rotate import identity_status
 
     status = identity_status(connect(context=context, kubeconfig=kubeconfig), namespace=namespace)
     show(asdict(status), str(status), as_json=as_json)
@@ -60,9 +60,9 @@ def rotate_command(
     Goes on where one that was interrupted stands.
     """
     from meshkit.cluster.connect import connect
-    from meshkit.operate.change import silent
-    from meshkit.operate.gate import Judging
-    from meshkit.operate.rotation import Rotating, plan_rotation, rotate_identity
+    from meshkit.operations.change import silent
+    from meshkit.operations.identity.rotate import Rotating, plan_rotation, rotate_identity
+    from meshkit.operations.traffic_gate import Judging
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
     judging = Judging(watch_s=watch_s, accept_quiet=accept_quiet)

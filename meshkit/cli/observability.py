@@ -21,7 +21,7 @@ def observability_command(file: str | None, folder: str, mesh: str, as_json: boo
     """
     from meshkit.intent.document import load
     from meshkit.intent.observability import Observability
-    from meshkit.operate.observability import observability_files
+    from meshkit.operations.observability import observability_files
 
     intents = load(file) if file else [Observability()]
     wanted = [intent for intent in intents if isinstance(intent, Observability)]

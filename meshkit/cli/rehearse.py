@@ -32,7 +32,7 @@ def rehearse_command(
     went otherwise than computed.
     """
     from meshkit.cluster.connect import connect
-    from meshkit.operate.rehearsal import Drain, rehearse
+    from meshkit.operations.rehearsal.rehearse import Drain, rehearse
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
     first = rehearse(cluster, mesh=mesh, zone=zone, node=node)

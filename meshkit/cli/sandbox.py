@@ -84,7 +84,7 @@ def status_command(window_s: float, as_json: bool) -> int:
 def load_command(rps: float, as_json: bool) -> None:
     """Change the rate at which the demo shop's caller sends."""
     from meshkit.cluster.connect import SANDBOX, connect
-    from meshkit.operate.shop import set_load
+    from meshkit.operations.shop import set_load
 
     set_load(connect(context=SANDBOX), rps)
     show({"rps": rps}, f"The caller sends {rps:g} requests a second.", as_json=as_json)

@@ -13,7 +13,7 @@ from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
     from meshkit.cluster.executor import Progress
-    from meshkit.operate.setup import Look, Setup
+    from meshkit.operations.setup.guide import Look, Setup
 
 _NAMESPACE = click.option(
     "-n", "--namespace", default="shop", show_default=True, metavar="NAME", help="The namespace to bring in."
@@ -26,7 +26,7 @@ def setup_group() -> None:
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from meshkit.operate.setup import STAGES
+    from meshkit.operations.setup.guide import STAGES
 
     return [CompletionItem(one.name, help=one.title) for one in STAGES if one.name.startswith(incomplete)]
 
@@ -113,13 +113,13 @@ def undo_command(
 
 def _setup(namespace: str, mesh: str, kubeconfig: str | None, context: str | None) -> Setup:
     from meshkit.cluster.connect import connect
-    from meshkit.operate.setup import Setup
+    from meshkit.operations.setup.guide import Setup
 
     return Setup(connect(context=context, kubeconfig=kubeconfig), mesh, namespace)
 
 
 def _table(look: Look) -> str:
-    from meshkit.operate.setup import STAGES
+    from meshkit.operations.setup.guide import STAGES
 
     pairs = list(zip(STAGES, look.standings, strict=True))
     rows = [(one.name, standing.state, standing.summary) for one, standing in pairs]
@@ -144,7 +144,7 @@ def _where(mesh: str, namespace: str) -> str:
 
 
 def _facts(look: Look) -> list[dict[str, Any]]:
-    from meshkit.operate.setup import STAGES
+    from meshkit.operations.setup.guide import STAGES
 
     return [
         {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing)}

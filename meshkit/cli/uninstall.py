@@ -30,7 +30,7 @@ def uninstall_command(
 ) -> int:
     """Show all that a mesh has in a cluster, ask, and take it away. `meshkit undo ID` brings it back."""
     from meshkit.cluster.connect import connect
-    from meshkit.operate.uninstall import plan_uninstall, uninstall
+    from meshkit.operations.uninstall import plan_uninstall, uninstall
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
     plan = plan_uninstall(cluster, mesh=mesh, namespace=namespace, crds=crds, while_meshed=while_meshed)

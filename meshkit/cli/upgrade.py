@@ -12,7 +12,7 @@ from meshkit.cli.changes import print_progress, show_plan
 from meshkit.cli.output import cluster_options, json_option, mesh_option, require_typed, show
 
 if TYPE_CHECKING:
-    from meshkit.operate.upgrade import Upgrade
+    from meshkit.operations.upgrade.run import Upgrade
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,8 +70,8 @@ def run_command(
     """Bring everything to the new version, from wherever it stands. A wave that makes calls worse takes its
     namespace back; `meshkit upgrade back` takes all of it back.
     """
-    from meshkit.operate.change import silent
-    from meshkit.operate.gate import Judging
+    from meshkit.operations.change import silent
+    from meshkit.operations.traffic_gate import Judging
 
     judging = Judging(watch_s=watch_s, accept_quiet=accept_quiet)
     upgrade = _upgrade(**target, order=order, at_once=at_once, judging=judging)
@@ -101,8 +101,8 @@ def run_command(
 def back_command(yes: bool, kubeconfig: str | None, context: str | None, as_json: bool) -> int:
     """Take the newest upgrade back: the old control plane, every namespace, then the new control plane."""
     from meshkit.cluster.connect import connect
-    from meshkit.operate.change import silent
-    from meshkit.operate.upgrade_back import back_changes, upgrade_back
+    from meshkit.operations.change import silent
+    from meshkit.operations.upgrade.rollback import back_changes, upgrade_back
 
     cluster = connect(context=context, kubeconfig=kubeconfig)
     changes = back_changes(cluster)
@@ -133,7 +133,7 @@ def _upgrade(
     from meshkit.errors import BadInput
     from meshkit.intent.document import load
     from meshkit.intent.mesh import ControlPlane
-    from meshkit.operate.upgrade import Upgrade
+    from meshkit.operations.upgrade.run import Upgrade
 
     given = {"version": version, "revision": revision, "charts": charts, "tags": tags}
     asked = {name: value for name, value in given.items() if value}

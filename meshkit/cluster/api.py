@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from meshkit.cluster.foreign import translated
+from meshkit.cluster.client_errors import translated
 from meshkit.errors import ClusterError, Conflict, Rejected, TimedOut, Unreachable
 from meshkit.facts import Kind, Object
 

@@ -14,17 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from meshkit.cluster import parts
+from meshkit.cluster import field_undo as parts
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import FieldChange, changes, digest
 from meshkit.cluster.helm import HISTORY, Helm, verbs, wait_for
 from meshkit.cluster.journal import NAMESPACE, Journal
-from meshkit.cluster.removal import held, remove, stays
 from meshkit.errors import ClusterError, Conflict, Rejected
 from meshkit.facts import Kind, Object
-from meshkit.planners.charts import RELEASE
-from meshkit.planners.steps import Step
+from meshkit.kube.helm import RELEASE
+from meshkit.kube.steps import Step
 
 _THREADS = 8
 _ATTEMPTS = 10

@@ -27,8 +27,9 @@ from meshkit.cluster.diff import content
 from meshkit.cluster.ready import wait_for as wait_for_object
 from meshkit.errors import BadInput, ClusterError, Conflict
 from meshkit.facts import Kind, Object
-from meshkit.planners.charts import RELEASE, WAIT_S
-from meshkit.planners.steps import Wait, title
+from meshkit.kube.helm import RELEASE, WAIT_S
+from meshkit.kube.metadata import title
+from meshkit.kube.steps import Wait
 
 OLDEST = (3, 14)
 """``helm get metadata`` came with 3.14, ``--dry-run=server`` with 3.13."""

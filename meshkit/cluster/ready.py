@@ -8,7 +8,7 @@ from typing import Any
 from meshkit.cluster.api import Api
 from meshkit.errors import ClusterError
 from meshkit.facts import Kind, Object
-from meshkit.planners.steps import Condition, Wait
+from meshkit.kube.steps import Condition, Wait
 
 _POD, _EVENT = Kind("v1", "Pod"), Kind("v1", "Event")
 

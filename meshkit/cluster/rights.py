@@ -12,8 +12,8 @@ from meshkit.cluster.helm import Helm
 from meshkit.cluster.journal import NAMESPACE
 from meshkit.errors import Forbidden
 from meshkit.facts import Kind, Object
-from meshkit.planners.charts import RELEASE
-from meshkit.planners.steps import Step
+from meshkit.kube.helm import RELEASE
+from meshkit.kube.steps import Step
 
 _THREADS = 8
 _OF_RECORDS = ("get", "list", "create", "update", "delete")

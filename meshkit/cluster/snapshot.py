@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from meshkit.cluster.connect import Cluster
-from meshkit.facts import Snapshot
-from meshkit.planners.base import Need
+from meshkit.facts import Need, Snapshot
 
 _THREADS = 8
 

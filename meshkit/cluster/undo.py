@@ -14,20 +14,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshkit.cluster import parts
+from meshkit.cluster import field_undo as parts
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import content, digest
 from meshkit.cluster.executor import Progress, Report, last_writer
 from meshkit.cluster.helm import Helm, verbs, wait_for
 from meshkit.cluster.journal import NAMESPACE
-from meshkit.cluster.removal import held, remove, stays
 from meshkit.cluster.rights import Right
 from meshkit.errors import Conflict, NeedsPerson, Rejected
 from meshkit.facts import Kind, Object
-from meshkit.planners.charts import RELEASE
-from meshkit.planners.kubernetes import RESTART_ANNOTATION
-from meshkit.planners.steps import RESTART_MANAGER, Wait, title
+from meshkit.kube.helm import RELEASE
+from meshkit.kube.metadata import title
+from meshkit.kube.steps import RESTART_MANAGER, Wait
+from meshkit.kube.workloads import RESTART_ANNOTATION
 
 _ATTEMPTS = 10
 RESTART_MARK = parts.pointer_to("spec", "template", "metadata", "annotations", RESTART_ANNOTATION)

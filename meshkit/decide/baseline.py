@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from meshkit.decide.looks import slower_than
 from meshkit.decide.pods import PodNoise
+from meshkit.decide.sample_windows import slower_than
 from meshkit.facts import ArmCounts
 
 HARM_QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999)

@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from meshkit.decide.detector import LeakDetector
-from meshkit.decide.looks import ArmLook, Look
-from meshkit.decide.objective import Objective, Window
-from meshkit.decide.sequential import (
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.statistics.detector import LeakDetector
+from meshkit.decide.statistics.objective import Objective, Window
+from meshkit.decide.statistics.sequential import (
     ALONE,
     BETTER,
     WORSE,
@@ -26,7 +26,7 @@ from meshkit.decide.sequential import (
     log_mean_exp,
     log_sum_exp,
 )
-from meshkit.decide.yardstick import GROSS_PERCENT, LatencyMargin, Yardstick
+from meshkit.decide.thresholds import GROSS_PERCENT, LatencyMargin, Yardstick
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from meshkit.decide.evidence import points_log_evidence
-from meshkit.decide.sequential import WORSE, Likelihood, Table
-from meshkit.decide.yardstick import LatencyMargin, Yardstick
+from meshkit.decide.statistics.sequential import WORSE, Likelihood, Table
+from meshkit.decide.thresholds import LatencyMargin, Yardstick
 
 POWER = 0.9
 """The share of releases that take no longer than said, when the canary is not worse."""

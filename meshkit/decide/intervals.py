@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.sequential import FARTHEST, Likelihood
-from meshkit.decide.yardstick import TOLERANCE, Yardstick
+from meshkit.decide.statistics.sequential import FARTHEST, Likelihood
+from meshkit.decide.thresholds import TOLERANCE, Yardstick
 
 
 def slower_percent(evidence: Evidence, edge: int) -> tuple[float, float]:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from meshkit.decide import forecast, intervals
-from meshkit.decide.detector import ALARM, PERIOD_S
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.looks import ArmLook
+from meshkit.decide.sample_windows import ArmLook
+from meshkit.decide.statistics.detector import ALARM, PERIOD_S
+from meshkit.decide.thresholds import GROSS_PERCENT
 from meshkit.decide.verdict import Condition, Progress
-from meshkit.decide.yardstick import GROSS_PERCENT
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release

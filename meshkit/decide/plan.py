@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from meshkit.decide import forecast
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.forecast import Rates
-from meshkit.decide.words import percent, rate, seconds
-from meshkit.decide.yardstick import LatencyMargin, Yardstick
+from meshkit.decide.formatting import percent, rate, seconds
+from meshkit.decide.thresholds import LatencyMargin, Yardstick
 from meshkit.facts import Finding
 
 if TYPE_CHECKING:

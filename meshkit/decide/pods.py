@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshkit.decide.looks import slower_than
+from meshkit.decide.sample_windows import slower_than
 from meshkit.facts import ArmCounts
 
 LEAST_PODS = 4

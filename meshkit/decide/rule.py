@@ -18,11 +18,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from meshkit.decide import sentences
-from meshkit.decide.detector import ALARM
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.numbers import numbers_of
+from meshkit.decide.statistics.detector import ALARM
+from meshkit.decide.thresholds import MOST_DISPERSION
 from meshkit.decide.verdict import Action, Condition, Progress, Verdict
-from meshkit.decide.yardstick import MOST_DISPERSION
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from meshkit.decide.evidence import Evidence
+from meshkit.decide.formatting import count, odds, percent, seconds, share_of, worse
 from meshkit.decide.verdict import Action, Condition, Progress
-from meshkit.decide.words import count, odds, percent, seconds, share_of, worse
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from meshkit.decide.looks import Look
+from meshkit.decide.sample_windows import Look
 
 Action = Literal["continue", "promote", "rollback", "pause", "undecided"]
 

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from meshkit.errors import ClusterError
 from meshkit.facts import ArmCounts, Kind
-from meshkit.observe import istio, linkerd
+from meshkit.meshes.istio import metrics as istio
+from meshkit.meshes.linkerd import metrics as linkerd
+from meshkit.meshes.metrics import MetricTable
 from meshkit.observe.callers import Link, count_links, workload
 from meshkit.observe.exposition import samples
-from meshkit.observe.scrape import PAGE_TIMEOUT_S, MetricTable, sidecar_status
+from meshkit.observe.scrape import PAGE_TIMEOUT_S, sidecar_status
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -45,7 +47,7 @@ class Labels(NamedTuple):
 
 _MESHES: Mapping[str, tuple[MetricTable, Labels]] = {
     "istio": (
-        istio.OBSERVER.table,
+        istio.METRICS,
         Labels(
             ("reporter", "source"),
             "destination_workload",
@@ -55,7 +57,7 @@ _MESHES: Mapping[str, tuple[MetricTable, Labels]] = {
         ),
     ),
     "linkerd": (
-        linkerd.OBSERVER.table,
+        linkerd.METRICS,
         Labels(("direction", "outbound"), "dst_deployment", "dst_namespace", "authority", ""),
     ),
 }

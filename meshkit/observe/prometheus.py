@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, NoData
+from meshkit.meshes.metrics import MetricTable
 from meshkit.observe.counters import Counters, Page, Target
 from meshkit.observe.exposition import Sample
-from meshkit.observe.scrape import MetricTable, page_of
+from meshkit.observe.scrape import page_of
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import ClusterError, NoData
@@ -23,38 +23,13 @@ from meshkit.observe.exposition import Sample, samples
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
+from meshkit.meshes.metrics import MetricTable
 
 _AT_ONCE = 8
 PAGE_TIMEOUT_S = 2.0
 """A pod that has not answered by then says nothing in this look."""
 LOOK_TIMEOUT_S = 4.0
 """Pods whose turn has not come by then are not asked in this look: it ends within the sum of both."""
-
-
-@dataclass(frozen=True)
-class MetricTable:
-    """How one mesh's proxies tell their counters. Values may hold {service}, {namespace} and {version}.
-
-    A request belongs to the target when every label of ``where`` has its value and those of
-    ``where_present`` are absent or have it; it failed when a label of ``failed`` matches its pattern in
-    full.
-
-    The pod that answered is named by ``pod_label``; where a mesh has none, the pod's own page tells, in the
-    series that differ from ``where`` by ``pod_where`` (the servers' side).
-    """
-
-    sidecar: str
-    port: int
-    path: str
-    requests: str
-    latency: str
-    where: Mapping[str, str]
-    where_present: Mapping[str, str]
-    version_label: str
-    version_value: str
-    failed: Mapping[str, str]
-    pod_label: str = ""
-    pod_where: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from meshkit import errors
-from meshkit.operate.planned import PENDING
+from meshkit.operations.plan import PENDING
 from meshkit.runbooks.catalogue import Runbook, load_runbook
 from meshkit.runbooks.parameters import convert_parameters
 from meshkit.runbooks.secrets import Redaction, resolved

@@ -9,8 +9,8 @@ import platform
 import sys
 
 from meshkit.errors import SandboxError
-from meshkit.sandbox.proxies import envoy
-from meshkit.sandbox.proxies.folderwatch import MORE_INSTANCES
+from meshkit.sandbox.dataplane import envoy
+from meshkit.sandbox.dataplane.folder_watch import MORE_INSTANCES
 
 GLIBC = (2, 31)
 NEEDED = ("aiohttp", "cryptography", "httptools", "uvloop")

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from meshkit.facts import Object
+from meshkit.kube.kinds import ZONE
+from meshkit.meshes.injection import SIDECAR, runs_sidecar
 from meshkit.observe.callers import workload
 from meshkit.observe.graph import Edge, ServiceGraph
-from meshkit.observe.outsiders import control_plane_of, outsiders
-from meshkit.planners.injected import SIDECAR, runs_sidecar
-from meshkit.planners.kubernetes import ZONE
+from meshkit.observe.unmeshed_workloads import control_plane_of, outsiders
 
 _TITLES = {"istio": "Istio", "linkerd": "Linkerd"}
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"

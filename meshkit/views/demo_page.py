@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshkit.version import __version__
-from meshkit.views import release_html
-from meshkit.views.chart import canary_chart
 from meshkit.views.icons import icon
+from meshkit.views.release import release_html
+from meshkit.views.release.chart import canary_chart
 from meshkit.views.report import chip, page, table, verdict_block
 
 if TYPE_CHECKING:
-    from meshkit.operate.canary_state import CanaryState
+    from meshkit.operations.release.state import CanaryState
 
 
 @dataclass(frozen=True)

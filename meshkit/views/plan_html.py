@@ -13,8 +13,8 @@ from meshkit.views.icons import icon
 
 if TYPE_CHECKING:
     from meshkit.cluster.executor import PlannedStep
-    from meshkit.operate.planned import Plan
-    from meshkit.operate.standing import Standing
+    from meshkit.operations.plan import Plan
+    from meshkit.operations.setup.status import Standing
 
 SHOWN_FIELDS = 12
 """Fields of one object that are shown at once; the rest is in its YAML."""

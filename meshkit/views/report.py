@@ -17,7 +17,7 @@ from meshkit.version import __version__
 from meshkit.views.icons import icon
 
 STYLE = "".join(
-    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("style.css", "setup.css")
+    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("style.css", "setup/setup.css")
 )
 _ENDINGS = {
     0: ("good", "Done."),

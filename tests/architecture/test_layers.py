@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,13 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "meshkit"
 FLOW = (
     ("errors", "settings", "facts", "version"),
-    ("intent",),
-    ("planners",),
+    ("kube",),
+    ("intent", "decide"),
+    ("meshes",),
     ("checks",),
     ("cluster",),
     ("observe",),
-    ("decide",),
-    ("meshes",),
-    ("operate",),
+    ("operations",),
     ("views",),
     ("runbooks",),
     ("demo",),
@@ -27,10 +27,12 @@ FLOW = (
 )
 RANK = {name: rank for rank, names in enumerate(FLOW) for name in names}
 MAY_IMPORT_SANDBOX = ("meshkit/cluster/connect.py", "meshkit/cli/", "meshkit/testing.py")
-SANDBOX_MAY_IMPORT = {"errors", "settings", "version"}
+SANDBOX_MAY_IMPORT = {"errors", "settings", "version", "kube"}
+MEANING_MAY_IMPORT = {"errors", "facts", "kube"}
 IMPURE = {
     "asyncio",
-    "http",
+    "http.client",
+    "http.server",
     "kubernetes",
     "os",
     "random",
@@ -41,7 +43,7 @@ IMPURE = {
     "urllib",
     "urllib3",
 }
-PURE = ("intent", "planners", "checks", "decide")
+PURE = ("kube", "intent", "decide", "meshes", "checks")
 DECIDE_MAY_IMPORT = {"meshkit"}  # and the standard library
 
 
@@ -72,6 +74,11 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def is_meaning(parts: Sequence[str]) -> bool:
+    """Whether a dotted name lies in a ``meaning`` package or in the model that all of them produce."""
+    return parts[1:3] == ["meshes", "model"] or (parts[1] == "meshes" and "meaning" in parts)
+
+
 def layer(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -86,7 +93,8 @@ def test_imports_follow_the_flow(path: Path) -> None:
         there = parts[1] if len(parts) > 1 else "__init__"
         assert there != "testing", f"{path} imports testing"
         if here == "sandbox":
-            assert there == "sandbox" or there in SANDBOX_MAY_IMPORT, f"{path} imports {name}"
+            allowed = there == "sandbox" or there in SANDBOX_MAY_IMPORT or is_meaning(parts)
+            assert allowed, f"{path} imports {name}"
         elif there == "sandbox":
             assert str(path.relative_to(ROOT)).startswith(MAY_IMPORT_SANDBOX), f"{path} imports {name}"
         elif there != here:
@@ -94,12 +102,30 @@ def test_imports_follow_the_flow(path: Path) -> None:
             assert RANK[there] <= RANK[here], f"{here} may not import {there} ({path})"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [p for p in modules() if is_meaning(list(p.relative_to(ROOT).with_suffix("").parts))],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_meaning_stands_on_the_ground_alone(path: Path) -> None:
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "meshkit":
+            assert parts[1] in MEANING_MAY_IMPORT or is_meaning(parts), f"{path} imports {name}"
+
+
+def test_packages_on_the_way_to_meaning_import_nothing() -> None:
+    """The sandbox's daemon imports ``meshes.*.meaning`` and must start fast."""
+    for name in ("", "istio", "linkerd", "gateway_api", "istio/meaning", "linkerd/meaning", "model"):
+        assert not imports(PACKAGE / "meshes" / name / "__init__.py"), name
+
+
 @pytest.mark.parametrize("package", PURE)
 def test_pure_layers_do_no_io(package: str) -> None:
     for path in (PACKAGE / package).rglob("*.py"):
         if path.name.startswith("generate"):
             continue
-        used = {name.split(".")[0] for name in imports(path)} & IMPURE
+        used = {name for name in imports(path) if {name, name.split(".")[0]} & IMPURE}
         assert not used, f"{path} imports {used}"
 
 

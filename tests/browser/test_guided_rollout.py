@@ -19,7 +19,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 import meshkit as mk
 from meshkit.cli.lab import running_lab
-from meshkit.operate import shop
+from meshkit.operations import shop
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.testing import running_sandbox
 from tests.browser.test_start_here import ARGUMENTS, KERNEL_READY, chromium, run_all_cells

@@ -26,7 +26,7 @@ source (`tests/conformance/parts.toml`), on one machine, without containers. A s
   no probe is asked, no log is written. What needs running pods is proven on the sandbox only.
 - **No Linkerd.** Its Go module is not served by the module proxy, so neither `linkerd check` nor its proxies
   were run, and its charts only by whoever names them in `$MESHKIT_LINKERD_CHARTS`. Of its objects the API
-  server judged what the definitions in `meshkit/planners/crds` say; Gateway API's are the published ones.
+  server judged what the definitions in `meshkit/meshes` say; Gateway API's are the published ones.
 - **No interception**: pilot-agents run where a Sidecar says, as on virtual machines; no iptables, no init
   container.
 - **No kube-proxy, no CNI, no load balancer of a cloud, no etcd of more than one member.**

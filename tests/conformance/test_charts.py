@@ -19,11 +19,11 @@ import yaml
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import connect
 from meshkit.facts import Kind
-from meshkit.planners.charts import RELEASE
-from meshkit.planners.steps import ordered
+from meshkit.kube.helm import RELEASE
+from meshkit.kube.steps import ordered
 from tests.conformance.cluster import running_cluster
 from tests.conformance.parts import module_folder
-from tests.unit.planners.test_golden import CASES, PLANNERS, SHOP
+from tests.unit.meshes.test_golden import CASES, PLANNERS, SHOP
 
 HELM_TOOL = Path(__file__).parents[2] / "tools" / "helm.py"
 NAMESPACE = "istio-system"

@@ -20,13 +20,13 @@ from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import Rejected
 from meshkit.facts import Object
 from meshkit.intent.document import KINDS
-from meshkit.planners.charts import RELEASE
-from meshkit.planners.crds import crds
-from meshkit.planners.steps import Step, ordered
+from meshkit.kube.helm import RELEASE
+from meshkit.kube.steps import Step, ordered
+from meshkit.meshes.definitions import crds
 from tests.conformance.cluster import RealCluster
 from tests.conformance.definitions import serve
 from tests.conformance.istiod import running_istiod
-from tests.unit.planners.test_golden import CASES, PLANNERS, SHOP
+from tests.unit.meshes.test_golden import CASES, PLANNERS, SHOP
 
 PLANS = [(mesh, case) for case, (meshes, _) in CASES.items() for mesh in meshes]
 NOT_PLANNED = {"Release"}  # it is run, step by step: its route is patched in place

@@ -22,18 +22,19 @@ from typing import Any
 import pytest
 import yaml
 
-from meshkit import meshes
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import NoData
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
+from meshkit.meshes import registry
+from meshkit.meshes.metrics import MetricTable
 from meshkit.observe.counters import Counters, Target, window
 from meshkit.observe.prometheus import PrometheusObserver
-from meshkit.observe.scrape import MetricTable, sidecar_status
-from meshkit.operate import change, shop
-from meshkit.operate.observability import observability_files
+from meshkit.observe.scrape import ScrapeObserver, sidecar_status
+from meshkit.operations import change, shop
+from meshkit.operations.observability import observability_files
 from meshkit.sandbox.daemon import choose_port
 from meshkit.sandbox.home import SandboxHome
 from meshkit.testing import running_sandbox
@@ -54,7 +55,7 @@ class Measured:
 
     def at_rest(self) -> tuple[Counters, Counters]:
         """One scrape as the sidecars' pages have it and as Prometheus has it, once it has come by."""
-        own = meshes.mesh(self.mesh).scraper
+        own = ScrapeObserver(registry.mesh(self.mesh).metrics)
         asked = PrometheusObserver(own.table, self.url, settled_s=1.0)
         shop.set_load(self.cluster, 0)
         time.sleep(PAUSE_S)
@@ -91,7 +92,7 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         shop.deploy_shop(cluster, rps=100)
         shop.route_shop(cluster, "v1", "v2", mesh=mesh)
         _wait_for_requests(cluster, mesh)
-        table = meshes.mesh(mesh).scraper.table
+        table = registry.mesh(mesh).metrics
         jobs = _jobs(cluster, SandboxHome(sandbox.home), table)
         directory = tmp_path_factory.mktemp("prometheus")
         address = f"127.0.0.1:{choose_port(None, None)}"
@@ -108,7 +109,7 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def _wait_for_requests(cluster: Cluster, mesh: str) -> None:
     """A proxy that has counted nothing yet has no series, and so is no proxy to Prometheus."""
     until_s = time.monotonic() + 20
-    while not any(_values(meshes.mesh(mesh).scraper.counters(cluster, TARGET))):
+    while not any(_values(ScrapeObserver(registry.mesh(mesh).metrics).counters(cluster, TARGET))):
         assert time.monotonic() < until_s, "the shop's caller has counted no request"
         time.sleep(0.2)
 

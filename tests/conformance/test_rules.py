@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from meshkit.intent.observability import Observability
-from meshkit.operate.observability import observability_files
+from meshkit.operations.observability import observability_files
 
 DAY_S = 86400
 MESHES = ("istio", "linkerd")

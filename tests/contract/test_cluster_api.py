@@ -13,14 +13,7 @@ import yaml
 
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster, connect
-from meshkit.errors import (
-    Conflict,
-    Forbidden,
-    Rejected,
-    TimedOut,
-    Unauthenticated,
-    Unreachable,
-)
+from meshkit.errors import Conflict, Forbidden, Rejected, TimedOut, Unauthenticated, Unreachable
 from meshkit.facts import Kind
 
 CONFIG_MAP, SERVICE = Kind("v1", "ConfigMap"), Kind("v1", "Service")

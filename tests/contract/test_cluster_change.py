@@ -25,9 +25,9 @@ from meshkit.errors import (
     Unreachable,
 )
 from meshkit.facts import Kind
-from meshkit.operate.change import apply, history, undo
-from meshkit.operate.planned import Plan
-from meshkit.planners.steps import Step, Wait
+from meshkit.kube.steps import Step, Wait
+from meshkit.operations.change import apply, history, undo
+from meshkit.operations.plan import Plan
 
 CONFIG_MAP, SECRET, SERVICE = Kind("v1", "ConfigMap"), Kind("v1", "Secret"), Kind("v1", "Service")
 DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")

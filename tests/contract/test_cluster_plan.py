@@ -16,8 +16,8 @@ from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route, Version
-from meshkit.operate.change import apply, history, plan, undo
-from meshkit.operate.health import check
+from meshkit.operations.change import apply, history, plan, undo
+from meshkit.operations.health import check
 from meshkit.testing import running_sandbox
 
 DEPLOYMENT, POD, SERVICE = Kind("apps/v1", "Deployment"), Kind("v1", "Pod"), Kind("v1", "Service")

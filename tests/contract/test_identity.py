@@ -10,15 +10,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshkit.checks import certificates
-from meshkit.checks.view import View
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Journal
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Snapshot
 from meshkit.intent.mesh import ControlPlane
-from meshkit.operate.change import undo
-from meshkit.operate.identity import make_identity
-from meshkit.planners import linkerd
+from meshkit.meshes.linkerd import planner as linkerd
+from meshkit.meshes.view import View
+from meshkit.operations.change import undo
+from meshkit.operations.identity.create import make_identity
 
 SECRET, NAMESPACE = Kind("v1", "Secret"), Kind("v1", "Namespace")
 

@@ -13,14 +13,14 @@ from meshkit.cluster.helm import installed
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
-from meshkit.operate.change import apply, plan, undo
-from meshkit.operate.gate import Judging
-from meshkit.operate.health import check
-from meshkit.operate.shop import deploy_shop
-from meshkit.operate.uninstall import plan_uninstall
-from meshkit.operate.upgrade import Upgrade
-from meshkit.operate.upgrade_back import upgrade_back
-from meshkit.planners.injected import made_by, proxies
+from meshkit.meshes.injection import made_by, proxies
+from meshkit.operations.change import apply, plan, undo
+from meshkit.operations.health import check
+from meshkit.operations.shop import deploy_shop
+from meshkit.operations.traffic_gate import Judging
+from meshkit.operations.uninstall import plan_uninstall
+from meshkit.operations.upgrade.rollback import upgrade_back
+from meshkit.operations.upgrade.run import Upgrade
 from meshkit.testing import running_sandbox
 
 MODULE = Path(__file__).parents[1] / "conformance"

@@ -20,14 +20,15 @@ from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.traffic import Route, Version
-from meshkit.operate.change import apply, plan, plan_steps, undo
-from meshkit.operate.health import check
-from meshkit.operate.identity import make_identity
-from meshkit.operate.rotation import identity_status, rotate_identity
-from meshkit.operate.shop import deploy_shop
-from meshkit.operate.uninstall import plan_uninstall, uninstall
-from meshkit.planners.crds import crds
-from meshkit.planners.kubernetes import crd_steps, is_live
+from meshkit.kube.manifests import crd_steps
+from meshkit.kube.pods import is_live
+from meshkit.meshes.definitions import crds
+from meshkit.operations.change import apply, plan, plan_steps, undo
+from meshkit.operations.health import check
+from meshkit.operations.identity.create import make_identity
+from meshkit.operations.identity.rotate import identity_status, rotate_identity
+from meshkit.operations.shop import deploy_shop
+from meshkit.operations.uninstall import plan_uninstall, uninstall
 from meshkit.testing import running_sandbox
 
 DEPLOYMENT, POD = Kind("apps/v1", "Deployment"), Kind("v1", "Pod")

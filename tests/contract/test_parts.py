@@ -11,10 +11,13 @@ import pytest
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import Conflict, NeedsPerson
 from meshkit.facts import Kind
-from meshkit.operate.change import apply, undo, undo_together
-from meshkit.operate.planned import Change
-from meshkit.planners import kubernetes as k8s
-from meshkit.planners.steps import Step
+from meshkit.kube import manifests
+from meshkit.kube.kinds import DEPLOYMENT
+from meshkit.kube.metadata import managers
+from meshkit.kube.steps import Step
+from meshkit.kube.workloads import RESTART_ANNOTATION, restart
+from meshkit.operations.change import apply, undo, undo_together
+from meshkit.operations.plan import Change
 from tests.contract.test_cluster_change import planned
 
 NAMESPACE = Kind("v1", "Namespace")
@@ -27,7 +30,7 @@ def labels(cluster: Cluster, namespace: str) -> dict[str, str]:
 
 
 def label(namespace: str, manager: str, **given: str) -> Step:
-    return Step(k8s.obj(NAMESPACE, namespace, labels=given), manager=manager, partial=True)
+    return Step(manifests.obj(NAMESPACE, namespace, labels=given), manager=manager, partial=True)
 
 
 def written(cluster: Cluster, *steps: Step) -> Change:
@@ -44,11 +47,11 @@ def deployment(cluster: Cluster, namespace: str) -> dict[str, Any]:
             "spec": {"containers": [{"name": "web", "image": "example.org/web"}]},
         },
     }
-    return cluster.api.apply(k8s.obj(k8s.DEPLOYMENT, "web", namespace, spec=spec), manager="owner")
+    return cluster.api.apply(manifests.obj(DEPLOYMENT, "web", namespace, spec=spec), manager="owner")
 
 
 def restarted_at(cluster: Cluster, namespace: str) -> tuple[int, dict[str, str]]:
-    found = cluster.api.get(k8s.DEPLOYMENT, "web", namespace)
+    found = cluster.api.get(DEPLOYMENT, "web", namespace)
     assert found is not None
     return found["spec"]["replicas"], found["spec"]["template"]["metadata"].get("annotations") or {}
 
@@ -68,7 +71,7 @@ def test_what_others_gave_away_since_is_not_given_back(cluster: Cluster, namespa
     """Only the fields that the change took are anybody's again: not all that they once had."""
     cluster.api.apply(label(namespace, "", mark="theirs", team="a").object, manager="owner")
     taken = Step(
-        k8s.obj(NAMESPACE, namespace, labels={"mark": "ours"}), "meshkit-a", partial=True, force=True
+        manifests.obj(NAMESPACE, namespace, labels={"mark": "ours"}), "meshkit-a", partial=True, force=True
     )
     change = written(cluster, taken)
     cluster.api.apply(label(namespace, "", team="b").object, manager="successor", force=True)
@@ -76,17 +79,17 @@ def test_what_others_gave_away_since_is_not_given_back(cluster: Cluster, namespa
     found = cluster.api.get(NAMESPACE, namespace)
     assert found is not None
     assert labels(cluster, namespace) == {"mark": "theirs", "team": "b"}
-    assert k8s.managers(found, "metadata", "labels", "mark") == ["owner"]
-    assert k8s.managers(found, "metadata", "labels", "team") == ["successor"]
+    assert managers(found, "metadata", "labels", "mark") == ["owner"]
+    assert managers(found, "metadata", "labels", "team") == ["successor"]
 
 
 def test_a_workload_scaled_between_plan_and_change_is_no_reason_to_stop(
     cluster: Cluster, namespace: str
 ) -> None:
-    plan = planned(cluster, [k8s.restart(deployment(cluster, namespace))])
-    cluster.api.merge_patch(k8s.DEPLOYMENT, "web", namespace, {"metadata": {"labels": {"size": "scaled"}}})
+    plan = planned(cluster, [restart(deployment(cluster, namespace))])
+    cluster.api.merge_patch(DEPLOYMENT, "web", namespace, {"metadata": {"labels": {"size": "scaled"}}})
     apply(plan, cluster)
-    assert restarted_at(cluster, namespace)[1] == {k8s.RESTART_ANNOTATION: "1"}
+    assert restarted_at(cluster, namespace)[1] == {RESTART_ANNOTATION: "1"}
 
 
 def test_a_part_that_changed_since_the_plan_stops_the_change(cluster: Cluster, namespace: str) -> None:
@@ -98,10 +101,10 @@ def test_a_part_that_changed_since_the_plan_stops_the_change(cluster: Cluster, n
 
 def test_changes_that_go_together_put_marks_before_any_restart(cluster: Cluster, namespace: str) -> None:
     made = deployment(cluster, namespace)
-    first = written(cluster, label(namespace, "meshkit-a", mark="new"), k8s.restart(made))
-    found = cluster.api.get(k8s.DEPLOYMENT, "web", namespace)
+    first = written(cluster, label(namespace, "meshkit-a", mark="new"), restart(made))
+    found = cluster.api.get(DEPLOYMENT, "web", namespace)
     assert found is not None
-    second = written(cluster, k8s.restart(found))
+    second = written(cluster, restart(found))
     told: list[str] = []
     undo_together(
         [second.id, first.id],
@@ -125,22 +128,22 @@ def test_what_others_wrote_into_it_stops_the_undo(cluster: Cluster, namespace: s
 def test_a_workload_that_was_scaled_since_is_restarted_again(cluster: Cluster, namespace: str) -> None:
     """The restart is waited for on the sandbox and on Kubernetes; without replicas it is over at once."""
     made = deployment(cluster, namespace)
-    step = k8s.restart(made)
+    step = restart(made)
     change = written(cluster, step)
-    assert restarted_at(cluster, namespace)[1] == {k8s.RESTART_ANNOTATION: "1"}
-    cluster.api.merge_patch(k8s.DEPLOYMENT, "web", namespace, {"metadata": {"labels": {"size": "scaled"}}})
+    assert restarted_at(cluster, namespace)[1] == {RESTART_ANNOTATION: "1"}
+    cluster.api.merge_patch(DEPLOYMENT, "web", namespace, {"metadata": {"labels": {"size": "scaled"}}})
 
     undo(change.id, cluster)
     assert restarted_at(cluster, namespace) == (0, {})
-    found = cluster.api.get(k8s.DEPLOYMENT, "web", namespace)
+    found = cluster.api.get(DEPLOYMENT, "web", namespace)
     assert found is not None
     assert found["metadata"]["labels"] == {"size": "scaled"}
 
 
 def test_a_workload_that_was_restarted_since_is_restarted_once_more(cluster: Cluster, namespace: str) -> None:
-    first = written(cluster, k8s.restart(deployment(cluster, namespace)))
-    found = cluster.api.get(k8s.DEPLOYMENT, "web", namespace)
+    first = written(cluster, restart(deployment(cluster, namespace)))
+    found = cluster.api.get(DEPLOYMENT, "web", namespace)
     assert found is not None
-    written(cluster, k8s.restart(found))
+    written(cluster, restart(found))
     undo(first.id, cluster)
-    assert restarted_at(cluster, namespace)[1] == {k8s.RESTART_ANNOTATION: "3"}
+    assert restarted_at(cluster, namespace)[1] == {RESTART_ANNOTATION: "3"}

@@ -17,10 +17,11 @@ from meshkit.cluster.rights import Right
 from meshkit.errors import BadInput, ChangeFailed, Forbidden, NeedsPerson
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
-from meshkit.operate.change import apply, undo
-from meshkit.operate.planned import Plan
-from meshkit.planners.charts import RELEASE, release_step
-from meshkit.planners.steps import Step
+from meshkit.kube.helm import RELEASE
+from meshkit.kube.steps import Step
+from meshkit.meshes.control_plane import release_step
+from meshkit.operations.change import apply, undo
+from meshkit.operations.plan import Plan
 
 CHART = Path(__file__).with_name("chart")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")

@@ -16,7 +16,7 @@ from meshkit.errors import ClusterError
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
-from meshkit.operate import change, shop
+from meshkit.operations import change, shop
 from meshkit.testing import running_sandbox
 
 POD = Kind("v1", "Pod")

@@ -18,11 +18,11 @@ import meshkit as mk
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import UnknownName
 from meshkit.intent.release import Margins, Release
-from meshkit.operate import shop
-from meshkit.operate.canary import Outcome, canary, canary_state
-from meshkit.operate.canary_route import route_object, weights_of
-from meshkit.operate.canary_state import CanaryState
-from meshkit.operate.change import apply, plan, undo
+from meshkit.operations import shop
+from meshkit.operations.change import apply, plan, undo
+from meshkit.operations.release.route import route_object, weights_of
+from meshkit.operations.release.runner import Outcome, canary, canary_state
+from meshkit.operations.release.state import CanaryState
 from meshkit.testing import running_sandbox
 
 RPS = 200.0
@@ -164,7 +164,7 @@ RUNNER = """
 import sys
 from meshkit.cluster.connect import connect
 from meshkit.intent.release import Release
-from meshkit.operate.canary import canary
+from meshkit.operations.release.runner import canary
 kubeconfig, mesh, release = sys.argv[1:]
 canary(Release.model_validate_json(release), connect("meshkit-sandbox", kubeconfig), mesh=mesh)
 """

@@ -14,7 +14,7 @@ import pytest
 import meshkit as mk
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.facts import Kind
-from meshkit.operate import shop
+from meshkit.operations import shop
 from meshkit.testing import running_sandbox
 
 DEPLOYMENT, NODE, POD = Kind("apps/v1", "Deployment"), Kind("v1", "Node"), Kind("v1", "Pod")

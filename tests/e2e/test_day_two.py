@@ -19,13 +19,13 @@ from meshkit.errors import CHANGES_PENDING, BadInput
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.intent.observability import Alerts, Observability
-from meshkit.operate import change, shop
-from meshkit.operate.gate import Judging
-from meshkit.operate.rehearsal import rehearse
-from meshkit.operate.rotation import Rotating, identity_status, rotate_identity
-from meshkit.operate.uninstall import plan_uninstall
-from meshkit.planners.injected import CONTROL_PLANE
-from meshkit.planners.removal import MARKS
+from meshkit.meshes.injection import CONTROL_PLANE
+from meshkit.meshes.removal import MARKS
+from meshkit.operations import change, shop
+from meshkit.operations.identity.rotate import Rotating, identity_status, rotate_identity
+from meshkit.operations.rehearsal.rehearse import rehearse
+from meshkit.operations.traffic_gate import Judging
+from meshkit.operations.uninstall import plan_uninstall
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from tests.e2e.ledgers import Requests, shop_in_mesh, wait_until_served
 

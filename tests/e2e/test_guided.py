@@ -16,7 +16,7 @@ import yaml
 import meshkit as mk
 from meshkit.errors import CHANGES_PENDING, ChangeFailed
 from meshkit.facts import Kind
-from meshkit.operate import shop
+from meshkit.operations import shop
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
 

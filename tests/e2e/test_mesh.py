@@ -26,10 +26,11 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import HeaderMatch, Route, Version
+from meshkit.meshes.definitions import crds
+from meshkit.meshes.istio import planner as istio
+from meshkit.meshes.linkerd import planner as linkerd
 from meshkit.observe.graph import service_graph
-from meshkit.operate import change, shop
-from meshkit.planners import istio, linkerd
-from meshkit.planners.crds import crds
+from meshkit.operations import change, shop
 from meshkit.sandbox import lifecycle
 from meshkit.sandbox.home import SandboxHome
 from meshkit.testing import Sandbox, running_sandbox

@@ -17,11 +17,11 @@ from meshkit.cluster.executor import Progress
 from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, NeedsPerson
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
-from meshkit.operate.gate import Judging
-from meshkit.operate.health import check
-from meshkit.operate.upgrade import Upgrade
-from meshkit.operate.upgrade_back import upgrade_back
-from meshkit.planners.injected import made_by, proxies
+from meshkit.meshes.injection import made_by, proxies
+from meshkit.operations.health import check
+from meshkit.operations.traffic_gate import Judging
+from meshkit.operations.upgrade.rollback import upgrade_back
+from meshkit.operations.upgrade.run import Upgrade
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from tests.e2e.ledgers import Requests, shop_in_mesh, wait_until_served
 

@@ -12,17 +12,17 @@ from typing import Any
 
 from aiohttp import web
 
-from meshkit.sandbox.api import credentials
-from meshkit.sandbox.api.admission import Webhooks
+from meshkit.sandbox.api.admission.webhooks import Webhooks
+from meshkit.sandbox.api.auth import credentials
+from meshkit.sandbox.api.auth.rights import Rights
+from meshkit.sandbox.api.auth.users import MASTERS, Tokens
 from meshkit.sandbox.api.client import LocalClient
-from meshkit.sandbox.api.http import HttpApi
-from meshkit.sandbox.api.pods import NodeHooks, Pods
-from meshkit.sandbox.api.reads import Reads
-from meshkit.sandbox.api.registry import Registry
-from meshkit.sandbox.api.rights import Rights
-from meshkit.sandbox.api.store import Key, Store
-from meshkit.sandbox.api.users import MASTERS, Tokens
-from meshkit.sandbox.api.writes import Writes
+from meshkit.sandbox.api.http.pod_streams import NodeHooks, Pods
+from meshkit.sandbox.api.http.server import HttpApi
+from meshkit.sandbox.api.schema.registry import Registry
+from meshkit.sandbox.api.storage.reads import Reads
+from meshkit.sandbox.api.storage.store import Key, Store
+from meshkit.sandbox.api.storage.writes import Writes
 from meshkit.sandbox.home import SandboxHome
 
 __all__ = ["ApiServer", "NodeHooks", "serve"]

@@ -12,12 +12,13 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from meshkit.sandbox.api import quotas, status
-from meshkit.sandbox.api.registry import Resource
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.admission import quotas
+from meshkit.sandbox.api.auth.users import SYSTEM, Tokens, User
 from meshkit.sandbox.api.requests import DeleteOptions, Object, Options, Target, now
-from meshkit.sandbox.api.store import ChangeType, Key, Stored
-from meshkit.sandbox.api.users import SYSTEM, Tokens, User
-from meshkit.sandbox.api.writes import Writes
+from meshkit.sandbox.api.schema.registry import Resource
+from meshkit.sandbox.api.storage.store import ChangeType, Key, Stored
+from meshkit.sandbox.api.storage.writes import Writes
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from meshkit.sandbox.api import status
-from meshkit.sandbox.api.ownership import Endpoint
-from meshkit.sandbox.api.registry import Resource
-from meshkit.sandbox.api.store import Key
-from meshkit.sandbox.api.users import User
+from meshkit.sandbox.api.auth.users import User
+from meshkit.sandbox.api.schema.registry import Resource
+from meshkit.sandbox.api.storage.ownership import Endpoint
+from meshkit.sandbox.api.storage.store import Key
 
 Object = dict[str, Any]
 PatchType = Literal["json", "merge", "strategic"]

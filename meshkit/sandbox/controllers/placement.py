@@ -17,13 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meshkit.sandbox.controllers.objects import (
-    Object,
-    controller_of,
-    is_terminating,
-    key_of,
-    selects,
-)
+from meshkit.sandbox.controllers.objects import Object, controller_of, is_terminating, key_of, selects
 from meshkit.sandbox.controllers.taints import untolerated
 
 

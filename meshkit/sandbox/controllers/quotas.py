@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from meshkit.sandbox.api.quotas import QUOTAS
+from meshkit.sandbox.api.admission.quotas import QUOTAS
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import Object, key_of
 

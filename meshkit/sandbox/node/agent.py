@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshkit.meshes.model.pods import Peer, service_account
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.nodes import is_down
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
@@ -22,7 +23,6 @@ from meshkit.sandbox.node.container import log_file
 from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, Surroundings
 from meshkit.sandbox.node.pod import Node, PodRunner
 from meshkit.sandbox.node.volumes import Volumes
-from meshkit.sandbox.proxies.pods import Peer, service_account
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from meshkit.sandbox.api.quantities import parse
+from meshkit.kube.quantities import parse
+from meshkit.meshes.model.outbound import OUTBOUND_PORT
+from meshkit.meshes.model.pods import captured_ports, mesh_of, service_account
+from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, app_socket
 from meshkit.sandbox.node.volumes import mounts
-from meshkit.sandbox.proxies.envoy import OUTBOUND_PORT
-from meshkit.sandbox.proxies.poddir import TOKEN_FILE, app_socket
-from meshkit.sandbox.proxies.pods import captured_ports, mesh_of, service_account
 
 Object = Mapping[str, Any]
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_]*)\)")

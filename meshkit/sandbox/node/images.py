@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from meshkit.sandbox.proxies import envoy
+from meshkit.sandbox.dataplane import envoy
 
 Role = Literal["program", "sidecar", "setup"]
 Command = Callable[[Path, Sequence[str]], list[str]]
@@ -65,7 +65,7 @@ def _expect(given: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _control_plane(mesh: str, roles: str) -> list[str]:
-    return _python("proxies.controlplane", "--mesh", mesh, "--roles", roles)
+    return _python("control_planes.main", "--mesh", mesh, "--roles", roles)
 
 
 def _python(module: str, *arguments: str) -> list[str]:

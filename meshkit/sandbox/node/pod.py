@@ -18,8 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from meshkit.meshes.model.pods import SIDECARS, Peer, mesh_of
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.objects import key_of
+from meshkit.sandbox.dataplane.folder_watch import FolderWatch
+from meshkit.sandbox.dataplane.metrics import PeerLookup
+from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE
 from meshkit.sandbox.node import images
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import Container, Setting
@@ -33,10 +37,6 @@ from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.sidecar import Sidecar
 from meshkit.sandbox.node.unsupported import ignored_fields
 from meshkit.sandbox.node.volumes import NotThere, Volumes
-from meshkit.sandbox.proxies.folderwatch import FolderWatch
-from meshkit.sandbox.proxies.metrics import PeerLookup
-from meshkit.sandbox.proxies.poddir import TOKEN_FILE
-from meshkit.sandbox.proxies.pods import SIDECARS, Peer, mesh_of
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

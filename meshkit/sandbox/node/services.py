@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshkit.meshes.model.hosts import host_of
 from meshkit.sandbox.controllers.endpoints import SERVICE_NAME, SLICES
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import Object, key_of
-from meshkit.sandbox.proxies.envoy import replace
-from meshkit.sandbox.proxies.pods import host_of
+from meshkit.sandbox.dataplane.envoy import replace
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshkit.sandbox.node.probes import http_status, in_time
-from meshkit.sandbox.proxies import envoy
-from meshkit.sandbox.proxies.configserver import ConfigServer
-from meshkit.sandbox.proxies.folderwatch import FolderWatch
-from meshkit.sandbox.proxies.metrics import (
+from meshkit.meshes.model.pods import ISTIO, ROOTS_VARIABLE, is_control_plane
+from meshkit.sandbox.dataplane import envoy
+from meshkit.sandbox.dataplane.config_server import ConfigServer
+from meshkit.sandbox.dataplane.folder_watch import FolderWatch
+from meshkit.sandbox.dataplane.metrics import (
     ISTIO_PATH,
     ISTIO_PORT,
     LINKERD_PATH,
@@ -25,8 +25,8 @@ from meshkit.sandbox.proxies.metrics import (
     PeerLookup,
     PodMetrics,
 )
-from meshkit.sandbox.proxies.poddir import introduction
-from meshkit.sandbox.proxies.pods import ISTIO, ROOTS_VARIABLE, is_control_plane
+from meshkit.sandbox.dataplane.pod_directory import introduction
+from meshkit.sandbox.node.probes import http_status, in_time
 
 READY_TIMEOUT_S = 3.0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshkit.sandbox.proxies.pods import SIDECARS
+from meshkit.meshes.model.pods import SIDECARS
 
 _OF_POD = (
     *("activeDeadlineSeconds", "affinity", "dnsConfig", "hostAliases", "hostNetwork", "securityContext"),

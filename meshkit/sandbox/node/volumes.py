@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshkit.sandbox.controllers.objects import key_of
-from meshkit.sandbox.proxies import envoy
+from meshkit.sandbox.dataplane import envoy
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

@@ -26,8 +26,8 @@ from kubernetes import client, config
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import connect
 from meshkit.facts import Kind, Object
+from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.node.addresses import claim
-from meshkit.sandbox.proxies import envoy
 from tests.conformance.cluster import RealCluster
 from tests.conformance.istiod import running_istiod
 from tests.conformance.need import need

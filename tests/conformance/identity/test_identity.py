@@ -12,7 +12,6 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
-from mini_mesh import MiniMesh, service
 
 from meshkit.cluster.connect import connect
 from meshkit.facts import Object
@@ -20,6 +19,7 @@ from tests.conformance.cluster import RealCluster
 from tests.conformance.definitions import serve
 from tests.conformance.identity.agents import HOST, PLAIN, RealMesh, running_mesh
 from tests.conformance.routes.istiod import crds
+from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, service
 
 CASES = {
     path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path(__file__).parent.glob("cases/*"))

@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 import aiohttp
 import yaml
 
-from meshkit.sandbox.proxies import envoy, istio, poddir
+from meshkit.meshes.istio.meaning import sidecar as istio
+from meshkit.meshes.model.outbound import OUTBOUND_PORT
+from meshkit.sandbox.dataplane import pod_directory as poddir
 from tests.conformance.routes import answers, meaning, proxies
 from tests.conformance.routes.answers import Answers
 from tests.conformance.routes.cases import Case, Group
@@ -104,7 +106,7 @@ class Bench:
                 if client.serves:
                     await self._world.serve_socket(client.name, poddir.app_socket(self._dir("ours"), 8080))
                 second = await self._side(
-                    case, ours, lambda group: group.port if client.serves else envoy.OUTBOUND_PORT
+                    case, ours, lambda group: group.port if client.serves else OUTBOUND_PORT
                 )
         finally:
             await self._world.remove(written)

@@ -13,11 +13,13 @@ from typing import Any
 
 import aiohttp
 
-from meshkit.sandbox.proxies import envoy, identity, istio
-from meshkit.sandbox.proxies.configserver import ConfigServer
-from meshkit.sandbox.proxies.delivery import Delivery, Desired
-from meshkit.sandbox.proxies.folderwatch import FolderWatch
-from meshkit.sandbox.proxies.pods import Registry
+from meshkit.meshes.istio.meaning import sidecar as istio
+from meshkit.meshes.model.registry import Registry
+from meshkit.sandbox.control_planes import identity
+from meshkit.sandbox.dataplane import envoy
+from meshkit.sandbox.dataplane.config_server import ConfigServer
+from meshkit.sandbox.dataplane.delivery import Delivery, Desired
+from meshkit.sandbox.dataplane.folder_watch import FolderWatch
 from tests.conformance.routes.world import Object
 
 ADMIN_PORT = envoy.ADMIN_PORT

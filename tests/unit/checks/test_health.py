@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from meshkit.checks.health import findings
-from meshkit.checks.view import View
 from meshkit.facts import Snapshot
-from meshkit.planners import istio_revisions, linkerd_control_plane
-from meshkit.planners.crds import crds
-from meshkit.planners.istio_revisions import Revision
+from meshkit.meshes.definitions import crds
+from meshkit.meshes.istio import revisions as istio_revisions
+from meshkit.meshes.istio.revisions import Revision
+from meshkit.meshes.linkerd import control_plane as linkerd_control_plane
+from meshkit.meshes.linkerd.definitions import definitions as linkerd_definitions
+from meshkit.meshes.view import View
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 Objects = list[dict[str, Any]]
@@ -93,7 +95,8 @@ def private(key: Any) -> str:
 def definitions(*names: str) -> Objects:
     """The definitions that meshkit carries, without their schemas."""
     found = []
-    for one in (each for name in names for each in crds(name)):
+    packed = {"linkerd": linkerd_definitions()}
+    for one in (each for name in names for each in packed.get(name) or crds(name)):
         spec = one["spec"]
         versions = [{"name": v["name"], "served": v["served"]} for v in spec["versions"]]
         group = {"group": spec["group"], "names": spec["names"], "versions": versions}

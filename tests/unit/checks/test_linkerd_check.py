@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from meshkit.checks.health import findings
-from meshkit.checks.view import View
 from meshkit.facts import Snapshot
+from meshkit.meshes.view import View
 from tests.unit.checks.test_health import (
     HEALTHY,
     ISSUER,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from meshkit.checks.rehearsal import foresee, nodes_of
-from meshkit.checks.view import View
 from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import Snapshot
+from meshkit.meshes.view import View
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 ISTIOD = {"app": "istiod"}

@@ -14,7 +14,7 @@ import pytest
 import urllib3.exceptions
 
 from meshkit import errors
-from meshkit.cluster.foreign import translate, translated
+from meshkit.cluster.client_errors import translate, translated
 
 NOT_RAISED_BY_REQUESTS = {
     "KubernetesValidateMissing",  # of a feature that is not used

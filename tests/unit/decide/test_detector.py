@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 
-from meshkit.decide.detector import ALARM, PERIOD_S, LeakDetector
-from meshkit.decide.sequential import WORSE, Likelihood, Table
+from meshkit.decide.statistics.detector import ALARM, PERIOD_S, LeakDetector
+from meshkit.decide.statistics.sequential import WORSE, Likelihood, Table
 
 NULL = math.log(1.05)
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from meshkit.decide.objective import Objective, Window
+from meshkit.decide.statistics.objective import Objective, Window
 
 
 def windows(count: int, canary_bad: int, stable_bad: int = 0) -> list[Window]:

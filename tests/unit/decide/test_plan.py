@@ -8,9 +8,9 @@ import pytest
 
 from meshkit.decide import forecast
 from meshkit.decide.plan import canary_plan
-from meshkit.decide.yardstick import Yardstick
+from meshkit.decide.thresholds import Yardstick
 from meshkit.intent.release import Objectives, Release
-from meshkit.operate.canary_plan import assumed_baseline
+from meshkit.operations.release.forecast import assumed_baseline
 
 
 def release(**fields: object) -> Release:

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.pods import pod_noise, student_quantile
-from meshkit.decide.yardstick import TOLERANCE, Yardstick
+from meshkit.decide.thresholds import TOLERANCE, Yardstick
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Release
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.rule import judge
-from meshkit.decide.sequential import BETTER, WORSE, Likelihood, Table
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.statistics.sequential import BETTER, WORSE, Likelihood, Table
+from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress, Verdict
-from meshkit.decide.yardstick import Yardstick
 from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Objectives, Release

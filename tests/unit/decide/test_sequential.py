@@ -8,7 +8,7 @@ import random
 import pytest
 from scipy.stats import nchypergeom_fisher
 
-from meshkit.decide.sequential import (
+from meshkit.decide.statistics.sequential import (
     ALONE,
     BETTER,
     WORSE,

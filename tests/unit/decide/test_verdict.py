@@ -11,12 +11,12 @@ import pytest
 
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.looks import ArmLook, Look
+from meshkit.decide.formatting import count, odds, percent, seconds, worse
 from meshkit.decide.pods import PodNoise
 from meshkit.decide.rule import judge
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import JudgedLook, Progress, Verdict
-from meshkit.decide.words import count, odds, percent, seconds, worse
-from meshkit.decide.yardstick import Yardstick
 from meshkit.intent.release import Margins, Objectives, Release
 
 BASELINE = Baseline(((10.0, 200), (20.0, 500), (30.0, 900), (40.0, 990), (50.0, 999), (math.inf, 1000)))

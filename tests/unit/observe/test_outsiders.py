@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshkit.observe.outsiders import control_plane_of, outsiders
+from meshkit.observe.unmeshed_workloads import control_plane_of, outsiders
 
 
 def pod(name: str, *, image: str = "web:1", sidecar: str = "", phase: str = "Running", **meta: Any) -> Any:

@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import pytest
 
-from meshkit import meshes, settings
+from meshkit import settings
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput, NoData
 from meshkit.facts import Samples
-from meshkit.observe import istio, linkerd
+from meshkit.meshes.istio import metrics as istio
+from meshkit.meshes.linkerd import metrics as linkerd
 from meshkit.observe.counters import Target, window
 from meshkit.observe.exposition import samples
 from meshkit.observe.prometheus import PrometheusObserver
@@ -96,7 +97,7 @@ def prometheus() -> Iterator[type[FakePrometheus]]:
 
 
 def observer(prometheus: Any, **options: Any) -> PrometheusObserver:
-    return PrometheusObserver(istio.OBSERVER.table, prometheus.url, **options)
+    return PrometheusObserver(istio.METRICS, prometheus.url, **options)
 
 
 def look(prometheus: Any, before: dict[str, str], after: dict[str, str]) -> Samples:
@@ -110,7 +111,7 @@ def test_counts_are_those_of_the_same_page_read_directly(prometheus: Any) -> Non
     text = page(90, failed=10) + page(20, version="v2")
     prometheus.pages = {"a": text}
     (asked,) = observer(prometheus).counters(CLUSTER, TARGET).pages.values()
-    direct = read_page(text, istio.OBSERVER.table, TARGET)
+    direct = read_page(text, istio.METRICS, TARGET)
     assert asked is not None
     assert sorted(asked.values()) == sorted(direct.values())
 
@@ -166,7 +167,7 @@ def test_linkerds_series_may_lack_the_namespace(prometheus: Any) -> None:
     prometheus.pages = {
         "a": 'response_total{direction="outbound",dst_service="web-v1",status_code="200"} 7\n'
     }
-    found = PrometheusObserver(linkerd.OBSERVER.table, prometheus.url).counters(CLUSTER, TARGET)
+    found = PrometheusObserver(linkerd.METRICS, prometheus.url).counters(CLUSTER, TARGET)
     assert [sum((each or {}).values()) for each in found.pages.values()] == [7]
     assert any('dst_namespace=~"|shop"' in each["query"] for each in prometheus.asked)
 
@@ -192,7 +193,7 @@ def test_what_is_no_answer_is_no_data(prometheus: Any, answer: tuple[int, Any], 
 
 def test_nobody_there_is_no_data() -> None:
     with pytest.raises(NoData, match="does not answer"):
-        PrometheusObserver(istio.OBSERVER.table, "http://127.0.0.1:1").counters(CLUSTER, TARGET)
+        PrometheusObserver(istio.METRICS, "http://127.0.0.1:1").counters(CLUSTER, TARGET)
 
 
 def test_targets_all_down_are_no_data(prometheus: Any) -> None:
@@ -223,16 +224,16 @@ def test_the_token_is_sent_and_never_told(prometheus: Any, tmp_path: Path) -> No
 )
 def test_a_url_that_cannot_be_asked_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(BadInput) as caught:
-        PrometheusObserver(istio.OBSERVER.table, url, token_file=Path("/nowhere"))
+        PrometheusObserver(istio.METRICS, url, token_file=Path("/nowhere"))
     assert "pass" not in str(caught.value).replace("password", "")
 
 
 def test_the_settings_choose_where_measurements_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MESHKIT_PROMETHEUS", raising=False)
-    assert isinstance(meshes.mesh("istio").observer, ScrapeObserver)
+    assert isinstance(observer("istio"), ScrapeObserver)
     monkeypatch.setenv("MESHKIT_PROMETHEUS_CA_FILE", "/etc/ca.pem")
     monkeypatch.setenv("MESHKIT_PROMETHEUS", "to be replaced")
     settings.use_prometheus("https://prometheus.example")
-    chosen = meshes.mesh("linkerd").observer
+    chosen = observer("linkerd")
     assert isinstance(chosen, PrometheusObserver)
     assert (chosen.url, chosen.ca_file) == ("https://prometheus.example", Path("/etc/ca.pem"))

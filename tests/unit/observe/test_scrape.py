@@ -12,7 +12,9 @@ import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import ClusterError, NoData, Unreachable
-from meshkit.observe import istio, linkerd, scrape
+from meshkit.meshes.istio import metrics as istio
+from meshkit.meshes.linkerd import metrics as linkerd
+from meshkit.observe import scrape
 from meshkit.observe.counters import CounterKey, Counters, Target, window
 from meshkit.observe.exposition import samples
 from meshkit.observe.scrape import read_page
@@ -70,19 +72,19 @@ def totals(page: dict[CounterKey, float], version: str) -> tuple[int, int, tuple
 
 
 def test_istio_page_from_the_callers_side() -> None:
-    page = read_page(ISTIO_PAGE, istio.OBSERVER.table, TARGET)
+    page = read_page(ISTIO_PAGE, istio.METRICS, TARGET)
     assert totals(page, "v1") == (105, 10, ((25.0, 80), (math.inf, 90)))
     assert totals(page, "v2") == (10, 0, ())
 
 
 def test_linkerd_page_from_the_callers_side() -> None:
-    page = read_page(LINKERD_PAGE, linkerd.OBSERVER.table, TARGET)
+    page = read_page(LINKERD_PAGE, linkerd.METRICS, TARGET)
     assert totals(page, "v1") == (100, 5, ((20.0, 60), (math.inf, 95)))
     assert totals(page, "v2") == (4, 4, ())
 
 
 def test_istio_pods_are_told_apart_by_their_own_pages() -> None:
-    page = read_page(ISTIO_PAGE, istio.OBSERVER.table, TARGET, "web-v1-0")
+    page = read_page(ISTIO_PAGE, istio.METRICS, TARGET, "web-v1-0")
     seen = window(Counters(0, TARGET.versions, {}), Counters(1, TARGET.versions, {"p": page}))
     assert {pod: arm.requests for pod, arm in seen.pods["v1"].items()} == {"web-v1-0": 1000}
     assert seen.arms["v1"].requests == 105
@@ -94,7 +96,7 @@ def test_linkerd_pods_are_told_apart_by_their_callers() -> None:
         f"response_total{{{linkerd_series('v1', dst_pod=pod, classification=kind)}}} {count}\n"
         for pod, kind, count in (("a", "success", 90), ("a", "failure", 2), ("b", "success", 70))
     )
-    page = read_page(text, linkerd.OBSERVER.table, TARGET, "client-0")
+    page = read_page(text, linkerd.METRICS, TARGET, "client-0")
     seen = window(Counters(0, TARGET.versions, {}), Counters(1, TARGET.versions, {"p": page}))
     assert {pod: (arm.requests, arm.errors) for pod, arm in seen.pods["v1"].items()} == {
         "a": (92, 2),
@@ -138,7 +140,7 @@ def scraped(pods: list[dict[str, Any]], pages: dict[str, str]) -> Counters:
     class FakeCluster:
         api = FakeApi(pods, pages)
 
-    return istio.OBSERVER.counters(cast(Cluster, FakeCluster()), TARGET)
+    return scrape.ScrapeObserver(istio.METRICS).counters(cast(Cluster, FakeCluster()), TARGET)
 
 
 def test_every_meshed_pod_is_read_and_named_by_its_start() -> None:
@@ -164,7 +166,7 @@ def test_pods_that_hang_hold_a_look_up_for_a_bounded_time(monkeypatch: pytest.Mo
 
     started = time.monotonic()
     with pytest.raises(NoData, match="None of 100 sidecars answered"):
-        istio.OBSERVER.counters(cast(Cluster, FakeCluster()), TARGET)
+        scrape.ScrapeObserver(istio.METRICS).counters(cast(Cluster, FakeCluster()), TARGET)
     assert time.monotonic() - started < 8, "one after the other they take 10 s"
 
 

@@ -96,7 +96,7 @@ def test_the_report_begins_with_how_it_ended(exit_code: int, parameters: Any, he
 
 def dry_runbook(folder: Path, steps: int) -> str:
     """A runbook with ``apply`` that shows a plan of so many steps."""
-    plan = "from IPython.display import display\nfrom meshkit.operate.planned import PENDING\n"
+    plan = "from IPython.display import display\nfrom meshkit.operations.plan import PENDING\n"
     plan += f'display({{PENDING: {{"steps": {steps}}}, "text/plain": "a plan"}}, raw=True)'
     name = write_runbook(folder, plan)
     notebook = nbformat.read(name, as_version=4)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from meshkit.sandbox.api.auth.users import SYSTEM, Tokens
 from meshkit.sandbox.api.client import LocalClient
-from meshkit.sandbox.api.registry import Registry, Resource
 from meshkit.sandbox.api.requests import Admission, Options, Target
-from meshkit.sandbox.api.store import Key, Store
-from meshkit.sandbox.api.users import SYSTEM, Tokens
-from meshkit.sandbox.api.writes import Writes
+from meshkit.sandbox.api.schema.registry import Registry, Resource
+from meshkit.sandbox.api.storage.store import Key, Store
+from meshkit.sandbox.api.storage.writes import Writes
 
 WIDGETS: dict[str, Any] = {
     "metadata": {"name": "widgets.example.com"},

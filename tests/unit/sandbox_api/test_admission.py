@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from meshkit.sandbox.api import credentials
-from meshkit.sandbox.api.admission import Webhooks
+from meshkit.sandbox.api.admission.webhooks import Webhooks
+from meshkit.sandbox.api.auth import credentials
+from meshkit.sandbox.api.auth.users import Tokens
 from meshkit.sandbox.api.client import LocalClient
-from meshkit.sandbox.api.registry import Registry
+from meshkit.sandbox.api.schema.registry import Registry
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.api.store import Store
-from meshkit.sandbox.api.users import Tokens
-from meshkit.sandbox.api.writes import Writes
+from meshkit.sandbox.api.storage.store import Store
+from meshkit.sandbox.api.storage.writes import Writes
 from meshkit.sandbox.home import SandboxHome
 
 CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"

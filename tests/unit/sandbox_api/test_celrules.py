@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from meshkit.planners.crds import crds
-from meshkit.sandbox.api import celrules, expressions
+from meshkit.meshes.definitions import crds
+from meshkit.sandbox.api.schema import cel_rules as celrules
+from meshkit.sandbox.api.schema import expressions
 from meshkit.sandbox.api.status import ApiError
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"

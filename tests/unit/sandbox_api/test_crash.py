@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from meshkit.sandbox.api.store import Store
+from meshkit.sandbox.api.storage.store import Store
 from meshkit.sandbox.home import SandboxHome
 
 WRITER = Path(__file__).with_name("crash_writer.py")

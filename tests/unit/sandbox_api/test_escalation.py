@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.api import escalation
+from meshkit.sandbox.api.auth import escalation
+from meshkit.sandbox.api.auth.users import impersonated
 from meshkit.sandbox.api.requests import Options
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.api.users import impersonated
 
 RBAC = "rbac.authorization.k8s.io"
 BOB = impersonated("system:serviceaccount:default:bob", [])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.api.eviction import Evictions
+from meshkit.sandbox.api.admission.eviction import Evictions
 from meshkit.sandbox.api.requests import DeleteOptions
 from meshkit.sandbox.api.status import ApiError
 

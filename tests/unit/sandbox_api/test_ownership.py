@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshkit.sandbox.api import fieldset, ownership
-from meshkit.sandbox.api.fieldset import Path
-from meshkit.sandbox.api.ownership import Endpoint
-from meshkit.sandbox.api.registry import Registry
+from meshkit.sandbox.api.schema.registry import Registry
 from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.api.storage import fieldset, ownership
+from meshkit.sandbox.api.storage.fieldset import Path
+from meshkit.sandbox.api.storage.ownership import Endpoint
 
 SCHEMA = Registry().by_key("deployments.apps").schema  # type: ignore[union-attr]
 MAIN = Endpoint(SCHEMA, "apps/v1", "", has_status=True)

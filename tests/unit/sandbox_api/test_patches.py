@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.api import patches
-from meshkit.sandbox.api.patches import PatchFailed, json_patch, merge_patch
-from meshkit.sandbox.api.registry import Registry
+from meshkit.sandbox.api.schema.registry import Registry
+from meshkit.sandbox.api.storage import patches
+from meshkit.sandbox.api.storage.patches import PatchFailed, json_patch, merge_patch
 
 DEPLOYMENT = Registry().by_key("deployments.apps").schema  # type: ignore[union-attr]
 POD = Registry().by_key("pods").schema  # type: ignore[union-attr]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from meshkit.planners.crds import crds
-from meshkit.sandbox.api import protobuf
-from meshkit.sandbox.api.schemas import protobuf_messages
+from meshkit.meshes.definitions import crds
+from meshkit.sandbox.api.schema import protobuf
+from meshkit.sandbox.api.schema.published import protobuf_messages
 from meshkit.sandbox.api.status import ApiError
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshkit.sandbox.api.quantities import Quantity, parse
+from meshkit.kube.quantities import Quantity, parse
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.api import quotas
+from meshkit.sandbox.api.admission import quotas
 from meshkit.sandbox.api.status import ApiError
 
 

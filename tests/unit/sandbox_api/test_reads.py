@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.api import selectors
-from meshkit.sandbox.api.reads import INITIAL_EVENTS_END, Notice, Reads, WatchQuery
 from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.api.storage import selectors
+from meshkit.sandbox.api.storage.reads import INITIAL_EVENTS_END, Notice, Reads, WatchQuery
 
 
 async def configmap(api: Any, name: str, **labels: str) -> dict[str, Any]:

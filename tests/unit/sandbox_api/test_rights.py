@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.api.reviews import Reviews
-from meshkit.sandbox.api.rights import Attempt, Rights
+from meshkit.sandbox.api.auth.reviews import Reviews
+from meshkit.sandbox.api.auth.rights import Attempt, Rights
+from meshkit.sandbox.api.auth.users import ADMIN, Tokens, User, impersonated
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.api.users import ADMIN, Tokens, User, impersonated
 
 RBAC = "rbac.authorization.k8s.io"
 BOB = impersonated("system:serviceaccount:default:bob", [])

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from meshkit.errors import SandboxError
-from meshkit.sandbox.api import http
-from meshkit.sandbox.api.reads import Reads
+from meshkit.sandbox.api.http import server as http
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.api.store import MAX_OBJECT_BYTES, Key, Store
+from meshkit.sandbox.api.storage.reads import Reads
+from meshkit.sandbox.api.storage.store import MAX_OBJECT_BYTES, Key, Store
 from tests.unit.sandbox_api.test_http import CM, Connection, run
 
 

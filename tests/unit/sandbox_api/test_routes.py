@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshkit.sandbox.api.routes import parse
+from meshkit.sandbox.api.http.routes import parse
 
 POD = "/api/v1/namespaces/proxy/pods/proxy:80/proxy"
 

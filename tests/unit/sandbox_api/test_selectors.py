@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshkit.sandbox.api import selectors
+from meshkit.kube.selectors import holds
 from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.api.storage import selectors
 
 POD = {
     "metadata": {"name": "web-1", "labels": {"app": "web", "version": "v1", "example.com/tier": "front"}},
@@ -69,4 +70,4 @@ def test_a_selector_that_cannot_be_read_is_refused(text: str) -> None:
     ],
 )
 def test_selector_objects(selector: dict[str, object] | None, expected: bool) -> None:
-    assert selectors.matches(selector, {"app": "web"}) is expected
+    assert holds(selector, {"app": "web"}) is expected

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meshkit.errors import SandboxError
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.api.store import Change, Exists, Key, Missing, Stale, Store
+from meshkit.sandbox.api.storage.store import Change, Exists, Key, Missing, Stale, Store
 
 
 def thing(name: str, value: int = 0) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.api import validation
+from meshkit.sandbox.api.schema import validation
 
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 

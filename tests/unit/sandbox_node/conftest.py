@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from meshkit.sandbox.api.auth.users import Tokens
 from meshkit.sandbox.api.client import LocalClient
-from meshkit.sandbox.api.registry import Registry
 from meshkit.sandbox.api.requests import Admission
-from meshkit.sandbox.api.store import Store
-from meshkit.sandbox.api.users import Tokens
-from meshkit.sandbox.api.writes import Writes
+from meshkit.sandbox.api.schema.registry import Registry
+from meshkit.sandbox.api.storage.store import Store
+from meshkit.sandbox.api.storage.writes import Writes
 
 
 class NoWebhooks:

@@ -12,7 +12,7 @@ import pytest
 
 from meshkit.errors import SandboxError
 from meshkit.sandbox import machine
-from meshkit.sandbox.proxies import envoy
+from meshkit.sandbox.dataplane import envoy
 
 
 def test_another_platform_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

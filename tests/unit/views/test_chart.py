@@ -9,13 +9,13 @@ import pytest
 
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.rule import judge
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import JudgedLook, Progress
-from meshkit.decide.yardstick import Yardstick
 from meshkit.intent.release import Release
-from meshkit.operate.canary_state import CanaryState, after, begun
-from meshkit.views.chart import Figure, canary_chart, figure_data
+from meshkit.operations.release.state import CanaryState, after, begun
+from meshkit.views.release.chart import Figure, canary_chart, figure_data
 
 RELEASE = Release(
     name="web-v2", namespace="shop", service="web", port=8080, stable="v1", canary="v2", steps=(10, 50, 100)
@@ -137,6 +137,6 @@ def test_names_from_the_cluster_are_text_in_the_picture() -> None:
 
 
 def canary_chart_of(release: Release) -> str:
-    from meshkit.views.chart_svg import svg_chart
+    from meshkit.views.release.chart_svg import svg_chart
 
     return svg_chart(figure_data(looks(0, 10), release))

@@ -9,13 +9,13 @@ from typing import Any
 
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.looks import ArmLook, Look
 from meshkit.decide.rule import judge
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
-from meshkit.decide.yardstick import Yardstick
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Release
-from meshkit.operate.canary_state import CanaryState, fold
+from meshkit.operations.release.state import CanaryState, fold
 
 EDGES_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, math.inf)
 STARTED_S = 1_790_000_000.0

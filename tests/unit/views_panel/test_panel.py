@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from meshkit.operate.watch import Watched
-from meshkit.views.panel import CanaryPanel
+from meshkit.operations.release.watch import Watched
+from meshkit.views.release.panel import CanaryPanel
 from tests.unit.views_panel.releases import RELEASE, release_after
 
 

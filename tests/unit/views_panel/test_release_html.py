@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshkit.operate.canary_state import CanaryState
-from meshkit.views import release_html
+from meshkit.operations.release.state import CanaryState
+from meshkit.views.release import release_html
 from tests.unit.views_panel.releases import RELEASE, release_after
 
 

@@ -12,8 +12,8 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import HeaderMatch, OutlierDetection, Retries, Route, Version
-from meshkit.meshes import MESHES
-from meshkit.views.form import IntentForm
+from meshkit.meshes.registry import MESHES
+from meshkit.views.setup.form import IntentForm
 
 ROUTE = Route(
     namespace="shop",

@@ -6,8 +6,8 @@ from typing import Any
 
 from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.executor import Action, PlannedStep
-from meshkit.operate.planned import Plan
-from meshkit.planners.steps import Step
+from meshkit.kube.steps import Step
+from meshkit.operations.plan import Plan
 from meshkit.views.plan_html import plan_card
 
 

@@ -13,13 +13,13 @@ from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.executor import PlannedStep, Progress
 from meshkit.errors import ChangeFailed
 from meshkit.intent.base import Intent
-from meshkit.operate.planned import Plan
-from meshkit.operate.setup import STAGES, Look, Setup, _standings, stage
-from meshkit.operate.standing import Sight
-from meshkit.planners.steps import Step
-from meshkit.views.wizard import SetupWizard
-from tests.unit.operate.test_standing import PLAIN, TLS, calls, meshed, sight
-from tests.unit.planners.test_injected import deployment, pod, webhook
+from meshkit.kube.steps import Step
+from meshkit.operations.plan import Plan
+from meshkit.operations.setup.guide import STAGES, Look, Setup, _standings, stage
+from meshkit.operations.setup.status import Sight
+from meshkit.views.setup.wizard import SetupWizard
+from tests.unit.meshes.test_injected import deployment, pod, webhook
+from tests.unit.operations.test_standing import PLAIN, TLS, calls, meshed, sight
 
 
 class Cluster:

@@ -1,0 +1,211 @@
+"""What a release is measured with. All of it is fixed before the first weight, from the stable version's
+baseline and the release alone, so that no later look can choose its own yardstick.
+
+Where the error rates go (alpha = 1 - confidence of the release):
+
+- *harm*: a weighted mean of e-processes, itself one: errors, the mean over all watched latency edges, and
+  (where an objective is declared and the baseline met it) the canary alone against the objective. It is
+  compared with 1/alpha. Where the pods' spread widens a tolerance, half of alpha is spent on that and the
+  limit is 2/alpha.
+- *margins*: errors and each of p50, p90, p99 must be shown to stay below their margin; all of them must, so
+  none needs a correction. The spread of the pods shrinks the margins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshkit.decide.baseline import HARM_QUANTILES, MARGIN_QUANTILES, Baseline
+from meshkit.decide.statistics.objective import Objective
+from meshkit.decide.statistics.sequential import BETTER, WORSE, Likelihood
+
+if TYPE_CHECKING:
+    from meshkit.intent.release import Release
+
+TOLERANCE = math.log(1.05)
+"""Log odds ratio that counts as not worse: about 2 % slower for usual latencies."""
+ERROR_ODDS = 1.5
+"""Odds ratio of failing that must be refuted where errors are frequent enough to compare."""
+LOW_TRAFFIC_RPS = 5.0
+"""Canary requests a second at the first step below which an objective is given most of the weight."""
+GROSS_PERCENT = 40.0
+"""What shows when nothing runs beside the canary: the daily wave alone moves latencies by +-15 %."""
+MOST_DISPERSION = 10.0
+"""Counts that vary more than this many times as chance has it promote nothing."""
+_INTERVAL_POINTS = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The parts of the mean that is the evidence of harm: against stable, and against the objective."""
+
+    errors: float = 0.5
+    slower: float = 0.5
+    objective_errors: float = 0.0
+    objective_slower: float = 0.0
+
+
+@dataclass(frozen=True)
+class LatencyMargin:
+    """The margin of one quantile: at ``edge_ms`` (index ``edge`` of the watched ones) the log odds ratio
+    stays below ``null``; ``shift`` is ``null`` before the spread of the pods was taken off.
+    """
+
+    quantile: str
+    percent: float
+    edge: int
+    edge_ms: float
+    null: float
+    shift: float
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """The alternatives: BETTER, and "no difference at all", which lies exactly ``null`` below."""
+        return tuple(sorted({*BETTER, -self.null} if self.null > 0 else BETTER, reverse=True))
+
+    @property
+    def refused(self) -> bool:
+        """Whether stable's own pods differ by as much as the margin, so that no traffic could show it."""
+        return self.null <= 0 < self.shift
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Edges, tolerances, margins, objectives and limits of one release. ``tolerance_slower`` and ``names``
+    have one entry a watched edge; tolerances are log odds ratios. ``unmet`` objectives were refused.
+    """
+
+    baseline: Baseline
+    edges_ms: tuple[float, ...]
+    names: tuple[str, ...]
+    alpha: float
+    harm_limit: float
+    tolerance_errors: float
+    tolerance_slower: tuple[float, ...]
+    error_null: float
+    margins: tuple[LatencyMargin, ...]
+    dispersion: float
+    weights: Weights
+    objective_errors: Objective | None
+    objective_slower: Objective | None
+    slow_edge: int | None
+    unmet: tuple[str, ...]
+
+    @classmethod
+    def of(cls, baseline: Baseline, release: Release) -> Yardstick:
+        """Fixed from what was measured before the first weight and what the release asks for."""
+        edges, noise = baseline.edges_ms, baseline.noise
+        alpha = 1 - release.margins.confidence
+        by_pods = [noise.tolerance(sd, alpha) for sd in noise.sd_slower] if noise else [0.0] * len(edges)
+        errors_by_pods = noise.tolerance(noise.sd_errors, alpha) if noise else 0.0
+        widened = max([errors_by_pods, *by_pods]) > TOLERANCE
+        errors, slower, unmet = _objectives(baseline, release)
+        return cls(
+            baseline=baseline,
+            edges_ms=edges,
+            names=tuple(_name(baseline, edge) for edge in edges),
+            alpha=alpha,
+            harm_limit=(2 if widened else 1) / alpha,
+            tolerance_errors=max(TOLERANCE, errors_by_pods),
+            tolerance_slower=tuple(max(TOLERANCE, one) for one in by_pods),
+            error_null=math.log(ERROR_ODDS) - errors_by_pods,
+            margins=_margins(baseline, release, by_pods),
+            dispersion=noise.dispersion if noise else 1.0,
+            weights=_weights(baseline, release, errors, slower),
+            objective_errors=errors,
+            objective_slower=slower,
+            slow_edge=edges.index(baseline.slow_edge_ms) if slower and baseline.slow_edge_ms else None,
+            unmet=unmet,
+        )
+
+    @property
+    def label(self) -> str:
+        """What the stated error rate covers: one of ``per request``, ``pods not measured``, ``pods
+        measured``, ``calibrated on A/A``.
+        """
+        if self.baseline.noise is None:
+            return "pods not measured"
+        if self.dispersion > 1:
+            return "calibrated on A/A"
+        return "pods measured" if self.widened else "per request"
+
+    @property
+    def widened(self) -> bool:
+        """Whether the spread of the pods widens a tolerance."""
+        return max((self.tolerance_errors, *self.tolerance_slower)) > TOLERANCE
+
+    def of_errors(self) -> Likelihood:
+        """The likelihood of failures before the first table."""
+        points = [self.tolerance_errors + step for step in (0.0, *WORSE)]
+        points += [self.error_null + step for step in (0.0, *BETTER)]
+        return Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion)
+
+    def of_slower(self) -> tuple[Likelihood, ...]:
+        """The likelihoods of latencies beyond each watched edge before the first table."""
+        found = []
+        for i, tolerance in enumerate(self.tolerance_slower):
+            points = [tolerance + step for step in (0.0, *WORSE)]
+            for margin in self.margins:
+                if margin.edge == i:
+                    points += [margin.null + step for step in (0.0, *margin.steps)]
+            found.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion))
+        return tuple(found)
+
+
+def _name(baseline: Baseline, edge_ms: float) -> str:
+    """The quantile that an edge stands for: ``p99``."""
+    margins = {baseline.margin_edge_ms(q): name for name, q in MARGIN_QUANTILES}
+    harm = {baseline.edge_ms(q): f"p{100 * q:g}" for q in reversed(HARM_QUANTILES)}
+    return margins.get(edge_ms) or harm.get(edge_ms) or f"{edge_ms:.4g} ms"
+
+
+def _margins(baseline: Baseline, release: Release, by_pods: list[float]) -> tuple[LatencyMargin, ...]:
+    if not baseline.edges_ms:
+        return ()
+    asked = release.margins
+    percents = {"p50": asked.p50_percent, "p90": asked.p90_percent, "p99": asked.p99_percent}
+    found = []
+    for name, quantile in MARGIN_QUANTILES:
+        edge_ms = baseline.margin_edge_ms(quantile)
+        edge = baseline.edges_ms.index(edge_ms)
+        shift = baseline.margin_log_odds(edge_ms, percents[name])
+        found.append(LatencyMargin(name, percents[name], edge, edge_ms, shift - by_pods[edge], shift))
+    return tuple(found)
+
+
+def _objectives(
+    baseline: Baseline, release: Release
+) -> tuple[Objective | None, Objective | None, tuple[str, ...]]:
+    """The objectives for errors and latency that the baseline meets, and the names of those it does not."""
+    asked, errors, slower, unmet = release.objectives, None, None, []
+    if asked and asked.error_percent is not None:
+        share = asked.error_percent / 100
+        if baseline.errors > share * baseline.answered:
+            unmet.append("errors")
+        else:
+            errors = Objective(share)
+    if asked and asked.slower_percent is not None:
+        share, edge_ms = asked.slower_percent / 100, baseline.slow_edge_ms
+        if edge_ms is None or baseline.slower_than(edge_ms) > share * baseline.requests:
+            unmet.append("slower")
+        else:
+            slower = Objective(share)
+    return errors, slower, tuple(unmet)
+
+
+def _weights(
+    baseline: Baseline, release: Release, errors: Objective | None, slower: Objective | None
+) -> Weights:
+    """Most to the comparison where it decides, most to the objective where few canary requests are to come.
+
+    0.4/0.4/0.1/0.1 and 0.15/0.15/0.45/0.25, by simulation (docs/verdict.md); what an objective that is not
+    there would have goes to the comparison.
+    """
+    rps = baseline.answered / baseline.seconds if baseline.seconds else math.inf
+    low = rps * release.steps[0] / 100 < LOW_TRAFFIC_RPS
+    for_errors = (0.45 if low else 0.1) if errors else 0.0
+    for_slower = (0.25 if low else 0.1) if slower else 0.0
+    compared = (1 - for_errors - for_slower) / 2
+    return Weights(compared, compared, for_errors, for_slower)

@@ -1,0 +1,17 @@
+"""The kinds of Kubernetes objects that meshkit plans and reads most."""
+
+from __future__ import annotations
+
+from meshkit.facts import Kind
+
+NAMESPACE = Kind("v1", "Namespace")
+SERVICE = Kind("v1", "Service")
+POD = Kind("v1", "Pod")
+NODE = Kind("v1", "Node")
+CONFIG_MAP = Kind("v1", "ConfigMap")
+DEPLOYMENT = Kind("apps/v1", "Deployment")
+WORKLOADS = (DEPLOYMENT, Kind("apps/v1", "StatefulSet"), Kind("apps/v1", "DaemonSet"))
+"""What replaces its pods when its template changes."""
+
+ZONE = "topology.kubernetes.io/zone"
+"""The label of a node's zone."""

@@ -1,0 +1,41 @@
+"""Reading an object's metadata: labels, annotations, field managers, and its title for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.facts import Object
+
+
+def labels(obj: Object) -> Mapping[str, str]:
+    """The labels of an object."""
+    return obj["metadata"].get("labels") or {}
+
+
+Labels = Mapping[str, str]
+
+
+def managers(obj: Object, *path: str) -> list[str]:
+    """The field managers that own a field, given by its keys."""
+    found = []
+    for entry in obj["metadata"].get("managedFields") or ():
+        node: Any = entry.get("fieldsV1") or {}
+        for key in path:
+            node = node.get(f"f:{key}") if isinstance(node, Mapping) else None
+        if node is not None:
+            found.append(str(entry["manager"]))
+    return found
+
+
+def notes(obj: Object) -> Labels:
+    """The annotations of an object, or of a pod template."""
+    found: Labels = (obj.get("metadata") or {}).get("annotations") or {}
+    return found
+
+
+def title(obj: Object) -> str:
+    """Kind and name of an object: ``Deployment istio-system/istiod``."""
+    meta = obj["metadata"]
+    where = f"{meta['namespace']}/" if meta.get("namespace") else ""
+    return f"{obj['kind']} {where}{meta['name']}"

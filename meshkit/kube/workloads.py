@@ -1,0 +1,67 @@
+"""Workloads: the pods they own, and rolling restarts of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from meshkit.facts import Kind, Need, Object, Snapshot
+from meshkit.kube.kinds import DEPLOYMENT, NAMESPACE, POD, WORKLOADS
+from meshkit.kube.manifests import (
+    obj,
+)
+from meshkit.kube.selectors import matches
+from meshkit.kube.steps import RESTART_MANAGER, Step, Wait
+
+RESTART_ANNOTATION = "meshkit.dev/restarted-at-generation"
+ROLLOUT_TIMEOUT_S = 300.0
+
+
+def workload_needs(namespace: str | None) -> tuple[Need, ...]:
+    """What ``rolling`` and ``restarts`` must see."""
+    return (Need(NAMESPACE), Need(POD, namespace), *(Need(kind, namespace) for kind in WORKLOADS))
+
+
+def rolling(snapshot: Snapshot, namespace: str | None = None) -> Iterator[Object]:
+    """The workloads that replace their pods by themselves, without somebody who deletes the old ones."""
+    found = [workload for kind in WORKLOADS for workload in snapshot.of(kind.kind, namespace)]
+    return (one for one in found if (one["spec"].get("updateStrategy") or {}).get("type") != "OnDelete")
+
+
+def restarts(workloads: Sequence[Object], at_once: int) -> list[Step]:
+    """Rolling restarts, ``at_once`` workloads a wave: a wave begins when the one before is available."""
+    return [restart(each, wave=number // at_once + 1) for number, each in enumerate(workloads)]
+
+
+def restart(workload: Object, *, wave: int = 0) -> Step:
+    """A rolling restart: an annotation on the pod template, and a wait until the new pods are available.
+
+    kubectl writes the time; a planner has no clock, so the generation that is being replaced stands for it.
+    """
+    meta = workload["metadata"]
+    mark = {"metadata": {"annotations": {RESTART_ANNOTATION: str(meta.get("generation", 1))}}}
+    kind = Kind(DEPLOYMENT.api_version, workload["kind"])
+    part = obj(kind, meta["name"], meta["namespace"], spec={"template": mark})
+    wait = Wait("available", ROLLOUT_TIMEOUT_S)
+    return Step(part, manager=RESTART_MANAGER, partial=True, wait=wait, wave=wave)
+
+
+def owners(pods: Sequence[Object], snapshot: Snapshot) -> tuple[list[Object], list[Object]]:
+    """The workloads whose restart makes these pods anew, and the pods that no restart makes anew."""
+    left = {pod["metadata"]["uid"]: pod for pod in pods}
+    found = []
+    for workload in rolling(snapshot):
+        own = {pod["metadata"]["uid"] for pod in pods_of(workload, snapshot)}
+        if own & left.keys():
+            found.append(workload)
+            left = {uid: pod for uid, pod in left.items() if uid not in own}
+    return found, list(left.values())
+
+
+def pods_of(workload: Object, snapshot: Snapshot) -> list[Object]:
+    """The pods that a workload's selector finds and that are not on their way out."""
+    selector = workload["spec"]["selector"]
+    return [
+        pod
+        for pod in snapshot.of("Pod", workload["metadata"]["namespace"])
+        if matches(selector, pod) and "deletionTimestamp" not in pod["metadata"]
+    ]

@@ -1,0 +1,137 @@
+"""What an ``Access`` means in a cluster: whose pods, which of their ports, and the accounts of the callers.
+
+Both meshes decide at the pod, by the port it listens on and the account that the caller proves. So the
+Service's port is followed to the container, and a workload to its account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Kind, Need, Object, Snapshot
+from meshkit.intent.security import Access, Caller
+from meshkit.kube.kinds import DEPLOYMENT, POD, SERVICE
+from meshkit.kube.selectors import selects
+
+
+@dataclass(frozen=True)
+class Target:
+    """The pods behind a Service."""
+
+    selector: Mapping[str, str]
+    ports: tuple[int, ...]
+    """The container ports that the intent opens."""
+    offered: tuple[int, ...]
+    """The container ports that any Service offers on these pods: those that the intent closes."""
+    service_ports: tuple[Mapping[str, Any], ...]
+    """The ports of the Service that the intent opens, as the Service has them."""
+    pods: tuple[Object, ...]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who a caller proves to be; ``name`` None is every account of the namespace."""
+
+    namespace: str
+    name: str | None
+
+
+def needs(intent: Access, *kinds: Kind) -> tuple[Need, ...]:
+    """What ``target`` and ``accounts`` must see, and these kinds of the Service's namespace."""
+    seen = [Need(kind, intent.namespace) for kind in (SERVICE, POD, *kinds)]
+    return (*seen, *(Need(DEPLOYMENT, caller.namespace) for caller in intent.callers if caller.workload))
+
+
+def target(intent: Access, snapshot: Snapshot) -> Target:
+    """Whose ports are opened and closed. Raises ``BadInput`` for a Service that is not there, has no pods of
+    its own, or not that port.
+    """
+    service = snapshot.find("Service", intent.service, intent.namespace)
+    where = f"{intent.namespace}/{intent.service}"
+    if service is None:
+        remedy = "Create it, or correct namespace and service."
+        raise BadInput("access.service", f"there is no Service {where}.", remedy=remedy)
+    selector = service["spec"].get("selector")
+    if not selector:
+        remedy = "Name a Service with a selector: rules hold for pods."
+        raise BadInput("access.service", f"Service {where} selects no pods.", remedy=remedy)
+    pods = tuple(pod for pod in snapshot.of("Pod", intent.namespace) if selects(selector, pod))
+    wanted = [p for p in service["spec"].get("ports") or () if intent.port in (None, p["port"])]
+    if not wanted:
+        known = ", ".join(str(port["port"]) for port in service["spec"].get("ports") or ())
+        problem = f"Service {where} has no port {intent.port}."
+        raise BadInput("access.port", problem, remedy=f"Name one of its ports: {known}.")
+    sharing = [
+        other
+        for other in snapshot.of("Service", intent.namespace)
+        if other["spec"].get("selector") and any(selects(other["spec"]["selector"], pod) for pod in pods)
+    ]
+    listed = [*(service["spec"].get("ports") or ()), *_ports(sharing)]
+    return Target(
+        selector=selector,
+        ports=_numbers(wanted, pods),
+        offered=_numbers(listed, pods),
+        service_ports=tuple(wanted),
+        pods=pods,
+    )
+
+
+def accounts(intent: Access, snapshot: Snapshot) -> tuple[Account, ...]:
+    """The callers as accounts. Raises ``BadInput`` for a workload that shares its account with another."""
+    found = [_account(index, caller, snapshot) for index, caller in enumerate(intent.callers)]
+    return tuple(dict.fromkeys(found))
+
+
+def _account(index: int, caller: Caller, snapshot: Snapshot) -> Account:
+    if caller.workload is None:
+        return Account(caller.namespace, caller.service_account)
+    field = f"access.callers[{index}].workload"
+    deployment = snapshot.find("Deployment", caller.workload, caller.namespace)
+    if deployment is None:
+        problem = f"there is no Deployment {caller.namespace}/{caller.workload}."
+        raise BadInput(field, problem, remedy="Correct it, or name its service_account.")
+    name = _account_of(deployment)
+    others = [
+        other["metadata"]["name"]
+        for other in snapshot.of("Deployment", caller.namespace)
+        if other["metadata"]["name"] != caller.workload and _account_of(other) == name
+    ]
+    if others:
+        listed = ", ".join(sorted(others))
+        problem = f"it runs as the ServiceAccount {name}, as {listed} does: who calls is known by account."
+        remedy = f"Give {caller.workload} a ServiceAccount of its own, or name service_account: {name}."
+        raise BadInput(field, problem, remedy=remedy)
+    return Account(caller.namespace, name)
+
+
+def _account_of(deployment: Object) -> str:
+    return str(deployment["spec"]["template"]["spec"].get("serviceAccountName") or "default")
+
+
+def _ports(services: Iterable[Object]) -> list[Mapping[str, Any]]:
+    return [port for service in services for port in service["spec"].get("ports") or ()]
+
+
+def _numbers(ports: Iterable[Mapping[str, Any]], pods: Sequence[Object]) -> tuple[int, ...]:
+    """The container ports behind Service ports, rising."""
+    return tuple(sorted({number for port in ports for number in _target_ports(port, pods)}))
+
+
+def _target_ports(port: Mapping[str, Any], pods: Sequence[Object]) -> set[int]:
+    written = port.get("targetPort") or port["port"]
+    if isinstance(written, int):
+        return {written}
+    named = {
+        int(offered["containerPort"])
+        for pod in pods
+        for container in pod["spec"].get("containers") or ()
+        for offered in container.get("ports") or ()
+        if offered.get("name") == written
+    }
+    if not named:
+        problem = f"the Service's port {port['port']} leads to {written!r}, and no running pod has that port."
+        raise BadInput("access.service", problem, remedy="Deploy its pods first, or give the port a number.")
+    return named

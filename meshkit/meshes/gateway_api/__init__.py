@@ -1,0 +1,1 @@
+"""What every mesh takes from the Gateway API: routes, and their meaning."""

@@ -1,0 +1,92 @@
+"""Gateway API routes: what Linkerd is driven by. Only HTTPRoute v1, which every mesh version reads alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from meshkit.facts import Kind
+from meshkit.intent.release import Release
+from meshkit.intent.traffic import HeaderMatch, Route
+from meshkit.kube.manifests import obj
+from meshkit.meshes.base import WeightedRoute
+
+HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute")
+
+
+def backend_name(service: str, version: str) -> str:
+    """The Service that holds one version's pods: Gateway API knows no subsets."""
+    return f"{service}-{version}"
+
+
+def route_name(service: str, route: str) -> str:
+    """The HTTPRoute of one named route of a Service."""
+    return f"{service}-{route}"
+
+
+def http_route(route: Route, annotations: dict[str, str]) -> dict[str, Any]:
+    """The HTTPRoute ``<service>-<route name>``: a rule for each header match, then the split as the last."""
+    rules = [_header_rule(route, match) for match in route.matches]
+    rules.append({"backendRefs": _backends(route, tuple(route.weights().items()))})
+    if route.timeout_s is not None:
+        for rule in rules:
+            rule["timeouts"] = {"request": gateway_duration(route.timeout_s)}
+    return obj(
+        HTTP_ROUTE,
+        route_name(route.service, route.name),
+        route.namespace,
+        annotations=annotations,
+        spec={
+            "parentRefs": [{"group": "", "kind": "Service", "name": route.service, "port": route.port}],
+            "rules": rules,
+        },
+    )
+
+
+def weighted_route(release: Release) -> WeightedRoute:
+    """Where an HTTPRoute keeps the weights of a release. Rules have no names here: the route has one."""
+    return WeightedRoute(
+        HTTP_ROUTE,
+        route_name(release.service, release.route),
+        release.namespace,
+        rules="rules",
+        destinations="backendRefs",
+        version_at=("name",),
+        stable=backend_name(release.service, release.stable),
+        canary=backend_name(release.service, release.canary),
+        weight=1,
+    )
+
+
+def _header_rule(route: Route, match: HeaderMatch) -> dict[str, Any]:
+    header = {"type": "Exact", "name": match.header, "value": match.value}
+    return {
+        "matches": [{"headers": [header]}],
+        "backendRefs": _backends(route, ((match.version, 1),)),
+    }
+
+
+def _backends(route: Route, weights: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "group": "",
+            "kind": "Service",
+            "name": backend_name(route.service, version),
+            "port": route.port,
+            "weight": weight,
+        }
+        for version, weight in weights
+    ]
+
+
+def gateway_duration(seconds: float) -> str:
+    """Seconds as Gateway API reads them (GEP-2257): whole units of at most five digits, ``100s500ms``."""
+    whole, milliseconds = divmod(int(Decimal(str(seconds)) * 1000), 1000)
+    return (f"{whole}s" if whole or not milliseconds else "") + (f"{milliseconds}ms" if milliseconds else "")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as Istio and Linkerd's annotations read them: whole ``s`` or ``ms``, never a fraction."""
+    milliseconds = int(Decimal(str(seconds)) * 1000)
+    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"

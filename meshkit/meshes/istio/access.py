@@ -1,0 +1,87 @@
+"""``Access`` in Istio: one AuthorizationPolicy that allows.
+
+An ALLOW policy refuses whatever it does not name on *every* port of the pods it selects. So each also allows
+all ports that no Service offers: a debug or metrics port stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.facts import Kind, Need, Object, Snapshot
+from meshkit.intent.security import Access
+from meshkit.kube.manifests import obj
+from meshkit.kube.steps import Step
+from meshkit.meshes import access
+from meshkit.meshes.access import Account, Target
+from meshkit.meshes.base import cannot
+
+AUTHORIZATION_POLICY = Kind("security.istio.io/v1", "AuthorizationPolicy")
+_HTTP = {"http", "http2", "grpc", "grpc-web", "kubernetes.io/h2c", "kubernetes.io/ws"}
+_NOT_HTTP = {"tcp", "udp", "tls", "https", "mongo", "mysql", "redis", "kubernetes.io/wss"}
+_MOST_ACCOUNTS = 16  # serviceAccounts.maxItems of the CustomResourceDefinition
+
+
+def needs(intent: Access) -> tuple[Need, ...]:
+    """What ``plan`` must see."""
+    return access.needs(intent)
+
+
+def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
+    """The AuthorizationPolicy ``<service>-<name>``."""
+    target, callers = access.target(intent, snapshot), access.accounts(intent, snapshot)
+    _refuse_http_on_tcp(intent, target)
+    spec = {
+        "selector": {"matchLabels": dict(target.selector)},
+        "action": "ALLOW",
+        "rules": [
+            {"from": _sources(callers), "to": [{"operation": _operation(intent, target)}]},
+            {"to": [{"operation": {"notPorts": [str(port) for port in target.offered]}}]},
+        ],
+    }
+    name = f"{intent.service}-{intent.name}"
+    return (Step(obj(AUTHORIZATION_POLICY, name, intent.namespace, spec=spec)),)
+
+
+def _sources(callers: tuple[Account, ...]) -> list[Object]:
+    """``serviceAccounts`` rather than ``principals``: they hold in whatever trust domain the mesh has."""
+    named = [f"{caller.namespace}/{caller.name}" for caller in callers if caller.name]
+    chunks = [named[start : start + _MOST_ACCOUNTS] for start in range(0, len(named), _MOST_ACCOUNTS)]
+    sources: list[Object] = [{"source": {"serviceAccounts": chunk}} for chunk in chunks]
+    whole = [caller.namespace for caller in callers if not caller.name]
+    return [*sources, {"source": {"namespaces": whole}}] if whole else sources
+
+
+def _operation(intent: Access, target: Target) -> dict[str, Any]:
+    operation: dict[str, Any] = {"ports": [str(port) for port in target.ports]}
+    if intent.paths:
+        operation["paths"] = [written for path in intent.paths for written in _paths(path)]
+    if intent.methods:
+        operation["methods"] = list(intent.methods)
+    return operation
+
+
+def _paths(path: str) -> list[str]:
+    """Istio's ``/api/*`` does not hold for ``/api`` itself."""
+    if not path.endswith("/*") or path == "/*":
+        return [path]
+    return [path.removesuffix("/*"), path]
+
+
+def _refuse_http_on_tcp(intent: Access, target: Target) -> None:
+    """A rule with a path never allows anything on a port that Istio takes for plain TCP."""
+    for port in target.service_ports:
+        if (intent.paths or intent.methods) and _protocol(port) in _NOT_HTTP:
+            field = "paths" if intent.paths else "methods"
+            instead = (
+                f"Port {port['port']} is {_protocol(port)}, not HTTP: leave it out, or name the port http."
+            )
+            raise cannot("Istio", Access, field, instead)
+
+
+def _protocol(port: Mapping[str, Any]) -> str:
+    """As Istio tells it: appProtocol, else the prefix of the port's name; empty where it finds out itself."""
+    written = str(port.get("appProtocol") or port.get("name") or "").lower()
+    known = _HTTP | _NOT_HTTP
+    return next((part for part in (written, written.partition("-")[0]) if part in known), "")

@@ -1,0 +1,111 @@
+"""Gateway API's routes on Services, as Istio's sidecars take them.
+
+istiod makes a VirtualService of them, so Istio's defaults hold: two retries, no timeout. The routes of the
+caller's own namespace come before those of the Service's and replace them; beside a VirtualService of the
+same host the older one rules, unless the route is the caller's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
+from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
+from meshkit.meshes.gateway_api.meaning.status import Condition, ParentStatus, RouteStatus, resolved
+from meshkit.meshes.istio.meaning import actions
+from meshkit.meshes.istio.meaning.hosts import Host
+from meshkit.meshes.istio.meaning.routes import Routing
+from meshkit.meshes.model.durations import duration_s
+from meshkit.meshes.model.outbound import HashKey, Object, Problem, Route
+from meshkit.meshes.model.registry import Registry, age_of
+
+CONTROLLER = "istio.io/gateway-controller"
+KINDS = {"httproutes": "HTTPRoute", "grpcroutes": "GRPCRoute"}
+RESOURCES = tuple(f"{name}.gateway.networking.k8s.io" for name in KINDS)
+_HEADERS = {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror"}
+_FILTERS = {"HTTPRoute": {*_HEADERS, "RequestRedirect", "URLRewrite"}, "GRPCRoute": _HEADERS}
+
+
+def routes_of(routing: Routing, host: Host, port: int) -> tuple[Route, ...]:
+    """The routes of a Service port by Gateway API; none where a VirtualService rules it, or nothing does."""
+    namespace = routing.caller.namespace
+    found = [
+        (item, kind)
+        for resource, kind in KINDS.items()
+        for item in routing.work.registry.of(resource)
+        if item["metadata"]["namespace"] in (namespace, host.namespace)
+        and attached(item, host.item, port)
+        and _is_valid(routing, item, kind)
+    ]
+    own = [(item, kind) for item, kind in found if item["metadata"]["namespace"] == namespace]
+    chosen = sorted(own or found, key=lambda pair: age_of(pair[0]))
+    if not chosen:
+        return ()
+    virtual = routing.services.of(host.name)
+    if virtual and not own and age_of(virtual[0]) < age_of(chosen[0][0]):
+        return ()
+    ranked = []
+    for age, (item, kind) in enumerate(chosen):
+        for index, rule in enumerate(item["spec"].get("rules") or ()):
+            for match in matches_of(rule, kind):
+                route = route_of(routing.work, item, index, rule, match, routing.clusters)
+                ranked.append(((*rank(match), age, index), _with_defaults(routing, route, rule)))
+    return tuple(route for _, route in sorted(ranked, key=lambda pair: pair[0]))
+
+
+def _with_defaults(routing: Routing, route: Route, rule: dict[str, dict[str, str]]) -> Route:
+    """Istio's retries; ``backendRequest`` is the time for all of them together."""
+    if route.redirect:
+        return route
+    timeouts = rule.get("timeouts") or {}
+    named = [backend.cluster for backend in route.backends if backend.cluster]
+    policies = [routing.policies[name] for name in named if name in routing.policies]
+    keys: list[HashKey] = [key for policy in policies for key in policy.hash_keys]
+    return replace(
+        route,
+        timeout_s=duration_s(timeouts.get("request") or timeouts.get("backendRequest")),
+        retry=actions.retry_of(routing.mesh.retries, hashed=bool(keys)),
+        hash_keys=tuple(dict.fromkeys(keys)),
+    )
+
+
+def _is_valid(routing: Routing, item: Object, kind: str) -> bool:
+    unknown = _unknown_filter(item, kind)
+    if unknown:
+        message = f"{unknown} is not carried out by the sandbox: the whole route is left out."
+        routing.work.problems.append(Problem(item, "NotSupported", message))
+    return not unknown
+
+
+def _unknown_filter(item: Object, kind: str) -> str:
+    for index, rule in enumerate(item["spec"].get("rules") or ()):
+        refs = rule.get("backendRefs") or ()
+        for entry in [*(rule.get("filters") or ()), *(f for ref in refs for f in ref.get("filters") or ())]:
+            if entry["type"] not in _FILTERS[kind]:
+                return f"spec.rules[{index}]: the filter {entry['type']}"
+    return ""
+
+
+def statuses(registry: Registry) -> Iterable[RouteStatus]:
+    """What istiod says of the routes on Services."""
+    services = {(s["metadata"]["namespace"], s["metadata"]["name"]) for s in registry.of("services")}
+    for resource, full in zip(KINDS, RESOURCES, strict=True):
+        for item in registry.of(resource):
+            own = item["metadata"]["namespace"]
+            refs = _in_istios_words(resolved(registry, item, missing="backend({}) not found"))
+            told = []
+            for parent in parents_of(item):
+                if (parent.get("namespace") or own, parent["name"]) in services:
+                    accepted = Condition("Accepted", True, "Accepted", "Route was valid")
+                else:
+                    message = f"parent Service {parent['name']} not found"
+                    accepted = Condition("Accepted", False, "NoMatchingParent", message)
+                told.append(ParentStatus(parent, (accepted, refs)))
+            if told:
+                yield RouteStatus(full, item, CONTROLLER, tuple(told), tells_generation=True)
+
+
+def _in_istios_words(condition: Condition) -> Condition:
+    """Istio's words where all is well."""
+    return replace(condition, message="All references resolved") if condition.holds else condition

@@ -1,0 +1,222 @@
+"""What Istio's callers can name: Services and ServiceEntries, as hosts with ports and addresses.
+
+A ServiceEntry's addresses are those of its own list or of the pods it selects. There is no DNS in the
+sandbox and no request leaves loopback: an address outside 127.0.0.0/8 is left out, with a Problem.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshkit.meshes.istio.meaning.visibility import Caller, exported
+from meshkit.meshes.model.hosts import domains_of, host_of
+from meshkit.meshes.model.outbound import Locality, Object
+from meshkit.meshes.model.pods import (
+    ISTIO,
+    TLS_MODE_LABEL,
+    selects,
+    service_account,
+    workload_identity,
+)
+from meshkit.meshes.model.registry import Registry
+from meshkit.meshes.model.translation import Translation
+
+_LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+_HTTP = ("http", "http2", "grpc", "grpc-web")
+_HTTP2 = ("http2", "grpc", "kubernetes.io/h2c")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One address behind a port."""
+
+    address: str
+    port: int
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    locality: Locality = field(default_factory=Locality)
+    node: str = ""
+    weight: int = 1
+
+    @property
+    def takes_mutual_tls(self) -> bool:
+        """Whether a sidecar stands before it."""
+        return self.labels.get(TLS_MODE_LABEL) == ISTIO
+
+
+@dataclass(frozen=True)
+class HostPort:
+    """A port of a host. ``source`` is what its object says of it."""
+
+    number: int
+    protocol: str
+    source: Mapping[str, Any]
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether the port is declared to speak HTTP/2."""
+        return self.protocol in _HTTP2
+
+
+@dataclass(frozen=True)
+class Host:
+    """A name that callers use, in full, and the object that it comes from."""
+
+    name: str
+    namespace: str
+    ports: tuple[HostPort, ...]
+    item: Object
+    external: bool = False
+    as_asked: bool = False
+    domains: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    identities: tuple[str, ...] = ()
+    workloads: Mapping[int, tuple[Workload, ...]] = field(default_factory=dict)
+
+
+def hosts_for(work: Translation, caller: Caller) -> list[Host]:
+    """Every host that a caller may name.
+
+    Where a Service and a ServiceEntry share a name the Service is meant.
+    """
+    found: dict[str, Host] = {}
+    for service in work.registry.of("services"):
+        host = _service_host(work.registry, service, caller)
+        found[host.name] = host
+    for entry in work.registry.of("serviceentries"):
+        if exported(entry, caller, ()):
+            for host in _entry_hosts(work, entry):
+                found.setdefault(host.name, host)
+    return list(found.values())
+
+
+def locality_of(registry: Registry, node: str) -> Locality:
+    """The locality that a node's labels name."""
+    for item in registry.of("nodes"):
+        if item["metadata"]["name"] == node:
+            labels = item["metadata"].get("labels") or {}
+            return Locality(
+                labels.get("topology.kubernetes.io/region", ""),
+                labels.get("topology.kubernetes.io/zone", ""),
+                labels.get("topology.istio.io/subzone", ""),
+            )
+    return Locality()
+
+
+def _service_host(registry: Registry, service: Object, caller: Caller) -> Host:
+    namespace = service["metadata"]["namespace"]
+    ports = tuple(
+        HostPort(int(port["port"]), protocol_of(port), port) for port in service["spec"].get("ports") or ()
+    )
+    accounts = sorted({service_account(pod) for pod in registry.pods_of(service)})
+    return Host(
+        host_of(service),
+        namespace,
+        ports,
+        service,
+        domains={port.number: domains_of(service, port.number, caller.namespace) for port in ports},
+        identities=tuple(workload_identity(ISTIO, namespace, account) for account in accounts),
+        workloads={
+            port.number: tuple(
+                _of_pod(registry, backing.address, backing.port, backing.pod)
+                for backing in registry.backings(service, port.source)
+            )
+            for port in ports
+        },
+    )
+
+
+def _of_pod(registry: Registry, address: str, port: int, pod: Object | None) -> Workload:
+    if pod is None:
+        return Workload(address, port)
+    node = pod["spec"].get("nodeName", "")
+    return Workload(address, port, pod["metadata"].get("labels") or {}, locality_of(registry, node), node)
+
+
+def protocol_of(port: Mapping[str, Any]) -> str:
+    """What a Service port is declared to speak: ``appProtocol``, else the prefix of its name."""
+    if port.get("appProtocol"):
+        return str(port["appProtocol"]).lower()
+    return str(port.get("name", "")).lower().partition("-")[0]
+
+
+def _entry_hosts(work: Translation, entry: Object) -> Iterable[Host]:
+    spec, namespace = entry["spec"], entry["metadata"]["namespace"]
+    resolution = spec.get("resolution", "NONE")
+    named = [port for port in spec.get("ports") or () if _carried(work, entry, port)]
+    ports = tuple(HostPort(int(port["number"]), str(port["protocol"]).lower(), port) for port in named)
+    workloads = {port.number: tuple(_entry_workloads(work, entry, port)) for port in ports}
+    if resolution not in ("STATIC", "NONE") and not any(workloads.values()):
+        work.ignore(
+            entry,
+            f"spec.resolution: {resolution}: there is no DNS in the sandbox; list endpoints on 127.0.0.0/8. "
+            "Until then its requests are answered with 503.",
+        )
+    for host in spec.get("hosts") or ():
+        yield Host(
+            host.lower(),
+            namespace,
+            ports,
+            entry,
+            external=spec.get("location", "MESH_EXTERNAL") == "MESH_EXTERNAL",
+            as_asked=resolution == "NONE",
+            domains={port.number: _entry_domains(host.lower(), spec, port.number) for port in ports},
+            identities=tuple(spec.get("subjectAltNames") or ()),
+            workloads=workloads,
+        )
+
+
+def _carried(work: Translation, entry: Object, port: Mapping[str, Any]) -> bool:
+    if str(port["protocol"]).lower() in _HTTP:
+        return True
+    work.ignore(entry, f"spec.ports: {port['name']}: only HTTP, HTTP2 and GRPC are carried by the sandbox.")
+    return False
+
+
+def _entry_domains(host: str, spec: Mapping[str, Any], port: int) -> tuple[str, ...]:
+    """A host with its port; without it where that is 80, as in a URL."""
+    names = [host, *(address for address in spec.get("addresses") or () if "/" not in address)]
+    return (*(names if port == 80 else ()), *(f"{name}:{port}" for name in names))
+
+
+def _entry_workloads(work: Translation, entry: Object, port: HostPort) -> Iterable[Workload]:
+    spec = entry["spec"]
+    target = int(port.source.get("targetPort") or port.number)
+    selector = (spec.get("workloadSelector") or {}).get("labels")
+    if selector:
+        for pod in work.registry.of("pods", entry["metadata"]["namespace"]):
+            address = (pod.get("status") or {}).get("podIP")
+            if address and _ready(pod) and selects(selector, pod["metadata"].get("labels")):
+                yield _of_pod(work.registry, address, target, pod)
+    for endpoint in spec.get("endpoints") or ():
+        address = endpoint.get("address", "")
+        if not is_loopback(address):
+            work.ignore(
+                entry,
+                f"spec.endpoints: {address!r} is left out: no request leaves 127.0.0.0/8 in the sandbox.",
+            )
+            continue
+        number = int((endpoint.get("ports") or {}).get(port.source["name"]) or target)
+        labels = endpoint.get("labels") or {}
+        locality = locality_named(endpoint.get("locality", ""))
+        yield Workload(address, number, labels, locality, weight=int(endpoint.get("weight") or 1))
+
+
+def _ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def locality_named(text: str) -> Locality:
+    """``region/zone/subzone``, as Istio writes localities."""
+    region, zone, subzone = [*text.split("/"), "", "", ""][:3]
+    return Locality(region, zone, subzone)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is one of this machine's own."""
+    try:
+        return ipaddress.ip_address(address) in _LOOPBACK
+    except ValueError:
+        return False

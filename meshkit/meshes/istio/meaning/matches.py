@@ -1,0 +1,69 @@
+"""Istio's HTTPMatchRequest: who asks, and for what.
+
+``port``, ``gateways``, ``sourceLabels`` and ``sourceNamespace`` are judged here, for the caller that the
+configuration is made for; the rest is asked of every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.meshes.istio.meaning.visibility import Caller
+from meshkit.meshes.model.outbound import Match, MatchKind, NamedMatch, StringMatch
+
+Json = Mapping[str, Any]
+FIELDS = {
+    *("name", "uri", "ignoreUriCase", "method", "scheme", "authority", "headers", "withoutHeaders"),
+    *("queryParams", "port", "sourceLabels", "sourceNamespace", "gateways", "statPrefix"),
+}
+CLAIMS = "@request.auth.claims"
+
+
+def concerns(written: Json, caller: Caller, port: int) -> bool:
+    """Whether a match is for this caller and port at all."""
+    if int(written.get("port") or port) != port:
+        return False
+    if written.get("gateways"):
+        return "mesh" in written["gateways"]
+    if not caller.has(written.get("sourceLabels")):
+        return False
+    return written.get("sourceNamespace") in (None, "", caller.namespace)
+
+
+def match_of(written: Json) -> Match:
+    """What a request must be like."""
+    headers = [_named(name.lower(), value) for name, value in sorted((written.get("headers") or {}).items())]
+    headers += [
+        _named(name.lower(), value, invert=True)
+        for name, value in sorted((written.get("withoutHeaders") or {}).items())
+    ]
+    headers += [_named(f":{name}", written[name]) for name in ("authority", "scheme") if written.get(name)]
+    uri, method = written.get("uri"), written.get("method")
+    return Match(
+        path=text_match(uri, ignore_case=bool(written.get("ignoreUriCase"))) if uri else None,
+        method=text_match(method) if method else None,
+        headers=tuple(headers),
+        query=tuple(
+            _named(name, value) for name, value in sorted((written.get("queryParams") or {}).items())
+        ),
+    )
+
+
+def is_catch_all(match: Match) -> bool:
+    """Whether every request meets it: what stands behind it is never reached."""
+    every = match.path is None or (match.path.kind, match.path.value) in (("prefix", "/"), ("regex", ".*"))
+    return every and not match.method and not match.headers and not match.query
+
+
+def text_match(written: Json, *, ignore_case: bool = False) -> StringMatch:
+    """exact, prefix or regex; nothing written, or the regex ``*``, asks only that there be something."""
+    kinds: tuple[MatchKind, ...] = ("exact", "prefix", "regex")
+    for kind in kinds:
+        if kind in written and (kind, written[kind]) != ("regex", "*"):
+            return StringMatch(kind, written[kind], ignore_case and kind != "regex")
+    return StringMatch("present")
+
+
+def _named(name: str, written: Json, *, invert: bool = False) -> NamedMatch:
+    return NamedMatch(name, text_match(written), invert)

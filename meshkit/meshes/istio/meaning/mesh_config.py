@@ -1,0 +1,98 @@
+"""Istio's mesh config: the settings of ConfigMap ``istio`` that decide what a proxy does.
+
+Defaults are istiod's own (istio/pkg/config/mesh). What is written there and has no effect here is a Problem
+on the ConfigMap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from meshkit.meshes.model.durations import duration_s
+from meshkit.meshes.model.outbound import Object, Problem
+from meshkit.meshes.model.registry import Registry
+
+CONFIG_MAP = "istio"
+_WITHOUT_EFFECT_HERE = {
+    # Ports, files, tracing, metrics and DNS of real proxies: nothing of them changes where requests go.
+    *("accessLogFile", "accessLogFormat", "accessLogEncoding", "enableTracing", "defaultConfig"),
+    *("defaultProviders", "extensionProviders", "rootNamespace", "trustDomain", "enablePrometheusMerge"),
+    *("proxyListenPort", "proxyHttpPort", "ingressService", "ingressSelector", "ingressControllerMode"),
+    *("ingressClass", "dnsRefreshRate", "protocolDetectionTimeout", "configSources", "discoverySelectors"),
+}
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """What holds for the whole mesh."""
+
+    registry_only: bool = False
+    automatic_tls: bool = True
+    connect_timeout_s: float = 10.0
+    retries: Mapping[str, Any] | None = None
+    locality: Mapping[str, Any] = field(default_factory=lambda: {"enabled": True})
+    default_policy: Mapping[str, Any] = field(default_factory=dict)
+    tcp_keepalive: Mapping[str, Any] | None = None
+    http2: bool = False
+    exports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By resource (``virtualservices``): where objects without ``exportTo`` are seen, if not everywhere."""
+
+    @classmethod
+    def of(cls, registry: Registry) -> tuple[MeshConfig, tuple[Problem, ...]]:
+        """The mesh config, and what of it is not carried out.
+
+        Raises ValueError where it cannot be read: istiod keeps the last good one then.
+        """
+        found = [item for item in registry.of("configmaps") if item["metadata"]["name"] == CONFIG_MAP]
+        if not found:
+            return cls(), ()
+        item = found[0]
+        try:
+            written = yaml.safe_load((item.get("data") or {}).get("mesh") or "") or {}
+        except yaml.YAMLError as cause:
+            raise ValueError(f"data.mesh is not YAML: {cause}") from cause
+        if not isinstance(written, dict):
+            raise ValueError("data.mesh is not a mapping")
+        return cls._read(written), tuple(_problems(item, written))
+
+    @classmethod
+    def _read(cls, written: Mapping[str, Any]) -> MeshConfig:
+        outbound = written.get("outboundTrafficPolicy") or {}
+        return cls(
+            registry_only=outbound.get("mode") == "REGISTRY_ONLY",
+            automatic_tls=bool(written.get("enableAutoMtls", True)),
+            connect_timeout_s=duration_s(written.get("connectTimeout")) or 10.0,
+            retries=written.get("defaultHttpRetryPolicy"),
+            locality={"enabled": True, **(written.get("localityLbSetting") or {})},
+            default_policy=written.get("defaultTrafficPolicy") or {},
+            tcp_keepalive=written.get("tcpKeepalive"),
+            http2=written.get("h2UpgradePolicy") == "UPGRADE",
+            exports={
+                resource: tuple(written[name])
+                for resource, name in _EXPORTS.items()
+                if written.get(name) is not None
+            },
+        )
+
+
+_EXPORTS = {
+    "services": "defaultServiceExportTo",
+    "virtualservices": "defaultVirtualServiceExportTo",
+    "destinationrules": "defaultDestinationRuleExportTo",
+}
+_READ = {
+    *("outboundTrafficPolicy", "enableAutoMtls", "connectTimeout", "defaultHttpRetryPolicy"),
+    *("localityLbSetting", "defaultTrafficPolicy", "tcpKeepalive", "h2UpgradePolicy", *_EXPORTS.values()),
+}
+
+
+def _problems(item: Object, written: Mapping[str, Any]) -> list[Problem]:
+    unknown = sorted(set(written) - _READ - _WITHOUT_EFFECT_HERE)
+    return [
+        Problem(item, "NotSupported", f"data.mesh: {name} is not carried out by the sandbox.")
+        for name in unknown
+    ]

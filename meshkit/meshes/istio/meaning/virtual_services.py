@@ -1,0 +1,172 @@
+"""Istio's VirtualServices: which one rules a host for a caller.
+
+What a namespace keeps to itself comes before what is public; then the oldest wins and the others are told.
+A host's own name comes before a wildcard, a longer wildcard before a shorter. A route that delegates is
+replaced by those of the other VirtualService, each narrowed by the conditions of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from meshkit.meshes.istio.meaning.visibility import Caller, export_rank, exported, most_specific
+from meshkit.meshes.model.hosts import full_host
+from meshkit.meshes.model.outbound import Object, Problem
+from meshkit.meshes.model.translation import Translation
+
+Json = Mapping[str, Any]
+_MATCHED = ("uri", "scheme", "method", "authority")
+_MAPS = ("headers", "withoutHeaders", "queryParams")
+_INHERITED = (
+    *("rewrite", "directResponse", "timeout", "retries", "fault", "mirror", "mirrorPercent"),
+    *("mirrorPercentage", "corsPolicy", "mirrors", "headers"),
+)
+
+
+class VirtualServices:
+    """The VirtualServices that one caller's proxy obeys."""
+
+    def __init__(self, work: Translation, caller: Caller, default_export: tuple[str, ...]) -> None:
+        self._work = work
+        self._caller = caller
+        self._default_export = default_export
+        self._by_host: dict[str, list[Object]] = {}
+        for item in self._seen():
+            self._tell_left_out(item)
+            for written in item["spec"].get("hosts") or ():
+                host = full_host(written.lower(), item["metadata"]["namespace"])
+                self._by_host.setdefault(host, []).append(item)
+        self._tell_conflicts()
+
+    def of(self, host: str) -> list[Object]:
+        """The VirtualServices of a host, the one that rules it first: the next only where it has no route."""
+        return most_specific(self._by_host, host) or []
+
+    def elsewhere(self, known: Iterable[str]) -> dict[str, list[Object]]:
+        """Those of hosts that nothing is registered for: host (perhaps a wildcard) -> VirtualServices."""
+        names = set(known)
+        return {
+            host: items
+            for host, items in self._by_host.items()
+            if host not in names
+            and not (host.startswith("*") and any(most_specific({host: 1}, name) for name in names))
+        }
+
+    def routes(self, item: Object) -> list[tuple[Object, str, Json]]:
+        """(the object it stands in, where, the route) of every http route, delegates carried out."""
+        found: list[tuple[Object, str, Json]] = []
+        for index, entry in enumerate(item["spec"].get("http") or ()):
+            where = f"spec.http[{index}]"
+            if entry.get("delegate"):
+                found += self._delegated(item, where, entry)
+            else:
+                found.append((item, where, entry))
+        return found
+
+    def _seen(self) -> list[Object]:
+        """Those this caller's proxy sees, in the order in which they rule."""
+        mine, default = self._caller, self._default_export
+        found = [
+            item
+            for item in self._work.registry.of("virtualservices")
+            if "mesh" in (item["spec"].get("gateways") or ["mesh"]) and exported(item, mine, default)
+        ]
+        return sorted(found, key=lambda item: export_rank(item, mine, default))
+
+    def _tell_left_out(self, item: Object) -> None:
+        for kind in ("tcp", "tls"):
+            if item["spec"].get(kind):
+                self._work.ignore(item, f"spec.{kind}: the sandbox routes http only; these have no effect.")
+
+    def _tell_conflicts(self) -> None:
+        for host, items in self._by_host.items():
+            first = items[0]["metadata"]
+            for item in items[1:]:
+                message = f"{host} is already routed by {first['namespace']}/{first['name']}, which is older."
+                self._work.problems.append(Problem(item, "HostConflict", message))
+
+    def _delegated(self, item: Object, where: str, entry: Json) -> list[tuple[Object, str, Json]]:
+        wanted = entry["delegate"]
+        namespace = wanted.get("namespace") or item["metadata"]["namespace"]
+        other = next(
+            (
+                each
+                for each in self._work.registry.of("virtualservices", namespace)
+                if each["metadata"]["name"] == wanted.get("name") and not each["spec"].get("hosts")
+            ),
+            None,
+        )
+        if other is None:
+            message = f"{where}.delegate: there is no VirtualService {namespace}/{wanted.get('name')} "
+            self._work.problems.append(
+                Problem(item, "UnknownDelegate", message + "without hosts; the route is left out.")
+            )
+            return []
+        found = []
+        for index, inner in enumerate(other["spec"].get("http") or ()):
+            place = f"spec.http[{index}]"
+            matches = _narrowed(entry.get("match") or [], inner.get("match") or [])
+            if matches is None:
+                message = f"{place}.match does not fit within {item['metadata']['name']}'s {where}.match; "
+                self._work.problems.append(Problem(other, "MatchConflict", message + "it is left out."))
+                continue
+            found.append((other, place, _joined(entry, inner, matches)))
+        return found
+
+
+def _joined(outer: Json, inner: Json, matches: list[Json]) -> Json:
+    """A delegate's route, with what it leaves to the one that delegates."""
+    joined = {**inner, **{name: outer[name] for name in _INHERITED if name in outer and name not in inner}}
+    names = [each["name"] for each in (outer, inner) if each.get("name")]
+    return {**joined, "name": "-".join(names), "match": matches}
+
+
+def _narrowed(outer: list[Json], inner: list[Json]) -> list[Json] | None:
+    """Both conditions together; None where one of the inner's fits none of the outer's."""
+    if not outer or not inner:
+        return outer or inner
+    found = []
+    for leaf in inner:
+        fitting = [_both(root, leaf) for root in outer if not _conflict(root, leaf)]
+        if not fitting:
+            return None
+        found += fitting
+    return found
+
+
+def _both(root: Json, leaf: Json) -> Json:
+    maps = {name: {**(root.get(name) or {}), **(leaf.get(name) or {})} for name in (*_MAPS, "sourceLabels")}
+    return {**root, **leaf, **{name: value for name, value in maps.items() if value}}
+
+
+def _conflict(root: Json, leaf: Json) -> bool:
+    """Whether a leaf's condition is not one within the root's."""
+    if any(_text_conflict(root.get(name), leaf.get(name)) for name in _MATCHED):
+        return True
+    for name in _MAPS:
+        have = root.get(name) or {}
+        if any(_text_conflict(have.get(key), value) for key, value in (leaf.get(name) or {}).items()):
+            return True
+    if bool(root.get("ignoreUriCase")) != bool(leaf.get("ignoreUriCase")):
+        return True
+    if root.get("port") and leaf.get("port") and root["port"] != leaf["port"]:
+        return True
+    if root.get("sourceNamespace") and leaf.get("sourceNamespace") != root["sourceNamespace"]:
+        return True
+    labels = root.get("sourceLabels") or {}
+    if any(labels.get(key, value) != value for key, value in (leaf.get("sourceLabels") or {}).items()):
+        return True
+    return bool(root.get("gateways")) and not set(leaf.get("gateways") or ()) <= set(root["gateways"])
+
+
+def _text_conflict(root: Json | None, leaf: Json | None) -> bool:
+    """Whether a text that meets the leaf might not meet the root."""
+    if not root or not leaf:
+        return False
+    if "regex" in root or "regex" in leaf:
+        return True
+    if "exact" in root:
+        return root.get("exact") != leaf.get("exact")
+    text = leaf.get("exact", leaf.get("prefix", ""))
+    return not str(text).startswith(root.get("prefix", ""))

@@ -1,0 +1,83 @@
+"""Who calls, and which objects and names concern him: exportTo, wildcards, selectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from meshkit.meshes.model.outbound import Locality, Object
+from meshkit.meshes.model.pods import selects
+from meshkit.meshes.model.registry import Registry
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """All that Istio tells one calling pod from another by.
+
+    ``labels`` are only those that some object asks for, so that like pods share one translation.
+    """
+
+    namespace: str
+    labels: tuple[tuple[str, str], ...] = ()
+    locality: Locality = field(default_factory=Locality)
+    node: str = ""
+
+    def has(self, wanted: Mapping[str, str] | None) -> bool:
+        """Whether the caller has all these labels."""
+        return selects(wanted, dict(self.labels))
+
+
+def labels_that_matter(registry: Registry) -> frozenset[str]:
+    """The labels of callers that some VirtualService or DestinationRule asks for."""
+    asked: set[str] = set()
+    for item in registry.of("virtualservices"):
+        for entry in item["spec"].get("http") or ():
+            for match in entry.get("match") or ():
+                asked |= set(match.get("sourceLabels") or ())
+    for item in registry.of("destinationrules"):
+        asked |= set((item["spec"].get("workloadSelector") or {}).get("matchLabels") or ())
+        for policy in _policies(item):
+            setting = (policy.get("loadBalancer") or {}).get("localityLbSetting") or {}
+            asked |= {entry.partition("=")[0] for entry in setting.get("failoverPriority") or ()}
+    return frozenset(asked)
+
+
+def _policies(rule: Object) -> Iterable[Mapping[str, Any]]:
+    general = rule["spec"].get("trafficPolicy") or {}
+    subsets = [subset.get("trafficPolicy") or {} for subset in rule["spec"].get("subsets") or ()]
+    for policy in (general, *subsets):
+        yield policy
+        yield from policy.get("portLevelSettings") or ()
+
+
+def exported(item: Object, caller: Caller, default: tuple[str, ...]) -> bool:
+    """Whether an object is seen by callers of a namespace (``exportTo``; nothing written: everywhere)."""
+    scopes = item["spec"].get("exportTo") or default or ("*",)
+    own = item["metadata"]["namespace"]
+    return "*" in scopes or caller.namespace in scopes or ("." in scopes and own == caller.namespace)
+
+
+def export_rank(item: Object, caller: Caller, default: tuple[str, ...]) -> int:
+    """Istio looks at what a namespace keeps to itself first, then at what names it, then at the public."""
+    scopes = item["spec"].get("exportTo") or default or ("*",)
+    if "*" in scopes:
+        return 2
+    return 0 if "." in scopes and item["metadata"]["namespace"] == caller.namespace else 1
+
+
+def covers(pattern: str, host: str) -> bool:
+    """Whether a host pattern (``*``, ``*.shop.svc.cluster.local`` or a full name) stands for a host."""
+    if pattern == host or pattern == "*":
+        return True
+    return pattern.startswith("*") and len(host) >= len(pattern) and host.endswith(pattern[1:])
+
+
+def most_specific(patterns: Mapping[str, T], host: str) -> T | None:
+    """What is kept under a host's own name, else under the longest wildcard that covers it."""
+    if host in patterns:
+        return patterns[host]
+    wild = [pattern for pattern in patterns if pattern.startswith("*") and covers(pattern, host)]
+    return patterns[max(wild, key=len)] if wild else None

@@ -1,0 +1,172 @@
+"""``Access`` in Linkerd: a Server for each port, who is who, and what they may.
+
+A Server closes its port the moment it is there, so it comes last, after everything that opens it. Rules by
+path or method are HTTPRoutes on the Server; then a request that no route takes would get 404 instead of 403,
+so one more route takes the rest, and kubelet's probes, which pass by themselves only while a Server has no
+routes, get a route of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Kind, Need, Object, Snapshot
+from meshkit.intent.security import Access
+from meshkit.kube.manifests import obj
+from meshkit.kube.selectors import selects
+from meshkit.kube.steps import Step
+from meshkit.meshes import access
+from meshkit.meshes.access import Account, Target
+from meshkit.meshes.base import cannot
+from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+
+SERVER = Kind("policy.linkerd.io/v1beta3", "Server")
+AUTHORIZATION_POLICY = Kind("policy.linkerd.io/v1alpha1", "AuthorizationPolicy")
+MESH_TLS = Kind("policy.linkerd.io/v1alpha1", "MeshTLSAuthentication")
+NETWORK = Kind("policy.linkerd.io/v1alpha1", "NetworkAuthentication")
+_HTTP = {"", "http", "kubernetes.io/h2c"}
+_MOST_MATCHES = 64  # of one rule of an HTTPRoute
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+
+
+def needs(intent: Access) -> tuple[Need, ...]:
+    """What ``plan`` must see."""
+    return access.needs(intent, SERVER)
+
+
+def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
+    """Who is who, what they may, the routes it is told by, and at last the Servers."""
+    target, callers = access.target(intent, snapshot), access.accounts(intent, snapshot)
+    _refuse_opaque(intent, target)
+    _refuse_rival_servers(intent, target, snapshot)
+    objects = [_mesh_tls(intent, callers)]
+    if intent.paths or intent.methods:
+        objects += _by_route(intent, target)
+    else:
+        name = _name(intent)
+        objects += [
+            _policy(intent, f"{name}-{port}", SERVER, _server_name(intent, port), (MESH_TLS, name))
+            for port in target.ports
+        ]
+    return tuple(Step(item) for item in (*objects, *(_server(intent, target, p) for p in target.offered)))
+
+
+def _name(intent: Access) -> str:
+    return f"{intent.service}-{intent.name}"
+
+
+def _server_name(intent: Access, port: int) -> str:
+    return f"{intent.service}-{port}"
+
+
+def _mesh_tls(intent: Access, callers: tuple[Account, ...]) -> dict[str, Any]:
+    """References rather than names: they hold in whatever trust domain the mesh has."""
+    references = [
+        {"kind": "ServiceAccount", "name": caller.name, "namespace": caller.namespace}
+        if caller.name
+        else {"kind": "Namespace", "name": caller.namespace}
+        for caller in callers
+    ]
+    return obj(MESH_TLS, _name(intent), intent.namespace, spec={"identityRefs": references})
+
+
+def _policy(intent: Access, name: str, kind: Kind, target: str, who: tuple[Kind, str]) -> dict[str, Any]:
+    spec = {
+        "targetRef": {"group": kind.group, "kind": kind.kind, "name": target},
+        "requiredAuthenticationRefs": [{"group": who[0].group, "kind": who[0].kind, "name": who[1]}],
+    }
+    return obj(AUTHORIZATION_POLICY, name, intent.namespace, spec=spec)
+
+
+def _server(intent: Access, target: Target, port: int) -> dict[str, Any]:
+    spec = {
+        "podSelector": {"matchLabels": dict(target.selector)},
+        "port": port,
+        "proxyProtocol": "unknown",
+        "accessPolicy": "deny",
+    }
+    return obj(SERVER, _server_name(intent, port), intent.namespace, spec=spec)
+
+
+def _by_route(intent: Access, target: Target) -> list[dict[str, Any]]:
+    """What is allowed by path and method, the rest, and the probes."""
+    paths, methods = intent.paths or ("/*",), intent.methods or (None,)
+    matches = [_match(path, method) for path, method in product(paths, methods)]
+    if len(matches) > _MOST_MATCHES:
+        instead = (
+            f"{len(matches)} pairs of path and method; a route holds {_MOST_MATCHES}. Use several Access."
+        )
+        raise cannot("Linkerd", Access, "paths", instead)
+    made = []
+    probed = {port: _probe_paths(target.pods, port) for port in target.ports}
+    if any(probed.values()):
+        everywhere = [{"cidr": "0.0.0.0/0"}, {"cidr": "::/0"}]
+        name = f"{intent.service}-probes"
+        made.append(obj(NETWORK, name, intent.namespace, spec={"networks": everywhere}))
+    for port, probes in probed.items():
+        if probes:  # First: of two routes that match alike the older one counts.
+            name, who = f"{_server_name(intent, port)}-probes", (NETWORK, f"{intent.service}-probes")
+            asked = [{"path": {"type": "Exact", "value": path}, "method": "GET"} for path in probes]
+            made += [_policy(intent, name, HTTP_ROUTE, name, who), _route(intent, name, port, asked)]
+        name, who = f"{_name(intent)}-{port}", (MESH_TLS, _name(intent))
+        made += [_policy(intent, name, HTTP_ROUTE, name, who), _route(intent, name, port, matches)]
+        made.append(_route(intent, f"{_server_name(intent, port)}-others", port, [_match("/*", None)]))
+    return made
+
+
+def _match(path: str, method: str | None) -> dict[str, Any]:
+    how = "PathPrefix" if path.endswith("/*") else "Exact"
+    match: dict[str, Any] = {"path": {"type": how, "value": path.removesuffix("/*") or "/"}}
+    return {**match, "method": method} if method else match
+
+
+def _route(intent: Access, name: str, port: int, matches: Sequence[Object]) -> dict[str, Any]:
+    parent = {"group": SERVER.group, "kind": SERVER.kind, "name": _server_name(intent, port)}
+    spec = {"parentRefs": [parent], "rules": [{"matches": list(matches)}]}
+    return obj(HTTP_ROUTE, name, intent.namespace, spec=spec)
+
+
+def _probe_paths(pods: Iterable[Object], port: int) -> list[str]:
+    """The paths that kubelet asks for on a port of these pods."""
+    asked = (
+        (container[probe]["httpGet"], container)
+        for pod in pods
+        for container in pod["spec"].get("containers") or ()
+        for probe in _PROBES
+        if "httpGet" in (container.get(probe) or {})
+    )
+    paths = {str(get.get("path") or "/") for get, container in asked if _number(get, container) == port}
+    return sorted(path.partition("?")[0] for path in paths)
+
+
+def _number(get: Object, container: Object) -> int | None:
+    if isinstance(get["port"], int):
+        return get["port"]
+    ports = container.get("ports") or ()
+    return next((p["containerPort"] for p in ports if p.get("name") == get["port"]), None)
+
+
+def _refuse_opaque(intent: Access, target: Target) -> None:
+    """Linkerd reads no requests on a port whose appProtocol it does not know."""
+    for port in target.service_ports:
+        protocol = str(port.get("appProtocol") or "").lower()
+        if (intent.paths or intent.methods) and protocol not in _HTTP:
+            field = "paths" if intent.paths else "methods"
+            instead = f"Port {port['port']} is {protocol}, which it takes for plain TCP: leave it out."
+            raise cannot("Linkerd", Access, field, instead)
+
+
+def _refuse_rival_servers(intent: Access, target: Target, snapshot: Snapshot) -> None:
+    """Linkerd refuses two Servers for one port of one pod."""
+    mine = {_server_name(intent, port) for port in target.offered}
+    for server in snapshot.of("Server", intent.namespace):
+        spec, name = server["spec"], server["metadata"]["name"]
+        labels = (spec.get("podSelector") or {}).get("matchLabels") or {}
+        rules_them = spec["port"] in target.offered and any(selects(labels, pod) for pod in target.pods)
+        if name not in mine and rules_them:
+            problem = f"Server {intent.namespace}/{name} already rules port {spec['port']} of its pods."
+            remedy = "Delete that Server, or give access by AuthorizationPolicies on it by hand."
+            raise BadInput("access.service", problem, remedy=remedy)

@@ -1,0 +1,54 @@
+"""The trust anchors that Linkerd's charts find before they are installed.
+
+Left to themselves the charts write them into their release, and the next upgrade would write back what a
+rotation has changed. So meshkit tells them that the bundle is somebody else's (``identity.externalCA``) and
+makes it itself, once: what stands there is the truth from then on.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+from meshkit.errors import BadInput
+from meshkit.facts import Snapshot
+from meshkit.kube.helm import release_of
+from meshkit.kube.kinds import CONFIG_MAP
+from meshkit.kube.manifests import obj
+from meshkit.kube.metadata import title
+from meshkit.kube.steps import Step
+from meshkit.meshes.linkerd.pki import BUNDLE, BUNDLE_KEY, ISSUER
+
+
+def trust_anchors(snapshot: Snapshot, namespace: str) -> str:
+    """The trust anchors that the issuer's Secret names, in PEM. Raises ``BadInput`` where there are none."""
+    secret = snapshot.find("Secret", ISSUER, namespace)
+    data: Mapping[str, str] = (secret or {}).get("data") or {}
+    if not {"ca.crt", "tls.crt", "tls.key"} <= set(data):
+        raise BadInput(
+            "control_plane",
+            f"Linkerd's charts need an issuer: there is no Secret {namespace}/{ISSUER} with ca.crt, tls.crt"
+            " and tls.key.",
+            remedy="Make it with mk.make_identity(cluster), or let cert-manager make it.",
+        )
+    return base64.b64decode(data["ca.crt"]).decode()
+
+
+def bundle_steps(snapshot: Snapshot, namespace: str, anchors: str) -> list[Step]:
+    """The bundle, where there is none; what is there is left as it is, for a rotation may have changed it.
+
+    Raises ``BadInput`` where it belongs to a release: Helm would delete it with the next upgrade, as the
+    charts no longer name it.
+    """
+    found = snapshot.find("ConfigMap", BUNDLE, namespace)
+    if found is None:
+        return [Step(obj(CONFIG_MAP, BUNDLE, namespace, data={BUNDLE_KEY: anchors}))]
+    if release_of(found):
+        raise BadInput(
+            "control_plane",
+            f"{title(found)} belongs to a Helm release, and this upgrade would delete it.",
+            remedy=f"Take it out of the release first: 'kubectl annotate configmap {BUNDLE} -n {namespace}"
+            " helm.sh/resource-policy=keep meta.helm.sh/release-name- meta.helm.sh/release-namespace-'. Or"
+            " leave it there with values={'identity': {'externalCA': False}}; no rotation is possible then.",
+        )
+    return []

@@ -1,0 +1,267 @@
+"""Linkerd's inbound policy: the Server of a port, its routes, and who may take them.
+
+A port without a Server is ruled by the pod's default policy, fixed when the pod was made; with one, only by
+what AuthorizationPolicies allow on the Server, its namespace, or a route. A Server with routes answers 404 to
+what none of them takes. Kubelet's probes pass by themselves only while a Server has no routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from meshkit.kube.selectors import holds
+from meshkit.meshes.gateway_api.meaning import matches as gateway_api
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
+from meshkit.meshes.model.inbound import (
+    All,
+    Authorization,
+    Condition,
+    Inbound,
+    InboundRoute,
+    Policy,
+    Rule,
+)
+from meshkit.meshes.model.outbound import Match, Object, Problem, StringMatch
+from meshkit.meshes.model.pods import LINKERD, captured_ports, workload_identity
+from meshkit.meshes.model.registry import Registry
+
+GROUP = "policy.linkerd.io"
+RESOURCES = tuple(
+    f"{plural}.{version}.{GROUP}"
+    for plural, version in (
+        ("servers", "v1beta3"),
+        ("httproutes", "v1beta3"),
+        ("authorizationpolicies", "v1alpha1"),
+        ("meshtlsauthentications", "v1alpha1"),
+        ("networkauthentications", "v1alpha1"),
+    )
+)
+ROUTES = {
+    "httproutes": (gateway_api.GROUP, "HTTPRoute"),
+    "grpcroutes": (gateway_api.GROUP, "GRPCRoute"),
+    "httproutes.policy": (GROUP, "HTTPRoute"),
+}
+"""Where routes are kept in the registry, and the group and kind each has there."""
+INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
+NOT_FOUND = "not-found"
+"""The name of what answers 404 on a Server with routes."""
+ALL = "all-unauthenticated"
+POLICIES = (ALL, "all-authenticated", "cluster-unauthenticated", "cluster-authenticated", "audit", "deny")
+_ANYONE = Condition("identity", (StringMatch("present"),))
+_CLUSTER = Condition("source_ip", (StringMatch("exact", "127.0.0.0/8"),))  # where the sandbox's pods live
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+
+
+class InvalidPolicy(Exception):
+    """An AuthorizationPolicy that Linkerd leaves out, and why."""
+
+
+def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
+    """The captured ports of a pod. Linkerd's proxy takes both mutual TLS and plain text everywhere."""
+    return tuple(_inbound(registry, pod, port) for port in captured_ports(pod))
+
+
+def _inbound(registry: Registry, pod: Object, port: int) -> Inbound:
+    servers = servers_of(registry, pod, port)
+    if not servers:
+        written = (pod["metadata"].get("annotations") or {}).get(INBOUND_POLICY, ALL)
+        policy = written if written in POLICIES else ALL
+        routes = _default_routes(pod, port, Authorization(allow=_default_policy(policy)))
+        return Inbound(port, "permissive", routes, f"/default/{policy}")
+    server = servers[0]
+    name = server["metadata"]["name"]
+    allowed = (
+        *_allowed(registry, server, ("Server", name), ("Namespace", server["metadata"]["namespace"])),
+        *_default_policy(server["spec"].get("accessPolicy", "deny")),
+    )
+    routes = _routes(registry, server, allowed)
+    routes = routes or _default_routes(pod, port, Authorization(allow=allowed))
+    return Inbound(port, "permissive", routes, f"{GROUP}/server/{name}")
+
+
+def servers_of(registry: Registry, pod: Object, port: int) -> list[Object]:
+    """The Servers of one port of a pod, the oldest first. Linkerd refuses a second one."""
+    meta = pod["metadata"]
+    return [
+        server
+        for server in registry.of("servers.policy", meta["namespace"])
+        if holds(server["spec"].get("podSelector"), meta.get("labels") or {})
+        and port in _numbers(server["spec"]["port"], pod)
+    ]
+
+
+def _numbers(written: int | str, pod: Object) -> set[int]:
+    if isinstance(written, int):
+        return {written}
+    return {
+        int(port["containerPort"])
+        for container in pod["spec"].get("containers") or ()
+        for port in container.get("ports") or ()
+        if port.get("name") == written
+    }
+
+
+def _default_policy(name: str) -> tuple[Policy, ...]:
+    if name == "deny" or name not in POLICIES:
+        return ()
+    conditions: All = (_ANYONE,) if name.endswith("-authenticated") else ()
+    conditions += (_CLUSTER,) if name.startswith("cluster-") else ()
+    return (Policy(f"/default/{name}", (Rule((conditions,)),)),)
+
+
+def _default_routes(pod: Object, port: int, authorization: Authorization) -> tuple[InboundRoute, ...]:
+    """What kubelet asks for is open to all, the rest as the policy says."""
+    everyone = Authorization(allow=(Policy("/default/probe"),))
+    probes = tuple(
+        InboundRoute("/default/probe", Match(StringMatch("exact", path)), everyone)
+        for path in _probe_paths(pod, port)
+    )
+    return (*probes, InboundRoute("/default/default", Match(), authorization))
+
+
+def _probe_paths(pod: Object, port: int) -> list[str]:
+    asked = {
+        str(container[probe]["httpGet"].get("path") or "/").partition("?")[0]
+        for container in pod["spec"].get("containers") or ()
+        for probe in _PROBES
+        if "httpGet" in (container.get(probe) or {})
+        and port in _numbers(container[probe]["httpGet"]["port"], pod)
+    }
+    return sorted(asked)
+
+
+def _routes(registry: Registry, server: Object, allowed: tuple[Policy, ...]) -> tuple[InboundRoute, ...]:
+    """The routes on a Server, the more specific and then the older first; without any, none."""
+    ranked = []
+    for resource, (group, kind) in ROUTES.items():
+        for item in registry.of(resource, server["metadata"]["namespace"]):
+            if not _is_on(item, server) or (kind == "HTTPRoute" and _has_grpc(registry, server)):
+                continue
+            name = item["metadata"]["name"]
+            who = Authorization(allow=(*_allowed(registry, server, (kind, name), group=group), *allowed))
+            route = InboundRoute(f"{group}/{kind}/{name}", authorization=who)
+            age = (item["metadata"].get("creationTimestamp") or "", name)
+            rules: Iterable[Mapping[str, Any]] = item["spec"].get("rules") or ({},)
+            for rule in rules:
+                ranked += [
+                    ((*gateway_api.rank(match), *age), replace(route, match=match))
+                    for match in gateway_api.matches_of(rule, kind)
+                ]
+    if not ranked:
+        return ()
+    ordered = [route for _, route in sorted(ranked, key=lambda pair: pair[0])]
+    return (*ordered, InboundRoute(NOT_FOUND, status=404))
+
+
+def _has_grpc(registry: Registry, server: Object) -> bool:
+    """Beside a route of gRPC those of HTTP on the same Server are in conflict, and do not count."""
+    return any(_is_on(item, server) for item in registry.of("grpcroutes", server["metadata"]["namespace"]))
+
+
+def _is_on(item: Object, server: Object) -> bool:
+    return any(
+        parent.get("kind") == "Server"
+        and parent.get("group") == GROUP
+        and parent["name"] == server["metadata"]["name"]
+        for parent in item["spec"].get("parentRefs") or ()
+    )
+
+
+def _allowed(
+    registry: Registry, server: Object, *targets: tuple[str, str], group: str | None = None
+) -> tuple[Policy, ...]:
+    """The AuthorizationPolicies of a Server's namespace for one of the targets (kind, name)."""
+    found = []
+    for item in registry.of("authorizationpolicies.policy", server["metadata"]["namespace"]):
+        target = item["spec"]["targetRef"]
+        if (target["kind"], target["name"]) not in targets or group not in (None, target.get("group", "")):
+            continue
+        try:
+            rule = Rule(_sources(registry, item))
+        except InvalidPolicy:
+            continue
+        found.append(Policy(f"{GROUP}/authorizationpolicy/{item['metadata']['name']}", (rule,)))
+    return tuple(found)
+
+
+def _sources(registry: Registry, item: Object) -> tuple[All, ...]:
+    """An identity *and* a network, where both are asked for; a network may leave parts of it out."""
+    identity: All = ()
+    networks: tuple[All, ...] = ((),)
+    for reference in item["spec"].get("requiredAuthenticationRefs") or ():
+        namespace = reference.get("namespace") or item["metadata"]["namespace"]
+        kind, name = reference["kind"], reference["name"]
+        if kind == "ServiceAccount":
+            named = StringMatch("exact", workload_identity(LINKERD, namespace, name))
+            identity = (Condition("identity", (named,)),)
+        elif kind == "MeshTLSAuthentication":
+            found = _find(registry, "meshtlsauthentications.policy", kind, name, namespace)
+            identity = (Condition("identity", tuple(_identities(found))),)
+        elif kind == "NetworkAuthentication":
+            found = _find(registry, "networkauthentications.policy", kind, name, namespace)
+            networks = tuple(_network(entry) for entry in found["spec"]["networks"])
+        else:
+            raise InvalidPolicy(f"{kind} is no way to authenticate")
+    return tuple((*identity, *network) for network in networks)
+
+
+def _find(registry: Registry, resource: str, kind: str, name: str, namespace: str) -> Object:
+    for item in registry.of(resource, namespace):
+        if item["metadata"]["name"] == name:
+            return item
+    raise InvalidPolicy(f"there is no {kind} {namespace}/{name}")
+
+
+def _identities(item: Object) -> Iterable[StringMatch]:
+    for name in item["spec"].get("identities") or ():
+        if name == "*":
+            yield StringMatch("present")
+        elif name.startswith("*."):
+            yield StringMatch("suffix", name[1:])
+        else:
+            yield StringMatch("exact", name)
+    for reference in item["spec"].get("identityRefs") or ():
+        if reference["kind"] == "Namespace":
+            ending = f".{reference['name']}.serviceaccount.identity.linkerd.{CLUSTER_DOMAIN}"
+            yield StringMatch("suffix", ending)
+        else:
+            namespace = reference.get("namespace") or item["metadata"]["namespace"]
+            yield StringMatch("exact", workload_identity(LINKERD, namespace, reference["name"]))
+
+
+def _network(entry: Mapping[str, Any]) -> All:
+    inside = Condition("source_ip", (StringMatch("exact", entry["cidr"]),))
+    without = tuple(StringMatch("exact", each) for each in entry.get("except") or ())
+    return (inside, Condition("source_ip", without, inverted=True)) if without else (inside,)
+
+
+def problems(registry: Registry) -> tuple[Problem, ...]:
+    """What Linkerd leaves out, and what the sandbox does."""
+    found = []
+    for item in registry.of("authorizationpolicies.policy"):
+        try:
+            _sources(registry, item)
+        except InvalidPolicy as problem:
+            found.append(Problem(item, "PolicyIgnored", f"{problem}; Linkerd leaves the policy out."))
+    for server in registry.of("servers.policy"):
+        protocol = server["spec"].get("proxyProtocol", "unknown")
+        if protocol in ("opaque", "TLS"):
+            message = f"spec.proxyProtocol {protocol}: the sandbox reads every connection as HTTP."
+            found.append(Problem(server, "NotSupported", message))
+        if server["spec"].get("externalWorkloadSelector"):
+            message = "spec.externalWorkloadSelector: the sandbox has no external workloads."
+            found.append(Problem(server, "NotSupported", message))
+    return (*found, *_rivals(registry))
+
+
+def _rivals(registry: Registry) -> Iterable[Problem]:
+    """Servers that rule nothing, because an older one has the port."""
+    for pod in registry.of("pods"):
+        for port in captured_ports(pod):
+            for younger in servers_of(registry, pod, port)[1:]:
+                message = (
+                    f"port {port} of {pod['metadata']['name']} has an older Server; this one is ignored."
+                )
+                yield Problem(younger, "ServerConflict", message)

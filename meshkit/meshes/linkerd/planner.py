@@ -1,0 +1,194 @@
+"""Linkerd: HTTPRoutes over one Service for each version, and annotations.
+
+Linkerd has no subsets, so a version becomes a Service of its own behind the one that clients name. Its
+inbound policy is copied onto a pod when the pod is made, so changing it restarts workloads. What Linkerd
+cannot do (faults, connection limits, a choice of load balancer) is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.facts import Need, Snapshot
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.observability import Observability
+from meshkit.intent.release import Release
+from meshkit.intent.security import Access, MutualTLS
+from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Route, Version
+from meshkit.kube import manifests
+from meshkit.kube.kinds import POD, SERVICE
+from meshkit.kube.manifests import namespace_part
+from meshkit.kube.steps import Step
+from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
+from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
+from meshkit.meshes.gateway_api.routes import (
+    HTTP_ROUTE,
+    backend_name,
+    duration,
+    http_route,
+    weighted_route,
+)
+from meshkit.meshes.injection import opted_out, runs_sidecar
+from meshkit.meshes.linkerd import access as linkerd_access
+from meshkit.meshes.linkerd import observability as linkerd_observability
+from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
+from meshkit.meshes.linkerd.control_plane import INJECT, control_plane, control_plane_needs
+
+INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
+POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
+
+
+@dataclass(frozen=True)
+class LinkerdPlanner:
+    """Plans for Linkerd."""
+
+    mesh: str = "linkerd"
+
+    def needs(self, intent: Intent) -> tuple[Need, ...]:
+        """What ``plan`` and the checks must see of the cluster for this intent."""
+        match intent:
+            case ControlPlane():
+                return control_plane_needs(intent)
+            case Injection() | MutualTLS():
+                return workload_needs(intent.namespace)
+            case Access():
+                return linkerd_access.needs(intent)
+            case Observability():
+                return linkerd_observability.needs(intent)
+            case Route():
+                return tuple(Need(kind, intent.namespace) for kind in (SERVICE, POD, HTTP_ROUTE))
+        raise not_plannable(intent)
+
+    def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
+        """The steps that make the intent true, in order."""
+        match intent:
+            case ControlPlane():
+                return control_plane(intent, snapshot)
+            case Injection():
+                return tuple(_injection(intent, snapshot))
+            case MutualTLS():
+                return tuple(_mutual_tls(intent, snapshot))
+            case Access():
+                return linkerd_access.plan(intent, snapshot)
+            case Observability():
+                return linkerd_observability.plan(intent, snapshot)
+            case Route():
+                return tuple(_route(intent, snapshot))
+        raise not_plannable(intent)
+
+    def weighted_route(self, release: Release) -> WeightedRoute:
+        """The HTTPRoute of the release's route: a version is a Service of its own."""
+        return weighted_route(release)
+
+
+PLANNER = LinkerdPlanner()
+
+
+def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
+    if intent.revision:
+        raise cannot("Linkerd", Injection, "revision", "Leave it out: Linkerd has one control plane.")
+    mark = namespace_part(intent.namespace, "injection", annotations={INJECT: "enabled"})
+    if not intent.restart:
+        return [mark]
+    bare = [
+        workload
+        for workload in rolling(snapshot, intent.namespace)
+        if not opted_out("linkerd", workload["spec"].get("template") or {})
+        and any(not runs_sidecar(pod, "linkerd") for pod in pods_of(workload, snapshot))
+    ]
+    return [mark, *restarts(bare, intent.at_once)]
+
+
+def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> list[Step]:
+    if intent.mode not in POLICIES:
+        instead = "Linkerd always offers mutual TLS between its proxies: choose permissive or strict."
+        raise cannot("Linkerd", MutualTLS, "mode: disable", instead)
+    without = "name the namespace"
+    namespaces = (
+        [intent.namespace]
+        if intent.namespace
+        else injected_namespaces(snapshot, "mutual_tls.namespace", without)
+    )
+    policy, silence = POLICIES[intent.mode], POLICIES["permissive"]
+    return [
+        step
+        for namespace in namespaces
+        for step in tell(namespace, "mutual-tls", INBOUND_POLICY, policy, silence, snapshot)
+    ]
+
+
+def _route(route: Route, snapshot: Snapshot) -> list[Step]:
+    _refuse_what_linkerd_drops(route)
+    breaker = _failure_accrual(route.outlier_detection)
+    steps = [Step(_backend(route, version, breaker, snapshot)) for version in route.versions]
+    if breaker:
+        part = manifests.obj(SERVICE, route.service, route.namespace, annotations=breaker)
+        steps.append(Step(part, manager="meshkit-outlier-detection", partial=True))
+    return [*steps, Step(http_route(route, _retry_annotations(route.retries)))]
+
+
+def _refuse_what_linkerd_drops(route: Route) -> None:
+    if route.fault is not None:
+        raise cannot("Linkerd", Route, "fault", "Send a share to a version that fails on purpose instead.")
+    if route.connection_limits is not None:
+        raise cannot("Linkerd", Route, "connection_limits", "Use outlier_detection, or leave it out.")
+    if route.load_balancing is not None:
+        field = "hash_header" if route.load_balancing.hash_header else "algorithm"
+        instead = "Leave it out: Linkerd always prefers the pods that answer fastest."
+        raise cannot("Linkerd", LoadBalancing, field, instead)
+    if route.outlier_detection is not None:
+        for field in ("interval_s", "max_ejection_percent"):
+            if field in route.outlier_detection.model_fields_set:
+                instead = "Leave it out: Linkerd looks at every request and may set all pods aside."
+                raise cannot("Linkerd", OutlierDetection, field, instead)
+
+
+def _backend(route: Route, version: Version, breaker: dict[str, str], snapshot: Snapshot) -> dict[str, Any]:
+    """The Service of one version: the ports of the Service that clients name, its pods only."""
+    name = backend_name(route.service, version.name)
+    selector = {**route.pod_selector(), **version.pod_labels()}
+    port = _port(route, snapshot)
+    backend = {**port, "port": route.port, "protocol": port.get("protocol", "TCP")}
+    return manifests.obj(
+        SERVICE,
+        name,
+        route.namespace,
+        labels={"meshkit.dev/version-of": route.service},
+        annotations=breaker,
+        spec={"selector": selector, "ports": [backend]},
+    )
+
+
+def _port(route: Route, snapshot: Snapshot) -> dict[str, Any]:
+    """The port of the Service that clients name, so that a version's Service is read by the same protocol."""
+    service = snapshot.find("Service", route.service, route.namespace)
+    ports: Sequence[dict[str, Any]] = service["spec"].get("ports", ()) if service else ()
+    found = next(
+        (port for port in ports if port["port"] == route.port), {"name": "http", "targetPort": route.port}
+    )
+    return {key: found[key] for key in ("name", "targetPort", "appProtocol", "protocol") if key in found}
+
+
+def _failure_accrual(outlier: OutlierDetection | None) -> dict[str, str]:
+    if outlier is None:
+        return {}
+    prefix = "balancer.linkerd.io/failure-accrual"
+    return {
+        prefix: "consecutive",
+        f"{prefix}-consecutive-max-failures": str(outlier.consecutive_5xx),
+        f"{prefix}-consecutive-min-penalty": duration(outlier.base_ejection_s),
+        f"{prefix}-consecutive-max-penalty": duration(max(60, 10 * outlier.base_ejection_s)),
+    }
+
+
+def _retry_annotations(retries: Retries | None) -> dict[str, str]:
+    if retries is None or not retries.attempts:
+        return {}
+    notes = {"retry.linkerd.io/http": retries.on, "retry.linkerd.io/limit": str(retries.attempts)}
+    if retries.per_try_timeout_s is not None:
+        notes["retry.linkerd.io/timeout"] = duration(retries.per_try_timeout_s)
+    return notes

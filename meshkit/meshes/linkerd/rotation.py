@@ -1,0 +1,245 @@
+"""Where a rotation of Linkerd's identity stands, read from the cluster, and the steps of what comes next.
+
+    settled   one anchor, every proxy trusts it
+    trust     a second anchor joins the bundle; every proxy is made anew, as it trusts the bundle of its birth
+    issue     an issuer of the new anchor takes over, as Linkerd says itself by an Event
+    renew     every proxy is made anew and so gets a certificate of that issuer
+    retire    the old anchor leaves the bundle; every proxy is made anew once more
+
+At every moment whatever proxy meets another trusts its certificate, so no request is lost. Nothing is
+remembered but in the cluster: whoever comes next goes on where it stands.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from cryptography import x509
+
+from meshkit.errors import BadInput, NeedsPerson
+from meshkit.facts import Kind, Need, Object, Snapshot
+from meshkit.kube import manifests
+from meshkit.kube.helm import release_of
+from meshkit.kube.kinds import CONFIG_MAP
+from meshkit.kube.metadata import notes, title
+from meshkit.kube.steps import Step
+from meshkit.kube.workloads import owners, restarts, workload_needs
+from meshkit.meshes.injection import proxies
+from meshkit.meshes.linkerd.pki import (
+    ANCHOR,
+    BUNDLE,
+    BUNDLE_KEY,
+    CLOCK_SKEW,
+    ISSUER,
+    SECRET,
+    Pair,
+    encoded,
+    signed,
+    tls_data,
+    tls_secret,
+    trusts,
+)
+
+EVENT = Kind("v1", "Event")
+MANAGER = "meshkit-rotation"
+TAKEN_UP_AFTER = dt.timedelta(minutes=5)
+"""Where no Event tells any more when an issuer was taken up: kubelets bring a changed Secret into a pod
+within about two minutes, and Kubernetes keeps Events for an hour.
+"""
+Phase = Literal["settled", "trust", "issue", "renew", "retire"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The identity of one Linkerd as its cluster holds it."""
+
+    snapshot: Snapshot
+    namespace: str
+
+    @cached_property
+    def bundle(self) -> str:
+        """The trust anchors, PEM."""
+        return str((self._roots.get("data") or {}).get(BUNDLE_KEY, ""))
+
+    @cached_property
+    def anchors(self) -> Sequence[x509.Certificate]:
+        """The trust anchors."""
+        return x509.load_pem_x509_certificates(self.bundle.encode())
+
+    @cached_property
+    def issuer(self) -> x509.Certificate:
+        """The issuer."""
+        data = self._secret(ISSUER)
+        return x509.load_pem_x509_certificate(_text(data.get("crt.pem") or data["tls.crt"]))
+
+    @cached_property
+    def newest(self) -> Pair | None:
+        """The anchor whose key is kept: the one that signs the next issuer."""
+        data = self._secret(ANCHOR)
+        if not {"tls.crt", "tls.key"} <= set(data):
+            return None
+        return Pair(_text(data["tls.crt"]).decode(), _text(data["tls.key"]).decode())
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether the issuer is kept in Linkerd's own form, not in that of cert-manager."""
+        return "crt.pem" in self._secret(ISSUER)
+
+    @cached_property
+    def proxies(self) -> Sequence[Object]:
+        """The pods with a proxy."""
+        return proxies(self.snapshot.of("Pod"), "linkerd")
+
+    @property
+    def phase(self) -> Phase:
+        """What a rotation is in the middle of."""
+        if len(self.anchors) == 1:
+            return "retire" if self.untrusting else "settled"
+        if self.joined is None or self.untrusting:
+            return "trust"
+        if not signed(self.issuer, self.joined):
+            return "issue"
+        return "renew" if self.unrenewed else "retire"
+
+    @property
+    def joined(self) -> x509.Certificate | None:
+        """The new anchor, once it is in the bundle beside the old."""
+        if self.newest is None or len(self.anchors) < 2:
+            return None
+        newest = x509.load_pem_x509_certificate(self.newest.certificate.encode())
+        return newest if newest in self.anchors else None
+
+    @property
+    def untrusting(self) -> list[Object]:
+        """The proxies that were made with another bundle."""
+        return [pod for pod in self.proxies if not trusts(pod, self._roots)]
+
+    @property
+    def unrenewed(self) -> list[Object]:
+        """The proxies that may still have a certificate of the issuer before."""
+        since = self.taken_up or self._issuer_made + TAKEN_UP_AFTER
+        return [
+            pod
+            for pod in self.proxies
+            if dt.datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) <= since
+        ]
+
+    @property
+    def taken_up(self) -> dt.datetime | None:
+        """When Linkerd took the present issuer up, by its Event; None where no Event says so."""
+        told = map(_event_time, self.snapshot.of("Event", self.namespace))
+        return min((at for at in told if at and at >= self._issuer_made), default=None)
+
+    @property
+    def _issuer_made(self) -> dt.datetime:
+        return self.issuer.not_valid_before_utc + CLOCK_SKEW
+
+    @property
+    def _roots(self) -> Object:
+        return self.snapshot.find("ConfigMap", BUNDLE, self.namespace) or {"metadata": {}}
+
+    def _secret(self, name: str) -> dict[str, str]:
+        return dict((self.snapshot.find("Secret", name, self.namespace) or {}).get("data") or {})
+
+
+def needs(namespace: str) -> tuple[Need, ...]:
+    """What a Standing must see."""
+    inside = (Need(kind, namespace) for kind in (SECRET, CONFIG_MAP, EVENT))
+    return (*workload_needs(None), *inside)
+
+
+def require_rotatable(standing: Standing) -> None:
+    """Refuse an identity that is not there, or whose owner is somebody else's program."""
+    namespace = standing.namespace
+    found = standing.snapshot.find("ConfigMap", BUNDLE, namespace)
+    secret = standing.snapshot.find("Secret", ISSUER, namespace)
+    if found is None or secret is None:
+        missing = f"ConfigMap {BUNDLE}" if found is None else f"Secret {ISSUER}"
+        raise BadInput("identity", f"{namespace} has no {missing}.", remedy="Install Linkerd first.")
+    if release_of(found):
+        raise BadInput(
+            "identity",
+            f"the trust anchors in {title(found)} belong to a Helm release.",
+            remedy="Take it out of the release: the plan of the control plane says how.",
+        )
+    if "cert-manager.io/certificate-name" in notes(secret):
+        raise BadInput(
+            "identity",
+            f"cert-manager renews {title(secret)}.",
+            remedy="Rotate there: its Certificate names the anchor.",
+        )
+
+
+def trust_steps(standing: Standing, anchor: Pair | None, at_once: int) -> list[Step]:
+    """The new anchor's Secret, the bundle with both, and the proxies; without one those that lag behind."""
+    if anchor is None:
+        return _restarts(standing, standing.untrusting, at_once)
+    both = f"{standing.bundle.strip()}\n{anchor.certificate.strip()}\n"
+    secret = tls_secret(ANCHOR, standing.namespace, anchor, anchor)
+    return [
+        Step(secret, manager=MANAGER, force=True),
+        _bundle(standing.namespace, both),
+        *_restarts(standing, standing.proxies, at_once),
+    ]
+
+
+def issue_steps(standing: Standing, issuer: Pair) -> list[Step]:
+    """The new issuer, in the form in which the old one is kept."""
+    assert standing.newest is not None
+    if standing.is_opaque:
+        data = encoded({"crt.pem": issuer.certificate, "key.pem": issuer.key})
+    else:
+        data = tls_data(issuer, standing.newest)
+    return [Step(manifests.obj(SECRET, ISSUER, standing.namespace, data=data), manager=MANAGER, force=True)]
+
+
+def renew_steps(standing: Standing, at_once: int) -> list[Step]:
+    """The proxies with a certificate of the old issuer."""
+    return _restarts(standing, standing.unrenewed, at_once)
+
+
+def retire_steps(standing: Standing, at_once: int) -> list[Step]:
+    """The bundle without the old anchor, and the proxies that still trust it."""
+    if len(standing.anchors) == 1:
+        return _restarts(standing, standing.untrusting, at_once)
+    assert standing.newest is not None
+    return [
+        _bundle(standing.namespace, standing.newest.certificate),
+        *_restarts(standing, standing.proxies, at_once),
+    ]
+
+
+def _restarts(standing: Standing, pods: Sequence[Object], at_once: int) -> list[Step]:
+    """The workloads of these pods, in waves. ``NeedsPerson`` for pods that only a person can make anew."""
+    found, others = owners(pods, standing.snapshot)
+    if others:
+        raise NeedsPerson(
+            f"{len(others)} pods must be made anew by hand: {', '.join(map(title, others[:5]))}.",
+            remedy="Delete those whose owner makes them again, make the others again yourself, then go on.",
+        )
+    return restarts(found, at_once)
+
+
+def _bundle(namespace: str, text: str) -> Step:
+    part = manifests.obj(CONFIG_MAP, BUNDLE, namespace, data={BUNDLE_KEY: text})
+    return Step(part, manager=MANAGER, partial=True, force=True)
+
+
+def _made(pod: Object) -> dt.datetime:
+    return dt.datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+
+
+def _event_time(event: Object) -> dt.datetime | None:
+    if event.get("reason") != "IssuerUpdated":
+        return None
+    told = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
+    return dt.datetime.fromisoformat(str(told))
+
+
+def _text(encoded: str) -> bytes:
+    return base64.b64decode(encoded)

@@ -1,0 +1,39 @@
+"""Host names of Services, as callers resolve them."""
+
+from __future__ import annotations
+
+from meshkit.meshes.model.outbound import Object
+
+CLUSTER_DOMAIN = "cluster.local"
+
+
+def host_of(service: Object) -> str:
+    """The full host name of a Service."""
+    meta = service["metadata"]
+    return f"{meta['name']}.{meta['namespace']}.svc.{CLUSTER_DOMAIN}"
+
+
+def full_host(name: str, namespace: str) -> str:
+    """A host name as its author's namespace resolves it (``web`` in shop -> web.shop.svc.cluster.local).
+
+    A name with a dot stands as it is written, as in Istio (pilot/pkg/model, ResolveShortnameToFQDN).
+    """
+    return name if "." in name or name == "*" else f"{name}.{namespace}.svc.{CLUSTER_DOMAIN}"
+
+
+def domains_of(service: Object, port: int, caller_namespace: str) -> tuple[str, ...]:
+    """Every name under which callers of one namespace reach a Service port.
+
+    Names without a port mean port 80; a Service without port 80 answers them on its first port.
+    """
+    meta = service["metadata"]
+    name, namespace = meta["name"], meta["namespace"]
+    names = [f"{name}.{namespace}", f"{name}.{namespace}.svc", host_of(service)]
+    if namespace == caller_namespace:
+        names.insert(0, name)
+    address = service["spec"].get("clusterIP")
+    if address and address != "None":
+        names.append(address)
+    ports = [int(entry["port"]) for entry in service["spec"].get("ports") or ()]
+    bare = port == (80 if 80 in ports else ports[0])
+    return tuple(names if bare else ()) + tuple(f"{entry}:{port}" for entry in names)

@@ -1,0 +1,94 @@
+"""The Kubernetes objects that a translation reads, indexed by kind and namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshkit.meshes.model.outbound import Object
+from meshkit.meshes.model.pods import (
+    selects,
+)
+
+
+@dataclass(frozen=True)
+class Backing:
+    """One ready address behind a Service port, with the pod that has it."""
+
+    address: str
+    port: int
+    pod: Object | None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The Kubernetes objects that a translator reads:
+
+    resource name ("pods", "virtualservices", ...) -> objects.
+
+    ``root_namespace`` is where the control plane lives: policies there hold for the whole mesh.
+    """
+
+    objects: Mapping[str, Iterable[Object]]
+    root_namespace: str = "istio-system"
+    _sorted: dict[tuple[str, str | None], list[Object]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def of(self, resource: str, namespace: str | None = None) -> list[Object]:
+        """The objects of one resource, of one namespace or of all, by age, then name, then namespace."""
+        if (resource, namespace) not in self._sorted:
+            found = [
+                item
+                for item in self.objects.get(resource, ())
+                if namespace is None or item["metadata"].get("namespace") == namespace
+            ]
+            self._sorted[(resource, namespace)] = sorted(found, key=age_of)
+        return self._sorted[(resource, namespace)]
+
+    def pods_of(self, service: Object) -> list[Object]:
+        """The pods a Service selects, ready or not."""
+        selector = service["spec"].get("selector")
+        if not selector:
+            return []
+        pods = self.of("pods", service["metadata"]["namespace"])
+        return [pod for pod in pods if selects(selector, pod["metadata"].get("labels"))]
+
+    def backings(self, service: Object, port: Mapping[str, Any]) -> tuple[Backing, ...]:
+        """The ready, not terminating addresses of one Service port, from its EndpointSlices.
+
+        A pod that is being deleted is left out at once, before its slice says so.
+        """
+        meta = service["metadata"]
+        pods = {pod["metadata"]["name"]: pod for pod in self.of("pods", meta["namespace"])}
+        found: dict[tuple[str, int], Backing] = {}
+        for piece in self.of("endpointslices", meta["namespace"]):
+            if (piece["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != meta["name"]:
+                continue
+            numbers = [
+                int(p["port"])
+                for p in piece.get("ports") or ()
+                if (p.get("name") or "") == port.get("name", "")
+            ]
+            for endpoint in piece.get("endpoints") or ():
+                pod = pods.get((endpoint.get("targetRef") or {}).get("name", ""))
+                if not _serves(endpoint, pod):
+                    continue
+                for number in numbers:
+                    for address in endpoint["addresses"]:
+                        found[(address, number)] = Backing(address, number, pod)
+        return tuple(found[key] for key in sorted(found))
+
+
+def _serves(endpoint: Object, pod: Object | None) -> bool:
+    conditions = endpoint.get("conditions") or {}
+    if conditions.get("ready") is False or conditions.get("terminating"):
+        return False
+    return pod is None or not pod["metadata"].get("deletionTimestamp")
+
+
+def age_of(item: Object) -> tuple[str, str, str]:
+    """Sorts objects: the oldest first, then by name and namespace."""
+    meta = item["metadata"]
+    return (str(meta.get("creationTimestamp") or ""), str(meta["name"]), str(meta.get("namespace") or ""))

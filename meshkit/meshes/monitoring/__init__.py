@@ -1,0 +1,1 @@
+"""Scrape configuration, rules and a dashboard, made from one table of signals for each mesh. Pure."""

@@ -1,0 +1,151 @@
+"""What the checks of a running mesh look at: a Snapshot, indexed once for one mesh, and when it was read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
+from meshkit.kube.kinds import ZONE
+from meshkit.kube.metadata import labels, title
+from meshkit.kube.pods import is_live
+from meshkit.kube.selectors import selects
+from meshkit.meshes.injection import CONTROL_PLANE, proxies, webhooks
+
+
+def finding(code: str, severity: Severity, obj: Object | str, message: str, remedy: str) -> Finding:
+    """A finding about an object (or whatever the text names)."""
+    return Finding(code, severity, obj if isinstance(obj, str) else title(obj), message, remedy)
+
+
+@dataclass(frozen=True)
+class View:
+    """One mesh in one Snapshot. ``now`` is when it was read."""
+
+    snapshot: Snapshot
+    mesh: str
+    now: dt.datetime
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, Sequence[Object]]:
+        found: dict[str, list[Object]] = defaultdict(list)
+        for obj in self.snapshot.objects:
+            found[obj["kind"]].append(obj)
+        return found
+
+    def of(self, kind: str, namespace: str | None = None) -> Sequence[Object]:
+        """The objects of a kind, in one namespace or in all."""
+        if namespace is None:
+            return self._by_kind.get(kind, ())
+        return self._by_namespace.get((kind, namespace), ())
+
+    @cached_property
+    def _by_namespace(self) -> Mapping[tuple[str, str | None], Sequence[Object]]:
+        found: dict[tuple[str, str | None], list[Object]] = defaultdict(list)
+        for obj in self.snapshot.objects:
+            found[obj["kind"], obj["metadata"].get("namespace")].append(obj)
+        return found
+
+    def within(self, namespace: Object) -> Snapshot:
+        """A Snapshot of one namespace and the webhooks: small, for what looks through all of a Snapshot."""
+        name = namespace["metadata"]["name"]
+        inside = (o for (_, at), found in self._by_namespace.items() if at == name for o in found)
+        return Snapshot((namespace, *self.of("MutatingWebhookConfiguration"), *inside))
+
+    @cached_property
+    def components(self) -> Sequence[Object]:
+        """The Deployments of the control plane."""
+        _, label, values = CONTROL_PLANE[self.mesh]
+        return [one for one in self.of("Deployment") if labels(one).get(label) in values]
+
+    @cached_property
+    def home(self) -> str:
+        """The control plane's namespace; the usual one where there is no control plane."""
+        for component in self.components:
+            return str(component["metadata"]["namespace"])
+        return CONTROL_PLANE[self.mesh][0]
+
+    def named(self, kind: str, name: str) -> Object | None:
+        """The object of that name in the control plane's namespace, or None."""
+        return next((one for one in self.of(kind, self.home) if one["metadata"]["name"] == name), None)
+
+    def pods_of(self, deployment: Object) -> list[Object]:
+        """The pods of a Deployment that run or shall run."""
+        wanted = deployment["spec"]["selector"].get("matchLabels") or {}
+        namespace = deployment["metadata"]["namespace"]
+        return [pod for pod in self.of("Pod", namespace) if is_live(pod) and selects(wanted, pod)]
+
+    @cached_property
+    def meshed(self) -> Sequence[Object]:
+        """The live pods with a proxy of this mesh, the control plane's own left out."""
+        found = proxies(self.of("Pod"), self.mesh)
+        return [pod for pod in found if pod["metadata"]["namespace"] != self.home]
+
+    @cached_property
+    def meshed_namespaces(self) -> frozenset[str]:
+        """The namespaces with at least one meshed pod."""
+        return frozenset(pod["metadata"]["namespace"] for pod in self.meshed)
+
+    @cached_property
+    def hooks(self) -> Sequence[Mapping[str, Any]]:
+        """The injection webhooks of this mesh."""
+        return tuple(webhooks(self.snapshot, self.mesh))
+
+    @cached_property
+    def validators(self) -> Sequence[Mapping[str, Any]]:
+        """The validating webhooks that call this control plane."""
+        return tuple(
+            hook
+            for configuration in self.of("ValidatingWebhookConfiguration")
+            for hook in configuration.get("webhooks") or ()
+            if (hook["clientConfig"].get("service") or {}).get("namespace") == self.home
+        )
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The values that Linkerd's charts were given; empty where it was not installed by them."""
+        found = self.named("ConfigMap", "linkerd-config") or {}
+        try:
+            values = yaml.safe_load((found.get("data") or {}).get("values") or "")
+        except yaml.YAMLError:
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def zone_of(self, pod: Object) -> str | None:
+        """The zone of a pod's node."""
+        return self.zones.get(str((pod.get("spec") or {}).get("nodeName")))
+
+    @cached_property
+    def zones(self) -> Mapping[str, str | None]:
+        """The zone of each node."""
+        return {node["metadata"]["name"]: labels(node).get(ZONE) for node in self.of("Node")}
+
+
+NEEDED = tuple(
+    Kind(version, kind)
+    for version, kinds in {
+        "v1": "Node Namespace Pod Service ResourceQuota LimitRange",
+        "apps/v1": "Deployment StatefulSet DaemonSet",
+        "policy/v1": "PodDisruptionBudget",
+        "networking.k8s.io/v1": "NetworkPolicy",
+        "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration ValidatingWebhookConfiguration",
+        "apiextensions.k8s.io/v1": "CustomResourceDefinition",
+        "rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding",
+        "networking.istio.io/v1": "VirtualService DestinationRule",
+        "security.istio.io/v1": "PeerAuthentication",
+        "gateway.networking.k8s.io/v1": "HTTPRoute GRPCRoute",
+    }.items()
+    for kind in kinds.split()
+)
+"""What is read of the whole cluster."""
+NEEDED_AT_HOME = (
+    *(Kind("v1", kind) for kind in ("Secret", "ConfigMap", "ServiceAccount")),
+    Kind("batch/v1", "CronJob"),
+)
+"""What is read of the control plane's namespace."""

@@ -1,0 +1,29 @@
+"""Where a mesh's measurements come from: Prometheus, or the sidecars' own pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshkit import settings
+from meshkit.meshes import registry
+from meshkit.observe.scrape import ScrapeObserver
+
+if TYPE_CHECKING:
+    from meshkit.observe.counters import Observer
+
+
+def observer(mesh: str) -> Observer:
+    """The observer of a mesh: Prometheus where the settings name one, else the sidecars' own pages.
+
+    Raises UnknownName for a mesh that meshkit does not know, and BadInput where the settings name a
+    Prometheus that cannot be asked.
+    """
+    table = registry.mesh(mesh).metrics
+    url = settings.prometheus()
+    if url is None:
+        return ScrapeObserver(table)
+    from meshkit.observe.prometheus import PrometheusObserver
+
+    return PrometheusObserver(
+        table, url, token_file=settings.prometheus_token_file(), ca_file=settings.prometheus_ca_file()
+    )

@@ -1,0 +1,88 @@
+"""``mk.check``: is the mesh well, or can it be installed? Reads, changes nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from html import escape
+
+from meshkit.checks.health import findings
+from meshkit.cluster import snapshot
+from meshkit.cluster.analysis import analysis
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import Doubtful, Unhealthy
+from meshkit.facts import Finding, Need, Snapshot
+from meshkit.meshes import registry
+from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
+from meshkit.operations.rights import missing_rights
+
+
+class Findings(tuple[Finding, ...]):
+    """Findings, the worst first, that show themselves as a table: in text, and in a notebook."""
+
+    __slots__ = ()
+
+    @property
+    def errors(self) -> int:
+        """How many are errors."""
+        return sum(one.severity == "error" for one in self)
+
+    @property
+    def warnings(self) -> int:
+        """How many are warnings."""
+        return sum(one.severity == "warning" for one in self)
+
+    def require(self, *, strict: bool = False) -> None:
+        """Raise ``Unhealthy`` where there are errors, ``Doubtful`` for warnings alone under ``strict``."""
+        told = f"{self.errors} errors and {self.warnings} warnings were found."
+        if self.errors:
+            raise Unhealthy(told, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
+        if strict and self.warnings:
+            raise Doubtful(told, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
+
+    def __str__(self) -> str:
+        if not self:
+            return "Nothing was found."
+        lines = []
+        for one in self:
+            lines += [f"{one.severity:7}  {one.code:7}  {one.object}", f"{'':18}{one.message} {one.remedy}"]
+        return "\n".join([*lines, f"{self.errors} errors, {self.warnings} warnings."])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return "<p>Nothing was found.</p>"
+        left = " style='text-align:left'"
+        heads = "".join(f"<th{left}>{head}</th>" for head in ("", "code", "object", "what", "what to do"))
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td{left}>{escape(text)}</td>"
+                for text in (one.severity, one.code, one.object, one.message, one.remedy)
+            )
+            + "</tr>"
+            for one in self
+        )
+        return (
+            f"<table class='meshkit-findings'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+            f"<p>{self.errors} errors, {self.warnings} warnings.</p>"
+        )
+
+
+def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
+    """What is wrong with the mesh, or should be known; with ``pre`` what stands against installing it.
+
+    Reads the cluster once. Where the mesh's own program (istioctl, linkerd) is on PATH, what it finds is
+    added. Raises ``ClusterError`` where the cluster cannot be read.
+    """
+    registry.mesh(mesh)
+    now = dt.datetime.now(dt.UTC)
+    seen = snapshot.read(cluster, [Need(kind) for kind in NEEDED])
+    home = View(seen, mesh, now).home
+    inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
+    view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
+    found: Iterable[Finding] = findings(view, pre=pre)
+    return Findings(
+        (*found, *(missing_rights(cluster, mesh, home) if pre else ()), *analysis(cluster, mesh, pre=pre))
+    )

@@ -1,0 +1,1 @@
+"""Creation and rotation of a mesh's trust anchor and issuer. No widgets."""

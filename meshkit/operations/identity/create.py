@@ -1,0 +1,125 @@
+"""``mk.make_identity``: the trust anchor and the issuer that Linkerd's charts want before they are installed.
+
+Keys are made here and go straight into Secrets: they are in no plan, journal, log or output.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import BadInput
+from meshkit.kube import kinds as kube_kinds
+from meshkit.kube import manifests
+from meshkit.kube.steps import Step
+from meshkit.meshes.linkerd.control_plane import NAMESPACE
+from meshkit.meshes.linkerd.pki import ANCHOR, CLOCK_SKEW, ISSUER, SECRET, Pair, identity_steps
+from meshkit.operations.change import apply, plan_steps
+from meshkit.operations.plan import Change
+
+Key = ec.EllipticCurvePrivateKey
+
+
+def make_identity(
+    cluster: Cluster,
+    *,
+    namespace: str = NAMESPACE,
+    trust_domain: str = "cluster.local",
+    anchor_days: int = 3650,
+    issuer_days: int = 365,
+) -> Change:
+    """Make a trust anchor and an issuer signed by it, ECDSA P-256, as Secrets in Linkerd's namespace.
+
+    The lifetimes are those of Linkerd's own guide: ten years and one. The anchor's key stays in Secret
+    ``linkerd-trust-anchor``; whoever reads it can make identities, and it is needed only to sign the next
+    issuer. Raises ``BadInput`` where there is an identity already, or the issuer would outlive its anchor.
+    """
+    require_lifetimes(anchor_days, issuer_days)
+    for name in (ISSUER, ANCHOR):
+        if cluster.api.get(SECRET, name, namespace) is not None:
+            problem = f"there is a Secret {namespace}/{name} already."
+            remedy = (
+                "It would be replaced under running proxies. 'meshkit check --mesh linkerd' tells its end."
+            )
+            raise BadInput("identity", problem, remedy=remedy)
+    anchor, issuer = _pairs(trust_domain, anchor_days, issuer_days)
+    steps = identity_steps(namespace, anchor, issuer)
+    if cluster.api.get(kube_kinds.NAMESPACE, namespace) is None:
+        steps.insert(0, Step(manifests.obj(kube_kinds.NAMESPACE, namespace)))
+    return apply(plan_steps(steps, cluster, what="Identity", mesh="linkerd"), cluster)
+
+
+def require_lifetimes(anchor_days: int, issuer_days: int) -> None:
+    """Refuse an issuer that would outlive its anchor."""
+    if not 0 < issuer_days <= anchor_days:
+        raise BadInput(
+            "issuer_days",
+            f"{issuer_days} is not between 1 and the {anchor_days} days of the trust anchor.",
+            remedy="An issuer is of no use after its anchor has ended.",
+        )
+
+
+def _pairs(trust_domain: str, anchor_days: int, issuer_days: int) -> tuple[Pair, Pair]:
+    anchor = made_anchor(trust_domain, anchor_days)
+    return anchor, made_issuer(anchor, trust_domain, issuer_days)
+
+
+def made_anchor(trust_domain: str, days: int) -> Pair:
+    """A new trust anchor, valid for ``days``."""
+    name, key = f"root.linkerd.{trust_domain}", ec.generate_private_key(ec.SECP256R1())
+    return Pair(_authority(name, key, name, key, days, path_length=1), _pem(key))
+
+
+def made_issuer(anchor: Pair, trust_domain: str, days: int) -> Pair:
+    """A new issuer signed by the anchor, valid for ``days`` but not longer than the anchor."""
+    above = x509.load_pem_x509_certificate(anchor.certificate.encode())
+    by_key = serialization.load_pem_private_key(anchor.key.encode(), password=None)
+    assert isinstance(by_key, ec.EllipticCurvePrivateKey)
+    left = above.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    (common_name,) = above.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    name, key = f"identity.linkerd.{trust_domain}", ec.generate_private_key(ec.SECP256R1())
+    by = str(common_name.value)
+    certificate = _authority(name, key, by, by_key, min(days, left / dt.timedelta(days=1)), path_length=0)
+    return Pair(certificate, _pem(key))
+
+
+def _authority(name: str, key: Key, by: str, by_key: Key, days: float, *, path_length: int) -> str:
+    """The certificate of an authority, PEM. ``path_length``: how many authorities may stand below it."""
+    now = dt.datetime.now(dt.UTC)
+    usage = {use: use in ("key_cert_sign", "crl_sign") for use in _USES}
+    above = x509.AuthorityKeyIdentifier.from_issuer_public_key(by_key.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_named(name))
+        .issuer_name(_named(by))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(x509.KeyUsage(**usage), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(above, critical=False)
+    )
+    return builder.sign(by_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+_USES = (
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+    *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+)
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _pem(key: Key) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()

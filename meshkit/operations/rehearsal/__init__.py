@@ -1,0 +1,1 @@
+"""Rehearsal of the loss of a zone: forecast, drain, measurement. No widgets."""

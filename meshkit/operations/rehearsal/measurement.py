@@ -1,0 +1,153 @@
+"""What is counted during a rehearsal: ready replicas at every look, injection asked for again and again, and
+what the callers' sidecars say of their requests.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import ClusterError, MeshkitError
+from meshkit.facts import Snapshot
+from meshkit.kube import manifests
+from meshkit.kube.kinds import POD
+from meshkit.kube.metadata import title
+from meshkit.kube.pods import has_sidecar, is_ready
+from meshkit.meshes.injection import SIDECAR
+from meshkit.meshes.view import View
+from meshkit.observe.callers import Reading, between, read_callers
+
+_PROBE = "meshkit-rehearsal"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted in ``seconds``.
+
+    The least ready replicas of each component in ``looks`` looks; how often injection was asked for and did
+    not come, at most how often in a row, and the last reason; requests as the sidecars count them that are
+    there at the end.
+    """
+
+    seconds: float
+    looks: int
+    least_ready: dict[str, int]
+    asked: int
+    unanswered: int
+    unanswered_in_a_row: int
+    trouble: str
+    requests: int
+    failed: int
+    left: tuple[str, ...] = ()
+
+    def with_left(self, left: tuple[str, ...]) -> Counted:
+        """The same with the pods that did not leave."""
+        return replace(self, left=left)
+
+    def sentences(self) -> Iterator[str]:
+        """What was counted, one sentence a fact."""
+        for component, least in self.least_ready.items():
+            yield f"{component}: {least} ready replicas at the least, in {self.looks} looks."
+        if self.asked:
+            yield f"Injection: {self.asked - self.unanswered} of {self.asked} pods got a sidecar (dry runs)."
+        else:
+            yield "Injection: not measured, no namespace has meshed pods."
+        if self.requests or self.failed:
+            yield f"Requests in the mesh: {self.failed:,} without an answer, {self.requests:,} with one."
+        else:
+            yield "Requests in the mesh: none seen, so nothing is known of them."
+        if self.left:
+            yield f"{len(self.left)} pods did not leave: {', '.join(self.left[:3])}."
+
+
+class Watcher:
+    """Looks every ``look_s`` seconds, in a thread of its own, from ``start`` to ``stop``.
+
+    ``counted`` is asked for after that.
+    """
+
+    def __init__(self, cluster: Cluster, view: View, look_s: float) -> None:
+        self._cluster, self._view, self._look_s = cluster, view, look_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rehearsal watch", daemon=True)
+        self._least: dict[str, int] = {}
+        self._looks = self._asked = self._unanswered = 0
+        self._in_a_row = self._most_in_a_row = 0
+        self._trouble = ""
+        self._asking = next(iter(sorted(view.meshed_namespaces)), "")
+        self._before: dict[str, Reading] = {}
+        self._began_s = 0.0
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._began_s = time.monotonic()
+        self._before = self._readings()
+        self._look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End looking."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def counted(self) -> Counted:
+        """What was counted."""
+        after = self._readings()
+        calls = [between(self._before[name], after[name]) for name in self._before if name in after]
+        return Counted(
+            seconds=time.monotonic() - self._began_s,
+            looks=self._looks,
+            least_ready=dict(self._least),
+            asked=self._asked,
+            unanswered=self._unanswered,
+            unanswered_in_a_row=self._most_in_a_row,
+            trouble=self._trouble,
+            requests=sum(each.count("mutual_tls", "plain") for each in calls),
+            failed=sum(each.count("failed") for each in calls),
+        )
+
+    def _run(self) -> None:
+        while not self._over.wait(self._look_s):
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            pods = self._cluster.api.list(POD, self._view.home)
+        except ClusterError:
+            return
+        self._looks += 1
+        now = replace(self._view, snapshot=Snapshot(tuple(pods)))
+        for component in self._view.components:
+            count = sum(map(is_ready, now.pods_of(component)))
+            name = title(component)
+            self._least[name] = min(count, self._least.get(name, count))
+        if self._asking:
+            self._asked += 1
+            trouble = self._injection_trouble()
+            self._in_a_row = self._in_a_row + 1 if trouble else 0
+            self._most_in_a_row = max(self._most_in_a_row, self._in_a_row)
+            self._unanswered += bool(trouble)
+            self._trouble = trouble or self._trouble
+
+    def _injection_trouble(self) -> str:
+        """Let the API server make a pod without keeping it: it asks the injector as for any other."""
+        container = {"name": "app", "image": "meshkit.dev/rehearsal"}
+        pod = manifests.obj(POD, _PROBE, self._asking, spec={"containers": [container]})
+        try:
+            made = self._cluster.api.apply(pod, dry_run=True, manager=_PROBE)
+        except ClusterError as error:
+            return error.message
+        return "" if has_sidecar(made, SIDECAR[self._view.mesh]) else "the pod came without a sidecar."
+
+    def _readings(self) -> dict[str, Reading]:
+        found = {}
+        for name in sorted(self._view.meshed_namespaces):
+            try:
+                found[name] = read_callers(self._cluster, self._view.mesh, name)
+            except MeshkitError:
+                continue
+        return found

@@ -1,0 +1,55 @@
+"""What a person can do to a service under release: shift requests by hand, start, hold, roll back, slow a
+version down.
+
+Each verb does what the command line does. A release runs in a process of its own and is told what to do
+through the cluster, so several panels, shells and people may hold these controls at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshkit.operations import shop
+from meshkit.operations.change import apply, plan
+from meshkit.operations.release.detached import run_detached
+from meshkit.operations.release.runner import send
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.release import Release
+    from meshkit.intent.traffic import Route
+    from meshkit.operations.release.commands import Verb
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The verbs on one release. ``route`` is the user's own route, None where requests are not shifted by
+    hand.
+    """
+
+    release: Release
+    cluster: Cluster
+    mesh: str
+    route: Route | None = None
+
+    def start(self) -> None:
+        """Run the release in a process of its own; resumes one whose process is gone."""
+        run_detached(self.release, self.cluster, mesh=self.mesh)
+
+    def send(self, verb: Verb) -> None:
+        """Tell the running release to ``hold``, ``resume``, ``promote`` or ``rollback``."""
+        send(self.cluster, self.release.name, verb)
+
+    def shift(self, canary_percent: float) -> None:
+        """Apply the route with this share for the canary: a change like any other, in the journal."""
+        if self.route is None:
+            return
+        split = {self.release.stable: 100.0 - canary_percent, self.release.canary: canary_percent}
+        route = self.route.model_copy(update={"split": split})
+        apply(plan([route], self.cluster, mesh=self.mesh), self.cluster)
+
+    def slow_down(self, extra_ms: float) -> None:
+        """Let the canary of the demo shop answer this much later than a good version."""
+        slowed = shop.Behaviour(latency_ms=shop.GOOD.latency_ms + extra_ms)
+        shop.set_behaviour(self.cluster, self.release.canary, slowed)

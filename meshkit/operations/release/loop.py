@@ -1,0 +1,295 @@
+"""The loop of a release: look, judge, act. Everything it knows is in the journal, so any other process can
+go on.
+
+Order within a step: the intention is journaled, then the weights are written, then the measured share must
+agree before the step's clock starts. A kill at any point leaves either the old weights or the new ones, and
+the journal says which were meant. Every look begins by comparing the two: weights set by someone else stop
+the release, and are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from meshkit.decide.baseline import Baseline
+from meshkit.decide.evidence import Evidence
+from meshkit.decide.ladder import next_step, share_agrees, weights
+from meshkit.decide.rule import judge
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.thresholds import Yardstick
+from meshkit.decide.verdict import Progress
+from meshkit.errors import ClusterError, NeedsPerson, NoData
+from meshkit.facts import ArmCounts, Samples
+from meshkit.observe.counters import Counters, Observer, Target, window
+from meshkit.operations.clock import Clock
+from meshkit.operations.release.baseline import BaselineMeter
+from meshkit.operations.release.route import route_object
+from meshkit.operations.release.state import CanaryState, Status, after, fold
+from meshkit.operations.release.weights import ChangedByOthers, WeightWriter, same_percent
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.cluster.journal import Journal
+    from meshkit.cluster.lock import Lock
+    from meshkit.operations.release.commands import Mailbox
+
+SHOWN_S = 10.0
+"""The quantiles that are shown cover this many seconds."""
+
+_AGREEMENT_LOOKS = (1, 5)
+
+
+class Runner:
+    """Runs one release to its end. The lock is held by the caller."""
+
+    def __init__(
+        self,
+        state: CanaryState,
+        cluster: Cluster,
+        *,
+        observer: Observer,
+        clock: Clock,
+        journal: Journal,
+        lock: Lock,
+        mailbox: Mailbox,
+        on_look: Callable[[CanaryState], None],
+    ) -> None:
+        self.state = state
+        self._cluster = cluster
+        self._observer, self._clock = observer, clock
+        self._journal, self._lock, self._mailbox = journal, lock, mailbox
+        self._on_look = on_look
+        release = state.release
+        route = route_object(state.mesh, release)
+        self._weights = WeightWriter(cluster.api, lock, route, release)
+        self._target = Target(
+            release.namespace, release.service, release.port, (release.stable, release.canary)
+        )
+        self._evidence = _evidence_of(state)
+        self._meter = BaselineMeter(release)
+        self._recent: deque[Samples] = deque()
+        self._in_doubt = False
+
+    def run(self) -> CanaryState:
+        """Look until the release has ended."""
+        try:
+            before: Counters | None = None
+            while not self.state.ended:
+                before = self._turn(before)
+                if not self.state.ended:
+                    self._clock.sleep(self._next_look_s - self._clock.now())
+        except ChangedByOthers as found:
+            asked = f"the release had asked for {self.state.asked_percent:g} %"
+            self._end(
+                "undecided",
+                (
+                    f"Someone else changed {self._weights.route}: {found}, {asked}.",
+                    "Nothing more was written; settle it, then run the release again.",
+                ),
+            )
+        except NeedsPerson as error:
+            self._note(str(error))
+            raise
+        return self.state
+
+    def _turn(self, before: Counters | None) -> Counters | None:
+        """One look, whatever the cluster answers. Returns the counters that the next window starts from."""
+        self._next_look_s = self._clock.now() + self.state.release.look_s
+        try:
+            self._lock.renew()
+            if self._in_doubt:
+                self._read_again()
+            self._take_up()
+            self._obey()
+            if self.state.ended:
+                return before
+            counters = self._counters()
+            if counters is None:
+                self._look(_no_samples(self.state, self._clock.now()))
+                return before
+            if before is not None:
+                self._look(window(before, counters))
+            return counters
+        except ClusterError as error:
+            if not _may_pass(error) or self._elapsed_s() > self.state.release.deadline_s:
+                raise
+            self._in_doubt = True
+            return before
+
+    def _counters(self) -> Counters | None:
+        try:
+            return self._observer.counters(self._cluster, self._target)
+        except NoData as error:
+            self._note(str(error))
+            return None
+
+    def _look(self, samples: Samples) -> None:
+        """Judge one window, journal it, and do what the verdict says."""
+        state, release = self.state, self.state.release
+        now = samples.end_s
+        try:
+            look = self._look_of(samples)
+        except NoData as error:
+            self._note(str(error))
+            look = self._look_of(_no_samples(state, now))
+        self._evidence = self._evidence.updated(look)
+        agreed = None if state.agreed_s is None else now - state.agreed_s
+        progress = Progress(state.step, agreed, self._elapsed_s(), state.held, state.forced)
+        verdict = judge(self._evidence, release, progress)
+        self._record("look", look=look.as_record(), verdict=verdict.as_record())
+        self._on_look(self.state)
+        if verdict.action == "rollback":
+            self._give_back("rolled_back", verdict.sentences)
+        elif verdict.action == "undecided" and release.at_deadline == "hold":
+            self._record("hold")
+        elif verdict.action == "undecided":
+            self._give_back("undecided", verdict.sentences, expected_percent=state.asked_percent)
+        elif verdict.action == "promote":
+            step = next_step(release.ladder, state.step)
+            self._end("promoted", verdict.sentences) if step is None else self._shift(step)
+        elif state.baseline is None:
+            self._measure_baseline(samples)
+        elif state.agreed_s is None:
+            self._compare_share(now)
+
+    def _look_of(self, samples: Samples) -> Look:
+        state, release = self.state, self.state.release
+        self._recent.append(samples)
+        while self._recent[0].end_s <= samples.end_s - SHOWN_S:
+            self._recent.popleft()
+        edges = state.baseline.edges_ms if state.baseline else ()
+        arms = {
+            version: ArmLook.of(samples.arms[version], edges, self._shown(version))
+            for version in (release.stable, release.canary)
+        }
+        return Look(
+            start_s=samples.start_s,
+            end_s=samples.end_s,
+            step=state.step,
+            asked_percent=state.asked_percent,
+            agreed=state.agreed_s is not None,
+            warming=samples.start_s < state.shifted_s + release.warm_up_s,
+            stable=arms[release.stable],
+            canary=arms[release.canary],
+        )
+
+    def _shown(self, version: str) -> ArmCounts:
+        """The counts of the last seconds, as far back as the buckets are the same."""
+        total = ArmCounts()
+        for samples in reversed(self._recent):
+            try:
+                total += samples.arms[version]
+            except ValueError:
+                break
+        return total
+
+    def _measure_baseline(self, samples: Samples) -> None:
+        """Measure stable; when that is enough, fix the yardstick and take the first step."""
+        baseline = self._meter.measured(samples, self._cluster)
+        if baseline is None:
+            return
+        self._record("baseline", **baseline.as_record())
+        self._evidence = _evidence_of(self.state)
+        if not self.state.held:
+            self._shift(0)
+
+    def _compare_share(self, now: float) -> None:
+        """Start the step's clock once the measured share is the asked one."""
+        looks = self.state.step_looks
+        for length in (*_AGREEMENT_LOOKS, len(looks)):
+            canary = sum(look.canary.requests for look in looks[-length:])
+            requests = canary + sum(look.stable.requests for look in looks[-length:])
+            if share_agrees(requests, canary, self.state.asked_percent, self.state.before_percent):
+                self._record("agreed", at_s=now, measured_percent=100 * canary / requests)
+                return
+
+    def _shift(self, step: int) -> None:
+        """Move the weights to a step: journaled first, then written."""
+        asked = self.state.release.ladder[step]
+        self._record("weights", step=step, asked_percent=asked)
+        self._weights.move(*weights(asked), expected_percent=self.state.before_percent)
+
+    def _obey(self) -> None:
+        """Take the last command, if it is new, and do what a person still wants."""
+        command = self._mailbox.last()
+        if command and command.command_id != self.state.last_command:
+            self._record("command", command_id=command.command_id, verb=command.verb, who=command.who)
+        if self.state.wanted == "rollback":
+            who = next(h.who for h in reversed(self.state.happenings) if h.text == "rollback")
+            self._give_back("rolled_back", (f"Rolled back by {who}.",))
+        elif self.state.wanted == "promote":
+            self._shift(len(self.state.release.ladder) - 1)
+
+    def _read_again(self) -> None:
+        """After a request that got no answer: it may have been carried out, so the cluster is asked."""
+        self.state = fold(self._journal.records(self.state.change_id))
+        self._evidence = _evidence_of(self.state)
+        self._in_doubt = False
+
+    def _take_up(self) -> None:
+        """Make the weights what the journal says they should be, after a runner that was killed.
+
+        Raises ChangedByOthers when they are not what any runner of this release would have left.
+        """
+        state = self.state
+        now = self._weights.read()[1].canary_percent
+        if same_percent(now, state.asked_percent) or state.wanted == "rollback":
+            return
+        if state.step >= 0 and state.agreed_s is None and same_percent(now, state.before_percent):
+            self._weights.move(*weights(state.asked_percent), expected_percent=state.before_percent)
+            return
+        action = state.verdict.action if state.verdict else None
+        if action == "rollback" or (action == "undecided" and same_percent(now, state.found_percent)):
+            return
+        raise ChangedByOthers(now)
+
+    def _give_back(
+        self, result: Status, sentences: tuple[str, ...], *, expected_percent: float | None = None
+    ) -> None:
+        """End with the weights as they were found: the stable version serves all requests again."""
+        self._weights.move(*self.state.found_weights, expected_percent=expected_percent)
+        self._end(result, sentences, self.state.found_percent)
+
+    def _end(self, result: Status, sentences: tuple[str, ...], percent: float | None = None) -> None:
+        """Hand the fields back, then journal the end. ``percent`` goes to the canary, None: as asked."""
+        self._weights.hand_back(self.state.managed_fields)
+        percent = self.state.asked_percent if percent is None else percent
+        self._record("end", state=result, result=result, sentences=list(sentences), percent=percent)
+        self._on_look(self.state)
+
+    def _note(self, text: str) -> None:
+        """Journal a line for people, once until another one comes."""
+        if not self.state.happenings or self.state.happenings[-1].text != text:
+            self._record("note", text=text)
+
+    def _record(self, kind: str, **fields: Any) -> None:
+        writer = self._lock.transitions
+        record: Mapping[str, Any] = {"kind": kind, "at_s": self._clock.now(), "writer": writer, **fields}
+        self._journal.append(self.state.change_id, record)
+        # Folded from what a reader will get back: lists, not tuples, and rounded numbers.
+        self.state = after(self.state, json.loads(json.dumps(record)))
+
+    def _elapsed_s(self) -> float:
+        return self.state.elapsed_s(self._clock.now())
+
+
+def _evidence_of(state: CanaryState) -> Evidence:
+    evidence = Evidence.start(Yardstick.of(state.baseline or Baseline(()), state.release))
+    for judged in state.looks:
+        evidence = evidence.updated(judged.look)
+    return evidence
+
+
+def _no_samples(state: CanaryState, now: float) -> Samples:
+    """A window in which nothing could be measured."""
+    since = state.looks[-1].look.end_s if state.looks else now
+    release = state.release
+    return Samples(since, now, {release.stable: ArmCounts(), release.canary: ArmCounts()})
+
+
+def _may_pass(error: ClusterError) -> bool:
+    """Whether there was no answer, or one that speaks of the server and not of the request."""
+    return error.status is None or error.status == 429 or error.status >= 500

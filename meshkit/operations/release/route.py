@@ -1,0 +1,113 @@
+"""The weights of a release as they stand, and the JSON patch that moves them and nothing else.
+
+The lists that hold the weights (``spec.http``, ``spec.rules``) are atomic: server-side apply can only own
+them whole. So the patch changes two values and tests everything it relies on: the resourceVersion read and
+both destinations. Where they stand in the object of a mesh says its planner (``WeightedRoute``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Object
+from meshkit.meshes import registry
+
+if TYPE_CHECKING:
+    from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
+
+Operation = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """One weighted destination: its JSON pointer, where it sends to (tested by every patch), its weight."""
+
+    pointer: str
+    identity: str
+    value: Any
+    weight: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The two weights of a release, as read at one resourceVersion."""
+
+    resource_version: str
+    stable: Destination
+    canary: Destination
+
+    @property
+    def canary_percent(self) -> float:
+        """The canary's share in percent; 0 when both weights are."""
+        total = self.stable.weight + self.canary.weight
+        return 100 * self.canary.weight / total if total else 0.0
+
+    def patch(self, stable: int, canary: int) -> list[Operation]:
+        """The JSON patch that sets both weights if nothing it relies on has changed since they were read."""
+        tests = [{"op": "test", "path": "/metadata/resourceVersion", "value": self.resource_version}]
+        writes = []
+        for destination, weight in ((self.stable, stable), (self.canary, canary)):
+            tests.append({"op": "test", "path": destination.identity, "value": destination.value})
+            writes.append({"op": "add", "path": f"{destination.pointer}/weight", "value": weight})
+        return [*tests, *writes]
+
+
+def route_object(mesh: str, release: Release) -> WeightedRoute:
+    """The object whose weights a release moves on a mesh. Raises UnknownName for an unknown mesh."""
+    return registry.mesh(mesh).planner.weighted_route(release)
+
+
+def weights_of(obj: Object, route: WeightedRoute, release: Release) -> Weights:
+    """The weights in the object. Raises BadInput when the release does not fit what the object says."""
+    splits = list(_splits(obj, route))
+    fitting = [split for split in splits if {route.stable, route.canary} <= set(split)]
+    if len(fitting) != 1:
+        raise BadInput(
+            f"release.{_missing(splits, route)}",
+            f"{route} has no single route {release.route!r} with both {release.stable} and {release.canary}.",
+            remedy="Plan a Route with both versions first; the release only moves their weights.",
+        )
+    split = fitting[0]
+    ours = (route.stable, route.canary)
+    others = sorted(name for name, found in split.items() if name not in ours and found.weight)
+    if others:
+        raise BadInput(
+            "release.route",
+            f"{route} also sends requests to {', '.join(others)}.",
+            remedy="Give all weight to the stable version first: a release moves it from there.",
+        )
+    return Weights(str(obj["metadata"]["resourceVersion"]), split[route.stable], split[route.canary])
+
+
+def _missing(splits: Sequence[Mapping[str, Destination]], route: WeightedRoute) -> str:
+    """Which field of the release names what the object does not have."""
+    known = {name for split in splits for name in split}
+    named = (("stable", route.stable), ("canary", route.canary))
+    return next((field for field, name in named if known and name not in known), "route")
+
+
+def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination]]:
+    """The weighted destinations of each rule that may be the release's, by what the mesh calls a version."""
+    for i, rule in enumerate(obj["spec"].get(route.rules) or []):
+        if route.rule is not None and rule.get("name") != route.rule:
+            continue
+        split = {}
+        for j, entry in enumerate(rule.get(route.destinations) or []):
+            pointer = f"/spec/{route.rules}/{i}/{route.destinations}/{j}"
+            field = route.version_at[0]
+            weight = int(entry.get("weight", route.weight))
+            split[_version(entry, route.version_at)] = Destination(
+                pointer, f"{pointer}/{field}", entry.get(field), weight
+            )
+        yield split
+
+
+def _version(entry: Object, path: Sequence[str]) -> str:
+    found: Any = entry
+    for part in path:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return str(found)

@@ -1,0 +1,272 @@
+"""Canary releases: run one to its end, speak to one that runs, look at one. All through the cluster.
+
+The loop lives in the process that calls ``canary``; any number of others may watch (``canary_state``) and
+command (``send``). One writer at a time, by a Lease that expires when its holder vanishes: whoever calls
+``canary`` with the same release then goes on from the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from meshkit.errors import BadInput, Conflict, RolledBack, Undecided, UnknownName
+from meshkit.facts import Kind
+from meshkit.operations.release.state import CanaryState, fold
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.cluster.journal import Journal
+    from meshkit.cluster.lock import Lock
+    from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
+    from meshkit.observe.counters import Observer
+    from meshkit.operations.clock import Clock
+    from meshkit.operations.release.commands import Mailbox, Verb
+
+Result = Literal["promoted", "rolled_back", "undecided"]
+
+LEASE_S = 15.0
+"""How long a runner may be silent before another may take over; never less than three looks."""
+
+_EXIT_CODES: dict[Result, int] = {"promoted": 0, "rolled_back": 1, "undecided": 3}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a release ended. ``change_id`` names its journal; ``sentences`` say why, the most important
+    first.
+    """
+
+    result: Result
+    change_id: str
+    sentences: tuple[str, ...]
+    state: CanaryState
+
+    def __str__(self) -> str:
+        return f"{self.result.replace('_', ' ')}: {' '.join(self.sentences)}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    @property
+    def exit_code(self) -> int:
+        """0 promoted, 1 rolled back, 3 undecided."""
+        return _EXIT_CODES[self.result]
+
+    def require_promoted(self) -> None:
+        """Return if the canary was promoted; else raise RolledBack or Undecided, which say why."""
+        if self.result == "rolled_back":
+            raise RolledBack(
+                " ".join(self.sentences), remedy="Look at the chart, correct the new version, release again."
+            )
+        if self.result == "undecided":
+            raise Undecided(
+                " ".join(self.sentences), remedy="See that both versions get requests, then release again."
+            )
+
+
+def canary(
+    release: Release,
+    cluster: Cluster,
+    *,
+    mesh: str,
+    observer: Observer | None = None,
+    clock: Clock | None = None,
+    on_look: Callable[[CanaryState], None] | None = None,
+) -> Outcome:
+    """Run a release to its end, or go on with it where a vanished runner stopped.
+
+    ``on_look`` is called after every look with a snapshot. Before anything is changed it raises Forbidden
+    naming every right that is missing, BadInput when the release does not fit the route, and Conflict when
+    another process runs it; later NeedsPerson when the route disappears.
+    """
+    from meshkit.cluster.journal import Journal
+    from meshkit.observe.source import observer as observer_of
+    from meshkit.operations.clock import SystemClock
+    from meshkit.operations.release.commands import Mailbox
+    from meshkit.operations.release.loop import Runner
+    from meshkit.operations.release.route import route_object
+
+    clock = clock or SystemClock()
+    observer = observer or observer_of(mesh)
+    journal, mailbox = Journal(cluster), Mailbox(cluster, release.name)
+    route = route_object(mesh, release)
+    require_rights(cluster, route)
+    with hold_lock(cluster, release, clock) as lock:
+        state = _going_on(release, cluster, mesh, route, journal, mailbox, clock, lock)
+        runner = Runner(
+            state,
+            cluster,
+            observer=observer,
+            clock=clock,
+            journal=journal,
+            lock=lock,
+            mailbox=mailbox,
+            on_look=on_look or (lambda _: None),
+        )
+        state = runner.run()
+    return Outcome(cast(Result, state.result), state.change_id, state.sentences, state)
+
+
+def send(cluster: Cluster, release_name: str, verb: Verb) -> None:
+    """Tell the runner of a release to hold, resume, promote (to 100 % at once) or roll back.
+
+    The command waits in the cluster until a runner reads it at its next look.
+    """
+    from meshkit.operations.release.commands import Mailbox
+
+    Mailbox(cluster, release_name).put(verb)
+
+
+def canary_state(cluster: Cluster, release_name: str) -> CanaryState:
+    """A snapshot of the latest run of a release, read from its journal. Raises UnknownName when there is
+    none.
+    """
+    from meshkit.cluster.journal import Journal
+    from meshkit.operations.release.commands import Mailbox
+
+    change_id = Mailbox(cluster, release_name).change_id()
+    if change_id is None:
+        raise UnknownName("release", release_name, ())
+    return fold(Journal(cluster).records(change_id))
+
+
+def require_rights(cluster: Cluster, route: WeightedRoute) -> None:
+    """Raise Forbidden naming every right that is missing to run a release, or to take one back.
+
+    Needed: get and patch on the object with the weights, get on its Service, list on pods and get on
+    pods/proxy anywhere (a caller may live in any namespace), and the journal's and the lock's own.
+    """
+    from meshkit.cluster import rights
+
+    resource = cluster.api.resource(route.kind)
+    wanted = rights.of_journal(cluster.api) | rights.of_lock()
+    wanted |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
+    wanted.add(rights.Right("get", "", "services", route.namespace))
+    if resource:
+        group, plural = route.kind.group, resource.plural
+        wanted |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
+    rights.require(cluster.api, wanted)
+
+
+@contextmanager
+def hold_lock(cluster: Cluster, release: Release, clock: Clock | None = None) -> Iterator[Lock]:
+    """The only writer of the release's weights for the time of a ``with`` block.
+
+    Raises Conflict when another process is.
+    """
+    from meshkit.cluster.lock import Lock
+    from meshkit.operations.clock import SystemClock
+
+    name = f"canary-{release.namespace}-{release.service}"
+    lock = Lock(cluster, name)
+    _take(lock, cluster, name, max(LEASE_S, 3 * release.look_s), clock or SystemClock())
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def _take(lock: Lock, cluster: Cluster, name: str, duration_s: float, clock: Clock) -> None:
+    """Take the lock. One whose holder has vanished is waited for; one that is being renewed raises
+    Conflict.
+    """
+    from meshkit.cluster.journal import NAMESPACE
+    from meshkit.cluster.lock import LEASE
+
+    until, seen = clock.now() + duration_s + 2, ""
+    while True:
+        try:
+            lock.acquire(duration_s)
+            return
+        except Conflict:
+            lease = cluster.api.get(LEASE, name, NAMESPACE) or {}
+            renewed = str((lease.get("spec") or {}).get("renewTime"))
+            if clock.now() >= until or seen not in ("", renewed):
+                raise
+            seen = renewed
+            clock.sleep(1)
+
+
+def _going_on(
+    release: Release,
+    cluster: Cluster,
+    mesh: str,
+    route: WeightedRoute,
+    journal: Journal,
+    mailbox: Mailbox,
+    clock: Clock,
+    lock: Lock,
+) -> CanaryState:
+    """The state to start from: a new run, or one whose runner vanished."""
+    stamp = {"at_s": clock.now(), "writer": lock.transitions, "who": cluster.api.whoami()}
+    change_id = mailbox.change_id()
+    if change_id is not None:
+        state = fold(journal.records(change_id))
+        if not state.ended:
+            if state.release != release or state.mesh != mesh:
+                raise BadInput(
+                    "release",
+                    f"{release.name!r} is under way with other settings.",
+                    remedy="Run it with the same settings, roll it back first, or choose another name.",
+                )
+            # Read again behind this record: what a runner that was only slow adds from now on is not counted.
+            journal.append(change_id, {"kind": "taken up", **stamp})
+            return fold(journal.records(change_id))
+    record = _begin(release, cluster, mesh, route, journal) | stamp
+    journal.append(record["change_id"], record)
+    mailbox.open(record["change_id"])
+    return fold([record])
+
+
+def _begin(
+    release: Release, cluster: Cluster, mesh: str, route: WeightedRoute, journal: Journal
+) -> dict[str, Any]:
+    """The first record of a release, once it is known to fit the route."""
+    from meshkit.operations.release.route import weights_of
+
+    _require_port(cluster, release)
+    obj = _route_now(cluster, route)
+    found = weights_of(obj, route, release)
+    if found.canary_percent >= release.steps[0]:
+        raise BadInput(
+            "release.canary",
+            f"{release.canary} already gets {found.canary_percent:g} % of {route}.",
+            remedy=f"Give all weight to {release.stable} first, or start with a higher step.",
+        )
+    title = f"canary {release.namespace}/{release.name}"
+    return {
+        "kind": "begin",
+        "change_id": journal.start(title, f"{release.stable} to {release.canary}"),
+        "release": release.model_dump(mode="json"),
+        "mesh": mesh,
+        "object": str(route),
+        "weights": [found.stable.weight, found.canary.weight],
+        "managed_fields": obj["metadata"].get("managedFields") or [],
+    }
+
+
+def _require_port(cluster: Cluster, release: Release) -> None:
+    service = cluster.api.get(Kind("v1", "Service"), release.service, release.namespace)
+    where = f"Service {release.namespace}/{release.service}"
+    if service is None:
+        remedy = "Correct namespace and service, or create it."
+        raise BadInput("release.service", f"{where} does not exist.", remedy=remedy)
+    ports = [port["port"] for port in service["spec"].get("ports") or ()]
+    if release.port not in ports:
+        remedy = f"Name one of its ports: {', '.join(map(str, ports))}."
+        raise BadInput("release.port", f"{where} has no port {release.port}.", remedy=remedy)
+
+
+def _route_now(cluster: Cluster, route: WeightedRoute) -> dict[str, Any]:
+    obj = cluster.api.get(route.kind, route.name, route.namespace)
+    if obj is None:
+        raise BadInput(
+            "release.service",
+            f"{route} does not exist.",
+            remedy="Plan a Route with both versions first (mk.plan).",
+        )
+    return obj

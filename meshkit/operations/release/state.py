@@ -1,0 +1,232 @@
+"""The state of a release as a fold over its journal: the runner and every view read it the same way.
+
+A record is appended before its effect (``weights`` before the weights are written), so whoever folds the
+records of a killed runner knows what it was about to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import dropwhile
+from typing import Any, Literal
+
+from meshkit.decide.baseline import Baseline
+from meshkit.decide.sample_windows import Look
+from meshkit.decide.verdict import JudgedLook, Verdict
+from meshkit.intent.release import Release
+
+Status = Literal[
+    "measuring", "shifting", "watching", "paused", "held", "promoted", "rolled_back", "undecided"
+]
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line for people: what happened when (seconds since the epoch), and who did it if a person asked
+    for it.
+    """
+
+    at_s: float
+    kind: Literal["begin", "weights", "agreed", "command", "note", "end"]
+    text: str
+    who: str = ""
+
+
+@dataclass(frozen=True)
+class CanaryState:
+    """A snapshot of a release. ``step`` is -1 before the first weight; times are seconds since the epoch.
+
+    ``status``: measuring (stable alone, before the first weight), shifting (weights asked, share not yet
+    measured), watching (the step's clock runs), paused (a cause that both versions share), held, or how it
+    ended. ``found_percent`` is the canary's
+    share at the start. The deadline counts from ``deadline_from_s``, and not while the release is held (since
+    ``held_s``): a gate may wait as long as it likes, with the safety net on. From the promotion on it
+    begins anew.
+    """
+
+    change_id: str
+    release: Release
+    mesh: str
+    started_s: float
+    deadline_from_s: float
+    found_percent: float
+    found_weights: tuple[int, int]
+    managed_fields: tuple[Mapping[str, Any], ...]
+    baseline: Baseline | None = None
+    step: int = -1
+    asked_percent: float = 0.0
+    before_percent: float = 0.0
+    shifted_s: float = 0.0
+    agreed_s: float | None = None
+    held_s: float | None = None
+    last_command: str = ""
+    wanted: Literal["", "promote", "rollback"] = ""
+    looks: tuple[JudgedLook, ...] = ()
+    happenings: tuple[Happening, ...] = ()
+    result: Status | None = None
+    ended_s: float | None = None
+    end_sentences: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Where the release stands, in one word."""
+        if self.result:
+            return self.result
+        if self.held:
+            return "held"
+        if self.step < 0:
+            return "measuring"
+        if self.verdict and self.verdict.action == "pause":
+            return "paused"
+        return "shifting" if self.agreed_s is None else "watching"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the release is over."""
+        return self.result is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether the release waits for a person."""
+        return self.held_s is not None
+
+    def elapsed_s(self, now_s: float) -> float:
+        """How much of the deadline has passed, in seconds."""
+        return (now_s if self.held_s is None else self.held_s) - self.deadline_from_s
+
+    @property
+    def forced(self) -> bool:
+        """Whether a person sent the canary to 100 %."""
+        return any(h.kind == "command" and h.text == "promote" for h in self.happenings)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The latest verdict, None before the first look."""
+        return self.looks[-1].verdict if self.looks else None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What to tell a person now, the most important first."""
+        if self.end_sentences:
+            return self.end_sentences
+        return self.verdict.sentences if self.verdict else (f"Measuring {self.release.stable}.",)
+
+    @property
+    def step_looks(self) -> tuple[Look, ...]:
+        """The looks since the last change of weights."""
+        found: list[Look] = []
+        for judged in reversed(self.looks):
+            if judged.look.step != self.step:
+                break
+            found.append(judged.look)
+        return tuple(reversed(found))
+
+
+def fold(records: Iterable[Record]) -> CanaryState:
+    """The state after the records of one release: those from its ``begin`` on.
+
+    ``writer`` is the number of the lock's holder. A record of a holder that was only slow, added after the
+    next one's first, counts for nothing.
+    """
+    first, *rest = dropwhile(lambda record: record.get("kind") != "begin", records)
+    state, newest = begun(first), first.get("writer", 0)
+    for record in rest:
+        if record.get("writer", newest) >= newest:
+            newest = record.get("writer", newest)
+            state = after(state, record)
+    return state
+
+
+def begun(record: Record) -> CanaryState:
+    """The state that a ``begin`` record opens."""
+    stable, canary = record["weights"]
+    release = Release(**record["release"])
+    text = f"{record['object']}: {release.stable} to {release.canary}"
+    return CanaryState(
+        change_id=record["change_id"],
+        release=release,
+        mesh=record["mesh"],
+        started_s=record["at_s"],
+        deadline_from_s=record["at_s"],
+        found_percent=100 * canary / (stable + canary) if stable + canary else 0.0,
+        found_weights=(stable, canary),
+        managed_fields=tuple(record["managed_fields"]),
+        happenings=(Happening(record["at_s"], "begin", text, record["who"]),),
+    )
+
+
+def after(state: CanaryState, record: Record) -> CanaryState:
+    """The state after one more record. Records of an unknown kind change nothing: a newer meshkit may write
+    them.
+    """
+    match record.get("kind"):
+        case "look":
+            judged = JudgedLook(Look.from_record(record["look"]), Verdict.from_record(record["verdict"]))
+            return replace(state, looks=(*state.looks, judged))
+        case "baseline":
+            return replace(state, baseline=Baseline.from_record(record))
+        case "weights":
+            return _shifted(state, record)
+        case "agreed":
+            text = f"measured {record['measured_percent']:.1f} %, asked {state.asked_percent:g} %: agrees"
+            return _noted(replace(state, agreed_s=record["at_s"]), record, "agreed", text)
+        case "command":
+            verb = record["verb"]
+            if verb == "hold":
+                state = _held(state, record["at_s"])
+            elif verb in ("resume", "promote"):
+                state = _resumed(state, record["at_s"])
+            wanted = verb if verb in ("promote", "rollback") else state.wanted
+            state = replace(state, wanted=wanted, last_command=record["command_id"])
+            return _noted(state, record, "command", verb, record["who"])
+        case "hold":
+            return _noted(_held(state, record["at_s"]), record, "note", "held at the deadline")
+        case "taken up":
+            return _noted(state, record, "note", "gone on with by another process", record["who"])
+        case "note":
+            return _noted(state, record, "note", record["text"])
+        case "end":
+            sentences = tuple(record["sentences"])
+            state = replace(
+                state,
+                result=record["result"],
+                ended_s=record["at_s"],
+                end_sentences=sentences,
+                asked_percent=record["percent"],
+            )
+            return _noted(state, record, "end", sentences[0])
+    return state
+
+
+def _held(state: CanaryState, at_s: float) -> CanaryState:
+    return state if state.held else replace(state, held_s=at_s)
+
+
+def _resumed(state: CanaryState, at_s: float) -> CanaryState:
+    """The deadline goes on from where it was held; one that had passed begins anew."""
+    passed_s = state.elapsed_s(at_s)
+    if passed_s >= state.release.deadline_s:
+        passed_s = 0.0
+    return replace(state, held_s=None, deadline_from_s=at_s - passed_s)
+
+
+def _shifted(state: CanaryState, record: Record) -> CanaryState:
+    before, asked = state.asked_percent, record["asked_percent"]
+    promoted = record["step"] > state.release.deciding_step
+    state = replace(
+        state,
+        step=record["step"],
+        asked_percent=asked,
+        before_percent=before,
+        shifted_s=record["at_s"],
+        agreed_s=None,
+        deadline_from_s=record["at_s"] if promoted else state.deadline_from_s,
+        wanted="" if state.wanted == "promote" else state.wanted,
+    )
+    return _noted(state, record, "weights", f"{before:g} to {asked:g} %")
+
+
+def _noted(state: CanaryState, record: Record, kind: Any, text: str, who: str = "") -> CanaryState:
+    return replace(state, happenings=(*state.happenings, Happening(record["at_s"], kind, text, who)))

@@ -1,0 +1,58 @@
+"""Taking a release back after its end: the weights as it found them, for whoever owned them since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from meshkit.errors import BadInput, NeedsPerson
+from meshkit.operations.plan import Change
+from meshkit.operations.release.route import route_object
+from meshkit.operations.release.runner import hold_lock, require_rights
+from meshkit.operations.release.state import fold
+from meshkit.operations.release.weights import ChangedByOthers, WeightWriter, same_percent
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.cluster.journal import Journal
+
+
+def is_release(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these records of the journal are those of a release."""
+    return any(record.get("kind") == "begin" for record in records)
+
+
+def undo_release(
+    change_id: str, cluster: Cluster, journal: Journal, records: Sequence[Mapping[str, Any]]
+) -> Change:
+    """Put back the weights that a release found.
+
+    Raises BadInput when it has left none changed or is under way, NeedsPerson when someone else has moved
+    them since: then nothing is touched. Killed half way it is finished by the next call.
+    """
+    state = fold(records)
+    if not state.ended:
+        problem = f"{change_id} is the release {state.release.name!r}, which is under way."
+        remedy = "Roll it back with 'meshkit canary rollback'; if its process is gone, then run it again."
+        raise BadInput("change", problem, remedy=remedy)
+    if same_percent(state.asked_percent, state.found_percent):
+        problem = f"{change_id} left the weights as it found them."
+        raise BadInput("change", problem, remedy="Nothing is left to undo.")
+    route = route_object(state.mesh, state.release)
+    require_rights(cluster, route)
+    with hold_lock(cluster, state.release) as lock:
+        writer = WeightWriter(cluster.api, lock, route, state.release)
+        saved = next((record["managed_fields"] for record in records if record.get("kind") == "undo"), None)
+        if saved is None:
+            saved = writer.read()[0]["metadata"].get("managedFields") or []
+            journal.append(change_id, {"kind": "undo", "managed_fields": saved})
+        try:
+            writer.move(*state.found_weights, expected_percent=state.asked_percent)
+        except ChangedByOthers as found:
+            raise NeedsPerson(
+                f"{route} was changed since by others: {found}, the release left {state.asked_percent:g} %.",
+                remedy="Nothing was changed. Plan a Route with the weights you want.",
+            ) from found
+        writer.hand_back(saved)
+    journal.append(change_id, {"kind": "undone", "state": "undone", "who": cluster.api.whoami()})
+    return Change(change_id, f"Undo of {records[0]['what']}", 1)

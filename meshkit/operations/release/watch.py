@@ -1,0 +1,120 @@
+"""What the two versions of a service do now, whether or not a release moves their weights.
+
+While a release runs, its own looks are in the journal in the cluster; before and after it, a watch looks for
+itself. Both are looks of the same kind, put together by time, so one chart shows requests shifted by hand and
+by a release. A watch only reads. A new one, in another kernel or on another machine, shows the same releases:
+they come from the cluster.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.errors import NoData, UnknownName
+from meshkit.observe.counters import Counters, Target, window
+from meshkit.observe.source import observer as observer_of
+from meshkit.operations.clock import Clock, SystemClock
+from meshkit.operations.release.route import route_object, weights_of
+from meshkit.operations.release.runner import canary_state
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.release import Release
+    from meshkit.operations.release.state import CanaryState
+
+RECENT_S = 6.0
+"""Shown quantiles are read from requests of this many seconds: at 1 request a second fewer say nothing."""
+KEPT_LOOKS = 900
+"""Looks of one's own that are kept: half an hour at one in two seconds."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A snapshot for views. ``canary_percent`` is the share asked for by the route; ``problem`` says what
+    could not be read.
+    """
+
+    taken_s: float
+    looks: tuple[Look, ...]
+    state: CanaryState | None
+    canary_percent: float | None
+    problem: str = ""
+
+
+class Watch:
+    """Looks at one service until it is thrown away; ``look`` is called every second or two, by one thread at
+    a time.
+    """
+
+    def __init__(self, release: Release, cluster: Cluster, *, mesh: str, clock: Clock | None = None) -> None:
+        self.release, self.cluster, self.mesh = release, cluster, mesh
+        self._clock = clock or SystemClock()
+        self._observer = observer_of(mesh)
+        self._target = Target(
+            release.namespace, release.service, release.port, (release.stable, release.canary)
+        )
+        self._counters: deque[Counters] = deque(maxlen=60)
+        self._own: deque[Look] = deque(maxlen=KEPT_LOOKS)
+
+    def look(self) -> Watched:
+        """Read the release, the route and the counters. What is not there yet is None, with a sentence in
+        ``problem``.
+        """
+        state = self._state()
+        percent = self._canary_percent()
+        problem = self._measure(percent or 0.0)
+        looks = together(tuple(self._own), tuple(judged.look for judged in state.looks) if state else ())
+        return Watched(self._clock.now(), looks, state, percent, problem)
+
+    def _state(self) -> CanaryState | None:
+        try:
+            return canary_state(self.cluster, self.release.name)
+        except UnknownName:
+            return None
+
+    def _canary_percent(self) -> float | None:
+        place = route_object(self.mesh, self.release)
+        found = self.cluster.api.get(place.kind, place.name, place.namespace)
+        return weights_of(found, place, self.release).canary_percent if found else None
+
+    def _measure(self, percent: float) -> str:
+        try:
+            now = self._observer.counters(self.cluster, self._target)
+        except NoData as problem:
+            return str(problem)
+        if self._counters:
+            before = self._counters[-1]
+            earlier = next((c for c in self._counters if c.taken_s >= now.taken_s - RECENT_S), before)
+            self._own.append(self._between(before, earlier, now, percent))
+        self._counters.append(now)
+        return ""
+
+    def _between(self, before: Counters, earlier: Counters, now: Counters, percent: float) -> Look:
+        counted, recent = window(before, now), window(earlier, now)
+        stable, canary = (
+            ArmLook.of(counted.arms[version], (), recent.arms[version])
+            for version in (self.release.stable, self.release.canary)
+        )
+        return Look(
+            start_s=counted.start_s,
+            end_s=counted.end_s,
+            step=-1,
+            asked_percent=percent,
+            agreed=True,
+            warming=False,
+            stable=stable,
+            canary=canary,
+        )
+
+
+def together(own: tuple[Look, ...], released: tuple[Look, ...]) -> tuple[Look, ...]:
+    """Looks by time: those of a release, and one's own before and after it."""
+    if not released:
+        return own
+    first_s, last_s = released[0].start_s, released[-1].end_s
+    before = tuple(look for look in own if look.end_s <= first_s)
+    after = tuple(look for look in own if look.start_s >= last_s)
+    return (*before, *released, *after)

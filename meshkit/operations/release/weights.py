@@ -1,0 +1,107 @@
+"""Moving the weights of a route that belongs to someone else, and handing its fields back afterwards.
+
+Every write is preceded by a renewal of the lock, so that a writer who lost it writes nothing more, and tests
+the resourceVersion and the destinations that were read. Handing back is a write of its own, because the
+server gives a changed field to whoever changes it; it changes no value, so a kill before it costs nothing
+but the handing back, which the next process makes up for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from meshkit.errors import BadInput, Conflict, NeedsPerson, Rejected
+from meshkit.operations.release.managed_fields import handed_back
+from meshkit.operations.release.route import Weights, weights_of
+
+if TYPE_CHECKING:
+    from meshkit.cluster.api import Api
+    from meshkit.cluster.lock import Lock
+    from meshkit.facts import Object
+    from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
+
+MANAGER = "meshkit-canary"
+"""The field manager of weights while a release runs."""
+
+_ATTEMPTS = 5
+
+
+class ChangedByOthers(Exception):
+    """The weights are neither what the release wrote nor what it found: ``percent`` goes to the canary."""
+
+    def __init__(self, percent: float) -> None:
+        super().__init__(f"the canary gets {percent:g} %")
+        self.percent = percent
+
+
+class WeightWriter:
+    """Reads and writes the weights of one release. The lock is held by the caller."""
+
+    def __init__(self, api: Api, lock: Lock, route: WeightedRoute, release: Release) -> None:
+        self.route = route
+        self._api, self._lock, self._release = api, lock, release
+
+    def read(self) -> tuple[Object, Weights]:
+        """The object and its weights. Raises NeedsPerson when either is not there any more."""
+        obj = self._api.get(self.route.kind, self.route.name, self.route.namespace)
+        if obj is None:
+            raise NeedsPerson(
+                f"{self.route} is gone.",
+                remedy="Restore it (meshkit undo, or apply it again), then run the release again.",
+            )
+        try:
+            return obj, weights_of(obj, self.route, self._release)
+        except BadInput as error:
+            raise NeedsPerson(
+                f"{self.route} was changed by someone else: {error.problem}",
+                remedy="Restore its versions, then run the release again.",
+            ) from error
+
+    def move(self, stable: int, canary: int, expected_percent: float | None = None) -> None:
+        """Write both weights; with ``expected_percent`` only over this share of the canary.
+
+        Raises ChangedByOthers when the share is neither that nor the wanted one already.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            _, found = self.read()
+            if (found.stable.weight, found.canary.weight) == (stable, canary):
+                return
+            if expected_percent is not None and not same_percent(found.canary_percent, expected_percent):
+                if same_percent(found.canary_percent, 100 * canary / (stable + canary)):
+                    return
+                raise ChangedByOthers(found.canary_percent)
+            if self._patched(found.patch(stable, canary), last=attempt == _ATTEMPTS):
+                return
+
+    def hand_back(self, saved: Sequence[Mapping[str, Any]]) -> None:
+        """Give the fields back to whom they belonged: ``saved`` are the managedFields before the release."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            obj, found = self.read()
+            current = obj["metadata"].get("managedFields") or []
+            fields = handed_back(saved, current, MANAGER)
+            if fields == current or not fields:
+                return
+            test = {"op": "test", "path": "/metadata/resourceVersion", "value": found.resource_version}
+            put = {"op": "replace", "path": "/metadata/managedFields", "value": fields}
+            if self._patched([test, put], last=attempt == _ATTEMPTS):
+                return
+
+    def _patched(self, operations: list[dict[str, Any]], *, last: bool) -> bool:
+        """Whether the patch was taken; False when something it tests has changed and it may be retried."""
+        self._lock.renew()
+        try:
+            route = self.route
+            self._api.json_patch(route.kind, route.name, route.namespace, operations, manager=MANAGER)
+        except (Conflict, Rejected) as error:
+            if last or error.status not in (409, 422):
+                raise
+            return False
+        return True
+
+
+def same_percent(left: float, right: float) -> bool:
+    """Whether two shares are the same as far as integer weights can tell."""
+    return math.isclose(left, right, abs_tol=0.05)

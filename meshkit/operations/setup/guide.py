@@ -1,0 +1,360 @@
+"""The guided path as data: its stages from an empty cluster to a namespace in the mesh, for any mesh.
+
+A stage says why it is there, what comes before it, what it proposes, and how far the cluster is. Everything a
+face needs (the wizard, a runbook, the command line) is a verb of ``Setup``: look, plan, apply, undo. None
+keeps a state of its own, so a closed notebook, a second person and a CI job see the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshkit.cluster import snapshot
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.executor import Progress
+from meshkit.errors import BadInput, MeshCannot, NeedsPerson, NoData, UnknownName
+from meshkit.facts import Finding, Kind, Need, Snapshot
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.security import Access, MutualTLS
+from meshkit.intent.traffic import Route
+from meshkit.meshes import registry
+from meshkit.meshes.injection import webhooks
+from meshkit.observe.callers import Reading, between, read_callers
+from meshkit.operations.change import apply, history, plan, silent, undo
+from meshkit.operations.health import Findings, check
+from meshkit.operations.plan import Change, Plan
+from meshkit.operations.setup import status as stands
+from meshkit.operations.setup.enforcement import WATCH_S, Watching, enforce
+from meshkit.operations.setup.proposals import propose_access, propose_route, samples
+from meshkit.operations.setup.status import Sight, Standing
+
+CHECKED_S = 20.0
+"""The checks of the whole cluster are made this often while somebody looks."""
+Say = Callable[[str], None]
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its key, its title, why it is there, and the stages that must be done before it."""
+
+    name: str
+    title: str
+    why: str
+    after: tuple[str, ...]
+    stand: Callable[[Sight], Standing]
+    propose: Callable[[Sight], Intent | None] = lambda _: None
+    """What this stage would do by itself; None where a person must say it, or where nothing is changed."""
+    intent: type[Intent] | None = None
+    """What its form is made from; None for a stage that only looks."""
+
+    def __repr__(self) -> str:
+        return f"Stage({self.name!r})"
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "preflight",
+        "Preflight",
+        "Looks whether this cluster can carry the mesh: nodes in several zones, the rights that the next "
+        "stages need, no second mesh in the way. Nothing is changed.",
+        (),
+        stands.preflight,
+    ),
+    Stage(
+        "control-plane",
+        "Control plane",
+        "Installs the control plane: it hands certificates and routes to the sidecars and injects them into "
+        "new pods. Its replicas stand in different zones, so that one zone can be lost. Running workloads "
+        "are not touched.",
+        ("preflight",),
+        stands.control_plane,
+        lambda sight: ControlPlane(),
+        ControlPlane,
+    ),
+    Stage(
+        "injection",
+        "Sidecar injection",
+        "From now on every new pod of {namespace} gets a sidecar, which encrypts, measures and routes its "
+        "calls. Pods that run already are replaced in waves: a Deployment keeps its replicas while it "
+        "restarts, and the next wave waits until the last is available.",
+        ("control-plane",),
+        stands.injection,
+        lambda sight: Injection(namespace=sight.namespace),
+        Injection,
+    ),
+    Stage(
+        "mutual-tls",
+        "Mutual TLS",
+        "Servers in {namespace} prove who they are and ask callers for the same. Permissive still takes "
+        "plain text and shows who sends it; strict refuses it. Strict mode is watched and taken back by "
+        "itself when calls are refused.",
+        ("injection",),
+        stands.mutual_tls,
+        lambda sight: MutualTLS(namespace=sight.namespace, mode=_next_mode(sight)),
+        MutualTLS,
+    ),
+    Stage(
+        "access",
+        "Access rules",
+        "Says which accounts may call a service; every other caller is answered with 403. Proposed are the "
+        "callers that the sidecars have seen: look whether one is missing that calls only at night.",
+        ("mutual-tls",),
+        stands.access,
+        propose_access,
+        Access,
+    ),
+    Stage(
+        "routes",
+        "Routes and limits",
+        "Says how requests to a service are shared out among its versions, how often they are tried again, "
+        "and when a pod that fails is left alone. A release by canary later moves the weights of this "
+        "route.",
+        ("injection",),
+        stands.routes,
+        propose_route,
+        Route,
+    ),
+    Stage(
+        "verify",
+        "Verify",
+        "Looks at all of it together, under the traffic that runs now: every pod with its sidecar, every "
+        "call over mutual TLS, none refused, none lost. Nothing is changed.",
+        ("mutual-tls",),
+        stands.verified,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """All stages at one time. Give it to the next ``look``, so that calls between the two are counted."""
+
+    taken_s: float
+    sight: Sight
+    standings: tuple[Standing, ...]
+    reading: Reading | None = None
+    checked_s: float = 0.0
+    """When the cluster was checked whole."""
+
+    def of(self, name: str) -> Standing:
+        """How far one stage is."""
+        return self.standings[STAGES.index(stage(name))]
+
+    @property
+    def next(self) -> Stage | None:
+        """The first stage that is not done; None when all are."""
+        found = (one for one, stand in zip(STAGES, self.standings, strict=True) if stand.state != "done")
+        return next(found, None)
+
+    def require(self, name: str, *, strict: bool = False) -> None:
+        """Raise Unhealthy where a stage has errors, Doubtful for warnings alone under ``strict``."""
+        told = [one for one in self.of(name).findings if one.severity != "info"]
+        Findings(sorted(told, key=lambda one: one.severity)).require(strict=strict)
+
+    def __str__(self) -> str:
+        lines = []
+        for number, (one, stand) in enumerate(zip(STAGES, self.standings, strict=True), start=1):
+            lines.append(f"{number}. {one.title:18} {stand.state:9}  {stand.summary}")
+            lines += (f"   {f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in stand.findings)
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The guided path on one cluster, with one mesh, for one namespace."""
+
+    cluster: Cluster
+    mesh: str
+    namespace: str = "shop"
+
+    def __post_init__(self) -> None:
+        registry.mesh(self.mesh)
+
+    def look(self, before: Look | None = None) -> Look:
+        """Where every stage stands. With the look ``before`` (of the last minute or so) calls are counted."""
+        seen = snapshot.read(self.cluster, [Need(kind) for kind in _KINDS])
+        reading = self._reading(seen)
+        calls = None
+        if reading and before and before.reading:
+            calls = between(before.reading, reading)
+        found, checked_s = self._checked(seen, before)
+        sight = Sight(self.mesh, self.namespace, seen, calls, found)
+        return Look(time.time(), sight, _standings(sight), reading, checked_s)
+
+    def watch(self, window_s: float = 10.0) -> Look:
+        """Two looks ``window_s`` seconds apart, so that the calls between them are known."""
+        first = self.look()
+        if first.reading is None:
+            return first
+        time.sleep(window_s)
+        return self.look(first)
+
+    def propose(self, name: str, look: Look) -> Intent | None:
+        """What a stage would do here by itself; None where a person must say it."""
+        return stage(name).propose(look.sight)
+
+    def plan(self, name: str, *intents: Intent, look: Look | None = None) -> Plan:
+        """The plan of a stage, for what it proposes or for what is given. Changes nothing.
+
+        Raises BadInput for a stage that changes nothing, or while a stage before it is not done.
+        """
+        look, wanted = look or self.look(), stage(name)
+        if wanted.intent is None:
+            raise BadInput(wanted.name, "this stage only looks.", remedy="There is nothing to apply.")
+        if look.of(name).state == "blocked":
+            remedy = "Do that stage first."
+            raise BadInput(wanted.name, f"{look.of(name).summary}.", remedy=remedy)
+        proposed = wanted.propose(look.sight)
+        chosen = intents or ((proposed,) if proposed else ())
+        if not chosen:
+            raise BadInput(wanted.name, "there is nothing it could propose.", remedy="Give it an intent.")
+        return plan(chosen, self.cluster, mesh=self.mesh)
+
+    def danger(self, name: str, intents: Sequence[Intent], look: Look) -> str:
+        """What may go wrong with this, as a sentence a person must accept by name; empty when nothing may."""
+        strict = any(isinstance(one, MutualTLS) and one.mode == "strict" for one in intents)
+        if strict and stands.tls_mode(look.sight) != "strict":
+            worst = [one for one in stands.readiness(look.sight) if one.severity != "info"]
+            if worst:
+                return "Calls may be refused: " + " ".join(f"{one.object} {one.message}" for one in worst)
+        return ""
+
+    def require_safe(self, name: str, intent: Intent, look: Look) -> None:
+        """Raise NeedsPerson, before anything is changed, where a person must accept a danger first."""
+        danger = self.danger(name, (intent,), look)
+        if danger:
+            remedy = "Bring these callers in, or accept it: accept_refused."
+            raise NeedsPerson(f"{danger} Nothing was changed.", remedy=remedy)
+
+    def apply(
+        self,
+        name: str,
+        plan: Plan,
+        *,
+        progress: Report | None = None,
+        say: Say | None = None,
+        watch_s: float = WATCH_S,
+        accept_refused: bool = False,
+    ) -> Change:
+        """Carry out the plan of a stage. Mutual TLS is watched for ``watch_s`` seconds and returned by itself
+        when calls are refused, unless ``accept_refused``.
+        """
+        report, tell = progress or silent, say or silent
+        if name == "mutual-tls":
+            watching = Watching(self.namespace, watch_s, accept_refused)
+            return enforce(plan, self.cluster, watching, progress=report, say=tell, why=self._why(name))
+        return apply(plan, self.cluster, progress=report, why=self._why(name))
+
+    def undoable(self, name: str) -> str:
+        """The newest change of a stage that is not undone yet; empty when there is none."""
+        why = self._why(stage(name).name)
+        return next((one.id for one in history(self.cluster) if one.why == why and one.state == "done"), "")
+
+    def undo(self, name: str, *, progress: Report | None = None) -> Change:
+        """Take the newest change of a stage back. Stages that stand on it come first: BadInput names them."""
+        later = [one.title for one in STAGES if name in _before(one) and self.undoable(one.name)]
+        if later:
+            remedy = f"Undo {', '.join(reversed(later))} first."
+            raise BadInput(stage(name).name, "other stages stand on it.", remedy=remedy)
+        change = self.undoable(name)
+        if not change:
+            remedy = "Nothing is left to undo."
+            raise BadInput(stage(name).name, "the journal holds no change of this stage.", remedy=remedy)
+        return undo(change, self.cluster, progress=progress)
+
+    def cannot(self, intent: Intent) -> dict[str, str]:
+        """What this mesh has no means for, by its planner: field, or ``field: choice``, to the reason."""
+        found = {}
+        for place, probe in samples(intent):
+            try:
+                registry.mesh(self.mesh).planner.plan(probe, Snapshot())
+            except MeshCannot as error:
+                found[place] = f"{error.problem} {error.remedy}"
+            except BadInput:
+                continue
+        return found
+
+    def _why(self, name: str) -> str:
+        return f"guided setup: {name}{'' if name == 'control-plane' else f' of {self.namespace}'}"
+
+    def _reading(self, seen: Snapshot) -> Reading | None:
+        if not any(webhooks(seen, self.mesh)):
+            return None
+        try:
+            return read_callers(self.cluster, self.mesh, self.namespace)
+        except NoData:
+            return None
+
+    def _checked(self, seen: Snapshot, before: Look | None) -> tuple[tuple[Finding, ...], float]:
+        """What ``mk.check`` says: of installing the mesh before it is there, of its health afterwards.
+
+        A look within CHECKED_S seconds of the last takes over what that one found.
+        """
+        installed = any(webhooks(seen, self.mesh))
+        if before and time.time() - before.checked_s < CHECKED_S and before.sight.installed == installed:
+            return before.sight.found, before.checked_s
+        return check(self.cluster, mesh=self.mesh, pre=not installed), time.time()
+
+
+_CORE = ("Node", "Namespace", "Pod", "Service")
+_KINDS = (
+    *(Kind("v1", name) for name in _CORE),
+    *(Kind("apps/v1", name) for name in ("Deployment", "StatefulSet", "DaemonSet")),
+    Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    Kind("security.istio.io/v1", "PeerAuthentication"),
+    Kind("security.istio.io/v1", "AuthorizationPolicy"),
+    Kind("policy.linkerd.io/v1alpha1", "AuthorizationPolicy"),
+    Kind("networking.istio.io/v1", "VirtualService"),
+    Kind("gateway.networking.k8s.io/v1", "HTTPRoute"),
+)
+
+
+def stage(name: str) -> Stage:
+    """The stage of that name. Raises UnknownName, which lists the known ones."""
+    found = {one.name: one for one in STAGES}
+    if name not in found:
+        raise UnknownName("stage", name, found)
+    return found[name]
+
+
+def _standings(sight: Sight) -> tuple[Standing, ...]:
+    """Each stage's own word, and "blocked" for one whose ground is not laid yet."""
+    found: dict[str, Standing] = {}
+    for one in STAGES:
+        missing = [_in_a_sentence(stage(name)) for name in one.after if _not_laid(found[name])]
+        own = one.stand(sight)
+        if missing and own.state != "done":
+            own = Standing("blocked", f"after {' and '.join(missing)}")
+        found[one.name] = own
+    return tuple(found.values())
+
+
+def _in_a_sentence(one: Stage) -> str:
+    return one.title[0].lower() + one.title[1:]
+
+
+def _not_laid(standing: Standing) -> bool:
+    """Whether a stage keeps the next ones waiting. One that was begun and has a warning does not."""
+    errors = any(finding.severity == "error" for finding in standing.findings)
+    return standing.state in ("ready", "blocked") or (standing.state == "attention" and errors)
+
+
+def _before(one: Stage) -> set[str]:
+    """Every stage that must be done before this one."""
+    direct = [stage(name) for name in one.after]
+    return set(one.after).union(*(_before(each) for each in direct))
+
+
+def _next_mode(sight: Sight) -> Any:
+    """Strict once nobody was seen to speak plain text, else permissive."""
+    ready = all(finding.severity == "info" for finding in stands.readiness(sight))
+    return "strict" if ready or stands.tls_mode(sight) == "strict" else "permissive"

@@ -1,0 +1,121 @@
+"""What the guided path proposes for access and routes, from what is there and from calls that were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from meshkit.facts import Object
+from meshkit.intent.base import Intent, Part
+from meshkit.intent.security import Access, Caller
+from meshkit.intent.traffic import (
+    ConnectionLimits,
+    Fault,
+    LoadBalancing,
+    OutlierDetection,
+    Retries,
+    Route,
+    Version,
+)
+from meshkit.operations.setup.status import access_rules
+
+if TYPE_CHECKING:
+    from meshkit.operations.setup.status import Sight
+
+TIMEOUT_S = 15.0
+"""For a request and its retries: longer than most services take, shorter than people wait."""
+ATTEMPTS = 2
+FAILED_IN_A_ROW = 5
+"""5xx answers before a pod is left alone: the default of OutlierDetection."""
+
+
+_SAMPLES: dict[str, Part] = {
+    "load_balancing": LoadBalancing(algorithm="random"),
+    "connection_limits": ConnectionLimits(max_connections=1),
+    "outlier_detection": OutlierDetection(),
+    "retries": Retries(attempts=1),
+    "fault": Fault(delay_s=1),
+}
+"""The smallest of each optional part of a route, to ask a planner whether its mesh has the like."""
+
+
+def samples(intent: Intent) -> Iterator[tuple[str, Intent]]:
+    """The same intent with each optional part, and with each choice of a field: what a form may offer."""
+    for name, field in type(intent).model_fields.items():
+        if get_origin(field.annotation) is Literal:
+            for choice in get_args(field.annotation):
+                yield f"{name}: {choice}", intent.model_copy(update={name: choice})
+        elif name in _SAMPLES:
+            yield name, intent.model_copy(update={**dict.fromkeys(_SAMPLES), name: _SAMPLES[name]})
+
+
+def propose_access(sight: Sight) -> Access | None:
+    """The accounts that were seen to call a service over mutual TLS, for the first service without a rule.
+
+    None before calls were measured, and where rules exist: they are somebody's decision.
+    """
+    if sight.calls is None or any(access_rules(sight)):
+        return None
+    for service in sight.snapshot.of("Service", sight.namespace):
+        selector = service["spec"].get("selector") or {}
+        servers = {
+            f"{sight.namespace}/{deployment['metadata']['name']}"
+            for deployment in sight.snapshot.of("Deployment", sight.namespace)
+            if selector
+            and selector.items() <= (deployment["spec"]["template"]["metadata"].get("labels") or {}).items()
+        }
+        links = (link for link, _, _ in sight.calls.links("mutual_tls") if link.server in servers)
+        callers = sorted({link.client for link in links if "/" in link.client})
+        if callers:
+            places = (caller.split("/") for caller in callers)
+            return Access(
+                namespace=sight.namespace,
+                service=service["metadata"]["name"],
+                callers=tuple(Caller(namespace=space, service_account=name) for space, name in places),
+            )
+    return None
+
+
+def propose_route(sight: Sight) -> Route | None:
+    """A route for the service with the most versions on its pods, all requests to the first of them.
+
+    With a timeout, two retries of what never reached a pod, and outlier detection: what a service without any
+    limits lacks. None where a route is there already: its weights are somebody's decision.
+    """
+    kind = "VirtualService" if sight.mesh == "istio" else "HTTPRoute"
+    if any(sight.snapshot.of(kind, sight.namespace)):
+        return None
+    found = []
+    for service in sight.snapshot.of("Service", sight.namespace):
+        selector = service["spec"].get("selector") or {}
+        versions = _versions(sight, selector) if selector else []
+        if versions and service["spec"].get("ports"):
+            found.append((service, selector, versions))
+    if not found:
+        return None
+    service, selector, versions = max(found, key=lambda each: len(each[2]))
+    return _route(sight.namespace, service, selector, versions)
+
+
+def _route(namespace: str, service: Object, selector: dict[str, str], versions: list[str]) -> Route:
+    name = service["metadata"]["name"]
+    more: dict[str, Any] = {} if selector == {"app": name} else {"selector": selector}
+    return Route(
+        namespace=namespace,
+        service=name,
+        port=service["spec"]["ports"][0]["port"],
+        versions=tuple(Version(name=version) for version in versions),
+        split={version: 100.0 if version == versions[0] else 0.0 for version in versions},
+        timeout_s=TIMEOUT_S,
+        retries=Retries(attempts=ATTEMPTS),
+        outlier_detection=OutlierDetection(consecutive_5xx=FAILED_IN_A_ROW),
+        **more,
+    )
+
+
+def _versions(sight: Sight, selector: dict[str, str]) -> list[str]:
+    """The values of the label ``version`` on the pods behind a selector."""
+    labelled = (pod["metadata"].get("labels") or {} for pod in sight.snapshot.of("Pod", sight.namespace))
+    return sorted(
+        {str(ls["version"]) for ls in labelled if selector.items() <= ls.items() and "version" in ls}
+    )

@@ -1,0 +1,366 @@
+"""The demo shop, for the sandbox only, and the knobs it has: a caller, three versions of the service ``web``,
+and ``stock``, which web asks for every path under ``/order``. On request a second caller lives in a namespace
+without a mesh: the batch job that everybody forgot, and that strict mutual TLS would cut off.
+
+The workloads are the sandbox's own images. Each listens on 8080 for traffic, which the mesh's proxy captures,
+and on 9000 for control, which it does not: so a version can be slowed down, and the caller's ledger read,
+whatever the mesh does. Control is reached through the API server's pod proxy, as everything is.
+
+The caller is an open-loop load generator: it sends at the asked rate whether or not answers come, counts
+latency from the time a request was due, and remembers every request. That ledger is what a release is judged
+by in the end: it is kept by none of the parts that took the decision.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Kind, Object
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.traffic import Route
+
+NAMESPACE = "shop"
+SERVICE = "web"
+DEPENDENCY = "stock"
+CLIENT = "client"
+UNMESHED_NAMESPACE, UNMESHED = "legacy", "batch"
+"""Where the caller without a sidecar lives, and its name. Injection into that namespace brings it in."""
+UNMESHED_RPS = 2.0
+PATHS = {"/": 9, "/order": 1}
+"""What the caller asks for, by weight: a tenth of the requests need the dependency."""
+PORT = 8080
+CONTROL_PORT = 9000
+POD, DEPLOYMENT = Kind("v1", "Pod"), Kind("apps/v1", "Deployment")
+_UNCAPTURED = {
+    "traffic.sidecar.istio.io/excludeInboundPorts": str(CONTROL_PORT),
+    "config.linkerd.io/skip-inbound-ports": str(CONTROL_PORT),
+}
+_EDGES_MS = (
+    *range(5, 60, 5),
+    *range(60, 120, 10),
+    *range(120, 240, 20),
+    250,
+    300,
+    350,
+    400,
+    450,
+    500,
+    600,
+    800,
+)
+_FINE_BUCKETS = {
+    "sidecar.istio.io/statsHistogramBuckets": json.dumps(
+        {"istiocustom": [*_EDGES_MS, 1000, 2500, 5000, 10000]}
+    )
+}
+"""Between Istio's own edges of 50, 100 and 250 ms a p99 could not be seen to move. Linkerd's are fixed."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How a version answers: the median and the spread (of the logarithm) of its latency, and the share of
+    500s.
+    """
+
+    latency_ms: float = 30.0
+    sigma: float = 0.3
+    error_percent: float = 0.0
+
+
+GOOD = Behaviour()
+BAD = Behaviour(latency_ms=330.0, sigma=0.03, error_percent=30.0)
+"""Answers 30 % of its requests with 500 and the rest 300 ms later than GOOD."""
+
+QUICK = Behaviour(latency_ms=4.0)
+"""How the dependency answers."""
+
+VERSIONS: Mapping[str, Behaviour] = {"v1": GOOD, "v2": GOOD, "v3": BAD}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Every request the caller was due to send in a time, one entry a request. ``status`` 0 is no answer at
+    all.
+    """
+
+    scheduled_s: tuple[float, ...]
+    latency_ms: tuple[float, ...]
+    status: tuple[int, ...]
+    version: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.scheduled_s)
+
+    @property
+    def failed(self) -> int:
+        """Requests without an answer or with a server error."""
+        return sum(1 for status in self.status if status == 0 or status >= 500)
+
+    def median_ms(self, version: str) -> float | None:
+        """The median latency of a version's successful answers, or None without any."""
+        rows = zip(self.latency_ms, self.status, self.version, strict=True)
+        latencies = sorted(ms for ms, status, v in rows if v == version and 0 < status < 500)
+        return latencies[len(latencies) // 2] if latencies else None
+
+    def harmed(self, *, slower_than_ms: float) -> int:
+        """Requests that failed, or took longer than that."""
+        rows = zip(self.latency_ms, self.status, strict=True)
+        return sum(1 for ms, status in rows if status == 0 or status >= 500 or ms > slower_than_ms)
+
+
+def shop_objects(
+    *, rps: float = 200.0, versions: Mapping[str, Behaviour] = VERSIONS, unmeshed: bool = False
+) -> tuple[Object, ...]:
+    """The shop's manifests: namespace, accounts, services, two pods of each version and of the dependency,
+    one caller at ``rps``; with ``unmeshed`` a second caller, in a namespace of its own.
+    """
+    return (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        *(_object("v1", "ServiceAccount", name) for name in (SERVICE, DEPENDENCY, CLIENT)),
+        *(_service(name) for name in (SERVICE, DEPENDENCY)),
+        *(_web(version, behaviour) for version, behaviour in versions.items()),
+        _stock(),
+        _caller(CLIENT, NAMESPACE, rps),
+        *(_unmeshed_objects() if unmeshed else ()),
+    )
+
+
+def deploy_shop(
+    cluster: Cluster,
+    *,
+    rps: float = 200.0,
+    versions: Mapping[str, Behaviour] = VERSIONS,
+    unmeshed: bool = False,
+    timeout_s: float = 60.0,
+) -> None:
+    """Create or update the shop and wait until all its pods are ready. TimedOut when they are not in time.
+
+    ``unmeshed`` adds a caller in the namespace ``legacy``, which has no sidecar until somebody asks for
+    injection there: under strict mutual TLS it is refused.
+    """
+    objects = shop_objects(rps=rps, versions=versions, unmeshed=unmeshed)
+    for obj in objects:
+        cluster.api.apply(obj)
+    wait_for_shop(
+        cluster,
+        timeout_s=timeout_s,
+        deployments=[
+            (o["metadata"]["namespace"], o["metadata"]["name"]) for o in objects if o["kind"] == "Deployment"
+        ],
+    )
+
+
+def wait_for_shop(cluster: Cluster, *, timeout_s: float = 60.0, deployments: list[tuple[str, str]]) -> None:
+    """Wait until every deployment (namespace, name) of the shop has rolled out."""
+    for namespace, name in deployments:
+        cluster.api.wait(DEPLOYMENT, name, namespace, _rolled_out, timeout_s, "rolled out")
+
+
+def shop_route(*versions: str) -> Route:
+    """The shop's route as an intent: every request goes to the first version, none to the others."""
+    from meshkit.intent.traffic import Route, Version
+
+    return Route(
+        namespace=NAMESPACE,
+        service=SERVICE,
+        port=PORT,
+        versions=tuple(Version(name=version) for version in versions),
+        split={version: 100.0 if version == versions[0] else 0.0 for version in versions},
+    )
+
+
+def route_shop(cluster: Cluster, *versions: str, mesh: str) -> Route:
+    """Give the shop its route and return it. A route that is there already is left as it is, whatever its
+    weights.
+    """
+    from meshkit.intent.release import Release
+    from meshkit.operations.change import apply, plan
+    from meshkit.operations.release.route import route_object
+
+    route = shop_route(*versions)
+    release = Release(
+        name=SERVICE, namespace=NAMESPACE, service=SERVICE, port=PORT, stable=versions[0], canary=versions[1]
+    )
+    place = route_object(mesh, release)
+    if cluster.api.get(place.kind, place.name, place.namespace) is None:
+        apply(plan([route], cluster, mesh=mesh), cluster)
+    return route
+
+
+def set_load(cluster: Cluster, rps: float) -> None:
+    """Let the caller send ``rps`` requests a second from now on."""
+    _control(cluster, NAMESPACE, f"app={CLIENT}", "/-/rate", {"rps": rps})
+
+
+def set_behaviour(cluster: Cluster, version: str, behaviour: Behaviour) -> None:
+    """Change how every pod of a version of ``web`` answers, from now on and until that pod restarts."""
+    _behave(cluster, f"app={SERVICE},version={version}", behaviour)
+
+
+def set_dependency(cluster: Cluster, behaviour: Behaviour = QUICK) -> None:
+    """Change how the dependency answers: its delay and its errors become those of a tenth of web's requests,
+    whichever version answers.
+    """
+    _behave(cluster, f"app={DEPENDENCY}", behaviour)
+
+
+def read_ledger(
+    cluster: Cluster, since_s: float, until_s: float, *, caller: tuple[str, str] = (NAMESPACE, CLIENT)
+) -> Ledger:
+    """What a caller (namespace, name) recorded between two times (seconds since the epoch)."""
+    namespace, name = caller
+    pod = _pods(cluster, namespace, f"app={name}")[0]
+    path = f"/-/requests?since={since_s:.6f}&until={until_s:.6f}"
+    found = json.loads(cluster.api.pod_get(namespace, pod, CONTROL_PORT, path))
+    return Ledger(**{name: tuple(found[name]) for name in ("scheduled_s", "latency_ms", "status", "version")})
+
+
+def _behave(cluster: Cluster, selector: str, behaviour: Behaviour) -> None:
+    body = {
+        "latency_ms": behaviour.latency_ms,
+        "sigma": behaviour.sigma,
+        "error_percent": behaviour.error_percent,
+    }
+    _control(cluster, NAMESPACE, selector, "/-/behaviour", body)
+
+
+def _control(cluster: Cluster, namespace: str, selector: str, path: str, body: Mapping[str, float]) -> None:
+    for pod in _pods(cluster, namespace, selector):
+        cluster.api.pod_put(namespace, pod, CONTROL_PORT, path, json.dumps(body))
+
+
+def _pods(cluster: Cluster, namespace: str, selector: str) -> list[str]:
+    """The running pods behind a selector, none of them on its way out."""
+    found = [
+        pod["metadata"]["name"]
+        for pod in cluster.api.list(POD, namespace, selector)
+        if pod.get("status", {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+    ]
+    if not found:
+        raise BadInput(
+            "shop", f"no pod with {selector} runs in {namespace}.", remedy="Deploy it with mk.deploy_shop."
+        )
+    return sorted(found)
+
+
+def _rolled_out(obj: Object | None) -> bool:
+    if obj is None:
+        return False
+    wanted, status = obj["spec"].get("replicas", 1), obj.get("status", {})
+    current = status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
+    return bool(
+        current
+        and status.get("updatedReplicas", 0)
+        == status.get("availableReplicas", 0)
+        == status.get("replicas", 0)
+        == wanted
+    )
+
+
+def _service(name: str) -> Object:
+    ports = [{"name": "http", "port": PORT, "targetPort": PORT, "appProtocol": "http"}]
+    return _object("v1", "Service", name, spec={"selector": {"app": name}, "ports": ports})
+
+
+def _web(version: str, behaviour: Behaviour) -> Object:
+    dependency = {"DEPENDENCY": f"http://{DEPENDENCY}.{NAMESPACE}:{PORT}/", "DEPENDENCY_PATHS": "/order"}
+    labels = {"app": SERVICE, "version": version}
+    return _server(f"{SERVICE}-{version}", SERVICE, labels, {**_answering(version, behaviour), **dependency})
+
+
+def _stock() -> Object:
+    return _server(DEPENDENCY, DEPENDENCY, {"app": DEPENDENCY, "version": "v1"}, _answering("v1", QUICK))
+
+
+def _answering(version: str, behaviour: Behaviour) -> dict[str, str]:
+    return {
+        "VERSION": version,
+        "LATENCY_MS": f"{behaviour.latency_ms:g}",
+        "LATENCY_SIGMA": f"{behaviour.sigma:g}",
+        "ERROR_PERCENT": f"{behaviour.error_percent:g}",
+    }
+
+
+def _server(name: str, account: str, labels: Mapping[str, str], env: Mapping[str, str]) -> Object:
+    ports = {"http": PORT, "control": CONTROL_PORT}
+    return _deployment(name, "web", labels, account=account, replicas=2, env=env, ports=ports)
+
+
+def _caller(name: str, namespace: str, rps: float) -> Object:
+    target = {"TARGET": f"http://{SERVICE}.{NAMESPACE}:{PORT}/", "PATHS": json.dumps(PATHS)}
+    return _deployment(
+        name,
+        "load",
+        {"app": name},
+        account=name,
+        replicas=1,
+        env={**target, "RATE": f"{rps:g}"},
+        ports={"control": CONTROL_PORT},
+        namespace=namespace,
+    )
+
+
+def _unmeshed_objects() -> tuple[Object, ...]:
+    return (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": UNMESHED_NAMESPACE}},
+        _object("v1", "ServiceAccount", UNMESHED, namespace=UNMESHED_NAMESPACE),
+        _caller(UNMESHED, UNMESHED_NAMESPACE, UNMESHED_RPS),
+    )
+
+
+def _deployment(
+    name: str,
+    image: str,
+    labels: Mapping[str, str],
+    *,
+    account: str,
+    replicas: int,
+    env: Mapping[str, str],
+    ports: Mapping[str, int],
+    namespace: str = NAMESPACE,
+) -> Object:
+    container = {
+        "name": image,
+        "image": f"meshkit.dev/sandbox/{image}:1",
+        "env": [{"name": key, "value": value} for key, value in env.items()],
+        "ports": [{"name": key, "containerPort": port} for key, port in ports.items()],
+        "readinessProbe": {
+            "httpGet": {"path": "/healthz", "port": CONTROL_PORT},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
+    }
+    pod = {
+        "metadata": {"labels": dict(labels), "annotations": {**_UNCAPTURED, **_FINE_BUCKETS}},
+        "spec": {"serviceAccountName": account, "containers": [container]},
+    }
+    return _object(
+        "apps/v1",
+        "Deployment",
+        name,
+        namespace=namespace,
+        labels=labels,
+        spec={"replicas": replicas, "selector": {"matchLabels": dict(labels)}, "template": pod},
+    )
+
+
+def _object(
+    api_version: str,
+    kind: str,
+    name: str,
+    *,
+    namespace: str = NAMESPACE,
+    labels: Mapping[str, str] | None = None,
+    spec: dict[str, Any] | None = None,
+) -> Object:
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+    if labels:
+        metadata["labels"] = dict(labels)
+    obj: dict[str, Any] = {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+    return {**obj, "spec": spec} if spec else obj

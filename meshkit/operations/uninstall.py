@@ -1,0 +1,115 @@
+"""``mk.plan_uninstall``: what it takes to be rid of a mesh, shown before anything goes.
+
+The result is a plan like any other, and ``mk.uninstall`` carries it out once the context's name was written:
+the prior state of every object goes to the journal first, ``mk.undo`` brings back what went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshkit.cluster import deletion as removal
+from meshkit.cluster import helm, snapshot
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import BadInput
+from meshkit.facts import Finding, Kind, Need, Snapshot
+from meshkit.kube.helm import RELEASE
+from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, POD
+from meshkit.kube.metadata import title
+from meshkit.kube.steps import Step
+from meshkit.meshes import registry
+from meshkit.meshes.injection import CONTROL_PLANE
+from meshkit.meshes.removal import meshed, what_stays, who_needs_it
+from meshkit.meshes.removal import removal as steps_of
+from meshkit.operations.change import Report, apply, plan_steps, require_consent
+from meshkit.operations.plan import Change, Plan
+
+_COPIES = "istio.io/config=true"
+"""The label that istiod gives to what it writes into every namespace."""
+_CLUSTER_WIDE = (
+    Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
+    Kind("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    Kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+)
+
+
+def plan_uninstall(
+    cluster: Cluster, *, mesh: str, namespace: str = "", crds: bool = False, while_meshed: bool = False
+) -> Plan:
+    """What takes a mesh away from a cluster, in order. Changes nothing; ``mk.uninstall`` carries it out.
+
+    ``namespace`` is the control plane's, by default the mesh's usual one. CustomResourceDefinitions go only
+    with ``crds``, and only those without objects; a namespace that holds objects of others stays. Findings
+    name what stays and who still needs the mesh. Raises ``BadInput`` naming the namespaces with meshed pods,
+    unless ``while_meshed``, and for a control plane that neither meshkit nor Helm installed.
+    """
+    registry.mesh(mesh)
+    home = namespace or CONTROL_PLANE[mesh].home
+    seen = _read(cluster, home)
+    steps = steps_of(seen, mesh, home, definitions=crds)
+    homes = {home, *(str(step.namespace) for step in steps if step.kind == RELEASE)}
+    if steps and not while_meshed:
+        _require_unused(seen, mesh, homes)
+    staying = _staying(cluster, steps)
+    findings = (
+        *(who_needs_it(seen, mesh, homes) if steps else ()),
+        *(() if crds else what_stays(seen, mesh)),
+        *(Finding("MK0311", "warning", what, text, _REMEDY) for what, text in staying.items()),
+    )
+    going = [step for step in steps if step.title not in staying]
+    return plan_steps(going, cluster, what="Uninstall", mesh=mesh, findings=findings)
+
+
+def uninstall(plan: Plan, cluster: Cluster, *, consent: str, progress: Report | None = None) -> Change:
+    """Take away what ``plan_uninstall`` showed. ``consent`` is the name of the cluster's context once more.
+
+    Raises ``BadInput`` for another name, before anything is changed, and what ``mk.apply`` raises. An empty
+    plan needs no consent. ``mk.undo`` with the change's id brings all of it back.
+    """
+    if not plan.empty:
+        require_consent(consent, plan.context)
+    return apply(plan, cluster, progress=progress)
+
+
+_REMEDY = "Take these away first if it is to go."
+
+
+def _read(cluster: Cluster, home: str) -> Snapshot:
+    """All of the control plane's namespace, and what a mesh has in the cluster and elsewhere."""
+    inside = [kind for kind in cluster.api.namespaced_kinds() if kind.kind not in removal.BOOKKEEPING_KINDS]
+    needs = [Need(NAMESPACE), Need(POD), *map(Need, _CLUSTER_WIDE)]
+    found = snapshot.read(cluster, [*needs, *(Need(kind, home) for kind in inside if kind != POD)])
+    copies = cluster.api.list(CONFIG_MAP, labels=_COPIES)
+    elsewhere = (each for each in copies if each["metadata"]["namespace"] != home)
+    return Snapshot((*found.objects, *elsewhere, *helm.installed(cluster)))
+
+
+def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
+    used = meshed(seen, mesh, homes)
+    if used:
+        pods = ", ".join(f"{name} ({count})" for name, count in sorted(used.items()))
+        raise BadInput(
+            "uninstall",
+            f"pods still run {mesh}'s sidecar, in {pods}.",
+            remedy="Undo their injection first ('meshkit history'), or say while_meshed (--while-meshed): "
+            "they go on without new routes, and without each other once their certificates end.",
+        )
+
+
+def _staying(cluster: Cluster, steps: Sequence[Step]) -> dict[str, str]:
+    """Title -> why, of what would take objects of others along."""
+    holders = (step for step in steps if step.kind.kind in removal.HOLDERS)
+    read = (helm.verbs(cluster, step.kind).get(step.kind, step.name, step.namespace) for step in holders)
+    live = [holder for holder in read if holder]
+    going = {step.title for step in steps}
+    for holder in live:
+        if holder["kind"] == RELEASE.kind:
+            going |= removal.goes_with(cluster, holder)
+    found: dict[str, str] = {}
+    for holder in live:
+        inside = removal.held(cluster, holder, going)
+        if inside:
+            found[title(holder)] = removal.stays("it", inside)
+    return found

@@ -1,0 +1,89 @@
+"""How an upgrade stands, as it reads: control planes, each namespace with its proxies, what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from meshkit.meshes.istio.revisions import DEFAULT
+from meshkit.operations.upgrade.state import Installed, Space, Standing
+
+
+@dataclass(frozen=True)
+class UpgradeStatus:
+    """The control planes that are there, the namespaces with their proxies, and what comes next."""
+
+    mesh: str
+    version: str
+    revision: str
+    installed: tuple[Installed, ...]
+    spaces: tuple[Space, ...]
+    next: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.mesh} to {self.version}" + (f", revision {self.revision}" if self._named else "")]
+        lines += (f"  {self._control_plane(one)}" for one in self.installed)
+        lines += (f"  {_bar(one)}  {one.name}: {_counted(one)}" for one in self.spaces)
+        lines += (f"  by hand: {what}" for one in self.spaces for what in one.by_hand)
+        return "\n".join([*lines, self.next])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{escape(one.name)}</td><td style='width:14em'>{_html_bar(one)}"
+            f"</td><td style='text-align:left'>{escape(_counted(one))}</td></tr>"
+            for one in self.spaces
+        )
+        planes = "".join(f"<li>{escape(self._control_plane(one))}</li>" for one in self.installed)
+        by_hand = "".join(f"<li>by hand: {escape(what)}</li>" for one in self.spaces for what in one.by_hand)
+        return (
+            f"<ul class='meshkit-upgrade'>{planes}</ul><table>{rows}</table>"
+            f"{f'<ul>{by_hand}</ul>' if by_hand else ''}<p>{escape(self.next)}</p>"
+        )
+
+    @property
+    def _named(self) -> bool:
+        return self.revision != DEFAULT
+
+    def _control_plane(self, one: Installed) -> str:
+        name = "" if one.revision == DEFAULT and not self._named else f"{one.revision} "
+        tags = f", tags {', '.join(one.tags)}" if one.tags else ""
+        ready = f"{one.ready} of {one.replicas} replicas"
+        return f"control plane {name}{one.version}: {ready}, {one.proxies} proxies{tags}"
+
+
+def next_of(standing: Standing, spaces: Sequence[Space]) -> str:
+    """What comes next, as a sentence."""
+    here = next((one for one in standing.installed if one.revision == standing.revision), None)
+    if here is None or not standing.is_wanted(here.version) or here.ready < here.replicas:
+        return f"Next: control plane {standing.version}."
+    waiting = [one.name for one in spaces if not one.settled]
+    if waiting:
+        return f"Next: namespace {waiting[0]}, {len(waiting)} to go."
+    if any(one.by_hand for one in spaces):
+        return "Next: what is left by hand."
+    wanted = [tag for tag in standing.to.tags if tag != DEFAULT]
+    if any(one.behind for one in spaces) or any(not standing.serves(tag) for tag in wanted):
+        return "Next: what stands for the whole mesh."
+    if standing.old:
+        return f"Next: retire {', '.join(one.revision for one in standing.old)}."
+    return "Nothing is left to do."
+
+
+def _counted(one: Space) -> str:
+    return f"{one.moved} of {one.moved + one.behind} proxies moved"
+
+
+def _bar(one: Space) -> str:
+    whole = one.moved + one.behind
+    full = round(10 * one.moved / whole) if whole else 10 * one.settled
+    return "█" * full + "░" * (10 - full)
+
+
+def _html_bar(one: Space) -> str:
+    whole = one.moved + one.behind
+    percent = 100 * one.moved / whole if whole else 100.0 * one.settled
+    inner = f"<div style='width:{percent:.0f}%;height:0.7em;background:#1f77b4'></div>"
+    return f"<div style='background:#8883;width:100%'>{inner}</div>"

@@ -1,0 +1,1 @@
+"""What may refuse or change a valid write: webhooks, limits, quotas, eviction, and warnings."""

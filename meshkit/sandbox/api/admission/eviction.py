@@ -1,0 +1,142 @@
+"""``pods/eviction``: delete a pod if the PodDisruptionBudget that covers it allows one disruption more.
+
+As Kubernetes' registry/core/pod/storage/eviction.go: the budget's status is the account. An eviction takes
+one from ``disruptionsAllowed`` and notes the pod in ``disruptedPods`` (both at the resourceVersion it read,
+so that two evictions never share one disruption), marks the pod with the condition DisruptionTarget and
+deletes it. A pod that has not begun, has ended or is being deleted costs nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.kube.selectors import holds
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.requests import DeleteOptions, Object, Options, Target, now
+from meshkit.sandbox.api.storage.store import Stored
+from meshkit.sandbox.api.storage.writes import Writes
+
+_BUDGETS = "poddisruptionbudgets.policy"
+_TRIES = 20  # of EvictionsRetry in eviction.go
+_RETRY_AFTER_S = 10
+_REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
+
+
+class Evictions:
+    """Evicts pods."""
+
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+
+    async def evict(self, target: Target, delete: DeleteOptions, options: Options) -> None:
+        """Evict ``target``, a pod. Raises ApiError 404, 429 (the budget allows none) or 500 (two budgets)."""
+        pod = self._pod(target)
+        budget = None if _costs_nothing(pod) else self._budget(pod)
+        if budget is not None and not _spares_unhealthy(budget, pod):
+            await self._take(budget, target.name, options)
+        if not options.dry_run:
+            await self._mark(target, options)
+        await self._writes.delete(target, delete, options)
+
+    def _pod(self, target: Target) -> Object:
+        stored = self._writes.store.get(target.key)
+        if stored is None:
+            raise target.not_found()
+        return stored.object
+
+    def _budget(self, pod: Mapping[str, Any]) -> Stored | None:
+        metadata = pod["metadata"]
+        labels = metadata.get("labels") or {}
+        covering = [
+            stored
+            for stored in self._writes.store.objects(_BUDGETS, metadata["namespace"])
+            if holds(stored.object["spec"].get("selector"), labels)
+        ]
+        if len(covering) > 1:
+            raise status.ApiError(
+                500,
+                "InternalError",
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
+                "support.",
+            )
+        return covering[0] if covering else None
+
+    async def _take(self, budget: Stored, pod_name: str, options: Options) -> None:
+        """Take one disruption from the budget."""
+        resource = self._writes.registry.by_key(_BUDGETS)
+        assert resource is not None
+        target = Target(resource, budget.key.namespace, budget.key.name, "status")
+        for _ in range(_TRIES):
+            present = self._writes.store.get(target.key)
+            if present is None:
+                return  # the budget has gone meanwhile, and with it what it asked for
+            try:
+                await self._writes.replace(target, _with_one_less(present.object, pod_name), options)
+                return
+            except status.ApiError as error:
+                if error.code != 409:
+                    raise
+        raise _too_many(_being_processed(target.name), _RETRY_AFTER_S)
+
+    async def _mark(self, target: Target, options: Options) -> None:
+        """Say on the pod why it ends."""
+        before = (self._pod(target).get("status") or {}).get("conditions") or []
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastTransitionTime": now(),
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+        }
+        kept = [each for each in before if each["type"] != condition["type"]]
+        patch = {"status": {"conditions": [*kept, condition]}}
+        on_status = Target(target.resource, target.namespace, target.name, "status")
+        await self._writes.patch(on_status, "merge", patch, options)
+
+
+def _costs_nothing(pod: Mapping[str, Any]) -> bool:
+    phase = (pod.get("status") or {}).get("phase", "Pending")
+    return phase in ("Pending", "Succeeded", "Failed") or "deletionTimestamp" in pod["metadata"]
+
+
+def _spares_unhealthy(budget: Stored, pod: Mapping[str, Any]) -> bool:
+    """Whether a pod that is not ready may go without a disruption being counted."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    if any(each["type"] == "Ready" and each["status"] == "True" for each in conditions):
+        return False
+    if budget.object["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    counted = budget.object.get("status") or {}
+    needed, healthy = int(counted.get("desiredHealthy", 0)), int(counted.get("currentHealthy", 0))
+    return 0 < needed <= healthy
+
+
+def _with_one_less(budget: Mapping[str, Any], pod_name: str) -> Object:
+    """The budget after one disruption. Raises ApiError 429 when it allows none."""
+    name = budget["metadata"]["name"]
+    counted = budget.get("status") or {}
+    if counted.get("observedGeneration", 0) < budget["metadata"].get("generation", 1):
+        raise _too_many(_being_processed(name), _RETRY_AFTER_S)
+    if counted.get("disruptionsAllowed", 0) <= 0:
+        raise _too_many(
+            f"The disruption budget {name} needs {counted.get('desiredHealthy', 0)} healthy pods and has "
+            f"{counted.get('currentHealthy', 0)} currently"
+        )
+    new = copy.deepcopy(dict(budget))
+    new["status"]["disruptionsAllowed"] -= 1
+    new["status"].setdefault("disruptedPods", {})[pod_name] = now()
+    return new
+
+
+def _being_processed(budget_name: str) -> str:
+    return f"The disruption budget {budget_name} is still being processed by the server."
+
+
+def _too_many(why: str, retry_after_s: int = 0) -> status.ApiError:
+    """429. Without ``retry_after_s`` clients decide themselves when to ask again (kubectl drain: 5 s)."""
+    details: dict[str, Any] = {"causes": [{"reason": "DisruptionBudget", "message": why}]}
+    if retry_after_s:
+        details["retryAfterSeconds"] = retry_after_s
+    return status.ApiError(429, "TooManyRequests", _REFUSED, details)

@@ -1,0 +1,219 @@
+"""Admission webhooks: asked over HTTPS as a real API server asks them, with the same refusals when they do
+not answer.
+
+A webhook's Service is resolved to the pods behind it (EndpointSlices, ready ones only): there is no
+cluster network whose address one could dial. The certificate is checked against ``caBundle`` for the name
+``SERVICE.NAMESPACE.svc``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import ssl
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import aiohttp
+
+from meshkit.kube.selectors import holds
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.requests import Admission, Object
+from meshkit.sandbox.api.schema.registry import Resource
+from meshkit.sandbox.api.storage import patches
+from meshkit.sandbox.api.storage.store import Key, Store
+
+_GROUP = "admissionregistration.k8s.io"
+_MUTATING = f"mutatingwebhookconfigurations.{_GROUP}"
+_VALIDATING = f"validatingwebhookconfigurations.{_GROUP}"
+_EXEMPT_GROUPS = (_GROUP, "authentication.k8s.io", "authorization.k8s.io")
+
+
+class Unanswered(Exception):
+    """The webhook could not be asked, or did not answer with a review."""
+
+
+class Webhooks:
+    """Calls the webhooks that the store's configurations name."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Release connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def mutate(self, admission: Admission) -> Object:
+        """The object after every mutating webhook that wants it, in order of configuration names."""
+        obj = admission.object
+        for webhook in self._wanted(_MUTATING, admission):
+            response = await self._ask(webhook, admission, obj)
+            if response is not None and response.get("patch"):
+                obj = _patched(webhook, obj, response)
+        return obj
+
+    async def validate(self, admission: Admission) -> None:
+        """Ask every validating webhook that wants it."""
+        for webhook in self._wanted(_VALIDATING, admission):
+            await self._ask(webhook, admission, admission.object)
+
+    def _wanted(self, resource: str, admission: Admission) -> Iterator[Mapping[str, Any]]:
+        if admission.target.resource.group in _EXEMPT_GROUPS:
+            return
+        for stored in self._store.objects(resource):
+            for webhook in stored.object.get("webhooks") or ():
+                if any(_covers(rule, admission) for rule in webhook.get("rules") or ()) and self._selects(
+                    webhook, admission
+                ):
+                    yield webhook
+
+    def _selects(self, webhook: Mapping[str, Any], admission: Admission) -> bool:
+        labels = admission.object["metadata"].get("labels") or {}
+        if not holds(webhook.get("objectSelector") or {}, labels):
+            return False
+        name = admission.target.namespace
+        if not name and admission.target.resource.key == "namespaces":
+            return holds(webhook.get("namespaceSelector") or {}, labels)
+        if not name:
+            return True
+        namespace = self._store.get(Key("namespaces", "", name))
+        found = (namespace.object["metadata"].get("labels") or {}) if namespace else {}
+        return holds(webhook.get("namespaceSelector") or {}, found)
+
+    async def _ask(
+        self, webhook: Mapping[str, Any], admission: Admission, obj: Object
+    ) -> Mapping[str, Any] | None:
+        """The webhook's response; None when it cannot be had and failurePolicy is Ignore."""
+        if admission.options.dry_run and webhook.get("sideEffects") not in ("None", "NoneOnDryRun"):
+            raise status.bad_request(f'admission webhook "{webhook["name"]}" does not support dry run')
+        review = _review(admission, obj)
+        try:
+            response = await self._call(webhook, review)
+        except (Unanswered, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            if webhook.get("failurePolicy") == "Ignore":
+                return None
+            why = str(error) or type(error).__name__
+            raise status.internal(
+                f'failed calling webhook "{webhook["name"]}": failed to call webhook: {why}'
+            ) from error
+        admission.options.warnings.extend(response.get("warnings") or ())
+        if not response.get("allowed"):
+            refusal = response.get("status") or {}
+            reason = refusal.get("message") or refusal.get("reason") or "without explanation"
+            message = f'admission webhook "{webhook["name"]}" denied the request: {reason}'
+            raise status.ApiError(refusal.get("code") or 403, refusal.get("reason") or "Forbidden", message)
+        return response
+
+    async def _call(self, webhook: Mapping[str, Any], review: Mapping[str, Any]) -> Mapping[str, Any]:
+        client = webhook["clientConfig"]
+        url, server_name = self._address(client)
+        context = ssl.create_default_context(cadata=_authority(client))
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        timeout = aiohttp.ClientTimeout(total=webhook.get("timeoutSeconds", 10))
+        try:
+            async with self._session.post(
+                url, json=review, ssl=context, server_hostname=server_name, timeout=timeout
+            ) as answer:
+                text = await answer.text()
+                if answer.status != 200:
+                    raise Unanswered(f"Post {url}: status {answer.status}: {text[:200]}")
+        except TimeoutError as error:
+            raise Unanswered(f'Post "{url}": context deadline exceeded') from error
+        response = json.loads(text).get("response") if text else None
+        if not isinstance(response, dict) or response.get("uid") != review["request"]["uid"]:
+            raise Unanswered(f"Post {url}: the answer is no review of this request")
+        return response
+
+    def _address(self, client: Mapping[str, Any]) -> tuple[str, str | None]:
+        if "url" in client:
+            return client["url"], None
+        service = client["service"]
+        namespace, name = service["namespace"], service["name"]
+        stored = self._store.get(Key("services", namespace, name))
+        if stored is None:
+            raise Unanswered(f'service "{name}" not found')
+        wanted = service.get("port", 443)
+        port = next(
+            (each for each in stored.object["spec"].get("ports") or () if each["port"] == wanted), None
+        )
+        addresses = list(self._ready(namespace, name, port)) if port else []
+        if not addresses:
+            raise Unanswered(
+                f'Post "https://{name}.{namespace}.svc:{wanted}{service.get("path", "")}": '
+                f'no endpoints available for service "{name}"'
+            )
+        host, number = random.choice(addresses)
+        return f"https://{host}:{number}{service.get('path', '')}", f"{name}.{namespace}.svc"
+
+    def _ready(self, namespace: str, service: str, port: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+        """(address, port) of the ready pods behind a service port."""
+        for stored in self._store.objects("endpointslices.discovery.k8s.io", namespace):
+            slice_ = stored.object
+            if (slice_["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != service:
+                continue
+            numbers = [
+                each["port"]
+                for each in slice_.get("ports") or ()
+                if each.get("name", "") == port.get("name", "")
+            ]
+            for endpoint in slice_.get("endpoints") or ():
+                if (endpoint.get("conditions") or {}).get("ready", True) and numbers:
+                    yield endpoint["addresses"][0], numbers[0]
+
+
+def _covers(rule: Mapping[str, Any], admission: Admission) -> bool:
+    resource: Resource = admission.target.resource
+
+    def has(field: str, value: str) -> bool:
+        return not {"*", value}.isdisjoint(rule.get(field) or ())
+
+    scope = rule.get("scope", "*")
+    return (
+        has("operations", admission.operation)
+        and has("apiGroups", resource.group)
+        and has("apiVersions", resource.version)
+        and (has("resources", resource.plural) or "*/*" in rule["resources"])
+        and scope in ("*", "Namespaced" if resource.namespaced else "Cluster")
+    )
+
+
+def _review(admission: Admission, obj: Object) -> dict[str, Any]:
+    target = admission.target
+    resource = target.resource
+    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    plural = {"group": resource.group, "version": resource.version, "resource": resource.plural}
+    request = {
+        "uid": str(uuid.uuid4()),
+        "kind": kind,
+        "resource": plural,
+        "requestKind": kind,
+        "requestResource": plural,
+        "name": target.name,
+        **({"namespace": target.namespace} if target.namespace else {}),
+        "operation": admission.operation,
+        "userInfo": admission.options.user.info(),
+        "object": obj,
+        "oldObject": admission.old,
+        "dryRun": admission.options.dry_run,
+        "options": {"kind": f"{admission.operation.title()}Options", "apiVersion": "meta.k8s.io/v1"},
+    }
+    return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
+
+
+def _patched(webhook: Mapping[str, Any], obj: Object, response: Mapping[str, Any]) -> Object:
+    try:
+        operations = json.loads(base64.b64decode(response["patch"]))
+        changed: Object = patches.json_patch(obj, operations)
+    except (ValueError, patches.PatchFailed) as error:
+        raise status.internal(f'admission webhook "{webhook["name"]}" sent a bad patch: {error}') from error
+    return changed
+
+
+def _authority(client: Mapping[str, Any]) -> str | None:
+    bundle = client.get("caBundle")
+    return base64.b64decode(bundle).decode() if bundle else None

@@ -1,0 +1,70 @@
+"""Questions about users, answered and not stored: who am I, may I, whose token is this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.auth.rights import Attempt, Rights
+from meshkit.sandbox.api.auth.users import ISSUER, Tokens, User
+
+
+class Reviews:
+    """Answers the create-only kinds."""
+
+    def __init__(self, rights: Rights, tokens: Tokens) -> None:
+        self._rights = rights
+        self._tokens = tokens
+
+    def answer(self, kind: str, body: Mapping[str, Any], user: User) -> dict[str, Any]:
+        """The review with its status filled in."""
+        spec = body.get("spec") or {}
+        if kind == "SelfSubjectReview":
+            found: dict[str, Any] = {"userInfo": user.info()}
+        elif kind == "TokenReview":
+            found = self._token(spec)
+        elif kind == "SelfSubjectRulesReview":
+            found = self._all(spec, user)
+        else:
+            found = self._access(kind, spec, user)
+        return {**body, "metadata": body.get("metadata") or {}, "status": found}
+
+    def _token(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        owner = self._tokens.user(spec.get("token", ""))
+        if owner is None:
+            return {"user": {}, "error": "invalid bearer token"}
+        return {"authenticated": True, "user": owner.info(), "audiences": spec.get("audiences") or [ISSUER]}
+
+    def _all(self, spec: Mapping[str, Any], user: User) -> dict[str, Any]:
+        namespace = spec.get("namespace")
+        if not namespace:
+            raise status.bad_request("no namespace on request")
+        rules = self._rights.all_of(user, namespace)
+        return {
+            "resourceRules": [dict(rule) for rule in rules if "nonResourceURLs" not in rule],
+            "nonResourceRules": [dict(rule) for rule in rules if "nonResourceURLs" in rule],
+            "incomplete": False,
+        }
+
+    def _access(self, kind: str, spec: Mapping[str, Any], user: User) -> dict[str, Any]:
+        if kind == "SubjectAccessReview":
+            user = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
+        asked = spec.get("resourceAttributes")
+        if asked is None:
+            if "nonResourceAttributes" not in spec:
+                raise status.bad_request(
+                    "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+                )
+            asked = {"verb": spec["nonResourceAttributes"].get("verb", ""), "resource": "*", "group": "*"}
+        resource = asked.get("resource", "")
+        if asked.get("subresource"):
+            resource = f"{resource}/{asked['subresource']}"
+        attempt = Attempt(
+            asked.get("verb", ""),
+            asked.get("group", ""),
+            resource,
+            asked.get("namespace", ""),
+            asked.get("name", ""),
+        )
+        return {"allowed": self._rights.allows(user, attempt)}

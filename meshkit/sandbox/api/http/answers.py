@@ -1,0 +1,136 @@
+"""What goes back over the wire: objects, lists and watch lines in the form that the client asked for."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from meshkit.sandbox.api.http import tables
+from meshkit.sandbox.api.http.call import Call
+from meshkit.sandbox.api.requests import Object, Options
+from meshkit.sandbox.api.schema.registry import Resource
+from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.api.storage.reads import Notice, Page
+from meshkit.sandbox.api.storage.store import Stored
+
+_GZIP_FROM_BYTES = 128 * 1024  # as kube-apiserver
+
+
+def one_object(call: Call, obj: Object, options: Options | None, code: int = 200) -> web.Response:
+    """One object in the form asked for, with the warnings that its writing brought."""
+    form = call.form()
+    shown = versioned(call.resource, obj)
+    if form.kind == "Table":
+        rows = [tables.row(call.resource, shown, call.query.get("includeObject", "Metadata"))]
+        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        shown = tables.table(call.resource, rows, metadata, columns=True)
+    elif form.kind == "PartialObjectMetadata":
+        shown = tables.partial(shown)
+    response = as_json(call.request, shown, code=code)
+    for warning in dict.fromkeys(options.warnings if options else ()):
+        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{escaped}"')
+    return response
+
+
+def list_page(call: Call, page: Page) -> web.Response:
+    """One page of a list."""
+    resource = call.resource
+    metadata: dict[str, Any] = {"resourceVersion": str(page.rv)}
+    if page.proceed:
+        metadata |= {"continue": page.proceed, "remainingItemCount": page.remaining}
+    form = call.form()
+    if form.kind == "Table":
+        include = call.query.get("includeObject", "Metadata")
+        rows = (tables.row(resource, in_version(resource, each), include) for each in page.items)
+        return as_json(call.request, tables.table(resource, rows, metadata, columns=True))
+    if form.kind == "PartialObjectMetadataList":
+        items = [tables.partial(each.object) for each in page.items]
+        head = {"kind": form.kind, "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+        return as_json(call.request, head | {"items": items})
+    head = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
+    bodies = b",".join(encoded(resource, each) for each in page.items)
+    return as_bytes(call.request, json.dumps(head).encode()[:-1] + b',"items":[' + bodies + b"]}")
+
+
+class WatchLines:
+    """The lines of one watch in the form asked for; in a Table only the first one brings the columns."""
+
+    def __init__(self, call: Call) -> None:
+        self._resource = call.resource
+        self._form = call.form()
+        self._include = call.query.get("includeObject", "Metadata")
+        self._columns = True
+
+    def line(self, notice: Notice) -> bytes:
+        """One event and its newline."""
+        return b'{"type":"' + notice.type.encode() + b'","object":' + self._object(notice) + b"}\n"
+
+    def _object(self, notice: Notice) -> bytes:
+        if notice.stored is None:
+            message = notice.message or {}
+            if notice.type == "BOOKMARK" and self._form.kind == "Table":
+                message = self._table([], message["metadata"])
+            return json.dumps(message).encode()
+        if self._form.kind == "Table":
+            shown = in_version(self._resource, notice.stored)
+            metadata = {"resourceVersion": str(notice.stored.rv)}
+            return json.dumps(
+                self._table([tables.row(self._resource, shown, self._include)], metadata)
+            ).encode()
+        if self._form.kind.startswith("PartialObjectMetadata"):
+            return json.dumps(tables.partial(notice.stored.object)).encode()
+        return encoded(self._resource, notice.stored)
+
+    def _table(self, rows: list[dict[str, Any]], metadata: Mapping[str, Any]) -> dict[str, Any]:
+        columns, self._columns = self._columns, False
+        return tables.table(self._resource, rows, metadata, columns=columns)
+
+
+def in_version(resource: Resource, stored: Stored) -> Mapping[str, Any]:
+    """A stored object in the version asked for."""
+    return versioned(resource, stored.object)
+
+
+def versioned(resource: Resource, obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object in the version asked for: conversion between versions is by name only."""
+    return {**obj, "apiVersion": resource.api_version}
+
+
+def encoded(resource: Resource, stored: Stored) -> bytes:
+    """The bytes of an object; those of the store when the version is the same."""
+    if resource.api_version == resource.stored_api_version:
+        return stored.body
+    return json.dumps(in_version(resource, stored)).encode()
+
+
+def refusal(request: web.Request, error: ApiError) -> web.Response:
+    """A Status; where it says when to try again, the header says so too."""
+    response = as_json(request, error.status(), code=error.code)
+    retry_after_s = error.details.get("retryAfterSeconds")
+    if retry_after_s:
+        response.headers["Retry-After"] = str(retry_after_s)
+    return response
+
+
+def as_json(
+    request: web.Request, obj: Mapping[str, Any], *, code: int = 200, content_type: str = "application/json"
+) -> web.Response:
+    """A JSON answer."""
+    raw = json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode()
+    return as_bytes(request, raw, code=code, content_type=content_type)
+
+
+def as_bytes(
+    request: web.Request, raw: bytes, *, code: int = 200, content_type: str = "application/json"
+) -> web.Response:
+    """An answer from encoded JSON, compressed when that pays."""
+    headers = {"Content-Type": content_type}
+    if len(raw) >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+        raw = gzip.compress(raw, 1)
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=raw, status=code, headers=headers)

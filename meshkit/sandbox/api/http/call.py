@@ -1,0 +1,155 @@
+"""One request to a resource, understood: who, which object, and what its parameters and body say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from aiohttp import web
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.auth.users import User
+from meshkit.sandbox.api.http import negotiation
+from meshkit.sandbox.api.http.negotiation import Form
+from meshkit.sandbox.api.http.routes import Route
+from meshkit.sandbox.api.requests import DeleteOptions, Options, PatchType, Target
+from meshkit.sandbox.api.schema.registry import Resource
+from meshkit.sandbox.api.storage import selectors
+from meshkit.sandbox.api.storage.reads import WatchQuery
+from meshkit.sandbox.api.storage.selectors import Matcher
+
+_TRUE = ("true", "1")
+_OPTIONS = {"POST": "Create", "PATCH": "Patch", "DELETE": "Delete"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a resource, understood."""
+
+    request: web.Request
+    user: User
+    resource: Resource
+    route: Route
+
+    @property
+    def target(self) -> Target:
+        """The object (or, with an empty name, the collection) that it is about."""
+        return Target(self.resource, self.route.namespace or "", self.route.name, self.route.subresource)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query parameters."""
+        return self.request.query
+
+    def options(self) -> Options:
+        """How a write is meant."""
+        agent = self.request.headers.get("User-Agent", "").partition("/")[0]
+        validation = self.query.get("fieldValidation") or "Warn"
+        if validation not in ("Strict", "Warn", "Ignore"):
+            supported = '"", "Ignore", "Strict", "Warn"'
+            raise status.unsupported_option(
+                self.options_kind, "fieldValidation", f'"{validation}"', supported
+            )
+        return Options(
+            self.user,
+            self.query.get("fieldManager") or agent or "unknown",
+            self._dry_run(),
+            validation,
+            self.query.get("force") == "true",
+        )
+
+    @property
+    def options_kind(self) -> str:
+        """The kind that Kubernetes reads the query parameters of this request into."""
+        return f"{_OPTIONS.get(self.request.method, 'Update')}Options"
+
+    def _dry_run(self) -> bool:
+        asked = self.query.get("dryRun", "")
+        if asked not in ("", "All"):
+            raise status.unsupported_option(self.options_kind, "dryRun", f'["{asked}"]', '"All"')
+        return asked == "All"
+
+    @property
+    def media_type(self) -> str:
+        """What the body is."""
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip()
+
+    @property
+    def is_watch(self) -> bool:
+        """Whether a list is asked to go on."""
+        return self.query.get("watch") in _TRUE
+
+    def form(self) -> Form:
+        """The form of the answer. Raises ApiError 406."""
+        return negotiation.wanted(self.request.headers.get("Accept", ""))
+
+    def selector(self) -> Matcher:
+        """Which objects of a collection are meant. Raises ApiError 400."""
+        return selectors.query(self.query.get("labelSelector"), self.query.get("fieldSelector"))
+
+    def watch_query(self) -> WatchQuery:
+        """The parameters of a watch."""
+        timeout = self.query.get("timeoutSeconds", "")
+        initial = self.query.get("sendInitialEvents")
+        return WatchQuery(
+            self.query.get("resourceVersion", ""),
+            None if initial is None else initial in _TRUE,
+            self.query.get("resourceVersionMatch", ""),
+            self.query.get("allowWatchBookmarks") in _TRUE,
+            float(timeout) if timeout.isdecimal() and int(timeout) else None,
+        )
+
+    async def body(self) -> Any:
+        """The decoded body."""
+        raw = await self.request.read()
+        return negotiation.body(self.request.headers.get("Content-Type", ""), raw)
+
+    async def delete_options(self) -> DeleteOptions:
+        """How a DELETE is meant: from the body, else from the query."""
+        raw = await self.request.read()
+        return deletion_asked(await self.body() if raw else {}, self.query)
+
+
+def number(query: Mapping[str, str], name: str) -> int:
+    """A query parameter that is a number; 0 where it is not given. Raises ApiError 400."""
+    given = query.get(name, "")
+    try:
+        return int(given or 0)
+    except ValueError as error:
+        raise status.bad_request(f'strconv.ParseInt: parsing "{given}": invalid syntax') from error
+
+
+def deletion_asked(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
+    """What DeleteOptions in a body, or else the query, ask for."""
+    grace = body.get("gracePeriodSeconds")
+    if grace is None and query.get("gracePeriodSeconds"):
+        grace = number(query, "gracePeriodSeconds")
+    conditions = body.get("preconditions") or {}
+    propagation = body.get("propagationPolicy") or query.get("propagationPolicy")
+    if body.get("orphanDependents") or query.get("orphanDependents") == "true":
+        propagation = "Orphan"
+    return DeleteOptions(
+        None if grace is None else int(grace),
+        propagation,
+        conditions.get("uid"),
+        conditions.get("resourceVersion"),
+    )
+
+
+def patch_kind(media_type: str) -> PatchType:
+    """Which patch a Content-Type announces. Raises ApiError 415."""
+    kind = negotiation.PATCHES.get(media_type)
+    if kind is None:
+        accepted = ", ".join([*negotiation.PATCHES, negotiation.APPLY])
+        raise status.unsupported_media_type(
+            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        )
+    return cast(PatchType, kind)
+
+
+def method_not_allowed() -> status.ApiError:
+    """405."""
+    return status.ApiError(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+    )

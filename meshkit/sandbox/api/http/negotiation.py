@@ -1,0 +1,94 @@
+"""Which form a body has, and which form the client wants the answer in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.schema import protobuf
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+APPLY = "application/apply-patch+yaml"
+PATCHES = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+}
+_FORMS = {
+    ("Table", "meta.k8s.io", "v1"),
+    ("PartialObjectMetadata", "meta.k8s.io", "v1"),
+    ("PartialObjectMetadataList", "meta.k8s.io", "v1"),
+    ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2"),
+}
+_ANY_JSON = ("application/json", "application/*", "*/*", "")
+
+
+@dataclass(frozen=True)
+class Form:
+    """``kind`` is empty for plain JSON, else Table, PartialObjectMetadata(List) or APIGroupDiscoveryList."""
+
+    kind: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content_type(self) -> str:
+        """What the answer calls itself; clients of aggregated discovery look for the parameters."""
+        if self.kind != "APIGroupDiscoveryList":
+            return "application/json"
+        return "application/json;" + ";".join(f"{key}={value}" for key, value in self.parameters.items())
+
+
+def wanted(accept: str, *, discovery: bool = False) -> Form:
+    """The first form in an Accept header that can be given. Raises ApiError 406."""
+    for media_type, parameters in _entries(accept):
+        if media_type not in _ANY_JSON:
+            continue
+        asked = (parameters.get("as", ""), parameters.get("g", ""), parameters.get("v", ""))
+        if asked == ("", "", ""):
+            return Form()
+        if asked in _FORMS and (asked[0] == "APIGroupDiscoveryList") == discovery:
+            return Form(asked[0], {key: parameters[key] for key in ("g", "v", "as")})
+    raise status.ApiError(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json",
+    )
+
+
+def _entries(accept: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for entry in accept.split(","):
+        media_type, *rest = (part.strip() for part in entry.split(";"))
+        yield media_type, {key: value for key, _, value in (part.partition("=") for part in rest)}
+
+
+def body(media_type: str, raw: bytes) -> Any:
+    """The object in a request body; one without a type is JSON."""
+    if media_type == PROTOBUF:
+        return protobuf.decode(raw)
+    if media_type in ("application/yaml", APPLY):
+        return _yaml(raw)
+    if media_type not in ("", "application/json", "application/octet-stream", *PATCHES):
+        raise status.unsupported_media_type(
+            f"the body of the request was in an unknown format ({media_type}) - accepted media types "
+            "include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        )
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        raise status.bad_request(f"the body of the request is not JSON: {error}") from error
+
+
+def _yaml(raw: bytes) -> Any:
+    """YAML; most clients send JSON under its name, which is read an order of magnitude faster."""
+    try:
+        return json.loads(raw)
+    except ValueError:
+        import yaml  # only for the few clients that send YAML
+
+    try:
+        return yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise status.bad_request(f"error decoding YAML: {error}") from error

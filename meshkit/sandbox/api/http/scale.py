@@ -1,0 +1,58 @@
+"""The ``scale`` subresource: the replicas of a workload as a Scale object, whatever the workload's own
+shape."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.http.tables import at
+from meshkit.sandbox.api.schema.registry import Resource
+
+_PATHS = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": "",
+}
+
+
+def _paths(resource: Resource) -> Mapping[str, str]:
+    return {**_PATHS, **(resource.scale_paths or {})}
+
+
+def scale_of(resource: Resource, obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The Scale of a workload."""
+    paths = _paths(resource)
+    metadata = obj["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    if paths["labelSelectorPath"]:
+        selector = at(obj, paths["labelSelectorPath"].lstrip(".")) or ""
+    else:
+        labels = at(obj, "spec.selector.matchLabels") or {}
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "spec": {"replicas": at(obj, paths["specReplicasPath"].lstrip(".")) or 0},
+        "status": {"replicas": at(obj, paths["statusReplicasPath"].lstrip(".")) or 0, "selector": selector},
+    }
+
+
+def with_replicas(resource: Resource, obj: Mapping[str, Any], scale: Mapping[str, Any]) -> dict[str, Any]:
+    """The workload with the replicas that a Scale asks for, at the resourceVersion that the Scale names."""
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if not isinstance(replicas, int) or replicas < 0:
+        cause = status.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise status.invalid("Scale", "autoscaling", obj["metadata"]["name"], [cause])
+    changed: dict[str, Any] = copy.deepcopy(dict(obj))
+    *way, last = _paths(resource)["specReplicasPath"].lstrip(".").split(".")
+    node = changed
+    for name in way:
+        node = node.setdefault(name, {})
+    node[last] = replicas
+    changed["metadata"]["resourceVersion"] = (scale.get("metadata") or {}).get("resourceVersion", "")
+    changed["apiVersion"] = resource.api_version
+    return changed

@@ -1,0 +1,257 @@
+"""HTTPS requests: authenticate, route, authorize, then read or write; every refusal leaves as a Status."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.auth.reviews import Reviews
+from meshkit.sandbox.api.auth.rights import Attempt, Rights
+from meshkit.sandbox.api.auth.users import Tokens, User, impersonated
+from meshkit.sandbox.api.http import discovery, negotiation, routes
+from meshkit.sandbox.api.http.answers import (
+    WatchLines,
+    as_bytes,
+    as_json,
+    list_page,
+    one_object,
+    refusal,
+)
+from meshkit.sandbox.api.http.call import Call, method_not_allowed, number, patch_kind
+from meshkit.sandbox.api.http.pod_streams import Pods
+from meshkit.sandbox.api.http.subresources import Subresources
+from meshkit.sandbox.api.requests import Options, Target
+from meshkit.sandbox.api.schema.openapi import V2_DOCUMENT, V2_TYPE, OpenApi
+from meshkit.sandbox.api.schema.registry import Registry
+from meshkit.sandbox.api.storage.reads import Reads
+from meshkit.sandbox.api.storage.writes import Writes
+
+_OPEN = ("/healthz", "/livez", "/readyz", "/version")  # answered without a token
+READER_PATIENCE_S = 30.0
+"""How long a watch waits for a client with full buffers to take a line; then it ends the connection."""
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class HttpApi:
+    """The request handler."""
+
+    def __init__(self, writes: Writes, reads: Reads, rights: Rights, tokens: Tokens, pods: Pods) -> None:
+        self._writes = writes
+        self._reads = reads
+        self._rights = rights
+        self._tokens = tokens
+        self._registry: Registry = writes.registry
+        self._openapi = OpenApi(writes.registry)
+        self._reviews = Reviews(rights, tokens)
+        self._subresources = Subresources(writes, tokens, pods)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._answer(request)
+        except status.ApiError as error:
+            return refusal(request, error)
+        except web.HTTPRequestEntityTooLarge:
+            return refusal(request, status.too_large("limit is 3145728"))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path in _OPEN:
+            return (
+                as_json(request, discovery.VERSION) if request.path == "/version" else web.Response(text="ok")
+            )
+        user = self._user(request)
+        route = routes.parse(request.rel_url.raw_path)
+        if route is None:
+            return self._document(request)
+        resource = self._registry.find(route.group, route.version, route.plural)
+        if resource is None:
+            raise status.no_such_path()
+        if resource.namespaced and not route.namespace and (route.name or request.method == "POST"):
+            raise status.no_such_path()
+        call = Call(request, user, resource, route)
+        self._authorize(call)
+        if route.subresource and route.subresource != "status":
+            return await self._subresources.answer(call)
+        return await (self._object(call) if route.name else self._collection(call))
+
+    def _user(self, request: web.Request) -> User:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        user = self._tokens.user(token.strip()) if scheme == "Bearer" else None
+        if user is None:
+            raise status.unauthorized()
+        other = request.headers.get("Impersonate-User")
+        if not other:
+            return user
+        self._rights.require(user, Attempt("impersonate", "", "users", name=other))
+        return impersonated(other, request.headers.getall("Impersonate-Group", []))
+
+    def _authorize(self, call: Call) -> None:
+        route, method = call.route, call.request.method
+        if method in ("GET", "HEAD"):
+            verb = "get" if route.name else "watch" if call.is_watch else "list"
+        elif method == "DELETE" and not route.name:
+            verb = "deletecollection"
+        else:
+            verb = _VERBS.get(method, "")
+        if not verb:
+            raise method_not_allowed()
+        resource = f"{route.plural}/{route.subresource}" if route.subresource else route.plural
+        namespace = route.namespace or (
+            route.name if route.plural == "namespaces" and not route.group else ""
+        )
+        self._rights.require(call.user, Attempt(verb, route.group, resource, namespace, route.name))
+
+    # --- documents
+
+    def _document(self, request: web.Request) -> web.Response:
+        path = request.path.strip("/")
+        if path in ("api", "apis"):
+            form = negotiation.wanted(request.headers.get("Accept", ""), discovery=True)
+            if form.kind:
+                listed = discovery.aggregated(self._registry, core=path == "api")
+                return as_json(request, listed, content_type=form.content_type)
+            return as_json(
+                request, discovery.core_versions() if path == "api" else discovery.groups(self._registry)
+            )
+        if path == "openapi/v2":
+            return as_bytes(request, V2_DOCUMENT, content_type=V2_TYPE)
+        if path == "openapi/v3":
+            return as_json(request, self._openapi.index())
+        if path.startswith("openapi/v3/"):
+            return as_bytes(request, self._openapi.document(path.removeprefix("openapi/v3/")))
+        kind, _, rest = path.partition("/")
+        group, _, version = rest.partition("/") if kind == "apis" else ("", "", rest)
+        versions = self._registry.versions()
+        if kind == "apis" and not version and group in versions:
+            return as_json(request, discovery.group(self._registry, group))
+        if kind in ("api", "apis") and version in versions.get(group, ()):
+            return as_json(request, discovery.resources(self._registry, group, version))
+        raise status.no_such_path()
+
+    # --- collections
+
+    async def _collection(self, call: Call) -> web.StreamResponse:
+        method = call.request.method
+        if method == "POST":
+            return await self._create(call)
+        if "list" not in call.resource.verbs:
+            raise method_not_allowed()
+        if method == "GET":
+            if call.is_watch:
+                return await self._watch(call)
+            return self._list(call)
+        if method == "DELETE":
+            return await self._delete_collection(call)
+        raise method_not_allowed()
+
+    async def _create(self, call: Call) -> web.Response:
+        body = await call.body()
+        if "list" not in call.resource.verbs:
+            return as_json(call.request, self._reviews.answer(call.resource.kind, body, call.user), code=201)
+        options = call.options()
+        created = await self._writes.create(call.target, body, options)
+        return one_object(call, created, options, code=201)
+
+    def _list(self, call: Call) -> web.Response:
+        asked = call.query.get("resourceVersion", "")
+        self._reads.check_list(asked, call.query.get("resourceVersionMatch", ""))
+        page = self._reads.page(
+            call.resource,
+            call.route.namespace,
+            call.selector(),
+            max(0, number(call.query, "limit")),
+            call.query.get("continue", ""),
+        )
+        return list_page(call, page)
+
+    async def _delete_collection(self, call: Call) -> web.Response:
+        delete = await call.delete_options()
+        options = call.options()
+        matches = call.selector()
+        for stored in self._writes.store.objects(call.resource.key, call.route.namespace):
+            if matches(stored.object):
+                target = Target(call.resource, stored.key.namespace, stored.key.name)
+                await self._writes.delete(target, delete, options)
+        return as_json(
+            call.request, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        )
+
+    async def _watch(self, call: Call) -> web.StreamResponse:
+        query = call.watch_query()
+        selector = call.selector()
+        lines = WatchLines(call)
+        self._reads.check(query)  # a refusal comes before the stream begins
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(call.request)
+        course = self._reads.watch(call.resource, call.route.namespace, selector, query)
+        try:
+            async for notice in course:
+                async with asyncio.timeout(READER_PATIENCE_S):
+                    await response.write(lines.line(notice))
+            await response.write_eof()
+        except TimeoutError:  # the client does not read what it asked for
+            if call.request.transport is not None:
+                call.request.transport.abort()
+        except ConnectionError:
+            pass  # the client has gone
+        finally:
+            await course.aclose()
+        return response
+
+    # --- objects
+
+    async def _object(self, call: Call) -> web.StreamResponse:
+        method = call.request.method
+        if method == "GET":
+            return self._get(call)
+        if method == "DELETE":
+            return await self._delete(call)
+        options = call.options()
+        if method == "PUT":
+            replaced = await self._writes.replace(call.target, await call.body(), options)
+            return one_object(call, replaced, options)
+        if method == "PATCH":
+            return await self._patch(call, options)
+        raise method_not_allowed()
+
+    def _get(self, call: Call) -> web.Response:
+        if call.is_watch:
+            raise status.bad_request("watch one object by listing with fieldSelector=metadata.name=NAME")
+        stored = self._writes.store.get(call.target.key)
+        if stored is None:
+            raise call.target.not_found()
+        return one_object(call, stored.object, None)
+
+    async def _patch(self, call: Call, options: Options) -> web.Response:
+        body = await call.body()
+        if call.media_type == negotiation.APPLY:
+            if not call.query.get("fieldManager"):
+                cause = status.required("fieldManager", "Required value: is required for apply patch")
+                raise status.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+            if not isinstance(body, dict):
+                raise status.bad_request("the body of an apply is an object")
+            obj, created = await self._writes.apply(call.target, body, options)
+            return one_object(call, obj, options, code=201 if created else 200)
+        patched = await self._writes.patch(call.target, patch_kind(call.media_type), body, options)
+        return one_object(call, patched, options)
+
+    async def _delete(self, call: Call) -> web.Response:
+        delete = await call.delete_options()
+        options = call.options()
+        last, gone = await self._writes.delete(call.target, delete, options)
+        if not gone:
+            return one_object(call, last, options)
+        details = {"name": call.route.name, "kind": call.route.plural}
+        if call.route.group:
+            details["group"] = call.route.group
+        done = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": details | {"uid": last["metadata"]["uid"]},
+        }
+        return as_json(call.request, done)

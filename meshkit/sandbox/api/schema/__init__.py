@@ -1,0 +1,1 @@
+"""What objects may look like: schemas, validation, defaults, decoding and CEL rules."""

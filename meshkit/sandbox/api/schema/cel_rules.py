@@ -1,0 +1,249 @@
+"""``x-kubernetes-validations``: the rules that a CustomResourceDefinition's schema carries, evaluated.
+
+A schema is turned once into a tree that holds only the places with rules. Rules are evaluated after the
+schema itself is satisfied. One that reads ``oldSelf`` is a transition rule: it is evaluated only on updates
+and where the old value can be told (fields, and items of lists that have keys). One that does not is left
+alone where an update changes nothing (ratcheting), as in Kubernetes
+(k8s.io/apiextensions-apiserver pkg/apiserver/schema/cel/validation.go).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from meshkit.sandbox.api.schema import expressions
+from meshkit.sandbox.api.schema import types as schema
+from meshkit.sandbox.api.schema.expressions import Expression, Failed, Uncompilable
+from meshkit.sandbox.api.schema.registry import Resource
+from meshkit.sandbox.api.schema.types import Schema
+from meshkit.sandbox.api.status import Cause
+
+_NOTHING = object()
+# Field names that an expression cannot write (k8s.io/apiserver pkg/cel/escaping.go).
+_RESERVED = frozenset({
+    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
+    "import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
+})  # fmt: skip
+_SYMBOLS = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
+_REASONS = {
+    "FieldValueForbidden": "Forbidden: {message}",
+    "FieldValueRequired": "Required value: {message}",
+    "FieldValueDuplicate": 'Duplicate value: "{kind}": {message}',
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule, compiled."""
+
+    expression: Expression
+    written: Mapping[str, Any]
+    message_expression: Expression | None = None
+
+    @property
+    def told(self) -> str:
+        """What stands for the rule in a message about it."""
+        return str(self.written.get("message") or self.expression.source).strip()
+
+    def message(self, value: Any, old: Any) -> str:
+        """Why a value breaks the rule."""
+        if self.message_expression is not None:
+            try:
+                found = self.message_expression.evaluate(value, old)
+            except Failed:
+                found = None
+            if isinstance(found, str) and found.strip():
+                return found.strip()
+        message = str(self.written.get("message") or "").strip()
+        return message or f"failed rule: {self.told}"
+
+
+@dataclass
+class Place:
+    """A place in a schema at or below which rules stand."""
+
+    schema: Schema
+    rules: list[Rule] = field(default_factory=list)
+    fields: dict[str, Place] = field(default_factory=dict)
+    items: Place | None = None
+    values: Place | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All rules of one schema; ``unusable`` says in sentences which of them cannot be evaluated."""
+
+    root: Place | None
+    unusable: tuple[str, ...]
+
+
+_known: WeakKeyDictionary[Resource, Rules] = WeakKeyDictionary()
+
+
+def of_resource(resource: Resource) -> Rules:
+    """The rules of a custom resource."""
+    if resource not in _known:
+        _known[resource] = of_schema(resource.schema)
+    return _known[resource]
+
+
+def of_schema(root: Schema) -> Rules:
+    """The rules of a schema."""
+    unusable: list[str] = []
+    place = _place(root, "", unusable)
+    return Rules(place, tuple(dict.fromkeys(unusable)))
+
+
+def causes(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    """Every rule that the object breaks; ``old`` is what it replaces."""
+    root = of_resource(resource).root if resource.custom else None
+    if root is not None:
+        yield from _broken(root, _visible(new), _NOTHING if old is None else _visible(old), "")
+
+
+def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Of metadata, rules see the name only."""
+    metadata = obj["metadata"]
+    return {**obj, "metadata": {key: metadata[key] for key in ("name", "generateName") if key in metadata}}
+
+
+# --- the tree
+
+
+def _place(node: Schema, path: str, unusable: list[str]) -> Place | None:
+    place = Place(node)
+    for written in node.get("x-kubernetes-validations") or ():
+        try:
+            place.rules.append(_rule(written))
+        except Uncompilable as error:
+            rule = " ".join(str(written.get("rule", "")).split())
+            where = path or "the root"
+            unusable.append(f"the rule {rule!r} of {where} is not evaluated by the sandbox: {error}")
+    for name, below in (node.get("properties") or {}).items():
+        found = _place(below, f"{path}.{name}" if path else name, unusable)
+        if found is not None:
+            place.fields[name] = found
+    for word in ("items", "additionalProperties"):
+        if isinstance(node.get(word), Mapping):
+            found = _place(node[word], f"{path}[*]", unusable)
+            if word == "items":
+                place.items = found
+            else:
+                place.values = found
+    return place if place.rules or place.fields or place.items or place.values else None
+
+
+def _rule(written: Mapping[str, Any]) -> Rule:
+    message = written.get("messageExpression")
+    return Rule(
+        expressions.compiled(written.get("rule", "").strip()),
+        written,
+        expressions.compiled(message) if message else None,
+    )
+
+
+# --- evaluation
+
+
+def _broken(place: Place, value: Any, old: Any, path: str) -> Iterator[Cause]:
+    if value is None:
+        return
+    if place.rules:
+        yield from _broken_here(place, value, old, path)
+    if isinstance(value, dict):
+        for name, each in value.items():
+            below = place.fields.get(name)
+            where = f"{path}.{name}" if path else name
+            if below is None and name not in (place.schema.get("properties") or {}):
+                below, where = place.values, f"{path}[{name}]"
+            if below is not None:
+                before = old.get(name, _NOTHING) if isinstance(old, dict) else _NOTHING
+                yield from _broken(below, each, before, where)
+    elif isinstance(value, list) and place.items is not None:
+        for index, each in enumerate(value):
+            yield from _broken(place.items, each, _same_item(place.schema, each, old), f"{path}[{index}]")
+
+
+def _same_item(node: Schema, item: Any, old: Any) -> Any:
+    """The item of the old list that has the same keys."""
+    keys = schema.list_keys(node)
+    if not keys or not isinstance(old, list) or not isinstance(item, dict):
+        return _NOTHING
+    same = (each for each in old if all(each.get(key) == item.get(key) for key in keys))
+    return next(same, _NOTHING)
+
+
+def _broken_here(place: Place, value: Any, old: Any, path: str) -> Iterator[Cause]:
+    kind = str(place.schema.get("type") or "object")
+    seen = _converted(place.schema, value)
+    before = None if old is _NOTHING else _converted(place.schema, old)
+    for rule in place.rules:
+        may_be_new = bool(rule.written.get("optionalOldSelf"))
+        if rule.expression.uses_old:
+            if old is _NOTHING and not may_be_new:
+                continue
+        elif old is not _NOTHING and old == value:
+            continue
+        known = expressions.optional(before) if may_be_new else before
+        try:
+            if rule.expression.evaluate(seen, known) is True:
+                continue
+            message = rule.message(seen, known)
+        except Failed as error:
+            message = f"{error} evaluating rule: {rule.told}"
+            yield _cause("", path, kind, message)
+            continue
+        yield _cause(
+            rule.written.get("reason") or "", path + rule.written.get("fieldPath", ""), kind, message
+        )
+
+
+def _cause(reason: str, path: str, kind: str, message: str) -> Cause:
+    text = _REASONS.get(reason, 'Invalid value: "{kind}": {message}').format(kind=kind, message=message)
+    return Cause(path.lstrip(".") or "<nil>", reason if reason in _REASONS else "FieldValueInvalid", text)
+
+
+def _converted(node: Schema | None, value: Any) -> Any:
+    """A value as an expression sees it: fields under names it can write, numbers and times by their type."""
+    if node is None or value is None:
+        return value
+    if isinstance(value, dict):
+        declared = node.get("properties") or {}
+        return {
+            _escaped(name) if name in declared else name: _converted(schema.member(node, name), each)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_converted(schema.items(node), each) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool) and node.get("type") == "number":
+        return float(value)
+    if isinstance(value, str):
+        return _typed(node.get("format"), value)
+    return value
+
+
+def _typed(written_as: object, text: str) -> Any:
+    try:
+        if written_as == "date-time":
+            return datetime.fromisoformat(text)
+        if written_as == "byte":
+            return base64.b64decode(text, validate=True)
+        if written_as == "duration":
+            return expressions.compiled("duration(self)").evaluate(text)
+    except (ValueError, binascii.Error, Failed):
+        return text
+    return text
+
+
+def _escaped(name: str) -> str:
+    if name in _RESERVED:
+        return f"__{name}__"
+    for symbol, word in _SYMBOLS:
+        name = name.replace(symbol, word)
+    return name

@@ -1,0 +1,100 @@
+"""From what a client sent to an object of the kind: only known fields, no nulls, the right kind and
+namespace."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.requests import Object, Options, PatchType, Target
+from meshkit.sandbox.api.schema import validation
+from meshkit.sandbox.api.schema.registry import Resource
+from meshkit.sandbox.api.storage import patches
+
+_TYPES = re.compile(r'Invalid value: "(\w+)": .* must be of type (\w+)')
+_JSON_NAMES = {"integer": "number", "boolean": "bool"}
+_GO_NAMES = {"integer": "int32", "boolean": "bool"}
+
+
+def decoded(target: Target, obj: Object, options: Options) -> Object:
+    """A copy with only what the schema knows; the rest is refused, warned about or dropped, as asked."""
+    resource = target.resource
+    if not isinstance(obj, dict):
+        raise status.bad_request("the body of the request is not an object")
+    for name, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+        given = obj.get(name) or wanted
+        if given != wanted and (name == "kind" or given != resource.stored_api_version):
+            raise status.bad_request(
+                f"the {name} in the data ({given}) does not match the expected {name} ({wanted})"
+            )
+    new = copy.deepcopy(obj) | {"apiVersion": resource.stored_api_version, "kind": resource.kind}
+    if not isinstance(new.setdefault("metadata", {}), dict):
+        raise status.bad_request("metadata is not an object")
+    validation.drop_nulls(resource.schema, new)
+    dropped = validation.prune(resource.schema, new)
+    _report_unknown(resource, dropped, options)
+    _into_namespace(target, new)
+    return new
+
+
+def fits(resource: Resource, new: Object) -> None:
+    """Raise ApiError 400 for a value that a built-in kind's Go type cannot hold; a custom resource is
+    validated instead.
+    """
+    if resource.custom:
+        return
+    kind = resource.kind
+    for cause in validation.find_causes(resource.schema, new):
+        types = _TYPES.match(cause.message) if cause.reason == "FieldValueTypeInvalid" else None
+        if types is not None:
+            got, wanted = _JSON_NAMES.get(types[1], types[1]), _GO_NAMES.get(types[2], types[2])
+            field = re.sub(r"\[\d+\]", "", cause.field)
+            raise status.bad_request(
+                f'{kind} in version "{resource.version}" cannot be handled as a {kind}: json: cannot '
+                f"unmarshal {got} into Go struct field {kind}.{field} of type {wanted}"
+            )
+
+
+def _into_namespace(target: Target, new: Object) -> None:
+    given = new["metadata"].get("namespace")
+    if not target.resource.namespaced:
+        new["metadata"].pop("namespace", None)
+    elif given and given != target.namespace:
+        raise status.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    else:
+        new["metadata"]["namespace"] = target.namespace
+
+
+def _report_unknown(resource: Resource, dropped: list[str], options: Options) -> None:
+    if not dropped:
+        return
+    words = [f'unknown field "{path}"' for path in dropped]
+    if options.field_validation == "Strict":
+        text = f"strict decoding error: {', '.join(words)}"
+        if not resource.custom:
+            kind = resource.kind
+            text = f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {text}'
+        raise status.bad_request(text)
+    if options.field_validation == "Warn":
+        options.warnings.extend(words)
+
+
+def patched(target: Target, kind: PatchType, before: Mapping[str, Any], patch: Any) -> Any:
+    """The object after a patch, before anything is checked. Raises ApiError 400 or 422."""
+    try:
+        if kind == "json":
+            return patches.json_patch(before, patch)
+        if kind == "merge":
+            return patches.merge_patch(before, patch)
+        return patches.strategic_patch(target.resource.schema, before, patch)
+    except patches.PatchFailed as error:
+        if error.malformed:
+            raise status.bad_request(str(error)) from error
+        raise status.ApiError(
+            422, "Invalid", "the server rejected our request due to an error in our request"
+        ) from error

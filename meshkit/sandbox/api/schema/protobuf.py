@@ -1,0 +1,241 @@
+"""Read the protobuf bodies that kubectl and Helm send for built-in kinds. Nothing is ever written as
+protobuf.
+
+A body is ``k8s\0`` and a ``runtime.Unknown`` {1: TypeMeta {1: apiVersion, 2: kind}, 2: raw message}. Field
+numbers come from ``schemas``. Go writes zero values of fields that are no pointers, so empty strings,
+zeros and empty messages are dropped, but for the few fields in which zero says something.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.schema.published import protobuf_messages
+
+_MAGIC = b"k8s\x00"
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+_ZERO_MEANS = {
+    "served",
+    "storage",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "additionalProperties",
+    "default",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "completions",
+    "parallelism",
+    "replicas",
+    "ttlSecondsAfterFinished",
+    "gracePeriodSeconds",
+    "minAvailable",
+    "maxUnavailable",
+    "terminationGracePeriodSeconds",
+}
+_PACKAGES = {
+    "v1": "io.k8s.api.core.v1",
+    "apps/v1": "io.k8s.api.apps.v1",
+    "authentication.k8s.io/v1": "io.k8s.api.authentication.v1",
+    "authorization.k8s.io/v1": "io.k8s.api.authorization.v1",
+    "autoscaling/v1": "io.k8s.api.autoscaling.v1",
+    "batch/v1": "io.k8s.api.batch.v1",
+    "coordination.k8s.io/v1": "io.k8s.api.coordination.v1",
+    "discovery.k8s.io/v1": "io.k8s.api.discovery.v1",
+    "networking.k8s.io/v1": "io.k8s.api.networking.v1",
+    "policy/v1": "io.k8s.api.policy.v1",
+    "rbac.authorization.k8s.io/v1": "io.k8s.api.rbac.v1",
+    "admissionregistration.k8s.io/v1": "io.k8s.api.admissionregistration.v1",
+    "apiextensions.k8s.io/v1": _EXTENSIONS,
+}
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The object in a request body. Raises ApiError 415 for a kind not read here, 400 for a broken body."""
+    if not body.startswith(_MAGIC):
+        raise status.bad_request("the protobuf body does not begin with the Kubernetes prefix")
+    try:
+        envelope = dict(_fields(body[len(_MAGIC) :]))
+        names = dict(_fields(envelope[1]))
+        api_version, kind = names[1].decode(), names[2].decode()
+        message = _message_name(api_version, kind)
+        return {"apiVersion": api_version, "kind": kind, **_message(message, envelope.get(2, b""))}
+    except (KeyError, IndexError, struct.error, UnicodeDecodeError, AttributeError) as error:
+        raise status.bad_request(f"the protobuf body cannot be read: {error!r}") from error
+
+
+def _message_name(api_version: str, kind: str) -> str:
+    package = _META if kind == "DeleteOptions" else _PACKAGES.get(api_version, "")
+    name = f"{package}.{kind}"
+    if name not in protobuf_messages():
+        raise status.unsupported_media_type(
+            f"a protobuf body of kind {kind} ({api_version}) is not read by the sandbox; send JSON or YAML"
+        )
+    return name
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
+    """(number, value) of each field: an int for varints, bytes for everything else."""
+    at = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, at = _varint(raw, at)
+            yield number, value
+            continue
+        if wire == 2:
+            size, at = _varint(raw, at)
+        else:
+            size = {1: 8, 5: 4}[wire]
+        yield number, raw[at : at + size]
+        at += size
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def _message(name: str, raw: bytes) -> Any:
+    special = _SPECIAL.get(name)
+    if special is not None:
+        return special(raw)
+    known = protobuf_messages()[name]
+    result: dict[str, Any] = {}
+    for number, value in _fields(raw):
+        if str(number) not in known:
+            continue
+        field, kind, flag = known[str(number)]
+        if flag == "map":
+            pair = dict(_fields(value))
+            result.setdefault(field, {})[pair.get(1, b"").decode()] = _value(kind, pair.get(2, b""))
+            continue
+        decoded = _value(kind, value)
+        if flag == "repeated":
+            result.setdefault(field, []).append(decoded)
+        elif flag == "inline":
+            result.update(decoded or {})
+        elif (
+            decoded not in (None, "", 0, False, {})
+            or (decoded in (0, "") and field in _ZERO_MEANS)
+            or (decoded == {} and (name in _POINTERS_ONLY or not _always_written(field)))
+        ):
+            result[field] = decoded
+    return result
+
+
+def _always_written(field: str) -> bool:
+    """Structs that Go embeds by value and so writes even when they are empty."""
+    return field in (
+        "metadata",
+        "spec",
+        "status",
+        "resources",
+        "strategy",
+        "template",
+        "loadBalancer",
+        "daemonEndpoints",
+    )
+
+
+def _value(kind: str, value: Any) -> Any:
+    if kind in ("int32", "int64"):
+        return value - (1 << 64) if value >= 1 << 63 else value
+    if kind == "bool":
+        return bool(value)
+    if kind == "string":
+        return value.decode()
+    if kind == "bytes":
+        return base64.b64encode(value).decode()
+    if kind == "double":
+        return struct.unpack("<d", value)[0]
+    return _message(kind, value)
+
+
+def _time(raw: bytes) -> str | None:
+    found = dict(_fields(raw))
+    seconds = _value("int64", found.get(1, 0))
+    if not found or seconds <= -62135596800:  # Go's zero time
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _micro_time(raw: bytes) -> str | None:
+    found = dict(_fields(raw))
+    if not found:
+        return None
+    moment = datetime.fromtimestamp(_value("int64", found.get(1, 0)) + found.get(2, 0) / 1e9, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _quantity(raw: bytes) -> str:
+    text: bytes = dict(_fields(raw)).get(1, b"0")
+    return text.decode()
+
+
+def _int_or_string(raw: bytes) -> int | str:
+    found = dict(_fields(raw))
+    if found.get(1, 0) == 1:
+        text: bytes = found.get(3, b"")
+        return text.decode()
+    number: int = _value("int32", found.get(2, 0))
+    return number
+
+
+def _json(raw: bytes) -> Any:
+    text = dict(_fields(raw)).get(1, b"")
+    return json.loads(text) if text else {}
+
+
+def _schema_or_list(raw: bytes) -> Any:
+    """JSONSchemaPropsOrArray and JSONSchemaPropsOrStringArray: one schema, or several of either."""
+    schemas = [(number, value) for number, value in _fields(raw)]
+    return next((_message(_SCHEMA, value) for number, value in schemas if number == 1), {})
+
+
+def _schema_or_bool(raw: bytes) -> Any:
+    """JSONSchemaPropsOrBool: a schema, or whether anything goes."""
+    found = dict(_fields(raw))
+    return _message(_SCHEMA, found[2]) if 2 in found else bool(found.get(1, 0))
+
+
+def _strings(raw: bytes) -> list[str]:
+    """A named list of strings (``ExtraValue``) is a message of its own in protobuf."""
+    return [value.decode() for _, value in _fields(raw)]
+
+
+_SCHEMA = f"{_EXTENSIONS}.JSONSchemaProps"
+_POINTERS_ONLY = {f"{_EXTENSIONS}.CustomResourceSubresources", _SCHEMA}
+_SPECIAL = {
+    f"{_EXTENSIONS}.JSON": _json,
+    f"{_EXTENSIONS}.JSONSchemaPropsOrArray": _schema_or_list,
+    f"{_EXTENSIONS}.JSONSchemaPropsOrBool": _schema_or_bool,
+    f"{_META}.Time": _time,
+    f"{_META}.MicroTime": _micro_time,
+    f"{_META}.FieldsV1": _json,
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": _json,
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": _quantity,
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
+    "io.k8s.api.authentication.v1.ExtraValue": _strings,
+    "io.k8s.api.authorization.v1.ExtraValue": _strings,
+    f"{_META}.Verbs": _strings,
+}

@@ -1,0 +1,199 @@
+"""Walks over an object beside its schema: drop what is unknown, fill in defaults, and find what is wrong.
+
+One walker for built-in kinds and custom resources. Messages are those of Kubernetes' own validation,
+because clients and people know them: ``spec.http[0].weight: Invalid value: "string": ... must be of type
+integer: "string"``.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.schema import types as schemas
+from meshkit.sandbox.api.schema.types import Schema
+from meshkit.sandbox.api.status import Cause
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+}
+_SIZES = {
+    "string": ("Length", "chars long"),
+    "array": ("Items", "items"),
+    "object": ("Properties", "properties"),
+}
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _parts(schema: Schema | None, value: Any, path: str) -> Iterator[tuple[Schema | None, Any, str]]:
+    """Children of a value with their schema and path."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield schemas.member(schema, name), each, _join(path, name)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield schemas.items(schema), each, f"{path}[{index}]"
+
+
+def prune(schema: Schema | None, value: Any, path: str = "") -> list[str]:
+    """Remove fields that the schema does not know, in place. Returns their paths."""
+    if schema is None:
+        return []
+    dropped: list[str] = []
+    for name in list(value) if isinstance(value, dict) else ():
+        where = _join(path, name)
+        if schemas.takes(schema, name):
+            dropped += prune(schemas.member(schema, name), value[name], where)
+        else:
+            del value[name]
+            dropped.append(where)
+    if isinstance(value, list):
+        for below, each, where in _parts(schema, value, path):
+            dropped += prune(below, each, where)
+    return dropped
+
+
+def drop_nulls(schema: Schema | None, value: Any) -> None:
+    """Remove members that are null, unless their schema says nullable: as decoding into a Go struct does."""
+    if isinstance(value, dict):
+        for name in [name for name, each in value.items() if each is None]:
+            below = schemas.member(schema, name)
+            if below is not None and not below.get("nullable"):
+                del value[name]
+    for below, each, _ in _parts(schema, value, ""):
+        drop_nulls(below, each)
+
+
+def fill_defaults(schema: Schema | None, value: Any) -> None:
+    """Put the schema's defaults where nothing stands, in place."""
+    if schema is None:
+        return
+    if isinstance(value, dict):
+        for name, below in schema.get("properties", {}).items():
+            if "default" in below and value.get(name) is None:
+                value[name] = copy.deepcopy(below["default"])
+    for each_schema, each, _ in _parts(schema, value, ""):
+        fill_defaults(each_schema, each)
+
+
+def find_causes(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:
+    """Everything in which the value does not fit its schema."""
+    if schema is None:
+        return
+    if value is None:
+        if not schema.get("nullable") and "type" in schema:
+            yield _wrong_type(path, schema["type"], "null")
+        return
+    wrong = _type_cause(schema, value, path)
+    if wrong is not None:
+        yield wrong
+        return
+    yield from _own_causes(schema, value, path)
+    for below, each, where in _parts(schema, value, path):
+        yield from find_causes(below, each, where)
+
+
+def _wrong_type(path: str, wanted: str, got: str) -> Cause:
+    message = f'Invalid value: "{got}": {path} in body must be of type {wanted}: "{got}"'
+    return Cause(path, "FieldValueTypeInvalid", message)
+
+
+def _type_cause(schema: Schema, value: Any, path: str) -> Cause | None:
+    if schema.get("x-kubernetes-int-or-string"):
+        fits = isinstance(value, (int, str)) and not isinstance(value, bool)
+        return None if fits else _wrong_type(path, "integer,string", _name_of(value))
+    wanted = schema.get("type")
+    if not isinstance(wanted, str):
+        return None
+    fits = isinstance(value, _TYPES[wanted]) and (wanted == "boolean" or not isinstance(value, bool))
+    return None if fits else _wrong_type(path, wanted, _name_of(value))
+
+
+def _name_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    return next(name for name, kinds in _TYPES.items() if isinstance(value, kinds))
+
+
+def _own_causes(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
+    """The rules that stand at this node itself."""
+    if isinstance(value, dict):
+        for name in schema.get("required", ()):
+            if name not in value:
+                yield status.required(_join(path, name))
+    if "enum" in schema and value not in schema["enum"]:
+        allowed = ", ".join(f'"{each}"' for each in schema["enum"])
+        yield Cause(
+            path, "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {allowed}'
+        )
+    yield from _bounds(schema, value, path)
+    yield from _branches(schema, value, path)
+
+
+def _bounds(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low, high = schema.get("minimum"), schema.get("maximum")
+        if low is not None and value < low:
+            yield status.invalid_value(
+                path, value, f"{path} in body should be greater than or equal to {low}"
+            )
+        if high is not None and value > high:
+            yield status.invalid_value(path, value, f"{path} in body should be less than or equal to {high}")
+    suffix, unit = _SIZES.get(_name_of(value), ("", ""))
+    if suffix:
+        least, most = schema.get(f"min{suffix}"), schema.get(f"max{suffix}")
+        if least is not None and len(value) < least:
+            why = f"{path} in body should have at least {least} {unit}"
+            yield status.invalid_value(path, _shown(value), why)
+        if most is not None and len(value) > most:
+            yield Cause(path, "FieldValueTooLong", f"Too long: may not be more than {most} {unit}")
+    pattern = schema.get("pattern")
+    if pattern and isinstance(value, str) and not _matches(pattern, value):
+        yield status.invalid_value(path, value, f"{path} in body should match '{pattern}'")
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """A pattern that Python cannot compile (RE2 knows a few more classes) matches everything."""
+    try:
+        return re.search(pattern.replace(r"\z", r"\Z"), value) is not None
+    except re.error:
+        return True
+
+
+def _branches(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
+    """allOf, anyOf, oneOf, not."""
+    if schema.get("x-kubernetes-int-or-string"):
+        return
+    for branch in schema.get("allOf", ()):
+        yield from find_causes(schemas.resolve(branch), value, path)
+    for word in ("anyOf", "oneOf"):
+        branches = schema.get(word)
+        if branches:
+            passing = sum(1 for each in branches if not any(find_causes(schemas.resolve(each), value, path)))
+            if passing == 0 or (word == "oneOf" and passing > 1):
+                only = "one and only one" if word == "oneOf" else "at least one"
+                yield status.invalid_value(
+                    path, _shown(value), f"{path or '<root>'} must validate {only} schema ({word})"
+                )
+    unwanted = schema.get("not")
+    if isinstance(unwanted, Mapping) and not any(find_causes(unwanted, value, path)):
+        yield status.invalid_value(
+            path, _shown(value), f"{path or '<root>'} must not validate the schema (not)"
+        )
+
+
+def _shown(value: Any) -> object:
+    return value if isinstance(value, (str, int, float)) else _name_of(value)

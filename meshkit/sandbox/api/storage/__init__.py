@@ -1,0 +1,1 @@
+"""Objects in SQLite: reads, writes, patches, field ownership and selectors."""

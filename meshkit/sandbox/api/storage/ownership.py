@@ -1,0 +1,341 @@
+"""Who owns which field (``metadata.managedFields``), and server-side apply built on it.
+
+A manager is a name, an operation (Apply or Update), a subresource and, for Update, an apiVersion. An
+Update owns what it changed and never conflicts. An Apply owns exactly what its configuration says: what
+left the configuration goes, unless someone else owns it too; what someone else owns and the configuration
+would change is a conflict. The rules follow Kubernetes' structured-merge-diff (merge/update.go: Update,
+Apply, prune).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.schema import types as schemas
+from meshkit.sandbox.api.schema.types import Schema
+from meshkit.sandbox.api.storage import fieldset
+from meshkit.sandbox.api.storage.fieldset import NOTHING, Difference, Path, Paths
+
+_NEVER_OWNED_METADATA = (
+    "name", "namespace", "uid", "creationTimestamp", "selfLink", "generation", "resourceVersion",
+    "managedFields", "clusterName",
+)  # fmt: skip
+_NEVER_OWNED: frozenset[Path] = frozenset(
+    {("f:apiVersion",), ("f:kind",), ("f:metadata",)}
+    | {("f:metadata", f"f:{name}") for name in _NEVER_OWNED_METADATA}
+)
+_MAX_UPDATERS = 10  # of k8s.io/apiserver endpoints/handlers/fieldmanager
+_ANCIENT = "ancient-changes"
+
+
+class Manager(NamedTuple):
+    """Who wrote: entries of managedFields are told apart by these four."""
+
+    name: str
+    operation: str
+    subresource: str
+    api_version: str  # empty for Apply
+
+    def __str__(self) -> str:
+        words = f'"{self.name}"'
+        if self.subresource:
+            words += f' with subresource "{self.subresource}"'
+        return f"{words} using {self.api_version}" if self.operation == "Update" else words
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a manager owns. ``time`` moves when the set does, and when the manager changes a value of it."""
+
+    paths: Paths
+    time: str
+    api_version: str
+
+
+Owners = dict[Manager, Entry]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a write enters: it cannot own what its endpoint ignores."""
+
+    schema: Schema | None
+    api_version: str
+    subresource: str
+    has_status: bool
+
+    def manager(self, name: str, operation: str) -> Manager:
+        """The manager that writes here."""
+        return Manager(name, operation, self.subresource, "" if operation == "Apply" else self.api_version)
+
+    def ignores(self, path: Path) -> bool:
+        """Whether a field cannot be owned through this endpoint."""
+        if path in _NEVER_OWNED or path[:2] == ("f:metadata", "f:managedFields"):
+            return True
+        in_status = path[:1] == ("f:status",)
+        if self.subresource == "status":
+            return not in_status
+        if self.subresource == "scale":
+            return path != ("f:spec", "f:replicas")
+        return in_status and self.has_status
+
+    def owned(self, paths: Iterable[Path]) -> Paths:
+        """The paths that can be owned through this endpoint."""
+        return frozenset(path for path in paths if not self.ignores(path))
+
+
+def owners_of(obj: Mapping[str, Any]) -> Owners:
+    """Read ``metadata.managedFields``."""
+    owners: Owners = {}
+    for entry in obj["metadata"].get("managedFields") or ():
+        if not entry:
+            continue
+        operation, api_version = entry.get("operation", "Update"), entry.get("apiVersion", "")
+        manager = Manager(
+            entry.get("manager", ""),
+            operation,
+            entry.get("subresource", ""),
+            "" if operation == "Apply" else api_version,
+        )
+        paths = fieldset.decode(entry.get("fieldsV1") or {})
+        owners[manager] = Entry(paths, entry.get("time", ""), api_version)
+    return owners
+
+
+def write_owners(obj: dict[str, Any], owners: Owners) -> None:
+    """Put owners into ``metadata.managedFields``: appliers first, then by time, as Kubernetes orders them."""
+    ordered = sorted(owners.items(), key=lambda each: (each[0].operation != "Apply", each[1].time, each[0]))
+    obj["metadata"]["managedFields"] = [
+        {
+            "manager": manager.name,
+            "operation": manager.operation,
+            "apiVersion": entry.api_version,
+            **({"time": entry.time} if entry.time else {}),
+            "fieldsType": "FieldsV1",
+            "fieldsV1": fieldset.encode(entry.paths),
+            **({"subresource": manager.subresource} if manager.subresource else {}),
+        }
+        for manager, entry in ordered
+    ]
+    if not ordered:
+        del obj["metadata"]["managedFields"]
+
+
+def _set(owners: Owners, manager: Manager, paths: Paths, time: str, api_version: str) -> None:
+    known = owners.get(manager)
+    if not paths:
+        owners.pop(manager, None)
+    elif known is None or known.paths != paths:
+        owners[manager] = Entry(paths, time, api_version)
+
+
+def updated(
+    live: Mapping[str, Any] | None, new: Mapping[str, Any], endpoint: Endpoint, manager_name: str, time: str
+) -> Owners:
+    """The owners after a create, update or patch that turned ``live`` into ``new``."""
+    owners = owners_of(live) if live is not None else {}
+    given = new["metadata"].get("managedFields")
+    if given:
+        owners = owners_of(new)
+    change = fieldset.compare(endpoint.schema, _bare(live or {}), _bare(new))
+    manager = endpoint.manager(manager_name, "Update")
+    mine = owners[manager].paths if manager in owners else NOTHING
+    touched = endpoint.owned(change.added | change.modified)
+    removed = endpoint.owned(change.removed)
+    for other in list(owners):
+        if other != manager:
+            _take(owners, other, touched | removed)
+    if touched or removed:
+        owners.pop(manager, None)  # even the same fields are now of this time
+    _set(owners, manager, (mine - removed) | touched, time, endpoint.api_version)
+    _fold_ancient(owners)
+    return owners
+
+
+def _fold_ancient(owners: Owners) -> None:
+    """Keep the entries of Update few: the oldest of each apiVersion become one (CapManagersManager)."""
+    updaters = [manager for manager in owners if manager.operation == "Update"]
+    excess = len(updaters) - _MAX_UPDATERS
+    first_of: dict[str, Manager] = {}
+    for manager in sorted(updaters, key=lambda each: (owners[each].time, each)):
+        if excess <= 0:
+            return
+        bucket = Manager(_ANCIENT, "Update", "", manager.api_version)
+        first = first_of.setdefault(manager.api_version, manager)
+        if first is manager:
+            continue
+        entry = owners.pop(manager)
+        folded = owners[bucket] if bucket in owners else owners.pop(first)
+        owners[bucket] = Entry(folded.paths | entry.paths, entry.time, entry.api_version)
+        excess -= 1
+
+
+def _take(owners: Owners, other: Manager, paths: Iterable[Path]) -> None:
+    entry = owners[other]
+    left = entry.paths - frozenset(paths)
+    if not left:
+        del owners[other]
+    elif left != entry.paths:
+        owners[other] = replace(entry, paths=left)
+
+
+def _bare(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without managedFields, which nobody owns and which are long to compare."""
+    if "metadata" not in obj:
+        return dict(obj)
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": metadata}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The outcome of an apply: the merged object and its owners, defaults not yet counted."""
+
+    object: dict[str, Any]
+    owners: Owners
+
+
+def apply(
+    live: Mapping[str, Any] | None,
+    config: Mapping[str, Any],
+    endpoint: Endpoint,
+    manager_name: str,
+    time: str,
+    *,
+    force: bool,
+) -> Applied:
+    """Merge a configuration into the live object. Raises ApiError: 409 with every conflict, 400 for a bad
+    list item.
+    """
+    owners = owners_of(live) if live is not None else {}
+    manager = endpoint.manager(manager_name, "Apply")
+    last = owners[manager].paths if manager in owners else NOTHING
+    schema = endpoint.schema
+    before = _bare(live or {})
+    try:
+        claimed = endpoint.owned(fieldset.applied(schema, config))
+        merged = _merge(schema, before, _only(config, endpoint))
+        _set(owners, manager, claimed, time, endpoint.api_version)
+        result = _prune(schema, merged, last, owners) if last else merged
+        change = fieldset.compare(schema, before, result)
+    except fieldset.BadListItem as error:
+        raise status.bare(500, f"failed to create typed patch object: {error}") from error
+    _settle(owners, manager, change, force=force)
+    if manager in owners and (change.added or change.modified or change.removed):
+        owners[manager] = replace(owners[manager], time=time)
+    return Applied(copy.deepcopy(result), owners)
+
+
+def _only(config: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """The part of a configuration that its endpoint takes."""
+    if endpoint.subresource == "status":
+        return {
+            key: value for key, value in config.items() if key in ("apiVersion", "kind", "metadata", "status")
+        }
+    if endpoint.has_status:
+        return {key: value for key, value in config.items() if key != "status"}
+    return dict(config)
+
+
+def _merge(schema: Schema | None, live: Any, config: Any) -> Any:
+    """The configuration laid over the live value; granular parts meet, everything else is replaced."""
+    shape = schemas.shape(schema, config)
+    if shape == "leaf" or type(live) is not type(config):
+        return copy.deepcopy(config)
+    if shape == "object":
+        merged = dict(live)
+        for name, value in config.items():
+            below = schemas.member(schema, name)
+            merged[name] = _merge(below, live[name], value) if name in live else copy.deepcopy(value)
+        return merged
+    below = schemas.items(schema)
+    old = {child.element: child.value for child in fieldset.children(schema, live)}
+    new = {child.element: child.value for child in fieldset.children(schema, config)}
+    return [
+        _merge(below, old[element], new[element])
+        if element in old and element in new
+        else new.get(element, old.get(element))
+        for element in _merged_order(list(old), list(new))
+    ]
+
+
+def _merged_order(live: list[str], config: list[str]) -> list[str]:
+    """Live order for what only lives, the configuration's own order among its items."""
+    in_live, in_config = set(live), set(config)
+    order: list[str] = []
+    emitted: set[str] = set()
+    mine = iter(config)
+    upcoming = next(mine, None)
+    for element in live:
+        if element in emitted:
+            continue
+        if element not in in_config:
+            order.append(element)
+            continue
+        while upcoming is not None and element not in emitted:
+            order.append(upcoming)
+            emitted.add(upcoming)
+            upcoming = next(mine, None)
+        while upcoming is not None and upcoming not in in_live:
+            order.append(upcoming)
+            emitted.add(upcoming)
+            upcoming = next(mine, None)
+    while upcoming is not None:
+        order.append(upcoming)
+        upcoming = next(mine, None)
+    return order
+
+
+def _prune(schema: Schema | None, merged: Any, last: Paths, owners: Owners) -> Any:
+    """Remove what the applier owned last time and nobody owns now."""
+    mine_then = fieldset.with_declared_ancestors(schema, last)
+    everyone: set[Path] = set()
+    for entry in owners.values():
+        everyone |= entry.paths
+    owned = fieldset.with_declared_ancestors(schema, everyone)
+    whole = set(fieldset.every(schema, merged))
+    without_mine = set(fieldset.every(schema, fieldset.remove(schema, merged, mine_then)))
+    owned_back = fieldset.remove(schema, merged, whole - without_mine - owned)
+    gone = whole - set(fieldset.every(schema, owned_back))
+    return fieldset.remove(schema, merged, gone & mine_then)
+
+
+def _settle(owners: Owners, manager: Manager, change: Difference, *, force: bool) -> None:
+    """Conflicts with what others own, or taking it from them; what is gone nobody owns."""
+    conflicts: dict[Manager, list[Path]] = {}
+    for other in list(owners):
+        meeting = owners[other].paths & (change.added | change.modified)
+        if other != manager and meeting:
+            conflicts[other] = sorted(meeting, key=fieldset.text)
+    if conflicts and not force:
+        raise _conflict(conflicts)
+    for other, paths in conflicts.items():
+        _take(owners, other, paths)
+    for other in list(owners):
+        if other != manager:
+            _take(owners, other, change.removed)
+
+
+def _conflict(conflicts: Mapping[Manager, list[Path]]) -> status.ApiError:
+    """409 in the words of Kubernetes, which clients print as they are."""
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "message": f"conflict with {manager}",
+            "field": fieldset.text(path),
+        }
+        for manager, paths in sorted(conflicts.items())
+        for path in paths
+    ]
+    if len(causes) == 1:
+        message = f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        lines = []
+        for manager, paths in sorted(conflicts.items()):
+            lines += [f"conflicts with {manager}:", *(f"- {fieldset.text(path)}" for path in paths)]
+        message = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
+    return status.ApiError(409, "Conflict", message, {"causes": causes})

@@ -1,0 +1,226 @@
+"""The three patch types of Kubernetes: JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge
+patch.
+
+The strategic one reads merge keys from the schema (``x-kubernetes-patch-*``) and knows the directives that
+clients send: ``$patch``, ``$setElementOrder/F``, ``$deleteFromPrimitiveList/F`` and ``$retainKeys``. None
+changes its input.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.sandbox.api.schema import types as schemas
+from meshkit.sandbox.api.schema.types import Schema
+
+
+class PatchFailed(Exception):
+    """The patch does not fit the object. ``malformed`` tells a patch that fits no object."""
+
+    def __init__(self, message: str, *, malformed: bool = False) -> None:
+        super().__init__(message)
+        self.malformed = malformed
+
+
+# --- JSON patch
+
+
+def json_patch(target: Any, operations: Any) -> Any:
+    """Apply a list of operations; raises PatchFailed at the first that does not fit."""
+    if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
+        raise PatchFailed("a JSON patch is a list of operations", malformed=True)
+    result = copy.deepcopy(target)
+    for operation in operations:
+        result = _operate(result, operation)
+    return result
+
+
+def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
+    name, path = operation.get("op"), operation.get("path")
+    if not isinstance(path, str) or (path and not path.startswith("/")):
+        raise PatchFailed(f"a JSON patch path starts with /: {path!r}", malformed=True)
+    if name in ("add", "replace", "test") and "value" not in operation:
+        raise PatchFailed(f"{name} operation has no value", malformed=True)
+    value = copy.deepcopy(operation.get("value"))
+    if name in ("move", "copy"):
+        source = str(operation.get("from", ""))
+        value = copy.deepcopy(_get(document, source))
+        document = _remove(document, source) if name == "move" else document
+        return _add(document, path, value)
+    if name == "test":
+        if _get(document, path) != value:
+            raise PatchFailed(f"testing value {path} failed")
+        return document
+    if name == "add":
+        return _add(document, path, value)
+    if name == "remove":
+        return _remove(document, path)
+    if name == "replace":
+        return _replace(document, path, value)
+    raise PatchFailed(f"unknown JSON patch operation {name!r}")
+
+
+def _tokens(path: str) -> list[str]:
+    return [token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:]]
+
+
+def _step(node: Any, token: str, path: str) -> Any:
+    try:
+        return node[int(token)] if isinstance(node, list) else node[token]
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise PatchFailed(f"unable to find {path}: nothing at {token!r}") from error
+
+
+def _get(document: Any, path: str) -> Any:
+    for token in _tokens(path):
+        document = _step(document, token, path)
+    return document
+
+
+def _parent(document: Any, path: str) -> tuple[Any, str]:
+    tokens = _tokens(path)
+    for token in tokens[:-1]:
+        document = _step(document, token, path)
+    return document, tokens[-1]
+
+
+def _add(document: Any, path: str, value: Any) -> Any:
+    if not path:
+        return value
+    parent, token = _parent(document, path)
+    if isinstance(parent, list):
+        index = len(parent) if token == "-" else _index(token, path)
+        if not 0 <= index <= len(parent):
+            raise PatchFailed(f"unable to add {path}: index {index} out of bounds")
+        parent.insert(index, value)
+    elif isinstance(parent, dict):
+        parent[token] = value
+    else:
+        raise PatchFailed(f"unable to add {path}: the parent is neither an object nor a list")
+    return document
+
+
+def _index(token: str, path: str) -> int:
+    try:
+        return int(token)
+    except ValueError as error:
+        raise PatchFailed(f"{path}: {token!r} is not an index") from error
+
+
+def _replace(document: Any, path: str, value: Any) -> Any:
+    if not path:
+        return value
+    parent, token = _parent(document, path)
+    if not isinstance(parent, dict):  # a member that is not there is added: so does Kubernetes' library
+        _step(parent, token, path)
+    parent[int(token) if isinstance(parent, list) else token] = value
+    return document
+
+
+def _remove(document: Any, path: str) -> Any:
+    parent, token = _parent(document, path)
+    _step(parent, token, path)
+    del parent[int(token) if isinstance(parent, list) else token]
+    return document
+
+
+# --- merge patch
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """Objects are merged member by member, null removes, everything else replaces."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patch(result.get(name), value)
+    return result
+
+
+# --- strategic merge patch
+
+_DIRECTIVES = ("$setElementOrder/", "$deleteFromPrimitiveList/")
+
+
+def strategic_patch(schema: Schema | None, target: Any, patch: Any) -> Any:
+    """A merge patch in which lists with a merge key are merged item by item."""
+    if not isinstance(patch, dict):
+        raise PatchFailed("a strategic merge patch is an object", malformed=True)
+    if patch.get("$patch") == "replace":
+        return {name: copy.deepcopy(value) for name, value in patch.items() if name != "$patch"}
+    if patch.get("$patch") == "delete":
+        return {}
+    result = dict(target) if isinstance(target, dict) else {}
+    if "$retainKeys" in patch:
+        result = {name: value for name, value in result.items() if name in patch["$retainKeys"]}
+    for name, value in patch.items():
+        if name in ("$patch", "$retainKeys") or name.startswith(_DIRECTIVES):
+            continue
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = _strategic_value(schemas.member(schema, name), result.get(name), value)
+    _directives(schema, result, patch)
+    return result
+
+
+def _strategic_value(schema: Schema | None, old: Any, new: Any) -> Any:
+    if isinstance(new, dict):
+        return strategic_patch(schema, old, new)
+    merges = schema is not None and "merge" in schema.get("x-kubernetes-patch-strategy", "").split(",")
+    if isinstance(new, list) and merges and schema is not None:
+        key = schema.get("x-kubernetes-patch-merge-key")
+        return _merge_list(schemas.items(schema), key, old or [], new) if key else _union(old or [], new)
+    return copy.deepcopy(new)
+
+
+def _union(old: list[Any], new: list[Any]) -> list[Any]:
+    return [*old, *(value for value in new if value not in old)]
+
+
+def _merge_list(schema: Schema | None, key: str, old: list[Any], new: list[Any]) -> list[Any]:
+    result = list(old)
+    if any(item.get("$patch") == "replace" for item in new):
+        return [copy.deepcopy(item) for item in new if "$patch" not in item]
+    for item in new:
+        if key not in item:
+            raise PatchFailed(f"map: {item} does not contain declared merge key: {key}", malformed=True)
+        at = next((index for index, each in enumerate(result) if each.get(key) == item[key]), None)
+        if item.get("$patch") == "delete":
+            if at is not None:
+                del result[at]
+        elif at is None:
+            result.append(strategic_patch(schema, {}, item))
+        else:
+            result[at] = strategic_patch(schema, result[at], item)
+    return result
+
+
+def _directives(schema: Schema | None, result: dict[str, Any], patch: Mapping[str, Any]) -> None:
+    for name, value in patch.items():
+        directive, _, field = name.partition("/")
+        if not isinstance(result.get(field), list):
+            continue
+        if directive == "$deleteFromPrimitiveList":
+            result[field] = [each for each in result[field] if each not in value]
+        elif directive == "$setElementOrder":
+            key = (schemas.member(schema, field) or {}).get("x-kubernetes-patch-merge-key")
+            result[field] = _ordered(result[field], value, key)
+
+
+def _ordered(values: list[Any], order: list[Any], key: str | None) -> list[Any]:
+    """Listed values in the order asked for; the others keep their place after the listed one before them."""
+    wanted = [each.get(key) if key else each for each in order]
+
+    def of(value: Any) -> Any:
+        return value.get(key) if key else value
+
+    listed = iter(
+        sorted((value for value in values if of(value) in wanted), key=lambda each: wanted.index(of(each)))
+    )
+    return [next(listed) if of(value) in wanted else value for value in values]

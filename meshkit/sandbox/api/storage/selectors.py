@@ -1,0 +1,93 @@
+"""Label and field selectors, as query text and as the objects inside specs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from meshkit.sandbox.api import status
+
+Object = Mapping[str, Any]
+Matcher = Callable[[Object], bool]
+
+_TERM = re.compile(
+    r"\s*(?:(?P<absent>!)\s*(?P<key0>[^\s,=!()]+)"
+    r"|(?P<key1>[^\s,=!()]+)\s+(?P<set>in|notin)\s*\((?P<values>[^)]*)\)"
+    r"|(?P<key2>[^\s,=!()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s,()]*)"
+    r"|(?P<key3>[^\s,=!()]+))\s*(?:,|$)"
+)
+
+
+def everything(_: Object) -> bool:
+    """No selector."""
+    return True
+
+
+def labels(text: str) -> Matcher:
+    """``app=web,version in (v1,v2),!canary``. Raises ApiError 400."""
+    tests: list[Callable[[Mapping[str, str]], bool]] = []
+    position = 0
+    while position < len(text):
+        term = _TERM.match(text, position)
+        if term is None:
+            raise status.bad_request(f"unable to parse requirement: {text!r}")
+        tests.append(_label_test(term))
+        position = term.end()
+    return lambda obj: all(test(obj["metadata"].get("labels") or {}) for test in tests)
+
+
+def _label_test(term: re.Match[str]) -> Callable[[Mapping[str, str]], bool]:
+    if term["absent"]:
+        key = term["key0"]
+        return lambda found: key not in found
+    if term["set"]:
+        key, values = term["key1"], {each.strip() for each in term["values"].split(",")}
+        if term["set"] == "in":
+            return lambda found: key in found and found[key] in values
+        return lambda found: found.get(key) not in values
+    if term["op"]:
+        key, value = term["key2"], term["value"]
+        if term["op"] == "!=":
+            return lambda found: found.get(key) != value
+        return lambda found: found.get(key) == value
+    key = term["key3"]
+    return lambda found: key in found
+
+
+def fields(text: str) -> Matcher:
+    """``metadata.name=x,status.phase!=Running``. Any path of plain fields is understood. Raises ApiError
+    400.
+    """
+    tests: list[Matcher] = []
+    for term in filter(None, (each.strip() for each in text.split(","))):
+        match = re.fullmatch(r"([\w.\-/]+)\s*(==|=|!=)\s*(.*)", term)
+        if match is None:
+            raise status.bad_request(f"invalid selector: {term!r}; can't understand {term!r}")
+        tests.append(_field_test(match[1].split("."), match[2] == "!=", match[3]))
+    return lambda obj: all(test(obj) for test in tests)
+
+
+def _field_test(path: list[str], unequal: bool, value: str) -> Matcher:
+    def test(obj: Object) -> bool:
+        found: Any = obj
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return (_text(found) != value) if unequal else (_text(found) == value)
+
+    return test
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def query(label_selector: str | None, field_selector: str | None) -> Matcher:
+    """Both selectors of a list or watch request."""
+    if not label_selector and not field_selector:
+        return everything
+    by_label = labels(label_selector) if label_selector else everything
+    by_field = fields(field_selector) if field_selector else everything
+    return lambda obj: by_label(obj) and by_field(obj)

@@ -1,0 +1,403 @@
+"""Every write, from whichever side: decode -> defaults -> admission -> validation -> ownership -> store.
+
+HTTP requests and in-process callers enter here alike, so that a controller meets the same rules as
+kubectl. A write is optimistic: it is computed on the object as read and refused by the store when that has
+moved meanwhile; patches and applies are then computed again, as in Kubernetes.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from meshkit.sandbox.api import status
+from meshkit.sandbox.api.admission import limits, notices, quotas
+from meshkit.sandbox.api.auth import escalation
+from meshkit.sandbox.api.auth.rights import Rights
+from meshkit.sandbox.api.requests import (
+    Admission,
+    Admit,
+    DeleteOptions,
+    Object,
+    Options,
+    PatchType,
+    Target,
+    now,
+)
+from meshkit.sandbox.api.schema import cel_rules as celrules
+from meshkit.sandbox.api.schema import defaults, rules, validation
+from meshkit.sandbox.api.schema.decoding import decoded, fits, patched
+from meshkit.sandbox.api.schema.registry import CRDS, Registry, Resource
+from meshkit.sandbox.api.storage import deletion, ownership, typed
+from meshkit.sandbox.api.storage.ownership import Owners
+from meshkit.sandbox.api.storage.store import Exists, Key, Missing, Stale, Store, Stored
+
+_RETRIES = 5
+_NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # of k8s.io/apimachinery util/rand: no vowels, no look-alikes
+_SYSTEM_METADATA = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+)
+_WITHOUT_GENERATION = {
+    "leases.coordination.k8s.io",
+    "limitranges",
+    "namespaces",
+    "nodes",
+    "resourcequotas",
+    "services",
+}
+_KEEPS_STATUS_ON_CREATE = {"nodes", "namespaces"}
+_UNDELETABLE = ("default", "kube-system")
+
+
+class Writes:
+    """The write side of the API server."""
+
+    def __init__(self, store: Store, registry: Registry, admit: Admit) -> None:
+        self.store = store
+        self.registry = registry
+        self._admit = admit
+        self._rights = Rights(store)
+        for stored in store.objects(CRDS):
+            registry.define(stored.object)
+
+    # --- create
+
+    async def create(self, target: Target, obj: Object, options: Options) -> Object:
+        """Add an object; ``target.name`` may be empty."""
+        new = decoded(target, obj, options)
+        fits(target.resource, new)
+        target = self._named(target, new)
+        self._namespace_must_take(target)
+        resource = target.resource
+        if "status" in resource.subresources and resource.key not in _KEEPS_STATUS_ON_CREATE:
+            new.pop("status", None)
+        metadata = new["metadata"]
+        for name in (*_SYSTEM_METADATA, "resourceVersion", "selfLink"):
+            metadata.pop(name, None)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = now()
+        if _counts_generations(resource):
+            metadata["generation"] = 1
+        new = await self._admitted(Admission("CREATE", target, new, None, options))
+        self._own(new, ownership.updated(None, new, target.endpoint, options.manager, now()))
+        return self._added(target, new, options)
+
+    def _added(self, target: Target, new: Object, options: Options) -> Object:
+        self._namespace_must_take(target)  # again: a webhook may have taken its time
+        self._quotas_must_take(target, new, None)
+        options.warnings.extend(notices.of(target.resource, new))
+        if options.dry_run:
+            if self.store.get(target.key) is not None:
+                raise status.already_exists(target.resource.plural, target.resource.group, target.name)
+            return new
+        try:
+            stored = self.store.create(target.key, new)
+        except Exists as error:
+            raise status.already_exists(target.resource.plural, target.resource.group, target.name) from error
+        self._defined(target.resource, stored.object)
+        return stored.object
+
+    def _named(self, target: Target, obj: Object) -> Target:
+        metadata = obj["metadata"]
+        prefix = metadata.get("generateName")
+        if not metadata.get("name"):
+            if not prefix:
+                raise status.invalid(
+                    target.resource.kind,
+                    target.resource.group,
+                    "",
+                    [status.required("metadata.name", "Required value: name or generateName is required")],
+                )
+            metadata["name"] = self._generated(target, prefix)
+        if target.name and metadata["name"] != target.name:
+            raise status.bad_request(
+                f"the name of the object ({metadata['name']}) does not match the name on the URL "
+                f"({target.name})"
+            )
+        return replace(target, name=metadata["name"])
+
+    def _generated(self, target: Target, prefix: str) -> str:
+        while True:
+            name = prefix[:58] + "".join(secrets.choice(_NAME_LETTERS) for _ in range(5))
+            if self.store.get(replace(target, name=name).key) is None:
+                return name
+
+    def _namespace_must_take(self, target: Target) -> None:
+        if not target.resource.namespaced:
+            return
+        namespace = self.store.get(Key("namespaces", "", target.namespace))
+        if namespace is None:
+            raise status.not_found("namespaces", "", target.namespace)
+        if "deletionTimestamp" in namespace.object["metadata"]:
+            why = (
+                f"unable to create new content in namespace {target.namespace} because it is being terminated"
+            )
+            cause = status.Cause(
+                "metadata.namespace",
+                "NamespaceTerminating",
+                f"namespace {target.namespace} is being terminated",
+            )
+            raise status.forbidden(target.resource.plural, target.resource.group, target.name, why, [cause])
+
+    def _quotas_must_take(self, target: Target, new: Object, old: Mapping[str, Any] | None) -> None:
+        """Nothing may be awaited between this and the write."""
+        if target.resource.namespaced and not target.subresource:
+            refusal = quotas.refusal(self.store, target.namespace, target.resource.key, new, old)
+            if refusal:
+                raise target.forbidden(refusal)
+
+    # --- update
+
+    async def replace(self, target: Target, obj: Object, options: Options) -> Object:
+        """PUT: the whole object, at the resourceVersion it names if it names one."""
+        old = self._present(target)
+        new = decoded(target, obj, options)
+        fits(target.resource, new)
+        self._named(target, new)
+        try:
+            return await self._save(target, old, new, options)
+        except Stale as error:
+            raise target.conflict() from error
+
+    async def patch(self, target: Target, kind: PatchType, patch: Any, options: Options) -> Object:
+        """PATCH by one of the three patch types."""
+        if kind == "strategic" and target.resource.custom:
+            raise status.unsupported_media_type(
+                "the body of the request was in an unknown format - accepted media types include: "
+                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+            )
+
+        async def attempt() -> Object:
+            old = self._present(target)
+            new = decoded(target, patched(target, kind, old.object, patch), options)
+            self._named(target, new)
+            return await self._save(target, old, new, options)
+
+        return await self._retried(target, attempt)
+
+    async def _retried(self, target: Target, attempt: Callable[[], Awaitable[Object]]) -> Object:
+        for _ in range(_RETRIES):
+            try:
+                return await attempt()
+            except Stale:
+                continue
+        raise target.conflict()
+
+    def _present(self, target: Target) -> Stored:
+        stored = self.store.get(target.key)
+        if stored is None:
+            raise target.not_found()
+        return stored
+
+    async def _save(
+        self, target: Target, old: Stored, new: Object, options: Options, owners: Owners | None = None
+    ) -> Object:
+        """Turn a candidate into the stored object. Raises Stale when that has moved since it was read."""
+        before = old.object
+        self._preconditions(target, before, new["metadata"])
+        new = self._carried_over(target, before, new)
+        new = await self._admitted(Admission("UPDATE", target, new, before, options))
+        if _counts_generations(target.resource) and _meaning(before) != _meaning(new):
+            new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+        if owners is None:
+            owners = ownership.updated(before, new, target.endpoint, options.manager, now())
+        self._own(new, owners)
+        new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+        if _same(before, new):
+            return before
+        self._quotas_must_take(target, new, before)
+        options.warnings.extend(notices.of(target.resource, new))
+        if options.dry_run:
+            return new
+        try:
+            if "deletionTimestamp" in new["metadata"] and deletion.may_go(target.resource, new):
+                return self.store.delete(target.key, old.rv).object
+            stored = self.store.update(target.key, new, old.rv)
+        except Missing as error:
+            raise target.not_found() from error
+        self._defined(target.resource, stored.object)
+        return stored.object
+
+    def _preconditions(self, target: Target, before: Mapping[str, Any], metadata: Object) -> None:
+        present = before["metadata"]
+        if metadata.get("uid") and metadata["uid"] != present["uid"]:
+            raise target.conflict(
+                f"Precondition failed: UID in precondition: {metadata['uid']}, "
+                f"UID in object meta: {present['uid']}"
+            )
+        if metadata.get("resourceVersion") and metadata["resourceVersion"] != present["resourceVersion"]:
+            raise target.conflict()
+
+    def _carried_over(self, target: Target, before: Mapping[str, Any], new: Object) -> Object:
+        """What this endpoint may not change stays as it was."""
+        if target.subresource == "status":
+            metadata = dict(before["metadata"])
+            if new["metadata"].get("managedFields"):
+                metadata["managedFields"] = new["metadata"]["managedFields"]
+            kept = {**copy.deepcopy(before), "metadata": copy.deepcopy(metadata)}
+            kept.pop("status", None)
+            return kept | ({"status": new["status"]} if "status" in new else {})
+        if "status" in target.resource.subresources:
+            new.pop("status", None)
+            if "status" in before:
+                new["status"] = copy.deepcopy(before["status"])
+        if target.resource.key == "namespaces":
+            new.setdefault("spec", {})["finalizers"] = list(before["spec"].get("finalizers", ()))
+        for name in _SYSTEM_METADATA:
+            new["metadata"].pop(name, None)
+            if name in before["metadata"]:
+                new["metadata"][name] = before["metadata"][name]
+        return new
+
+    # --- apply
+
+    async def apply(self, target: Target, config: Object, options: Options) -> tuple[Object, bool]:
+        """Server-side apply. Returns the object and whether it was created."""
+        typed.check(target, config)
+        config = decoded(target, config, options)
+        config["metadata"].pop("creationTimestamp", None)
+        self._named(target, config)
+        created = False
+
+        async def attempt() -> Object:
+            nonlocal created
+            old = self.store.get(target.key)
+            created = old is None
+            if old is None:
+                return await self._created_by_apply(target, config, options)
+            self._preconditions(target, old.object, config["metadata"])
+            applied = ownership.apply(
+                old.object, config, target.endpoint, options.manager, now(), force=options.force
+            )
+            return await self._save(target, old, applied.object, options, applied.owners)
+
+        return await self._retried(target, attempt), created
+
+    async def _created_by_apply(self, target: Target, config: Object, options: Options) -> Object:
+        if target.subresource or config["metadata"].get("resourceVersion") or config["metadata"].get("uid"):
+            raise target.not_found() if target.subresource else target.conflict()
+        self._namespace_must_take(target)
+        applied = ownership.apply(None, config, target.endpoint, options.manager, now(), force=options.force)
+        new = applied.object
+        new["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+        if _counts_generations(target.resource):
+            new["metadata"]["generation"] = 1
+        new = await self._admitted(Admission("CREATE", target, new, None, options))
+        self._own(new, applied.owners)
+        return self._added(target, new, options)
+
+    # --- delete
+
+    async def delete(self, target: Target, delete: DeleteOptions, options: Options) -> tuple[Object, bool]:
+        """Delete, or mark as being deleted. Returns the last form of the object and whether it is gone."""
+        old = self._present(target)
+        wanted = {"uid": delete.uid, "resourceVersion": delete.resource_version}
+        self._preconditions(target, old.object, wanted)
+        if target.resource.key == "namespaces" and target.name in _UNDELETABLE:
+            raise target.forbidden("this namespace may not be deleted")
+        new = deletion.marked(target.resource, old.object, delete)
+        gone = deletion.may_go(target.resource, new)
+        if options.dry_run:
+            return new, gone
+        if gone:
+            return self._removed(target, old), True
+        if new == old.object:
+            return old.object, False
+        return self.store.update(target.key, new, old.rv).object, False
+
+    def _removed(self, target: Target, old: Stored) -> Object:
+        if target.resource.key == CRDS:
+            self._remove_instances(old.object)
+        return self.store.delete(target.key, old.rv).object
+
+    def _remove_instances(self, crd: Mapping[str, Any]) -> None:
+        """The objects of a CustomResourceDefinition go with it."""
+        resource = f"{crd['spec']['names']['plural']}.{crd['spec']['group']}"
+        for stored in self.store.objects(resource):
+            self.store.delete(stored.key, stored.rv)
+        self.registry.forget(crd)
+        self.store.end_subscriptions(resource)
+
+    def finalize_namespace(self, name: str) -> None:
+        """Remove a namespace that is being terminated and holds nothing any more."""
+        key = Key("namespaces", "", name)
+        stored = self.store.get(key)
+        if stored is not None and "deletionTimestamp" in stored.object["metadata"]:
+            self.store.delete(key, stored.rv)
+
+    # --- steps shared by all
+
+    async def _admitted(self, admission: Admission) -> Object:
+        """Defaults, webhooks, defaults of what they added, validation."""
+        target = admission.target
+        resource = target.resource
+        new = admission.object
+        is_new_pod = resource.key == "pods" and admission.operation == "CREATE"
+        self._complete(resource, new)
+        if is_new_pod:
+            limits.fill(self.store, target.namespace, new)
+        if not target.subresource:
+            new = await self._admit.mutate(admission)
+            validation.prune(resource.schema, new)
+            self._complete(resource, new)
+        if is_new_pod:
+            limits.fill(self.store, target.namespace, new)  # for containers that a webhook added
+        found = rules.causes(resource, new)
+        if admission.old is not None:
+            found += rules.immutable(resource, admission.old, new)
+        if not found:
+            found = list(celrules.causes(resource, new, admission.old))
+        if found:
+            raise status.invalid(resource.kind, resource.group, target.name, found)
+        escalation.check(self._rights, replace(admission, object=new))
+        if is_new_pod and (broken := limits.broken(self.store, target.namespace, new)):
+            raise target.forbidden(broken)
+        if not target.subresource:
+            await self._admit.validate(replace(admission, object=new))
+        return new
+
+    def _complete(self, resource: Resource, new: Object) -> None:
+        defaults.fill(resource.key, new)
+        validation.fill_defaults(resource.schema, new)
+
+    def _own(self, new: Object, owners: Owners) -> None:
+        new["metadata"].setdefault("managedFields", [])
+        ownership.write_owners(new, owners)
+
+    def _defined(self, resource: Resource, obj: Object) -> None:
+        """A CustomResourceDefinition takes effect with its write."""
+        if resource.key == CRDS:
+            self.registry.define(obj)
+            self.store.end_subscriptions(f"{obj['spec']['names']['plural']}.{obj['spec']['group']}")
+
+
+def _counts_generations(resource: Resource) -> bool:
+    return resource.custom or (
+        "spec" in resource.schema["properties"] and resource.key not in _WITHOUT_GENERATION
+    )
+
+
+def _meaning(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What generation counts: everything outside metadata and status."""
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
+
+
+def _same(before: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a write changes nothing; the times of managedFields do not count."""
+    if {**before, "metadata": None} != {**new, "metadata": None}:
+        return False
+    old, now_ = dict(before["metadata"]), dict(new["metadata"])
+    owned, owned_now = ownership.owners_of(before), ownership.owners_of(new)
+    old.pop("managedFields", None)
+    now_.pop("managedFields", None)
+    return old == now_ and {k: e.paths for k, e in owned.items()} == {
+        k: e.paths for k, e in owned_now.items()
+    }

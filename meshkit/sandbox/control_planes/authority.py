@@ -1,0 +1,137 @@
+"""Where a mesh keeps its CA: the Secret and its keys, the bundle of roots, and who makes them.
+
+The leader makes them when there are none, as istiod does; replicas that do not lead wait for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from meshkit.meshes.model.outbound import Object
+from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError
+from meshkit.sandbox.control_planes.identity import Authority
+
+_LOG = logging.getLogger("authority")
+_POLL_S = 0.25
+BUNDLE_KEY = "ca-bundle.crt"
+
+
+@dataclass(frozen=True)
+class CaSecret:
+    """A Secret with a CA: the keys of its certificate, private key and roots, and the CA's name when it must
+    be made.
+
+    ``or_keys`` are those of the form in which cert-manager keeps it; ``bundle`` is a ConfigMap that says
+    which roots are trusted, whatever the Secret holds.
+    """
+
+    name: str
+    certificate: str
+    key: str
+    roots: str
+    common_name: str
+    type: str = "Opaque"
+    or_keys: tuple[str, str, str] | None = None
+    bundle: str = ""
+
+
+ISTIO_PLUGGED_IN = CaSecret("cacerts", "ca-cert.pem", "ca-key.pem", "root-cert.pem", "")
+ISTIO_SELF_SIGNED = CaSecret(
+    "istio-ca-secret", "ca-cert.pem", "ca-key.pem", "ca-cert.pem", "istio-ca", "istio.io/ca-root"
+)
+LINKERD_ISSUER = CaSecret(
+    *("linkerd-identity-issuer", "crt.pem", "key.pem", "crt.pem", "identity.linkerd.cluster.local"),
+    or_keys=("tls.crt", "tls.key", "ca.crt"),
+    bundle="linkerd-identity-trust-roots",
+)
+LINKERD_WEBHOOK = CaSecret(
+    *("linkerd-proxy-injector-k8s-tls", "tls.crt", "tls.key", "tls.crt"),
+    *("linkerd-proxy-injector.linkerd.svc", "kubernetes.io/tls"),
+)
+
+
+async def ensure(api: ApiClient, namespace: str, secret: CaSecret) -> None:
+    """Make the CA, and the bundle of its roots, where they are not there."""
+    known = await read(api, namespace, secret)
+    if known is None:
+        known = Authority.create(secret.common_name)
+        data = {secret.certificate: known.certificate, secret.key: known.key}
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+        await _create(api, "secrets", "Secret", secret.name, namespace, type=secret.type, data=encoded)
+    if secret.bundle and await api.get("configmaps", secret.bundle, namespace) is None:
+        bundle = {BUNDLE_KEY: known.roots}
+        await _create(api, "configmaps", "ConfigMap", secret.bundle, namespace, data=bundle)
+
+
+async def _create(
+    api: ApiClient, resource: str, kind: str, name: str, namespace: str, **content: Any
+) -> None:
+    meta = {"name": name, "namespace": namespace}
+    try:
+        await api.create(resource, {"apiVersion": "v1", "kind": kind, "metadata": meta, **content})
+    except ApiError as refusal:
+        if refusal.status != 409:
+            raise
+
+
+async def read(api: ApiClient, namespace: str, secret: CaSecret) -> Authority | None:
+    """The CA, or None while there is none."""
+    found = await api.get("secrets", secret.name, namespace)
+    bundle = await api.get("configmaps", secret.bundle, namespace) if secret.bundle else None
+    return authority_in(secret, found, bundle)
+
+
+def authority_in(secret: CaSecret, found: Object | None, bundle: Object | None) -> Authority | None:
+    """The CA that a Secret and its bundle hold, or None."""
+    data: Mapping[str, Any] = (found or {}).get("data") or {}
+    for certificate, key, roots in filter(
+        None, ((secret.certificate, secret.key, secret.roots), secret.or_keys)
+    ):
+        if certificate in data and key in data:
+            trusted = ((bundle or {}).get("data") or {}).get(BUNDLE_KEY)
+            return Authority(
+                certificate=_text(data[certificate]),
+                key=_text(data[key]),
+                roots=trusted or _text(data.get(roots) or data[certificate]),
+            )
+    return None
+
+
+def _text(encoded: str) -> str:
+    return base64.b64decode(encoded).decode()
+
+
+def mounted_authority(issuer: Path, bundle: Path) -> Authority | None:
+    """The CA as Linkerd's identity has it mounted: the issuer's Secret and the ConfigMap of the roots."""
+    try:
+        roots = (bundle / BUNDLE_KEY).read_text()
+    except OSError:
+        return None
+    for certificate, key in (("tls.crt", "tls.key"), ("crt.pem", "key.pem")):
+        if (issuer / certificate).exists() and (issuer / key).exists():
+            return Authority((issuer / certificate).read_text(), (issuer / key).read_text(), roots)
+    return None
+
+
+async def wait_for(api: ApiClient, namespace: str, *secrets: CaSecret) -> Authority:
+    """The CA in the first of the Secrets that exists, as soon as one does."""
+    said = ""
+    while True:
+        try:
+            for secret in secrets:
+                found = await read(api, namespace, secret)
+                if found:
+                    return found
+        except (ApiError, aiohttp.ClientError, OSError) as problem:
+            if str(problem) != said:
+                said = str(problem)
+                _LOG.warning("cannot read the CA: %s", problem)
+        await asyncio.sleep(_POLL_S)

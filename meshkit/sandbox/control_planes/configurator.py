@@ -1,0 +1,279 @@
+"""The configuration role:
+
+turns the cluster's objects into every sidecar's configuration, as soon as they change.
+
+Each change is translated at once (no polling, no debounce) and handed to one worker for each pod, so that a
+pod that does not answer delays no other. What Envoy refuses is traced to its object: of the objects changed
+since the last configuration that all accepted, each is put to ``envoy --mode validate`` alone; the guilty one
+keeps its last accepted form in force and its author gets an Event with Envoy's reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+
+from meshkit.meshes.model.outbound import Object, Outbound
+from meshkit.meshes.model.pods import REVISION, is_running, obeys
+from meshkit.meshes.model.registry import Registry
+from meshkit.sandbox.control_planes.api_client import ApiClient, Mirror
+from meshkit.sandbox.control_planes.route_status import StatusWriter
+from meshkit.sandbox.dataplane import validation
+from meshkit.sandbox.dataplane.delivery import Delivery, Desired, Rejected, Unanswered
+
+_LOG = logging.getLogger("config")
+_RETRY_S = 0.05
+_INFRASTRUCTURE = {"namespaces", "nodes", "pods", "endpointslices"}
+_KUBERNETES = {*_INFRASTRUCTURE, "services", "configmaps"}
+_SOURCES = {"istio": "istiod", "linkerd": "linkerd-policy-controller"}
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+Key = tuple[str, str]
+"""(resource, namespace/name)"""
+
+
+class _Worker:
+    """Delivers the newest wanted configuration to one pod."""
+
+    def __init__(self, delivery: Delivery, on_outcome: asyncio.Event, name: str) -> None:
+        self._delivery = delivery
+        self._outcome = on_outcome
+        self._name = name
+        self._wanted: Desired | None = None
+        self._wake = asyncio.Event()
+        self._refused: Desired | None = None
+        self._accepted: Desired | None = None
+        self.task = asyncio.create_task(self._run())
+
+    def want(self, desired: Desired) -> None:
+        if desired != self._wanted:
+            self._wanted = desired
+            self._wake.set()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the pod obeys what is wanted of it."""
+        return self._accepted is self._wanted
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the pod's Envoy refuses what is wanted of it."""
+        return self._refused is not None and self._refused is self._wanted
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            wanted = self._wanted
+            if wanted is None:
+                continue
+            if not self._delivery.is_prepared():
+                await self._again()
+                continue
+            try:
+                await self._delivery.deliver(wanted)
+            except Rejected as refusal:
+                _LOG.warning("%s: Envoy refused its %s", self._name, refusal.kind)
+                self._refused = wanted
+            except (Unanswered, OSError) as problem:
+                _LOG.info("%s: %s", self._name, problem)
+                await self._again()
+                continue
+            else:
+                self._accepted = wanted
+            self._outcome.set()
+
+    async def _again(self) -> None:
+        await asyncio.sleep(_RETRY_S)
+        self._wake.set()
+
+
+class Configurator:
+    """One leader's view of the mesh. ``translator`` is the module of the mesh (``istio`` or ``linkerd``).
+
+    It configures the pods of its own ``revision``, which call those of any other as their own.
+    """
+
+    def __init__(
+        self,
+        api: ApiClient,
+        *,
+        mesh: str,
+        revision: str,
+        translator: ModuleType,
+        run_dir: Path,
+        namespace: str,
+    ) -> None:
+        self._api = api
+        self._mesh = mesh
+        self._revision = revision
+        self._translator = translator
+        self._run_dir = run_dir
+        self._namespace = namespace
+        self._mirror = Mirror(api, translator.RESOURCES, {"configmaps": namespace})
+        self._workers: dict[str, _Worker] = {}
+        self._suspects: set[Key] = set()
+        self._accepted: dict[Key, Object] = {}
+        self._held_back: set[Key] = set()
+        self._told: set[tuple[str, str, str]] = set()
+        self._outcome = asyncio.Event()
+        self._published = asyncio.Event()
+
+    async def run(self) -> None:
+        """Configure every sidecar until cancelled; what was delivered stays in force."""
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
+                asyncio.TaskGroup() as tasks,
+            ):
+                tasks.create_task(self._mirror.run())
+                tasks.create_task(self._judge())
+                tasks.create_task(self._report())
+                while True:
+                    await self._mirror.changed.wait()
+                    self._mirror.changed.clear()
+                    if self._mirror.is_synced:
+                        self._note_changes()
+                        await self._publish(session)
+                        self._published.set()
+        finally:
+            for worker in self._workers.values():
+                worker.task.cancel()
+
+    def _note_changes(self) -> None:
+        """What has changed is given a new chance, and is the first to be asked when something is refused."""
+        for resource, key in self._mirror.take():
+            if resource not in _INFRASTRUCTURE:
+                self._held_back.discard((resource, key))
+                self._suspects.add((resource, key))
+
+    def _objects(self, without: set[Key]) -> dict[str, dict[str, Object]]:
+        """The objects as they are obeyed: those ``without`` in their last accepted form, or not at all."""
+        held = {
+            resource: {key: item for key, item in items.items() if self._is_for_me(resource, item)}
+            for resource, items in self._mirror.objects.items()
+        }
+        for resource, key in without:
+            held[resource].pop(key, None)
+            if (resource, key) in self._accepted:
+                held[resource][key] = self._accepted[(resource, key)]
+        return held
+
+    def _is_for_me(self, resource: str, item: Object) -> bool:
+        """A mesh's own object that names a revision is for that one alone (istiod: ObjectInRevision)."""
+        if resource in _KUBERNETES:
+            return True
+        labels: Mapping[str, str] = item["metadata"].get("labels") or {}
+        return labels.get(REVISION, self._revision) == self._revision
+
+    async def _publish(self, session: aiohttp.ClientSession) -> None:
+        objects = self._objects(self._held_back)
+        try:
+            wanted = self._translate(objects)
+        except _UNREADABLE as problem:
+            _LOG.warning("translation failed: %r", problem)
+            await self._trace()
+            return
+        pods = objects["pods"]
+        for key, desired in wanted.items():
+            pod = pods[key]
+            uid = pod["metadata"]["uid"]
+            if uid not in self._workers:
+                directory = self._run_dir / uid
+                delivery = Delivery(directory, pod["status"]["podIP"], self._mesh, session)
+                self._workers[uid] = _Worker(delivery, self._outcome, key)
+            self._workers[uid].want(desired)
+        for gone in set(self._workers) - {pods[key]["metadata"]["uid"] for key in wanted}:
+            self._workers.pop(gone).task.cancel()
+        for outbound in {id(desired.outbound): desired.outbound for desired in wanted.values()}.values():
+            await self._tell(outbound)
+
+    def _translate(self, objects: Mapping[str, Mapping[str, Object]]) -> dict[str, Desired]:
+        """Pod key -> its configuration, for every running pod with this mesh's sidecar."""
+        registry = Registry({name: items.values() for name, items in objects.items()}, self._namespace)
+        shared: dict[Any, Outbound] = {}
+        wanted = {}
+        for key, pod in objects["pods"].items():
+            if not (obeys(pod, self._mesh, self._revision) and is_running(pod)):
+                continue
+            caller = self._translator.caller_of(registry, pod)
+            if caller not in shared:
+                shared[caller] = self._translator.outbound(registry, caller)
+            wanted[key] = Desired(shared[caller], self._translator.inbound(registry, pod))
+        return wanted
+
+    async def _tell(self, outbound: Outbound) -> None:
+        for problem in outbound.problems:
+            if problem.key not in self._told:
+                self._told.add(problem.key)
+                await self._warn(problem.object, problem.reason, problem.message)
+
+    async def _report(self) -> None:
+        """Keep the routes' status, after each change and never in its way."""
+        writer = StatusWriter(self._api)
+        while True:
+            await self._published.wait()
+            self._published.clear()
+            held = {name: items.values() for name, items in self._mirror.objects.items()}
+            try:
+                wanted = list(self._translator.statuses(Registry(held, self._namespace)))
+            except _UNREADABLE as problem:
+                _LOG.warning("no status: %r", problem)
+                continue
+            await writer.write(wanted)
+
+    async def _warn(self, item: Object, reason: str, message: str) -> None:
+        await self._api.record_event(item, reason, message, source=_SOURCES[self._mesh])
+
+    async def _judge(self) -> None:
+        """After each delivery: once all have accepted, nothing is suspect any more; a refusal is traced."""
+        while True:
+            await self._outcome.wait()
+            self._outcome.clear()
+            workers = self._workers.values()
+            if any(worker.is_refused for worker in workers):
+                await self._trace()
+            elif all(worker.is_settled for worker in workers):
+                for resource, key in self._suspects - self._held_back:
+                    item = self._mirror.objects[resource].get(key)
+                    if item is not None:
+                        self._accepted[(resource, key)] = item
+                self._suspects = set(self._held_back)
+
+    async def _trace(self) -> None:
+        """Hold back the suspects that are refused alone, tell their authors, and publish again."""
+        guilty = set()
+        for suspect in sorted(self._suspects - self._held_back):
+            resource, key = suspect
+            item = self._mirror.objects[resource].get(key)
+            if item is None:
+                continue
+            reason = await self._refusal(self._objects(self._suspects - {suspect}))
+            if reason is not None:
+                guilty.add(suspect)
+                before = (
+                    "The last accepted form stays in force"
+                    if suspect in self._accepted
+                    else "It has no effect"
+                )
+                await self._warn(item, "Rejected", f"{before}: {reason}")
+        self._held_back |= guilty
+        if guilty:
+            self._mirror.changed.set()
+
+    async def _refusal(self, objects: dict[str, dict[str, Object]]) -> str | None:
+        """Why a configuration made of these objects would be refused."""
+        try:
+            wanted = self._translate(objects)
+        except _UNREADABLE as problem:
+            return str(problem)
+        for desired in {id(each.outbound): each for each in wanted.values()}.values():
+            reason = await validation.refusal(desired, self._mesh)
+            if reason is not None:
+                return reason
+        return None

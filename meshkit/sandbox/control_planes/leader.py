@@ -1,0 +1,120 @@
+"""One leader among the replicas of a control plane, by a ``coordination.k8s.io`` Lease.
+
+All replicas run on one machine, so ``renewTime`` is compared with the own clock. A replica that ends gives
+the Lease back and the next one takes over within a poll; one that is killed is replaced when its Lease has
+run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+
+from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError
+
+_LOG = logging.getLogger("leader")
+DURATION_S = 4
+RENEW_S = 1.0
+POLL_S = 0.3
+_RESOURCE = "leases.coordination.k8s.io"
+_MICRO = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class Leader:
+    """Takes part in the election for one Lease under ``identity`` (the pod's name)."""
+
+    def __init__(self, api: ApiClient, *, namespace: str, lease: str, identity: str) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._lease = lease
+        self._identity = identity
+
+    async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` whenever this replica leads, stop it when it no longer does.
+
+        Ends only by cancellation.
+        """
+        while True:
+            if not await self._try():
+                await asyncio.sleep(POLL_S)
+                continue
+            _LOG.info("%s leads by lease %s", self._identity, self._lease)
+            task = asyncio.ensure_future(work())
+            try:
+                await self._renew_while(task)
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                await self._release()
+            _LOG.warning("%s no longer leads by lease %s", self._identity, self._lease)
+
+    async def _renew_while(self, task: asyncio.Future[None]) -> None:
+        loop = asyncio.get_running_loop()
+        good_until = loop.time() + DURATION_S
+        while loop.time() < good_until:
+            done, _ = await asyncio.wait([task], timeout=RENEW_S)
+            if done:
+                if error := task.exception():
+                    _LOG.error("the leader's work failed and begins again", exc_info=error)
+                return
+            if await self._try():
+                good_until = loop.time() + DURATION_S
+
+    async def _try(self) -> bool:
+        """Take or renew the Lease; False where another holds it or the API server does not answer."""
+        try:
+            held = await self._api.get(_RESOURCE, self._lease, self._namespace)
+            now = dt.datetime.now(dt.UTC)
+            if held is None:
+                await self._api.create(_RESOURCE, self._written({}, now))
+                return True
+            spec = held.get("spec") or {}
+            holder = spec.get("holderIdentity")
+            if holder not in (None, "", self._identity) and now < _expiry(spec):
+                return False
+            await self._api.update(_RESOURCE, {**held, "spec": self._written(spec, now)["spec"]})
+            return True
+        except ApiError as refusal:
+            if refusal.status not in (404, 409):
+                _LOG.warning("lease %s: %s", self._lease, refusal)
+            return False
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    def _written(self, spec: dict[str, Any], now: dt.datetime) -> dict[str, Any]:
+        taken = spec.get("holderIdentity") != self._identity
+        stamp = now.strftime(_MICRO)
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._lease, "namespace": self._namespace},
+            "spec": {
+                "holderIdentity": self._identity,
+                "leaseDurationSeconds": DURATION_S,
+                "acquireTime": stamp if taken else spec.get("acquireTime", stamp),
+                "renewTime": stamp,
+                "leaseTransitions": int(spec.get("leaseTransitions", 0)) + (1 if taken and spec else 0),
+            },
+        }
+
+    async def _release(self) -> None:
+        with contextlib.suppress(ApiError, aiohttp.ClientError, OSError, TimeoutError):
+            held = await self._api.get(_RESOURCE, self._lease, self._namespace)
+            if held and held["spec"].get("holderIdentity") == self._identity:
+                held["spec"]["holderIdentity"] = ""
+                await self._api.update(_RESOURCE, held)
+
+
+def _expiry(spec: dict[str, Any]) -> dt.datetime:
+    try:
+        renewed = dt.datetime.strptime(spec["renewTime"], _MICRO).replace(tzinfo=dt.UTC)
+    except (KeyError, TypeError, ValueError):
+        return dt.datetime.min.replace(tzinfo=dt.UTC)
+    return renewed + dt.timedelta(seconds=int(spec.get("leaseDurationSeconds") or DURATION_S))

@@ -1,0 +1,188 @@
+"""Brings one pod's Envoy from the configuration it has to the one it should have, without losing a request.
+
+What a route needs stands before the route, and what no route needs any more goes last:
+endpoints and clusters (old and new together), wait until Envoy reports that version, then routes and
+listeners, wait, then the old clusters go. A document that Envoy rejects is put back to the last accepted one,
+so that a restarted Envoy finds it too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from meshkit.meshes.model.inbound import Inbound
+from meshkit.meshes.model.outbound import Outbound
+from meshkit.sandbox.dataplane import envoy
+from meshkit.sandbox.dataplane import pod_directory as poddir
+from meshkit.sandbox.dataplane.envoy import Kind
+from meshkit.sandbox.dataplane.render.clusters import app_clusters, assignments, outbound_clusters
+from meshkit.sandbox.dataplane.render.listeners import listeners_of
+from meshkit.sandbox.dataplane.render.routes import route_table
+
+CONFIRM_S = 2.0
+_POLL_S = 0.003
+_STATS = {kind: stat.removesuffix("version_text") for kind, stat in envoy.VERSION_STAT.items()}
+_WARMING = "cluster_manager.warming_clusters"
+_FILTER = (
+    r"^(listener_manager\.lds|cluster_manager\.cds|http\.outbound\.rds\.\w+)"
+    r"\.(version_text|update_rejected|update_failure)$"
+)
+_ENDPOINTS = r"^cluster\.outbound\|.*\.version_text$"
+_STAT_LINE = re.compile(r'^([^\s"]+): "?([^"\n]*)"?$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Desired:
+    """A pod's whole configuration."""
+
+    outbound: Outbound
+    inbounds: tuple[Inbound, ...]
+
+
+class Rejected(Exception):
+    """Envoy refused a document and still obeys the old one."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Unanswered(Exception):
+    """Envoy did not confirm a document in time: it is starting, or gone."""
+
+
+class Delivery:
+    """The configuration of one pod. ``deliver`` is not reentrant."""
+
+    def __init__(self, pod_dir: Path, pod_ip: str, mesh: str, session: aiohttp.ClientSession) -> None:
+        self._dir = pod_dir
+        self._ip = pod_ip
+        self._mesh = mesh
+        self._session = session
+        self._done: Desired | None = None
+        self._refused: dict[Kind, int] | None = None
+        self._obeyed: dict[Kind, str] = {}
+
+    def is_prepared(self) -> bool:
+        """Whether the pod's directory and its certificate are there."""
+        return all(path.exists() for path in (self._dir / "lds.json", *poddir.secret_sources(self._dir)))
+
+    async def deliver(self, desired: Desired) -> None:
+        """Bring the pod to ``desired``. Raises Rejected or Unanswered; then the pod keeps what it had."""
+        if desired == self._done:
+            return
+        if self._refused is None:
+            self._refused = await self._rejections()
+        before, self._done = self._done, None
+        if (
+            before is None
+            or before.outbound.clusters != desired.outbound.clusters
+            or before.inbounds != desired.inbounds
+        ):
+            await self._deliver_all(desired)
+        elif before.outbound.hosts != desired.outbound.hosts:
+            await self._put("rds", route_table(desired.outbound.hosts))
+        self._done = desired
+
+    async def _deliver_all(self, desired: Desired) -> None:
+        local = app_clusters((item.port for item in desired.inbounds), self._dir)
+        new = outbound_clusters(desired.outbound.clusters, self._mesh) + local
+        names = {item["name"] for item in new}
+        old = [item for item in _resources(self._dir / "cds.json") if item["name"] not in names]
+        endpoints = assignments(desired.outbound.clusters)
+        self._write_endpoints(endpoints, keep={item["name"] for item in old})
+        await self._put("cds", new + old)
+        await self._warm()
+        routes = route_table(desired.outbound.hosts)
+        if envoy.is_configured(self._dir):
+            await self._put("rds", routes)
+        else:
+            envoy.write(self._dir / "rds.json", routes)  # Envoy reads it with the listener that asks for it
+        await self._put("lds", listeners_of(desired.inbounds, self._dir, self._ip, self._mesh))
+        if old:
+            await self._put("cds", new)
+        self._write_endpoints(endpoints)
+        await self._know(endpoints)
+
+    def _write_endpoints(self, new: list[dict[str, Any]], keep: Collection[str] = ()) -> None:
+        """Write the endpoints of all clusters; those of the clusters to ``keep`` stay as they are."""
+        path = self._dir / "eds.json"
+        old = [item for item in _resources(path) if item["cluster_name"] in keep] if keep else []
+        envoy.write(path, new + old)
+
+    async def _know(self, endpoints: list[dict[str, Any]]) -> None:
+        """Wait until Envoy reports these endpoints of every cluster."""
+        wanted = {
+            f"cluster.{item['cluster_name']}.version_text": envoy.version_of([item]) for item in endpoints
+        }
+        deadline = asyncio.get_running_loop().time() + CONFIRM_S
+        while wanted.items() - (await self._stats(_ENDPOINTS)).items():
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unanswered("eds")
+            await asyncio.sleep(_POLL_S)
+
+    async def _put(self, kind: Kind, resources: list[dict[str, Any]]) -> None:
+        """Write one document and wait until Envoy reports its version."""
+        path = self._dir / f"{kind}.json"
+        before = path.read_text() if path.exists() else None
+        version = envoy.write(path, resources)
+        if self._obeyed.get(kind) == version:
+            return
+        self._obeyed.pop(kind, None)
+        deadline = asyncio.get_running_loop().time() + CONFIRM_S
+        while True:
+            stats = await self._stats(_FILTER)
+            if stats.get(envoy.VERSION_STAT[kind]) == version:
+                self._obeyed[kind] = version
+                return
+            refusals = _refusals(stats, kind)
+            known = self._refused[kind] if self._refused is not None else 0
+            if self._refused is not None:
+                self._refused[kind] = refusals  # fewer than known after a restart of Envoy
+            if refusals > known:
+                if before is not None:
+                    envoy.replace(path, before)
+                raise Rejected(kind)
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unanswered(kind)
+            await asyncio.sleep(_POLL_S)
+
+    async def _warm(self) -> None:
+        """Wait until every new cluster has its endpoints and certificates."""
+        deadline = asyncio.get_running_loop().time() + CONFIRM_S
+        while (await self._stats(f"^{_WARMING}$")).get(_WARMING, "0") != "0":
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unanswered("cds")
+            await asyncio.sleep(_POLL_S)
+
+    async def _rejections(self) -> dict[Kind, int]:
+        stats = await self._stats(_FILTER)
+        return {kind: _refusals(stats, kind) for kind in envoy.VERSION_STAT}
+
+    async def _stats(self, pattern: str) -> Mapping[str, str]:
+        url = f"http://{self._ip}:{envoy.ADMIN_PORT}/stats"
+        try:
+            async with self._session.get(url, params={"filter": pattern}) as answer:
+                return dict(_STAT_LINE.findall(await answer.text()))
+        except (aiohttp.ClientError, TimeoutError, OSError) as cause:
+            raise Unanswered(str(cause)) from cause
+
+
+def _refusals(stats: Mapping[str, str], kind: Kind) -> int:
+    return sum(int(stats.get(_STATS[kind] + name, 0)) for name in ("update_rejected", "update_failure"))
+
+
+def _resources(path: Path) -> list[dict[str, Any]]:
+    try:
+        listed: list[dict[str, Any]] = json.loads(path.read_text())["resources"]
+    except FileNotFoundError:
+        return []
+    return listed

@@ -1,0 +1,182 @@
+"""Istio's metrics:
+
+one series for each reporter, pair of workloads, code and flag, as its stats filter labels them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from meshkit.meshes.model.outbound import Object
+from meshkit.meshes.model.pods import ISTIO, Peer, workload_identity
+from meshkit.sandbox.dataplane.exposition import Family, Labels, PeerLookup
+
+BUCKETS_MS = (
+    *(
+        0.5,
+        1.0,
+        5.0,
+        10.0,
+        25.0,
+        50.0,
+        100.0,
+        250.0,
+        500.0,
+        1000.0,
+        2500.0,
+        5000.0,
+        10000.0,
+        30000.0,
+        60000.0,
+    ),
+    *(300000.0, 600000.0, 1800000.0, 3600000.0),
+)
+BUCKETS_ANNOTATION = "sidecar.istio.io/statsHistogramBuckets"
+UNKNOWN = "unknown"
+_NOWHERE = ("PassthroughCluster", "BlackHoleCluster")
+
+
+class IstioSeries:
+    """Counts requests as Istio does."""
+
+    families = (
+        Family("istio_requests_total", "counter", "requests total"),
+        Family("istio_tcp_connections_closed_total", "counter", "tcp connections closed total"),
+    )
+    histogram = Family("istio_request_duration_milliseconds", "histogram", "request duration in milliseconds")
+
+    def __init__(self, me: Peer, peers: PeerLookup) -> None:
+        self._me = me
+        self._peers = peers
+        self._cache: dict[tuple[Any, ...], Labels] = {}
+
+    def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
+        """The counters that one request, or one refused connection, raises."""
+        if entry["dir"] == "refused":
+            return [("istio_tcp_connections_closed_total", self._refused(entry))]
+        return [("istio_requests_total", self._request(entry))]
+
+    def latency(self, entry: Mapping[str, Any]) -> Labels | None:
+        """The labels of the request's duration; None for a connection that brought no request."""
+        return None if entry["dir"] == "refused" else self._request(entry)
+
+    def _refused(self, entry: Mapping[str, Any]) -> Labels:
+        """A connection without an identity: nothing is known of who called, or which Service was meant."""
+        host, name, namespace = _service("", self._me)
+        return (
+            ("reporter", "destination"),
+            *_istio_side("source", None, secured=False),
+            *_istio_side("destination", self._me, secured=False),
+            ("destination_service", host),
+            ("destination_service_name", name),
+            ("destination_service_namespace", namespace),
+            ("request_protocol", "tcp"),
+            ("response_flags", str(entry.get("flags") or "-")),
+            ("connection_security_policy", "none"),
+        )
+
+    def _request(self, entry: Mapping[str, Any]) -> Labels:
+        outbound = entry["dir"] == "outbound"
+        other_address = str(entry.get("upstream") or "") if outbound else str(entry.get("remote") or "")
+        secured = bool(entry.get("uri"))
+        service, asked = str(entry.get("service") or ""), str(entry.get("authority") or "")
+        asked = asked if service in ("", *_NOWHERE) else ""
+        other = self._peers(other_address) if other_address and (outbound or secured) else None
+        code, flags, grpc = entry.get("code", 0), entry.get("flags"), entry.get("grpc")
+        key = (
+            outbound,
+            other and other.pod,
+            service,
+            asked,
+            code,
+            flags,
+            secured,
+            entry.get("uptls") is not None,
+            grpc,
+        )
+        if key not in self._cache:
+            self._cache[key] = self._build(entry, outbound, other, (service, asked))
+        return self._cache[key]
+
+    def _build(
+        self, entry: Mapping[str, Any], outbound: bool, other: Peer | None, meant: tuple[str, str]
+    ) -> Labels:
+        source, destination = (self._me, other) if outbound else (other, self._me)
+        secured = bool(entry.get("uptls")) if outbound else bool(entry.get("uri"))
+        host, name, namespace = _meant(*meant, destination)
+        grpc = entry.get("grpc")
+        labels = [("reporter", "source" if outbound else "destination")]
+        labels += _istio_side("source", source, secured)
+        labels += _istio_side("destination", destination, secured)
+        labels += [
+            ("destination_service", host),
+            ("destination_service_name", name),
+            ("destination_service_namespace", namespace),
+            ("request_protocol", "http" if grpc is None else "grpc"),
+            ("response_code", str(entry.get("code", 0))),
+            ("grpc_response_status", "" if grpc is None else str(grpc)),
+            ("response_flags", str(entry.get("flags") or "-")),
+            ("connection_security_policy", UNKNOWN if outbound else "mutual_tls" if secured else "none"),
+        ]
+        return tuple(labels)
+
+
+def _istio_side(side: str, peer: Peer | None, secured: bool) -> list[tuple[str, str]]:
+    labels = peer.labels if peer else {}
+    app = labels.get("app") or labels.get("app.kubernetes.io/name")
+    version = labels.get("version") or labels.get("app.kubernetes.io/version")
+    principal = workload_identity(ISTIO, peer.namespace, peer.service_account) if peer and secured else None
+    values = {
+        "workload": peer and peer.workload,
+        "workload_namespace": peer and peer.namespace,
+        "principal": principal,
+        "app": app,
+        "version": version,
+        "canonical_service": peer and (labels.get("service.istio.io/canonical-name") or app or peer.workload),
+        "canonical_revision": peer
+        and (labels.get("service.istio.io/canonical-revision") or version or "latest"),
+        "cluster": peer and "Kubernetes",
+    }
+    return [(f"{side}_{name}", value or UNKNOWN) for name, value in values.items()]
+
+
+def _meant(registered: str, asked: str, destination: Peer | None) -> tuple[str, str, str]:
+    """destination_service, its name and its namespace. A host that is no Service keeps its whole name, and
+    one that nothing is registered for is known by the cluster that it went to.
+    """
+    namespace = destination.namespace if destination else UNKNOWN
+    if registered in _NOWHERE:
+        return asked or UNKNOWN, registered, namespace
+    if registered and not registered.endswith(".svc.cluster.local"):
+        return registered, registered, namespace
+    return _service(registered or asked, destination)
+
+
+def _service(host: str, destination: Peer | None) -> tuple[str, str, str]:
+    """destination_service, its name and its namespace, from a full host name or from what the caller asked
+    for.
+    """
+    name, _, rest = host.partition(":")[0].partition(".")
+    if host.endswith(".svc.cluster.local"):
+        return host, name, rest.partition(".")[0]
+    namespace = rest.partition(".")[0] or (destination.namespace if destination else "")
+    if not name or not namespace or name.isdigit():
+        return UNKNOWN, UNKNOWN, namespace or UNKNOWN
+    return f"{name}.{namespace}.svc.cluster.local", name, namespace
+
+
+def buckets_ms(pod: Object) -> tuple[float, ...]:
+    """The latency buckets of the pod's annotation (prefix of the metric's name -> bounds), else Istio's
+    default.
+    """
+    raw = (pod["metadata"].get("annotations") or {}).get(BUCKETS_ANNOTATION)
+    try:
+        chosen = json.loads(raw) if raw else {}
+        for prefix, bounds in chosen.items():
+            if "istio_request_duration_milliseconds".startswith(prefix) or prefix == "istiocustom":
+                return tuple(sorted(float(bound) for bound in bounds))
+    except (ValueError, TypeError, AttributeError):
+        pass
+    return BUCKETS_MS

@@ -1,0 +1,211 @@
+"""Linkerd's metrics:
+
+series for each endpoint, classified responses, and routes to backends, as its proxy labels them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from meshkit.meshes.linkerd.meaning.authorization import NOT_FOUND
+from meshkit.meshes.model.pods import LINKERD, Peer, workload_identity
+from meshkit.sandbox.dataplane.exposition import Family, Labels, PeerLookup
+
+BUCKETS_MS = tuple(float(digit * 10**power) for power in range(5) for digit in (1, 2, 3, 4, 5))
+"""1 2 3 4 5 10 20 ... 50000 (linkerd2-proxy, metrics/src/latency.rs)."""
+UNKNOWN = "UNKNOWN"
+_GRPC_FAILURES = {2, 4, 7, 13, 14, 15}
+
+
+class LinkerdSeries:
+    """Counts requests as Linkerd does."""
+
+    families = (
+        Family("request_total", "counter", "Total count of HTTP requests."),
+        Family("response_total", "counter", "Total count of HTTP responses."),
+        Family(
+            "outbound_http_route_backend_requests_total",
+            "counter",
+            "The total number of requests dispatched.",
+        ),
+        Family(
+            "outbound_http_route_backend_response_statuses_total", "counter", "Completed responses by status."
+        ),
+        Family("inbound_http_authz_allow_total", "counter", "Inbound HTTP requests that were authorized."),
+        Family("inbound_http_authz_deny_total", "counter", "Inbound HTTP requests that were not authorized."),
+        Family("inbound_http_route_not_found_total", "counter", "Inbound HTTP requests that no route takes."),
+    )
+    histogram = Family(
+        "response_latency_ms", "histogram", "Elapsed times between a request and its response."
+    )
+
+    def __init__(self, me: Peer, peers: PeerLookup) -> None:
+        self._me = me
+        self._peers = peers
+
+    def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
+        """The counters that one request raises."""
+        if entry["dir"] == "refused":
+            return []
+        if entry["dir"] == "inbound":
+            refusal = _refusal(entry)
+            if refusal is not None:
+                return [self._refused(entry, refusal)]
+            return [self._allowed(entry), *self._answered(entry)]
+        return [*self._answered(entry), *self._routed(entry)]
+
+    def _answered(self, entry: Mapping[str, Any]) -> list[tuple[str, Labels]]:
+        base = self._base(entry)
+        return [("request_total", base), ("response_total", (*base, *_outcome(entry)))]
+
+    def _allowed(self, entry: Mapping[str, Any]) -> tuple[str, Labels]:
+        target, tls = _target(entry), _inbound_tls(entry)
+        labels = (*target, *_server(entry, target), *_route(entry), *_authorization(entry), *tls)
+        return "inbound_http_authz_allow_total", labels
+
+    def _refused(self, entry: Mapping[str, Any], family: str) -> tuple[str, Labels]:
+        """Refused requests stand in no other family: Linkerd counts requests behind its policy."""
+        target, tls = _target(entry), _inbound_tls(entry)
+        route = () if family.endswith("route_not_found_total") else _route(entry)
+        return family, (*target, *_server(entry, target), *route, *tls)
+
+    def _routed(self, entry: Mapping[str, Any]) -> list[tuple[str, Labels]]:
+        found: list[tuple[str, Labels]] = []
+        status = _status(entry)
+        if entry.get("cluster"):
+            route = _linkerd_route(entry)
+            error = () if status is not None else (("error", UNKNOWN),)
+            code = "" if status is None else str(status)
+            found.append(("outbound_http_route_backend_requests_total", route))
+            found.append(
+                (
+                    "outbound_http_route_backend_response_statuses_total",
+                    (*route, ("http_status", code), *(error or (("error", ""),))),
+                )
+            )
+        return found
+
+    def latency(self, entry: Mapping[str, Any]) -> Labels | None:
+        """The labels of the response's latency; None for a connection that brought no request."""
+        if entry["dir"] == "refused" or (entry["dir"] == "inbound" and _refusal(entry) is not None):
+            return None
+        status = _status(entry)
+        return (*self._base(entry), *((("status_code", str(status)),) if status is not None else ()))
+
+    def _base(self, entry: Mapping[str, Any]) -> Labels:
+        return self._outbound(entry) if entry["dir"] == "outbound" else self._inbound(entry)
+
+    def _outbound(self, entry: Mapping[str, Any]) -> Labels:
+        address = str(entry.get("upstream") or "")
+        ip, _, port = address.partition(":")
+        peer = self._peers(address) if address else None
+        labels = [("direction", "outbound"), ("authority", str(entry.get("authority") or ""))]
+        labels += [("target_addr", address), ("target_ip", ip), ("target_port", port)]
+        if entry.get("uptls") and peer:
+            labels += [
+                ("tls", "true"),
+                ("server_id", workload_identity(LINKERD, peer.namespace, peer.service_account)),
+            ]
+        else:
+            labels += [("tls", "no_identity"), ("no_tls_reason", "not_provided_by_service_discovery")]
+        if peer:
+            labels += [
+                ("dst_control_plane_ns", "linkerd" if peer.mesh else ""),
+                ("dst_deployment", peer.workload),
+                ("dst_namespace", peer.namespace),
+                ("dst_pod", peer.pod),
+                ("dst_pod_template_hash", peer.labels.get("pod-template-hash", "")),
+                ("dst_serviceaccount", peer.service_account),
+            ]
+        host = str(entry.get("cluster") or "").rpartition("|")[2]
+        if host:
+            labels.append(("dst_service", host.partition(".")[0]))
+        return tuple(labels)
+
+    def _inbound(self, entry: Mapping[str, Any]) -> Labels:
+        target = _target(entry)
+        policy = (*_server(entry, target), *_route(entry), *_authorization(entry))
+        return (("direction", "inbound"), *target, *_inbound_tls(entry), *policy)
+
+
+def _target(entry: Mapping[str, Any]) -> Labels:
+    address = str(entry.get("local") or "")
+    ip, _, port = address.partition(":")
+    return (("target_addr", address), ("target_ip", ip), ("target_port", port))
+
+
+def _inbound_tls(entry: Mapping[str, Any]) -> Labels:
+    if entry.get("dns"):
+        return (("tls", "true"), ("client_id", str(entry["dns"])))
+    return (("tls", "no_identity"), ("no_tls_reason", "no_tls_from_remote"))
+
+
+def _server(entry: Mapping[str, Any], target: Labels) -> Labels:
+    named = _resource("srv", entry.get("server") or "/default/all-unauthenticated")
+    return (*named, ("srv_port", target[-1][1]))
+
+
+def _route(entry: Mapping[str, Any]) -> Labels:
+    return _resource("route", entry.get("route") or "/default/default")
+
+
+def _authorization(entry: Mapping[str, Any]) -> Labels:
+    """The policy that let the request in; Envoy puts the number of its rule behind it."""
+    name = str(entry.get("policy") or "/default/all-unauthenticated")
+    return _resource("authz", name.partition("#")[0])
+
+
+def _resource(prefix: str, written: str) -> Labels:
+    """``group/kind/name`` as three labels."""
+    group, kind, name = [*written.split("/", 2), "", ""][:3]
+    return ((f"{prefix}_group", group), (f"{prefix}_kind", kind), (f"{prefix}_name", name))
+
+
+def _refusal(entry: Mapping[str, Any]) -> str | None:
+    """The family that counts a request which policy kept from the application; None when it got there."""
+    if str(entry.get("details") or "").startswith("rbac_access_denied"):
+        return "inbound_http_authz_deny_total"
+    return "inbound_http_route_not_found_total" if entry.get("route") == NOT_FOUND else None
+
+
+def _outcome(entry: Mapping[str, Any]) -> Labels:
+    """Failures are 5xx and no answer at all; of gRPC the statuses that Linkerd counts as such."""
+    status, grpc = _status(entry), entry.get("grpc")
+    failed = status is None or status >= 500 or grpc in _GRPC_FAILURES
+    labels: Labels = (("status_code", str(status)),) if status is not None else ()
+    labels += (("classification", "failure" if failed else "success"),)
+    return labels if grpc is None else (*labels, ("grpc_status", str(grpc)))
+
+
+def _linkerd_route(entry: Mapping[str, Any]) -> Labels:
+    service = str(entry.get("service") or "")
+    name, _, rest = service.partition(".")
+    _, port, _, backend = [*str(entry["cluster"]).split("|"), "", "", ""][:4]
+    backend_name, _, backend_rest = backend.partition(".")
+    owner_namespace, _, owner = str(entry.get("owner") or "").partition("/")
+    route: Labels = (
+        (("route_group", "gateway.networking.k8s.io"), ("route_kind", "HTTPRoute"))
+        if owner
+        else (("route_group", ""), ("route_kind", "default"))
+    )
+    return (
+        ("parent_group", "core"),
+        ("parent_kind", "Service"),
+        ("parent_namespace", rest.partition(".")[0]),
+        ("parent_name", name),
+        ("parent_port", str(entry.get("authority") or "").partition(":")[2] or port),
+        *route,
+        ("route_namespace", owner_namespace),
+        ("route_name", owner or "http"),
+        ("backend_group", "core"),
+        ("backend_kind", "Service"),
+        ("backend_namespace", backend_rest.partition(".")[0]),
+        ("backend_name", backend_name),
+        ("backend_port", port),
+    )
+
+
+def _status(entry: Mapping[str, Any]) -> int | None:
+    """The HTTP status, or None where no answer was given."""
+    return int(entry["code"]) if entry.get("code") else None

@@ -1,0 +1,97 @@
+"""Who may: the rules of a route as Envoy's RBAC filters.
+
+Two filters stand in every inbound chain, empty; the routes fill them, first what denies, then what allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from meshkit.meshes.model.inbound import All, Authorization, Condition, Policy, Rule
+from meshkit.meshes.model.outbound import StringMatch
+from meshkit.sandbox.dataplane.render.matches import string_matcher
+from meshkit.sandbox.dataplane.render.wire import JSON, TYPE, http_filter
+
+DENY, ALLOW = "deny", "allow"
+_OF_CALLER = {"identity", "source_ip", "remote_ip"}
+_HEADERS = {"method": ":method", "host": ":authority"}
+_RBAC = TYPE + "extensions.filters.http.rbac.v3."
+
+
+def guards() -> list[JSON]:
+    """The two filters of the chain."""
+    return [{**http_filter("rbac", "rbac.v3.RBAC"), "name": name} for name in (DENY, ALLOW)]
+
+
+def guarded(model: Authorization) -> JSON:
+    """The part of a route that says who may take it."""
+    filled: JSON = {}
+    if model.deny:
+        filled[DENY] = _rules("DENY", model.deny)
+    if model.allow is not None:
+        filled[ALLOW] = _rules("ALLOW", model.allow)
+    return {"typed_per_filter_config": filled} if filled else {}
+
+
+def _rules(action: str, policies: Iterable[Policy]) -> JSON:
+    listed = {
+        f"{policy.name}#{number}": _policy(rule)
+        for policy in policies
+        for number, rule in enumerate(policy.rules)
+    }
+    rules = {"action": action, "policies": listed}
+    return {"@type": _RBAC + "RBACPerRoute", "rbac": {"rules": rules}}
+
+
+def _policy(rule: Rule) -> JSON:
+    """Envoy asks for one of the permissions and one of the principals; ``when`` joins each of either."""
+    caller = tuple(each for each in rule.when if each.subject in _OF_CALLER)
+    request = tuple(each for each in rule.when if each.subject not in _OF_CALLER)
+    return {
+        "permissions": [_all((*each, *request), "rules", _permission) for each in rule.operations],
+        "principals": [_all((*each, *caller), "ids", _principal) for each in rule.sources],
+    }
+
+
+def _all(conditions: All, plural: str, matcher: Callable[[Condition, StringMatch], JSON]) -> JSON:
+    if not conditions:
+        return {"any": True}
+    parts = [_condition(each, plural, matcher) for each in conditions]
+    return {f"and_{plural}": {plural: parts}}
+
+
+def _condition(model: Condition, plural: str, matcher: Callable[[Condition, StringMatch], JSON]) -> JSON:
+    negation = f"not_{plural.removesuffix('s')}"
+    if model.subject == "nothing" or not model.values:
+        any_of: JSON = {negation: {"any": True}}
+    else:
+        any_of = {f"or_{plural}": {plural: [matcher(model, value) for value in model.values]}}
+    return {negation: any_of} if model.inverted else any_of
+
+
+def _principal(model: Condition, value: StringMatch) -> JSON:
+    if model.subject == "identity":
+        named = {} if value.kind == "present" else {"principal_name": string_matcher(value)}
+        return {"authenticated": named}
+    how = "direct_remote_ip" if model.subject == "source_ip" else "remote_ip"
+    return {how: _network(value.value)}
+
+
+def _permission(model: Condition, value: StringMatch) -> JSON:
+    match model.subject:
+        case "port":
+            return {"destination_port": int(value.value)}
+        case "sni":
+            return {"requested_server_name": string_matcher(value)}
+        case "path":
+            return {"url_path": {"path": string_matcher(value)}}
+    name = _HEADERS.get(model.subject, model.name)
+    if value.kind == "present":
+        return {"header": {"name": name, "present_match": True}}
+    return {"header": {"name": name, "string_match": string_matcher(value)}}
+
+
+def _network(written: str) -> JSON:
+    """``10.0.0.0/8``, or one address."""
+    address, _, length = written.partition("/")
+    return {"address_prefix": address, "prefix_len": int(length or (128 if ":" in address else 32))}

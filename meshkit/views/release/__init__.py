@@ -1,0 +1,1 @@
+"""The live chart, the panel and the pictures of a release."""

@@ -1,0 +1,66 @@
+"""One stage in an output that stays: what a runbook shows, and what is read without a kernel."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshkit.operations.plan import pending
+from meshkit.operations.setup.guide import STAGES, stage
+from meshkit.views.plan_html import plan_card
+from meshkit.views.report import STYLE, verdict_block
+from meshkit.views.setup import setup_html
+
+if TYPE_CHECKING:
+    from meshkit.operations.plan import Plan
+    from meshkit.operations.setup.guide import Look
+
+_TONES = {"done": "good", "ready": "note", "blocked": "warn", "attention": "warn"}
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """Where a stage stands, what was found, the evidence, and the plan where there is one."""
+
+    name: str
+    look: Look
+    plan: Plan | None = None
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        waiting = pending(len(self.plan.steps)) if self.plan is not None else {}
+        return {"text/plain": str(self), "text/html": self.html(), **waiting}
+
+    def html(self) -> str:
+        """The report as HTML with its style."""
+        one, standing = stage(self.name), self.look.of(self.name)
+        why = html.escape(one.why.replace("{namespace}", self.look.sight.namespace))
+        parts = [
+            verdict_block(_TONES[standing.state], f"{one.title}: {standing.summary}", one_line(why)),
+            setup_html.findings_card(standing, self.look.taken_s),
+            setup_html.tables(standing),
+            plan_card(self.plan) if self.plan is not None else "",
+        ]
+        return f'<div class="mk"><style>{STYLE}</style>{"".join(parts)}</div>'
+
+    def __str__(self) -> str:
+        standing = self.look.of(self.name)
+        lines = [f"{stage(self.name).title}: {standing.state}, {standing.summary}"]
+        lines += (f"{f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in standing.findings)
+        for table in standing.tables:
+            lines += [f"{table.title} ({table.note})", *("  ".join(cells) for _, cells in table.rows)]
+        return "\n".join([*lines, *([str(self.plan)] if self.plan is not None else [])])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def stage_report(look: Look, name: str, plan: Plan | None = None) -> StageReport:
+    """A stage of a look as an output: ``mk.stage_report(setup.look(), "injection")``."""
+    assert stage(name) in STAGES
+    return StageReport(name, look, plan)
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks."""
+    return " ".join(text.split())

@@ -1,0 +1,400 @@
+"""The wizard: the guided path in a notebook cell. Stages at the left, what will happen and why at the right.
+
+It keeps nothing that the cluster does not know: a closed notebook, a restarted kernel and a second person see
+the same stages in the same states. Requests are made in threads, widgets touched on the notebook's loop only;
+callbacks of widgets may come on another thread, so each only hands its work to the loop.
+
+Apply opens once its plan was shown, and only for what was shown; where calls may be refused it wants the
+namespace typed. While it runs it can be paused between two steps, or stopped, and then it is taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from meshkit.errors import BadInput, MeshkitError
+from meshkit.operations.setup.guide import STAGES, Look, Setup, Stage
+from meshkit.operations.setup.status import TITLES
+from meshkit.views.live_box import LiveBox, alert, hint, set_html
+from meshkit.views.plan_html import no_plan_card, plan_card
+from meshkit.views.report import STYLE
+from meshkit.views.setup import setup_html
+from meshkit.views.setup.wizard_run import Run
+from meshkit.views.setup.wizard_settings import StageSettings
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.base import Intent
+    from meshkit.operations.plan import Plan
+
+LOOK_S = 2.0
+"""Time between two looks while the wizard is shown."""
+WINDOW_LOOKS = 6
+"""Calls are counted between a look and the one this many before it."""
+
+
+class SetupWizard(LiveBox):
+    """The wizard of one cluster, mesh and namespace. A new one of the same ends the one before."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._looks: deque[Look] = deque([setup.look()], maxlen=WINDOW_LOOKS)
+        self._index = STAGES.index(self._look.next or STAGES[-1])
+        self._plan: Plan | None = None
+        self._planned_for: tuple[int, tuple[Intent, ...]] | None = None
+        self._undoable = ""
+        self._asking, self._unplannable = "", False
+        self._run: Run | None = None
+        self._join_loop()
+        self._build()
+        super().__init__(self._children())
+        self.add_class("mk").add_class("mk-wizard")
+        self._replace_older(self._setup.cluster.server, self._setup.mesh, self._setup.namespace)
+        self._choose(self._index)
+        if self._loop:
+            self._spawn(self._look_for_ever())
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The widget, and the state of every stage for a reader without a kernel."""
+        bundle: dict[str, Any] = dict(super()._repr_mimebundle_(**kwargs) or {})
+        page = setup_html.overview(self._look, f"{self._title()}, namespace {self._setup.namespace}")
+        return bundle | {"text/plain": str(self._look), "text/html": page}
+
+    # The widgets
+
+    def _build(self) -> None:
+        self._head, self._chip = widgets.HTML(), widgets.HTML()
+        self._back = self._button("Back", "", lambda: self._step(-1))
+        self._next = self._button("Next", "", lambda: self._step(1))
+        self._rows = [widgets.HTML() for _ in STAGES]
+        self._picks = [self._pick(number) for number in range(len(STAGES))]
+        self._why, self._findings, self._evidence = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self._settings = StageSettings(lambda: self._soon(self._show_settings()))
+        self._shown_plan, self._progress = widgets.HTML(), widgets.HTML()
+        self._hint, self._problem = widgets.HTML().add_class("mk-hint"), widgets.HTML()
+        self._actions = widgets.HBox().add_class("mk-actions")
+        self._undo = self._button("Undo…", "undo", lambda: self._ask("undo"))
+        self._apply = self._button("Apply", "", self._apply_asked, "mk-primary")
+        self._cancel = self._button("Cancel", "", lambda: self._ask(""))
+        self._really = self._button("Undo now", "undo", self._confirmed, "mk-danger-now")
+        self._pause = self._button("Pause", "pause", self._toggle_pause)
+        self._stop = self._button("Stop and undo…", "undo", lambda: self._ask("stop"), "mk-danger")
+        self._typed = widgets.Text(continuous_update=True).add_class("mk-typed")
+        self._typed.observe(lambda _: self._soon(self._show_actions()), "value")
+
+    def _children(self) -> tuple[widgets.Widget, ...]:
+        style = widgets.HTML(f"<style>{STYLE}</style>", layout={"display": "none"})
+        turn = widgets.HBox([self._chip, self._back, self._next]).add_class("mk-turn")
+        head = widgets.HBox([self._head, turn]).add_class("mk-wizard-head")
+        stages = [
+            widgets.VBox([row, pick]).add_class("mk-stage")
+            for row, pick in zip(self._rows, self._picks, strict=True)
+        ]
+        main = widgets.VBox(
+            [
+                self._why,
+                self._problem,
+                self._findings,
+                self._evidence,
+                self._settings,
+                self._shown_plan,
+                self._actions,
+                self._progress,
+            ]
+        )
+        body = [widgets.VBox(stages).add_class("mk-stages"), main.add_class("mk-main")]
+        return style, head, widgets.HBox(body).add_class("mk-wizard-body")
+
+    def _button(self, words: str, icon: str, verb: Callable[[], None], kind: str = "") -> widgets.Button:
+        button = widgets.Button(description=words, icon=icon).add_class("mk-button")
+        if kind:
+            button.add_class(kind)
+        button.on_click(lambda _: self._soon(self._do(verb)))
+        return button
+
+    def _pick(self, number: int) -> widgets.Button:
+        button = widgets.Button().add_class("mk-stage-pick")
+        button.on_click(lambda _: self._soon(self._do(lambda: self._choose(number))))
+        return button
+
+    # What a person does
+
+    async def _do(self, verb: Callable[[], None]) -> None:
+        """Carry out one click; an error is shown as a sentence."""
+        try:
+            verb()
+        except Exception as problem:
+            self._say_problem(problem)
+
+    def _step(self, by: int) -> None:
+        self._choose(min(max(self._index + by, 0), len(STAGES) - 1))
+
+    def _choose(self, index: int) -> None:
+        """Show another stage. While a change runs, its own stage stays."""
+        if self._running:
+            return
+        self._index, self._plan, self._planned_for, self._asking = index, None, None, ""
+        self._problem.value, self._undoable, self._run = "", "", None
+        self._settings.toggle.value = False
+        self._propose()
+        self._show()
+        if self._loop:
+            self._spawn(self._examine())
+
+    def _ask(self, what: str) -> None:
+        """Ask for a confirmation in the place of the buttons, or go back to them."""
+        self._asking, self._typed.value = what, ""
+        self._show_actions_now()
+
+    def _apply_asked(self) -> None:
+        if self._danger():
+            self._ask("apply")
+        else:
+            self._start_apply(accept_refused=False)
+
+    def _confirmed(self) -> None:
+        asked, self._asking = self._asking, ""
+        if asked == "apply":
+            self._start_apply(accept_refused=True)
+        elif asked == "undo":
+            self._start(Run.undo(self._setup, self._stage.name, self._later))
+        elif asked == "stop" and self._run:
+            self._run.stop()
+        self._show_actions_now()
+
+    def _start_apply(self, *, accept_refused: bool) -> None:
+        if self._plan is None:
+            raise BadInput("Apply", "no plan was shown.", remedy="Wait for the plan.")
+        made = Run.apply(
+            self._setup, self._stage.name, self._plan, self._later, accept_refused=accept_refused
+        )
+        self._start(made)
+
+    def _start(self, run: Run) -> None:
+        if self._running:
+            return
+        self._run, self._problem.value = run, ""
+        self._show()
+        self._spawn(self._carry_out(run))
+
+    async def _carry_out(self, run: Run) -> None:
+        try:
+            await asyncio.to_thread(run.carry_out)
+        except Exception as problem:
+            self._say_problem(problem)
+        self._plan, self._planned_for, self._asking = None, None, ""
+        if run.verb == "undo" and self._settings.form is None:
+            self._propose()
+        await self._look_once()
+        await self._examine()
+
+    def _toggle_pause(self) -> None:
+        if self._run:
+            self._run.toggle_pause()
+        self._show_actions_now()
+
+    def _later(self) -> None:
+        """A change that runs has news; called in its thread."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._show_run)
+
+    # What is seen
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if not self._running:
+                await self._look_once()
+                await self._examine()
+
+    async def _look_once(self) -> None:
+        try:
+            look = await asyncio.to_thread(self._setup.look, self._looks[0])
+        except Exception as problem:
+            self._hint.value = hint(f"No news from the cluster: {problem}")
+            return
+        self._looks.append(look)
+        self._show()
+
+    async def _examine(self) -> None:
+        """Plan what is proposed now, and see what could be undone."""
+        index, stage = self._index, self._stage
+        if self._running or stage.intent is None:
+            self._show()
+            return
+        try:
+            undoable = await asyncio.to_thread(self._setup.undoable, stage.name)
+            if index != self._index:
+                return
+            self._undoable = undoable
+            await self._plan_again(index)
+        except MeshkitError as problem:
+            self._plan, self._unplannable = None, True
+            self._say_problem(problem)
+        self._show()
+
+    async def _plan_again(self, index: int) -> None:
+        """Dry-run what the form says, when that is not what was planned last."""
+        if self._look.standings[index].state == "blocked":
+            self._plan = None
+            return
+        settings = self._settings
+        if settings.form is None:
+            self._propose()
+        elif not settings.opened:
+            settings.follow(self._setup.propose(self._stage.name, self._look))
+        done = self._look.standings[index].state == "done"
+        if settings.form is None or (done and not settings.opened):
+            self._plan, self._planned_for = None, None
+            return
+        wanted = (settings.read(),)
+        if self._planned_for == (index, wanted):
+            return
+        plan = await asyncio.to_thread(self._setup.plan, self._stage.name, *wanted, look=self._look)
+        if index == self._index and not self._running:
+            self._plan, self._planned_for = plan, (index, wanted)
+            if self._unplannable:
+                self._problem.value, self._unplannable = "", False
+
+    def _propose(self) -> None:
+        """The settings that the stage proposes; none where nothing can be proposed yet."""
+        proposed = self._setup.propose(self._stage.name, self._look) if self._stage.intent else None
+        self._settings.propose(proposed, self._setup.cannot(proposed) if proposed else {})
+
+    async def _show_settings(self) -> None:
+        self._settings.show()
+        await self._examine()
+
+    def _show(self) -> None:
+        look, stand = self._look, self._standing
+        taken = f"read {setup_html.clock(look.taken_s)} UTC"
+        context = self._setup.cluster.context
+        set_html(self._head, setup_html.head(self._title(), context, self._setup.namespace, taken))
+        set_html(self._chip, setup_html.position(self._index + 1, stand))
+        for number, (stage, each) in enumerate(zip(STAGES, look.standings, strict=True)):
+            selected = number == self._index
+            set_html(self._rows[number], setup_html.stage_row(number + 1, stage, each, selected=selected))
+            words = f"{number + 1}. {stage.title}: {setup_html.state_words(each)}"
+            self._picks[number].description = f"{words}, shown" if selected else words
+        set_html(self._why, setup_html.explanation(self._index + 1, self._stage, self._setup.namespace))
+        set_html(self._findings, setup_html.findings_card(stand, look.taken_s))
+        set_html(self._evidence, setup_html.tables(stand))
+        self._settings.show()
+        set_html(self._shown_plan, self._plan_html())
+        self._show_run()
+
+    def _plan_html(self) -> str:
+        if self._plan is not None:
+            return plan_card(self._plan)
+        return no_plan_card(self._standing, self._settings.form is not None) if self._stage.intent else ""
+
+    def _show_run(self) -> None:
+        run = self._run
+        lines = run.lines() if run else setup_html.planned_lines(self._plan, self._stage.name)
+        log = list(run.log) if run else []
+        note = run.words() if run else f"0 of {len(lines)} done" if lines else ""
+        set_html(self._progress, setup_html.progress_card(lines, log, note) if lines or log else "")
+        self._show_actions_now()
+
+    async def _show_actions(self) -> None:
+        self._show_actions_now()
+
+    def _show_actions_now(self) -> None:
+        running, plan = self._running, self._plan
+        for each in (*self._picks, self._back, self._next):
+            each.disabled = running
+        self._back.disabled = running or self._index == 0
+        self._next.disabled = (
+            running or self._index == len(STAGES) - 1 or self._standing.state in ("ready", "blocked")
+        )
+        self._settings.lock(running)
+        steps = len(plan.steps) if plan else 0
+        self._apply.description = (
+            "Applying…"
+            if running
+            else f"Apply {steps} change{'' if steps == 1 else 's'}"
+            if steps
+            else "Apply"
+        )
+        self._apply.disabled = running or not steps
+        self._undo.disabled = running or not self._undoable
+        self._pause.description = "Resume" if self._run and self._run.paused else "Pause"
+        set_html(self._hint, hint(self._words()))
+        children = self._buttons()
+        if self._actions.children != children:
+            self._actions.children = children
+
+    def _buttons(self) -> tuple[widgets.Widget, ...]:
+        if self._stage.intent is None:
+            return ()
+        if self._asking == "apply":
+            self._really.description, self._really.icon = "Apply all the same", "check"
+            self._really.disabled = self._typed.value != self._setup.namespace
+            self._typed.placeholder = f"type {self._setup.namespace}"
+            self._typed.description = f"Type {self._setup.namespace}"
+            return self._hint, self._typed, self._cancel, self._really
+        if self._asking:
+            self._really.description = "Stop and undo now" if self._asking == "stop" else "Undo now"
+            self._really.icon, self._really.disabled = "undo", False
+            return self._hint, self._cancel, self._really
+        if self._running:
+            if self._run and self._run.verb == "apply":
+                return self._hint, self._pause, self._stop, self._apply
+            return self._hint, self._apply
+        return self._hint, self._undo, self._apply
+
+    def _words(self) -> str:
+        """The sentence beside the buttons."""
+        if self._asking == "apply":
+            return f"{self._danger()} Type the namespace to apply all the same."
+        if self._asking == "stop":
+            return "Stop before the next step, and take back what was done?"
+        if self._asking == "undo":
+            return (
+                f"Take change {self._undoable} of this stage back? What others changed since is not touched."
+            )
+        if self._running:
+            return "It can be paused between two steps." if self._run and self._run.verb == "apply" else ""
+        if self._plan and self._plan.steps:
+            return "Dry run on the server: accepted. Nothing has been changed yet."
+        if self._undoable:
+            return f"The last change of this stage is {self._undoable}."
+        return ""
+
+    def _danger(self) -> str:
+        if self._planned_for is None:
+            return ""
+        return self._setup.danger(self._stage.name, self._planned_for[1], self._look)
+
+    def _say_problem(self, problem: Exception) -> None:
+        self._problem.value = alert(str(problem))
+        self._show()
+
+    @property
+    def _look(self) -> Look:
+        return self._looks[-1]
+
+    @property
+    def _stage(self) -> Stage:
+        return STAGES[self._index]
+
+    @property
+    def _standing(self) -> Any:
+        return self._look.standings[self._index]
+
+    @property
+    def _running(self) -> bool:
+        return self._run is not None and self._run.running
+
+    def _title(self) -> str:
+        return TITLES[self._setup.mesh]
+
+
+def setup_wizard(cluster: Cluster, *, mesh: str, namespace: str = "shop") -> SetupWizard:
+    """The guided path for one namespace, to be shown as the last line of a cell."""
+    return SetupWizard(Setup(cluster, mesh, namespace))

@@ -1,0 +1,134 @@
+"""One change while it runs in a thread: its steps, its log, and the reins a person holds.
+
+The thread writes, the notebook's loop reads: every piece of state is one assignment or one append.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from meshkit.operations.pause_control import Reins
+from meshkit.views.setup.setup_html import LOG_LINES, ProgressLine, clock, planned_lines
+
+if TYPE_CHECKING:
+    from meshkit.cluster.executor import Progress
+    from meshkit.operations.plan import Plan
+    from meshkit.operations.setup.guide import Setup
+
+
+class Run:
+    """An apply or an undo of one stage. ``carry_out`` blocks until it is over; all else is read meanwhile."""
+
+    def __init__(
+        self,
+        verb: Literal["apply", "undo"],
+        work: Callable[[Run], str],
+        steps: list[ProgressLine],
+        news: Callable[[], None],
+    ) -> None:
+        self.verb, self.running = verb, True
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self._work, self._news = work, news
+        self._steps = steps
+        self._began_s = time.monotonic()
+        self._begun_s: dict[int, float] = {}
+        self._ended_words = ""
+        self._reins = Reins(self._progress)
+
+    @classmethod
+    def apply(
+        cls, setup: Setup, name: str, plan: Plan, news: Callable[[], None], *, accept_refused: bool
+    ) -> Run:
+        """The plan of a stage, carried out."""
+
+        def work(run: Run) -> str:
+            return str(
+                setup.apply(name, plan, progress=run._reins, say=run.say, accept_refused=accept_refused)
+            )
+
+        return cls("apply", work, planned_lines(plan, name), news)
+
+    @classmethod
+    def undo(cls, setup: Setup, name: str, news: Callable[[], None]) -> Run:
+        """The newest change of a stage, taken back."""
+        return cls("undo", lambda run: str(setup.undo(name, progress=run._progress)), [], news)
+
+    def carry_out(self) -> None:
+        """Do it; what it raises is logged and raised."""
+        try:
+            self.say(self._work(self))
+            self._finish("good")
+        except Exception as problem:
+            self.say(str(problem))
+            self._finish("bad")
+            raise
+        finally:
+            self.running = False
+            self._news()
+
+    def say(self, sentence: str) -> None:
+        """Add a line to the log."""
+        self.log.append(f"{clock(time.time())}  {sentence}")
+        if sentence.startswith("Watching") and self._steps:
+            self._mark(len(self._steps), "running")
+        self._news()
+
+    def toggle_pause(self) -> None:
+        """Pause before the next step, or go on."""
+        if self._reins.paused:
+            self._reins.resume()
+            self.say("Resumed.")
+        else:
+            self._reins.pause()
+            self.say("Paused before the next step.")
+
+    def stop(self) -> None:
+        """End before the next step and take back what was done."""
+        self.say("Stopping: what was done is taken back.")
+        self._reins.stop()
+
+    @property
+    def paused(self) -> bool:
+        """Whether it waits, or will before its next step."""
+        return self._reins.paused
+
+    def lines(self) -> list[ProgressLine]:
+        """Every step with its state."""
+        return list(self._steps)
+
+    def words(self) -> str:
+        """Where it is, in a few words."""
+        done = sum(line.state == "good" for line in self._steps)
+        if self._ended_words:
+            return self._ended_words
+        state = "paused, " if self.paused else ""
+        return f"{state}{done} of {len(self._steps)} done, {time.monotonic() - self._began_s:.0f} s"
+
+    def _progress(self, progress: Progress) -> None:
+        while len(self._steps) < progress.total:
+            self._steps.append(ProgressLine("…", "todo"))
+        state: Literal["running", "waiting", "good"] = {
+            "applying": "running",
+            "waiting": "waiting",
+            "done": "good",
+        }[progress.state]  # type: ignore[assignment]
+        if self.verb == "undo":
+            self._steps[progress.index - 1] = ProgressLine(f"Put back {progress.title}", "todo")
+        self._mark(progress.index, state)
+        self.log.append(f"{clock(time.time())}  {progress.state:8}  {progress.title}")
+        self._news()
+
+    def _mark(self, index: int, state: Literal["running", "waiting", "good", "bad"]) -> None:
+        begun_s = self._begun_s.setdefault(index, time.monotonic())
+        took_s = None if state == "running" else time.monotonic() - begun_s
+        self._steps[index - 1] = ProgressLine(self._steps[index - 1].words, state, took_s)
+
+    def _finish(self, state: Literal["good", "bad"]) -> None:
+        for index, line in enumerate(self._steps, start=1):
+            if line.state in ("running", "waiting") or (state == "good" and line.state == "todo"):
+                self._mark(index, state)
+        took = f"{time.monotonic() - self._began_s:.1f} s"
+        self._ended_words = f"{'done' if state == 'good' else 'not done'}, {took}"

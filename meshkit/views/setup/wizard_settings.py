@@ -1,0 +1,81 @@
+"""The settings of one stage in the wizard: one line as proposed, a form once a person wants others."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from meshkit.errors import BadInput
+from meshkit.views.live_box import set_html
+from meshkit.views.setup.form import IntentForm
+
+if TYPE_CHECKING:
+    from meshkit.intent.base import Intent
+
+
+class StageSettings(widgets.VBox):  # type: ignore[misc]
+    """What is proposed, in words; below it the form, while it is open."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        """``changed`` is called on the widgets' own thread when a person changes a value, opens or closes."""
+        self._changed = changed
+        self.form: IntentForm | None = None
+        self._words = widgets.HTML().add_class("mk-hint")
+        self.toggle = widgets.ToggleButton(description="Change the settings", icon="sliders-h")
+        self.toggle.add_class("mk-button").observe(lambda _: changed(), "value")
+        self._line = widgets.HBox([self._words, self.toggle]).add_class("mk-settings-head")
+        super().__init__()
+        self.add_class("mk-settings")
+
+    @property
+    def opened(self) -> bool:
+        """Whether a person works on them: then what is proposed does not replace them."""
+        return bool(self.toggle.value)
+
+    def propose(self, intent: Intent | None, cannot: Mapping[str, str]) -> None:
+        """Begin anew with what a stage proposes; None where nothing can be proposed yet."""
+        self.form = IntentForm(intent, cannot, self._changed) if intent else None
+        self.show()
+
+    def follow(self, intent: Intent | None) -> None:
+        """Take what is proposed now, as the cluster changes; not for settings that are opened."""
+        if intent and self.form:
+            self.form.fill(intent)
+
+    def read(self) -> Intent:
+        """The intent as it is set now. Raises BadInput that names the field."""
+        assert self.form is not None
+        return self.form.read()
+
+    def lock(self, locked: bool) -> None:
+        """Take no input while something runs."""
+        self.toggle.disabled = locked
+        if self.form:
+            self.form.lock(locked)
+
+    def show(self) -> None:
+        """Bring the words and the widgets up to date."""
+        self.toggle.description = "Use what is proposed" if self.opened else "Change the settings"
+        shown: tuple[widgets.Widget, ...] = ()
+        if self.form:
+            set_html(self._words, f'<span class="mk-muted">{html.escape(self._sentence())}</span>')
+            shown = (self._line, self.form) if self.opened else (self._line,)
+        if self.children != shown:  # type: ignore[has-type]
+            self.children = shown
+
+    def _sentence(self) -> str:
+        try:
+            fields = self.read().model_dump(mode="json", exclude_none=True)
+        except BadInput as problem:
+            return str(problem)
+        fields.pop("namespace", None)
+        plain = {name: value for name, value in fields.items() if not isinstance(value, list | dict)}
+        words = ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in plain.items())
+        return f"Settings: {words}" if words else "Settings as proposed"
+
+
+def _word(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

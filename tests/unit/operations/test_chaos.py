@@ -1,0 +1,67 @@
+"""Trouble is made in a sandbox only, and only for what is there."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import BadInput
+from meshkit.operations.chaos import DOWN, Chaos
+from meshkit.sandbox.controllers import nodes
+
+
+class Api:
+    """Nodes of one runtime, and what was patched."""
+
+    def __init__(self, runtime: str) -> None:
+        self.runtime, self.patched = runtime, list[tuple[str, Any]]()
+
+    def list(self, kind: Any, namespace: str | None = None) -> list[Any]:
+        if kind.kind != "Node":
+            return []
+        info = {"nodeInfo": {"containerRuntimeVersion": self.runtime}}
+        zone = "topology.kubernetes.io/zone"
+        named = (("n1", "z1"), ("n2", "z1"), ("n3", "z2"))
+        return [{"metadata": {"name": name, "labels": {zone: z}}, "status": info} for name, z in named]
+
+    def get(self, *which: Any) -> None:
+        return None
+
+    def merge_patch(self, kind: Any, name: str, namespace: None, patch: Any) -> None:
+        self.patched.append((name, patch["metadata"]["annotations"]))
+
+
+def cluster(runtime: str = "meshkit://1") -> tuple[Cluster, Api]:
+    api = Api(runtime)
+    return cast(Cluster, type("C", (), {"api": api, "context": "prod"})()), api
+
+
+def test_any_other_cluster_is_refused() -> None:
+    with pytest.raises(BadInput, match="prod is no sandbox"):
+        Chaos(cluster("containerd://2.1")[0])
+
+
+def test_a_zone_is_all_its_nodes() -> None:
+    where, api = cluster()
+    assert Chaos(where).kill_zone("z1") == ["n1", "n2"]
+    assert api.patched == [("n1", {DOWN: "true"}), ("n2", {DOWN: "true"})]
+
+
+def test_what_is_not_there_is_named_with_what_is() -> None:
+    chaos = Chaos(cluster()[0])
+    with pytest.raises(BadInput, match="'n9' is not there") as node:
+        chaos.kill_node("n9")
+    assert "n1, n2, n3" in str(node.value.remedy)
+    with pytest.raises(BadInput, match="'z9' is not there") as zone:
+        chaos.kill_zone("z9")
+    assert "z1, z2" in str(zone.value.remedy)
+    with pytest.raises(BadInput, match="shop/gone is not there"):
+        chaos.kill_pod("shop", "gone")
+    with pytest.raises(BadInput, match="shop/stock has no running pod"):
+        chaos.slow("shop", "stock", latency_ms=300)
+
+
+def test_both_ends_of_the_wire_mean_the_same_annotation() -> None:
+    assert DOWN == nodes.DOWN

@@ -1,0 +1,38 @@
+"""The drain of a rehearsal: who has left, who is asked again, and when it gives up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshkit.checks.rehearsal import Foresight
+from meshkit.operations.rehearsal.rehearse import Drain, drained
+from meshkit.testing import FakeClock
+
+
+class Cluster:
+    """Two pods on node a: one moves under its name, one is held back by its budget."""
+
+    def __init__(self) -> None:
+        self.api = self
+        self.node_of = {"db-0": "a", "web-1": "a"}
+        self.asked: list[str] = []
+
+    def get(self, kind: object, name: str, namespace: str) -> dict[str, Any]:
+        del kind, namespace
+        return {"metadata": {"name": name}, "spec": {"nodeName": self.node_of[name]}}
+
+    def evict(self, name: str, namespace: str) -> bool:
+        del namespace
+        self.asked.append(name)
+        if name == "db-0":
+            self.node_of[name] = "b"
+        return name == "db-0"
+
+
+def test_a_pod_that_is_made_again_elsewhere_has_left_and_one_that_is_held_is_asked_until_the_end() -> None:
+    cluster = Cluster()
+    foresight = Foresight(("a",), (("shop", "db-0"), ("shop", "web-1")), (), (), ())
+    left = drained(cluster, foresight, Drain(limit_s=5, clock=FakeClock()))  # type: ignore[arg-type]
+    assert left == ("shop/web-1",)
+    assert cluster.asked.count("db-0") == 1
+    assert cluster.asked.count("web-1") > 3

@@ -1,0 +1,152 @@
+"""What each stage of the guided path says of a cluster, and that silence is never read as safety."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshkit.facts import Snapshot
+from meshkit.intent.security import Caller, MutualTLS
+from meshkit.intent.traffic import Fault, Route, Version
+from meshkit.observe.callers import Calls, Link
+from meshkit.operations.setup import status as standing
+from meshkit.operations.setup.guide import STAGES, Look, Setup, _next_mode, _standings, stage
+from meshkit.operations.setup.proposals import propose_access
+from meshkit.operations.setup.status import Sight
+from tests.unit.meshes.test_injected import deployment, namespace, pod, webhook
+
+MESHES = ("istio", "linkerd")
+TLS = Link("shop/client", "shop/web", "mutual_tls")
+PLAIN = Link("unknown", "shop/web", "plain")
+
+
+def calls(window: dict[Link, int], ever: dict[Link, int] | None = None, answered: int = 2) -> Calls:
+    return Calls(10.0, 600.0, 2, answered, window, ever or window)
+
+
+def sight(mesh: str, *objects: dict[str, Any], seen: Calls | None = None) -> Sight:
+    return Sight(mesh, "shop", Snapshot((namespace(mesh), *objects)), seen)
+
+
+def meshed(mesh: str) -> tuple[dict[str, Any], ...]:
+    return webhook(mesh), deployment(), pod(1, f"{mesh}-proxy")
+
+
+def states(seen: Sight) -> dict[str, str]:
+    return {one.name: stand.state for one, stand in zip(STAGES, _standings(seen), strict=True)}
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+class TestBothMeshes:
+    def test_an_empty_cluster_waits_for_the_control_plane(self, mesh: str) -> None:
+        found = states(sight(mesh))
+        assert found["control-plane"] == "ready"
+        assert {found[name] for name in ("injection", "mutual-tls", "routes", "verify")} == {"blocked"}
+
+    def test_bare_pods_wait_for_injection(self, mesh: str) -> None:
+        found = states(sight(mesh, webhook(mesh), deployment(), pod(1)))
+        assert (found["control-plane"], found["injection"], found["mutual-tls"]) == (
+            "done",
+            "ready",
+            "blocked",
+        )
+
+    def test_some_bare_pods_need_attention(self, mesh: str) -> None:
+        found = states(sight(mesh, *meshed(mesh), pod(2)))
+        assert found["injection"] == "attention"
+
+    def test_all_meshed_is_done(self, mesh: str) -> None:
+        assert states(sight(mesh, *meshed(mesh)))["injection"] == "done"
+
+    def test_a_control_plane_without_replicas_needs_attention(self, mesh: str) -> None:
+        label = {"app": "istiod"} if mesh == "istio" else {"linkerd.io/control-plane-component": "identity"}
+        home = "istio-system" if mesh == "istio" else "linkerd"
+        part: dict[str, Any] = deployment(labels=label)
+        part["metadata"] = {"name": "part", "namespace": home, "generation": 1}
+        found = standing.control_plane(sight(mesh, webhook(mesh), part))
+        assert found.state == "attention"
+        assert found.findings[0].code == "MK0711"
+
+    def test_no_traffic_is_not_safe(self, mesh: str) -> None:
+        quiet = sight(mesh, *meshed(mesh), seen=calls({}))
+        assert [one.code for one in standing.readiness(quiet)] == ["MK0734"]
+        assert _next_mode(quiet) == "permissive"
+
+    def test_unmeasured_is_not_safe(self, mesh: str) -> None:
+        assert _next_mode(sight(mesh, *meshed(mesh))) == "permissive"
+
+    def test_only_mutual_tls_is_ready_for_strict(self, mesh: str) -> None:
+        ready = sight(mesh, *meshed(mesh), seen=calls({TLS: 500}))
+        assert _next_mode(ready) == "strict"
+        assert standing.mutual_tls(ready).state == "ready"
+
+    def test_a_plaintext_caller_is_named_by_its_missing_sidecar(self, mesh: str) -> None:
+        bare: dict[str, Any] = pod(9)
+        bare["metadata"] = {"name": "legacy-1", "namespace": "shop", "labels": {"app": "legacy"}}
+        seen = sight(mesh, *meshed(mesh), bare, seen=calls({TLS: 500, PLAIN: 8}))
+        (finding, *_) = standing.readiness(seen)
+        assert finding.code == "MK0731"
+        assert "0.8 req/s" in finding.message
+        assert "shop/legacy-1" in finding.remedy
+        assert standing.mutual_tls(seen).state == "attention"
+        assert _next_mode(seen) == "permissive"
+
+    def test_old_plain_text_is_told_but_does_not_bar_the_way(self, mesh: str) -> None:
+        seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500}, {TLS: 900, PLAIN: 14}))
+        assert [one.severity for one in standing.readiness(seen)] == ["info", "info"]
+        assert _next_mode(seen) == "strict"
+
+    def test_sidecars_that_do_not_answer_are_told(self, mesh: str) -> None:
+        seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500}, answered=1))
+        assert "MK0735" in [one.code for one in standing.readiness(seen)]
+
+    def test_strict_with_plaintext_callers_is_a_danger(self, mesh: str) -> None:
+        seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500, PLAIN: 8}))
+        look = Look(0.0, seen, _standings(seen))
+        setup = Setup(None, mesh, "shop")  # type: ignore[arg-type]
+        strict, permissive = (MutualTLS(namespace="shop", mode=mode) for mode in ("strict", "permissive"))
+        assert "plain text" in setup.danger("mutual-tls", [strict], look)
+        assert setup.danger("mutual-tls", [permissive], look) == ""
+
+
+def test_what_a_mesh_cannot_do_is_asked_of_its_planner() -> None:
+    route = Route(
+        namespace="shop",
+        service="web",
+        port=80,
+        versions=(Version(name="v1"),),
+        split={"v1": 100},
+        fault=Fault(delay_s=1),
+    )
+    assert Setup(None, "istio", "shop").cannot(route) == {}  # type: ignore[arg-type]
+    cannot = Setup(None, "linkerd", "shop").cannot(route)  # type: ignore[arg-type]
+    assert set(cannot) == {"load_balancing", "connection_limits", "fault"}
+    assert "Linkerd cannot do this" in cannot["fault"]
+
+
+def test_a_choice_that_a_mesh_lacks_is_named() -> None:
+    wanted = MutualTLS(namespace="shop", mode="strict")
+    assert set(Setup(None, "linkerd", "shop").cannot(wanted)) == {"mode: disable"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_access_is_proposed_for_the_callers_that_were_seen(mesh: str) -> None:
+    service = {
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+    }
+    seen = sight(mesh, *meshed(mesh), service, seen=calls({TLS: 500, PLAIN: 8}))
+    proposed = propose_access(seen)
+    assert proposed is not None
+    assert proposed.callers == (Caller(namespace="shop", service_account="client"),)
+    assert propose_access(sight(mesh, *meshed(mesh), service)) is None
+
+
+def test_each_stage_says_why_and_stands_after_those_before_it() -> None:
+    names = [one.name for one in STAGES]
+    for one in STAGES:
+        assert one.why.endswith(".")
+        assert all(names.index(before) < names.index(one.name) for before in one.after)
+        assert stage(one.name) is one

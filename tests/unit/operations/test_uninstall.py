@@ -1,0 +1,62 @@
+"""Whoever takes a mesh away writes the context's name once more; without it no server is even asked."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.deletion import goes_with
+from meshkit.cluster.executor import PlannedStep
+from meshkit.errors import BadInput
+from meshkit.kube import manifests
+from meshkit.kube.kinds import NAMESPACE
+from meshkit.kube.metadata import title
+from meshkit.kube.steps import Step
+from meshkit.operations.plan import Plan
+from meshkit.operations.uninstall import uninstall
+
+if TYPE_CHECKING:
+    from meshkit.cluster.api import Api
+
+GOING = PlannedStep(Step(manifests.obj(NAMESPACE, "istio-system"), removed=True), "remove")
+
+
+def plan(*steps: PlannedStep) -> Plan:
+    return Plan("Uninstall", "istio", "production", "https://there", steps)
+
+
+def cluster(context: str = "production", server: str = "https://there") -> Cluster:
+    return Cluster(context, server, cast("Api", None))
+
+
+@pytest.mark.parametrize("consent", ["", "prod", "Production"])
+def test_another_name_than_the_contexts_is_refused(consent: str) -> None:
+    with pytest.raises(BadInput, match=f"consent: it is '{consent}', not 'production'"):
+        uninstall(plan(GOING), cluster(), consent=consent)
+
+
+def test_the_name_is_that_of_the_plan_which_was_read() -> None:
+    with pytest.raises(BadInput, match="not 'production'"):
+        uninstall(plan(GOING), cluster("staging"), consent="staging")
+
+
+def test_where_nothing_is_left_nothing_has_to_be_written() -> None:
+    assert uninstall(plan(), cluster(), consent="").id == ""
+
+
+def test_what_goes_with_a_release_keeps_no_namespace() -> None:
+    """Its objects but those it is told to keep, and Helm's records of all its revisions."""
+
+    def obj(kind: str, name: str, **notes: str) -> dict[str, Any]:
+        return {"kind": kind, "metadata": {"name": name, "namespace": "linkerd", "annotations": notes}}
+
+    kept = obj("ConfigMap", "kept", **{"helm.sh/resource-policy": "keep"})
+    objects = {title(one): one for one in (obj("Secret", "pair"), kept)}
+    meta = {"name": "linkerd-control-plane", "namespace": "linkerd"}
+    records = [obj("Secret", f"sh.helm.release.v1.linkerd-control-plane.v{n}") for n in (1, 2)]
+    api: Any = SimpleNamespace(list=lambda kind, namespace, labels: records)
+    found = goes_with(Cluster("c", "s", api), {"metadata": meta, "spec": {"objects": objects}})
+    assert found == {"Secret linkerd/pair", *map(title, records)}

@@ -1,0 +1,619 @@
+"""The loop with a clock that tests move and made-up measurements, over the real journal and lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from meshkit.cluster.connect import Cluster
+from meshkit.cluster.journal import Journal
+from meshkit.errors import (
+    BadInput,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    NeedsPerson,
+    NoData,
+    UnknownName,
+    Unreachable,
+)
+from meshkit.intent.release import Margins, Release
+from meshkit.observe.counters import Counters, Target
+from meshkit.operations.change import undo
+from meshkit.operations.release.forecast import plan_canary
+from meshkit.operations.release.runner import Outcome, canary, canary_state, send
+from meshkit.operations.release.state import CanaryState
+from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
+from tests.unit.release.fake_api import OWNER, FakeCluster
+
+GOOD = Behaviour(latency_ms=20)
+BAD = Behaviour(latency_ms=20, error_share=0.3, added_ms=300)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing after it runs except what the operating system does."""
+
+
+class Stage:
+    """A cluster with a route, a clock, and traffic that follows the route's weights."""
+
+    def __init__(
+        self, mesh: str = "istio", *, canary_behaviour: Behaviour = GOOD, rps: float = 300, **fields: Any
+    ) -> None:
+        demo: dict[str, Any] = {
+            "steps": (0.5, 10, 50, 100),
+            "step_s": 5,
+            "look_s": 1,
+            "min_requests": 5,
+            "warm_up_s": 1,
+            "margins": Margins(error_points=1, p50_percent=50, p90_percent=50, p99_percent=50),
+            "deadline_s": 300,
+            "baseline_s": 0,
+            "soak_s": 0,
+            "watch_s": 0,
+        }
+        common = {"name": "web-v2", "namespace": "shop", "service": "web", "port": 8080}
+        self.release = Release(**{**common, "stable": "v1", "canary": "v2", **demo, **fields})
+        self.mesh = mesh
+        self.fake = FakeCluster(self.release, mesh)
+        self.cluster = cast(Cluster, self.fake)
+        self.clock = FakeClock()
+        behaviours = {"v1": GOOD, "v2": canary_behaviour}
+        self.observer = ScriptedObserver(self.clock, behaviours, rps=rps, split=self.fake.split, seed=7)
+        self.weights: list[tuple[int, int]] = []
+
+    def run(self, on_look: Callable[[CanaryState], None] = lambda _: None, observer: Any = None) -> Outcome:
+        def seen(state: CanaryState) -> None:
+            now = self.fake.weights()
+            if not self.weights or self.weights[-1] != now:
+                self.weights.append(now)
+            on_look(state)
+
+        return canary(
+            self.release,
+            self.cluster,
+            mesh=self.mesh,
+            observer=observer or self.observer,
+            clock=self.clock,
+            on_look=seen,
+        )
+
+    def run_until_killed(self, when: Callable[[CanaryState], bool]) -> CanaryState:
+        """Kill the runner at the first look that fits; returns what it left in the journal."""
+
+        def kill(state: CanaryState) -> None:
+            if when(state):
+                raise Killed
+
+        with pytest.raises(Killed):
+            self.run(kill)
+        return self.state
+
+    @property
+    def state(self) -> CanaryState:
+        return canary_state(self.cluster, self.release.name)
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd"])
+def test_good_release_is_promoted_step_by_step(mesh: str) -> None:
+    stage = Stage(mesh)
+    outcome = stage.run()
+    assert outcome.result == "promoted"
+    assert outcome.exit_code == 0
+    assert stage.weights == [(100, 0), (995, 5), (90, 10), (50, 50), (0, 100)]
+    assert outcome.state.ended_s is not None
+    assert outcome.state.ended_s - outcome.state.started_s < 60
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd"])
+def test_bad_release_is_rolled_back_within_seconds_at_the_first_step(mesh: str) -> None:
+    stage = Stage(mesh, canary_behaviour=BAD)
+    outcome = stage.run()
+    assert outcome.result == "rolled_back"
+    assert outcome.exit_code == 1
+    assert stage.weights == [(100, 0), (995, 5), (100, 0)]
+    shifted = next(h.at_s for h in outcome.state.happenings if h.kind == "weights")
+    assert outcome.state.ended_s is not None
+    assert outcome.state.ended_s - shifted <= 15
+
+
+def test_with_versions_exchanged_the_outcome_is_exchanged() -> None:
+    stage = Stage()
+    stage.observer.behaviours = {"v1": BAD, "v2": GOOD}
+    assert stage.run().result == "promoted"
+
+
+def test_release_without_traffic_is_not_promoted_and_nothing_is_changed() -> None:
+    stage = Stage(rps=0, deadline_s=60)
+    outcome = stage.run()
+    assert outcome.result == "undecided"
+    assert outcome.exit_code == 3
+    assert stage.fake.api.patches == []
+
+
+def test_traffic_that_stops_is_not_success() -> None:
+    stage = Stage(deadline_s=60)
+
+    def stop(state: CanaryState) -> None:
+        if state.step == 1:
+            stage.observer.rps = 0
+
+    outcome = stage.run(stop)
+    assert outcome.result == "undecided"
+    assert outcome.sentences[0].endswith("v1 serves all requests.")
+    assert stage.fake.weights() == (100, 0)
+    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
+
+
+def test_undecided_release_may_be_held_with_the_safety_net_on() -> None:
+    stage = Stage(deadline_s=30, step_s=1000, at_deadline="hold")
+
+    def decay(state: CanaryState) -> None:
+        if state.held and len(state.looks) == 60:
+            stage.observer.behaviours["v2"] = BAD
+
+    outcome = stage.run(decay)
+    assert outcome.result == "rolled_back"
+    assert "held at the deadline" in [h.text for h in outcome.state.happenings]
+    assert stage.fake.weights() == (100, 0)
+
+
+def test_person_may_wait_longer_than_the_deadline() -> None:
+    stage = Stage(deadline_s=40)
+
+    def command(state: CanaryState) -> None:
+        if state.step == 1 and not state.last_command:
+            send(stage.cluster, "web-v2", "hold")
+        if state.held and len(state.step_looks) == 100:
+            send(stage.cluster, "web-v2", "resume")
+
+    assert stage.run(command).result == "promoted"
+
+
+def test_promote_ends_a_hold() -> None:
+    stage = Stage(step_s=1000)
+
+    def command(state: CanaryState) -> None:
+        if state.step == 0 and not state.last_command:
+            send(stage.cluster, "web-v2", "hold")
+        elif state.held:
+            send(stage.cluster, "web-v2", "promote")
+
+    assert stage.run(command).result == "promoted"
+
+
+def test_traffic_that_stops_at_100_percent_does_not_hang() -> None:
+    stage = Stage(watch_s=10, deadline_s=60)
+
+    def stop(state: CanaryState) -> None:
+        if state.step == 3:
+            stage.observer.rps = 0
+
+    assert stage.run(stop).result == "undecided"
+
+
+def test_no_measurement_is_told_and_never_success() -> None:
+    class Blind:
+        def counters(self, cluster: Cluster, target: Target) -> Counters:
+            raise NoData("No sidecar answers.", remedy="Look at them.")
+
+    stage = Stage(deadline_s=30)
+    outcome = stage.run(observer=Blind())
+    assert outcome.result == "undecided"
+    assert [h.text for h in outcome.state.happenings if h.kind == "note"] == [
+        "No sidecar answers. Look at them."
+    ]
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd"])
+@pytest.mark.parametrize("behaviour", [GOOD, BAD], ids=["promoted", "rolled back"])
+def test_fields_are_handed_back(mesh: str, behaviour: Behaviour) -> None:
+    stage = Stage(mesh, canary_behaviour=behaviour)
+    stage.run()
+    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
+
+
+def test_every_write_of_weights_tests_version_and_destinations() -> None:
+    stage = Stage()
+    stage.run()
+    for ops in stage.fake.api.patches:
+        if any("weight" in str(op["path"]) for op in ops):
+            tests = [str(op["path"]) for op in ops if op["op"] == "test"]
+            assert tests[0] == "/metadata/resourceVersion"
+            assert sum(path.endswith("/destination") for path in tests) == 2
+
+
+def test_hold_keeps_the_step_and_resume_goes_on() -> None:
+    stage = Stage(step_s=3)
+
+    def command(state: CanaryState) -> None:
+        if state.step == 1 and not state.held and len(state.step_looks) == 1:
+            send(stage.cluster, "web-v2", "hold")
+        if state.held and len(state.step_looks) == 40:
+            send(stage.cluster, "web-v2", "resume")
+
+    outcome = stage.run(command)
+    assert outcome.result == "promoted"
+    assert sum(judged.look.step == 1 for judged in outcome.state.looks) >= 40
+    assert [h.text for h in outcome.state.happenings if h.kind == "command"] == ["hold", "resume"]
+
+
+def test_safety_net_stays_on_while_held() -> None:
+    stage = Stage()
+
+    def command(state: CanaryState) -> None:
+        if state.step == 1 and not state.held:
+            send(stage.cluster, "web-v2", "hold")
+        if state.held and len(state.step_looks) == 10:
+            stage.observer.behaviours["v2"] = BAD
+
+    assert stage.run(command).result == "rolled_back"
+
+
+@pytest.mark.parametrize(
+    ("verb", "result", "weights"), [("rollback", "rolled_back", (100, 0)), ("promote", "promoted", (0, 100))]
+)
+def test_a_person_decides(verb: Any, result: str, weights: tuple[int, int]) -> None:
+    stage = Stage(step_s=1000)
+    outcome = stage.run(lambda state: send(stage.cluster, "web-v2", verb) if state.step == 0 else None)
+    assert outcome.result == result
+    assert stage.fake.weights() == weights
+    assert next(h for h in outcome.state.happenings if h.kind == "command").who == "ana"
+
+
+def test_promoted_canary_is_watched_beside_what_stable_keeps() -> None:
+    stage = Stage(watch_s=20, keep_percent=5)
+    outcome = stage.run()
+    assert outcome.result == "promoted"
+    assert stage.weights == [(100, 0), (995, 5), (90, 10), (50, 50), (5, 95), (0, 100)]
+
+
+def test_decay_after_the_promotion_is_rolled_back() -> None:
+    stage = Stage(watch_s=600, keep_percent=5)
+
+    def decay(state: CanaryState) -> None:
+        if state.asked_percent == 95 and len(state.step_looks) == 10:
+            stage.observer.behaviours["v2"] = BAD
+
+    outcome = stage.run(decay)
+    assert outcome.result == "rolled_back"
+    assert stage.fake.weights() == (100, 0)
+
+
+def test_traffic_is_measured_for_a_plan_and_nothing_is_changed() -> None:
+    stage = Stage(rps=100)
+    plan = plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
+    assert plan.rps == pytest.approx(100, rel=0.02)
+    assert {s.name for s in plan.statements} == {"errors", "p50", "p90", "p99"}
+    assert stage.fake.api.patches == []
+    stage.observer.rps = 0
+    with pytest.raises(NoData, match="answered no request in 15 s"):
+        plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
+
+
+def test_a_plan_by_prometheus_measures_longer_than_a_scrape_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHKIT_PROMETHEUS", "http://127.0.0.1:9090")
+    stage = Stage(rps=100)
+    began_s = stage.clock.now()
+    plan = plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
+    assert stage.clock.now() - began_s == 60
+    assert plan.rps == pytest.approx(100, rel=0.02)
+
+
+def test_unknown_command_and_release_are_refused() -> None:
+    stage = Stage()
+    with pytest.raises(UnknownName, match="web-v2"):
+        canary_state(stage.cluster, "web-v2")
+    with pytest.raises(BadInput, match="ever started"):
+        send(stage.cluster, "web-v2", "hold")
+    with pytest.raises(UnknownName, match="Known: hold, promote, resume, rollback"):
+        send(stage.cluster, "web-v2", cast(Any, "holdd"))
+
+
+@pytest.mark.parametrize("at", ["before the first weight", "before a write", "after a write", "in a step"])
+@pytest.mark.parametrize(("behaviour", "result"), [(GOOD, "promoted"), (BAD, "rolled_back")])
+def test_killed_runner_is_gone_on_with(at: str, behaviour: Behaviour, result: str) -> None:
+    stage = Stage(canary_behaviour=behaviour)
+    api = stage.fake.api
+
+    def kill() -> None:
+        raise Killed
+
+    def killer(state: CanaryState) -> None:
+        if at == "before the first weight" or (at == "in a step" and state.step == 0):
+            raise Killed
+
+    original = api.json_patch
+
+    def patch_and_die(*args: Any, **named: Any) -> Any:
+        original(*args, **named)
+        raise Killed
+
+    if at == "before a write":
+        api.before_patch = kill
+    if at == "after a write":
+        api.json_patch = patch_and_die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        stage.run(killer)
+    api.before_patch = lambda: None
+    api.json_patch = original  # type: ignore[method-assign]
+    killed = stage.state
+    assert not killed.ended
+    outcome = stage.run()
+    assert outcome.result == result
+    assert outcome.change_id == killed.change_id
+    assert outcome.state.looks[: len(killed.looks)] == killed.looks
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("verb", ["json_patch", "merge_patch", "get"])
+def test_server_that_does_not_answer_for_a_while_changes_no_outcome(lost: str, verb: str) -> None:
+    """Every 29th request gets no answer; of half of these the server has carried out what was asked."""
+    stage = Stage()
+    original, seen = getattr(stage.fake.api, verb), [0]
+
+    def flaky(*args: Any, **named: Any) -> Any:
+        seen[0] += 1
+        fails = seen[0] % (2 if verb == "json_patch" else 29) == 0
+        if fails and lost == "request":
+            raise Unreachable("no answer", remedy="")
+        answer = original(*args, **named)
+        if fails:
+            raise Unreachable("no answer", remedy="")
+        return answer
+
+    def break_after_start(state: CanaryState) -> None:
+        setattr(stage.fake.api, verb, flaky)
+
+    observed = stage.run(break_after_start)
+    assert observed.result == "promoted"
+    assert stage.weights[-1] == (0, 100)
+
+
+def test_rollback_that_was_asked_for_survives_a_kill() -> None:
+    stage = Stage()
+
+    def command(state: CanaryState) -> None:
+        if state.step == 1:
+            send(stage.cluster, "web-v2", "rollback")
+            stage.fake.api.before_patch = kill
+
+    def kill() -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        stage.run(command)
+    stage.fake.api.before_patch = lambda: None
+    assert stage.run().result == "rolled_back"
+    assert stage.fake.weights() == (100, 0)
+
+
+def test_view_reads_from_the_cluster_what_the_runner_knows() -> None:
+    stage = Stage()
+    seen: list[CanaryState] = []
+    stage.run(seen.append)
+    assert stage.state == seen[-1]
+
+
+def test_weights_changed_by_others_stop_the_release_untouched() -> None:
+    stage = Stage()
+
+    def interfere(state: CanaryState) -> None:
+        if state.step == 1 and len(state.step_looks) == 1:
+            stage.fake.set_weights(70, 30)
+
+    outcome = stage.run(interfere)
+    assert outcome.result == "undecided"
+    assert "the canary gets 30 %" in outcome.sentences[0]
+    assert stage.fake.weights() == (70, 30)
+
+
+def test_other_changes_of_the_object_do_not_disturb() -> None:
+    stage = Stage()
+
+    def label() -> None:
+        stage.fake.api.before_patch = lambda: None
+        stage.fake.api.merge_patch(
+            stage.fake.route.kind, "web", "shop", {"metadata": {"labels": {"team": "shop"}}}
+        )
+
+    stage.fake.api.before_patch = label
+    assert stage.run().result == "promoted"
+    assert stage.fake.object()["metadata"]["labels"] == {"team": "shop"}
+
+
+def test_undecided_release_begins_anew() -> None:
+    stage = Stage(deadline_s=20, step_s=15)
+    first = stage.run()
+    assert first.result == "undecided"
+    stage.release = stage.release.model_copy(update={"deadline_s": 300.0})
+    again = stage.run()
+    assert again.result == "promoted"
+    assert again.change_id != first.change_id
+
+
+def test_second_runner_is_refused_while_the_first_lives() -> None:
+    stage = Stage()
+    refused: list[str] = []
+
+    def second(state: CanaryState) -> None:
+        if state.step == 0 and not refused:
+            try:
+                canary(stage.release, stage.cluster, mesh="istio", observer=stage.observer, clock=stage.clock)
+            except Conflict as error:
+                refused.append(str(error))
+
+    assert stage.run(second).result == "promoted"
+    assert "is held by" in refused[0]
+
+
+def test_running_release_with_other_settings_is_refused() -> None:
+    stage = Stage()
+    stage.run_until_killed(lambda state: state.step == 0)
+    stage.release = stage.release.model_copy(update={"step_s": 7.0})
+    with pytest.raises(BadInput, match="under way with other settings"):
+        stage.run()
+
+
+def test_canary_that_has_traffic_already_is_refused() -> None:
+    stage = Stage()
+    stage.fake.set_weights(80, 20)
+    before = len(stage.fake.api.patches)
+    with pytest.raises(BadInput, match=r"release.canary: v2 already gets 20 %"):
+        stage.run()
+    assert len(stage.fake.api.patches) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("canary", "v9", r"release\.canary"),
+        ("route", "other", r"release\.(route|stable)"),
+        ("service", "shop", r"release\.service: Service shop/shop does not exist"),
+        ("port", 9999, r"release\.port: Service shop/web has no port 9999\. Name one of its ports: 8080"),
+    ],
+)
+def test_release_that_does_not_fit_the_route_is_refused(field: str, value: object, message: str) -> None:
+    stage = Stage()
+    stage.release = stage.release.model_copy(update={field: value})
+    with pytest.raises(BadInput, match=message):
+        stage.run()
+    assert stage.fake.api.patches == []
+
+
+def test_release_without_a_route_is_refused() -> None:
+    stage = Stage()
+    del stage.fake.api.objects["VirtualService", "shop", "web"]
+    with pytest.raises(BadInput, match="VirtualService shop/web does not exist"):
+        stage.run()
+
+
+def test_after_promotion_the_canary_is_watched() -> None:
+    stage = Stage(watch_s=20)
+
+    def decay(state: CanaryState) -> None:
+        if state.step == 3 and len(state.step_looks) == 5:
+            stage.observer.behaviours["v2"] = BAD
+
+    outcome = stage.run(decay)
+    assert outcome.result == "rolled_back"
+    assert stage.fake.weights() == (100, 0)
+
+
+def test_route_that_is_deleted_needs_a_person_and_is_gone_on_with() -> None:
+    stage = Stage()
+    key, kept = ("VirtualService", "shop", "web"), []
+
+    def delete(state: CanaryState) -> None:
+        if state.step == 0:
+            kept.append(stage.fake.api.objects.pop(key))
+
+    with pytest.raises(NeedsPerson, match="VirtualService shop/web is gone"):
+        stage.run(delete)
+    assert "is gone" in stage.state.happenings[-1].text
+    stage.fake.api.objects[key] = kept[0]
+    assert stage.run().result == "promoted"
+
+
+def test_version_that_someone_takes_out_of_the_route_needs_a_person() -> None:
+    stage = Stage()
+
+    def cut(state: CanaryState) -> None:
+        if state.step == 0:
+            obj = stage.fake.object()
+            del obj["spec"]["http"][1]["route"][2]
+            stage.fake.api.apply(obj)
+
+    with pytest.raises(NeedsPerson, match="was changed by someone else"):
+        stage.run(cut)
+
+
+@pytest.mark.parametrize("right", ["patch virtualservices", "get pods/proxy", "create leases"])
+def test_missing_right_is_named_before_anything_is_changed(right: str) -> None:
+    stage = Stage()
+    before = dict(stage.fake.api.objects)
+    stage.fake.api.denied = {right}
+    with pytest.raises(Forbidden, match=f"ana may not {right}"):
+        stage.run()
+    assert stage.fake.api.objects == before
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd"])
+def test_undo_of_a_promoted_release_puts_weights_and_owners_back(mesh: str) -> None:
+    stage = Stage(mesh)
+    outcome = stage.run()
+    undo(outcome.change_id, stage.cluster)
+    assert stage.fake.weights() == (100, 0)
+    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
+    with pytest.raises(BadInput, match="is undone already"):
+        undo(outcome.change_id, stage.cluster)
+
+
+def test_undo_that_was_killed_half_way_is_finished_by_the_next() -> None:
+    stage = Stage()
+    outcome = stage.run()
+    original = stage.fake.api.json_patch
+
+    def patch_and_die(*args: Any, **named: Any) -> Any:
+        original(*args, **named)
+        raise Killed
+
+    stage.fake.api.json_patch = patch_and_die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        undo(outcome.change_id, stage.cluster)
+    stage.fake.api.json_patch = original  # type: ignore[method-assign]
+    undo(outcome.change_id, stage.cluster)
+    assert stage.fake.weights() == (100, 0)
+    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
+
+
+def test_undo_of_a_release_refuses_what_others_changed_since() -> None:
+    stage = Stage()
+    outcome = stage.run()
+    stage.fake.set_weights(30, 70)
+    with pytest.raises(NeedsPerson, match="the canary gets 70 %"):
+        undo(outcome.change_id, stage.cluster)
+    assert stage.fake.weights() == (30, 70)
+
+
+def test_undo_of_a_release_under_way_or_rolled_back_says_what_to_do() -> None:
+    stage = Stage(canary_behaviour=BAD)
+    killed = stage.run_until_killed(lambda state: state.step == 0)
+    with pytest.raises(BadInput, match=r"is under way\. Roll it back"):
+        undo(killed.change_id, stage.cluster)
+    assert stage.run().result == "rolled_back"
+    with pytest.raises(BadInput, match="left the weights as it found them"):
+        undo(killed.change_id, stage.cluster)
+
+
+def test_runner_that_was_only_slow_adds_nothing_to_the_next_ones_journal() -> None:
+    stage = Stage()
+    killed = stage.run_until_killed(lambda state: state.step == 0)
+    late = {"kind": "weights", "at_s": stage.clock.now(), "step": 3, "asked_percent": 100.0}
+    outcome = stage.run()
+    Journal(stage.cluster).append(outcome.change_id, {**late, "writer": 0})
+    assert outcome.change_id == killed.change_id
+    assert stage.state == outcome.state
+
+
+@pytest.mark.parametrize("status", [None, 429, 500, 503])
+def test_server_that_fails_for_a_while_does_not_end_the_release(status: int | None) -> None:
+    stage = Stage()
+    original = stage.fake.api.get
+    failing: list[int] = []
+
+    def get(*args: Any, **named: Any) -> Any:
+        if failing:
+            failing.pop()
+            raise ClusterError("etcdserver: request timed out", remedy="", status=status)
+        return original(*args, **named)
+
+    stage.fake.api.get = get  # type: ignore[method-assign]
+
+    def fail(state: CanaryState) -> None:
+        if len(state.looks) == 10:
+            failing.extend([1, 2])
+
+    assert stage.run(fail).result == "promoted"

@@ -1,0 +1,72 @@
+"""Who gets a sidecar, and what the patch adds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from meshkit.meshes.model.pods import obeys
+from meshkit.sandbox.control_planes.injector import patch_for
+
+
+def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None) -> dict[str, Any]:
+    meta = {"generateName": "web-v1-6f-", "labels": labels or {}, "annotations": annotations or {}}
+    return {"metadata": meta, "spec": {"containers": [{"name": "app"}]}}
+
+
+def namespace(**annotations: str) -> dict[str, Any]:
+    return {"metadata": {"name": "shop", "annotations": annotations}}
+
+
+INJECTED = {"linkerd.io/inject": "enabled"}
+
+
+def test_istio_adds_a_native_sidecar_and_its_labels() -> None:
+    patch = patch_for("istio", pod({"app": "web", "version": "v1"}), namespace(), "1.31.4")
+    added = {entry["path"]: entry["value"] for entry in patch}
+    (container,) = added["/spec/initContainers"]
+    assert (container["name"], container["restartPolicy"]) == ("istio-proxy", "Always")
+    assert container["image"] == "docker.io/istio/proxyv2:1.31.4"
+    assert added["/metadata/labels/security.istio.io~1tlsMode"] == "istio"
+    assert added["/metadata/labels/service.istio.io~1canonical-revision"] == "v1"
+
+
+def test_a_pod_obeys_the_revision_that_injected_it() -> None:
+    patch = patch_for("istio", pod({"app": "web"}), namespace(), "1.31.4", revision="1-31-4")
+    (noted,) = (entry["value"] for entry in patch if entry["path"] == "/metadata/annotations")
+    assert noted["istio.io/rev"] == "1-31-4"
+    assert json.loads(noted["sidecar.istio.io/status"])["revision"] == "1-31-4"
+    meshed = {
+        "metadata": {"annotations": noted},
+        "spec": {"containers": [{"name": "istio-proxy"}]},
+    }
+    assert obeys(meshed, "istio", "1-31-4")
+    assert not obeys(meshed, "istio", "default")
+
+
+@pytest.mark.parametrize(
+    ("mesh", "refused", "where"),
+    [
+        ("istio", pod({"sidecar.istio.io/inject": "false"}), namespace()),
+        ("istio", {**pod(), "spec": {"containers": [], "hostNetwork": True}}, namespace()),
+        ("istio", {**pod(), "spec": {"containers": [{"name": "istio-proxy"}]}}, namespace()),
+        ("linkerd", pod(), namespace()),
+        ("linkerd", pod(annotations={"linkerd.io/inject": "disabled"}), namespace(**INJECTED)),
+        ("linkerd", pod({"linkerd.io/inject": "enabled"}), namespace()),
+    ],
+)
+def test_refused(mesh: str, refused: dict[str, Any], where: dict[str, Any]) -> None:
+    assert patch_for(mesh, refused, where, "1") == []
+
+
+def test_linkerd_copies_the_namespaces_settings_for_good() -> None:
+    policy = "config.linkerd.io/default-inbound-policy"
+    where = namespace(**INJECTED, **{policy: "all-authenticated"})
+    patch = patch_for("linkerd", pod(), where, "edge-1")
+    values = next(entry["value"] for entry in patch if entry["path"] == "/metadata/annotations")
+    assert values[policy] == "all-authenticated"
+    own = pod(annotations={policy: "deny"})
+    paths = [entry["path"] for entry in patch_for("linkerd", own, where, "edge-1")]
+    assert not any(path.endswith("default-inbound-policy") for path in paths)

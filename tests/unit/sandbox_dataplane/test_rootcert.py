@@ -1,0 +1,80 @@
+"""The mesh's roots in every namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from meshkit.sandbox.control_planes import root_certificate as rootcert
+from meshkit.sandbox.control_planes.authority import ISTIO_SELF_SIGNED
+from meshkit.sandbox.control_planes.identity import Authority
+
+CA = Authority.create("root")
+
+
+class Cluster:
+    """An API server with namespaces, ConfigMaps and the CA's Secret; every write is told to who watches."""
+
+    def __init__(self, *namespaces: str) -> None:
+        self.queues: dict[str, asyncio.Queue[tuple[str, Any]]] = {
+            name: asyncio.Queue() for name in ("namespaces", "configmaps", "secrets")
+        }
+        self.data: dict[str, dict[str, str]] = {}
+        self._version = 0
+        for name in namespaces:
+            self.tell("namespaces", "ADDED", name, "")
+        pair = {"ca-cert.pem": CA.certificate, "ca-key.pem": CA.key}
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in pair.items()}
+        self.tell("secrets", "ADDED", ISTIO_SELF_SIGNED.name, "istio-system", data=encoded)
+
+    def tell(self, resource: str, what: str, name: str, namespace: str, **content: Any) -> None:
+        self._version += 1
+        meta = {"name": name, "namespace": namespace, "resourceVersion": str(self._version)}
+        self.queues[resource].put_nowait((what, {"metadata": meta, **content}))
+
+    async def watch(
+        self, resource: str, namespace: str | None = None, *, name: str | None = None
+    ) -> AsyncIterator[tuple[str, Any]]:
+        yield "LIST", []
+        while True:
+            yield await self.queues[resource].get()
+
+    async def create(self, resource: str, item: dict[str, Any]) -> None:
+        self.written(item, "ADDED")
+
+    async def update(self, resource: str, item: dict[str, Any]) -> None:
+        self.written(item, "MODIFIED")
+
+    def written(self, item: dict[str, Any], what: str) -> None:
+        namespace = item["metadata"]["namespace"]
+        self.data[namespace] = item["data"]
+        self.tell("configmaps", what, rootcert.CONFIG_MAP, namespace, data=item["data"])
+
+    async def until(self, *namespaces: str) -> None:
+        async with asyncio.timeout(5):
+            while self.data != {name: {"root-cert.pem": CA.roots} for name in namespaces}:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+def test_every_namespace_gets_the_roots_and_keeps_them() -> None:
+    async def main() -> None:
+        cluster = Cluster("default", "kube-system", "kube-public")
+        publishing = asyncio.create_task(rootcert.publish(cluster, "istio-system", ISTIO_SELF_SIGNED))  # type: ignore[arg-type]
+        await cluster.until("default", "kube-system")
+        cluster.tell("namespaces", "ADDED", "shop", "")
+        await cluster.until("default", "kube-system", "shop")
+        cluster.written(
+            {"metadata": {"namespace": "shop"}, "data": {"root-cert.pem": "another's"}}, "MODIFIED"
+        )
+        await cluster.until("default", "kube-system", "shop")
+        del cluster.data["shop"]
+        cluster.tell("configmaps", "DELETED", rootcert.CONFIG_MAP, "shop")
+        await cluster.until("default", "kube-system", "shop")
+        publishing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await publishing
+
+    asyncio.run(main())
