@@ -27,6 +27,17 @@ Severity = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True)
+class ClusterRef:
+    """Which cluster something was read from or done to: its context, and the address of its API server."""
+
+    context: str
+    server: str
+
+    def __str__(self) -> str:
+        return f"{self.context} ({self.server})"
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing a check found. ``code`` is stable (``MK0103``), ``object`` reads ``kind namespace/name``."""
 

@@ -21,6 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] not in LONG)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_cluster_of_the_user() -> None:
+    """No test, nor a process it starts, meets the cluster of whoever runs the tests."""
+    os.environ.pop("KUBECONFIG", None)
+
+
 @pytest.fixture
 def seed() -> int:
     """What random tests start from: fixed, or ``make soak SEED=n``."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from meshkit import settings
-from meshkit.cli.output import cluster_options, columns, file_option, json_option, mesh_option, show
+from meshkit.cli.output import (
+    ClusterChoice,
+    cluster_options,
+    columns,
+    file_option,
+    json_option,
+    mesh_option,
+    show,
+)
 from meshkit.errors import BadInput, ClusterError, Doubtful, NoData
 
 if TYPE_CHECKING:
-    from meshkit.cluster.connect import Cluster
     from meshkit.decide.plan import CanaryPlan
+    from meshkit.facts import ClusterRef
     from meshkit.intent.release import Release
     from meshkit.operations.release.commands import Verb
     from meshkit.operations.release.state import CanaryState
@@ -43,8 +51,7 @@ def run_command(
     mesh: str,
     detach: bool,
     prometheus: str | None,
-    kubeconfig: str | None,
-    context: str | None,
+    choice: ClusterChoice,
     as_json: bool,
 ) -> int:
     """Run a release to its end: promoted (0), rolled back (1), or undecided (3). Resumes one whose runner
@@ -54,19 +61,16 @@ def run_command(
     from meshkit.operations.release.runner import canary
 
     release = _release(file)
-    if prometheus:
-        settings.use_prometheus(prometheus)
-    cluster = _connect(kubeconfig, context)
+    cluster = choice.connect()
+    where = {"cluster": asdict(cluster.ref)}
     if detach:
-        runner = run_detached(release, cluster, mesh=mesh)
-        show(
-            {"pid": runner.pid, "log": str(runner.log)},
-            f"Running as process {runner.pid}; log in {runner.log}",
-            as_json=as_json,
-        )
+        runner = run_detached(release, cluster, mesh=mesh, prometheus=prometheus)
+        text = f"Running on cluster {cluster} as process {runner.pid}; log in {runner.log}"
+        show({**where, "pid": runner.pid, "log": str(runner.log)}, text, as_json=as_json)
         return 0
-    outcome = canary(release, cluster, mesh=mesh, on_look=None if as_json else _print_look)
-    facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences}
+    on_look = None if as_json else _print_look
+    outcome = canary(release, cluster, mesh=mesh, prometheus=prometheus, on_look=on_look)
+    facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences, **where}
     show(facts, str(outcome), as_json=as_json)
     return outcome.exit_code
 
@@ -75,19 +79,23 @@ def run_command(
 @file_option(_FILE)
 @cluster_options
 @json_option
-def status_command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+def status_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
     """Where a release stands, from the journal in the cluster."""
     from meshkit.operations.release.runner import canary_state
 
-    state = canary_state(_connect(kubeconfig, context), _release(file).name)
+    release = _release(file)
+    cluster = choice.connect()
+    state = canary_state(cluster, release.name)
     facts = {
         "release": state.release.name,
         "status": state.status,
         "asked_percent": state.asked_percent,
         "change": state.change_id,
         "sentences": state.sentences,
+        "cluster": asdict(cluster.ref),
     }
-    show(facts, f"{state.status} at {state.asked_percent:g} %: {' '.join(state.sentences)}", as_json=as_json)
+    text = f"{state.status} at {state.asked_percent:g} % on cluster {cluster}: {' '.join(state.sentences)}"
+    show(facts, text, as_json=as_json)
 
 
 def _command(verb: Verb, help_text: str) -> None:
@@ -95,13 +103,17 @@ def _command(verb: Verb, help_text: str) -> None:
     @file_option(_FILE)
     @cluster_options
     @json_option
-    def send_command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+    def send_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
         from meshkit.operations.release.runner import send
 
         name = _release(file).name
-        send(_connect(kubeconfig, context), name, verb)
-        text = f"Sent {verb} to release {name}; `meshkit canary status -f {file}` shows the effect."
-        show({"release": name, "sent": verb}, text, as_json=as_json)
+        cluster = choice.connect()
+        send(cluster, name, verb)
+        text = (
+            f"Sent {verb} to release {name} on cluster {cluster}; "
+            f"`meshkit canary status -f {file}{choice.words}` shows the effect."
+        )
+        show({"release": name, "sent": verb, "cluster": asdict(cluster.ref)}, text, as_json=as_json)
 
 
 _command("hold", "Stay at the present step; the safety net stays on.")
@@ -124,8 +136,7 @@ def plan_command(
     rps: float | None,
     strict: bool,
     prometheus: str | None,
-    kubeconfig: str | None,
-    context: str | None,
+    choice: ClusterChoice,
     as_json: bool,
 ) -> int:
     """Say how long a release would take at this traffic, and whether it can pass and fail as written.
@@ -137,25 +148,22 @@ def plan_command(
     from meshkit.operations.release.forecast import plan_canary
 
     release, cluster = _release(file), None
-    if prometheus:
-        settings.use_prometheus(prometheus)
     try:
-        cluster = _connect(kubeconfig, context)
-        plan = plan_canary(release, cluster, mesh=mesh, rps=rps)
+        cluster = choice.connect()
+        plan = plan_canary(release, cluster, mesh=mesh, rps=rps, prometheus=prometheus)
     except (ClusterError, NoData, BadInput) as problem:
-        asked_for_one = kubeconfig or context or prometheus
-        if rps is None or asked_for_one:
+        if rps is None or choice.explicit or prometheus:
             raise
         cluster = None
         click.echo(f"A usual service is assumed: {problem.message}", err=True)
         plan = plan_canary(release, rps=rps)
-    show(_plan_facts(plan, measured=cluster is not None), _plan_text(plan, release), as_json=as_json)
+    where = cluster.ref if cluster else None
+    show(_plan_facts(plan, where), _plan_text(plan, release, where), as_json=as_json)
     return Doubtful.exit_code if strict and plan.findings else 0
 
 
-def _plan_facts(plan: CanaryPlan, *, measured: bool) -> dict[str, Any]:
-    """The plan for programs; a time that never comes is null."""
-    from dataclasses import asdict
+def _plan_facts(plan: CanaryPlan, where: ClusterRef | None) -> dict[str, Any]:
+    """The plan for programs; a time that never comes is null, and so is the cluster of a usual service."""
 
     def finite(value: Any) -> Any:
         if isinstance(value, dict):
@@ -164,16 +172,17 @@ def _plan_facts(plan: CanaryPlan, *, measured: bool) -> dict[str, Any]:
             return [finite(part) for part in value]
         return None if isinstance(value, float) and math.isinf(value) else value
 
-    return {**finite(asdict(plan)), "measured": measured}
+    cluster = asdict(where) if where else None
+    return {**finite(asdict(plan)), "measured": where is not None, "cluster": cluster}
 
 
-def _plan_text(plan: CanaryPlan, release: Release) -> str:
+def _plan_text(plan: CanaryPlan, release: Release, where: ClusterRef | None) -> str:
     from meshkit.decide.formatting import count, percent, rate, seconds
 
     def time(value: float) -> str:
         return seconds(value) if math.isfinite(value) else "never"
 
-    traffic = f"{rate(plan.rps)} requests a second"
+    traffic = f"{rate(plan.rps)} requests a second" + (f" on cluster {where}" if where else "")
     lines = [f"Release {release.name} at {traffic}: promoted after {time(plan.promote_s)}."]
     if release.watch_s:
         lines.append(f"Then it is watched for {seconds(release.watch_s)}.")
@@ -208,12 +217,6 @@ def _release(file: str) -> Release:
             file, f"it holds {len(found)} releases.", remedy="Write one document of `kind: Release`."
         )
     return found[0]
-
-
-def _connect(kubeconfig: str | None, context: str | None) -> Cluster:
-    from meshkit.cluster.connect import connect
-
-    return connect(context=context, kubeconfig=kubeconfig)
 
 
 def _print_look(state: CanaryState) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshkit.cli.output import cluster_options, columns, file_option, json_option, mesh_option, show
+from meshkit.cli.output import (
+    ClusterChoice,
+    cluster_options,
+    columns,
+    confirm_plan,
+    file_option,
+    json_option,
+    mesh_option,
+    show,
+)
 from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
@@ -22,12 +31,12 @@ if TYPE_CHECKING:
 @mesh_option
 @cluster_options
 @json_option
-def plan_command(file: str, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool) -> int:
+def plan_command(file: str, mesh: str, choice: ClusterChoice, as_json: bool) -> int:
     """Show what a file of intents would change, field by field; change nothing. Exit code 5: changes are
     pending.
     """
     intents = _load(file)
-    plan = _plan(intents, mesh, _connect(kubeconfig, context))
+    plan = _plan(intents, mesh, choice.connect())
     return show_plan(plan, as_json=as_json)
 
 
@@ -37,53 +46,47 @@ def plan_command(file: str, mesh: str, kubeconfig: str | None, context: str | No
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
 @cluster_options
 @json_option
-def apply_command(
-    file: str, mesh: str, yes: bool, kubeconfig: str | None, context: str | None, as_json: bool
-) -> None:
+def apply_command(file: str, mesh: str, yes: bool, choice: ClusterChoice, as_json: bool) -> None:
     """Show the plan, ask, and carry it out. `meshkit undo ID` puts back what was there."""
     from meshkit.operations.change import apply
 
     intents = _load(file)
-    cluster = _connect(kubeconfig, context)
+    cluster = choice.connect()
     plan = _plan(intents, mesh, cluster)
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
-        click.confirm("Apply this plan?", abort=True, err=as_json)
+        confirm_plan(cluster, as_json=as_json)
     change = apply(plan, cluster, progress=None if as_json else print_progress)
-    show_change(change, as_json=as_json)
+    show_change(change, choice, as_json=as_json)
 
 
 @click.command("history")
 @cluster_options
 @json_option
-def history_command(kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+def history_command(choice: ClusterChoice, as_json: bool) -> None:
     """The changes that meshkit made to a cluster, from its journal."""
     from meshkit.operations.change import history
 
     head = ("id", "started", "who", "state", "what", "why")
-    changes = [asdict(change) for change in history(_connect(kubeconfig, context))]
+    cluster = choice.connect(name_it=as_json)
+    changes = [asdict(change) for change in history(cluster)]
     rows = [[str(change[name]) for name in head] for change in changes]
-    show(changes, columns(head, rows) if rows else "meshkit has changed nothing here.", as_json=as_json)
+    text = f"Changes to cluster {cluster}:\n{columns(head, rows)}"
+    show(changes, text if rows else f"meshkit has changed nothing on cluster {cluster}.", as_json=as_json)
 
 
 @click.command("undo")
 @click.argument("change_id")
 @cluster_options
 @json_option
-def undo_command(change_id: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+def undo_command(change_id: str, choice: ClusterChoice, as_json: bool) -> None:
     """Put back what a change replaced. Refuses objects that others changed since."""
     from meshkit.operations.change import undo
 
     progress = None if as_json else print_progress
-    change = undo(change_id, _connect(kubeconfig, context), progress=progress)
+    change = undo(change_id, choice.connect(), progress=progress)
     show(asdict(change), str(change), as_json=as_json)
-
-
-def _connect(kubeconfig: str | None, context: str | None) -> Cluster:
-    from meshkit.cluster.connect import connect
-
-    return connect(context=context, kubeconfig=kubeconfig)
 
 
 def _plan(intents: list[Intent], mesh: str, cluster: Cluster) -> Plan:
@@ -105,9 +108,9 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
     return 0 if plan.empty else CHANGES_PENDING
 
 
-def show_change(change: Change, *, as_json: bool) -> None:
+def show_change(change: Change, choice: ClusterChoice, *, as_json: bool) -> None:
     """Print a change that was made, and how to take it back."""
-    text = str(change) + (f"\nUndo it with: meshkit undo {change.id}" if change.id else "")
+    text = str(change) + (f"\nUndo it with: meshkit undo {change.id}{choice.words}" if change.id else "")
     show(asdict(change), text, as_json=as_json)
 
 

@@ -70,10 +70,10 @@ def restore_command(as_json: bool) -> None:
 
 
 def _chaos() -> Chaos:
-    from meshkit.cluster.connect import SANDBOX, connect
+    from meshkit.cluster.connect import connect_sandbox
     from meshkit.operations.chaos import Chaos
 
-    return Chaos(connect(context=SANDBOX))
+    return Chaos(connect_sandbox())
 
 
 def _two(given: str, what: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from meshkit.cli.output import cluster_options, json_option, mesh_option, show
+from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, show
 from meshkit.errors import Doubtful
 
 
@@ -16,16 +16,13 @@ from meshkit.errors import Doubtful
 @mesh_option
 @cluster_options
 @json_option
-def check_command(
-    pre: bool, strict: bool, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool
-) -> int:
+def check_command(pre: bool, strict: bool, mesh: str, choice: ClusterChoice, as_json: bool) -> int:
     """Look for faults in a mesh, or before installing one; change nothing. Exit code 1: errors, 5: warnings
     under --strict.
     """
-    from meshkit.cluster.connect import connect
     from meshkit.operations.health import check
 
-    found = check(connect(context=context, kubeconfig=kubeconfig), mesh=mesh, pre=pre)
+    found = check(choice.connect(name_it=as_json), mesh=mesh, pre=pre)
     show([asdict(one) for one in found], str(found), as_json=as_json)
     if found.errors:
         return 1

@@ -5,17 +5,20 @@ rolled back release.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from meshkit.cli.output import mesh_option
+
+if TYPE_CHECKING:
+    from meshkit.sandbox.home import SandboxHome
 
 
 @click.command("demo")
@@ -31,11 +34,12 @@ def demo_command(mesh: str, out: str, keep: bool) -> int:
     from meshkit.meshes.registry import mesh as mesh_named
 
     mesh_named(mesh)
-    with _own_sandbox(keep):
+    with _own_sandbox(keep) as home:
         from meshkit.cluster.connect import SANDBOX, connect
         from meshkit.demo import run_demo
 
-        result = run_demo(connect(context=SANDBOX), mesh=mesh, out=Path(out), say=click.echo)
+        cluster = connect(SANDBOX, home.kubeconfig)
+        result = run_demo(cluster, mesh=mesh, out=Path(out), say=click.echo)
     came = "All of it came true" if result.came_true else "NOT all of it came true"
     click.echo(f"{came}, in {result.duration_s:.0f} s. Open {result.page}")
     click.echo("Next: `make lab` opens the notebook in which you drive such a release yourself.")
@@ -43,21 +47,20 @@ def demo_command(mesh: str, out: str, keep: bool) -> int:
 
 
 @contextlib.contextmanager
-def _own_sandbox(keep: bool) -> Iterator[None]:
-    """An empty sandbox in a temporary home, which this process and the kernels it starts use; removed at
-    the end.
-    """
+def _own_sandbox(keep: bool) -> Iterator[SandboxHome]:
+    """An empty sandbox in a temporary folder, removed at the end."""
+    from meshkit.sandbox.home import SandboxHome
     from meshkit.sandbox.lifecycle import down, up
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill ends it as Ctrl-C does
-    home = tempfile.mkdtemp(prefix="meshkit-demo-")
-    os.environ["MESHKIT_HOME"] = home
+    folder = tempfile.mkdtemp(prefix="meshkit-demo-")
+    home = SandboxHome(Path(folder) / "sandbox")
     try:
-        up(progress=click.echo)
-        yield
+        up(home, progress=click.echo)
+        yield home
     finally:
         if keep:
-            click.echo(f"The sandbox is left running: export MESHKIT_HOME={home}")
+            click.echo(f"The sandbox is left running: export MESHKIT_HOME={folder}")
         else:
-            down()
-            shutil.rmtree(home, ignore_errors=True)
+            down(home)
+            shutil.rmtree(folder, ignore_errors=True)

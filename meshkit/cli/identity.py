@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from meshkit.cli.changes import print_progress, show_plan
-from meshkit.cli.output import cluster_options, json_option, require_typed, show
+from meshkit.cli.output import ClusterChoice, cluster_options, json_option, require_typed, show
 
 _namespace_option = click.option(
     "--namespace", default="linkerd", show_default=True, metavar="NAME", help="The control plane's."
@@ -23,12 +23,11 @@ def identity_group() -> None:
 @_namespace_option
 @cluster_options
 @json_option
-def status_command(namespace: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+def status_command(namespace: str, choice: ClusterChoice, as_json: bool) -> None:
     """Who is trusted, who issues, until when, and where a rotation stands."""
-    from meshkit.cluster.connect import connect
     from meshkit.operations.identity.rotate import identity_status
 
-    status = identity_status(connect(context=context, kubeconfig=kubeconfig), namespace=namespace)
+    status = identity_status(choice.connect(), namespace=namespace)
     show(asdict(status), str(status), as_json=as_json)
 
 
@@ -52,19 +51,17 @@ def rotate_command(
     accept_quiet: bool,
     dry_run: bool,
     yes: bool,
-    kubeconfig: str | None,
-    context: str | None,
+    choice: ClusterChoice,
     as_json: bool,
 ) -> int:
     """Replace the trust anchor and the issuer in four changes; every meshed workload restarts three times.
     Goes on where one that was interrupted stands.
     """
-    from meshkit.cluster.connect import connect
     from meshkit.operations.change import silent
     from meshkit.operations.identity.rotate import Rotating, plan_rotation, rotate_identity
     from meshkit.operations.traffic_gate import Judging
 
-    cluster = connect(context=context, kubeconfig=kubeconfig)
+    cluster = choice.connect()
     judging = Judging(watch_s=watch_s, accept_quiet=accept_quiet)
     how = Rotating(anchor_days=anchor_days, issuer_days=issuer_days, at_once=at_once, judging=judging)
     plan = plan_rotation(cluster, namespace=namespace, how=how)
@@ -73,7 +70,7 @@ def rotate_command(
     if not as_json:
         click.echo(str(plan))
     if not yes:
-        require_typed(cluster.context, "rotate its identity", as_json=as_json)
+        require_typed(cluster.context, f"rotate the identity of cluster {cluster}", as_json=as_json)
     done = rotate_identity(
         cluster,
         namespace=namespace,

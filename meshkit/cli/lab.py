@@ -25,6 +25,7 @@ from pathlib import Path
 import click
 
 from meshkit.errors import BadInput, TimedOut
+from meshkit.settings import child_environment, home
 
 START = "00_start_here.ipynb"
 START_TIMEOUT_S = 60.0
@@ -69,7 +70,6 @@ def own_notebooks() -> Path:
     change.
     """
     from meshkit.runbooks.catalogue import shipped_folder
-    from meshkit.settings import home
 
     shipped = shipped_folder("notebooks")
     if os.access(shipped, os.W_OK) and (shipped.parent / "pyproject.toml").exists():
@@ -116,12 +116,11 @@ def _start(private: Path, folder: Path, options: tuple[str, ...], *, apart: bool
         *(["--allow-root"] if os.geteuid() == 0 else []),
         *options,
     ]
-    environment = {
-        **os.environ,
-        "JUPYTER_RUNTIME_DIR": str(private),
-        "JUPYTER_TOKEN": secrets.token_urlsafe(32),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
+    environment = child_environment(
+        JUPYTER_RUNTIME_DIR=str(private),
+        JUPYTER_TOKEN=secrets.token_urlsafe(32),
+        PYDEVD_DISABLE_FILE_VALIDATION="1",
+    )
     if apart:
         environment["JUPYTERLAB_SETTINGS_DIR"] = f"{private}/user-settings"
         environment["JUPYTERLAB_WORKSPACES_DIR"] = f"{private}/workspaces"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shlex
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from meshkit.errors import BadInput
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,12 +24,57 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
 
 
+@dataclass(frozen=True)
+class ClusterChoice:
+    """What the options of a command say about its cluster."""
+
+    context: str | None
+    kubeconfig: str | None
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the options name a cluster."""
+        return self.context is not None or self.kubeconfig is not None
+
+    @property
+    def words(self) -> str:
+        """The options as they were given, for a command that is proposed next: it must reach this cluster."""
+        given = (("--kubeconfig", self.kubeconfig), ("--context", self.context))
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in given if value is not None)
+
+    def connect(self, *, name_it: bool = False) -> Cluster:
+        """The cluster. Where the options do not name its context, stderr says which it is and why.
+
+        With ``name_it`` stderr always names it, for output that has no place for it: a list in JSON.
+        """
+        from meshkit.cluster.connect import connect
+
+        cluster = connect(context=self.context, kubeconfig=self.kubeconfig)
+        if cluster.reason or name_it:
+            why = f", {cluster.reason}" if cluster.reason else ""
+            click.echo(f"cluster: {cluster}{why}", err=True)
+        return cluster
+
+
 def cluster_options(command: F) -> F:
-    """``--kubeconfig`` and ``--context``. Without them: the cluster around this pod, else the sandbox."""
-    command = click.option("--context", metavar="NAME", help="Context of the kubeconfig.")(command)
-    return click.option("--kubeconfig", metavar="FILE", help="Kubeconfig to read; default: $KUBECONFIG.")(
-        command
+    """``--kubeconfig`` and ``--context``, as the one argument ``choice``, a ``ClusterChoice``."""
+
+    @click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        help="Use the current-context of this file. Default: $KUBECONFIG, else the cluster around this pod, "
+        "else the sandbox.",
     )
+    @click.option(
+        "--context",
+        metavar="NAME",
+        help="Use this context, of FILE, $KUBECONFIG, ~/.kube/config or the sandbox.",
+    )
+    @functools.wraps(command)
+    def with_choice(*arguments: Any, kubeconfig: str | None, context: str | None, **options: Any) -> Any:
+        return command(*arguments, choice=ClusterChoice(context, kubeconfig), **options)
+
+    return cast(F, with_choice)
 
 
 def mesh_option(command: F) -> F:
@@ -55,8 +106,16 @@ def show(data: Any, text: str, *, as_json: bool) -> None:
     click.echo(json.dumps(data, indent=2, default=str) if as_json else text)
 
 
+def confirm_plan(cluster: Cluster, *, as_json: bool) -> None:
+    """Ask a person whether to apply the plan that was shown; no ends the command."""
+    click.confirm(f"Apply this plan to cluster {cluster}?", abort=True, err=as_json)
+
+
 def require_typed(name: str, to: str, *, as_json: bool) -> None:
-    """Ask a person to type a name before something that hurts; anything else ends the command."""
+    """Ask a person to type a name before something that hurts; anything else ends the command.
+
+    ``to`` says what happens and names the cluster: ``upgrade the mesh of cluster prod (https://prod:6443)``.
+    """
     typed = click.prompt(f"Type {name} to {to}", default="", show_default=False, err=as_json)
     if typed != name:
         click.echo("Nothing was changed.", err=True)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from meshkit.cli.output import cluster_options, json_option, mesh_option, require_typed, show
+from meshkit.cli.output import (
+    ClusterChoice,
+    cluster_options,
+    json_option,
+    mesh_option,
+    require_typed,
+    show,
+)
 from meshkit.errors import CHANGES_PENDING
 
 
@@ -24,24 +31,22 @@ def rehearse_command(
     dry_run: bool,
     yes: bool,
     mesh: str,
-    kubeconfig: str | None,
-    context: str | None,
+    choice: ClusterChoice,
     as_json: bool,
 ) -> int:
     """Drain a zone or a node, count what becomes of the mesh meanwhile, and open it again. Exit code 1: it
     went otherwise than computed.
     """
-    from meshkit.cluster.connect import connect
     from meshkit.operations.rehearsal.rehearse import Drain, rehearse
 
-    cluster = connect(context=context, kubeconfig=kubeconfig)
+    cluster = choice.connect()
     first = rehearse(cluster, mesh=mesh, zone=zone, node=node)
     if dry_run:
         show(first.as_record(), str(first), as_json=as_json)
         return CHANGES_PENDING
     if not yes:
         click.echo(str(first), err=as_json)
-        require_typed(first.place, "drain it", as_json=as_json)
+        require_typed(first.place, f"drain it in cluster {cluster}", as_json=as_json)
     drain = Drain(say=lambda sentence: click.echo(sentence, err=True))
     done = rehearse(
         cluster, mesh=mesh, zone=zone, node=node, consent=first.place, although=although, drain=drain

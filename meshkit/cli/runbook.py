@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from meshkit.cli.output import columns, json_option, show
+from meshkit.cli.output import ClusterChoice, columns, json_option, show
 from meshkit.errors import BadInput
 
 
@@ -82,7 +82,8 @@ def run_command(
 
     from_file = read_parameter_file(Path(file)) if file else {}
     told = {"apply": "true"} if apply_ else {}
-    result = run_runbook(name, {**from_file, **_pairs(given), **told}, out=Path(out))
+    wanted = {**from_file, **_pairs(given), **told}
+    result = run_runbook(name, {**wanted, **_chosen_cluster(name, wanted)}, out=Path(out))
     state = "done" if result.error is None else f"exit {result.exit_code}: {result.error}"
     if result.error is None and result.parameters.get("apply") is False:
         state = "dry run, nothing was changed"
@@ -93,6 +94,7 @@ def run_command(
         "runbook": result.runbook.name,
         "exit_code": result.exit_code,
         "error": result.error,
+        "cluster": asdict(result.cluster) if result.cluster else None,
         "applied": result.parameters.get("apply"),
         "cell": result.cell,
         "duration_s": round(result.duration_s, 3),
@@ -100,12 +102,29 @@ def run_command(
         "report": str(result.report),
         "junit": str(result.junit),
     }
+    where = f" on cluster {result.cluster}" if result.cluster else ""
     show(
         facts,
-        f"{result.runbook.name}: {state}\n{result.duration_s:.1f} s, report in {result.report}",
+        f"{result.runbook.name}{where}: {state}\n{result.duration_s:.1f} s, report in {result.report}",
         as_json=as_json,
     )
     return result.exit_code
+
+
+def _chosen_cluster(name: str, given: dict[str, str]) -> dict[str, str]:
+    """Parameters for the cluster that is chosen where none is named, so that it is known before the run."""
+    from meshkit.runbooks.catalogue import load_runbook
+    from meshkit.runbooks.parameters import convert_parameters
+    from meshkit.runbooks.secrets import is_reference
+
+    runbook = load_runbook(name)
+    convert_parameters(runbook.parameters, given)
+    if given.get("context") or not {"context", "kubeconfig"} <= {p.name for p in runbook.parameters}:
+        return {}
+    if is_reference(given.get("kubeconfig")):
+        return {}
+    cluster = ClusterChoice(None, given.get("kubeconfig") or None).connect()
+    return {"context": cluster.context, "kubeconfig": cluster.kubeconfig} if cluster.kubeconfig else {}
 
 
 def _pairs(given: tuple[str, ...]) -> dict[str, str]:

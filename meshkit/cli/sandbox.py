@@ -63,12 +63,12 @@ def status_command(window_s: float, as_json: bool) -> int:
     if not found.running:
         show(asdict(found), _where(found), as_json=as_json)
         return 1
-    from meshkit.cluster.connect import SANDBOX, connect
+    from meshkit.cluster.connect import connect_sandbox
     from meshkit.facts import Kind
     from meshkit.observe.graph import service_graph
     from meshkit.views.cluster_text import cluster_text, graph_text, has_sidecar
 
-    cluster, color = connect(context=SANDBOX), sys.stdout.isatty()
+    cluster, color = connect_sandbox(), sys.stdout.isatty()
     graph = service_graph(cluster, window_s=window_s)
     nodes, pods = (cluster.api.list(Kind("v1", kind)) for kind in ("Node", "Pod"))
     drawn = [_where(found), cluster_text(nodes, pods, color=color)]
@@ -83,10 +83,10 @@ def status_command(window_s: float, as_json: bool) -> int:
 @json_option
 def load_command(rps: float, as_json: bool) -> None:
     """Change the rate at which the demo shop's caller sends."""
-    from meshkit.cluster.connect import SANDBOX, connect
+    from meshkit.cluster.connect import connect_sandbox
     from meshkit.operations.shop import set_load
 
-    set_load(connect(context=SANDBOX), rps)
+    set_load(connect_sandbox(), rps)
     show({"rps": rps}, f"The caller sends {rps:g} requests a second.", as_json=as_json)
 
 

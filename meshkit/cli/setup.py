@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from meshkit.cli.output import cluster_options, columns, json_option, mesh_option, show
+from meshkit.cli.output import (
+    ClusterChoice,
+    cluster_options,
+    columns,
+    confirm_plan,
+    json_option,
+    mesh_option,
+    show,
+)
 from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
     from meshkit.cluster.executor import Progress
     from meshkit.operations.setup.guide import Look, Setup
 
@@ -42,12 +51,12 @@ _STAGE = click.argument("stage", shell_complete=_complete)
 )
 @cluster_options
 @json_option
-def status_command(
-    namespace: str, mesh: str, window_s: float, kubeconfig: str | None, context: str | None, as_json: bool
-) -> int:
+def status_command(namespace: str, mesh: str, window_s: float, choice: ClusterChoice, as_json: bool) -> int:
     """Where each stage stands, from the cluster. Exit code 5: one can be applied, or needs attention."""
-    look = _setup(namespace, mesh, kubeconfig, context).watch(window_s)
-    show(_facts(look), f"{_table(look)}{_next_words(look)}", as_json=as_json)
+    cluster = choice.connect(name_it=as_json)
+    look = _setup(namespace, mesh, cluster).watch(window_s)
+    text = f"{mesh} in namespace {namespace} of cluster {cluster}\n{_table(look)}{_next_words(look, choice)}"
+    show(_facts(look), text, as_json=as_json)
     return 0 if all(standing.state == "done" for standing in look.standings) else CHANGES_PENDING
 
 
@@ -57,11 +66,9 @@ def status_command(
 @mesh_option
 @cluster_options
 @json_option
-def plan_command(
-    stage: str, namespace: str, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool
-) -> int:
+def plan_command(stage: str, namespace: str, mesh: str, choice: ClusterChoice, as_json: bool) -> int:
     """What a stage would change, field by field; changes nothing. Exit code 5: changes are pending."""
-    setup = _setup(namespace, mesh, kubeconfig, context)
+    setup = _setup(namespace, mesh, choice.connect())
     plan = setup.plan(stage, look=setup.watch(3.0))
     click.echo(plan.to_json() if as_json else str(plan))
     return 0 if plan.empty else CHANGES_PENDING
@@ -79,21 +86,20 @@ def apply_command(
     namespace: str,
     mesh: str,
     yes: bool,
-    kubeconfig: str | None,
-    context: str | None,
+    choice: ClusterChoice,
     as_json: bool,
 ) -> None:
     """Show the plan of a stage, ask, and carry it out. Mutual TLS is strict when nobody speaks plain text."""
-    setup = _setup(namespace, mesh, kubeconfig, context)
+    setup = _setup(namespace, mesh, choice.connect())
     plan = setup.plan(stage, look=setup.watch(10.0 if stage == "mutual-tls" else 3.0))
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
-        click.confirm("Apply this plan?", abort=True, err=as_json)
+        confirm_plan(setup.cluster, as_json=as_json)
     change = setup.apply(
         stage, plan, progress=None if as_json else _print, say=None if as_json else click.echo
     )
-    back = f"\nUndo it with: meshkit setup undo {stage}{_where(mesh, namespace)}" if change.id else ""
+    back = f"\nUndo it with: meshkit setup undo {stage}{_where(mesh, namespace, choice)}" if change.id else ""
     show(asdict(change), f"{change}{back}", as_json=as_json)
 
 
@@ -103,19 +109,16 @@ def apply_command(
 @mesh_option
 @cluster_options
 @json_option
-def undo_command(
-    stage: str, namespace: str, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool
-) -> None:
+def undo_command(stage: str, namespace: str, mesh: str, choice: ClusterChoice, as_json: bool) -> None:
     """Take the newest change of a stage back. What others changed since is not touched."""
-    change = _setup(namespace, mesh, kubeconfig, context).undo(stage, progress=None if as_json else _print)
+    change = _setup(namespace, mesh, choice.connect()).undo(stage, progress=None if as_json else _print)
     show(asdict(change), str(change), as_json=as_json)
 
 
-def _setup(namespace: str, mesh: str, kubeconfig: str | None, context: str | None) -> Setup:
-    from meshkit.cluster.connect import connect
+def _setup(namespace: str, mesh: str, cluster: Cluster) -> Setup:
     from meshkit.operations.setup.guide import Setup
 
-    return Setup(connect(context=context, kubeconfig=kubeconfig), mesh, namespace)
+    return Setup(cluster, mesh, namespace)
 
 
 def _table(look: Look) -> str:
@@ -131,16 +134,16 @@ def _table(look: Look) -> str:
     return "\n".join([columns(("stage", "state", "what the cluster says"), rows), *dict.fromkeys(found)])
 
 
-def _next_words(look: Look) -> str:
+def _next_words(look: Look, choice: ClusterChoice) -> str:
     """The command to go on with; nothing where no plan of meshkit's can help."""
     after = look.next
     if after is None or after.intent is None:
         return ""
-    return f"\nNext: meshkit setup apply {after.name}{_where(look.sight.mesh, look.sight.namespace)}"
+    return f"\nNext: meshkit setup apply {after.name}{_where(look.sight.mesh, look.sight.namespace, choice)}"
 
 
-def _where(mesh: str, namespace: str) -> str:
-    return f" --mesh {mesh} -n {namespace}"
+def _where(mesh: str, namespace: str, choice: ClusterChoice) -> str:
+    return f" --mesh {mesh} -n {namespace}{choice.words}"
 
 
 def _facts(look: Look) -> list[dict[str, Any]]:

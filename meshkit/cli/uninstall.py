@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from meshkit.cli.changes import print_progress, show_change, show_plan
-from meshkit.cli.output import cluster_options, json_option, mesh_option, require_typed
+from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, require_typed
 
 
 @click.command("uninstall")
@@ -24,23 +24,21 @@ def uninstall_command(
     while_meshed: bool,
     dry_run: bool,
     yes: bool,
-    kubeconfig: str | None,
-    context: str | None,
+    choice: ClusterChoice,
     as_json: bool,
 ) -> int:
     """Show all that a mesh has in a cluster, ask, and take it away. `meshkit undo ID` brings it back."""
-    from meshkit.cluster.connect import connect
     from meshkit.operations.uninstall import plan_uninstall, uninstall
 
-    cluster = connect(context=context, kubeconfig=kubeconfig)
+    cluster = choice.connect()
     plan = plan_uninstall(cluster, mesh=mesh, namespace=namespace, crds=crds, while_meshed=while_meshed)
     if dry_run:
         return show_plan(plan, as_json=as_json)
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
-        require_typed(cluster.context, "take this away", as_json=as_json)
+        require_typed(cluster.context, f"take this away from cluster {cluster}", as_json=as_json)
     progress = None if as_json else print_progress
     change = uninstall(plan, cluster, consent=cluster.context, progress=progress)
-    show_change(change, as_json=as_json)
+    show_change(change, choice, as_json=as_json)
     return 0

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from meshkit.cli.changes import print_progress, show_plan
-from meshkit.cli.output import cluster_options, json_option, mesh_option, require_typed, show
+from meshkit.cli.output import (
+    ClusterChoice,
+    cluster_options,
+    json_option,
+    mesh_option,
+    require_typed,
+    show,
+)
 
 if TYPE_CHECKING:
     from meshkit.operations.upgrade.run import Upgrade
@@ -83,13 +90,14 @@ def run_command(
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
-        require_typed(upgrade.cluster.context, "upgrade its mesh", as_json=as_json)
+        where = upgrade.cluster
+        require_typed(where.context, f"upgrade the mesh of cluster {where}", as_json=as_json)
     progress = None if as_json else print_progress
     done = upgrade.run(progress=progress, say=silent if as_json else click.echo)
     if retire:
         done.append(upgrade.retire(progress=progress))
     status = upgrade.status()
-    told = [*map(str, done), str(status), "Take it back with: meshkit upgrade back"]
+    told = [*map(str, done), str(status), f"Take it back with: meshkit upgrade back{target['choice'].words}"]
     show([asdict(change) for change in done], "\n".join(told), as_json=as_json)
     return 0
 
@@ -98,19 +106,18 @@ def run_command(
 @click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
 @cluster_options
 @json_option
-def back_command(yes: bool, kubeconfig: str | None, context: str | None, as_json: bool) -> int:
+def back_command(yes: bool, choice: ClusterChoice, as_json: bool) -> int:
     """Take the newest upgrade back: the old control plane, every namespace, then the new control plane."""
-    from meshkit.cluster.connect import connect
     from meshkit.operations.change import silent
     from meshkit.operations.upgrade.rollback import back_changes, upgrade_back
 
-    cluster = connect(context=context, kubeconfig=kubeconfig)
+    cluster = choice.connect()
     changes = back_changes(cluster)
     if not as_json:
-        click.echo(f"{changes[0].why}, to be taken back:")
+        click.echo(f"{changes[0].why}, to be taken back on cluster {cluster}:")
         click.echo("\n".join(f"  {one.what}, {one.started[:16]}, {one.who}" for one in changes))
     if not yes:
-        require_typed(cluster.context, "take its upgrade back", as_json=as_json)
+        require_typed(cluster.context, f"take the upgrade of cluster {cluster} back", as_json=as_json)
     progress = None if as_json else print_progress
     done = upgrade_back(cluster, progress=progress, say=silent if as_json else click.echo)
     show([asdict(change) for change in done], "\n".join(map(str, done)), as_json=as_json)
@@ -124,12 +131,10 @@ def _upgrade(
     revision: str,
     charts: str,
     tags: tuple[str, ...],
-    kubeconfig: str | None,
-    context: str | None,
+    choice: ClusterChoice,
     **how: Any,
 ) -> Upgrade:
     """The upgrade that the options ask for: those of the file, those given here over them."""
-    from meshkit.cluster.connect import connect
     from meshkit.errors import BadInput
     from meshkit.intent.document import load
     from meshkit.intent.mesh import ControlPlane
@@ -142,4 +147,4 @@ def _upgrade(
         raise BadInput(file, "it holds no ControlPlane.", remedy="Name the file that installed the mesh.")
     base = found[0].model_dump(exclude_unset=True) if found else {}
     to = ControlPlane(**{**base, **asked})
-    return Upgrade(connect(context=context, kubeconfig=kubeconfig), to, mesh, **how)
+    return Upgrade(choice.connect(), to, mesh, **how)

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from meshkit.cluster.connect import Cluster
+from meshkit.cluster.connect import Cluster, environment_for
 from meshkit.facts import Finding, Severity
 
 _TIMEOUT_S = 60.0
@@ -26,14 +26,14 @@ def analysis(cluster: Cluster, mesh: str, *, pre: bool) -> tuple[Finding, ...]:
     program = shutil.which(name)
     if program is None or cluster.kubeconfig is None:
         return ()
-    where = [f"--kubeconfig={cluster.kubeconfig}", f"--context={cluster.context}"]
     try:
         done = subprocess.run(
-            [program, *arguments(pre), *where],
+            [program, *arguments(pre), f"--context={cluster.context}"],
             capture_output=True,
             text=True,
             check=False,
             timeout=_TIMEOUT_S,
+            env=environment_for(cluster),
         )
         return tuple(read(json.loads(done.stdout)))
     except OSError as problem:

@@ -1,7 +1,8 @@
-"""Which API server: the one place that chooses between kubeconfig, the pod's own account and the sandbox.
+"""Chooses the cluster: the one place that decides between a kubeconfig, a pod's own account and the sandbox.
 
-A kubeconfig's current context is never used silently: whoever changes a cluster names it. Without a name it
-is the cluster this process runs in, else the sandbox.
+An explicit choice wins. Then comes the current-context of ``$KUBECONFIG``, then the cluster of the pod that
+this process runs in, then the sandbox when it is up. The current-context of ``~/.kube/config`` is never
+taken: that file only supplies names for an explicit choice.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,14 @@ from urllib.parse import urlsplit
 
 from meshkit import settings
 from meshkit.cluster.api import Api
+from meshkit.cluster.kubeconfig import Entries, Kubeconfig, read_kubeconfig
 from meshkit.errors import BadInput, UnknownName
+from meshkit.facts import ClusterRef
 
 SANDBOX = "meshkit-sandbox"
+CLUSTER = "application/vnd.meshkit.cluster+json"
+"""The media type by which an output names the cluster that a notebook is connected to, for reports."""
+_ENVIRONMENT = "$KUBECONFIG"
 _POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -28,56 +34,160 @@ _POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 class Cluster:
     """One cluster: its context, the address of its API server, and the connection.
 
-    Context and ``kubeconfig`` (None inside a pod) are what another process needs to reach the same cluster.
+    Another process reaches the same cluster with ``context`` and ``kubeconfig``: a file, or several in the
+    form of ``$KUBECONFIG``; None inside a pod. ``server`` holds no credentials. ``reason`` says why this
+    cluster was chosen; it is empty where the caller named the context.
     """
 
     context: str
     server: str
     api: Api
-    kubeconfig: Path | None = None
+    kubeconfig: str | None = None
+    reason: str = ""
+
+    @property
+    def ref(self) -> ClusterRef:
+        """The names of the cluster, without the connection."""
+        return ClusterRef(self.context, self.server)
+
+    def __str__(self) -> str:
+        return str(self.ref)
 
     def __repr__(self) -> str:
-        return f"Cluster({self.context!r}, {self.server!r})"
+        why = f", {self.reason!r}" if self.reason else ""
+        return f"Cluster({self.context!r}, {self.server!r}{why})"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {"text/plain": repr(self), CLUSTER: {"context": self.context, "server": self.server}}
 
 
 def connect(context: str | None = None, kubeconfig: str | Path | None = None) -> Cluster:
     """Choose a cluster. No request is made yet.
 
     ``context`` names a context of ``kubeconfig`` (by default ``$KUBECONFIG`` or ``~/.kube/config``, and the
-    sandbox's own). Without any argument: the cluster of the pod this runs in, else the sandbox when it is up.
-    Raises ``BadInput`` when that leaves no cluster, or the file or context cannot be used.
+    sandbox's own). ``kubeconfig`` alone means the current-context of that file, or its only context. Without
+    arguments the cluster is the current-context of ``$KUBECONFIG`` where that is set, else the cluster of the
+    pod this runs in, else the sandbox when it is up. Raises ``BadInput`` when there is no cluster to choose,
+    or when a file or context cannot be used: the next choice is never tried instead.
     """
-    if context is None and kubeconfig is None:
-        return _without_arguments()
-    files = [Path(kubeconfig).expanduser()] if kubeconfig else _default_files()
-    if kubeconfig and not files[0].is_file():
-        raise BadInput("kubeconfig", f"there is no file {files[0]}.", remedy="Correct the path.")
-    found = _contexts(files)
-    if context is None:
-        if len(found) != 1:
-            raise BadInput("context", f"{files[0]} has {len(found)} contexts.", remedy=_name_one(found))
-        context = next(iter(found))
-    if context not in found:
-        raise UnknownName("context", context, found)
-    return _from_file(found[context], context)
-
-
-def _without_arguments() -> Cluster:
-    if _POD_TOKEN.is_file() and os.environ.get("KUBERNETES_SERVICE_HOST"):
+    if kubeconfig is not None:
+        return _of_file(context, kubeconfig)
+    if context is not None:
+        return _named(context)
+    given = settings.kubeconfig_files()
+    if given is not None:
+        return _of_environment(given)
+    if _POD_TOKEN.is_file() and settings.in_pod():
         return _in_cluster()
-    sandbox = _sandbox_file()
-    if sandbox.is_file():
-        cluster = _from_file(sandbox, SANDBOX)
-        if _listens(cluster.server):
-            return cluster
+    return _sandbox_or_none()
+
+
+def environment_for(cluster: Cluster) -> dict[str, str]:
+    """The environment in which Helm, kubectl and their like reach this cluster, given its context by name.
+
+    It names the files in ``$KUBECONFIG``, because their ``--kubeconfig`` takes only one. Inside a pod it
+    names an empty file, because they prefer ``~/.kube/config`` to the pod's own account.
+    """
+    return settings.child_environment(KUBECONFIG=cluster.kubeconfig or os.devnull)
+
+
+def connect_sandbox() -> Cluster:
+    """Connect to the sandbox of this ``$MESHKIT_HOME``, whatever ``$KUBECONFIG`` says.
+
+    Raises ``BadInput`` when it is not up.
+    """
+    cluster = _running_sandbox()
+    if cluster is None:
+        raise _sandbox_down()
+    return cluster
+
+
+def _sandbox_down() -> BadInput:
+    return BadInput("context", "the sandbox is not up.", remedy="Start it with 'meshkit sandbox up'.")
+
+
+def _of_file(context: str | None, given: str | Path) -> Cluster:
+    if not str(given):
+        raise BadInput("kubeconfig", "it is empty.", remedy="Name a file, or leave it out.")
+    one = Path(given).expanduser()
+    paths = (
+        [one] if one.exists() else [Path(each).expanduser() for each in str(given).split(os.pathsep) if each]
+    )
+    for path in paths:
+        if not path.is_file():
+            raise BadInput("kubeconfig", f"there is no file {path}.", remedy="Correct the path.")
+    found = read_kubeconfig([path.absolute() for path in paths])
+    if context is not None:
+        if context not in found.contexts:
+            raise UnknownName("context", context, found.contexts)
+        return _connected(found, context)
+    if found.current_context:
+        if found.current_context not in found.contexts:
+            raise UnknownName(f"current-context of {found.path}", found.current_context, found.contexts)
+        return _connected(found, found.current_context, f"the current-context of {found.path}")
+    if len(found.contexts) != 1:
+        problem = f"{found.path} has {len(found.contexts)} contexts."
+        raise BadInput("context", problem, remedy=_name_one(found.contexts))
+    return _connected(found, next(iter(found.contexts)), f"the only context of {found.path}")
+
+
+def _named(context: str) -> Cluster:
+    """The context of that name: of the user's files, else of the sandbox's own."""
+    given = settings.kubeconfig_files()
+    user = [settings.default_kubeconfig()] if given is None else given
+    known: dict[str, Any] = {}
+    for paths in (user, [_sandbox_file()]):
+        found = read_kubeconfig([path for path in paths if path.is_file()])
+        if context in found.contexts:
+            return _connected(found, context)
+        known.update(found.contexts)
+    if context == SANDBOX:
+        raise _sandbox_down()
+    missing = [path for path in given or () if not path.is_file()]
+    if missing:
+        problem = f"{context!r} is not known; of {_ENVIRONMENT} there is no file {missing[0]}."
+        raise BadInput("context", problem, remedy=f"Correct {_ENVIRONMENT}. {_name_one(known)}")
+    raise UnknownName("context", context, known)
+
+
+def _of_environment(given: tuple[Path, ...]) -> Cluster:
+    """The current-context of ``$KUBECONFIG``. A missing file is refused: it could name another context."""
+    found = read_kubeconfig([path for path in given if path.is_file()])
+    remedy = f"Correct {_ENVIRONMENT} or unset it. {_name_one(found.contexts)}"
+    missing = [path for path in given if not path.is_file()]
+    if missing:
+        raise BadInput(_ENVIRONMENT, f"there is no file {missing[0]}.", remedy=remedy)
+    if not given:
+        raise BadInput(_ENVIRONMENT, "it names no file.", remedy=remedy)
+    if not found.current_context:
+        raise BadInput(_ENVIRONMENT, f"{found.path} has no current-context.", remedy=remedy)
+    if found.current_context not in found.contexts:
+        raise UnknownName(f"current-context of {found.path}", found.current_context, found.contexts)
+    return _connected(found, found.current_context, f"from {_ENVIRONMENT}")
+
+
+def _sandbox_or_none() -> Cluster:
+    cluster = _running_sandbox(f"the sandbox, as {_ENVIRONMENT} is not set")
+    if cluster is not None:
+        return cluster
+    default = settings.default_kubeconfig()
+    known = read_kubeconfig([default]).contexts if default.is_file() else {}
     raise BadInput(
         "context",
         "no cluster is named, and the sandbox is not up.",
-        remedy=f"Start it with 'meshkit sandbox up'. {_name_one(_contexts(_default_files()))}",
+        remedy=f"Start it with 'meshkit sandbox up'. {_name_one(known)}",
     )
 
 
-def _name_one(contexts: dict[str, Path]) -> str:
+def _running_sandbox(reason: str = "") -> Cluster | None:
+    path = _sandbox_file()
+    if not path.is_file():
+        return None
+    cluster = _connected(read_kubeconfig([path]), SANDBOX, reason)
+    return cluster if _listens(cluster.server) else None
+
+
+def _name_one(contexts: Entries) -> str:
     names = sorted(name for name in contexts if name != SANDBOX)
     return f"Name one with context=: {', '.join(names)}." if names else "No kubeconfig names a context."
 
@@ -86,49 +196,25 @@ def _sandbox_file() -> Path:
     return settings.home() / "sandbox" / "kubeconfig"
 
 
-def _default_files() -> list[Path]:
-    given = os.environ.get("KUBECONFIG")
-    paths = given.split(os.pathsep) if given else ["~/.kube/config"]
-    files = [*(Path(path).expanduser() for path in paths if path), _sandbox_file()]
-    return [path for path in files if path.is_file()]
-
-
-def _contexts(files: Sequence[Path]) -> dict[str, Path]:
-    """Context -> the file that defines it; the first file wins, as kubectl has it."""
-    import yaml
-
-    found: dict[str, Path] = {}
-    for path in files:
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            names = [entry["name"] for entry in content["contexts"] or ()]
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise BadInput(
-                "kubeconfig", f"{path} is not a kubeconfig.", remedy="Give one that kubectl can read."
-            ) from error
-        for name in names:
-            found.setdefault(name, path)
-    return found
-
-
-def _from_file(path: Path, context: str) -> Cluster:
+def _connected(found: Kubeconfig, context: str, reason: str = "") -> Cluster:
     from kubernetes.client import Configuration
-    from kubernetes.config import ConfigException, load_kube_config
+    from kubernetes.config import ConfigException, load_kube_config_from_dict
 
     configuration = Configuration()
     try:
         with _logged() as login_problems:
-            load_kube_config(  # type: ignore[no-untyped-call]
-                str(path), context, client_configuration=configuration, persist_config=False
+            load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+                found.only(context), client_configuration=configuration, persist_config=False
             )
+        cluster = _cluster(context, configuration, found.path, reason)
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        raise _unusable(context, path, str(error)) from error
+        raise _unusable(context, found.path, str(error)) from error
     if login_problems:
-        raise _unusable(context, path, login_problems[0])
-    return _cluster(context, configuration, path)
+        raise _unusable(context, found.path, login_problems[0])
+    return cluster
 
 
-def _unusable(context: str, path: Path, problem: str) -> BadInput:
+def _unusable(context: str, path: str, problem: str) -> BadInput:
     return BadInput(
         "kubeconfig",
         f"context {context} of {path} cannot be used: {problem.splitlines()[0].rstrip('.')}.",
@@ -161,21 +247,27 @@ def _in_cluster() -> Cluster:
         raise BadInput(
             "context", f"the pod's account cannot be used: {error}.", remedy="Mount a ServiceAccount token."
         ) from error
-    return _cluster("in-cluster", configuration)
+    return _cluster("in-cluster", configuration, reason="the account of this pod")
 
 
-def _cluster(context: str, configuration: Any, kubeconfig: Path | None = None) -> Cluster:
+def _cluster(context: str, configuration: Any, kubeconfig: str | None = None, reason: str = "") -> Cluster:
     from kubernetes.client import ApiClient
     from kubernetes.dynamic import DynamicClient
 
-    server = str(configuration.host)
+    server = _without_credentials(str(configuration.host))
     # A request that got no answer may have been carried out: only this package decides what is tried again.
     configuration.retries = False
     if urlsplit(server).hostname in ("127.0.0.1", "localhost", "::1"):
         configuration.proxy = None
     connection = ApiClient(configuration)
     client = DynamicClient(connection, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
-    return Cluster(context, server, Api(client, server), kubeconfig)
+    return Cluster(context, server, Api(client, server), kubeconfig, reason)
+
+
+def _without_credentials(server: str) -> str:
+    """The address as it may be shown: a user, a password or a token in it stays out."""
+    address = urlsplit(server)
+    return address._replace(netloc=address.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 class _NoDiscovery:

@@ -22,7 +22,7 @@ import yaml
 
 from meshkit import settings
 from meshkit.cluster.api import MANAGER, Api
-from meshkit.cluster.connect import Cluster
+from meshkit.cluster.connect import Cluster, environment_for
 from meshkit.cluster.diff import content
 from meshkit.cluster.ready import wait_for as wait_for_object
 from meshkit.errors import BadInput, ClusterError, Conflict
@@ -157,7 +157,7 @@ class Helm:
         """Helm's output; None where there is no such release and it ``may_fail``."""
         command = [program(), *words]
         if self._cluster.kubeconfig is not None:
-            command += [f"--kubeconfig={self._cluster.kubeconfig}", f"--kube-context={self._cluster.context}"]
+            command.append(f"--kube-context={self._cluster.context}")
         if namespace:
             command.append(f"--namespace={namespace}")
         try:
@@ -168,6 +168,7 @@ class Helm:
                 text=True,
                 check=False,
                 timeout=WAIT_S + _GRACE_S,
+                env=environment_for(self._cluster),
             )
         except subprocess.TimeoutExpired as error:
             raise ClusterError(

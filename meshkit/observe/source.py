@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from meshkit.observe.counters import Observer
 
 
-def observer(mesh: str) -> Observer:
-    """The observer of a mesh: Prometheus where the settings name one, else the sidecars' own pages.
+def observer(mesh: str, prometheus: str | None = None) -> Observer:
+    """The observer of a mesh: a Prometheus (a URL), else that of the settings, else the sidecars.
 
-    Raises UnknownName for a mesh that meshkit does not know, and BadInput where the settings name a
-    Prometheus that cannot be asked.
+    Raises UnknownName for a mesh that meshkit does not know, and BadInput for a Prometheus that cannot be
+    asked.
     """
     table = registry.mesh(mesh).metrics
-    url = settings.prometheus()
+    url = prometheus or settings.prometheus()
     if url is None:
         return ScrapeObserver(table)
     from meshkit.observe.prometheus import PrometheusObserver

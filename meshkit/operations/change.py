@@ -83,10 +83,10 @@ def apply(
     change stays as it is.
     """
     if plan.server != cluster.server:
-        problem = f"it was made for {plan.context} ({plan.server}), not for {cluster.context}."
+        problem = f"it was made for {plan.cluster}, not for {cluster}."
         raise BadInput("plan", problem, remedy="Plan again on this cluster.")
     if plan.empty:
-        return Change("", plan.what, 0)
+        return Change("", plan.what, 0, cluster.ref)
     _require_rights(cluster, plan.steps)
     journal = Journal(cluster)
     change = journal.start(f"{plan.what} ({plan.mesh})", why)
@@ -100,7 +100,7 @@ def apply(
             raise
         raise failure from error
     journal.append(change, {"event": "end", "state": "done"})
-    return Change(change, plan.what, len(plan.steps), tuple(kept))
+    return Change(change, plan.what, len(plan.steps), cluster.ref, tuple(kept))
 
 
 def undo(
@@ -118,16 +118,16 @@ def undo(
     what = f"Undo of {records[0]['what']}"
     if is_release(records):
         if dry_run:
-            return Change(change_id, what, 1, dry=True)
+            return Change(change_id, what, 1, cluster.ref, dry=True)
         return undo_release(change_id, cluster, journal, records)
     wanted = undoing.restorations(cluster.api, records)
     if not wanted:
         raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
     _require_undoable(cluster, wanted)
     if dry_run:
-        return Change(change_id, what, len(wanted), dry=True)
+        return Change(change_id, what, len(wanted), cluster.ref, dry=True)
     kept = _undone([change_id], wanted, cluster, journal, progress)
-    return Change(change_id, what, len(wanted), kept)
+    return Change(change_id, what, len(wanted), cluster.ref, kept)
 
 
 def undo_together(
@@ -141,7 +141,8 @@ def undo_together(
     changes = [journal.records(id) for id in reversed(ids)]
     wanted = undoing.restorations(cluster.api, *changes)
     _require_undoable(cluster, wanted)
-    return Change(ids[0], what, len(wanted), _undone(ids, wanted, cluster, journal, progress))
+    kept = _undone(ids, wanted, cluster, journal, progress)
+    return Change(ids[0], what, len(wanted), cluster.ref, kept)
 
 
 def _require_undoable(cluster: Cluster, wanted: Sequence[undoing.Restoration]) -> None:

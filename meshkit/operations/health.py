@@ -11,16 +11,22 @@ from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import Doubtful, Unhealthy
-from meshkit.facts import Finding, Need, Snapshot
+from meshkit.facts import ClusterRef, Finding, Need, Snapshot
 from meshkit.meshes import registry
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
 from meshkit.operations.rights import missing_rights
 
 
 class Findings(tuple[Finding, ...]):
-    """Findings, the worst first, that show themselves as a table: in text, and in a notebook."""
+    """Findings of a cluster, the worst first, that show themselves as a table: in text, and in a notebook."""
 
-    __slots__ = ()
+    cluster: ClusterRef | None
+
+    def __new__(cls, found: Iterable[Finding] = (), cluster: ClusterRef | None = None) -> Findings:
+        """Findings, and the cluster that they are of: None where they are of several, or of none."""
+        self = super().__new__(cls, found)
+        self.cluster = cluster
+        return self
 
     @property
     def errors(self) -> int:
@@ -42,17 +48,17 @@ class Findings(tuple[Finding, ...]):
 
     def __str__(self) -> str:
         if not self:
-            return "Nothing was found."
+            return f"Nothing was found{self._where}."
         lines = []
         for one in self:
             lines += [f"{one.severity:7}  {one.code:7}  {one.object}", f"{'':18}{one.message} {one.remedy}"]
-        return "\n".join([*lines, f"{self.errors} errors, {self.warnings} warnings."])
+        return "\n".join([*lines, self._total])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         if not self:
-            return "<p>Nothing was found.</p>"
+            return f"<p>{escape(str(self))}</p>"
         left = " style='text-align:left'"
         heads = "".join(f"<th{left}>{head}</th>" for head in ("", "code", "object", "what", "what to do"))
         rows = "".join(
@@ -66,8 +72,16 @@ class Findings(tuple[Finding, ...]):
         )
         return (
             f"<table class='meshkit-findings'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>{self.errors} errors, {self.warnings} warnings.</p>"
+            f"<p>{escape(self._total)}</p>"
         )
+
+    @property
+    def _where(self) -> str:
+        return f" on cluster {self.cluster}" if self.cluster else ""
+
+    @property
+    def _total(self) -> str:
+        return f"{self.errors} errors, {self.warnings} warnings{self._where}."
 
 
 def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
@@ -83,6 +97,5 @@ def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
     inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
     view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
     found: Iterable[Finding] = findings(view, pre=pre)
-    return Findings(
-        (*found, *(missing_rights(cluster, mesh, home) if pre else ()), *analysis(cluster, mesh, pre=pre))
-    )
+    rights = missing_rights(cluster, mesh, home) if pre else ()
+    return Findings((*found, *rights, *analysis(cluster, mesh, pre=pre)), cluster.ref)

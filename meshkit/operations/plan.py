@@ -10,7 +10,7 @@ from typing import Any
 
 from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.executor import PlannedStep
-from meshkit.facts import Finding
+from meshkit.facts import ClusterRef, Finding
 
 PENDING = "application/vnd.meshkit.pending+json"
 """The media type by which an output says how many steps wait to be applied: the runbook's exit code is made
@@ -36,6 +36,11 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     unchanged: int = 0
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def cluster(self) -> ClusterRef:
+        """The cluster that it was made for."""
+        return ClusterRef(self.context, self.server)
 
     @property
     def empty(self) -> bool:
@@ -74,7 +79,7 @@ class Plan:
             {
                 "what": self.what,
                 "mesh": self.mesh,
-                "context": self.context,
+                "cluster": vars(self.cluster),
                 "unchanged": self.unchanged,
                 "findings": [vars(finding) for finding in self.findings],
                 "steps": [self._step(one) for one in self.steps],
@@ -93,7 +98,7 @@ class Plan:
         return ", ".join(parts)
 
     def _heading(self) -> str:
-        where = f"{self.mesh} on {self.context}"
+        where = f"{self.mesh} on cluster {self.cluster}"
         same = f"{self.unchanged} objects are as they should be"
         if self.empty:
             return f"{self.what}, {where}: nothing to do, {same}."
@@ -127,14 +132,16 @@ class Change:
     id: str
     what: str
     steps: int
+    cluster: ClusterRef
     kept: tuple[str, ...] = ()
     dry: bool = False
 
     def __str__(self) -> str:
         if not self.id:
-            return f"{self.what}: nothing to do."
+            return f"{self.what} on cluster {self.cluster}: nothing to do."
         how = "would be done" if self.dry else "done"
-        done = f"{self.what}: {self.steps} step{'s' if self.steps != 1 else ''} {how}, change {self.id}."
+        steps = f"{self.steps} step{'s' if self.steps != 1 else ''} {how}"
+        done = f"{self.what} on cluster {self.cluster}: {steps}, change {self.id}."
         return "\n".join([done, *self.kept])
 
     def __repr__(self) -> str:

@@ -22,6 +22,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from meshkit import errors
+from meshkit.cluster.connect import CLUSTER
+from meshkit.facts import ClusterRef
 from meshkit.operations.plan import PENDING
 from meshkit.runbooks.catalogue import Runbook, load_runbook
 from meshkit.runbooks.parameters import convert_parameters
@@ -47,6 +49,8 @@ class RunbookResult:
     notebook: Path
     report: Path
     junit: Path
+    cluster: ClusterRef | None = None
+    """The cluster it was connected to, from its outputs; None where it named none."""
 
 
 def run_runbook(
@@ -83,6 +87,7 @@ def run_runbook(
         notebook=notebook,
         report=notebook.with_suffix(".html"),
         junit=notebook.with_suffix(".xml"),
+        cluster=_cluster(executed),
     )
     _write_reports(result, executed)
     return result
@@ -90,9 +95,19 @@ def run_runbook(
 
 def _steps_pending(executed: Any) -> int:
     """How many steps the last plan of an executed runbook left to be applied."""
-    bundles = [out.get("data", {}) for _, cell in _own_cells(executed) for out in cell.outputs]
-    counts = [bundle[PENDING]["steps"] for bundle in bundles if PENDING in bundle]
+    counts = [bundle[PENDING]["steps"] for bundle in _bundles(executed) if PENDING in bundle]
     return int(counts[-1]) if counts else 0
+
+
+def _cluster(executed: Any) -> ClusterRef | None:
+    """The cluster that an executed runbook was connected to last."""
+    named = [bundle[CLUSTER] for bundle in _bundles(executed) if CLUSTER in bundle]
+    return ClusterRef(named[-1]["context"], named[-1]["server"]) if named else None
+
+
+def _bundles(executed: Any) -> list[Mapping[str, Any]]:
+    """The outputs of the runbook's own cells, each by media type."""
+    return [out.get("data", {}) for _, cell in _own_cells(executed) for out in cell.outputs]
 
 
 def _execute(
@@ -207,6 +222,7 @@ def _write_reports(result: RunbookResult, executed: Any) -> None:
         error=result.error,
         parameters=result.parameters,
         duration_s=result.duration_s,
+        cluster=result.cluster,
     )
     result.report.write_text(page, encoding="utf-8")
     ElementTree.ElementTree(_junit(result, executed)).write(
@@ -217,6 +233,9 @@ def _write_reports(result: RunbookResult, executed: Any) -> None:
 def _junit(result: RunbookResult, executed: Any) -> ElementTree.Element:
     """One test case for each code cell; the cells after a failure are skipped."""
     suite = ElementTree.Element("testsuite", name=result.runbook.name, time=f"{result.duration_s:.3f}")
+    if result.cluster:
+        properties = ElementTree.SubElement(suite, "properties")
+        ElementTree.SubElement(properties, "property", name="cluster", value=str(result.cluster))
     counts = {"tests": 0, "failures": 0, "skipped": 0}
     for number, cell in _own_cells(executed):
         timing = cell.metadata.get("papermill", {})

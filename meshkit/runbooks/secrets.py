@@ -17,7 +17,6 @@ from __future__ import annotations
 import base64
 import binascii
 import html
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from meshkit import settings
 from meshkit.errors import BadInput
 from meshkit.facts import Kind
 
@@ -107,9 +107,10 @@ def _read(name: str, reference: str, given: Mapping[str, Any]) -> str:
 
 
 def _from_environment(name: str, place: str, _: Mapping[str, Any]) -> str:
-    if place not in os.environ:
+    found = settings.variable(place)
+    if found is None:
         raise BadInput(name, f"there is no environment variable {place}.", remedy="Set it for this run.")
-    return os.environ[place]
+    return found
 
 
 def _from_file(name: str, place: str, _: Mapping[str, Any]) -> str:

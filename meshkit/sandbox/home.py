@@ -5,9 +5,10 @@ The folder is private (0700) because it holds the administrator's token and two 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from meshkit import settings
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class SandboxHome:
     @classmethod
     def default(cls) -> SandboxHome:
         """``$MESHKIT_HOME/sandbox``, by default ``~/.meshkit/sandbox``."""
-        return cls(Path(os.environ.get("MESHKIT_HOME") or Path.home() / ".meshkit") / "sandbox")
+        return cls(settings.home() / "sandbox")
 
     @property
     def config(self) -> Path:

@@ -30,13 +30,14 @@ _SIGNS = {"+": "added", "~": "changed", "−": "removed"}
 
 def plan_card(plan: Plan) -> str:
     """The plan as a card: objects in order, each with its fields."""
+    title = f"Plan for cluster {plan.cluster}"
     if plan.empty:
         same = (
             "1 object is as it should"
             if plan.unchanged == 1
             else f"{plan.unchanged} objects are as they should"
         )
-        return card("Plan", "", f'<p class="mk-muted">Nothing to do: {same} be.</p>')
+        return card(title, "", f'<p class="mk-muted">Nothing to do: {same} be.</p>')
     rows, number, fold = [], 0, len(plan.steps) > _LONG
     for _, group in groupby(plan.steps, key=_group):
         steps = list(group)
@@ -51,7 +52,7 @@ def plan_card(plan: Plan) -> str:
     table = (
         f'<table class="mk-plan"><colgroup>{columns}</colgroup><tbody>{head}{"".join(rows)}</tbody></table>'
     )
-    return card("Plan", f"in this order: {_sums(plan)}", table + "".join(_foreign_words(plan)))
+    return card(title, f"in this order: {_sums(plan)}", table + "".join(_foreign_words(plan)))
 
 
 def no_plan_card(standing: Standing, proposed: bool) -> str:

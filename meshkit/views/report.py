@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meshkit.errors import CHANGES_PENDING
+from meshkit.facts import ClusterRef
 from meshkit.version import __version__
 from meshkit.views.icons import icon
 
@@ -73,19 +74,23 @@ def runbook_page(
     error: str | None,
     parameters: Mapping[str, Any],
     duration_s: float,
+    cluster: ClusterRef | None = None,
 ) -> str:
-    """The report of an executed runbook: how it ended, its parameters, and every cell with its output."""
+    """The report of an executed runbook: how it ended, on which cluster, its parameters, and every cell with
+    its output.
+    """
     tone, headline = _ENDINGS.get(exit_code, ("bad", "Failed."))
     if exit_code in (0, CHANGES_PENDING) and parameters.get("apply") is False:
         pending = "Changes are pending; nothing" if exit_code else "Nothing"
         tone, headline = "note", f"Dry run. {pending} was changed."
+    footnote = f"{duration_s:.1f} s" + (f" on cluster {cluster}" if cluster else "")
     rows = [
         (f"<code>{html.escape(name)}</code>", f"<code>{html.escape(str(value))}</code>")
         for name, value in parameters.items()
     ]
     body = (
         f'<header class="mk-head"><h1>{html.escape(title)}</h1>{chip(tone, f"exit {exit_code}")}</header>'
-        + verdict_block(tone, headline, error or "Every cell ran to its end.", f"{duration_s:.1f} s")
+        + verdict_block(tone, headline, error or "Every cell ran to its end.", footnote)
         + "".join(cell_html(cell) for cell in notebook.cells if not _is_banner(cell))
         + f"<h2>Parameters</h2>{table(('parameter', 'value'), rows)}"
         + f'<p class="mk-muted">meshkit {__version__}</p>'

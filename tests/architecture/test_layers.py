@@ -44,6 +44,9 @@ IMPURE = {
     "urllib3",
 }
 PURE = ("kube", "intent", "decide", "meshes", "checks")
+READS_ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"}
+MAY_READ_ENVIRONMENT = ("meshkit/settings.py", "meshkit/sandbox/workloads/")
+"""A workload's variables are its container's, not the user's, and workloads import nothing of meshkit."""
 DECIDE_MAY_IMPORT = {"meshkit"}  # and the standard library
 
 
@@ -127,6 +130,29 @@ def test_pure_layers_do_no_io(package: str) -> None:
             continue
         used = {name for name in imports(path) if {name, name.split(".")[0]} & IMPURE}
         assert not used, f"{path} imports {used}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_the_settings_read_the_environment(path: Path) -> None:
+    if str(path.relative_to(ROOT)).startswith(MAY_READ_ENVIRONMENT):
+        return
+    tree = ast.parse(path.read_text())
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            used |= {f"os.{alias.name}" for alias in node.names}
+    assert not used & READS_ENVIRONMENT, f"{path} reads the environment: ask meshkit.settings"
+
+
+def test_a_command_declares_its_cluster_by_the_one_option() -> None:
+    """No command declares --kubeconfig or --context by itself."""
+    declared = [
+        path.name
+        for path in (PACKAGE / "cli").glob("*.py")
+        if {"--kubeconfig", "--context"}
+        & {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    ]
+    assert declared == ["output.py"]
 
 
 def test_decide_needs_only_the_standard_library() -> None:

@@ -18,6 +18,7 @@ from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
 from meshkit.errors import BadInput, TimedOut
+from meshkit.facts import ClusterRef
 from meshkit.kube.steps import Step
 from meshkit.meshes.linkerd import rotation
 from meshkit.meshes.linkerd.control_plane import NAMESPACE
@@ -44,6 +45,7 @@ _WHAT: dict[Phase, str] = {
 class IdentityStatus:
     """Who is trusted and who issues, until when, and what a rotation is in the middle of."""
 
+    cluster: ClusterRef
     phase: Phase
     anchors: tuple[str, ...]
     issuer: str
@@ -52,7 +54,7 @@ class IdentityStatus:
     """Proxies made with another bundle of anchors."""
 
     def __str__(self) -> str:
-        lines = [f"anchor  {text}" for text in self.anchors]
+        lines = [f"linkerd on cluster {self.cluster}", *(f"anchor  {text}" for text in self.anchors)]
         lines += [f"issuer  {self.issuer}", f"{self.proxies} proxies, {self.untrusting} with other anchors."]
         begun = "A rotation is under way: 'meshkit identity rotate' goes on."
         return "\n".join([*lines, "No rotation is under way." if self.phase == "settled" else begun])
@@ -80,6 +82,7 @@ def identity_status(cluster: Cluster, *, namespace: str = NAMESPACE) -> Identity
     """Linkerd's identity as it stands; no key is read out. Raises ``BadInput`` where there is none."""
     standing = _read(cluster, namespace)
     return IdentityStatus(
+        cluster=cluster.ref,
         phase=standing.phase,
         anchors=tuple(map(_told, standing.anchors)),
         issuer=_told(standing.issuer),

@@ -19,7 +19,7 @@ from meshkit.cluster import ready, rights, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.rights import Right
 from meshkit.errors import BadInput, MeshkitError, NeedsPerson, Unhealthy
-from meshkit.facts import Kind, Need
+from meshkit.facts import ClusterRef, Kind, Need
 from meshkit.kube import manifests
 from meshkit.kube.kinds import NODE, POD
 from meshkit.kube.metadata import title
@@ -49,6 +49,7 @@ Say = Callable[[str], None]
 class Rehearsal:
     """What was computed, and (None: nothing was touched) what was counted while it happened."""
 
+    cluster: ClusterRef
     mesh: str
     place: str
     foresight: Foresight
@@ -74,7 +75,7 @@ class Rehearsal:
         foresight = {**vars(self.foresight), "components": [vars(c) for c in self.foresight.components]}
         counted = vars(self.counted) if self.counted else None
         told = {"mesh": self.mesh, "place": self.place, "agrees": self.agrees, "change": self.change_id}
-        return {**told, "foresight": foresight, "counted": counted}
+        return {"cluster": vars(self.cluster), **told, "foresight": foresight, "counted": counted}
 
     def _surprises(self) -> Iterator[str]:
         counted = self.counted
@@ -90,7 +91,7 @@ class Rehearsal:
             yield f"Injection failed {counted.unanswered} of {counted.asked} times: {counted.trouble}"
 
     def _lines(self) -> Iterator[str]:
-        yield f"{self.place}, {self.mesh}. Computed:"
+        yield f"{self.place} of cluster {self.cluster}, {self.mesh}. Computed:"
         yield from (f"  {sentence}" for sentence in self.foresight.sentences())
         if self.counted is None:
             yield f"Nothing was touched. With consent={self.place!r} it is done."
@@ -144,7 +145,7 @@ def rehearse(
     nodes, place = nodes_of(view, zone, node), zone or node
     foresight = foresee(view, nodes)
     if not consent:
-        return Rehearsal(mesh, place, foresight)
+        return Rehearsal(cluster.ref, mesh, place, foresight)
     _require_sense(view, foresight, place, consent, although=although)
     rights.require(cluster.api, RIGHTS)
     plan = _cordoning(cluster, mesh, nodes)
@@ -158,7 +159,7 @@ def rehearse(
         _open(cluster, change.id, how.say)
         _await_components(cluster, view, how.say)
     counted = watcher.counted()
-    return Rehearsal(mesh, place, foresight, counted.with_left(left), change.id)
+    return Rehearsal(cluster.ref, mesh, place, foresight, counted.with_left(left), change.id)
 
 
 def _require_sense(view: View, foresight: Foresight, place: str, consent: str, *, although: bool) -> None:

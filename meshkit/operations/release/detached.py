@@ -35,8 +35,15 @@ class Runner:
     log: Path
 
 
-def run_detached(release: Release, cluster: Cluster, *, mesh: str, grace_s: float = GRACE_S) -> Runner:
-    """Start (or resume) a release in a process of its own and return at once.
+def run_detached(
+    release: Release,
+    cluster: Cluster,
+    *,
+    mesh: str,
+    prometheus: str | None = None,
+    grace_s: float = GRACE_S,
+) -> Runner:
+    """Start (or resume) a release in a process of its own, on this very cluster, and return at once.
 
     Raises ChangeFailed with the process's own words when it ends with an error within ``grace_s`` seconds, as
     it does when another process holds the release.
@@ -47,11 +54,19 @@ def run_detached(release: Release, cluster: Cluster, *, mesh: str, grace_s: floa
     file.write_text(json.dumps({"kind": "Release", **release.model_dump(mode="json")}))
     command = [sys.executable, "-m", "meshkit", "canary", "run", "-f", str(file), "--mesh", mesh]
     if cluster.kubeconfig:
-        command += ["--context", cluster.context, "--kubeconfig", str(cluster.kubeconfig)]
+        command += ["--context", cluster.context]
+    if prometheus:
+        command += ["--prometheus", prometheus]
     with log.open("wb") as output:
         os.chmod(log, 0o600)
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # Without a kubeconfig the cluster is that of this pod, which comes after $KUBECONFIG.
+            env=settings.child_environment(KUBECONFIG=cluster.kubeconfig),
         )
     deadline_s = time.monotonic() + grace_s
     while time.monotonic() < deadline_s and process.poll() is None:

@@ -33,6 +33,7 @@ def plan_canary(
     *,
     mesh: str = "istio",
     rps: float | None = None,
+    prometheus: str | None = None,
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> CanaryPlan:
@@ -40,22 +41,28 @@ def plan_canary(
 
     With a cluster the stable version is measured for MEASURED_S seconds, by Prometheus for SCRAPED_S
     (latencies and failures since its callers' proxies started). ``rps`` stands for the measured requests a
-    second, or, without a cluster, for a usual service. Raises NoData when neither tells the traffic.
+    second, or, without a cluster, for a usual service. ``prometheus`` is the URL of the Prometheus to measure
+    by, as in ``canary``. Raises NoData when neither tells the traffic.
     """
+    from meshkit.observe.source import observer as observer_of
+    from meshkit.operations.clock import SystemClock
+
     if cluster is None:
         if not rps:
             raise NoData("Without a cluster the traffic is not known.", remedy="Give --rps.")
         return canary_plan(release, assumed_baseline(release), rps)
-    counts, measured_rps = _measured(release, cluster, mesh, observer, clock)
+    window_s = SCRAPED_S if prometheus or settings.prometheus() else MEASURED_S
+    observer = observer or observer_of(mesh, prometheus)
+    counts, measured_rps = _measured(release, cluster, observer, clock or SystemClock(), window_s)
     if not (rps or measured_rps):
         raise NoData(
-            f"{release.stable} answered no request in {_measuring_s():g} s.",
+            f"{release.stable} answered no request in {window_s:g} s.",
             remedy="See that it gets traffic through its callers' proxies, or give --rps.",
         )
     slow_ms = release.objectives.slower_than_ms if release.objectives else None
     rate = rps or measured_rps
-    seconds = counts.requests / rate if counts.requests else 1.0
-    return canary_plan(release, Baseline.of(counts, seconds, slow_ms), rate)
+    answered_s = counts.requests / rate if counts.requests else 1.0
+    return canary_plan(release, Baseline.of(counts, answered_s, slow_ms), rate)
 
 
 def assumed_baseline(release: Release) -> Baseline:
@@ -70,22 +77,14 @@ def assumed_baseline(release: Release) -> Baseline:
 
 
 def _measured(
-    release: Release, cluster: Cluster, mesh: str, observer: Observer | None, clock: Clock | None
+    release: Release, cluster: Cluster, observer: Observer, clock: Clock, window_s: float
 ) -> tuple[ArmCounts, float]:
     """What stable has answered since its callers' proxies started, and all requests a second now."""
-    from meshkit.observe.source import observer as observer_of
-    from meshkit.operations.clock import SystemClock
-
-    clock, observer = clock or SystemClock(), observer or observer_of(mesh)
     versions = (release.stable, release.canary)
     target = Target(release.namespace, release.service, release.port, versions)
     before = observer.counters(cluster, target)
-    clock.sleep(_measuring_s())
+    clock.sleep(window_s)
     after = observer.counters(cluster, target)
     now = window(before, after)
     since_start = window(Counters(0.0, versions, {}), after)
     return since_start.arms[release.stable], now.requests / (now.end_s - now.start_s)
-
-
-def _measuring_s() -> float:
-    return SCRAPED_S if settings.prometheus() else MEASURED_S

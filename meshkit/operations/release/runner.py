@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from meshkit.errors import BadInput, Conflict, RolledBack, Undecided, UnknownName
-from meshkit.facts import Kind
+from meshkit.facts import ClusterRef, Kind
 from meshkit.operations.release.state import CanaryState, fold
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ class Outcome:
     change_id: str
     sentences: tuple[str, ...]
     state: CanaryState
+    cluster: ClusterRef
 
     def __str__(self) -> str:
-        return f"{self.result.replace('_', ' ')}: {' '.join(self.sentences)}"
+        return f"{self.result.replace('_', ' ')} on cluster {self.cluster}: {' '.join(self.sentences)}"
 
     def __repr__(self) -> str:
         return str(self)
@@ -73,15 +74,17 @@ def canary(
     cluster: Cluster,
     *,
     mesh: str,
+    prometheus: str | None = None,
     observer: Observer | None = None,
     clock: Clock | None = None,
     on_look: Callable[[CanaryState], None] | None = None,
 ) -> Outcome:
     """Run a release to its end, or go on with it where a vanished runner stopped.
 
-    ``on_look`` is called after every look with a snapshot. Before anything is changed it raises Forbidden
-    naming every right that is missing, BadInput when the release does not fit the route, and Conflict when
-    another process runs it; later NeedsPerson when the route disappears.
+    ``prometheus`` is the URL of the Prometheus to measure by; without it, the one of the settings, else the
+    sidecars' own pages. ``on_look`` is called after every look with a snapshot. Before anything is changed it
+    raises Forbidden naming every right that is missing, BadInput when the release does not fit the route, and
+    Conflict when another process runs it; later NeedsPerson when the route disappears.
     """
     from meshkit.cluster.journal import Journal
     from meshkit.observe.source import observer as observer_of
@@ -91,7 +94,7 @@ def canary(
     from meshkit.operations.release.route import route_object
 
     clock = clock or SystemClock()
-    observer = observer or observer_of(mesh)
+    observer = observer or observer_of(mesh, prometheus)
     journal, mailbox = Journal(cluster), Mailbox(cluster, release.name)
     route = route_object(mesh, release)
     require_rights(cluster, route)
@@ -108,7 +111,7 @@ def canary(
             on_look=on_look or (lambda _: None),
         )
         state = runner.run()
-    return Outcome(cast(Result, state.result), state.change_id, state.sentences, state)
+    return Outcome(cast(Result, state.result), state.change_id, state.sentences, state, cluster.ref)
 
 
 def send(cluster: Cluster, release_name: str, verb: Verb) -> None:

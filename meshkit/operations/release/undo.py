@@ -55,4 +55,4 @@ def undo_release(
             ) from found
         writer.hand_back(saved)
     journal.append(change_id, {"kind": "undone", "state": "undone", "who": cluster.api.whoami()})
-    return Change(change_id, f"Undo of {records[0]['what']}", 1)
+    return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref)

@@ -16,7 +16,7 @@ from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
 from meshkit.errors import BadInput, MeshCannot, NeedsPerson, NoData, UnknownName
-from meshkit.facts import Finding, Kind, Need, Snapshot
+from meshkit.facts import ClusterRef, Finding, Kind, Need, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -141,6 +141,7 @@ class Look:
     reading: Reading | None = None
     checked_s: float = 0.0
     """When the cluster was checked whole."""
+    cluster: ClusterRef | None = None
 
     def of(self, name: str) -> Standing:
         """How far one stage is."""
@@ -158,7 +159,7 @@ class Look:
         Findings(sorted(told, key=lambda one: one.severity)).require(strict=strict)
 
     def __str__(self) -> str:
-        lines = []
+        lines = [f"{self.sight.mesh} on cluster {self.cluster}"] if self.cluster else []
         for number, (one, stand) in enumerate(zip(STAGES, self.standings, strict=True), start=1):
             lines.append(f"{number}. {one.title:18} {stand.state:9}  {stand.summary}")
             lines += (f"   {f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in stand.findings)
@@ -188,7 +189,7 @@ class Setup:
             calls = between(before.reading, reading)
         found, checked_s = self._checked(seen, before)
         sight = Sight(self.mesh, self.namespace, seen, calls, found)
-        return Look(time.time(), sight, _standings(sight), reading, checked_s)
+        return Look(time.time(), sight, _standings(sight), reading, checked_s, self.cluster.ref)
 
     def watch(self, window_s: float = 10.0) -> Look:
         """Two looks ``window_s`` seconds apart, so that the calls between them are known."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from meshkit.facts import ClusterRef
 from meshkit.meshes.istio.revisions import DEFAULT
 from meshkit.operations.upgrade.state import Installed, Space, Standing
 
@@ -14,6 +15,7 @@ from meshkit.operations.upgrade.state import Installed, Space, Standing
 class UpgradeStatus:
     """The control planes that are there, the namespaces with their proxies, and what comes next."""
 
+    cluster: ClusterRef
     mesh: str
     version: str
     revision: str
@@ -22,7 +24,7 @@ class UpgradeStatus:
     next: str
 
     def __str__(self) -> str:
-        lines = [f"{self.mesh} to {self.version}" + (f", revision {self.revision}" if self._named else "")]
+        lines = [self._heading()]
         lines += (f"  {self._control_plane(one)}" for one in self.installed)
         lines += (f"  {_bar(one)}  {one.name}: {_counted(one)}" for one in self.spaces)
         lines += (f"  by hand: {what}" for one in self.spaces for what in one.by_hand)
@@ -39,9 +41,13 @@ class UpgradeStatus:
         planes = "".join(f"<li>{escape(self._control_plane(one))}</li>" for one in self.installed)
         by_hand = "".join(f"<li>by hand: {escape(what)}</li>" for one in self.spaces for what in one.by_hand)
         return (
-            f"<ul class='meshkit-upgrade'>{planes}</ul><table>{rows}</table>"
+            f"<p>{escape(self._heading())}</p><ul class='meshkit-upgrade'>{planes}</ul><table>{rows}</table>"
             f"{f'<ul>{by_hand}</ul>' if by_hand else ''}<p>{escape(self.next)}</p>"
         )
+
+    def _heading(self) -> str:
+        revision = f", revision {self.revision}" if self._named else ""
+        return f"{self.mesh} on cluster {self.cluster} to {self.version}{revision}"
 
     @property
     def _named(self) -> bool:

@@ -66,6 +66,7 @@ class Upgrade:
         """Where the upgrade stands. Changes nothing."""
         standing = self._read()
         return UpgradeStatus(
+            cluster=self.cluster.ref,
             mesh=self.mesh,
             version=standing.version,
             revision=standing.revision,

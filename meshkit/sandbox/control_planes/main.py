@@ -18,7 +18,6 @@ import contextlib
 import datetime as dt
 import json
 import logging
-import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from meshkit import settings
 from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.durations import duration_s
@@ -252,7 +252,7 @@ class ControlPlane:
 
 
 async def _main(mesh: str, roles: Sequence[str]) -> None:
-    env = dict(os.environ)
+    env = settings.child_environment()
     api = ApiClient(
         env["MESHKIT_API"], ca_file=Path(env["MESHKIT_CA"]), token_file=Path(env["MESHKIT_TOKEN_FILE"])
     )

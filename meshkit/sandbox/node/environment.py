@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from meshkit import settings
 from meshkit.kube.quantities import parse
 from meshkit.meshes.model.outbound import OUTBOUND_PORT
 from meshkit.meshes.model.pods import captured_ports, mesh_of, service_account
@@ -65,7 +65,7 @@ def container_environment(
     value that is in none of them, or comes from where the sandbox does not look (Secret).
     """
     pod_dir = around.run / pod["metadata"]["uid"]
-    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    env = {name: value for name in _INHERITED if (value := settings.variable(name)) is not None}
     env |= {
         "POD_IP": ip,
         "POD_NAME": pod["metadata"]["name"],

@@ -191,7 +191,7 @@ class CanaryPanel(LiveBox):
     def _show(self, now: Watched | None) -> None:
         state = now.state if now else None
         note = f"updated {release_html.clock_utc(now.taken_s)} UTC" if now else "looking…"
-        where = f"{self._controls.mesh} on {self._controls.cluster.context}"
+        where = f"{self._controls.mesh} on {self._controls.cluster.ref}"
         set_html(self._head, release_html.head(self._release, where, state, note))
         set_html(self._ladder, release_html.ladder(self._release, state))
         set_html(self._verdict, release_html.verdict(state))

@@ -18,7 +18,7 @@ from meshkit.views.plan_html import card
 from meshkit.views.report import STYLE
 
 if TYPE_CHECKING:
-    from meshkit.facts import Finding
+    from meshkit.facts import ClusterRef, Finding
     from meshkit.operations.plan import Plan
     from meshkit.operations.setup.guide import Look, Stage
     from meshkit.operations.setup.status import Standing, Table
@@ -56,9 +56,9 @@ def state_words(standing: Standing) -> str:
     ]
 
 
-def head(mesh_title: str, context: str, namespace: str, note: str) -> str:
+def head(mesh_title: str, cluster: ClusterRef, namespace: str, note: str) -> str:
     """The title: which mesh, on which cluster, for which namespace."""
-    where = f"{mesh_title} · namespace {namespace} · {context}"
+    where = f"{mesh_title} · namespace {namespace} · {cluster}"
     return (
         '<div class="mk-title"><h1>Set up the mesh</h1>'
         f'<div class="mk-muted">{html.escape(where)} · {html.escape(note)}</div></div>'

@@ -36,7 +36,9 @@ class StageReport:
         one, standing = stage(self.name), self.look.of(self.name)
         why = html.escape(one.why.replace("{namespace}", self.look.sight.namespace))
         parts = [
-            verdict_block(_TONES[standing.state], f"{one.title}: {standing.summary}", one_line(why)),
+            verdict_block(
+                _TONES[standing.state], f"{one.title}: {standing.summary}", one_line(why), self._where
+            ),
             setup_html.findings_card(standing, self.look.taken_s),
             setup_html.tables(standing),
             plan_card(self.plan) if self.plan is not None else "",
@@ -46,6 +48,7 @@ class StageReport:
     def __str__(self) -> str:
         standing = self.look.of(self.name)
         lines = [f"{stage(self.name).title}: {standing.state}, {standing.summary}"]
+        lines += [self._where] if self._where else []
         lines += (f"{f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in standing.findings)
         for table in standing.tables:
             lines += [f"{table.title} ({table.note})", *("  ".join(cells) for _, cells in table.rows)]
@@ -53,6 +56,11 @@ class StageReport:
 
     def __repr__(self) -> str:
         return str(self)
+
+    @property
+    def _where(self) -> str:
+        sight, cluster = self.look.sight, self.look.cluster
+        return f"{sight.mesh} · namespace {sight.namespace} · {cluster}" if cluster else ""
 
 
 def stage_report(look: Look, name: str, plan: Plan | None = None) -> StageReport:

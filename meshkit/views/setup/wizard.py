@@ -62,7 +62,8 @@ class SetupWizard(LiveBox):
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The widget, and the state of every stage for a reader without a kernel."""
         bundle: dict[str, Any] = dict(super()._repr_mimebundle_(**kwargs) or {})
-        page = setup_html.overview(self._look, f"{self._title()}, namespace {self._setup.namespace}")
+        where = f"namespace {self._setup.namespace} of cluster {self._setup.cluster.ref}"
+        page = setup_html.overview(self._look, f"{self._title()}, {where}")
         return bundle | {"text/plain": str(self._look), "text/html": page}
 
     # The widgets
@@ -273,8 +274,8 @@ class SetupWizard(LiveBox):
     def _show(self) -> None:
         look, stand = self._look, self._standing
         taken = f"read {setup_html.clock(look.taken_s)} UTC"
-        context = self._setup.cluster.context
-        set_html(self._head, setup_html.head(self._title(), context, self._setup.namespace, taken))
+        cluster = self._setup.cluster.ref
+        set_html(self._head, setup_html.head(self._title(), cluster, self._setup.namespace, taken))
         set_html(self._chip, setup_html.position(self._index + 1, stand))
         for number, (stage, each) in enumerate(zip(STAGES, look.standings, strict=True)):
             selected = number == self._index

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+import yaml
 
 from meshkit.cli import main
+from meshkit.cli.app import cli
+from meshkit.cli.output import ClusterChoice, cluster_options
 
 
 def run(*arguments: str) -> int:
@@ -144,3 +148,109 @@ def test_canary_plan_assumes_nothing_where_a_prometheus_was_named(
     asked = ["canary", "plan", "-f", str(file), "--rps", "10", "--prometheus", "http://127.0.0.1:9"]
     assert run(*asked) == 2
     assert "usual service" not in capsys.readouterr().err
+
+
+def kubeconfig(path: Path, *contexts: str) -> str:
+    """A kubeconfig whose first context is the current one; nothing answers at its addresses."""
+    config = {
+        "current-context": contexts[0],
+        "clusters": [{"name": c, "cluster": {"server": f"https://127.0.0.1:9/{c}"}} for c in contexts],
+        "contexts": [{"name": c, "context": {"cluster": c}} for c in contexts],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ([], "cluster: prod (https://127.0.0.1:9/prod), from $KUBECONFIG"),
+        (
+            ["--kubeconfig", "{other}"],
+            "cluster: test (https://127.0.0.1:9/test), the current-context of {other}",
+        ),
+        (["--context", "staging"], ""),
+        (["--kubeconfig", "{other}", "--context", "qa"], ""),
+    ],
+)
+def test_a_cluster_that_the_options_do_not_name_is_told(
+    options: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = kubeconfig(tmp_path / "other", "test", "qa")
+    monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path / "config", "prod", "staging"))
+    monkeypatch.setenv("MESHKIT_HOME", str(tmp_path))
+    assert run("undo", "some-change", *(option.format(other=other) for option in options)) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[:-1] == [named.format(other=other)] * bool(named)
+    assert "does not answer" in said[-1]
+
+
+def test_a_list_in_json_names_its_cluster_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = kubeconfig(tmp_path / "config", "prod")
+    assert run("history", "--kubeconfig", config, "--context", "prod", "--json") == 1
+    assert capsys.readouterr().err.startswith("cluster: prod (https://127.0.0.1:9/prod)\n")
+
+
+def test_a_runbook_without_a_cluster_gets_the_one_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    out = str(tmp_path / "out")
+    assert run("runbook", "run", "mesh_health", "--out", out) == 2
+    assert "$KUBECONFIG: there is no file" in capsys.readouterr().err
+    assert not Path(out).exists()
+    monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path / "config", "prod"))
+    assert run("runbook", "run", "mesh_health", "--out", out, "--json") == 1
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[0] == "cluster: prod (https://127.0.0.1:9/prod), from $KUBECONFIG"
+    where = {"context": "prod", "server": "https://127.0.0.1:9/prod"}
+    assert json.loads(shown.out)["cluster"] == where
+    assert "on cluster prod (https://127.0.0.1:9/prod)" in (tmp_path / "out" / "mesh_health.html").read_text()
+    assert 'value="prod (https://127.0.0.1:9/prod)"' in (tmp_path / "out" / "mesh_health.xml").read_text()
+
+
+def test_every_command_takes_its_cluster_as_one_value() -> None:
+    @click.command()
+    @cluster_options
+    def command(choice: ClusterChoice) -> ClusterChoice:
+        return choice
+
+    chosen = command.main(["--context", "a", "--kubeconfig", "b"], standalone_mode=False)
+    assert chosen == ClusterChoice("a", "b")
+    assert chosen.words == " --kubeconfig b --context a"
+    assert not command.main([], standalone_mode=False).explicit
+
+
+def test_every_command_that_meets_a_cluster_can_be_told_which() -> None:
+    with_options, without = set(), set()
+
+    def walk(group: click.Group, path: str) -> None:
+        for name, command in group.commands.items():
+            if isinstance(command, click.Group):
+                walk(command, f"{path}{name} ")
+            else:
+                known = {parameter.name for parameter in command.params}
+                (with_options if {"kubeconfig", "context"} <= known else without).add(f"{path}{name}")
+
+    walk(cli, "")
+    assert {"check", "plan", "apply", "history", "undo", "rehearse", "uninstall"} <= with_options
+    assert {f"canary {verb}" for verb in ("run", "plan", "status", "hold", "rollback")} <= with_options
+    assert {f"setup {verb}" for verb in ("status", "plan", "apply", "undo")} <= with_options
+    assert {f"upgrade {verb}" for verb in ("status", "run", "back")} <= with_options
+    here = {
+        "demo",
+        "lab",
+        "doctor",
+        "evidence",
+        "observability",
+        "runbook list",
+        "runbook show",
+        "runbook run",
+    }
+    assert {name for name in without if not name.startswith("sandbox ")} == here

@@ -11,7 +11,7 @@ import pytest
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
 
-CLUSTER = Cluster("here", "https://127.0.0.1:1", None, Path("/k"))  # type: ignore[arg-type]
+CLUSTER = Cluster("here", "https://127.0.0.1:1", None, "/k:/l")  # type: ignore[arg-type]
 ISTIOCTL = [
     {"code": "IST0102", "level": "Info", "message": "not labelled", "origin": "Namespace shop"},
     {"code": "IST0101", "level": "Error", "message": "no host", "origin": "VirtualService web"},
@@ -34,7 +34,7 @@ def on_path(name: str, answer: Any, folder: Path, monkeypatch: pytest.MonkeyPatc
     """A program of that name, which prints the answer, writes down its arguments and exits with 1."""
     program, heard = folder / name, folder / "heard"
     text = answer if isinstance(answer, str) else json.dumps(answer)
-    program.write_text(f"#!/bin/sh\necho \"$@\" > {heard}\ncat <<'END'\n{text}\nEND\nexit 1\n")
+    program.write_text(f"#!/bin/sh\necho \"$@\" $KUBECONFIG > {heard}\ncat <<'END'\n{text}\nEND\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
     return heard
@@ -54,6 +54,7 @@ def test_istioctl_keeps_its_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("IST0101", "error", "VirtualService web"),
     ]
     assert heard.read_text().split()[:2] == ["analyze", "-A"]
+    assert heard.read_text().split()[-2:] == ["--context=here", "/k:/l"], "the same cluster"
 
 
 def test_linkerd_check_gives_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

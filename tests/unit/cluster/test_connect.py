@@ -1,4 +1,4 @@
-"""Which cluster is meant: named, or the only one possible; never a kubeconfig's current context."""
+"""Which cluster is chosen: the one that is named, else $KUBECONFIG's, else the pod's, else the sandbox."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from meshkit.cluster import connect as connecting
-from meshkit.cluster.connect import SANDBOX, connect
+from meshkit.cluster.connect import SANDBOX, connect, connect_sandbox, environment_for
+from meshkit.cluster.kubeconfig import read_kubeconfig
 from meshkit.errors import BadInput, UnknownName
 
 
@@ -30,9 +31,31 @@ def write(path: Path, *contexts: str, **more: Any) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("MESHKIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The kubeconfig of a sandbox that is up."""
+    monkeypatch.setattr(connecting, "_listens", lambda server: True)
+    return write(tmp_path / "home" / "sandbox" / "kubeconfig", SANDBOX)
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process runs in a pod with a ServiceAccount."""
+    from kubernetes.config import incluster_config
+
+    for name, text in (("token", "t"), ("ca.crt", "c")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(connecting, "_POD_TOKEN", tmp_path / "token")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
 
 
 def test_a_named_context_is_used(tmp_path: Path) -> None:
@@ -64,8 +87,197 @@ def test_a_file_with_one_context_needs_no_name(tmp_path: Path) -> None:
 
 
 def test_several_contexts_are_listed_not_guessed(tmp_path: Path) -> None:
+    path = write(tmp_path / "config", "prod", "staging", **{"current-context": ""})
     with pytest.raises(BadInput, match=r"has 2 contexts\. Name one with context=: prod, staging"):
-        connect(kubeconfig=write(tmp_path / "config", "prod", "staging"))
+        connect(kubeconfig=path)
+
+
+def test_the_current_context_of_a_named_file_is_taken(tmp_path: Path) -> None:
+    path = write(tmp_path / "config", "prod", "staging", **{"current-context": "staging"})
+    cluster = connect(kubeconfig=path)
+    assert (cluster.context, cluster.kubeconfig) == ("staging", str(path))
+    assert cluster.reason == f"the current-context of {path}"
+
+
+def test_a_current_context_that_the_file_does_not_define_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "config", "prod", **{"current-context": "gone"})
+    with pytest.raises(BadInput, match=r"current-context of .*'gone' is not known.* Known: prod"):
+        connect(kubeconfig=path)
+
+
+def test_an_empty_name_of_a_file_is_no_choice_of_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(write(tmp_path / "config", "prod")))
+    with pytest.raises(BadInput, match="kubeconfig: it is empty"):
+        connect(kubeconfig="")
+
+
+def test_the_environments_current_context_comes_before_the_pod_and_the_sandbox(
+    tmp_path: Path, sandbox: Path, pod: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(write(tmp_path / "config", "prod")))
+    cluster = connect()
+    assert (cluster.context, cluster.server) == ("prod", "https://prod.invalid:6443")
+    assert cluster.reason == "from $KUBECONFIG"
+
+
+def test_a_named_file_comes_before_the_environment(
+    tmp_path: Path, sandbox: Path, pod: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(write(tmp_path / "config", "prod")))
+    assert connect(kubeconfig=sandbox).context == SANDBOX
+    assert connect(SANDBOX).server == f"https://{SANDBOX}.invalid:6443"
+    assert connect(SANDBOX).reason == ""
+
+
+def test_the_pods_account_comes_before_the_sandbox(sandbox: Path, pod: None) -> None:
+    cluster = connect()
+    assert (cluster.context, cluster.server, cluster.kubeconfig) == (
+        "in-cluster",
+        "https://10.0.0.1:443",
+        None,
+    )
+    assert cluster.reason == "the account of this pod"
+
+
+def test_the_current_context_of_the_default_file_is_never_taken_silently(
+    tmp_path: Path, sandbox: Path
+) -> None:
+    write(tmp_path / "user" / ".kube" / "config", "prod")
+    assert connect().context == SANDBOX
+    assert connect("prod").server == "https://prod.invalid:6443"
+
+
+def test_an_environment_without_a_current_context_is_refused(
+    tmp_path: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "config", "prod", **{"current-context": ""})
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(BadInput, match=r"\$KUBECONFIG: .*no current-context.*unset it.*context=: prod"):
+        connect()
+
+
+@pytest.mark.parametrize("named", ["none", "config:none", "none:config", ":"])
+def test_an_environment_that_names_no_file_is_refused(
+    named: str, tmp_path: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "config", "prod")
+    monkeypatch.setenv("KUBECONFIG", named)
+    missing = r"it names no file" if named == ":" else rf"there is no file {tmp_path}/none"
+    with pytest.raises(BadInput, match=rf"\$KUBECONFIG: {missing}.* or unset it"):
+        connect()
+
+
+def test_a_context_that_may_stand_in_a_missing_file_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write(tmp_path / "config", "prod")
+    monkeypatch.setenv("KUBECONFIG", f"{config}:{tmp_path / 'none'}")
+    assert connect("prod").context == "prod"
+    with pytest.raises(BadInput, match=rf"'other' is not known.* there is no file {tmp_path}/none"):
+        connect("other")
+
+
+def test_an_empty_environment_variable_is_no_choice(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "")
+    assert connect().context == SANDBOX
+
+
+def test_files_are_merged_as_kubectl_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first file that defines a value wins; a context, its cluster and its user may stand in three."""
+    first = write(
+        tmp_path / "a" / "config", contexts=[{"name": "x", "context": {"cluster": "c", "user": "u"}}]
+    )
+    second = write(tmp_path / "b" / "config", "x", **{"current-context": "x"})
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "token").write_text("of c")
+    third = write(
+        tmp_path / "c" / "config",
+        clusters=[{"name": "c", "cluster": {"server": "https://c.invalid"}}],
+        users=[{"name": "u", "user": {"tokenFile": "token"}}],
+        **{"current-context": "y"},
+    )
+    monkeypatch.setenv("KUBECONFIG", f"{first}:{second}::{third}")
+    cluster = connect()
+    assert (cluster.context, cluster.server) == ("x", "https://c.invalid")
+    user = read_kubeconfig((first, second, third)).only("x")["users"][0]["user"]
+    assert user == {"tokenFile": str(third.parent / "token")}
+    assert cluster.kubeconfig == f"{first}:{second}:{third}"
+    monkeypatch.delenv("KUBECONFIG")
+    assert connect(cluster.context, cluster.kubeconfig).server == "https://c.invalid", "in another process"
+
+
+def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
+    """Also those of a user that stands in another file than the cluster."""
+    clusters = [
+        {"name": "prod", "cluster": {"server": "https://c.invalid", "certificate-authority": "ca.crt"}}
+    ]
+    users = [{"name": "prod", "user": {"client-certificate": "me.crt", "client-key": "me.key"}}]
+    one = write(tmp_path / "one" / "config", "prod", users=[], clusters=clusters)
+    two = write(tmp_path / "two" / "config", users=users)
+    for path in (one.parent / "ca.crt", two.parent / "me.crt", two.parent / "me.key"):
+        path.write_text("x")
+    cluster = read_kubeconfig((one, two)).only("prod")
+    assert cluster["clusters"][0]["cluster"]["certificate-authority"] == str(one.parent / "ca.crt")
+    assert cluster["users"][0]["user"] == {
+        "client-certificate": str(two.parent / "me.crt"),
+        "client-key": str(two.parent / "me.key"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "missing"),
+    [
+        ({"clusters": []}, "no cluster 'prod'"),
+        ({"users": []}, "no user 'prod'"),
+        ({"clusters": [{"name": "prod", "cluster": {}}]}, "cluster 'prod' has no server"),
+    ],
+)
+def test_a_context_that_leads_nowhere_is_refused(tmp_path: Path, more: dict[str, Any], missing: str) -> None:
+    """The client would ask localhost, or go on without any credentials."""
+    with pytest.raises(BadInput, match=f"context prod of .* cannot be used: .*{missing}"):
+        connect("prod", write(tmp_path / "config", "prod", **more))
+
+
+def test_the_sandbox_is_never_the_one_of_another_home(
+    tmp_path: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write(tmp_path / "other" / "kubeconfig", SANDBOX)
+    other.write_text(other.read_text().replace(".invalid", ".other.invalid"))
+    monkeypatch.setenv("KUBECONFIG", str(other))
+    assert connect(SANDBOX).server == f"https://{SANDBOX}.other.invalid:6443", "what was named"
+    assert connect_sandbox().server == f"https://{SANDBOX}.invalid:6443"
+
+
+def test_a_sandbox_that_is_not_up_is_told_so() -> None:
+    with pytest.raises(BadInput, match=r"the sandbox is not up.*meshkit sandbox up"):
+        connect_sandbox()
+    with pytest.raises(BadInput, match=r"the sandbox is not up.*meshkit sandbox up"):
+        connect(SANDBOX)
+
+
+def test_a_child_process_reaches_the_same_cluster(
+    tmp_path: Path, pod: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (write(tmp_path / name, name) for name in ("one", "two"))
+    monkeypatch.setenv("KUBECONFIG", f"{one}:{two}")
+    chosen = connect("two")
+    monkeypatch.setenv("KUBECONFIG", "/elsewhere")
+    assert environment_for(chosen)["KUBECONFIG"] == f"{one}:{two}"
+    monkeypatch.delenv("KUBECONFIG")
+    assert environment_for(connect())["KUBECONFIG"] == "/dev/null", "not ~/.kube/config"
+
+
+def test_a_server_shows_no_credentials(tmp_path: Path) -> None:
+    clusters = [
+        {"name": "prod", "cluster": {"server": "https://me:hunter2@prod.invalid:6443/k8s/1?token=t0p"}}
+    ]
+    cluster = connect("prod", write(tmp_path / "config", "prod", clusters=clusters))
+    assert cluster.server == "https://prod.invalid:6443/k8s/1"
+    assert cluster.api.server == cluster.server
+    assert str(cluster) == "prod (https://prod.invalid:6443/k8s/1)"
 
 
 def test_an_unknown_context_lists_the_known(tmp_path: Path) -> None:
@@ -73,10 +285,8 @@ def test_an_unknown_context_lists_the_known(tmp_path: Path) -> None:
         connect("stagin", write(tmp_path / "config", "prod", "staging"))
 
 
-def test_nothing_named_and_no_sandbox_names_the_contexts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(write(tmp_path / "config", "prod")))
+def test_nothing_named_and_no_sandbox_names_the_contexts(tmp_path: Path) -> None:
+    write(tmp_path / "user" / ".kube" / "config", "prod")
     with pytest.raises(BadInput, match=r"sandbox is not up.*meshkit sandbox up.*prod"):
         connect()
 

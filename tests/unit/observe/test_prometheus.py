@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import pytest
 
-from meshkit import settings
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput, NoData
 from meshkit.facts import Samples
@@ -22,6 +21,7 @@ from meshkit.observe.counters import Target, window
 from meshkit.observe.exposition import samples
 from meshkit.observe.prometheus import PrometheusObserver
 from meshkit.observe.scrape import ScrapeObserver, read_page
+from meshkit.observe.source import observer as observer_of
 
 TARGET = Target("shop", "web", 8080, ("v1", "v2"))
 CLUSTER = cast(Cluster, None)
@@ -230,10 +230,17 @@ def test_a_url_that_cannot_be_asked_is_refused_before_anything_is_sent(url: str)
 
 def test_the_settings_choose_where_measurements_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MESHKIT_PROMETHEUS", raising=False)
-    assert isinstance(observer("istio"), ScrapeObserver)
+    assert isinstance(observer_of("istio"), ScrapeObserver)
     monkeypatch.setenv("MESHKIT_PROMETHEUS_CA_FILE", "/etc/ca.pem")
-    monkeypatch.setenv("MESHKIT_PROMETHEUS", "to be replaced")
-    settings.use_prometheus("https://prometheus.example")
-    chosen = observer("linkerd")
+    monkeypatch.setenv("MESHKIT_PROMETHEUS", "https://prometheus.example")
+    chosen = observer_of("linkerd")
     assert isinstance(chosen, PrometheusObserver)
     assert (chosen.url, chosen.ca_file) == ("https://prometheus.example", Path("/etc/ca.pem"))
+
+
+def test_a_prometheus_that_is_named_comes_before_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHKIT_PROMETHEUS", "https://of.the.settings")
+    chosen = observer_of("istio", "https://named.example")
+    assert isinstance(chosen, PrometheusObserver)
+    assert chosen.url == "https://named.example"
+    assert observer_of("istio") != chosen, "for this call only"

@@ -12,7 +12,7 @@ from typing import Any
 
 from meshkit.cluster.api import Resource
 from meshkit.errors import Conflict, Rejected
-from meshkit.facts import Kind
+from meshkit.facts import ClusterRef, Kind
 from meshkit.intent.release import Release
 from meshkit.operations.release.route import route_object, weights_of
 
@@ -113,6 +113,7 @@ class FakeCluster:
 
     def __init__(self, release: Release, mesh: str = "istio") -> None:
         self.context = self.server = "fake"
+        self.ref = ClusterRef("fake", "fake")
         self.api = FakeApi()
         self.release, self.mesh = release, mesh
         self.route = route_object(mesh, release)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from meshkit.facts import ClusterRef
 from meshkit.operations.release.watch import Watched
 from meshkit.views.release.panel import CanaryPanel
 from tests.unit.views_panel.releases import RELEASE, release_after
@@ -17,6 +18,7 @@ from tests.unit.views_panel.releases import RELEASE, release_after
 
 class Cluster:
     context, server = "meshkit-sandbox", "https://127.0.0.1:1"
+    ref = ClusterRef(context, server)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.executor import PlannedStep, Progress
 from meshkit.errors import ChangeFailed
+from meshkit.facts import ClusterRef
 from meshkit.intent.base import Intent
 from meshkit.kube.steps import Step
 from meshkit.operations.plan import Plan
@@ -24,6 +25,7 @@ from tests.unit.operations.test_standing import PLAIN, TLS, calls, meshed, sight
 
 class Cluster:
     context, server, api = "meshkit-sandbox", "https://127.0.0.1:1", None
+    ref = ClusterRef(context, server)
 
 
 class FakeSetup(Setup):

@@ -1,0 +1,39 @@
+"""A release in a process of its own runs on the cluster that was chosen, measured as was asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.errors import ChangeFailed
+from meshkit.intent.release import Release
+from meshkit.operations.release.detached import run_detached
+
+RELEASE = Release(name="web-v2", namespace="shop", service="web", port=8080, stable="v1", canary="v2")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A cluster whose context and address stand in two files; nothing answers there."""
+    monkeypatch.setenv("MESHKIT_HOME", str(tmp_path))
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text(yaml.safe_dump({"contexts": [{"name": "prod", "context": {"cluster": "c"}}]}))
+    two.write_text(
+        yaml.safe_dump({"clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}]})
+    )
+    monkeypatch.setenv("KUBECONFIG", f"{one}:{two}")
+    return connect("prod")
+
+
+def test_it_meets_the_cluster_that_was_chosen(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/elsewhere")
+    with pytest.raises(ChangeFailed, match=r"https://127\.0\.0\.1:9 does not answer"):
+        run_detached(RELEASE, cluster, mesh="istio", grace_s=30)
+
+
+def test_it_is_measured_by_the_prometheus_that_was_named(cluster: Cluster) -> None:
+    with pytest.raises(ChangeFailed, match="not the URL of a Prometheus"):
+        run_detached(RELEASE, cluster, mesh="istio", prometheus="ftp://measured.example", grace_s=30)
