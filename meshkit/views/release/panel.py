@@ -213,10 +213,8 @@ class CanaryPanel(LiveBox):
         if running or (now and self._share.value != percent and not self._tasks_of_hand()):
             self._share.value = percent
         if self._confirming:
-            set_html(
-                self._hint,
-                hint(f"Roll back now? The canary goes from {words.percent(percent)} to 0 %; its pods stay."),
-            )
+            shift = f"from {words.percent(percent)} to 0 % on {self._controls.cluster.context}"
+            set_html(self._hint, hint(f"Roll back now? The canary goes {shift}; its pods stay."))
             children: tuple[widgets.Widget, ...] = (self._hint, self._keep, self._really)
         else:
             set_html(self._hint, hint(self._safety_net(now, running)))

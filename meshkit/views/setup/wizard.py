@@ -351,13 +351,15 @@ class SetupWizard(LiveBox):
 
     def _words(self) -> str:
         """The sentence beside the buttons."""
+        where = self._setup.cluster.context
         if self._asking == "apply":
-            return f"{self._danger()} Type the namespace to apply all the same."
+            return f"{self._danger()} Type the namespace to apply it to {where} all the same."
         if self._asking == "stop":
             return "Stop before the next step, and take back what was done?"
         if self._asking == "undo":
             return (
-                f"Take change {self._undoable} of this stage back? What others changed since is not touched."
+                f"Take change {self._undoable} of this stage back on {where}? What others changed since is not "
+                "touched."
             )
         if self._running:
             return "It can be paused between two steps." if self._run and self._run.verb == "apply" else ""
