@@ -358,8 +358,8 @@ class SetupWizard(LiveBox):
             return "Stop before the next step, and take back what was done?"
         if self._asking == "undo":
             return (
-                f"Take change {self._undoable} of this stage back on {where}? What others changed since is not "
-                "touched."
+                f"Take change {self._undoable} of this stage back on {where}? "
+                "What others changed since is not touched."
             )
         if self._running:
             return "It can be paused between two steps." if self._run and self._run.verb == "apply" else ""
