@@ -40,6 +40,7 @@ class Target:
             self.resource.api_version,
             self.subresource,
             "status" in self.resource.subresources,
+            tuple(f"f:{name}" for name in self.resource.replicas_path),
         )
 
     def not_found(self) -> status.ApiError:

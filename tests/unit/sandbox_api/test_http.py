@@ -39,7 +39,7 @@ class Connection:
         async with self.session.request(method, self.url(path), **more) as answer:
             text = await answer.text()
             is_json = answer.headers.get("Content-Type", "").startswith("application/json")
-            return answer.status, json.loads(text) if is_json else text, answer.headers
+            return answer.status, json.loads(text) if is_json and text else text, answer.headers
 
 
 @asynccontextmanager

@@ -159,6 +159,33 @@ def test_two_items_with_one_key_are_refused() -> None:
         Object().apply("me", pod(container("a"), container("a")))
 
 
+def variables(*pairs: tuple[str, str]) -> dict[str, Any]:
+    return pod(container("c", env=[{"name": name, "value": value} for name, value in pairs]))
+
+
+def test_two_items_with_one_key_that_an_update_wrote_are_one_value() -> None:
+    obj = Object()
+    path = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"c"}', "f:env", 'k:{"name":"A"}')
+    obj.update("other", variables(("A", "1"), ("A", "2"), ("B", "1")))
+    assert {each for each in obj.owned_by("other") if each[: len(path)] == path} == {path}
+    obj.update("third", variables(("A", "1"), ("A", "3"), ("B", "1")))
+    assert obj.owned_by("third") == {path}
+    result = obj.apply("me", variables(("B", "1"), ("C", "1")))
+    assert [
+        (each["name"], each["value"]) for each in result["spec"]["template"]["spec"]["containers"][0]["env"]
+    ] == [("A", "1"), ("A", "3"), ("B", "1"), ("C", "1")]
+
+
+def test_items_with_one_key_give_way_to_the_one_that_is_applied() -> None:
+    obj = Object()
+    obj.update("other", variables(("A", "1"), ("A", "2")))
+    with pytest.raises(ApiError, match=r"env\[name=.A.\]"):
+        obj.apply("me", variables(("A", "3")))
+    result = obj.apply("me", variables(("A", "3")), force=True)
+    assert result["spec"] == variables(("A", "3"))
+    assert not any('k:{"name":"A"}' in path for path in obj.owned_by("other"))
+
+
 def test_an_atomic_list_belongs_to_one_manager_as_a_whole() -> None:
     obj = Object()
     obj.apply("me", pod(container("c", args=["a", "b"])))

@@ -150,6 +150,33 @@ def test_an_invalid_deployment_is_refused_with_the_field(
     assert error.details["causes"][0]["field"].startswith("spec.")
 
 
+@pytest.mark.parametrize(
+    "key", ["resourcequotas", "poddisruptionbudgets.policy", "networkpolicies.networking.k8s.io"]
+)
+@pytest.mark.parametrize("content", [{}, {"spec": None}])
+def test_an_object_without_a_spec_has_an_empty_one(api: Any, key: str, content: dict[str, Any]) -> None:
+    made = done(api.client.create(key, {"metadata": {"name": "x"}, **content}))
+    assert isinstance(made["spec"], dict)
+    error = refused(api.client.create("limitranges", {"metadata": {"name": "x"}, **content}))
+    assert (error.code, "spec.limits: Required value" in error.message) == (422, True)
+
+
+def test_empty_maps_of_a_built_in_kind_are_left_out(api: Any) -> None:
+    made = done(api.client.create("configmaps", {**configmap(labels={}, finalizers=[]), "data": {}}))
+    assert "data" not in made
+    assert not {"labels", "finalizers"} & set(made["metadata"])
+
+
+def test_empty_maps_of_a_custom_resource_stay(api: Any) -> None:
+    done(api.define_widgets())
+    spec = {"size": 1, "free": {}}
+    made = done(
+        api.client.create("widgets.example.com", {"metadata": {"name": "x", "labels": {}}, "spec": spec})
+    )
+    assert made["spec"]["free"] == {}
+    assert "labels" not in made["metadata"]
+
+
 def test_a_value_of_the_wrong_type_cannot_be_read(api: Any) -> None:
     error = refused(api.client.create("deployments.apps", api.deployment(replicas="three")))
     assert (error.code, error.reason) == (400, "BadRequest")

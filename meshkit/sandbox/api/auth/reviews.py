@@ -17,9 +17,9 @@ class Reviews:
         self._rights = rights
         self._tokens = tokens
 
-    def answer(self, kind: str, body: Mapping[str, Any], user: User) -> dict[str, Any]:
+    def answer(self, kind: str, review: Mapping[str, Any], user: User) -> dict[str, Any]:
         """The review with its status filled in."""
-        spec = body.get("spec") or {}
+        spec = review.get("spec") or {}
         if kind == "SelfSubjectReview":
             found: dict[str, Any] = {"userInfo": user.info()}
         elif kind == "TokenReview":
@@ -28,7 +28,7 @@ class Reviews:
             found = self._all(spec, user)
         else:
             found = self._access(kind, spec, user)
-        return {**body, "metadata": body.get("metadata") or {}, "status": found}
+        return {**review, "status": found}
 
     def _token(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         owner = self._tokens.user(spec.get("token", ""))

@@ -80,6 +80,21 @@ class Call:
         """Whether a list is asked to go on."""
         return self.query.get("watch") in _TRUE
 
+    def patch_kind(self) -> PatchType:
+        """Which patch the Content-Type announces. Raises ApiError 415."""
+        if self.media_type not in negotiation.patches(custom=self.resource.custom):
+            raise negotiation.unsupported_patch(custom=self.resource.custom)
+        return cast(PatchType, negotiation.PATCHES[self.media_type])
+
+    def configuration(self, body: Any) -> dict[str, Any]:
+        """The body of a server-side apply. Raises ApiError 422 without a field manager, 400 for no object."""
+        if not self.query.get("fieldManager"):
+            cause = status.required("fieldManager", "Required value: is required for apply patch")
+            raise status.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+        if not isinstance(body, dict):
+            raise status.bad_request("the body of an apply is an object")
+        return body
+
     def form(self) -> Form:
         """The form of the answer. Raises ApiError 406."""
         return negotiation.wanted(self.request.headers.get("Accept", ""))
@@ -135,17 +150,6 @@ def deletion_asked(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteO
         conditions.get("uid"),
         conditions.get("resourceVersion"),
     )
-
-
-def patch_kind(media_type: str) -> PatchType:
-    """Which patch a Content-Type announces. Raises ApiError 415."""
-    kind = negotiation.PATCHES.get(media_type)
-    if kind is None:
-        accepted = ", ".join([*negotiation.PATCHES, negotiation.APPLY])
-        raise status.unsupported_media_type(
-            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
-        )
-    return cast(PatchType, kind)
 
 
 def method_not_allowed() -> status.ApiError:

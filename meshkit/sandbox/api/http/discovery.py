@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshkit.sandbox.api.schema.registry import VERBS, Registry, Resource
+from meshkit.sandbox.api.schema.registry import SUBRESOURCES, Registry, Resource
 
 VERSION = {
     "major": "1",
@@ -17,20 +17,6 @@ VERSION = {
     "goVersion": "",
     "compiler": "",
     "platform": "linux/amd64",
-}
-_SUBRESOURCES: dict[str, tuple[str, tuple[str, ...]]] = {  # name -> kind of the answer, verbs
-    "eviction": ("Eviction", ("create",)),
-    "finalize": ("", ("update",)),
-    "log": ("", ("get",)),
-    "proxy": ("PodProxyOptions", ("create", "delete", "get", "patch", "update")),
-    "scale": ("Scale", ("get", "patch", "update")),
-    "status": ("", ("get", "patch", "update")),
-    "token": ("TokenRequest", ("create",)),
-}
-_KINDS = {
-    "Eviction": ("policy", "v1"),
-    "Scale": ("autoscaling", "v1"),
-    "TokenRequest": ("authentication.k8s.io", "v1"),
 }
 
 
@@ -76,7 +62,7 @@ def _aggregated(resource: Resource) -> dict[str, Any]:
             {
                 "subresource": name,
                 "responseKind": _answer(resource, name),
-                "verbs": list(_SUBRESOURCES[name][1]),
+                "verbs": list(resource.verbs_of(name)),
             }
             for name in resource.subresources
         ]
@@ -88,9 +74,10 @@ def _kind(group: str, version: str, kind: str) -> dict[str, str]:
 
 
 def _answer(resource: Resource, subresource: str) -> dict[str, str]:
-    kind = _SUBRESOURCES[subresource][0]
-    group, version = _KINDS.get(kind, (resource.group, resource.version))
-    return _kind(group, version, kind or resource.kind)
+    found = SUBRESOURCES[subresource]
+    if not found.kind:
+        return _kind(resource.group, resource.version, resource.kind)
+    return _kind(found.group, found.version, found.kind)
 
 
 def core_versions() -> dict[str, Any]:
@@ -133,20 +120,20 @@ def resources(registry: Registry, group_name: str, version: str) -> dict[str, An
             "shortNames": list(resource.short_names),
             "categories": list(resource.categories),
         }
-        if resource.verbs == VERBS:
-            entry["storageVersionHash"] = ""
         entries.append(
             {key: value for key, value in entry.items() if value not in ([], "") or key == "singularName"}
         )
         for name in resource.subresources:
             answer = _answer(resource, name)
+            if answer["group"] in ("", group_name):  # told only where it is another than the document's own
+                answer = {"kind": answer["kind"]}
             entries.append(
                 {
                     "name": f"{resource.plural}/{name}",
                     "singularName": "",
                     "namespaced": resource.namespaced,
                     **answer,
-                    "verbs": list(_SUBRESOURCES[name][1]),
+                    "verbs": list(resource.verbs_of(name)),
                 }
             )
     group_version = f"{group_name}/{version}" if group_name else version

@@ -81,6 +81,25 @@ def body(media_type: str, raw: bytes) -> Any:
         raise status.bad_request(f"the body of the request is not JSON: {error}") from error
 
 
+def patches(*, custom: bool) -> tuple[str, ...]:
+    """The media types of the patches that a resource takes: only a built-in kind has the merge keys of a
+    strategic one.
+    """
+    return tuple(
+        media_type
+        for media_type, kind in (*PATCHES.items(), (APPLY, "apply"))
+        if kind != "strategic" or not custom
+    )
+
+
+def unsupported_patch(*, custom: bool) -> status.ApiError:
+    """415 for a patch."""
+    accepted = ", ".join(patches(custom=custom))
+    return status.unsupported_media_type(
+        f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+    )
+
+
 def _yaml(raw: bytes) -> Any:
     """YAML; most clients send JSON under its name, which is read an order of magnitude faster."""
     try:

@@ -14,7 +14,6 @@ from yarl import URL
 
 from meshkit.sandbox.api import status
 
-_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 _FOLLOW_EVERY_S = 0.3
 _OF_TIME = ("sinceSeconds", "sinceTime", "timestamps")
 _PROXY_TIMEOUT_S = 60.0
@@ -109,10 +108,6 @@ class Pods:
         ``tail`` is the path, decoded: some clients write its slashes as ``%2F``, and any API server takes
         them for slashes.
         """
-        if request.method not in _METHODS:
-            raise status.ApiError(
-                405, "MethodNotAllowed", "the server does not allow this method on pods/proxy"
-            )
         address = (pod.get("status") or {}).get("podIP")
         if not address:
             raise status.ApiError(

@@ -48,11 +48,25 @@ def with_replicas(resource: Resource, obj: Mapping[str, Any], scale: Mapping[str
         cause = status.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise status.invalid("Scale", "autoscaling", obj["metadata"]["name"], [cause])
     changed: dict[str, Any] = copy.deepcopy(dict(obj))
-    *way, last = _paths(resource)["specReplicasPath"].lstrip(".").split(".")
-    node = changed
-    for name in way:
-        node = node.setdefault(name, {})
-    node[last] = replicas
+    _put(resource, changed, replicas)
     changed["metadata"]["resourceVersion"] = (scale.get("metadata") or {}).get("resourceVersion", "")
     changed["apiVersion"] = resource.api_version
     return changed
+
+
+def replicas_only(resource: Resource, scale: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of the workload that says what the configuration of its Scale says."""
+    kept = {key: scale["metadata"][key] for key in ("name", "resourceVersion") if key in scale["metadata"]}
+    config = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": kept}
+    replicas = (scale.get("spec") or {}).get("replicas")
+    if replicas is not None:
+        _put(resource, config, replicas)
+    return config
+
+
+def _put(resource: Resource, obj: dict[str, Any], replicas: int) -> None:
+    *way, last = resource.replicas_path
+    node = obj
+    for name in way:
+        node = node.setdefault(name, {})
+    node[last] = replicas

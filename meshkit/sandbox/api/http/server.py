@@ -19,10 +19,11 @@ from meshkit.sandbox.api.http.answers import (
     one_object,
     refusal,
 )
-from meshkit.sandbox.api.http.call import Call, method_not_allowed, number, patch_kind
+from meshkit.sandbox.api.http.call import Call, method_not_allowed, number
 from meshkit.sandbox.api.http.pod_streams import Pods
 from meshkit.sandbox.api.http.subresources import Subresources
 from meshkit.sandbox.api.requests import Options, Target
+from meshkit.sandbox.api.schema.decoding import decoded
 from meshkit.sandbox.api.schema.openapi import V2_DOCUMENT, V2_TYPE, OpenApi
 from meshkit.sandbox.api.schema.registry import Registry
 from meshkit.sandbox.api.storage.reads import Reads
@@ -32,6 +33,18 @@ _OPEN = ("/healthz", "/livez", "/readyz", "/version")  # answered without a toke
 READER_PATIENCE_S = 30.0
 """How long a watch waits for a client with full buffers to take a line; then it ends the connection."""
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def _verb(call: Call) -> str:
+    """What a request asks for, in the words of discovery and of rights. Raises ApiError 405."""
+    method, route = call.request.method, call.route
+    if method == "GET" or (method == "HEAD" and route.subresource == "proxy"):
+        return "get" if route.name else "watch" if call.is_watch else "list"
+    if method == "DELETE" and not route.name:
+        return "deletecollection"
+    if method not in _VERBS:
+        raise method_not_allowed()
+    return _VERBS[method]
 
 
 class HttpApi:
@@ -70,8 +83,14 @@ class HttpApi:
             raise status.no_such_path()
         if resource.namespaced and not route.namespace and (route.name or request.method == "POST"):
             raise status.no_such_path()
+        if route.namespace and not resource.namespaced:
+            raise status.no_such_path()
         call = Call(request, user, resource, route)
-        self._authorize(call)
+        verb = _verb(call)
+        self._authorize(call, verb)
+        self._subresources.check(call)
+        if verb not in resource.verbs_of(route.subresource):
+            raise method_not_allowed()
         if route.subresource and route.subresource != "status":
             return await self._subresources.answer(call)
         return await (self._object(call) if route.name else self._collection(call))
@@ -87,16 +106,8 @@ class HttpApi:
         self._rights.require(user, Attempt("impersonate", "", "users", name=other))
         return impersonated(other, request.headers.getall("Impersonate-Group", []))
 
-    def _authorize(self, call: Call) -> None:
-        route, method = call.route, call.request.method
-        if method in ("GET", "HEAD"):
-            verb = "get" if route.name else "watch" if call.is_watch else "list"
-        elif method == "DELETE" and not route.name:
-            verb = "deletecollection"
-        else:
-            verb = _VERBS.get(method, "")
-        if not verb:
-            raise method_not_allowed()
+    def _authorize(self, call: Call, verb: str) -> None:
+        route = call.route
         resource = f"{route.plural}/{route.subresource}" if route.subresource else route.plural
         namespace = route.namespace or (
             route.name if route.plural == "namespaces" and not route.group else ""
@@ -136,21 +147,21 @@ class HttpApi:
         method = call.request.method
         if method == "POST":
             return await self._create(call)
-        if "list" not in call.resource.verbs:
-            raise method_not_allowed()
         if method == "GET":
             if call.is_watch:
                 return await self._watch(call)
             return self._list(call)
-        if method == "DELETE":
+        if method == "DELETE" and (call.route.namespace or not call.resource.namespaced):
             return await self._delete_collection(call)
         raise method_not_allowed()
 
     async def _create(self, call: Call) -> web.Response:
         body = await call.body()
-        if "list" not in call.resource.verbs:
-            return as_json(call.request, self._reviews.answer(call.resource.kind, body, call.user), code=201)
         options = call.options()
+        if "list" not in call.resource.verbs:
+            review = decoded(call.target, body, options)
+            answered = self._reviews.answer(call.resource.kind, review, call.user)
+            return one_object(call, answered, options, code=201)
         created = await self._writes.create(call.target, body, options)
         return one_object(call, created, options, code=201)
 
@@ -228,14 +239,9 @@ class HttpApi:
     async def _patch(self, call: Call, options: Options) -> web.Response:
         body = await call.body()
         if call.media_type == negotiation.APPLY:
-            if not call.query.get("fieldManager"):
-                cause = status.required("fieldManager", "Required value: is required for apply patch")
-                raise status.invalid("PatchOptions", "meta.k8s.io", "", [cause])
-            if not isinstance(body, dict):
-                raise status.bad_request("the body of an apply is an object")
-            obj, created = await self._writes.apply(call.target, body, options)
+            obj, created = await self._writes.apply(call.target, call.configuration(body), options)
             return one_object(call, obj, options, code=201 if created else 200)
-        patched = await self._writes.patch(call.target, patch_kind(call.media_type), body, options)
+        patched = await self._writes.patch(call.target, call.patch_kind(), body, options)
         return one_object(call, patched, options)
 
     async def _delete(self, call: Call) -> web.Response:

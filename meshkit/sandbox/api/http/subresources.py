@@ -4,6 +4,7 @@ proxy and eviction."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -11,12 +12,14 @@ from aiohttp import web
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.admission.eviction import Evictions
 from meshkit.sandbox.api.auth.users import ISSUER, Tokens
-from meshkit.sandbox.api.http.answers import as_json
-from meshkit.sandbox.api.http.call import Call, deletion_asked, method_not_allowed, patch_kind
+from meshkit.sandbox.api.http import negotiation
+from meshkit.sandbox.api.http.answers import as_json, one_object
+from meshkit.sandbox.api.http.call import Call, deletion_asked
 from meshkit.sandbox.api.http.pod_streams import Pods, split_name
-from meshkit.sandbox.api.http.scale import scale_of, with_replicas
-from meshkit.sandbox.api.requests import Target, now
-from meshkit.sandbox.api.schema.decoding import patched
+from meshkit.sandbox.api.http.scale import replicas_only, scale_of, with_replicas
+from meshkit.sandbox.api.requests import Object, Options, Target, now
+from meshkit.sandbox.api.schema.decoding import decoded, patched
+from meshkit.sandbox.api.storage import typed
 from meshkit.sandbox.api.storage.store import Stored
 from meshkit.sandbox.api.storage.writes import Writes
 
@@ -33,25 +36,26 @@ class Subresources:
         self._pods = pods
         self._evictions = Evictions(writes)
 
-    async def answer(self, call: Call) -> web.StreamResponse:
-        """One request below an object. Raises ApiError 404 or, for what a sandbox cannot have, 501."""
+    def check(self, call: Call) -> None:
+        """Raise ApiError 404 for a subresource that there is not or, for what a sandbox cannot have, 501."""
         name = call.route.subresource
-        if name in _NOT_SERVED:
+        if call.route.plural == "pods" and name in _NOT_SERVED:
             why = f"the sandbox does not serve {call.route.plural}/{name}; use pods/proxy and pods/log"
             raise status.ApiError(501, "NotImplemented", why)
-        if name not in call.resource.subresources:
+        if name and name not in call.resource.subresources:
             raise status.no_such_path()
-        if name in ("log", "proxy"):
-            return await self._pod(call)
-        if name == "eviction" and call.request.method == "POST":
-            return await self._evict(call)
-        if name == "token" and call.request.method == "POST":
-            return await self._token(call)
-        if name == "finalize" and call.request.method == "PUT":
-            return await self._finalize(call)
-        if name == "scale" and call.request.method in ("GET", "PUT", "PATCH"):
-            return await self._scale(call)
-        raise method_not_allowed()
+
+    async def answer(self, call: Call) -> web.StreamResponse:
+        """One request below an object, of a verb that the subresource has."""
+        answers = {
+            "eviction": self._evict,
+            "finalize": self._finalize,
+            "log": self._log,
+            "proxy": self._proxy,
+            "scale": self._scale,
+            "token": self._token,
+        }
+        return await answers[call.route.subresource](call)
 
     def _present(self, target: Target) -> Stored:
         stored = self._writes.store.get(target.key)
@@ -59,50 +63,67 @@ class Subresources:
             raise target.not_found()
         return stored
 
-    async def _pod(self, call: Call) -> web.StreamResponse:
-        if call.route.subresource == "log":
-            pod = self._present(call.target).object
+    async def _log(self, call: Call) -> web.StreamResponse:
+        pod = self._present(call.target).object
 
-            def present() -> Mapping[str, Any] | None:
-                stored = self._writes.store.get(call.target.key)
-                same = stored and stored.object["metadata"]["uid"] == pod["metadata"]["uid"]
-                return stored.object if stored and same else None
+        def present() -> Mapping[str, Any] | None:
+            stored = self._writes.store.get(call.target.key)
+            same = stored and stored.object["metadata"]["uid"] == pod["metadata"]["uid"]
+            return stored.object if stored and same else None
 
-            return await self._pods.log(call.request, pod, present)
+        return await self._pods.log(call.request, pod, present)
+
+    async def _proxy(self, call: Call) -> web.StreamResponse:
         name, port = split_name(call.route.name)
         stored = self._present(Target(call.resource, call.target.namespace, name))
         return await self._pods.proxy(call.request, stored.object, port, call.route.tail)
 
+    def _decoded(self, call: Call, body: Any, options: Options) -> Object:
+        """The body as the subresource's own kind."""
+        return decoded(_body_target(call), body, options)
+
     async def _evict(self, call: Call) -> web.Response:
-        body = await call.body()
-        given = (body.get("metadata") or {}).get("name") or call.target.name
+        options = call.options()
+        body = self._decoded(call, await call.body(), options)
+        given = body["metadata"].get("name") or call.target.name
         if given != call.target.name:
             raise status.bad_request(
                 f"name in URL does not match name in Eviction object: {call.target.name} != {given}"
             )
         delete = deletion_asked(body.get("deleteOptions") or {}, call.query)
         pod = Target(call.resource, call.target.namespace, call.target.name)
-        await self._evictions.evict(pod, delete, call.options())
+        await self._evictions.evict(pod, delete, options)
         done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
         return as_json(call.request, done, code=201)
 
     async def _scale(self, call: Call) -> web.Response:
         stored = self._present(call.target)
-        scale = scale_of(call.resource, stored.object)
+        resource = call.resource
+        scale = scale_of(resource, stored.object)
         if call.request.method == "GET":
-            return as_json(call.request, scale)
+            return one_object(_of_body(call), scale, None)
+        options = call.options()
         body = await call.body()
+        if call.media_type == negotiation.APPLY and call.request.method == "PATCH":
+            return await self._apply_scale(call, call.configuration(body), options)
         if call.request.method == "PATCH":
-            kind = patch_kind(call.media_type)
-            body = patched(call.target, "merge" if kind == "strategic" else kind, scale, body)
-        wanted = with_replicas(call.resource, stored.object, body)
-        scaled = await self._writes.replace(call.target, wanted, call.options())
-        return as_json(call.request, scale_of(call.resource, scaled))
+            body = patched(_body_target(call), call.patch_kind(), scale, body)
+        wanted = with_replicas(resource, stored.object, self._decoded(call, body, options))
+        scaled = await self._writes.replace(call.target, wanted, options)
+        return one_object(_of_body(call), scale_of(resource, scaled), options)
+
+    async def _apply_scale(self, call: Call, config: Object, options: Options) -> web.Response:
+        """The same as an apply of the object that says nothing but its replicas."""
+        typed.check(_body_target(call), config)
+        said = replicas_only(call.resource, self._decoded(call, config, options))
+        scaled, _ = await self._writes.apply(call.target, said, options)
+        return one_object(_of_body(call), scale_of(call.resource, scaled), options)
 
     async def _token(self, call: Call) -> web.Response:
         """TokenRequest for a ServiceAccount."""
         stored = self._present(call.target)
-        body = await call.body()
+        options = call.options()
+        body = self._decoded(call, await call.body(), options)
         spec = body.get("spec") or {}
         lifetime_s = int(spec.get("expirationSeconds") or _TOKEN_LIFETIME_S)
         uid = stored.object["metadata"]["uid"]
@@ -120,11 +141,23 @@ class Subresources:
             "spec": {"audiences": [ISSUER], **spec, "expirationSeconds": lifetime_s},
             "status": {"token": token, "expirationTimestamp": now(after_s=lifetime_s)},
         }
-        return as_json(call.request, answer, code=201)
+        return one_object(_of_body(call), answer, options, code=201)
 
     async def _finalize(self, call: Call) -> web.Response:
         """A namespace lets go of its finalizers."""
-        body = await call.body()
-        if not (body.get("spec") or {}).get("finalizers"):
-            self._writes.finalize_namespace(call.route.name)
-        return as_json(call.request, body)
+        stored = self._present(call.target)
+        options = call.options()
+        body = self._decoded(call, await call.body(), options)
+        if not options.dry_run and not (body.get("spec") or {}).get("finalizers"):
+            self._writes.finalize_namespace(stored.key.name)
+        return one_object(call, body, options)
+
+
+def _body_target(call: Call) -> Target:
+    """The subresource as if its body's kind were stored: what the body is decoded and checked against."""
+    return replace(call.target, resource=call.resource.body_of(call.route.subresource), subresource="")
+
+
+def _of_body(call: Call) -> Call:
+    """The call, to answer with an object of the subresource's kind."""
+    return replace(call, resource=call.resource.body_of(call.route.subresource))

@@ -2,8 +2,8 @@
 definition changes.
 
 Clients read three things in them: the schema of a kind (by its group, version and kind), which parameters
-its PATCH takes (kubectl looks for ``fieldValidation`` and ``dryRun`` there), and for ``explain`` the path
-of its resource.
+and media types its PATCH takes (kubectl looks for ``fieldValidation`` and ``dryRun``, and for a strategic
+merge patch), and for ``explain`` the path of its resource.
 """
 
 from __future__ import annotations
@@ -11,25 +11,58 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.http import negotiation
 from meshkit.sandbox.api.schema.published import definitions
-from meshkit.sandbox.api.schema.registry import Registry, Resource
+from meshkit.sandbox.api.schema.registry import SUBRESOURCES, Registry, Resource
 
 _REFERENCE = re.compile(r'"#/components/schemas/([^"]+)"')
 _DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
-_PARAMETERS = [
-    {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
-    for name in ("dryRun", "fieldManager", "fieldValidation")
+
+
+def _parameters(kind: str, *names: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": True}} for name in sorted(names)
+    ]
+
+
+_WRITE = _parameters("string", "dryRun", "fieldManager", "fieldValidation")
+_SELECT = _parameters("string", "fieldSelector", "labelSelector")
+_DELETE = [
+    *_parameters("string", "dryRun", "propagationPolicy"),
+    *_parameters("integer", "gracePeriodSeconds"),
+    *_parameters("boolean", "orphanDependents"),
 ]
-_FORCE = {"name": "force", "in": "query", "schema": {"type": "boolean", "uniqueItems": True}}
-_PATCH_TYPES = (
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
+_LIST = [
+    *_SELECT,
+    *_parameters("string", "continue", "resourceVersion", "resourceVersionMatch"),
+    *_parameters("integer", "limit", "timeoutSeconds"),
+    *_parameters("boolean", "allowWatchBookmarks", "sendInitialEvents", "watch"),
+]
+_LOG = [
+    *_parameters("string", "container"),
+    *_parameters("boolean", "follow", "previous"),
+    *_parameters("integer", "tailLines"),
+]
+_TAKEN = {  # action -> the query parameters that are honoured
+    "delete": _DELETE,
+    "deletecollection": [*_DELETE, *_SELECT],
+    "list": _LIST,
+    "patch": [*_WRITE, *_parameters("boolean", "force")],
+    "post": _WRITE,
+    "put": _WRITE,
+}
+_ACTIONS = {  # verb of an object or subresource -> its actions, by method
+    "create": {"post": "post"},
+    "delete": {"delete": "delete"},
+    "get": {"get": "get"},
+    "patch": {"patch": "patch"},
+    "update": {"put": "put"},
+}
+_PROXIED = ("delete", "get", "head", "patch", "post", "put")
 
 
 V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -76,7 +109,8 @@ def _document(resources: list[Resource]) -> dict[str, Any]:
     schemas = {_DELETE_OPTIONS: definitions()[_DELETE_OPTIONS]}
     paths: dict[str, Any] = {}
     for resource in resources:
-        schemas[resource.schema_name] = _kind_schema(resource)
+        for each in (resource, *map(resource.body_of, resource.subresources)):
+            schemas[each.schema_name] = _kind_schema(each)
         paths.update(_paths(resource))
     _close(schemas)
     return {
@@ -106,34 +140,66 @@ def _close(schemas: dict[str, Any]) -> None:
 
 
 def _paths(resource: Resource) -> dict[str, Any]:
+    """The operations by address and method: all that ``http`` and ``subresources`` answer, and no others."""
     scope = "/namespaces/{namespace}" if resource.namespaced else ""
     many = f"{resource.path}{scope}/{resource.plural}"
-    found: dict[str, Any] = {many: {"post": _operation(resource, "post")}}
+    found: dict[str, Any] = {}
+    listed = _operation(resource, "list")
     if "list" in resource.verbs:
-        found[many]["get"] = _operation(resource, "list")
-        found[f"{many}/{{name}}"] = {
-            "get": _operation(resource, "get"),
-            "put": _operation(resource, "put"),
-            "patch": _operation(resource, "patch"),
-            "delete": _operation(resource, "delete"),
-        }
+        found[f"{resource.path}/{resource.plural}"] = {"get": listed}
+        found[many] = {"get": listed}
+    if "create" in resource.verbs:
+        found.setdefault(many, {})["post"] = _operation(resource, "post")
+    if "deletecollection" in resource.verbs:
+        found[many]["delete"] = _operation(resource, "deletecollection")
+    if "get" in resource.verbs:
+        found[f"{many}/{{name}}"] = _methods(resource, [verb for verb in resource.verbs if verb != "create"])
+    for name in resource.subresources:
+        path = f"{many}/{{name}}/{name}"
+        if name == "proxy":
+            operation = _operation(resource, "connect", name)
+            found[path] = found[f"{path}/{{path}}"] = dict.fromkeys(_PROXIED, operation)
+        else:
+            found[path] = _methods(resource, resource.verbs_of(name), name)
     return found
 
 
-def _operation(resource: Resource, action: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{resource.schema_name}"}
-    body = {"schema": schema}
-    operation: dict[str, Any] = {
-        "operationId": f"{action}{resource.group}{resource.version}{resource.kind}",
-        "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": _kind(resource),
-        "responses": {"200": {"description": "OK", "content": {"application/json": body}}},
+def _methods(resource: Resource, verbs: Iterable[str], subresource: str = "") -> dict[str, Any]:
+    return {
+        method: _operation(resource, action, subresource)
+        for verb in verbs
+        for method, action in _ACTIONS.get(verb, {}).items()
     }
-    if action in ("post", "put", "patch", "delete"):
-        operation["parameters"] = [*_PARAMETERS, *([_FORCE] if action == "patch" else [])]
+
+
+def _operation(resource: Resource, action: str, subresource: str = "") -> dict[str, Any]:
+    kind = SUBRESOURCES[subresource].kind if subresource else ""
+    body = resource.body_of(subresource)
+    described = {"group": body.group, "version": body.version, "kind": kind or body.kind}
+    schema = {"schema": {"$ref": f"#/components/schemas/{body.schema_name}"}}
+    operation: dict[str, Any] = {
+        "operationId": f"{action}{resource.group}{resource.version}{resource.kind}{subresource.title()}",
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": described,
+        "responses": {"200": _answer(schema, subresource)},
+    }
+    parameters = _LOG if subresource == "log" else _TAKEN.get(action)
+    if parameters:
+        operation["parameters"] = parameters
     if action in ("post", "put"):
-        operation["requestBody"] = {"content": {"*/*": body}}
+        operation["requestBody"] = {"content": {"*/*": schema}}
     elif action == "patch":
         any_object = {"schema": {"type": "object"}}
-        operation["requestBody"] = {"content": dict.fromkeys(_PATCH_TYPES, any_object)}
+        types = negotiation.patches(custom=resource.custom)
+        operation["requestBody"] = {"content": dict.fromkeys(types, any_object)}
+    elif action.startswith("delete"):
+        options = {"schema": {"$ref": f"#/components/schemas/{_DELETE_OPTIONS}"}}
+        operation["requestBody"] = {"content": {"*/*": options}}
     return operation
+
+
+def _answer(schema: dict[str, Any], subresource: str) -> dict[str, Any]:
+    if subresource in ("log", "proxy"):
+        text = {"schema": {"type": "string"}}
+        return {"description": "OK", "content": {"text/plain" if subresource == "log" else "*/*": text}}
+    return {"description": "OK", "content": {"application/json": schema}}

@@ -11,7 +11,38 @@ from meshkit.sandbox.api.schema import types as schema
 from meshkit.sandbox.api.schema.types import Schema
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_CHANGED = ("get", "patch", "update")
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+
+
+@dataclass(frozen=True)
+class Subresource:
+    """What hangs below an object: the verbs that it answers, and the kind of its body where that is not the
+    object's own. ``schema_name`` is that kind's definition; without one there is nothing to read or write.
+    """
+
+    verbs: tuple[str, ...]
+    kind: str = ""
+    group: str = ""
+    version: str = "v1"
+    schema_name: str = ""
+
+
+SUBRESOURCES: Mapping[str, Subresource] = {
+    "eviction": Subresource(("create",), "Eviction", "policy", "v1", "io.k8s.api.policy.v1.Eviction"),
+    "finalize": Subresource(("update",)),
+    "log": Subresource(("get",)),
+    "proxy": Subresource(("create", "delete", "get", "patch", "update"), "PodProxyOptions"),
+    "scale": Subresource(_CHANGED, "Scale", "autoscaling", "v1", "io.k8s.api.autoscaling.v1.Scale"),
+    "status": Subresource(_CHANGED),
+    "token": Subresource(
+        ("create",),
+        "TokenRequest",
+        "authentication.k8s.io",
+        "v1",
+        "io.k8s.api.authentication.v1.TokenRequest",
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +87,33 @@ class Resource:
     def path(self) -> str:
         """``/apis/apps/v1`` or ``/api/v1``."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def verbs_of(self, subresource: str) -> tuple[str, ...]:
+        """What is served of the resource itself (an empty name) or of one of its subresources."""
+        if not subresource:
+            return self.verbs
+        return SUBRESOURCES[subresource].verbs if subresource in self.subresources else ()
+
+    def body_of(self, subresource: str) -> Resource:
+        """The resource that describes the bodies at a subresource: Scale, Eviction, or this one itself."""
+        found = SUBRESOURCES.get(subresource, Subresource(()))
+        if not found.schema_name:
+            return self
+        return Resource(
+            found.group,
+            found.version,
+            found.kind,
+            self.plural,
+            self.namespaced,
+            schema.definition(found.schema_name),
+            found.schema_name,
+        )
+
+    @property
+    def replicas_path(self) -> tuple[str, ...]:
+        """Where a workload keeps the replicas that it should have: ``spec``, ``replicas``."""
+        path: str = (self.scale_paths or {}).get("specReplicasPath", ".spec.replicas")
+        return tuple(path.removeprefix(".").split("."))
 
 
 # group: (definitions' package, ((kind, plural, short names, subresources), ...)); * marks a cluster-wide kind
@@ -126,6 +184,10 @@ _BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
             ("Role", "roles", "", ""),
         ),
     ),
+}
+_CATEGORIES = {
+    "admissionregistration.k8s.io": ("api-extensions",),
+    "apiextensions.k8s.io": ("api-extensions",),
 }
 _ASKED_ONLY = ("authentication.k8s.io", "authorization.k8s.io")  # reviews are answered, not stored
 _IN_ALL = {"pods", "services", "deployments", "replicasets", "cronjobs", "jobs"}
@@ -211,11 +273,17 @@ def _built_in() -> Iterator[Resource]:
                 schema_name=f"{package}.{kind}",
                 singular=kind.lower(),
                 short_names=tuple(short_names.split()),
-                categories=("all",) if plural in _IN_ALL else (),
+                categories=("all",) if plural in _IN_ALL else _CATEGORIES.get(group, ()),
                 subresources=tuple(subresources.split()),
-                verbs=("create",) if group in _ASKED_ONLY else VERBS,
+                verbs=_verbs(group, plural),
                 list_kind=f"{kind}List",
             )
+
+
+def _verbs(group: str, plural: str) -> tuple[str, ...]:
+    if group in _ASKED_ONLY:
+        return ("create",)
+    return tuple(verb for verb in VERBS if verb != "deletecollection" or plural != "namespaces")
 
 
 def _custom(crd: Mapping[str, Any]) -> Iterator[Resource]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.schema import types as schemas
+from meshkit.sandbox.api.schema.registry import CRDS, Resource
 from meshkit.sandbox.api.schema.types import Schema
 from meshkit.sandbox.api.status import Cause
 
@@ -75,13 +76,38 @@ def drop_nulls(schema: Schema | None, value: Any) -> None:
         drop_nulls(below, each)
 
 
+def drop_empty(resource: Resource, obj: dict[str, Any]) -> None:
+    """Remove what Kubernetes leaves out when it writes an object: empty lists and maps of metadata, and the
+    empty maps of a built-in kind. A CustomResourceDefinition keeps its own: a schema without properties means
+    something else than one with none.
+    """
+    metadata = obj["metadata"]
+    for name in [
+        name for name, each in metadata.items() if each in ([], {}, None) and name != "managedFields"
+    ]:
+        del metadata[name]
+    if not resource.custom and resource.key != CRDS:
+        _drop_empty_maps(resource.schema, obj)
+
+
+def _drop_empty_maps(schema: Schema | None, value: Any) -> None:
+    if isinstance(value, dict):
+        for name in [name for name, each in value.items() if each == {}]:
+            below = schemas.member(schema, name)
+            if below is not None and below.get("additionalProperties"):
+                del value[name]
+    for below, each, _ in _parts(schema, value, ""):
+        _drop_empty_maps(below, each)
+
+
 def fill_defaults(schema: Schema | None, value: Any) -> None:
     """Put the schema's defaults where nothing stands, in place."""
     if schema is None:
         return
     if isinstance(value, dict):
         for name, below in schema.get("properties", {}).items():
-            if "default" in below and value.get(name) is None:
+            absent = name not in value or (value[name] is None and not below.get("nullable"))
+            if "default" in below and absent:
                 value[name] = copy.deepcopy(below["default"])
     for each_schema, each, _ in _parts(schema, value, ""):
         fill_defaults(each_schema, each)

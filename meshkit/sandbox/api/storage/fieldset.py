@@ -27,6 +27,12 @@ class BadListItem(Exception):
         super().__init__(f"{text(path)}: {problem}")
 
 
+class SameKey(list[Any]):
+    """The items of a keyed list or set that have one key: a configuration may not have them, but an object
+    that was created or updated may. They are merged and owned as one value.
+    """
+
+
 class Child(NamedTuple):
     """One step down: the path element, what is there, its schema, and whether the schema declares it by
     name.
@@ -38,8 +44,10 @@ class Child(NamedTuple):
     declared: bool
 
 
-def children(schema: Schema | None, value: Any, path: Path = ()) -> Iterator[Child]:
-    """The parts that are merged on their own; none for a leaf. Raises BadListItem."""
+def children(schema: Schema | None, value: Any, path: Path = (), *, unique: bool = False) -> Iterator[Child]:
+    """The parts that are merged on their own; none for a leaf. Raises BadListItem: for an item without a key,
+    and with ``unique`` also for two items with one key.
+    """
     shape = schemas.shape(schema, value)
     if shape == "object":
         for name, each in value.items():
@@ -47,13 +55,14 @@ def children(schema: Schema | None, value: Any, path: Path = ()) -> Iterator[Chi
     elif shape != "leaf":
         below = schemas.items(schema)
         keys = schemas.list_keys(schema)
-        seen: set[str] = set()
+        found: dict[str, SameKey] = {}
         for index, each in enumerate(value):
             element = "v:" + _compact(each) if shape == "set" else _key(index, each, keys, below, path)
-            if element in seen:
+            if unique and element in found:
                 raise BadListItem(path, f"duplicate entries for key {text((element,))}")
-            seen.add(element)
-            yield Child(element, each, below, False)
+            found.setdefault(element, SameKey()).append(each)
+        for element, same in found.items():
+            yield Child(element, same, None, False) if same[1:] else Child(element, same[0], below, False)
 
 
 def _key(index: int, item: Any, keys: list[str], below: Schema | None, path: Path) -> str:
@@ -91,7 +100,7 @@ def applied(schema: Schema | None, config: Any, path: Path = ()) -> Iterator[Pat
     """What a configuration claims: leaves, list items, keys of open maps, and declared fields that are
     empty.
     """
-    for child in children(schema, config, path):
+    for child in children(schema, config, path, unique=True):
         below = (*path, child.element)
         if schemas.is_leaf(child.schema, child.value) or not child.declared or child.value == {}:
             yield below
@@ -127,11 +136,13 @@ def _compare(schema: Schema | None, old: Any, new: Any, path: Path, found: Diffe
     before = {child.element: child for child in children(schema, old, path)}
     for child in children(schema, new, path):
         below = (*path, child.element)
-        was = before.pop(child.element, None)
-        if was is None:
+        was = before.get(child.element)
+        if was is None or isinstance(was.value, SameKey) != isinstance(child.value, SameKey):
             found.added.add(below)
             found.added.update(every(child.schema, child.value, below))
-        elif was.value is not child.value:
+            continue
+        del before[child.element]
+        if was.value is not child.value:
             _compare(child.schema, was.value, child.value, below, found)
     for element, gone in before.items():
         below = (*path, element)
@@ -158,14 +169,40 @@ def remove(schema: Schema | None, value: Any, paths: set[Path], path: Path = ())
     """A copy of the value without the nodes at these paths."""
     if schemas.is_leaf(schema, value):
         return value
-    kept = [
-        (child.element, remove(child.schema, child.value, paths, (*path, child.element)))
+    kept = {
+        child.element: remove(child.schema, child.value, paths, (*path, child.element))
         for child in children(schema, value, path)
         if (*path, child.element) not in paths
-    ]
+    }
     if isinstance(value, dict):
-        return {element[2:]: each for element, each in kept}
-    return [each for _, each in kept]
+        return {element[2:]: each for element, each in kept.items()}
+    return flat(kept.values())
+
+
+def flat(values: Iterable[Any]) -> list[Any]:
+    """The items of a list from the values of its children."""
+    found: list[Any] = []
+    for value in values:
+        if isinstance(value, SameKey):
+            found += value
+        else:
+            found.append(value)
+    return found
+
+
+def null_emptied(schema: Schema | None, before: Any, after: Any) -> None:
+    """Put null for the maps and lists of which a server-side apply took the last part, in place: so does
+    Kubernetes' merge. A struct of Go then lacks the field; a schema that is not nullable refuses it.
+    """
+    if type(before) is not type(after):
+        return
+    was = {child.element: child.value for child in children(schema, before)}
+    for child in list(children(schema, after)):
+        value, old = child.value, was.get(child.element)
+        if value in ([], {}) and old and isinstance(after, dict) and not schemas.is_leaf(child.schema, value):
+            after[child.element[2:]] = None
+        else:
+            null_emptied(child.schema, old, value)
 
 
 def encode(paths: Iterable[Path]) -> dict[str, Any]:

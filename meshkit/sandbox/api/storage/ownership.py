@@ -30,6 +30,7 @@ _NEVER_OWNED: frozenset[Path] = frozenset(
 )
 _MAX_UPDATERS = 10  # of k8s.io/apiserver endpoints/handlers/fieldmanager
 _ANCIENT = "ancient-changes"
+_BEFORE_FIRST_APPLY = "before-first-apply"
 
 
 class Manager(NamedTuple):
@@ -67,6 +68,7 @@ class Endpoint:
     api_version: str
     subresource: str
     has_status: bool
+    replicas: Path = ("f:spec", "f:replicas")
 
     def manager(self, name: str, operation: str) -> Manager:
         """The manager that writes here."""
@@ -80,7 +82,7 @@ class Endpoint:
         if self.subresource == "status":
             return not in_status
         if self.subresource == "scale":
-            return path != ("f:spec", "f:replicas")
+            return path != self.replicas
         return in_status and self.has_status
 
     def owned(self, paths: Iterable[Path]) -> Paths:
@@ -138,10 +140,14 @@ def updated(
 ) -> Owners:
     """The owners after a create, update or patch that turned ``live`` into ``new``."""
     owners = owners_of(live) if live is not None else {}
-    given = new["metadata"].get("managedFields")
-    if given:
+    if new["metadata"].get("managedFields") and not endpoint.subresource:
         owners = owners_of(new)
-    change = fieldset.compare(endpoint.schema, _bare(live or {}), _bare(new))
+    if live is not None and not owners:
+        return {}  # Kubernetes tracks such an object again from its first apply on
+    try:
+        change = fieldset.compare(endpoint.schema, bare(live or {}), bare(new))
+    except fieldset.BadListItem:
+        return owners  # as in Kubernetes: the write counts, who wrote it is not recorded
     manager = endpoint.manager(manager_name, "Update")
     mine = owners[manager].paths if manager in owners else NOTHING
     touched = endpoint.owned(change.added | change.modified)
@@ -183,8 +189,8 @@ def _take(owners: Owners, other: Manager, paths: Iterable[Path]) -> None:
         owners[other] = replace(entry, paths=left)
 
 
-def _bare(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """The object without managedFields, which nobody owns and which are long to compare."""
+def bare(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without managedFields: nobody owns them and they are long to compare."""
     if "metadata" not in obj:
         return dict(obj)
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
@@ -207,24 +213,28 @@ def apply(
     time: str,
     *,
     force: bool,
+    forced: Paths = NOTHING,
 ) -> Applied:
-    """Merge a configuration into the live object. Raises ApiError: 409 with every conflict, 400 for a bad
-    list item.
+    """Merge a configuration into the live object; ``forced`` are fields that it takes without ``force``.
+    Raises ApiError: 409 with every conflict, 500 for a bad list item.
     """
     owners = owners_of(live) if live is not None else {}
+    if live is not None and not owners:
+        owners = updated(None, live, endpoint, _BEFORE_FIRST_APPLY, time)
     manager = endpoint.manager(manager_name, "Apply")
     last = owners[manager].paths if manager in owners else NOTHING
     schema = endpoint.schema
-    before = _bare(live or {})
+    before = bare(live or {})
     try:
-        claimed = endpoint.owned(fieldset.applied(schema, config))
+        said = frozenset(fieldset.applied(schema, config))
         merged = _merge(schema, before, _only(config, endpoint))
-        _set(owners, manager, claimed, time, endpoint.api_version)
-        result = _prune(schema, merged, last, owners) if last else merged
+        _set(owners, manager, endpoint.owned(said), time, endpoint.api_version)
+        # The name is never owned, but what a configuration says stays, and metadata with it.
+        result = _prune(schema, merged, last, owners, said & _NEVER_OWNED) if last else merged
         change = fieldset.compare(schema, before, result)
     except fieldset.BadListItem as error:
         raise status.bare(500, f"failed to create typed patch object: {error}") from error
-    _settle(owners, manager, change, force=force)
+    _settle(owners, manager, change, forced, force=force)
     if manager in owners and (change.added or change.modified or change.removed):
         owners[manager] = replace(owners[manager], time=time)
     return Applied(copy.deepcopy(result), owners)
@@ -255,12 +265,12 @@ def _merge(schema: Schema | None, live: Any, config: Any) -> Any:
     below = schemas.items(schema)
     old = {child.element: child.value for child in fieldset.children(schema, live)}
     new = {child.element: child.value for child in fieldset.children(schema, config)}
-    return [
+    return fieldset.flat(
         _merge(below, old[element], new[element])
         if element in old and element in new
         else new.get(element, old.get(element))
         for element in _merged_order(list(old), list(new))
-    ]
+    )
 
 
 def _merged_order(live: list[str], config: list[str]) -> list[str]:
@@ -290,10 +300,10 @@ def _merged_order(live: list[str], config: list[str]) -> list[str]:
     return order
 
 
-def _prune(schema: Schema | None, merged: Any, last: Paths, owners: Owners) -> Any:
-    """Remove what the applier owned last time and nobody owns now."""
+def _prune(schema: Schema | None, merged: Any, last: Paths, owners: Owners, said: Paths) -> Any:
+    """Remove what the applier owned last time and nobody owns or says now."""
     mine_then = fieldset.with_declared_ancestors(schema, last)
-    everyone: set[Path] = set()
+    everyone: set[Path] = set(said)
     for entry in owners.values():
         everyone |= entry.paths
     owned = fieldset.with_declared_ancestors(schema, everyone)
@@ -304,20 +314,17 @@ def _prune(schema: Schema | None, merged: Any, last: Paths, owners: Owners) -> A
     return fieldset.remove(schema, merged, gone & mine_then)
 
 
-def _settle(owners: Owners, manager: Manager, change: Difference, *, force: bool) -> None:
+def _settle(owners: Owners, manager: Manager, change: Difference, forced: Paths, *, force: bool) -> None:
     """Conflicts with what others own, or taking it from them; what is gone nobody owns."""
-    conflicts: dict[Manager, list[Path]] = {}
-    for other in list(owners):
-        meeting = owners[other].paths & (change.added | change.modified)
-        if other != manager and meeting:
-            conflicts[other] = sorted(meeting, key=fieldset.text)
-    if conflicts and not force:
-        raise _conflict(conflicts)
-    for other, paths in conflicts.items():
-        _take(owners, other, paths)
-    for other in list(owners):
-        if other != manager:
-            _take(owners, other, change.removed)
+    written = change.added | change.modified
+    others = [other for other in owners if other != manager]
+    conflicts = {other: owners[other].paths & written - forced for other in others}
+    if not force and any(conflicts.values()):
+        raise _conflict(
+            {other: sorted(paths, key=fieldset.text) for other, paths in conflicts.items() if paths}
+        )
+    for other in others:
+        _take(owners, other, written | change.removed)
 
 
 def _conflict(conflicts: Mapping[Manager, list[Path]]) -> status.ApiError:

@@ -70,7 +70,7 @@ def _items(schema: Schema, value: list[Any], path: Path) -> Iterator[str]:
             yield from _problems(below, each, (*path, f"i:{index}"))
         return
     try:
-        for child in fieldset.children(schema, value, path):
+        for child in fieldset.children(schema, value, path, unique=True):
             yield from _problems(below, child.value, (*path, child.element))
     except fieldset.BadListItem as error:
         yield str(error)

@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshkit.sandbox.api import status
+from meshkit.sandbox.api import lastapplied, status
 from meshkit.sandbox.api.admission import limits, notices, quotas
 from meshkit.sandbox.api.auth import escalation
 from meshkit.sandbox.api.auth.rights import Rights
+from meshkit.sandbox.api.http import negotiation
 from meshkit.sandbox.api.requests import (
     Admission,
     Admit,
@@ -32,7 +33,7 @@ from meshkit.sandbox.api.schema import cel_rules as celrules
 from meshkit.sandbox.api.schema import defaults, rules, validation
 from meshkit.sandbox.api.schema.decoding import decoded, fits, patched
 from meshkit.sandbox.api.schema.registry import CRDS, Registry, Resource
-from meshkit.sandbox.api.storage import deletion, ownership, typed
+from meshkit.sandbox.api.storage import deletion, fieldset, ownership, typed
 from meshkit.sandbox.api.storage.ownership import Owners
 from meshkit.sandbox.api.storage.store import Exists, Key, Missing, Stale, Store, Stored
 
@@ -170,10 +171,7 @@ class Writes:
     async def patch(self, target: Target, kind: PatchType, patch: Any, options: Options) -> Object:
         """PATCH by one of the three patch types."""
         if kind == "strategic" and target.resource.custom:
-            raise status.unsupported_media_type(
-                "the body of the request was in an unknown format - accepted media types include: "
-                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-            )
+            raise negotiation.unsupported_patch(custom=True)
 
         async def attempt() -> Object:
             old = self._present(target)
@@ -262,6 +260,7 @@ class Writes:
     async def apply(self, target: Target, config: Object, options: Options) -> tuple[Object, bool]:
         """Server-side apply. Returns the object and whether it was created."""
         typed.check(target, config)
+        sent = config
         config = decoded(target, config, options)
         config["metadata"].pop("creationTimestamp", None)
         self._named(target, config)
@@ -272,21 +271,36 @@ class Writes:
             old = self.store.get(target.key)
             created = old is None
             if old is None:
-                return await self._created_by_apply(target, config, options)
+                return await self._created_by_apply(target, config, sent, options)
             self._preconditions(target, old.object, config["metadata"])
-            applied = ownership.apply(
-                old.object, config, target.endpoint, options.manager, now(), force=options.force
-            )
+            applied = self._merged(target, old.object, config, options)
+            if not target.subresource:
+                lastapplied.refresh(applied.object, sent, options.manager)
             return await self._save(target, old, applied.object, options, applied.owners)
 
         return await self._retried(target, attempt), created
 
-    async def _created_by_apply(self, target: Target, config: Object, options: Options) -> Object:
+    def _merged(
+        self, target: Target, before: Mapping[str, Any], config: Object, options: Options
+    ) -> ownership.Applied:
+        forced = lastapplied.unchanged_since(before, target.endpoint, options.manager)
+        applied = ownership.apply(
+            before, config, target.endpoint, options.manager, now(), force=options.force, forced=forced
+        )
+        fieldset.null_emptied(target.resource.schema, before, applied.object)
+        if not target.resource.custom:
+            validation.drop_nulls(target.resource.schema, applied.object)
+        return applied
+
+    async def _created_by_apply(
+        self, target: Target, config: Object, sent: Object, options: Options
+    ) -> Object:
         if target.subresource or config["metadata"].get("resourceVersion") or config["metadata"].get("uid"):
             raise target.not_found() if target.subresource else target.conflict()
         self._namespace_must_take(target)
         applied = ownership.apply(None, config, target.endpoint, options.manager, now(), force=options.force)
         new = applied.object
+        lastapplied.refresh(new, sent, options.manager)
         new["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
         if _counts_generations(target.resource):
             new["metadata"]["generation"] = 1
@@ -341,6 +355,7 @@ class Writes:
         resource = target.resource
         new = admission.object
         is_new_pod = resource.key == "pods" and admission.operation == "CREATE"
+        validation.drop_empty(resource, new)
         self._complete(resource, new)
         if is_new_pod:
             limits.fill(self.store, target.namespace, new)
@@ -365,6 +380,8 @@ class Writes:
         return new
 
     def _complete(self, resource: Resource, new: Object) -> None:
+        if not resource.custom and "spec" in resource.schema["properties"]:
+            new.setdefault("spec", {})  # a struct in Go, which is never absent
         defaults.fill(resource.key, new)
         validation.fill_defaults(resource.schema, new)
 
