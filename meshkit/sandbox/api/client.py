@@ -16,6 +16,7 @@ from meshkit.sandbox.api import status
 from meshkit.sandbox.api.admission import quotas
 from meshkit.sandbox.api.auth.users import SYSTEM, Tokens, User
 from meshkit.sandbox.api.requests import DeleteOptions, Object, Options, Target, now
+from meshkit.sandbox.api.schema import rules
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.storage.store import ChangeType, Key, Stored
 from meshkit.sandbox.api.storage.writes import Writes
@@ -132,6 +133,11 @@ class LocalClient:
     def resources(self) -> builtins.list[str]:
         """Every resource whose objects can be listed, those of CustomResourceDefinitions included."""
         return sorted({each.key for each in self._writes.registry if "list" in each.verbs})
+
+    def causes(self, resource: str, obj: Object) -> builtins.list[status.Cause]:
+        """What is wrong with an object apart from its status, as a write would be told."""
+        without = {name: value for name, value in obj.items() if name != "status"}
+        return rules.causes(self._resource(resource), without)
 
     async def watch(self, resource: str) -> AsyncIterator[Event]:
         """Everything as ADDED, then every change, for ever. A reader that falls behind starts over with

@@ -26,6 +26,7 @@ from meshkit.sandbox.control_planes.api_client import ApiClient, Mirror
 from meshkit.sandbox.control_planes.route_status import StatusWriter
 from meshkit.sandbox.dataplane import validation
 from meshkit.sandbox.dataplane.delivery import Delivery, Desired, Rejected, Unanswered
+from meshkit.sandbox.dataplane.pod_directory import pod_folder
 
 _LOG = logging.getLogger("config")
 _RETRY_S = 0.05
@@ -184,7 +185,7 @@ class Configurator:
             pod = pods[key]
             uid = pod["metadata"]["uid"]
             if uid not in self._workers:
-                directory = self._run_dir / uid
+                directory = pod_folder(self._run_dir, uid)
                 delivery = Delivery(directory, pod["status"]["podIP"], self._mesh, session)
                 self._workers[uid] = _Worker(delivery, self._outcome, key)
             self._workers[uid].want(desired)

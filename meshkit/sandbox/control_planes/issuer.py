@@ -26,7 +26,7 @@ from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError
 from meshkit.sandbox.control_planes.applicants import Applicant, Source
 from meshkit.sandbox.control_planes.authority import CaSecret
 from meshkit.sandbox.control_planes.identity import Authority
-from meshkit.sandbox.dataplane.pod_directory import secret_sources
+from meshkit.sandbox.dataplane.pod_directory import pod_folder, secret_sources
 
 _LOG = logging.getLogger("identity")
 _RETRY_S = 0.05
@@ -108,7 +108,7 @@ class Issuer:
         next_due = _LONGEST_WAIT_S
         present = list(applicants)
         for each in present:
-            directory = self._run_dir / each.uid
+            directory = pod_folder(self._run_dir, each.uid)
             if not (directory / "bootstrap.json").exists():
                 next_due = _RETRY_S
                 continue

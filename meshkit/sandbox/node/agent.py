@@ -7,10 +7,11 @@ is started again (its processes ended with the last daemon) under a new address,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,11 @@ from meshkit.meshes.model.pods import Peer, service_account
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.nodes import is_down
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
+from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, pod_folder
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import log_file
 from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, Surroundings
-from meshkit.sandbox.node.pod import Node, PodRunner
+from meshkit.sandbox.node.pod import SOURCE, Node, PodRunner
 from meshkit.sandbox.node.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -131,18 +133,46 @@ class NodeAgent:
                 self._begin(pod)
 
     def _begin(self, pod: dict[str, Any]) -> None:
+        if why := self._refusal(pod):
+            self._in_background(self._refuse(pod, why))
+            return
         runner = PodRunner(pod, self._node)
         self._runners[runner.uid] = runner
         self._by_ip[runner.ip] = runner
         runner.start()
 
+    def _refusal(self, pod: dict[str, Any]) -> str:
+        """Why a pod cannot run here; empty when it can.
+
+        The API server refuses such a pod; one that is in the store already must not lead out of its folder.
+        """
+        try:
+            pod_folder(self._around.run, pod["metadata"]["uid"])
+        except OutsideFolder as problem:
+            return str(problem)
+        return ", ".join(cause.text for cause in self._client.causes("pods", pod))
+
+    async def _refuse(self, pod: dict[str, Any], why: str) -> None:
+        """Let a pod fail, and say why."""
+        namespace, name = key_of(pod)
+        message = f"The sandbox does not run the pod, which is not valid: {why}"
+        status = {"phase": "Failed", "reason": "InvalidPod", "message": message}
+        try:
+            await self._client.update_status("pods", name, namespace, status)
+            await self._client.record_event(pod, "InvalidPod", message, type="Warning", source=SOURCE)
+        except ApiError as exc:
+            log.error("pod %s/%s is not valid (%s): %s", namespace, name, why, exc.message)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
     def _end(self, pod: dict[str, Any], runner: PodRunner | None) -> None:
         if runner is None or not runner.terminating:
             if runner is not None:
                 runner.terminating = True
-            task = asyncio.create_task(self._finish(pod, runner))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._in_background(self._finish(pod, runner))
 
     async def _finish(self, pod: dict[str, Any], runner: PodRunner | None) -> None:
         """Stop a pod's processes, then let the object go."""
@@ -150,7 +180,8 @@ class NodeAgent:
         if runner is not None:
             await runner.stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
             self._drop(runner)
-        shutil.rmtree(self._around.run / pod["metadata"]["uid"], ignore_errors=True)
+        with contextlib.suppress(OutsideFolder):
+            shutil.rmtree(pod_folder(self._around.run, pod["metadata"]["uid"]), ignore_errors=True)
         try:
             await self._client.delete("pods", name, namespace, grace_period_s=0)
         except ApiError as exc:
@@ -187,7 +218,10 @@ def read_log(
 
     None where it had no such life.
     """
-    path = log_file(run / pod["metadata"]["uid"], container, previous=previous)
+    try:
+        path = log_file(pod_folder(run, pod["metadata"]["uid"]), container, previous=previous)
+    except OutsideFolder:
+        return None if previous else ""
     return None if previous and not path.exists() else tail(path, tail_lines)
 
 

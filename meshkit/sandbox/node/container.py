@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from meshkit.sandbox.controllers.objects import timestamp
+from meshkit.sandbox.dataplane.pod_directory import below
 from meshkit.sandbox.node.images import KNOWN, Image
 from meshkit.sandbox.node.probes import STARTING_PERIOD_S, Probe
 from meshkit.sandbox.node.process import Process
@@ -37,7 +38,7 @@ def backoff_s(quick_ends: int) -> float:
 
 def log_file(pod_dir: Path, container: str, *, previous: bool) -> Path:
     """Where a container's present life writes, or where the one before it has written."""
-    return pod_dir / f"{container}{'.previous' if previous else ''}.log"
+    return below(pod_dir, f"{container}{'.previous' if previous else ''}.log")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class Container:
             "state": self._state,
             "lastState": self._last_state,
         }
+
+    def wait_because(self, why: str) -> None:
+        """Say why it has not started yet."""
+        self._set({"waiting": {"reason": "ContainerCreating", "message": why}})
 
     async def run(self) -> None:
         """Start, watch, restart. Returns when it has ended for good."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,12 +17,29 @@ from meshkit import settings
 from meshkit.kube.quantities import parse
 from meshkit.meshes.model.outbound import OUTBOUND_PORT
 from meshkit.meshes.model.pods import captured_ports, mesh_of, service_account
-from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, app_socket
+from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, app_socket, pod_folder
 from meshkit.sandbox.node.volumes import mounts
 
 Object = Mapping[str, Any]
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _INHERITED = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR")
+_LOADER_PREFIXES = ("LD_", "MALLOC_", "MESHKIT_", "OPENSSL_", "PYTHON")
+_LOADER_VARIABLES = frozenset(
+    {
+        *("PATH", "TMPDIR", "ENV", "BASH_ENV", "GCONV_PATH", "GLIBC_TUNABLES", "LOCPATH", "NLSPATH"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "NODE_OPTIONS", "NODE_PATH"),
+        *(
+            "JAVA_TOOL_OPTIONS",
+            "JDK_JAVA_OPTIONS",
+            "_JAVA_OPTIONS",
+            "PERL5LIB",
+            "PERL5OPT",
+            "RUBYLIB",
+            "RUBYOPT",
+        ),
+    }
+)
+"""What the dynamic loader, the C library, OpenSSL, an interpreter and the sandbox's own programs go by."""
 _NONE: Mapping[str, Object] = MappingProxyType({})
 NODE_CAPACITY = {"cpu": "2", "memory": "4Gi", "pods": "110"}
 """What each node of the sandbox says it has."""
@@ -56,16 +74,17 @@ def listen_addresses(pod: Object, ip: str, pod_dir: Path) -> dict[int, str]:
     }
 
 
-def container_environment(
-    pod: Object, container: Object, ip: str, around: Surroundings, config_maps: Mapping[str, Object] = _NONE
-) -> dict[str, str]:
-    """The whole environment of a container. Nothing of the daemon's own but a few harmless names gets in.
+def decides_loading(name: str) -> bool:
+    """Whether a variable decides which code a program runs or which files it takes for its own."""
+    return name in _LOADER_VARIABLES or name.startswith(_LOADER_PREFIXES)
 
-    ``config_maps`` are those that ``config_maps_of`` names, as far as they are there. Raises ValueError for a
-    value that is in none of them, or comes from where the sandbox does not look (Secret).
-    """
-    pod_dir = around.run / pod["metadata"]["uid"]
+
+def sandbox_environment(pod: Object, container: Object, ip: str, around: Surroundings) -> dict[str, str]:
+    """What the sandbox itself tells a container; of the daemon's own environment a few harmless names."""
+    pod_dir = pod_folder(around.run, pod["metadata"]["uid"])
     env = {name: value for name in _INHERITED if (value := settings.variable(name)) is not None}
+    if "PYTHONPATH" in env:
+        env["PYTHONPATH"] = _absolute(env["PYTHONPATH"])
     env |= {
         "POD_IP": ip,
         "POD_NAME": pod["metadata"]["name"],
@@ -86,12 +105,40 @@ def container_environment(
     if mesh_of(pod) is not None:
         env["HTTP_PROXY"] = env["http_proxy"] = f"http://{ip}:{OUTBOUND_PORT}"
         env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"
+    return env
+
+
+def _absolute(search_path: str) -> str:
+    """A search path without what would be looked for in the working directory, which is the pod's folder."""
+    return os.pathsep.join(each for each in search_path.split(os.pathsep) if os.path.isabs(each))
+
+
+def container_environment(
+    pod: Object, container: Object, ip: str, around: Surroundings, config_maps: Mapping[str, Object] = _NONE
+) -> dict[str, str]:
+    """The whole environment of a container: the sandbox's, and over it what the pod's spec gives.
+
+    ``config_maps`` are those that ``config_maps_of`` names, as far as they are there. Raises ValueError for a
+    value that is in none of them, or comes from where the sandbox does not look (Secret).
+    """
+    env = sandbox_environment(pod, container, ip, around)
     for entry in container.get("env") or ():
         if entry.get("valueFrom"):
             env |= _from_source(entry, container, pod, ip, config_maps)
         else:
             env[entry["name"]] = expanded(str(entry.get("value") or ""), env)
     return env
+
+
+def process_environment(
+    own: Mapping[str, str], env: Mapping[str, str], reads: Collection[str]
+) -> dict[str, str]:
+    """The environment that an image's process starts with: the sandbox's, and what it reads of the pod's.
+
+    A pod's variable reaches a process by being named in ``Image.reads`` and in no other way, so none of them
+    can decide how the process is loaded.
+    """
+    return {**own, **{name: env[name] for name in reads if name in env}}
 
 
 def expanded(text: str, env: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ Command = Callable[[Path, Sequence[str]], list[str]]
 @dataclass(frozen=True)
 class Image:
     """What runs for an image: ``command`` from the pod's folder and the container's command and args to a
-    command line.
+    command line, and ``reads``, the variables that the program takes from the container's ``env``.
 
     A ``sidecar`` is a proxy wired up by the node agent. A ``setup`` ends at once and well: what it would do
     to the pod's network the node agent has done already.
@@ -30,6 +30,7 @@ class Image:
 
     role: Role
     command: Command
+    reads: frozenset[str] = frozenset()
 
 
 def _module(name: str, *arguments: str) -> Command:
@@ -81,16 +82,26 @@ def _nothing(pod_dir: Path, args: Sequence[str]) -> list[str]:
     return []
 
 
+_CALLER = frozenset({"HTTP_PROXY", "POD_NAMESPACE", "TIMEOUT_S"})
+_WEB = _CALLER | {
+    *("VERSION", "LATENCY_MS", "LATENCY_SIGMA", "ERROR_PERCENT", "POD_NAME", "DEPENDENCY", "DEPENDENCY_PATHS")
+}
+_LOAD = _CALLER | {"TARGET", "PATHS", "RATE", "HEADERS"}
+_JOB = frozenset({"RUN_S", "EXIT_CODE"})
+_ISTIOD = frozenset({"REVISION", "DEFAULT_WORKLOAD_CERT_TTL"})
+_LINKERD = frozenset({"LINKERD2_IDENTITY_ISSUANCE_LIFETIME"})
+
 KNOWN = MappingProxyType(
     {
-        "meshkit.dev/sandbox/web": Image("program", _module("workloads.web")),
-        "meshkit.dev/sandbox/load": Image("program", _module("workloads.load")),
-        "meshkit.dev/sandbox/job": Image("program", _module("workloads.job")),
+        "meshkit.dev/sandbox/web": Image("program", _module("workloads.web"), _WEB),
+        "meshkit.dev/sandbox/load": Image("program", _module("workloads.load"), _LOAD),
+        "meshkit.dev/sandbox/job": Image("program", _module("workloads.job"), _JOB),
         "docker.io/istio/proxyv2": Image("sidecar", _envoy),
         **dict.fromkeys(("cr.l5d.io/linkerd/proxy", "ghcr.io/linkerd/proxy"), Image("sidecar", _envoy)),
-        "docker.io/istio/pilot": Image("program", _istiod),
+        "docker.io/istio/pilot": Image("program", _istiod, _ISTIOD),
         **dict.fromkeys(
-            ("cr.l5d.io/linkerd/controller", "ghcr.io/linkerd/controller"), Image("program", _linkerd)
+            ("cr.l5d.io/linkerd/controller", "ghcr.io/linkerd/controller"),
+            Image("program", _linkerd, _LINKERD),
         ),
         "ghcr.io/linkerd/proxy-init": Image("setup", _nothing),
     }

@@ -15,7 +15,6 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from meshkit.meshes.model.pods import SIDECARS, Peer, mesh_of
@@ -23,7 +22,7 @@ from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.objects import key_of
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
 from meshkit.sandbox.dataplane.metrics import PeerLookup
-from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE
+from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, pod_folder
 from meshkit.sandbox.node import images
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import Container, Setting
@@ -32,11 +31,13 @@ from meshkit.sandbox.node.environment import (
     config_maps_of,
     container_environment,
     listen_addresses,
+    process_environment,
+    sandbox_environment,
 )
 from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.sidecar import Sidecar
-from meshkit.sandbox.node.unsupported import ignored_fields
-from meshkit.sandbox.node.volumes import NotThere, Volumes
+from meshkit.sandbox.node.unsupported import ignored_fields, ineffective_variables
+from meshkit.sandbox.node.volumes import MountFailed, Volumes
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -71,7 +72,7 @@ class PodRunner:
         self.pod, self._node = pod, node
         self.uid: str = pod["metadata"]["uid"]
         self.ip = node.addresses.take()
-        self.dir: Path = node.around.run / self.uid
+        self.dir = pod_folder(node.around.run, self.uid)
         self.terminating = False
         self.peer = Peer.of(pod)
         self._listen = listen_addresses(pod, self.ip, self.dir)
@@ -80,6 +81,7 @@ class PodRunner:
         spec = pod["spec"]
         self.init = [self._container(each, is_init=True) for each in spec.get("initContainers") or ()]
         self.main = [self._container(each, is_init=False) for each in spec["containers"]]
+        self._notice = _without_effect(pod)
         self._changed = asyncio.Event()
         self._status: dict[str, Any] = pod.get("status") or {}
         self._starting: asyncio.Task[None] | None = None
@@ -91,8 +93,9 @@ class PodRunner:
         policy: Literal["Always", "OnFailure", "Never"] = self.pod["spec"].get("restartPolicy", "Always")
         if is_init:
             policy = "Always" if native else "OnFailure" if policy != "Never" else "Never"
+        image = images.find(spec["image"], is_setup=is_init and not native)
         setting = Setting(
-            environment=lambda: self._environment(spec, proxy),
+            environment=lambda: self._environment(spec, image, proxy),
             pod_dir=self.dir,
             address_of=lambda port: self._listen.get(port, f"tcp:{self.ip}:{port}"),
             changed=lambda: self._changed.set(),
@@ -101,20 +104,22 @@ class PodRunner:
             log_lines=proxy.count if proxy else None,
             is_ready=proxy.is_ready if proxy else None,
         )
-        image = images.find(spec["image"], is_setup=is_init and not native)
         return Container(spec, image, setting, restarts=restarts_before(self.pod, spec["name"]))
 
-    async def _environment(self, spec: dict[str, Any], proxy: Sidecar | None) -> dict[str, str]:
+    async def _environment(
+        self, spec: dict[str, Any], image: images.Image | None, proxy: Sidecar | None
+    ) -> dict[str, str]:
         """The environment of one life of a container: ConfigMaps are read anew each time."""
         namespace = key_of(self.pod)[0]
         found = {
             name: await self._node.client.get("configmaps", name, namespace) or {}
             for name in config_maps_of(spec)
         }
+        own = sandbox_environment(self.pod, spec, self.ip, self._node.around)
         env = container_environment(self.pod, spec, self.ip, self._node.around, found)
         if proxy is not None:
             proxy.introduce(env)
-        return env
+        return process_environment(own, env, image.reads if image else ())
 
     @property
     def containers(self) -> list[Container]:
@@ -142,6 +147,8 @@ class PodRunner:
         if ignored := ignored_fields(self.pod):
             text = f"The sandbox runs the pod without {', '.join(ignored)}: it does not honour these fields."
             await self._tell("Warning", "NotSupported", text)
+        if self._notice:
+            await self._tell("Warning", "NotSupported", self._notice)
 
     async def _prepare(self) -> None:
         """A fresh folder with the pod's token, its volumes, and what the sidecar needs."""
@@ -159,8 +166,10 @@ class PodRunner:
         while True:
             try:
                 await self._node.volumes.open(self.pod, self.dir)
-            except NotThere as missing:
-                await self._tell("Warning", "FailedMount", str(missing))
+            except MountFailed as problem:
+                for container in self.containers:
+                    container.wait_because(str(problem))
+                await self._tell("Warning", "FailedMount", str(problem))
                 await asyncio.sleep(MOUNT_RETRY_S)
             else:
                 return
@@ -205,6 +214,7 @@ class PodRunner:
                 [each.status() for each in self.init],
                 [each.status() for each in self.main],
                 terminating=self.terminating,
+                message=self._notice,
             )
             try:
                 await self._node.client.update_status("pods", name, namespace, self._status)
@@ -264,6 +274,15 @@ class PodRunner:
     def forget(self) -> None:
         """Remove the pod's folder."""
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def _without_effect(pod: dict[str, Any]) -> str:
+    """The sentence about variables of the pod that its programs do not get; empty when it has none."""
+    names = ", ".join(ineffective_variables(pod))
+    return names and (
+        f"The sandbox runs the pod without {names}: no variable of a pod decides how the program of an image "
+        "is loaded."
+    )
 
 
 async def _stop(containers: Sequence[Container], grace_s: float) -> None:

@@ -19,8 +19,11 @@ def pod_status(
     main: Sequence[Status],
     *,
     terminating: bool,
+    message: str = "",
 ) -> Status:
-    """The whole status. ``before`` is the last one: start time and times of transitions come from it."""
+    """The whole status. ``before`` is the last one: start time and times of transitions come from it;
+    ``message`` is what a person should know of the pod.
+    """
     specs = pod["spec"].get("initContainers") or ()
     initialized = all(
         each["started"] if spec.get("restartPolicy") == "Always" else _succeeded(each)
@@ -52,6 +55,8 @@ def pod_status(
         "qosClass": before.get("qosClass") or "BestEffort",
         "containerStatuses": list(main),
     }
+    if message:
+        status["message"] = message
     if init:
         status["initContainerStatuses"] = list(init)
     return status

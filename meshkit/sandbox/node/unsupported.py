@@ -1,4 +1,4 @@
-"""What a pod asks for and does not get here: fields that the node agent takes no notice of. Pure.
+"""What a pod asks for and does not get here: fields and variables that the node agent ignores. Pure.
 
 A field that nobody lists here and nobody honours would be a silent lie; whoever honours one removes it.
 Volumes are among them: no container finds one at its mountPath, though some programs look elsewhere for it
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshkit.meshes.model.pods import SIDECARS
+from meshkit.sandbox.node.environment import decides_loading
 
 _OF_POD = (
     *("activeDeadlineSeconds", "affinity", "dnsConfig", "hostAliases", "hostNetwork", "securityContext"),
@@ -29,6 +30,17 @@ def ignored_fields(pod: Mapping[str, Any]) -> list[str]:
     """
     spec = pod["spec"]
     return [*(f"spec.{name}" for name in _OF_POD if spec.get(name)), *_of_containers(spec)]
+
+
+def ineffective_variables(pod: Mapping[str, Any]) -> list[str]:
+    """Variables that would decide how a program is loaded, as ``spec.containers[web].env[PYTHONPATH]``."""
+    return [
+        f"spec.{kind}[{container['name']}].env[{variable['name']}]"
+        for kind in ("initContainers", "containers")
+        for container in pod["spec"].get(kind) or ()
+        for variable in container.get("env") or ()
+        if decides_loading(variable["name"])
+    ]
 
 
 def _of_containers(spec: Mapping[str, Any]) -> Iterator[str]:

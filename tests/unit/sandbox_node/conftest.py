@@ -25,7 +25,12 @@ class NoWebhooks:
 
 
 @pytest.fixture
-def client() -> Iterator[LocalClient]:
-    with closing(Store(":memory:")) as store:
-        writes = Writes(store, Registry(), NoWebhooks())
-        yield LocalClient(writes, Tokens("admin", b"key", lambda namespace, name: None))
+def store() -> Iterator[Store]:
+    with closing(Store(":memory:")) as found:
+        yield found
+
+
+@pytest.fixture
+def client(store: Store) -> LocalClient:
+    writes = Writes(store, Registry(), NoWebhooks())
+    return LocalClient(writes, Tokens("admin", b"key", lambda namespace, name: None))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from pathlib import Path
 
 import pytest
 
 from meshkit.sandbox.node import images
+from meshkit.sandbox.node.environment import Surroundings, decides_loading, sandbox_environment
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,31 @@ def test_an_unknown_argument_of_a_control_plane_is_refused_by_name() -> None:
     assert found is not None
     with pytest.raises(ValueError, match=r"'heartbeat' is not known.*destination"):
         found.command(Path(), ["heartbeat"])
+
+
+@pytest.mark.parametrize("name", ["web", "load", "job"])
+def test_the_words_of_a_container_choose_no_other_program(name: str) -> None:
+    found = images.find(f"meshkit.dev/sandbox/{name}")
+    assert found is not None
+    assert found.command(Path(), ["/bin/sh", "-c", "id"]) == found.command(Path(), [])
+
+
+@pytest.mark.parametrize("name", ["web", "load", "job"])
+def test_a_program_gets_every_variable_that_it_speaks_of(name: str) -> None:
+    found = images.find(f"meshkit.dev/sandbox/{name}")
+    assert found is not None
+    told = importlib.import_module(f"meshkit.sandbox.workloads.{name}").__doc__ or ""
+    variables = re.findall(r"[A-Z][A-Z_]{3,}", told.partition("Environment:")[2].partition("Control")[0])
+    pod = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    around = Surroundings(Path("/run"), "https://127.0.0.1:1", Path("/ca"), Path("/services"))
+    own = sandbox_environment(pod, pod["spec"]["containers"][0], "127.7.0.1", around)
+    assert set(variables) - found.reads - own.keys() - {"JSON"} == set()
+    assert variables
+
+
+def test_no_image_reads_a_variable_that_decides_how_it_is_loaded() -> None:
+    read = {name for image in images.KNOWN.values() for name in image.reads}
+    assert [name for name in read if decides_loading(name)] == []

@@ -22,8 +22,13 @@ class Route:
 
 
 def parse(raw_path: str) -> Route | None:
-    """The route of an (encoded) path; None when it names no resource."""
-    parts = raw_path.strip("/").split("/")
+    """The route of an (encoded) path; None when it names no resource.
+
+    The path is decoded before it is split, as Kubernetes does: ``%2F`` separates as a slash does, and no name
+    contains one.
+    """
+    path = unquote(raw_path)
+    parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
     elif parts[0] == "apis" and len(parts) > 3:
@@ -33,11 +38,11 @@ def parse(raw_path: str) -> Route | None:
     namespace = None
     namespaced = rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in NAMESPACE_SUBRESOURCES
     if namespaced:
-        namespace, rest = unquote(rest[1]), rest[2:]
-    name = unquote(rest[1]) if len(rest) > 1 else ""
+        namespace, rest = rest[1], rest[2:]
+    name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     if len(rest) > 3 and subresource != "proxy":
         return None
-    after = raw_path.lstrip("/").split("/")[len(parts) - len(rest) + 3 :] if subresource == "proxy" else []
-    tail = unquote("/".join(["", *after]))
+    after = path.lstrip("/").split("/")[len(parts) - len(rest) + 3 :] if subresource == "proxy" else []
+    tail = "/".join(["", *after])
     return Route(group, version, rest[0], namespace, name, subresource, tail)

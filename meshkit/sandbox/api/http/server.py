@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from aiohttp import web
 
-from meshkit.sandbox.api import status
+from meshkit.sandbox.api import names, status
 from meshkit.sandbox.api.auth.reviews import Reviews
 from meshkit.sandbox.api.auth.rights import Attempt, Rights
 from meshkit.sandbox.api.auth.users import Tokens, User, impersonated
@@ -85,6 +86,9 @@ class HttpApi:
             raise status.no_such_path()
         if route.namespace and not resource.namespaced:
             raise status.no_such_path()
+        if wrong := names.path_segment(route.name):
+            shown = json.dumps(route.name)
+            raise status.bad_request(f"Name parameter invalid: {shown}: {';'.join(wrong)}")
         call = Call(request, user, resource, route)
         verb = _verb(call)
         self._authorize(call, verb)

@@ -15,6 +15,9 @@ from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.storage import patches
 
 _TYPES = re.compile(r'Invalid value: "(\w+)": .* must be of type (\w+)')
+_OF_BYTES = {"secrets": "data", "configmaps": "binaryData"}
+_WHOLE_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*")
+_END_OF_BASE64 = re.compile(r"[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=")
 _JSON_NAMES = {"integer": "number", "boolean": "bool"}
 _GO_NAMES = {"integer": "int32", "boolean": "bool"}
 
@@ -47,6 +50,12 @@ def fits(resource: Resource, new: Object) -> None:
     if resource.custom:
         return
     kind = resource.kind
+    where = _bad_base64(resource, new)
+    if where is not None:
+        raise status.bad_request(
+            f'{kind} in version "{resource.version}" cannot be handled as a {kind}: '
+            f"illegal base64 data at input byte {where}"
+        )
     for cause in validation.find_causes(resource.schema, new):
         types = _TYPES.match(cause.message) if cause.reason == "FieldValueTypeInvalid" else None
         if types is not None:
@@ -56,6 +65,19 @@ def fits(resource: Resource, new: Object) -> None:
                 f'{kind} in version "{resource.version}" cannot be handled as a {kind}: json: cannot '
                 f"unmarshal {got} into Go struct field {kind}.{field} of type {wanted}"
             )
+
+
+def _bad_base64(resource: Resource, new: Object) -> int | None:
+    """Where a value that has to be base64 stops being it; None when every value is."""
+    values = new.get(_OF_BYTES.get(resource.key, "")) or {}
+    for text in values.values() if isinstance(values, dict) else ():
+        letters = re.sub(r"[\r\n]", "", text) if isinstance(text, str) else ""
+        whole = _WHOLE_BASE64.match(letters)
+        rest = letters[whole.end() if whole else 0 :]
+        if rest and not _END_OF_BASE64.fullmatch(rest):
+            alien = re.search(r"[^A-Za-z0-9+/]", rest)
+            return len(letters) - len(rest) + (alien.start() if alien else 0)
+    return None
 
 
 def _into_namespace(target: Target, new: Object) -> None:

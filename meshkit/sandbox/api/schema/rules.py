@@ -11,57 +11,44 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from meshkit.kube import quantities
-from meshkit.sandbox.api import status
+from meshkit.sandbox.api import names, podrules, status
 from meshkit.sandbox.api.schema import validation
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.status import Cause
 
 Object = Mapping[str, Any]
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _QUALIFIED = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_SUBDOMAIN_RULE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-_LABEL_RULE = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
-    "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
 _NAME_PART_RULE = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
     "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-_DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
-_DATA_KEY_RULE = (
-    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-    "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
 _POD_RULE = (
     "Forbidden: pod updates may not change fields other than `spec.containers[*].image`, "
     "`spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to "
     "existing tolerations), `spec.terminationGracePeriodSeconds`"
 )
+_LONGEST_CRON_JOB = 52  # a Job's name has eleven letters more
 _MAX_DATA_BYTES = 1 << 20  # of a ConfigMap or Secret, core/validation.MaxSecretSize
 
 
-def causes(resource: Resource, obj: Object) -> list[Cause]:
-    """Everything wrong with an object."""
-    found = list(_metadata(resource, obj["metadata"]))
+def causes(resource: Resource, obj: Object, subresource: str = "") -> list[Cause]:
+    """Everything wrong with an object.
+
+    A write to the status of a built-in kind is judged by the status alone: an object whose spec breaks a
+    rule can still be reported on.
+    """
+    only_status = subresource == "status" and not resource.custom
+    found = [] if only_status else list(_metadata(resource, obj["metadata"]))
     for cause in validation.find_causes(resource.schema, obj):
+        of_status = not resource.custom and cause.field.startswith("status")
         # Go fills the required fields of a built-in status with zero values: writers leave them out.
-        lenient = (
-            not resource.custom and cause.reason == "FieldValueRequired" and cause.field.startswith("status")
-        )
-        if not lenient:
+        lenient = of_status and cause.reason == "FieldValueRequired"
+        if not lenient and (of_status or not only_status):
             found.append(cause)
-    rule = _OF.get(resource.key)
+    rule = (_OF_STATUS if only_status else _OF).get(resource.key)
     if rule is not None and not found:
         found += rule(obj)
     return found
@@ -101,19 +88,21 @@ def _at(obj: Any, path: tuple[str, ...]) -> Any:
 
 
 def _metadata(resource: Resource, metadata: Object) -> Iterator[Cause]:
-    name = metadata["name"]
-    if resource.group == "rbac.authorization.k8s.io":
-        if name in (".", "..") or "/" in name or "%" in name:
-            yield status.invalid_value("metadata.name", name, "may not contain '/' or '%'")
-    elif resource.key in ("namespaces", "services"):
-        if not _LABEL.fullmatch(name):
-            yield status.invalid_value("metadata.name", name, _LABEL_RULE)
-    elif len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
-        yield status.invalid_value("metadata.name", name, _SUBDOMAIN_RULE)
+    rule = _name_rule(resource)
+    if metadata.get("generateName"):
+        prefix = metadata["generateName"]
+        yield from names.causes("metadata.generateName", prefix, names.generated(rule))
+    yield from names.causes("metadata.name", metadata["name"], rule)
     yield from _labels(metadata.get("labels"), "metadata.labels")
     for key in metadata.get("annotations") or ():
         if not _QUALIFIED.fullmatch(key.lower()):
             yield status.invalid_value("metadata.annotations", key, _NAME_PART_RULE)
+
+
+def _name_rule(resource: Resource) -> names.Rule:
+    if resource.group == "rbac.authorization.k8s.io":
+        return names.path_segment
+    return names.label if resource.key in ("namespaces", "services") else names.subdomain
 
 
 def _labels(labels: Object | None, path: str) -> Iterator[Cause]:
@@ -142,7 +131,7 @@ def _workload(obj: Object) -> Iterator[Cause]:
     if spec.get("replicas", 0) < 0:
         yield status.invalid_value("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
     yield from _labels(labels, "spec.template.metadata.labels")
-    yield from _pod_spec(spec.get("template", {}).get("spec") or {}, "spec.template.spec")
+    yield from podrules.template_causes(spec.get("template", {}), "spec.template")
 
 
 def _deployment(obj: Object) -> Iterator[Cause]:
@@ -192,7 +181,16 @@ def _job(obj: Object) -> Iterator[Cause]:
         if spec.get(field, 0) < 0:
             why = "must be greater than or equal to 0"
             yield status.invalid_value(f"spec.{field}", spec[field], why)
-    yield from _pod_spec(pod, "spec.template.spec")
+    yield from podrules.template_causes(spec.get("template", {}), "spec.template")
+
+
+def _cron_job(obj: Object) -> Iterator[Cause]:
+    name = obj["metadata"]["name"]
+    if len(name) > _LONGEST_CRON_JOB:
+        why = f"must be no more than {_LONGEST_CRON_JOB} characters"
+        yield status.invalid_value("metadata.name", name, why)
+    template = (obj["spec"]["jobTemplate"].get("spec") or {}).get("template") or {}
+    yield from podrules.template_causes(template, "spec.jobTemplate.spec.template")
 
 
 def _unsupported(field: str, value: object, supported: str) -> Cause:
@@ -200,57 +198,14 @@ def _unsupported(field: str, value: object, supported: str) -> Cause:
     return Cause(field, "FieldValueNotSupported", why)
 
 
-def _pod(obj: Object) -> Iterator[Cause]:
-    yield from _pod_spec(obj["spec"], "spec")
-
-
-def _pod_spec(spec: Object, path: str) -> Iterator[Cause]:
-    if not spec.get("containers"):
-        yield status.required(f"{path}.containers")
-    names: set[str] = set()
-    for field in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(field) or ()):
-            where = f"{path}.{field}[{index}]"
-            if not container.get("image"):
-                yield status.required(f"{where}.image")
-            if not _LABEL.fullmatch(container["name"]):
-                yield status.invalid_value(f"{where}.name", container["name"], _LABEL_RULE)
-            if container["name"] in names:
-                yield Cause(f"{where}.name", "FieldValueDuplicate", f'Duplicate value: "{container["name"]}"')
-            names.add(container["name"])
-            yield from _resources(container.get("resources") or {}, f"{where}.resources")
-
-
-def _resources(resources: Object, where: str) -> Iterator[Cause]:
-    wrong = [
-        cause
-        for kind in ("limits", "requests")
-        for cause in _quantities(resources.get(kind), f"{where}.{kind}")
-    ]
-    yield from wrong
-    for name, asked in (resources.get("requests") or {}).items() if not wrong else ():
-        limit = (resources.get("limits") or {}).get(name)
-        if limit is not None and quantities.parse(asked) > quantities.parse(limit):
-            why = f"must be less than or equal to {name} limit of {limit}"
-            yield status.invalid_value(f"{where}.requests", asked, why)
-
-
-def _quantities(written: Object | None, where: str) -> Iterator[Cause]:
-    for name, value in (written or {}).items():
-        try:
-            quantities.parse(value)
-        except ValueError as error:
-            yield status.invalid_value(f"{where}[{name}]", value, str(error))
-
-
 def _quota(obj: Object) -> Iterator[Cause]:
-    yield from _quantities((obj.get("spec") or {}).get("hard"), "spec.hard")
+    yield from podrules.quantity_causes((obj.get("spec") or {}).get("hard"), "spec.hard")
 
 
 def _limit_range(obj: Object) -> Iterator[Cause]:
     for index, item in enumerate(obj["spec"]["limits"]):
         for field in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min"):
-            yield from _quantities(item.get(field), f"spec.limits[{index}].{field}")
+            yield from podrules.quantity_causes(item.get(field), f"spec.limits[{index}].{field}")
 
 
 def _service(obj: Object) -> Iterator[Cause]:
@@ -274,9 +229,9 @@ def _service(obj: Object) -> Iterator[Cause]:
 
 def _data(obj: Object) -> Iterator[Cause]:
     for field in ("data", "binaryData"):
-        for key in obj.get(field) or ():
-            if not _DATA_KEY.fullmatch(key):
-                yield status.invalid_value(f"{field}[{key}]", key, _DATA_KEY_RULE)
+        yield from names.key_causes(field, obj.get(field) or ())
+    for key in (obj.get("data") or {}).keys() & (obj.get("binaryData") or {}).keys():
+        yield status.invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData")
     size = sum(
         len(key) + len(value)
         for field in ("data", "binaryData")
@@ -297,6 +252,7 @@ def _definition(obj: Object) -> Iterator[Cause]:
         yield status.invalid_value(
             "spec.versions", "", "must have exactly one version marked as storage version"
         )
+    yield from _definition_names(spec)
     for index, version in enumerate(spec["versions"]):
         where = f"spec.versions[{index}].schema.openAPIV3Schema"
         root = (version.get("schema") or {}).get("openAPIV3Schema")
@@ -306,21 +262,45 @@ def _definition(obj: Object) -> Iterator[Cause]:
             yield status.invalid_value(f"{where}.type", root.get("type", ""), "must be object at the root")
 
 
+def _definition_names(spec: Object) -> Iterator[Cause]:
+    """Every name of a definition becomes part of an address."""
+    group = spec["group"]
+    wrong = list(names.causes("spec.group", group, names.subdomain))
+    if not wrong and "." not in group:
+        wrong = [status.invalid_value("spec.group", group, "should be a domain with at least one dot")]
+    yield from wrong
+    for index, version in enumerate(spec["versions"]):
+        yield from names.causes(f"spec.versions[{index}].name", version["name"], names.label_1035)
+    for field in ("plural", "singular"):
+        if spec["names"].get(field):
+            yield from names.causes(f"spec.names.{field}", spec["names"][field], names.label_1035)
+    for field in ("kind", "listKind"):
+        given = spec["names"].get(field) or ""
+        for why in names.label_1035(given.lower()) if given else ():
+            mixed = f"may have mixed case, but should otherwise match: {why}"
+            yield status.invalid_value(f"spec.names.{field}", given, mixed)
+    for field in ("shortNames", "categories"):
+        for index, name in enumerate(spec["names"].get(field) or ()):
+            yield from names.causes(f"spec.names.{field}[{index}]", name, names.label_1035)
+
+
 _OF: dict[str, Callable[[Object], Iterator[Cause]]] = {
     "configmaps": _data,
+    "cronjobs.batch": _cron_job,
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "clusterroles.rbac.authorization.k8s.io": _role,
     "deployments.apps": _deployment,
     "limitranges": _limit_range,
     "jobs.batch": _job,
     "poddisruptionbudgets.policy": _budget,
-    "pods": _pod,
+    "pods": podrules.pod_causes,
     "replicasets.apps": _workload,
     "resourcequotas": _quota,
     "secrets": _data,
     "roles.rbac.authorization.k8s.io": _role,
     "services": _service,
 }
+_OF_STATUS: dict[str, Callable[[Object], Iterator[Cause]]] = {"pods": podrules.status_causes}
 _IMMUTABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": (("roleRef",),),
     "customresourcedefinitions.apiextensions.k8s.io": (("spec", "group"), ("spec", "scope")),

@@ -46,6 +46,8 @@ _SYSTEM_METADATA = (
     "deletionGracePeriodSeconds",
     "generation",
 )
+_IDENTITY = ("name", "namespace", "uid")
+"""No webhook gives an object another: the store, folders and tokens go by it."""
 _WITHOUT_GENERATION = {
     "leases.coordination.k8s.io",
     "limitranges",
@@ -360,13 +362,15 @@ class Writes:
         if is_new_pod:
             limits.fill(self.store, target.namespace, new)
         if not target.subresource:
+            identity = {name: new["metadata"].get(name) for name in _IDENTITY if name in new["metadata"]}
             new = await self._admit.mutate(admission)
             validation.prune(resource.schema, new)
+            new["metadata"] |= identity
             self._complete(resource, new)
         if is_new_pod:
             limits.fill(self.store, target.namespace, new)  # for containers that a webhook added
-        found = rules.causes(resource, new)
-        if admission.old is not None:
+        found = rules.causes(resource, new, target.subresource)
+        if admission.old is not None and target.subresource != "status":
             found += rules.immutable(resource, admission.old, new)
         if not found:
             found = list(celrules.causes(resource, new, admission.old))
