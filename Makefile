@@ -9,7 +9,7 @@ help:            ## list the verbs
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 setup:           ## make .venv with everything
-	@tools/setup sandbox,lab,test
+	@tools/setup sandbox,lab,docs,test
 
 demo:            ## the whole path on the sandbox: make demo [MESH=linkerd]
 	@tools/setup sandbox
