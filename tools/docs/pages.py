@@ -121,7 +121,7 @@ def names_in(page: Path) -> set[str]:
 
 def mentioning(word: str) -> list[Path]:
     """The pages that have a word, or several, in their code."""
-    wanted = re.compile(rf"(?<![\w$-]){re.escape(word)}(?![\w-])")
+    wanted = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])")
     return [page for page in pages() if any(wanted.search(text) for text in code_of(page))]
 
 
