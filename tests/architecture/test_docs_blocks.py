@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_every_block_names_its_language(page: Path) -> None:
     unknown = [block.where for block in pages.blocks(page) if block.language not in LANGUAGES]
     assert not unknown, f"write one of {sorted(LANGUAGES)} behind the fence"
     lines = pages.without_blocks(page)
-    after_nothing = zip(lines, lines[1:], strict=False)
+    after_nothing = itertools.pairwise(lines)
     indented = [n for (_, before), (n, line) in after_nothing if not before and line.startswith("    ")]
     assert not indented, f"lines {indented} are code without a language: put them in a fence"
 
@@ -85,5 +86,7 @@ def test_code_in_sentences_exists(page: Path) -> None:
     unknown = sorted(pages.names_in(page) - set(mk.__all__))
     assert not unknown, f"there is no mk.{', mk.'.join(unknown)}"
     calls = [(line, span) for line, span in pages.spans(page) if span.startswith("meshkit ")]
-    problems = [f"line {line}: {problem}" for line, span in calls if (problem := commands.loose_problem(span))]
+    problems = [
+        f"line {line}: {problem}" for line, span in calls if (problem := commands.loose_problem(span))
+    ]
     assert not problems

@@ -68,4 +68,6 @@ def call(block: Block, line: str) -> None:
     """One command, in this process. Pending changes are no failure."""
     with pytest.raises(SystemExit) as ended:
         main(shlex.split(line)[1:])
-    assert ended.value.code in (0, CHANGES_PENDING, None), f"{block.where}: {line}: exit code {ended.value.code}"
+    assert ended.value.code in (0, CHANGES_PENDING, None), (
+        f"{block.where}: {line}: exit code {ended.value.code}"
+    )
