@@ -9,11 +9,14 @@ import click
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
+from sphinx.util.nodes import make_refnode
 
 from meshkit.cli.app import cli
 
 _NAME = re.compile(r"mk\.[A-Za-z_]\w*")
+_COMMAND = "meshkit-command"
 _NEVER = (nodes.reference, nodes.title, addnodes.pending_xref, addnodes.desc_signature)
 
 
@@ -37,7 +40,7 @@ class CodeLinks(SphinxTransform):
             return self._xref("py", "obj", name.group())
         if text.startswith("meshkit "):
             label = _command(text.split()[1:])
-            return self._xref("std", "ref", label) if label else None
+            return self._xref("", _COMMAND, label) if label else None
         return None
 
     def _xref(self, domain: str, kind: str, target: str) -> addnodes.pending_xref:
@@ -65,7 +68,19 @@ def _command(words: list[str]) -> str:
     )
 
 
+def _resolve(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.Element
+) -> nodes.reference | None:
+    """The link to a command's section, whose code stays code; None where there is no such section."""
+    known = env.domains.standard_domain.anonlabels
+    if node["reftype"] != _COMMAND or node["reftarget"] not in known:
+        return None
+    page, anchor = known[node["reftarget"]]
+    return make_refnode(app.builder, node["refdoc"], page, anchor, content)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx."""
     app.add_transform(CodeLinks)
+    app.connect("missing-reference", _resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -20,8 +20,14 @@ def code(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of cells that are Markdown already; nothing when there are no rows."""
-    lines = [_row(row) for row in rows]
+    """A Markdown table of cells that are Markdown already; nothing when there are no rows.
+
+    The last column is left out where none of its cells says anything.
+    """
+    kept = list(rows)
+    if kept and not any(row[-1] for row in kept):
+        head, kept = head[:-1], [row[:-1] for row in kept]
+    lines = [_row(row) for row in kept]
     return "\n".join([_row(head), _row(["---"] * len(head)), *lines]) + "\n" if lines else ""
 
 

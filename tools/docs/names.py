@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -67,11 +68,20 @@ def _entry(name: str, thing: Any) -> str:
     if not inspect.isclass(thing):
         return directive("py:function", f"{name}{signature(thing)}", f"{doc}\n\n{guides}")
     body = [doc, _fields(thing), guides]
-    head = directive("py:class", f"{name}{_constructor(thing)}", "\n\n".join(part for part in body if part))
+    text = "\n\n".join(part for part in body if part)
+    head = directive("py:class", f"{name}{_constructor(thing)}", text, options=_layout(thing))
     return "\n".join([head, *_members(name, thing)])
 
 
+def _layout(cls: type) -> tuple[str, ...]:
+    """The parameters of a model stand in its table, too: one line is enough above it."""
+    return (":single-line-parameter-list:",) if issubclass(cls, BaseModel) else ()
+
+
 def _constructor(cls: type) -> str:
+    """How an object is made; nothing for those that meshkit makes."""
+    if cls in results():
+        return ""
     if issubclass(cls, BaseModel):
         parts = [
             key
@@ -156,6 +166,7 @@ def _models_in(thing: Any) -> list[type[BaseModel]]:
     return [each for each in found if inspect.isclass(each) and issubclass(each, BaseModel)]
 
 
+@cache
 def results() -> list[type]:
     """The classes that public functions and methods return and that are not public names themselves."""
     found: dict[str, type] = {}
