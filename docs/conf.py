@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pygments.lexers.shell import BashLexer
+from sphinx.application import Sphinx
+
 from meshkit.version import __version__
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -39,3 +42,8 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
+
+
+def setup(app: Sphinx) -> None:
+    """Colour commands without a prompt as a shell's, not as output."""
+    app.add_lexer("console", BashLexer)
