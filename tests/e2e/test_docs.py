@@ -42,7 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
 def test_the_tutorial_comes_out_as_it_says(world: dict[str, dict[str, Any]]) -> None:
     found = [finding.message for finding in world["first-mesh"]["look"].of("mutual-tls").findings]
     assert any("plain text" in message for message in found)
-    assert world["first-release"]["outcome"].result == "rolled back"
+    assert world["first-release"]["outcome"].result == "rolled_back"
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))

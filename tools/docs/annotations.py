@@ -101,7 +101,7 @@ def signature(call: Callable[..., Any], *, drop_self: bool = False, typed: bool 
 
 
 def _parameter(each: inspect.Parameter, *, typed: bool) -> str:
-    star = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+    star = "*" if each.kind is each.VAR_POSITIONAL else "**" if each.kind is each.VAR_KEYWORD else ""
     annotation = f": {type_text(each.annotation)}" if typed and each.annotation is not each.empty else ""
     if each.default is each.empty:
         return f"{star}{each.name}{annotation}"
