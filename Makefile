@@ -3,13 +3,13 @@ PY := .venv/bin/python
 MESH ?= istio
 SEED ?= 20
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance soak bench lab constraints clean
+.PHONY: help setup demo test check docs conformance soak bench lab constraints clean
 
 help:            ## list the verbs
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 setup:           ## make .venv with everything
-	@tools/setup sandbox,lab,test
+	@tools/setup sandbox,lab,docs,test
 
 demo:            ## the whole path on the sandbox: make demo [MESH=linkerd]
 	@tools/setup sandbox
@@ -20,11 +20,14 @@ test: check      ## every test that needs no Go, browser included
 	@$(PY) tools/helm.py >/dev/null
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 $(ARGS)
 
-check: setup     ## lint, format, types, layers
+check: setup docs  ## lint, format, types, layers, docs
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m pytest -q tests/architecture
+
+docs: setup      ## the documentation site, into out/docs; warnings are errors
+	@$(PY) -m tools.docs
 
 conformance: setup  ## the same contracts on real parts
 	@$(PY) tests/conformance/parts.py || [ -z "$$CI" ]

@@ -3,8 +3,8 @@ that it was so.
 
 Every step that changes the mesh is a shipped runbook, run by papermill as CI would run it. What came true is
 judged by the load generator's own ledger, which no part that took a decision can write. The margins and times
-are the demo's own: a real release takes minutes a step and tolerates far less (docs/canary.md); a demo has to
-end while someone watches.
+are the demo's own: a real release takes minutes a step and tolerates far less (docs/ideas/verdict.md); a demo
+has to end while someone watches.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import re
 import sys
 from importlib import metadata
 
-EXTRAS = ("sandbox", "lab", "test")
+EXTRAS = ("sandbox", "lab", "docs", "test")
 
 
 def reached() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Draw the plots of docs/verdict.md: ``python -m benchmarks.canaries.plots RESULTS.json docs/images``.
+"""Draw the plots of docs/ideas/verdict.md: ``python -m benchmarks.canaries.plots RESULTS.json docs/images``.
 
 Three pictures as SVG, drawn by hand so that they need no plotting library: how soon each rule finds a
 regression, how often it accuses a good release, and how the interval of one release closes in.

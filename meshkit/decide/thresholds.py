@@ -200,8 +200,8 @@ def _weights(
 ) -> Weights:
     """Most to the comparison where it decides, most to the objective where few canary requests are to come.
 
-    0.4/0.4/0.1/0.1 and 0.15/0.15/0.45/0.25, by simulation (docs/verdict.md); what an objective that is not
-    there would have goes to the comparison.
+    0.4/0.4/0.1/0.1 and 0.15/0.15/0.45/0.25, by simulation (docs/ideas/verdict.md); what an objective that
+    is not there would have goes to the comparison.
     """
     rps = baseline.answered / baseline.seconds if baseline.seconds else math.inf
     low = rps * release.steps[0] / 100 < LOW_TRAFFIC_RPS

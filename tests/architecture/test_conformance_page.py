@@ -1,4 +1,4 @@
-"""docs/conformance.md names every case there is: what joins the suite cannot stay out of the page."""
+"""docs/ideas/conformance.md names every case there is: what joins the suite cannot stay out of the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_the_page_names_every_case() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "conformance", "-p", "no:xdist"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     said = subprocess.run(
-        command, cwd=PAGE.parents[1], env=inherited, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=PAGE.parents[2], env=inherited, capture_output=True, text=True, timeout=120, check=False
     )
     collected = {row_of(line) for line in said.stdout.splitlines() if "::" in line}
     assert collected, said.stdout + said.stderr

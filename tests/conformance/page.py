@@ -1,4 +1,4 @@
-"""docs/conformance.md, written by a run: what was proven, case by case, against which version.
+"""docs/ideas/conformance.md, written by a run: what was proven, case by case, against which version.
 
 ``make conformance`` writes it when every test of the suite was asked for and none failed; a run of a few
 tests leaves it alone.
@@ -13,7 +13,7 @@ import pytest
 
 from tests.conformance.parts import parts, required
 
-PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[2] / "docs" / "ideas" / "conformance.md"
 HEAD = """# What is proven on real parts
 
 Written by `make conformance`; do not edit. Each line is a test that ran against programs built from their own

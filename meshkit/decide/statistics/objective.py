@@ -17,7 +17,8 @@ from meshkit.decide.statistics.sequential import ALONE, alone_log_evidence
 
 GATE_S = 60.0
 """A shared cause is looked for this long before and after a window: at half a request a second a burst shows
-itself in the stable version by one or two requests, and not always within 30 s (simulated: docs/verdict.md).
+itself in the stable version by one or two requests, and not always within 30 s (simulated:
+docs/ideas/verdict.md).
 """
 LEAST_BAD = 3
 """So many bad requests of the stable version are no chance, whatever number was expected."""

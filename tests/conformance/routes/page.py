@@ -1,4 +1,4 @@
-"""docs/differences.md from the cases: ``python -m tests.conformance.routes.page`` writes it."""
+"""docs/ideas/differences.md from the cases: ``python -m tests.conformance.routes.page`` writes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.conformance.routes.cases import Case, all_cases
 
-PAGE = Path(__file__).parents[3] / "docs" / "differences.md"
+PAGE = Path(__file__).parents[3] / "docs" / "ideas" / "differences.md"
 _HEAD = """\
 # The sandbox beside the real istiod
 
