@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from meshkit.sandbox.control_planes.main import SETTINGS
 from meshkit.sandbox.node import images
 from meshkit.sandbox.node.environment import Surroundings, decides_loading, sandbox_environment
 
@@ -81,6 +82,13 @@ def test_a_program_gets_every_variable_that_it_speaks_of(name: str) -> None:
     own = sandbox_environment(pod, pod["spec"]["containers"][0], "127.7.0.1", around)
     assert set(variables) - found.reads - own.keys() - {"JSON"} == set()
     assert variables
+
+
+@pytest.mark.parametrize(
+    ("image", "mesh"), [("docker.io/istio/pilot", "istio"), ("ghcr.io/linkerd/controller", "linkerd")]
+)
+def test_a_control_plane_gets_the_lifetime_of_certificates(image: str, mesh: str) -> None:
+    assert SETTINGS[mesh].lifetime_variable in images.KNOWN[image].reads
 
 
 def test_no_image_reads_a_variable_that_decides_how_it_is_loaded() -> None:
