@@ -251,12 +251,44 @@ def test_a_container_may_name_a_variable_twice(kubectl: Kubectl) -> None:
     """Kubernetes takes it, with a warning; server-side apply refuses it."""
     twice = deployment(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}])
     twice["spec"]["replicas"] = 0
-    kubectl("apply", "-f", "-", stdin=twice)
+    assert 'hides previous definition of "A"' in kubectl.run("apply", "-f", "-", stdin=twice).stderr
     twice["metadata"]["labels"] = {"app": "web", "more": "1"}
     kubectl("apply", "-f", "-", stdin=twice)
     (container,) = kubectl.json("get", "deployment", "web")["spec"]["template"]["spec"]["containers"]
     assert [each["value"] for each in container["env"]] == ["1", "2"]
     assert "duplicate entries for key" in kubectl.refused(*SERVER, "--force-conflicts", stdin=twice)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (
+            {"parts": [{"name": "a", "value": "1"}, {"name": "a"}]},
+            'spec.parts[1]: Duplicate value: {"name":"a"}',
+        ),
+        ({"marks": ["a", "a"]}, 'spec.marks[1]: Duplicate value: "a"'),
+    ],
+)
+def test_a_custom_resource_has_no_list_item_twice(
+    kubectl: Kubectl, cogs: str, spec: dict[str, Any], field: str
+) -> None:
+    assert field in kubectl.refused("create", "-f", "-", stdin=cog(cogs, spec=spec))
+
+
+@pytest.mark.parametrize("reset", [[{}], []])
+def test_owners_are_reset_and_come_back_with_the_next_apply(kubectl: Kubectl, reset: list[Any]) -> None:
+    kubectl(*SERVER, stdin=configmap(a="1", b="1"))
+    patch = json.dumps([{"op": "replace", "path": "/metadata/managedFields", "value": reset}])
+    kubectl("patch", "configmap", "c", "--type=json", "-p", patch)
+    kubectl("patch", "configmap", "c", "-p", '{"data":{"b":"2"}}')
+    assert "managedFields" not in read(kubectl, "configmap", "c")["metadata"]
+    refused = kubectl.refused(*SERVER, stdin=configmap(a="3"))
+    assert 'conflict with "before-first-apply" using v1: .data.a' in refused
+    kubectl(*SERVER, "--force-conflicts", stdin=configmap(a="3"))
+    assert managers(read(kubectl, "configmap", "c")) == [
+        ("before-first-apply", "Update"),
+        ("kubectl", "Apply"),
+    ]
 
 
 def test_nothing_deletes_a_status_nor_a_collection_of_all_namespaces(kubectl: Kubectl) -> None:

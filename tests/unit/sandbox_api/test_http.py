@@ -258,6 +258,9 @@ def test_scale_changes_replicas_at_the_version_it_names(tmp_path: Path, api: Any
         scale["metadata"].pop("resourceVersion")
         scale["spec"]["replicas"] = -1
         assert (await to.request("PUT", f"{path}/web/scale", json=scale))[0] == 422
+        scale["spec"]["replicas"] = "two"
+        code, refusal, _ = await to.request("PUT", f"{path}/web/scale", json=scale)
+        assert (code, "cannot unmarshal string into Go struct field" in refusal["message"]) == (400, True)
 
     run(scenario, tmp_path)
 

@@ -78,6 +78,14 @@ def test_the_time_of_an_owner_moves_when_it_changes_a_value() -> None:
     assert times == {"me": "t03", "other": "t04"}
 
 
+def test_an_apply_that_changes_nothing_has_no_time() -> None:
+    obj = Object()
+    obj.apply("me", {"replicas": 2})
+    obj.apply("other", {"replicas": 2})
+    entries = obj._managed()["metadata"]["managedFields"]
+    assert [(each["manager"], each.get("time")) for each in entries] == [("other", None), ("me", "t01")]
+
+
 def test_a_field_that_leaves_the_configuration_goes() -> None:
     obj = Object()
     obj.apply("me", {"replicas": 2, "paused": True})
@@ -211,8 +219,9 @@ def test_a_client_may_write_managed_fields_and_reset_them() -> None:
     given["metadata"]["managedFields"][0]["manager"] = "other"
     owners = ownership.updated(obj.live, given, MAIN, "patcher", "t9")
     assert {manager.name for manager in owners} == {"other"}
-    given["metadata"]["managedFields"] = [{}]
-    assert ownership.updated(obj.live, given, MAIN, "patcher", "t9") == {}
+    for reset in ([{}], []):
+        given["metadata"]["managedFields"] = reset
+        assert ownership.updated(obj.live, given, MAIN, "patcher", "t9") == {}
 
 
 def test_beyond_ten_updaters_the_oldest_are_folded_and_nothing_is_lost() -> None:

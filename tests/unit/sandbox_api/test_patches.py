@@ -98,6 +98,12 @@ def test_strategic_patch_orders_items_as_asked() -> None:
     assert [each["name"] for each in strategic(before, order)["containers"]] == ["b", "a", "other"]
 
 
+def test_strategic_patch_deletes_every_item_of_a_key() -> None:
+    before = {"containers": [{"name": "a", "image": "1"}, {"name": "b"}, {"name": "a", "image": "2"}]}
+    after = strategic(before, {"containers": [{"name": "a", "$patch": "delete"}]})
+    assert after["containers"] == [{"name": "b"}]
+
+
 def test_strategic_patch_merges_and_deletes_primitives() -> None:
     before = {"metadata": {"finalizers": ["a", "b"]}}
     added = patches.strategic_patch(DEPLOYMENT, before, {"metadata": {"finalizers": ["c"]}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from meshkit.sandbox.api.requests import DeleteOptions
 from meshkit.sandbox.api.status import ApiError
+from tests.unit.sandbox_api.conftest import WIDGETS
 
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
@@ -175,6 +177,34 @@ def test_empty_maps_of_a_custom_resource_stay(api: Any) -> None:
     )
     assert made["spec"]["free"] == {}
     assert "labels" not in made["metadata"]
+
+
+def test_a_variable_that_hides_another_is_warned_about(api: Any) -> None:
+    made = api.deployment()
+    values = ("1", "2", "$(A)3")
+    made["spec"]["template"]["spec"]["containers"][0]["env"] = [
+        {"name": "A", "value": each} for each in values
+    ]
+    options = api.options()
+    done(api.writes.create(api.target("deployments.apps"), made, options))
+    (warning,) = options.warnings
+    assert warning.startswith('spec.template.spec.containers[0].env[1]: hides previous definition of "A"')
+
+
+def test_a_custom_resource_has_no_list_item_twice(api: Any) -> None:
+    crd = copy.deepcopy(WIDGETS)
+    properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    item = {"type": "object", "properties": {"name": {"type": "string"}, "value": {"type": "string"}}}
+    keyed = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": item}
+    properties["parts"] = {"type": "array", **keyed}
+    properties["marks"] = {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}
+    done(api.client.create(CRDS, crd))
+    spec = {"size": 1, "parts": [{"name": "a", "value": "1"}, {"name": "a"}], "marks": ["b", "c", "b"]}
+    error = refused(api.client.create("widgets.example.com", {"metadata": {"name": "x"}, "spec": spec}))
+    assert [(each["field"], each["message"]) for each in error.details["causes"]] == [
+        ("spec.parts[1]", 'Duplicate value: {"name":"a"}'),
+        ("spec.marks[2]", 'Duplicate value: "b"'),
+    ]
 
 
 def test_a_value_of_the_wrong_type_cannot_be_read(api: Any) -> None:

@@ -1,10 +1,11 @@
-"""What the sandbox stores but does not do, told to whoever writes it: the Warning headers of a write."""
+"""The Warning headers of a write: what the sandbox stores but does not do, and what Kubernetes warns of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from meshkit.sandbox.api.admission import quotas
+from meshkit.sandbox.api.admission import compute, quotas
 from meshkit.sandbox.api.requests import Object
 from meshkit.sandbox.api.schema import cel_rules as celrules
 from meshkit.sandbox.api.schema.registry import CRDS, Resource
@@ -17,6 +18,14 @@ _NOT_OBEYED = {
     "config.linkerd.io/access-log": "the sandbox's proxies write no access log for people",
 }
 """Annotations that ask for something which is not done here."""
+_POD_SPEC = {
+    "cronjobs.batch": "spec.jobTemplate.spec.template.spec",
+    "deployments.apps": "spec.template.spec",
+    "jobs.batch": "spec.template.spec",
+    "pods": "spec",
+    "replicasets.apps": "spec.template.spec",
+}
+"""Where a kind keeps the containers that it runs."""
 
 
 def of(resource: Resource, obj: Object) -> Iterator[str]:
@@ -26,6 +35,7 @@ def of(resource: Resource, obj: Object) -> Iterator[str]:
     for note in obj["metadata"].get("annotations") or ():
         if note in _NOT_OBEYED:
             yield f"annotation {note}: {_NOT_OBEYED[note]}"
+    yield from _hidden_variables(resource.key, obj)
     if resource.key == quotas.QUOTAS:
         for scope in quotas.unknown_scopes(obj):
             yield f"the scope {scope} is not evaluated by the sandbox: it matches nothing"
@@ -34,3 +44,21 @@ def of(resource: Resource, obj: Object) -> Iterator[str]:
     if resource.key == CRDS:
         for version in obj["spec"]["versions"]:
             yield from celrules.of_schema(version["schema"]["openAPIV3Schema"]).unusable
+
+
+def _hidden_variables(key: str, obj: Mapping[str, Any]) -> Iterator[str]:
+    """Variables of a container that are there twice, the second not made from the first."""
+    path = _POD_SPEC.get(key, "")
+    spec: Any = obj
+    for name in path.split(".") if path else ():
+        spec = spec.get(name) or {}
+    for where, container in compute.containers(spec) if path else ():
+        names: set[str] = set()
+        for index, variable in enumerate(container.get("env") or ()):
+            name, value = variable["name"], variable.get("value", "")
+            if name in names and (value == f"$({name})" or f"$({name})" not in value):
+                yield (
+                    f"{path}.{where}.env[{index}]: hides previous definition of "
+                    f'"{name}", which may be dropped when using apply'
+                )
+            names.add(name)

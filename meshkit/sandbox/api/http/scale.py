@@ -32,12 +32,13 @@ def scale_of(resource: Resource, obj: Mapping[str, Any]) -> dict[str, Any]:
     else:
         labels = at(obj, "spec.selector.matchLabels") or {}
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    found = {"replicas": at(obj, paths["statusReplicasPath"].lstrip(".")) or 0}
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: metadata[key] for key in kept if key in metadata},
         "spec": {"replicas": at(obj, paths["specReplicasPath"].lstrip(".")) or 0},
-        "status": {"replicas": at(obj, paths["statusReplicasPath"].lstrip(".")) or 0, "selector": selector},
+        "status": found | ({"selector": selector} if selector else {}),
     }
 
 

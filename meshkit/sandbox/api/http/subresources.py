@@ -18,7 +18,7 @@ from meshkit.sandbox.api.http.call import Call, deletion_asked
 from meshkit.sandbox.api.http.pod_streams import Pods, split_name
 from meshkit.sandbox.api.http.scale import replicas_only, scale_of, with_replicas
 from meshkit.sandbox.api.requests import Object, Options, Target, now
-from meshkit.sandbox.api.schema.decoding import decoded, patched
+from meshkit.sandbox.api.schema.decoding import decoded, fits, patched
 from meshkit.sandbox.api.storage import typed
 from meshkit.sandbox.api.storage.store import Stored
 from meshkit.sandbox.api.storage.writes import Writes
@@ -80,7 +80,10 @@ class Subresources:
 
     def _decoded(self, call: Call, body: Any, options: Options) -> Object:
         """The body as the subresource's own kind."""
-        return decoded(_body_target(call), body, options)
+        target = _body_target(call)
+        found = decoded(target, body, options)
+        fits(target.resource, found)
+        return found
 
     async def _evict(self, call: Call) -> web.Response:
         options = call.options()

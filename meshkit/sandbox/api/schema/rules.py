@@ -48,6 +48,8 @@ def causes(resource: Resource, obj: Object, subresource: str = "") -> list[Cause
         lenient = of_status and cause.reason == "FieldValueRequired"
         if not lenient and (of_status or not only_status):
             found.append(cause)
+    if resource.custom and not found:
+        found += validation.repeated(resource.schema, obj)
     rule = (_OF_STATUS if only_status else _OF).get(resource.key)
     if rule is not None and not found:
         found += rule(obj)

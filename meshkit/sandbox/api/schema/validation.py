@@ -8,6 +8,7 @@ integer: "string"``.
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -128,6 +129,22 @@ def find_causes(schema: Schema | None, value: Any, path: str = "") -> Iterator[C
     yield from _own_causes(schema, value, path)
     for below, each, where in _parts(schema, value, path):
         yield from find_causes(below, each, where)
+
+
+def repeated(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:
+    """The items of a set or of a keyed list that are there twice: a custom resource may not have them."""
+    shape = schemas.shape(schema, value)
+    if shape in ("map", "set"):
+        keys = schemas.list_keys(schema)
+        seen: list[Any] = []
+        for index, each in enumerate(value):
+            said = {key: each[key] for key in keys if key in each} if shape == "map" else each
+            if said in seen:
+                shown = json.dumps(said, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+                yield Cause(f"{path}[{index}]", "FieldValueDuplicate", f"Duplicate value: {shown}")
+            seen.append(said)
+    for below, each, where in _parts(schema, value, path):
+        yield from repeated(below, each, where)
 
 
 def _wrong_type(path: str, wanted: str, got: str) -> Cause:

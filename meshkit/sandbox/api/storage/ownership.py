@@ -50,7 +50,7 @@ class Manager(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """What a manager owns. ``time`` moves when the set does, and when the manager changes a value of it."""
+    """What a manager owns. ``time`` is that of its last write that changed the object; there may be none."""
 
     paths: Paths
     time: str
@@ -140,7 +140,7 @@ def updated(
 ) -> Owners:
     """The owners after a create, update or patch that turned ``live`` into ``new``."""
     owners = owners_of(live) if live is not None else {}
-    if new["metadata"].get("managedFields") and not endpoint.subresource:
+    if new["metadata"].get("managedFields") is not None and not endpoint.subresource:
         owners = owners_of(new)
     if live is not None and not owners:
         return {}  # Kubernetes tracks such an object again from its first apply on
@@ -222,15 +222,15 @@ def apply(
     if live is not None and not owners:
         owners = updated(None, live, endpoint, _BEFORE_FIRST_APPLY, time)
     manager = endpoint.manager(manager_name, "Apply")
-    last = owners[manager].paths if manager in owners else NOTHING
+    last = owners.get(manager, Entry(NOTHING, "", ""))
     schema = endpoint.schema
     before = bare(live or {})
     try:
         said = frozenset(fieldset.applied(schema, config))
         merged = _merge(schema, before, _only(config, endpoint))
-        _set(owners, manager, endpoint.owned(said), time, endpoint.api_version)
+        _set(owners, manager, endpoint.owned(said), last.time, endpoint.api_version)
         # The name is never owned, but what a configuration says stays, and metadata with it.
-        result = _prune(schema, merged, last, owners, said & _NEVER_OWNED) if last else merged
+        result = _prune(schema, merged, last.paths, owners, said & _NEVER_OWNED)
         change = fieldset.compare(schema, before, result)
     except fieldset.BadListItem as error:
         raise status.bare(500, f"failed to create typed patch object: {error}") from error
@@ -302,6 +302,8 @@ def _merged_order(live: list[str], config: list[str]) -> list[str]:
 
 def _prune(schema: Schema | None, merged: Any, last: Paths, owners: Owners, said: Paths) -> Any:
     """Remove what the applier owned last time and nobody owns or says now."""
+    if not last:
+        return merged
     mine_then = fieldset.with_declared_ancestors(schema, last)
     everyone: set[Path] = set(said)
     for entry in owners.values():

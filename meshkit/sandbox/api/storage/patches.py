@@ -192,8 +192,7 @@ def _merge_list(schema: Schema | None, key: str, old: list[Any], new: list[Any])
             raise PatchFailed(f"map: {item} does not contain declared merge key: {key}", malformed=True)
         at = next((index for index, each in enumerate(result) if each.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
-            if at is not None:
-                del result[at]
+            result = [each for each in result if each.get(key) != item[key]]
         elif at is None:
             result.append(strategic_patch(schema, {}, item))
         else:

@@ -239,10 +239,7 @@ class Writes:
     def _carried_over(self, target: Target, before: Mapping[str, Any], new: Object) -> Object:
         """What this endpoint may not change stays as it was."""
         if target.subresource == "status":
-            metadata = dict(before["metadata"])
-            if new["metadata"].get("managedFields"):
-                metadata["managedFields"] = new["metadata"]["managedFields"]
-            kept = {**copy.deepcopy(before), "metadata": copy.deepcopy(metadata)}
+            kept: Object = copy.deepcopy(dict(before))
             kept.pop("status", None)
             return kept | ({"status": new["status"]} if "status" in new else {})
         if "status" in target.resource.subresources:
