@@ -28,13 +28,25 @@ Severity = Literal["error", "warning", "info"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a check found. ``code`` is stable (``MK0103``), ``object`` reads ``kind namespace/name``."""
+    """One thing that a check found, made by ``codes.finding`` or read from another program.
+
+    ``code`` is stable (``MK0103``), ``object`` reads ``kind namespace/name``.
+    """
 
     code: str
     severity: Severity
     object: str
     message: str
     remedy: str
+
+    @property
+    def anchor(self) -> str:
+        """Where the documentation explains the code: ``findings.md#mk0103``. Empty for codes of others."""
+        return f"findings.md#{self.code.lower()}" if self.code.startswith("MK") else ""
+
+    def as_record(self) -> dict[str, str]:
+        """The fields for programs, with the place in the documentation as ``docs``."""
+        return {**vars(self), "docs": self.anchor}
 
 
 @dataclass(frozen=True)

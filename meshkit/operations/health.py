@@ -76,9 +76,8 @@ def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
     Reads the cluster once. Where the mesh's own program (istioctl, linkerd) is on PATH, what it finds is
     added. Raises ``ClusterError`` where the cluster cannot be read.
     """
-    registry.mesh(mesh)
     now = dt.datetime.now(dt.UTC)
-    seen = snapshot.read(cluster, [Need(kind) for kind in NEEDED])
+    seen = snapshot.read(cluster, [Need(kind) for kind in (*NEEDED, *registry.mesh(mesh).checks.kinds)])
     home = View(seen, mesh, now).home
     inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
     view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "meshkit"
 FLOW = (
-    ("errors", "settings", "facts", "version"),
+    ("errors", "settings", "facts", "version", "codes"),
     ("kube",),
     ("intent", "decide"),
     ("meshes",),
