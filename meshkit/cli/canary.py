@@ -164,7 +164,8 @@ def _plan_facts(plan: CanaryPlan, *, measured: bool) -> dict[str, Any]:
             return [finite(part) for part in value]
         return None if isinstance(value, float) and math.isinf(value) else value
 
-    return {**finite(asdict(plan)), "measured": measured}
+    findings = [finding.as_record() for finding in plan.findings]
+    return {**finite(asdict(plan)), "findings": findings, "measured": measured}
 
 
 def _plan_text(plan: CanaryPlan, release: Release) -> str:

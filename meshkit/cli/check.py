@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from meshkit.cli.output import cluster_options, json_option, mesh_option, show
@@ -26,7 +24,7 @@ def check_command(
     from meshkit.operations.health import check
 
     found = check(connect(context=context, kubeconfig=kubeconfig), mesh=mesh, pre=pre)
-    show([asdict(one) for one in found], str(found), as_json=as_json)
+    show([finding.as_record() for finding in found], str(found), as_json=as_json)
     if found.errors:
         return 1
     return Doubtful.exit_code if strict and found.warnings else 0

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from html import escape
 
+from meshkit import codes, settings
 from meshkit.checks.health import findings
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
@@ -58,8 +59,12 @@ class Findings(tuple[Finding, ...]):
         rows = "".join(
             "<tr>"
             + "".join(
-                f"<td{left}>{escape(text)}</td>"
-                for text in (one.severity, one.code, one.object, one.message, one.remedy)
+                f"<td{left}>{cell}</td>"
+                for cell in (
+                    one.severity,
+                    codes.html_link(one, settings.docs()),
+                    *map(escape, (one.object, one.message, one.remedy)),
+                )
             )
             + "</tr>"
             for one in self

@@ -130,6 +130,7 @@ def test_canary_plan_without_a_cluster_says_how_long_and_what_would_do(
     facts = json.loads(capsys.readouterr().out)
     assert facts["measured"] is False
     assert facts["findings"][0]["code"] == "MK1603"
+    assert facts["findings"][0]["docs"] == "findings.md#mk1603"
     assert run(*plan, "--rps", "-1") == 2
 
 
