@@ -40,16 +40,6 @@ class CalledPort(NamedTuple):
     """How the name of the Deployment ends that listens there; empty: all of them listen."""
 
 
-class InstallRight(NamedTuple):
-    """A right that installing this mesh needs beside those that every mesh needs."""
-
-    verb: str
-    group: str
-    resource: str
-    at_home: bool = False
-    """Whether it is needed in the control plane's namespace only."""
-
-
 def _never(view: View) -> bool:
     del view
     return False
@@ -110,6 +100,3 @@ class MeshChecks:
     """Its own check of a planned route."""
     requires_gateway_api: bool = False
     """Whether it has to find the Gateway API when it starts."""
-    install_rights: tuple[InstallRight, ...] = ()
-    extends_api_server: bool = False
-    """Whether it brings an extension API server, which must recognise the API server that calls it."""

@@ -43,7 +43,7 @@ def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str) -> 
     findings = preflight.check(wanted, seen, mesh)
     for finding in findings:
         if finding.severity == "error":
-            raise BadInput(finding.object, finding.message, remedy=finding.remedy)
+            raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
     steps = ordered(step for intent in wanted for step in planner.plan(intent, seen))
     what = ", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing"
     return plan_steps(steps, cluster, what=what, mesh=mesh, findings=findings)

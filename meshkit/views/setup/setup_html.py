@@ -178,7 +178,7 @@ def overview(look: Look, title: str) -> str:
     for number, (stage, standing) in enumerate(zip(STAGES, look.standings, strict=True), start=1):
         findings = "".join(
             f'<div class="mk-remedy">{icon(_WORDS[f.severity][0])} {html.escape(f.object)} '
-            f"{html.escape(f.message)} {html.escape(f.remedy)}</div>"
+            f"{html.escape(f.message)} {html.escape(f.remedy)} {codes.html_link(f, settings.docs())}</div>"
             for f in standing.findings
         )
         rows.append(

@@ -6,7 +6,6 @@ from meshkit.meshes.checks import (
     Authority,
     CalledPort,
     GatewayVersion,
-    InstallRight,
     MeshChecks,
     NodeAgent,
     PortProtocols,
@@ -54,9 +53,4 @@ CHECKS = MeshChecks(
         opaque_ports.check,
         cluster_networks.check,
     ),
-    install_rights=(
-        InstallRight("create", "batch", "cronjobs"),
-        InstallRight("get", "", "secrets", at_home=True),
-    ),
-    extends_api_server=True,
 )
