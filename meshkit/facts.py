@@ -39,13 +39,25 @@ class ClusterRef:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a check found. ``code`` is stable (``MK0103``), ``object`` reads ``kind namespace/name``."""
+    """One thing that a check found, made by ``codes.finding`` or read from another program.
+
+    ``code`` is stable (``MK0103``), ``object`` reads ``kind namespace/name``.
+    """
 
     code: str
     severity: Severity
     object: str
     message: str
     remedy: str
+
+    @property
+    def anchor(self) -> str:
+        """The place in docs that explains the code, empty for codes of others: ``reference/findings.md#mk0103``."""
+        return f"reference/findings.md#{self.code.lower()}" if self.code.startswith("MK") else ""
+
+    def as_record(self) -> dict[str, str]:
+        """The fields for programs, with the place in the documentation as ``docs``."""
+        return {**vars(self), "docs": self.anchor}
 
 
 @dataclass(frozen=True)

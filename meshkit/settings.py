@@ -31,6 +31,13 @@ def in_pod() -> bool:
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
 
 
+def docs() -> str:
+    """Where links to the documentation lead: ``$MESHKIT_DOCS``, a URL or a path. By default ``../docs``, as
+    notebooks and runbooks of a checkout see it.
+    """
+    return os.environ.get("MESHKIT_DOCS", "../docs").rstrip("/")
+
+
 def helm() -> str | None:
     """The Helm to run: ``$MESHKIT_HELM``, else the one on PATH, else None."""
     return os.environ.get("MESHKIT_HELM") or shutil.which("helm")

@@ -1,6 +1,7 @@
 """Objects, planned or live -> findings, each with a remedy.
 
-preflight.py asks whether the cluster can take an intent, traffic.py whether a route leads to pods, schema.py
-whether an object fits a CustomResourceDefinition that is not installed yet. health.py has every check of a
-mesh as it is, one file each, over the index in view.py. May not live here: I/O, a clock.
+``health.py`` runs every check of a mesh as it is, one file for each field; ``planned/`` checks intents before
+anything changes. Only findings that no single mesh owns live here: what differs between meshes is a field of
+``meshes.checks.MeshChecks``, and a check of one mesh lives in that mesh's folder. May not do I/O, read a
+clock or compare a mesh's name; every code comes from ``codes``.
 """

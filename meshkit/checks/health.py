@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from meshkit.checks import (
     agents,
     availability,
     certificates,
+    control_plane_objects,
+    environment,
     injection,
-    linkerd_identity,
-    networks,
     ports,
     quota,
     routes,
-    security,
     skew,
     webhooks,
 )
-from meshkit.checks import (
-    control_plane_objects as parts,
-)
-from meshkit.checks import (
-    environment as surroundings,
-)
-from meshkit.checks import (
-    mesh_labels as marks,
-)
-from meshkit.checks import (
-    opaque_ports as opaque,
-)
-from meshkit.checks import (
-    webhook_certificates as serving,
-)
 from meshkit.facts import Finding
+from meshkit.meshes import registry
+from meshkit.meshes.checks import MeshChecks
 from meshkit.meshes.view import View
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
-_RUNNING = (
-    *(availability, parts, agents, webhooks, certificates, serving, linkerd_identity),
-    *(injection, skew, marks, security, routes, ports, opaque, networks, quota),
-)
 
 
 def findings(view: View, *, pre: bool = False) -> tuple[Finding, ...]:
     """What is wrong, or should be known. ``pre`` asks whether the mesh could be installed."""
-    found = list(surroundings.before(view) if pre else surroundings.around(view))
-    if view.components and not pre:
-        found += [one for check in _RUNNING for one in check.check(view)]
-    return tuple(sorted(dict.fromkeys(found), key=lambda one: (_ORDER[one.severity], one.code, one.object)))
+    rules = registry.mesh(view.mesh).checks
+    if pre:
+        unsorted = [*environment.before(view, rules), *_own(view, rules, pre=True)]
+    else:
+        unsorted = [*environment.around(view, rules), *(_running(view, rules) if view.components else ())]
+    # Two checks may find the same thing: the CA of a webhook that is the mesh's own, say.
+    return tuple(sorted(dict.fromkeys(unsorted), key=lambda f: (_ORDER[f.severity], f.code, f.object)))
+
+
+def _running(view: View, rules: MeshChecks) -> Iterator[Finding]:
+    yield from availability.check(view)
+    yield from webhooks.check(view)
+    yield from injection.check(view)
+    yield from skew.check(view)
+    yield from routes.check(view)
+    yield from quota.check(view)
+    yield from control_plane_objects.check(view, rules)
+    yield from agents.check(view, rules)
+    yield from certificates.check(view, rules)
+    yield from ports.check(view, rules)
+    yield from _own(view, rules, pre=False)
+
+
+def _own(view: View, rules: MeshChecks, *, pre: bool) -> Iterator[Finding]:
+    for check in rules.before if pre else rules.running:
+        yield from check(view)

@@ -1,41 +1,33 @@
-"""What protocol a mesh takes a Service's ports for. A wrong guess is silent: routes and metrics just stop."""
+"""The protocol that a mesh takes a port for. A wrong guess is silent: routes and metrics just stop."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meshkit import codes
 from meshkit.facts import Finding
-from meshkit.meshes.view import View, finding
-
-_ISTIO = {
-    *("http", "http2", "grpc", "grpc-web", "https", "tls", "tcp", "udp", "mongo", "redis", "mysql"),
-    *("kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss"),
-}
-"""appProtocol values and prefixes of port names that Istio 1.31 knows (pkg/config/kube/conversion.go)."""
-_LINKERD = {"http", "kubernetes.io/h2c", "linkerd.io/opaque", "linkerd.io/tcp"}
-"""appProtocol values that Linkerd knows; any other makes a port plain TCP, without routes and metrics."""
+from meshkit.kube.metadata import title
+from meshkit.meshes.checks import MeshChecks, PortProtocols
+from meshkit.meshes.view import View
 
 
-def check(view: View) -> Iterator[Finding]:
+def check(view: View, rules: MeshChecks) -> Iterator[Finding]:
     """Ports of Services in meshed namespaces whose protocol the mesh does not know or has to guess."""
     for namespace in sorted(view.meshed_namespaces):
         for service in view.of("Service", namespace):
             for port in service["spec"].get("ports") or ():
                 if port.get("protocol", "TCP") == "TCP":
-                    for severity, code, message, remedy in _problems(view.mesh, port):
-                        yield finding(code, severity, service, message, remedy)
+                    yield from _port(view.mesh, title(service), port, rules.port_protocols)
 
 
-def _problems(mesh: str, port: Mapping[str, Any]) -> Iterator[tuple[Any, str, str, str]]:
+def _port(mesh: str, where: str, port: Mapping[str, Any], protocols: PortProtocols) -> Iterator[Finding]:
     number, declared, name = port["port"], port.get("appProtocol"), str(port.get("name") or "")
-    known = _ISTIO if mesh == "istio" else _LINKERD
-    if declared and declared.lower() not in known:
-        effect = "guesses it" if mesh == "istio" else "takes the port as plain TCP: no routes, no metrics"
-        message = f"{mesh} does not know appProtocol {declared!r} of port {number} and {effect}."
-        yield "warning", "MK0901", message, "Use 'http' or 'kubernetes.io/h2c', which both meshes know."
-    elif not declared and mesh == "istio" and name.partition("-")[0] not in _ISTIO:
-        message = (
-            f"port {number} declares no protocol, neither by appProtocol nor by its name: Istio guesses."
-        )
-        yield "info", "MK0902", message, "Set appProtocol, or name the port http-..., grpc-..., tcp-..."
+    if declared:
+        if declared.lower() not in protocols.app_protocols:
+            effect = protocols.unknown_effect
+            message = f"{mesh} does not know appProtocol {declared!r} of port {number} and {effect}."
+            yield codes.finding(codes.UNKNOWN_APP_PROTOCOL, where, message)
+    elif protocols.name_prefixes is not None and name.partition("-")[0] not in protocols.name_prefixes:
+        message = f"port {number} declares no protocol, by appProtocol or by its name: {mesh} guesses it."
+        yield codes.finding(codes.NO_PROTOCOL, where, message)

@@ -1,25 +1,27 @@
-"""Room under ResourceQuotas: for a rollout of the control plane, and for proxies beside the pods."""
+"""Room under ResourceQuotas: for a rolling update of the control plane, and for sidecars."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshkit import codes
 from meshkit.facts import Finding, Object
+from meshkit.kube.metadata import title
 from meshkit.kube.quantities import amount
 from meshkit.meshes.injection import SIDECAR
-from meshkit.meshes.view import View, finding
+from meshkit.meshes.view import View
 
 NEARLY = 0.9
-"""From this share on a rolling update, which needs one pod more for a while, is at risk."""
+"""From this share on a rolling update, which needs one more pod for a while, is at risk."""
 _REQUESTS = {"requests.cpu": "cpu", "requests.memory": "memory", "cpu": "cpu", "memory": "memory"}
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Quotas nearly used up, and quotas that refuse pods without requests."""
+    """Quotas nearly used up, and quotas that refuse sidecars without requests."""
     for namespace in sorted({view.home, *view.meshed_namespaces}):
         for quota in view.of("ResourceQuota", namespace):
             yield from _used(quota)
-            yield from _unrequested(view, quota)
+            yield from _refused(view, quota)
 
 
 def _used(quota: Object) -> Iterator[Finding]:
@@ -31,27 +33,25 @@ def _used(quota: Object) -> Iterator[Finding]:
         except ValueError:
             continue
         if share >= NEARLY:
-            message = f"{used} of {hard} {resource} are used: a rollout may find no room for one pod more."
-            yield finding("MK1001", "warning", quota, message, "Raise the quota.")
+            message = f"{used} of {hard} {resource} are used: a rolling update may not get one more pod."
+            yield codes.finding(codes.QUOTA_NEARLY_USED, title(quota), message)
 
 
-def _unrequested(view: View, quota: Object) -> Iterator[Finding]:
-    wanted = {_REQUESTS[key] for key in quota["spec"].get("hard") or {} if key in _REQUESTS}
+def _refused(view: View, quota: Object) -> Iterator[Finding]:
+    demanded = {_REQUESTS[key] for key in quota["spec"].get("hard") or {} if key in _REQUESTS}
     namespace = quota["metadata"]["namespace"]
     defaults = any(
         "defaultRequest" in limit or "default" in limit
         for limits in view.of("LimitRange", namespace)
         for limit in limits["spec"].get("limits") or ()
     )
-    if defaults or not wanted:
+    if defaults or not demanded:
         return
     for pod in view.of("Pod", namespace):
         for container in (*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ())):
             requests = (container.get("resources") or {}).get("requests") or {}
-            if container["name"] == SIDECAR[view.mesh] and not wanted <= set(requests):
-                message = (
-                    f"proxies request no {' and '.join(sorted(wanted - set(requests)))}: the quota refuses"
-                )
-                remedy = "Give proxies requests, or add a LimitRange with defaultRequest."
-                yield finding("MK1002", "error", quota, f"{message} new meshed pods.", remedy)
+            if container["name"] == SIDECAR[view.mesh] and not demanded <= set(requests):
+                missing = " and ".join(sorted(demanded - set(requests)))
+                message = f"sidecars request no {missing}: the quota refuses new meshed pods."
+                yield codes.finding(codes.QUOTA_REFUSES_PROXIES, title(quota), message)
                 return

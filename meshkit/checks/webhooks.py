@@ -1,56 +1,55 @@
-"""The injection webhooks: are they there, trusted, answered, and what happens to pods while they are not?"""
+"""The injection webhooks: are they there, trusted and answered, and what happens to pods if not?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meshkit import codes
 from meshkit.facts import Finding
+from meshkit.kube.metadata import title
 from meshkit.kube.pods import is_live, is_ready
 from meshkit.kube.selectors import selects
-from meshkit.meshes.view import View, finding
+from meshkit.meshes.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """What stands between a new pod and its proxy."""
+    """What prevents new pods from getting their sidecar."""
     if not view.components:
         return
     if not view.hooks:
-        message = "there is no injection webhook: new pods get no proxy."
-        yield finding("MK0501", "error", f"mesh {view.mesh}", message, "Install the control plane again.")
+        message = "there is no injection webhook: new pods get no sidecar."
+        yield codes.finding(codes.NO_INJECTOR, f"mesh {view.mesh}", message)
     for hook in view.hooks:
         name = f"webhook {hook['name']}"
         if not hook["clientConfig"].get("caBundle"):
-            message = "it has no CA, so the API server trusts no answer."
-            yield finding(
-                "MK0502", "error", name, message, "Look at the control plane's log: it writes the CA."
-            )
-        yield from _answers(view, hook, name)
+            message = "it has no CA, so the API server trusts no answer of it."
+            yield codes.finding(codes.WEBHOOK_WITHOUT_CA, name, message)
+        yield from _unanswered(view, hook, name)
         if hook.get("failurePolicy") == "Ignore":
-            message = "failurePolicy Ignore: while no injector answers, pods start without a proxy, unseen."
-            yield finding("MK0504", "info", name, message, "Choose webhook_failure='fail' to refuse them.")
-    yield from _outside(view)
+            message = "it has failurePolicy Ignore: while no injector answers, pods start without a sidecar."
+            yield codes.finding(codes.WEBHOOK_FAILS_OPEN, name, message)
+    yield from _foreign(view)
 
 
-def _answers(view: View, hook: Mapping[str, Any], name: str) -> Iterator[Finding]:
+def _unanswered(view: View, hook: Mapping[str, Any], name: str) -> Iterator[Finding]:
     target = hook["clientConfig"].get("service")
     if target is None:
         return
-    service = next(
-        (s for s in view.of("Service", target["namespace"]) if s["metadata"]["name"] == target["name"]), None
-    )
+    services = view.of("Service", target["namespace"])
+    service = next((obj for obj in services if obj["metadata"]["name"] == target["name"]), None)
     selector = (service or {}).get("spec", {}).get("selector") or {}
     pods = view.of("Pod", target["namespace"])
     if selector and any(is_live(pod) and is_ready(pod) and selects(selector, pod) for pod in pods):
         return
-    policy = hook.get("failurePolicy", "Fail")
-    effect = "no pod it selects can start" if policy == "Fail" else "pods start without a proxy"
-    message = f"nobody answers behind Service {target['namespace']}/{target['name']}: {effect}."
-    yield finding("MK0503", "error", name, message, "Bring back a replica of the injector.")
+    fails = hook.get("failurePolicy", "Fail") == "Fail"
+    effect = "no pod that it selects can start" if fails else "pods start without a sidecar"
+    message = f"no ready pod answers behind Service {target['namespace']}/{target['name']}: {effect}."
+    yield codes.finding(codes.WEBHOOK_UNANSWERED, name, message)
 
 
-def _outside(view: View) -> Iterator[Finding]:
-    """A webhook of anyone that refuses pods of this control plane while it is away itself."""
+def _foreign(view: View) -> Iterator[Finding]:
+    """Webhooks of others that refuse the control plane's pods while their own server is away."""
     own = {hook["name"] for hook in view.hooks}
     for configuration in view.of("MutatingWebhookConfiguration"):
         for hook in configuration.get("webhooks") or ():
@@ -59,9 +58,9 @@ def _outside(view: View) -> Iterator[Finding]:
             pods = any("pods" in (rule.get("resources") or ()) for rule in hook.get("rules") or ())
             fails = hook.get("failurePolicy", "Fail") == "Fail"
             if hook["name"] not in own and everywhere and pods and fails:
-                where = f"Service {target.get('namespace')}/{target.get('name')}"
+                server = f"Service {target.get('namespace')}/{target.get('name')}"
                 message = (
-                    f"webhook {hook['name']} refuses every new pod while {where} is away, the mesh's too."
+                    f"webhook {hook['name']} refuses every new pod while {server} is away, the mesh's too."
                 )
                 remedy = f"Exempt namespace {view.home} with a namespaceSelector."
-                yield finding("MK0505", "warning", configuration, message, remedy)
+                yield codes.finding(codes.FOREIGN_WEBHOOK_BLOCKS, title(configuration), message, remedy)

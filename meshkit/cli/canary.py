@@ -173,7 +173,8 @@ def _plan_facts(plan: CanaryPlan, where: ClusterRef | None) -> dict[str, Any]:
         return None if isinstance(value, float) and math.isinf(value) else value
 
     cluster = asdict(where) if where else None
-    return {**finite(asdict(plan)), "measured": where is not None, "cluster": cluster}
+    findings = [finding.as_record() for finding in plan.findings]
+    return {**finite(asdict(plan)), "findings": findings, "measured": where is not None, "cluster": cluster}
 
 
 def _plan_text(plan: CanaryPlan, release: Release, where: ClusterRef | None) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, show
@@ -23,7 +21,7 @@ def check_command(pre: bool, strict: bool, mesh: str, choice: ClusterChoice, as_
     from meshkit.operations.health import check
 
     found = check(choice.connect(name_it=as_json), mesh=mesh, pre=pre)
-    show([asdict(one) for one in found], str(found), as_json=as_json)
+    show([finding.as_record() for finding in found], str(found), as_json=as_json)
     if found.errors:
         return 1
     return Doubtful.exit_code if strict and found.warnings else 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.executor import Progress
     from meshkit.operations.setup.guide import Look, Setup
+    from meshkit.operations.setup.status import Standing
 
 _NAMESPACE = click.option(
     "-n", "--namespace", default="shop", show_default=True, metavar="NAME", help="The namespace to bring in."
@@ -134,6 +135,10 @@ def _table(look: Look) -> str:
     return "\n".join([columns(("stage", "state", "what the cluster says"), rows), *dict.fromkeys(found)])
 
 
+def _records(standing: Standing) -> dict[str, Any]:
+    return {"findings": [finding.as_record() for finding in standing.findings]}
+
+
 def _next_words(look: Look, choice: ClusterChoice) -> str:
     """The command to go on with; nothing where no plan of meshkit's can help."""
     after = look.next
@@ -150,7 +155,7 @@ def _facts(look: Look) -> list[dict[str, Any]]:
     from meshkit.operations.setup.guide import STAGES
 
     return [
-        {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing)}
+        {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing), **_records(standing)}
         for one, standing in zip(STAGES, look.standings, strict=True)
     ]
 

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from meshkit import codes
 from meshkit.cluster.connect import Cluster, environment_for
 from meshkit.facts import Finding, Severity
 
@@ -21,7 +22,7 @@ _LEVELS: dict[str, Severity] = {"Error": "error", "Warning": "warning", "Info": 
 
 
 def analysis(cluster: Cluster, mesh: str, *, pre: bool) -> tuple[Finding, ...]:
-    """The findings of the mesh's own program: none where it is not on PATH, MK1501 where it fails."""
+    """The findings of the mesh's own program: none where it is not on PATH, one where it fails."""
     name, arguments, read = _PROGRAMS[mesh]
     program = shutil.which(name)
     if program is None or cluster.kubeconfig is None:
@@ -44,7 +45,8 @@ def analysis(cluster: Cluster, mesh: str, *, pre: bool) -> tuple[Finding, ...]:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         why = f"it ended with {done.returncode}: {said[-1][:200] if said else 'without a word'}"
     remedy = f"Run it by hand to see more: {name} {' '.join(arguments(pre))}."
-    return (Finding("MK1501", "warning", name, f"{name} is installed and gave no answer: {why}.", remedy),)
+    message = f"{name} is installed and gave no answer: {why}."
+    return (codes.finding(codes.PROGRAM_FAILED, name, message, remedy),)
 
 
 def _istioctl(pre: bool) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshkit import codes
 from meshkit.decide import forecast
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.forecast import Rates
@@ -213,9 +214,8 @@ def _cannot_pass(
 ) -> list[Finding]:
     where, found = f"Release {release.namespace}/{release.name}", []
     if not yardstick.margins:
-        remedy = "See that both versions get requests through their proxies before it starts."
         message = "It cannot pass: no latency of the stable version was measured."
-        return [Finding("MK0601", "error", where, message, remedy)]
+        return [codes.finding(codes.FORECAST_WITHOUT_BASELINE, where, message)]
     for margin in yardstick.margins:
         if margin.refused:
             message = (
@@ -223,11 +223,10 @@ def _cannot_pass(
                 f"{percent(margin.percent)}, so no traffic shows that margin."
             )
             remedy = f"Run more pods of {release.canary}, or widen margins.{margin.quantile}_percent."
-            found.append(Finding("MK0602", "error", where, message, remedy))
+            found.append(codes.finding(codes.MARGIN_BELOW_NOISE, where, message, remedy))
     for name in yardstick.unmet:
         message = f"The objective for {name} is left out: {release.stable} itself does not meet it."
-        remedy = "Declare the tightest share that the stable version meets."
-        found.append(Finding("MK0605", "warning", where, message, remedy))
+        found.append(codes.finding(codes.OBJECTIVE_UNMET_BY_STABLE, where, message))
     if promote_s > release.deadline_s and not found:
         late = max(statements, key=lambda s: s.seconds)
         needs = seconds(promote_s) if math.isfinite(promote_s) else "longer than a year"
@@ -236,7 +235,7 @@ def _cannot_pass(
             f"most of it for {late.name}; the deadline is {seconds(release.deadline_s)}."
         )
         remedy = _offers(release, yardstick.baseline, rps)
-        found.append(Finding("MK0603", "error", where, message, remedy))
+        found.append(codes.finding(codes.TOO_LITTLE_TRAFFIC, where, message, remedy))
     return found
 
 
@@ -291,5 +290,4 @@ def _cannot_fail(
         f"It cannot fail as written: at {rate(rps)} requests a second not even a canary that fails every "
         "request is found before the release is over."
     )
-    remedy = "Start with a higher share, make step_s or min_requests larger, or look after more traffic."
-    return [Finding("MK0604", "error", where, message, remedy)]
+    return [codes.finding(codes.HARM_UNDETECTED, where, message)]

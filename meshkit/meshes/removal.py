@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from meshkit import codes
 from meshkit.errors import BadInput
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.kube import manifests
@@ -124,13 +125,12 @@ def who_needs_it(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Fin
     for name, count in sorted(meshed(snapshot, mesh, homes).items()):
         many = "1 pod runs" if count == 1 else f"{count} pods run"
         message = f"{many} a sidecar, which gets no new route or certificate once {mesh} is gone."
-        yield Finding("MK0312", "warning", f"Namespace {name}", message, "Restart them without sidecars.")
+        yield codes.finding(codes.PODS_LOSE_THEIR_MESH, f"Namespace {name}", message)
     for namespace in snapshot.of("Namespace"):
         asked = _asks(namespace, mesh)
         if asked and namespace["metadata"]["name"] not in homes:
-            message = f"it asks for injection ({asked}); nobody will answer."
-            remedy = "Take that off, or undo its injection ('meshkit history')."
-            yield Finding("MK0313", "warning", title(namespace), message, remedy)
+            message = f"it asks for injection ({asked}), and no injector will answer."
+            yield codes.finding(codes.INJECTION_UNANSWERED, title(namespace), message)
 
 
 def what_stays(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
@@ -138,8 +138,8 @@ def what_stays(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
     count = sum(_is_of(one, MARKS[mesh]) for one in snapshot.of(_DEFINITION))
     if count:
         message = "they stay, and with them every route and policy written for the mesh."
-        remedy = "Say crds (--crds) to take away those without objects."
-        yield Finding("MK0314", "warning", f"{count} CustomResourceDefinitions of {mesh}", message, remedy)
+        where = f"{count} CustomResourceDefinitions of {mesh}"
+        yield codes.finding(codes.DEFINITIONS_STAY, where, message)
 
 
 def _asks(namespace: Object, mesh: str) -> str:

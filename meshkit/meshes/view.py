@@ -1,4 +1,4 @@
-"""What the checks of a running mesh look at: a Snapshot, indexed once for one mesh, and when it was read."""
+"""One mesh in one Snapshot: what checks look at, indexed once."""
 
 from __future__ import annotations
 
@@ -9,24 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import yaml
-
-from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
+from meshkit.facts import Kind, Object, Snapshot
 from meshkit.kube.kinds import ZONE
-from meshkit.kube.metadata import labels, title
+from meshkit.kube.metadata import labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
 from meshkit.meshes.injection import CONTROL_PLANE, proxies, webhooks
 
 
-def finding(code: str, severity: Severity, obj: Object | str, message: str, remedy: str) -> Finding:
-    """A finding about an object (or whatever the text names)."""
-    return Finding(code, severity, obj if isinstance(obj, str) else title(obj), message, remedy)
-
-
 @dataclass(frozen=True)
 class View:
-    """One mesh in one Snapshot. ``now`` is when it was read."""
+    """One mesh in one Snapshot. ``now`` is when the Snapshot was read."""
 
     snapshot: Snapshot
     mesh: str
@@ -34,10 +27,17 @@ class View:
 
     @cached_property
     def _by_kind(self) -> Mapping[str, Sequence[Object]]:
-        found: dict[str, list[Object]] = defaultdict(list)
+        index: dict[str, list[Object]] = defaultdict(list)
         for obj in self.snapshot.objects:
-            found[obj["kind"]].append(obj)
-        return found
+            index[obj["kind"]].append(obj)
+        return index
+
+    @cached_property
+    def _by_namespace(self) -> Mapping[tuple[str, str | None], Sequence[Object]]:
+        index: dict[tuple[str, str | None], list[Object]] = defaultdict(list)
+        for obj in self.snapshot.objects:
+            index[obj["kind"], obj["metadata"].get("namespace")].append(obj)
+        return index
 
     def of(self, kind: str, namespace: str | None = None) -> Sequence[Object]:
         """The objects of a kind, in one namespace or in all."""
@@ -45,24 +45,18 @@ class View:
             return self._by_kind.get(kind, ())
         return self._by_namespace.get((kind, namespace), ())
 
-    @cached_property
-    def _by_namespace(self) -> Mapping[tuple[str, str | None], Sequence[Object]]:
-        found: dict[tuple[str, str | None], list[Object]] = defaultdict(list)
-        for obj in self.snapshot.objects:
-            found[obj["kind"], obj["metadata"].get("namespace")].append(obj)
-        return found
-
     def within(self, namespace: Object) -> Snapshot:
-        """A Snapshot of one namespace and the webhooks: small, for what looks through all of a Snapshot."""
+        """A Snapshot of one namespace and the webhooks: small, for functions that scan all of a Snapshot."""
         name = namespace["metadata"]["name"]
-        inside = (o for (_, at), found in self._by_namespace.items() if at == name for o in found)
+        groups = (objects for (_, where), objects in self._by_namespace.items() if where == name)
+        inside = (obj for objects in groups for obj in objects)
         return Snapshot((namespace, *self.of("MutatingWebhookConfiguration"), *inside))
 
     @cached_property
     def components(self) -> Sequence[Object]:
         """The Deployments of the control plane."""
         _, label, values = CONTROL_PLANE[self.mesh]
-        return [one for one in self.of("Deployment") if labels(one).get(label) in values]
+        return [deployment for deployment in self.of("Deployment") if labels(deployment).get(label) in values]
 
     @cached_property
     def home(self) -> str:
@@ -73,19 +67,20 @@ class View:
 
     def named(self, kind: str, name: str) -> Object | None:
         """The object of that name in the control plane's namespace, or None."""
-        return next((one for one in self.of(kind, self.home) if one["metadata"]["name"] == name), None)
+        return next((obj for obj in self.of(kind, self.home) if obj["metadata"]["name"] == name), None)
 
     def pods_of(self, deployment: Object) -> list[Object]:
-        """The pods of a Deployment that run or shall run."""
-        wanted = deployment["spec"]["selector"].get("matchLabels") or {}
+        """The live pods of a Deployment."""
+        selector = deployment["spec"]["selector"].get("matchLabels") or {}
         namespace = deployment["metadata"]["namespace"]
-        return [pod for pod in self.of("Pod", namespace) if is_live(pod) and selects(wanted, pod)]
+        return [pod for pod in self.of("Pod", namespace) if is_live(pod) and selects(selector, pod)]
 
     @cached_property
     def meshed(self) -> Sequence[Object]:
-        """The live pods with a proxy of this mesh, the control plane's own left out."""
-        found = proxies(self.of("Pod"), self.mesh)
-        return [pod for pod in found if pod["metadata"]["namespace"] != self.home]
+        """The live pods with a proxy of this mesh, those in the control plane's namespace left out."""
+        return [
+            pod for pod in proxies(self.of("Pod"), self.mesh) if pod["metadata"]["namespace"] != self.home
+        ]
 
     @cached_property
     def meshed_namespaces(self) -> frozenset[str]:
@@ -107,16 +102,6 @@ class View:
             if (hook["clientConfig"].get("service") or {}).get("namespace") == self.home
         )
 
-    @cached_property
-    def settings(self) -> Mapping[str, Any]:
-        """The values that Linkerd's charts were given; empty where it was not installed by them."""
-        found = self.named("ConfigMap", "linkerd-config") or {}
-        try:
-            values = yaml.safe_load((found.get("data") or {}).get("values") or "")
-        except yaml.YAMLError:
-            return {}
-        return values if isinstance(values, dict) else {}
-
     def zone_of(self, pod: Object) -> str | None:
         """The zone of a pod's node."""
         return self.zones.get(str((pod.get("spec") or {}).get("nodeName")))
@@ -137,13 +122,11 @@ NEEDED = tuple(
         "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration ValidatingWebhookConfiguration",
         "apiextensions.k8s.io/v1": "CustomResourceDefinition",
         "rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding",
-        "networking.istio.io/v1": "VirtualService DestinationRule",
-        "security.istio.io/v1": "PeerAuthentication",
         "gateway.networking.k8s.io/v1": "HTTPRoute GRPCRoute",
     }.items()
     for kind in kinds.split()
 )
-"""What is read of the whole cluster."""
+"""What is read of the whole cluster for the checks of any mesh."""
 NEEDED_AT_HOME = (
     *(Kind("v1", kind) for kind in ("Secret", "ConfigMap", "ServiceAccount")),
     Kind("batch/v1", "CronJob"),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from meshkit.checks import preflight, schema
+from meshkit import codes
+from meshkit.checks.planned import preflight, schema
 from meshkit.cluster import executor, rights, snapshot
 from meshkit.cluster import undo as undoing
 from meshkit.cluster.connect import Cluster
@@ -39,10 +40,10 @@ def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str) -> 
     wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
     planner = registry.mesh(mesh).planner
     seen = snapshot.read(cluster, [need for intent in wanted for need in planner.needs(intent)])
-    findings = preflight.check(wanted, seen)
+    findings = preflight.check(wanted, seen, mesh)
     for finding in findings:
         if finding.severity == "error":
-            raise BadInput(finding.object, finding.message, remedy=finding.remedy)
+            raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
     steps = ordered(step for intent in wanted for step in planner.plan(intent, seen))
     what = ", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing"
     return plan_steps(steps, cluster, what=what, mesh=mesh, findings=findings)
@@ -198,8 +199,7 @@ def _warnings(pending: Sequence[PlannedStep]) -> Iterator[Finding]:
             said.setdefault(text, []).append(one.step.title)
     for text, (first, *more) in said.items():
         where = f"{first} and {len(more)} more" if more else first
-        remedy = "The object is taken all the same; do not rely on what this names."
-        yield Finding("MK0301", "warning", where, f"{text.rstrip('.')}.", remedy)
+        yield codes.finding(codes.SERVER_WARNING, where, f"{text.rstrip('.')}.")
 
 
 def _require_fitting(pending: Sequence[PlannedStep]) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from html import escape
 
+from meshkit import codes, settings
 from meshkit.checks.health import findings
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
@@ -64,8 +65,12 @@ class Findings(tuple[Finding, ...]):
         rows = "".join(
             "<tr>"
             + "".join(
-                f"<td{left}>{escape(text)}</td>"
-                for text in (one.severity, one.code, one.object, one.message, one.remedy)
+                f"<td{left}>{cell}</td>"
+                for cell in (
+                    one.severity,
+                    codes.html_link(one, settings.docs()),
+                    *map(escape, (one.object, one.message, one.remedy)),
+                )
             )
             + "</tr>"
             for one in self
@@ -90,9 +95,8 @@ def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
     Reads the cluster once. Where the mesh's own program (istioctl, linkerd) is on PATH, what it finds is
     added. Raises ``ClusterError`` where the cluster cannot be read.
     """
-    registry.mesh(mesh)
     now = dt.datetime.now(dt.UTC)
-    seen = snapshot.read(cluster, [Need(kind) for kind in NEEDED])
+    seen = snapshot.read(cluster, [Need(kind) for kind in (*NEEDED, *registry.mesh(mesh).checks.kinds)])
     home = View(seen, mesh, now).home
     inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
     view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)

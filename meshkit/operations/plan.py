@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from meshkit import codes, settings
 from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.executor import PlannedStep
 from meshkit.facts import ClusterRef, Finding
@@ -66,8 +67,9 @@ class Plan:
     def _repr_html_(self) -> str:
         rows = "".join(self._row(number, one) for number, one in enumerate(self.steps, start=1))
         notes = "".join(
-            f"<p><strong>{escape(f.code)}</strong> {escape(f'{f.object}: {f.message} {f.remedy}')}</p>"
-            for f in self.findings
+            f"<p><strong>{codes.html_link(finding, settings.docs())}</strong> "
+            f"{escape(f'{finding.object}: {finding.message} {finding.remedy}')}</p>"
+            for finding in self.findings
         )
         heads = "".join(f"<th{_LEFT}>{head}</th>" for head in ("#", "", "object", "what changes"))
         table = f"<table class='meshkit-plan'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -81,7 +83,7 @@ class Plan:
                 "mesh": self.mesh,
                 "cluster": vars(self.cluster),
                 "unchanged": self.unchanged,
-                "findings": [vars(finding) for finding in self.findings],
+                "findings": [finding.as_record() for finding in self.findings],
                 "steps": [self._step(one) for one in self.steps],
             },
             indent=2,

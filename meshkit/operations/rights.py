@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from meshkit import codes
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.rights import Right, told
 from meshkit.errors import Forbidden
@@ -44,8 +45,7 @@ def missing_rights(cluster: Cluster, mesh: str, home: str) -> Iterator[Finding]:
 
 def _forbidden(cluster: Cluster, what: str) -> Finding:
     message = f"{cluster.api.whoami()} may not {what}."
-    remedy = "Ask an administrator of the cluster for these rights."
-    return Finding("MK1404", "error", f"cluster {cluster.context}", message, remedy)
+    return codes.finding(codes.RIGHTS_MISSING, f"cluster {cluster.context}", message)
 
 
 def _authentication(cluster: Cluster) -> Iterator[Finding]:
@@ -63,6 +63,5 @@ def _authentication(cluster: Cluster) -> Iterator[Finding]:
         return
     if not (found.get("data") or {}).get(_CLIENT_CA):
         message = f"it does not tell {_CLIENT_CA}: 'linkerd viz tap' will refuse everybody."
-        remedy = f"Start the API server with --{_CLIENT_CA}."
         where = f"ConfigMap {_SYSTEM}/{_AUTHENTICATION}"
-        yield Finding("MK1407", "warning", where, message, remedy)
+        yield codes.finding(codes.NO_REQUEST_HEADER_CA, where, message)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meshkit import codes
 from meshkit.cluster import deletion as removal
 from meshkit.cluster import helm, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput
-from meshkit.facts import Finding, Kind, Need, Snapshot
+from meshkit.facts import Kind, Need, Snapshot
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, POD
 from meshkit.kube.metadata import title
@@ -56,7 +57,7 @@ def plan_uninstall(
     findings = (
         *(who_needs_it(seen, mesh, homes) if steps else ()),
         *(() if crds else what_stays(seen, mesh)),
-        *(Finding("MK0311", "warning", what, text, _REMEDY) for what, text in staying.items()),
+        *(codes.finding(codes.STAYS_FOR_OTHERS, what, text) for what, text in staying.items()),
     )
     going = [step for step in steps if step.title not in staying]
     return plan_steps(going, cluster, what="Uninstall", mesh=mesh, findings=findings)
@@ -71,9 +72,6 @@ def uninstall(plan: Plan, cluster: Cluster, *, consent: str, progress: Report | 
     if not plan.empty:
         require_consent(consent, plan.context)
     return apply(plan, cluster, progress=progress)
-
-
-_REMEDY = "Take these away first if it is to go."
 
 
 def _read(cluster: Cluster, home: str) -> Snapshot:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "meshkit"
 FLOW = (
-    ("errors", "settings", "facts", "version"),
+    ("errors", "settings", "facts", "version", "codes"),
     ("kube",),
     ("intent", "decide"),
     ("meshes",),
@@ -43,7 +43,8 @@ IMPURE = {
     "urllib",
     "urllib3",
 }
-PURE = ("kube", "intent", "decide", "meshes", "checks")
+PURE = ("codes", "kube", "intent", "decide", "meshes", "checks")
+CODES_MAY_IMPORT = {"codes", "errors", "facts"}
 READS_ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"}
 MAY_READ_ENVIRONMENT = ("meshkit/settings.py", "meshkit/sandbox/workloads/")
 """A workload's variables are its container's, not the user's, and workloads import nothing of meshkit."""
@@ -119,7 +120,16 @@ def test_meaning_stands_on_the_ground_alone(path: Path) -> None:
 
 def test_packages_on_the_way_to_meaning_import_nothing() -> None:
     """The sandbox's daemon imports ``meshes.*.meaning`` and must start fast."""
-    for name in ("", "istio", "linkerd", "gateway_api", "istio/meaning", "linkerd/meaning", "model"):
+    for name in (
+        "",
+        "istio",
+        "linkerd",
+        "gateway_api",
+        "istio/checks",
+        "istio/meaning",
+        "linkerd/meaning",
+        "model",
+    ):
         assert not imports(PACKAGE / "meshes" / name / "__init__.py"), name
 
 
@@ -153,6 +163,26 @@ def test_a_command_declares_its_cluster_by_the_one_option() -> None:
         & {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
     ]
     assert declared == ["output.py"]
+
+
+def test_codes_stand_on_facts_alone() -> None:
+    for path in (PACKAGE / "codes").glob("*.py"):
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("meshkit.")}
+        assert used <= CODES_MAY_IMPORT, f"{path} imports {used - CODES_MAY_IMPORT}"
+
+
+def test_checks_name_no_mesh() -> None:
+    """What differs between meshes is a field of ``meshes.checks.MeshChecks``."""
+    for path in (PACKAGE / "checks").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        assert not strings & {"istio", "linkerd"}, f"{path} knows a mesh by name"
+        special = {
+            name
+            for name in imports(path)
+            if name.startswith(("meshkit.meshes.istio", "meshkit.meshes.linkerd"))
+        }
+        assert not special, f"{path} imports {special}"
 
 
 def test_decide_needs_only_the_standard_library() -> None:

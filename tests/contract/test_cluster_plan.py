@@ -102,7 +102,9 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(
 
 @pytest.mark.usefixtures("sandbox_images")
 def test_more_zones_than_the_cluster_has_are_refused(cluster: Cluster) -> None:
-    with pytest.raises(BadInput, match=r"zones: the cluster's nodes stand in 3 zones, 9 are wanted"):
+    with pytest.raises(
+        BadInput, match=r"zones: the cluster's nodes are in 3 zones, and 9 are asked for.* See MK0102"
+    ):
         plan(ControlPlane(zones=9), cluster, mesh="linkerd")
 
 

@@ -15,6 +15,7 @@ from meshkit.cluster.journal import Journal
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Snapshot
 from meshkit.intent.mesh import ControlPlane
+from meshkit.meshes import registry
 from meshkit.meshes.linkerd import planner as linkerd
 from meshkit.meshes.view import View
 from meshkit.operations.change import undo
@@ -65,7 +66,7 @@ def test_charts_and_checks_take_what_was_made(cluster: Cluster, namespace: str) 
         },
     }
     view = View(Snapshot((*seen.objects, component)), "linkerd", dt.datetime.now(dt.UTC))
-    assert list(certificates.check(view)) == []
+    assert list(certificates.check(view, registry.mesh("linkerd").checks)) == []
 
 
 def test_no_key_is_in_the_journal_and_undo_takes_it_all_back(cluster: Cluster, namespace: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from meshkit.checks.rehearsal import Foresight, foresee, nodes_of
+from meshkit.checks.planned.drain import DrainForecast, forecast_drain, nodes_of
 from meshkit.cluster import ready, rights, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.rights import Right
@@ -52,7 +52,7 @@ class Rehearsal:
     cluster: ClusterRef
     mesh: str
     place: str
-    foresight: Foresight
+    foresight: DrainForecast
     counted: Counted | None = None
     change_id: str = ""
 
@@ -143,7 +143,7 @@ def rehearse(
     how = drain or Drain()
     view = View(snapshot.read(cluster, [Need(kind) for kind in NEEDED]), mesh, dt.datetime.now(dt.UTC))
     nodes, place = nodes_of(view, zone, node), zone or node
-    foresight = foresee(view, nodes)
+    foresight = forecast_drain(view, nodes)
     if not consent:
         return Rehearsal(cluster.ref, mesh, place, foresight)
     _require_sense(view, foresight, place, consent, although=although)
@@ -162,7 +162,7 @@ def rehearse(
     return Rehearsal(cluster.ref, mesh, place, foresight, counted.with_left(left), change.id)
 
 
-def _require_sense(view: View, foresight: Foresight, place: str, consent: str, *, although: bool) -> None:
+def _require_sense(view: View, foresight: DrainForecast, place: str, consent: str, *, although: bool) -> None:
     require_consent(consent, place)
     if not view.components:
         raise BadInput("mesh", f"{view.mesh} has no control plane here.", remedy="Install it first.")
@@ -183,7 +183,7 @@ def _cordoning(cluster: Cluster, mesh: str, nodes: tuple[str, ...]) -> Plan:
     return plan_steps(steps, cluster, what="Rehearsal", mesh=mesh)
 
 
-def drained(cluster: Cluster, foresight: Foresight, how: Drain) -> tuple[str, ...]:
+def drained(cluster: Cluster, foresight: DrainForecast, how: Drain) -> tuple[str, ...]:
     """Evict until all have left or the time is over; returns who has not left."""
     until_s = how.clock.now() + how.limit_s
     waiting, said = set(foresight.pods), -1

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from meshkit import codes
 from meshkit.cluster.ready import available
-from meshkit.facts import Finding, Object, Snapshot
+from meshkit.facts import Finding, Object, Severity, Snapshot
 from meshkit.kube import workloads as kube_workloads
 from meshkit.kube.kinds import ZONE
 from meshkit.kube.metadata import title
@@ -73,12 +74,15 @@ class Sight:
 
 def preflight(sight: Sight) -> Standing:
     """Can this cluster carry the mesh? Asked before the first change, true afterwards too."""
-    findings = [*(() if sight.installed else sight.found), *_other_mesh(sight)]
+    findings = [*(() if sight.installed else sight.found)]
+    if not any(finding.code == codes.SECOND_MESH.id for finding in findings):
+        findings += _other_mesh(sight)
     if sight.snapshot.find("Namespace", sight.namespace) is None:
         made = f"kubectl create namespace {sight.namespace}, or on the sandbox mk.deploy_shop(cluster)"
         remedy = f"Create it: {made}; or name another."
         problem = "does not exist."
-        findings.append(Finding("MK0701", "error", f"Namespace {sight.namespace}", problem, remedy))
+        where = f"Namespace {sight.namespace}"
+        findings.append(codes.finding(codes.SETUP_NAMESPACE_MISSING, where, problem, remedy))
     errors = sum(finding.severity == "error" for finding in findings)
     nodes = list(sight.snapshot.of("Node"))
     summary = f"{_count(len(nodes), 'node')} in {_count(len(_zones(nodes)), 'zone')}"
@@ -99,9 +103,8 @@ def control_plane(sight: Sight) -> Standing:
         if labelled_control_plane(each["spec"]["template"])
     ]
     findings = [
-        Finding(
-            "MK0711",
-            "error",
+        codes.finding(
+            codes.COMPONENT_UNAVAILABLE,
             f"Deployment {namespace}/{part['metadata']['name']}",
             f"has {_ready(part)} of {part['spec'].get('replicas', 1)} replicas.",
             "Look at its pods' events; new pods of meshed namespaces wait until it is back.",
@@ -110,9 +113,8 @@ def control_plane(sight: Sight) -> Standing:
         if not available(part)
     ]
     if not all(hook["clientConfig"].get("caBundle") for hook in hooks):
-        remedy = "It is written by the control plane: look at its logs."
-        where = "MutatingWebhookConfiguration"
-        findings.append(Finding("MK0712", "error", where, "has no CA yet: new pods are refused.", remedy))
+        where, problem = "MutatingWebhookConfiguration", "has no CA yet: new pods are refused."
+        findings.append(codes.finding(codes.INJECTOR_UNTRUSTED, where, problem))
     if findings:
         return Standing(
             "attention", _count(len(findings), "error"), tuple(findings), _parts_table(sight, parts)
@@ -150,7 +152,9 @@ def mutual_tls(sight: Sight) -> Standing:
         return Standing("done", f"strict in {sight.namespace}", findings, tables)
     findings = tuple(readiness(sight))
     worst = [finding for finding in findings if finding.severity != "info" and sight.calls]
-    plain = sum(finding.code == "MK0731" and finding.severity != "info" for finding in findings)
+    plain = sum(
+        finding.code == codes.PLAINTEXT_CALLS.id and finding.severity != "info" for finding in findings
+    )
     summary = f"{mode}, {_count(plain, 'plaintext link')}" if plain else f"{mode}: plain text is accepted"
     return Standing("attention" if worst else "ready", summary, findings, tables)
 
@@ -159,24 +163,22 @@ def readiness(sight: Sight) -> Iterator[Finding]:
     """What stands against strict mutual TLS: plain text seen, and what could not be seen."""
     calls, where = sight.calls, f"Namespace {sight.namespace}"
     if calls is None:
-        remedy = "Wait for the second reading; nothing is known before it."
-        yield Finding("MK0733", "warning", where, "has not been measured yet.", remedy)
+        yield codes.finding(codes.CALLS_NOT_MEASURED, where, "has not been measured yet.")
         return
     for link, recent, ever in calls.links("plain"):
         yield _plaintext(sight, link.server, recent, ever)
     if not calls.count("plain", "mutual_tls"):
-        remedy = "Send the traffic of a usual day first, or accept by name that callers may be refused."
         problem = f"saw no call in {_seconds(calls.window_s)}. No traffic seen does not mean safe."
-        yield Finding("MK0734", "warning", where, problem, remedy)
+        yield codes.finding(codes.NO_CALLS_SEEN, where, problem)
     elif not any(link.how == "plain" for link in calls.in_window):
         problem = (
             f"saw {calls.count('mutual_tls'):,} calls in {_seconds(calls.window_s)}, all over mutual TLS."
         )
-        yield Finding("MK0730", "info", where, problem, "A caller that is rarer than that has not been seen.")
+        yield codes.finding(codes.ALL_CALLS_ENCRYPTED, where, problem)
     if calls.answered < calls.asked:
         silent = _count(calls.asked - calls.answered, "sidecar")
-        remedy = "Their callers are not counted: check that the API server can reach them."
-        yield Finding("MK0735", "warning", where, f"{silent} of {calls.asked} did not answer.", remedy)
+        problem = f"{silent} of {calls.asked} did not answer."
+        yield codes.finding(codes.SIDECARS_SILENT, where, problem)
 
 
 def tls_mode(sight: Sight) -> str:
@@ -226,17 +228,15 @@ def verified(sight: Sight) -> Standing:
     if calls is None:
         return Standing("ready", "not measured yet", tuple(findings))
     if not calls.count("mutual_tls", "plain"):
-        remedy = "Send some requests: what was not seen is not verified."
-        findings.append(Finding("MK0751", "warning", where, "saw no traffic to judge by.", remedy))
+        findings.append(codes.finding(codes.NOTHING_TO_VERIFY, where, "saw no traffic to judge by."))
         return Standing("attention", "no traffic seen", tuple(findings), _calls_tables(sight))
     plain, failed = calls.count("plain"), calls.count("failed")
     for link, recent, ever in calls.links("plain"):
         if recent:
             findings.append(_plaintext(sight, link.server, recent, ever))
     if failed:
-        remedy = "Look at the servers' pods, and at the last change in 'meshkit history'."
         problem = f"{failed:,} requests of meshed callers got no answer in {_seconds(calls.window_s)}."
-        findings.append(Finding("MK0752", "error", where, problem, remedy))
+        findings.append(codes.finding(codes.REQUESTS_UNANSWERED, where, problem))
     whole = tls_mode(sight) == "strict" and all(one.settled for one in sight.workloads if not one.opted_out)
     bad = plain or failed or any(finding.severity == "error" for finding in findings)
     summary = f"{calls.count('mutual_tls'):,} calls in {_seconds(calls.window_s)}, {failed} failed"
@@ -259,8 +259,8 @@ def _plaintext(sight: Sight, server: str, recent: int, ever: int) -> Finding:
         else ("No pod without a sidecar runs now: the caller has ended, or stands outside the cluster.")
     )
     problem = f"was called in plain text: {rate if recent else 'not lately'} ({since})."
-    severity: Literal["warning", "info"] = "warning" if recent else "info"
-    return Finding("MK0731", severity, f"Server {server}", problem, remedy)
+    severity: Severity = "warning" if recent else "info"
+    return codes.finding(codes.PLAINTEXT_CALLS, f"Server {server}", problem, remedy, severity=severity)
 
 
 def suspects(sight: Sight) -> list[str]:
@@ -277,7 +277,7 @@ def _refused_now(sight: Sight) -> Iterator[Finding]:
                 f"refused {recent:,} connections in {_seconds(sight.calls.window_s if sight.calls else 0)}."
             )
             remedy = f"Without a sidecar run: {who}. Inject it, or go back to permissive."
-            yield Finding("MK0732", "warning", f"Server {link.server}", problem, remedy)
+            yield codes.finding(codes.CONNECTIONS_REFUSED, f"Server {link.server}", problem, remedy)
 
 
 def _calls_tables(sight: Sight) -> tuple[Table, ...]:
@@ -338,24 +338,21 @@ def _parts_table(sight: Sight, parts: Sequence[Object]) -> tuple[Table, ...]:
 def _opted_out(workloads: Sequence[Injected]) -> Iterator[Finding]:
     for one in workloads:
         if one.opted_out and one.pods:
-            remedy = "Remove that, or keep it outside the mesh: strict mutual TLS will refuse its calls."
-            yield Finding("MK0721", "warning", one.workload, f"gets no sidecar: {one.why}.", remedy)
+            yield codes.finding(codes.WORKLOAD_OPTED_OUT, one.workload, f"gets no sidecar: {one.why}.")
 
 
 def _to_restart_by_hand(sight: Sight, behind: Sequence[Injected]) -> Iterator[Finding]:
     rolling = {title(each) for each in kube_workloads.rolling(sight.snapshot, sight.namespace)}
     for one in behind:
         if one.workload not in rolling:
-            remedy = "No restart makes its pods anew: delete them; make those again that nobody else makes."
-            yield Finding("MK0722", "warning", one.workload, "runs without a sidecar.", remedy)
+            yield codes.finding(codes.POD_WITHOUT_OWNER, one.workload, "runs without a sidecar.")
 
 
 def _other_mesh(sight: Sight) -> Iterator[Finding]:
     other = _OTHER[sight.mesh]
     if any(webhooks(sight.snapshot, other)):
-        remedy = "Keep their namespaces apart; no namespace may be marked for both."
         problem = f"{TITLES[other]} is installed in this cluster, too."
-        yield Finding("MK0702", "warning", "MutatingWebhookConfiguration", problem, remedy)
+        yield codes.finding(codes.SECOND_MESH, "MutatingWebhookConfiguration", problem)
 
 
 def _version(parts: Sequence[Object]) -> str:

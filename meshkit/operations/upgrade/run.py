@@ -11,10 +11,11 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from meshkit import codes
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput, ChangeFailed, Halted, MeshkitError, NeedsPerson
-from meshkit.facts import Finding, Snapshot
+from meshkit.facts import Snapshot
 from meshkit.intent.mesh import ControlPlane
 from meshkit.kube.helm import RELEASE, release_of
 from meshkit.kube.metadata import title
@@ -142,7 +143,9 @@ class Upgrade:
         seen = snapshot.read(self.cluster, planner.needs(self.to))
         steps = [*planner.plan(self.to, seen), *retirement.retirement(standing)]
         findings = [
-            Finding("MK0315", "warning", title(one), "carries the old revision's label and stays.", _MAKER)
+            codes.finding(
+                codes.OLD_REVISION_STAYS, title(one), "it carries the old revision's label and stays."
+            )
             for one in retirement.left_over(standing)
         ]
         names = ", ".join(one.revision for one in standing.old)
@@ -226,9 +229,6 @@ class Upgrade:
         gateway = self.to.gateway.name if self.to.gateway else ""
         moves_gateway = any(one.step.kind == RELEASE and one.step.name == gateway for one in plan.steps)
         return self._in_place(plan) or restarts(plan) or moves_gateway
-
-
-_MAKER = "Whoever made it must take it away."
 
 
 def _replaces(plan: Plan, standing: Standing) -> bool:

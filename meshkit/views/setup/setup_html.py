@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from meshkit import codes, settings
 from meshkit.operations.setup.guide import STAGES
 from meshkit.views.icons import icon
 from meshkit.views.plan_html import card
@@ -108,7 +109,7 @@ def _finding_row(finding: Finding) -> str:
         f'<tr><td class="mk-nowrap mk-{shape}">{icon(shape)} {word}</td>'
         f"<td><strong>{html.escape(finding.object)}</strong><br>{_with_code(finding.message)}"
         f'<br><span class="mk-remedy">{_with_code(finding.remedy)}</span></td>'
-        f'<td class="mk-number"><code>{html.escape(finding.code)}</code></td></tr>'
+        f'<td class="mk-number">{codes.html_link(finding, settings.docs())}</td></tr>'
     )
 
 
@@ -177,7 +178,7 @@ def overview(look: Look, title: str) -> str:
     for number, (stage, standing) in enumerate(zip(STAGES, look.standings, strict=True), start=1):
         findings = "".join(
             f'<div class="mk-remedy">{icon(_WORDS[f.severity][0])} {html.escape(f.object)} '
-            f"{html.escape(f.message)} {html.escape(f.remedy)}</div>"
+            f"{html.escape(f.message)} {html.escape(f.remedy)} {codes.html_link(f, settings.docs())}</div>"
             for f in standing.findings
         )
         rows.append(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.checks import preflight, schema
+from meshkit.checks.planned import preflight, schema
 from meshkit.facts import Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -82,13 +82,13 @@ SHOP: tuple[Object, ...] = (service(), pod("v1"), pod("v2"))
     ],
 )
 def test_findings(intent: Intent, objects: tuple[Object, ...], codes: list[str]) -> None:
-    findings = preflight.check([intent], Snapshot(objects))
+    findings = preflight.check([intent], Snapshot(objects), "istio")
     assert [f"{finding.code} {finding.severity}" for finding in findings] == codes
     assert all(finding.remedy for finding in findings)
 
 
 def test_two_routes_for_one_service_are_refused() -> None:
-    findings = preflight.check([route(), route()], Snapshot(SHOP))
+    findings = preflight.check([route(), route()], Snapshot(SHOP), "istio")
     assert [finding.code for finding in findings] == ["MK0205"]
 
 

@@ -405,6 +405,17 @@ ISTIO_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
         ),
         ["MK1101 error"],
     ),
+    "pod security without injection": (
+        changed(
+            "Namespace",
+            "shop",
+            metadata__labels={
+                "istio-injection": "disabled",
+                "pod-security.kubernetes.io/enforce": "baseline",
+            },
+        ),
+        [],
+    ),
     "a second mesh": (added(*linkerd()[1:]), ["MK1202 warning"]),
     "a closed port": (added(policy(15012)), ["MK1301 error"]),
     "open ports": (added(policy(15012), policy(15017)), []),
@@ -418,6 +429,10 @@ LINKERD_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
     "a label": (
         changed("Namespace", "shop", metadata__labels={"linkerd.io/inject": "enabled"}),
         ["MK0602 warning"],
+    ),
+    "pod security": (
+        changed("Namespace", "shop", metadata__labels={"pod-security.kubernetes.io/enforce": "baseline"}),
+        ["MK1101 error"],
     ),
     "policy changed": (
         changed(

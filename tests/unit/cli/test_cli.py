@@ -128,12 +128,13 @@ def test_canary_plan_without_a_cluster_says_how_long_and_what_would_do(
     assert "promoted after 20:00" in capsys.readouterr().out
     assert run(*plan, "--rps", "10") == 0
     shown = capsys.readouterr()
-    assert "MK0603: It cannot pass as written" in shown.out
+    assert "MK1603: It cannot pass as written" in shown.out
     assert "A usual service is assumed" in shown.err
     assert run(*plan, "--rps", "10", "--strict", "--json") == 5
     facts = json.loads(capsys.readouterr().out)
     assert facts["measured"] is False
-    assert facts["findings"][0]["code"] == "MK0603"
+    assert facts["findings"][0]["code"] == "MK1603"
+    assert facts["findings"][0]["docs"] == "reference/findings.md#mk1603"
     assert run(*plan, "--rps", "-1") == 2
 
 

@@ -51,7 +51,7 @@ def test_more_traffic_is_never_slower() -> None:
 
 def test_a_release_that_cannot_pass_is_offered_what_would_do() -> None:
     finding = canary_plan(release(), BASELINE, 10).findings[0]
-    assert finding.code == "MK0603"
+    assert finding.code == "MK1603"
     assert "the deadline is 60:00" in finding.message
     assert "margins of +0.5 points for errors and 20" in finding.remedy
     offered = int(finding.remedy.rpartition("deadline_s of ")[2].rstrip("."))
@@ -67,16 +67,16 @@ def test_a_share_of_half_is_offered_where_it_would_do() -> None:
 
 def test_a_release_that_is_over_before_it_could_fail() -> None:
     found = canary_plan(release(steps=(1, 100), baseline_s=0, deadline_s=120), BASELINE, 2).findings
-    assert "MK0604" in {f.code for f in found}
-    assert "MK0604" not in {f.code for f in canary_plan(release(), BASELINE, 100).findings}
+    assert "MK1604" in {f.code for f in found}
+    assert "MK1604" not in {f.code for f in canary_plan(release(), BASELINE, 100).findings}
 
 
 def test_an_objective_that_is_not_met_is_said_before_the_start() -> None:
     strict = release(objectives=Objectives(error_percent=0.01))
-    assert "MK0605" in {f.code for f in canary_plan(strict, assumed_baseline(strict), 1000).findings}
+    assert "MK1605" in {f.code for f in canary_plan(strict, assumed_baseline(strict), 1000).findings}
 
 
 def test_no_latencies_cannot_pass() -> None:
     from meshkit.decide.baseline import Baseline
 
-    assert canary_plan(release(), Baseline(()), 100).findings[0].code == "MK0601"
+    assert canary_plan(release(), Baseline(()), 100).findings[0].code == "MK1601"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshkit.checks.schema import problems
+from meshkit.checks.planned.schema import problems
 from meshkit.facts import Snapshot
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Fault, OutlierDetection, Retries, Route, Version

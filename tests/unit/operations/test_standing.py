@@ -66,11 +66,11 @@ class TestBothMeshes:
         part["metadata"] = {"name": "part", "namespace": home, "generation": 1}
         found = standing.control_plane(sight(mesh, webhook(mesh), part))
         assert found.state == "attention"
-        assert found.findings[0].code == "MK0711"
+        assert found.findings[0].code == "MK1711"
 
     def test_no_traffic_is_not_safe(self, mesh: str) -> None:
         quiet = sight(mesh, *meshed(mesh), seen=calls({}))
-        assert [one.code for one in standing.readiness(quiet)] == ["MK0734"]
+        assert [one.code for one in standing.readiness(quiet)] == ["MK1734"]
         assert _next_mode(quiet) == "permissive"
 
     def test_unmeasured_is_not_safe(self, mesh: str) -> None:
@@ -86,7 +86,7 @@ class TestBothMeshes:
         bare["metadata"] = {"name": "legacy-1", "namespace": "shop", "labels": {"app": "legacy"}}
         seen = sight(mesh, *meshed(mesh), bare, seen=calls({TLS: 500, PLAIN: 8}))
         (finding, *_) = standing.readiness(seen)
-        assert finding.code == "MK0731"
+        assert finding.code == "MK1731"
         assert "0.8 req/s" in finding.message
         assert "shop/legacy-1" in finding.remedy
         assert standing.mutual_tls(seen).state == "attention"
@@ -99,7 +99,7 @@ class TestBothMeshes:
 
     def test_sidecars_that_do_not_answer_are_told(self, mesh: str) -> None:
         seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500}, answered=1))
-        assert "MK0735" in [one.code for one in standing.readiness(seen)]
+        assert "MK1735" in [one.code for one in standing.readiness(seen)]
 
     def test_strict_with_plaintext_callers_is_a_danger(self, mesh: str) -> None:
         seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500, PLAIN: 8}))

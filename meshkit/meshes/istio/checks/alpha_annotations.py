@@ -1,25 +1,23 @@
-"""Labels and annotations of a mesh that it does not read where they stand, or may take away."""
+"""Annotations of Istio that are alpha: the next version of Istio may not know them."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 
+from meshkit import codes
 from meshkit.facts import Finding, Object
-from meshkit.kube.metadata import labels, notes
-from meshkit.meshes.injection import LINKERD_INJECT
-from meshkit.meshes.view import View, finding
+from meshkit.kube.metadata import notes
+from meshkit.meshes.view import View
 
-_ANNOTATIONS_ONLY = (LINKERD_INJECT, "config.linkerd.io/", "config.alpha.linkerd.io/")
-_LABEL_ONLY = "mirror.linkerd.io/exported"
-_GATEWAY = "inject.istio.io/templates"
+_TEMPLATES = "inject.istio.io/templates"
 _ALPHA_ELSEWHERE = {
     *("networking.istio.io/exportTo", "networking.istio.io/traffic-distribution"),
     *("istio.io/use-waypoint-canary-weight", "topology.istio.io/controlPlaneClusters"),
     *("alpha.istio.io/kubernetes-serviceaccounts", "alpha.istio.io/canonical-serviceaccounts"),
 }
 _ALPHA_ON_PODS = {
-    *("prometheus.istio.io/merge-metrics", "proxy.istio.io/overrides", _GATEWAY),
+    *("prometheus.istio.io/merge-metrics", "proxy.istio.io/overrides", _TEMPLATES),
     *("ambient.istio.io/bypass-inbound-capture", "ambient.istio.io/dns-capture"),
     *("istio.io/reroute-virtual-interfaces", "status.sidecar.istio.io/port"),
     *(
@@ -48,46 +46,25 @@ _ALPHA_ON_PODS = {
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Labels that Linkerd reads as annotations, and the other way round."""
-    if view.mesh != "linkerd":
-        return
-    found: Counter[tuple[str, str, str, str]] = Counter()
-    for kind in ("Pod", "Service"):
-        for one in view.of(kind):
-            where = one["metadata"]["namespace"]
-            for key in labels(one):
-                if key.startswith(_ANNOTATIONS_ONLY):
-                    found[where, kind, key, "label"] += 1
-            if kind == "Service" and _LABEL_ONLY in notes(one):
-                found[where, kind, _LABEL_ONLY, "annotation"] += 1
-    for (namespace, kind, key, given), count in sorted(found.items()):
-        other = "annotation" if given == "label" else "label"
-        message = f"{key} is the {given} of {count} {kind}s, and Linkerd reads it as {other} only."
-        yield finding("MK0611", "warning", f"Namespace {namespace}", message, f"Make it the {other}.")
+    """The alpha annotations that people wrote, by namespace.
 
-
-def alpha(view: View) -> Iterator[Finding]:
-    """Annotations that the next Istio may not know, as people wrote them: on pod templates, not on the pods
-    that Istio has added its own to.
+    Looks at pod templates and not at pods, to which Istio has added annotations of its own.
     """
-    if view.mesh != "istio":
-        return
     used: dict[str, set[str]] = defaultdict(set)
     for kind in ("Namespace", "Service"):
-        for one in view.of(kind):
-            home = one["metadata"].get("namespace", one["metadata"]["name"])
-            used[home] |= _ALPHA_ELSEWHERE & set(notes(one))
+        for obj in view.of(kind):
+            namespace = obj["metadata"].get("namespace", obj["metadata"]["name"])
+            used[namespace] |= _ALPHA_ELSEWHERE & set(notes(obj))
     for kind in ("Deployment", "StatefulSet", "DaemonSet"):
         for workload in view.of(kind):
             used[workload["metadata"]["namespace"]] |= _on_template(workload)
     for namespace, keys in sorted(used.items()):
         if keys and namespace != view.home:
             message = f"alpha annotations of Istio are in use: {', '.join(sorted(keys))}."
-            remedy = "Before an upgrade look whether the new version still knows them."
-            yield finding("MK0612", "info", f"Namespace {namespace}", message, remedy)
+            yield codes.finding(codes.ALPHA_ANNOTATIONS, f"Namespace {namespace}", message)
 
 
 def _on_template(workload: Object) -> set[str]:
-    written = notes(workload["spec"].get("template") or {})
-    by_charts = {_GATEWAY} if written.get(_GATEWAY) == "gateway" else set()
-    return (_ALPHA_ON_PODS & set(written)) - by_charts
+    annotations = notes(workload["spec"].get("template") or {})
+    by_charts = {_TEMPLATES} if annotations.get(_TEMPLATES) == "gateway" else set()
+    return (_ALPHA_ON_PODS & set(annotations)) - by_charts

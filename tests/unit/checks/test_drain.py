@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.checks.rehearsal import foresee, nodes_of
+from meshkit.checks.planned.drain import forecast_drain, nodes_of
 from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import Snapshot
 from meshkit.meshes.view import View
@@ -61,21 +61,21 @@ def view(*objects: dict[str, Any]) -> View:
 
 def test_a_replica_elsewhere_keeps_the_component() -> None:
     seen = view(*NODES, deployment("istiod", 2), pod("i1", "a1"), pod("i2", "b1"), budget(maxUnavailable=1))
-    (found,) = foresee(seen, nodes_of(seen, "a", "")).components
+    (found,) = forecast_drain(seen, nodes_of(seen, "a", "")).components
     assert (found.ready, found.leaving, found.keeps, found.blocked) == (2, 1, True, False)
 
 
 @pytest.mark.parametrize(("budgets", "keeps"), [((), False), ((budget(maxUnavailable=1),), True)])
 def test_all_in_one_zone_are_kept_by_a_budget_alone(budgets: tuple[dict[str, Any], ...], keeps: bool) -> None:
     seen = view(*NODES, deployment("istiod", 2), pod("i1", "a1"), pod("i2", "a2"), *budgets)
-    foresight = foresee(seen, ("a1", "a2"))
+    foresight = forecast_drain(seen, ("a1", "a2"))
     assert foresight.components[0].keeps is keeps
     assert foresight.carries is keeps
 
 
 def test_a_budget_that_lets_none_go_blocks_the_drain() -> None:
     seen = view(*NODES, deployment("istiod", 1), pod("i1", "a1"), budget(minAvailable=1))
-    foresight = foresee(seen, ("a1",))
+    foresight = forecast_drain(seen, ("a1",))
     assert foresight.components[0].blocked
     assert not foresight.carries
 
@@ -89,7 +89,7 @@ def test_node_agents_and_bare_pods_stay_and_workloads_that_stand_alone_are_named
         pod("bare", "a1", "job", ""),
         pod("elsewhere", "b1", "web2"),
     )
-    foresight = foresee(seen, ("a1",))
+    foresight = forecast_drain(seen, ("a1",))
     assert foresight.pods == (("shop", "web-1"),)
     assert foresight.alone == ("Deployment shop/web",)
     assert foresight.unmoved == ("Pod shop/bare",)

@@ -1,5 +1,7 @@
-"""Do the networks that Linkerd takes for the cluster's own hold its pods and Services? What lies outside is
-looked up by nobody: no mutual TLS, no routes, no metrics.
+"""Linkerd's clusterNetworks: do they contain the cluster's pods and Services?
+
+Linkerd looks up no address outside of them: traffic to such an address gets no mutual TLS, no routes and no
+metrics.
 """
 
 from __future__ import annotations
@@ -7,33 +9,35 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 
+from meshkit import codes
 from meshkit.facts import Finding
 from meshkit.kube.metadata import title
-from meshkit.meshes.view import View, finding
+from meshkit.meshes.linkerd.checks.chart_values import CONFIG_MAP, chart_values
+from meshkit.meshes.view import View
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def check(view: View) -> Iterator[Finding]:
     """Addresses outside of ``clusterNetworks``: one finding each for nodes, pods and Services."""
-    written = str(view.settings.get("clusterNetworks") or "")
-    if view.mesh != "linkerd" or not written:
+    value = str(chart_values(view).get("clusterNetworks") or "")
+    if not value:
         return
-    where = f"ConfigMap {view.home}/linkerd-config"
+    where = f"ConfigMap {view.home}/{CONFIG_MAP}"
     try:
-        networks = [ipaddress.ip_network(each.strip(), strict=False) for each in written.split(",")]
+        networks = [ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",")]
     except ValueError as problem:
         message = f"clusterNetworks cannot be read: {problem}."
-        yield finding("MK1302", "error", where, message, "Write networks, with commas between them.")
+        remedy = "Write networks with commas between them."
+        yield codes.finding(codes.OUTSIDE_CLUSTER_NETWORKS, where, message, remedy)
         return
-    for told in (_nodes(view), _pods(view), _services(view)):
-        outside = [(name, address) for name, address in told if not _holds(networks, address)]
+    for addresses in (_nodes(view), _pods(view), _services(view)):
+        outside = [(name, address) for name, address in addresses if not _contain(networks, address)]
         if outside:
             name, address = outside[0]
             others = f" and {len(outside) - 1} others" if len(outside) > 1 else ""
-            message = f"clusterNetworks ({written}) do not hold {name} ({address}){others}."
-            remedy = "Upgrade linkerd-control-plane with clusterNetworks that do, then restart the workloads."
-            yield finding("MK1302", "error", where, message, remedy)
+            message = f"clusterNetworks ({value}) do not contain {name} ({address}){others}."
+            yield codes.finding(codes.OUTSIDE_CLUSTER_NETWORKS, where, message)
 
 
 def _nodes(view: View) -> Iterator[tuple[str, str]]:
@@ -58,11 +62,11 @@ def _services(view: View) -> Iterator[tuple[str, str]]:
             yield title(service), address
 
 
-def _holds(networks: Sequence[Network], written: str) -> bool:
-    if "/" not in written:
-        address = ipaddress.ip_address(written)
+def _contain(networks: Sequence[Network], text: str) -> bool:
+    if "/" not in text:
+        address = ipaddress.ip_address(text)
         return any(address in network for network in networks)
-    inner = ipaddress.ip_network(written, strict=False)
+    inner = ipaddress.ip_network(text, strict=False)
     return any(
         inner.network_address in network and inner.prefixlen >= network.prefixlen for network in networks
     )

@@ -1,0 +1,136 @@
+"""What draining nodes will do to a mesh, computed before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from meshkit.checks.availability import budgets_of, evictions_allowed
+from meshkit.errors import BadInput, UnknownName
+from meshkit.facts import Object
+from meshkit.kube.metadata import title
+from meshkit.kube.pods import is_live, is_ready
+from meshkit.meshes.view import View
+
+_UNMOVED = ("DaemonSet", "Node")
+"""Owners whose pods a drain leaves where they are: node agents, and static pods of a kubelet."""
+
+
+@dataclass(frozen=True)
+class ComponentForecast:
+    """One Deployment of the control plane: its ready replicas, those that must leave, and what follows."""
+
+    component: str
+    """``Deployment istio-system/istiod``."""
+    ready: int
+    leaving: int
+    keeps: bool
+    """Whether a ready replica stays at every moment."""
+    blocked: bool
+    """Whether a budget allows no eviction, so that the drain does not end."""
+
+
+@dataclass(frozen=True)
+class DrainForecast:
+    """What is expected of draining ``nodes``."""
+
+    nodes: tuple[str, ...]
+    pods: tuple[tuple[str, str], ...]
+    """Namespace and name of the pods that must leave."""
+    unmoved: tuple[str, ...]
+    """Pods without a controller that would create them again: they stay where they are."""
+    components: tuple[ComponentForecast, ...]
+    alone: tuple[str, ...]
+    """Workloads with all of their ready pods on these nodes: they do not answer until new pods are ready."""
+
+    @property
+    def carries(self) -> bool:
+        """Whether the control plane stays available and the drain ends."""
+        return all(component.keeps and not component.blocked for component in self.components)
+
+    def sentences(self) -> Iterator[str]:
+        """What is expected, one sentence for each fact."""
+        pods = "1 pod" if len(self.pods) == 1 else f"{len(self.pods)} pods"
+        yield f"{pods} must leave {', '.join(self.nodes)}."
+        for component in self.components:
+            effect = "a ready replica stays at every moment"
+            if not component.keeps:
+                effect = "NO ready replica is left for a time"
+            if component.blocked:
+                effect = "its budget allows no eviction, so the drain does not end"
+            leaving = f"{component.leaving} of {component.ready} ready replicas leave"
+            yield f"{component.component}: {leaving}; {effect}."
+        for name in self.alone:
+            yield f"{name}: all of its ready pods are there; it does not answer until new pods are ready."
+        if self.unmoved:
+            yield f"These pods stay, as no controller would create them again: {', '.join(self.unmoved)}."
+
+
+def nodes_of(view: View, zone: str, node: str) -> tuple[str, ...]:
+    """The nodes of a zone, or the one of that name. Raises ``UnknownName`` with the known ones, and
+    ``BadInput`` where no other node is left to take the pods.
+    """
+    if bool(zone) == bool(node):
+        raise BadInput("zone", "name either a zone or a node.", remedy="For one: zone='eu-1a'.")
+    zones = view.zones
+    names = tuple(sorted(name for name, where in zones.items() if node == name or (zone and where == zone)))
+    if not names:
+        known = {where for where in zones.values() if where} if zone else set(zones)
+        raise UnknownName("zone" if zone else "node", zone or node, known)
+    others = [
+        other
+        for other in view.of("Node")
+        if other["metadata"]["name"] not in names and not (other.get("spec") or {}).get("unschedulable")
+    ]
+    if not others:
+        raise BadInput(
+            "zone" if zone else "node",
+            "no other node takes pods, so they could go nowhere.",
+            remedy="Add nodes, or uncordon some.",
+        )
+    return names
+
+
+def forecast_drain(view: View, nodes: Collection[str]) -> DrainForecast:
+    """What draining these nodes will do."""
+    pods = [
+        pod for pod in view.of("Pod") if is_live(pod) and (pod.get("spec") or {}).get("nodeName") in nodes
+    ]
+    leaving = [pod for pod in pods if (_owner(pod) or _UNMOVED[0]) not in _UNMOVED]
+    workloads = [
+        workload
+        for kind in ("Deployment", "StatefulSet")
+        for workload in view.of(kind)
+        if workload not in view.components
+    ]
+    return DrainForecast(
+        nodes=tuple(sorted(nodes)),
+        pods=tuple(sorted((pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in leaving)),
+        unmoved=tuple(sorted(title(pod) for pod in pods if _owner(pod) is None)),
+        components=tuple(_forecast_component(view, component, nodes) for component in view.components),
+        alone=tuple(title(workload) for workload in workloads if _is_only_on(view, workload, nodes)),
+    )
+
+
+def _owner(pod: Object) -> str | None:
+    return next((owner["kind"] for owner in pod["metadata"].get("ownerReferences") or ()), None)
+
+
+def _forecast_component(view: View, component: Object, nodes: Collection[str]) -> ComponentForecast:
+    ready = [pod for pod in view.pods_of(component) if is_ready(pod)]
+    leaving = _count_on(ready, nodes)
+    budgets = budgets_of(view, component, ready)
+    replicas = component["spec"].get("replicas", 1)
+    allowed = min((evictions_allowed(budget, replicas, len(ready)) for budget in budgets), default=len(ready))
+    # Budgets allow only so many evictions at once, and the next when new replicas are ready elsewhere.
+    keeps = not leaving or leaving < len(ready) or allowed < len(ready)
+    return ComponentForecast(title(component), len(ready), leaving, keeps, bool(leaving) and allowed < 1)
+
+
+def _is_only_on(view: View, workload: Object, nodes: Collection[str]) -> bool:
+    ready = [pod for pod in view.pods_of(workload) if is_ready(pod)]
+    return bool(ready) and _count_on(ready, nodes) == len(ready)
+
+
+def _count_on(pods: Sequence[Object], nodes: Collection[str]) -> int:
+    return sum(pod["spec"].get("nodeName") in nodes for pod in pods)

@@ -1,0 +1,70 @@
+"""Whether this cluster can take an intent. Checked before anything is shown or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from meshkit import codes
+from meshkit.checks.planned import traffic
+from meshkit.facts import Finding, Object, Snapshot
+from meshkit.intent.base import Intent
+from meshkit.intent.injection import Injection
+from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.security import MutualTLS
+from meshkit.intent.traffic import Route
+from meshkit.kube.kinds import ZONE
+from meshkit.meshes import registry
+
+BUILT_IN_RUNTIME = "meshkit://"
+"""How the container runtime of nodes begins that can run the images of meshkit's own manifests."""
+
+
+def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Finding, ...]:
+    """What prevents the intents, or should be known: errors stop a plan, warnings are shown with it."""
+    rules = registry.mesh(mesh).checks
+    findings: list[Finding] = []
+    for intent in intents:
+        match intent:
+            case ControlPlane():
+                findings += control_plane(intent, snapshot)
+            case Injection() | MutualTLS():
+                findings += _namespace(intent, snapshot)
+            case Route():
+                findings += traffic.check(intent, snapshot)
+                if snapshot.find("Service", intent.service, intent.namespace):
+                    findings += rules.check_route(intent, snapshot)
+    return (*findings, *traffic.one_route_each([intent for intent in intents if isinstance(intent, Route)]))
+
+
+def control_plane(intent: ControlPlane, snapshot: Snapshot) -> Iterator[Finding]:
+    """Whether the nodes can run a control plane and are in enough zones to spread it over."""
+    nodes = list(snapshot.of("Node"))
+    if intent.charts is None and not _run_built_in_images(nodes):
+        message = "without charts its images exist in the sandbox only, and no node here can run them."
+        yield codes.finding(codes.BUILT_IN_IMAGES_CANNOT_RUN, "control_plane.charts", message)
+        return
+    zones = {node["metadata"].get("labels", {}).get(ZONE) for node in nodes} - {None}
+    if intent.zones > max(1, len(zones)):
+        message = f"the cluster's nodes are in {len(zones)} zones, and {intent.zones} are asked for."
+        remedy = f"Ask for zones={max(1, len(zones))}, or add nodes in other zones."
+        yield codes.finding(codes.TOO_FEW_ZONES, "control_plane.zones", message, remedy)
+    if intent.replicas == 1:
+        message = "one replica: while its node is drained or lost, nothing is injected and no route changes."
+        yield codes.finding(codes.ONE_REPLICA, "control_plane.replicas", message)
+    if intent.replicas < intent.zones:
+        message = f"{intent.replicas} replicas cannot be in {intent.zones} zones."
+        remedy = f"Ask for replicas={intent.zones} or more."
+        yield codes.finding(codes.FEWER_REPLICAS_THAN_ZONES, "control_plane.replicas", message, remedy)
+
+
+def _run_built_in_images(nodes: Sequence[Object]) -> bool:
+    infos = (node.get("status", {}).get("nodeInfo", {}) for node in nodes)
+    return any(str(info.get("containerRuntimeVersion")).startswith(BUILT_IN_RUNTIME) for info in infos)
+
+
+def _namespace(intent: Injection | MutualTLS, snapshot: Snapshot) -> Iterator[Finding]:
+    if intent.namespace is None or snapshot.find("Namespace", intent.namespace) is not None:
+        return
+    field = "injection.namespace" if isinstance(intent, Injection) else "mutual_tls.namespace"
+    message = f"the cluster has no namespace {intent.namespace!r}."
+    yield codes.finding(codes.NO_SUCH_NAMESPACE, field, message)

@@ -1,0 +1,50 @@
+"""Whether a planned route leads to pods. A version without pods answers 503 for its whole share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from meshkit import codes
+from meshkit.facts import Finding, Severity, Snapshot
+from meshkit.intent.traffic import Route
+from meshkit.kube.selectors import selects
+
+
+def check(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
+    """What a route names and this cluster does not have."""
+    service = snapshot.find("Service", route.service, route.namespace)
+    name = f"{route.namespace}/{route.service}"
+    if service is None:
+        message = f"there is no Service {name}."
+        yield codes.finding(codes.ROUTE_WITHOUT_SERVICE, "route.service", message)
+        return
+    ports = [port["port"] for port in service["spec"].get("ports") or ()]
+    if route.port not in ports:
+        message = f"Service {name} has no port {route.port}."
+        remedy = f"Name one of its ports: {', '.join(map(str, ports))}."
+        yield codes.finding(codes.ROUTE_TO_UNKNOWN_PORT, "route.port", message, remedy)
+    yield from _versions(route, snapshot)
+
+
+def _versions(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
+    pods = [pod for pod in snapshot.of("Pod", route.namespace) if "deletionTimestamp" not in pod["metadata"]]
+    used = {name for name, weight in route.split.items() if weight} | {m.version for m in route.matches}
+    for i, version in enumerate(route.versions):
+        labels = {**route.pod_selector(), **version.pod_labels()}
+        if not any(selects(labels, pod) for pod in pods):
+            listed = ", ".join(f"{key}={value}" for key, value in labels.items())
+            message = f"version {version.name} does not exist: no pod in {route.namespace} carries {listed}."
+            severity: Severity = "error" if version.name in used else "warning"
+            where = f"route.versions[{i}]"
+            yield codes.finding(codes.ROUTE_TO_MISSING_VERSION, where, message, severity=severity)
+
+
+def one_route_each(routes: Sequence[Route]) -> Iterator[Finding]:
+    """Services with two routes in one plan: the second would overwrite the first."""
+    seen: set[tuple[str, str]] = set()
+    for route in routes:
+        key = (route.namespace, route.service)
+        if key in seen:
+            message = f"Service {route.namespace}/{route.service} has two routes in this plan."
+            yield codes.finding(codes.TWO_ROUTES_FOR_ONE_SERVICE, "route.service", message)
+        seen.add(key)

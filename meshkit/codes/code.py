@@ -1,0 +1,45 @@
+"""A code, the finding that is made from it, and the link from a finding to its explanation."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+from meshkit.facts import Finding, Severity
+
+
+@dataclass(frozen=True)
+class Code:
+    """One kind of finding. ``id`` never changes its meaning once it is published."""
+
+    id: str
+    """``MK0103``: the first two digits name the block, the last two the code in it."""
+    severity: Severity
+    meaning: str
+    """What is wrong, in one sentence."""
+    reason: str
+    """Why it matters."""
+    remedy: str
+    """What to do where the finding itself has no remedy that fits it better."""
+    also: Severity | None = None
+    """The other severity that a finding with this code may have."""
+
+
+def finding(
+    code: Code, obj: str, message: str, remedy: str = "", *, severity: Severity | None = None
+) -> Finding:
+    """A finding about an object, by default with the severity and the remedy of its code.
+
+    Raises ``ValueError`` for a severity that the code does not allow.
+    """
+    if severity not in (None, code.severity, code.also):
+        raise ValueError(f"{code.id} may not be of severity {severity!r}")
+    return Finding(code.id, severity or code.severity, obj, message, remedy or code.remedy)
+
+
+def html_link(found: Finding, base: str) -> str:
+    """The code of a finding as an HTML link into the documentation at ``base``; codes of other programs have
+    no page and stay text.
+    """
+    text = html.escape(found.code)
+    return f'<a href="{html.escape(f"{base}/{found.anchor}")}">{text}</a>' if found.anchor else text

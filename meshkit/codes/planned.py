@@ -1,0 +1,154 @@
+"""Codes of what is checked before a change: intents, routes, plans, uninstalls, the forecast of a release."""
+
+from __future__ import annotations
+
+from meshkit.codes.code import Code
+
+BUILT_IN_IMAGES_CANNOT_RUN = Code(
+    "MK0101",
+    "error",
+    "The control plane is planned without charts, and no node can run meshkit's built-in images.",
+    "Without charts meshkit writes manifests whose images exist in the sandbox only.",
+    "Name the charts: 'published' for the mesh's own, a repository, or a directory.",
+)
+TOO_FEW_ZONES = Code(
+    "MK0102",
+    "error",
+    "The control plane is to be spread over more zones than the cluster's nodes are in.",
+    "Its replicas cannot be spread as the intent asks, so the loss of a zone is not covered.",
+    "Ask for fewer zones, or add nodes in other zones.",
+)
+FEWER_REPLICAS_THAN_ZONES = Code(
+    "MK0103",
+    "warning",
+    "The control plane is planned with fewer replicas than zones.",
+    "At least one of the zones gets no replica.",
+    "Ask for at least as many replicas as zones.",
+)
+NO_SUCH_NAMESPACE = Code(
+    "MK0104",
+    "error",
+    "The intent names a namespace that the cluster does not have.",
+    "There is nothing to apply the intent to; often the name is misspelled.",
+    "Create the namespace, or correct the name.",
+)
+ONE_REPLICA = Code(
+    "MK0105",
+    "warning",
+    "The control plane is planned with one replica.",
+    "While its node is drained or lost, no sidecar is injected and no route changes.",
+    "Ask for two or more replicas.",
+)
+ROUTE_WITHOUT_SERVICE = Code(
+    "MK0201",
+    "error",
+    "The route names a Service that does not exist.",
+    "No request can reach the route.",
+    "Create the Service, or correct namespace and service.",
+)
+ROUTE_TO_UNKNOWN_PORT = Code(
+    "MK0202",
+    "error",
+    "The route names a port that its Service does not have.",
+    "No request can reach the route.",
+    "Name a port of the Service.",
+)
+ROUTE_TO_MISSING_VERSION = Code(
+    "MK0203",
+    "error",
+    "No pod has the labels of a version that the route names. A warning where the version gets no traffic.",
+    "Requests for a version without pods fail with status 503.",
+    "Deploy the version, correct its labels, or give it no weight.",
+    also="warning",
+)
+HOST_ROUTED_ELSEWHERE = Code(
+    "MK0204",
+    "error",
+    "Another VirtualService routes the host of the planned route already.",
+    "Istio's sidecars do not merge two VirtualServices for one host: they follow the older one only.",
+    "Change that VirtualService, or release through it, instead of planning a second route.",
+)
+TWO_ROUTES_FOR_ONE_SERVICE = Code(
+    "MK0205",
+    "error",
+    "One plan holds two routes for the same Service.",
+    "The second route would overwrite the first.",
+    "Put all versions of the Service into one route.",
+)
+SERVER_WARNING = Code(
+    "MK0301",
+    "warning",
+    "The API server, or a webhook behind it, warned of a planned object.",
+    "The object is accepted, but a part of it has no effect or will not be supported much longer.",
+    "Read the warning. The object is written as planned; do not rely on the part that the warning names.",
+)
+STAYS_FOR_OTHERS = Code(
+    "MK0311",
+    "warning",
+    "An object stays although the uninstall would remove it, because it holds objects of others.",
+    "Removing it would delete those objects too.",
+    "Remove the objects inside first if it is to go.",
+)
+PODS_LOSE_THEIR_MESH = Code(
+    "MK0312",
+    "warning",
+    "Pods of a namespace still run the sidecar of the mesh that is to be uninstalled.",
+    "Their sidecars get no new routes and no new certificates once the control plane is gone.",
+    "Restart the pods without sidecars.",
+)
+INJECTION_UNANSWERED = Code(
+    "MK0313",
+    "warning",
+    "A namespace still asks for injection by the mesh that is to be uninstalled.",
+    "Its new pods get no sidecar, and nothing reports that.",
+    "Remove the label or annotation, or undo the injection ('meshkit history').",
+)
+DEFINITIONS_STAY = Code(
+    "MK0314",
+    "warning",
+    "The mesh's CustomResourceDefinitions stay in the cluster after the uninstall.",
+    "The routes and policies that were written for the mesh stay with them.",
+    "Ask for their removal with crds (--crds): only those without objects are removed.",
+)
+OLD_REVISION_STAYS = Code(
+    "MK0315",
+    "warning",
+    "An object with the label of the old revision stays after the upgrade.",
+    "meshkit did not make it, so meshkit does not remove it.",
+    "Remove it with the tool that made it.",
+)
+FORECAST_WITHOUT_BASELINE = Code(
+    "MK1601",
+    "error",
+    "The release cannot pass: no latency of the stable version was measured.",
+    "Every verdict compares the canary with the stable version beside it.",
+    "See that both versions get requests through their sidecars before the release starts.",
+)
+MARGIN_BELOW_NOISE = Code(
+    "MK1602",
+    "error",
+    "The release cannot pass: the pods of the stable version differ by more than a latency margin.",
+    "No amount of traffic can show a difference that small.",
+    "Run more pods of the canary, or widen the margin.",
+)
+TOO_LITTLE_TRAFFIC = Code(
+    "MK1603",
+    "error",
+    "The release cannot pass before its deadline with this traffic.",
+    "The evidence for a promotion needs more requests than there will be by then.",
+    "Take a larger share, wider margins or a later deadline.",
+)
+HARM_UNDETECTED = Code(
+    "MK1604",
+    "error",
+    "With this traffic, not even a canary that fails every request is found before the release ends.",
+    "The release would promote a version that it has not judged.",
+    "Start with a larger share, raise step_s or min_requests, or send more traffic.",
+)
+OBJECTIVE_UNMET_BY_STABLE = Code(
+    "MK1605",
+    "warning",
+    "An objective is left out, because the stable version does not meet it itself.",
+    "The canary is not judged by that objective.",
+    "Declare the tightest objective that the stable version meets.",
+)

@@ -1,0 +1,1 @@
+"""What is checked of Linkerd alone, and the facts about Linkerd that every check uses (``table.py``)."""

@@ -1,0 +1,56 @@
+"""The facts about Linkerd 2.20 that checks compare a cluster with."""
+
+from __future__ import annotations
+
+from meshkit.meshes.checks import (
+    Authority,
+    CalledPort,
+    GatewayVersion,
+    MeshChecks,
+    NodeAgent,
+    PortProtocols,
+)
+from meshkit.meshes.linkerd import access
+from meshkit.meshes.linkerd.checks import (
+    cluster_networks,
+    identity,
+    inbound_policy,
+    installation,
+    labels,
+    opaque_ports,
+    webhook_certificates,
+)
+from meshkit.meshes.linkerd.checks.chart_values import uses_node_agent
+from meshkit.meshes.linkerd.pki import ISSUER
+
+CHECKS = MeshChecks(
+    kinds=(),
+    oldest_kubernetes=(1, 31),
+    init_container="linkerd-init",
+    node_agent=NodeAgent("linkerd-cni", "linkerd-network-validator", uses_node_agent),
+    asks_for_injection=labels.asks_for_injection,
+    definitions=(access.SERVER, access.AUTHORIZATION_POLICY, access.MESH_TLS, access.NETWORK),
+    authorities=(Authority(ISSUER, ("ca.crt", "tls.crt", "crt.pem")),),
+    gateway_versions=(
+        GatewayVersion("httproutes", "v1", "error"),
+        GatewayVersion("grpcroutes", "v1", "error"),
+    ),
+    requires_gateway_api=True,
+    called_ports=(CalledPort(8443, "the API server", "proxy-injector"),),
+    port_protocols=PortProtocols(
+        frozenset({"http", "kubernetes.io/h2c", "linkerd.io/opaque", "linkerd.io/tcp"}),
+        None,
+        "takes the port as plain TCP: no routes, no metrics",
+    ),
+    before=(installation.check_nodes,),
+    running=(
+        installation.check_nodes,
+        installation.check,
+        webhook_certificates.check,
+        identity.check,
+        labels.check,
+        inbound_policy.check,
+        opaque_ports.check,
+        cluster_networks.check,
+    ),
+)
