@@ -52,7 +52,7 @@ class Finding:
 
     @property
     def anchor(self) -> str:
-        """The place in docs that explains the code, empty for codes of others: ``reference/findings.md#mk0103``."""
+        """The place in docs that explains the code: ``reference/findings.md#mk0103``. Else empty."""
         return f"reference/findings.md#{self.code.lower()}" if self.code.startswith("MK") else ""
 
     def as_record(self) -> dict[str, str]:
