@@ -10,7 +10,7 @@ from meshkit.checks.agents import has_cni
 from meshkit.facts import Finding, Object, Severity
 from meshkit.kube.metadata import labels
 from meshkit.kube.selectors import selects
-from meshkit.meshes.injection import CONTROL_PLANE
+from meshkit.meshes.registry import MESHES
 from meshkit.meshes.view import View, finding
 
 _HTTP, _GRPC = "httproutes", "grpcroutes"
@@ -86,7 +86,7 @@ def _left_behind(view: View) -> Iterator[Finding]:
 
 
 def _others(view: View) -> Iterator[Finding]:
-    for mesh in CONTROL_PLANE:
+    for mesh in MESHES:
         other = View(view.snapshot, mesh, view.now)
         if mesh != view.mesh and other.components:
             shared = sorted(view.meshed_namespaces & other.meshed_namespaces)

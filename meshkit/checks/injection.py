@@ -7,15 +7,13 @@ from collections.abc import Iterator
 
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, notes
+from meshkit.meshes.control_plane import facts_of
 from meshkit.meshes.injection import (
-    LINKERD_INJECT,
-    LINKERD_INJECTS,
-    SIDECAR,
     injected,
-    made_by,
-    revision_of,
-    version_of,
+    proxy_origin,
+    rules_of,
 )
+from meshkit.meshes.linkerd.injection import ASKS, INJECT
 from meshkit.meshes.view import View, finding
 
 PROXY_UID = 1337
@@ -34,15 +32,15 @@ def check(view: View) -> Iterator[Finding]:
 
 def _is_marked(view: View, namespace: Object) -> bool:
     if view.mesh == "linkerd":
-        return notes(namespace).get(LINKERD_INJECT) in LINKERD_INJECTS
+        return notes(namespace).get(INJECT) in ASKS
     return labels(namespace).get("istio-injection") == "enabled" or "istio.io/rev" in labels(namespace)
 
 
 def _marks(view: View, namespace: Object) -> Iterator[Finding]:
     has = labels(namespace)
     if view.mesh == "linkerd":
-        if LINKERD_INJECT in has:
-            message = f"{LINKERD_INJECT} is a label here, and Linkerd reads it as an annotation only."
+        if INJECT in has:
+            message = f"{INJECT} is a label here, and Linkerd reads it as an annotation only."
             yield finding("MK0602", "warning", namespace, message, "Make it an annotation.")
         return
     if "istio-injection" in has and "istio.io/rev" in has:
@@ -70,7 +68,7 @@ def _left_out(view: View, namespace: Object) -> Iterator[Finding]:
 
 
 def _proxy(view: View, pod: Object) -> Iterator[Finding]:
-    sidecar = SIDECAR[view.mesh]
+    sidecar = rules_of(view.mesh).sidecar
     status = pod.get("status") or {}
     told = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
     if any(each["name"] == sidecar and not each.get("ready") for each in told):
@@ -90,7 +88,7 @@ def _versions(view: View) -> Iterator[Finding]:
     installed = _installed(view)
     found: Counter[tuple[str, str, str]] = Counter()
     for pod in view.meshed:
-        revision, version = made_by(pod, view.mesh)
+        revision, version = proxy_origin(pod, view.mesh)
         if installed and version not in ("", *installed.get(revision, ())):
             found[pod["metadata"]["namespace"], revision, version] += 1
     for (namespace, revision, version), count in sorted(found.items()):
@@ -110,5 +108,5 @@ def _installed(view: View) -> dict[str, set[str]]:
     """Revision -> the versions of its control plane's parts."""
     found: dict[str, set[str]] = {}
     for one in view.components:
-        found.setdefault(revision_of(one, view.mesh), set()).add(version_of(one))
+        found.setdefault(facts_of(view.mesh).revision_of(one), set()).add(facts_of(view.mesh).version_of(one))
     return found

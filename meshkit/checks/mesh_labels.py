@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, notes
-from meshkit.meshes.injection import LINKERD_INJECT
+from meshkit.meshes.linkerd.injection import INJECT
 from meshkit.meshes.view import View, finding
 
-_ANNOTATIONS_ONLY = (LINKERD_INJECT, "config.linkerd.io/", "config.alpha.linkerd.io/")
+_ANNOTATIONS_ONLY = (INJECT, "config.linkerd.io/", "config.alpha.linkerd.io/")
 _LABEL_ONLY = "mirror.linkerd.io/exported"
 _GATEWAY = "inject.istio.io/templates"
 _ALPHA_ELSEWHERE = {

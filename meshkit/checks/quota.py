@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from meshkit.facts import Finding, Object
 from meshkit.kube.quantities import amount
-from meshkit.meshes.injection import SIDECAR
+from meshkit.meshes.injection import rules_of
 from meshkit.meshes.view import View, finding
 
 NEARLY = 0.9
@@ -48,7 +48,7 @@ def _unrequested(view: View, quota: Object) -> Iterator[Finding]:
     for pod in view.of("Pod", namespace):
         for container in (*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ())):
             requests = (container.get("resources") or {}).get("requests") or {}
-            if container["name"] == SIDECAR[view.mesh] and not wanted <= set(requests):
+            if container["name"] == rules_of(view.mesh).sidecar and not wanted <= set(requests):
                 message = (
                     f"proxies request no {' and '.join(sorted(wanted - set(requests)))}: the quota refuses"
                 )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import notes
-from meshkit.meshes.injection import SIDECAR
+from meshkit.meshes.injection import rules_of
 from meshkit.meshes.view import View, finding
 
 _CONTROL_PLANE = {"istio": ("/pilot",), "linkerd": ("linkerd/controller",)}
@@ -61,7 +61,7 @@ def _of_proxy(mesh: str, pod: Object) -> str:
     if mesh == "linkerd":
         return notes(pod).get(_PROXY_VERSION, "")
     containers = (*pod["spec"].get("containers", ()), *(pod["spec"].get("initContainers") or ()))
-    return next((_tag(each["image"]) for each in containers if each["name"] == SIDECAR[mesh]), "")
+    return next((_tag(each["image"]) for each in containers if each["name"] == rules_of(mesh).sidecar), "")
 
 
 def _images(containers: Iterable[Object]) -> list[str]:

@@ -13,7 +13,7 @@ from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
     from meshkit.cluster.executor import Progress
-    from meshkit.operations.setup.guide import Look, Setup
+    from meshkit.operations.setup.guide import Setup, SetupSnapshot
 
 _NAMESPACE = click.option(
     "-n", "--namespace", default="shop", show_default=True, metavar="NAME", help="The namespace to bring in."
@@ -48,7 +48,7 @@ def status_command(
     """Where each stage stands, from the cluster. Exit code 5: one can be applied, or needs attention."""
     look = _setup(namespace, mesh, kubeconfig, context).watch(window_s)
     show(_facts(look), f"{_table(look)}{_next_words(look)}", as_json=as_json)
-    return 0 if all(standing.state == "done" for standing in look.standings) else CHANGES_PENDING
+    return 0 if all(standing.state == "done" for standing in look.statuses) else CHANGES_PENDING
 
 
 @setup_group.command("plan")
@@ -118,10 +118,10 @@ def _setup(namespace: str, mesh: str, kubeconfig: str | None, context: str | Non
     return Setup(connect(context=context, kubeconfig=kubeconfig), mesh, namespace)
 
 
-def _table(look: Look) -> str:
+def _table(look: SetupSnapshot) -> str:
     from meshkit.operations.setup.guide import STAGES
 
-    pairs = list(zip(STAGES, look.standings, strict=True))
+    pairs = list(zip(STAGES, look.statuses, strict=True))
     rows = [(one.name, standing.state, standing.summary) for one, standing in pairs]
     found = [
         f"{finding.severity} {finding.code} {finding.object} {finding.message} {finding.remedy}"
@@ -131,24 +131,26 @@ def _table(look: Look) -> str:
     return "\n".join([columns(("stage", "state", "what the cluster says"), rows), *dict.fromkeys(found)])
 
 
-def _next_words(look: Look) -> str:
+def _next_words(look: SetupSnapshot) -> str:
     """The command to go on with; nothing where no plan of meshkit's can help."""
     after = look.next
     if after is None or after.intent is None:
         return ""
-    return f"\nNext: meshkit setup apply {after.name}{_where(look.sight.mesh, look.sight.namespace)}"
+    return (
+        f"\nNext: meshkit setup apply {after.name}{_where(look.observation.mesh, look.observation.namespace)}"
+    )
 
 
 def _where(mesh: str, namespace: str) -> str:
     return f" --mesh {mesh} -n {namespace}"
 
 
-def _facts(look: Look) -> list[dict[str, Any]]:
+def _facts(look: SetupSnapshot) -> list[dict[str, Any]]:
     from meshkit.operations.setup.guide import STAGES
 
     return [
         {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing)}
-        for one, standing in zip(STAGES, look.standings, strict=True)
+        for one, standing in zip(STAGES, look.statuses, strict=True)
     ]
 
 

@@ -76,13 +76,13 @@ def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
     Reads the cluster once. Where the mesh's own program (istioctl, linkerd) is on PATH, what it finds is
     added. Raises ``ClusterError`` where the cluster cannot be read.
     """
-    registry.mesh(mesh)
+    analyzer = registry.mesh(mesh).analyzer
     now = dt.datetime.now(dt.UTC)
     seen = snapshot.read(cluster, [Need(kind) for kind in NEEDED])
     home = View(seen, mesh, now).home
     inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
     view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
     found: Iterable[Finding] = findings(view, pre=pre)
-    return Findings(
-        (*found, *(missing_rights(cluster, mesh, home) if pre else ()), *analysis(cluster, mesh, pre=pre))
-    )
+    rights = missing_rights(cluster, mesh, home) if pre else ()
+    own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
+    return Findings((*found, *rights, *own))

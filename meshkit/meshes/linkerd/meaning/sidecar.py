@@ -45,7 +45,7 @@ from meshkit.meshes.model.pods import (
 from meshkit.meshes.model.registry import Registry, age_of
 from meshkit.meshes.model.translation import Translation
 
-__all__ = ["RESOURCES", "inbound", "outbound", "statuses"]
+__all__ = ["RESOURCES", "caller_of", "inbound", "outbound", "statuses"]
 RESOURCES = (
     *("pods", "services", "endpointslices.discovery.k8s.io"),
     *("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"),
