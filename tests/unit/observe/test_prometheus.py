@@ -22,6 +22,7 @@ from meshkit.observe.counters import Target, window
 from meshkit.observe.exposition import samples
 from meshkit.observe.prometheus import PrometheusObserver
 from meshkit.observe.scrape import ScrapeObserver, read_page
+from meshkit.observe.source import observer as observer_of
 
 TARGET = Target("shop", "web", 8080, ("v1", "v2"))
 CLUSTER = cast(Cluster, None)
@@ -230,10 +231,10 @@ def test_a_url_that_cannot_be_asked_is_refused_before_anything_is_sent(url: str)
 
 def test_the_settings_choose_where_measurements_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MESHKIT_PROMETHEUS", raising=False)
-    assert isinstance(observer("istio"), ScrapeObserver)
+    assert isinstance(observer_of("istio"), ScrapeObserver)
     monkeypatch.setenv("MESHKIT_PROMETHEUS_CA_FILE", "/etc/ca.pem")
     monkeypatch.setenv("MESHKIT_PROMETHEUS", "to be replaced")
     settings.use_prometheus("https://prometheus.example")
-    chosen = observer("linkerd")
+    chosen = observer_of("linkerd")
     assert isinstance(chosen, PrometheusObserver)
     assert (chosen.url, chosen.ca_file) == ("https://prometheus.example", Path("/etc/ca.pem"))

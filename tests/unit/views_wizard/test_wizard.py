@@ -27,11 +27,11 @@ class Cluster:
 
 
 class FakeSetup(Setup):
-    """A setup whose cluster is one sight; remembers what was asked for, and on which thread."""
+    """A setup whose cluster is one observation; remembers what was asked for, and on which thread."""
 
     def __init__(self, seen: ClusterObservation) -> None:
         super().__init__(Cluster(), "istio", "shop")  # type: ignore[arg-type]
-        object.__setattr__(self, "sight", seen)
+        object.__setattr__(self, "observation", seen)
         object.__setattr__(self, "done", [])
         object.__setattr__(self, "gate", threading.Event())
         self.gate.set()
