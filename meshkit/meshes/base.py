@@ -91,6 +91,8 @@ class RemovalMarks:
     """How the groups of its definitions end."""
     written: tuple[tuple[str, str], ...]
     """Kind and name of what the control plane itself, or ``make_identity``, wrote into its namespace."""
+    roots: str
+    """The ConfigMap with the roots that its proxies trust, which its control plane writes where they run."""
     elsewhere: str
     """How to take away what neither meshkit nor Helm installed."""
     copied: tuple[str, ...] = ()

@@ -15,3 +15,8 @@ def mesh(name: str) -> Mesh:
     if name not in MESHES:
         raise UnknownName("mesh", name, MESHES)
     return MESHES[name]
+
+
+def root_config_maps() -> frozenset[str]:
+    """The ConfigMaps in which control planes of any mesh keep the roots that proxies trust."""
+    return frozenset(row.removal.roots for row in MESHES.values())

@@ -17,13 +17,13 @@ from meshkit.facts import Object
 from meshkit.meshes import registry
 from meshkit.meshes.metrics import How, Link, MetricTable
 from meshkit.observe.exposition import samples
-from meshkit.observe.pages import Pages, read_pages
+from meshkit.observe.pages import PageReading, read_pages
 from meshkit.observe.rises import rises
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
-Reading = Pages[Mapping[Link, float]]
+Reading = PageReading[Mapping[Link, float]]
 """The counters of every proxy at one time, by link."""
 
 
@@ -70,9 +70,9 @@ def between(before: Reading, after: Reading) -> Calls:
     """What happened between two readings."""
     window: dict[Link, int] = {}
     whole: dict[Link, int] = {}
-    for link, rise in rises(before.content, after.content):
+    for link, rise in rises(before.pages, after.pages):
         window[link] = window.get(link, 0) + rise
-    for page in after.content.values():
+    for page in after.pages.values():
         for link, value in (page or {}).items():
             whole[link] = whole.get(link, 0) + round(value)
     return Calls(

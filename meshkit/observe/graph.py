@@ -22,7 +22,7 @@ from meshkit.meshes import registry
 from meshkit.meshes.metrics import Link, MetricTable, PeerLabels
 from meshkit.observe.callers import links_in
 from meshkit.observe.exposition import samples
-from meshkit.observe.pages import Pages, read_pages
+from meshkit.observe.pages import PageReading, read_pages
 from meshkit.observe.rises import rises
 
 if TYPE_CHECKING:
@@ -111,12 +111,12 @@ def service_graph(cluster: Cluster, *, window_s: float = 2.0) -> ServiceGraph:
     time.sleep(window_s if before.asked else 0.0)
     seconds, after = time.monotonic() - began_s, _read(cluster)
     risen: Counter[Counted] = Counter()
-    for key, rise in rises(before.content, after.content, _series):
+    for key, rise in rises(before.pages, after.pages, _series):
         risen[key] += rise
     return ServiceGraph(seconds, edges_of(risen), after.asked - after.answered)
 
 
-def _read(cluster: Cluster) -> Pages[Mapping[Counted, float]]:
+def _read(cluster: Cluster) -> PageReading[Mapping[Counted, float]]:
     tables = (row.metrics for row in registry.MESHES.values())
     return read_pages(cluster, tables, _page)
 

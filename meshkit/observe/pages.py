@@ -29,7 +29,7 @@ PAGE_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
-class Pages(Generic[T]):
+class PageReading(Generic[T]):
     """What the page of each running sidecar holds at one time; None where it could not be read.
 
     The key is one name for each start of a proxy: the pod's uid and how often its sidecar was restarted.
@@ -39,17 +39,17 @@ class Pages(Generic[T]):
 
     taken_s: float
     started_s: float
-    content: Mapping[str, T | None]
+    pages: Mapping[str, T | None]
 
     @property
     def asked(self) -> int:
         """How many sidecars were asked."""
-        return len(self.content)
+        return len(self.pages)
 
     @property
     def answered(self) -> int:
         """How many answered."""
-        return sum(page is not None for page in self.content.values())
+        return sum(page is not None for page in self.pages.values())
 
 
 def read_pages(
@@ -58,11 +58,11 @@ def read_pages(
     parse: Callable[[str, MetricTable, Object], T],
     *,
     within_s: float | None = None,
-) -> Pages[T]:
+) -> PageReading[T]:
     """Read the page of every running sidecar that one of these tables describes, a few at a time.
 
     ``parse`` makes of a page's text, for that table and pod, what is kept of it. Sidecars whose turn has not
-    come ``within_s`` seconds are not asked. Needs list on pods and get on pods/proxy.
+    come within ``within_s`` seconds are not asked. Needs list on pods and get on pods/proxy.
     """
     taken_s = time.time()
     found = _sidecars(cluster, tuple(tables))
@@ -78,8 +78,8 @@ def read_pages(
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         read_in_turn = pool.map(read, found)
-        content = dict(zip((each.name for each in found), read_in_turn, strict=True))
-    return Pages(taken_s, min((each.started_s for each in found), default=taken_s), content)
+        pages = dict(zip((each.name for each in found), read_in_turn, strict=True))
+    return PageReading(taken_s, min((each.started_s for each in found), default=taken_s), pages)
 
 
 @dataclass(frozen=True)

@@ -38,23 +38,23 @@ class ScrapeObserver:
 
         Raises NoData when no pod has a sidecar, or when no sidecar's page could be read.
         """
-        pages = read_pages(
+        reading = read_pages(
             cluster,
             (self.table,),
             lambda text, table, pod: read_page(text, table, target, pod["metadata"]["name"]),
             within_s=LOOK_TIMEOUT_S,
         )
-        if not pages.asked:
+        if not reading.asked:
             raise NoData(
                 f"No running pod has the sidecar {self.table.sidecar}, so nothing can be measured.",
                 remedy="Enable injection in the callers' namespaces and restart their workloads.",
             )
-        if not pages.answered:
+        if not reading.answered:
             raise NoData(
-                f"None of {pages.asked} sidecars answered on port {self.table.port}{self.table.path}.",
+                f"None of {reading.asked} sidecars answered on port {self.table.port}{self.table.path}.",
                 remedy="Check that the API server can reach the pods, and the right to get pods/proxy.",
             )
-        return Counters(taken_s=pages.taken_s, versions=target.versions, pages=pages.content)
+        return Counters(taken_s=reading.taken_s, versions=target.versions, pages=reading.pages)
 
 
 def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> Page:

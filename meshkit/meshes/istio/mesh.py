@@ -47,6 +47,7 @@ ISTIO = Mesh(
             ("ConfigMap", "istio-gateway-status-leader"),
             ("ConfigMap", "istio-namespace-controller-election"),
         ),
+        roots="istio-ca-root-cert",
         elsewhere="'istioctl uninstall --purge' takes away what istioctl installed.",
         copied=("istio-ca-root-cert",),
         copied_label="istio.io/config=true",

@@ -39,6 +39,7 @@ LINKERD = Mesh(
             ("Secret", "linkerd-proxy-injector-k8s-tls"),
             ("ConfigMap", "linkerd-identity-trust-roots"),
         ),
+        roots="linkerd-identity-trust-roots",
         elsewhere="'linkerd uninstall | kubectl delete -f -' takes away what the linkerd command installed.",
         definitions=("linkerd-crds",),
     ),
