@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from meshkit.errors import ChangeFailed, MeshkitError
 from meshkit.intent.injection import Injection
 from meshkit.observe.callers import between, read_callers
-from meshkit.observe.unmeshed_workloads import outsiders
+from meshkit.observe.unmeshed_workloads import unmeshed_workloads
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
 from meshkit.operations.release.runner import canary_state
@@ -171,7 +171,7 @@ def _bring_in_who_speaks_plain_text(walk: _Walk) -> tuple[str, ...]:
     calls = between(before, read_callers(cluster, mesh, shop.NAMESPACE))
     if not calls.count("plain"):
         return ()
-    names = tuple(outsiders(cluster.api.list(shop.POD)))
+    names = tuple(unmeshed_workloads(cluster.api.list(shop.POD)))
     rate = calls.count("plain") / calls.window_s
     who = ", ".join(names)
     walk.tell(f"{rate:.1f} requests a second still come in plain text; without a sidecar: {who}")

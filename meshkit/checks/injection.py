@@ -9,7 +9,8 @@ from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.meshes import registry
-from meshkit.meshes.injection import SIDECAR, injected, made_by, revision_of, version_of
+from meshkit.meshes.control_plane import facts_of
+from meshkit.meshes.injection import injected, proxy_origin, rules_of
 from meshkit.meshes.view import View
 
 
@@ -39,7 +40,7 @@ def _left_out(view: View, namespace: Object) -> Iterator[Finding]:
 
 
 def _readiness(view: View, pod: Object) -> Iterator[Finding]:
-    sidecar = SIDECAR[view.mesh]
+    sidecar = rules_of(view.mesh).sidecar
     status = pod.get("status") or {}
     statuses = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
     if any(container["name"] == sidecar and not container.get("ready") for container in statuses):
@@ -53,7 +54,7 @@ def _versions(view: View) -> Iterator[Finding]:
     installed = _installed(view)
     differing: Counter[tuple[str, str, str]] = Counter()
     for pod in view.meshed:
-        revision, version = made_by(pod, view.mesh)
+        revision, version = proxy_origin(pod, view.mesh)
         if installed and version not in ("", *installed.get(revision, ())):
             differing[pod["metadata"]["namespace"], revision, version] += 1
     for (namespace, revision, version), count in sorted(differing.items()):
@@ -71,5 +72,7 @@ def _installed(view: View) -> dict[str, set[str]]:
     """Revision -> the versions of its control plane's components."""
     versions: dict[str, set[str]] = {}
     for component in view.components:
-        versions.setdefault(revision_of(component, view.mesh), set()).add(version_of(component))
+        versions.setdefault(facts_of(view.mesh).revision_of(component), set()).add(
+            facts_of(view.mesh).version_of(component)
+        )
     return versions

@@ -8,7 +8,7 @@ from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.kube.quantities import amount
-from meshkit.meshes.injection import SIDECAR
+from meshkit.meshes.injection import rules_of
 from meshkit.meshes.view import View
 
 NEARLY = 0.9
@@ -50,7 +50,7 @@ def _refused(view: View, quota: Object) -> Iterator[Finding]:
     for pod in view.of("Pod", namespace):
         for container in (*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ())):
             requests = (container.get("resources") or {}).get("requests") or {}
-            if container["name"] == SIDECAR[view.mesh] and not demanded <= set(requests):
+            if container["name"] == rules_of(view.mesh).sidecar and not demanded <= set(requests):
                 missing = " and ".join(sorted(demanded - set(requests)))
                 message = f"sidecars request no {missing}: the quota refuses new meshed pods."
                 yield codes.finding(codes.QUOTA_REFUSES_PROXIES, title(quota), message)

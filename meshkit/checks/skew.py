@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from meshkit import codes
 from meshkit.facts import Finding
-from meshkit.meshes.injection import made_by, version_of
+from meshkit.meshes.control_plane import facts_of
+from meshkit.meshes.injection import proxy_origin
 from meshkit.meshes.view import View
 
 MINORS_BEHIND = 1
@@ -27,8 +28,12 @@ class _Version(NamedTuple):
 
 def check(view: View) -> Iterator[Finding]:
     """Sidecars that no installed control plane supports, by namespace and version."""
-    installed = {version for component in view.components if (version := _parsed(version_of(component)))}
-    proxies = Counter((pod["metadata"]["namespace"], made_by(pod, view.mesh)[1]) for pod in view.meshed)
+    installed = {
+        version
+        for component in view.components
+        if (version := _parsed(facts_of(view.mesh).version_of(component)))
+    }
+    proxies = Counter((pod["metadata"]["namespace"], proxy_origin(pod, view.mesh)[1]) for pod in view.meshed)
     for (namespace, text), count in sorted(proxies.items()):
         proxy = _parsed(text)
         comparable = [version for version in installed if proxy and version.edge == proxy.edge]

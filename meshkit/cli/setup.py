@@ -22,8 +22,8 @@ from meshkit.errors import CHANGES_PENDING
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.executor import Progress
-    from meshkit.operations.setup.guide import Look, Setup
-    from meshkit.operations.setup.status import Standing
+    from meshkit.operations.setup.guide import Setup, SetupSnapshot
+    from meshkit.operations.setup.status import StageStatus
 
 _NAMESPACE = click.option(
     "-n", "--namespace", default="shop", show_default=True, metavar="NAME", help="The namespace to bring in."
@@ -58,7 +58,7 @@ def status_command(namespace: str, mesh: str, window_s: float, choice: ClusterCh
     look = _setup(namespace, mesh, cluster).watch(window_s)
     text = f"{mesh} in namespace {namespace} of cluster {cluster}\n{_table(look)}{_next_words(look, choice)}"
     show(_facts(look), text, as_json=as_json)
-    return 0 if all(standing.state == "done" for standing in look.standings) else CHANGES_PENDING
+    return 0 if all(standing.state == "done" for standing in look.statuses) else CHANGES_PENDING
 
 
 @setup_group.command("plan")
@@ -122,10 +122,10 @@ def _setup(namespace: str, mesh: str, cluster: Cluster) -> Setup:
     return Setup(cluster, mesh, namespace)
 
 
-def _table(look: Look) -> str:
+def _table(look: SetupSnapshot) -> str:
     from meshkit.operations.setup.guide import STAGES
 
-    pairs = list(zip(STAGES, look.standings, strict=True))
+    pairs = list(zip(STAGES, look.statuses, strict=True))
     rows = [(one.name, standing.state, standing.summary) for one, standing in pairs]
     found = [
         f"{finding.severity} {finding.code} {finding.object} {finding.message} {finding.remedy}"
@@ -135,28 +135,29 @@ def _table(look: Look) -> str:
     return "\n".join([columns(("stage", "state", "what the cluster says"), rows), *dict.fromkeys(found)])
 
 
-def _records(standing: Standing) -> dict[str, Any]:
+def _records(standing: StageStatus) -> dict[str, Any]:
     return {"findings": [finding.as_record() for finding in standing.findings]}
 
 
-def _next_words(look: Look, choice: ClusterChoice) -> str:
+def _next_words(look: SetupSnapshot, choice: ClusterChoice) -> str:
     """The command to go on with; nothing where no plan of meshkit's can help."""
     after = look.next
     if after is None or after.intent is None:
         return ""
-    return f"\nNext: meshkit setup apply {after.name}{_where(look.sight.mesh, look.sight.namespace, choice)}"
+    observed = look.observation
+    return f"\nNext: meshkit setup apply {after.name}{_where(observed.mesh, observed.namespace, choice)}"
 
 
 def _where(mesh: str, namespace: str, choice: ClusterChoice) -> str:
     return f" --mesh {mesh} -n {namespace}{choice.words}"
 
 
-def _facts(look: Look) -> list[dict[str, Any]]:
+def _facts(look: SetupSnapshot) -> list[dict[str, Any]]:
     from meshkit.operations.setup.guide import STAGES
 
     return [
         {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing), **_records(standing)}
-        for one, standing in zip(STAGES, look.standings, strict=True)
+        for one, standing in zip(STAGES, look.statuses, strict=True)
     ]
 
 

@@ -13,16 +13,12 @@ from meshkit.cluster.helm import Helm
 from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.metadata import title
+from meshkit.meshes import registry
 
 GONE_TIMEOUT_S = 60.0
 _DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 _SECRET = Kind("v1", "Secret")
-_MADE_BY_KUBERNETES = {
-    ("ServiceAccount", "default"),
-    ("ConfigMap", "kube-root-ca.crt"),
-    ("ConfigMap", "istio-ca-root-cert"),
-    ("ConfigMap", "linkerd-identity-trust-roots"),
-}
+_MADE_BY_KUBERNETES = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
 BOOKKEEPING_KINDS = ("Event", "Endpoints", "EndpointSlice", "PodMetrics", "Lease")
 """What Kubernetes and control planes write for themselves: it holds nothing of anybody."""
 
@@ -88,9 +84,13 @@ def stays(what: str, inside: Sequence[str]) -> str:
 
 
 def is_foreign(obj: Object) -> bool:
-    """Whether an object in a namespace is neither made by Kubernetes itself nor owned by another."""
+    """Whether an object in a namespace is neither made by Kubernetes or a control plane, nor owned by
+    another.
+    """
     meta = obj["metadata"]
     if meta.get("ownerReferences") or meta.get("deletionTimestamp"):
+        return False
+    if obj["kind"] == "ConfigMap" and meta["name"] in registry.root_config_maps():
         return False
     return (obj["kind"], meta["name"]) not in _MADE_BY_KUBERNETES
 

@@ -9,6 +9,7 @@ SERVICE = Kind("v1", "Service")
 POD = Kind("v1", "Pod")
 NODE = Kind("v1", "Node")
 CONFIG_MAP = Kind("v1", "ConfigMap")
+MUTATING_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 WORKLOADS = (DEPLOYMENT, Kind("apps/v1", "StatefulSet"), Kind("apps/v1", "DaemonSet"))
 """What replaces its pods when its template changes."""

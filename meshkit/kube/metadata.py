@@ -7,13 +7,13 @@ from typing import Any
 
 from meshkit.facts import Object
 
-
-def labels(obj: Object) -> Mapping[str, str]:
-    """The labels of an object."""
-    return obj["metadata"].get("labels") or {}
-
-
 Labels = Mapping[str, str]
+
+
+def labels(obj: Object) -> Labels:
+    """The labels of an object, or of a pod template."""
+    found: Labels = (obj.get("metadata") or {}).get("labels") or {}
+    return found
 
 
 def managers(obj: Object, *path: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshkit.facts import Object
@@ -16,20 +16,32 @@ def matches(selector: Mapping[str, Any], labelled: Object) -> bool:
 
 def selects(wanted: Labels, labelled: Object) -> bool:
     """Whether an object carries all of these labels."""
-    carried = labels(labelled)
-    return all(carried.get(key) == value for key, value in wanted.items())
+    return contains(labels(labelled), wanted)
 
 
-def holds(selector: Mapping[str, Any] | None, carried: Labels) -> bool:
+def contains(carried: Labels | None, wanted: Labels | None) -> bool:
+    """Whether labels hold every pair that is wanted. Nothing wanted is always held."""
+    have = carried or {}
+    return all(have.get(key) == value for key, value in (wanted or {}).items())
+
+
+def holds(selector: Mapping[str, Any] | None, carried: Labels | None) -> bool:
     """Whether a label selector holds for these labels. None selects nothing, an empty one everything."""
-    if selector is None:
-        return False
-    if any(carried.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_expression(each, carried) for each in selector.get("matchExpressions") or ())
+    return selector is not None and not any(unmet(selector, carried or {}))
 
 
-def _expression(expression: Mapping[str, Any], carried: Labels) -> bool:
+def unmet(selector: Mapping[str, Any], carried: Labels) -> Iterator[Mapping[str, Any]]:
+    """The terms of a label selector that do not hold, each as an expression (``key``, ``operator``,
+    ``values``).
+    """
+    equal = selector.get("matchLabels") or {}
+    expressions = ({"key": key, "operator": "In", "values": [value]} for key, value in equal.items())
+    for each in (*expressions, *(selector.get("matchExpressions") or ())):
+        if not _holds(each, carried):
+            yield each
+
+
+def _holds(expression: Mapping[str, Any], carried: Labels) -> bool:
     key, values = expression["key"], expression.get("values") or ()
     match expression["operator"]:
         case "In":

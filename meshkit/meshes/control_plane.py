@@ -1,21 +1,85 @@
-"""What the control planes of all meshes share: components, and releases of their charts."""
+"""What the control planes of all meshes share: how their parts are known, and releases of their charts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshkit.errors import BadInput
-from meshkit.intent.mesh import ControlPlane
+from meshkit.facts import Object
+from meshkit.intent.mesh import ControlPlane, Resources
 from meshkit.kube.helm import RELEASE, WAIT_S
 from meshkit.kube.kinds import DEPLOYMENT
-from meshkit.kube.manifests import (
-    obj,
-    spread,
-)
+from meshkit.kube.manifests import obj, spread
 from meshkit.kube.metadata import Labels
+from meshkit.kube.metadata import labels as labels_of
+from meshkit.kube.pods import image_tag
 from meshkit.kube.steps import Step, Wait
+from meshkit.meshes.injection import DEFAULT_REVISION
+
+
+class MinorSkew(NamedTuple):
+    """How many minor versions a mesh may rise at once: in place, and beside the old control plane."""
+
+    in_place: int
+    beside: int
+
+
+@dataclass(frozen=True)
+class ControlPlaneFacts:
+    """How the control plane of one mesh is known, and what it is by default."""
+
+    home: str
+    """The namespace where it usually is."""
+    component_label: str
+    """The label of its Deployments."""
+    components: tuple[str, ...]
+    """The values of that label which every installation has."""
+    part: str
+    """A label of all its pods, with its value where others have the label too: whatever carries it is taken
+    for a part of the control plane, which is more than ``components``.
+    """
+    image: str
+    """The end of the repository of its own published image: ``istio/pilot``."""
+    default_version: str
+    resources: Resources
+    """What a replica requests unless the intent says otherwise."""
+    version_value: tuple[str, ...]
+    """The path among its charts' values to the version."""
+    minor_skew: MinorSkew | None = None
+    """None where a version says nothing of how far an upgrade may go."""
+    revision_label: str = ""
+    """The label of a Deployment that names its revision; empty where a mesh has only one."""
+
+    def is_component(self, deployment: Object) -> bool:
+        """Whether a Deployment, or one of its pods, is a component that every installation has."""
+        return labels_of(deployment).get(self.component_label) in self.components
+
+    def is_part(self, one: Object) -> bool:
+        """Whether a Deployment, a pod or a pod template carries the label of the control plane's parts."""
+        key, _, value = self.part.partition("=")
+        found = labels_of(one).get(key)
+        return found is not None and value in ("", found)
+
+    def revision_of(self, component: Object) -> str:
+        """The revision of a Deployment of the control plane."""
+        return str(labels_of(component).get(self.revision_label, DEFAULT_REVISION))
+
+    def version_of(self, component: Object) -> str:
+        """The version of a Deployment of the control plane: the tag of its own image, empty without one."""
+        containers = component["spec"]["template"]["spec"].get("containers") or ()
+        images = (str(each["image"]).partition("@")[0] for each in containers)
+        name = self.image.rpartition("/")[2]
+        own = (image for image in images if image.rpartition(":")[0].endswith(f"/{name}"))
+        return next(map(image_tag, own), "")
+
+
+def facts_of(mesh: str) -> ControlPlaneFacts:
+    """How the control plane of the mesh of that name is known. Raises UnknownName."""
+    from meshkit.meshes import registry  # late: the checks in a mesh's row stand on this module
+
+    return registry.mesh(mesh).control_plane
 
 
 def release_step(

@@ -1,51 +1,88 @@
 """Which pods get a sidecar, and why the others do not: what the API server and the injector will decide.
 
 The API server asks an injector only for pods that the selectors of its MutatingWebhookConfiguration choose;
-the live ones are evaluated here, so a revision or an edited webhook is answered as it is. The injector then
-has a word of its own: it leaves pods on the host's network alone, and Linkerd's decides by annotation.
+the live ones are evaluated here, so a revision or an edited webhook is answered as it is. What the injector
+decides after that differs from mesh to mesh: an ``Injection`` says it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshkit.facts import Object, Snapshot
-from meshkit.kube.metadata import notes
-from meshkit.kube.pods import has_sidecar, is_live
+from meshkit.kube.metadata import Labels, labels, notes
+from meshkit.kube.pods import all_containers, has_sidecar, is_live
 from meshkit.kube.selectors import selects
-from meshkit.meshes.istio.revisions import DEFAULT, INJECTION, REVISION
+from meshkit.kube.selectors import unmet as unmet_terms
 
-ISTIO_INJECT = "sidecar.istio.io/inject"
-LINKERD_INJECT = "linkerd.io/inject"
-LINKERD_INJECTS = ("enabled", "ingress")
-"""What LINKERD_INJECT says where it asks for a proxy."""
-_WEBHOOK_OF = {"istio": "sidecar-injector.istio.io", "linkerd": "linkerd-proxy-injector.linkerd.io"}
-SIDECAR = {"istio": "istio-proxy", "linkerd": "linkerd-proxy"}
-"""Mesh -> the container of its proxy."""
-
-
-_OWN_IMAGES = ("/pilot", "linkerd/controller")
-
-
-class ControlPlaneMark(NamedTuple):
-    """Where a control plane usually is, and the label of its Deployments with the values that it takes."""
-
-    home: str
-    label: str
-    values: tuple[str, ...]
-
-
-CONTROL_PLANE = {
-    "istio": ControlPlaneMark("istio-system", "app", ("istiod",)),
-    "linkerd": ControlPlaneMark(
-        "linkerd", "linkerd.io/control-plane-component", ("destination", "identity", "proxy-injector")
-    ),
-}
+DEFAULT_REVISION = "default"
+"""The control plane without a name; a mesh without revisions has no other."""
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
 
-Labels = Mapping[str, str]
+
+class ProxyOrigin(NamedTuple):
+    """The revision and the version of the control plane that a pod's proxy came from."""
+
+    revision: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Injection:
+    """How one mesh injects its sidecars, and how its proxies are known."""
+
+    sidecar: str
+    """The container of its proxy."""
+    webhook: str
+    """How the names of its webhooks end."""
+    mark: str
+    """The label or annotation of a namespace by which people usually ask for injection."""
+    pin: str
+    """The annotation of a pod by which its owner names the proxy's version or image."""
+    refusal: Callable[[Object], str]
+    """Why a pod template refuses a sidecar whatever its namespace says; empty when it does not."""
+    decision: Callable[[Object, Object, Mapping[str, Any]], tuple[bool, str]]
+    """What the injector does with a pod of a template, in a namespace, for which the API server calls this
+    webhook: whether it adds a sidecar, and the reason."""
+    marked: Callable[[Object], Object]
+    """The namespace as it will be once the intent ``Injection`` is applied."""
+    asked: Callable[[Object], str]
+    """The revision or tag that a namespace asks for; empty where it asks for no injection."""
+    request: Callable[[Object], str]
+    """What a namespace asks for injection with, as people write it (``key=value``); empty likewise."""
+    origin: Callable[[Object], ProxyOrigin]
+    """Where a pod's proxy came from."""
+
+    def webhooks(self, snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
+        """The injection webhooks of the mesh that the cluster holds."""
+        for configuration in snapshot.of("MutatingWebhookConfiguration"):
+            for hook in configuration.get("webhooks") or ():
+                if str(hook["name"]).endswith(self.webhook):
+                    yield hook
+
+    def opted_out(self, template: Object) -> str:
+        """Why a workload refuses a sidecar whatever its namespace says; empty when it does not."""
+        if (template.get("spec") or {}).get("hostNetwork"):
+            return "it uses the host's network, whose traffic a sidecar cannot capture"
+        return self.refusal(template)
+
+    def runs_sidecar(self, pod: Object) -> bool:
+        """Whether a pod has the mesh's proxy."""
+        return has_sidecar(pod, self.sidecar)
+
+    def proxies(self, pods: Iterable[Object]) -> list[Object]:
+        """The live pods among these that have the mesh's proxy."""
+        return [pod for pod in pods if is_live(pod) and self.runs_sidecar(pod)]
+
+    def pinned(self, workload: Object) -> bool:
+        """Whether a workload's template names its proxy itself, so that no injector decides over it: a
+        container with an image of its own (``auto`` asks for the injector's), or an annotation.
+        """
+        template = workload["spec"].get("template") or {}
+        own = (each for each in all_containers(template) if each["name"] == self.sidecar)
+        return any(each.get("image") != "auto" for each in own) or self.pin in notes(template)
 
 
 @dataclass(frozen=True)
@@ -68,40 +105,45 @@ class Injected:
         return self.meshed == (self.pods if self.will else 0)
 
 
+def rules_of(mesh: str) -> Injection:
+    """How the mesh of that name injects. Raises UnknownName."""
+    from meshkit.meshes import registry  # late: the checks in a mesh's row stand on this module
+
+    return registry.mesh(mesh).injection
+
+
 def injected(snapshot: Snapshot, mesh: str, namespace: str, *, marked: bool = False) -> tuple[Injected, ...]:
     """Every workload of a namespace. ``marked`` answers as if the namespace asked for injection already."""
+    rules = rules_of(mesh)
     found = snapshot.find("Namespace", namespace)
     home = found or {"kind": "Namespace", "metadata": {"name": namespace}}
     if marked:
-        home = _marked(home, mesh)
-    hooks = tuple(webhooks(snapshot, mesh))
+        home = rules.marked(home)
+    hooks = tuple(rules.webhooks(snapshot))
     return tuple(
-        _injected(owner, pods, template, home, hooks, mesh)
+        _injected(owner, pods, template, home, hooks, rules)
         for owner, template, pods in _workloads(snapshot, namespace)
     )
 
 
 def webhooks(snapshot: Snapshot, mesh: str) -> Iterator[Mapping[str, Any]]:
     """The injection webhooks of a mesh that the cluster holds."""
-    for configuration in snapshot.of("MutatingWebhookConfiguration"):
-        for hook in configuration.get("webhooks") or ():
-            if str(hook["name"]).endswith(_WEBHOOK_OF[mesh]):
-                yield hook
+    return rules_of(mesh).webhooks(snapshot)
 
 
-def opted_out(mesh: str, template: Object) -> str:
-    """Why a workload refuses a sidecar whatever its namespace says; empty when it does not."""
-    if (template.get("spec") or {}).get("hostNetwork"):
-        return "it uses the host's network, whose traffic a sidecar cannot capture"
-    meta = template.get("metadata") or {}
-    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-    if mesh == "istio":
-        for where, values in (("label", labels), ("annotation", annotations)):
-            if values.get(ISTIO_INJECT) == "false":
-                return f"its pods carry the {where} {ISTIO_INJECT}=false"
-    elif annotations.get(LINKERD_INJECT) == "disabled":
-        return f"its pods carry the annotation {LINKERD_INJECT}=disabled"
-    return ""
+def runs_sidecar(pod: Object, mesh: str) -> bool:
+    """Whether a pod has the mesh's proxy."""
+    return rules_of(mesh).runs_sidecar(pod)
+
+
+def proxies(pods: Iterable[Object], mesh: str) -> list[Object]:
+    """The live pods among these that have the mesh's proxy."""
+    return rules_of(mesh).proxies(pods)
+
+
+def proxy_origin(pod: Object, mesh: str) -> ProxyOrigin:
+    """The revision and the version of the control plane that a pod's proxy came from."""
+    return rules_of(mesh).origin(pod)
 
 
 def _injected(
@@ -110,112 +152,46 @@ def _injected(
     template: Object,
     home: Object,
     hooks: tuple[Mapping[str, Any], ...],
-    mesh: str,
+    rules: Injection,
 ) -> Injected:
-    will, why = _decision(mesh, template, home, hooks)
+    will, why = _decision(rules, template, home, hooks)
     return Injected(
         workload=owner,
         will=will,
         why=why,
         pods=len(pods),
-        meshed=sum(runs_sidecar(pod, mesh) for pod in pods),
-        opted_out=bool(opted_out(mesh, template)),
+        meshed=sum(map(rules.runs_sidecar, pods)),
+        opted_out=bool(rules.opted_out(template)),
     )
 
 
-def runs_sidecar(pod: Object, mesh: str) -> bool:
-    """Whether a pod has the mesh's proxy."""
-    return has_sidecar(pod, SIDECAR[mesh])
-
-
-def proxies(pods: Iterable[Object], mesh: str) -> list[Object]:
-    """The live pods among these that have the mesh's proxy."""
-    return [pod for pod in pods if is_live(pod) and runs_sidecar(pod, mesh)]
-
-
-def made_by(pod: Object, mesh: str) -> tuple[str, str]:
-    """The revision and the version of the control plane that a pod's proxy came from."""
-    if mesh == "linkerd":
-        return DEFAULT, str(notes(pod).get("linkerd.io/proxy-version", ""))
-    spec = pod["spec"]
-    containers = (*(spec.get("initContainers") or ()), *spec.get("containers", ()))
-    image = next(str(each["image"]) for each in containers if each["name"] == SIDECAR[mesh])
-    return str(notes(pod).get(REVISION, DEFAULT)), tag_of(image)
-
-
-_PINS = {"istio": "sidecar.istio.io/proxyImage", "linkerd": "config.linkerd.io/proxy-version"}
-
-
-def pinned(workload: Object, mesh: str) -> bool:
-    """Whether a workload's template names its proxy itself, so that no injector decides over it: a container
-    with an image of its own (``auto`` asks for the injector's), or an annotation.
-    """
-    template = workload["spec"].get("template") or {}
-    spec = template.get("spec") or {}
-    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
-    own = (each for each in containers if each["name"] == SIDECAR[mesh])
-    return any(each.get("image") != "auto" for each in own) or _PINS[mesh] in notes(template)
-
-
-def revision_of(component: Object, mesh: str) -> str:
-    """The revision of a Deployment of a control plane, by label; Linkerd has only one."""
-    labels = component["metadata"].get("labels") or {}
-    return str(labels.get(REVISION, DEFAULT)) if mesh == "istio" else DEFAULT
-
-
-def version_of(component: Object) -> str:
-    """The version of a Deployment of a control plane: the tag of the mesh's own image, empty without one."""
-    containers = component["spec"]["template"]["spec"].get("containers") or ()
-    own = (str(each["image"]).partition("@")[0] for each in containers)
-    return next((tag_of(image) for image in own if image.rpartition(":")[0].endswith(_OWN_IMAGES)), "")
-
-
-def tag_of(image: str) -> str:
-    """The tag of an image reference.
-
-    >>> tag_of("docker.io/istio/pilot:1.31.4@sha256:0a")
-    '1.31.4'
-    """
-    return image.partition("@")[0].rpartition(":")[2]
-
-
 def _decision(
-    mesh: str, template: Object, home: Object, hooks: tuple[Mapping[str, Any], ...]
+    rules: Injection, template: Object, home: Object, hooks: tuple[Mapping[str, Any], ...]
 ) -> tuple[bool, str]:
     """Whether a pod of this template gets a sidecar in this namespace, and the reason."""
-    refused = opted_out(mesh, template)
+    refused = rules.opted_out(template)
     if refused:
         return False, refused
     if not hooks:
         return False, "no injector is installed in this cluster"
     chosen = [hook for hook in hooks if not _unmet(hook, home, template)]
     if not chosen:
-        return False, min((_unmet(hook, home, template) for hook in hooks), key=_nearness)[0]
+        lacking = (_unmet(hook, home, template) for hook in hooks)
+        return False, min(lacking, key=lambda unmet: _nearness(unmet, rules.mark))[0]
     if not all(hook["clientConfig"].get("caBundle") for hook in chosen):
         return False, "the injector's webhook has no CA yet: new pods would be refused"
-    if mesh == "linkerd":
-        return _by_annotation(template, home)
-    return True, f"webhook {str(chosen[0]['name']).partition('.')[0]} selects it"
+    return rules.decision(template, home, chosen[0])
 
 
-def _nearness(unmet: list[str]) -> tuple[int, bool]:
-    """Of several webhooks that do not select a pod, the one that lacks least; the mark people use wins."""
-    return len(unmet), not any("istio-injection" in sentence for sentence in unmet)
-
-
-def _by_annotation(template: Object, home: Object) -> tuple[bool, str]:
-    """Linkerd's webhook sees almost every pod; its injector decides by annotation, the pod's before all."""
-    own, general = notes(template).get(LINKERD_INJECT), notes(home).get(LINKERD_INJECT)
-    for value, whose in ((own, "its pods carry"), (general, "its namespace carries")):
-        if value:
-            return value in LINKERD_INJECTS, f"{whose} {LINKERD_INJECT}={value}"
-    return False, f"neither its namespace nor its pods carry {LINKERD_INJECT}"
+def _nearness(unmet: list[str], mark: str) -> tuple[int, bool]:
+    """Sort key: fewest unmet selector terms first, and of equals the one that lacks the usual mark."""
+    return len(unmet), not any(mark in sentence for sentence in unmet)
 
 
 def _unmet(hook: Mapping[str, Any], home: Object, template: Object) -> list[str]:
     """The conditions of a webhook's selectors that do not hold, as sentences."""
     name = home["metadata"]["name"]
-    of_namespace = {"kubernetes.io/metadata.name": name, **(home["metadata"].get("labels") or {})}
+    of_namespace = {"kubernetes.io/metadata.name": name, **labels(home)}
     of_pod = (template.get("metadata") or {}).get("labels") or {}
     return [
         *_fails(hook.get("namespaceSelector") or {}, of_namespace, f"its namespace {name}"),
@@ -223,21 +199,19 @@ def _unmet(hook: Mapping[str, Any], home: Object, template: Object) -> list[str]
     ]
 
 
-def _fails(selector: Mapping[str, Any], labels: Labels, whose: str) -> Iterator[str]:
-    equal = selector.get("matchLabels") or {}
-    expressions = [{"key": k, "operator": "In", "values": [v]} for k, v in equal.items()]
-    for one in (*expressions, *(selector.get("matchExpressions") or ())):
+def _fails(selector: Mapping[str, Any], carried: Labels, whose: str) -> Iterator[str]:
+    for one in unmet_terms(selector, carried):
         key, values = one["key"], one.get("values") or []
-        has, listed = labels.get(key), " or ".join(values)
+        has, listed = carried.get(key), " or ".join(values)
         match one["operator"]:
-            case "In" if has not in values:
+            case "In":
                 now = f"{key}={has}" if has is not None else f"no label {key}"
                 yield f"{whose} {'carry' if whose.endswith('pods') else 'carries'} {now} (wanted: {listed})"
-            case "NotIn" if has in values:
+            case "NotIn":
                 yield f"the webhook leaves out {key}={has}, which {whose} has"
-            case "Exists" if has is None:
+            case "Exists":
                 yield f"{whose} lacks the label {key}"
-            case "DoesNotExist" if has is not None:
+            case "DoesNotExist":
                 yield f"the webhook leaves out whatever carries {key}, as {whose} does"
 
 
@@ -254,14 +228,3 @@ def _workloads(snapshot: Snapshot, namespace: str) -> Iterator[tuple[str, Object
     for pod in living:
         if pod["metadata"]["name"] not in claimed:
             yield f"Pod {namespace}/{pod['metadata']['name']}", pod, [pod]
-
-
-def _marked(home: Object, mesh: str) -> Object:
-    """The namespace as it will be once the intent ``Injection`` is applied: one that asks for a revision of
-    Istio goes on doing so.
-    """
-    if mesh == "istio" and REVISION in (home["metadata"].get("labels") or {}):
-        return home
-    where, key = ("labels", INJECTION) if mesh == "istio" else ("annotations", LINKERD_INJECT)
-    meta = home["metadata"]
-    return {**home, "metadata": {**meta, where: {**(meta.get(where) or {}), key: "enabled"}}}

@@ -1,9 +1,45 @@
-"""The table that says how a mesh's proxies name their counters."""
+"""How a mesh's proxies name their counters, and what each counter tells of who called whom."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from meshkit.facts import Object
+
+UNKNOWN = "unknown"
+"""A caller that proved no identity."""
+How = Literal["mutual_tls", "plain", "refused", "failed"]
+"""Answered over mutual TLS, answered in plain text, refused for want of an identity; ``failed`` is the
+callers' view of their own requests: no answer, or a gateway's error."""
+
+
+class Sample(NamedTuple):
+    """One sample line of a metrics page."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class Link(NamedTuple):
+    """A caller's account and a server, as ``namespace/name``; an ``unknown`` caller proved nothing."""
+
+    client: str
+    server: str
+    how: How
+
+
+class PeerLabels(NamedTuple):
+    """The labels by which a caller's series name the server."""
+
+    workload: str
+    namespace: str
+    asked_for: str
+    """The service by name, for requests that reached no workload."""
+    protocol: str
+    """The protocol of the requests; empty for a mesh that tells none."""
 
 
 @dataclass(frozen=True)
@@ -28,5 +64,12 @@ class MetricTable:
     version_label: str
     version_value: str
     failed: Mapping[str, str]
+    outbound: tuple[str, str]
+    """The label, with its value, of the series that a caller's own proxy counts."""
+    peer: PeerLabels
+    link_counters: tuple[str, ...]
+    """The counters that ``links`` reads."""
+    links: Callable[[Sample, Object, str | None], Iterator[Link]]
+    """The links that a sample of a pod's sidecar counts, for servers of a namespace (None: of any)."""
     pod_label: str = ""
     pod_where: Mapping[str, str] = field(default_factory=dict)

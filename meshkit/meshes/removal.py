@@ -1,4 +1,4 @@
-"""A mesh as steps that take it away, and who still needs it.
+"""The steps that take a mesh away from a cluster, and who still needs it.
 
 Order matters: webhooks go first, so that no pod waits for an injector that is gone; what the control plane
 would write again goes after it; its namespace and its definitions go last. An undo walks the other way.
@@ -7,83 +7,23 @@ would write again goes after it; its namespace and its definitions go last. An u
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from meshkit import codes
 from meshkit.errors import BadInput
 from meshkit.facts import Finding, Object, Snapshot
-from meshkit.kube import manifests
-from meshkit.kube.helm import RELEASE, WAIT_S, release_of
-from meshkit.kube.metadata import notes, title
-from meshkit.kube.steps import Step, Wait
-from meshkit.kube.workloads import ROLLOUT_TIMEOUT_S
-from meshkit.meshes.injection import LINKERD_INJECT, LINKERD_INJECTS, proxies
+from meshkit.kube.helm import RELEASE, release_of
+from meshkit.kube.metadata import title
+from meshkit.kube.steps import Step
+from meshkit.meshes import registry
+from meshkit.meshes.base import Mesh, RemovalMarks
+from meshkit.meshes.injection import proxies
+from meshkit.meshes.ownership import is_ours, taken_away
 
-MANAGER = "meshkit"
-"""The field manager of objects that meshkit made; parts of others' objects have managers of their own."""
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _BINDING, _ROLE, _DEFINITION = "ClusterRoleBinding", "ClusterRole", "CustomResourceDefinition"
 _LATE = ("ConfigMap", "Secret", "RoleBinding", "Role", "ServiceAccount", "LimitRange", "ResourceQuota")
 """Kinds that go after the workloads which read or write them, in this order."""
-_AWAITED = {
-    "Deployment": Wait("available", ROLLOUT_TIMEOUT_S),
-    "MutatingWebhookConfiguration": Wait("trusted", 60),
-    _DEFINITION: Wait("established", manifests.CRD_TIMEOUT_S),
-    RELEASE.kind: Wait("trusted", WAIT_S),
-}
-"""What an undo waits for, by kind."""
-
-
-@dataclass(frozen=True)
-class Marks:
-    """How the parts of a mesh are known."""
-
-    component: str
-    """A label of its Deployments, with its value where others have the label too: whatever carries it is
-    taken for a part of the control plane, which is more than the components that checks look at.
-    """
-    charts: tuple[str, ...]
-    """Its charts, in the order in which their releases go."""
-    group: str
-    """How the groups of its definitions end."""
-    written: tuple[tuple[str, str], ...]
-    """Kind and name of what the control plane itself, or ``make_identity``, wrote into its namespace."""
-    copied: tuple[str, ...]
-    """ConfigMaps that it wrote into every namespace."""
-    elsewhere: str
-    """How to take away what neither meshkit nor Helm installed."""
-
-
-MARKS: Mapping[str, Marks] = {
-    "istio": Marks(
-        component="app=istiod",
-        charts=("gateway", "istiod", "cni", "base"),
-        group="istio.io",
-        written=(
-            ("Secret", "istio-ca-secret"),
-            ("ConfigMap", "istio-ca-root-cert"),
-            ("ConfigMap", "istio-leader"),
-            ("ConfigMap", "istio-gateway-status-leader"),
-            ("ConfigMap", "istio-namespace-controller-election"),
-        ),
-        copied=("istio-ca-root-cert",),
-        elsewhere="'istioctl uninstall --purge' takes away what istioctl installed.",
-    ),
-    "linkerd": Marks(
-        component="linkerd.io/control-plane-component",
-        charts=("linkerd-control-plane", "linkerd-crds"),
-        group="linkerd.io",
-        written=(
-            ("Secret", "linkerd-identity-issuer"),
-            ("Secret", "linkerd-trust-anchor"),
-            ("Secret", "linkerd-proxy-injector-k8s-tls"),
-            ("ConfigMap", "linkerd-identity-trust-roots"),
-        ),
-        copied=(),
-        elsewhere="'linkerd uninstall | kubectl delete -f -' takes away what the linkerd command installed.",
-    ),
-}
 
 
 def removal(snapshot: Snapshot, mesh: str, home: str, *, definitions: bool) -> tuple[Step, ...]:
@@ -93,11 +33,12 @@ def removal(snapshot: Snapshot, mesh: str, home: str, *, definitions: bool) -> t
     webhooks, cluster roles, definitions and namespaces, and the mesh's ConfigMaps everywhere. Raises
     ``BadInput`` for a control plane that neither meshkit nor Helm installed.
     """
-    marks = MARKS[mesh]
-    releases = _releases(snapshot, mesh, home, definitions)
+    row = registry.mesh(mesh)
+    marks = row.removal
+    releases = _releases(snapshot, row, home, definitions)
     gone = {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in releases}
     inside = [one for one in snapshot.objects if _is_inside(one, home, marks)]
-    _require_ours(snapshot, marks, home)
+    _require_ours(snapshot, row, home)
     homes = dict.fromkeys([*(one["metadata"]["namespace"] for one in releases), home])
     found = [
         *(hook for kind in _WEBHOOKS for hook in snapshot.of(kind) if _calls(hook, home)),
@@ -127,7 +68,7 @@ def who_needs_it(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Fin
         message = f"{many} a sidecar, which gets no new route or certificate once {mesh} is gone."
         yield codes.finding(codes.PODS_LOSE_THEIR_MESH, f"Namespace {name}", message)
     for namespace in snapshot.of("Namespace"):
-        asked = _asks(namespace, mesh)
+        asked = registry.mesh(mesh).injection.request(namespace)
         if asked and namespace["metadata"]["name"] not in homes:
             message = f"it asks for injection ({asked}), and no injector will answer."
             yield codes.finding(codes.INJECTION_UNANSWERED, title(namespace), message)
@@ -135,62 +76,46 @@ def who_needs_it(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Fin
 
 def what_stays(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
     """A warning: the definitions, which stay unless they are asked for."""
-    count = sum(_is_of(one, MARKS[mesh]) for one in snapshot.of(_DEFINITION))
+    marks = registry.mesh(mesh).removal
+    count = sum(_is_of(one, marks) for one in snapshot.of(_DEFINITION))
     if count:
         message = "they stay, and with them every route and policy written for the mesh."
         where = f"{count} CustomResourceDefinitions of {mesh}"
         yield codes.finding(codes.DEFINITIONS_STAY, where, message)
 
 
-def _asks(namespace: Object, mesh: str) -> str:
-    if mesh == "linkerd":
-        value = notes(namespace).get(LINKERD_INJECT)
-        return f"{LINKERD_INJECT}={value}" if value in LINKERD_INJECTS else ""
-    labels = namespace["metadata"].get("labels") or {}
-    if labels.get("istio-injection") == "enabled":
-        return "istio-injection=enabled"
-    return f"istio.io/rev={labels['istio.io/rev']}" if "istio.io/rev" in labels else ""
-
-
-def _releases(snapshot: Snapshot, mesh: str, home: str, definitions: bool) -> list[Object]:
+def _releases(snapshot: Snapshot, row: Mesh, home: str, definitions: bool) -> list[Object]:
     """The mesh's releases in the order in which they go: gateways everywhere, the rest at home.
 
-    Linkerd's definitions go with their release, so it goes only when they are asked for.
+    One that takes definitions along goes only when these are asked for.
     """
-    charts = MARKS[mesh].charts
+    marks = row.removal
     found = [
         one
         for one in snapshot.of(RELEASE.kind)
-        if (chart := one["spec"]["chart"])["name"] in charts
-        and mesh in str(chart)
-        and (one["metadata"]["namespace"] == home or chart["name"] == "gateway")
-        and (definitions or chart["name"] != "linkerd-crds")
+        if (chart := one["spec"]["chart"])["name"] in marks.charts
+        and row.name in str(chart)
+        and (one["metadata"]["namespace"] == home or chart["name"] in marks.anywhere)
+        and (definitions or chart["name"] not in marks.definitions)
     ]
-    return sorted(found, key=lambda one: charts.index(one["spec"]["chart"]["name"]))
+    return sorted(found, key=lambda one: marks.charts.index(one["spec"]["chart"]["name"]))
 
 
-def _is_inside(one: Object, home: str, marks: Marks) -> bool:
+def _is_inside(one: Object, home: str, marks: RemovalMarks) -> bool:
     meta = one["metadata"]
     if one["kind"] == RELEASE.kind or meta.get("namespace") != home or meta.get("ownerReferences"):
         return False
     return is_ours(one) or (one["kind"], meta["name"]) in marks.written
 
 
-def is_ours(one: Object) -> bool:
-    """Whether meshkit made an object, or owns a part of it as its own."""
-    return any(entry["manager"] == MANAGER for entry in one["metadata"].get("managedFields") or ())
-
-
-def _require_ours(snapshot: Snapshot, marks: Marks, home: str) -> None:
-    """Refuse a control plane that was installed another way: its parts are known to its installer alone."""
-    key, _, value = marks.component.partition("=")
+def _require_ours(snapshot: Snapshot, row: Mesh, home: str) -> None:
+    """Refuse a control plane that was installed another way: only its installer knows its parts."""
     for one in snapshot.of("Deployment", home):
-        label = (one["metadata"].get("labels") or {}).get(key)
-        if label is not None and value in ("", label) and not is_ours(one) and release_of(one) is None:
+        if row.control_plane.is_part(one) and not is_ours(one) and release_of(one) is None:
             raise BadInput(
                 "uninstall",
                 f"{title(one)} was installed neither by meshkit nor by Helm.",
-                remedy=marks.elsewhere,
+                remedy=row.removal.elsewhere,
             )
 
 
@@ -212,10 +137,10 @@ def _cluster_roles(snapshot: Snapshot, home: str) -> Iterator[Object]:
 
 def _copies(snapshot: Snapshot, mesh: str, home: str) -> Iterator[Object]:
     """What the control plane wrote into other namespaces, unless sidecars there still have it mounted."""
-    needed = meshed(snapshot, mesh, {home})
+    copied, needed = registry.mesh(mesh).removal.copied, meshed(snapshot, mesh, {home})
     for one in snapshot.of("ConfigMap"):
         namespace = one["metadata"]["namespace"]
-        if one["metadata"]["name"] in MARKS[mesh].copied and namespace != home and not needed[namespace]:
+        if one["metadata"]["name"] in copied and namespace != home and not needed[namespace]:
             yield one
 
 
@@ -225,16 +150,6 @@ def _may_go(namespace: Object, home: str) -> bool:
     return not name.startswith("kube-") and name != "default" and (name == home or is_ours(namespace))
 
 
-def _is_of(definition: Object, marks: Marks) -> bool:
+def _is_of(definition: Object, marks: RemovalMarks) -> bool:
     group = definition["spec"]["group"]
     return bool(group == marks.group or group.endswith(f".{marks.group}"))
-
-
-def taken_away(one: Object) -> Step:
-    """A step that takes an object away, with what an undo waits for once it is back."""
-    return Step(_reference(one), removed=True, wait=_AWAITED.get(one["kind"]))
-
-
-def _reference(one: Object) -> dict[str, object]:
-    meta = {key: one["metadata"][key] for key in ("name", "namespace") if one["metadata"].get(key)}
-    return {"apiVersion": one["apiVersion"], "kind": one["kind"], "metadata": meta}

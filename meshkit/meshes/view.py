@@ -14,7 +14,8 @@ from meshkit.kube.kinds import ZONE
 from meshkit.kube.metadata import labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
-from meshkit.meshes.injection import CONTROL_PLANE, proxies, webhooks
+from meshkit.meshes.control_plane import facts_of
+from meshkit.meshes.injection import proxies, webhooks
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,14 @@ class View:
     @cached_property
     def components(self) -> Sequence[Object]:
         """The Deployments of the control plane."""
-        _, label, values = CONTROL_PLANE[self.mesh]
-        return [deployment for deployment in self.of("Deployment") if labels(deployment).get(label) in values]
+        return list(filter(facts_of(self.mesh).is_component, self.of("Deployment")))
 
     @cached_property
     def home(self) -> str:
         """The control plane's namespace; the usual one where there is no control plane."""
         for component in self.components:
             return str(component["metadata"]["namespace"])
-        return CONTROL_PLANE[self.mesh][0]
+        return facts_of(self.mesh).home
 
     def named(self, kind: str, name: str) -> Object | None:
         """The object of that name in the control plane's namespace, or None."""

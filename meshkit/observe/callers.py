@@ -8,46 +8,23 @@ without an identity, by Linkerd as denials, answered with 403.
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
-from meshkit.errors import ClusterError, NoData
-from meshkit.facts import Kind, Object
-from meshkit.observe.exposition import Sample, samples
-from meshkit.observe.scrape import PAGE_TIMEOUT_S, sidecar_status
+from meshkit.errors import NoData
+from meshkit.facts import Object
+from meshkit.meshes import registry
+from meshkit.meshes.metrics import How, Link, MetricTable
+from meshkit.observe.exposition import samples
+from meshkit.observe.pages import PageReading, read_pages
+from meshkit.observe.rises import rises
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
-UNKNOWN = "unknown"
-_AT_ONCE = 8
-How = Literal["mutual_tls", "plain", "refused", "failed"]
-"""Answered over mutual TLS, answered in plain text, refused for want of an identity; ``failed`` is the
-callers' view of their own requests: no answer, or a gateway's error."""
-
-
-class Link(NamedTuple):
-    """A caller's account and a server, as ``namespace/name``; an ``unknown`` caller proved nothing."""
-
-    client: str
-    server: str
-    how: How
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Every proxy's counters at one time; None where a page could not be read. ``started_s`` is the oldest
-    sidecar's start.
-    """
-
-    taken_s: float
-    started_s: float
-    pages: Mapping[str, Mapping[Link, float] | None]
+Reading = PageReading[Mapping[Link, float]]
+"""The counters of every proxy at one time, by link."""
 
 
 @dataclass(frozen=True)
@@ -77,41 +54,32 @@ def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> R
 
     Needs list on pods and get on pods/proxy. Raises NoData when no pod has a sidecar of this mesh.
     """
-    page = _PAGES[mesh]
-    statuses = [(pod, sidecar_status(pod, page.sidecar)) for pod in cluster.api.list(Kind("v1", "Pod"))]
-    pods = [(pod, status) for pod, status in statuses if status]
-    if not pods:
+    table = registry.mesh(mesh).metrics
+    reading: Reading = read_pages(
+        cluster, (table,), lambda text, found, pod: links_in(text, found, pod, namespace)
+    )
+    if not reading.asked:
         raise NoData(
-            f"No running pod has the sidecar {page.sidecar}, so nobody has counted who calls whom.",
+            f"No running pod has the sidecar {table.sidecar}, so nobody has counted who calls whom.",
             remedy="Bring the sidecars in first: plain text is seen by the servers' proxies.",
         )
-    names = [f"{pod['metadata']['uid']}/{status.get('restartCount', 0)}" for pod, status in pods]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(pods))) as pool:
-        texts = list(pool.map(lambda one: _fetch(cluster, one[0], page), pods))
-    pages = {
-        name: None if text is None else count_links(text, mesh, pod, namespace)
-        for name, text, (pod, _) in zip(names, texts, pods, strict=True)
-    }
-    starts = [_started_s(status) for _, status in pods]
-    return Reading(time.time(), min(starts), pages)
+    return reading
 
 
 def between(before: Reading, after: Reading) -> Calls:
-    """What happened between two readings. A new proxy, or one that counts less now, counts from zero."""
+    """What happened between two readings."""
     window: dict[Link, int] = {}
     whole: dict[Link, int] = {}
-    for proxy, page in after.pages.items():
-        old = before.pages.get(proxy, {})
+    for link, rise in rises(before.pages, after.pages):
+        window[link] = window.get(link, 0) + rise
+    for page in after.pages.values():
         for link, value in (page or {}).items():
             whole[link] = whole.get(link, 0) + round(value)
-            if old is not None:
-                was = old.get(link, 0.0)
-                window[link] = window.get(link, 0) + round(value - was if value >= was else value)
     return Calls(
         window_s=after.taken_s - before.taken_s,
         seen_s=after.taken_s - after.started_s,
-        asked=len(after.pages),
-        answered=sum(page is not None for page in after.pages.values()),
+        asked=after.asked,
+        answered=after.answered,
         in_window={link: n for link, n in window.items() if n},
         in_all=whole,
     )
@@ -119,114 +87,13 @@ def between(before: Reading, after: Reading) -> Calls:
 
 def count_links(text: str, mesh: str, pod: Object, namespace: str | None) -> dict[Link, float]:
     """The links that a metrics page of a pod's sidecar tells of, for servers in the namespace (None: any)."""
+    return links_in(text, registry.mesh(mesh).metrics, pod, namespace)
+
+
+def links_in(text: str, table: MetricTable, pod: Object, namespace: str | None) -> dict[Link, float]:
+    """The same, by the table of the sidecar's mesh."""
     counted: dict[Link, float] = {}
-    page = _PAGES[mesh]
-    links = _istio if mesh == "istio" else _linkerd
-    for sample in samples(text, page.metrics):
-        for link in links(sample, pod, namespace):
+    for sample in samples(text, table.link_counters):
+        for link in table.links(sample, pod, namespace):
             counted[link] = counted.get(link, 0.0) + sample.value
     return counted
-
-
-class _Page(NamedTuple):
-    """Where a mesh's sidecar tells its counters, and which of them are read here."""
-
-    sidecar: str
-    port: int
-    path: str
-    metrics: tuple[str, ...]
-
-
-_DENIED = ("inbound_http_authz_deny_total", "inbound_tcp_authz_deny_total")
-_PAGES = {
-    "istio": _Page(
-        "istio-proxy",
-        15020,
-        "/stats/prometheus",
-        ("istio_requests_total", "istio_tcp_connections_closed_total"),
-    ),
-    "linkerd": _Page("linkerd-proxy", 4191, "/metrics", ("response_total", *_DENIED)),
-}
-
-
-def _istio(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]:
-    labels = sample.labels
-    if labels.get("reporter") == "source":
-        of_server = labels.get("destination_service_namespace", UNKNOWN)
-        if labels.get("response_code") in ("0", "503") and namespace in (None, of_server):
-            yield Link(workload(pod), f"{of_server}/{labels.get('destination_service_name')}", "failed")
-        return
-    if namespace not in (None, pod["metadata"]["namespace"]):
-        return
-    secured = labels.get("connection_security_policy") == "mutual_tls"
-    client = _istio_client(labels) if secured else UNKNOWN
-    if sample.name == "istio_requests_total":
-        yield Link(client, workload(pod), "mutual_tls" if secured else "plain")
-    elif not secured and labels.get("response_flags", "-") not in ("-", ""):
-        yield Link(client, workload(pod), "refused")
-
-
-def _istio_client(labels: Mapping[str, str]) -> str:
-    """The account that the caller proved (``spiffe://.../ns/shop/sa/client``), else its workload."""
-    proven = re.search(r"/ns/([^/]+)/sa/([^/]+)", labels.get("source_principal", ""))
-    if proven:
-        return f"{proven[1]}/{proven[2]}"
-    name, namespace = labels.get("source_workload", UNKNOWN), labels.get("source_workload_namespace", "")
-    return f"{namespace}/{name}" if name != UNKNOWN else UNKNOWN
-
-
-def _linkerd(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]:
-    labels = sample.labels
-    if labels.get("direction") == "outbound":
-        lost = labels.get("classification") == "failure" and labels.get("status_code", "502") in (
-            "502",
-            "503",
-        )
-        of_server = labels.get("dst_namespace") or namespace or pod["metadata"]["namespace"]
-        if lost and namespace in (None, of_server):
-            server = labels.get("dst_deployment") or labels.get("dst_service") or UNKNOWN
-            yield Link(workload(pod), f"{of_server}/{server}", "failed")
-        return
-    if namespace not in (None, pod["metadata"]["namespace"]) or labels.get("route_name") == "probe":
-        return
-    secured = labels.get("tls") == "true"
-    client = _linkerd_client(labels.get("client_id", "")) if secured else UNKNOWN
-    if sample.name in _DENIED or labels.get("status_code") == "403":
-        if not secured:
-            yield Link(client, workload(pod), "refused")
-    else:
-        yield Link(client, workload(pod), "mutual_tls" if secured else "plain")
-
-
-def _linkerd_client(identity: str) -> str:
-    """``client.shop.serviceaccount.identity.linkerd.cluster.local`` -> ``shop/client``."""
-    account, _, rest = identity.partition(".")
-    namespace = rest.partition(".")[0]
-    return f"{namespace}/{account}" if namespace else UNKNOWN
-
-
-def workload(pod: Object) -> str:
-    """The workload a pod belongs to, from the ReplicaSet that owns it or its own name."""
-    meta = pod["metadata"]
-    for owner in meta.get("ownerReferences") or ():
-        name = str(owner["name"])
-        return f"{meta['namespace']}/{name.rpartition('-')[0] if owner['kind'] == 'ReplicaSet' else name}"
-    return f"{meta['namespace']}/{meta['name']}"
-
-
-def _fetch(cluster: Cluster, pod: Object, page: _Page) -> str | None:
-    meta = pod["metadata"]
-    try:
-        return cluster.api.pod_get(
-            meta["namespace"], meta["name"], page.port, page.path, timeout_s=PAGE_TIMEOUT_S
-        )
-    except ClusterError:
-        return None
-
-
-def _started_s(status: Mapping[str, object]) -> float:
-    """When a sidecar began to run, in seconds since the epoch."""
-    state = status.get("state")
-    running = state.get("running") if isinstance(state, Mapping) else None
-    started = running.get("startedAt") if isinstance(running, Mapping) else None
-    return datetime.fromisoformat(str(started)).timestamp() if started else time.time()

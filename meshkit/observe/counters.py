@@ -1,10 +1,4 @@
-"""Raw cumulative counters at two times, and what happened between them.
-
-A counter only rises, except that its proxy may start again (a new page, or a value that fell: it counts
-from zero) or drop a series that has been idle (the series vanishes: nothing is known to have happened; when
-it comes back it counts from zero). A page that could not be read at one end says nothing about the window:
-its pod is left out of it.
-"""
+"""Raw cumulative counters of a release's versions at two times, and what each version answered in between."""
 
 from __future__ import annotations
 
@@ -14,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from meshkit.facts import ArmCounts, Samples
+from meshkit.observe.rises import rises
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -74,33 +69,20 @@ def window(before: Counters, after: Counters) -> Samples:
     Proxies may have different buckets: a cumulative histogram stays exact on the edges that all of them have.
     """
     edges = _common_edges(page for page in after.pages.values() if page is not None)
-    rises: dict[tuple[str, str], Rises] = {}
-    for proxy, page in after.pages.items():
-        old = before.pages.get(proxy, {})
-        if page is None or old is None:
-            continue
-        for key, rise in _rises(old, page):
-            if key.what != "latency" or key.edge_ms in edges:
-                of_arm = rises.setdefault((key.version, key.pod), {})
-                of_arm[key.what, key.edge_ms] = of_arm.get((key.what, key.edge_ms), 0) + round(rise)
+    found: dict[tuple[str, str], Rises] = {}
+    for key, rise in rises(before.pages, after.pages, _histogram):
+        if key.what != "latency" or key.edge_ms in edges:
+            of_arm = found.setdefault((key.version, key.pod), {})
+            of_arm[key.what, key.edge_ms] = of_arm.get((key.what, key.edge_ms), 0) + rise
     return Samples(
         start_s=before.taken_s,
         end_s=after.taken_s,
-        arms={version: _arm(rises.get((version, ""), {})) for version in after.versions},
+        arms={version: _arm(found.get((version, ""), {})) for version in after.versions},
         pods={
-            version: {pod: _arm(found) for (of, pod), found in rises.items() if pod and of == version}
+            version: {pod: _arm(of_pod) for (of, pod), of_pod in found.items() if pod and of == version}
             for version in after.versions
         },
     )
-
-
-def _rises(old: Page, new: Page) -> Iterable[tuple[CounterKey, float]]:
-    """The rise of each counter. Where one bucket of a histogram fell, all of that histogram count from
-    zero.
-    """
-    restarted = {_histogram(key) for key, value in new.items() if value < old.get(key, 0)}
-    for key, value in new.items():
-        yield key, value if _histogram(key) in restarted else value - old.get(key, 0)
 
 
 def _histogram(key: CounterKey) -> CounterKey:
@@ -112,9 +94,9 @@ def _common_edges(pages: Iterable[Page]) -> set[float]:
     return set.intersection(*filter(None, of_pages)) if any(of_pages) else set()
 
 
-def _arm(rises: Rises) -> ArmCounts:
+def _arm(risen: Rises) -> ArmCounts:
     return ArmCounts(
-        requests=rises.get(("requests", math.inf), 0),
-        errors=rises.get(("errors", math.inf), 0),
-        latency_ms=tuple(sorted((edge, n) for (what, edge), n in rises.items() if what == "latency")),
+        requests=risen.get(("requests", math.inf), 0),
+        errors=risen.get(("errors", math.inf), 0),
+        latency_ms=tuple(sorted((edge, n) for (what, edge), n in risen.items() if what == "latency")),
     )

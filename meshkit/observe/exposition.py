@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+
+from meshkit.meshes.metrics import Sample
 
 _LINE = re.compile(r"(?P<name>[A-Za-z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
 _LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
-
-
-class Sample(NamedTuple):
-    """One sample line."""
-
-    name: str
-    labels: dict[str, str]
-    value: float
 
 
 def samples(text: str, names: Collection[str]) -> Iterator[Sample]:

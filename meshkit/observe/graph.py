@@ -13,54 +13,22 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from meshkit.errors import ClusterError
-from meshkit.facts import ArmCounts, Kind
-from meshkit.meshes.istio import metrics as istio
-from meshkit.meshes.linkerd import metrics as linkerd
-from meshkit.meshes.metrics import MetricTable
-from meshkit.observe.callers import Link, count_links, workload
+from meshkit.facts import ArmCounts, Object
+from meshkit.kube.pods import workload
+from meshkit.meshes import registry
+from meshkit.meshes.metrics import Link, MetricTable, PeerLabels
+from meshkit.observe.callers import links_in
 from meshkit.observe.exposition import samples
-from meshkit.observe.scrape import PAGE_TIMEOUT_S, sidecar_status
+from meshkit.observe.pages import PageReading, read_pages
+from meshkit.observe.rises import rises
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
 Security = Literal["mTLS", "plaintext", "unknown"]
-_AT_ONCE = 8
-
-
-class Labels(NamedTuple):
-    """Labels of a mesh's series on the callers' side, by what they tell."""
-
-    outbound: tuple[str, str]
-    """Label and value of the callers' side."""
-    workload: str
-    namespace: str
-    asked_for: str
-    """The service by name, for requests that reached no workload."""
-    protocol: str
-
-
-_MESHES: Mapping[str, tuple[MetricTable, Labels]] = {
-    "istio": (
-        istio.METRICS,
-        Labels(
-            ("reporter", "source"),
-            "destination_workload",
-            "destination_workload_namespace",
-            "destination_service",
-            "request_protocol",
-        ),
-    ),
-    "linkerd": (
-        linkerd.METRICS,
-        Labels(("direction", "outbound"), "dst_deployment", "dst_namespace", "authority", ""),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -131,7 +99,7 @@ class _Sent(NamedTuple):
     series: str
 
 
-Page = Mapping["_Sent | Link", float]
+Counted = _Sent | Link
 
 
 def service_graph(cluster: Cluster, *, window_s: float = 2.0) -> ServiceGraph:
@@ -140,55 +108,40 @@ def service_graph(cluster: Cluster, *, window_s: float = 2.0) -> ServiceGraph:
     Needs list on pods and get on pods/proxy. A cluster without a sidecar gives a graph without edges.
     """
     began_s, before = time.monotonic(), _read(cluster)
-    time.sleep(window_s if before else 0.0)
+    time.sleep(window_s if before.asked else 0.0)
     seconds, after = time.monotonic() - began_s, _read(cluster)
-    rises: Counter[_Sent | Link] = Counter()
-    for proxy, page in after.items():
-        old = before.get(proxy, {})
-        if page is not None and old is not None:
-            for key, value in page.items():
-                was = old.get(key, 0.0)
-                rises[key] += round(value - was if value >= was else value)
-    return ServiceGraph(seconds, edges_of(rises), sum(page is None for page in after.values()))
+    risen: Counter[Counted] = Counter()
+    for key, rise in rises(before.pages, after.pages, _series):
+        risen[key] += rise
+    return ServiceGraph(seconds, edges_of(risen), after.asked - after.answered)
 
 
-def _read(cluster: Cluster) -> dict[str, Page | None]:
-    """The page of each running sidecar, by one name for each start of it."""
-    found = [
-        (mesh, pod, f"{pod['metadata']['uid']}/{status.get('restartCount', 0)}")
-        for pod in cluster.api.list(Kind("v1", "Pod"))
-        for mesh, (table, _) in _MESHES.items()
-        if (status := sidecar_status(pod, table.sidecar))
-    ]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        pages = pool.map(lambda one: _page(cluster, one[0], one[1]), found)
-        return {name: page for (_, _, name), page in zip(found, pages, strict=True)}
+def _read(cluster: Cluster) -> PageReading[Mapping[Counted, float]]:
+    tables = (row.metrics for row in registry.MESHES.values())
+    return read_pages(cluster, tables, _page)
 
 
-def _page(cluster: Cluster, mesh: str, pod: Mapping[str, Any]) -> Page | None:
-    meta, table = pod["metadata"], _MESHES[mesh][0]
-    try:
-        text = cluster.api.pod_get(
-            meta["namespace"], meta["name"], table.port, table.path, timeout_s=PAGE_TIMEOUT_S
-        )
-    except ClusterError:
-        return None
-    return read_graph_page(text, mesh, pod)
+def _series(key: Counted) -> Counted:
+    """The buckets of a histogram, and the requests that they time, restart together."""
+    return key._replace(edge_ms=None) if isinstance(key, _Sent) else key
 
 
-def read_graph_page(text: str, mesh: str, pod: Mapping[str, Any]) -> dict[_Sent | Link, float]:
+def read_graph_page(text: str, mesh: str, pod: Object) -> dict[Counted, float]:
     """What the metrics page of a pod's sidecar counts: requests it sent, and how those it got were proven."""
-    page: dict[_Sent | Link, float] = {}
-    for key, value in _sent(text, mesh, workload(pod)):
+    return _page(text, registry.mesh(mesh).metrics, pod)
+
+
+def _page(text: str, table: MetricTable, pod: Object) -> dict[Counted, float]:
+    page: dict[Counted, float] = {}
+    for key, value in _sent(text, table, workload(pod)):
         page[key] = page.get(key, 0.0) + value
-    for link, counted in count_links(text, mesh, pod, pod["metadata"]["namespace"]).items():
+    for link, counted in links_in(text, table, pod, pod["metadata"]["namespace"]).items():
         page[link] = counted
     return page
 
 
-def _sent(text: str, mesh: str, me: str) -> Iterator[tuple[_Sent, float]]:
-    table, labels = _MESHES[mesh]
-    side, value_of_side = labels.outbound
+def _sent(text: str, table: MetricTable, me: str) -> Iterator[tuple[_Sent, float]]:
+    side, value_of_side = table.outbound
     for name, found, value in samples(text, (table.requests, f"{table.latency}_bucket")):
         if found.get(side) != value_of_side:
             continue
@@ -197,9 +150,9 @@ def _sent(text: str, mesh: str, me: str) -> Iterator[tuple[_Sent, float]]:
         yield (
             _Sent(
                 me,
-                _destination(found, labels),
+                _destination(found, table.peer),
                 found.get("tls") == "true",
-                found.get(labels.protocol, "http"),
+                found.get(table.peer.protocol, "http"),
                 failed,
                 None if name == table.requests else float(edge) if edge else math.inf,
                 ",".join(f"{label}={found[label]}" for label in sorted(found)),
@@ -208,7 +161,7 @@ def _sent(text: str, mesh: str, me: str) -> Iterator[tuple[_Sent, float]]:
         )
 
 
-def _destination(found: Mapping[str, str], labels: Labels) -> str:
+def _destination(found: Mapping[str, str], labels: PeerLabels) -> str:
     name = found.get(labels.workload, "")
     if name and name != "unknown":
         return f"{found.get(labels.namespace, '')}/{name}"
@@ -216,11 +169,11 @@ def _destination(found: Mapping[str, str], labels: Labels) -> str:
     return f"{rest.partition('.')[0] or '?'}/{service or '?'} (no endpoint)"
 
 
-def edges_of(rises: Mapping[_Sent | Link, int]) -> tuple[Edge, ...]:
-    """The edges that these rises of counters tell of, busiest first. Pure."""
-    links = {key: n for key, n in rises.items() if isinstance(key, Link) and n}
+def edges_of(risen: Mapping[Counted, int]) -> tuple[Edge, ...]:
+    """The edges that these counters, by how much they rose, tell of, busiest first. Pure."""
+    links = {key: n for key, n in risen.items() if isinstance(key, Link) and n}
     sent: dict[tuple[str, str, str], dict[_Sent, int]] = {}
-    for key, n in rises.items():
+    for key, n in risen.items():
         if isinstance(key, _Sent) and n:
             sent.setdefault((key.source, key.destination, key.protocol), {})[key] = n
     found = [_edge(*where, counters, links) for where, counters in sent.items()]

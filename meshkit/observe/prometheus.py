@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, NoData
-from meshkit.meshes.metrics import MetricTable
+from meshkit.meshes.metrics import MetricTable, Sample
 from meshkit.observe.counters import Counters, Page, Target
-from meshkit.observe.exposition import Sample
 from meshkit.observe.scrape import page_of
 
 if TYPE_CHECKING:

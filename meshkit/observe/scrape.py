@@ -1,35 +1,30 @@
-"""Counters from the sidecars' own metrics pages, read through the API server's pod proxy: no Prometheus is
-needed.
+"""Counters from the sidecars' own metrics pages: the Observer that needs no Prometheus.
 
 Callers' proxies are read (their view is the user's: it holds timeouts and refused connections too), and a
-caller may live in any namespace, so every meshed pod is asked, a few at a time.
+caller may live in any namespace, so every meshed pod is asked.
 """
 
 from __future__ import annotations
 
 import math
-import random
 import re
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from meshkit.errors import ClusterError, NoData
-from meshkit.facts import Kind
+from meshkit.errors import NoData
+from meshkit.meshes.metrics import MetricTable, Sample
 from meshkit.observe.counters import CounterKey, Counters, Page, Target
-from meshkit.observe.exposition import Sample, samples
+from meshkit.observe.exposition import samples
+from meshkit.observe.pages import read_pages
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
-from meshkit.meshes.metrics import MetricTable
 
-_AT_ONCE = 8
-PAGE_TIMEOUT_S = 2.0
-"""A pod that has not answered by then says nothing in this look."""
 LOOK_TIMEOUT_S = 4.0
-"""Pods whose turn has not come by then are not asked in this look: it ends within the sum of both."""
+"""Pods whose turn has not come by then are not asked in this look: it ends within this and the time that one
+page may take.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,37 +38,23 @@ class ScrapeObserver:
 
         Raises NoData when no pod has a sidecar, or when no sidecar's page could be read.
         """
-        pods = [p for p in cluster.api.list(Kind("v1", "Pod")) if sidecar_status(p, self.table.sidecar)]
-        if not pods:
+        reading = read_pages(
+            cluster,
+            (self.table,),
+            lambda text, table, pod: read_page(text, table, target, pod["metadata"]["name"]),
+            within_s=LOOK_TIMEOUT_S,
+        )
+        if not reading.asked:
             raise NoData(
                 f"No running pod has the sidecar {self.table.sidecar}, so nothing can be measured.",
                 remedy="Enable injection in the callers' namespaces and restart their workloads.",
             )
-        # Not always in the same order: pods that hang must not keep the same others from being asked.
-        random.shuffle(pods)
-        taken_s = time.time()
-        until_s = time.monotonic() + LOOK_TIMEOUT_S
-        with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(pods))) as pool:
-            read = pool.map(lambda pod: self._page(cluster, pod, target, until_s), pods)
-            pages = dict(zip((_proxy_name(pod, self.table) for pod in pods), read, strict=True))
-        if all(page is None for page in pages.values()):
+        if not reading.answered:
             raise NoData(
-                f"None of {len(pages)} sidecars answered on port {self.table.port}{self.table.path}.",
+                f"None of {reading.asked} sidecars answered on port {self.table.port}{self.table.path}.",
                 remedy="Check that the API server can reach the pods, and the right to get pods/proxy.",
             )
-        return Counters(taken_s=taken_s, versions=target.versions, pages=pages)
-
-    def _page(self, cluster: Cluster, pod: Mapping[str, Any], target: Target, until_s: float) -> Page | None:
-        if time.monotonic() > until_s:
-            return None
-        meta, table = pod["metadata"], self.table
-        try:
-            text = cluster.api.pod_get(
-                meta["namespace"], meta["name"], table.port, table.path, timeout_s=PAGE_TIMEOUT_S
-            )
-        except ClusterError:
-            return None
-        return read_page(text, self.table, target, meta["name"])
+        return Counters(taken_s=reading.taken_s, versions=target.versions, pages=reading.pages)
 
 
 def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> Page:
@@ -117,16 +98,3 @@ def _counters(
                     yield CounterKey(version, "errors", series, pod=pod), value
             elif not failed:
                 yield CounterKey(version, "latency", series, float(edge) if edge else math.inf, pod), value
-
-
-def sidecar_status(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """The status of the pod's running sidecar, or None."""
-    status = pod.get("status") or {}
-    found = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
-    return next((c for c in found if c.get("name") == name and "running" in (c.get("state") or {})), None)
-
-
-def _proxy_name(pod: Mapping[str, Any], table: MetricTable) -> str:
-    """One name for each start of a proxy: the pod's uid and how often its sidecar has been restarted."""
-    sidecar = sidecar_status(pod, table.sidecar) or {}
-    return f"{pod['metadata']['uid']}/{sidecar.get('restartCount', 0)}"

@@ -1,4 +1,4 @@
-"""The workloads without a sidecar. Whoever calls in plain text is one of them, or outside the cluster.
+"""The workloads without a sidecar. Every plaintext caller in the cluster is one of them.
 
 A control plane is none: it serves its sidecars by means of its own and calls no workload.
 """
@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshkit.facts import Object
-from meshkit.meshes.injection import SIDECAR, runs_sidecar
-from meshkit.observe.callers import workload
+from meshkit.kube.pods import workload
+from meshkit.meshes import registry
 
-_IMAGES = {"istio/pilot": "istio", "linkerd/controller": "linkerd"}
 _SYSTEM = "kube-system"
 
 
-def outsiders(pods: Iterable[Object], mesh: str | None = None) -> list[str]:
+def unmeshed_workloads(pods: Iterable[Object], mesh: str | None = None) -> list[str]:
     """The workloads (``namespace/name``) with a running pod that has no sidecar of ``mesh``, or of any."""
-    meshes = (mesh,) if mesh else tuple(SIDECAR)
+    rows = (registry.mesh(mesh),) if mesh else tuple(registry.MESHES.values())
     found = {
         workload(pod)
         for pod in pods
@@ -25,7 +24,7 @@ def outsiders(pods: Iterable[Object], mesh: str | None = None) -> list[str]:
         and "deletionTimestamp" not in pod["metadata"]
         and pod["metadata"]["namespace"] != _SYSTEM
         and not control_plane_of(pod)
-        and not any(runs_sidecar(pod, each) for each in meshes)
+        and not any(row.injection.runs_sidecar(pod) for row in rows)
     }
     return sorted(found)
 
@@ -35,12 +34,10 @@ def control_plane_of(pod: Object) -> str:
     if labelled := labelled_control_plane(pod):
         return labelled
     images = [container.get("image", "") for container in pod["spec"]["containers"]]
-    return next((mesh for part, mesh in _IMAGES.items() if any(part in each for each in images)), "")
+    rows = registry.MESHES.values()
+    return next((row.name for row in rows if any(row.control_plane.image in each for each in images)), "")
 
 
 def labelled_control_plane(pod: Object) -> str:
     """The mesh whose control plane a pod, or the template of one, is labelled as, or nothing."""
-    labels = pod["metadata"].get("labels") or {}
-    if labels.get("app") == "istiod":
-        return "istio"
-    return "linkerd" if "linkerd.io/control-plane-component" in labels else ""
+    return next((row.name for row in registry.MESHES.values() if row.control_plane.is_part(pod)), "")

@@ -95,6 +95,7 @@ def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
     Reads the cluster once. Where the mesh's own program (istioctl, linkerd) is on PATH, what it finds is
     added. Raises ``ClusterError`` where the cluster cannot be read.
     """
+    analyzer = registry.mesh(mesh).analyzer
     now = dt.datetime.now(dt.UTC)
     seen = snapshot.read(cluster, [Need(kind) for kind in (*NEEDED, *registry.mesh(mesh).checks.kinds)])
     home = View(seen, mesh, now).home
@@ -102,4 +103,5 @@ def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
     view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
     found: Iterable[Finding] = findings(view, pre=pre)
     rights = missing_rights(cluster, mesh, home) if pre else ()
-    return Findings((*found, *rights, *analysis(cluster, mesh, pre=pre)), cluster.ref)
+    own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
+    return Findings((*found, *rights, *own), cluster.ref)

@@ -1,4 +1,4 @@
-"""What whoever installs a mesh must be allowed to do, and what the API server must tell its extensions."""
+"""The rights that installing a mesh takes, and what the API server must tell its extensions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.rights import Right, told
 from meshkit.errors import Forbidden
 from meshkit.facts import Finding, Kind
+from meshkit.meshes import registry
 
 _THREADS = 8
 _CREATED = {
@@ -28,19 +29,19 @@ _SYSTEM = "kube-system"
 
 def missing_rights(cluster: Cluster, mesh: str, home: str) -> Iterator[Finding]:
     """The rights to install ``mesh`` into the namespace ``home`` that this client has not."""
+    row = registry.mesh(mesh)
     asked = [Right("create", group, name) for group, names in _CREATED.items() for name in names.split()]
-    if mesh == "linkerd":
-        asked += [
-            Right("create", "batch", "cronjobs"),
-            Right("get", "", "secrets", home),
-        ]
+    asked += [
+        Right(each.verb, each.group, each.resource, home if each.at_home else None)
+        for each in row.install_rights
+    ]
     with ThreadPoolExecutor(_THREADS) as pool:
         allowed = list(pool.map(lambda each: cluster.api.allowed(*each), asked))
     missing = [right for right, ok in zip(asked, allowed, strict=True) if not ok]
     if missing:
         yield _forbidden(cluster, told(missing))
-    if mesh == "linkerd":
-        yield from _authentication(cluster)
+    if row.aggregated_api:
+        yield from _authentication(cluster, row.aggregated_api)
 
 
 def _forbidden(cluster: Cluster, what: str) -> Finding:
@@ -48,8 +49,8 @@ def _forbidden(cluster: Cluster, what: str) -> Finding:
     return codes.finding(codes.RIGHTS_MISSING, f"cluster {cluster.context}", message)
 
 
-def _authentication(cluster: Cluster) -> Iterator[Finding]:
-    """Linkerd's tap is an API of its own behind the API server, which must tell it whom to believe.
+def _authentication(cluster: Cluster, command: str) -> Iterator[Finding]:
+    """A mesh's own API behind the API server must learn from it whom to believe, or ``command`` fails.
 
     A server that takes no such APIs has nothing to tell.
     """
@@ -62,6 +63,6 @@ def _authentication(cluster: Cluster) -> Iterator[Finding]:
         yield _forbidden(cluster, f"get configmap {_AUTHENTICATION} in {_SYSTEM}")
         return
     if not (found.get("data") or {}).get(_CLIENT_CA):
-        message = f"it does not tell {_CLIENT_CA}: 'linkerd viz tap' will refuse everybody."
+        message = f"it does not tell {_CLIENT_CA}: '{command}' will refuse everybody."
         where = f"ConfigMap {_SYSTEM}/{_AUTHENTICATION}"
         yield codes.finding(codes.NO_REQUEST_HEADER_CA, where, message)

@@ -21,7 +21,8 @@ from meshkit.cluster.rights import Right
 from meshkit.decide.statistics.fisher import rise_probability
 from meshkit.errors import BadInput, ChangeFailed, Halted, MeshkitError, NeedsPerson, NoData
 from meshkit.kube.steps import Step
-from meshkit.observe.callers import Calls, How, Link, Reading, between, read_callers
+from meshkit.meshes.metrics import How, Link
+from meshkit.observe.callers import Calls, Reading, between, read_callers
 from meshkit.operations.change import Report, apply, silent, undo
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.plan import Change, Plan

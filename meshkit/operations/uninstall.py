@@ -19,14 +19,11 @@ from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, POD
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
-from meshkit.meshes.injection import CONTROL_PLANE
 from meshkit.meshes.removal import meshed, what_stays, who_needs_it
 from meshkit.meshes.removal import removal as steps_of
 from meshkit.operations.change import Report, apply, plan_steps, require_consent
 from meshkit.operations.plan import Change, Plan
 
-_COPIES = "istio.io/config=true"
-"""The label that istiod gives to what it writes into every namespace."""
 _CLUSTER_WIDE = (
     Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
     Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
@@ -46,9 +43,9 @@ def plan_uninstall(
     name what stays and who still needs the mesh. Raises ``BadInput`` naming the namespaces with meshed pods,
     unless ``while_meshed``, and for a control plane that neither meshkit nor Helm installed.
     """
-    registry.mesh(mesh)
-    home = namespace or CONTROL_PLANE[mesh].home
-    seen = _read(cluster, home)
+    row = registry.mesh(mesh)
+    home = namespace or row.control_plane.home
+    seen = _read(cluster, home, row.removal.copied_label)
     steps = steps_of(seen, mesh, home, definitions=crds)
     homes = {home, *(str(step.namespace) for step in steps if step.kind == RELEASE)}
     if steps and not while_meshed:
@@ -74,12 +71,14 @@ def uninstall(plan: Plan, cluster: Cluster, *, consent: str, progress: Report | 
     return apply(plan, cluster, progress=progress)
 
 
-def _read(cluster: Cluster, home: str) -> Snapshot:
-    """All of the control plane's namespace, and what a mesh has in the cluster and elsewhere."""
+def _read(cluster: Cluster, home: str, copied: str) -> Snapshot:
+    """All of the control plane's namespace, and what a mesh has in the cluster and elsewhere; ``copied`` is
+    the label of what it writes into every namespace.
+    """
     inside = [kind for kind in cluster.api.namespaced_kinds() if kind.kind not in removal.BOOKKEEPING_KINDS]
     needs = [Need(NAMESPACE), Need(POD), *map(Need, _CLUSTER_WIDE)]
     found = snapshot.read(cluster, [*needs, *(Need(kind, home) for kind in inside if kind != POD)])
-    copies = cluster.api.list(CONFIG_MAP, labels=_COPIES)
+    copies = cluster.api.list(CONFIG_MAP, labels=copied) if copied else []
     elsewhere = (each for each in copies if each["metadata"]["namespace"] != home)
     return Snapshot((*found.objects, *elsewhere, *helm.installed(cluster)))
 

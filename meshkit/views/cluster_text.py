@@ -11,12 +11,11 @@ from itertools import groupby
 
 from meshkit.facts import Object
 from meshkit.kube.kinds import ZONE
-from meshkit.meshes.injection import SIDECAR, runs_sidecar
-from meshkit.observe.callers import workload
+from meshkit.kube.pods import is_ready, workload
+from meshkit.meshes.registry import MESHES
 from meshkit.observe.graph import Edge, ServiceGraph
-from meshkit.observe.unmeshed_workloads import control_plane_of, outsiders
+from meshkit.observe.unmeshed_workloads import control_plane_of, unmeshed_workloads
 
-_TITLES = {"istio": "Istio", "linkerd": "Linkerd"}
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _HEALTHY_PERCENT = 99.0
 """Success below this is shown in red."""
@@ -60,7 +59,7 @@ def graph_text(graph: ServiceGraph, pods: Sequence[Object], *, color: bool = Fal
     if not graph.edges:
         lines.append("  no requests between sidecars were counted")
     if any(not edge.source for edge in graph.edges):
-        among = ", ".join(outsiders(pods)) or "programs outside the cluster"
+        among = ", ".join(unmeshed_workloads(pods)) or "programs outside the cluster"
         lines.append(_paint(f"  They are among: {_cut(among, 60)}", _DIM, color))
     if graph.unread:
         lines.append(_paint(f"  {graph.unread} sidecars did not answer.", _RED, color))
@@ -80,22 +79,15 @@ def name(obj: Object) -> str:
     return str(obj["metadata"]["name"])
 
 
-def is_ready(obj: Object) -> bool:
-    """Whether a node or pod has the condition Ready, and a pod is not on its way out."""
-    conditions = (obj.get("status") or {}).get("conditions") or ()
-    return "deletionTimestamp" not in obj["metadata"] and any(
-        each["type"] == "Ready" and each["status"] == "True" for each in conditions
-    )
-
-
 def has_sidecar(pod: Object) -> bool:
     """Whether a mesh's proxy is one of the pod's containers."""
-    return any(runs_sidecar(pod, mesh) for mesh in SIDECAR)
+    return any(row.injection.runs_sidecar(pod) for row in MESHES.values())
 
 
 def _control_plane(pod: Object) -> str:
     """The title of the mesh whose control plane the pod is part of, or nothing."""
-    return _TITLES.get(control_plane_of(pod), "")
+    mesh = control_plane_of(pod)
+    return MESHES[mesh].title if mesh else ""
 
 
 def _workload_line(

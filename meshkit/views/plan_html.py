@@ -14,7 +14,7 @@ from meshkit.views.icons import icon
 if TYPE_CHECKING:
     from meshkit.cluster.executor import PlannedStep
     from meshkit.operations.plan import Plan
-    from meshkit.operations.setup.status import Standing
+    from meshkit.operations.setup.status import StageStatus
 
 SHOWN_FIELDS = 12
 """Fields of one object that are shown at once; the rest is in its YAML."""
@@ -55,7 +55,7 @@ def plan_card(plan: Plan) -> str:
     return card(title, f"in this order: {_sums(plan)}", table + "".join(_foreign_words(plan)))
 
 
-def no_plan_card(standing: Standing, proposed: bool) -> str:
+def no_plan_card(standing: StageStatus, proposed: bool) -> str:
     """The card while there is no plan, and why."""
     words = {
         "blocked": f"Comes {standing.summary}.",

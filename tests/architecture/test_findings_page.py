@@ -13,7 +13,7 @@ from tools.findings import PAGE, page
 
 PACKAGE = Path(codes.__file__).parents[1]
 EMITTERS = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "codes"]
-OF_OTHER_PROGRAMS = PACKAGE / "cluster" / "analysis.py"
+OF_OTHER_PROGRAMS = {PACKAGE / "meshes" / mesh / "analysis.py" for mesh in ("istio", "linkerd")}
 
 
 def test_the_page_is_what_the_register_says() -> None:
@@ -52,4 +52,4 @@ def test_no_code_is_written_outside_the_register(path: Path) -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             assert not re.fullmatch(r"MK\d{4}", node.value), f"{path}:{node.lineno} holds {node.value}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
-            assert path == OF_OTHER_PROGRAMS, f"{path}:{node.lineno} makes a Finding without the register"
+            assert path in OF_OTHER_PROGRAMS, f"{path}:{node.lineno} makes a Finding without the register"

@@ -13,7 +13,7 @@ from meshkit.cluster.helm import installed
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
-from meshkit.meshes.injection import made_by, proxies
+from meshkit.meshes.injection import proxies, proxy_origin
 from meshkit.operations.change import apply, plan, undo
 from meshkit.operations.health import check
 from meshkit.operations.shop import deploy_shop
@@ -112,4 +112,4 @@ def test_a_revision_by_istios_charts_takes_over_and_all_of_it_goes(cluster: Clus
 
 def revisions(cluster: Cluster) -> set[tuple[str, str]]:
     """What made the proxies of the shop."""
-    return {made_by(pod, "istio") for pod in proxies(cluster.api.list(POD, "shop"), "istio")}
+    return {proxy_origin(pod, "istio") for pod in proxies(cluster.api.list(POD, "shop"), "istio")}

@@ -20,7 +20,7 @@ from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.intent.observability import Alerts, Observability
 from meshkit.meshes.injection import CONTROL_PLANE
-from meshkit.meshes.removal import MARKS
+from meshkit.meshes.registry import MESHES
 from meshkit.operations import change, shop
 from meshkit.operations.identity.rotate import Rotating, identity_status, rotate_identity
 from meshkit.operations.rehearsal.rehearse import rehearse
@@ -145,7 +145,7 @@ def test_nothing_is_left_and_undo_brings_all_back(
     assert not left.findings, str(left)
     assert api.get(NAMESPACE, CONTROL_PLANE[mesh].home) is None
     assert not api.list(WEBHOOK)
-    assert not [one for one in api.list(CRD) if one["spec"]["group"].endswith(MARKS[mesh].group)]
+    assert not [one for one in api.list(CRD) if one["spec"]["group"].endswith(MESHES[mesh].removal.group)]
     assert not [one for one in api.list(ROLE) if CONTROL_PLANE[mesh].home in one["metadata"]["name"]]
     assert shop.read_ledger(cluster, before, time.time()).failed == 0, "running traffic goes on"
 

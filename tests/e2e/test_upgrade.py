@@ -17,7 +17,7 @@ from meshkit.cluster.executor import Progress
 from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, NeedsPerson
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
-from meshkit.meshes.injection import made_by, proxies
+from meshkit.meshes.injection import proxies, proxy_origin
 from meshkit.operations.health import check
 from meshkit.operations.traffic_gate import Judging
 from meshkit.operations.upgrade.rollback import upgrade_back
@@ -77,7 +77,7 @@ def runbook(meshed: Cluster, mesh: str, tmp_path: Path) -> Callable[..., Runbook
 
 def of_shop(cluster: Cluster, mesh: str) -> set[tuple[str, str]]:
     """The revisions and versions of the shop's proxies."""
-    return {made_by(pod, mesh) for pod in proxies(cluster.api.list(POD, "shop"), mesh)}
+    return {proxy_origin(pod, mesh) for pod in proxies(cluster.api.list(POD, "shop"), mesh)}
 
 
 def mark(cluster: Cluster) -> dict[str, str]:
@@ -189,7 +189,7 @@ def test_the_old_control_plane_goes_once_nobody_obeys_it(
     meta = {"name": "probe", "namespace": "fresh"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [image]}}
     made = meshed.api.apply(pod, dry_run=True)
-    assert made_by(made, mesh) == NEW[mesh], "istio-injection=enabled asks the new one now"
+    assert proxy_origin(made, mesh) == NEW[mesh], "istio-injection=enabled asks the new one now"
     meshed.api.delete(NAMESPACE, "fresh")
 
 

@@ -4,18 +4,52 @@
 A version is told by ``destination_version``, the ``version`` label of the pod that answered. Failures:
 status 5xx, 0 (no answer), and the gRPC codes unknown, deadline exceeded, internal, unavailable and data
 loss. No label names the pod that answered, so single pods are read from their own side
-(reporter="destination").
+(reporter="destination"). A connection that a server closes without an identity is counted by its TCP metrics.
 """
 
 from __future__ import annotations
 
-from meshkit.meshes.metrics import MetricTable
+import re
+from collections.abc import Iterator, Mapping
+
+from meshkit.facts import Object
+from meshkit.kube.pods import workload
+from meshkit.meshes.metrics import UNKNOWN, Link, MetricTable, PeerLabels, Sample
+
+_REQUESTS, _CLOSED = "istio_requests_total", "istio_tcp_connections_closed_total"
+
+
+def _links(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]:
+    labels = sample.labels
+    if labels.get("reporter") == "source":
+        of_server = labels.get("destination_service_namespace", UNKNOWN)
+        if labels.get("response_code") in ("0", "503") and namespace in (None, of_server):
+            yield Link(workload(pod), f"{of_server}/{labels.get('destination_service_name')}", "failed")
+        return
+    if namespace not in (None, pod["metadata"]["namespace"]):
+        return
+    secured = labels.get("connection_security_policy") == "mutual_tls"
+    client = _client(labels) if secured else UNKNOWN
+    if sample.name == _REQUESTS:
+        yield Link(client, workload(pod), "mutual_tls" if secured else "plain")
+    elif not secured and labels.get("response_flags", "-") not in ("-", ""):
+        yield Link(client, workload(pod), "refused")
+
+
+def _client(labels: Mapping[str, str]) -> str:
+    """The account that the caller proved (``spiffe://.../ns/shop/sa/client``), else its workload."""
+    proven = re.search(r"/ns/([^/]+)/sa/([^/]+)", labels.get("source_principal", ""))
+    if proven:
+        return f"{proven[1]}/{proven[2]}"
+    name, namespace = labels.get("source_workload", UNKNOWN), labels.get("source_workload_namespace", "")
+    return f"{namespace}/{name}" if name != UNKNOWN else UNKNOWN
+
 
 METRICS = MetricTable(
     sidecar="istio-proxy",
     port=15020,
     path="/stats/prometheus",
-    requests="istio_requests_total",
+    requests=_REQUESTS,
     latency="istio_request_duration_milliseconds",
     where={
         "reporter": "source",
@@ -26,5 +60,14 @@ METRICS = MetricTable(
     version_label="destination_version",
     version_value="{version}",
     failed={"response_code": "5..|0", "grpc_response_status": "2|4|13|14|15"},
+    outbound=("reporter", "source"),
+    peer=PeerLabels(
+        workload="destination_workload",
+        namespace="destination_workload_namespace",
+        asked_for="destination_service",
+        protocol="request_protocol",
+    ),
+    link_counters=(_REQUESTS, _CLOSED),
+    links=_links,
     pod_where={"reporter": "destination"},
 )

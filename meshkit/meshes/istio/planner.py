@@ -25,10 +25,10 @@ from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, not_plannable
 from meshkit.meshes.gateway_api.routes import duration
-from meshkit.meshes.injection import opted_out, runs_sidecar
 from meshkit.meshes.istio import access as istio_access
 from meshkit.meshes.istio import observability as istio_observability
 from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_plane
+from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
 
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
@@ -107,8 +107,8 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
     bare = [
         workload
         for workload in rolling(snapshot, intent.namespace)
-        if not opted_out("istio", workload["spec"].get("template") or {})
-        and any(not runs_sidecar(pod, "istio") for pod in pods_of(workload, snapshot))
+        if not INJECTION_RULES.opted_out(workload["spec"].get("template") or {})
+        and not all(map(INJECTION_RULES.runs_sidecar, pods_of(workload, snapshot)))
     ]
     return [label, *restarts(bare, intent.at_once)]
 
@@ -125,6 +125,19 @@ def _revision(intent: Injection, snapshot: Snapshot) -> str | None:
 def _peer_authentication(intent: MutualTLS) -> dict[str, Any]:
     mtls = {"mode": intent.mode.upper()}
     return manifests.obj(PEER_AUTHENTICATION, "default", intent.namespace or NAMESPACE, spec={"mtls": mtls})
+
+
+def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
+    """``strict``, ``permissive`` or ``disable``: what the servers of a namespace accept, by the policy of the
+    namespace, else by that of the mesh.
+    """
+    for home in (namespace, NAMESPACE):
+        for policy in snapshot.of(PEER_AUTHENTICATION.kind, home):
+            spec = policy.get("spec") or {}
+            mode = (spec.get("mtls") or {}).get("mode", "UNSET")
+            if not spec.get("selector") and mode != "UNSET":
+                return str(mode).lower()
+    return "permissive"
 
 
 def _destination_rule(route: Route) -> dict[str, Any]:

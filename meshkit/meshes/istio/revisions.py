@@ -13,19 +13,24 @@ from typing import Any
 from meshkit.facts import Kind, Object, Snapshot
 from meshkit.kube import manifests
 from meshkit.kube.manifests import namespace_part
-from meshkit.kube.steps import Step
+from meshkit.kube.metadata import labels as labels_of
+from meshkit.kube.metadata import managers
+from meshkit.kube.steps import Step, Wait
+from meshkit.meshes.injection import DEFAULT_REVISION
+from meshkit.meshes.ownership import is_ours
 
 REVISION = "istio.io/rev"
 """The label of a namespace or pod that asks for a revision (or tag), and of whatever belongs to one."""
 TAG = "istio.io/tag"
 INJECTION = "istio-injection"
 """The label that asks for whatever is the default; it wins over REVISION."""
-DEFAULT = "default"
+INJECT = "sidecar.istio.io/inject"
+"""The label or annotation of a pod that asks for a sidecar, or refuses one."""
+DEFAULT = DEFAULT_REVISION
 """The revision without a name, and the tag that takes its place."""
 MARKED_BY = "meshkit-injection"
 """The field manager of what ``injection_mark`` writes."""
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
-_REFUSAL = "sidecar.istio.io/inject"
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,25 @@ def injection_mark(namespace: str, revision: str | None) -> Step:
     return namespace_part(namespace, "injection", labels=label)
 
 
+def tag(name: str, revision: str, namespace: str, failure: str) -> Step:
+    """The step that gives a tag to a revision."""
+    hook = tag_webhook(name, Revision("" if revision == DEFAULT else revision), namespace, failure)
+    return Step(hook, wait=Wait("trusted", 60))
+
+
+def foreign_mark(snapshot: Snapshot, namespace: Object, asks: str) -> str:
+    """Whose the label or the tag is by which a namespace asks, where it is not meshkit's: a revision beside a
+    label ``istio-injection`` of others would be written in vain, and others write theirs back.
+    """
+    if asks in tags(snapshot):
+        hook = snapshot.find(WEBHOOK.kind, f"istio-revision-tag-{asks}")
+        return "" if hook is None or is_ours(hook) else f"the tag {asks}, which another program made"
+    key = INJECTION if INJECTION in labels_of(namespace) else REVISION
+    owners = set(managers(namespace, "metadata", "labels", key)) - {MARKED_BY}
+    name = namespace["metadata"]["name"]
+    return f"{key} on Namespace {name}, which belongs to {', '.join(sorted(owners))}" if owners else ""
+
+
 def _configuration(
     name: str, labels: dict[str, str], mark: str, revision: Revision, namespace: str, failure: str
 ) -> dict[str, Any]:
@@ -118,7 +142,7 @@ def _selectors(mark: str) -> dict[str, tuple[list[dict[str, Any]], list[dict[str
         return {"key": key, "operator": "DoesNotExist"}
 
     def not_refused() -> dict[str, Any]:
-        return {"key": _REFUSAL, "operator": "NotIn", "values": ["false"]}
+        return {"key": INJECT, "operator": "NotIn", "values": ["false"]}
 
     neither = [without(INJECTION), without(REVISION)]
     found = {
@@ -127,5 +151,5 @@ def _selectors(mark: str) -> dict[str, tuple[list[dict[str, Any]], list[dict[str
     }
     if mark == DEFAULT:
         found["namespace"] = ([has(INJECTION, "enabled")], [not_refused()])
-        found["object"] = (neither, [has(_REFUSAL, "true"), without(REVISION)])
+        found["object"] = (neither, [has(INJECT, "true"), without(REVISION)])
     return found

@@ -10,8 +10,7 @@ from meshkit.facts import Object, Snapshot
 from meshkit.kube.manifests import namespace_part
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restart, rolling
-from meshkit.meshes.injection import runs_sidecar
-from meshkit.meshes.linkerd.control_plane import INJECT
+from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
 
 
 def injected_namespaces(snapshot: Snapshot, field: str, otherwise: str) -> list[str]:
@@ -42,7 +41,7 @@ def tell(
         workload
         for workload in rolling(snapshot, namespace)
         if any(
-            runs_sidecar(pod, "linkerd") and _told(pod, annotation, silence) != value
+            INJECTION_RULES.runs_sidecar(pod) and _told(pod, annotation, silence) != value
             for pod in pods_of(workload, snapshot)
         )
     ]

@@ -28,13 +28,13 @@ from meshkit.meshes.control_plane import Component, release_step, require_tested
 from meshkit.meshes.definitions import crds
 from meshkit.meshes.linkerd import anchors as linkerd_anchors
 from meshkit.meshes.linkerd.definitions import definitions
+from meshkit.meshes.linkerd.injection import INJECT
 from meshkit.meshes.linkerd.pki import ISSUER, SECRET
 
 DEFAULT_VERSION = "edge-26.6.3"
 TESTED = ("edge-26.",)
 NAMESPACE = "linkerd"
 PUBLISHED = "https://helm.linkerd.io/edge"
-INJECT = "linkerd.io/inject"
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 RESOURCES = Resources(cpu="100m", memory="50Mi")
 """What Linkerd's high-availability values request for a component; its default values request nothing."""

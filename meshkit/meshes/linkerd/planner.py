@@ -22,6 +22,7 @@ from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Rou
 from meshkit.kube import manifests
 from meshkit.kube.kinds import POD, SERVICE
 from meshkit.kube.manifests import namespace_part
+from meshkit.kube.metadata import notes
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
@@ -32,14 +33,16 @@ from meshkit.meshes.gateway_api.routes import (
     http_route,
     weighted_route,
 )
-from meshkit.meshes.injection import opted_out, runs_sidecar
 from meshkit.meshes.linkerd import access as linkerd_access
 from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
-from meshkit.meshes.linkerd.control_plane import INJECT, control_plane, control_plane_needs
+from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_needs
+from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
 
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
+STRICT_POLICIES = ("all-authenticated", "cluster-authenticated")
+"""The values of INBOUND_POLICY that refuse callers without an identity."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
     bare = [
         workload
         for workload in rolling(snapshot, intent.namespace)
-        if not opted_out("linkerd", workload["spec"].get("template") or {})
-        and any(not runs_sidecar(pod, "linkerd") for pod in pods_of(workload, snapshot))
+        if not INJECTION_RULES.opted_out(workload["spec"].get("template") or {})
+        and not all(map(INJECTION_RULES.runs_sidecar, pods_of(workload, snapshot)))
     ]
     return [mark, *restarts(bare, intent.at_once)]
 
@@ -119,6 +122,12 @@ def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> list[Step]:
         for namespace in namespaces
         for step in tell(namespace, "mutual-tls", INBOUND_POLICY, policy, silence, snapshot)
     ]
+
+
+def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
+    """``strict`` or ``permissive``: what new pods of a namespace accept."""
+    found = snapshot.find("Namespace", namespace) or {}
+    return "strict" if notes(found).get(INBOUND_POLICY) in STRICT_POLICIES else "permissive"
 
 
 def _route(route: Route, snapshot: Snapshot) -> list[Step]:

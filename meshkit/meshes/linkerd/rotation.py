@@ -29,7 +29,7 @@ from meshkit.kube.kinds import CONFIG_MAP
 from meshkit.kube.metadata import notes, title
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import owners, restarts, workload_needs
-from meshkit.meshes.injection import proxies
+from meshkit.meshes.linkerd.injection import INJECTION_RULES
 from meshkit.meshes.linkerd.pki import (
     ANCHOR,
     BUNDLE,
@@ -93,7 +93,7 @@ class Standing:
     @cached_property
     def proxies(self) -> Sequence[Object]:
         """The pods with a proxy."""
-        return proxies(self.snapshot.of("Pod"), "linkerd")
+        return INJECTION_RULES.proxies(self.snapshot.of("Pod"))
 
     @property
     def phase(self) -> Phase:

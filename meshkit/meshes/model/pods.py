@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
+from meshkit.kube.metadata import labels, notes
+from meshkit.kube.pods import has_sidecar
 from meshkit.meshes.model.outbound import Object
 
-ISTIO = "istio"
-LINKERD = "linkerd"
-REVISION = "istio.io/rev"
 DEFAULT_REVISION = "default"
-"""Linkerd has no other."""
-TLS_MODE_LABEL = "security.istio.io/tlsMode"
-SIDECARS = {"istio-proxy": ISTIO, "linkerd-proxy": LINKERD}
-SKIPPED_PORTS = {
-    ISTIO: "traffic.sidecar.istio.io/excludeInboundPorts",
-    LINKERD: "config.linkerd.io/skip-inbound-ports",
-}
+"""The control plane without a name; a mesh without revisions has no other."""
 
 
-ROOTS_VARIABLE = "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"
-"""Where Linkerd's proxy finds the roots that it trusts for as long as it runs."""
-COMPONENT = "linkerd.io/control-plane-component"
+@dataclass(frozen=True)
+class Proxy:
+    """How the proxy of one mesh stands in a pod, and the name that its certificate proves."""
+
+    mesh: str
+    container: str
+    skipped_ports: str
+    """The annotation with the ports that the proxy leaves alone."""
+    san_type: Literal["URI", "DNS"]
+    """What kind of name a certificate holds."""
+    identity: Callable[[str, str], str]
+    """From namespace and ServiceAccount to that name."""
+    revision_mark: str = ""
+    """What names a revision: an annotation of pods, a label of the mesh's objects. Empty for a mesh that has
+    only one.
+    """
+    own_pods: str = ""
+    """The label of the control plane's own pods, where these have proxies."""
+    roots_variable: str = ""
+    """Where a proxy finds the roots that it trusts for as long as it runs; empty where the control
+    plane tells it.
+    """
 
 
 @dataclass(frozen=True)
@@ -39,59 +51,48 @@ class Peer:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pod: Object) -> Peer:
-        """The peer that ``pod`` is."""
+    def of(cls, pod: Object, mesh: str | None) -> Peer:
+        """The peer that ``pod`` is, with the sidecar of ``mesh`` or of none."""
         meta = pod["metadata"]
         return cls(
             pod=meta["name"],
             namespace=meta["namespace"],
             service_account=service_account(pod),
             workload=workload_name(pod),
-            mesh=mesh_of(pod),
+            mesh=mesh,
             labels=meta.get("labels") or {},
         )
 
 
-def mesh_of(pod: Object) -> str | None:
-    """The mesh whose sidecar the pod has, in ``containers`` or as a native one in ``initContainers``."""
-    spec = pod["spec"]
-    sidecars = [c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"]
-    for container in [*sidecars, *(spec.get("containers") or ())]:
-        if container["name"] in SIDECARS:
-            return SIDECARS[container["name"]]
-    return None
-
-
-def revision_of(pod: Object) -> str:
+def revision_of(pod: Object, proxy: Proxy) -> str:
     """The revision of the control plane that injected the pod, and that alone configures it."""
-    return str((pod["metadata"].get("annotations") or {}).get(REVISION, DEFAULT_REVISION))
+    return str(notes(pod).get(proxy.revision_mark, DEFAULT_REVISION))
 
 
-def obeys(pod: Object, mesh: str, revision: str) -> bool:
-    """Whether the pod has a sidecar of this mesh, and of this revision of its control plane."""
-    return mesh_of(pod) == mesh and revision_of(pod) == revision
+def obeys(pod: Object, proxy: Proxy, revision: str) -> bool:
+    """Whether the pod has this proxy, from this revision of its control plane."""
+    return has_sidecar(pod, proxy.container) and revision_of(pod, proxy) == revision
 
 
-def is_control_plane(pod: Object) -> bool:
-    """Whether the pod is one of Linkerd's own, whose charts give each a proxy."""
-    return COMPONENT in (pod["metadata"].get("labels") or {})
+def is_control_plane(pod: Object, proxy: Proxy) -> bool:
+    """Whether the pod is one of the control plane's own that have a proxy."""
+    return proxy.own_pods in labels(pod)
 
 
-def captured_ports(pod: Object) -> tuple[int, ...]:
+def captured_ports(pod: Object, proxy: Proxy) -> tuple[int, ...]:
     """The container ports that the sidecar answers: all TCP ports but those its annotation excludes.
 
-    None of Linkerd's own pods: what their proxies carry in reality, what proxies are told and certificates,
-    goes by files here; what is left are webhooks, which pass a real one untouched.
+    None of the control plane's own pods: what their proxies carry in reality, what proxies are told and
+    certificates, goes by files here; what is left are webhooks, which pass a real one untouched.
     """
-    mesh = mesh_of(pod)
-    if mesh is None or is_control_plane(pod):
+    if not has_sidecar(pod, proxy.container) or is_control_plane(pod, proxy):
         return ()
-    skipped = (pod["metadata"].get("annotations") or {}).get(SKIPPED_PORTS[mesh], "")
+    skipped = notes(pod).get(proxy.skipped_ports, "")
     without = {int(port) for port in skipped.split(",") if port.strip().isdigit()}
     ports = {
         int(port["containerPort"])
         for container in pod["spec"].get("containers") or ()
-        if container["name"] not in SIDECARS
+        if container["name"] != proxy.container
         for port in container.get("ports") or ()
         if port.get("protocol", "TCP") == "TCP"
     }
@@ -101,13 +102,6 @@ def captured_ports(pod: Object) -> tuple[int, ...]:
 def service_account(pod: Object) -> str:
     """The name of the pod's ServiceAccount."""
     return str(pod["spec"].get("serviceAccountName") or "default")
-
-
-def workload_identity(mesh: str, namespace: str, account: str) -> str:
-    """The name a ServiceAccount's pods prove: a SPIFFE URI in Istio, a DNS name in Linkerd."""
-    if mesh == ISTIO:
-        return f"spiffe://{CLUSTER_DOMAIN}/ns/{namespace}/sa/{account}"
-    return f"{account}.{namespace}.serviceaccount.identity.linkerd.{CLUSTER_DOMAIN}"
 
 
 def workload_name(pod: Object) -> str:
@@ -126,9 +120,3 @@ def is_running(pod: Object) -> bool:
     """Whether the pod has an address and has not ended."""
     status = pod.get("status") or {}
     return bool(status.get("podIP")) and status.get("phase") not in ("Succeeded", "Failed")
-
-
-def selects(selector: Mapping[str, str] | None, labels: Mapping[str, str] | None) -> bool:
-    """Whether ``labels`` hold every pair of ``selector``. An empty selector selects everything."""
-    have = labels or {}
-    return all(have.get(key) == value for key, value in (selector or {}).items())

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshkit.kube.selectors import selects
 from meshkit.meshes.model.outbound import Object
-from meshkit.meshes.model.pods import (
-    selects,
-)
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Registry:
         if not selector:
             return []
         pods = self.of("pods", service["metadata"]["namespace"])
-        return [pod for pod in pods if selects(selector, pod["metadata"].get("labels"))]
+        return [pod for pod in pods if selects(selector, pod)]
 
     def backings(self, service: Object, port: Mapping[str, Any]) -> tuple[Backing, ...]:
         """The ready, not terminating addresses of one Service port, from its EndpointSlices.

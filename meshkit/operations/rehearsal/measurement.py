@@ -15,8 +15,8 @@ from meshkit.facts import Snapshot
 from meshkit.kube import manifests
 from meshkit.kube.kinds import POD
 from meshkit.kube.metadata import title
-from meshkit.kube.pods import has_sidecar, is_ready
-from meshkit.meshes.injection import SIDECAR
+from meshkit.kube.pods import is_ready
+from meshkit.meshes.injection import runs_sidecar
 from meshkit.meshes.view import View
 from meshkit.observe.callers import Reading, between, read_callers
 
@@ -141,7 +141,7 @@ class Watcher:
             made = self._cluster.api.apply(pod, dry_run=True, manager=_PROBE)
         except ClusterError as error:
             return error.message
-        return "" if has_sidecar(made, SIDECAR[self._view.mesh]) else "the pod came without a sidecar."
+        return "" if runs_sidecar(made, self._view.mesh) else "the pod came without a sidecar."
 
     def _readings(self) -> dict[str, Reading]:
         found = {}

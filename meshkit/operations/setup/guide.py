@@ -22,6 +22,7 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
+from meshkit.kube.kinds import MUTATING_WEBHOOK, WORKLOADS
 from meshkit.meshes import registry
 from meshkit.meshes.injection import webhooks
 from meshkit.observe.callers import Reading, between, read_callers
@@ -31,7 +32,7 @@ from meshkit.operations.plan import Change, Plan
 from meshkit.operations.setup import status as stands
 from meshkit.operations.setup.enforcement import WATCH_S, Watching, enforce
 from meshkit.operations.setup.proposals import propose_access, propose_route, samples
-from meshkit.operations.setup.status import Sight, Standing
+from meshkit.operations.setup.status import ClusterObservation, StageStatus
 
 CHECKED_S = 20.0
 """The checks of the whole cluster are made this often while somebody looks."""
@@ -47,8 +48,8 @@ class Stage:
     title: str
     why: str
     after: tuple[str, ...]
-    stand: Callable[[Sight], Standing]
-    propose: Callable[[Sight], Intent | None] = lambda _: None
+    stand: Callable[[ClusterObservation], StageStatus]
+    propose: Callable[[ClusterObservation], Intent | None] = lambda _: None
     """What this stage would do by itself; None where a person must say it, or where nothing is changed."""
     intent: type[Intent] | None = None
     """What its form is made from; None for a stage that only looks."""
@@ -74,7 +75,7 @@ STAGES: tuple[Stage, ...] = (
         "are not touched.",
         ("preflight",),
         stands.control_plane,
-        lambda sight: ControlPlane(),
+        lambda observed: ControlPlane(),
         ControlPlane,
     ),
     Stage(
@@ -85,7 +86,7 @@ STAGES: tuple[Stage, ...] = (
         "restarts, and the next wave waits until the last is available.",
         ("control-plane",),
         stands.injection,
-        lambda sight: Injection(namespace=sight.namespace),
+        lambda observed: Injection(namespace=observed.namespace),
         Injection,
     ),
     Stage(
@@ -96,7 +97,7 @@ STAGES: tuple[Stage, ...] = (
         "itself when calls are refused.",
         ("injection",),
         stands.mutual_tls,
-        lambda sight: MutualTLS(namespace=sight.namespace, mode=_next_mode(sight)),
+        lambda observed: MutualTLS(namespace=observed.namespace, mode=_next_mode(observed)),
         MutualTLS,
     ),
     Stage(
@@ -132,25 +133,25 @@ STAGES: tuple[Stage, ...] = (
 
 
 @dataclass(frozen=True)
-class Look:
+class SetupSnapshot:
     """All stages at one time. Give it to the next ``look``, so that calls between the two are counted."""
 
     taken_s: float
-    sight: Sight
-    standings: tuple[Standing, ...]
+    observation: ClusterObservation
+    statuses: tuple[StageStatus, ...]
     reading: Reading | None = None
     checked_s: float = 0.0
     """When the cluster was checked whole."""
     cluster: ClusterRef | None = None
 
-    def of(self, name: str) -> Standing:
+    def of(self, name: str) -> StageStatus:
         """How far one stage is."""
-        return self.standings[STAGES.index(stage(name))]
+        return self.statuses[STAGES.index(stage(name))]
 
     @property
     def next(self) -> Stage | None:
         """The first stage that is not done; None when all are."""
-        found = (one for one, stand in zip(STAGES, self.standings, strict=True) if stand.state != "done")
+        found = (one for one, stand in zip(STAGES, self.statuses, strict=True) if stand.state != "done")
         return next(found, None)
 
     def require(self, name: str, *, strict: bool = False) -> None:
@@ -159,8 +160,8 @@ class Look:
         Findings(sorted(told, key=lambda one: one.severity)).require(strict=strict)
 
     def __str__(self) -> str:
-        lines = [f"{self.sight.mesh} on cluster {self.cluster}"] if self.cluster else []
-        for number, (one, stand) in enumerate(zip(STAGES, self.standings, strict=True), start=1):
+        lines = [f"{self.observation.mesh} on cluster {self.cluster}"] if self.cluster else []
+        for number, (one, stand) in enumerate(zip(STAGES, self.statuses, strict=True), start=1):
             lines.append(f"{number}. {one.title:18} {stand.state:9}  {stand.summary}")
             lines += (f"   {f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in stand.findings)
         return "\n".join(lines)
@@ -180,18 +181,21 @@ class Setup:
     def __post_init__(self) -> None:
         registry.mesh(self.mesh)
 
-    def look(self, before: Look | None = None) -> Look:
+    def look(self, before: SetupSnapshot | None = None) -> SetupSnapshot:
         """Where every stage stands. With the look ``before`` (of the last minute or so) calls are counted."""
-        seen = snapshot.read(self.cluster, [Need(kind) for kind in _KINDS])
+        kinds = (*_KINDS, *registry.mesh(self.mesh).kinds.all)
+        seen = snapshot.read(self.cluster, [Need(kind) for kind in kinds])
         reading = self._reading(seen)
         calls = None
         if reading and before and before.reading:
             calls = between(before.reading, reading)
         found, checked_s = self._checked(seen, before)
-        sight = Sight(self.mesh, self.namespace, seen, calls, found)
-        return Look(time.time(), sight, _standings(sight), reading, checked_s, self.cluster.ref)
+        observed = ClusterObservation(self.mesh, self.namespace, seen, calls, found)
+        return SetupSnapshot(
+            time.time(), observed, stage_statuses(observed), reading, checked_s, self.cluster.ref
+        )
 
-    def watch(self, window_s: float = 10.0) -> Look:
+    def watch(self, window_s: float = 10.0) -> SetupSnapshot:
         """Two looks ``window_s`` seconds apart, so that the calls between them are known."""
         first = self.look()
         if first.reading is None:
@@ -199,11 +203,11 @@ class Setup:
         time.sleep(window_s)
         return self.look(first)
 
-    def propose(self, name: str, look: Look) -> Intent | None:
+    def propose(self, name: str, look: SetupSnapshot) -> Intent | None:
         """What a stage would do here by itself; None where a person must say it."""
-        return stage(name).propose(look.sight)
+        return stage(name).propose(look.observation)
 
-    def plan(self, name: str, *intents: Intent, look: Look | None = None) -> Plan:
+    def plan(self, name: str, *intents: Intent, look: SetupSnapshot | None = None) -> Plan:
         """The plan of a stage, for what it proposes or for what is given. Changes nothing.
 
         Raises BadInput for a stage that changes nothing, or while a stage before it is not done.
@@ -214,22 +218,22 @@ class Setup:
         if look.of(name).state == "blocked":
             remedy = "Do that stage first."
             raise BadInput(wanted.name, f"{look.of(name).summary}.", remedy=remedy)
-        proposed = wanted.propose(look.sight)
+        proposed = wanted.propose(look.observation)
         chosen = intents or ((proposed,) if proposed else ())
         if not chosen:
             raise BadInput(wanted.name, "there is nothing it could propose.", remedy="Give it an intent.")
         return plan(chosen, self.cluster, mesh=self.mesh)
 
-    def danger(self, name: str, intents: Sequence[Intent], look: Look) -> str:
+    def danger(self, name: str, intents: Sequence[Intent], look: SetupSnapshot) -> str:
         """What may go wrong with this, as a sentence a person must accept by name; empty when nothing may."""
         strict = any(isinstance(one, MutualTLS) and one.mode == "strict" for one in intents)
-        if strict and stands.tls_mode(look.sight) != "strict":
-            worst = [one for one in stands.readiness(look.sight) if one.severity != "info"]
+        if strict and stands.tls_mode(look.observation) != "strict":
+            worst = [one for one in stands.readiness(look.observation) if one.severity != "info"]
             if worst:
                 return "Calls may be refused: " + " ".join(f"{one.object} {one.message}" for one in worst)
         return ""
 
-    def require_safe(self, name: str, intent: Intent, look: Look) -> None:
+    def require_safe(self, name: str, intent: Intent, look: SetupSnapshot) -> None:
         """Raise NeedsPerson, before anything is changed, where a person must accept a danger first."""
         danger = self.danger(name, (intent,), look)
         if danger:
@@ -295,28 +299,24 @@ class Setup:
         except NoData:
             return None
 
-    def _checked(self, seen: Snapshot, before: Look | None) -> tuple[tuple[Finding, ...], float]:
+    def _checked(self, seen: Snapshot, before: SetupSnapshot | None) -> tuple[tuple[Finding, ...], float]:
         """What ``mk.check`` says: of installing the mesh before it is there, of its health afterwards.
 
         A look within CHECKED_S seconds of the last takes over what that one found.
         """
         installed = any(webhooks(seen, self.mesh))
-        if before and time.time() - before.checked_s < CHECKED_S and before.sight.installed == installed:
-            return before.sight.found, before.checked_s
+        if (
+            before
+            and time.time() - before.checked_s < CHECKED_S
+            and before.observation.installed == installed
+        ):
+            return before.observation.found, before.checked_s
         return check(self.cluster, mesh=self.mesh, pre=not installed), time.time()
 
 
 _CORE = ("Node", "Namespace", "Pod", "Service")
-_KINDS = (
-    *(Kind("v1", name) for name in _CORE),
-    *(Kind("apps/v1", name) for name in ("Deployment", "StatefulSet", "DaemonSet")),
-    Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
-    Kind("security.istio.io/v1", "PeerAuthentication"),
-    Kind("security.istio.io/v1", "AuthorizationPolicy"),
-    Kind("policy.linkerd.io/v1alpha1", "AuthorizationPolicy"),
-    Kind("networking.istio.io/v1", "VirtualService"),
-    Kind("gateway.networking.k8s.io/v1", "HTTPRoute"),
-)
+_KINDS = (*(Kind("v1", name) for name in _CORE), *WORKLOADS, MUTATING_WEBHOOK)
+"""What a look reads of every mesh's cluster, beside the mesh's own kinds."""
 
 
 def stage(name: str) -> Stage:
@@ -327,14 +327,14 @@ def stage(name: str) -> Stage:
     return found[name]
 
 
-def _standings(sight: Sight) -> tuple[Standing, ...]:
+def stage_statuses(observed: ClusterObservation) -> tuple[StageStatus, ...]:
     """Each stage's own word, and "blocked" for one whose ground is not laid yet."""
-    found: dict[str, Standing] = {}
+    found: dict[str, StageStatus] = {}
     for one in STAGES:
         missing = [_in_a_sentence(stage(name)) for name in one.after if _not_laid(found[name])]
-        own = one.stand(sight)
+        own = one.stand(observed)
         if missing and own.state != "done":
-            own = Standing("blocked", f"after {' and '.join(missing)}")
+            own = StageStatus("blocked", f"after {' and '.join(missing)}")
         found[one.name] = own
     return tuple(found.values())
 
@@ -343,7 +343,7 @@ def _in_a_sentence(one: Stage) -> str:
     return one.title[0].lower() + one.title[1:]
 
 
-def _not_laid(standing: Standing) -> bool:
+def _not_laid(standing: StageStatus) -> bool:
     """Whether a stage keeps the next ones waiting. One that was begun and has a warning does not."""
     errors = any(finding.severity == "error" for finding in standing.findings)
     return standing.state in ("ready", "blocked") or (standing.state == "attention" and errors)
@@ -355,7 +355,7 @@ def _before(one: Stage) -> set[str]:
     return set(one.after).union(*(_before(each) for each in direct))
 
 
-def _next_mode(sight: Sight) -> Any:
+def _next_mode(observed: ClusterObservation) -> Any:
     """Strict once nobody was seen to speak plain text, else permissive."""
-    ready = all(finding.severity == "info" for finding in stands.readiness(sight))
-    return "strict" if ready or stands.tls_mode(sight) == "strict" else "permissive"
+    ready = all(finding.severity == "info" for finding in stands.readiness(observed))
+    return "strict" if ready or stands.tls_mode(observed) == "strict" else "permissive"

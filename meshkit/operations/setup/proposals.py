@@ -17,10 +17,12 @@ from meshkit.intent.traffic import (
     Route,
     Version,
 )
+from meshkit.kube.metadata import labels
+from meshkit.kube.selectors import selects
 from meshkit.operations.setup.status import access_rules
 
 if TYPE_CHECKING:
-    from meshkit.operations.setup.status import Sight
+    from meshkit.operations.setup.status import ClusterObservation
 
 TIMEOUT_S = 15.0
 """For a request and its retries: longer than most services take, shorter than people wait."""
@@ -49,52 +51,50 @@ def samples(intent: Intent) -> Iterator[tuple[str, Intent]]:
             yield name, intent.model_copy(update={**dict.fromkeys(_SAMPLES), name: _SAMPLES[name]})
 
 
-def propose_access(sight: Sight) -> Access | None:
+def propose_access(observed: ClusterObservation) -> Access | None:
     """The accounts that were seen to call a service over mutual TLS, for the first service without a rule.
 
     None before calls were measured, and where rules exist: they are somebody's decision.
     """
-    if sight.calls is None or any(access_rules(sight)):
+    if observed.calls is None or access_rules(observed):
         return None
-    for service in sight.snapshot.of("Service", sight.namespace):
+    for service in observed.snapshot.of("Service", observed.namespace):
         selector = service["spec"].get("selector") or {}
         servers = {
-            f"{sight.namespace}/{deployment['metadata']['name']}"
-            for deployment in sight.snapshot.of("Deployment", sight.namespace)
-            if selector
-            and selector.items() <= (deployment["spec"]["template"]["metadata"].get("labels") or {}).items()
+            f"{observed.namespace}/{deployment['metadata']['name']}"
+            for deployment in observed.snapshot.of("Deployment", observed.namespace)
+            if selector and selects(selector, deployment["spec"]["template"])
         }
-        links = (link for link, _, _ in sight.calls.links("mutual_tls") if link.server in servers)
+        links = (link for link, _, _ in observed.calls.links("mutual_tls") if link.server in servers)
         callers = sorted({link.client for link in links if "/" in link.client})
         if callers:
             places = (caller.split("/") for caller in callers)
             return Access(
-                namespace=sight.namespace,
+                namespace=observed.namespace,
                 service=service["metadata"]["name"],
                 callers=tuple(Caller(namespace=space, service_account=name) for space, name in places),
             )
     return None
 
 
-def propose_route(sight: Sight) -> Route | None:
+def propose_route(observed: ClusterObservation) -> Route | None:
     """A route for the service with the most versions on its pods, all requests to the first of them.
 
     With a timeout, two retries of what never reached a pod, and outlier detection: what a service without any
     limits lacks. None where a route is there already: its weights are somebody's decision.
     """
-    kind = "VirtualService" if sight.mesh == "istio" else "HTTPRoute"
-    if any(sight.snapshot.of(kind, sight.namespace)):
+    if observed.of(observed.row.kinds.route):
         return None
     found = []
-    for service in sight.snapshot.of("Service", sight.namespace):
+    for service in observed.snapshot.of("Service", observed.namespace):
         selector = service["spec"].get("selector") or {}
-        versions = _versions(sight, selector) if selector else []
+        versions = _versions(observed, selector) if selector else []
         if versions and service["spec"].get("ports"):
             found.append((service, selector, versions))
     if not found:
         return None
     service, selector, versions = max(found, key=lambda each: len(each[2]))
-    return _route(sight.namespace, service, selector, versions)
+    return _route(observed.namespace, service, selector, versions)
 
 
 def _route(namespace: str, service: Object, selector: dict[str, str], versions: list[str]) -> Route:
@@ -113,9 +113,7 @@ def _route(namespace: str, service: Object, selector: dict[str, str], versions: 
     )
 
 
-def _versions(sight: Sight, selector: dict[str, str]) -> list[str]:
+def _versions(observed: ClusterObservation, selector: dict[str, str]) -> list[str]:
     """The values of the label ``version`` on the pods behind a selector."""
-    labelled = (pod["metadata"].get("labels") or {} for pod in sight.snapshot.of("Pod", sight.namespace))
-    return sorted(
-        {str(ls["version"]) for ls in labelled if selector.items() <= ls.items() and "version" in ls}
-    )
+    pods = (pod for pod in observed.snapshot.of("Pod", observed.namespace) if selects(selector, pod))
+    return sorted({str(labels(pod)["version"]) for pod in pods if "version" in labels(pod)})

@@ -12,22 +12,21 @@ from typing import Literal
 
 from meshkit import codes
 from meshkit.cluster.ready import available
-from meshkit.facts import Finding, Object, Severity, Snapshot
+from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
 from meshkit.kube import workloads as kube_workloads
 from meshkit.kube.kinds import ZONE
 from meshkit.kube.metadata import title
+from meshkit.kube.pods import image_tag
 from meshkit.kube.selectors import selects
+from meshkit.meshes import registry
+from meshkit.meshes.base import Mesh
 from meshkit.meshes.injection import Injected, injected, webhooks
 from meshkit.observe.callers import Calls
-from meshkit.observe.unmeshed_workloads import labelled_control_plane, outsiders
+from meshkit.observe.unmeshed_workloads import labelled_control_plane, unmeshed_workloads
 
 State = Literal["done", "ready", "blocked", "attention"]
 """``ready``: its plan can be applied; ``blocked``: another stage comes first; ``attention``: look first."""
 Tone = Literal["good", "warn", "bad", "note", "waiting"]
-TITLES = {"istio": "Istio", "linkerd": "Linkerd"}
-_OTHER = {"istio": "linkerd", "linkerd": "istio"}
-_POLICY = "config.linkerd.io/default-inbound-policy"
-_STRICT_POLICIES = ("all-authenticated", "cluster-authenticated")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StageStatus:
     """How far one stage is, in one line, with what was found and the evidence for it."""
 
     state: State
@@ -51,7 +50,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Sight:
+class ClusterObservation:
     """What was seen of a cluster at one time. ``calls`` is None before two readings of the sidecars."""
 
     mesh: str
@@ -62,9 +61,19 @@ class Sight:
     """What the checks of the whole cluster say: of installing before it is installed, else of its health."""
 
     @property
+    def row(self) -> Mesh:
+        """What meshkit knows of the mesh."""
+        return registry.mesh(self.mesh)
+
+    @property
     def installed(self) -> bool:
         """Whether the mesh's injector is there."""
         return any(webhooks(self.snapshot, self.mesh))
+
+    def of(self, kind: Kind) -> list[Object]:
+        """The objects of a kind in the namespace, in any version of its group."""
+        found = self.snapshot.of(kind.kind, self.namespace)
+        return [one for one in found if Kind(one["apiVersion"], one["kind"]).group == kind.group]
 
     @property
     def workloads(self) -> tuple[Injected, ...]:
@@ -72,34 +81,34 @@ class Sight:
         return injected(self.snapshot, self.mesh, self.namespace)
 
 
-def preflight(sight: Sight) -> Standing:
+def preflight(observed: ClusterObservation) -> StageStatus:
     """Can this cluster carry the mesh? Asked before the first change, true afterwards too."""
-    findings = [*(() if sight.installed else sight.found)]
+    findings = [*(() if observed.installed else observed.found)]
     if not any(finding.code == codes.SECOND_MESH.id for finding in findings):
-        findings += _other_mesh(sight)
-    if sight.snapshot.find("Namespace", sight.namespace) is None:
-        made = f"kubectl create namespace {sight.namespace}, or on the sandbox mk.deploy_shop(cluster)"
+        findings += _other_mesh(observed)
+    if observed.snapshot.find("Namespace", observed.namespace) is None:
+        made = f"kubectl create namespace {observed.namespace}, or on the sandbox mk.deploy_shop(cluster)"
         remedy = f"Create it: {made}; or name another."
         problem = "does not exist."
-        where = f"Namespace {sight.namespace}"
+        where = f"Namespace {observed.namespace}"
         findings.append(codes.finding(codes.SETUP_NAMESPACE_MISSING, where, problem, remedy))
     errors = sum(finding.severity == "error" for finding in findings)
-    nodes = list(sight.snapshot.of("Node"))
+    nodes = list(observed.snapshot.of("Node"))
     summary = f"{_count(len(nodes), 'node')} in {_count(len(_zones(nodes)), 'zone')}"
     if errors:
-        return Standing("attention", _count(errors, "error"), tuple(findings))
-    return Standing("done", summary, tuple(findings))
+        return StageStatus("attention", _count(errors, "error"), tuple(findings))
+    return StageStatus("done", summary, tuple(findings))
 
 
-def control_plane(sight: Sight) -> Standing:
+def control_plane(observed: ClusterObservation) -> StageStatus:
     """Is the mesh's control plane there, whole and trusted?"""
-    hooks = list(webhooks(sight.snapshot, sight.mesh))
+    hooks = list(webhooks(observed.snapshot, observed.mesh))
     if not hooks:
-        return Standing("ready", "not installed")
+        return StageStatus("ready", "not installed")
     namespace = hooks[0]["clientConfig"]["service"]["namespace"]
     parts = [
         each
-        for each in sight.snapshot.of("Deployment", namespace)
+        for each in observed.snapshot.of("Deployment", namespace)
         if labelled_control_plane(each["spec"]["template"])
     ]
     findings = [
@@ -116,57 +125,57 @@ def control_plane(sight: Sight) -> Standing:
         where, problem = "MutatingWebhookConfiguration", "has no CA yet: new pods are refused."
         findings.append(codes.finding(codes.INJECTOR_UNTRUSTED, where, problem))
     if findings:
-        return Standing(
-            "attention", _count(len(findings), "error"), tuple(findings), _parts_table(sight, parts)
+        return StageStatus(
+            "attention", _count(len(findings), "error"), tuple(findings), _parts_table(observed, parts)
         )
     replicas = min((int(part["spec"].get("replicas", 1)) for part in parts), default=0)
-    words = [f"{TITLES[sight.mesh]} {_version(parts)}".strip(), _count(replicas, "replica")]
+    words = [f"{observed.row.title} {_version(parts)}".strip(), _count(replicas, "replica")]
     if not parts:
-        words = [f"{TITLES[sight.mesh]}, runs outside this cluster"]
-    return Standing("done", ", ".join(words), (), _parts_table(sight, parts))
+        words = [f"{observed.row.title}, runs outside this cluster"]
+    return StageStatus("done", ", ".join(words), (), _parts_table(observed, parts))
 
 
-def injection(sight: Sight) -> Standing:
+def injection(observed: ClusterObservation) -> StageStatus:
     """Does every pod of the namespace have its sidecar, and would the next one?"""
-    now = sight.workloads
-    then = injected(sight.snapshot, sight.mesh, sight.namespace, marked=True)
+    now = observed.workloads
+    then = injected(observed.snapshot, observed.mesh, observed.namespace, marked=True)
     eligible = [one for one in then if not one.opted_out]
     behind = [one for one in eligible if one.meshed < one.pods]
-    findings = (*_opted_out(then), *_to_restart_by_hand(sight, behind))
+    findings = (*_opted_out(then), *_to_restart_by_hand(observed, behind))
     tables = (_injection_table(now, then),)
     if not now:
-        summary = f"no workload in {sight.namespace} yet"
-        return Standing("ready", summary, findings)
+        summary = f"no workload in {observed.namespace} yet"
+        return StageStatus("ready", summary, findings)
     summary = f"{sum(one.meshed == one.pods for one in eligible)} of {_count(len(then), 'workload')}"
     if not behind and all(one.will for one in now if not one.opted_out):
-        return Standing("done", summary, findings, tables)
+        return StageStatus("done", summary, findings, tables)
     started = any(one.meshed for one in now)
-    return Standing("attention" if started else "ready", summary, findings, tables)
+    return StageStatus("attention" if started else "ready", summary, findings, tables)
 
 
-def mutual_tls(sight: Sight) -> Standing:
+def mutual_tls(observed: ClusterObservation) -> StageStatus:
     """Is plain text refused, and if not yet: who would be refused then?"""
-    mode, tables = tls_mode(sight), _calls_tables(sight)
+    mode, tables = tls_mode(observed), _calls_tables(observed)
     if mode == "strict":
-        findings = tuple(_refused_now(sight))
-        return Standing("done", f"strict in {sight.namespace}", findings, tables)
-    findings = tuple(readiness(sight))
-    worst = [finding for finding in findings if finding.severity != "info" and sight.calls]
+        findings = tuple(_refused_now(observed))
+        return StageStatus("done", f"strict in {observed.namespace}", findings, tables)
+    findings = tuple(readiness(observed))
+    worst = [finding for finding in findings if finding.severity != "info" and observed.calls]
     plain = sum(
         finding.code == codes.PLAINTEXT_CALLS.id and finding.severity != "info" for finding in findings
     )
     summary = f"{mode}, {_count(plain, 'plaintext link')}" if plain else f"{mode}: plain text is accepted"
-    return Standing("attention" if worst else "ready", summary, findings, tables)
+    return StageStatus("attention" if worst else "ready", summary, findings, tables)
 
 
-def readiness(sight: Sight) -> Iterator[Finding]:
+def readiness(observed: ClusterObservation) -> Iterator[Finding]:
     """What stands against strict mutual TLS: plain text seen, and what could not be seen."""
-    calls, where = sight.calls, f"Namespace {sight.namespace}"
+    calls, where = observed.calls, f"Namespace {observed.namespace}"
     if calls is None:
         yield codes.finding(codes.CALLS_NOT_MEASURED, where, "has not been measured yet.")
         return
     for link, recent, ever in calls.links("plain"):
-        yield _plaintext(sight, link.server, recent, ever)
+        yield _plaintext(observed, link.server, recent, ever)
     if not calls.count("plain", "mutual_tls"):
         problem = f"saw no call in {_seconds(calls.window_s)}. No traffic seen does not mean safe."
         yield codes.finding(codes.NO_CALLS_SEEN, where, problem)
@@ -181,77 +190,66 @@ def readiness(sight: Sight) -> Iterator[Finding]:
         yield codes.finding(codes.SIDECARS_SILENT, where, problem)
 
 
-def tls_mode(sight: Sight) -> str:
+def tls_mode(observed: ClusterObservation) -> str:
     """``strict``, ``permissive`` or ``disable``: what the namespace's servers accept now."""
-    if sight.mesh == "linkerd":
-        space = sight.snapshot.find("Namespace", sight.namespace)
-        annotations = (space or {"metadata": {}})["metadata"].get("annotations") or {}
-        return "strict" if annotations.get(_POLICY) in _STRICT_POLICIES else "permissive"
-    for namespace in (sight.namespace, "istio-system"):
-        for policy in sight.snapshot.of("PeerAuthentication", namespace):
-            mode = ((policy.get("spec") or {}).get("mtls") or {}).get("mode", "UNSET")
-            if not (policy.get("spec") or {}).get("selector") and mode != "UNSET":
-                return str(mode).lower()
-    return "permissive"
+    return observed.row.mutual_tls(observed.snapshot, observed.namespace)
 
 
-def access(sight: Sight) -> Standing:
+def access(observed: ClusterObservation) -> StageStatus:
     """Is it written down who may call the services of the namespace?"""
-    found = sorted(obj["metadata"]["name"] for obj in access_rules(sight))
+    found = sorted(obj["metadata"]["name"] for obj in access_rules(observed))
     if not found:
-        return Standing("ready", "every meshed caller may call")
-    return Standing("done", _count(len(found), "rule"))
+        return StageStatus("ready", "every meshed caller may call")
+    return StageStatus("done", _count(len(found), "rule"))
 
 
-def access_rules(sight: Sight) -> Iterator[Object]:
-    """The mesh's own rules in the namespace: both meshes call them AuthorizationPolicy."""
-    group = {"istio": "security.istio.io/", "linkerd": "policy.linkerd.io/"}[sight.mesh]
-    for obj in sight.snapshot.of("AuthorizationPolicy", sight.namespace):
-        if str(obj["apiVersion"]).startswith(group):
-            yield obj
+def access_rules(observed: ClusterObservation) -> list[Object]:
+    """The mesh's own rules in the namespace; another mesh may have a kind of the same name."""
+    return observed.of(observed.row.kinds.access)
 
 
-def routes(sight: Sight) -> Standing:
+def routes(observed: ClusterObservation) -> StageStatus:
     """Do the services of the namespace have routes?"""
-    kind = "VirtualService" if sight.mesh == "istio" else "HTTPRoute"
-    found = sorted(obj["metadata"]["name"] for obj in sight.snapshot.of(kind, sight.namespace))
+    found = sorted(obj["metadata"]["name"] for obj in observed.of(observed.row.kinds.route))
     if not found:
-        return Standing("ready", "no route yet")
+        return StageStatus("ready", "no route yet")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return Standing("done", f"{', '.join(found[:3])}{more}")
+    return StageStatus("done", f"{', '.join(found[:3])}{more}")
 
 
-def verified(sight: Sight) -> Standing:
+def verified(observed: ClusterObservation) -> StageStatus:
     """Does all of it hold at once, under the traffic that runs now?"""
-    calls, where = sight.calls, f"Namespace {sight.namespace}"
-    findings = [*sight.found, *_refused_now(sight)]
+    calls, where = observed.calls, f"Namespace {observed.namespace}"
+    findings = [*observed.found, *_refused_now(observed)]
     if calls is None:
-        return Standing("ready", "not measured yet", tuple(findings))
+        return StageStatus("ready", "not measured yet", tuple(findings))
     if not calls.count("mutual_tls", "plain"):
         findings.append(codes.finding(codes.NOTHING_TO_VERIFY, where, "saw no traffic to judge by."))
-        return Standing("attention", "no traffic seen", tuple(findings), _calls_tables(sight))
+        return StageStatus("attention", "no traffic seen", tuple(findings), _calls_tables(observed))
     plain, failed = calls.count("plain"), calls.count("failed")
     for link, recent, ever in calls.links("plain"):
         if recent:
-            findings.append(_plaintext(sight, link.server, recent, ever))
+            findings.append(_plaintext(observed, link.server, recent, ever))
     if failed:
         problem = f"{failed:,} requests of meshed callers got no answer in {_seconds(calls.window_s)}."
         findings.append(codes.finding(codes.REQUESTS_UNANSWERED, where, problem))
-    whole = tls_mode(sight) == "strict" and all(one.settled for one in sight.workloads if not one.opted_out)
+    whole = tls_mode(observed) == "strict" and all(
+        one.settled for one in observed.workloads if not one.opted_out
+    )
     bad = plain or failed or any(finding.severity == "error" for finding in findings)
     summary = f"{calls.count('mutual_tls'):,} calls in {_seconds(calls.window_s)}, {failed} failed"
-    return Standing(
-        "done" if whole and not bad else "attention", summary, tuple(findings), _calls_tables(sight)
+    return StageStatus(
+        "done" if whole and not bad else "attention", summary, tuple(findings), _calls_tables(observed)
     )
 
 
-def _plaintext(sight: Sight, server: str, recent: int, ever: int) -> Finding:
+def _plaintext(observed: ClusterObservation, server: str, recent: int, ever: int) -> Finding:
     """One plaintext link; only a recent one is a warning, an old one is told all the same."""
-    calls = sight.calls
+    calls = observed.calls
     assert calls is not None
     rate = f"{recent / max(calls.window_s, 0.1):.1f} req/s over the last {_seconds(calls.window_s)}"
     since = f"{ever:,} in {_seconds(calls.seen_s)}"
-    who = suspects(sight)
+    who = suspects(observed)
     callers = "; ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
     remedy = (
         f"Without a sidecar run {callers}: inject it, or strict mode refuses it."
@@ -263,25 +261,24 @@ def _plaintext(sight: Sight, server: str, recent: int, ever: int) -> Finding:
     return codes.finding(codes.PLAINTEXT_CALLS, f"Server {server}", problem, remedy, severity=severity)
 
 
-def suspects(sight: Sight) -> list[str]:
+def suspects(observed: ClusterObservation) -> list[str]:
     """The workloads without a sidecar that could be a plaintext caller, those of the namespace first."""
-    found = outsiders(sight.snapshot.of("Pod"), sight.mesh)
-    return sorted(found, key=lambda name: (not name.startswith(f"{sight.namespace}/"), name))
+    found = unmeshed_workloads(observed.snapshot.of("Pod"), observed.mesh)
+    return sorted(found, key=lambda name: (not name.startswith(f"{observed.namespace}/"), name))
 
 
-def _refused_now(sight: Sight) -> Iterator[Finding]:
-    for link, recent, _ in sight.calls.links("refused") if sight.calls else ():
+def _refused_now(observed: ClusterObservation) -> Iterator[Finding]:
+    for link, recent, _ in observed.calls.links("refused") if observed.calls else ():
         if recent:
-            who = ", ".join(suspects(sight)[:3]) or "a caller outside the cluster"
-            problem = (
-                f"refused {recent:,} connections in {_seconds(sight.calls.window_s if sight.calls else 0)}."
-            )
+            who = ", ".join(suspects(observed)[:3]) or "a caller outside the cluster"
+            window_s = observed.calls.window_s if observed.calls else 0
+            problem = f"refused {recent:,} connections in {_seconds(window_s)}."
             remedy = f"Without a sidecar run: {who}. Inject it, or go back to permissive."
             yield codes.finding(codes.CONNECTIONS_REFUSED, f"Server {link.server}", problem, remedy)
 
 
-def _calls_tables(sight: Sight) -> tuple[Table, ...]:
-    calls = sight.calls
+def _calls_tables(observed: ClusterObservation) -> tuple[Table, ...]:
+    calls = observed.calls
     if calls is None:
         return ()
     words: Mapping[str, tuple[Tone, str]] = {
@@ -295,7 +292,7 @@ def _calls_tables(sight: Sight) -> tuple[Table, ...]:
         tone, how = words[link.how]
         if link.how != "mutual_tls" and not recent:
             tone = "note"
-        who = " or ".join(suspects(sight)[:2]) if link.client == "unknown" else link.client
+        who = " or ".join(suspects(observed)[:2]) if link.client == "unknown" else link.client
         client = f"unknown ({who}?)" if link.client == "unknown" and who else link.client
         rate = f"{recent / max(calls.window_s, 0.1):.1f}"
         rows.append((tone, (f"{client} → {link.server}", how, rate, f"{recent:,}", f"{ever:,}")))
@@ -317,14 +314,14 @@ def _injection_table(now: Sequence[Injected], then: Sequence[Injected]) -> Table
     return Table("Workloads", note, ("workload", "have a sidecar", "next pod", "why"), tuple(rows))
 
 
-def _parts_table(sight: Sight, parts: Sequence[Object]) -> tuple[Table, ...]:
-    nodes = {node["metadata"]["name"]: node for node in sight.snapshot.of("Node")}
+def _parts_table(observed: ClusterObservation, parts: Sequence[Object]) -> tuple[Table, ...]:
+    nodes = {node["metadata"]["name"]: node for node in observed.snapshot.of("Node")}
     rows: list[tuple[Tone, tuple[str, ...]]] = []
     for part in parts:
         wanted = part["spec"]["selector"].get("matchLabels") or {}
         homes = [
             nodes[pod["spec"]["nodeName"]]
-            for pod in sight.snapshot.of("Pod", part["metadata"]["namespace"])
+            for pod in observed.snapshot.of("Pod", part["metadata"]["namespace"])
             if selects(wanted, pod) and pod["spec"].get("nodeName") in nodes
         ]
         count = f"{_ready(part)} of {part['spec'].get('replicas', 1)}"
@@ -341,23 +338,23 @@ def _opted_out(workloads: Sequence[Injected]) -> Iterator[Finding]:
             yield codes.finding(codes.WORKLOAD_OPTED_OUT, one.workload, f"gets no sidecar: {one.why}.")
 
 
-def _to_restart_by_hand(sight: Sight, behind: Sequence[Injected]) -> Iterator[Finding]:
-    rolling = {title(each) for each in kube_workloads.rolling(sight.snapshot, sight.namespace)}
+def _to_restart_by_hand(observed: ClusterObservation, behind: Sequence[Injected]) -> Iterator[Finding]:
+    rolling = {title(each) for each in kube_workloads.rolling(observed.snapshot, observed.namespace)}
     for one in behind:
         if one.workload not in rolling:
             yield codes.finding(codes.POD_WITHOUT_OWNER, one.workload, "runs without a sidecar.")
 
 
-def _other_mesh(sight: Sight) -> Iterator[Finding]:
-    other = _OTHER[sight.mesh]
-    if any(webhooks(sight.snapshot, other)):
-        problem = f"{TITLES[other]} is installed in this cluster, too."
-        yield codes.finding(codes.SECOND_MESH, "MutatingWebhookConfiguration", problem)
+def _other_mesh(observed: ClusterObservation) -> Iterator[Finding]:
+    for row in registry.MESHES.values():
+        if row is not observed.row and any(row.injection.webhooks(observed.snapshot)):
+            problem = f"{row.title} is installed in this cluster, too."
+            yield codes.finding(codes.SECOND_MESH, "MutatingWebhookConfiguration", problem)
 
 
 def _version(parts: Sequence[Object]) -> str:
     images = [c["image"] for part in parts for c in part["spec"]["template"]["spec"]["containers"]]
-    return str(images[0]).rpartition(":")[2] if images else ""
+    return image_tag(str(images[0])) if images else ""
 
 
 def _ready(deployment: Object) -> int:

@@ -1,4 +1,4 @@
-"""How an upgrade stands, as it reads: control planes, each namespace with its proxies, what comes next."""
+"""The progress of an upgrade for people: control planes, each namespace with its proxies, what comes next."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 
 from meshkit.facts import ClusterRef
-from meshkit.meshes.istio.revisions import DEFAULT
-from meshkit.operations.upgrade.state import Installed, Space, Standing
+from meshkit.meshes.injection import DEFAULT_REVISION
+from meshkit.operations.upgrade.state import Installed, NamespaceProgress, UpgradeState
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class UpgradeStatus:
     version: str
     revision: str
     installed: tuple[Installed, ...]
-    spaces: tuple[Space, ...]
+    spaces: tuple[NamespaceProgress, ...]
     next: str
 
     def __str__(self) -> str:
@@ -51,44 +51,44 @@ class UpgradeStatus:
 
     @property
     def _named(self) -> bool:
-        return self.revision != DEFAULT
+        return self.revision != DEFAULT_REVISION
 
     def _control_plane(self, one: Installed) -> str:
-        name = "" if one.revision == DEFAULT and not self._named else f"{one.revision} "
+        name = "" if one.revision == DEFAULT_REVISION and not self._named else f"{one.revision} "
         tags = f", tags {', '.join(one.tags)}" if one.tags else ""
         ready = f"{one.ready} of {one.replicas} replicas"
         return f"control plane {name}{one.version}: {ready}, {one.proxies} proxies{tags}"
 
 
-def next_of(standing: Standing, spaces: Sequence[Space]) -> str:
+def next_of(state: UpgradeState, spaces: Sequence[NamespaceProgress]) -> str:
     """What comes next, as a sentence."""
-    here = next((one for one in standing.installed if one.revision == standing.revision), None)
-    if here is None or not standing.is_wanted(here.version) or here.ready < here.replicas:
-        return f"Next: control plane {standing.version}."
+    here = next((one for one in state.installed if one.revision == state.revision), None)
+    if here is None or not state.is_wanted(here.version) or here.ready < here.replicas:
+        return f"Next: control plane {state.version}."
     waiting = [one.name for one in spaces if not one.settled]
     if waiting:
         return f"Next: namespace {waiting[0]}, {len(waiting)} to go."
     if any(one.by_hand for one in spaces):
         return "Next: what is left by hand."
-    wanted = [tag for tag in standing.to.tags if tag != DEFAULT]
-    if any(one.behind for one in spaces) or any(not standing.serves(tag) for tag in wanted):
+    wanted = [tag for tag in state.to.tags if tag != DEFAULT_REVISION]
+    if any(one.behind for one in spaces) or any(not state.serves(tag) for tag in wanted):
         return "Next: what stands for the whole mesh."
-    if standing.old:
-        return f"Next: retire {', '.join(one.revision for one in standing.old)}."
+    if state.old:
+        return f"Next: retire {', '.join(one.revision for one in state.old)}."
     return "Nothing is left to do."
 
 
-def _counted(one: Space) -> str:
+def _counted(one: NamespaceProgress) -> str:
     return f"{one.moved} of {one.moved + one.behind} proxies moved"
 
 
-def _bar(one: Space) -> str:
+def _bar(one: NamespaceProgress) -> str:
     whole = one.moved + one.behind
     full = round(10 * one.moved / whole) if whole else 10 * one.settled
     return "█" * full + "░" * (10 - full)
 
 
-def _html_bar(one: Space) -> str:
+def _html_bar(one: NamespaceProgress) -> str:
     whole = one.moved + one.behind
     percent = 100 * one.moved / whole if whole else 100.0 * one.settled
     inner = f"<div style='width:{percent:.0f}%;height:0.7em;background:#1f77b4'></div>"

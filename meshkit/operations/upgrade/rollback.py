@@ -14,15 +14,14 @@ from meshkit.cluster.executor import Progress
 from meshkit.cluster.journal import ChangeSummary
 from meshkit.cluster.lock import held
 from meshkit.errors import BadInput, NeedsPerson
+from meshkit.facts import Snapshot
 from meshkit.kube import kinds as kube_kinds
 from meshkit.kube.kinds import POD
-from meshkit.kube.metadata import title
-from meshkit.kube.pods import is_live
-from meshkit.meshes.injection import made_by, runs_sidecar
-from meshkit.meshes.istio.revisions import asked
+from meshkit.meshes import registry
 from meshkit.operations.change import Report, history, silent, undo_together
 from meshkit.operations.plan import Change
 from meshkit.operations.traffic_gate import Say
+from meshkit.operations.upgrade.state import users
 
 WHY = "upgrade to "
 BESIDE = ", revision "
@@ -86,12 +85,12 @@ def _require_nobody(cluster: Cluster, why: str) -> None:
     namespaces that ask for it.
     """
     revision = why.partition(BESIDE)[2]
-    pods = (pod for pod in cluster.api.list(POD) if is_live(pod) and runs_sidecar(pod, "istio"))
-    users = [title(pod) for pod in pods if made_by(pod, "istio")[0] == revision]
-    users += [title(one) for one in cluster.api.list(kube_kinds.NAMESPACE) if asked(one) == revision]
-    if users:
+    seen = Snapshot((*cluster.api.list(POD), *cluster.api.list(kube_kinds.NAMESPACE)))
+    rows = (row for row in registry.MESHES.values() if row.revisions)
+    found = [user for row in rows for user in users(seen, row, revision)]
+    if found:
         raise NeedsPerson(
-            f"{len(users)} need revision {revision} still: {', '.join(users[:5])}. It stays.",
+            f"{len(found)} need revision {revision} still: {', '.join(found[:5])}. It stays.",
             remedy="Let them ask for the old one and restart them, then take the upgrade back again.",
         )
 

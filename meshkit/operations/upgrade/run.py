@@ -1,7 +1,7 @@
 """``mk.Upgrade``: a mesh brought to a new version as a canary: control plane, namespaces, the old one away.
 
 Each change is planned from what the cluster holds, journaled and undone like any other; see
-planners/upgrade.py for what they are. The calls of the whole mesh are judged after each wave of restarts, and
+upgrade/state.py for what they are. The calls of the whole mesh are judged after each wave of restarts, and
 a wave that makes them worse takes its namespace back. ``upgrade_back`` takes all of it back.
 """
 
@@ -21,7 +21,7 @@ from meshkit.kube.helm import RELEASE, release_of
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import RESTART_MANAGER
 from meshkit.meshes import registry
-from meshkit.meshes.istio.revisions import DEFAULT
+from meshkit.meshes.injection import DEFAULT_REVISION
 from meshkit.operations.change import Report, apply, plan_steps, silent
 from meshkit.operations.plan import Change, Plan
 from meshkit.operations.traffic_gate import Judging, Say, judged, restarts
@@ -39,7 +39,7 @@ from meshkit.operations.upgrade.rollback import (
     back_under_lock,
     only_one,
 )
-from meshkit.operations.upgrade.state import Space, Standing
+from meshkit.operations.upgrade.state import NamespaceProgress, UpgradeState
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Upgrade:
         Empty where there is no old one. Raises ``NeedsPerson`` while it is still needed, and ``BadInput``
         where nobody would be the default after it.
         """
-        needs = retirement.needs(self._home)
+        needs = retirement.needs(self.mesh, self._home)
         standing = self._read(*needs)
         if not standing.old:
             return plan_steps([], self.cluster, what="Upgrade: retirement", mesh=self.mesh)
@@ -163,25 +163,25 @@ class Upgrade:
     @property
     def why(self) -> str:
         """What the journal says of each change."""
-        version = Standing(Snapshot(), self.mesh, self.to).version
+        version = UpgradeState(Snapshot(), self.mesh, self.to).version
         return f"{WHY}{self.mesh} {version}" + (f"{BESIDE}{self.to.revision}" if self.to.revision else "")
 
     @property
     def _home(self) -> str:
-        return Standing(Snapshot(), self.mesh, self.to).home
+        return UpgradeState(Snapshot(), self.mesh, self.to).home
 
-    def _read(self, *more: Any) -> Standing:
+    def _read(self, *more: Any) -> UpgradeState:
         seen = snapshot.read(self.cluster, (*upgrade.needs(self._home), *more))
-        return Standing(seen, self.mesh, self.to)
+        return UpgradeState(seen, self.mesh, self.to)
 
     def _alone(self) -> ControlPlane:
         """The control plane alone: what makes it everybody's comes after the namespaces have moved."""
         return self.to.model_copy(update={"tags": (), "gateway": None}) if self.to.revision else self.to
 
-    def _settled(self, standing: Standing) -> ControlPlane:
+    def _settled(self, standing: UpgradeState) -> ControlPlane:
         """All that was asked for. The default is handed over when the one that has it goes."""
-        held = any(one.revision == DEFAULT for one in standing.old)
-        kept = tuple(tag for tag in self.to.tags if not (held and tag == DEFAULT))
+        held = any(one.revision == DEFAULT_REVISION for one in standing.old)
+        kept = tuple(tag for tag in self.to.tags if not (held and tag == DEFAULT_REVISION))
         return self.to.model_copy(update={"tags": kept})
 
     def _planned(self, intent: ControlPlane, what: str) -> Plan:
@@ -189,7 +189,7 @@ class Upgrade:
         seen = snapshot.read(self.cluster, planner.needs(intent))
         return plan_steps(planner.plan(intent, seen), self.cluster, what=what, mesh=self.mesh)
 
-    def _ordered(self, standing: Standing) -> list[Space]:
+    def _ordered(self, standing: UpgradeState) -> list[NamespaceProgress]:
         places = {name: place for place, name in enumerate(self.order)}
         return sorted(standing.spaces, key=lambda one: places.get(one.name, len(places)))
 
@@ -231,7 +231,7 @@ class Upgrade:
         return self._in_place(plan) or restarts(plan) or moves_gateway
 
 
-def _replaces(plan: Plan, standing: Standing) -> bool:
+def _replaces(plan: Plan, standing: UpgradeState) -> bool:
     """Whether a plan of the control plane changes one that proxies obey."""
     here = standing.parts.get(standing.revision, ())
     names = {one["metadata"]["name"] for one in here} | {release_of(one) for one in here}

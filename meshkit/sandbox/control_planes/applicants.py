@@ -17,7 +17,7 @@ from typing import Protocol
 
 import aiohttp
 
-from meshkit.meshes.model.pods import is_running, obeys, service_account
+from meshkit.meshes.model.pods import Proxy, is_running, obeys, service_account
 from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError, Mirror
 from meshkit.sandbox.control_planes.authority import CaSecret, authority_in, mounted_authority
 from meshkit.sandbox.control_planes.identity import Authority
@@ -57,8 +57,8 @@ class Source(Protocol):
 class InCluster:
     """Read from the API server: the Secret, the bundle, the meshed pods."""
 
-    def __init__(self, api: ApiClient, mesh: str, revision: str, namespace: str, secret: CaSecret) -> None:
-        self._mesh, self._revision = mesh, revision
+    def __init__(self, api: ApiClient, proxy: Proxy, revision: str, namespace: str, secret: CaSecret) -> None:
+        self._proxy, self._revision = proxy, revision
         self._namespace, self._secret = namespace, secret
         within = {"secrets": namespace, "configmaps": namespace}
         self._mirror = Mirror(api, ["pods", *within], within)
@@ -83,10 +83,10 @@ class InCluster:
                 pod["metadata"]["uid"],
                 pod["metadata"]["namespace"],
                 service_account(pod),
-                trust_anchors(pod),
+                trust_anchors(pod, self._proxy),
             )
             for pod in self._mirror.objects["pods"].values()
-            if obeys(pod, self._mesh, self._revision) and is_running(pod)
+            if obeys(pod, self._proxy, self._revision) and is_running(pod)
         ]
 
 

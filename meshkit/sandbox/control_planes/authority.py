@@ -43,21 +43,6 @@ class CaSecret:
     bundle: str = ""
 
 
-ISTIO_PLUGGED_IN = CaSecret("cacerts", "ca-cert.pem", "ca-key.pem", "root-cert.pem", "")
-ISTIO_SELF_SIGNED = CaSecret(
-    "istio-ca-secret", "ca-cert.pem", "ca-key.pem", "ca-cert.pem", "istio-ca", "istio.io/ca-root"
-)
-LINKERD_ISSUER = CaSecret(
-    *("linkerd-identity-issuer", "crt.pem", "key.pem", "crt.pem", "identity.linkerd.cluster.local"),
-    or_keys=("tls.crt", "tls.key", "ca.crt"),
-    bundle="linkerd-identity-trust-roots",
-)
-LINKERD_WEBHOOK = CaSecret(
-    *("linkerd-proxy-injector-k8s-tls", "tls.crt", "tls.key", "tls.crt"),
-    *("linkerd-proxy-injector.linkerd.svc", "kubernetes.io/tls"),
-)
-
-
 async def ensure(api: ApiClient, namespace: str, secret: CaSecret) -> None:
     """Make the CA, and the bundle of its roots, where they are not there."""
     known = await read(api, namespace, secret)
@@ -110,7 +95,7 @@ def _text(encoded: str) -> str:
 
 
 def mounted_authority(issuer: Path, bundle: Path) -> Authority | None:
-    """The CA as Linkerd's identity has it mounted: the issuer's Secret and the ConfigMap of the roots."""
+    """The CA as it is mounted into a pod: the issuer's Secret and the ConfigMap of the roots."""
     try:
         roots = (bundle / BUNDLE_KEY).read_text()
     except OSError:

@@ -14,15 +14,16 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import aiohttp
 
+from meshkit.meshes.model.meaning import Meaning
 from meshkit.meshes.model.outbound import Object, Outbound
-from meshkit.meshes.model.pods import REVISION, is_running, obeys
+from meshkit.meshes.model.pods import is_running, obeys
 from meshkit.meshes.model.registry import Registry
 from meshkit.sandbox.control_planes.api_client import ApiClient, Mirror
+from meshkit.sandbox.control_planes.data_plane import DataPlane
 from meshkit.sandbox.control_planes.route_status import StatusWriter
 from meshkit.sandbox.dataplane import validation
 from meshkit.sandbox.dataplane.delivery import Delivery, Desired, Rejected, Unanswered
@@ -32,7 +33,6 @@ _LOG = logging.getLogger("config")
 _RETRY_S = 0.05
 _INFRASTRUCTURE = {"namespaces", "nodes", "pods", "endpointslices"}
 _KUBERNETES = {*_INFRASTRUCTURE, "services", "configmaps"}
-_SOURCES = {"istio": "istiod", "linkerd": "linkerd-policy-controller"}
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 Key = tuple[str, str]
 """(resource, namespace/name)"""
@@ -95,7 +95,7 @@ class _Worker:
 
 
 class Configurator:
-    """One leader's view of the mesh. ``translator`` is the module of the mesh (``istio`` or ``linkerd``).
+    """One leader's view of the mesh. ``event_source`` reports what has no effect.
 
     It configures the pods of its own ``revision``, which call those of any other as their own.
     """
@@ -104,19 +104,21 @@ class Configurator:
         self,
         api: ApiClient,
         *,
-        mesh: str,
+        data_plane: DataPlane,
         revision: str,
-        translator: ModuleType,
+        meaning: Meaning,
+        event_source: str,
         run_dir: Path,
         namespace: str,
     ) -> None:
         self._api = api
-        self._mesh = mesh
+        self._plane = data_plane
         self._revision = revision
-        self._translator = translator
+        self._meaning = meaning
+        self._source = event_source
         self._run_dir = run_dir
         self._namespace = namespace
-        self._mirror = Mirror(api, translator.RESOURCES, {"configmaps": namespace})
+        self._mirror = Mirror(api, meaning.RESOURCES, {"configmaps": namespace})
         self._workers: dict[str, _Worker] = {}
         self._suspects: set[Key] = set()
         self._accepted: dict[Key, Object] = {}
@@ -170,7 +172,7 @@ class Configurator:
         if resource in _KUBERNETES:
             return True
         labels: Mapping[str, str] = item["metadata"].get("labels") or {}
-        return labels.get(REVISION, self._revision) == self._revision
+        return labels.get(self._plane.proxy.revision_mark, self._revision) == self._revision
 
     async def _publish(self, session: aiohttp.ClientSession) -> None:
         objects = self._objects(self._held_back)
@@ -186,7 +188,7 @@ class Configurator:
             uid = pod["metadata"]["uid"]
             if uid not in self._workers:
                 directory = pod_folder(self._run_dir, uid)
-                delivery = Delivery(directory, pod["status"]["podIP"], self._mesh, session)
+                delivery = Delivery(directory, pod["status"]["podIP"], self._plane.style, session)
                 self._workers[uid] = _Worker(delivery, self._outcome, key)
             self._workers[uid].want(desired)
         for gone in set(self._workers) - {pods[key]["metadata"]["uid"] for key in wanted}:
@@ -200,12 +202,12 @@ class Configurator:
         shared: dict[Any, Outbound] = {}
         wanted = {}
         for key, pod in objects["pods"].items():
-            if not (obeys(pod, self._mesh, self._revision) and is_running(pod)):
+            if not (obeys(pod, self._plane.proxy, self._revision) and is_running(pod)):
                 continue
-            caller = self._translator.caller_of(registry, pod)
+            caller = self._meaning.caller_of(registry, pod)
             if caller not in shared:
-                shared[caller] = self._translator.outbound(registry, caller)
-            wanted[key] = Desired(shared[caller], self._translator.inbound(registry, pod))
+                shared[caller] = self._meaning.outbound(registry, caller)
+            wanted[key] = Desired(shared[caller], self._meaning.inbound(registry, pod))
         return wanted
 
     async def _tell(self, outbound: Outbound) -> None:
@@ -222,14 +224,14 @@ class Configurator:
             self._published.clear()
             held = {name: items.values() for name, items in self._mirror.objects.items()}
             try:
-                wanted = list(self._translator.statuses(Registry(held, self._namespace)))
+                wanted = list(self._meaning.statuses(Registry(held, self._namespace)))
             except _UNREADABLE as problem:
                 _LOG.warning("no status: %r", problem)
                 continue
             await writer.write(wanted)
 
     async def _warn(self, item: Object, reason: str, message: str) -> None:
-        await self._api.record_event(item, reason, message, source=_SOURCES[self._mesh])
+        await self._api.record_event(item, reason, message, source=self._source)
 
     async def _judge(self) -> None:
         """After each delivery: once all have accepted, nothing is suspect any more; a refusal is traced."""
@@ -274,7 +276,7 @@ class Configurator:
         except _UNREADABLE as problem:
             return str(problem)
         for desired in {id(each.outbound): each for each in wanted.values()}.values():
-            reason = await validation.refusal(desired, self._mesh)
+            reason = await validation.refusal(desired, self._plane.style)
             if reason is not None:
                 return reason
         return None

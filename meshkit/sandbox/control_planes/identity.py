@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from meshkit.meshes.model.pods import ISTIO, workload_identity
+from meshkit.meshes.model.pods import Proxy
 from meshkit.sandbox import certificates
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.pod_directory import secret_sources
@@ -101,14 +101,14 @@ def _signed(certificate: x509.Certificate, root: x509.Certificate) -> bool:
 
 def workload_leaf(
     authority: Authority,
-    mesh: str,
+    proxy: Proxy,
     namespace: str,
     service_account: str,
     lifetime: dt.timedelta = LEAF_LIFETIME,
 ) -> Leaf:
-    """A new certificate for a workload."""
-    name = workload_identity(mesh, namespace, service_account)
-    if mesh == ISTIO:
+    """A new certificate for a workload, with the name that its mesh gives it."""
+    name = proxy.identity(namespace, service_account)
+    if proxy.san_type == "URI":
         return authority.leaf(uris=[name], lifetime=lifetime)
     return authority.leaf(names=[name], lifetime=lifetime)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from meshkit.meshes.model.pods import DEFAULT_REVISION
+from meshkit.meshes.model.pods import Proxy
 from meshkit.sandbox.control_planes import identity
 from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError
 from meshkit.sandbox.control_planes.applicants import Applicant, Source
@@ -31,19 +31,20 @@ from meshkit.sandbox.dataplane.pod_directory import pod_folder, secret_sources
 _LOG = logging.getLogger("identity")
 _RETRY_S = 0.05
 _LONGEST_WAIT_S = 60.0
-_DEPLOYMENT = {"istio": "istiod", "linkerd": "linkerd-identity"}
 
 
 class Issuer:
-    """Certificates for the pods of one mesh. ``run_dir`` holds one directory for each pod, named by uid."""
+    """Certificates for the pods of one mesh. ``run_dir`` holds one directory for each pod, named by uid;
+    Events are about the ``deployment``.
+    """
 
     def __init__(
         self,
         api: ApiClient,
         source: Source,
         *,
-        mesh: str,
-        revision: str,
+        proxy: Proxy,
+        deployment: str,
         run_dir: Path,
         lifetime: dt.timedelta,
         namespace: str,
@@ -51,8 +52,8 @@ class Issuer:
     ) -> None:
         self._api = api
         self._source = source
-        self._mesh = mesh
-        self._revision = revision
+        self._proxy = proxy
+        self._deployment = deployment
         self._run_dir = run_dir
         self._lifetime = lifetime
         self._namespace = namespace
@@ -90,9 +91,7 @@ class Issuer:
 
     async def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
         _LOG.info("%s: %s", reason, message)
-        name = _DEPLOYMENT[self._mesh]
-        if self._revision != DEFAULT_REVISION:
-            name = f"{name}-{self._revision}"
+        name = self._deployment
         deployment = None
         with contextlib.suppress(ApiError):  # Linkerd's charts do not let their identity look
             deployment = await self._api.get("deployments.apps", name, self._namespace)
@@ -117,7 +116,7 @@ class Issuer:
                 renewals[each.uid] = renewal_time(directory, roots) or now
             if renewals[each.uid] <= now:
                 leaf = identity.workload_leaf(
-                    authority, self._mesh, each.namespace, each.account, self._lifetime
+                    authority, self._proxy, each.namespace, each.account, self._lifetime
                 )
                 identity.write_secrets(directory, leaf, roots)
                 renewals[each.uid] = leaf.renew_after

@@ -17,32 +17,38 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from meshkit.meshes.model.pods import LINKERD
-from meshkit.sandbox.control_planes import injector, serving
+from meshkit.sandbox.control_planes import serving
 from meshkit.sandbox.control_planes.api_client import JSON_PATCH, ApiClient, ApiError, Mirror
-from meshkit.sandbox.control_planes.authority import BUNDLE_KEY, LINKERD_ISSUER
+from meshkit.sandbox.control_planes.authority import BUNDLE_KEY
 from meshkit.sandbox.control_planes.identity import Authority
+from meshkit.sandbox.control_planes.injector import Injection, Injector, patch_for
 
 _LOG = logging.getLogger("webhook")
 _CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 
 
 class InjectionWebhook:
-    """Answers AdmissionReviews for pods of any namespace. ``service`` is the name the API server calls."""
+    """Answers AdmissionReviews for pods of any namespace. ``service`` is the name the API server calls.
+
+    ``bundle`` is the ConfigMap of the roots that proxies are told, in the control plane's namespace; empty
+    for a mesh whose proxies are told none.
+    """
 
     def __init__(
         self,
         api: ApiClient,
         *,
-        mesh: str,
+        inject: Injection,
         version: str,
         revision: str,
         service: str,
         namespace: str,
+        bundle: str = "",
         mounted_roots: Path | None = None,
     ) -> None:
         self._api = api
-        self._mesh = mesh
+        self._inject = inject
+        self._bundle = bundle
         self._revision = revision
         self._version = version
         self._service = service
@@ -95,7 +101,9 @@ class InjectionWebhook:
     async def _trusted_roots(self) -> str:
         if self._mounted_roots is not None:
             return (self._mounted_roots / BUNDLE_KEY).read_text()
-        found = await self._api.get("configmaps", LINKERD_ISSUER.bundle, self._namespace)
+        if not self._bundle:
+            return ""
+        found = await self._api.get("configmaps", self._bundle, self._namespace)
         return ((found or {}).get("data") or {}).get(BUNDLE_KEY) or ""
 
     async def _review(self, request: web.Request) -> web.Response:
@@ -106,10 +114,8 @@ class InjectionWebhook:
         if pod.get("kind", "Pod") == "Pod" and pod.get("spec"):
             namespace = await self._api.get("namespaces", asked["namespace"])
             bare = {"metadata": {"name": asked["namespace"]}}
-            roots = await self._trusted_roots() if self._mesh == LINKERD else ""
-            patch = injector.patch_for(
-                self._mesh, pod, namespace or bare, self._version, revision=self._revision, roots=roots
-            )
+            injector = Injector(self._version, self._revision, await self._trusted_roots())
+            patch = patch_for(self._inject, pod, namespace or bare, injector)
             if patch:
                 response["patchType"] = "JSONPatch"
                 response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()

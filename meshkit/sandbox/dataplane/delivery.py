@@ -26,6 +26,7 @@ from meshkit.sandbox.dataplane.envoy import Kind
 from meshkit.sandbox.dataplane.render.clusters import app_clusters, assignments, outbound_clusters
 from meshkit.sandbox.dataplane.render.listeners import listeners_of
 from meshkit.sandbox.dataplane.render.routes import route_table
+from meshkit.sandbox.dataplane.render.style import ProxyStyle
 
 CONFIRM_S = 2.0
 _POLL_S = 0.003
@@ -62,10 +63,10 @@ class Unanswered(Exception):
 class Delivery:
     """The configuration of one pod. ``deliver`` is not reentrant."""
 
-    def __init__(self, pod_dir: Path, pod_ip: str, mesh: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, pod_dir: Path, pod_ip: str, style: ProxyStyle, session: aiohttp.ClientSession) -> None:
         self._dir = pod_dir
         self._ip = pod_ip
-        self._mesh = mesh
+        self._style = style
         self._session = session
         self._done: Desired | None = None
         self._refused: dict[Kind, int] | None = None
@@ -94,7 +95,7 @@ class Delivery:
 
     async def _deliver_all(self, desired: Desired) -> None:
         local = app_clusters((item.port for item in desired.inbounds), self._dir)
-        new = outbound_clusters(desired.outbound.clusters, self._mesh) + local
+        new = outbound_clusters(desired.outbound.clusters, self._style) + local
         names = {item["name"] for item in new}
         old = [item for item in _resources(self._dir / "cds.json") if item["name"] not in names]
         endpoints = assignments(desired.outbound.clusters)
@@ -106,7 +107,7 @@ class Delivery:
             await self._put("rds", routes)
         else:
             envoy.write(self._dir / "rds.json", routes)  # Envoy reads it with the listener that asks for it
-        await self._put("lds", listeners_of(desired.inbounds, self._dir, self._ip, self._mesh))
+        await self._put("lds", listeners_of(desired.inbounds, self._dir, self._ip, self._style))
         if old:
             await self._put("cds", new)
         self._write_endpoints(endpoints)

@@ -31,7 +31,6 @@ VERSION_STAT: Mapping[Kind, str] = {
 }
 _EMPTY = "0"
 _CONFIG = "config"
-_MESH_LATENCY = {"istio": "DS_TX_END", "linkerd": "DS_TX_BEG"}
 
 
 def binary() -> Path:
@@ -182,15 +181,15 @@ def replace(path: Path, text: str, *, mode: int = 0o644) -> None:
     os.replace(draft, path)
 
 
-def access_log(direction: Literal["inbound", "outbound"], mesh: str) -> dict[str, Any]:
+def access_log(direction: Literal["inbound", "outbound"], latency_until: str) -> dict[str, Any]:
     """One JSON line a request to stdout, with microseconds.
 
-    ``us`` is the duration as the mesh defines it: Istio counts to the last byte of the answer, Linkerd to the
-    first.
+    ``us`` is the duration as the mesh defines it: to the first or to the last byte of the answer
+    (``latency_until``, one of Envoy's time points).
     """
     fields = {
         "dir": direction,
-        "us": f"%COMMON_DURATION(DS_RX_BEG:{_MESH_LATENCY[mesh]}:us)%",
+        "us": f"%COMMON_DURATION(DS_RX_BEG:{latency_until}:us)%",
         "ms": "%DURATION%",
         "code": "%RESPONSE_CODE%",
         "flags": "%RESPONSE_FLAGS%",

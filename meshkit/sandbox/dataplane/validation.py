@@ -22,16 +22,17 @@ from meshkit.sandbox.dataplane.delivery import Desired
 from meshkit.sandbox.dataplane.render.clusters import app_clusters, outbound_clusters
 from meshkit.sandbox.dataplane.render.listeners import listeners_of
 from meshkit.sandbox.dataplane.render.routes import route_table
+from meshkit.sandbox.dataplane.render.style import ProxyStyle
 
 _PREFIX = re.compile(r"^.*?error initializing config(uration)? '[^']*': ")
 
 
-async def refusal(desired: Desired, mesh: str) -> str | None:
+async def refusal(desired: Desired, style: ProxyStyle) -> str | None:
     """Envoy's reason for refusing a configuration, or None where it takes it."""
     with tempfile.TemporaryDirectory(prefix="meshkit-validate-") as name:
         directory = Path(name)
         config = directory / "candidate.json"
-        config.write_text(json.dumps(_static(desired, directory, mesh)))
+        config.write_text(json.dumps(_static(desired, directory, style)))
         process = await asyncio.create_subprocess_exec(
             *(str(envoy.binary()), "--mode", "validate", "-c", str(config), "-l", "error"),
             stdout=asyncio.subprocess.DEVNULL,
@@ -41,16 +42,16 @@ async def refusal(desired: Desired, mesh: str) -> str | None:
     return None if process.returncode == 0 else _reason(errors.decode(errors="replace"))
 
 
-def _static(desired: Desired, directory: Path, mesh: str) -> dict[str, Any]:
+def _static(desired: Desired, directory: Path, style: ProxyStyle) -> dict[str, Any]:
     """The configuration as a bootstrap:
 
     typed resources lose their type, the route file goes into its listener.
     """
-    listeners = copy.deepcopy(listeners_of(desired.inbounds, directory, "127.0.0.1", mesh))
+    listeners = copy.deepcopy(listeners_of(desired.inbounds, directory, "127.0.0.1", style))
     manager = listeners[0]["filter_chains"][0]["filters"][0]["typed_config"]
     del manager["rds"]
     manager["route_config"] = _untyped(route_table(desired.outbound.hosts)[0])
-    clusters = outbound_clusters(desired.outbound.clusters, mesh)
+    clusters = outbound_clusters(desired.outbound.clusters, style)
     clusters += app_clusters((item.port for item in desired.inbounds), directory)
     return {
         "node": {"id": "candidate", "cluster": "candidate"},

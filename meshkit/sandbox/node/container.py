@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from meshkit.sandbox.controllers.objects import timestamp
 from meshkit.sandbox.dataplane.pod_directory import below
-from meshkit.sandbox.node.images import KNOWN, Image
+from meshkit.sandbox.node.images import KNOWN
 from meshkit.sandbox.node.probes import STARTING_PERIOD_S, Probe
 from meshkit.sandbox.node.process import Process
+from meshkit.sandbox.node.programs import Image
 
 LAST_BACKOFF_S = 30.0
 FORGIVEN_AFTER_S = 30.0

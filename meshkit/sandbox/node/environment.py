@@ -16,7 +16,8 @@ from typing import Any
 from meshkit import settings
 from meshkit.kube.quantities import parse
 from meshkit.meshes.model.outbound import OUTBOUND_PORT
-from meshkit.meshes.model.pods import captured_ports, mesh_of, service_account
+from meshkit.meshes.model.pods import service_account
+from meshkit.sandbox.control_planes.registry import data_plane_of, ports_behind_proxy
 from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, app_socket, pod_folder
 from meshkit.sandbox.node.volumes import mounts
 
@@ -63,7 +64,7 @@ def listen_addresses(pod: Object, ip: str, pod_dir: Path) -> dict[int, str]:
 
     A port that its sidecar answers must not be reachable past it: a unix socket of mode 0700 is not.
     """
-    captured = captured_ports(pod)
+    captured = ports_behind_proxy(pod)
     return {
         int(port["containerPort"]): f"unix:{app_socket(pod_dir, int(port['containerPort']))}"
         if port["containerPort"] in captured
@@ -102,7 +103,7 @@ def sandbox_environment(pod: Object, container: Object, ip: str, around: Surroun
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1" if sys.dont_write_bytecode else "",
     }
-    if mesh_of(pod) is not None:
+    if data_plane_of(pod) is not None:
         env["HTTP_PROXY"] = env["http_proxy"] = f"http://{ip}:{OUTBOUND_PORT}"
         env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"
     return env

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from meshkit.meshes.model.pods import SIDECARS, Peer, mesh_of
 from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.control_planes.registry import data_plane_of, is_proxy, peer_of
 from meshkit.sandbox.controllers.objects import key_of
+from meshkit.sandbox.dataplane.exposition import PeerLookup
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
-from meshkit.sandbox.dataplane.metrics import PeerLookup
 from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, pod_folder
 from meshkit.sandbox.node import images
 from meshkit.sandbox.node.addresses import Addresses
@@ -35,6 +35,7 @@ from meshkit.sandbox.node.environment import (
     sandbox_environment,
 )
 from meshkit.sandbox.node.podstatus import pod_status, restarts_before
+from meshkit.sandbox.node.programs import Image
 from meshkit.sandbox.node.sidecar import Sidecar
 from meshkit.sandbox.node.unsupported import ignored_fields, ineffective_variables
 from meshkit.sandbox.node.volumes import MountFailed, Volumes
@@ -74,10 +75,10 @@ class PodRunner:
         self.ip = node.addresses.take()
         self.dir = pod_folder(node.around.run, self.uid)
         self.terminating = False
-        self.peer = Peer.of(pod)
+        self.peer = peer_of(pod)
         self._listen = listen_addresses(pod, self.ip, self.dir)
-        mesh = mesh_of(pod)
-        self._sidecar = Sidecar(pod, mesh, self.ip, self.dir, node.peers, node.watch) if mesh else None
+        plane = data_plane_of(pod)
+        self._sidecar = Sidecar(pod, plane, self.ip, self.dir, node.peers, node.watch) if plane else None
         spec = pod["spec"]
         self.init = [self._container(each, is_init=True) for each in spec.get("initContainers") or ()]
         self.main = [self._container(each, is_init=False) for each in spec["containers"]]
@@ -88,7 +89,7 @@ class PodRunner:
         self._tasks: list[asyncio.Task[None]] = []
 
     def _container(self, spec: dict[str, Any], *, is_init: bool) -> Container:
-        proxy = self._sidecar if spec["name"] in SIDECARS else None
+        proxy = self._sidecar if is_proxy(spec["name"]) else None
         native = is_init and spec.get("restartPolicy") == "Always"
         policy: Literal["Always", "OnFailure", "Never"] = self.pod["spec"].get("restartPolicy", "Always")
         if is_init:
@@ -107,7 +108,7 @@ class PodRunner:
         return Container(spec, image, setting, restarts=restarts_before(self.pod, spec["name"]))
 
     async def _environment(
-        self, spec: dict[str, Any], image: images.Image | None, proxy: Sidecar | None
+        self, spec: dict[str, Any], image: Image | None, proxy: Sidecar | None
     ) -> dict[str, str]:
         """The environment of one life of a container: ConfigMaps are read anew each time."""
         namespace = key_of(self.pod)[0]
@@ -185,7 +186,7 @@ class PodRunner:
                 if container.exit_code != 0:
                     await _stop(self.init, SIDECAR_GRACE_S)
                     return
-        proxies = [each for each in self.main if each.name in SIDECARS]
+        proxies = [each for each in self.main if is_proxy(each.name)]
         for proxy in proxies:
             self._launch(proxy)
             await proxy.became_ready.wait()
@@ -238,7 +239,7 @@ class PodRunner:
         self._changed.set()
         drain_s = min(DRAIN_S, grace_s / 2) if was_ready else 0.0
         await asyncio.sleep(drain_s)
-        applications = [each for each in self.main if each.name not in SIDECARS]
+        applications = [each for each in self.main if not is_proxy(each.name)]
         others = [each for each in self.containers if each not in applications]
         await _stop(applications, max(0.0, grace_s - drain_s))
         await _stop(others, min(grace_s, SIDECAR_GRACE_S))

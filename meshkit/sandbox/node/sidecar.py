@@ -1,7 +1,7 @@
 """What a pod's Envoy needs around it: first files, a reader of its access log, and the mesh's metrics page.
 
-The metrics page stands where the mesh has it (Istio's agent on 15020, Linkerd's proxy on 4191) and is served
-by the daemon, which counts every line of the access log.
+The metrics page stands where the mesh has it and is served by the daemon, which counts every line of the
+access log.
 """
 
 from __future__ import annotations
@@ -13,18 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshkit.meshes.model.pods import ISTIO, ROOTS_VARIABLE, is_control_plane
+from meshkit.meshes.model.pods import is_control_plane
+from meshkit.sandbox.control_planes.data_plane import DataPlane
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
+from meshkit.sandbox.dataplane.exposition import PeerLookup
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
-from meshkit.sandbox.dataplane.metrics import (
-    ISTIO_PATH,
-    ISTIO_PORT,
-    LINKERD_PATH,
-    LINKERD_PORT,
-    PeerLookup,
-    PodMetrics,
-)
 from meshkit.sandbox.dataplane.pod_directory import introduction
 from meshkit.sandbox.node.probes import http_status, in_time
 
@@ -37,15 +31,15 @@ class Sidecar:
     def __init__(
         self,
         pod: dict[str, Any],
-        mesh: str,
+        plane: DataPlane,
         ip: str,
         pod_dir: Path,
         peers: PeerLookup,
         watch: FolderWatch,
     ) -> None:
-        self._pod, self._ip, self._pod_dir, self._mesh = pod, ip, pod_dir, mesh
-        self._port, self._path = (ISTIO_PORT, ISTIO_PATH) if mesh == ISTIO else (LINKERD_PORT, LINKERD_PATH)
-        self.metrics = PodMetrics(pod, mesh, peers)
+        self._pod, self._ip, self._pod_dir, self._proxy = pod, ip, pod_dir, plane.proxy
+        self._port, self._path = plane.page
+        self.metrics = plane.metrics(pod, peers)
         self._page: asyncio.Server | None = None
         self._config = ConfigServer(pod_dir, watch)
 
@@ -57,7 +51,7 @@ class Sidecar:
 
     def introduce(self, env: Mapping[str, str]) -> None:
         """Say in the pod's folder whose proxy this is, and which roots it was told to trust."""
-        told = {"mesh": self._mesh, "roots": env.get(ROOTS_VARIABLE, "")}
+        told = {"mesh": self._proxy.mesh, "roots": env.get(self._proxy.roots_variable, "")}
         envoy.replace(introduction(self._pod_dir), json.dumps(told))
 
     def close(self) -> None:
@@ -76,7 +70,7 @@ class Sidecar:
 
         That of a control plane's own pod waits for nobody: the pod is what it would wait for.
         """
-        if not (envoy.is_configured(self._pod_dir) or is_control_plane(self._pod)):
+        if not (envoy.is_configured(self._pod_dir) or is_control_plane(self._pod, self._proxy)):
             return False
         try:
             admin = f"tcp:{self._ip}:{envoy.ADMIN_PORT}"

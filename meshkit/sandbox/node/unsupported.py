@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshkit.meshes.model.pods import SIDECARS
+from meshkit.sandbox.control_planes.registry import is_proxy
 from meshkit.sandbox.node.environment import decides_loading
 
 _OF_POD = (
@@ -46,7 +46,7 @@ def ineffective_variables(pod: Mapping[str, Any]) -> list[str]:
 def _of_containers(spec: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("initContainers", "containers"):
         for container in spec.get(kind) or ():
-            if container["name"] not in SIDECARS:
+            if not is_proxy(container["name"]):
                 for name in _OF_CONTAINER:
                     if container.get(name):
                         yield f"spec.{kind}[{container['name']}].{name}"

@@ -1,4 +1,4 @@
-"""The guided path as pieces of HTML: stages, findings, evidence, progress. Pure functions of a Look.
+"""The guided path as pieces of HTML: stages, findings, evidence, progress. Pure functions of a SetupSnapshot.
 
 The wizard, the pages of runbooks and what a reader without a kernel sees are put together from these.
 """
@@ -21,8 +21,8 @@ from meshkit.views.report import STYLE
 if TYPE_CHECKING:
     from meshkit.facts import ClusterRef, Finding
     from meshkit.operations.plan import Plan
-    from meshkit.operations.setup.guide import Look, Stage
-    from meshkit.operations.setup.status import Standing, Table
+    from meshkit.operations.setup.guide import SetupSnapshot, Stage
+    from meshkit.operations.setup.status import StageStatus, Table
 
 _WORDS = {"error": ("bad", "error"), "warning": ("warn", "warning"), "info": ("note", "note")}
 _CODE = re.compile(
@@ -41,14 +41,14 @@ class ProgressLine:
     seconds: float | None = None
 
 
-def stage_icon(standing: Standing) -> str:
+def stage_icon(standing: StageStatus) -> str:
     """The icon's name of how far a stage is."""
     if standing.state == "done":
         return "warn" if any(f.severity != "info" for f in standing.findings) else "good"
     return {"ready": "running", "blocked": "todo", "attention": "warn"}[standing.state]
 
 
-def state_words(standing: Standing) -> str:
+def state_words(standing: StageStatus) -> str:
     """The state in a word, for those who do not see the icon."""
     if standing.state == "done" and stage_icon(standing) == "warn":
         return "done, with warnings"
@@ -66,12 +66,12 @@ def head(mesh_title: str, cluster: ClusterRef, namespace: str, note: str) -> str
     )
 
 
-def position(number: int, standing: Standing) -> str:
+def position(number: int, standing: StageStatus) -> str:
     """Which stage of how many, in a pill."""
     return f'<span class="mk-chip">{icon(stage_icon(standing))}Stage {number} of {len(STAGES)}</span>'
 
 
-def stage_row(number: int, stage: Stage, standing: Standing, *, selected: bool) -> str:
+def stage_row(number: int, stage: Stage, standing: StageStatus, *, selected: bool) -> str:
     """One line of the list at the left; hidden from screen readers, which read the button above it."""
     return (
         f'<div class="mk-stage-row{" mk-stage-now" if selected else ""}" aria-hidden="true">'
@@ -86,7 +86,7 @@ def explanation(number: int, stage: Stage, namespace: str) -> str:
     return f'<h2 class="mk-stage-title">{number}. {html.escape(stage.title)}</h2><p class="mk-why">{why}</p>'
 
 
-def findings_card(standing: Standing, taken_s: float) -> str:
+def findings_card(standing: StageStatus, taken_s: float) -> str:
     """What the checks found, the worst first."""
     order = ("error", "warning", "info")
     found = sorted(standing.findings, key=lambda finding: order.index(finding.severity))
@@ -118,7 +118,7 @@ def _with_code(sentence: str) -> str:
     return _CODE.sub(r"<code>\1</code>", html.escape(sentence, quote=False))
 
 
-def tables(standing: Standing) -> str:
+def tables(standing: StageStatus) -> str:
     """The evidence of a stage: who calls whom, which workload gets a sidecar."""
     return "".join(map(_table_card, standing.tables))
 
@@ -172,10 +172,10 @@ def _progress_row(line: ProgressLine) -> str:
     )
 
 
-def overview(look: Look, title: str) -> str:
+def overview(look: SetupSnapshot, title: str) -> str:
     """The whole path as one piece of HTML, for a reader without a kernel."""
     rows = []
-    for number, (stage, standing) in enumerate(zip(STAGES, look.standings, strict=True), start=1):
+    for number, (stage, standing) in enumerate(zip(STAGES, look.statuses, strict=True), start=1):
         findings = "".join(
             f'<div class="mk-remedy">{icon(_WORDS[f.severity][0])} {html.escape(f.object)} '
             f"{html.escape(f.message)} {html.escape(f.remedy)} {codes.html_link(f, settings.docs())}</div>"
@@ -191,9 +191,9 @@ def overview(look: Look, title: str) -> str:
     return f'<div class="mk"><style>{STYLE}</style>{found}{tables_of(look)}</div>'
 
 
-def tables_of(look: Look) -> str:
+def tables_of(look: SetupSnapshot) -> str:
     """The evidence of every stage, once."""
-    distinct = {table.title: standing for standing in look.standings for table in standing.tables}
+    distinct = {table.title: standing for standing in look.statuses for table in standing.tables}
     return "".join(_table_card(t) for s in distinct.values() for t in s.tables if distinct[t.title] is s)
 
 

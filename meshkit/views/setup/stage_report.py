@@ -14,7 +14,7 @@ from meshkit.views.setup import setup_html
 
 if TYPE_CHECKING:
     from meshkit.operations.plan import Plan
-    from meshkit.operations.setup.guide import Look
+    from meshkit.operations.setup.guide import SetupSnapshot
 
 _TONES = {"done": "good", "ready": "note", "blocked": "warn", "attention": "warn"}
 
@@ -24,7 +24,7 @@ class StageReport:
     """Where a stage stands, what was found, the evidence, and the plan where there is one."""
 
     name: str
-    look: Look
+    look: SetupSnapshot
     plan: Plan | None = None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class StageReport:
     def html(self) -> str:
         """The report as HTML with its style."""
         one, standing = stage(self.name), self.look.of(self.name)
-        why = html.escape(one.why.replace("{namespace}", self.look.sight.namespace))
+        why = html.escape(one.why.replace("{namespace}", self.look.observation.namespace))
         parts = [
             verdict_block(
                 _TONES[standing.state], f"{one.title}: {standing.summary}", one_line(why), self._where
@@ -59,11 +59,11 @@ class StageReport:
 
     @property
     def _where(self) -> str:
-        sight, cluster = self.look.sight, self.look.cluster
-        return f"{sight.mesh} · namespace {sight.namespace} · {cluster}" if cluster else ""
+        observed, cluster = self.look.observation, self.look.cluster
+        return f"{observed.mesh} · namespace {observed.namespace} · {cluster}" if cluster else ""
 
 
-def stage_report(look: Look, name: str, plan: Plan | None = None) -> StageReport:
+def stage_report(look: SetupSnapshot, name: str, plan: Plan | None = None) -> StageReport:
     """A stage of a look as an output: ``mk.stage_report(setup.look(), "injection")``."""
     assert stage(name) in STAGES
     return StageReport(name, look, plan)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from meshkit.errors import BadInput, MeshkitError
-from meshkit.operations.setup.guide import STAGES, Look, Setup, Stage
-from meshkit.operations.setup.status import TITLES
+from meshkit.meshes import registry
+from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, Stage
 from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.plan_html import no_plan_card, plan_card
 from meshkit.views.report import STYLE
@@ -43,7 +43,7 @@ class SetupWizard(LiveBox):
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._looks: deque[Look] = deque([setup.look()], maxlen=WINDOW_LOOKS)
+        self._looks: deque[SetupSnapshot] = deque([setup.look()], maxlen=WINDOW_LOOKS)
         self._index = STAGES.index(self._look.next or STAGES[-1])
         self._plan: Plan | None = None
         self._planned_for: tuple[int, tuple[Intent, ...]] | None = None
@@ -241,7 +241,7 @@ class SetupWizard(LiveBox):
 
     async def _plan_again(self, index: int) -> None:
         """Dry-run what the form says, when that is not what was planned last."""
-        if self._look.standings[index].state == "blocked":
+        if self._look.statuses[index].state == "blocked":
             self._plan = None
             return
         settings = self._settings
@@ -249,7 +249,7 @@ class SetupWizard(LiveBox):
             self._propose()
         elif not settings.opened:
             settings.follow(self._setup.propose(self._stage.name, self._look))
-        done = self._look.standings[index].state == "done"
+        done = self._look.statuses[index].state == "done"
         if settings.form is None or (done and not settings.opened):
             self._plan, self._planned_for = None, None
             return
@@ -277,7 +277,7 @@ class SetupWizard(LiveBox):
         cluster = self._setup.cluster.ref
         set_html(self._head, setup_html.head(self._title(), cluster, self._setup.namespace, taken))
         set_html(self._chip, setup_html.position(self._index + 1, stand))
-        for number, (stage, each) in enumerate(zip(STAGES, look.standings, strict=True)):
+        for number, (stage, each) in enumerate(zip(STAGES, look.statuses, strict=True)):
             selected = number == self._index
             set_html(self._rows[number], setup_html.stage_row(number + 1, stage, each, selected=selected))
             words = f"{number + 1}. {stage.title}: {setup_html.state_words(each)}"
@@ -379,7 +379,7 @@ class SetupWizard(LiveBox):
         self._show()
 
     @property
-    def _look(self) -> Look:
+    def _look(self) -> SetupSnapshot:
         return self._looks[-1]
 
     @property
@@ -388,14 +388,14 @@ class SetupWizard(LiveBox):
 
     @property
     def _standing(self) -> Any:
-        return self._look.standings[self._index]
+        return self._look.statuses[self._index]
 
     @property
     def _running(self) -> bool:
         return self._run is not None and self._run.running
 
     def _title(self) -> str:
-        return TITLES[self._setup.mesh]
+        return registry.mesh(self._setup.mesh).title
 
 
 def setup_wizard(cluster: Cluster, *, mesh: str, namespace: str = "shop") -> SetupWizard:

@@ -16,6 +16,7 @@ import aiohttp
 from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.model.registry import Registry
 from meshkit.sandbox.control_planes import identity
+from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
 from meshkit.sandbox.dataplane.delivery import Delivery, Desired
@@ -146,7 +147,7 @@ async def of_sandbox(
     pod = client.pod
     envoy.prepare(directory, pod=pod, pod_ip=address)
     authority = identity.Authority.create("routes")
-    leaf = identity.workload_leaf(authority, "istio", client.namespace, "default")
+    leaf = identity.workload_leaf(authority, DATA_PLANE.proxy, client.namespace, "default")
     identity.write_secrets(directory, leaf, authority.roots)
     server = ConfigServer(directory, FolderWatch())
     await server.open()
@@ -156,7 +157,7 @@ async def of_sandbox(
         registry = Registry(objects)
         outbound = istio.outbound(registry, istio.caller_of(registry, pod))
         inbounds = istio.inbound(registry, pod) if client.serves else ()
-        await Delivery(directory, address, "istio", session).deliver(Desired(outbound, inbounds))
+        await Delivery(directory, address, DATA_PLANE.style, session).deliver(Desired(outbound, inbounds))
     except BaseException:
         await proxy.stop()
         raise

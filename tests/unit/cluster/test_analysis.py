@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from meshkit.cluster.analysis import analysis
+from meshkit.cluster.analysis import analysis as run_analyzer
 from meshkit.cluster.connect import Cluster
+from meshkit.facts import Finding
+from meshkit.meshes.registry import mesh as mesh_named
 
 CLUSTER = Cluster("here", "https://127.0.0.1:1", None, "/k:/l")  # type: ignore[arg-type]
 ISTIOCTL = [
@@ -28,6 +30,12 @@ LINKERD = {
         }
     ],
 }
+
+
+def analysis(cluster: Cluster, mesh: str, *, pre: bool) -> tuple[Finding, ...]:
+    analyzer = mesh_named(mesh).analyzer
+    assert analyzer
+    return run_analyzer(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings)
 
 
 def on_path(name: str, answer: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -14,7 +14,7 @@ from meshkit.kube.kinds import CONFIG_MAP
 from meshkit.meshes.istio import revisions as istio_revisions
 from meshkit.meshes.istio.revisions import Revision
 from meshkit.operations.upgrade import retirement
-from meshkit.operations.upgrade.state import Standing, move_steps, require_upgradable
+from meshkit.operations.upgrade.state import UpgradeState, move_steps, require_upgradable
 
 NEW = ControlPlane(version="1.31.4", revision="1-31-4")
 
@@ -81,15 +81,15 @@ def workload(
     return [obj("apps/v1", kind, name, namespace, meta={"generation": 2, **meta}, spec=spec), pod]
 
 
-def standing(*objects: dict[str, Any], to: ControlPlane = NEW, mesh: str = "istio") -> Standing:
-    return Standing(Snapshot(objects), mesh, to)
+def standing(*objects: dict[str, Any], to: ControlPlane = NEW, mesh: str = "istio") -> UpgradeState:
+    return UpgradeState(Snapshot(objects), mesh, to)
 
 
 OLD = (istiod("default", "1.30.5"), hook("default"))
 BOTH = (*OLD, istiod("1-31-4", "1.31.4"), hook("1-31-4"))
 
 
-def titles(found: Standing, name: str) -> list[str]:
+def titles(found: UpgradeState, name: str) -> list[str]:
     (place,) = (one for one in found.spaces if one.name == name)
     return [step.title for step in move_steps(found, place, 1)]
 

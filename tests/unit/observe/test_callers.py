@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshkit.observe.callers import Link, Reading, between, count_links
+from meshkit.meshes.metrics import Link
+from meshkit.observe.callers import Reading, between, count_links
 
 POD: dict[str, Any] = {
     "metadata": {

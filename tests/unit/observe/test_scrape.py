@@ -14,7 +14,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.errors import ClusterError, NoData, Unreachable
 from meshkit.meshes.istio import metrics as istio
 from meshkit.meshes.linkerd import metrics as linkerd
-from meshkit.observe import scrape
+from meshkit.observe import pages, scrape
 from meshkit.observe.counters import CounterKey, Counters, Target, window
 from meshkit.observe.exposition import samples
 from meshkit.observe.scrape import read_page
@@ -154,7 +154,7 @@ def test_one_sidecar_that_does_not_answer_is_left_out() -> None:
 
 def test_pods_that_hang_hold_a_look_up_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scrape, "LOOK_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(scrape, "PAGE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(pages, "PAGE_TIMEOUT_S", 0.1)
 
     class Hanging(FakeApi):
         def pod_get(self, namespace: str, pod: str, port: int, path: str, *, timeout_s: float) -> str:

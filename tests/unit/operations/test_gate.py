@@ -13,7 +13,8 @@ from meshkit.decide.statistics.fisher import rise_probability
 from meshkit.errors import BadInput, ChangeFailed, NeedsPerson, NoData
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import restart
-from meshkit.observe.callers import How, Link, Reading
+from meshkit.meshes.metrics import How, Link
+from meshkit.observe.callers import Reading
 from meshkit.operations.traffic_gate import CHANCE, Gate, Judging, Tally, trouble
 from meshkit.testing import FakeClock
 

@@ -9,11 +9,12 @@ import pytest
 from meshkit.facts import Snapshot
 from meshkit.intent.security import Caller, MutualTLS
 from meshkit.intent.traffic import Fault, Route, Version
-from meshkit.observe.callers import Calls, Link
+from meshkit.meshes.metrics import Link
+from meshkit.observe.callers import Calls
 from meshkit.operations.setup import status as standing
-from meshkit.operations.setup.guide import STAGES, Look, Setup, _next_mode, _standings, stage
+from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, _next_mode, stage, stage_statuses
 from meshkit.operations.setup.proposals import propose_access
-from meshkit.operations.setup.status import Sight
+from meshkit.operations.setup.status import ClusterObservation
 from tests.unit.meshes.test_injected import deployment, namespace, pod, webhook
 
 MESHES = ("istio", "linkerd")
@@ -25,16 +26,16 @@ def calls(window: dict[Link, int], ever: dict[Link, int] | None = None, answered
     return Calls(10.0, 600.0, 2, answered, window, ever or window)
 
 
-def sight(mesh: str, *objects: dict[str, Any], seen: Calls | None = None) -> Sight:
-    return Sight(mesh, "shop", Snapshot((namespace(mesh), *objects)), seen)
+def sight(mesh: str, *objects: dict[str, Any], seen: Calls | None = None) -> ClusterObservation:
+    return ClusterObservation(mesh, "shop", Snapshot((namespace(mesh), *objects)), seen)
 
 
 def meshed(mesh: str) -> tuple[dict[str, Any], ...]:
     return webhook(mesh), deployment(), pod(1, f"{mesh}-proxy")
 
 
-def states(seen: Sight) -> dict[str, str]:
-    return {one.name: stand.state for one, stand in zip(STAGES, _standings(seen), strict=True)}
+def states(seen: ClusterObservation) -> dict[str, str]:
+    return {one.name: stand.state for one, stand in zip(STAGES, stage_statuses(seen), strict=True)}
 
 
 @pytest.mark.parametrize("mesh", MESHES)
@@ -103,7 +104,7 @@ class TestBothMeshes:
 
     def test_strict_with_plaintext_callers_is_a_danger(self, mesh: str) -> None:
         seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500, PLAIN: 8}))
-        look = Look(0.0, seen, _standings(seen))
+        look = SetupSnapshot(0.0, seen, stage_statuses(seen))
         setup = Setup(None, mesh, "shop")  # type: ignore[arg-type]
         strict, permissive = (MutualTLS(namespace="shop", mode=mode) for mode in ("strict", "permissive"))
         assert "plain text" in setup.danger("mutual-tls", [strict], look)

@@ -18,9 +18,10 @@ import aiohttp
 from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.outbound import OUTBOUND_PORT
-from meshkit.meshes.model.pods import Peer, mesh_of
+from meshkit.meshes.model.pods import Peer
 from meshkit.meshes.model.registry import Registry
 from meshkit.sandbox.control_planes import identity
+from meshkit.sandbox.control_planes.registry import DATA_PLANES, data_plane_of, peer_of
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
 from meshkit.sandbox.dataplane.delivery import Delivery, Desired
@@ -93,7 +94,7 @@ class MiniMesh:
             await self._servers[-1].open()
             self._start(name, pod, pod_dir)
             await self._admin_answers(ip)
-            self._deliveries[name] = Delivery(pod_dir, ip, self.mesh, self.session)
+            self._deliveries[name] = Delivery(pod_dir, ip, DATA_PLANES[self.mesh].style, self.session)
         else:
             self._listening.append(await asyncio.start_server(self._application(name), ip, 8080))
         return ip
@@ -106,7 +107,7 @@ class MiniMesh:
         """Give a pod a new certificate."""
         pod = self._pod(name)
         account = pod["spec"]["serviceAccountName"]
-        leaf = identity.workload_leaf(self._authority, self.mesh, "shop", account)
+        leaf = identity.workload_leaf(self._authority, DATA_PLANES[self.mesh].proxy, "shop", account)
         identity.write_secrets(self._dir / name, leaf, self._authority.roots)
 
     async def restart(self, name: str) -> None:
@@ -238,9 +239,9 @@ class MiniMesh:
         with (pod_dir / "envoy.log").open("wb") as log:
             process = subprocess.Popen(envoy.command(pod_dir), stdout=subprocess.PIPE, stderr=log)
         self.processes[name] = process
-        mesh = mesh_of(pod)
-        assert mesh
-        self.metrics[name] = PodMetrics(pod, mesh, self._peer)
+        plane = data_plane_of(pod)
+        assert plane
+        self.metrics[name] = plane.metrics(pod, self._peer)
         self._tasks.append(asyncio.create_task(self._read_log(name, process)))
 
     async def _read_log(self, name: str, process: subprocess.Popen[bytes]) -> None:
@@ -263,7 +264,7 @@ class MiniMesh:
 
     def _peer(self, address: str) -> Peer | None:
         ip = address.partition(":")[0]
-        return next((Peer.of(p) for p in self.objects["pods"] if p["status"]["podIP"] == ip), None)
+        return next((peer_of(p) for p in self.objects["pods"] if p["status"]["podIP"] == ip), None)
 
     def _pod(self, name: str) -> dict[str, Any]:
         return next(pod for pod in self.objects["pods"] if pod["metadata"]["name"] == name)

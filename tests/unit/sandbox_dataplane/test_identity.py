@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from meshkit.meshes.istio.meaning.proxy import PROXY as ISTIO
+from meshkit.meshes.linkerd.meaning.proxy import PROXY as LINKERD
 from meshkit.meshes.model.durations import duration_s
 from meshkit.sandbox.control_planes import identity
 from meshkit.sandbox.control_planes.issuer import renewal_time
@@ -28,15 +30,15 @@ def names_of(leaf: identity.Leaf) -> list[str]:
 
 
 def test_names_are_those_of_the_mesh(authority: identity.Authority) -> None:
-    istio = identity.workload_leaf(authority, "istio", "shop", "web")
-    linkerd = identity.workload_leaf(authority, "linkerd", "shop", "web")
+    istio = identity.workload_leaf(authority, ISTIO, "shop", "web")
+    linkerd = identity.workload_leaf(authority, LINKERD, "shop", "web")
     assert names_of(istio) == ["spiffe://cluster.local/ns/shop/sa/web"]
     assert names_of(linkerd) == ["web.shop.serviceaccount.identity.linkerd.cluster.local"]
 
 
 def test_a_leaf_is_signed_by_its_authority_and_renewed_at_half_life(authority: identity.Authority) -> None:
     lifetime = dt.timedelta(hours=2)
-    leaf = identity.workload_leaf(authority, "istio", "shop", "web", lifetime)
+    leaf = identity.workload_leaf(authority, ISTIO, "shop", "web", lifetime)
     root = x509.load_pem_x509_certificate(authority.certificate.encode())
     x509.load_pem_x509_certificate(leaf.certificate.encode()).verify_directly_issued_by(root)
     left = leaf.renew_after - dt.datetime.now(dt.UTC)
@@ -47,7 +49,7 @@ def test_a_good_certificate_on_disk_is_kept_and_one_of_another_root_is_not(
     authority: identity.Authority, tmp_path: Path
 ) -> None:
     assert renewal_time(tmp_path, authority.roots) is None
-    leaf = identity.workload_leaf(authority, "istio", "shop", "web")
+    leaf = identity.workload_leaf(authority, ISTIO, "shop", "web")
     identity.write_secrets(tmp_path, leaf, authority.roots)
     found = renewal_time(tmp_path, authority.roots)
     assert found is not None
@@ -56,7 +58,7 @@ def test_a_good_certificate_on_disk_is_kept_and_one_of_another_root_is_not(
 
 
 def test_the_key_is_readable_by_its_owner_only(authority: identity.Authority, tmp_path: Path) -> None:
-    identity.write_secrets(tmp_path, identity.workload_leaf(authority, "istio", "a", "b"), authority.roots)
+    identity.write_secrets(tmp_path, identity.workload_leaf(authority, ISTIO, "a", "b"), authority.roots)
     assert stat.S_IMODE((tmp_path / "sds-cert.json").stat().st_mode) == 0o600
 
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
-from meshkit.meshes.model.pods import obeys
-from meshkit.sandbox.control_planes.injector import patch_for
+from meshkit.meshes.model.pods import DEFAULT_REVISION, obeys
+from meshkit.sandbox.control_planes import injector
+from meshkit.sandbox.control_planes.injector import Injector, Patch
+from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
+from meshkit.sandbox.control_planes.istio.injector import inject as istio
+from meshkit.sandbox.control_planes.linkerd.injector import inject as linkerd
 
 
 def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None) -> dict[str, Any]:
@@ -18,6 +22,18 @@ def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None
 
 def namespace(**annotations: str) -> dict[str, Any]:
     return {"metadata": {"name": "shop", "annotations": annotations}}
+
+
+def patch_for(
+    mesh: str,
+    made: dict[str, Any],
+    where: dict[str, Any],
+    version: str,
+    *,
+    revision: str = DEFAULT_REVISION,
+) -> Patch:
+    inject = {"istio": istio, "linkerd": linkerd}[mesh]
+    return injector.patch_for(inject, made, where, Injector(version, revision))
 
 
 INJECTED = {"linkerd.io/inject": "enabled"}
@@ -42,8 +58,8 @@ def test_a_pod_obeys_the_revision_that_injected_it() -> None:
         "metadata": {"annotations": noted},
         "spec": {"containers": [{"name": "istio-proxy"}]},
     }
-    assert obeys(meshed, "istio", "1-31-4")
-    assert not obeys(meshed, "istio", "default")
+    assert obeys(meshed, DATA_PLANE.proxy, "1-31-4")
+    assert not obeys(meshed, DATA_PLANE.proxy, "default")
 
 
 @pytest.mark.parametrize(

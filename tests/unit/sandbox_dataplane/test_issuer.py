@@ -17,14 +17,12 @@ from cryptography import x509
 from meshkit.sandbox import certificates
 from meshkit.sandbox.control_planes import identity
 from meshkit.sandbox.control_planes.applicants import InCluster
-from meshkit.sandbox.control_planes.authority import (
-    ISTIO_SELF_SIGNED,
-    LINKERD_ISSUER,
-    CaSecret,
-    authority_in,
-)
+from meshkit.sandbox.control_planes.authority import CaSecret, authority_in
 from meshkit.sandbox.control_planes.identity import Authority
 from meshkit.sandbox.control_planes.issuer import Issuer
+from meshkit.sandbox.control_planes.istio.authorities import SELF_SIGNED as ISTIO_SELF_SIGNED
+from meshkit.sandbox.control_planes.linkerd.authorities import ISSUER as LINKERD_ISSUER
+from meshkit.sandbox.control_planes.registry import DATA_PLANES
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
 from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule
 
@@ -86,9 +84,9 @@ def issuer(api: Any, run_dir: Path, lifetime_s: float = 3600, mesh: str = "linke
     secret = {"linkerd": LINKERD_ISSUER, "istio": ISTIO_SELF_SIGNED}[mesh]
     return Issuer(
         api,
-        InCluster(api, mesh, "default", "mesh", secret),
-        mesh=mesh,
-        revision="default",
+        InCluster(api, DATA_PLANES[mesh].proxy, "default", "mesh", secret),
+        proxy=DATA_PLANES[mesh].proxy,
+        deployment="issuer",
         run_dir=run_dir,
         lifetime=lifetime,
         namespace="mesh",
@@ -235,7 +233,7 @@ def test_the_root_is_changed_without_a_lost_request(tmp_path: Path) -> None:
         for authority, roots in ((old, both), (NEW, both), (NEW, NEW.roots)):
             for item in made.objects["pods"]:
                 name, account = item["metadata"]["name"], item["spec"]["serviceAccountName"]
-                leaf = identity.workload_leaf(authority, "istio", "shop", account)
+                leaf = identity.workload_leaf(authority, DATA_PLANES["istio"].proxy, "shop", account)
                 identity.write_secrets(tmp_path / name, leaf, roots)
             await made.apply()
             await asyncio.sleep(0.3)

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from meshkit.meshes.model.pods import Peer
+from meshkit.sandbox.control_planes.linkerd.metrics import BUCKETS_MS
+from meshkit.sandbox.control_planes.registry import DATA_PLANES
 from meshkit.sandbox.dataplane.metrics import PodMetrics
-from meshkit.sandbox.dataplane.metrics_linkerd import BUCKETS_MS
 
 CLIENT = {
     "metadata": {
@@ -33,7 +34,7 @@ def line(**fields: Any) -> str:
 
 def metrics(mesh: str = "istio", **annotations: str) -> PodMetrics:
     pod = {**CLIENT, "metadata": {**CLIENT["metadata"], "annotations": annotations}}
-    return PodMetrics(pod, mesh, {"127.1.0.5:8080": WEB}.get)
+    return DATA_PLANES[mesh].metrics(pod, {"127.1.0.5:8080": WEB}.get)
 
 
 def series(page: str, name: str) -> list[str]:

@@ -8,9 +8,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from meshkit.sandbox.control_planes import root_certificate as rootcert
-from meshkit.sandbox.control_planes.authority import ISTIO_SELF_SIGNED
 from meshkit.sandbox.control_planes.identity import Authority
+from meshkit.sandbox.control_planes.istio import root_certificate as rootcert
+from meshkit.sandbox.control_planes.istio.authorities import SELF_SIGNED
 
 CA = Authority.create("root")
 
@@ -28,7 +28,7 @@ class Cluster:
             self.tell("namespaces", "ADDED", name, "")
         pair = {"ca-cert.pem": CA.certificate, "ca-key.pem": CA.key}
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in pair.items()}
-        self.tell("secrets", "ADDED", ISTIO_SELF_SIGNED.name, "istio-system", data=encoded)
+        self.tell("secrets", "ADDED", SELF_SIGNED.name, "istio-system", data=encoded)
 
     def tell(self, resource: str, what: str, name: str, namespace: str, **content: Any) -> None:
         self._version += 1
@@ -62,7 +62,7 @@ class Cluster:
 def test_every_namespace_gets_the_roots_and_keeps_them() -> None:
     async def main() -> None:
         cluster = Cluster("default", "kube-system", "kube-public")
-        publishing = asyncio.create_task(rootcert.publish(cluster, "istio-system", ISTIO_SELF_SIGNED))  # type: ignore[arg-type]
+        publishing = asyncio.create_task(rootcert.publish(cluster, "istio-system", SELF_SIGNED))  # type: ignore[arg-type]
         await cluster.until("default", "kube-system")
         cluster.tell("namespaces", "ADDED", "shop", "")
         await cluster.until("default", "kube-system", "shop")

@@ -10,6 +10,7 @@ from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.model.inbound import Inbound
 from meshkit.meshes.model.registry import Registry
+from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
 from meshkit.sandbox.dataplane import validation
 from meshkit.sandbox.dataplane.delivery import Desired
 from tests.unit.sandbox_dataplane.mini_mesh import service
@@ -23,7 +24,7 @@ def refusal(*http: dict[str, object]) -> str | None:
         "virtualservices": [virtual_service(*http)],
     }
     desired = Desired(istio.outbound(Registry(objects), Caller("shop")), (Inbound(8080, "strict"),))
-    return asyncio.run(validation.refusal(desired, "istio"))
+    return asyncio.run(validation.refusal(desired, DATA_PLANE.style))
 
 
 def test_a_good_configuration_is_taken() -> None:
@@ -133,4 +134,4 @@ def test_envoy_takes_every_field_that_is_carried_out() -> None:
     objects = {"services": services, "destinationrules": rules, "virtualservices": routes}
     outbound = istio.outbound(Registry(objects), Caller("shop"))
     assert {problem.reason for problem in outbound.problems} == {"UnknownHost", "UnknownDestination"}
-    assert asyncio.run(validation.refusal(Desired(outbound, ()), "istio")) is None
+    assert asyncio.run(validation.refusal(Desired(outbound, ()), DATA_PLANE.style)) is None

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from meshkit.sandbox.node.container import Container, Setting
-from meshkit.sandbox.node.images import Image
 from meshkit.sandbox.node.process import Process
+from meshkit.sandbox.node.programs import Image
 
 
 def test_who_gives_up_waiting_for_a_process_ends_nobody_elses_wait(tmp_path: Path) -> None:

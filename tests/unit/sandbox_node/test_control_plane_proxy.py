@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from meshkit.sandbox.control_planes.registry import DATA_PLANES
 from meshkit.sandbox.node import sidecar
 from meshkit.sandbox.node.environment import listen_addresses
 from meshkit.sandbox.node.sidecar import Sidecar
@@ -32,7 +33,7 @@ def test_it_is_ready_before_it_has_a_configuration(
         return 200
 
     monkeypatch.setattr(sidecar, "http_status", answers)
-    proxy: Any = Sidecar(found, "linkerd", "127.7.0.1", tmp_path, lambda _: None, None)  # type: ignore[arg-type]
+    proxy: Any = Sidecar(found, DATA_PLANES["linkerd"], "127.7.0.1", tmp_path, lambda _: None, None)  # type: ignore[arg-type]
     assert asyncio.run(proxy.is_ready()) is ready
     pages = [asyncio.run(proxy._page_at(path))[0] for path in ("/live", "/ready", "/nothing")]
     assert [page.partition(" ")[0] for page in pages] == ["200", "200" if ready else "503", "404"]
@@ -44,6 +45,6 @@ def test_its_ports_stay_those_of_the_program() -> None:
 
 
 def test_it_says_whose_it_is_and_whom_it_was_told_to_trust(tmp_path: Path) -> None:
-    proxy = Sidecar(OWN, "linkerd", "127.7.0.1", tmp_path, lambda _: None, None)  # type: ignore[arg-type]
+    proxy = Sidecar(OWN, DATA_PLANES["linkerd"], "127.7.0.1", tmp_path, lambda _: None, None)  # type: ignore[arg-type]
     proxy.introduce({"LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS": "roots", "KEY": "s3cret"})
     assert json.loads((tmp_path / "proxy.json").read_text()) == {"mesh": "linkerd", "roots": "roots"}

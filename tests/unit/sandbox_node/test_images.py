@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from meshkit.sandbox.control_planes.main import SETTINGS
+from meshkit.sandbox.control_planes.istio.main import SETTINGS as ISTIO
+from meshkit.sandbox.control_planes.linkerd.main import SETTINGS as LINKERD
+from meshkit.sandbox.control_planes.process import Settings
 from meshkit.sandbox.node import images
 from meshkit.sandbox.node.environment import Surroundings, decides_loading, sandbox_environment
 
@@ -85,10 +87,10 @@ def test_a_program_gets_every_variable_that_it_speaks_of(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "mesh"), [("docker.io/istio/pilot", "istio"), ("ghcr.io/linkerd/controller", "linkerd")]
+    ("image", "settings"), [("docker.io/istio/pilot", ISTIO), ("ghcr.io/linkerd/controller", LINKERD)]
 )
-def test_a_control_plane_gets_the_lifetime_of_certificates(image: str, mesh: str) -> None:
-    assert SETTINGS[mesh].lifetime_variable in images.KNOWN[image].reads
+def test_a_control_plane_gets_the_lifetime_of_certificates(image: str, settings: Settings) -> None:
+    assert settings.lifetime_variable in images.KNOWN[image].reads
 
 
 def test_no_image_reads_a_variable_that_decides_how_it_is_loaded() -> None:

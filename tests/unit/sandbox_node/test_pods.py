@@ -17,9 +17,9 @@ from meshkit.sandbox.node.environment import (
     expanded,
     listen_addresses,
 )
-from meshkit.sandbox.node.images import Image
 from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.probes import Probe
+from meshkit.sandbox.node.programs import Image
 from meshkit.sandbox.node.unsupported import ignored_fields
 
 Spec = dict[str, Any]

@@ -16,8 +16,8 @@ from meshkit.facts import ClusterRef
 from meshkit.intent.base import Intent
 from meshkit.kube.steps import Step
 from meshkit.operations.plan import Plan
-from meshkit.operations.setup.guide import STAGES, Look, Setup, _standings, stage
-from meshkit.operations.setup.status import Sight
+from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, stage, stage_statuses
+from meshkit.operations.setup.status import ClusterObservation
 from meshkit.views.setup.wizard import SetupWizard
 from tests.unit.meshes.test_injected import deployment, pod, webhook
 from tests.unit.operations.test_standing import PLAIN, TLS, calls, meshed, sight
@@ -29,23 +29,23 @@ class Cluster:
 
 
 class FakeSetup(Setup):
-    """A setup whose cluster is one sight; remembers what was asked for, and on which thread."""
+    """A setup whose cluster is one observation; remembers what was asked for, and on which thread."""
 
-    def __init__(self, seen: Sight) -> None:
+    def __init__(self, seen: ClusterObservation) -> None:
         super().__init__(Cluster(), "istio", "shop")  # type: ignore[arg-type]
-        object.__setattr__(self, "sight", seen)
+        object.__setattr__(self, "observation", seen)
         object.__setattr__(self, "done", [])
         object.__setattr__(self, "gate", threading.Event())
         self.gate.set()
 
-    sight: Sight
+    observation: ClusterObservation
     done: list[tuple[Any, ...]]
     gate: threading.Event
 
-    def look(self, before: Look | None = None) -> Look:
-        return Look(1_790_000_000.0, self.sight, _standings(self.sight))
+    def look(self, before: SetupSnapshot | None = None) -> SetupSnapshot:
+        return SetupSnapshot(1_790_000_000.0, self.observation, stage_statuses(self.observation))
 
-    def plan(self, name: str, *intents: Intent, look: Look | None = None) -> Plan:
+    def plan(self, name: str, *intents: Intent, look: SetupSnapshot | None = None) -> Plan:
         obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
         change = FieldChange("metadata.labels.a", None, "b")
         steps = (PlannedStep(Step(obj), "change", (change,)),)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, title
-from meshkit.meshes.injection import SIDECAR
-from meshkit.meshes.istio.revisions import DEFAULT, INJECTION, REVISION, TAG
+from meshkit.meshes.injection import DEFAULT_REVISION
+from meshkit.meshes.istio.injection import SIDECAR
+from meshkit.meshes.istio.revisions import INJECTION, REVISION, TAG
 from meshkit.meshes.view import View
 
 _PROXY_UID = 1337
@@ -18,7 +19,7 @@ _PROXY_UID = 1337
 def check(view: View) -> Iterator[Finding]:
     """Labels that contradict each other or name no revision, and containers that bypass the sidecar."""
     hooks = [labels(hook) for hook in view.of("MutatingWebhookConfiguration")]
-    served = {DEFAULT, *(hook.get(key) for hook in hooks for key in (REVISION, TAG))}
+    served = {DEFAULT_REVISION, *(hook.get(key) for hook in hooks for key in (REVISION, TAG))}
     for namespace in view.of("Namespace"):
         yield from _labels(namespace, served)
     for pod in view.meshed:
@@ -44,6 +45,6 @@ def _labels(namespace: Object, served: set[str | None]) -> Iterator[Finding]:
 def _bypass(pod: Object) -> Iterator[Finding]:
     for container in pod["spec"].get("containers", ()):
         user = (container.get("securityContext") or {}).get("runAsUser")
-        if container["name"] != SIDECAR["istio"] and user == _PROXY_UID:
+        if container["name"] != SIDECAR and user == _PROXY_UID:
             message = f"container {container['name']} runs as user {_PROXY_UID}: it bypasses the sidecar."
             yield codes.finding(codes.PROXY_UID, title(pod), message)

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from meshkit.kube.selectors import contains
 from meshkit.meshes.model.inbound import All, Authorization, Condition, Policy, Rule, Subject
 from meshkit.meshes.model.outbound import Object, Problem, StringMatch
-from meshkit.meshes.model.pods import selects
 from meshkit.meshes.model.registry import Registry
 
 DRY_RUN = "istio.io/dry-run"
@@ -68,7 +68,7 @@ def _holds_for(item: Object, pod: Object) -> bool:
     spec = _spec(item)
     if spec.get("targetRef") or spec.get("targetRefs"):
         return False
-    return selects((spec.get("selector") or {}).get("matchLabels"), pod["metadata"].get("labels"))
+    return contains(pod["metadata"].get("labels"), (spec.get("selector") or {}).get("matchLabels"))
 
 
 def _policy(item: Object) -> Policy:

@@ -11,16 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshkit.kube.pods import is_ready
+from meshkit.kube.selectors import selects
+from meshkit.meshes.istio.meaning.proxy import PROXY, TLS_MODE, TLS_MODE_LABEL
 from meshkit.meshes.istio.meaning.visibility import Caller, exported
 from meshkit.meshes.model.hosts import domains_of, host_of
 from meshkit.meshes.model.outbound import Locality, Object
-from meshkit.meshes.model.pods import (
-    ISTIO,
-    TLS_MODE_LABEL,
-    selects,
-    service_account,
-    workload_identity,
-)
+from meshkit.meshes.model.pods import service_account
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.model.translation import Translation
 
@@ -43,7 +40,7 @@ class Workload:
     @property
     def takes_mutual_tls(self) -> bool:
         """Whether a sidecar stands before it."""
-        return self.labels.get(TLS_MODE_LABEL) == ISTIO
+        return self.labels.get(TLS_MODE_LABEL) == TLS_MODE
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ def _service_host(registry: Registry, service: Object, caller: Caller) -> Host:
         ports,
         service,
         domains={port.number: domains_of(service, port.number, caller.namespace) for port in ports},
-        identities=tuple(workload_identity(ISTIO, namespace, account) for account in accounts),
+        identities=tuple(PROXY.identity(namespace, account) for account in accounts),
         workloads={
             port.number: tuple(
                 _of_pod(registry, backing.address, backing.port, backing.pod)
@@ -187,7 +184,7 @@ def _entry_workloads(work: Translation, entry: Object, port: HostPort) -> Iterab
     if selector:
         for pod in work.registry.of("pods", entry["metadata"]["namespace"]):
             address = (pod.get("status") or {}).get("podIP")
-            if address and _ready(pod) and selects(selector, pod["metadata"].get("labels")):
+            if address and is_ready(pod) and selects(selector, pod):
                 yield _of_pod(work.registry, address, target, pod)
     for endpoint in spec.get("endpoints") or ():
         address = endpoint.get("address", "")
@@ -201,11 +198,6 @@ def _entry_workloads(work: Translation, entry: Object, port: HostPort) -> Iterab
         labels = endpoint.get("labels") or {}
         locality = locality_named(endpoint.get("locality", ""))
         yield Workload(address, number, labels, locality, weight=int(endpoint.get("weight") or 1))
-
-
-def _ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def locality_named(text: str) -> Locality:

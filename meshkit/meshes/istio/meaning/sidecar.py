@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from meshkit.kube.selectors import contains
 from meshkit.meshes.istio.meaning import (
     authorization as istio_authorization,
 )
@@ -22,6 +23,7 @@ from meshkit.meshes.istio.meaning import load_balancing as locality
 from meshkit.meshes.istio.meaning.destinations import DestinationRules, unreached
 from meshkit.meshes.istio.meaning.hosts import Host, HostPort, Workload, hosts_for, locality_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
+from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.istio.meaning.routes import Routing
 from meshkit.meshes.istio.meaning.traffic_policy import Policy, policy_of
 from meshkit.meshes.istio.meaning.unregistered_hosts import elsewhere
@@ -38,7 +40,7 @@ from meshkit.meshes.model.outbound import (
     VirtualHost,
     cluster_name,
 )
-from meshkit.meshes.model.pods import captured_ports, selects
+from meshkit.meshes.model.pods import captured_ports
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.model.translation import Translation
 
@@ -100,7 +102,7 @@ def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
     labels = meta.get("labels") or {}
     return tuple(
         Inbound(port, _MODES[workload_mode(registry, meta["namespace"], labels, port)], routes)
-        for port in captured_ports(pod)
+        for port in captured_ports(pod, PROXY)
     )
 
 
@@ -113,7 +115,7 @@ def workload_mode(registry: Registry, namespace: str, labels: Mapping[str, str],
     for item in registry.of("peerauthentications", namespace):
         spec = item.get("spec") or {}
         selector = (spec.get("selector") or {}).get("matchLabels")
-        if selector and namespace != registry.root_namespace and selects(selector, labels):
+        if selector and namespace != registry.root_namespace and contains(labels, selector):
             ports = {int(number): value for number, value in (spec.get("portLevelMtls") or {}).items()}
             chosen = _port_mode(ports.get(port, {})) or _mtls_mode(spec)
             return chosen or namespace_mode(registry, namespace)
@@ -196,7 +198,7 @@ def _cluster(
     labels: Mapping[str, str],
     policy: Policy,
 ) -> Cluster:
-    chosen = [each for each in host.workloads.get(port.number, ()) if selects(labels, each.labels)]
+    chosen = [each for each in host.workloads.get(port.number, ()) if contains(each.labels, labels)]
     endpoints, weights = _endpoints(work.registry, caller, mesh, host, policy, chosen)
     automatic = (
         mesh.automatic_tls

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from meshkit.kube.selectors import contains
 from meshkit.meshes.model.outbound import Locality, Object
-from meshkit.meshes.model.pods import selects
 from meshkit.meshes.model.registry import Registry
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Caller:
 
     def has(self, wanted: Mapping[str, str] | None) -> bool:
         """Whether the caller has all these labels."""
-        return selects(wanted, dict(self.labels))
+        return contains(dict(self.labels), wanted)
 
 
 def labels_that_matter(registry: Registry) -> frozenset[str]:

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, notes, title
-from meshkit.meshes.injection import LINKERD_INJECT, LINKERD_INJECTS
+from meshkit.meshes.linkerd.injection import ASKS, INJECT
 from meshkit.meshes.view import View
 
-_ANNOTATIONS_ONLY = (LINKERD_INJECT, "config.linkerd.io/", "config.alpha.linkerd.io/")
+_ANNOTATIONS_ONLY = (INJECT, "config.linkerd.io/", "config.alpha.linkerd.io/")
 _LABEL_ONLY = "mirror.linkerd.io/exported"
 
 
 def check(view: View) -> Iterator[Finding]:
     """Annotations that were written as labels, and the other way round."""
     for obj in view.of("Namespace"):
-        if LINKERD_INJECT in labels(obj):
-            message = f"{LINKERD_INJECT} is a label here, and Linkerd reads it as an annotation only."
+        if INJECT in labels(obj):
+            message = f"{INJECT} is a label here, and Linkerd reads it as an annotation only."
             yield codes.finding(codes.INJECT_LABEL_IGNORED, title(obj), message)
     objects = (*view.of("Pod"), *view.of("Service"))
     swapped = Counter(entry for obj in objects for entry in _swapped(obj))
@@ -32,7 +32,7 @@ def check(view: View) -> Iterator[Finding]:
 
 def asks_for_injection(namespace: Object) -> bool:
     """Whether a namespace asks for Linkerd's sidecar."""
-    return notes(namespace).get(LINKERD_INJECT) in LINKERD_INJECTS
+    return notes(namespace).get(INJECT) in ASKS
 
 
 def _swapped(obj: Object) -> Iterator[tuple[str, str, str, str]]:

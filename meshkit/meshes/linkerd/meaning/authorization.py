@@ -13,6 +13,7 @@ from typing import Any
 
 from meshkit.kube.selectors import holds
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
+from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.inbound import (
     All,
@@ -24,7 +25,7 @@ from meshkit.meshes.model.inbound import (
     Rule,
 )
 from meshkit.meshes.model.outbound import Match, Object, Problem, StringMatch
-from meshkit.meshes.model.pods import LINKERD, captured_ports, workload_identity
+from meshkit.meshes.model.pods import captured_ports
 from meshkit.meshes.model.registry import Registry
 
 GROUP = "policy.linkerd.io"
@@ -60,7 +61,7 @@ class InvalidPolicy(Exception):
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
     """The captured ports of a pod. Linkerd's proxy takes both mutual TLS and plain text everywhere."""
-    return tuple(_inbound(registry, pod, port) for port in captured_ports(pod))
+    return tuple(_inbound(registry, pod, port) for port in captured_ports(pod, PROXY))
 
 
 def _inbound(registry: Registry, pod: Object, port: int) -> Inbound:
@@ -194,7 +195,7 @@ def _sources(registry: Registry, item: Object) -> tuple[All, ...]:
         namespace = reference.get("namespace") or item["metadata"]["namespace"]
         kind, name = reference["kind"], reference["name"]
         if kind == "ServiceAccount":
-            named = StringMatch("exact", workload_identity(LINKERD, namespace, name))
+            named = StringMatch("exact", PROXY.identity(namespace, name))
             identity = (Condition("identity", (named,)),)
         elif kind == "MeshTLSAuthentication":
             found = _find(registry, "meshtlsauthentications.policy", kind, name, namespace)
@@ -228,7 +229,7 @@ def _identities(item: Object) -> Iterable[StringMatch]:
             yield StringMatch("suffix", ending)
         else:
             namespace = reference.get("namespace") or item["metadata"]["namespace"]
-            yield StringMatch("exact", workload_identity(LINKERD, namespace, reference["name"]))
+            yield StringMatch("exact", PROXY.identity(namespace, reference["name"]))
 
 
 def _network(entry: Mapping[str, Any]) -> All:
@@ -259,7 +260,7 @@ def problems(registry: Registry) -> tuple[Problem, ...]:
 def _rivals(registry: Registry) -> Iterable[Problem]:
     """Servers that rule nothing, because an older one has the port."""
     for pod in registry.of("pods"):
-        for port in captured_ports(pod):
+        for port in captured_ports(pod, PROXY):
             for younger in servers_of(registry, pod, port)[1:]:
                 message = (
                     f"port {port} of {pod['metadata']['name']} has an older Server; this one is ignored."

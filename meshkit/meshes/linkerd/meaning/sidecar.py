@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from meshkit.kube.pods import has_sidecar
 from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
 from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning.authorization import GROUP as POLICY_GROUP
 from meshkit.meshes.linkerd.meaning.authorization import inbound
+from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.linkerd.meaning.route_status import has_cluster_address, statuses
 from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.model.hosts import domains_of, host_of
@@ -35,17 +37,11 @@ from meshkit.meshes.model.outbound import (
     VirtualHost,
     cluster_name,
 )
-from meshkit.meshes.model.pods import (
-    LINKERD,
-    is_control_plane,
-    mesh_of,
-    service_account,
-    workload_identity,
-)
+from meshkit.meshes.model.pods import is_control_plane, service_account
 from meshkit.meshes.model.registry import Registry, age_of
 from meshkit.meshes.model.translation import Translation
 
-__all__ = ["RESOURCES", "inbound", "outbound", "statuses"]
+__all__ = ["RESOURCES", "caller_of", "inbound", "outbound", "statuses"]
 RESOURCES = (
     *("pods", "services", "endpointslices.discovery.k8s.io"),
     *("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"),
@@ -116,13 +112,13 @@ def _cluster(work: Translation, service: Object, port: Mapping[str, Any]) -> Clu
             Endpoint(b.address, b.port, b.pod is not None and _is_meshed(b.pod))
             for b in work.registry.backings(service, port)
         ),
-        identities=tuple(workload_identity(LINKERD, namespace, account) for account in accounts),
+        identities=tuple(PROXY.identity(namespace, account) for account in accounts),
         outlier=_failure_accrual(work, service),
     )
 
 
 def _is_meshed(pod: Object) -> bool:
-    return mesh_of(pod) == LINKERD and not is_control_plane(pod)
+    return has_sidecar(pod, PROXY.container) and not is_control_plane(pod, PROXY)
 
 
 def _failure_accrual(work: Translation, service: Object) -> Outlier | None:

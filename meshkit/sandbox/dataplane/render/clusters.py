@@ -20,6 +20,7 @@ from meshkit.meshes.model.outbound import (
 )
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.pod_directory import app_socket
+from meshkit.sandbox.dataplane.render.style import ProxyStyle
 from meshkit.sandbox.dataplane.render.tls import cluster_tls
 from meshkit.sandbox.dataplane.render.wire import JSON, TYPE, seconds, socket
 
@@ -27,9 +28,9 @@ _UNLIMITED = 4294967295
 _RING_SIZE = 1024  # Envoy's own default; Istio writes it too
 
 
-def outbound_clusters(model: Iterable[Cluster], mesh: str) -> list[JSON]:
+def outbound_clusters(model: Iterable[Cluster], style: ProxyStyle) -> list[JSON]:
     """The CDS resources: every outbound cluster."""
-    return [_cluster(item, mesh) for item in model]
+    return [_cluster(item, style) for item in model]
 
 
 def assignments(model: Iterable[Cluster]) -> list[JSON]:
@@ -95,7 +96,7 @@ def _locality(model: Locality) -> JSON:
     return {"region": model.region, "zone": model.zone, "sub_zone": model.subzone}
 
 
-def _cluster(model: Cluster, mesh: str) -> JSON:
+def _cluster(model: Cluster, style: ProxyStyle) -> JSON:
     rendered: JSON = {
         "@type": TYPE + "config.cluster.v3.Cluster",
         "name": model.name,
@@ -113,7 +114,7 @@ def _cluster(model: Cluster, mesh: str) -> JSON:
         rendered["common_lb_config"]["healthy_panic_threshold"] = {"value": model.outlier.min_health_percent}
     if model.balancing.locality_weights:
         rendered["common_lb_config"]["locality_weighted_lb_config"] = {}
-    return rendered | cluster_tls(model, mesh)
+    return rendered | cluster_tls(model, style)
 
 
 def _discovery(model: Cluster) -> JSON:

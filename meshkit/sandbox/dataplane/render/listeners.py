@@ -14,20 +14,21 @@ from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.render.access import guarded, guards
 from meshkit.sandbox.dataplane.render.clusters import app_cluster
 from meshkit.sandbox.dataplane.render.matches import request_match
+from meshkit.sandbox.dataplane.render.style import ProxyStyle
 from meshkit.sandbox.dataplane.render.tls import downstream_tls
 from meshkit.sandbox.dataplane.render.wire import JSON, TYPE, http_filter, socket
 
 
-def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, mesh: str) -> list[JSON]:
+def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, style: ProxyStyle) -> list[JSON]:
     """The LDS resources: the outbound listener and one for each captured port."""
-    return [_outbound(pod_dir, pod_ip, mesh), *(_inbound(item, pod_dir, pod_ip, mesh) for item in inbounds)]
+    return [_outbound(pod_dir, pod_ip, style), *(_inbound(item, pod_dir, pod_ip, style) for item in inbounds)]
 
 
-def _outbound(pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
+def _outbound(pod_dir: Path, pod_ip: str, style: ProxyStyle) -> JSON:
     rds = {"route_config_name": envoy.ROUTES, "config_source": envoy.config_source()}
     manager = _connection_manager(
         "outbound",
-        mesh,
+        style,
         {"rds": rds},
         [http_filter("cors", "cors.v3.Cors"), http_filter("fault", "fault.v3.HTTPFault")],
     )
@@ -40,8 +41,8 @@ def _outbound(pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
     }
 
 
-def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, mesh: str) -> JSON:
-    manager = _connection_manager("inbound", mesh, {"route_config": _inbound_routes(model)}, guards())
+def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, style: ProxyStyle) -> JSON:
+    manager = _connection_manager("inbound", style, {"route_config": _inbound_routes(model)}, guards())
     raw: JSON = {
         "name": "raw",
         "filters": [manager],
@@ -90,39 +91,20 @@ def _inbound_route(item: InboundRoute, model: Inbound) -> JSON:
     return {**route, "route": action, **guarded(item.authorization)}
 
 
-def _connection_manager(side: str, mesh: str, routing: JSON, filters: list[JSON]) -> JSON:
+def _connection_manager(side: str, style: ProxyStyle, routing: JSON, filters: list[JSON]) -> JSON:
     manager: JSON = {
         "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": side,
-        "access_log": [envoy.access_log("inbound" if side == "inbound" else "outbound", mesh)],
+        "access_log": [envoy.access_log("inbound" if side == "inbound" else "outbound", style.latency_until)],
         "http_filters": [*filters, http_filter("router", "router.v3.Router")],
         "generate_request_id": False,
         "stream_idle_timeout": "0s",
-        "server_name": "istio-envoy" if mesh == "istio" else "linkerd-proxy",
+        "server_name": style.server_name,
         "normalize_path": True,
         **routing,
     }
     if side == "inbound":
-        manager |= {"local_reply_config": _linkerd_answers()} if mesh == "linkerd" else {}
+        manager |= {"local_reply_config": style.local_replies} if style.local_replies else {}
         manager["forward_client_cert_details"] = "SANITIZE_SET"
         manager["set_current_client_cert_details"] = {"uri": True, "dns": True}
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
-
-
-def _linkerd_answers() -> JSON:
-    """Linkerd refuses without a body and says why in a header; gRPC gets its status from Envoy either way."""
-    reasons = {403: "unauthorized request on route", 404: "no route found for request"}
-    return {
-        "mappers": [
-            {
-                "filter": {
-                    "status_code_filter": {
-                        "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": "none"}}
-                    }
-                },
-                "headers_to_add": [{"header": {"key": "l5d-proxy-error", "value": reason}}],
-                "body_format_override": {"text_format_source": {"inline_string": ""}},
-            }
-            for status, reason in reasons.items()
-        ]
-    }

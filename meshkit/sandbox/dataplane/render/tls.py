@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from meshkit.meshes.model.outbound import Cluster, OriginTLS
 from meshkit.sandbox.dataplane import envoy
+from meshkit.sandbox.dataplane.render.style import ProxyStyle
 from meshkit.sandbox.dataplane.render.wire import JSON, TYPE
 
 _TLS = "extensions.transport_sockets.tls.v3."
 _SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def cluster_tls(model: Cluster, mesh: str) -> JSON:
+def cluster_tls(model: Cluster, style: ProxyStyle) -> JSON:
     """A cluster's transport: the mesh's TLS to all, to meshed endpoints or to none, or a TLS of its own."""
     if isinstance(model.tls, OriginTLS):
         return {"transport_socket": _origin_tls(model.tls)}
     if model.tls == "always":
-        return {"transport_socket": _upstream_tls(model, mesh)}
+        return {"transport_socket": _upstream_tls(model, style)}
     if model.tls == "auto" and not model.as_asked:
         secured = {"name": "meshed", "match": {"meshed": True}}
         plain = {"name": "plaintext", "match": {}, "transport_socket": _raw_buffer()}
-        secured["transport_socket"] = _upstream_tls(model, mesh)
+        secured["transport_socket"] = _upstream_tls(model, style)
         return {"transport_socket_matches": [secured, plain]}
     return {}
 
@@ -45,10 +46,9 @@ def downstream_tls() -> JSON:
     }
 
 
-def _upstream_tls(model: Cluster, mesh: str) -> JSON:
+def _upstream_tls(model: Cluster, style: ProxyStyle) -> JSON:
     """Mutual TLS on the calling side, with the only server names it accepts."""
-    kind = "URI" if mesh == "istio" else "DNS"
-    names = [{"san_type": kind, "matcher": {"exact": name}} for name in model.identities]
+    names = [{"san_type": style.san_type, "matcher": {"exact": name}} for name in model.identities]
     context = {
         **_certificates(),
         "combined_validation_context": {

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshkit.meshes.linkerd.meaning.authorization import NOT_FOUND
-from meshkit.meshes.model.pods import LINKERD, Peer, workload_identity
+from meshkit.meshes.linkerd.meaning.proxy import identity
+from meshkit.meshes.model.pods import Peer
 from meshkit.sandbox.dataplane.exposition import Family, Labels, PeerLookup
 
 BUCKETS_MS = tuple(float(digit * 10**power) for power in range(5) for digit in (1, 2, 3, 4, 5))
@@ -105,7 +106,7 @@ class LinkerdSeries:
         if entry.get("uptls") and peer:
             labels += [
                 ("tls", "true"),
-                ("server_id", workload_identity(LINKERD, peer.namespace, peer.service_account)),
+                ("server_id", identity(peer.namespace, peer.service_account)),
             ]
         else:
             labels += [("tls", "no_identity"), ("no_tls_reason", "not_provided_by_service_discovery")]

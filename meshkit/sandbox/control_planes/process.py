@@ -1,13 +1,10 @@
-"""The process that istiod's and Linkerd's control-plane pods run:
-
-``--mesh istio --roles injector,config,identity``.
+"""One replica of a mesh's control plane: what its process does in each role.
 
 Every replica with the injector role answers the webhook; configuration and identity are written by the
-replica that holds the Lease. What Linkerd's charts mount is used as Linkerd uses it: the webhooks serve the
-mounted pair, and every replica of the identity issues, as their roles let neither write nor elect. It reaches
-the cluster only through the API server, with its pod's token; the
-sidecars' files in the run directory are the channel that real proxies have by xDS. Without any of these pods
-nothing new is written, and what was written stays in force.
+replica that holds the Lease. Where the charts of a mesh mount an issuer or a serving pair, these are used
+instead. It reaches the cluster only through the API server, with its pod's token; the sidecars' files in the
+run directory are the channel that real proxies have by xDS. Without any of these pods nothing new is written,
+and what was written stays in force.
 """
 
 from __future__ import annotations
@@ -19,100 +16,94 @@ import datetime as dt
 import json
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
-from meshkit import settings
-from meshkit.meshes.istio.meaning import sidecar as istio
-from meshkit.meshes.linkerd.meaning import sidecar as linkerd
+from meshkit import settings as environment
 from meshkit.meshes.model.durations import duration_s
-from meshkit.meshes.model.pods import DEFAULT_REVISION, ISTIO
-from meshkit.sandbox.control_planes import authority, serving, validator
-from meshkit.sandbox.control_planes import root_certificate as rootcert
+from meshkit.meshes.model.meaning import Meaning
+from meshkit.meshes.model.pods import DEFAULT_REVISION
+from meshkit.sandbox.control_planes import authority, serving
 from meshkit.sandbox.control_planes.api_client import ApiClient
 from meshkit.sandbox.control_planes.applicants import InCluster, InFolders, Source
 from meshkit.sandbox.control_planes.authority import CaSecret
 from meshkit.sandbox.control_planes.configurator import Configurator
+from meshkit.sandbox.control_planes.data_plane import DataPlane
 from meshkit.sandbox.control_planes.identity import LEAF_LIFETIME, Authority
+from meshkit.sandbox.control_planes.injector import Injection
 from meshkit.sandbox.control_planes.issuer import Issuer
 from meshkit.sandbox.control_planes.leader import Leader
 from meshkit.sandbox.control_planes.webhook import InjectionWebhook
 
 _LOG = logging.getLogger("controlplane")
-TRANSLATORS = {"istio": istio, "linkerd": linkerd}
-VALIDATORS = {"profile-validator": 8443, "policy-validator": 9443}
-"""Webhooks that are asked about Linkerd's own objects, and their ports."""
-ROLES = ("injector", "config", "identity", *VALIDATORS)
-SERVING_PAIR = "/var/run/linkerd/tls"
-ISSUER = "/var/run/linkerd/identity/issuer"
-ROOTS = "/var/run/linkerd/identity/trust-roots"
-"""Where Linkerd's charts mount what its programs read."""
+ROLES = ("injector", "config", "identity")
+
+
+@dataclass(frozen=True)
+class Mounts:
+    """Where the charts of a mesh mount what its programs read."""
+
+    serving_pair: str
+    issuer: str
+    roots: str
+
+
+@dataclass(frozen=True)
+class Validators:
+    """Webhooks that are asked about a mesh's own objects, each a role with a port."""
+
+    ports: Mapping[str, int]
+    application: Callable[[], web.Application]
 
 
 @dataclass(frozen=True)
 class Settings:
     """What differs between the meshes' control planes."""
 
+    data_plane: DataPlane
+    meaning: Meaning
+    inject: Injection
     ready_ports: Mapping[str, int]
     """By the first role of the process."""
     webhook_port: int
     webhook_service: str
     workload_ca: tuple[CaSecret, ...]
+    """Where the CA of workloads is kept: the first Secret there is, or the last one, which is made."""
     webhook_ca: tuple[CaSecret, ...]
     lifetime_variable: str
     """Environment variable with the lifetime of workload certificates, as the mesh names it."""
+    leases: Mapping[str, str]
+    """By the first role of the process, the Lease of its leader."""
+    issuer_deployment: str
+    """The Deployment that Events of the issuer are about."""
+    config_source: str
+    """Who reports the Events about objects that have no effect."""
+    publish_roots: Callable[[ApiClient, str, CaSecret], Coroutine[Any, Any, None]] | None = None
+    """Keeps the roots where a mesh's workloads read them, until cancelled."""
+    mounts: Mounts | None = None
+    validators: Validators | None = None
 
-    def lease(self, mesh: str, role: str, revision: str) -> str:
-        """Each revision of Istio elects one leader for all; Linkerd's components each their own."""
-        if mesh == "istio":
-            return _named("istio-leader", revision)
-        return {"config": "linkerd-destination", "identity": "linkerd-identity"}.get(
-            role, "linkerd-proxy-injector"
-        )
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that a process may have."""
+        return (*ROLES, *(self.validators.ports if self.validators else ()))
 
-
-SETTINGS = {
-    "istio": Settings(
-        ready_ports={"injector": 8080},
-        webhook_port=15017,
-        webhook_service="istiod",
-        workload_ca=(authority.ISTIO_PLUGGED_IN, authority.ISTIO_SELF_SIGNED),
-        webhook_ca=(authority.ISTIO_PLUGGED_IN, authority.ISTIO_SELF_SIGNED),
-        lifetime_variable="DEFAULT_WORKLOAD_CERT_TTL",
-    ),
-    "linkerd": Settings(
-        ready_ports={
-            "config": 9996,
-            "identity": 9990,
-            "injector": 9995,
-            "profile-validator": 9997,
-            "policy-validator": 9990,
-        },
-        webhook_port=8443,
-        webhook_service="linkerd-proxy-injector",
-        workload_ca=(authority.LINKERD_ISSUER,),
-        webhook_ca=(authority.LINKERD_WEBHOOK,),
-        lifetime_variable="LINKERD2_IDENTITY_ISSUANCE_LIFETIME",
-    ),
-}
-
-
-def _named(base: str, revision: str) -> str:
-    """The name of what each revision has of its own."""
-    return base if revision == DEFAULT_REVISION else f"{base}-{revision}"
+    def named(self, base: str, revision: str) -> str:
+        """The name of what each revision has of its own."""
+        return base if revision == DEFAULT_REVISION else f"{base}-{revision}"
 
 
 class ControlPlane:
     """One replica."""
 
-    def __init__(self, api: ApiClient, mesh: str, roles: Sequence[str], env: dict[str, str]) -> None:
+    def __init__(self, api: ApiClient, settings: Settings, roles: Sequence[str], env: dict[str, str]) -> None:
         self._api = api
-        self._mesh = mesh
+        self._set = settings
         self._roles = roles
-        self._set = SETTINGS[mesh]
         self._revision = env.get("REVISION", DEFAULT_REVISION)
         self._ip = env["POD_IP"]
         self._pod = env["POD_NAME"]
@@ -127,11 +118,12 @@ class ControlPlane:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        if ISSUER in self._mounts:
-            await self._issue_by_mounts()
+        mounted = self._set.mounts
+        if mounted and mounted.issuer in self._mounts:
+            await self._issue_by_mounts(mounted)
             return
-        if SERVING_PAIR in self._mounts:
-            await self._serve_mounted_pair()
+        if mounted and mounted.serving_pair in self._mounts:
+            await self._serve_mounted_pair(mounted)
             return
         webhook = None
         async with asyncio.TaskGroup() as tasks:
@@ -140,41 +132,44 @@ class ControlPlane:
                 tasks.create_task(self._serve(webhook))
             else:
                 await self._report_ready()
-            lease = self._set.lease(self._mesh, self._roles[0], self._revision)
+            lease = self._set.named(self._set.leases[self._roles[0]], self._revision)
             leader = Leader(self._api, namespace=self._namespace, lease=lease, identity=self._pod)
             tasks.create_task(leader.lead(lambda: self._lead(webhook)))
 
-    async def _issue_by_mounts(self) -> None:
-        """The identity of Linkerd's charts."""
-        issuer, roots = self._mounts[ISSUER], self._mounts[ROOTS]
+    async def _issue_by_mounts(self, mounted: Mounts) -> None:
+        """An issuer that has its CA and the roots mounted, and no right to read them."""
+        issuer, roots = self._mounts[mounted.issuer], self._mounts[mounted.roots]
         ca = authority.mounted_authority(issuer, roots)
         if ca is None:
-            raise ValueError(f"{ISSUER} and {ROOTS} hold no issuer with its roots")
-        source = InFolders(self._api, self._mesh, self._run_dir, issuer, roots)
+            raise ValueError(f"{mounted.issuer} and {mounted.roots} hold no issuer with its roots")
+        source = InFolders(self._api, self._set.data_plane.proxy.mesh, self._run_dir, issuer, roots)
         await self._report_ready()
-        await self._issuer(source, authority.LINKERD_ISSUER).run(ca)
+        await self._issuer(source, self._set.workload_ca[-1]).run(ca)
 
-    async def _serve_mounted_pair(self) -> None:
-        """A webhook of Linkerd's charts."""
-        pair = serving.MountedPair(self._mounts[SERVING_PAIR])
+    async def _serve_mounted_pair(self, mounted: Mounts) -> None:
+        """A webhook with a mounted certificate."""
+        pair = serving.MountedPair(self._mounts[mounted.serving_pair])
         pair.load()
-        port = VALIDATORS.get(self._roles[0])
-        if port is None:
-            await self._webhook().serve(pair.context, self._ip, self._set.webhook_port)
+        validators = self._set.validators
+        if validators and self._roles[0] in validators.ports:
+            port = validators.ports[self._roles[0]]
+            await serving.serve(validators.application(), pair.context, self._ip, port)
         else:
-            await serving.serve(validator.application(), pair.context, self._ip, port)
+            await self._webhook().serve(pair.context, self._ip, self._set.webhook_port)
         await self._report_ready()
         await pair.follow()
 
     def _webhook(self) -> InjectionWebhook:
+        mounted = self._set.mounts
         return InjectionWebhook(
             self._api,
-            mesh=self._mesh,
+            inject=self._set.inject,
             version=self._version,
             revision=self._revision,
-            service=_named(self._set.webhook_service, self._revision),
+            service=self._set.named(self._set.webhook_service, self._revision),
             namespace=self._namespace,
-            mounted_roots=self._mounts.get(ROOTS),
+            bundle=self._set.workload_ca[-1].bundle,
+            mounted_roots=self._mounts.get(mounted.roots) if mounted else None,
         )
 
     async def _serve(self, webhook: InjectionWebhook) -> None:
@@ -193,9 +188,10 @@ class ControlPlane:
             if "config" in self._roles:
                 configurator = Configurator(
                     self._api,
-                    mesh=self._mesh,
+                    data_plane=self._set.data_plane,
                     revision=self._revision,
-                    translator=TRANSLATORS[self._mesh],
+                    meaning=self._set.meaning,
+                    event_source=self._set.config_source,
                     run_dir=self._run_dir,
                     namespace=self._namespace,
                 )
@@ -203,19 +199,19 @@ class ControlPlane:
 
     async def _issue(self) -> None:
         secret, ca = await self._made(self._set.workload_ca)
-        source = InCluster(self._api, self._mesh, self._revision, self._namespace, secret)
+        source = InCluster(self._api, self._set.data_plane.proxy, self._revision, self._namespace, secret)
         issuer = self._issuer(source, secret)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(issuer.run(ca))
-            if self._mesh == ISTIO:
-                tasks.create_task(rootcert.publish(self._api, self._namespace, secret))
+            if self._set.publish_roots:
+                tasks.create_task(self._set.publish_roots(self._api, self._namespace, secret))
 
     def _issuer(self, source: Source, secret: CaSecret) -> Issuer:
         return Issuer(
             self._api,
             source,
-            mesh=self._mesh,
-            revision=self._revision,
+            proxy=self._set.data_plane.proxy,
+            deployment=self._set.named(self._set.issuer_deployment, self._revision),
             run_dir=self._run_dir,
             lifetime=self._lifetime,
             namespace=self._namespace,
@@ -251,12 +247,12 @@ class ControlPlane:
         _LOG.info("ready on %s:%s", self._ip, port)
 
 
-async def _main(mesh: str, roles: Sequence[str]) -> None:
-    env = settings.child_environment()
+async def _run(settings: Settings, roles: Sequence[str]) -> None:
+    env = environment.child_environment()
     api = ApiClient(
         env["MESHKIT_API"], ca_file=Path(env["MESHKIT_CA"]), token_file=Path(env["MESHKIT_TOKEN_FILE"])
     )
-    work = asyncio.ensure_future(ControlPlane(api, mesh, roles, env).run())
+    work = asyncio.ensure_future(ControlPlane(api, settings, roles, env).run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     try:
@@ -266,18 +262,12 @@ async def _main(mesh: str, roles: Sequence[str]) -> None:
         await api.close()
 
 
-def main() -> None:
+def main(settings: Settings) -> None:
     """Parse the command line and run the replica until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="meshkit.sandbox.control_planes.main")
-    parser.add_argument("--mesh", choices=sorted(SETTINGS), required=True)
-    parser.add_argument("--roles", required=True, help=f"comma list of {', '.join(ROLES)}")
-    arguments = parser.parse_args()
-    roles = arguments.roles.split(",")
-    if not set(roles) <= set(ROLES):
-        parser.error(f"--roles: known are {', '.join(ROLES)}")
+    parser = argparse.ArgumentParser(prog=f"meshkit.sandbox.control_planes.{settings.data_plane.proxy.mesh}")
+    parser.add_argument("--roles", required=True, help=f"comma list of {', '.join(settings.roles)}")
+    roles = parser.parse_args().roles.split(",")
+    if not set(roles) <= set(settings.roles):
+        parser.error(f"--roles: known are {', '.join(settings.roles)}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(_main(arguments.mesh, roles))
-
-
-if __name__ == "__main__":
-    main()
+    asyncio.run(_run(settings, roles))

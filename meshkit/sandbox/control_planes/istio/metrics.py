@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from meshkit.meshes.istio.meaning.proxy import identity
 from meshkit.meshes.model.outbound import Object
-from meshkit.meshes.model.pods import ISTIO, Peer, workload_identity
+from meshkit.meshes.model.pods import Peer
 from meshkit.sandbox.dataplane.exposition import Family, Labels, PeerLookup
 
 BUCKETS_MS = (
@@ -127,7 +128,7 @@ def _istio_side(side: str, peer: Peer | None, secured: bool) -> list[tuple[str, 
     labels = peer.labels if peer else {}
     app = labels.get("app") or labels.get("app.kubernetes.io/name")
     version = labels.get("version") or labels.get("app.kubernetes.io/version")
-    principal = workload_identity(ISTIO, peer.namespace, peer.service_account) if peer and secured else None
+    principal = identity(peer.namespace, peer.service_account) if peer and secured else None
     values = {
         "workload": peer and peer.workload,
         "workload_namespace": peer and peer.namespace,

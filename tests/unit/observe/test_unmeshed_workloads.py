@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshkit.observe.unmeshed_workloads import control_plane_of, outsiders
+from meshkit.observe.unmeshed_workloads import control_plane_of, unmeshed_workloads
 
 
 def pod(name: str, *, image: str = "web:1", sidecar: str = "", phase: str = "Running", **meta: Any) -> Any:
@@ -21,8 +21,8 @@ BATCH, ISTIO, LINKERD = pod("batch"), pod("web", sidecar="istio-proxy"), pod("ap
 
 def test_a_sidecar_of_the_other_mesh_does_not_count() -> None:
     pods = [BATCH, ISTIO, LINKERD]
-    assert outsiders(pods) == ["shop/batch"]
-    assert outsiders(pods, "istio") == ["shop/api", "shop/batch"]
+    assert unmeshed_workloads(pods) == ["shop/batch"]
+    assert unmeshed_workloads(pods, "istio") == ["shop/api", "shop/batch"]
 
 
 def test_no_control_plane_of_either_mesh_is_one() -> None:
@@ -30,9 +30,12 @@ def test_no_control_plane_of_either_mesh_is_one() -> None:
     identity = pod("identity", labels={"linkerd.io/control-plane-component": "identity"}, namespace="linkerd")
     assert (control_plane_of(istiod), control_plane_of(identity)) == ("istio", "linkerd")
     assert control_plane_of(BATCH) == ""
-    assert outsiders([istiod, identity], "istio") == []
+    assert unmeshed_workloads([istiod, identity], "istio") == []
 
 
 def test_one_that_has_ended_or_is_leaving_is_none() -> None:
     leaving = pod("old", deletionTimestamp="2026-01-01T00:00:00Z")
-    assert outsiders([pod("job", phase="Succeeded"), leaving, pod("dns", namespace="kube-system")]) == []
+    assert (
+        unmeshed_workloads([pod("job", phase="Succeeded"), leaving, pod("dns", namespace="kube-system")])
+        == []
+    )

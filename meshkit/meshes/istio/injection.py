@@ -1,0 +1,60 @@
+"""How Istio injects: istiod's webhooks choose by labels, and the injector only refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.facts import Object
+from meshkit.kube.metadata import labels, notes
+from meshkit.kube.pods import all_containers, image_tag
+from meshkit.meshes.injection import Injection, ProxyOrigin
+from meshkit.meshes.istio.revisions import DEFAULT, INJECT, INJECTION, REVISION, asked
+
+SIDECAR = "istio-proxy"
+
+
+def _refusal(template: Object) -> str:
+    for where, values in (("label", labels(template)), ("annotation", notes(template))):
+        if values.get(INJECT) == "false":
+            return f"its pods carry the {where} {INJECT}=false"
+    return ""
+
+
+def _decision(template: Object, home: Object, hook: Mapping[str, Any]) -> tuple[bool, str]:
+    del template, home
+    return True, f"webhook {str(hook['name']).partition('.')[0]} selects it"
+
+
+def _marked(namespace: Object) -> Object:
+    """One that asks for a revision goes on doing so."""
+    if REVISION in labels(namespace):
+        return namespace
+    meta = namespace["metadata"]
+    return {**namespace, "metadata": {**meta, "labels": {**labels(namespace), INJECTION: "enabled"}}}
+
+
+def _request(namespace: Object) -> str:
+    found = labels(namespace)
+    if found.get(INJECTION) == "enabled":
+        return f"{INJECTION}=enabled"
+    return f"{REVISION}={found[REVISION]}" if REVISION in found else ""
+
+
+def _origin(pod: Object) -> ProxyOrigin:
+    image = next(str(each["image"]) for each in all_containers(pod) if each["name"] == SIDECAR)
+    return ProxyOrigin(str(notes(pod).get(REVISION, DEFAULT)), image_tag(image))
+
+
+INJECTION_RULES = Injection(
+    sidecar=SIDECAR,
+    webhook="sidecar-injector.istio.io",
+    mark=INJECTION,
+    pin="sidecar.istio.io/proxyImage",
+    refusal=_refusal,
+    decision=_decision,
+    marked=_marked,
+    asked=asked,
+    request=_request,
+    origin=_origin,
+)

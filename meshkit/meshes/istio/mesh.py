@@ -1,0 +1,70 @@
+"""Istio as a ``Mesh``: what this folder holds, in the words of the protocol."""
+
+from __future__ import annotations
+
+from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks, Revisions
+from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
+from meshkit.meshes.istio import retirement, revisions
+from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
+from meshkit.meshes.istio.analysis import ANALYZER
+from meshkit.meshes.istio.checks.table import CHECKS
+from meshkit.meshes.istio.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
+from meshkit.meshes.istio.injection import INJECTION_RULES
+from meshkit.meshes.istio.meaning import sidecar as meaning
+from meshkit.meshes.istio.metrics import METRICS
+from meshkit.meshes.istio.planner import PEER_AUTHENTICATION, PLANNER, VIRTUAL_SERVICE, mutual_tls
+
+ISTIO = Mesh(
+    name="istio",
+    title="Istio",
+    planner=PLANNER,
+    metrics=METRICS,
+    checks=CHECKS,
+    injection=INJECTION_RULES,
+    control_plane=ControlPlaneFacts(
+        home=NAMESPACE,
+        component_label="app",
+        components=("istiod",),
+        part="app=istiod",
+        image="istio/pilot",
+        default_version=DEFAULT_VERSION,
+        resources=RESOURCES,
+        version_value=("global", "tag"),
+        # Istio's guides to canary and to in-place upgrades.
+        minor_skew=MinorSkew(in_place=1, beside=2),
+        revision_label=revisions.REVISION,
+    ),
+    kinds=MeshKinds(
+        route=VIRTUAL_SERVICE,
+        access=AUTHORIZATION_POLICY,
+        mutual_tls=PEER_AUTHENTICATION,
+    ),
+    removal=RemovalMarks(
+        charts=("gateway", "istiod", "cni", "base"),
+        group="istio.io",
+        written=(
+            ("Secret", "istio-ca-secret"),
+            ("ConfigMap", "istio-ca-root-cert"),
+            ("ConfigMap", "istio-leader"),
+            ("ConfigMap", "istio-gateway-status-leader"),
+            ("ConfigMap", "istio-namespace-controller-election"),
+        ),
+        roots="istio-ca-root-cert",
+        elsewhere="'istioctl uninstall --purge' takes away what istioctl installed.",
+        copied=("istio-ca-root-cert",),
+        copied_label="istio.io/config=true",
+        anywhere=("gateway",),
+    ),
+    mutual_tls=mutual_tls,
+    meaning=meaning,
+    revisions=Revisions(
+        label=revisions.REVISION,
+        tags=revisions.tags,
+        installed=revisions.revisions,
+        foreign_mark=revisions.foreign_mark,
+        mark=revisions.injection_mark,
+        tag=revisions.tag,
+        retirement=retirement,
+    ),
+    analyzer=ANALYZER,
+)

@@ -1,0 +1,63 @@
+"""How Linkerd injects: its webhook sees almost every pod, and its injector decides by annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshkit.facts import Object
+from meshkit.kube.metadata import notes
+from meshkit.meshes.injection import DEFAULT_REVISION, Injection, ProxyOrigin
+
+INJECT = "linkerd.io/inject"
+"""The annotation of a namespace or pod that asks for a proxy, or refuses one."""
+ASKS = ("enabled", "ingress")
+"""The values of INJECT that ask for a proxy."""
+
+
+def _refusal(template: Object) -> str:
+    if notes(template).get(INJECT) == "disabled":
+        return f"its pods carry the annotation {INJECT}=disabled"
+    return ""
+
+
+def _decision(template: Object, home: Object, hook: Mapping[str, Any]) -> tuple[bool, str]:
+    """The pod's own annotation wins over that of its namespace."""
+    del hook
+    own, general = notes(template).get(INJECT), notes(home).get(INJECT)
+    for value, whose in ((own, "its pods carry"), (general, "its namespace carries")):
+        if value:
+            return value in ASKS, f"{whose} {INJECT}={value}"
+    return False, f"neither its namespace nor its pods carry {INJECT}"
+
+
+def _marked(namespace: Object) -> Object:
+    meta = namespace["metadata"]
+    return {**namespace, "metadata": {**meta, "annotations": {**notes(namespace), INJECT: "enabled"}}}
+
+
+def _asked(namespace: Object) -> str:
+    return DEFAULT_REVISION if notes(namespace).get(INJECT) in ASKS else ""
+
+
+def _request(namespace: Object) -> str:
+    value = notes(namespace).get(INJECT)
+    return f"{INJECT}={value}" if value in ASKS else ""
+
+
+def _origin(pod: Object) -> ProxyOrigin:
+    return ProxyOrigin(DEFAULT_REVISION, str(notes(pod).get("linkerd.io/proxy-version", "")))
+
+
+INJECTION_RULES = Injection(
+    sidecar="linkerd-proxy",
+    webhook="linkerd-proxy-injector.linkerd.io",
+    mark=INJECT,
+    pin="config.linkerd.io/proxy-version",
+    refusal=_refusal,
+    decision=_decision,
+    marked=_marked,
+    asked=_asked,
+    request=_request,
+    origin=_origin,
+)

@@ -1,0 +1,25 @@
+"""Linkerd's proxy in a pod: its container, its marks, and the DNS name that it proves."""
+
+from __future__ import annotations
+
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
+from meshkit.meshes.model.pods import Proxy
+
+COMPONENT = "linkerd.io/control-plane-component"
+"""The label of the control plane's own pods: its charts give each a proxy."""
+
+
+def identity(namespace: str, account: str) -> str:
+    """The name that a ServiceAccount's pods prove."""
+    return f"{account}.{namespace}.serviceaccount.identity.linkerd.{CLUSTER_DOMAIN}"
+
+
+PROXY = Proxy(
+    mesh="linkerd",
+    container="linkerd-proxy",
+    skipped_ports="config.linkerd.io/skip-inbound-ports",
+    san_type="DNS",
+    identity=identity,
+    own_pods=COMPONENT,
+    roots_variable="LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS",
+)

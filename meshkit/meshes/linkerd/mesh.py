@@ -1,0 +1,56 @@
+"""Linkerd as a ``Mesh``: what this folder holds, in the words of the protocol."""
+
+from __future__ import annotations
+
+from meshkit.meshes.base import InstallRight, Mesh, MeshKinds, RemovalMarks
+from meshkit.meshes.control_plane import ControlPlaneFacts
+from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY
+from meshkit.meshes.linkerd.analysis import ANALYZER
+from meshkit.meshes.linkerd.checks.table import CHECKS
+from meshkit.meshes.linkerd.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
+from meshkit.meshes.linkerd.injection import INJECTION_RULES
+from meshkit.meshes.linkerd.meaning import sidecar as meaning
+from meshkit.meshes.linkerd.metrics import METRICS
+from meshkit.meshes.linkerd.planner import PLANNER, mutual_tls
+
+LINKERD = Mesh(
+    name="linkerd",
+    title="Linkerd",
+    planner=PLANNER,
+    metrics=METRICS,
+    checks=CHECKS,
+    injection=INJECTION_RULES,
+    control_plane=ControlPlaneFacts(
+        home=NAMESPACE,
+        component_label="linkerd.io/control-plane-component",
+        components=("destination", "identity", "proxy-injector"),
+        part="linkerd.io/control-plane-component",
+        image="linkerd/controller",
+        default_version=DEFAULT_VERSION,
+        resources=RESOURCES,
+        version_value=("linkerdVersion",),
+    ),
+    kinds=MeshKinds(route=HTTP_ROUTE, access=AUTHORIZATION_POLICY),
+    removal=RemovalMarks(
+        charts=("linkerd-control-plane", "linkerd-crds"),
+        group="linkerd.io",
+        written=(
+            ("Secret", "linkerd-identity-issuer"),
+            ("Secret", "linkerd-trust-anchor"),
+            ("Secret", "linkerd-proxy-injector-k8s-tls"),
+            ("ConfigMap", "linkerd-identity-trust-roots"),
+        ),
+        roots="linkerd-identity-trust-roots",
+        elsewhere="'linkerd uninstall | kubectl delete -f -' takes away what the linkerd command installed.",
+        definitions=("linkerd-crds",),
+    ),
+    mutual_tls=mutual_tls,
+    meaning=meaning,
+    analyzer=ANALYZER,
+    install_rights=(
+        InstallRight("create", "batch", "cronjobs"),
+        InstallRight("get", "", "secrets", at_home=True),
+    ),
+    aggregated_api="linkerd viz tap",
+)

@@ -1,0 +1,31 @@
+"""Objects that meshkit made: how they are known, and the step that takes an object away."""
+
+from __future__ import annotations
+
+from meshkit.facts import Object
+from meshkit.kube import manifests
+from meshkit.kube.helm import RELEASE, WAIT_S
+from meshkit.kube.steps import Step, Wait
+from meshkit.kube.workloads import ROLLOUT_TIMEOUT_S
+
+MANAGER = "meshkit"
+"""The field manager of objects that meshkit made; parts of others' objects have managers of their own."""
+_AWAITED = {
+    "Deployment": Wait("available", ROLLOUT_TIMEOUT_S),
+    "MutatingWebhookConfiguration": Wait("trusted", 60),
+    "CustomResourceDefinition": Wait("established", manifests.CRD_TIMEOUT_S),
+    RELEASE.kind: Wait("trusted", WAIT_S),
+}
+"""What an undo waits for, by kind."""
+
+
+def is_ours(one: Object) -> bool:
+    """Whether meshkit made an object, or owns a part of it as its own."""
+    return any(entry["manager"] == MANAGER for entry in one["metadata"].get("managedFields") or ())
+
+
+def taken_away(one: Object) -> Step:
+    """A step that takes an object away, with what an undo waits for once it is back."""
+    meta = {key: one["metadata"][key] for key in ("name", "namespace") if one["metadata"].get(key)}
+    reference = {"apiVersion": one["apiVersion"], "kind": one["kind"], "metadata": meta}
+    return Step(reference, removed=True, wait=_AWAITED.get(one["kind"]))

@@ -1,0 +1,128 @@
+"""The metrics pages of the sidecars, read through the API server's pod proxy: no Prometheus is needed.
+
+A page that could not be read is a page without content, never one without counters: whoever reads says how
+many sidecars were asked and how many answered.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from meshkit.errors import ClusterError
+from meshkit.facts import Object
+from meshkit.kube.kinds import POD
+from meshkit.meshes.metrics import MetricTable
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+
+T = TypeVar("T")
+_AT_ONCE = 8
+PAGE_TIMEOUT_S = 2.0
+"""A pod that has not answered by then says nothing in this reading."""
+
+
+@dataclass(frozen=True)
+class PageReading(Generic[T]):
+    """What the page of each running sidecar holds at one time; None where it could not be read.
+
+    The key is one name for each start of a proxy: the pod's uid and how often its sidecar was restarted.
+    ``taken_s`` is when the reading began, ``started_s`` when the oldest sidecar did (seconds since the
+    epoch).
+    """
+
+    taken_s: float
+    started_s: float
+    pages: Mapping[str, T | None]
+
+    @property
+    def asked(self) -> int:
+        """How many sidecars were asked."""
+        return len(self.pages)
+
+    @property
+    def answered(self) -> int:
+        """How many answered."""
+        return sum(page is not None for page in self.pages.values())
+
+
+def read_pages(
+    cluster: Cluster,
+    tables: Iterable[MetricTable],
+    parse: Callable[[str, MetricTable, Object], T],
+    *,
+    within_s: float | None = None,
+) -> PageReading[T]:
+    """Read the page of every running sidecar that one of these tables describes, a few at a time.
+
+    ``parse`` makes of a page's text, for that table and pod, what is kept of it. Sidecars whose turn has not
+    come within ``within_s`` seconds are not asked. Needs list on pods and get on pods/proxy.
+    """
+    taken_s = time.time()
+    found = _sidecars(cluster, tuple(tables))
+    # Not always in the same order: pods that hang must not keep the same others from being asked.
+    random.shuffle(found)
+    until_s = None if within_s is None else time.monotonic() + within_s
+
+    def read(sidecar: _Sidecar) -> T | None:
+        if until_s is not None and time.monotonic() > until_s:
+            return None
+        text = sidecar.page(cluster)
+        return None if text is None else parse(text, sidecar.table, sidecar.pod)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        read_in_turn = pool.map(read, found)
+        pages = dict(zip((each.name for each in found), read_in_turn, strict=True))
+    return PageReading(taken_s, min((each.started_s for each in found), default=taken_s), pages)
+
+
+@dataclass(frozen=True)
+class _Sidecar:
+    """A running sidecar, with the status of its container."""
+
+    table: MetricTable
+    pod: Object
+    status: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.pod['metadata']['uid']}/{self.status.get('restartCount', 0)}"
+
+    @property
+    def started_s(self) -> float:
+        started = (self.status["state"]["running"] or {}).get("startedAt")
+        return datetime.fromisoformat(str(started)).timestamp() if started else time.time()
+
+    def page(self, cluster: Cluster) -> str | None:
+        """The text of its page, None where it does not answer."""
+        meta = self.pod["metadata"]
+        try:
+            return cluster.api.pod_get(
+                meta["namespace"], meta["name"], self.table.port, self.table.path, timeout_s=PAGE_TIMEOUT_S
+            )
+        except ClusterError:
+            return None
+
+
+def _sidecars(cluster: Cluster, tables: Iterable[MetricTable]) -> list[_Sidecar]:
+    return [
+        _Sidecar(table, pod, status)
+        for pod in cluster.api.list(POD)
+        for table in tables
+        if (status := _running(pod, table.sidecar))
+    ]
+
+
+def _running(pod: Object, container: str) -> Mapping[str, Any] | None:
+    """The status of a pod's container if it runs, or None."""
+    status = pod.get("status") or {}
+    found = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+    return next(
+        (c for c in found if c.get("name") == container and "running" in (c.get("state") or {})), None
+    )

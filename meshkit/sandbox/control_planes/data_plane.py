@@ -1,0 +1,36 @@
+"""The protocol of a mesh's data plane in the sandbox: what the node agent must know of its proxies.
+
+It is light: the daemon imports it at start. What the pods of the control plane run stands in ``main.py``
+of the mesh's folder, and is imported by these pods alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from meshkit.meshes.model.outbound import Object
+from meshkit.meshes.model.pods import Peer, Proxy
+from meshkit.sandbox.dataplane.exposition import PeerLookup
+from meshkit.sandbox.dataplane.metrics import PodMetrics, Series
+from meshkit.sandbox.dataplane.render.style import ProxyStyle
+from meshkit.sandbox.node.programs import Image
+
+
+@dataclass(frozen=True)
+class DataPlane:
+    """The proxies of one mesh on the sandbox's nodes."""
+
+    proxy: Proxy
+    style: ProxyStyle
+    page: tuple[int, str]
+    """The port and the path of a proxy's metrics page."""
+    series: Callable[[Peer, PeerLookup], Series]
+    buckets_ms: Callable[[Object], tuple[float, ...]]
+    """The upper bounds of a pod's latency buckets."""
+    images: Mapping[str, Image]
+    """What runs for the mesh's images, by repository."""
+
+    def metrics(self, pod: Object, peers: PeerLookup) -> PodMetrics:
+        """The counters of a pod's proxy."""
+        return PodMetrics(self.series(Peer.of(pod, self.proxy.mesh), peers), self.buckets_ms(pod))

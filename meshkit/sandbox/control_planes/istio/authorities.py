@@ -1,0 +1,10 @@
+"""Where istiod keeps its CA: a Secret that people plug in, else one that it signs itself."""
+
+from __future__ import annotations
+
+from meshkit.sandbox.control_planes.authority import CaSecret
+
+PLUGGED_IN = CaSecret("cacerts", "ca-cert.pem", "ca-key.pem", "root-cert.pem", "")
+SELF_SIGNED = CaSecret(
+    "istio-ca-secret", "ca-cert.pem", "ca-key.pem", "ca-cert.pem", "istio-ca", "istio.io/ca-root"
+)

@@ -1,0 +1,54 @@
+"""Istio's injector: its webhook selects by labels, so it only refuses."""
+
+from __future__ import annotations
+
+import json
+
+from meshkit.kube.metadata import labels, notes
+from meshkit.meshes.istio.meaning.proxy import PROXY, TLS_MODE, TLS_MODE_LABEL
+from meshkit.meshes.model.outbound import Object
+from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
+
+_NEVER = {"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
+_INJECT = "sidecar.istio.io/inject"
+
+
+def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
+    """A native sidecar with the image of the injector's own version."""
+    of_pod, annotations = labels(pod), notes(pod)
+    refused = of_pod.get(_INJECT, annotations.get(_INJECT)) == "false"
+    if refused or namespace["metadata"]["name"] in _NEVER:
+        return None
+    name = of_pod.get("app.kubernetes.io/name") or of_pod.get("app") or owner_name(pod)
+    canonical = of_pod.get("app.kubernetes.io/version") or of_pod.get("version") or "latest"
+    status = {
+        "initContainers": [PROXY.container],
+        "containers": None,
+        "volumes": None,
+        "revision": injector.revision,
+    }
+    return Sidecar(
+        {
+            "name": PROXY.container,
+            "image": f"docker.io/istio/proxyv2:{injector.version}",
+            "args": ["proxy", "sidecar", "--domain", "$(POD_NAMESPACE).svc.cluster.local"],
+            "restartPolicy": "Always",
+            "ports": [{"containerPort": 15090, "name": "http-envoy-prom", "protocol": "TCP"}],
+            "resources": {
+                "requests": {"cpu": "100m", "memory": "128Mi"},
+                "limits": {"cpu": "2000m", "memory": "1024Mi"},
+            },
+        },
+        labels={
+            TLS_MODE_LABEL: TLS_MODE,
+            "service.istio.io/canonical-name": name,
+            "service.istio.io/canonical-revision": canonical,
+        },
+        annotations={
+            PROXY.revision_mark: injector.revision,
+            "prometheus.io/path": "/stats/prometheus",
+            "prometheus.io/port": "15020",
+            "prometheus.io/scrape": "true",
+            "sidecar.istio.io/status": json.dumps(status, separators=(",", ":")),
+        },
+    )

@@ -1,0 +1,30 @@
+"""The process that istiod's pods run: ``--roles injector,config,identity``."""
+
+from __future__ import annotations
+
+from meshkit.meshes.istio.meaning import sidecar as meaning
+from meshkit.sandbox.control_planes.istio.authorities import PLUGGED_IN, SELF_SIGNED
+from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
+from meshkit.sandbox.control_planes.istio.injector import inject
+from meshkit.sandbox.control_planes.istio.root_certificate import publish
+from meshkit.sandbox.control_planes.process import Settings, main
+
+SETTINGS = Settings(
+    data_plane=DATA_PLANE,
+    meaning=meaning,
+    inject=inject,
+    ready_ports={"injector": 8080},
+    webhook_port=15017,
+    webhook_service="istiod",
+    workload_ca=(PLUGGED_IN, SELF_SIGNED),
+    webhook_ca=(PLUGGED_IN, SELF_SIGNED),
+    lifetime_variable="DEFAULT_WORKLOAD_CERT_TTL",
+    # One leader for all roles.
+    leases={"injector": "istio-leader"},
+    issuer_deployment="istiod",
+    config_source="istiod",
+    publish_roots=publish,
+)
+
+if __name__ == "__main__":
+    main(SETTINGS)

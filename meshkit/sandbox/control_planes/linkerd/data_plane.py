@@ -1,0 +1,74 @@
+"""Linkerd's proxies on the sandbox's nodes, and its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from meshkit.meshes.linkerd.meaning.proxy import PROXY
+from meshkit.sandbox.control_planes.data_plane import DataPlane
+from meshkit.sandbox.control_planes.linkerd.metrics import BUCKETS_MS, LinkerdSeries
+from meshkit.sandbox.dataplane.render.style import ProxyStyle
+from meshkit.sandbox.dataplane.render.wire import JSON
+from meshkit.sandbox.node import programs
+from meshkit.sandbox.node.programs import Image
+
+_ROLES = {
+    "destination": "config",
+    "identity": "identity",
+    "proxy-injector": "injector",
+    "sp-validator": "profile-validator",
+    "/linkerd-policy-controller": "policy-validator",
+}
+"""The first word of a container of Linkerd's, and what runs for it. What the policy controller tells proxies,
+the one of the destinations writes into their files too.
+"""
+
+
+def _component(pod_dir: Path, args: Sequence[str]) -> list[str]:
+    role = _ROLES[programs.require_first_word(args, tuple(_ROLES))]
+    return programs.module("control_planes.linkerd.main", "--roles", role)
+
+
+def _local_replies() -> JSON:
+    """Linkerd refuses without a body and says why in a header; gRPC gets its status from Envoy either way."""
+    reasons = {403: "unauthorized request on route", 404: "no route found for request"}
+    return {
+        "mappers": [
+            {
+                "filter": {
+                    "status_code_filter": {
+                        "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": "none"}}
+                    }
+                },
+                "headers_to_add": [{"header": {"key": "l5d-proxy-error", "value": reason}}],
+                "body_format_override": {"text_format_source": {"inline_string": ""}},
+            }
+            for status, reason in reasons.items()
+        ]
+    }
+
+
+_REGISTRIES = ("cr.l5d.io", "ghcr.io")
+_VARIABLES = frozenset({"LINKERD2_IDENTITY_ISSUANCE_LIFETIME"})
+
+DATA_PLANE = DataPlane(
+    proxy=PROXY,
+    style=ProxyStyle(
+        "linkerd-proxy",
+        san_type=PROXY.san_type,
+        latency_until="DS_TX_BEG",
+        local_replies=_local_replies(),
+    ),
+    page=(4191, "/metrics"),
+    series=LinkerdSeries,
+    buckets_ms=lambda pod: BUCKETS_MS,
+    images={
+        **{f"{registry}/linkerd/proxy": programs.PROXY for registry in _REGISTRIES},
+        **{
+            f"{registry}/linkerd/controller": Image("program", _component, _VARIABLES)
+            for registry in _REGISTRIES
+        },
+        "ghcr.io/linkerd/proxy-init": programs.SETUP,
+    },
+)

@@ -1,0 +1,50 @@
+"""The process that the pods of Linkerd's components run, each with its role: ``--roles injector``.
+
+What its charts mount is used as Linkerd uses it: the webhooks serve the mounted pair, and every replica of
+the identity issues, as their roles let neither write nor elect.
+"""
+
+from __future__ import annotations
+
+from meshkit.meshes.linkerd.meaning import sidecar as meaning
+from meshkit.sandbox.control_planes.linkerd import validator
+from meshkit.sandbox.control_planes.linkerd.authorities import ISSUER, WEBHOOK
+from meshkit.sandbox.control_planes.linkerd.data_plane import DATA_PLANE
+from meshkit.sandbox.control_planes.linkerd.injector import inject
+from meshkit.sandbox.control_planes.process import Mounts, Settings, Validators, main
+
+SETTINGS = Settings(
+    data_plane=DATA_PLANE,
+    meaning=meaning,
+    inject=inject,
+    ready_ports={
+        "config": 9996,
+        "identity": 9990,
+        "injector": 9995,
+        "profile-validator": 9997,
+        "policy-validator": 9990,
+    },
+    webhook_port=8443,
+    webhook_service="linkerd-proxy-injector",
+    workload_ca=(ISSUER,),
+    webhook_ca=(WEBHOOK,),
+    lifetime_variable="LINKERD2_IDENTITY_ISSUANCE_LIFETIME",
+    leases={
+        "config": "linkerd-destination",
+        "identity": "linkerd-identity",
+        "injector": "linkerd-proxy-injector",
+    },
+    issuer_deployment="linkerd-identity",
+    config_source="linkerd-policy-controller",
+    mounts=Mounts(
+        serving_pair="/var/run/linkerd/tls",
+        issuer="/var/run/linkerd/identity/issuer",
+        roots="/var/run/linkerd/identity/trust-roots",
+    ),
+    validators=Validators(
+        ports={"profile-validator": 8443, "policy-validator": 9443}, application=validator.application
+    ),
+)
+
+if __name__ == "__main__":
+    main(SETTINGS)

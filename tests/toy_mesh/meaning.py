@@ -1,0 +1,28 @@
+"""The toy mesh means nothing to a proxy: there is no data plane of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshkit.meshes.gateway_api.meaning.status import RouteStatus
+from meshkit.meshes.model.inbound import Inbound
+from meshkit.meshes.model.outbound import Object, Outbound
+from meshkit.meshes.model.registry import Registry
+
+RESOURCES: tuple[str, ...] = ()
+
+
+def caller_of(registry: Registry, pod: Object) -> str:
+    return str(pod["metadata"]["namespace"])
+
+
+def outbound(registry: Registry, caller: Any) -> Outbound:
+    return Outbound((), ())
+
+
+def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
+    return ()
+
+
+def statuses(registry: Registry) -> tuple[RouteStatus, ...]:
+    return ()
