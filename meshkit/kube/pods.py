@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshkit.facts import Object
@@ -32,6 +32,16 @@ def all_containers(pod: Object) -> Iterator[Any]:
 def has_sidecar(pod: Object, container: str) -> bool:
     """Whether a pod runs the proxy: as a container, or as an init container that stays (a native sidecar)."""
     return any(each["name"] == container for each in all_containers(pod))
+
+
+def running_container(pod: Object, container: str) -> Mapping[str, Any] | None:
+    """The status of a pod's container (of an init container too) while it runs, else None."""
+    status = pod.get("status") or {}
+    found = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
+    return next(
+        (each for each in found if each.get("name") == container and "running" in (each.get("state") or {})),
+        None,
+    )
 
 
 def workload(pod: Object) -> str:

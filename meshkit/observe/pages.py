@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from meshkit.errors import ClusterError
 from meshkit.facts import Object
 from meshkit.kube.kinds import POD
+from meshkit.kube.pods import running_container
 from meshkit.meshes.metrics import MetricTable
 
 if TYPE_CHECKING:
@@ -115,14 +116,5 @@ def _sidecars(cluster: Cluster, tables: Iterable[MetricTable]) -> list[_Sidecar]
         _Sidecar(table, pod, status)
         for pod in cluster.api.list(POD)
         for table in tables
-        if (status := _running(pod, table.sidecar))
+        if (status := running_container(pod, table.sidecar))
     ]
-
-
-def _running(pod: Object, container: str) -> Mapping[str, Any] | None:
-    """The status of a pod's container if it runs, or None."""
-    status = pod.get("status") or {}
-    found = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
-    return next(
-        (c for c in found if c.get("name") == container and "running" in (c.get("state") or {})), None
-    )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object
 from meshkit.kube.kinds import ZONE
+from meshkit.kube.pods import is_ready
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -102,7 +103,7 @@ class Chaos:
 
     def _webs(self, namespace: str | None) -> list[Object]:
         """The ready pods that can be told how to answer."""
-        return [pod for pod in self._api.list(POD, namespace) if _is_ready(pod) and _runs_web(pod)]
+        return [pod for pod in self._api.list(POD, namespace) if is_ready(pod) and _runs_web(pod)]
 
     def _tell(self, pods: Sequence[Object], path: str, body: dict[str, float]) -> list[str]:
         names = []
@@ -120,12 +121,6 @@ def _is_down(node: Object) -> bool:
 def _is_of(pod: Object, workload: str) -> bool:
     owners = [each["name"] for each in pod["metadata"].get("ownerReferences") or ()]
     return any(owner == workload or owner.rpartition("-")[0] == workload for owner in owners)
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 def _runs_web(pod: Object) -> bool:

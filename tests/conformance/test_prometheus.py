@@ -28,11 +28,12 @@ from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
+from meshkit.kube.pods import running_container
 from meshkit.meshes import registry
 from meshkit.meshes.metrics import MetricTable
 from meshkit.observe.counters import Counters, Target, window
 from meshkit.observe.prometheus import PrometheusObserver
-from meshkit.observe.scrape import ScrapeObserver, sidecar_status
+from meshkit.observe.scrape import ScrapeObserver
 from meshkit.operations import change, shop
 from meshkit.operations.observability import observability_files
 from meshkit.sandbox.daemon import choose_port
@@ -118,7 +119,7 @@ def _jobs(cluster: Cluster, home: SandboxHome, table: MetricTable) -> list[dict[
     """One target for each sidecar: its page through the API server's pod proxy, with the user's rights."""
     targets = []
     for pod in cluster.api.list(Kind("v1", "Pod"), "shop"):
-        if sidecar_status(pod, table.sidecar):
+        if running_container(pod, table.sidecar):
             name = pod["metadata"]["name"]
             path = f"/api/v1/namespaces/shop/pods/{name}:{table.port}/proxy{table.path}"
             labels = {"__metrics_path__": path, "instance": name, "pod": name}

@@ -19,7 +19,6 @@ from meshkit.errors import CHANGES_PENDING, BadInput
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.intent.observability import Alerts, Observability
-from meshkit.meshes.injection import CONTROL_PLANE
 from meshkit.meshes.registry import MESHES
 from meshkit.operations import change, shop
 from meshkit.operations.identity.rotate import Rotating, identity_status, rotate_identity
@@ -143,13 +142,15 @@ def test_nothing_is_left_and_undo_brings_all_back(
     left = plan_uninstall(cluster, mesh=mesh, crds=True, while_meshed=True)
     assert left.empty, str(left)
     assert not left.findings, str(left)
-    assert api.get(NAMESPACE, CONTROL_PLANE[mesh].home) is None
+    assert api.get(NAMESPACE, MESHES[mesh].control_plane.home) is None
     assert not api.list(WEBHOOK)
     assert not [one for one in api.list(CRD) if one["spec"]["group"].endswith(MESHES[mesh].removal.group)]
-    assert not [one for one in api.list(ROLE) if CONTROL_PLANE[mesh].home in one["metadata"]["name"]]
+    assert not [one for one in api.list(ROLE) if MESHES[mesh].control_plane.home in one["metadata"]["name"]]
     assert shop.read_ledger(cluster, before, time.time()).failed == 0, "running traffic goes on"
 
     change.undo(gone.id, cluster)
     again = change.plan(INSTALLED, cluster, mesh=mesh)
     assert again.empty, str(again)
-    assert all(one["status"]["availableReplicas"] for one in api.list(DEPLOYMENT, CONTROL_PLANE[mesh].home))
+    assert all(
+        one["status"]["availableReplicas"] for one in api.list(DEPLOYMENT, MESHES[mesh].control_plane.home)
+    )

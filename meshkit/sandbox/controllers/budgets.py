@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from meshkit.kube.pods import is_ready
+from meshkit.kube.selectors import holds
 from meshkit.sandbox.controllers.deployments import DEPLOYMENTS, REPLICASETS
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
     controller_of,
     is_finished,
-    is_ready,
     is_terminating,
     key_of,
     scaled,
     seconds,
-    selects,
     set_condition,
 )
 from meshkit.sandbox.controllers.pods import Selectors
@@ -55,7 +55,7 @@ class BudgetController:
         pods = [
             pod
             for pod in await self._client.list("pods", namespace)
-            if selects(budget["spec"].get("selector"), pod["metadata"].get("labels")) and not is_finished(pod)
+            if holds(budget["spec"].get("selector"), pod["metadata"].get("labels")) and not is_finished(pod)
         ]
         expected = await self._expected(namespace, pods)
         disrupted = about_to_go(budget.get("status") or {}, pods)

@@ -11,15 +11,15 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from meshkit.kube.pods import is_ready
+from meshkit.kube.selectors import holds
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
     is_finished,
-    is_ready,
     is_terminating,
     key_of,
     owner_reference,
-    selects,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class EndpointController:
         return [
             key
             for key, selector in self._services.items()
-            if key[0] == namespace and selector and selects({"matchLabels": selector}, labels)
+            if key[0] == namespace and selector and holds({"matchLabels": selector}, labels)
         ]
 
     async def reconcile(self, namespace: str, name: str) -> float | None:

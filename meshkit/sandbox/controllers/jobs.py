@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from meshkit.kube.pods import is_ready
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
@@ -22,7 +23,6 @@ from meshkit.sandbox.controllers.objects import (
     controlled_by,
     controller_of,
     is_finished,
-    is_ready,
     is_terminating,
     key_of,
     seconds,

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from meshkit.kube.pods import is_ready
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
     condition,
     is_finished,
-    is_ready,
     is_terminating,
     key_of,
     set_condition,

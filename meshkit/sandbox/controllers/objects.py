@@ -1,10 +1,11 @@
-"""Reading Kubernetes objects: owners, selectors, conditions, times."""
+"""Reading Kubernetes objects: owners, conditions, times."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from meshkit.kube.pods import is_ready
 
 Object = dict[str, Any]
 
@@ -40,30 +41,6 @@ def owner_reference(owner: Object) -> Object:
     }
 
 
-def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str] | None) -> bool:
-    """Whether a LabelSelector matches. None matches nothing, an empty selector everything."""
-    if selector is None:
-        return False
-    have = labels or {}
-    if any(have.get(name) != value for name, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_holds(rule, have) for rule in selector.get("matchExpressions") or ())
-
-
-def _holds(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    name, values = rule["key"], rule.get("values") or ()
-    match rule["operator"]:
-        case "In":
-            return labels.get(name) in values
-        case "NotIn":
-            return labels.get(name) not in values
-        case "Exists":
-            return name in labels
-        case "DoesNotExist":
-            return name not in labels
-    return False
-
-
 def is_terminating(obj: Object) -> bool:
     """Whether deletion has been asked for."""
     return bool(obj["metadata"].get("deletionTimestamp"))
@@ -80,12 +57,6 @@ def condition(obj: Object, kind: str) -> Object | None:
         if each["type"] == kind:
             return dict(each)
     return None
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether the pod has the condition Ready and is not being deleted."""
-    ready = condition(pod, "Ready")
-    return ready is not None and ready["status"] == "True" and not is_terminating(pod)
 
 
 def available_in_s(pod: Object, min_ready_s: int, now_s: float) -> float | None:

@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meshkit.sandbox.controllers.objects import Object, controller_of, is_terminating, key_of, selects
+from meshkit.kube.selectors import holds
+from meshkit.sandbox.controllers.objects import Object, controller_of, is_terminating, key_of
 from meshkit.sandbox.controllers.taints import untolerated
 
 
@@ -65,7 +66,7 @@ def why_not(pod: Object, node: Object, nodes: Sequence[Object], placed: Sequence
 
 
 def _may_use(pod: Object, node: Object) -> bool:
-    return selects({"matchLabels": pod["spec"].get("nodeSelector") or {}}, node["metadata"].get("labels"))
+    return holds({"matchLabels": pod["spec"].get("nodeSelector") or {}}, node["metadata"].get("labels"))
 
 
 def _constraints(pod: Object, unsatisfiable: str) -> list[Object]:
@@ -81,7 +82,7 @@ def _within_skew(
         return False
     counts = _matching(pod, constraint, nodes, placed)
     fewest = min(counts.values()) if len(counts) >= constraint.get("minDomains", 1) else 0
-    itself = int(selects(_selector(pod, constraint), pod["metadata"].get("labels")))
+    itself = int(holds(_selector(pod, constraint), pod["metadata"].get("labels")))
     return counts[domain] + itself - fewest <= int(constraint["maxSkew"])
 
 
@@ -100,12 +101,7 @@ def _matching(
     for other in placed:
         domain = domains.get(other["spec"]["nodeName"], "")
         same = other["metadata"]["namespace"] == pod["metadata"]["namespace"]
-        if (
-            domain
-            and same
-            and not is_terminating(other)
-            and selects(selector, other["metadata"].get("labels"))
-        ):
+        if domain and same and not is_terminating(other) and holds(selector, other["metadata"].get("labels")):
             counts[domain] += 1
     return counts
 

@@ -7,9 +7,10 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from meshkit.kube.selectors import holds
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.loop import Key
-from meshkit.sandbox.controllers.objects import Object, key_of, owner_reference, selects
+from meshkit.sandbox.controllers.objects import Object, key_of, owner_reference
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -68,9 +69,7 @@ class Selectors:
     def selecting(self, pod: Object) -> list[Key]:
         """The objects in the pod's namespace that select it."""
         namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
-        return [
-            key for key, selector in self._of.items() if key[0] == namespace and selects(selector, labels)
-        ]
+        return [key for key, selector in self._of.items() if key[0] == namespace and holds(selector, labels)]
 
 
 def _from_template(owner: Object) -> Object:

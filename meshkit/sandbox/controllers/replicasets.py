@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from meshkit.kube.pods import is_ready
+from meshkit.kube.selectors import holds
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.deployments import REPLICASETS
 from meshkit.sandbox.controllers.loop import Key
@@ -22,11 +24,9 @@ from meshkit.sandbox.controllers.objects import (
     controlled_by,
     controller_of,
     is_finished,
-    is_ready,
     is_terminating,
     key_of,
     owner_reference,
-    selects,
     set_condition,
 )
 from meshkit.sandbox.controllers.pods import OwnedPods, Selectors
@@ -78,7 +78,7 @@ class ReplicaSetController:
         for pod in await self._client.list("pods", replica_set["metadata"]["namespace"]):
             if is_terminating(pod) or is_finished(pod):
                 continue
-            fits = selects(replica_set["spec"]["selector"], pod["metadata"].get("labels"))
+            fits = holds(replica_set["spec"]["selector"], pod["metadata"].get("labels"))
             mine, owners = controlled_by(pod, replica_set), pod["metadata"].get("ownerReferences") or []
             if fits and controller_of(pod) is None:
                 mine = await self._own(pod, [*owners, owner_reference(replica_set)])
@@ -114,7 +114,7 @@ class ReplicaSetController:
         status: Object = {
             "observedGeneration": replica_set["metadata"]["generation"],
             "replicas": len(pods),
-            "fullyLabeledReplicas": sum(selects(labels, pod["metadata"].get("labels")) for pod in pods),
+            "fullyLabeledReplicas": sum(holds(labels, pod["metadata"].get("labels")) for pod in pods),
             "readyReplicas": sum(is_ready(pod) for pod in pods),
             "availableReplicas": sum(wait == 0 for wait in waits),
         }

@@ -12,6 +12,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from meshkit.kube.pods import is_ready
 from meshkit.kube.selectors import holds
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.requests import DeleteOptions, Object, Options, Target, now
@@ -103,8 +104,7 @@ def _costs_nothing(pod: Mapping[str, Any]) -> bool:
 
 def _spares_unhealthy(budget: Stored, pod: Mapping[str, Any]) -> bool:
     """Whether a pod that is not ready may go without a disruption being counted."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    if any(each["type"] == "Ready" and each["status"] == "True" for each in conditions):
+    if is_ready(pod):
         return False
     if budget.object["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
         return True
