@@ -39,18 +39,16 @@ if TYPE_CHECKING:
     from meshkit.operations.change import apply as apply
     from meshkit.operations.change import history as history
     from meshkit.operations.change import plan as plan
-    from meshkit.operations.change import undo as undo
     from meshkit.operations.chaos import Chaos as Chaos
     from meshkit.operations.health import Findings as Findings
     from meshkit.operations.health import check as check
-    from meshkit.operations.identity.create import make_identity as make_identity
-    from meshkit.operations.identity.rotate import Rotating as Rotating
+    from meshkit.operations.identity.create import plan_identity as plan_identity
+    from meshkit.operations.identity.rotate import RotationOptions as RotationOptions
     from meshkit.operations.identity.rotate import identity_status as identity_status
     from meshkit.operations.identity.rotate import plan_rotation as plan_rotation
-    from meshkit.operations.identity.rotate import rotate_identity as rotate_identity
     from meshkit.operations.observability import observability_files as observability_files
     from meshkit.operations.plan import Plan as Plan
-    from meshkit.operations.rehearsal.rehearse import rehearse as rehearse
+    from meshkit.operations.rehearsal.rehearse import plan_rehearsal as plan_rehearsal
     from meshkit.operations.release.forecast import plan_canary as plan_canary
     from meshkit.operations.release.runner import canary as canary
     from meshkit.operations.release.runner import canary_state as canary_state
@@ -58,11 +56,13 @@ if TYPE_CHECKING:
     from meshkit.operations.setup.guide import Setup as Setup
     from meshkit.operations.shop import deploy_shop as deploy_shop
     from meshkit.operations.shop import route_shop as route_shop
-    from meshkit.operations.traffic_gate import Judging as Judging
+    from meshkit.operations.traffic_gate import TrafficGateOptions as TrafficGateOptions
+    from meshkit.operations.undo import undo as undo
     from meshkit.operations.uninstall import plan_uninstall as plan_uninstall
-    from meshkit.operations.uninstall import uninstall as uninstall
     from meshkit.operations.upgrade.rollback import upgrade_back as upgrade_back
-    from meshkit.operations.upgrade.run import Upgrade as Upgrade
+    from meshkit.operations.upgrade.run import plan_retirement as plan_retirement
+    from meshkit.operations.upgrade.run import plan_upgrade as plan_upgrade
+    from meshkit.operations.upgrade.run import upgrade_status as upgrade_status
     from meshkit.runbooks.execution import run_runbook as run_runbook
     from meshkit.views.release.chart import canary_chart as canary_chart
     from meshkit.views.release.panel import canary_panel as canary_panel
@@ -90,19 +90,20 @@ _HOMES = {
     "observe.graph": ("service_graph",),
     "operations.release.runner": ("canary", "canary_state", "send"),
     "operations.release.forecast": ("plan_canary",),
-    "operations.change": ("apply", "history", "plan", "undo"),
+    "operations.change": ("apply", "history", "plan"),
     "operations.chaos": ("Chaos",),
-    "operations.traffic_gate": ("Judging",),
+    "operations.traffic_gate": ("TrafficGateOptions",),
+    "operations.undo": ("undo",),
     "operations.health": ("Findings", "check"),
-    "operations.identity.create": ("make_identity",),
+    "operations.identity.create": ("plan_identity",),
     "operations.observability": ("observability_files",),
     "operations.plan": ("Plan",),
-    "operations.rehearsal.rehearse": ("rehearse",),
-    "operations.identity.rotate": ("Rotating", "identity_status", "plan_rotation", "rotate_identity"),
+    "operations.rehearsal.rehearse": ("plan_rehearsal",),
+    "operations.identity.rotate": ("RotationOptions", "identity_status", "plan_rotation"),
     "operations.setup.guide": ("Setup",),
     "operations.shop": ("deploy_shop", "route_shop"),
-    "operations.uninstall": ("plan_uninstall", "uninstall"),
-    "operations.upgrade.run": ("Upgrade",),
+    "operations.uninstall": ("plan_uninstall",),
+    "operations.upgrade.run": ("plan_retirement", "plan_upgrade", "upgrade_status"),
     "operations.upgrade.rollback": ("upgrade_back",),
     "runbooks.execution": ("run_runbook",),
     "views.release.chart": ("canary_chart",),

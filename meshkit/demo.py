@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshkit.errors import ChangeFailed, MeshkitError
+from meshkit.errors import MeshkitError, RunbookFailed
 from meshkit.intent.injection import Injection
 from meshkit.observe.callers import between, read_callers
 from meshkit.observe.unmeshed_workloads import outsiders
@@ -64,7 +64,7 @@ slow ones from the fifth.
 PLAIN_TEXT_S = 1.5
 """How long plain text is counted: three requests of the forgotten caller."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ class _Walk:
     cluster: Cluster
     mesh: str
     out: Path
-    say: Say
+    log: Log
     began_s: float = field(default_factory=time.monotonic)
     results: list[RunbookResult] = field(default_factory=list)
 
     def tell(self, sentence: str) -> None:
-        self.say(f"{time.monotonic() - self.began_s:6.1f} s  {sentence}")
+        self.log(f"{time.monotonic() - self.began_s:6.1f} s  {sentence}")
 
     def run(self, name: str, given: Mapping[str, str], *, as_name: str, expected: int = 0) -> RunbookResult:
-        """Run a runbook on the demo's cluster; ChangeFailed when it ends otherwise than expected."""
+        """Run a runbook on the demo's cluster; RunbookFailed when it ends otherwise than expected."""
         self.tell(f"{as_name} ...")
         where = {
             "context": self.cluster.context,
@@ -102,23 +102,21 @@ class _Walk:
         result = run_runbook(name, {**where, **given}, out=self.out, as_name=as_name)
         self.results.append(result)
         if result.exit_code != expected:
-            raise ChangeFailed(
+            raise RunbookFailed(
                 f"{as_name}: exit code {result.exit_code} instead of {expected}: {result.error or 'done'}",
                 remedy=f"Open {result.report}.",
-                change_id="",
-                undone=False,
             )
         self.tell(f"{as_name}: {result.error or 'done'} ({result.duration_s:.1f} s)")
         return result
 
 
-def run_demo(cluster: Cluster, *, mesh: str, out: Path, say: Say) -> DemoResult:
+def run_demo(cluster: Cluster, *, mesh: str, out: Path, log: Log) -> DemoResult:
     """Walk the whole path on ``cluster`` (a sandbox without a mesh) and leave notebooks and ``index.html`` in
     ``out``.
 
     Raises the error of the first step that did not end as it should; then no page is written.
     """
-    walk = _Walk(cluster, mesh, out, say)
+    walk = _Walk(cluster, mesh, out, log)
     found = _prepare(walk)
     strict_s = time.time()
     good = _release(walk, "good release", stable="v1", canary="v2", expected=0)

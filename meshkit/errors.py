@@ -12,8 +12,14 @@ MeshkitError
 |   |-- Rejected        the object was refused by the server (400, 404 of a kind, 422, ...)
 |   `-- TimedOut        a wait that ended without what it waited for
 |-- ChangeFailed        a change that stopped half way and was undone           (exit 1)
-|-- Halted              a change that stopped half way and stays as it is     (exit 1)
+|-- Stopped             a person stopped a change; what was done is taken back  (exit 1)
+|-- Halted              a change that stopped half way and stays as it is       (exit 1)
+|   `-- GateHalted      ... because calls got worse: more than it goes back     (exit 1)
+|-- GateFailed          calls got worse while a change went through the mesh    (exit 1)
 |-- NeedsPerson         an undo that failed, a state only a person can settle   (exit 4)
+|   `-- ChangedByOthers somebody else set the weights of a release
+|-- ReleaseNotStarted   the process of a detached release ended at once         (exit 1)
+|-- RunbookFailed       a runbook ended with another exit code than expected  (exit 1)
 |-- Unhealthy           checks found errors in a mesh                         (exit 1)
 |   `-- Doubtful        they found only warnings, and warnings count          (exit 5)
 |-- RolledBack          a release was rolled back: stable serves all again      (exit 1)
@@ -148,14 +154,43 @@ class ChangeFailed(MeshkitError):
         self.undone = undone
 
 
+class Stopped(MeshkitError):
+    """A person stopped a change while it ran."""
+
+
 class Halted(MeshkitError):
     """A change stopped half way and stays as it is: taking it back is somebody else's, or comes with more."""
+
+
+class GateHalted(Halted):
+    """Calls got worse, and taking this one change back would not mend them: the whole operation goes back."""
+
+
+class GateFailed(MeshkitError):
+    """Calls got worse than before a change: they fail, are refused, go in plain text, or have ceased."""
 
 
 class NeedsPerson(MeshkitError):
     """Only a person can settle this: an undo that failed, or objects that others changed since."""
 
     exit_code = 4
+
+
+class ChangedByOthers(NeedsPerson):
+    """The weights of a release are neither what it wrote nor what it found: ``percent`` is the canary's."""
+
+    def __init__(self, percent: float) -> None:
+        remedy = "Settle the weights, then run the release again."
+        super().__init__(f"the canary gets {percent:g} %", remedy=remedy)
+        self.percent = percent
+
+
+class ReleaseNotStarted(MeshkitError):
+    """The process of a detached release ended before it had begun."""
+
+
+class RunbookFailed(MeshkitError):
+    """A runbook ended with another exit code than it should."""
 
 
 class Unhealthy(MeshkitError):

@@ -17,7 +17,7 @@ _UNMOVED = ("DaemonSet", "Node")
 
 
 @dataclass(frozen=True)
-class ForeseenComponent:
+class ComponentForecast:
     """One Deployment of the control plane: its ready replicas, those that must leave, and what follows."""
 
     component: str
@@ -31,7 +31,7 @@ class ForeseenComponent:
 
 
 @dataclass(frozen=True)
-class Foresight:
+class DrainForecast:
     """What is foreseen of draining ``nodes``."""
 
     nodes: tuple[str, ...]
@@ -39,7 +39,7 @@ class Foresight:
     """Namespace and name of the pods that must leave."""
     unmoved: tuple[str, ...]
     """Pods that nobody would make again: they stay where they are."""
-    components: tuple[ForeseenComponent, ...]
+    components: tuple[ComponentForecast, ...]
     alone: tuple[str, ...]
     """Workloads all of whose ready pods stand there: they do not answer until some are made elsewhere."""
 
@@ -90,7 +90,7 @@ def nodes_of(view: View, zone: str, node: str) -> tuple[str, ...]:
     return found
 
 
-def foresee(view: View, nodes: Collection[str]) -> Foresight:
+def foresee(view: View, nodes: Collection[str]) -> DrainForecast:
     """What draining these nodes will do."""
     there = [
         pod for pod in view.of("Pod") if is_live(pod) and (pod.get("spec") or {}).get("nodeName") in nodes
@@ -102,7 +102,7 @@ def foresee(view: View, nodes: Collection[str]) -> Foresight:
         for each in view.of(kind)
         if each not in view.components
     ]
-    return Foresight(
+    return DrainForecast(
         nodes=tuple(sorted(nodes)),
         pods=tuple(sorted((pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in moved)),
         unmoved=tuple(sorted(title(pod) for pod in there if _owner(pod) is None)),
@@ -115,7 +115,7 @@ def _owner(pod: Object) -> str | None:
     return next((each["kind"] for each in pod["metadata"].get("ownerReferences") or ()), None)
 
 
-def _foreseen(view: View, component: Object, nodes: Collection[str]) -> ForeseenComponent:
+def _foreseen(view: View, component: Object, nodes: Collection[str]) -> ComponentForecast:
     ready = [pod for pod in view.pods_of(component) if is_ready(pod)]
     leaving = _standing(ready, nodes)
     budgets = budgets_of(view, component, ready)
@@ -123,7 +123,7 @@ def _foreseen(view: View, component: Object, nodes: Collection[str]) -> Foreseen
     allowed = min((evictions_allowed(each, replicas, len(ready)) for each in budgets), default=len(ready))
     # Budgets let only so many go at once, and the next when those are ready elsewhere.
     keeps = not leaving or leaving < len(ready) or allowed < len(ready)
-    return ForeseenComponent(title(component), len(ready), leaving, keeps, bool(leaving) and allowed < 1)
+    return ComponentForecast(title(component), len(ready), leaving, keeps, bool(leaving) and allowed < 1)
 
 
 def _stands_alone(view: View, workload: Object, nodes: Collection[str]) -> bool:

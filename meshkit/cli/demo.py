@@ -35,7 +35,7 @@ def demo_command(mesh: str, out: str, keep: bool) -> int:
         from meshkit.cluster.connect import SANDBOX, connect
         from meshkit.demo import run_demo
 
-        result = run_demo(connect(context=SANDBOX), mesh=mesh, out=Path(out), say=click.echo)
+        result = run_demo(connect(context=SANDBOX), mesh=mesh, out=Path(out), log=click.echo)
     came = "All of it came true" if result.came_true else "NOT all of it came true"
     click.echo(f"{came}, in {result.duration_s:.0f} s. Open {result.page}")
     click.echo("Next: `make lab` opens the notebook in which you drive such a release yourself.")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from meshkit.cli.changes import progress
 from meshkit.cli.output import cluster_options, columns, json_option, mesh_option, show
 from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
-    from meshkit.cluster.executor import Progress
     from meshkit.operations.setup.guide import Look, Setup
 
 _NAMESPACE = click.option(
@@ -85,14 +85,12 @@ def apply_command(
 ) -> None:
     """Show the plan of a stage, ask, and carry it out. Mutual TLS is strict when nobody speaks plain text."""
     setup = _setup(namespace, mesh, kubeconfig, context)
-    plan = setup.plan(stage, look=setup.watch(10.0 if stage == "mutual-tls" else 3.0))
+    plan = setup.plan(stage, look=setup.watch(_window_s(stage)))
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
         click.confirm("Apply this plan?", abort=True, err=as_json)
-    change = setup.apply(
-        stage, plan, progress=None if as_json else _print, say=None if as_json else click.echo
-    )
+    change = setup.apply(stage, plan, progress=progress(as_json=as_json))
     back = f"\nUndo it with: meshkit setup undo {stage}{_where(mesh, namespace)}" if change.id else ""
     show(asdict(change), f"{change}{back}", as_json=as_json)
 
@@ -107,8 +105,15 @@ def undo_command(
     stage: str, namespace: str, mesh: str, kubeconfig: str | None, context: str | None, as_json: bool
 ) -> None:
     """Take the newest change of a stage back. What others changed since is not touched."""
-    change = _setup(namespace, mesh, kubeconfig, context).undo(stage, progress=None if as_json else _print)
+    change = _setup(namespace, mesh, kubeconfig, context).undo(stage, progress=progress(as_json=as_json))
     show(asdict(change), str(change), as_json=as_json)
+
+
+def _window_s(name: str) -> float:
+    """How long calls are counted before a plan: longer where they decide what is proposed."""
+    from meshkit.operations.setup.guide import stage
+
+    return 10.0 if stage(name).watched else 3.0
 
 
 def _setup(namespace: str, mesh: str, kubeconfig: str | None, context: str | None) -> Setup:
@@ -150,7 +155,3 @@ def _facts(look: Look) -> list[dict[str, Any]]:
         {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing)}
         for one, standing in zip(STAGES, look.standings, strict=True)
     ]
-
-
-def _print(progress: Progress) -> None:
-    click.echo(f"{progress.index}/{progress.total}  {progress.state}  {progress.title}")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.executor import PlannedStep
+from meshkit.cluster.journal import Operation
 from meshkit.facts import Finding
 
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.operations.progress import OnEvent
+
+R_co = TypeVar("R_co", covariant=True)
 PENDING = "application/vnd.meshkit.pending+json"
 """The media type by which an output says how many steps wait to be applied: the runbook's exit code is made
 from it, and a program that reads an executed notebook finds it there.
@@ -26,7 +32,8 @@ class Plan:
     """What a change would do: steps in order, none when there is nothing to do.
 
     Every step was dry-run on the server, or says after which step it will be. ``unchanged`` counts objects
-    that are as they should be; ``findings`` are warnings.
+    that are as they should be; ``findings`` are warnings. ``what`` is its title, for people; ``operation``,
+    ``target`` and ``facts`` go to the journal, and the change is found again by them.
     """
 
     what: str
@@ -36,6 +43,18 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     unchanged: int = 0
     findings: tuple[Finding, ...] = ()
+    operation: str = "apply"
+    target: str = ""
+    facts: Mapping[str, str | bool] = field(default_factory=dict)
+    lock: str = ""
+    """The Lease that is held while it is applied; empty where others may change the cluster beside it."""
+    confirmation: str = ""
+    """A name that a person must write once more before it is applied, for a plan that hurts."""
+
+    @property
+    def record(self) -> Operation:
+        """What the journal says of the change that this plan becomes."""
+        return Operation(self.operation, self.mesh, self.target, self.facts)
 
     @property
     def empty(self) -> bool:
@@ -116,6 +135,38 @@ class Plan:
         }
 
 
+class OperationPlan(Protocol[R_co]):
+    """The plan of an operation of several changes, or of more than steps. ``mk.apply`` runs it.
+
+    It holds all that is random or read from the clock, so that what was shown is what runs. What comes after
+    its first change is planned again from what the cluster holds then.
+    """
+
+    @property
+    def context(self) -> str:
+        """The kubeconfig's context of the cluster that it was made for."""
+        ...
+
+    @property
+    def server(self) -> str:
+        """The address of that cluster's API server."""
+        ...
+
+    @property
+    def confirmation(self) -> str:
+        """A name that a person must write once more before it is applied; empty where none is needed."""
+        ...
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        ...
+
+    def run(self, cluster: Cluster, *, progress: OnEvent, why: str) -> R_co:
+        """Carry it out."""
+        ...
+
+
 @dataclass(frozen=True)
 class Change:
     """A change that was made or taken back, or, in a dry run, would be.
@@ -142,6 +193,20 @@ class Change:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return pending(self.steps if self.dry else 0)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The changes that one operation made, the oldest first. ``mk.undo`` takes them back together."""
+
+    what: str
+    changes: tuple[Change, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.changes)) or f"{self.what}: nothing to do."
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def pending(steps: int) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from meshkit.errors import (
 )
 from meshkit.facts import Kind
 from meshkit.kube.steps import Step, Wait
-from meshkit.operations.change import apply, history, undo
+from meshkit.operations.change import apply, history
 from meshkit.operations.plan import Plan
+from meshkit.operations.undo import undo
 
 CONFIG_MAP, SECRET, SERVICE = Kind("v1", "ConfigMap"), Kind("v1", "Secret"), Kind("v1", "Service")
 DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")

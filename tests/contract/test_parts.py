@@ -16,8 +16,9 @@ from meshkit.kube.kinds import DEPLOYMENT
 from meshkit.kube.metadata import managers
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import RESTART_ANNOTATION, restart
-from meshkit.operations.change import apply, undo, undo_together
+from meshkit.operations.change import apply, undo_together
 from meshkit.operations.plan import Change
+from meshkit.operations.undo import undo
 from tests.contract.test_cluster_change import planned
 
 NAMESPACE = Kind("v1", "Namespace")

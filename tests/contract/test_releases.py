@@ -20,8 +20,9 @@ from meshkit.intent.mesh import ControlPlane
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.steps import Step
 from meshkit.meshes.control_plane import release_step
-from meshkit.operations.change import apply, undo
+from meshkit.operations.change import apply
 from meshkit.operations.plan import Plan
+from meshkit.operations.undo import undo
 
 CHART = Path(__file__).with_name("chart")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")

@@ -19,10 +19,11 @@ from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import UnknownName
 from meshkit.intent.release import Margins, Release
 from meshkit.operations import shop
-from meshkit.operations.change import apply, plan, undo
+from meshkit.operations.change import apply, plan
 from meshkit.operations.release.route import route_object, weights_of
 from meshkit.operations.release.runner import Outcome, canary, canary_state
 from meshkit.operations.release.state import CanaryState
+from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
 
 RPS = 200.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshkit import settings
-from meshkit.errors import ChangeFailed
+from meshkit.errors import ReleaseNotStarted
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -38,8 +38,8 @@ class Runner:
 def run_detached(release: Release, cluster: Cluster, *, mesh: str, grace_s: float = GRACE_S) -> Runner:
     """Start (or resume) a release in a process of its own and return at once.
 
-    Raises ChangeFailed with the process's own words when it ends with an error within ``grace_s`` seconds, as
-    it does when another process holds the release.
+    Raises ReleaseNotStarted with the process's own words when it ends with an error within ``grace_s``
+    seconds, as it does when another process holds the release.
     """
     folder = settings.home() / "releases"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,10 +58,8 @@ def run_detached(release: Release, cluster: Cluster, *, mesh: str, grace_s: floa
         time.sleep(0.05)
     if process.returncode not in (None, 0):
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise ChangeFailed(
+        raise ReleaseNotStarted(
             f"release {release.name} did not start: {''.join(last) or 'its process said nothing'}",
             remedy=f"The log is {log}.",
-            change_id=release.name,
-            undone=False,
         )
     return Runner(process.pid, log)

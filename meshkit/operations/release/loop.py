@@ -21,14 +21,14 @@ from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmLook, Look
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
-from meshkit.errors import ClusterError, NeedsPerson, NoData
+from meshkit.errors import ChangedByOthers, ClusterError, NeedsPerson, NoData
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, Target, window
 from meshkit.operations.clock import Clock
 from meshkit.operations.release.baseline import BaselineMeter
 from meshkit.operations.release.route import route_object
 from meshkit.operations.release.state import CanaryState, Status, after, fold
-from meshkit.operations.release.weights import ChangedByOthers, WeightWriter, same_percent
+from meshkit.operations.release.weights import WeightWriter, same_percent
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -86,7 +86,7 @@ class Runner:
             self._end(
                 "undecided",
                 (
-                    f"Someone else changed {self._weights.route}: {found}, {asked}.",
+                    f"Someone else changed {self._weights.route}: {found.message}, {asked}.",
                     "Nothing more was written; settle it, then run the release again.",
                 ),
             )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from meshkit.errors import BadInput, Conflict, RolledBack, Undecided, UnknownName
 from meshkit.facts import Kind
-from meshkit.operations.release.state import CanaryState, fold
+from meshkit.operations.release.state import BEGIN, CanaryState, fold
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -226,6 +226,7 @@ def _begin(
     release: Release, cluster: Cluster, mesh: str, route: WeightedRoute, journal: Journal
 ) -> dict[str, Any]:
     """The first record of a release, once it is known to fit the route."""
+    from meshkit.cluster.journal import Operation
     from meshkit.operations.release.route import weights_of
 
     _require_port(cluster, release)
@@ -237,10 +238,11 @@ def _begin(
             f"{release.canary} already gets {found.canary_percent:g} % of {route}.",
             remedy=f"Give all weight to {release.stable} first, or start with a higher step.",
         )
-    title = f"canary {release.namespace}/{release.name}"
+    operation = Operation("release", mesh, release.name, {"namespace": release.namespace})
+    what = f"Release {release.namespace}/{release.name}"
     return {
-        "kind": "begin",
-        "change_id": journal.start(title, f"{release.stable} to {release.canary}"),
+        "kind": BEGIN,
+        "change_id": journal.start(operation, what, f"{release.stable} to {release.canary}"),
         "release": release.model_dump(mode="json"),
         "mesh": mesh,
         "object": str(route),

@@ -20,6 +20,8 @@ Status = Literal[
     "measuring", "shifting", "watching", "paused", "held", "promoted", "rolled_back", "undecided"
 ]
 Record = Mapping[str, Any]
+BEGIN = "begin"
+"""The kind of the record that opens a release."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def fold(records: Iterable[Record]) -> CanaryState:
     ``writer`` is the number of the lock's holder. A record of a holder that was only slow, added after the
     next one's first, counts for nothing.
     """
-    first, *rest = dropwhile(lambda record: record.get("kind") != "begin", records)
+    first, *rest = dropwhile(lambda record: record.get("kind") != BEGIN, records)
     state, newest = begun(first), first.get("writer", 0)
     for record in rest:
         if record.get("writer", newest) >= newest:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ChangedByOthers, NeedsPerson
 from meshkit.operations.plan import Change
 from meshkit.operations.release.route import route_object
 from meshkit.operations.release.runner import hold_lock, require_rights
 from meshkit.operations.release.state import fold
-from meshkit.operations.release.weights import ChangedByOthers, WeightWriter, same_percent
+from meshkit.operations.release.weights import WeightWriter, same_percent
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.journal import Journal
-
-
-def is_release(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these records of the journal are those of a release."""
-    return any(record.get("kind") == "begin" for record in records)
 
 
 def undo_release(
@@ -50,7 +45,8 @@ def undo_release(
             writer.move(*state.found_weights, expected_percent=state.asked_percent)
         except ChangedByOthers as found:
             raise NeedsPerson(
-                f"{route} was changed since by others: {found}, the release left {state.asked_percent:g} %.",
+                f"{route} was changed since by others: {found.message}, the release left"
+                f" {state.asked_percent:g} %.",
                 remedy="Nothing was changed. Plan a Route with the weights you want.",
             ) from found
         writer.hand_back(saved)

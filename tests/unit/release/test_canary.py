@@ -21,10 +21,10 @@ from meshkit.errors import (
 )
 from meshkit.intent.release import Margins, Release
 from meshkit.observe.counters import Counters, Target
-from meshkit.operations.change import undo
 from meshkit.operations.release.forecast import plan_canary
 from meshkit.operations.release.runner import Outcome, canary, canary_state, send
 from meshkit.operations.release.state import CanaryState
+from meshkit.operations.undo import undo
 from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
 from tests.unit.release.fake_api import OWNER, FakeCluster
 
