@@ -14,7 +14,7 @@ from meshkit.version import __version__
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster as Cluster
     from meshkit.cluster.connect import connect as connect
-    from meshkit.intent.document import load as load
+    from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.mesh import Gateway as Gateway
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from meshkit.operations.observability import observability_files as observability_files
     from meshkit.operations.plan import Plan as Plan
     from meshkit.operations.rehearsal.rehearse import plan_rehearsal as plan_rehearsal
-    from meshkit.operations.release.forecast import plan_canary as plan_canary
-    from meshkit.operations.release.runner import canary as canary
-    from meshkit.operations.release.runner import canary_state as canary_state
-    from meshkit.operations.release.runner import send as send
+    from meshkit.operations.release.forecast import forecast_release as forecast_release
+    from meshkit.operations.release.runner import release_state as release_state
+    from meshkit.operations.release.runner import run_release as run_release
+    from meshkit.operations.release.runner import send_command as send_command
     from meshkit.operations.setup.guide import Setup as Setup
     from meshkit.operations.shop import deploy_shop as deploy_shop
     from meshkit.operations.shop import route_shop as route_shop
@@ -64,14 +64,14 @@ if TYPE_CHECKING:
     from meshkit.operations.upgrade.run import plan_upgrade as plan_upgrade
     from meshkit.operations.upgrade.run import upgrade_status as upgrade_status
     from meshkit.runbooks.execution import run_runbook as run_runbook
-    from meshkit.views.release.chart import canary_chart as canary_chart
-    from meshkit.views.release.panel import canary_panel as canary_panel
+    from meshkit.views.release.chart import release_chart as release_chart
+    from meshkit.views.release.panel import release_panel as release_panel
     from meshkit.views.setup.stage_report import stage_report as stage_report
     from meshkit.views.setup.wizard import setup_wizard as setup_wizard
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
-    "intent.document": ("load",),
+    "intent.document": ("load_intents",),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),
@@ -88,8 +88,8 @@ _HOMES = {
         "Version",
     ),
     "observe.graph": ("service_graph",),
-    "operations.release.runner": ("canary", "canary_state", "send"),
-    "operations.release.forecast": ("plan_canary",),
+    "operations.release.runner": ("release_state", "run_release", "send_command"),
+    "operations.release.forecast": ("forecast_release",),
     "operations.change": ("apply", "history", "plan"),
     "operations.chaos": ("Chaos",),
     "operations.traffic_gate": ("TrafficGateOptions",),
@@ -106,8 +106,8 @@ _HOMES = {
     "operations.upgrade.run": ("plan_retirement", "plan_upgrade", "upgrade_status"),
     "operations.upgrade.rollback": ("upgrade_back",),
     "runbooks.execution": ("run_runbook",),
-    "views.release.chart": ("canary_chart",),
-    "views.release.panel": ("canary_panel",),
+    "views.release.chart": ("release_chart",),
+    "views.release.panel": ("release_panel",),
     "views.setup.stage_report": ("stage_report",),
     "views.setup.wizard": ("setup_wizard",),
 }

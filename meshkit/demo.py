@@ -23,7 +23,7 @@ from meshkit.observe.callers import between, read_callers
 from meshkit.observe.unmeshed_workloads import outsiders
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
-from meshkit.operations.release.runner import canary_state
+from meshkit.operations.release.runner import release_state
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.views.demo_page import Claim, Episode, Run, demo_page
 
@@ -205,9 +205,9 @@ def _release(walk: _Walk, title: str, *, stable: str, canary: str, expected: int
     given = {"name": name, "stable": stable, "canary": canary, **RELEASE_PARAMETERS}
     number = len(walk.results) + 1
     with _narrated(walk, name):
-        walk.run("canary_release", given, as_name=f"{number}_canary_release_{canary}", expected=expected)
-    state = canary_state(walk.cluster, name)
-    first_s = next(h.at_s for h in state.happenings if h.kind == "weights")
+        walk.run("release", given, as_name=f"{number}_release_{canary}", expected=expected)
+    state = release_state(name, walk.cluster)
+    first_s = next(h.at_s for h in state.events if h.kind == "weights")
     last_s = state.ended_s or time.time()
     time.sleep(1.0)  # the answers to the last requests are on their way
     ledger = shop.read_ledger(walk.cluster, first_s, last_s)
@@ -223,7 +223,7 @@ def _narrated(walk: _Walk, name: str) -> Iterator[None]:
         said: float | None = None
         while not over.wait(0.5):
             with contextlib.suppress(MeshkitError):
-                looks = canary_state(walk.cluster, name).looks
+                looks = release_state(name, walk.cluster).looks
                 asked = looks[-1].look.asked_percent if looks else None
                 if asked != said:
                     walk.tell(f"{name}: {asked:g} % of the requests")

@@ -3,7 +3,7 @@
 MeshkitError
 |-- BadInput            a field the user wrote: nothing has been changed        (exit 2)
 |   |-- UnknownName     a mesh, runbook, parameter, context that does not exist (exit 2)
-|   `-- MeshCannot      something that the chosen mesh has no means for         (exit 2)
+|   `-- UnsupportedByMesh      something that the chosen mesh has no means for         (exit 2)
 |-- ClusterError        what an API server answered, or that it did not         (exit 1)
 |   |-- Unreachable     no answer
 |   |-- Unauthenticated token or certificate refused (401)
@@ -16,12 +16,12 @@ MeshkitError
 |-- Halted              a change that stopped half way and stays as it is       (exit 1)
 |   `-- GateHalted      ... because calls got worse: more than it goes back     (exit 1)
 |-- GateFailed          calls got worse while a change went through the mesh    (exit 1)
-|-- NeedsPerson         an undo that failed, a state only a person can settle   (exit 4)
+|-- ManualActionRequired         an undo that failed, a state only a person can settle   (exit 4)
 |   `-- ChangedByOthers somebody else set the weights of a release
 |-- ReleaseNotStarted   the process of a detached release ended at once         (exit 1)
 |-- RunbookFailed       a runbook ended with another exit code than expected  (exit 1)
 |-- Unhealthy           checks found errors in a mesh                         (exit 1)
-|   `-- Doubtful        they found only warnings, and warnings count          (exit 5)
+|   `-- WarningsFound        they found only warnings, and warnings count          (exit 5)
 |-- RolledBack          a release was rolled back: stable serves all again      (exit 1)
 |-- Undecided           a release reached its deadline without a verdict        (exit 3)
 |-- NoData              nothing was measured: never success, never failure      (exit 3)
@@ -80,7 +80,7 @@ class UnknownName(BadInput):
         self.known = tuple(names)
 
 
-class MeshCannot(BadInput):
+class UnsupportedByMesh(BadInput):
     """The chosen mesh has no means for what a field asks: never imitated, never dropped in silence."""
 
 
@@ -170,13 +170,13 @@ class GateFailed(MeshkitError):
     """Calls got worse than before a change: they fail, are refused, go in plain text, or have ceased."""
 
 
-class NeedsPerson(MeshkitError):
+class ManualActionRequired(MeshkitError):
     """Only a person can settle this: an undo that failed, or objects that others changed since."""
 
     exit_code = 4
 
 
-class ChangedByOthers(NeedsPerson):
+class ChangedByOthers(ManualActionRequired):
     """The weights of a release are neither what it wrote nor what it found: ``percent`` is the canary's."""
 
     def __init__(self, percent: float) -> None:
@@ -197,7 +197,7 @@ class Unhealthy(MeshkitError):
     """Checks found errors in a mesh, or in what it shall be installed into."""
 
 
-class Doubtful(Unhealthy):
+class WarningsFound(Unhealthy):
     """Checks found only warnings, and whoever asked wants none."""
 
     exit_code = 5

@@ -107,9 +107,9 @@ def _plan(intents: list[Intent], mesh: str, cluster: Cluster) -> Plan:
 
 def _load(file: str) -> list[Intent]:
     """The intents of a file: a fault in it is found before a cluster is looked for."""
-    from meshkit.intent.document import load
+    from meshkit.intent.document import load_intents
 
-    return load(file)
+    return load_intents(file)
 
 
 def show_plan(plan: JsonPlan, *, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from meshkit.cli.output import cluster_options, json_option, mesh_option, show
-from meshkit.errors import Doubtful
+from meshkit.errors import WarningsFound
 
 
 @click.command("check")
@@ -29,4 +29,4 @@ def check_command(
     show([asdict(one) for one in found], str(found), as_json=as_json)
     if found.errors:
         return 1
-    return Doubtful.exit_code if strict and found.warnings else 0
+    return WarningsFound.exit_code if strict and found.warnings else 0

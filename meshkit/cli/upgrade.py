@@ -130,12 +130,12 @@ def _target(
     """
     from meshkit.cluster.connect import connect
     from meshkit.errors import BadInput
-    from meshkit.intent.document import load
+    from meshkit.intent.document import load_intents
     from meshkit.intent.mesh import ControlPlane
 
     given = {"version": version, "revision": revision, "charts": charts, "tags": tags}
     asked = {name: value for name, value in given.items() if value}
-    found = [one for one in load(file) if isinstance(one, ControlPlane)] if file else []
+    found = [one for one in load_intents(file) if isinstance(one, ControlPlane)] if file else []
     if file and not found:
         raise BadInput(file, "it holds no ControlPlane.", remedy="Name the file that installed the mesh.")
     base = found[0].model_dump(exclude_unset=True) if found else {}

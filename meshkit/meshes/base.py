@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from meshkit.errors import BadInput, MeshCannot
+from meshkit.errors import BadInput, UnsupportedByMesh
 from meshkit.facts import Kind, Need, Snapshot
 from meshkit.intent.base import Intent, Part, kind
 from meshkit.intent.release import Release
@@ -60,10 +60,10 @@ def not_plannable(intent: Intent) -> BadInput:
     return BadInput(
         kind(type(intent)),
         "it is not planned but run.",
-        remedy="Run releases with mk.canary or 'meshkit canary run'.",
+        remedy="Run releases with mk.run_release or 'meshkit release run'.",
     )
 
 
-def cannot(mesh: str, model: type[Part], field: str, instead: str) -> MeshCannot:
+def cannot(mesh: str, model: type[Part], field: str, instead: str) -> UnsupportedByMesh:
     """The answer to a field that a mesh cannot honour: never imitated, never dropped in silence."""
-    return MeshCannot(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)
+    return UnsupportedByMesh(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)

@@ -47,7 +47,7 @@ class Marks:
     group: str
     """How the groups of its definitions end."""
     written: tuple[tuple[str, str], ...]
-    """Kind and name of what the control plane itself, or ``make_identity``, wrote into its namespace."""
+    """Kind and name of what the control plane itself, or ``plan_identity``, wrote into its namespace."""
     copied: tuple[str, ...]
     """ConfigMaps that it wrote into every namespace."""
     elsewhere: str

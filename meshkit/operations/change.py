@@ -18,7 +18,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import PlannedStep, Progress
 from meshkit.cluster.journal import ChangeSummary, Journal, Operation
 from meshkit.cluster.lock import held
-from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, MeshkitError, NeedsPerson
+from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActionRequired, MeshkitError
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
 from meshkit.kube.steps import RELEASE_MANAGER, Step, ordered
@@ -101,7 +101,7 @@ def apply(
     ``confirmation``, a name that must be given once more as ``confirm``. Rights are checked before the first
     change, those for what charts make too: ``Forbidden`` names all that are missing. An object that has
     changed since the plan stops the change with ``Conflict``; so does any other failure. What was done by
-    then is taken back, and ``ChangeFailed`` says so (``NeedsPerson`` if even that failed); but after
+    then is taken back, and ``ChangeFailed`` says so (``ManualActionRequired`` if even that failed); but after
     ``Halted`` the change stays as it is.
     """
     require_same_cluster(plan, cluster)
@@ -159,8 +159,8 @@ def undo_steps(change_id: str, cluster: Cluster, *, progress: Report = noop, dry
     """Put back every object that the steps of a change wrote; with ``dry_run`` only see whether that can be
     done.
 
-    Raises ``NeedsPerson`` when others have changed the objects since: then nothing is touched. Namespaces and
-    CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
+    Raises ``ManualActionRequired`` when others have changed the objects since: then nothing is touched.
+    Namespaces and CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
     """
     journal = Journal(cluster)
     records = records_to_undo(change_id, journal)
@@ -301,7 +301,7 @@ def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitE
         undoing.restore(cluster, wanted, noop)
         journal.append(change, {"event": "end", "state": "undone", "error": str(error)})
     except MeshkitError as second:
-        return NeedsPerson(
+        return ManualActionRequired(
             f"{error.message} What was done before could not be taken back: {second.message}",
             remedy=f"Settle this by hand, then run 'meshkit undo {change}'. {second.remedy}",
         )

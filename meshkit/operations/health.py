@@ -10,7 +10,7 @@ from meshkit.checks.health import findings
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import Doubtful, Unhealthy
+from meshkit.errors import Unhealthy, WarningsFound
 from meshkit.facts import Finding, Need, Snapshot
 from meshkit.meshes import registry
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
@@ -33,12 +33,12 @@ class Findings(tuple[Finding, ...]):
         return sum(one.severity == "warning" for one in self)
 
     def require(self, *, strict: bool = False) -> None:
-        """Raise ``Unhealthy`` where there are errors, ``Doubtful`` for warnings alone under ``strict``."""
-        told = f"{self.errors} errors and {self.warnings} warnings were found."
+        """Raise ``Unhealthy`` for errors, and under ``strict`` ``WarningsFound`` for warnings alone."""
+        counts = f"{self.errors} errors and {self.warnings} warnings were found."
         if self.errors:
-            raise Unhealthy(told, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
+            raise Unhealthy(counts, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
         if strict and self.warnings:
-            raise Doubtful(told, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
+            raise WarningsFound(counts, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
 
     def __str__(self) -> str:
         if not self:

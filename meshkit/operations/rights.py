@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.rights import Right, told
+from meshkit.cluster.rights import Right, describe
 from meshkit.errors import Forbidden
 from meshkit.facts import Finding, Kind
 
@@ -37,7 +37,7 @@ def missing_rights(cluster: Cluster, mesh: str, home: str) -> Iterator[Finding]:
         allowed = list(pool.map(lambda each: cluster.api.allowed(*each), asked))
     missing = [right for right, ok in zip(asked, allowed, strict=True) if not ok]
     if missing:
-        yield _forbidden(cluster, told(missing))
+        yield _forbidden(cluster, describe(missing))
     if mesh == "linkerd":
         yield from _authentication(cluster)
 

@@ -24,8 +24,8 @@ from meshkit.errors import (
     ChangeFailed,
     GateFailed,
     GateHalted,
+    ManualActionRequired,
     MeshkitError,
-    NeedsPerson,
     NoData,
 )
 from meshkit.kube.steps import Step
@@ -222,8 +222,8 @@ class Gate:
         self._thread.join()
 
     def measure(self) -> None:
-        """Count the calls before the change. Raises ``NeedsPerson`` where there are none, unless accepted,
-        and ``NoData`` where no sidecar shows its counters.
+        """Count the calls before the change. Raises ``ManualActionRequired`` where there are none, unless
+        accepted, and ``NoData`` where no sidecar shows its counters.
         """
         watch_s = self._options.watch_s
         self._report(BaselineStarted(watch_s))
@@ -236,7 +236,7 @@ class Gate:
             )
         self._report(CallsCounted("Before", str(self._before)))
         if not (self._before.all or self._options.force):
-            raise NeedsPerson(
+            raise ManualActionRequired(
                 f"No call was seen in {watch_s:g} s, so nothing could be judged. Nothing was changed.",
                 remedy="Send traffic, watch longer, or go on with nothing judged: force=True (--force).",
             )
@@ -344,7 +344,7 @@ def taken_back(change: Change, cluster: Cluster, trouble: MeshkitError) -> Meshk
     try:
         undo_steps(change.id, cluster)
     except MeshkitError as second:
-        return NeedsPerson(
+        return ManualActionRequired(
             f"{trouble.message} It could not be taken back: {second.message}",
             remedy=f"Settle this by hand, then run 'meshkit undo {change.id}'.",
         )

@@ -39,8 +39,8 @@ def undo(
     """Take a change back, whoever made it, or the changes of an operation; a change may be named by its id.
     With ``dry_run`` only see whether that can be done.
 
-    Raises ``NeedsPerson`` when others have changed the objects since: then nothing is touched. Namespaces and
-    CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
+    Raises ``ManualActionRequired`` when others have changed the objects since: then nothing is touched.
+    Namespaces and CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
     """
     if isinstance(change, Changes):
         return _together(change, cluster, progress, dry_run=dry_run)

@@ -19,7 +19,7 @@ from meshkit.errors import (
     ChangeFailed,
     Conflict,
     Forbidden,
-    NeedsPerson,
+    ManualActionRequired,
     Rejected,
     TimedOut,
     Unreachable,
@@ -152,7 +152,7 @@ def test_an_object_changed_twice_goes_back_to_its_first_state(cluster: Cluster, 
 def test_undo_refuses_what_others_changed_since_and_touches_nothing(cluster: Cluster, namespace: str) -> None:
     change = apply(planned(cluster, [config(namespace, a="1"), config(namespace, "other", a="1")]), cluster)
     cluster.api.merge_patch(CONFIG_MAP, "settings", namespace, {"data": {"a": "9"}}, manager="argocd")
-    with pytest.raises(NeedsPerson, match=f"ConfigMap {namespace}/settings \\(by argocd\\)"):
+    with pytest.raises(ManualActionRequired, match=f"ConfigMap {namespace}/settings \\(by argocd\\)"):
         undo(change.id, cluster)
     assert data(cluster, namespace) == {"a": "9"}
     assert data(cluster, namespace, "other") == {"a": "1"}
@@ -347,7 +347,7 @@ def test_a_lost_copy_of_a_secret_is_no_reason_to_delete_it(cluster: Cluster, nam
     cluster.api.apply(obj(SECRET, "login", namespace, data={"a": "b2xk"}), manager="meshkit")
     change = apply(planned(cluster, [Step(obj(SECRET, "login", namespace, data={"a": "bmV3"}))]), cluster)
     cluster.api.delete(SECRET, f"prior-{change.id}-1", NAMESPACE)
-    with pytest.raises(NeedsPerson, match="is gone"):
+    with pytest.raises(ManualActionRequired, match="is gone"):
         undo(change.id, cluster)
     assert cluster.api.get(SECRET, "login", namespace) is not None
 

@@ -14,7 +14,7 @@ import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
-from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, NeedsPerson
+from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, ManualActionRequired
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
 from meshkit.meshes.injection import made_by, proxies
@@ -175,7 +175,7 @@ def test_the_old_control_plane_goes_once_nobody_obeys_it(meshed: Cluster, mesh: 
     meshed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": late}, manager="colleague")
     image = {"name": "app", "image": "meshkit.dev/sandbox/web"}
     meshed.api.apply({**straggler, "spec": {"containers": [image]}}, manager="colleague")
-    with pytest.raises(NeedsPerson, match=r"still needed in late \(1 proxies\).*colleague"):
+    with pytest.raises(ManualActionRequired, match=r"still needed in late \(1 proxies\).*colleague"):
         plan_retirement(TO[mesh], meshed, mesh=mesh)
     meshed.api.delete(NAMESPACE, "late")
     meshed.api.wait(NAMESPACE, "late", None, lambda found: found is None, 60, "gone")

@@ -21,7 +21,7 @@ from typing import Literal
 
 from cryptography import x509
 
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ManualActionRequired
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.kube import manifests
 from meshkit.kube.helm import release_of
@@ -224,10 +224,12 @@ def retire_steps(standing: Standing, at_once: int) -> list[Step]:
 
 
 def _restarts(standing: Standing, pods: Sequence[Object], at_once: int) -> list[Step]:
-    """The workloads of these pods, in waves. ``NeedsPerson`` for pods that only a person can make anew."""
+    """The workloads of these pods, in waves. ``ManualActionRequired`` for pods that only a person can
+    restart.
+    """
     found, others = owners(pods, standing.snapshot)
     if others:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"{len(others)} pods must be made anew by hand: {', '.join(map(title, others[:5]))}.",
             remedy="Delete those whose owner makes them again, make the others again yourself, then go on.",
         )

@@ -131,8 +131,9 @@ class RotationPlan:
 
         Every proxy is restarted three times, and the mesh's calls are judged after each wave of restarts. A
         change that fails, or makes calls worse, is taken back, and the error says so; plan again to go on.
-        Raises what ``plan_rotation`` raises, ``NeedsPerson`` before anything is changed where no call is seen
-        (see ``TrafficGateOptions``), and ``TimedOut`` where Linkerd does not take the new issuer up.
+        Raises what ``plan_rotation`` raises, ``ManualActionRequired`` before anything is changed where no
+        call is seen (see ``TrafficGateOptions``), and ``TimedOut`` where Linkerd does not take the new issuer
+        up.
         """
         done: list[Change] = []
         plan, gate = self.first, self.options.gate
@@ -165,8 +166,8 @@ def plan_rotation(
     """What rotates the trust anchor and the issuer of a Linkerd, from wherever a rotation stands; where none
     is under way, one begins. Changes nothing.
 
-    Raises ``BadInput`` for an identity that Helm or cert-manager owns, ``NeedsPerson`` for pods that no
-    Deployment makes anew.
+    Raises ``BadInput`` for an identity that Helm or cert-manager owns, ``ManualActionRequired`` for pods that
+    no Deployment makes anew.
     """
     options = options or RotationOptions()
     standing = _read(cluster, namespace)

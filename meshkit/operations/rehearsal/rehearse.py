@@ -19,7 +19,7 @@ from meshkit.cluster import ready, rights, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Operation
 from meshkit.cluster.rights import Right
-from meshkit.errors import BadInput, Conflict, MeshkitError, NeedsPerson, Unhealthy
+from meshkit.errors import BadInput, Conflict, ManualActionRequired, MeshkitError, Unhealthy
 from meshkit.facts import Kind, Need
 from meshkit.kube import manifests
 from meshkit.kube.kinds import NODE, POD
@@ -150,8 +150,8 @@ class RehearsalPlan:
         this.
 
         What would take the whole control plane, or could not end, is refused with ``BadInput`` unless
-        ``force``; another cluster than was computed with, with ``Conflict``. ``NeedsPerson`` where the nodes
-        could not be opened again.
+        ``force``; another cluster than was computed with, with ``Conflict``. ``ManualActionRequired`` where
+        the nodes could not be opened again.
         """
         view = _view(cluster, self.mesh)
         now = foresee(view, self.forecast.nodes)
@@ -269,7 +269,7 @@ def _open(cluster: Cluster, change_id: str, progress: OnEvent) -> None:
     try:
         undo_steps(change_id, cluster)
     except MeshkitError as error:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"The nodes could not be opened again: {error.message}",
             remedy=f"'meshkit undo {change_id}', or 'kubectl uncordon'.",
         ) from error

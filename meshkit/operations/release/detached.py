@@ -1,6 +1,6 @@
 """A release in a process of its own, which goes on when the notebook or shell that started it is gone.
 
-The process is ``meshkit canary run`` with the release in a private file. It belongs to a session of its own,
+The process is ``meshkit release run`` with the release in a private file. It belongs to a session of its own,
 so that neither Ctrl-C nor the end of a kernel reaches it; what it does is read from the cluster, its words
 are in a log file.
 """
@@ -45,7 +45,7 @@ def run_detached(release: Release, cluster: Cluster, *, mesh: str, grace_s: floa
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file, log = folder / f"{release.name}.yaml", folder / f"{release.name}.log"
     file.write_text(json.dumps({"kind": "Release", **release.model_dump(mode="json")}))
-    command = [sys.executable, "-m", "meshkit", "canary", "run", "-f", str(file), "--mesh", mesh]
+    command = [sys.executable, "-m", "meshkit", "release", "run", "-f", str(file), "--mesh", mesh]
     if cluster.kubeconfig:
         command += ["--context", cluster.context, "--kubeconfig", str(cluster.kubeconfig)]
     with log.open("wb") as output:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from meshkit.errors import BadInput, ChangedByOthers, NeedsPerson
+from meshkit.errors import BadInput, ChangedByOthers, ManualActionRequired
 from meshkit.operations.plan import Change
 from meshkit.operations.release.route import route_object
 from meshkit.operations.release.runner import hold_lock, require_rights
@@ -22,13 +22,13 @@ def undo_release(
 ) -> Change:
     """Put back the weights that a release found.
 
-    Raises BadInput when it has left none changed or is under way, NeedsPerson when someone else has moved
-    them since: then nothing is touched. Killed half way it is finished by the next call.
+    Raises BadInput when it has left none changed or is under way, ManualActionRequired when someone else has
+    moved them since: then nothing is touched. Killed half way it is finished by the next call.
     """
     state = fold(records)
     if not state.ended:
         problem = f"{change_id} is the release {state.release.name!r}, which is under way."
-        remedy = "Roll it back with 'meshkit canary rollback'; if its process is gone, then run it again."
+        remedy = "Roll it back with 'meshkit release rollback'; if its process is gone, then run it again."
         raise BadInput("change", problem, remedy=remedy)
     if same_percent(state.asked_percent, state.found_percent):
         problem = f"{change_id} left the weights as it found them."
@@ -44,7 +44,7 @@ def undo_release(
         try:
             writer.move(*state.found_weights, expected_percent=state.asked_percent)
         except ChangedByOthers as found:
-            raise NeedsPerson(
+            raise ManualActionRequired(
                 f"{route} was changed since by others: {found.message}, the release left"
                 f" {state.asked_percent:g} %.",
                 remedy="Nothing was changed. Plan a Route with the weights you want.",

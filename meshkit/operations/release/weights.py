@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from meshkit.errors import BadInput, ChangedByOthers, Conflict, NeedsPerson, Rejected
+from meshkit.errors import BadInput, ChangedByOthers, Conflict, ManualActionRequired, Rejected
 from meshkit.kube.steps import RELEASE_MANAGER
 from meshkit.operations.release.managed_fields import handed_back
 from meshkit.operations.release.route import Weights, weights_of
@@ -35,17 +35,17 @@ class WeightWriter:
         self._api, self._lock, self._release = api, lock, release
 
     def read(self) -> tuple[Object, Weights]:
-        """The object and its weights. Raises NeedsPerson when either is not there any more."""
+        """The object and its weights. Raises ManualActionRequired when either is not there any more."""
         obj = self._api.get(self.route.kind, self.route.name, self.route.namespace)
         if obj is None:
-            raise NeedsPerson(
+            raise ManualActionRequired(
                 f"{self.route} is gone.",
                 remedy="Restore it (meshkit undo, or apply it again), then run the release again.",
             )
         try:
             return obj, weights_of(obj, self.route, self._release)
         except BadInput as error:
-            raise NeedsPerson(
+            raise ManualActionRequired(
                 f"{self.route} was changed by someone else: {error.problem}",
                 remedy="Restore its versions, then run the release again.",
             ) from error

@@ -15,7 +15,7 @@ from typing import Any
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import ChangeSummary, Operation
-from meshkit.errors import BadInput, MeshCannot, NeedsPerson, NoData, UnknownName
+from meshkit.errors import BadInput, ManualActionRequired, NoData, UnknownName, UnsupportedByMesh
 from meshkit.facts import Finding, Kind, Need, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -155,7 +155,7 @@ class Look:
         return next(found, None)
 
     def require(self, name: str, *, strict: bool = False) -> None:
-        """Raise Unhealthy where a stage has errors, Doubtful for warnings alone under ``strict``."""
+        """Raise Unhealthy where a stage has errors, WarningsFound for warnings alone under ``strict``."""
         told = [one for one in self.of(name).findings if one.severity != "info"]
         Findings(sorted(told, key=lambda one: one.severity)).require(strict=strict)
 
@@ -231,11 +231,11 @@ class Setup:
         return ""
 
     def require_safe(self, name: str, intent: Intent, look: Look) -> None:
-        """Raise NeedsPerson, before anything is changed, where a person must accept a danger first."""
+        """Raise ManualActionRequired where a person must accept a danger before anything is changed."""
         danger = self.danger(name, (intent,), look)
         if danger:
             remedy = "Bring these callers in, or go on all the same: force=True."
-            raise NeedsPerson(f"{danger} Nothing was changed.", remedy=remedy)
+            raise ManualActionRequired(f"{danger} Nothing was changed.", remedy=remedy)
 
     def apply(
         self,
@@ -278,7 +278,7 @@ class Setup:
         for place, probe in samples(intent):
             try:
                 registry.mesh(self.mesh).planner.plan(probe, Snapshot())
-            except MeshCannot as error:
+            except UnsupportedByMesh as error:
                 found[place] = f"{error.problem} {error.remedy}"
             except BadInput:
                 continue

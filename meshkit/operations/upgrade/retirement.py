@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ManualActionRequired
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.kube import manifests
 from meshkit.kube.helm import RELEASE, release_of
@@ -37,7 +37,7 @@ def needs(home: str) -> tuple[Need, ...]:
 
 
 def require_unused(standing: Standing) -> None:
-    """Raise ``NeedsPerson`` naming who still obeys or asks for an old revision."""
+    """Raise ``ManualActionRequired`` naming who still obeys or asks for an old revision."""
     users = [
         *(f"{one.name} ({one.behind} proxies)" for one in standing.spaces if one.behind),
         *(
@@ -49,7 +49,7 @@ def require_unused(standing: Standing) -> None:
     if users:
         by_hand = [what for one in standing.spaces for what in one.by_hand]
         told = f" By hand: {', '.join(by_hand[:5])}." if by_hand else ""
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"The old control plane is still needed in {', '.join(users)}.{told} Nothing was changed.",
             remedy="Bring these to the new version ('meshkit upgrade run'), then go on.",
         )
@@ -96,7 +96,7 @@ def require_ours(standing: Standing) -> None:
     """Refuse a revision that another program installed: its parts are known to that program alone."""
     foreign = [one for one in left_over(standing) if one["kind"] == DEPLOYMENT.kind]
     if foreign:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"{title(foreign[0])} was installed neither by meshkit nor by Helm.",
             remedy=f"'istioctl uninstall --revision {_revision(foreign[0])}', if istioctl did.",
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import ChangeSummary, Operation
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ManualActionRequired
 from meshkit.kube import kinds as kube_kinds
 from meshkit.kube.kinds import POD
 from meshkit.kube.metadata import title
@@ -65,8 +65,8 @@ def upgrade_back(cluster: Cluster, *, progress: OnEvent = noop) -> list[Change]:
     """Take the newest upgrade back: an old control plane that was retired or replaced in its place first,
     then every namespace, its marks before its pods, and at last a new control plane beside the old.
 
-    Run it again where it was interrupted. Raises what ``back_changes`` raises, and ``NeedsPerson`` for
-    objects that others have changed since, or where somebody still needs the new control plane.
+    Run it again where it was interrupted. Raises what ``back_changes`` raises, and ``ManualActionRequired``
+    for objects that others have changed since, or where somebody still needs the new control plane.
     """
     return undo_upgrade(back_changes(cluster), cluster, progress=progress)
 
@@ -120,7 +120,7 @@ def _require_nobody(cluster: Cluster, revision: str) -> None:
     users = [title(pod) for pod in pods if made_by(pod, "istio")[0] == revision]
     users += [title(one) for one in cluster.api.list(kube_kinds.NAMESPACE) if asked(one) == revision]
     if users:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"{len(users)} need revision {revision} still: {', '.join(users[:5])}. It stays.",
             remedy="Let them ask for the old one and restart them, then take the upgrade back again.",
         )

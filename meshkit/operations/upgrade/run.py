@@ -15,7 +15,7 @@ from typing import Any
 
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, ChangeFailed, GateHalted, MeshkitError, NeedsPerson
+from meshkit.errors import BadInput, ChangeFailed, GateHalted, ManualActionRequired, MeshkitError
 from meshkit.facts import Finding, Snapshot
 from meshkit.intent.mesh import ControlPlane
 from meshkit.kube.helm import RELEASE, release_of
@@ -199,8 +199,8 @@ class UpgradePlan:
 
         Raises what ``plan_upgrade`` raises; ``ChangeFailed`` where a wave made calls worse: its namespace was
         taken back or, where the mark by which it moved is older than this change or there is none, the whole
-        upgrade; ``NeedsPerson`` before anything moves where no call is seen (see ``TrafficGateOptions``), and
-        at the end for what only a person can bring to the new version.
+        upgrade; ``ManualActionRequired`` before anything moves where no call is seen (see
+        ``TrafficGateOptions``), and at the end for what only a person can bring to the new version.
         """
         target = Target(cluster, self.to, self.mesh, self.order, self.at_once)
         done: list[Change] = []
@@ -290,8 +290,8 @@ def plan_upgrade(
 def plan_retirement(to: ControlPlane, cluster: Cluster, *, mesh: str) -> Plan:
     """What takes the old control plane away after an upgrade to ``to``. Changes nothing.
 
-    Empty where there is no old one. Raises ``NeedsPerson`` while it is still needed, and ``BadInput`` where
-    nobody would be the default after it.
+    Empty where there is no old one. Raises ``ManualActionRequired`` while it is still needed, and
+    ``BadInput`` where nobody would be the default after it.
     """
     return Target(cluster, to, mesh).retirement()
 
@@ -326,13 +326,13 @@ def _moves(target: Target, first: Plan) -> Iterator[Move]:
 
 
 def _require_all(target: Target, left: Plan) -> None:
-    """Raise ``NeedsPerson`` for what has not moved."""
+    """Raise ``ManualActionRequired`` for what has not moved."""
     spaces = target.ordered(target.read())
     by_hand = [what for one in spaces for what in one.by_hand]
     stuck = [f"namespace {one.name}, whose new pods are not new" for one in spaces if not one.settled]
     stuck += [] if left.empty else [left.what]
     if by_hand or stuck:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"All that meshkit can move has moved. Left: {', '.join([*by_hand, *stuck][:5])}.",
             remedy="Bring these to the new version ('meshkit upgrade status'), then retire the old one.",
         )
@@ -344,7 +344,7 @@ def _all_back(worse: MeshkitError, cluster: Cluster, progress: OnEvent) -> Meshk
     try:
         back_under_lock(cluster, changes, progress)
     except MeshkitError as second:
-        return NeedsPerson(
+        return ManualActionRequired(
             f"{worse.message} The upgrade could not be taken back: {second.message}",
             remedy="Settle this by hand, then run 'meshkit upgrade back'.",
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from meshkit.decide.statistics.fisher import rise_probability
-from meshkit.errors import BadInput, GateFailed, NeedsPerson, NoData
+from meshkit.errors import BadInput, GateFailed, ManualActionRequired, NoData
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import restart
 from meshkit.observe.callers import How, Link, Reading
@@ -170,7 +170,7 @@ def test_steps_that_restart_nothing_are_let_through_at_once() -> None:
 
 
 def test_no_call_before_the_change_is_no_success() -> None:
-    with pytest.raises(NeedsPerson, match=r"No call was seen in 10 s.*Nothing was changed"):
+    with pytest.raises(ManualActionRequired, match=r"No call was seen in 10 s.*Nothing was changed"):
         opened({})
     _, gate = opened({}, force=True)
     gate.after_wave([RESTART])

@@ -1,4 +1,4 @@
-"""``meshkit canary``: run a release, look at it, and send it commands through the cluster."""
+"""``meshkit release``: run a release, look at it, and send it commands through the cluster."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import click
 
 from meshkit import settings
 from meshkit.cli.output import cluster_options, columns, file_option, json_option, mesh_option, show
-from meshkit.errors import BadInput, ClusterError, Doubtful, NoData
+from meshkit.errors import BadInput, ClusterError, NoData, WarningsFound
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
-    from meshkit.decide.plan import CanaryPlan
+    from meshkit.decide.plan import ReleaseForecast
     from meshkit.intent.release import Release
     from meshkit.operations.release.commands import Verb
-    from meshkit.operations.release.state import CanaryState
+    from meshkit.operations.release.state import ReleaseState
 
 _FILE = "YAML file with one document of kind Release."
 
 
-@click.group("canary")
-def canary_group() -> None:
+@click.group("release")
+def release_group() -> None:
     """Release a new version by canary, judged against the stable version beside it."""
 
 
@@ -31,7 +31,7 @@ _prometheus_option = click.option(
 )
 
 
-@canary_group.command("run")
+@release_group.command("run")
 @file_option(_FILE)
 @mesh_option
 @click.option("--detach", is_flag=True, help="Run in a process of its own and return at once.")
@@ -48,10 +48,10 @@ def run_command(
     as_json: bool,
 ) -> int:
     """Run a release to its end: promoted (0), rolled back (1), or undecided (3). Resumes one whose runner
-    vanished.
+    has died.
     """
     from meshkit.operations.release.detached import run_detached
-    from meshkit.operations.release.runner import canary
+    from meshkit.operations.release.runner import run_release
 
     release = _release(file)
     if prometheus:
@@ -65,21 +65,21 @@ def run_command(
             as_json=as_json,
         )
         return 0
-    outcome = canary(release, cluster, mesh=mesh, on_look=None if as_json else _print_look)
+    outcome = run_release(release, cluster, mesh=mesh, on_look=None if as_json else _print_look)
     facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences}
     show(facts, str(outcome), as_json=as_json)
     return outcome.exit_code
 
 
-@canary_group.command("status")
+@release_group.command("status")
 @file_option(_FILE)
 @cluster_options
 @json_option
 def status_command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
     """Where a release stands, from the journal in the cluster."""
-    from meshkit.operations.release.runner import canary_state
+    from meshkit.operations.release.runner import release_state
 
-    state = canary_state(_connect(kubeconfig, context), _release(file).name)
+    state = release_state(_release(file).name, _connect(kubeconfig, context))
     facts = {
         "release": state.release.name,
         "status": state.status,
@@ -91,16 +91,16 @@ def status_command(file: str, kubeconfig: str | None, context: str | None, as_js
 
 
 def _command(verb: Verb, help_text: str) -> None:
-    @canary_group.command(verb, help=help_text)
+    @release_group.command(verb, help=help_text)
     @file_option(_FILE)
     @cluster_options
     @json_option
-    def send_command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
-        from meshkit.operations.release.runner import send
+    def command(file: str, kubeconfig: str | None, context: str | None, as_json: bool) -> None:
+        from meshkit.operations.release.runner import send_command
 
         name = _release(file).name
-        send(_connect(kubeconfig, context), name, verb)
-        text = f"Sent {verb} to release {name}; `meshkit canary status -f {file}` shows the effect."
+        send_command(name, verb, _connect(kubeconfig, context))
+        text = f"Sent {verb} to release {name}; `meshkit release status -f {file}` shows the effect."
         show({"release": name, "sent": verb}, text, as_json=as_json)
 
 
@@ -110,7 +110,7 @@ _command("promote", "Give all requests to the canary now.")
 _command("rollback", "Give all requests back to the stable version now.")
 
 
-@canary_group.command("plan")
+@release_group.command("forecast")
 @file_option(_FILE)
 @mesh_option
 @click.option("--rps", type=click.FloatRange(min=0, min_open=True), help="Requests a second to plan for.")
@@ -118,7 +118,7 @@ _command("rollback", "Give all requests back to the stable version now.")
 @_prometheus_option
 @cluster_options
 @json_option
-def plan_command(
+def forecast_command(
     file: str,
     mesh: str,
     rps: float | None,
@@ -134,27 +134,28 @@ def plan_command(
     --rps and no cluster in reach a usual service is assumed. Nothing is changed. Exits with 0; with --strict
     5 when it warns.
     """
-    from meshkit.operations.release.forecast import plan_canary
+    from meshkit.operations.release.forecast import forecast_release
 
     release, cluster = _release(file), None
     if prometheus:
         settings.use_prometheus(prometheus)
     try:
         cluster = _connect(kubeconfig, context)
-        plan = plan_canary(release, cluster, mesh=mesh, rps=rps)
+        forecast = forecast_release(release, cluster, mesh=mesh, rps=rps)
     except (ClusterError, NoData, BadInput) as problem:
         asked_for_one = kubeconfig or context or prometheus
         if rps is None or asked_for_one:
             raise
         cluster = None
         click.echo(f"A usual service is assumed: {problem.message}", err=True)
-        plan = plan_canary(release, rps=rps)
-    show(_plan_facts(plan, measured=cluster is not None), _plan_text(plan, release), as_json=as_json)
-    return Doubtful.exit_code if strict and plan.findings else 0
+        forecast = forecast_release(release, rps=rps)
+    facts = _facts(forecast, measured=cluster is not None)
+    show(facts, _text(forecast, release), as_json=as_json)
+    return WarningsFound.exit_code if strict and forecast.findings else 0
 
 
-def _plan_facts(plan: CanaryPlan, *, measured: bool) -> dict[str, Any]:
-    """The plan for programs; a time that never comes is null."""
+def _facts(forecast: ReleaseForecast, *, measured: bool) -> dict[str, Any]:
+    """The forecast for programs; a time that never comes is null."""
     from dataclasses import asdict
 
     def finite(value: Any) -> Any:
@@ -164,17 +165,17 @@ def _plan_facts(plan: CanaryPlan, *, measured: bool) -> dict[str, Any]:
             return [finite(part) for part in value]
         return None if isinstance(value, float) and math.isinf(value) else value
 
-    return {**finite(asdict(plan)), "measured": measured}
+    return {**finite(asdict(forecast)), "measured": measured}
 
 
-def _plan_text(plan: CanaryPlan, release: Release) -> str:
+def _text(forecast: ReleaseForecast, release: Release) -> str:
     from meshkit.decide.formatting import count, percent, rate, seconds
 
     def time(value: float) -> str:
         return seconds(value) if math.isfinite(value) else "never"
 
-    traffic = f"{rate(plan.rps)} requests a second"
-    lines = [f"Release {release.name} at {traffic}: promoted after {time(plan.promote_s)}."]
+    traffic = f"{rate(forecast.rps)} requests a second"
+    lines = [f"Release {release.name} at {traffic}: promoted after {time(forecast.promote_s)}."]
     if release.watch_s:
         lines.append(f"Then it is watched for {seconds(release.watch_s)}.")
     shown = [
@@ -184,25 +185,25 @@ def _plan_text(plan: CanaryPlan, release: Release) -> str:
             time(s.seconds),
             count(s.canary_requests) if s.seconds < math.inf else "-",
         )
-        for s in plan.statements
+        for s in forecast.statements
     ]
     lines += ["", columns(("to be shown", "margin", "after", "canary requests"), shown)]
-    lines += ["", columns(("step", "lasts"), [(percent(s.percent), time(s.seconds)) for s in plan.steps])]
+    lines += ["", columns(("step", "lasts"), [(percent(s.percent), time(s.seconds)) for s in forecast.steps])]
     lines += [
         "",
         "Nine in ten canaries that are worse are rolled back, from the first weight on, within about:",
     ]
-    lines.append(columns(("harm", "within"), [(h.name, time(h.seconds)) for h in plan.harms]))
-    for finding in plan.findings:
+    lines.append(columns(("harm", "within"), [(h.name, time(h.seconds)) for h in forecast.harms]))
+    for finding in forecast.findings:
         lines += ["", f"{finding.severity} {finding.code}: {finding.message}", f"  {finding.remedy}"]
     return "\n".join(lines)
 
 
 def _release(file: str) -> Release:
-    from meshkit.intent.document import load
+    from meshkit.intent.document import load_intents
     from meshkit.intent.release import Release
 
-    found = [intent for intent in load(file) if isinstance(intent, Release)]
+    found = [intent for intent in load_intents(file) if isinstance(intent, Release)]
     if len(found) != 1:
         raise BadInput(
             file, f"it holds {len(found)} releases.", remedy="Write one document of `kind: Release`."
@@ -216,5 +217,5 @@ def _connect(kubeconfig: str | None, context: str | None) -> Cluster:
     return connect(context=context, kubeconfig=kubeconfig)
 
 
-def _print_look(state: CanaryState) -> None:
+def _print_look(state: ReleaseState) -> None:
     click.echo(f"{state.status} at {state.asked_percent:g} %: {state.sentences[0]}")

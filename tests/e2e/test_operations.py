@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from meshkit.cluster.connect import Cluster
+from meshkit.cluster.connect import Cluster, connect
 from meshkit.cluster.journal import NAMESPACE, Operation
 from meshkit.errors import BadInput
 from meshkit.facts import Kind
@@ -17,8 +18,23 @@ from meshkit.operations.plan import Plan
 from meshkit.operations.setup.guide import Setup
 from meshkit.operations.undo import undo
 from meshkit.operations.upgrade.rollback import back_changes
+from meshkit.testing import running_sandbox
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with running_sandbox() as sandbox:
+        yield connect(kubeconfig=sandbox.kubeconfig)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> str:
+    """A namespace of the test's own."""
+    name = request.node.name.replace("_", "-")[:50].strip("-")
+    cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="test")
+    return str(name)
 
 
 def planned(cluster: Cluster, namespace: str, mesh: str = "istio", **data: str) -> Plan:
