@@ -7,6 +7,7 @@ are what type checkers and editors see; a test holds the two in step.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 from meshkit.version import __version__
@@ -119,6 +120,8 @@ __all__ = ["__version__", *sorted(_HOME_OF)]
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"meshkit has no public name {name!r}")
+    if "IPython" in sys.modules:
+        importlib.import_module("meshkit.views.display").install()
     return getattr(importlib.import_module(_HOME_OF[name]), name)
 
 

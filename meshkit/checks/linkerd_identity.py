@@ -41,9 +41,7 @@ def check(view: View) -> Iterator[Finding]:
     if secret is None or not written:
         where = secret or f"Secret {view.home}/{ISSUER}"
         message = "there is no issuer: a proxy that starts gets no certificate."
-        yield finding(
-            "MK0807", "error", where, message, "Make one: mk.plan_identity(cluster)."
-        )
+        yield finding("MK0807", "error", where, message, "Make one: mk.plan_identity(cluster).")
         return
     own = certificates_in(decoded(written))
     if own:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from html import escape
 
 from meshkit.checks.health import findings
 from meshkit.cluster import snapshot
@@ -18,7 +17,7 @@ from meshkit.operations.rights import missing_rights
 
 
 class Findings(tuple[Finding, ...]):
-    """Findings, the worst first, that show themselves as a table: in text, and in a notebook."""
+    """Findings, the worst first, that read as a table."""
 
     __slots__ = ()
 
@@ -49,25 +48,6 @@ class Findings(tuple[Finding, ...]):
         return "\n".join([*lines, f"{self.errors} errors, {self.warnings} warnings."])
 
     __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        if not self:
-            return "<p>Nothing was found.</p>"
-        left = " style='text-align:left'"
-        heads = "".join(f"<th{left}>{head}</th>" for head in ("", "code", "object", "what", "what to do"))
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td{left}>{escape(text)}</td>"
-                for text in (one.severity, one.code, one.object, one.message, one.remedy)
-            )
-            + "</tr>"
-            for one in self
-        )
-        return (
-            f"<table class='meshkit-findings'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>{self.errors} errors, {self.warnings} warnings.</p>"
-        )
 
 
 def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:

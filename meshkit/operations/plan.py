@@ -1,11 +1,10 @@
-"""A plan as data, and how it reads: as text, as HTML in a notebook, as JSON for programs."""
+"""A plan as data, and how it reads: as text, and as JSON for programs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meshkit.cluster.diff import FieldChange
@@ -24,7 +23,6 @@ from it, and a program that reads an executed notebook finds it there.
 """
 _FIELDS_SHOWN = 12
 _VALUE_CHARS = 60
-_LEFT = " style='text-align:left'"
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,11 @@ class Plan:
         return not self.steps
 
     def __str__(self) -> str:
-        lines = [self._heading()]
+        lines = [self.heading]
         lines += (f"warning {f.code} {f.object}: {f.message} {f.remedy}" for f in self.findings)
         for number, one in enumerate(self.steps, start=1):
             lines.append(f"{number:3}  {one.action:6}  {one.step.title}{_note(self.note(one))}")
-            if one.action == "change":
-                lines += (f"{'':13}{_field(change)}" for change in _shown(one))
-                lines += [f"{'':13}{hidden}" for hidden in _hidden(one)]
+            lines += (f"{'':13}{line}" for line in self.changed_fields(one))
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -76,16 +72,6 @@ class Plan:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return pending(len(self.steps))
-
-    def _repr_html_(self) -> str:
-        rows = "".join(self._row(number, one) for number, one in enumerate(self.steps, start=1))
-        notes = "".join(
-            f"<p><strong>{escape(f.code)}</strong> {escape(f'{f.object}: {f.message} {f.remedy}')}</p>"
-            for f in self.findings
-        )
-        heads = "".join(f"<th{_LEFT}>{head}</th>" for head in ("#", "", "object", "what changes"))
-        table = f"<table class='meshkit-plan'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-        return f"<p>{escape(self._heading())}</p>{notes}{table if rows else ''}"
 
     def to_json(self) -> str:
         """The plan as a JSON text, with every changed field."""
@@ -111,20 +97,23 @@ class Plan:
             parts.append(f"waits until {one.step.wait.condition}, at most {one.step.wait.timeout_s:g} s")
         return ", ".join(parts)
 
-    def _heading(self) -> str:
+    def changed_fields(self, one: PlannedStep) -> list[str]:
+        """The fields that a step changes, a line each; none for one that creates or removes its object."""
+        if one.action != "change":
+            return []
+        more = len(one.changes) - _FIELDS_SHOWN
+        hidden = [f"and {more} more fields"] if more > 0 else []
+        return [*map(_field, one.changes[:_FIELDS_SHOWN]), *hidden]
+
+    @property
+    def heading(self) -> str:
+        """What it does, where, and how much, in a sentence."""
         where = f"{self.mesh} on {self.context}"
         same = f"{self.unchanged} objects are as they should be"
         if self.empty:
             return f"{self.what}, {where}: nothing to do, {same}."
         steps = f"{len(self.steps)} step{'s' if len(self.steps) > 1 else ''}"
         return f"{self.what}, {where}: {steps}, {same}."
-
-    def _row(self, number: int, one: PlannedStep) -> str:
-        lines = [_field(change) for change in _shown(one)] if one.action == "change" else []
-        lines += [*_hidden(one), self.note(one)]
-        cell = "<br>".join(escape(line) for line in lines if line)
-        cells = (str(number), one.action, escape(one.step.title), cell)
-        return f"<tr>{''.join(f'<td{_LEFT}>{text}</td>' for text in cells)}</tr>"
 
     def _step(self, one: PlannedStep) -> dict[str, Any]:
         return {
@@ -216,16 +205,6 @@ def pending(steps: int) -> dict[str, Any]:
 
 def _note(note: str) -> str:
     return f"  ({note})" if note else ""
-
-
-def _shown(one: PlannedStep) -> Iterator[FieldChange]:
-    yield from one.changes[:_FIELDS_SHOWN]
-
-
-def _hidden(one: PlannedStep) -> Iterator[str]:
-    more = len(one.changes) - _FIELDS_SHOWN
-    if one.action == "change" and more > 0:
-        yield f"and {more} more fields"
 
 
 def _field(change: FieldChange) -> str:

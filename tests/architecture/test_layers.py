@@ -129,6 +129,13 @@ def test_pure_layers_do_no_io(package: str) -> None:
         assert not used, f"{path} imports {used}"
 
 
+def test_operations_render_nothing() -> None:
+    """How a plan or a status looks in a notebook is for views."""
+    for path in (PACKAGE / "operations").rglob("*.py"):
+        assert "html" not in imports(path), path
+        assert "_repr_html_" not in path.read_text(), path
+
+
 def test_decide_needs_only_the_standard_library() -> None:
     import sys
 

@@ -29,6 +29,7 @@ from meshkit.kube.steps import Step, Wait
 from meshkit.operations.change import apply, history
 from meshkit.operations.plan import Plan
 from meshkit.operations.undo import undo
+from meshkit.views.display import plan_table
 
 CONFIG_MAP, SECRET, SERVICE = Kind("v1", "ConfigMap"), Kind("v1", "Secret"), Kind("v1", "Service")
 DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -67,7 +68,7 @@ def test_a_plan_changes_nothing_and_shows_fields_with_their_owners(cluster: Clus
 def test_a_plan_reads_as_text_html_and_json(cluster: Cluster, namespace: str) -> None:
     plan = planned(cluster, [config(namespace, a="<b>")])
     assert "1 step" in str(plan)
-    assert "<table" in plan._repr_html_()
+    assert "<table" in plan_table(plan)
     assert json.loads(plan.to_json())["steps"][0]["action"] == "create"
 
 
@@ -312,7 +313,7 @@ def test_a_secret_is_restored_but_never_written_down(cluster: Cluster, namespace
     planted = "cGxhbnRlZC1wYXNzd29yZA=="
     cluster.api.apply(obj(SECRET, "login", namespace, data={"password": planted}), manager="meshkit")
     plan = planned(cluster, [Step(obj(SECRET, "login", namespace, data={"password": "bmV3LXBhc3N3b3Jk"}))])
-    shown = str(plan) + plan._repr_html_() + plan.to_json()
+    shown = str(plan) + plan_table(plan) + plan.to_json()
     change = apply(plan, cluster)
     journal = json.dumps(Journal(cluster).records(change.id))
     maps = json.dumps(cluster.api.list(CONFIG_MAP, NAMESPACE))

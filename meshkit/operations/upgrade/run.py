@@ -182,7 +182,7 @@ class UpgradePlan:
         return self.first.empty
 
     def __str__(self) -> str:
-        return "\n".join([str(self.first), *(f"then {one}" for one in self._later())])
+        return "\n".join([str(self.first), *(f"then {one}" for one in self.later())])
 
     def __repr__(self) -> str:
         return str(self)
@@ -192,7 +192,7 @@ class UpgradePlan:
 
     def to_json(self) -> str:
         """The plan as a JSON text."""
-        return json.dumps({**json.loads(self.first.to_json()), "then": list(self._later())}, indent=2)
+        return json.dumps({**json.loads(self.first.to_json()), "then": list(self.later())}, indent=2)
 
     def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Changes:
         """Bring everything to the new version, from the plan's first change on. ``mk.apply`` calls this.
@@ -224,7 +224,8 @@ class UpgradePlan:
         """What the journal says to people of each change."""
         return f"upgrade to {describe(self.first.record)}"
 
-    def _later(self) -> Iterator[str]:
+    def later(self) -> Iterator[str]:
+        """What follows the first change, a line each."""
         yield from map(str, self.moves)
         if self.retire:
             yield "the old control plane is retired"
