@@ -23,6 +23,7 @@ from meshkit.meshes.injection import CONTROL_PLANE
 from meshkit.meshes.removal import MARKS
 from meshkit.operations import change, shop
 from meshkit.operations.identity.rotate import RotationOptions, identity_status, plan_rotation
+from meshkit.operations.plan import Change, Changes
 from meshkit.operations.rehearsal.rehearse import plan_rehearsal
 from meshkit.operations.traffic_gate import TrafficGateOptions
 from meshkit.operations.undo import undo
@@ -127,6 +128,23 @@ def test_a_new_anchor_and_issuer_lose_no_request(meshed: Cluster, mesh: str) -> 
     records = json.dumps([Journal(meshed).records(one.id) for one in done.changes])
     assert secret["data"]["tls.key"] not in records
     assert "PRIVATE KEY" not in records
+
+
+def test_a_rotation_is_taken_back_as_a_whole_without_a_lost_request(meshed: Cluster, mesh: str) -> None:
+    if mesh != "linkerd":
+        return
+    made = [one for one in change.history(meshed) if one.operation.name == "rotation"]
+    rotation = Changes("Rotation", tuple(Change(one.id, one.what, 1) for one in made))
+    new = identity_status(meshed)
+    wait_until_served(meshed)
+    with Requests(meshed) as requests:
+        undo(rotation, meshed)
+    old = identity_status(meshed)
+    assert (old.phase, old.untrusting, len(old.anchors)) == ("settled", 0, 1)
+    assert not {*old.anchors, old.issuer} & {*new.anchors, new.issuer}
+    assert requests.failed == 0
+    with pytest.raises(BadInput, match="undone already"):
+        undo(rotation, meshed)
 
 
 def test_nothing_is_left_and_undo_brings_all_back(

@@ -241,15 +241,16 @@ def _read(cluster: Cluster, namespace: str) -> Standing:
 
 
 def await_taken_up(
-    cluster: Cluster, namespace: str, clock: Clock, progress: OnEvent, *, since_s: float = 0.0
+    cluster: Cluster, namespace: str, clock: Clock, progress: OnEvent, *, since: dt.datetime | None = None
 ) -> None:
-    """Wait for Linkerd's own Event that it took an issuer up, not before ``since_s``: a proxy that is made
+    """Wait for Linkerd's own Event that it took an issuer up, not before ``since``: a proxy that is made
     before it gets a certificate of the issuer before.
     """
     progress(WaitStarted("Linkerd takes the new issuer up; a kubelet needs up to two minutes"))
     until_s = clock.now() + _TAKEN_UP_S
-    since = dt.datetime.fromtimestamp(int(since_s), dt.UTC)
-    while not any(at >= since for at in _read(cluster, namespace).times_taken_up):
+    # An Event's time is in whole seconds.
+    earliest = since.replace(microsecond=0) if since else dt.datetime.min.replace(tzinfo=dt.UTC)
+    while not any(at >= earliest for at in _read(cluster, namespace).times_taken_up):
         if clock.now() >= until_s:
             raise TimedOut(
                 "Linkerd has not taken the new issuer up: there is no Event IssuerUpdated.",
