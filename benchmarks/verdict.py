@@ -12,7 +12,7 @@ from benchmarks.figure import Figure
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
 from meshkit.intent.release import Release
@@ -45,9 +45,9 @@ def measure() -> list[Figure]:
     ]
 
 
-def _look(run: int, baseline: Baseline) -> Look:
+def _look(run: int, baseline: Baseline) -> SampleWindow:
     arms = []
     for requests in (9000 + run, 1000 - run):
         slower = tuple(round(requests * baseline.slower_than(e) / 100_000) for e in baseline.edges_ms)
-        arms.append(ArmLook(requests, requests // 900, requests, slower))
-    return Look(10.0 * run, 10.0 * run + 10, 0, 10, True, False, *arms)
+        arms.append(ArmWindow(requests, requests // 900, requests, slower))
+    return SampleWindow(10.0 * run, 10.0 * run + 10, 0, 10, True, False, *arms)

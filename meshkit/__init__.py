@@ -7,6 +7,7 @@ are what type checkers and editors see; a test holds the two in step.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 from meshkit.version import __version__
@@ -14,7 +15,7 @@ from meshkit.version import __version__
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster as Cluster
     from meshkit.cluster.connect import connect as connect
-    from meshkit.intent.document import load as load
+    from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.mesh import Gateway as Gateway
@@ -39,39 +40,39 @@ if TYPE_CHECKING:
     from meshkit.operations.change import apply as apply
     from meshkit.operations.change import history as history
     from meshkit.operations.change import plan as plan
-    from meshkit.operations.change import undo as undo
     from meshkit.operations.chaos import Chaos as Chaos
     from meshkit.operations.health import Findings as Findings
     from meshkit.operations.health import check as check
-    from meshkit.operations.identity.create import make_identity as make_identity
-    from meshkit.operations.identity.rotate import Rotating as Rotating
+    from meshkit.operations.identity.create import plan_identity as plan_identity
+    from meshkit.operations.identity.rotate import RotationOptions as RotationOptions
     from meshkit.operations.identity.rotate import identity_status as identity_status
     from meshkit.operations.identity.rotate import plan_rotation as plan_rotation
-    from meshkit.operations.identity.rotate import rotate_identity as rotate_identity
     from meshkit.operations.observability import observability_files as observability_files
     from meshkit.operations.plan import Plan as Plan
-    from meshkit.operations.rehearsal.rehearse import rehearse as rehearse
-    from meshkit.operations.release.forecast import plan_canary as plan_canary
-    from meshkit.operations.release.runner import canary as canary
-    from meshkit.operations.release.runner import canary_state as canary_state
-    from meshkit.operations.release.runner import send as send
+    from meshkit.operations.rehearsal.rehearse import plan_rehearsal as plan_rehearsal
+    from meshkit.operations.release.forecast import forecast_release as forecast_release
+    from meshkit.operations.release.runner import release_state as release_state
+    from meshkit.operations.release.runner import run_release as run_release
+    from meshkit.operations.release.runner import send_command as send_command
     from meshkit.operations.setup.guide import Setup as Setup
     from meshkit.operations.shop import deploy_shop as deploy_shop
     from meshkit.operations.shop import route_shop as route_shop
-    from meshkit.operations.traffic_gate import Judging as Judging
+    from meshkit.operations.traffic_gate import TrafficGateOptions as TrafficGateOptions
+    from meshkit.operations.undo import undo as undo
     from meshkit.operations.uninstall import plan_uninstall as plan_uninstall
-    from meshkit.operations.uninstall import uninstall as uninstall
     from meshkit.operations.upgrade.rollback import upgrade_back as upgrade_back
-    from meshkit.operations.upgrade.run import Upgrade as Upgrade
+    from meshkit.operations.upgrade.run import plan_retirement as plan_retirement
+    from meshkit.operations.upgrade.run import plan_upgrade as plan_upgrade
+    from meshkit.operations.upgrade.run import upgrade_status as upgrade_status
     from meshkit.runbooks.execution import run_runbook as run_runbook
-    from meshkit.views.release.chart import canary_chart as canary_chart
-    from meshkit.views.release.panel import canary_panel as canary_panel
+    from meshkit.views.release.chart import release_chart as release_chart
+    from meshkit.views.release.panel import release_panel as release_panel
     from meshkit.views.setup.stage_report import stage_report as stage_report
     from meshkit.views.setup.wizard import setup_wizard as setup_wizard
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
-    "intent.document": ("load",),
+    "intent.document": ("load_intents",),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),
@@ -88,25 +89,26 @@ _HOMES = {
         "Version",
     ),
     "observe.graph": ("service_graph",),
-    "operations.release.runner": ("canary", "canary_state", "send"),
-    "operations.release.forecast": ("plan_canary",),
-    "operations.change": ("apply", "history", "plan", "undo"),
+    "operations.release.runner": ("release_state", "run_release", "send_command"),
+    "operations.release.forecast": ("forecast_release",),
+    "operations.change": ("apply", "history", "plan"),
     "operations.chaos": ("Chaos",),
-    "operations.traffic_gate": ("Judging",),
+    "operations.traffic_gate": ("TrafficGateOptions",),
+    "operations.undo": ("undo",),
     "operations.health": ("Findings", "check"),
-    "operations.identity.create": ("make_identity",),
+    "operations.identity.create": ("plan_identity",),
     "operations.observability": ("observability_files",),
     "operations.plan": ("Plan",),
-    "operations.rehearsal.rehearse": ("rehearse",),
-    "operations.identity.rotate": ("Rotating", "identity_status", "plan_rotation", "rotate_identity"),
+    "operations.rehearsal.rehearse": ("plan_rehearsal",),
+    "operations.identity.rotate": ("RotationOptions", "identity_status", "plan_rotation"),
     "operations.setup.guide": ("Setup",),
     "operations.shop": ("deploy_shop", "route_shop"),
-    "operations.uninstall": ("plan_uninstall", "uninstall"),
-    "operations.upgrade.run": ("Upgrade",),
+    "operations.uninstall": ("plan_uninstall",),
+    "operations.upgrade.run": ("plan_retirement", "plan_upgrade", "upgrade_status"),
     "operations.upgrade.rollback": ("upgrade_back",),
     "runbooks.execution": ("run_runbook",),
-    "views.release.chart": ("canary_chart",),
-    "views.release.panel": ("canary_panel",),
+    "views.release.chart": ("release_chart",),
+    "views.release.panel": ("release_panel",),
     "views.setup.stage_report": ("stage_report",),
     "views.setup.wizard": ("setup_wizard",),
 }
@@ -118,6 +120,8 @@ __all__ = ["__version__", *sorted(_HOME_OF)]
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"meshkit has no public name {name!r}")
+    if "IPython" in sys.modules:
+        importlib.import_module("meshkit.views.display").install()
     return getattr(importlib.import_module(_HOME_OF[name]), name)
 
 

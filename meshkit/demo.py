@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshkit.errors import ChangeFailed, MeshkitError
+from meshkit.errors import MeshkitError, RunbookFailed
 from meshkit.intent.injection import Injection
 from meshkit.observe.callers import between, read_callers
 from meshkit.observe.unmeshed_workloads import unmeshed_workloads
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
-from meshkit.operations.release.runner import canary_state
+from meshkit.operations.release.runner import release_state
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.views.demo_page import Claim, Episode, Run, demo_page
 
@@ -64,7 +64,7 @@ slow ones from the fifth.
 PLAIN_TEXT_S = 1.5
 """How long plain text is counted: three requests of the forgotten caller."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ class _Walk:
     cluster: Cluster
     mesh: str
     out: Path
-    say: Say
+    log: Log
     began_s: float = field(default_factory=time.monotonic)
     results: list[RunbookResult] = field(default_factory=list)
 
     def tell(self, sentence: str) -> None:
-        self.say(f"{time.monotonic() - self.began_s:6.1f} s  {sentence}")
+        self.log(f"{time.monotonic() - self.began_s:6.1f} s  {sentence}")
 
     def run(self, name: str, given: Mapping[str, str], *, as_name: str, expected: int = 0) -> RunbookResult:
-        """Run a runbook on the demo's cluster; ChangeFailed when it ends otherwise than expected."""
+        """Run a runbook on the demo's cluster; RunbookFailed when it ends otherwise than expected."""
         self.tell(f"{as_name} ...")
         where = {
             "context": self.cluster.context,
@@ -102,23 +102,21 @@ class _Walk:
         result = run_runbook(name, {**where, **given}, out=self.out, as_name=as_name)
         self.results.append(result)
         if result.exit_code != expected:
-            raise ChangeFailed(
+            raise RunbookFailed(
                 f"{as_name}: exit code {result.exit_code} instead of {expected}: {result.error or 'done'}",
                 remedy=f"Open {result.report}.",
-                change_id="",
-                undone=False,
             )
         self.tell(f"{as_name}: {result.error or 'done'} ({result.duration_s:.1f} s)")
         return result
 
 
-def run_demo(cluster: Cluster, *, mesh: str, out: Path, say: Say) -> DemoResult:
+def run_demo(cluster: Cluster, *, mesh: str, out: Path, log: Log) -> DemoResult:
     """Walk the whole path on ``cluster`` (a sandbox without a mesh) and leave notebooks and ``index.html`` in
     ``out``.
 
     Raises the error of the first step that did not end as it should; then no page is written.
     """
-    walk = _Walk(cluster, mesh, out, say)
+    walk = _Walk(cluster, mesh, out, log)
     found = _prepare(walk)
     strict_s = time.time()
     good = _release(walk, "good release", stable="v1", canary="v2", expected=0)
@@ -207,9 +205,9 @@ def _release(walk: _Walk, title: str, *, stable: str, canary: str, expected: int
     given = {"name": name, "stable": stable, "canary": canary, **RELEASE_PARAMETERS}
     number = len(walk.results) + 1
     with _narrated(walk, name):
-        walk.run("canary_release", given, as_name=f"{number}_canary_release_{canary}", expected=expected)
-    state = canary_state(walk.cluster, name)
-    first_s = next(h.at_s for h in state.happenings if h.kind == "weights")
+        walk.run("release", given, as_name=f"{number}_release_{canary}", expected=expected)
+    state = release_state(name, walk.cluster)
+    first_s = next(h.at_s for h in state.events if h.kind == "weights")
     last_s = state.ended_s or time.time()
     time.sleep(1.0)  # the answers to the last requests are on their way
     ledger = shop.read_ledger(walk.cluster, first_s, last_s)
@@ -225,7 +223,7 @@ def _narrated(walk: _Walk, name: str) -> Iterator[None]:
         said: float | None = None
         while not over.wait(0.5):
             with contextlib.suppress(MeshkitError):
-                looks = canary_state(walk.cluster, name).looks
+                looks = release_state(name, walk.cluster).looks
                 asked = looks[-1].look.asked_percent if looks else None
                 if asked != said:
                     walk.tell(f"{name}: {asked:g} % of the requests")

@@ -1,26 +1,32 @@
 """The one tree of errors. Each carries facts as attributes, a remedy, and its cause (``raise ... from``).
 
 MeshkitError
-|-- BadInput            a field the user wrote: nothing has been changed        (exit 2)
-|   |-- UnknownName     a mesh, runbook, parameter, context that does not exist (exit 2)
-|   `-- MeshCannot      something that the chosen mesh has no means for         (exit 2)
-|-- ClusterError        what an API server answered, or that it did not         (exit 1)
-|   |-- Unreachable     no answer
-|   |-- Unauthenticated token or certificate refused (401)
-|   |-- Forbidden       the rights are missing (403)
-|   |-- Conflict        someone else owns a field, or changed the object (409)
-|   |-- Rejected        the object was refused by the server (400, 404 of a kind, 422, ...)
-|   `-- TimedOut        a wait that ended without what it waited for
-|-- ChangeFailed        a change that stopped half way and was undone           (exit 1)
-|-- Halted              a change that stopped half way and stays as it is     (exit 1)
-|-- NeedsPerson         an undo that failed, a state only a person can settle   (exit 4)
-|-- Unhealthy           checks found errors in a mesh                         (exit 1)
-|   `-- Doubtful        they found only warnings, and warnings count          (exit 5)
-|-- RolledBack          a release was rolled back: stable serves all again      (exit 1)
-|-- Undecided           a release reached its deadline without a verdict        (exit 3)
-|-- NoData              nothing was measured: never success, never failure      (exit 3)
-`-- SandboxError        the sandbox cannot run here                             (exit 1)
-    `-- ApiError        its API server refuses a request (sandbox/api/status.py)
+|-- BadInput                  a field the user wrote: nothing has been changed        (exit 2)
+|   |-- UnknownName           a mesh, runbook, parameter or context does not exist    (exit 2)
+|   `-- UnsupportedByMesh     the chosen mesh has no means for what is asked          (exit 2)
+|-- ClusterError              what an API server answered, or that it did not         (exit 1)
+|   |-- Unreachable           no answer                                               (exit 1)
+|   |-- Unauthenticated       token or certificate refused (401)                      (exit 1)
+|   |-- Forbidden             the rights are missing (403)                            (exit 1)
+|   |-- Conflict              someone else owns a field, or changed the object (409)  (exit 1)
+|   |-- Rejected              the server refused the object (400, 404, 422, ...)      (exit 1)
+|   `-- TimedOut              a wait ended without what it waited for                 (exit 1)
+|-- ChangeFailed              a change stopped half way and was undone                (exit 1)
+|-- Stopped                   a person stopped a change; what was done is undone      (exit 1)
+|-- Halted                    a change stopped half way and stays as it is            (exit 1)
+|   `-- GateHalted            calls got worse, and this change alone is not undone    (exit 1)
+|-- GateFailed                calls got worse while a change went through the mesh    (exit 1)
+|-- ManualActionRequired      an undo failed, or only a person can settle a state     (exit 4)
+|   `-- ChangedByOthers       somebody else set the weights of a release              (exit 4)
+|-- ReleaseNotStarted         the process of a detached release ended at once         (exit 1)
+|-- RunbookFailed             a runbook ended with another exit code than expected    (exit 1)
+|-- Unhealthy                 checks found errors in a mesh                           (exit 1)
+|   `-- WarningsFound         they found only warnings, and warnings count            (exit 5)
+|-- RolledBack                a release was rolled back: stable serves all again      (exit 1)
+|-- Undecided                 a release reached its deadline without a verdict        (exit 3)
+|-- NoData                    nothing was measured: never success, never failure      (exit 3)
+`-- SandboxError              the sandbox cannot run here                             (exit 1)
+    `-- ApiError              its API server refuses a request (sandbox/api/status.py)
 """
 
 from __future__ import annotations
@@ -74,7 +80,7 @@ class UnknownName(BadInput):
         self.known = tuple(names)
 
 
-class MeshCannot(BadInput):
+class UnsupportedByMesh(BadInput):
     """The chosen mesh has no means for what a field asks: never imitated, never dropped in silence."""
 
 
@@ -148,22 +154,51 @@ class ChangeFailed(MeshkitError):
         self.undone = undone
 
 
+class Stopped(MeshkitError):
+    """A person stopped a change while it ran."""
+
+
 class Halted(MeshkitError):
-    """A change stopped half way and stays as it is: taking it back is somebody else's, or comes with more."""
+    """A change stopped half way and stays as it is; whoever raises it says who takes it back."""
 
 
-class NeedsPerson(MeshkitError):
+class GateHalted(Halted):
+    """Calls got worse, and taking this one change back would not mend them: the whole operation goes back."""
+
+
+class GateFailed(MeshkitError):
+    """Calls got worse than before a change: they fail, are refused, go in plain text, or have ceased."""
+
+
+class ManualActionRequired(MeshkitError):
     """Only a person can settle this: an undo that failed, or objects that others changed since."""
 
     exit_code = 4
+
+
+class ChangedByOthers(ManualActionRequired):
+    """The weights of a release are neither what it wrote nor what it found: ``percent`` is the canary's."""
+
+    def __init__(self, percent: float) -> None:
+        remedy = "Settle the weights, then run the release again."
+        super().__init__(f"the canary gets {percent:g} %", remedy=remedy)
+        self.percent = percent
+
+
+class ReleaseNotStarted(MeshkitError):
+    """The process of a detached release ended before it had begun."""
+
+
+class RunbookFailed(MeshkitError):
+    """A runbook ended with another exit code than it should."""
 
 
 class Unhealthy(MeshkitError):
     """Checks found errors in a mesh, or in what it shall be installed into."""
 
 
-class Doubtful(Unhealthy):
-    """Checks found only warnings, and whoever asked wants none."""
+class WarningsFound(Unhealthy):
+    """Checks found only warnings, and the caller asked for none."""
 
     exit_code = 5
 

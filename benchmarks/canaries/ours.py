@@ -13,7 +13,7 @@ from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.pods import pod_noise
 from meshkit.decide.rule import decided
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
 from meshkit.facts import ArmCounts
@@ -41,7 +41,7 @@ def run(trace: Trace, objectives: Objectives | None = None) -> Ended:
     for i, arms in enumerate(zip(stable, canary, strict=True)):
         start_s = i * SCRAPE_S
         warming = start_s < WARM_UP_S
-        look = Look(1 + start_s, 1 + start_s + SCRAPE_S, 0, trace.percent, True, warming, *arms)
+        look = SampleWindow(1 + start_s, 1 + start_s + SCRAPE_S, 0, trace.percent, True, warming, *arms)
         evidence = evidence.updated(look)
         now_s = start_s + SCRAPE_S
         if promoted_s is not None:
@@ -92,12 +92,12 @@ def _counts(arm: Arm, rows: range | list[int]) -> ArmCounts:
     return ArmCounts(int(arm.requests[rows].sum()), int(arm.errors[rows].sum()), histogram)
 
 
-def looks_of(arm: Arm, baseline: Baseline) -> list[ArmLook]:
+def looks_of(arm: Arm, baseline: Baseline) -> list[ArmWindow]:
     within = np.cumsum(arm.buckets, axis=1)
     watched = [EDGES.index(edge) for edge in baseline.edges_ms]
     timed = within[:, -1]
     slower = timed[:, None] - within[:, watched]
     return [
-        ArmLook(int(n), int(e), int(t), tuple(int(s) for s in row))
+        ArmWindow(int(n), int(e), int(t), tuple(int(s) for s in row))
         for n, e, t, row in zip(arm.requests, arm.errors, timed, slower, strict=True)
     ]

@@ -19,7 +19,7 @@ from benchmarks.canaries.results import Cell, Found, from_json
 from benchmarks.canaries.traffic import NULLS, POD_NULLS, REGRESSIONS, SCRAPE_S, trace
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.intervals import slower_percent
-from meshkit.decide.sample_windows import Look
+from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.thresholds import Yardstick
 
 COLORS = ("#D97706", "#2A7BC6", "#7FB3E0", "#6B7280", "#A3A3A3", "#9D4EDD")
@@ -114,7 +114,9 @@ def _bounds() -> tuple[list[float], list[tuple[float, float]]]:
     for i, arms in enumerate(zip(*looks, strict=True)):
         start_s = i * SCRAPE_S
         warming = start_s < ours.WARM_UP_S
-        evidence = evidence.updated(Look(1 + start_s, 11 + start_s, 0, made.percent, True, warming, *arms))
+        evidence = evidence.updated(
+            SampleWindow(1 + start_s, 11 + start_s, 0, made.percent, True, warming, *arms)
+        )
         times.append(start_s + SCRAPE_S)
         bounds.append(slower_percent(evidence, edge))
     return times, bounds

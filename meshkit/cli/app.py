@@ -13,7 +13,6 @@ from typing import NoReturn
 
 import click
 
-from meshkit.cli.canary import canary_group
 from meshkit.cli.changes import apply_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
 from meshkit.cli.demo import demo_command
@@ -23,6 +22,7 @@ from meshkit.cli.lab import lab_command
 from meshkit.cli.observability import observability_command
 from meshkit.cli.output import not_yet
 from meshkit.cli.rehearse import rehearse_command
+from meshkit.cli.release import release_group
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.sandbox import sandbox_group
 from meshkit.cli.setup import setup_group
@@ -52,7 +52,7 @@ for _command in (
     apply_command,
     history_command,
     undo_command,
-    canary_group,
+    release_group,
     observability_command,
     setup_group,
     runbook_group,

@@ -1,9 +1,9 @@
-"""``meshkit plan | apply | history | undo``: the verbs of operate/change.py on a file of intents."""
+"""``meshkit plan | apply | history | undo``: a file of intents applied, and changes taken back."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -21,9 +21,22 @@ from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
-    from meshkit.cluster.executor import Progress
     from meshkit.intent.base import Intent
     from meshkit.operations.plan import Change, Plan
+    from meshkit.operations.progress import OnEvent
+
+
+class JsonPlan(Protocol):
+    """Any plan that can be printed."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        ...
+
+    def to_json(self) -> str:
+        """The plan as a JSON text."""
+        ...
 
 
 @click.command("plan")
@@ -57,7 +70,7 @@ def apply_command(file: str, mesh: str, yes: bool, choice: ClusterChoice, as_jso
         click.echo(str(plan))
     if not (yes or plan.empty):
         confirm_plan(cluster, as_json=as_json)
-    change = apply(plan, cluster, progress=None if as_json else print_progress)
+    change = apply(plan, cluster, progress=progress(as_json=as_json))
     show_change(change, choice, as_json=as_json)
 
 
@@ -68,9 +81,10 @@ def history_command(choice: ClusterChoice, as_json: bool) -> None:
     """The changes that meshkit made to a cluster, from its journal."""
     from meshkit.operations.change import history
 
-    head = ("id", "started", "who", "state", "what", "why")
+    head = ("id", "started", "who", "state", "operation", "mesh", "what", "why")
     cluster = choice.connect(name_it=as_json)
-    changes = [asdict(change) for change in history(cluster)]
+    found = history(cluster)
+    changes = [{**asdict(one), **asdict(one.operation), "operation": one.operation.name} for one in found]
     rows = [[str(change[name]) for name in head] for change in changes]
     text = f"Changes to cluster {cluster}:\n{columns(head, rows)}"
     show(changes, text if rows else f"meshkit has changed nothing on cluster {cluster}.", as_json=as_json)
@@ -82,10 +96,9 @@ def history_command(choice: ClusterChoice, as_json: bool) -> None:
 @json_option
 def undo_command(change_id: str, choice: ClusterChoice, as_json: bool) -> None:
     """Put back what a change replaced. Refuses objects that others changed since."""
-    from meshkit.operations.change import undo
+    from meshkit.operations.undo import undo
 
-    progress = None if as_json else print_progress
-    change = undo(change_id, choice.connect(), progress=progress)
+    change = undo(change_id, choice.connect(), progress=progress(as_json=as_json))
     show(asdict(change), str(change), as_json=as_json)
 
 
@@ -97,12 +110,12 @@ def _plan(intents: list[Intent], mesh: str, cluster: Cluster) -> Plan:
 
 def _load(file: str) -> list[Intent]:
     """The intents of a file: a fault in it is found before a cluster is looked for."""
-    from meshkit.intent.document import load
+    from meshkit.intent.document import load_intents
 
-    return load(file)
+    return load_intents(file)
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> int:
+def show_plan(plan: JsonPlan, *, as_json: bool) -> int:
     """Print a plan that is not carried out; returns the exit code."""
     click.echo(plan.to_json() if as_json else str(plan))
     return 0 if plan.empty else CHANGES_PENDING
@@ -114,6 +127,8 @@ def show_change(change: Change, choice: ClusterChoice, *, as_json: bool) -> None
     show(asdict(change), text, as_json=as_json)
 
 
-def print_progress(progress: Progress) -> None:
-    """One line a step."""
-    click.echo(f"{progress.index}/{progress.total}  {progress.state}  {progress.title}")
+def progress(*, as_json: bool, err: bool = False) -> OnEvent:
+    """One line an event; none where programs read what is printed."""
+    from meshkit.operations.progress import noop
+
+    return noop if as_json else (lambda event: click.echo(str(event), err=err))

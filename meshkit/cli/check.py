@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, show
-from meshkit.errors import Doubtful
+from meshkit.errors import WarningsFound
 
 
 @click.command("check")
@@ -24,4 +24,4 @@ def check_command(pre: bool, strict: bool, mesh: str, choice: ClusterChoice, as_
     show([finding.as_record() for finding in found], str(found), as_json=as_json)
     if found.errors:
         return 1
-    return Doubtful.exit_code if strict and found.warnings else 0
+    return WarningsFound.exit_code if strict and found.warnings else 0

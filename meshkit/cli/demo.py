@@ -39,7 +39,7 @@ def demo_command(mesh: str, out: str, keep: bool) -> int:
         from meshkit.demo import run_demo
 
         cluster = connect(SANDBOX, home.kubeconfig)
-        result = run_demo(cluster, mesh=mesh, out=Path(out), say=click.echo)
+        result = run_demo(cluster, mesh=mesh, out=Path(out), log=click.echo)
     came = "All of it came true" if result.came_true else "NOT all of it came true"
     click.echo(f"{came}, in {result.duration_s:.0f} s. Open {result.page}")
     click.echo("Next: `make lab` opens the notebook in which you drive such a release yourself.")

@@ -19,11 +19,11 @@ def observability_command(file: str | None, folder: str, mesh: str, as_json: boo
     """Write alert rules, a scrape configuration and a Grafana dashboard as files. No cluster is asked: to put
     them, access logs and traces into one, plan and apply a file with kind: Observability.
     """
-    from meshkit.intent.document import load
+    from meshkit.intent.document import load_intents
     from meshkit.intent.observability import Observability
     from meshkit.operations.observability import observability_files
 
-    intents = load(file) if file else [Observability()]
+    intents = load_intents(file) if file else [Observability()]
     wanted = [intent for intent in intents if isinstance(intent, Observability)]
     if len(wanted) != 1:
         raise BadInput(

@@ -81,8 +81,8 @@ def run_command(
     from meshkit.runbooks.parameters import read_parameter_file
 
     from_file = read_parameter_file(Path(file)) if file else {}
-    told = {"apply": "true"} if apply_ else {}
-    wanted = {**from_file, **_pairs(given), **told}
+    applied = {"apply": "true"} if apply_ else {}
+    wanted = {**from_file, **_pairs(given), **applied}
     result = run_runbook(name, {**wanted, **_chosen_cluster(name, wanted)}, out=Path(out))
     state = "done" if result.error is None else f"exit {result.exit_code}: {result.error}"
     if result.error is None and result.parameters.get("apply") is False:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from meshkit.cli.changes import progress
 from meshkit.cli.output import (
     ClusterChoice,
     cluster_options,
@@ -21,7 +22,6 @@ from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
-    from meshkit.cluster.executor import Progress
     from meshkit.operations.setup.guide import Setup, SetupSnapshot
     from meshkit.operations.setup.status import StageStatus
 
@@ -92,14 +92,12 @@ def apply_command(
 ) -> None:
     """Show the plan of a stage, ask, and carry it out. Mutual TLS is strict when nobody speaks plain text."""
     setup = _setup(namespace, mesh, choice.connect())
-    plan = setup.plan(stage, look=setup.watch(10.0 if stage == "mutual-tls" else 3.0))
+    plan = setup.plan(stage, look=setup.watch(_window_s(stage)))
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
         confirm_plan(setup.cluster, as_json=as_json)
-    change = setup.apply(
-        stage, plan, progress=None if as_json else _print, say=None if as_json else click.echo
-    )
+    change = setup.apply(stage, plan, progress=progress(as_json=as_json))
     back = f"\nUndo it with: meshkit setup undo {stage}{_where(mesh, namespace, choice)}" if change.id else ""
     show(asdict(change), f"{change}{back}", as_json=as_json)
 
@@ -112,8 +110,15 @@ def apply_command(
 @json_option
 def undo_command(stage: str, namespace: str, mesh: str, choice: ClusterChoice, as_json: bool) -> None:
     """Take the newest change of a stage back. What others changed since is not touched."""
-    change = _setup(namespace, mesh, choice.connect()).undo(stage, progress=None if as_json else _print)
+    change = _setup(namespace, mesh, choice.connect()).undo(stage, progress=progress(as_json=as_json))
     show(asdict(change), str(change), as_json=as_json)
+
+
+def _window_s(name: str) -> float:
+    """How long calls are counted before a plan: longer where they decide what is proposed."""
+    from meshkit.operations.setup.guide import stage
+
+    return 10.0 if stage(name).watched else 3.0
 
 
 def _setup(namespace: str, mesh: str, cluster: Cluster) -> Setup:
@@ -159,7 +164,3 @@ def _facts(look: SetupSnapshot) -> list[dict[str, Any]]:
         {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing), **_records(standing)}
         for one, standing in zip(STAGES, look.statuses, strict=True)
     ]
-
-
-def _print(progress: Progress) -> None:
-    click.echo(f"{progress.index}/{progress.total}  {progress.state}  {progress.title}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from meshkit.cli.changes import print_progress, show_plan
+from meshkit.cli.changes import progress, show_plan
 from meshkit.cli.output import (
     ClusterChoice,
     cluster_options,
@@ -19,7 +19,8 @@ from meshkit.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from meshkit.operations.upgrade.run import Upgrade
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.mesh import ControlPlane
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,7 +51,10 @@ def upgrade_group() -> None:
 @_target_options
 def status_command(as_json: bool, **target: Any) -> None:
     """The control planes, the proxies of each, and what comes next."""
-    status = _upgrade(**target).status()
+    from meshkit.operations.upgrade.run import upgrade_status
+
+    to, cluster, mesh = _target(**target)
+    status = upgrade_status(to, cluster, mesh=mesh)
     show(asdict(status), str(status), as_json=as_json)
 
 
@@ -59,7 +63,7 @@ def status_command(as_json: bool, **target: Any) -> None:
 @click.option("--namespace", "order", multiple=True, metavar="NAME", help="Moved first, in this order.")
 @click.option("--at-once", default=1, show_default=True, help="Workloads restarted at the same time.")
 @click.option("--watch-s", default=10.0, show_default=True, help="Seconds that calls are watched a wave.")
-@click.option("--accept-quiet", is_flag=True, help="Go on where no call is seen: nothing is judged.")
+@click.option("--force", is_flag=True, help="Go on where no call is seen: nothing is judged.")
 @click.option("--retire", is_flag=True, help="Take the old control plane away at the end.")
 @click.option("--dry-run", is_flag=True, help="Only show the next change. Exit code 5: there is one.")
 @click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
@@ -68,7 +72,7 @@ def run_command(
     order: tuple[str, ...],
     at_once: int,
     watch_s: float,
-    accept_quiet: bool,
+    force: bool,
     retire: bool,
     dry_run: bool,
     yes: bool,
@@ -77,28 +81,24 @@ def run_command(
     """Bring everything to the new version, from wherever it stands. A wave that makes calls worse takes its
     namespace back; `meshkit upgrade back` takes all of it back.
     """
-    from meshkit.operations.change import silent
-    from meshkit.operations.traffic_gate import Judging
+    from meshkit.operations.change import apply
+    from meshkit.operations.traffic_gate import TrafficGateOptions
+    from meshkit.operations.upgrade.run import plan_upgrade, upgrade_status
 
-    judging = Judging(watch_s=watch_s, accept_quiet=accept_quiet)
-    upgrade = _upgrade(**target, order=order, at_once=at_once, judging=judging)
-    plan = upgrade.plan()
-    if plan.empty and retire:
-        plan = upgrade.plan_retirement()
+    to, cluster, mesh = _target(**target)
+    gate = TrafficGateOptions(watch_s=watch_s, force=force)
+    plan = plan_upgrade(to, cluster, mesh=mesh, order=order, at_once=at_once, gate=gate, retire=retire)
     if dry_run:
         return show_plan(plan, as_json=as_json)
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
-        where = upgrade.cluster
-        require_typed(where.context, f"upgrade the mesh of cluster {where}", as_json=as_json)
-    progress = None if as_json else print_progress
-    done = upgrade.run(progress=progress, say=silent if as_json else click.echo)
-    if retire:
-        done.append(upgrade.retire(progress=progress))
-    status = upgrade.status()
-    told = [*map(str, done), str(status), f"Take it back with: meshkit upgrade back{target['choice'].words}"]
-    show([asdict(change) for change in done], "\n".join(told), as_json=as_json)
+        require_typed(cluster.context, f"upgrade the mesh of cluster {cluster}", as_json=as_json)
+    done = apply(plan, cluster, progress=progress(as_json=as_json))
+    status = upgrade_status(to, cluster, mesh=mesh)
+    back = f"Take it back with: meshkit upgrade back{target['choice'].words}"
+    lines = [*map(str, done.changes), str(status), back]
+    show([asdict(change) for change in done.changes], "\n".join(lines), as_json=as_json)
     return 0
 
 
@@ -108,23 +108,21 @@ def run_command(
 @json_option
 def back_command(yes: bool, choice: ClusterChoice, as_json: bool) -> int:
     """Take the newest upgrade back: the old control plane, every namespace, then the new control plane."""
-    from meshkit.operations.change import silent
-    from meshkit.operations.upgrade.rollback import back_changes, upgrade_back
+    from meshkit.operations.upgrade.rollback import back_changes, describe, upgrade_back
 
     cluster = choice.connect()
     changes = back_changes(cluster)
     if not as_json:
-        click.echo(f"{changes[0].why}, to be taken back on cluster {cluster}:")
+        click.echo(f"Upgrade to {describe(changes[0].operation)}, to be taken back on cluster {cluster}:")
         click.echo("\n".join(f"  {one.what}, {one.started[:16]}, {one.who}" for one in changes))
     if not yes:
         require_typed(cluster.context, f"take the upgrade of cluster {cluster} back", as_json=as_json)
-    progress = None if as_json else print_progress
-    done = upgrade_back(cluster, progress=progress, say=silent if as_json else click.echo)
+    done = upgrade_back(cluster, progress=progress(as_json=as_json))
     show([asdict(change) for change in done], "\n".join(map(str, done)), as_json=as_json)
     return 0
 
 
-def _upgrade(
+def _target(
     mesh: str,
     file: str,
     version: str,
@@ -132,19 +130,19 @@ def _upgrade(
     charts: str,
     tags: tuple[str, ...],
     choice: ClusterChoice,
-    **how: Any,
-) -> Upgrade:
-    """The upgrade that the options ask for: those of the file, those given here over them."""
+) -> tuple[ControlPlane, Cluster, str]:
+    """The control plane that the options ask for (the file's, and those given here over it), where, and in
+    which mesh.
+    """
     from meshkit.errors import BadInput
-    from meshkit.intent.document import load
+    from meshkit.intent.document import load_intents
     from meshkit.intent.mesh import ControlPlane
-    from meshkit.operations.upgrade.run import Upgrade
 
     given = {"version": version, "revision": revision, "charts": charts, "tags": tags}
     asked = {name: value for name, value in given.items() if value}
-    found = [one for one in load(file) if isinstance(one, ControlPlane)] if file else []
+    found = [one for one in load_intents(file) if isinstance(one, ControlPlane)] if file else []
     if file and not found:
         raise BadInput(file, "it holds no ControlPlane.", remedy="Name the file that installed the mesh.")
     base = found[0].model_dump(exclude_unset=True) if found else {}
     to = ControlPlane(**{**base, **asked})
-    return Upgrade(choice.connect(), to, mesh, **how)
+    return to, choice.connect(), mesh

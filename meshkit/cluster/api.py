@@ -85,18 +85,19 @@ class Api:
         dry_run: bool = False,
         force: bool = False,
         manager: str = MANAGER,
-        heard: Callable[[str], None] = lambda _: None,
+        on_warning: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Any]:
         """Apply server-side and return the result; raises ``Conflict`` naming the other managers.
 
-        ``heard`` gets every warning that comes with the answer: a field without effect, a deprecated version.
+        ``on_warning`` gets every warning that comes with the answer: a field without effect, a deprecated
+        version.
         """
         kind, name, namespace = _identity(obj)
         query = {"fieldManager": manager, "fieldValidation": "Strict", "force": "true" if force else "false"}
         query |= {"dryRun": "All"} if dry_run else {}
         path = _path(kind, self._must(kind), namespace, name)
         content_type = "application/apply-patch+yaml"
-        request = {"body": obj, "query": query, "content_type": content_type, "heard": heard}
+        request = {"body": obj, "query": query, "content_type": content_type, "on_warning": on_warning}
         try:
             return self._make(kind, "PATCH", path, **request)
         except Conflict as error:
@@ -341,7 +342,7 @@ class Api:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
         timeout_s: float = _READ_TIMEOUT_S,
-        heard: Callable[[str], None] = lambda _: None,
+        on_warning: Callable[[str], None] = lambda _: None,
     ) -> bytes:
         with translated(self.server):
             answer = self._client.request(
@@ -356,7 +357,7 @@ class Api:
             )
             data: bytes = answer.data
         for text in _WARNING.findall(answer.headers.get("Warning") or ""):
-            heard(re.sub(r"\\(.)", r"\1", text))
+            on_warning(re.sub(r"\\(.)", r"\1", text))
         return data
 
 

@@ -42,6 +42,9 @@ class Progress:
     total: int
     state: Literal["applying", "waiting", "done"]
 
+    def __str__(self) -> str:
+        return f"{self.index}/{self.total}  {self.state}  {self.title}"
+
 
 Report = Callable[[Progress], None]
 Judge = Callable[[Sequence[Step]], None]
@@ -91,14 +94,16 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
         needs = next((maker for maker in new if _makes(cluster.api, maker, step)), None)
         if needs is not None:
             return PlannedStep(step, "create", changes(None, step.object), needs=needs)
-    heard: list[str] = []
+    said: list[str] = []
     does = verbs(cluster, step.kind)
-    after = does.apply(step.object, dry_run=True, force=step.force, manager=step.manager, heard=heard.append)
+    after = does.apply(
+        step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=said.append
+    )
     if live is None:
-        return PlannedStep(step, "create", changes(None, after), warnings=tuple(heard))
+        return PlannedStep(step, "create", changes(None, after), warnings=tuple(said))
     found = changes(live, after)
     action: Action = "change" if found else "keep"
-    return PlannedStep(step, action, found, _seen(live), warnings=tuple(heard))
+    return PlannedStep(step, action, found, _seen(live), warnings=tuple(said))
 
 
 def _makes(api: Api, maker: Step, step: Step) -> bool:

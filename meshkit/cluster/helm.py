@@ -85,7 +85,7 @@ class Helm:
         dry_run: bool = False,
         force: bool = False,
         manager: str = MANAGER,
-        heard: Callable[[str], None] = lambda _: None,
+        on_warning: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Any]:
         """Install or upgrade, and wait until all is ready; returns the release as it is (or would be) then.
 

@@ -13,7 +13,7 @@ import gzip
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,23 @@ KEPT_DAYS = 90
 _CHANGE, _PART = "meshkit.dev/change", "meshkit.dev/part"
 _PACK_BYTES = 4096
 _ATTEMPTS = 20
+_NO_OPERATION = ""
+"""What a change is part of that was recorded before operations were."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a change is part of: the fields by which undo and resume find it in the journal.
+
+    ``name`` is the operation (apply, setup, upgrade, release, ...), ``target`` what it was done to: a stage,
+    a version, a namespace. ``facts`` hold what else is decided on later. ``what`` and ``why`` of a change are
+    for people: nothing is decided by them.
+    """
+
+    name: str
+    mesh: str = ""
+    target: str = ""
+    facts: Mapping[str, str | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,12 @@ class ChangeSummary:
     what: str
     why: str
     state: str
+    operation: Operation = Operation(_NO_OPERATION)
+
+    @property
+    def has_operation(self) -> bool:
+        """Whether the journal says what the change is part of; one that does not is undone by its id only."""
+        return self.operation.name != _NO_OPERATION
 
 
 class Journal:
@@ -50,7 +73,7 @@ class Journal:
         self._api = cluster.api
         self._last: dict[str, str] = {}
 
-    def start(self, what: str, why: str = "") -> str:
+    def start(self, operation: Operation, what: str, why: str = "") -> str:
         """Begin a change and return its id. Changes older than 90 days are dropped."""
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         if self._api.get(Kind("v1", "Namespace"), NAMESPACE) is None:
@@ -62,6 +85,10 @@ class Journal:
             "event": "start",
             "at": now.isoformat(timespec="milliseconds"),
             "who": self._api.whoami(),
+            "operation": operation.name,
+            "mesh": operation.mesh,
+            "target": operation.target,
+            "facts": dict(operation.facts),
             "what": what,
             "why": why,
             "salt": secrets.token_hex(16),
@@ -103,7 +130,7 @@ class Journal:
         return str(self.records(id)[0]["salt"])
 
     def changes(self) -> list[ChangeSummary]:
-        """All changes, the newest first."""
+        """Every change, the newest first."""
         by_change: dict[str, list[dict[str, Any]]] = {}
         for part in sorted(self._api.list(CONFIG_MAP, NAMESPACE, _CHANGE), key=_part_number):
             by_change.setdefault(part["metadata"]["labels"][_CHANGE], []).append(part)
@@ -155,7 +182,25 @@ def _records(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _summary(change: str, records: list[dict[str, Any]]) -> ChangeSummary:
     first = records[0]
     state = next((str(record["state"]) for record in reversed(records) if "state" in record), "open")
-    return ChangeSummary(change, first["at"], first["who"], first["what"], first["why"], state)
+    return ChangeSummary(
+        id=change,
+        started=first["at"],
+        who=first["who"],
+        what=first["what"],
+        why=first["why"],
+        state=state,
+        operation=operation_of(first),
+    )
+
+
+def operation_of(first: Mapping[str, Any]) -> Operation:
+    """The operation that the first record of a change names."""
+    return Operation(
+        name=str(first.get("operation", _NO_OPERATION)),
+        mesh=str(first.get("mesh", "")),
+        target=str(first.get("target", "")),
+        facts=first.get("facts") or {},
+    )
 
 
 def _packed(record: Mapping[str, Any]) -> str:

@@ -113,13 +113,13 @@ def require(api: Api, rights: Iterable[Right]) -> None:
     missing = [right for right, ok in zip(wanted, allowed, strict=True) if not ok]
     if missing:
         raise Forbidden(
-            f"{api.whoami()} may not {told(missing)}.",
+            f"{api.whoami()} may not {describe(missing)}.",
             remedy="Nothing was changed. Ask an administrator of the cluster for these rights.",
             status=403,
         )
 
 
-def told(rights: Iterable[Right]) -> str:
+def describe(rights: Iterable[Right]) -> str:
     """Rights for people: ``get, patch configmaps in meshkit-system; list pods``."""
     verbs: dict[str, list[str]] = {}
     for right in rights:

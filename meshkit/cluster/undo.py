@@ -23,7 +23,7 @@ from meshkit.cluster.executor import Progress, Report, last_writer
 from meshkit.cluster.helm import Helm, verbs, wait_for
 from meshkit.cluster.journal import NAMESPACE
 from meshkit.cluster.rights import Right
-from meshkit.errors import Conflict, NeedsPerson, Rejected
+from meshkit.errors import Conflict, ManualActionRequired, Rejected
 from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.metadata import title
@@ -113,7 +113,7 @@ def _kept_secret(api: Api, name: str) -> dict[str, Any]:
     """The prior state of a Secret. Its loss must never read as "there was none"."""
     copy = api.get(Kind("v1", "Secret"), name, NAMESPACE)
     if copy is None:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"The prior state of a Secret, kept in {NAMESPACE}/{name}, is gone.",
             remedy="Nothing was changed. Restore that Secret by hand.",
         )
@@ -134,7 +134,7 @@ def rights_for(api: Api, wanted: Sequence[Restoration]) -> set[Right]:
 
 
 def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
-    """Raise ``NeedsPerson`` naming every object that someone else has changed since."""
+    """Raise ``ManualActionRequired`` naming every object that someone else has changed since."""
     touched = []
     for one in wanted:
         live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
@@ -142,7 +142,7 @@ def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
         if by:
             touched.append(f"{one.title} ({by})")
     if touched:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"Changed since by others: {'; '.join(touched)}.",
             remedy="Nothing was changed. Settle these by hand, then undo again.",
         )
@@ -236,7 +236,7 @@ def _give_back_owners(api: Api, one: Restoration, prior: Object) -> None:
 def _require_digest(one: Restoration, found: Object, expected: str) -> None:
     """A status written meanwhile does no harm; anything else does."""
     if digest(found) != expected:
-        raise NeedsPerson(f"{one.title} was changed during the undo.", remedy="Settle it by hand.")
+        raise ManualActionRequired(f"{one.title} was changed during the undo.", remedy="Settle it by hand.")
 
 
 def _part_put_back(api: Api, one: Restoration, prior: Object) -> bool:
@@ -266,7 +266,9 @@ def _patch(api: Api, one: Restoration, ops: Callable[[Object], list[dict[str, An
     while True:
         live = api.get(one.kind, one.name, one.namespace)
         if live is None:
-            raise NeedsPerson(f"{one.title} was deleted during the undo.", remedy="Settle it by hand.")
+            raise ManualActionRequired(
+                f"{one.title} was deleted during the undo.", remedy="Settle it by hand."
+            )
         wanted = ops(live)
         if not wanted:
             return False

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.statistics.detector import LeakDetector
 from meshkit.decide.statistics.objective import Objective, Window
 from meshkit.decide.statistics.sequential import (
@@ -39,10 +39,10 @@ class Evidence:
     slower: tuple[Likelihood, ...]
     objective_errors: Objective | None
     objective_slower: Objective | None
-    stable: ArmLook
-    canary: ArmLook
-    stable_step: ArmLook
-    canary_step: ArmLook
+    stable: ArmWindow
+    canary: ArmWindow
+    stable_step: ArmWindow
+    canary_step: ArmWindow
     detector: LeakDetector = field(default_factory=LeakDetector)
     step: int = -1
     canary_now: int = 0
@@ -54,7 +54,7 @@ class Evidence:
     @classmethod
     def start(cls, yardstick: Yardstick) -> Evidence:
         """Before the first look."""
-        nothing = ArmLook(slower=(0,) * len(yardstick.edges_ms))
+        nothing = ArmWindow(slower=(0,) * len(yardstick.edges_ms))
         return cls(
             yardstick=yardstick,
             errors=yardstick.of_errors(),
@@ -67,7 +67,7 @@ class Evidence:
             canary_step=nothing,
         )
 
-    def updated(self, look: Look) -> Evidence:
+    def updated(self, look: SampleWindow) -> Evidence:
         """With one more look. Looks before the first weight change nothing; latencies of a warming look do
         not count.
         """
@@ -215,15 +215,15 @@ def exp(log_value: float) -> float:
     return math.exp(min(log_value, 690.0))
 
 
-def _failures(look: Look) -> Table:
+def _failures(look: SampleWindow) -> Table:
     return Table(look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)
 
 
-def _slower(look: Look, edge: int) -> Table:
+def _slower(look: SampleWindow, edge: int) -> Table:
     return Table(look.canary.timed, look.canary.slower[edge], look.stable.timed, look.stable.slower[edge])
 
 
-def _held_to(objective: Objective | None, look: Look, edge: int | None) -> Objective | None:
+def _held_to(objective: Objective | None, look: SampleWindow, edge: int | None) -> Objective | None:
     """An objective with one more look: failures, or requests slower than an edge."""
     if objective is None or (edge is not None and look.warming):
         return objective

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.decide import forecast, intervals
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.sample_windows import ArmLook
+from meshkit.decide.sample_windows import ArmWindow
 from meshkit.decide.statistics.detector import ALARM, PERIOD_S
 from meshkit.decide.thresholds import GROSS_PERCENT
 from meshkit.decide.verdict import Condition, Progress
@@ -101,7 +101,7 @@ def _seen(evidence: Evidence) -> dict[str, float]:
     return found
 
 
-def _counted(name: str, arm: ArmLook, worst: int | None) -> dict[str, float]:
+def _counted(name: str, arm: ArmWindow, worst: int | None) -> dict[str, float]:
     found = {
         f"{name}_requests": arm.requests,
         f"{name}_errors": arm.errors,

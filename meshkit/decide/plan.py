@@ -69,7 +69,7 @@ class StepTime:
 
 
 @dataclass(frozen=True)
-class CanaryPlan:
+class ReleaseForecast:
     """What to expect of a release at ``rps`` requests a second. ``promote_s`` counts from the start."""
 
     rps: float
@@ -81,7 +81,7 @@ class CanaryPlan:
     label: str
 
 
-def canary_plan(release: Release, baseline: Baseline, rps: float) -> CanaryPlan:
+def release_forecast(release: Release, baseline: Baseline, rps: float) -> ReleaseForecast:
     """The plan of a release whose stable version answers ``rps`` requests a second as ``baseline`` shows."""
     yardstick = Yardstick.of(baseline, release)
     steps = _steps(release, rps)
@@ -97,7 +97,7 @@ def canary_plan(release: Release, baseline: Baseline, rps: float) -> CanaryPlan:
         *_cannot_pass(release, yardstick, steps, statements, promote_s, rps),
         *_cannot_fail(release, yardstick, steps, promote_s, rps),
     )
-    return CanaryPlan(rps, steps, statements, harms, promote_s, findings, yardstick.label)
+    return ReleaseForecast(rps, steps, statements, harms, promote_s, findings, yardstick.label)
 
 
 def _measuring_s(release: Release, rps: float) -> float:

@@ -13,7 +13,7 @@ from meshkit.facts import ArmCounts
 
 
 @dataclass(frozen=True)
-class ArmLook:
+class ArmWindow:
     """One version in one look: counts of this look, and latencies over the last seconds for people to look
     at.
 
@@ -28,10 +28,10 @@ class ArmLook:
     p50_ms: float | None = None
     p99_ms: float | None = None
 
-    def __add__(self, other: ArmLook) -> ArmLook:
+    def __add__(self, other: ArmWindow) -> ArmWindow:
         """Counts summed; the latencies are those of the later look."""
         slower = tuple(a + b for a, b in zip(self.slower, other.slower, strict=True))
-        return ArmLook(
+        return ArmWindow(
             requests=self.requests + other.requests,
             errors=self.errors + other.errors,
             timed=self.timed + other.timed,
@@ -41,7 +41,7 @@ class ArmLook:
         )
 
     @classmethod
-    def of(cls, counts: ArmCounts, edges_ms: Sequence[float], recent: ArmCounts) -> ArmLook:
+    def of(cls, counts: ArmCounts, edges_ms: Sequence[float], recent: ArmCounts) -> ArmWindow:
         """From this look's counts and the counts of the ``recent`` seconds that the shown quantiles are
         read from.
         """
@@ -56,7 +56,7 @@ class ArmLook:
 
 
 @dataclass(frozen=True)
-class Look:
+class SampleWindow:
     """Both versions between two times (seconds since the epoch) at one step of the ladder (-1: before the
     first).
 
@@ -70,8 +70,8 @@ class Look:
     asked_percent: float
     agreed: bool
     warming: bool
-    stable: ArmLook
-    canary: ArmLook
+    stable: ArmWindow
+    canary: ArmWindow
 
     def as_record(self) -> dict[str, Any]:
         """A small JSON object: what the journal stores."""
@@ -87,7 +87,7 @@ class Look:
         }
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Look:
+    def from_record(cls, record: Mapping[str, Any]) -> SampleWindow:
         """The look that ``as_record`` stored."""
         fields = {name: record[name] for name in cls.__dataclass_fields__ if name not in ("stable", "canary")}
         return cls(**fields, stable=_arm(record["stable"]), canary=_arm(record["canary"]))
@@ -109,12 +109,12 @@ def slower_than(latency_ms: tuple[tuple[float, int], ...], edges_ms: Sequence[fl
     return tuple(latency_ms[-1][1] - within[edge] for edge in edges_ms)
 
 
-def _arm_record(arm: ArmLook) -> dict[str, Any]:
+def _arm_record(arm: ArmWindow) -> dict[str, Any]:
     return {name: getattr(arm, name) for name in arm.__dataclass_fields__} | {"slower": list(arm.slower)}
 
 
-def _arm(record: Mapping[str, Any]) -> ArmLook:
-    return ArmLook(**{**record, "slower": tuple(record["slower"])})
+def _arm(record: Mapping[str, Any]) -> ArmWindow:
+    return ArmWindow(**{**record, "slower": tuple(record["slower"])})
 
 
 def _rounded(value: float | None) -> float | None:

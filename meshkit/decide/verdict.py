@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from meshkit.decide.sample_windows import Look
+from meshkit.decide.sample_windows import SampleWindow
 
 Action = Literal["continue", "promote", "rollback", "pause", "undecided"]
 
@@ -83,10 +83,10 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class JudgedLook:
+class JudgedWindow:
     """A look and the verdict after it: what charts, panels and reports are drawn from."""
 
-    look: Look
+    look: SampleWindow
     verdict: Verdict
 
 

@@ -24,7 +24,7 @@ KINDS: dict[str, type[Intent]] = {
 }
 
 
-def load(source: str | Path) -> list[Intent]:
+def load_intents(source: str | Path) -> list[Intent]:
     """Read intents from a YAML file, or from text (anything with a line break).
 
     Raises ``BadInput`` naming file, line and field when something is malformed or unknown.

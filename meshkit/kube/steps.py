@@ -16,6 +16,8 @@ webhook given the CA that its control plane signs with."""
 
 RESTART_MANAGER = "meshkit-restart"
 """The field manager of rolling restarts."""
+RELEASE_MANAGER = "meshkit-release"
+"""The field manager of a route's weights while a release runs."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from meshkit.errors import BadInput, MeshCannot
+from meshkit.errors import BadInput, UnsupportedByMesh
 from meshkit.facts import Finding, Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent, Part, kind
 from meshkit.intent.release import Release
@@ -119,7 +119,7 @@ class Retirement(Protocol):
         """The objects of these revisions that neither meshkit nor Helm made."""
 
     def require_ours(self, snapshot: Snapshot, gone: Collection[str], /) -> None:
-        """Raise ``NeedsPerson`` for a revision that another program installed."""
+        """Raise ``ManualActionRequired`` for a revision that another program installed."""
 
     def require_handed_over(self, gone: Collection[str], tags: Collection[str], /) -> None:
         """Raise ``BadInput`` where a new control plane with these tags leaves something to nobody."""
@@ -197,10 +197,10 @@ def not_plannable(intent: Intent) -> BadInput:
     return BadInput(
         kind(type(intent)),
         "it is not planned but run.",
-        remedy="Run releases with mk.canary or 'meshkit canary run'.",
+        remedy="Run releases with mk.run_release or 'meshkit release run'.",
     )
 
 
-def cannot(mesh: str, model: type[Part], field: str, instead: str) -> MeshCannot:
+def cannot(mesh: str, model: type[Part], field: str, instead: str) -> UnsupportedByMesh:
     """The answer to a field that a mesh cannot honour: never imitated, never dropped in silence."""
-    return MeshCannot(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)
+    return UnsupportedByMesh(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)

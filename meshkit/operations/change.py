@@ -1,12 +1,15 @@
-"""The verbs that change a cluster: plan, apply, undo, history.
+"""Changes that are made of steps: plan them, apply them, take them back, list them.
 
 A plan shows what the server would do; apply does exactly that, with the prior state in the cluster's journal
 before each step; undo reads the journal, so anyone with the rights can undo what someone else applied.
+``operations/undo.py`` is above this file: it also knows how other changes are taken back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, overload
 
 from meshkit import codes
 from meshkit.checks.planned import preflight, schema
@@ -14,18 +17,20 @@ from meshkit.cluster import executor, rights, snapshot
 from meshkit.cluster import undo as undoing
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import PlannedStep, Progress
-from meshkit.cluster.journal import ChangeSummary, Journal
-from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, MeshkitError, NeedsPerson
+from meshkit.cluster.journal import ChangeSummary, Journal, Operation
+from meshkit.cluster.lock import held
+from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActionRequired, MeshkitError
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
-from meshkit.kube.steps import Step, ordered
+from meshkit.kube.steps import RELEASE_MANAGER, Step, ordered
 from meshkit.meshes import registry
-from meshkit.operations.plan import Change, Plan
-from meshkit.operations.release.undo import is_release, undo_release
-from meshkit.operations.release.weights import MANAGER
+from meshkit.operations.plan import Change, OperationPlan, Plan
+from meshkit.operations.progress import OnEvent, noop
 
-__all__ = ["Change", "Plan", "Progress", "apply", "history", "plan", "undo"]
+__all__ = ["Change", "Plan", "Progress", "apply", "history", "plan", "undo_steps"]
 
+E = TypeVar("E")
+R = TypeVar("R")
 Report = Callable[[Progress], None]
 
 
@@ -46,11 +51,16 @@ def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str) -> 
             raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
     steps = ordered(step for intent in wanted for step in planner.plan(intent, seen))
     what = ", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing"
-    return plan_steps(steps, cluster, what=what, mesh=mesh, findings=findings)
+    return plan_steps(steps, cluster, Operation("apply", mesh), what=what, findings=findings)
 
 
 def plan_steps(
-    steps: Sequence[Step], cluster: Cluster, *, what: str, mesh: str, findings: Iterable[Finding] = ()
+    steps: Sequence[Step],
+    cluster: Cluster,
+    operation: Operation,
+    *,
+    what: str,
+    findings: Iterable[Finding] = (),
 ) -> Plan:
     """A plan of steps, checked as ``plan`` says. ``findings`` go before what the server itself says."""
     checked = _checked(cluster, steps)
@@ -58,41 +68,83 @@ def plan_steps(
     _require_fitting(pending)
     return Plan(
         what=what,
-        mesh=mesh,
+        mesh=operation.mesh,
         context=cluster.context,
         server=cluster.server,
         steps=pending,
         unchanged=len(checked) - len(pending),
         findings=(*findings, *_warnings(pending)),
+        operation=operation.name,
+        target=operation.target,
+        facts=operation.facts,
     )
 
 
+@overload
 def apply(
+    plan: Plan, cluster: Cluster, *, progress: Report = noop, why: str = "", confirm: str = ""
+) -> Change: ...
+@overload
+def apply(
+    plan: OperationPlan[R], cluster: Cluster, *, progress: OnEvent = noop, why: str = "", confirm: str = ""
+) -> R: ...
+def apply(
+    plan: Plan | OperationPlan[R],
+    cluster: Cluster,
+    *,
+    progress: Any = noop,
+    why: str = "",
+    confirm: str = "",
+) -> Change | R:
+    """Carry out a plan: what was shown, or nothing. ``mk.undo`` takes it back.
+
+    ``progress`` is called with each event. ``why`` is kept in the journal for people. A plan that hurts has a
+    ``confirmation``, a name that must be given once more as ``confirm``. Rights are checked before the first
+    change, those for what charts make too: ``Forbidden`` names all that are missing. An object that has
+    changed since the plan stops the change with ``Conflict``; so does any other failure. What was done by
+    then is taken back, and ``ChangeFailed`` says so (``ManualActionRequired`` if even that failed); but after
+    ``Halted`` the change stays as it is.
+    """
+    require_same_cluster(plan, cluster)
+    if plan.confirmation and not plan.empty and confirm != plan.confirmation:
+        problem = f"it is {confirm!r}, not {plan.confirmation!r}."
+        raise BadInput("confirm", problem, remedy="Write the name once more.")
+    if isinstance(plan, Plan):
+        return apply_steps(plan, cluster, progress=progress, why=why)
+    return plan.run(cluster, progress=progress, why=why)
+
+
+def require_same_cluster(plan: Plan | OperationPlan[Any], cluster: Cluster) -> None:
+    """Raise ``BadInput`` for a plan that was made for another cluster."""
+    if plan.cluster.server != cluster.server:
+        problem = f"it was made for {plan.cluster}, not for {cluster}."
+        raise BadInput("plan", problem, remedy="Plan again on this cluster.")
+
+
+def apply_steps(
     plan: Plan,
     cluster: Cluster,
     *,
-    progress: Report | None = None,
+    progress: Report = noop,
     why: str = "",
-    judge: executor.Judge = lambda _: None,
+    judge: executor.Judge = noop,
 ) -> Change:
-    """Carry out a plan: what was shown, or nothing.
-
-    Rights are checked before the first change, those for what charts make too: ``Forbidden`` names all that
-    are missing. ``judge`` is asked after each wave of steps, and stops the change by raising. An object that
-    has changed since the plan stops it with ``Conflict``; so does any other failure. What was done by then is
-    taken back, and ``ChangeFailed`` says so (``NeedsPerson`` if even that failed); but after ``Halted`` the
-    change stays as it is.
+    """Carry out the steps of a plan as ``apply`` says. ``judge`` is asked after each wave of steps, and stops
+    the change by raising.
     """
-    if plan.server != cluster.server:
-        problem = f"it was made for {plan.cluster}, not for {cluster}."
-        raise BadInput("plan", problem, remedy="Plan again on this cluster.")
+    require_same_cluster(plan, cluster)
     if plan.empty:
         return Change("", plan.what, 0, cluster.ref)
+    with locked(cluster, plan.lock, progress) as report:
+        return _applied(plan, cluster, report, why, judge)
+
+
+def _applied(plan: Plan, cluster: Cluster, report: Report, why: str, judge: executor.Judge) -> Change:
     _require_rights(cluster, plan.steps)
     journal = Journal(cluster)
-    change = journal.start(f"{plan.what} ({plan.mesh})", why)
+    change = journal.start(plan.record, plan.what, why)
     try:
-        kept = executor.carry_out(cluster, plan.steps, journal, change, progress or silent, judge)
+        kept = executor.carry_out(cluster, plan.steps, journal, change, report, judge)
     except Halted:
         raise
     except MeshkitError as error:
@@ -104,23 +156,16 @@ def apply(
     return Change(change, plan.what, len(plan.steps), cluster.ref, tuple(kept))
 
 
-def undo(
-    change_id: str, cluster: Cluster, *, progress: Report | None = None, dry_run: bool = False
-) -> Change:
-    """Take a change back, whoever made it; with ``dry_run`` only see whether that can be done.
+def undo_steps(change_id: str, cluster: Cluster, *, progress: Report = noop, dry_run: bool = False) -> Change:
+    """Put back every object that the steps of a change wrote; with ``dry_run`` only see whether that can be
+    done.
 
-    Raises ``NeedsPerson`` when others have changed the objects since: then nothing is touched. Namespaces and
-    CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
+    Raises ``ManualActionRequired`` when others have changed the objects since: then nothing is touched.
+    Namespaces and CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
     """
     journal = Journal(cluster)
-    records = journal.records(change_id)
-    if any(record.get("state") == "undone" for record in records):
-        raise BadInput("change", f"{change_id} is undone already.", remedy="Nothing is left to do.")
+    records = records_to_undo(change_id, journal)
     what = f"Undo of {records[0]['what']}"
-    if is_release(records):
-        if dry_run:
-            return Change(change_id, what, 1, cluster.ref, dry=True)
-        return undo_release(change_id, cluster, journal, records)
     wanted = undoing.restorations(cluster.api, records)
     if not wanted:
         raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
@@ -131,12 +176,18 @@ def undo(
     return Change(change_id, what, len(wanted), cluster.ref, kept)
 
 
-def undo_together(
-    ids: Sequence[str], cluster: Cluster, *, what: str, progress: Report | None = None
-) -> Change:
+def records_to_undo(change_id: str, journal: Journal) -> list[dict[str, Any]]:
+    """The records of a change that was not taken back yet. Raises ``BadInput`` for one that was."""
+    records = journal.records(change_id)
+    if any(record.get("state") == "undone" for record in records):
+        raise BadInput("change", f"{change_id} is undone already.", remedy="Nothing is left to do.")
+    return records
+
+
+def undo_together(ids: Sequence[str], cluster: Cluster, *, what: str, progress: Report = noop) -> Change:
     """Take several changes back as one, given newest first: what decides over pods before any restart.
 
-    Raises what ``undo`` raises. Changes that have changed nothing are only marked.
+    Raises what ``undo_steps`` raises. Changes that have changed nothing are only marked.
     """
     journal = Journal(cluster)
     changes = [journal.records(id) for id in reversed(ids)]
@@ -156,14 +207,23 @@ def _undone(
     wanted: Sequence[undoing.Restoration],
     cluster: Cluster,
     journal: Journal,
-    progress: Report | None,
+    progress: Report,
 ) -> tuple[str, ...]:
     """Put the objects of these changes back and say so in the journal; what stays on purpose."""
-    kept = undoing.restore(cluster, wanted, progress or silent)
+    kept = undoing.restore(cluster, wanted, progress)
     ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
     for id in ids:
         journal.append(id, ending)
     return tuple(kept)
+
+
+def without_operation(changes: Iterable[ChangeSummary]) -> str:
+    """The remedy where a search by operation found nothing: older changes are undone by their ids only."""
+    older = [one.id for one in changes if not one.has_operation and one.state in ("done", "open")]
+    if not older:
+        return "See 'meshkit history'."
+    listed = ", ".join(older[:3])
+    return f"{len(older)} changes do not say which operation made them ({listed}): 'meshkit undo ID' each."
 
 
 def history(cluster: Cluster) -> list[ChangeSummary]:
@@ -171,21 +231,32 @@ def history(cluster: Cluster) -> list[ChangeSummary]:
     return Journal(cluster).changes()
 
 
-def require_consent(consent: str, name: str) -> None:
-    """Raise ``BadInput`` unless whoever asks for what hurts wrote its name once more."""
-    if consent != name:
-        raise BadInput("consent", f"it is {consent!r}, not {name!r}.", remedy="Write the name once more.")
+@contextmanager
+def locked(cluster: Cluster, name: str, progress: Callable[[E], None]) -> Iterator[Callable[[E], None]]:
+    """The only one that changes what the Lease ``name`` stands for, for the time of a ``with`` block.
 
+    Gives a report that stops a change before its next step once the Lease was lost to somebody else. Without
+    a name nothing is locked.
+    """
+    if not name:
+        yield progress
+        return
+    rights.require(cluster.api, rights.of_lock())
+    with held(cluster, name) as require_lock:
 
-def silent(_: object) -> None:
-    """Nobody wants to know."""
+        def report(event: E) -> None:
+            if isinstance(event, Progress) and event.state == "applying":
+                require_lock()
+            progress(event)
+
+        yield report
 
 
 def _checked(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
     try:
         return executor.check(cluster, steps)
     except Conflict as error:
-        if MANAGER not in error.managers:
+        if RELEASE_MANAGER not in error.managers:
             raise
         remedy = "A release moves these weights: let it end, or run it again if its process is gone."
         raise Conflict(error.message, remedy=remedy, managers=error.managers) from error
@@ -228,10 +299,10 @@ def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitE
             journal.append(change, {"event": "end", "state": "failed", "error": str(error)})
             return None
         undoing.require_untouched(cluster, wanted)
-        undoing.restore(cluster, wanted, silent)
+        undoing.restore(cluster, wanted, noop)
         journal.append(change, {"event": "end", "state": "undone", "error": str(error)})
     except MeshkitError as second:
-        return NeedsPerson(
+        return ManualActionRequired(
             f"{error.message} What was done before could not be taken back: {second.message}",
             remedy=f"Settle this by hand, then run 'meshkit undo {change}'. {second.remedy}",
         )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from html import escape
 
-from meshkit import codes, settings
 from meshkit.checks.health import findings
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import Doubtful, Unhealthy
+from meshkit.errors import Unhealthy, WarningsFound
 from meshkit.facts import ClusterRef, Finding, Need, Snapshot
 from meshkit.meshes import registry
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
@@ -19,7 +17,7 @@ from meshkit.operations.rights import missing_rights
 
 
 class Findings(tuple[Finding, ...]):
-    """Findings of a cluster, the worst first, that show themselves as a table: in text, and in a notebook."""
+    """Findings of a cluster, the worst first, that read as a table."""
 
     cluster: ClusterRef | None
 
@@ -40,12 +38,12 @@ class Findings(tuple[Finding, ...]):
         return sum(one.severity == "warning" for one in self)
 
     def require(self, *, strict: bool = False) -> None:
-        """Raise ``Unhealthy`` where there are errors, ``Doubtful`` for warnings alone under ``strict``."""
-        told = f"{self.errors} errors and {self.warnings} warnings were found."
+        """Raise ``Unhealthy`` for errors, and under ``strict`` ``WarningsFound`` for warnings alone."""
+        counts = f"{self.errors} errors and {self.warnings} warnings were found."
         if self.errors:
-            raise Unhealthy(told, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
+            raise Unhealthy(counts, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
         if strict and self.warnings:
-            raise Doubtful(told, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
+            raise WarningsFound(counts, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
 
     def __str__(self) -> str:
         if not self:
@@ -53,39 +51,17 @@ class Findings(tuple[Finding, ...]):
         lines = []
         for one in self:
             lines += [f"{one.severity:7}  {one.code:7}  {one.object}", f"{'':18}{one.message} {one.remedy}"]
-        return "\n".join([*lines, self._total])
+        return "\n".join([*lines, self.total])
 
     __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        if not self:
-            return f"<p>{escape(str(self))}</p>"
-        left = " style='text-align:left'"
-        heads = "".join(f"<th{left}>{head}</th>" for head in ("", "code", "object", "what", "what to do"))
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td{left}>{cell}</td>"
-                for cell in (
-                    one.severity,
-                    codes.html_link(one, settings.docs()),
-                    *map(escape, (one.object, one.message, one.remedy)),
-                )
-            )
-            + "</tr>"
-            for one in self
-        )
-        return (
-            f"<table class='meshkit-findings'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>{escape(self._total)}</p>"
-        )
 
     @property
     def _where(self) -> str:
         return f" on cluster {self.cluster}" if self.cluster else ""
 
     @property
-    def _total(self) -> str:
+    def total(self) -> str:
+        """How many errors and warnings, and where."""
         return f"{self.errors} errors, {self.warnings} warnings{self._where}."
 
 

@@ -7,31 +7,25 @@ or raise, and then what was done is taken back. Nothing is interrupted half way 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 from meshkit.cluster.executor import Progress
-from meshkit.errors import MeshkitError
-
-Report = Callable[[Progress], None]
-
-
-class Stopped(MeshkitError):
-    """A person stopped a change while it ran."""
+from meshkit.errors import Stopped
+from meshkit.operations.progress import Event, OnEvent
 
 
-class Reins:
+class PauseControl:
     """Hold a change: give it as ``progress`` to ``mk.apply``. Safe to use from other threads."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: OnEvent) -> None:
         self._report = report
         self._free = threading.Event()
         self._free.set()
         self._stopped = False
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, event: Event) -> None:
         """What the change calls: waits while paused, raises ``Stopped`` when it shall end."""
-        self._report(progress)
-        if progress.state == "applying":
+        self._report(event)
+        if isinstance(event, Progress) and event.state == "applying":
             self.hold()
 
     def hold(self) -> None:

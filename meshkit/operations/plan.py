@@ -1,25 +1,28 @@
-"""A plan as data, and how it reads: as text, as HTML in a notebook, as JSON for programs."""
+"""A plan as data, and how it reads: as text, and as JSON for programs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from html import escape
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from meshkit import codes, settings
 from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.executor import PlannedStep
+from meshkit.cluster.journal import Operation
 from meshkit.facts import ClusterRef, Finding
 
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.operations.progress import OnEvent
+
+R_co = TypeVar("R_co", covariant=True)
 PENDING = "application/vnd.meshkit.pending+json"
 """The media type by which an output says how many steps wait to be applied: the runbook's exit code is made
 from it, and a program that reads an executed notebook finds it there.
 """
 _FIELDS_SHOWN = 12
 _VALUE_CHARS = 60
-_LEFT = " style='text-align:left'"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Plan:
     """What a change would do: steps in order, none when there is nothing to do.
 
     Every step was dry-run on the server, or says after which step it will be. ``unchanged`` counts objects
-    that are as they should be; ``findings`` are warnings.
+    that are as they should be; ``findings`` are warnings. ``what`` is its title, for people; ``operation``,
+    ``target`` and ``facts`` go to the journal, and the change is found again by them.
     """
 
     what: str
@@ -37,6 +41,18 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     unchanged: int = 0
     findings: tuple[Finding, ...] = ()
+    operation: str = "apply"
+    target: str = ""
+    facts: Mapping[str, str | bool] = field(default_factory=dict)
+    lock: str = ""
+    """The Lease that is held while it is applied; empty where others may change the cluster beside it."""
+    confirmation: str = ""
+    """A name that a person must write once more before it is applied, for a plan that hurts."""
+
+    @property
+    def record(self) -> Operation:
+        """What the journal says of the change that this plan becomes."""
+        return Operation(self.operation, self.mesh, self.target, self.facts)
 
     @property
     def cluster(self) -> ClusterRef:
@@ -49,13 +65,11 @@ class Plan:
         return not self.steps
 
     def __str__(self) -> str:
-        lines = [self._heading()]
+        lines = [self.heading]
         lines += (f"warning {f.code} {f.object}: {f.message} {f.remedy}" for f in self.findings)
         for number, one in enumerate(self.steps, start=1):
             lines.append(f"{number:3}  {one.action:6}  {one.step.title}{_note(self.note(one))}")
-            if one.action == "change":
-                lines += (f"{'':13}{_field(change)}" for change in _shown(one))
-                lines += [f"{'':13}{hidden}" for hidden in _hidden(one)]
+            lines += (f"{'':13}{line}" for line in self.changed_fields(one))
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -63,17 +77,6 @@ class Plan:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return pending(len(self.steps))
-
-    def _repr_html_(self) -> str:
-        rows = "".join(self._row(number, one) for number, one in enumerate(self.steps, start=1))
-        notes = "".join(
-            f"<p><strong>{codes.html_link(finding, settings.docs())}</strong> "
-            f"{escape(f'{finding.object}: {finding.message} {finding.remedy}')}</p>"
-            for finding in self.findings
-        )
-        heads = "".join(f"<th{_LEFT}>{head}</th>" for head in ("#", "", "object", "what changes"))
-        table = f"<table class='meshkit-plan'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-        return f"<p>{escape(self._heading())}</p>{notes}{table if rows else ''}"
 
     def to_json(self) -> str:
         """The plan as a JSON text, with every changed field."""
@@ -99,20 +102,23 @@ class Plan:
             parts.append(f"waits until {one.step.wait.condition}, at most {one.step.wait.timeout_s:g} s")
         return ", ".join(parts)
 
-    def _heading(self) -> str:
+    def changed_fields(self, one: PlannedStep) -> list[str]:
+        """The fields that a step changes, a line each; none for one that creates or removes its object."""
+        if one.action != "change":
+            return []
+        more = len(one.changes) - _FIELDS_SHOWN
+        hidden = [f"and {more} more fields"] if more > 0 else []
+        return [*map(_field, one.changes[:_FIELDS_SHOWN]), *hidden]
+
+    @property
+    def heading(self) -> str:
+        """What it does, where, and how much, in a sentence."""
         where = f"{self.mesh} on cluster {self.cluster}"
         same = f"{self.unchanged} objects are as they should be"
         if self.empty:
             return f"{self.what}, {where}: nothing to do, {same}."
         steps = f"{len(self.steps)} step{'s' if len(self.steps) > 1 else ''}"
         return f"{self.what}, {where}: {steps}, {same}."
-
-    def _row(self, number: int, one: PlannedStep) -> str:
-        lines = [_field(change) for change in _shown(one)] if one.action == "change" else []
-        lines += [*_hidden(one), self.note(one)]
-        cell = "<br>".join(escape(line) for line in lines if line)
-        cells = (str(number), one.action, escape(one.step.title), cell)
-        return f"<tr>{''.join(f'<td{_LEFT}>{text}</td>' for text in cells)}</tr>"
 
     def _step(self, one: PlannedStep) -> dict[str, Any]:
         return {
@@ -121,6 +127,33 @@ class Plan:
             "note": self.note(one),
             "changes": [vars(change) for change in one.changes],
         }
+
+
+class OperationPlan(Protocol[R_co]):
+    """The plan of an operation of several changes, or of more than steps. ``mk.apply`` runs it.
+
+    It holds all that is random or read from the clock, so that what was shown is what runs. What comes after
+    its first change is planned again from what the cluster holds then.
+    """
+
+    @property
+    def cluster(self) -> ClusterRef:
+        """The cluster that it was made for."""
+        ...
+
+    @property
+    def confirmation(self) -> str:
+        """A name that a person must write once more before it is applied; empty where none is needed."""
+        ...
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        ...
+
+    def run(self, cluster: Cluster, *, progress: OnEvent, why: str) -> R_co:
+        """Carry it out."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -153,6 +186,20 @@ class Change:
         return pending(self.steps if self.dry else 0)
 
 
+@dataclass(frozen=True)
+class Changes:
+    """The changes that one operation made, the oldest first. ``mk.undo`` takes them back together."""
+
+    what: str
+    changes: tuple[Change, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.changes)) or f"{self.what}: nothing to do."
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def pending(steps: int) -> dict[str, Any]:
     """The part of an output that says how many steps wait."""
     return {PENDING: {"steps": steps}}
@@ -160,16 +207,6 @@ def pending(steps: int) -> dict[str, Any]:
 
 def _note(note: str) -> str:
     return f"  ({note})" if note else ""
-
-
-def _shown(one: PlannedStep) -> Iterator[FieldChange]:
-    yield from one.changes[:_FIELDS_SHOWN]
-
-
-def _hidden(one: PlannedStep) -> Iterator[str]:
-    more = len(one.changes) - _FIELDS_SHOWN
-    if one.action == "change" and more > 0:
-        yield f"and {more} more fields"
 
 
 def _field(change: FieldChange) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from meshkit import codes
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.rights import Right, told
+from meshkit.cluster.rights import Right, describe
 from meshkit.errors import Forbidden
 from meshkit.facts import Finding, Kind
 from meshkit.meshes import registry
@@ -39,7 +39,7 @@ def missing_rights(cluster: Cluster, mesh: str, home: str) -> Iterator[Finding]:
         allowed = list(pool.map(lambda each: cluster.api.allowed(*each), asked))
     missing = [right for right, ok in zip(asked, allowed, strict=True) if not ok]
     if missing:
-        yield _forbidden(cluster, told(missing))
+        yield _forbidden(cluster, describe(missing))
     if row.aggregated_api:
         yield from _authentication(cluster, row.aggregated_api)
 

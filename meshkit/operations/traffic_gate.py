@@ -19,13 +19,30 @@ from meshkit.cluster import rights
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.rights import Right
 from meshkit.decide.statistics.fisher import rise_probability
-from meshkit.errors import BadInput, ChangeFailed, Halted, MeshkitError, NeedsPerson, NoData
+from meshkit.errors import (
+    BadInput,
+    ChangeFailed,
+    GateFailed,
+    GateHalted,
+    ManualActionRequired,
+    MeshkitError,
+    NoData,
+)
 from meshkit.kube.steps import Step
 from meshkit.meshes.metrics import How, Link
 from meshkit.observe.callers import Calls, Reading, between, read_callers
-from meshkit.operations.change import Report, apply, silent, undo
+from meshkit.operations.change import apply_steps, undo_steps
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.plan import Change, Plan
+from meshkit.operations.progress import (
+    BaselineStarted,
+    CallsCounted,
+    CallsGotWorse,
+    OnEvent,
+    UndoStarted,
+    WatchStarted,
+    noop,
+)
 
 LOOK_S = 2.0
 TOLERATED = 3
@@ -39,7 +56,6 @@ ENOUGH = 20
 WATCH_S = 10.0
 RIGHTS = (Right("list", "", "pods"), Right("get", "", "pods/proxy"))
 """What reading the sidecars' counters takes."""
-Say = Callable[[str], None]
 _BAD: dict[How, str] = {
     "failed": "got no answer",
     "refused": "were refused for want of an identity",
@@ -48,15 +64,15 @@ _BAD: dict[How, str] = {
 
 
 @dataclass(frozen=True)
-class Judging:
+class TrafficGateOptions:
     """How the waves of a change are judged.
 
-    Calls are counted for ``watch_s`` seconds before the change, and again after each wave. ``accept_quiet``
-    goes on where no call was seen before, which judges nothing.
+    Calls are counted for ``watch_s`` seconds before the change, and again after each wave. ``force`` goes on
+    where no call was seen before, which judges nothing.
     """
 
     watch_s: float = WATCH_S
-    accept_quiet: bool = False
+    force: bool = False
     clock: Clock = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
@@ -64,22 +80,22 @@ class Judging:
             raise BadInput("watch_s", f"{self.watch_s:g} is not between 0 and 3600.", remedy="Take 10 to 60.")
 
 
-class Looks:
-    """Calls between one look and the next. ``read`` gives the sidecars' counters now."""
+class CallWindows:
+    """Calls between one reading and the next. ``read`` gives the sidecars' counters now."""
 
     def __init__(self, read: Callable[[], Reading]) -> None:
         self._read = read
         self._before = read()
 
     def take(self) -> Calls:
-        """What happened since the last look."""
+        """What happened since the last reading."""
         after = self._read()
         calls = between(self._before, after)
         self._before = after
         return calls
 
     def during(self, seconds: float, clock: Clock) -> Iterator[Calls]:
-        """A look every LOOK_S seconds, until the time is over."""
+        """A window every LOOK_S seconds, until the time is over."""
         until_s = clock.now() + seconds
         while (left_s := until_s - clock.now()) > 0:
             clock.sleep(min(LOOK_S, left_s))
@@ -182,19 +198,21 @@ class Gate:
     def __init__(
         self,
         read: Callable[[], Reading],
-        judging: Judging,
+        options: TrafficGateOptions,
         *,
-        say: Say = silent,
+        progress: OnEvent = noop,
     ) -> None:
-        self._looks, self._judging, self._say = Looks(read), judging, say
+        self._windows, self._options, self._report = CallWindows(read), options, progress
         self._before, self._wave = Tally(), Tally()
         self._lock, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic gate", daemon=True)
 
     @classmethod
-    def of(cls, cluster: Cluster, mesh: str, judging: Judging, *, say: Say = silent) -> Self:
+    def of(
+        cls, cluster: Cluster, mesh: str, options: TrafficGateOptions, *, progress: OnEvent = noop
+    ) -> Self:
         """A gate for all of a mesh's calls. Raises ``NoData`` where no pod has a sidecar."""
-        return cls(lambda: read_callers(cluster, mesh), judging, say=say)
+        return cls(lambda: read_callers(cluster, mesh), options, progress=progress)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -205,69 +223,68 @@ class Gate:
         self._thread.join()
 
     def measure(self) -> None:
-        """Count the calls before the change. Raises ``NeedsPerson`` where there are none, unless accepted,
-        and ``NoData`` where no sidecar shows its counters.
+        """Count the calls before the change. Raises ``ManualActionRequired`` where there are none, unless
+        accepted, and ``NoData`` where no sidecar shows its counters.
         """
-        watch_s = self._judging.watch_s
-        self._say(f"Counting the calls before the change, {watch_s:g} s.")
+        watch_s = self._options.watch_s
+        self._report(BaselineStarted(watch_s))
         for _ in self._until_over(self._before):
-            self._before.add(self._looks.take())
+            self._before.add(self._windows.take())
         if not self._before.answered:
             raise NoData(
                 "None of the sidecars showed its counters. Nothing was changed.",
                 remedy="They are read through the API server: that takes the right 'get pods/proxy'.",
             )
-        self._say(f"Before: {self._before}.")
-        if not (self._before.all or self._judging.accept_quiet):
-            raise NeedsPerson(
+        self._report(CallsCounted("Before", str(self._before)))
+        if not (self._before.all or self._options.force):
+            raise ManualActionRequired(
                 f"No call was seen in {watch_s:g} s, so nothing could be judged. Nothing was changed.",
-                remedy="Send traffic, watch longer, or accept that nothing is judged: accept_quiet.",
+                remedy="Send traffic, watch longer, or go on with nothing judged: force=True (--force).",
             )
 
     def after_wave(self, steps: Sequence[Step]) -> None:
-        """Judge a wave in which pods were made anew; other steps are let through. Raises ``ChangeFailed``
+        """Judge a wave in which pods were made anew; other steps are let through. Raises ``GateFailed``
         where calls are worse than before the change.
         """
         if any(step.wave for step in steps):
             self.judge(", ".join(step.title for step in steps))
 
     def judge(self, wave: str) -> None:
-        """Watch what a wave has changed, and raise ``ChangeFailed`` where calls are worse than before."""
-        clock = self._judging.clock
-        self._say(f"Watching the calls after {wave}, {self._judging.watch_s:g} s.")
+        """Watch what a wave has changed, and raise ``GateFailed`` where calls are worse than before."""
+        clock = self._options.clock
+        self._report(WatchStarted(wave, self._options.watch_s))
         for until_s in self._until_over(self._wave):
             self._look()
             self._require_as_before(over=clock.now() >= until_s)
         self._require_as_before(over=True, patient=False)
         with self._lock:
-            self._say(f"After: {self._wave}.")
+            self._report(CallsCounted("After", str(self._wave)))
             self._wave = Tally()
 
     def _until_over(self, tally: Tally) -> Iterator[float]:
         """The time for each look, and longer while nothing can be read; yields when it was to be over."""
-        clock = self._judging.clock
-        until_s = clock.now() + self._judging.watch_s
+        clock = self._options.clock
+        until_s = clock.now() + self._options.watch_s
         while clock.now() < until_s or (tally.is_blind and clock.now() < until_s + PATIENCE_S):
             clock.sleep(LOOK_S)
             yield until_s
 
     def _require_as_before(self, *, over: bool, patient: bool = True) -> None:
         """That no call has come is known only when the time is over, and from counters that were read."""
-        looks = math.ceil(self._judging.watch_s / LOOK_S)
+        looks = math.ceil(self._options.watch_s / LOOK_S)
         with self._lock:
             is_known = self._wave.all or (over and not (patient and self._wave.is_blind))
             worse = trouble(self._before, self._wave, looks=looks) if is_known else ""
             if over and not worse and self._wave.answered == self._wave.asked:
                 worse = silenced(self._before, self._wave)
         if worse:
-            self._say(worse)
-            remedy = "Look at the pods of that wave and their sidecars, then go on."
-            raise ChangeFailed(worse, remedy=remedy, change_id="", undone=False)
+            self._report(CallsGotWorse(worse))
+            raise GateFailed(worse, remedy="Look at the pods of that wave and their sidecars, then go on.")
 
     def _look(self) -> None:
         with self._lock:
             try:
-                self._wave.add(self._looks.take())
+                self._wave.add(self._windows.take())
             except MeshkitError:
                 return
 
@@ -276,44 +293,44 @@ class Gate:
             self._look()
 
 
-def judged(
+def apply_gated(
     plan: Plan,
     cluster: Cluster,
-    judging: Judging,
+    options: TrafficGateOptions,
     *,
-    progress: Report | None = None,
-    say: Say = silent,
+    progress: OnEvent = noop,
     why: str = "",
-    back: bool = True,
+    undo_alone: bool = True,
 ) -> Change:
     """Apply a plan, judging the calls of its mesh after each wave of restarts, or once at the end where
-    nothing is restarted by it. ``ChangeFailed``, taken back, where they are worse than before; where taking
-    it ``back`` alone is of no use, ``Halted``, as it stands.
+    nothing is restarted by it.
 
-    A mesh without a proxy has no calls to judge.
+    Where they are worse than before, the change is taken back and ``ChangeFailed`` says so; where taking it
+    back alone is of no use (``undo_alone`` is false), it stays and ``GateHalted`` is raised. A mesh without a
+    proxy has no calls to judge.
     """
     rights.require(cluster.api, RIGHTS)
     try:
-        gate = Gate.of(cluster, plan.mesh, judging, say=say)
+        gate = Gate.of(cluster, plan.mesh, options, progress=progress)
     except NoData:
-        return apply(plan, cluster, progress=progress, why=why)
+        return apply_steps(plan, cluster, progress=progress, why=why)
     gate.measure()
 
     def judge(steps: Sequence[Step]) -> None:
         try:
             gate.after_wave(steps)
-        except ChangeFailed as worse:
-            raise worse if back else Halted(worse.message, remedy=worse.remedy) from worse
+        except GateFailed as worse:
+            raise worse if undo_alone else GateHalted(worse.message, remedy=worse.remedy) from worse
 
     with gate:
-        change = apply(plan, cluster, progress=progress, why=why, judge=judge)
+        change = apply_steps(plan, cluster, progress=progress, why=why, judge=judge)
         try:
             if not restarts(plan):
                 gate.judge(plan.what)
-        except ChangeFailed as worse:
-            if not back:
-                raise Halted(worse.message, remedy=worse.remedy) from worse
-            say(f"{worse.message} Taking it back.")
+        except GateFailed as worse:
+            if not undo_alone:
+                raise GateHalted(worse.message, remedy=worse.remedy) from worse
+            progress(UndoStarted("it", worse.message))
             raise taken_back(change, cluster, worse) from worse
     return change
 
@@ -326,9 +343,9 @@ def restarts(plan: Plan) -> bool:
 def taken_back(change: Change, cluster: Cluster, trouble: MeshkitError) -> MeshkitError:
     """Undo a change because of a trouble, and the error that says how that went."""
     try:
-        undo(change.id, cluster)
+        undo_steps(change.id, cluster)
     except MeshkitError as second:
-        return NeedsPerson(
+        return ManualActionRequired(
             f"{trouble.message} It could not be taken back: {second.message}",
             remedy=f"Settle this by hand, then run 'meshkit undo {change.id}'.",
         )

@@ -1,17 +1,19 @@
-"""``mk.plan_uninstall``: what it takes to be rid of a mesh, shown before anything goes.
+"""``mk.plan_uninstall``: what takes a mesh away from a cluster, shown before anything goes.
 
-The result is a plan like any other, and ``mk.uninstall`` carries it out once the context's name was written:
-the prior state of every object goes to the journal first, ``mk.undo`` brings back what went.
+The result is a plan like any other, which ``mk.apply`` carries out once the context's name was written: the
+prior state of every object goes to the journal first, ``mk.undo`` brings back what went.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from meshkit import codes
 from meshkit.cluster import deletion as removal
 from meshkit.cluster import helm, snapshot
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.journal import Operation
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Need, Snapshot
 from meshkit.kube.helm import RELEASE
@@ -21,8 +23,8 @@ from meshkit.kube.steps import Step
 from meshkit.meshes import registry
 from meshkit.meshes.removal import meshed, what_stays, who_needs_it
 from meshkit.meshes.removal import removal as steps_of
-from meshkit.operations.change import Report, apply, plan_steps, require_consent
-from meshkit.operations.plan import Change, Plan
+from meshkit.operations.change import plan_steps
+from meshkit.operations.plan import Plan
 
 _CLUSTER_WIDE = (
     Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
@@ -34,21 +36,22 @@ _CLUSTER_WIDE = (
 
 
 def plan_uninstall(
-    cluster: Cluster, *, mesh: str, namespace: str = "", crds: bool = False, while_meshed: bool = False
+    cluster: Cluster, *, mesh: str, namespace: str = "", crds: bool = False, force: bool = False
 ) -> Plan:
-    """What takes a mesh away from a cluster, in order. Changes nothing; ``mk.uninstall`` carries it out.
+    """What takes a mesh away from a cluster, in order. Changes nothing; ``mk.apply`` carries it out, given
+    the context's name as ``confirm``.
 
     ``namespace`` is the control plane's, by default the mesh's usual one. CustomResourceDefinitions go only
     with ``crds``, and only those without objects; a namespace that holds objects of others stays. Findings
     name what stays and who still needs the mesh. Raises ``BadInput`` naming the namespaces with meshed pods,
-    unless ``while_meshed``, and for a control plane that neither meshkit nor Helm installed.
+    unless ``force``, and for a control plane that neither meshkit nor Helm installed.
     """
     row = registry.mesh(mesh)
     home = namespace or row.control_plane.home
     seen = _read(cluster, home, row.removal.copied_label)
     steps = steps_of(seen, mesh, home, definitions=crds)
     homes = {home, *(str(step.namespace) for step in steps if step.kind == RELEASE)}
-    if steps and not while_meshed:
+    if steps and not force:
         _require_unused(seen, mesh, homes)
     staying = _staying(cluster, steps)
     findings = (
@@ -57,18 +60,9 @@ def plan_uninstall(
         *(codes.finding(codes.STAYS_FOR_OTHERS, what, text) for what, text in staying.items()),
     )
     going = [step for step in steps if step.title not in staying]
-    return plan_steps(going, cluster, what="Uninstall", mesh=mesh, findings=findings)
-
-
-def uninstall(plan: Plan, cluster: Cluster, *, consent: str, progress: Report | None = None) -> Change:
-    """Take away what ``plan_uninstall`` showed. ``consent`` is the name of the cluster's context once more.
-
-    Raises ``BadInput`` for another name, before anything is changed, and what ``mk.apply`` raises. An empty
-    plan needs no consent. ``mk.undo`` with the change's id brings all of it back.
-    """
-    if not plan.empty:
-        require_consent(consent, plan.context)
-    return apply(plan, cluster, progress=progress)
+    operation = Operation("uninstall", mesh, home)
+    plan = plan_steps(going, cluster, operation, what="Uninstall", findings=findings)
+    return replace(plan, confirmation=plan.context)
 
 
 def _read(cluster: Cluster, home: str, copied: str) -> Snapshot:
@@ -90,7 +84,7 @@ def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
         raise BadInput(
             "uninstall",
             f"pods still run {mesh}'s sidecar, in {pods}.",
-            remedy="Undo their injection first ('meshkit history'), or say while_meshed (--while-meshed): "
+            remedy="Undo their injection first ('meshkit history'), or say force=True (--force): "
             "they go on without new routes, and without each other once their certificates end.",
         )
 

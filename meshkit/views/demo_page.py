@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from meshkit.version import __version__
 from meshkit.views.icons import icon
 from meshkit.views.release import release_html
-from meshkit.views.release.chart import canary_chart
+from meshkit.views.release.chart import release_chart
 from meshkit.views.report import chip, page, table, verdict_block
 
 if TYPE_CHECKING:
-    from meshkit.operations.release.state import CanaryState
+    from meshkit.operations.release.state import ReleaseState
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Episode:
     """One release of the demo."""
 
     title: str
-    state: CanaryState
+    state: ReleaseState
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _episode(episode: Episode) -> str:
         f"<h2>{html.escape(title[0].upper() + title[1:])}</h2>"
         + release_html.ladder(state.release, state)
         + release_html.verdict(state)
-        + f'<div class="mk-card mk-chart">{canary_chart(state).svg}</div>'
+        + f'<div class="mk-card mk-chart">{release_chart(state).svg}</div>'
         + release_html.journal(state, lines=None)
     )
 

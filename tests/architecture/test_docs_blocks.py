@@ -73,7 +73,7 @@ def test_console_lines_are_taken_by_the_command_line(block: Block) -> None:
 def test_yaml_of_intents_is_valid(block: Block) -> None:
     documents = list(yaml.safe_load_all(block.text))
     if any(isinstance(document, dict) and "kind" in document for document in documents) and not block.not_run:
-        assert mk.load(f"{block.text}\n")
+        assert mk.load_intents(f"{block.text}\n")
 
 
 @of("text")

@@ -185,6 +185,13 @@ def test_checks_name_no_mesh() -> None:
         assert not special, f"{path} imports {special}"
 
 
+def test_operations_render_nothing() -> None:
+    """How a plan or a status looks in a notebook is for views."""
+    for path in (PACKAGE / "operations").rglob("*.py"):
+        assert "html" not in imports(path), path
+        assert "_repr_html_" not in path.read_text(), path
+
+
 def test_decide_needs_only_the_standard_library() -> None:
     import sys
 

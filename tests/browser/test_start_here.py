@@ -94,7 +94,7 @@ def test_a_release_in_the_browser(page: Page) -> None:
     expect(page.locator(".mk-verdict").last).to_contain_text("Rolled back")
     take_picture(page)
     assert page.evaluate(POINTS) > points, "the chart goes on after the restart"
-    assert mk.canary_state(mk.connect(), "web-v2").status == "rolled_back"
+    assert mk.release_state("web-v2", mk.connect()).status == "rolled_back"
     assert errors == []
     assert {host for host in hosts if host} == {"127.0.0.1"}
 

@@ -75,7 +75,9 @@ def accepted(cluster: Cluster, mesh: str, case: str) -> None:
     """Each step dry-run on the server, as a plan does: admission and validation run, nothing is stored."""
     warnings: list[str] = []
     for step in steps_of(mesh, case):
-        cluster.api.apply(step.object, dry_run=True, force=True, manager=step.manager, heard=warnings.append)
+        cluster.api.apply(
+            step.object, dry_run=True, force=True, manager=step.manager, on_warning=warnings.append
+        )
     assert warnings == []
 
 

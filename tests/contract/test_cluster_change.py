@@ -19,15 +19,17 @@ from meshkit.errors import (
     ChangeFailed,
     Conflict,
     Forbidden,
-    NeedsPerson,
+    ManualActionRequired,
     Rejected,
     TimedOut,
     Unreachable,
 )
 from meshkit.facts import Kind
 from meshkit.kube.steps import Step, Wait
-from meshkit.operations.change import apply, history, undo
+from meshkit.operations.change import apply, history
 from meshkit.operations.plan import Plan
+from meshkit.operations.undo import undo
+from meshkit.views.display import plan_table
 
 CONFIG_MAP, SECRET, SERVICE = Kind("v1", "ConfigMap"), Kind("v1", "Secret"), Kind("v1", "Service")
 DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -66,7 +68,7 @@ def test_a_plan_changes_nothing_and_shows_fields_with_their_owners(cluster: Clus
 def test_a_plan_reads_as_text_html_and_json(cluster: Cluster, namespace: str) -> None:
     plan = planned(cluster, [config(namespace, a="<b>")])
     assert "1 step" in str(plan)
-    assert "<table" in plan._repr_html_()
+    assert "<table" in plan_table(plan)
     assert json.loads(plan.to_json())["steps"][0]["action"] == "create"
 
 
@@ -151,7 +153,7 @@ def test_an_object_changed_twice_goes_back_to_its_first_state(cluster: Cluster, 
 def test_undo_refuses_what_others_changed_since_and_touches_nothing(cluster: Cluster, namespace: str) -> None:
     change = apply(planned(cluster, [config(namespace, a="1"), config(namespace, "other", a="1")]), cluster)
     cluster.api.merge_patch(CONFIG_MAP, "settings", namespace, {"data": {"a": "9"}}, manager="argocd")
-    with pytest.raises(NeedsPerson, match=f"ConfigMap {namespace}/settings \\(by argocd\\)"):
+    with pytest.raises(ManualActionRequired, match=f"ConfigMap {namespace}/settings \\(by argocd\\)"):
         undo(change.id, cluster)
     assert data(cluster, namespace) == {"a": "9"}
     assert data(cluster, namespace, "other") == {"a": "1"}
@@ -311,7 +313,7 @@ def test_a_secret_is_restored_but_never_written_down(cluster: Cluster, namespace
     planted = "cGxhbnRlZC1wYXNzd29yZA=="
     cluster.api.apply(obj(SECRET, "login", namespace, data={"password": planted}), manager="meshkit")
     plan = planned(cluster, [Step(obj(SECRET, "login", namespace, data={"password": "bmV3LXBhc3N3b3Jk"}))])
-    shown = str(plan) + plan._repr_html_() + plan.to_json()
+    shown = str(plan) + plan_table(plan) + plan.to_json()
     change = apply(plan, cluster)
     journal = json.dumps(Journal(cluster).records(change.id))
     maps = json.dumps(cluster.api.list(CONFIG_MAP, NAMESPACE))
@@ -346,7 +348,7 @@ def test_a_lost_copy_of_a_secret_is_no_reason_to_delete_it(cluster: Cluster, nam
     cluster.api.apply(obj(SECRET, "login", namespace, data={"a": "b2xk"}), manager="meshkit")
     change = apply(planned(cluster, [Step(obj(SECRET, "login", namespace, data={"a": "bmV3"}))]), cluster)
     cluster.api.delete(SECRET, f"prior-{change.id}-1", NAMESPACE)
-    with pytest.raises(NeedsPerson, match="is gone"):
+    with pytest.raises(ManualActionRequired, match="is gone"):
         undo(change.id, cluster)
     assert cluster.api.get(SECRET, "login", namespace) is not None
 

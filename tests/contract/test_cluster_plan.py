@@ -16,8 +16,9 @@ from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route, Version
-from meshkit.operations.change import apply, history, plan, undo
+from meshkit.operations.change import apply, history, plan
 from meshkit.operations.health import check
+from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
 
 DEPLOYMENT, POD, SERVICE = Kind("apps/v1", "Deployment"), Kind("v1", "Pod"), Kind("v1", "Service")

@@ -14,13 +14,14 @@ from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.meshes.injection import proxies, proxy_origin
-from meshkit.operations.change import apply, plan, undo
+from meshkit.operations.change import apply, plan
 from meshkit.operations.health import check
 from meshkit.operations.shop import deploy_shop
-from meshkit.operations.traffic_gate import Judging
+from meshkit.operations.traffic_gate import TrafficGateOptions
+from meshkit.operations.undo import undo
 from meshkit.operations.uninstall import plan_uninstall
 from meshkit.operations.upgrade.rollback import upgrade_back
-from meshkit.operations.upgrade.run import Upgrade
+from meshkit.operations.upgrade.run import plan_retirement, plan_upgrade, upgrade_status
 from meshkit.testing import running_sandbox
 
 MODULE = Path(__file__).parents[1] / "conformance"
@@ -88,23 +89,26 @@ def test_a_revision_by_istios_charts_takes_over_and_all_of_it_goes(cluster: Clus
     deploy_shop(cluster, rps=20)
     apply(plan(Injection(namespace="shop"), cluster, mesh="istio"), cluster)
 
-    upgrade = Upgrade(cluster, new, "istio", at_once=4, judging=Judging(watch_s=4))
-    upgrade.run()
+    gate = TrafficGateOptions(watch_s=4)
+    apply(plan_upgrade(new, cluster, mesh="istio", at_once=4, gate=gate), cluster)
     assert revisions(cluster) == {("1-31-4", "1.31.4")}
-    assert [step.step.title for step in upgrade.plan_retirement().steps if step.action == "remove"] == [
+    retirement = plan_retirement(new, cluster, mesh="istio")
+    assert [step.step.title for step in retirement.steps if step.action == "remove"] == [
         "Release istio-system/istiod"
     ]
-    upgrade.retire()
-    assert [one.revision for one in upgrade.status().installed] == ["1-31-4"]
-    assert upgrade.plan().empty, "what validates Istio's objects asks the new one"
+    apply(retirement, cluster)
+    status = upgrade_status(new, cluster, mesh="istio")
+    assert [one.revision for one in status.installed] == ["1-31-4"]
+    assert plan_upgrade(new, cluster, mesh="istio").empty, "what validates Istio's objects asks the new one"
     assert [one for one in check(cluster, mesh="istio") if one.severity != "info"] == []
 
     upgrade_back(cluster)
     assert revisions(cluster) == {("default", "1.30.5")}
     assert plan(old, cluster, mesh="istio").empty
 
-    gone = apply(plan_uninstall(cluster, mesh="istio", crds=True, while_meshed=True), cluster)
-    assert plan_uninstall(cluster, mesh="istio", crds=True, while_meshed=True).empty
+    going = plan_uninstall(cluster, mesh="istio", crds=True, force=True)
+    gone = apply(going, cluster, confirm=cluster.context)
+    assert plan_uninstall(cluster, mesh="istio", crds=True, force=True).empty
     assert installed(cluster) == []
     undo(gone.id, cluster)
     assert plan(old, cluster, mesh="istio").empty

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.journal import Operation
 from meshkit.errors import BadInput
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
@@ -23,12 +24,13 @@ from meshkit.intent.traffic import Route, Version
 from meshkit.kube.manifests import crd_steps
 from meshkit.kube.pods import is_live
 from meshkit.meshes.definitions import crds
-from meshkit.operations.change import apply, plan, plan_steps, undo
+from meshkit.operations.change import apply, plan, plan_steps
 from meshkit.operations.health import check
-from meshkit.operations.identity.create import make_identity
-from meshkit.operations.identity.rotate import identity_status, rotate_identity
+from meshkit.operations.identity.create import plan_identity
+from meshkit.operations.identity.rotate import identity_status, plan_rotation
 from meshkit.operations.shop import deploy_shop
-from meshkit.operations.uninstall import plan_uninstall, uninstall
+from meshkit.operations.undo import undo
+from meshkit.operations.uninstall import plan_uninstall
 from meshkit.testing import running_sandbox
 
 DEPLOYMENT, POD = Kind("apps/v1", "Deployment"), Kind("v1", "Pod")
@@ -63,8 +65,8 @@ def cluster(
     with running_sandbox() as running:
         cluster = connect(kubeconfig=running.kubeconfig)
         routes = crd_steps(crds("gateway_api"))
-        apply(plan_steps(routes, cluster, what="Gateway API", mesh="linkerd"), cluster)
-        make_identity(cluster)
+        apply(plan_steps(routes, cluster, Operation("test", "linkerd"), what="Gateway API"), cluster)
+        apply(plan_identity(cluster), cluster)
         yield cluster
 
 
@@ -124,7 +126,7 @@ def test_linkerds_charts_install_upgrade_go_back_and_leave(cluster: Cluster, wan
 
     install(cluster, wanted)
     gone = plan_uninstall(cluster, mesh="linkerd", crds=True)
-    assert uninstall(gone, cluster, consent=cluster.context).kept == ()
+    assert apply(gone, cluster, confirm=cluster.context).kept == ()
     assert cluster.api.get(NAMESPACE, "linkerd") is None
 
 
@@ -143,7 +145,7 @@ def test_an_identity_of_charts_is_rotated(cluster: Cluster, wanted: dict[str, An
     before = identity_status(cluster)
     assert (before.phase, before.untrusting) == ("settled", 0)
 
-    rotate_identity(cluster)
+    apply(plan_rotation(cluster), cluster)
     after = identity_status(cluster)
     assert (after.phase, after.untrusting, len(after.anchors)) == ("settled", 0, 1)
     assert not {*before.anchors, before.issuer} & {*after.anchors, after.issuer}

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import Conflict, NeedsPerson
+from meshkit.errors import Conflict, ManualActionRequired
 from meshkit.facts import Kind
 from meshkit.kube import manifests
 from meshkit.kube.kinds import DEPLOYMENT
 from meshkit.kube.metadata import managers
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import RESTART_ANNOTATION, restart
-from meshkit.operations.change import apply, undo, undo_together
+from meshkit.operations.change import apply, undo_together
 from meshkit.operations.plan import Change
+from meshkit.operations.undo import undo
 from tests.contract.test_cluster_change import planned
 
 NAMESPACE = Kind("v1", "Namespace")
@@ -120,7 +121,7 @@ def test_changes_that_go_together_put_marks_before_any_restart(cluster: Cluster,
 def test_what_others_wrote_into_it_stops_the_undo(cluster: Cluster, namespace: str) -> None:
     change = written(cluster, label(namespace, "meshkit-a", mark="new"))
     cluster.api.apply(label(namespace, "", mark="theirs").object, manager="colleague", force=True)
-    with pytest.raises(NeedsPerson, match=f"Namespace {namespace} .by colleague"):
+    with pytest.raises(ManualActionRequired, match=f"Namespace {namespace} .by colleague"):
         undo(change.id, cluster)
     assert labels(cluster, namespace) == {"mark": "theirs"}
 

@@ -14,14 +14,15 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import Helm, installed
 from meshkit.cluster.ready import established
 from meshkit.cluster.rights import Right
-from meshkit.errors import BadInput, ChangeFailed, Forbidden, NeedsPerson
+from meshkit.errors import BadInput, ChangeFailed, Forbidden, ManualActionRequired
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.steps import Step
 from meshkit.meshes.control_plane import release_step
-from meshkit.operations.change import apply, undo
+from meshkit.operations.change import apply
 from meshkit.operations.plan import Plan
+from meshkit.operations.undo import undo
 
 CHART = Path(__file__).with_name("chart")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -97,7 +98,7 @@ def test_a_release_that_others_upgraded_since_is_not_taken_back(
 ) -> None:
     installed = apply(planned(cluster, greeter(namespace)), cluster)
     Helm(cluster).apply(greeter(namespace, version="v3").object)
-    with pytest.raises(NeedsPerson, match=f"Release {namespace}/hi"):
+    with pytest.raises(ManualActionRequired, match=f"Release {namespace}/hi"):
         undo(installed.id, cluster)
     assert version(cluster, namespace) == "v3"
 

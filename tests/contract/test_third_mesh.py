@@ -10,7 +10,7 @@ import pytest
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.ready import established
-from meshkit.errors import MeshCannot, NoData
+from meshkit.errors import NoData, UnsupportedByMesh
 from meshkit.facts import Kind, Need
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -140,7 +140,7 @@ def test_mutual_tls_is_read_back_as_it_was_written(cluster: Cluster, namespace: 
 
 def test_what_it_has_no_means_for_is_refused(cluster: Cluster, namespace: str) -> None:
     asked = Access(namespace=namespace, service="web", callers=(Caller(namespace=namespace),))
-    with pytest.raises(MeshCannot, match=r"access\.callers: The toy mesh cannot do this"):
+    with pytest.raises(UnsupportedByMesh, match=r"access\.callers: The toy mesh cannot do this"):
         plan(asked, cluster, mesh="toy")
 
 

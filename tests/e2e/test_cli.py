@@ -71,7 +71,7 @@ def meshkit(sandbox: Sandbox, *arguments: str) -> tuple[int, Any]:
 def wait_for(sandbox: Sandbox, file: str, status: str) -> None:
     deadline_s, found = time.monotonic() + 30, ""
     while time.monotonic() < deadline_s:
-        _, state = meshkit(sandbox, "canary", "status", "-f", file)
+        _, state = meshkit(sandbox, "release", "status", "-f", file)
         found = state.get("status", "")
         if found == status:
             return
@@ -83,7 +83,7 @@ def test_plan_apply_undo_and_a_detached_release(sandbox: Sandbox, tmp_path: Path
     Path(route).write_text(ROUTE)
     Path(release).write_text(RELEASE)
 
-    code, answer = meshkit(sandbox, "canary", "run", "-f", release)
+    code, answer = meshkit(sandbox, "release", "run", "-f", release)
     assert code == 2, "there is no route yet"
     assert answer["error"].startswith("release.service")
     assert meshkit(sandbox, "plan", "-f", route)[0] == 5
@@ -92,12 +92,12 @@ def test_plan_apply_undo_and_a_detached_release(sandbox: Sandbox, tmp_path: Path
     assert meshkit(sandbox, "plan", "-f", route)[0] == 0
     assert meshkit(sandbox, "apply", "-f", route, "--yes") == (0, {**change, "id": "", "steps": 0})
 
-    assert meshkit(sandbox, "canary", "run", "-f", release, "--detach")[0] == 0
+    assert meshkit(sandbox, "release", "run", "-f", release, "--detach")[0] == 0
     wait_for(sandbox, release, "watching")
-    assert meshkit(sandbox, "canary", "hold", "-f", release)[0] == 0
+    assert meshkit(sandbox, "release", "hold", "-f", release)[0] == 0
     wait_for(sandbox, release, "held")
-    assert meshkit(sandbox, "canary", "run", "-f", release)[0] == 1, "another process runs it"
-    assert meshkit(sandbox, "canary", "rollback", "-f", release)[0] == 0
+    assert meshkit(sandbox, "release", "run", "-f", release)[0] == 1, "another process runs it"
+    assert meshkit(sandbox, "release", "rollback", "-f", release)[0] == 0
     wait_for(sandbox, release, "rolled_back")
 
     code, standing = meshkit(sandbox, "sandbox", "status")

@@ -21,9 +21,11 @@ from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.intent.observability import Alerts, Observability
 from meshkit.meshes.registry import MESHES
 from meshkit.operations import change, shop
-from meshkit.operations.identity.rotate import Rotating, identity_status, rotate_identity
-from meshkit.operations.rehearsal.rehearse import rehearse
-from meshkit.operations.traffic_gate import Judging
+from meshkit.operations.identity.rotate import RotationOptions, identity_status, plan_rotation
+from meshkit.operations.plan import Change, Changes
+from meshkit.operations.rehearsal.rehearse import plan_rehearsal
+from meshkit.operations.traffic_gate import TrafficGateOptions
+from meshkit.operations.undo import undo
 from meshkit.operations.uninstall import plan_uninstall
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from tests.e2e.ledgers import Requests, shop_in_mesh, wait_until_served
@@ -79,21 +81,19 @@ def test_a_mesh_is_watched_once_its_runbook_was_applied(
 
 
 def test_a_drained_zone_does_to_the_mesh_what_was_computed(meshed: Cluster, mesh: str) -> None:
-    foreseen = rehearse(meshed, mesh=mesh, zone="zone-a")
-    assert foreseen.foresight.carries
-    assert foreseen.foresight.pods
-    assert foreseen.counted is None
+    plan = plan_rehearsal(meshed, mesh=mesh, zone="zone-a")
+    assert plan.forecast.carries
+    assert plan.forecast.pods
     with pytest.raises(BadInput, match="it is 'zone-b', not 'zone-a'"):
-        rehearse(meshed, mesh=mesh, zone="zone-a", consent="zone-b")
+        change.apply(plan, meshed, confirm="zone-b")
 
-    done = rehearse(meshed, mesh=mesh, zone="zone-a", consent="zone-a")
+    done = change.apply(plan, meshed, confirm="zone-a")
     done.require()
-    assert done.counted is not None
     assert done.agrees, str(done)
     assert min(done.counted.least_ready.values()) >= 1
     assert done.counted.asked
     assert not any((node["spec"] or {}).get("unschedulable") for node in meshed.api.list(NODE))
-    record = next(one for one in change.history(meshed) if one.id == done.change_id)
+    record = next(one for one in change.history(meshed) if one.id == done.change.id)
     assert record.state == "undone"
 
 
@@ -105,21 +105,45 @@ def test_a_new_anchor_and_issuer_lose_no_request(meshed: Cluster, mesh: str) -> 
     before = identity_status(meshed)
     wait_until_served(meshed)
     with Requests(meshed) as requests:
-        done = rotate_identity(meshed, how=Rotating(at_once=2, judging=Judging(watch_s=4)))
-    assert [one.what.partition(":")[0] for one in done] == [f"Identity {number}/4" for number in range(1, 5)]
+        options = RotationOptions(at_once=2, gate=TrafficGateOptions(watch_s=4))
+        plan = plan_rotation(meshed, options=options)
+        assert "PRIVATE KEY" not in f"{plan!r}{plan}{plan.to_json()}"
+        done = change.apply(plan, meshed)
+    assert [one.what.partition(":")[0] for one in done.changes] == [
+        f"Identity {number}/4" for number in range(1, 5)
+    ]
 
     after = identity_status(meshed)
     assert (after.phase, after.untrusting) == ("settled", 0)
     assert len(after.anchors) == 1
+    assert f"new anchor  {after.anchors[0]}" in str(plan), "what was shown is what is trusted"
+    assert f"new issuer  {after.issuer}" in str(plan)
     assert not {*before.anchors, before.issuer} & {*after.anchors, after.issuer}
     assert len(requests.status) > 100
     assert requests.failed == 0
     assert len(requests.callers) >= 4, "the caller itself is made anew three times"
     secret = meshed.api.get(SECRET, "linkerd-trust-anchor", "linkerd")
     assert secret is not None
-    records = json.dumps([Journal(meshed).records(one.id) for one in done])
+    records = json.dumps([Journal(meshed).records(one.id) for one in done.changes])
     assert secret["data"]["tls.key"] not in records
     assert "PRIVATE KEY" not in records
+
+
+def test_a_rotation_is_taken_back_as_a_whole_without_a_lost_request(meshed: Cluster, mesh: str) -> None:
+    if mesh != "linkerd":
+        return
+    made = [one for one in change.history(meshed) if one.operation.name == "rotation"]
+    rotation = Changes("Rotation", tuple(Change(one.id, one.what, 1) for one in made))
+    new = identity_status(meshed)
+    wait_until_served(meshed)
+    with Requests(meshed) as requests:
+        undo(rotation, meshed)
+    old = identity_status(meshed)
+    assert (old.phase, old.untrusting, len(old.anchors)) == ("settled", 0, 1)
+    assert not {*old.anchors, old.issuer} & {*new.anchors, new.issuer}
+    assert requests.failed == 0
+    with pytest.raises(BadInput, match="undone already"):
+        undo(rotation, meshed)
 
 
 def test_nothing_is_left_and_undo_brings_all_back(
@@ -131,15 +155,15 @@ def test_nothing_is_left_and_undo_brings_all_back(
 
     wait_until_served(cluster)
     before = time.time()
-    asked = {"crds": "true", "while_meshed": "true"}
+    asked = {"crds": "true", "force": "true"}
     assert run("uninstall_mesh", **asked).exit_code == CHANGES_PENDING
     made = change.history(cluster)
-    refused = run("uninstall_mesh", **asked, apply="true", consent="production")
+    refused = run("uninstall_mesh", **asked, apply="true", confirm="production")
     assert (refused.exit_code, refused.cell) == (2, 4)
     assert change.history(cluster) == made
-    assert run("uninstall_mesh", **asked, apply="true", consent=cluster.context).error is None
+    assert run("uninstall_mesh", **asked, apply="true", confirm=cluster.context).error is None
     gone = change.history(cluster)[0]
-    left = plan_uninstall(cluster, mesh=mesh, crds=True, while_meshed=True)
+    left = plan_uninstall(cluster, mesh=mesh, crds=True, force=True)
     assert left.empty, str(left)
     assert not left.findings, str(left)
     assert api.get(NAMESPACE, MESHES[mesh].control_plane.home) is None
@@ -148,7 +172,7 @@ def test_nothing_is_left_and_undo_brings_all_back(
     assert not [one for one in api.list(ROLE) if MESHES[mesh].control_plane.home in one["metadata"]["name"]]
     assert shop.read_ledger(cluster, before, time.time()).failed == 0, "running traffic goes on"
 
-    change.undo(gone.id, cluster)
+    undo(gone.id, cluster)
     again = change.plan(INSTALLED, cluster, mesh=mesh)
     assert again.empty, str(again)
     assert all(

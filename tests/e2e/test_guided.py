@@ -17,6 +17,7 @@ import meshkit as mk
 from meshkit.errors import CHANGES_PENDING, ChangeFailed
 from meshkit.facts import Kind
 from meshkit.operations import shop
+from meshkit.operations.progress import Event, UndoStarted
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
 
@@ -77,11 +78,11 @@ def test_the_forgotten_caller_stops_strict_mode_before_anything_changes(ci: Ci) 
 def test_strict_mode_that_refuses_a_caller_is_taken_back_by_itself(ci: Ci) -> None:
     setup = mk.Setup(ci.cluster, ci.mesh, "shop")
     plan = setup.plan("mutual-tls", mk.MutualTLS(namespace="shop", mode="strict"))
-    said: list[str] = []
+    events: list[Event] = []
     with pytest.raises(ChangeFailed, match="It was taken back"):
-        setup.apply("mutual-tls", plan, say=said.append, watch_s=20)
+        setup.apply("mutual-tls", plan, progress=events.append, watch_s=20)
     assert "permissive" in setup.look().of("mutual-tls").summary
-    assert any("Taking it back" in sentence for sentence in said)
+    assert any(isinstance(event, UndoStarted) for event in events)
 
 
 def test_once_everyone_is_in_strict_mode_loses_no_request(ci: Ci) -> None:

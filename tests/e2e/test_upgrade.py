@@ -14,14 +14,17 @@ import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
-from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, NeedsPerson
+from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, ManualActionRequired
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
 from meshkit.meshes.injection import proxies, proxy_origin
+from meshkit.operations.change import apply
 from meshkit.operations.health import check
-from meshkit.operations.traffic_gate import Judging
+from meshkit.operations.progress import Event, WatchStarted
+from meshkit.operations.traffic_gate import TrafficGateOptions
+from meshkit.operations.upgrade.report import UpgradeStatus
 from meshkit.operations.upgrade.rollback import upgrade_back
-from meshkit.operations.upgrade.run import Upgrade
+from meshkit.operations.upgrade.run import UpgradePlan, plan_retirement, plan_upgrade, upgrade_status
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from tests.e2e.ledgers import Requests, shop_in_mesh, wait_until_served
 
@@ -50,9 +53,12 @@ def meshed(mesh: str) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture
-def upgrade(meshed: Cluster, mesh: str) -> Upgrade:
-    return Upgrade(meshed, TO[mesh], mesh, at_once=2, judging=Judging(watch_s=4))
+def upgrade(cluster: Cluster, mesh: str) -> UpgradePlan:
+    return plan_upgrade(TO[mesh], cluster, mesh=mesh, at_once=2, gate=TrafficGateOptions(watch_s=4))
+
+
+def status(cluster: Cluster, mesh: str) -> UpgradeStatus:
+    return upgrade_status(TO[mesh], cluster, mesh=mesh)
 
 
 @pytest.fixture
@@ -88,14 +94,13 @@ def mark(cluster: Cluster) -> dict[str, str]:
 
 
 class Fault:
-    """A say that lets every call of the shop fail once a wave of restarts is watched."""
+    """A progress callback that lets every call of the shop fail once a wave of restarts is watched."""
 
     def __init__(self, cluster: Cluster, mesh: str) -> None:
-        self._cluster, self._mesh, self.said = cluster, mesh, [""]
+        self._cluster, self._mesh = cluster, mesh
 
-    def __call__(self, sentence: str) -> None:
-        self.said.append(sentence)
-        if not sentence.startswith("Watching the calls after Deployment"):
+    def __call__(self, event: Event) -> None:
+        if not (isinstance(event, WatchStarted) and event.what.startswith("Deployment")):
             return
         if self._mesh == "linkerd":
             self.scale(0)
@@ -118,38 +123,36 @@ class Fault:
             self._cluster.api.delete(VIRTUAL_SERVICE, "fault", "shop")
 
 
-def test_a_wave_that_makes_calls_worse_takes_its_namespace_back(
-    meshed: Cluster, mesh: str, upgrade: Upgrade
-) -> None:
+def test_a_wave_that_makes_calls_worse_takes_its_namespace_back(meshed: Cluster, mesh: str) -> None:
     """In place the injector is new already, so the whole upgrade goes back: its pods would be new again."""
     fault = Fault(meshed, mesh)
     whole = "The whole upgrade was taken back" if mesh == "linkerd" else "The steps before were taken back"
     try:
         with pytest.raises(ChangeFailed, match=rf"got no answer .*, at shop/web.*{whole}"):
-            upgrade.run(say=fault)
+            apply(upgrade(meshed, mesh), meshed, progress=fault)
     finally:
         fault.mend()
     assert of_shop(meshed, mesh) == {OLD[mesh]}
     if mesh == "istio":
         assert mark(meshed) == {"istio-injection": "enabled"}
-        assert upgrade.status().next == "Next: namespace shop, 1 to go."
+        assert status(meshed, mesh).next == "Next: namespace shop, 1 to go."
     else:
-        assert upgrade.status().next == "Next: control plane edge-26.6.3."
+        assert status(meshed, mesh).next == "Next: control plane edge-26.6.3."
     wait_until_served(meshed)
 
 
 def test_everything_moves_however_often_it_is_interrupted(
-    meshed: Cluster, mesh: str, upgrade: Upgrade, runbook: Callable[..., RunbookResult]
+    meshed: Cluster, mesh: str, runbook: Callable[..., RunbookResult]
 ) -> None:
     """Begun by one, interrupted, gone on with by a pipeline."""
 
-    def interrupt(progress: Progress) -> None:
-        if progress.state == "done" and progress.title == "Deployment shop/client":
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Progress) and event.state == "done" and event.title == "Deployment shop/client":
             raise KeyboardInterrupt
 
     with Requests(meshed) as requests:
         with pytest.raises(KeyboardInterrupt):
-            upgrade.run(progress=interrupt)
+            apply(upgrade(meshed, mesh), meshed, progress=interrupt)
         assert of_shop(meshed, mesh) > {NEW[mesh]}
         assert runbook().exit_code == CHANGES_PENDING
         applied = runbook(apply="true")
@@ -158,31 +161,30 @@ def test_everything_moves_however_often_it_is_interrupted(
     assert of_shop(meshed, mesh) == {NEW[mesh]}
     assert len(requests.status) > 200
     assert requests.failed == 0
-    assert upgrade.plan().empty
-    assert upgrade.run() == []
+    left = upgrade(meshed, mesh)
+    assert left.empty
+    assert apply(left, meshed).changes == ()
 
 
-def test_the_old_control_plane_goes_once_nobody_obeys_it(
-    meshed: Cluster, mesh: str, upgrade: Upgrade
-) -> None:
+def test_the_old_control_plane_goes_once_nobody_obeys_it(meshed: Cluster, mesh: str) -> None:
     if mesh != "istio":
-        assert upgrade.plan_retirement().empty
+        assert plan_retirement(TO[mesh], meshed, mesh=mesh).empty
         return
     straggler = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "job", "namespace": "late"}}
     late = {"name": "late", "labels": {"istio-injection": "enabled"}}
     meshed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": late}, manager="colleague")
     image = {"name": "app", "image": "meshkit.dev/sandbox/web"}
     meshed.api.apply({**straggler, "spec": {"containers": [image]}}, manager="colleague")
-    with pytest.raises(NeedsPerson, match=r"still needed in late \(1 proxies\).*colleague"):
-        upgrade.plan_retirement()
+    with pytest.raises(ManualActionRequired, match=r"still needed in late \(1 proxies\).*colleague"):
+        plan_retirement(TO[mesh], meshed, mesh=mesh)
     meshed.api.delete(NAMESPACE, "late")
     meshed.api.wait(NAMESPACE, "late", None, lambda found: found is None, 60, "gone")
 
     with Requests(meshed) as requests:
-        upgrade.retire()
+        apply(plan_retirement(TO[mesh], meshed, mesh=mesh), meshed)
     assert requests.failed == 0
-    assert [one.revision for one in upgrade.status().installed] == ["1-31-4"]
-    assert upgrade.plan().empty
+    assert [one.revision for one in status(meshed, mesh).installed] == ["1-31-4"]
+    assert upgrade(meshed, mesh).empty
     assert not [one for one in check(meshed, mesh=mesh) if one.severity != "info"]
     fresh = {"name": "fresh", "labels": {"istio-injection": "enabled"}}
     meshed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": fresh})
@@ -193,7 +195,7 @@ def test_the_old_control_plane_goes_once_nobody_obeys_it(
     meshed.api.delete(NAMESPACE, "fresh")
 
 
-def test_one_command_takes_all_of_it_back(meshed: Cluster, mesh: str, upgrade: Upgrade) -> None:
+def test_one_command_takes_all_of_it_back(meshed: Cluster, mesh: str) -> None:
     with Requests(meshed) as requests:
         back = upgrade_back(meshed)
     assert requests.failed == 0
@@ -201,7 +203,7 @@ def test_one_command_takes_all_of_it_back(meshed: Cluster, mesh: str, upgrade: U
     with pytest.raises(BadInput, match=r"the newest one .* was taken back"):
         upgrade_back(meshed)
     assert of_shop(meshed, mesh) == {OLD[mesh]}
-    assert [(one.revision, one.version) for one in upgrade.status().installed] == [OLD[mesh]]
+    assert [(one.revision, one.version) for one in status(meshed, mesh).installed] == [OLD[mesh]]
     if mesh == "istio":
         assert mark(meshed) == {"istio-injection": "enabled"}
     assert not [one for one in check(meshed, mesh=mesh) if one.severity != "info"]

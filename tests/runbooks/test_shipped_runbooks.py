@@ -29,7 +29,7 @@ def test_there_are_runbooks_and_notebooks() -> None:
         "install_control_plane",
         "onboard_namespace",
         "enforce_mtls",
-        "canary_release",
+        "release",
     }
     assert "00_start_here" in {path.stem for path in NOTEBOOKS}
 

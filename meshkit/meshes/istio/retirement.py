@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ManualActionRequired
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.kube import manifests
 from meshkit.kube.helm import RELEASE, release_of
@@ -73,7 +73,7 @@ def require_ours(snapshot: Snapshot, gone: Collection[str]) -> None:
     """Refuse a revision that another program installed: only that program knows its parts."""
     foreign = [one for one in left_over(snapshot, gone) if one["kind"] == DEPLOYMENT.kind]
     if foreign:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"{title(foreign[0])} was installed neither by meshkit nor by Helm.",
             remedy=f"'istioctl uninstall --revision {labels(foreign[0])[REVISION]}', if istioctl did.",
         )

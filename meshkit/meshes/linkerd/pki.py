@@ -85,13 +85,18 @@ def _takes_from_bundle(proxy: Object) -> bool:
 
 def _written_at(bundle: Object) -> dt.datetime:
     """When the anchors were last changed: the API server notes it for whoever owns the field."""
-    meta = bundle["metadata"]
-    times = [
-        entry["time"]
-        for entry in meta.get("managedFields") or ()
-        if f"f:{BUNDLE_KEY}" in ((entry.get("fieldsV1") or {}).get("f:data") or {}) and entry.get("time")
+    made = dt.datetime.fromisoformat(bundle["metadata"]["creationTimestamp"])
+    return max(written_at(bundle, BUNDLE_KEY), default=made)
+
+
+def written_at(holder: Object, *keys: str) -> list[dt.datetime]:
+    """When the owners of these keys of a ConfigMap's or Secret's data wrote them."""
+    return [
+        dt.datetime.fromisoformat(entry["time"])
+        for entry in holder["metadata"].get("managedFields") or ()
+        if entry.get("time")
+        and {f"f:{key}" for key in keys} & set((entry.get("fieldsV1") or {}).get("f:data") or ())
     ]
-    return max(map(dt.datetime.fromisoformat, times or [meta["creationTimestamp"]]))
 
 
 def identity_steps(namespace: str, anchor: Pair, issuer: Pair) -> list[Step]:

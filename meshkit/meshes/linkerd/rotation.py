@@ -21,7 +21,7 @@ from typing import Literal
 
 from cryptography import x509
 
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ManualActionRequired
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.kube import manifests
 from meshkit.kube.helm import release_of
@@ -43,6 +43,7 @@ from meshkit.meshes.linkerd.pki import (
     tls_data,
     tls_secret,
     trusts,
+    written_at,
 )
 
 EVENT = Kind("v1", "Event")
@@ -132,12 +133,20 @@ class Standing:
     @property
     def taken_up(self) -> dt.datetime | None:
         """When Linkerd took the present issuer up, by its Event; None where no Event says so."""
-        told = map(_event_time, self.snapshot.of("Event", self.namespace))
-        return min((at for at in told if at and at >= self._issuer_made), default=None)
+        return min(self.times_taken_up, default=None)
+
+    @property
+    def times_taken_up(self) -> list[dt.datetime]:
+        """When Linkerd took an issuer up since the present one was made, by its Events."""
+        times = map(_event_time, self.snapshot.of("Event", self.namespace))
+        return [at for at in times if at and at >= self._issuer_made]
 
     @property
     def _issuer_made(self) -> dt.datetime:
-        return self.issuer.not_valid_before_utc + CLOCK_SKEW
+        """When the present issuer came into its Secret: it may have been made some time before."""
+        secret = self.snapshot.find("Secret", ISSUER, self.namespace) or {"metadata": {}}
+        made = self.issuer.not_valid_before_utc + CLOCK_SKEW
+        return max([made, *written_at(secret, "crt.pem", "tls.crt")])
 
     @property
     def _roots(self) -> Object:
@@ -215,10 +224,12 @@ def retire_steps(standing: Standing, at_once: int) -> list[Step]:
 
 
 def _restarts(standing: Standing, pods: Sequence[Object], at_once: int) -> list[Step]:
-    """The workloads of these pods, in waves. ``NeedsPerson`` for pods that only a person can make anew."""
+    """The workloads of these pods, in waves. ``ManualActionRequired`` for pods that only a person can
+    restart.
+    """
     found, others = owners(pods, standing.snapshot)
     if others:
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"{len(others)} pods must be made anew by hand: {', '.join(map(title, others[:5]))}.",
             remedy="Delete those whose owner makes them again, make the others again yourself, then go on.",
         )

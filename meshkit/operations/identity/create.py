@@ -1,6 +1,6 @@
-"""``mk.make_identity``: the trust anchor and the issuer that Linkerd's charts want before they are installed.
+"""``mk.plan_identity``: the trust anchor and the issuer that Linkerd's charts want before they are installed.
 
-Keys are made here and go straight into Secrets: they are in no plan, journal, log or output.
+Keys are made with the plan and go straight into Secrets: they are in no journal, log or output.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.journal import Operation
 from meshkit.errors import BadInput
 from meshkit.kube import kinds as kube_kinds
 from meshkit.kube import manifests
 from meshkit.kube.steps import Step
 from meshkit.meshes.linkerd.control_plane import NAMESPACE
 from meshkit.meshes.linkerd.pki import ANCHOR, CLOCK_SKEW, ISSUER, SECRET, Pair, identity_steps
-from meshkit.operations.change import apply, plan_steps
-from meshkit.operations.plan import Change
+from meshkit.operations.change import plan_steps
+from meshkit.operations.plan import Plan
 
 Key = ec.EllipticCurvePrivateKey
 
 
-def make_identity(
+def plan_identity(
     cluster: Cluster,
     *,
     namespace: str = NAMESPACE,
     trust_domain: str = "cluster.local",
     anchor_days: int = 3650,
     issuer_days: int = 365,
-) -> Change:
-    """Make a trust anchor and an issuer signed by it, ECDSA P-256, as Secrets in Linkerd's namespace.
+) -> Plan:
+    """A new trust anchor and an issuer signed by it, ECDSA P-256, as Secrets in Linkerd's namespace.
 
     The lifetimes are those of Linkerd's own guide: ten years and one. The anchor's key stays in Secret
     ``linkerd-trust-anchor``; whoever reads it can make identities, and it is needed only to sign the next
@@ -51,7 +52,7 @@ def make_identity(
     steps = identity_steps(namespace, anchor, issuer)
     if cluster.api.get(kube_kinds.NAMESPACE, namespace) is None:
         steps.insert(0, Step(manifests.obj(kube_kinds.NAMESPACE, namespace)))
-    return apply(plan_steps(steps, cluster, what="Identity", mesh="linkerd"), cluster)
+    return plan_steps(steps, cluster, Operation("identity", "linkerd", namespace), what="Identity")
 
 
 def require_lifetimes(anchor_days: int, issuer_days: int) -> None:

@@ -1,34 +1,38 @@
-"""``mk.rotate_identity``: a new trust anchor and issuer for a running Linkerd, without a lost request.
+"""``mk.plan_rotation``: a new trust anchor and issuer for a running Linkerd, without a lost request.
 
-Four changes, each planned from what the cluster holds, journaled and undone like any other: see
-planners/rotation.py for what they are. Keys are made here and go straight into Secrets.
+Four changes, each journaled and undone like any other: see meshes/linkerd/rotation.py for what they are. The
+plan holds the new keys, so that the anchor which was shown is the one that is trusted; from there they go
+straight into Secrets. Each later change is planned from what the cluster holds then.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.executor import Progress
-from meshkit.errors import BadInput, TimedOut
+from meshkit.cluster.journal import Operation
+from meshkit.errors import BadInput, Conflict, TimedOut
 from meshkit.facts import ClusterRef
 from meshkit.kube.steps import Step
 from meshkit.meshes.linkerd import rotation
 from meshkit.meshes.linkerd.control_plane import NAMESPACE
+from meshkit.meshes.linkerd.pki import Pair, signed
 from meshkit.meshes.linkerd.rotation import Phase, Standing
-from meshkit.operations.change import plan_steps, silent
+from meshkit.operations.change import plan_steps
 from meshkit.operations.clock import Clock
 from meshkit.operations.identity.create import made_anchor, made_issuer, require_lifetimes
-from meshkit.operations.plan import Change, Plan
-from meshkit.operations.traffic_gate import Judging, judged
+from meshkit.operations.plan import Change, Changes, Plan, pending
+from meshkit.operations.progress import ChangeStarted, OnEvent, WaitStarted, noop
+from meshkit.operations.traffic_gate import TrafficGateOptions, apply_gated
 
+NAME = "rotation"
 _LOOK_S = 1.0
 _TAKEN_UP_S = 300.0
 """How long Linkerd may take to notice an issuer: kubelets bring a changed Secret in within two minutes."""
@@ -39,6 +43,7 @@ _WHAT: dict[Phase, str] = {
     "renew": "Identity 3/4: certificates of the new issuer",
     "retire": "Identity 4/4: the old anchor is trusted no more",
 }
+_PHASES: tuple[Phase, ...] = tuple(phase for phase in get_args(Phase) if phase != "settled")
 
 
 @dataclass(frozen=True)
@@ -63,19 +68,85 @@ class IdentityStatus:
 
 
 @dataclass(frozen=True)
-class Rotating:
+class RotationOptions:
     """How an identity is rotated: lifetimes in days, workloads restarted at once, how calls are judged."""
 
     anchor_days: int = 3650
     issuer_days: int = 365
     trust_domain: str = "cluster.local"
     at_once: int = 1
-    judging: Judging = field(default_factory=Judging)
+    gate: TrafficGateOptions = field(default_factory=TrafficGateOptions)
 
     def __post_init__(self) -> None:
         require_lifetimes(self.anchor_days, self.issuer_days)
         if not 1 <= self.at_once <= 20:
             raise BadInput("at_once", f"{self.at_once} is not between 1 and 20.", remedy="Take 1.")
+
+
+@dataclass(frozen=True)
+class RotationPlan:
+    """A rotation as ``mk.apply`` runs it: the next change, the ones after it, and the new keys. Made by
+    ``mk.plan_rotation``.
+    """
+
+    namespace: str
+    options: RotationOptions
+    cluster: ClusterRef
+    first: Plan
+    """The next change, checked on the server."""
+    later: tuple[Phase, ...]
+    """The phases that follow it."""
+    anchor: Pair | None
+    """The new trust anchor; None where one is trusted already."""
+    issuer: Pair | None
+    """The new issuer, signed by the new anchor; None where it was issued already."""
+
+    confirmation = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.first.empty
+
+    def __str__(self) -> str:
+        made = (("anchor", self.anchor), ("issuer", self.issuer))
+        lines = [f"new {name}  {_described(pair)}" for name, pair in made if pair]
+        return "\n".join([str(self.first), *lines, *(f"then {_WHAT[phase]}" for phase in self.later)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return pending(len(self.first.steps))
+
+    def to_json(self) -> str:
+        """The plan as a JSON text, without keys."""
+        made = {"anchor": self.anchor, "issuer": self.issuer}
+        certificates = {name: _described(pair) for name, pair in made.items() if pair}
+        then = [_WHAT[phase] for phase in self.later]
+        return json.dumps({**json.loads(self.first.to_json()), **certificates, "then": then}, indent=2)
+
+    def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Changes:
+        """Rotate the trust anchor and the issuer, from the plan's first change to the end. ``mk.apply`` calls
+        this.
+
+        Every proxy is restarted three times, and the mesh's calls are judged after each wave of restarts. A
+        change that fails, or makes calls worse, is taken back, and the error says so; plan again to go on.
+        Raises what ``plan_rotation`` raises, ``ManualActionRequired`` before anything is changed where no
+        call is seen (see ``TrafficGateOptions``), and ``TimedOut`` where Linkerd does not take the new issuer
+        up.
+        """
+        done: list[Change] = []
+        plan, gate = self.first, self.options.gate
+        while not plan.empty:
+            progress(ChangeStarted(plan.what))
+            reason = why or "rotation of the identity"
+            done.append(apply_gated(plan, cluster, gate, progress=progress, why=reason))
+            if plan.facts["phase"] == "issue":
+                await_taken_up(cluster, self.namespace, gate.clock, progress)
+            standing = _read(cluster, self.namespace)
+            plan = _plan(standing, standing.phase, cluster, self.options, self.anchor, self.issuer)
+        return Changes("Rotation of the identity", tuple(done))
 
 
 def identity_status(cluster: Cluster, *, namespace: str = NAMESPACE) -> IdentityStatus:
@@ -84,73 +155,84 @@ def identity_status(cluster: Cluster, *, namespace: str = NAMESPACE) -> Identity
     return IdentityStatus(
         cluster=cluster.ref,
         phase=standing.phase,
-        anchors=tuple(map(_told, standing.anchors)),
-        issuer=_told(standing.issuer),
+        anchors=tuple(map(_describe, standing.anchors)),
+        issuer=_describe(standing.issuer),
         proxies=len(standing.proxies),
         untrusting=len(standing.untrusting),
     )
 
 
 def plan_rotation(
-    cluster: Cluster, *, namespace: str = NAMESPACE, how: Rotating | None = None, begin: bool = True
-) -> Plan:
-    """The next change of a rotation. ``begin``: where none is under way, one begins; else nothing is to do.
+    cluster: Cluster, *, namespace: str = NAMESPACE, options: RotationOptions | None = None
+) -> RotationPlan:
+    """What rotates the trust anchor and the issuer of a Linkerd, from wherever a rotation stands; where none
+    is under way, one begins. Changes nothing.
 
-    Raises ``BadInput`` for an identity that Helm or cert-manager owns, ``NeedsPerson`` for pods that no
-    Deployment makes anew.
+    Raises ``BadInput`` for an identity that Helm or cert-manager owns, ``ManualActionRequired`` for pods that
+    no Deployment makes anew.
     """
-    how = how or Rotating()
+    options = options or RotationOptions()
     standing = _read(cluster, namespace)
-    phase = standing.phase
-    if phase == "settled" and begin:
-        phase = "trust"
-    return plan_steps(_steps(standing, phase, how), cluster, what=_WHAT[phase], mesh="linkerd")
+    phase = "trust" if standing.phase == "settled" else standing.phase
+    anchor = issuer = None
+    if phase == "trust" and not standing.joined:
+        anchor = made_anchor(options.trust_domain, options.anchor_days)
+    if phase in ("trust", "issue"):
+        above = anchor or standing.newest
+        assert above is not None
+        issuer = made_issuer(above, options.trust_domain, options.issuer_days)
+    return RotationPlan(
+        namespace=namespace,
+        options=options,
+        cluster=cluster.ref,
+        first=_plan(standing, phase, cluster, options, anchor, issuer),
+        later=_PHASES[_PHASES.index(phase) + 1 :],
+        anchor=anchor,
+        issuer=issuer,
+    )
 
 
-def rotate_identity(
+def _plan(
+    standing: Standing,
+    phase: Phase,
     cluster: Cluster,
-    *,
-    namespace: str = NAMESPACE,
-    how: Rotating | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] = silent,
-) -> list[Change]:
-    """Rotate the trust anchor and the issuer, from wherever a rotation stands to its end.
-
-    Every proxy is restarted three times, and the mesh's calls are judged after each wave of restarts. A
-    change that fails, or makes calls worse, is taken back, and the error says so; run it again to go on.
-    Raises what ``plan_rotation`` raises, ``NeedsPerson`` before anything is changed where no call is seen
-    (see ``Judging``), and ``TimedOut`` where Linkerd does not take the new issuer up.
-    """
-    how = how or Rotating()
-    done: list[Change] = []
-    while True:
-        plan = plan_rotation(cluster, namespace=namespace, how=how, begin=not done)
-        if plan.empty:
-            return done
-        say(f"{plan.what}.")
-        why = "rotation of the identity"
-        done.append(judged(plan, cluster, how.judging, progress=progress, say=say, why=why))
-        if plan.what == _WHAT["issue"]:
-            say("Waiting until Linkerd takes the new issuer up; a kubelet needs up to two minutes.")
-            _await_taken_up(cluster, namespace, how.judging.clock)
+    options: RotationOptions,
+    anchor: Pair | None,
+    issuer: Pair | None,
+) -> Plan:
+    """The change of one phase."""
+    operation = Operation(NAME, "linkerd", standing.namespace, {"phase": phase})
+    steps = _steps(standing, phase, options.at_once, anchor, issuer)
+    return plan_steps(steps, cluster, operation, what=_WHAT[phase])
 
 
-def _steps(standing: Standing, phase: Phase, how: Rotating) -> list[Step]:
+def _steps(
+    standing: Standing, phase: Phase, at_once: int, anchor: Pair | None, issuer: Pair | None
+) -> list[Step]:
     match phase:
         case "settled":
             return []
         case "trust":
-            anchor = None if standing.joined else made_anchor(how.trust_domain, how.anchor_days)
-            return rotation.trust_steps(standing, anchor, how.at_once)
+            return rotation.trust_steps(standing, None if standing.joined else anchor, at_once)
         case "issue":
-            assert standing.newest is not None
-            issuer = made_issuer(standing.newest, how.trust_domain, how.issuer_days)
+            if issuer is None or not _signed_by_newest(standing, issuer):
+                raise Conflict(
+                    f"The trust anchor in {standing.namespace} is not the one that was planned with.",
+                    remedy="Plan again to go on.",
+                )
             return rotation.issue_steps(standing, issuer)
         case "renew":
-            return rotation.renew_steps(standing, how.at_once)
+            return rotation.renew_steps(standing, at_once)
         case "retire":
-            return rotation.retire_steps(standing, how.at_once)
+            return rotation.retire_steps(standing, at_once)
+
+
+def _signed_by_newest(standing: Standing, issuer: Pair) -> bool:
+    """Whether the anchor in the cluster is the one that signed the planned issuer."""
+    if standing.newest is None:
+        return False
+    anchor = x509.load_pem_x509_certificate(standing.newest.certificate.encode())
+    return signed(x509.load_pem_x509_certificate(issuer.certificate.encode()), anchor)
 
 
 def _read(cluster: Cluster, namespace: str) -> Standing:
@@ -159,10 +241,17 @@ def _read(cluster: Cluster, namespace: str) -> Standing:
     return standing
 
 
-def _await_taken_up(cluster: Cluster, namespace: str, clock: Clock) -> None:
-    """Wait for Linkerd's own word: a proxy that is made before it gets a certificate of the old issuer."""
+def await_taken_up(
+    cluster: Cluster, namespace: str, clock: Clock, progress: OnEvent, *, since: dt.datetime | None = None
+) -> None:
+    """Wait for Linkerd's own Event that it took an issuer up, not before ``since``: a proxy that is made
+    before it gets a certificate of the issuer before.
+    """
+    progress(WaitStarted("Linkerd takes the new issuer up; a kubelet needs up to two minutes"))
     until_s = clock.now() + _TAKEN_UP_S
-    while _read(cluster, namespace).taken_up is None:
+    # An Event's time is in whole seconds.
+    earliest = since.replace(microsecond=0) if since else dt.datetime.min.replace(tzinfo=dt.UTC)
+    while not any(at >= earliest for at in _read(cluster, namespace).times_taken_up):
         if clock.now() >= until_s:
             raise TimedOut(
                 "Linkerd has not taken the new issuer up: there is no Event IssuerUpdated.",
@@ -174,7 +263,11 @@ def _await_taken_up(cluster: Cluster, namespace: str, clock: Clock) -> None:
     clock.sleep(1.0)
 
 
-def _told(certificate: x509.Certificate) -> str:
+def _described(pair: Pair) -> str:
+    return _describe(x509.load_pem_x509_certificate(pair.certificate.encode()))
+
+
+def _describe(certificate: x509.Certificate) -> str:
     """A certificate for people: name, end, the beginning of its SHA-256."""
     end: dt.datetime = certificate.not_valid_after_utc
     name: Any = certificate.subject.rfc4514_string()

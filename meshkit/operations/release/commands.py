@@ -34,7 +34,7 @@ class Mailbox:
 
     def __init__(self, cluster: Cluster, release_name: str) -> None:
         self._api = cluster.api
-        self._name = f"canary-{release_name}"
+        self._name = f"release-{release_name}"
         self._release_name = release_name
 
     def change_id(self) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
 from meshkit.operations.release.detached import run_detached
-from meshkit.operations.release.runner import send
+from meshkit.operations.release.runner import send_command
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -39,7 +39,7 @@ class Controls:
 
     def send(self, verb: Verb) -> None:
         """Tell the running release to ``hold``, ``resume``, ``promote`` or ``rollback``."""
-        send(self.cluster, self.release.name, verb)
+        send_command(self.release.name, verb, self.cluster)
 
     def shift(self, canary_percent: float) -> None:
         """Apply the route with this share for the canary: a change like any other, in the journal."""

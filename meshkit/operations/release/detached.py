@@ -1,6 +1,6 @@
 """A release in a process of its own, which goes on when the notebook or shell that started it is gone.
 
-The process is ``meshkit canary run`` with the release in a private file. It belongs to a session of its own,
+The process is ``meshkit release run`` with the release in a private file. It belongs to a session of its own,
 so that neither Ctrl-C nor the end of a kernel reaches it; what it does is read from the cluster, its words
 are in a log file.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshkit import settings
-from meshkit.errors import ChangeFailed
+from meshkit.errors import ReleaseNotStarted
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -45,14 +45,14 @@ def run_detached(
 ) -> Runner:
     """Start (or resume) a release in a process of its own, on this very cluster, and return at once.
 
-    Raises ChangeFailed with the process's own words when it ends with an error within ``grace_s`` seconds, as
-    it does when another process holds the release.
+    Raises ReleaseNotStarted with the process's own words when it ends with an error within ``grace_s``
+    seconds, as it does when another process holds the release.
     """
     folder = settings.home() / "releases"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file, log = folder / f"{release.name}.yaml", folder / f"{release.name}.log"
     file.write_text(json.dumps({"kind": "Release", **release.model_dump(mode="json")}))
-    command = [sys.executable, "-m", "meshkit", "canary", "run", "-f", str(file), "--mesh", mesh]
+    command = [sys.executable, "-m", "meshkit", "release", "run", "-f", str(file), "--mesh", mesh]
     if cluster.kubeconfig:
         command += ["--context", cluster.context]
     if prometheus:
@@ -73,10 +73,8 @@ def run_detached(
         time.sleep(0.05)
     if process.returncode not in (None, 0):
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise ChangeFailed(
+        raise ReleaseNotStarted(
             f"release {release.name} did not start: {''.join(last) or 'its process said nothing'}",
             remedy=f"The log is {log}.",
-            change_id=release.name,
-            undone=False,
         )
     return Runner(process.pid, log)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from meshkit import settings
 from meshkit.decide.baseline import Baseline
-from meshkit.decide.plan import CanaryPlan, canary_plan
+from meshkit.decide.plan import ReleaseForecast, release_forecast
 from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
 from meshkit.observe.counters import Counters, Observer, Target, window
@@ -27,7 +27,7 @@ ASSUMED_ERROR_SHARE, ASSUMED_P50_MS, ASSUMED_SIGMA = 0.001, 60.0, 0.6
 """A usual service, where none can be measured: 0.1 % failures, lognormal latencies with a p99 of 242 ms."""
 
 
-def plan_canary(
+def forecast_release(
     release: Release,
     cluster: Cluster | None = None,
     *,
@@ -36,7 +36,7 @@ def plan_canary(
     prometheus: str | None = None,
     observer: Observer | None = None,
     clock: Clock | None = None,
-) -> CanaryPlan:
+) -> ReleaseForecast:
     """How long a release will take, and whether it can pass and fail as written.
 
     With a cluster the stable version is measured for MEASURED_S seconds, by Prometheus for SCRAPED_S
@@ -50,7 +50,7 @@ def plan_canary(
     if cluster is None:
         if not rps:
             raise NoData("Without a cluster the traffic is not known.", remedy="Give --rps.")
-        return canary_plan(release, assumed_baseline(release), rps)
+        return release_forecast(release, assumed_baseline(release), rps)
     window_s = SCRAPED_S if prometheus or settings.prometheus() else MEASURED_S
     observer = observer or observer_of(mesh, prometheus)
     counts, measured_rps = _measured(release, cluster, observer, clock or SystemClock(), window_s)
@@ -62,7 +62,7 @@ def plan_canary(
     slow_ms = release.objectives.slower_than_ms if release.objectives else None
     rate = rps or measured_rps
     answered_s = counts.requests / rate if counts.requests else 1.0
-    return canary_plan(release, Baseline.of(counts, answered_s, slow_ms), rate)
+    return release_forecast(release, Baseline.of(counts, answered_s, slow_ms), rate)
 
 
 def assumed_baseline(release: Release) -> Baseline:

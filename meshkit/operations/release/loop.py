@@ -18,17 +18,17 @@ from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.ladder import next_step, share_agrees, weights
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
-from meshkit.errors import ClusterError, NeedsPerson, NoData
+from meshkit.errors import ChangedByOthers, ClusterError, ManualActionRequired, NoData
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, Target, window
 from meshkit.operations.clock import Clock
 from meshkit.operations.release.baseline import BaselineMeter
 from meshkit.operations.release.route import route_object
-from meshkit.operations.release.state import CanaryState, Status, after, fold
-from meshkit.operations.release.weights import ChangedByOthers, WeightWriter, same_percent
+from meshkit.operations.release.state import ReleaseState, Status, after, fold
+from meshkit.operations.release.weights import WeightWriter, same_percent
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -47,7 +47,7 @@ class Runner:
 
     def __init__(
         self,
-        state: CanaryState,
+        state: ReleaseState,
         cluster: Cluster,
         *,
         observer: Observer,
@@ -55,7 +55,7 @@ class Runner:
         journal: Journal,
         lock: Lock,
         mailbox: Mailbox,
-        on_look: Callable[[CanaryState], None],
+        on_look: Callable[[ReleaseState], None],
     ) -> None:
         self.state = state
         self._cluster = cluster
@@ -73,7 +73,7 @@ class Runner:
         self._recent: deque[Samples] = deque()
         self._in_doubt = False
 
-    def run(self) -> CanaryState:
+    def run(self) -> ReleaseState:
         """Look until the release has ended."""
         try:
             before: Counters | None = None
@@ -86,11 +86,11 @@ class Runner:
             self._end(
                 "undecided",
                 (
-                    f"Someone else changed {self._weights.route}: {found}, {asked}.",
+                    f"Someone else changed {self._weights.route}: {found.message}, {asked}.",
                     "Nothing more was written; settle it, then run the release again.",
                 ),
             )
-        except NeedsPerson as error:
+        except ManualActionRequired as error:
             self._note(str(error))
             raise
         return self.state
@@ -155,17 +155,17 @@ class Runner:
         elif state.agreed_s is None:
             self._compare_share(now)
 
-    def _look_of(self, samples: Samples) -> Look:
+    def _look_of(self, samples: Samples) -> SampleWindow:
         state, release = self.state, self.state.release
         self._recent.append(samples)
         while self._recent[0].end_s <= samples.end_s - SHOWN_S:
             self._recent.popleft()
         edges = state.baseline.edges_ms if state.baseline else ()
         arms = {
-            version: ArmLook.of(samples.arms[version], edges, self._shown(version))
+            version: ArmWindow.of(samples.arms[version], edges, self._shown(version))
             for version in (release.stable, release.canary)
         }
-        return Look(
+        return SampleWindow(
             start_s=samples.start_s,
             end_s=samples.end_s,
             step=state.step,
@@ -218,7 +218,7 @@ class Runner:
         if command and command.command_id != self.state.last_command:
             self._record("command", command_id=command.command_id, verb=command.verb, who=command.who)
         if self.state.wanted == "rollback":
-            who = next(h.who for h in reversed(self.state.happenings) if h.text == "rollback")
+            who = next(h.who for h in reversed(self.state.events) if h.text == "rollback")
             self._give_back("rolled_back", (f"Rolled back by {who}.",))
         elif self.state.wanted == "promote":
             self._shift(len(self.state.release.ladder) - 1)
@@ -262,7 +262,7 @@ class Runner:
 
     def _note(self, text: str) -> None:
         """Journal a line for people, once until another one comes."""
-        if not self.state.happenings or self.state.happenings[-1].text != text:
+        if not self.state.events or self.state.events[-1].text != text:
             self._record("note", text=text)
 
     def _record(self, kind: str, **fields: Any) -> None:
@@ -276,14 +276,14 @@ class Runner:
         return self.state.elapsed_s(self._clock.now())
 
 
-def _evidence_of(state: CanaryState) -> Evidence:
+def _evidence_of(state: ReleaseState) -> Evidence:
     evidence = Evidence.start(Yardstick.of(state.baseline or Baseline(()), state.release))
     for judged in state.looks:
         evidence = evidence.updated(judged.look)
     return evidence
 
 
-def _no_samples(state: CanaryState, now: float) -> Samples:
+def _no_samples(state: ReleaseState, now: float) -> Samples:
     """A window in which nothing could be measured."""
     since = state.looks[-1].look.end_s if state.looks else now
     release = state.release

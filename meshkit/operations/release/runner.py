@@ -1,8 +1,8 @@
-"""Canary releases: run one to its end, speak to one that runs, look at one. All through the cluster.
+"""Releases: run one to its end, send commands to one that runs, read one. All through the cluster.
 
-The loop lives in the process that calls ``canary``; any number of others may watch (``canary_state``) and
-command (``send``). One writer at a time, by a Lease that expires when its holder vanishes: whoever calls
-``canary`` with the same release then goes on from the journal.
+The loop lives in the process that calls ``run_release``; any number of others may watch (``release_state``)
+and command (``send_command``). One writer at a time, by a Lease that expires when its holder has died:
+whoever calls ``run_release`` with the same release then goes on from the journal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from meshkit.errors import BadInput, Conflict, RolledBack, Undecided, UnknownName
 from meshkit.facts import ClusterRef, Kind
-from meshkit.operations.release.state import CanaryState, fold
+from meshkit.operations.release.state import BEGIN, ReleaseState, fold
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -43,7 +43,7 @@ class Outcome:
     result: Result
     change_id: str
     sentences: tuple[str, ...]
-    state: CanaryState
+    state: ReleaseState
     cluster: ClusterRef
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Outcome:
             )
 
 
-def canary(
+def run_release(
     release: Release,
     cluster: Cluster,
     *,
@@ -77,14 +77,14 @@ def canary(
     prometheus: str | None = None,
     observer: Observer | None = None,
     clock: Clock | None = None,
-    on_look: Callable[[CanaryState], None] | None = None,
+    on_look: Callable[[ReleaseState], None] | None = None,
 ) -> Outcome:
-    """Run a release to its end, or go on with it where a vanished runner stopped.
+    """Start a release and run it to its end, or resume one whose runner has died.
 
     ``prometheus`` is the URL of the Prometheus to measure by; without it, the one of the settings, else the
     sidecars' own pages. ``on_look`` is called after every look with a snapshot. Before anything is changed it
     raises Forbidden naming every right that is missing, BadInput when the release does not fit the route, and
-    Conflict when another process runs it; later NeedsPerson when the route disappears.
+    Conflict when another process runs it; later ManualActionRequired when the route disappears.
     """
     from meshkit.cluster.journal import Journal
     from meshkit.observe.source import observer as observer_of
@@ -114,7 +114,7 @@ def canary(
     return Outcome(cast(Result, state.result), state.change_id, state.sentences, state, cluster.ref)
 
 
-def send(cluster: Cluster, release_name: str, verb: Verb) -> None:
+def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
     """Tell the runner of a release to hold, resume, promote (to 100 % at once) or roll back.
 
     The command waits in the cluster until a runner reads it at its next look.
@@ -124,7 +124,7 @@ def send(cluster: Cluster, release_name: str, verb: Verb) -> None:
     Mailbox(cluster, release_name).put(verb)
 
 
-def canary_state(cluster: Cluster, release_name: str) -> CanaryState:
+def release_state(release_name: str, cluster: Cluster) -> ReleaseState:
     """A snapshot of the latest run of a release, read from its journal. Raises UnknownName when there is
     none.
     """
@@ -164,7 +164,7 @@ def hold_lock(cluster: Cluster, release: Release, clock: Clock | None = None) ->
     from meshkit.cluster.lock import Lock
     from meshkit.operations.clock import SystemClock
 
-    name = f"canary-{release.namespace}-{release.service}"
+    name = f"release-{release.namespace}-{release.service}"
     lock = Lock(cluster, name)
     _take(lock, cluster, name, max(LEASE_S, 3 * release.look_s), clock or SystemClock())
     try:
@@ -203,8 +203,8 @@ def _going_on(
     mailbox: Mailbox,
     clock: Clock,
     lock: Lock,
-) -> CanaryState:
-    """The state to start from: a new run, or one whose runner vanished."""
+) -> ReleaseState:
+    """The state to start from: a new run, or one whose runner has died."""
     stamp = {"at_s": clock.now(), "writer": lock.transitions, "who": cluster.api.whoami()}
     change_id = mailbox.change_id()
     if change_id is not None:
@@ -229,6 +229,7 @@ def _begin(
     release: Release, cluster: Cluster, mesh: str, route: WeightedRoute, journal: Journal
 ) -> dict[str, Any]:
     """The first record of a release, once it is known to fit the route."""
+    from meshkit.cluster.journal import Operation
     from meshkit.operations.release.route import weights_of
 
     _require_port(cluster, release)
@@ -240,10 +241,11 @@ def _begin(
             f"{release.canary} already gets {found.canary_percent:g} % of {route}.",
             remedy=f"Give all weight to {release.stable} first, or start with a higher step.",
         )
-    title = f"canary {release.namespace}/{release.name}"
+    operation = Operation("release", mesh, release.name, {"namespace": release.namespace})
+    what = f"Release {release.namespace}/{release.name}"
     return {
-        "kind": "begin",
-        "change_id": journal.start(title, f"{release.stable} to {release.canary}"),
+        "kind": BEGIN,
+        "change_id": journal.start(operation, what, f"{release.stable} to {release.canary}"),
         "release": release.model_dump(mode="json"),
         "mesh": mesh,
         "object": str(route),

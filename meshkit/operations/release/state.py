@@ -12,18 +12,20 @@ from itertools import dropwhile
 from typing import Any, Literal
 
 from meshkit.decide.baseline import Baseline
-from meshkit.decide.sample_windows import Look
-from meshkit.decide.verdict import JudgedLook, Verdict
+from meshkit.decide.sample_windows import SampleWindow
+from meshkit.decide.verdict import JudgedWindow, Verdict
 from meshkit.intent.release import Release
 
 Status = Literal[
     "measuring", "shifting", "watching", "paused", "held", "promoted", "rolled_back", "undecided"
 ]
 Record = Mapping[str, Any]
+BEGIN = "begin"
+"""The kind of the record that opens a release."""
 
 
 @dataclass(frozen=True)
-class Happening:
+class ReleaseEvent:
     """One line for people: what happened when (seconds since the epoch), and who did it if a person asked
     for it.
     """
@@ -35,7 +37,7 @@ class Happening:
 
 
 @dataclass(frozen=True)
-class CanaryState:
+class ReleaseState:
     """A snapshot of a release. ``step`` is -1 before the first weight; times are seconds since the epoch.
 
     ``status``: measuring (stable alone, before the first weight), shifting (weights asked, share not yet
@@ -63,8 +65,8 @@ class CanaryState:
     held_s: float | None = None
     last_command: str = ""
     wanted: Literal["", "promote", "rollback"] = ""
-    looks: tuple[JudgedLook, ...] = ()
-    happenings: tuple[Happening, ...] = ()
+    looks: tuple[JudgedWindow, ...] = ()
+    events: tuple[ReleaseEvent, ...] = ()
     result: Status | None = None
     ended_s: float | None = None
     end_sentences: tuple[str, ...] = ()
@@ -99,7 +101,7 @@ class CanaryState:
     @property
     def forced(self) -> bool:
         """Whether a person sent the canary to 100 %."""
-        return any(h.kind == "command" and h.text == "promote" for h in self.happenings)
+        return any(h.kind == "command" and h.text == "promote" for h in self.events)
 
     @property
     def verdict(self) -> Verdict | None:
@@ -114,9 +116,9 @@ class CanaryState:
         return self.verdict.sentences if self.verdict else (f"Measuring {self.release.stable}.",)
 
     @property
-    def step_looks(self) -> tuple[Look, ...]:
+    def step_looks(self) -> tuple[SampleWindow, ...]:
         """The looks since the last change of weights."""
-        found: list[Look] = []
+        found: list[SampleWindow] = []
         for judged in reversed(self.looks):
             if judged.look.step != self.step:
                 break
@@ -124,13 +126,13 @@ class CanaryState:
         return tuple(reversed(found))
 
 
-def fold(records: Iterable[Record]) -> CanaryState:
+def fold(records: Iterable[Record]) -> ReleaseState:
     """The state after the records of one release: those from its ``begin`` on.
 
     ``writer`` is the number of the lock's holder. A record of a holder that was only slow, added after the
     next one's first, counts for nothing.
     """
-    first, *rest = dropwhile(lambda record: record.get("kind") != "begin", records)
+    first, *rest = dropwhile(lambda record: record.get("kind") != BEGIN, records)
     state, newest = begun(first), first.get("writer", 0)
     for record in rest:
         if record.get("writer", newest) >= newest:
@@ -139,12 +141,12 @@ def fold(records: Iterable[Record]) -> CanaryState:
     return state
 
 
-def begun(record: Record) -> CanaryState:
+def begun(record: Record) -> ReleaseState:
     """The state that a ``begin`` record opens."""
     stable, canary = record["weights"]
     release = Release(**record["release"])
     text = f"{record['object']}: {release.stable} to {release.canary}"
-    return CanaryState(
+    return ReleaseState(
         change_id=record["change_id"],
         release=release,
         mesh=record["mesh"],
@@ -153,17 +155,19 @@ def begun(record: Record) -> CanaryState:
         found_percent=100 * canary / (stable + canary) if stable + canary else 0.0,
         found_weights=(stable, canary),
         managed_fields=tuple(record["managed_fields"]),
-        happenings=(Happening(record["at_s"], "begin", text, record["who"]),),
+        events=(ReleaseEvent(record["at_s"], "begin", text, record["who"]),),
     )
 
 
-def after(state: CanaryState, record: Record) -> CanaryState:
+def after(state: ReleaseState, record: Record) -> ReleaseState:
     """The state after one more record. Records of an unknown kind change nothing: a newer meshkit may write
     them.
     """
     match record.get("kind"):
         case "look":
-            judged = JudgedLook(Look.from_record(record["look"]), Verdict.from_record(record["verdict"]))
+            judged = JudgedWindow(
+                SampleWindow.from_record(record["look"]), Verdict.from_record(record["verdict"])
+            )
             return replace(state, looks=(*state.looks, judged))
         case "baseline":
             return replace(state, baseline=Baseline.from_record(record))
@@ -200,11 +204,11 @@ def after(state: CanaryState, record: Record) -> CanaryState:
     return state
 
 
-def _held(state: CanaryState, at_s: float) -> CanaryState:
+def _held(state: ReleaseState, at_s: float) -> ReleaseState:
     return state if state.held else replace(state, held_s=at_s)
 
 
-def _resumed(state: CanaryState, at_s: float) -> CanaryState:
+def _resumed(state: ReleaseState, at_s: float) -> ReleaseState:
     """The deadline goes on from where it was held; one that had passed begins anew."""
     passed_s = state.elapsed_s(at_s)
     if passed_s >= state.release.deadline_s:
@@ -212,7 +216,7 @@ def _resumed(state: CanaryState, at_s: float) -> CanaryState:
     return replace(state, held_s=None, deadline_from_s=at_s - passed_s)
 
 
-def _shifted(state: CanaryState, record: Record) -> CanaryState:
+def _shifted(state: ReleaseState, record: Record) -> ReleaseState:
     before, asked = state.asked_percent, record["asked_percent"]
     promoted = record["step"] > state.release.deciding_step
     state = replace(
@@ -228,5 +232,5 @@ def _shifted(state: CanaryState, record: Record) -> CanaryState:
     return _noted(state, record, "weights", f"{before:g} to {asked:g} %")
 
 
-def _noted(state: CanaryState, record: Record, kind: Any, text: str, who: str = "") -> CanaryState:
-    return replace(state, happenings=(*state.happenings, Happening(record["at_s"], kind, text, who)))
+def _noted(state: ReleaseState, record: Record, kind: Any, text: str, who: str = "") -> ReleaseState:
+    return replace(state, events=(*state.events, ReleaseEvent(record["at_s"], kind, text, who)))

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ChangedByOthers, ManualActionRequired
 from meshkit.operations.plan import Change
 from meshkit.operations.release.route import route_object
 from meshkit.operations.release.runner import hold_lock, require_rights
 from meshkit.operations.release.state import fold
-from meshkit.operations.release.weights import ChangedByOthers, WeightWriter, same_percent
+from meshkit.operations.release.weights import WeightWriter, same_percent
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.journal import Journal
-
-
-def is_release(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these records of the journal are those of a release."""
-    return any(record.get("kind") == "begin" for record in records)
 
 
 def undo_release(
@@ -27,13 +22,13 @@ def undo_release(
 ) -> Change:
     """Put back the weights that a release found.
 
-    Raises BadInput when it has left none changed or is under way, NeedsPerson when someone else has moved
-    them since: then nothing is touched. Killed half way it is finished by the next call.
+    Raises BadInput when it has left none changed or is under way, ManualActionRequired when someone else has
+    moved them since: then nothing is touched. Killed half way it is finished by the next call.
     """
     state = fold(records)
     if not state.ended:
         problem = f"{change_id} is the release {state.release.name!r}, which is under way."
-        remedy = "Roll it back with 'meshkit canary rollback'; if its process is gone, then run it again."
+        remedy = "Roll it back with 'meshkit release rollback'; if its process is gone, then run it again."
         raise BadInput("change", problem, remedy=remedy)
     if same_percent(state.asked_percent, state.found_percent):
         problem = f"{change_id} left the weights as it found them."
@@ -49,8 +44,9 @@ def undo_release(
         try:
             writer.move(*state.found_weights, expected_percent=state.asked_percent)
         except ChangedByOthers as found:
-            raise NeedsPerson(
-                f"{route} was changed since by others: {found}, the release left {state.asked_percent:g} %.",
+            raise ManualActionRequired(
+                f"{route} was changed since by others: {found.message}, the release left"
+                f" {state.asked_percent:g} %.",
                 remedy="Nothing was changed. Plan a Route with the weights you want.",
             ) from found
         writer.hand_back(saved)

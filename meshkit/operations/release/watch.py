@@ -12,18 +12,18 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.errors import NoData, UnknownName
 from meshkit.observe.counters import Counters, Target, window
 from meshkit.observe.source import observer as observer_of
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.release.route import route_object, weights_of
-from meshkit.operations.release.runner import canary_state
+from meshkit.operations.release.runner import release_state
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
-    from meshkit.operations.release.state import CanaryState
+    from meshkit.operations.release.state import ReleaseState
 
 RECENT_S = 6.0
 """Shown quantiles are read from requests of this many seconds: at 1 request a second fewer say nothing."""
@@ -38,8 +38,8 @@ class Watched:
     """
 
     taken_s: float
-    looks: tuple[Look, ...]
-    state: CanaryState | None
+    looks: tuple[SampleWindow, ...]
+    state: ReleaseState | None
     canary_percent: float | None
     problem: str = ""
 
@@ -57,7 +57,7 @@ class Watch:
             release.namespace, release.service, release.port, (release.stable, release.canary)
         )
         self._counters: deque[Counters] = deque(maxlen=60)
-        self._own: deque[Look] = deque(maxlen=KEPT_LOOKS)
+        self._own: deque[SampleWindow] = deque(maxlen=KEPT_LOOKS)
 
     def look(self) -> Watched:
         """Read the release, the route and the counters. What is not there yet is None, with a sentence in
@@ -69,9 +69,9 @@ class Watch:
         looks = together(tuple(self._own), tuple(judged.look for judged in state.looks) if state else ())
         return Watched(self._clock.now(), looks, state, percent, problem)
 
-    def _state(self) -> CanaryState | None:
+    def _state(self) -> ReleaseState | None:
         try:
-            return canary_state(self.cluster, self.release.name)
+            return release_state(self.release.name, self.cluster)
         except UnknownName:
             return None
 
@@ -92,13 +92,13 @@ class Watch:
         self._counters.append(now)
         return ""
 
-    def _between(self, before: Counters, earlier: Counters, now: Counters, percent: float) -> Look:
+    def _between(self, before: Counters, earlier: Counters, now: Counters, percent: float) -> SampleWindow:
         counted, recent = window(before, now), window(earlier, now)
         stable, canary = (
-            ArmLook.of(counted.arms[version], (), recent.arms[version])
+            ArmWindow.of(counted.arms[version], (), recent.arms[version])
             for version in (self.release.stable, self.release.canary)
         )
-        return Look(
+        return SampleWindow(
             start_s=counted.start_s,
             end_s=counted.end_s,
             step=-1,
@@ -110,7 +110,7 @@ class Watch:
         )
 
 
-def together(own: tuple[Look, ...], released: tuple[Look, ...]) -> tuple[Look, ...]:
+def together(own: tuple[SampleWindow, ...], released: tuple[SampleWindow, ...]) -> tuple[SampleWindow, ...]:
     """Looks by time: those of a release, and one's own before and after it."""
     if not released:
         return own

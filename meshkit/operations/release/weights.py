@@ -12,7 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from meshkit.errors import BadInput, Conflict, NeedsPerson, Rejected
+from meshkit.errors import BadInput, ChangedByOthers, Conflict, ManualActionRequired, Rejected
+from meshkit.kube.steps import RELEASE_MANAGER
 from meshkit.operations.release.managed_fields import handed_back
 from meshkit.operations.release.route import Weights, weights_of
 
@@ -23,18 +24,7 @@ if TYPE_CHECKING:
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
 
-MANAGER = "meshkit-canary"
-"""The field manager of weights while a release runs."""
-
 _ATTEMPTS = 5
-
-
-class ChangedByOthers(Exception):
-    """The weights are neither what the release wrote nor what it found: ``percent`` goes to the canary."""
-
-    def __init__(self, percent: float) -> None:
-        super().__init__(f"the canary gets {percent:g} %")
-        self.percent = percent
 
 
 class WeightWriter:
@@ -45,17 +35,17 @@ class WeightWriter:
         self._api, self._lock, self._release = api, lock, release
 
     def read(self) -> tuple[Object, Weights]:
-        """The object and its weights. Raises NeedsPerson when either is not there any more."""
+        """The object and its weights. Raises ManualActionRequired when either is not there any more."""
         obj = self._api.get(self.route.kind, self.route.name, self.route.namespace)
         if obj is None:
-            raise NeedsPerson(
+            raise ManualActionRequired(
                 f"{self.route} is gone.",
                 remedy="Restore it (meshkit undo, or apply it again), then run the release again.",
             )
         try:
             return obj, weights_of(obj, self.route, self._release)
         except BadInput as error:
-            raise NeedsPerson(
+            raise ManualActionRequired(
                 f"{self.route} was changed by someone else: {error.problem}",
                 remedy="Restore its versions, then run the release again.",
             ) from error
@@ -81,7 +71,7 @@ class WeightWriter:
         for attempt in range(1, _ATTEMPTS + 1):
             obj, found = self.read()
             current = obj["metadata"].get("managedFields") or []
-            fields = handed_back(saved, current, MANAGER)
+            fields = handed_back(saved, current, RELEASE_MANAGER)
             if fields == current or not fields:
                 return
             test = {"op": "test", "path": "/metadata/resourceVersion", "value": found.resource_version}
@@ -94,7 +84,7 @@ class WeightWriter:
         self._lock.renew()
         try:
             route = self.route
-            self._api.json_patch(route.kind, route.name, route.namespace, operations, manager=MANAGER)
+            self._api.json_patch(route.kind, route.name, route.namespace, operations, manager=RELEASE_MANAGER)
         except (Conflict, Rejected) as error:
             if last or error.status not in (409, 422):
                 raise

@@ -7,17 +7,16 @@ text is refused on purpose only when a person accepted that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.executor import Progress
-from meshkit.errors import ChangeFailed, MeshkitError
+from meshkit.errors import GateFailed, MeshkitError
 from meshkit.observe.callers import Calls, read_callers
-from meshkit.operations.change import apply
+from meshkit.operations.change import apply_steps
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.plan import Change, Plan
-from meshkit.operations.traffic_gate import TOLERATED, Looks, Say, taken_back
+from meshkit.operations.progress import CallsCounted, OnEvent, UndoStarted, WatchStarted
+from meshkit.operations.traffic_gate import TOLERATED, CallWindows, taken_back
 
 WATCH_S = 20.0
 """How long refusals are looked for after the last step."""
@@ -29,57 +28,46 @@ class Watching:
 
     namespace: str
     watch_s: float = WATCH_S
-    accept_refused: bool = False
+    force: bool = False
+    """Keep the change although callers without a mesh identity are refused."""
     clock: Clock = field(default_factory=SystemClock)
 
 
-def enforce(
-    plan: Plan,
-    cluster: Cluster,
-    watching: Watching,
-    *,
-    progress: Callable[[Progress], None],
-    say: Say,
-    why: str = "",
-) -> Change:
+def enforce(plan: Plan, cluster: Cluster, watching: Watching, *, progress: OnEvent, why: str = "") -> Change:
     """Apply a plan of mutual TLS and watch it. ChangeFailed, undone, when calls are refused or lost."""
-    looks = Looks(lambda: read_callers(cluster, plan.mesh, watching.namespace))
-    change = apply(plan, cluster, progress=progress, why=why)
+    windows = CallWindows(lambda: read_callers(cluster, plan.mesh, watching.namespace))
+    change = apply_steps(plan, cluster, progress=progress, why=why)
     if not change.id:
         return change
     try:
-        say(f"Watching for refused calls, {watching.watch_s:g} s.")
-        for calls in looks.during(watching.watch_s, watching.clock):
-            say(_words(calls))
+        progress(WatchStarted(plan.what, watching.watch_s))
+        for calls in windows.during(watching.watch_s, watching.clock):
+            progress(CallsCounted("Calls", _counted(calls)))
             _require_calm(calls, watching)
     except MeshkitError as trouble:
-        say(f"{trouble.message} Taking it back.")
+        progress(UndoStarted("it", trouble.message))
         raise taken_back(change, cluster, trouble) from trouble
     return change
 
 
 def _require_calm(calls: Calls, watching: Watching) -> None:
     refused, failed = calls.count("refused"), calls.count("failed")
-    if refused and not watching.accept_refused:
+    if refused and not watching.force:
         servers = ", ".join(
             dict.fromkeys(link.server for link, recent, _ in calls.links("refused") if recent)
         )
-        raise ChangeFailed(
+        raise GateFailed(
             f"{refused:,} connections without a mesh identity were refused at {servers}.",
             remedy="Find the caller among the workloads without a sidecar, inject it, and try again.",
-            change_id="",
-            undone=False,
         )
     if failed > TOLERATED:
-        raise ChangeFailed(
+        raise GateFailed(
             f"{failed:,} requests of meshed callers got no answer.",
             remedy="Look at the servers' pods and sidecars, then try again.",
-            change_id="",
-            undone=False,
         )
 
 
-def _words(calls: Calls) -> str:
+def _counted(calls: Calls) -> str:
     parts = [f"{calls.count('mutual_tls'):,} over mutual TLS", f"{calls.count('refused'):,} refused"]
     parts.append(f"{calls.count('failed'):,} without an answer")
     return ", ".join(parts)

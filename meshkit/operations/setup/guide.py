@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.executor import Progress
-from meshkit.errors import BadInput, MeshCannot, NeedsPerson, NoData, UnknownName
+from meshkit.cluster.journal import ChangeSummary, Operation
+from meshkit.errors import BadInput, ManualActionRequired, NoData, UnknownName, UnsupportedByMesh
 from meshkit.facts import ClusterRef, Finding, Kind, Need, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -26,9 +26,10 @@ from meshkit.kube.kinds import MUTATING_WEBHOOK, WORKLOADS
 from meshkit.meshes import registry
 from meshkit.meshes.injection import webhooks
 from meshkit.observe.callers import Reading, between, read_callers
-from meshkit.operations.change import apply, history, plan, silent, undo
+from meshkit.operations.change import apply_steps, history, plan, undo_steps, without_operation
 from meshkit.operations.health import Findings, check
 from meshkit.operations.plan import Change, Plan
+from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.setup import status as stands
 from meshkit.operations.setup.enforcement import WATCH_S, Watching, enforce
 from meshkit.operations.setup.proposals import propose_access, propose_route, samples
@@ -36,8 +37,6 @@ from meshkit.operations.setup.status import ClusterObservation, StageStatus
 
 CHECKED_S = 20.0
 """The checks of the whole cluster are made this often while somebody looks."""
-Say = Callable[[str], None]
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class Stage:
     """What this stage would do by itself; None where a person must say it, or where nothing is changed."""
     intent: type[Intent] | None = None
     """What its form is made from; None for a stage that only looks."""
+    watched: bool = False
+    """Its change is watched while calls run, and taken back by itself when they are refused."""
 
     def __repr__(self) -> str:
         return f"Stage({self.name!r})"
@@ -99,6 +100,7 @@ STAGES: tuple[Stage, ...] = (
         stands.mutual_tls,
         lambda observed: MutualTLS(namespace=observed.namespace, mode=_next_mode(observed)),
         MutualTLS,
+        watched=True,
     ),
     Stage(
         "access",
@@ -155,7 +157,7 @@ class SetupSnapshot:
         return next(found, None)
 
     def require(self, name: str, *, strict: bool = False) -> None:
-        """Raise Unhealthy where a stage has errors, Doubtful for warnings alone under ``strict``."""
+        """Raise Unhealthy where a stage has errors, WarningsFound for warnings alone under ``strict``."""
         told = [one for one in self.of(name).findings if one.severity != "info"]
         Findings(sorted(told, key=lambda one: one.severity)).require(strict=strict)
 
@@ -222,7 +224,7 @@ class Setup:
         chosen = intents or ((proposed,) if proposed else ())
         if not chosen:
             raise BadInput(wanted.name, "there is nothing it could propose.", remedy="Give it an intent.")
-        return plan(chosen, self.cluster, mesh=self.mesh)
+        return self._of_stage(wanted, plan(chosen, self.cluster, mesh=self.mesh))
 
     def danger(self, name: str, intents: Sequence[Intent], look: SetupSnapshot) -> str:
         """What may go wrong with this, as a sentence a person must accept by name; empty when nothing may."""
@@ -234,47 +236,46 @@ class Setup:
         return ""
 
     def require_safe(self, name: str, intent: Intent, look: SetupSnapshot) -> None:
-        """Raise NeedsPerson, before anything is changed, where a person must accept a danger first."""
+        """Raise ManualActionRequired where a person must accept a danger before anything is changed."""
         danger = self.danger(name, (intent,), look)
         if danger:
-            remedy = "Bring these callers in, or accept it: accept_refused."
-            raise NeedsPerson(f"{danger} Nothing was changed.", remedy=remedy)
+            remedy = "Bring these callers in, or go on all the same: force=True."
+            raise ManualActionRequired(f"{danger} Nothing was changed.", remedy=remedy)
 
     def apply(
         self,
         name: str,
         plan: Plan,
         *,
-        progress: Report | None = None,
-        say: Say | None = None,
+        progress: OnEvent = noop,
         watch_s: float = WATCH_S,
-        accept_refused: bool = False,
+        force: bool = False,
     ) -> Change:
-        """Carry out the plan of a stage. Mutual TLS is watched for ``watch_s`` seconds and returned by itself
-        when calls are refused, unless ``accept_refused``.
+        """Carry out the plan of a stage. Mutual TLS is watched for ``watch_s`` seconds and taken back by
+        itself when calls are refused, unless ``force``.
         """
-        report, tell = progress or silent, say or silent
-        if name == "mutual-tls":
-            watching = Watching(self.namespace, watch_s, accept_refused)
-            return enforce(plan, self.cluster, watching, progress=report, say=tell, why=self._why(name))
-        return apply(plan, self.cluster, progress=report, why=self._why(name))
+        wanted = stage(name)
+        own = self._of_stage(wanted, plan)
+        if wanted.watched:
+            return enforce(own, self.cluster, Watching(self.namespace, watch_s, force), progress=progress)
+        return apply_steps(own, self.cluster, progress=progress)
 
     def undoable(self, name: str) -> str:
         """The newest change of a stage that is not undone yet; empty when there is none."""
-        why = self._why(stage(name).name)
-        return next((one.id for one in history(self.cluster) if one.why == why and one.state == "done"), "")
+        return self._newest(stage(name), history(self.cluster))
 
-    def undo(self, name: str, *, progress: Report | None = None) -> Change:
+    def undo(self, name: str, *, progress: OnEvent = noop) -> Change:
         """Take the newest change of a stage back. Stages that stand on it come first: BadInput names them."""
-        later = [one.title for one in STAGES if name in _before(one) and self.undoable(one.name)]
+        changes = history(self.cluster)
+        later = [one.title for one in STAGES if name in _before(one) and self._newest(one, changes)]
         if later:
             remedy = f"Undo {', '.join(reversed(later))} first."
             raise BadInput(stage(name).name, "other stages stand on it.", remedy=remedy)
-        change = self.undoable(name)
+        change = self._newest(stage(name), changes)
         if not change:
-            remedy = "Nothing is left to undo."
-            raise BadInput(stage(name).name, "the journal holds no change of this stage.", remedy=remedy)
-        return undo(change, self.cluster, progress=progress)
+            problem = "the journal holds no change of this stage."
+            raise BadInput(stage(name).name, problem, remedy=without_operation(changes))
+        return undo_steps(change, self.cluster, progress=progress)
 
     def cannot(self, intent: Intent) -> dict[str, str]:
         """What this mesh has no means for, by its planner: field, or ``field: choice``, to the reason."""
@@ -282,14 +283,26 @@ class Setup:
         for place, probe in samples(intent):
             try:
                 registry.mesh(self.mesh).planner.plan(probe, Snapshot())
-            except MeshCannot as error:
+            except UnsupportedByMesh as error:
                 found[place] = f"{error.problem} {error.remedy}"
             except BadInput:
                 continue
         return found
 
-    def _why(self, name: str) -> str:
-        return f"guided setup: {name}{'' if name == 'control-plane' else f' of {self.namespace}'}"
+    def _operation(self, wanted: Stage) -> Operation:
+        """What the journal says of a stage's change; the control plane is no namespace's."""
+        namespace = {} if wanted.intent is ControlPlane else {"namespace": self.namespace}
+        return Operation("setup", self.mesh, wanted.name, namespace)
+
+    def _of_stage(self, wanted: Stage, made: Plan) -> Plan:
+        """The plan as that of a stage, by which its change is found again."""
+        operation = self._operation(wanted)
+        return replace(made, operation=operation.name, target=operation.target, facts=operation.facts)
+
+    def _newest(self, wanted: Stage, changes: Sequence[ChangeSummary]) -> str:
+        """The newest change of a stage that still stands; empty when there is none."""
+        operation = self._operation(wanted)
+        return next((one.id for one in changes if one.operation == operation and one.state == "done"), "")
 
     def _reading(self, seen: Snapshot) -> Reading | None:
         if not any(webhooks(seen, self.mesh)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from meshkit.facts import ClusterRef
 from meshkit.meshes.injection import DEFAULT_REVISION
@@ -24,28 +23,26 @@ class UpgradeStatus:
     next: str
 
     def __str__(self) -> str:
-        lines = [self._heading()]
-        lines += (f"  {self._control_plane(one)}" for one in self.installed)
-        lines += (f"  {_bar(one)}  {one.name}: {_counted(one)}" for one in self.spaces)
+        lines = [self.heading]
+        lines += (f"  {self.control_plane(one)}" for one in self.installed)
+        lines += (f"  {_bar(self.share_moved(one))}  {one.name}: {self.counted(one)}" for one in self.spaces)
         lines += (f"  by hand: {what}" for one in self.spaces for what in one.by_hand)
         return "\n".join([*lines, self.next])
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{escape(one.name)}</td><td style='width:14em'>{_html_bar(one)}"
-            f"</td><td style='text-align:left'>{escape(_counted(one))}</td></tr>"
-            for one in self.spaces
-        )
-        planes = "".join(f"<li>{escape(self._control_plane(one))}</li>" for one in self.installed)
-        by_hand = "".join(f"<li>by hand: {escape(what)}</li>" for one in self.spaces for what in one.by_hand)
-        return (
-            f"<p>{escape(self._heading())}</p><ul class='meshkit-upgrade'>{planes}</ul><table>{rows}</table>"
-            f"{f'<ul>{by_hand}</ul>' if by_hand else ''}<p>{escape(self.next)}</p>"
-        )
+    def share_moved(self, one: NamespaceProgress) -> float:
+        """How much of a namespace has moved, from 0 to 1."""
+        whole = one.moved + one.behind
+        return one.moved / whole if whole else float(one.settled)
 
-    def _heading(self) -> str:
+    def counted(self, one: NamespaceProgress) -> str:
+        """How many proxies of a namespace have moved, in words."""
+        return f"{one.moved} of {one.moved + one.behind} proxies moved"
+
+    @property
+    def heading(self) -> str:
+        """The mesh, its cluster, and where it goes."""
         revision = f", revision {self.revision}" if self._named else ""
         return f"{self.mesh} on cluster {self.cluster} to {self.version}{revision}"
 
@@ -53,7 +50,8 @@ class UpgradeStatus:
     def _named(self) -> bool:
         return self.revision != DEFAULT_REVISION
 
-    def _control_plane(self, one: Installed) -> str:
+    def control_plane(self, one: Installed) -> str:
+        """A control plane in a line."""
         name = "" if one.revision == DEFAULT_REVISION and not self._named else f"{one.revision} "
         tags = f", tags {', '.join(one.tags)}" if one.tags else ""
         ready = f"{one.ready} of {one.replicas} replicas"
@@ -78,18 +76,6 @@ def next_of(state: UpgradeState, spaces: Sequence[NamespaceProgress]) -> str:
     return "Nothing is left to do."
 
 
-def _counted(one: NamespaceProgress) -> str:
-    return f"{one.moved} of {one.moved + one.behind} proxies moved"
-
-
-def _bar(one: NamespaceProgress) -> str:
-    whole = one.moved + one.behind
-    full = round(10 * one.moved / whole) if whole else 10 * one.settled
+def _bar(share: float) -> str:
+    full = round(10 * share)
     return "█" * full + "░" * (10 - full)
-
-
-def _html_bar(one: NamespaceProgress) -> str:
-    whole = one.moved + one.behind
-    percent = 100 * one.moved / whole if whole else 100.0 * one.settled
-    inner = f"<div style='width:{percent:.0f}%;height:0.7em;background:#1f77b4'></div>"
-    return f"<div style='background:#8883;width:100%'>{inner}</div>"

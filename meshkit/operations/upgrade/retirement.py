@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshkit.errors import NeedsPerson
+from meshkit.errors import ManualActionRequired
 from meshkit.facts import Need, Object
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
@@ -22,7 +22,7 @@ def needs(mesh: str, home: str) -> tuple[Need, ...]:
 
 
 def require_unused(state: UpgradeState) -> None:
-    """Raise ``NeedsPerson`` naming who still obeys or asks for an old revision."""
+    """Raise ``ManualActionRequired`` naming who still obeys or asks for an old revision."""
     users = [
         *(f"{one.name} ({one.behind} proxies)" for one in state.spaces if one.behind),
         *(
@@ -34,7 +34,7 @@ def require_unused(state: UpgradeState) -> None:
     if users:
         by_hand = [what for one in state.spaces for what in one.by_hand]
         told = f" By hand: {', '.join(by_hand[:5])}." if by_hand else ""
-        raise NeedsPerson(
+        raise ManualActionRequired(
             f"The old control plane is still needed in {', '.join(users)}.{told} Nothing was changed.",
             remedy="Bring these to the new version ('meshkit upgrade run'), then go on.",
         )
@@ -47,7 +47,7 @@ def require_handed_over(state: UpgradeState) -> None:
 
 
 def require_ours(state: UpgradeState) -> None:
-    """Raise ``NeedsPerson`` for a revision that another program installed."""
+    """Raise ``ManualActionRequired`` for a revision that another program installed."""
     if revisions := state.row.revisions:
         revisions.retirement.require_ours(state.snapshot, _gone(state))
 

@@ -1,54 +1,56 @@
-"""``mk.Upgrade``: a mesh brought to a new version as a canary: control plane, namespaces, the old one away.
+"""``mk.plan_upgrade``: a mesh brought to a new version: control plane, namespaces, the old one away.
 
-Each change is planned from what the cluster holds, journaled and undone like any other; see
-upgrade/state.py for what they are. The calls of the whole mesh are judged after each wave of restarts, and
-a wave that makes them worse takes its namespace back. ``upgrade_back`` takes all of it back.
+An upgrade is several changes, each journaled and undone like any other; see state.py for what they are. The
+plan holds the first one, checked on the server, and what follows; each later change is planned from what the
+cluster holds then. The calls of the whole mesh are judged after each wave of restarts, and a wave that makes
+them worse takes its namespace back. ``upgrade_back`` takes all of it back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+import json
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meshkit import codes
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, ChangeFailed, Halted, MeshkitError, NeedsPerson
-from meshkit.facts import Snapshot
+from meshkit.errors import BadInput, ChangeFailed, GateHalted, ManualActionRequired, MeshkitError
+from meshkit.facts import ClusterRef, Finding, Snapshot
 from meshkit.intent.mesh import ControlPlane
 from meshkit.kube.helm import RELEASE, release_of
 from meshkit.kube.metadata import title
-from meshkit.kube.steps import RESTART_MANAGER
+from meshkit.kube.steps import RESTART_MANAGER, Step
 from meshkit.meshes import registry
 from meshkit.meshes.injection import DEFAULT_REVISION
-from meshkit.operations.change import Report, apply, plan_steps, silent
-from meshkit.operations.plan import Change, Plan
-from meshkit.operations.traffic_gate import Judging, Say, judged, restarts
+from meshkit.operations.change import apply_steps, locked, plan_steps
+from meshkit.operations.plan import Change, Changes, Plan, pending
+from meshkit.operations.progress import ChangeStarted, OnEvent, UndoStarted, noop
+from meshkit.operations.traffic_gate import TrafficGateOptions, apply_gated, restarts
 from meshkit.operations.upgrade import retirement
 from meshkit.operations.upgrade import state as upgrade
 from meshkit.operations.upgrade.report import UpgradeStatus, next_of
 from meshkit.operations.upgrade.rollback import (
-    BESIDE,
     CONTROL_PLANE,
-    IN_PLACE,
+    LOCK,
     NAMESPACE,
     RETIRE,
-    WHY,
+    WHOLE_MESH,
     back_changes,
     back_under_lock,
-    only_one,
+    describe,
+    operation_of_phase,
 )
 from meshkit.operations.upgrade.state import NamespaceProgress, UpgradeState
 
+_MAKER = "Whoever made it must take it away."
+
 
 @dataclass(frozen=True)
-class Upgrade:
-    """An upgrade of the mesh of one cluster to the control plane ``to``.
-
-    With a ``revision`` it is installed beside the old one (Istio only), without one in its place. Namespaces
-    move one at a time, the smallest first unless ``order`` names some to go before; ``at_once`` workloads
-    restart together.
+class Target:
+    """What a mesh is upgraded to: with a ``revision`` beside the old control plane (Istio only), without one
+    in its place. Plans are made from what the cluster holds now.
     """
 
     cluster: Cluster
@@ -56,86 +58,49 @@ class Upgrade:
     mesh: str
     order: tuple[str, ...] = ()
     at_once: int = 1
-    judging: Judging = field(default_factory=Judging)
 
     def __post_init__(self) -> None:
         registry.mesh(self.mesh)
         if not 1 <= self.at_once <= 20:
             raise BadInput("at_once", f"{self.at_once} is not between 1 and 20.", remedy="Take 1.")
 
-    def status(self) -> UpgradeStatus:
-        """Where the upgrade stands. Changes nothing."""
-        standing = self._read()
-        return UpgradeStatus(
-            cluster=self.cluster.ref,
-            mesh=self.mesh,
-            version=standing.version,
-            revision=standing.revision,
-            installed=standing.installed,
-            spaces=(spaces := tuple(self._ordered(standing))),
-            next=next_of(standing, spaces),
-        )
+    def read(self, *more: Any) -> UpgradeState:
+        """Where the upgrade stands."""
+        empty = UpgradeState(Snapshot(), self.mesh, self.to)
+        seen = snapshot.read(self.cluster, (*upgrade.needs(empty.home), *more))
+        return UpgradeState(seen, self.mesh, self.to)
 
-    def plan(self, *, without: Container[str] = ()) -> Plan:
-        """The next change; empty when only the old control plane is left to be retired. Changes nothing.
+    def ordered(self, standing: UpgradeState) -> list[NamespaceProgress]:
+        """The namespaces in the order in which they move: the smallest first, unless some go before."""
+        places = {name: place for place, name in enumerate(self.order)}
+        return sorted(standing.spaces, key=lambda one: places.get(one.name, len(places)))
+
+    def next_change(self, *, without: Collection[str] = ()) -> Plan:
+        """The next change; empty when only the old control plane is left to be retired.
 
         ``without`` names namespaces to be passed over. Raises ``BadInput`` for an upgrade that the mesh does
         not take, and what ``mk.plan`` raises.
         """
-        standing = self._read()
+        standing = self.read()
         upgrade.require_upgradable(standing)
-        first = self._planned(self._alone(), f"{CONTROL_PLANE} {standing.version}")
+        first = self._planned(self._alone(), CONTROL_PLANE, f"Upgrade: control plane {standing.version}")
+        if not first.empty and _replaces(first, standing):
+            what = f"{first.what} in place"
+            return replace(first, what=what, facts={**first.facts, "in_place": True})
         if not first.empty:
-            return replace(first, what=first.what + (IN_PLACE if _replaces(first, standing) else ""))
-        for space in self._ordered(standing):
+            return first
+        for space in self.ordered(standing):
             if not space.settled and space.name not in without:
                 steps = upgrade.move_steps(standing, space, self.at_once)
-                return plan_steps(steps, self.cluster, what=f"{NAMESPACE} {space.name}", mesh=self.mesh)
-        return self._planned(self._settled(standing), "Upgrade: what stands for the whole mesh")
+                what = f"Upgrade: namespace {space.name}"
+                return self._plan(steps, NAMESPACE, what, namespace=space.name)
+        return self._planned(self._settled(standing), WHOLE_MESH, "Upgrade: what stands for the whole mesh")
 
-    def run(self, *, progress: Report | None = None, say: Say = silent) -> list[Change]:
-        """Bring everything to the new version, from wherever the upgrade stands; the old control plane stays.
-
-        Raises what ``plan`` raises; ``ChangeFailed`` where a wave made calls worse: its namespace was taken
-        back or, where the mark by which it moved is older than this change or there is none, the whole
-        upgrade; ``NeedsPerson`` before anything moves where no call is seen (see ``Judging``), and at the end
-        for what only a person can bring to the new version.
-        """
-        done: list[Change] = []
-        made: set[str] = set()
-        with only_one(self.cluster, progress) as report:
-            while True:
-                plan = self.plan(without={what.removeprefix(f"{NAMESPACE} ") for what in made})
-                if plan.empty or plan.what in made:
-                    break
-                made.add(plan.what)
-                say(f"{plan.what}.")
-                done.append(self._carried_out(plan, report, say))
-        self._require_all(plan)
-        return done
-
-    def _require_all(self, left: Plan) -> None:
-        """Raise ``NeedsPerson`` for what has not moved."""
-        spaces = self.status().spaces
-        by_hand = [what for one in spaces for what in one.by_hand]
-        stuck = [f"namespace {one.name}, whose new pods are not new" for one in spaces if not one.settled]
-        stuck += [] if left.empty else [left.what]
-        if by_hand or stuck:
-            raise NeedsPerson(
-                f"All that meshkit can move has moved. Left: {', '.join([*by_hand, *stuck][:5])}.",
-                remedy="Bring these to the new version ('meshkit upgrade status'), then retire the old one.",
-            )
-
-    def plan_retirement(self) -> Plan:
-        """What takes the old control plane away; the new one takes its place as the default before.
-
-        Empty where there is no old one. Raises ``NeedsPerson`` while it is still needed, and ``BadInput``
-        where nobody would be the default after it.
-        """
-        needs = retirement.needs(self.mesh, self._home)
-        standing = self._read(*needs)
+    def retirement(self) -> Plan:
+        """What takes the old control plane away; the new one takes its place as the default before."""
+        standing = self.read(*retirement.needs(self.mesh, UpgradeState(Snapshot(), self.mesh, self.to).home))
         if not standing.old:
-            return plan_steps([], self.cluster, what="Upgrade: retirement", mesh=self.mesh)
+            return self._plan([], RETIRE, "Upgrade: retirement")
         retirement.require_unused(standing)
         retirement.require_ours(standing)
         retirement.require_handed_over(standing)
@@ -148,31 +113,8 @@ class Upgrade:
             )
             for one in retirement.left_over(standing)
         ]
-        names = ", ".join(one.revision for one in standing.old)
-        what = f"{RETIRE} {names}"
-        return plan_steps(steps, self.cluster, what=what, mesh=self.mesh, findings=findings)
-
-    def retire(self, plan: Plan | None = None, *, progress: Report | None = None) -> Change:
-        """Take the old control plane away, as ``plan_retirement`` shows it. Raises what that and ``mk.apply``
-        raise, and ``Conflict`` while somebody else upgrades.
-        """
-        shown = plan or self.plan_retirement()
-        with only_one(self.cluster, progress) as report:
-            return apply(shown, self.cluster, progress=report, why=self.why)
-
-    @property
-    def why(self) -> str:
-        """What the journal says of each change."""
-        version = UpgradeState(Snapshot(), self.mesh, self.to).version
-        return f"{WHY}{self.mesh} {version}" + (f"{BESIDE}{self.to.revision}" if self.to.revision else "")
-
-    @property
-    def _home(self) -> str:
-        return UpgradeState(Snapshot(), self.mesh, self.to).home
-
-    def _read(self, *more: Any) -> UpgradeState:
-        seen = snapshot.read(self.cluster, (*upgrade.needs(self._home), *more))
-        return UpgradeState(seen, self.mesh, self.to)
+        what = f"Upgrade: retire {', '.join(one.revision for one in standing.old)}"
+        return replace(self._plan(steps, RETIRE, what, findings=findings), lock=LOCK)
 
     def _alone(self) -> ControlPlane:
         """The control plane alone: what makes it everybody's comes after the namespaces have moved."""
@@ -184,51 +126,242 @@ class Upgrade:
         kept = tuple(tag for tag in self.to.tags if not (held and tag == DEFAULT_REVISION))
         return self.to.model_copy(update={"tags": kept})
 
-    def _planned(self, intent: ControlPlane, what: str) -> Plan:
+    def _planned(self, intent: ControlPlane, phase: str, what: str) -> Plan:
         planner = registry.mesh(self.mesh).planner
         seen = snapshot.read(self.cluster, planner.needs(intent))
-        return plan_steps(planner.plan(intent, seen), self.cluster, what=what, mesh=self.mesh)
+        return self._plan(planner.plan(intent, seen), phase, what)
 
-    def _ordered(self, standing: UpgradeState) -> list[NamespaceProgress]:
-        places = {name: place for place, name in enumerate(self.order)}
-        return sorted(standing.spaces, key=lambda one: places.get(one.name, len(places)))
+    def _plan(
+        self,
+        steps: Sequence[Step],
+        phase: str,
+        what: str,
+        *,
+        namespace: str = "",
+        findings: Sequence[Finding] = (),
+    ) -> Plan:
+        version = UpgradeState(Snapshot(), self.mesh, self.to).version
+        revision = self.to.revision or ""
+        operation = operation_of_phase(self.mesh, version, revision, phase, namespace=namespace)
+        return plan_steps(steps, self.cluster, operation, what=what, findings=findings)
 
-    def _carried_out(self, plan: Plan, progress: Report, say: Say) -> Change:
+
+@dataclass(frozen=True)
+class Move:
+    """A namespace that an upgrade will move, as it stands now: its workloads, by waves of restarts."""
+
+    namespace: str
+    waves: tuple[tuple[str, ...], ...]
+
+    def __str__(self) -> str:
+        return (
+            f"namespace {self.namespace}: {'; '.join(', '.join(wave) for wave in self.waves) or 'its mark'}"
+        )
+
+
+@dataclass(frozen=True)
+class UpgradePlan:
+    """An upgrade as ``mk.apply`` runs it: the next change, and what follows. Made by ``mk.plan_upgrade``."""
+
+    to: ControlPlane
+    mesh: str
+    cluster: ClusterRef
+    first: Plan
+    """The next change, checked on the server; empty where nothing is left to do but the retirement."""
+    moves: tuple[Move, ...]
+    """The namespaces that move after it, in this order; each is planned again when its turn comes."""
+    retire: bool = False
+    """Whether the old control plane is taken away at the end."""
+    order: tuple[str, ...] = ()
+    at_once: int = 1
+    gate: TrafficGateOptions = field(default_factory=TrafficGateOptions)
+
+    confirmation = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.first.empty
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.first), *(f"then {one}" for one in self.later())])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return pending(len(self.first.steps))
+
+    def to_json(self) -> str:
+        """The plan as a JSON text."""
+        return json.dumps({**json.loads(self.first.to_json()), "then": list(self.later())}, indent=2)
+
+    def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Changes:
+        """Bring everything to the new version, from the plan's first change on. ``mk.apply`` calls this.
+
+        Raises what ``plan_upgrade`` raises; ``ChangeFailed`` where a wave made calls worse: its namespace was
+        taken back or, where the mark by which it moved is older than this change or there is none, the whole
+        upgrade; ``ManualActionRequired`` before anything moves where no call is seen (see
+        ``TrafficGateOptions``), and at the end for what only a person can bring to the new version.
+        """
+        target = Target(cluster, self.to, self.mesh, self.order, self.at_once)
+        done: list[Change] = []
+        made: set[tuple[str, str]] = set()
+        plan = self.first
+        with locked(cluster, LOCK, progress) as report:
+            while not plan.empty and _key(plan) not in made:
+                made.add(_key(plan))
+                progress(ChangeStarted(plan.what))
+                done.append(self._carried_out(plan, cluster, report, why or self._why))
+                plan = target.next_change(without={name for _, name in made})
+            _require_all(target, plan)
+            if self.retire:
+                going = replace(target.retirement(), lock="")
+                if not going.empty:
+                    done.append(apply_steps(going, cluster, progress=report, why=why or self._why))
+        return Changes(self._why, tuple(done))
+
+    @property
+    def _why(self) -> str:
+        """What the journal says to people of each change."""
+        return f"upgrade to {describe(self.first.record)}"
+
+    def later(self) -> Iterator[str]:
+        """What follows the first change, a line each."""
+        yield from map(str, self.moves)
+        if self.retire:
+            yield "the old control plane is retired"
+
+    def _carried_out(self, plan: Plan, cluster: Cluster, progress: OnEvent, why: str) -> Change:
         if not self._touches_calls(plan):
-            return apply(plan, self.cluster, progress=progress, why=self.why)
+            return apply_steps(plan, cluster, progress=progress, why=why)
         # Pods that are made anew come out as before only where this very change decides what they get.
-        alone = any(one.step.manager != RESTART_MANAGER for one in plan.steps) and not self._in_place(plan)
+        alone = any(one.step.manager != RESTART_MANAGER for one in plan.steps) and not _in_place(plan)
         try:
-            return judged(
-                plan, self.cluster, self.judging, progress=progress, say=say, why=self.why, back=alone
-            )
-        except Halted as worse:
-            if not isinstance(worse.__cause__, ChangeFailed):
-                raise
-            say(f"{worse.message} Taking the whole upgrade back.")
-            raise self._all_back(worse, progress, say) from worse
-
-    def _all_back(self, worse: MeshkitError, progress: Report, say: Say) -> MeshkitError:
-        try:
-            back_under_lock(self.cluster, back_changes(self.cluster), progress, say)
-        except MeshkitError as second:
-            return NeedsPerson(
-                f"{worse.message} The upgrade could not be taken back: {second.message}",
-                remedy="Settle this by hand, then run 'meshkit upgrade back'.",
-            )
-        text = f"{worse.message} The whole upgrade was taken back."
-        return ChangeFailed(text, remedy=worse.remedy, change_id="", undone=True)
-
-    def _in_place(self, plan: Plan) -> bool:
-        return plan.what.endswith(IN_PLACE)
+            return apply_gated(plan, cluster, self.gate, progress=progress, why=why, undo_alone=alone)
+        except GateHalted as worse:
+            progress(UndoStarted("the whole upgrade", worse.message))
+            raise _all_back(worse, cluster, progress) from worse
 
     def _touches_calls(self, plan: Plan) -> bool:
         """Whether calls may change: pods are made anew, a gateway moves, or the control plane is replaced
         under its proxies.
         """
+        if plan.facts.get("phase") == RETIRE:
+            return False
         gateway = self.to.gateway.name if self.to.gateway else ""
         moves_gateway = any(one.step.kind == RELEASE and one.step.name == gateway for one in plan.steps)
-        return self._in_place(plan) or restarts(plan) or moves_gateway
+        return _in_place(plan) or restarts(plan) or moves_gateway
+
+
+def plan_upgrade(
+    to: ControlPlane,
+    cluster: Cluster,
+    *,
+    mesh: str,
+    order: tuple[str, ...] = (),
+    at_once: int = 1,
+    gate: TrafficGateOptions | None = None,
+    retire: bool = False,
+) -> UpgradePlan:
+    """What brings a mesh to the control plane ``to``, from wherever an upgrade stands. Changes nothing.
+
+    With a ``revision`` it is installed beside the old one (Istio only), without one in its place. Namespaces
+    move one at a time, the smallest first unless ``order`` names some to go before; ``at_once`` workloads
+    restart together. With ``retire`` the old control plane goes at the end. Raises ``BadInput`` for an
+    upgrade that the mesh does not take, and what ``mk.plan`` raises.
+    """
+    target = Target(cluster, to, mesh, order, at_once)
+    first = target.next_change()
+    if first.empty and retire:
+        first = replace(target.retirement(), lock="")
+        retire = False
+    return UpgradePlan(
+        to=to,
+        mesh=mesh,
+        cluster=cluster.ref,
+        first=first,
+        moves=tuple(_moves(target, first)),
+        retire=retire,
+        order=order,
+        at_once=at_once,
+        gate=gate or TrafficGateOptions(),
+    )
+
+
+def plan_retirement(to: ControlPlane, cluster: Cluster, *, mesh: str) -> Plan:
+    """What takes the old control plane away after an upgrade to ``to``. Changes nothing.
+
+    Empty where there is no old one. Raises ``ManualActionRequired`` while it is still needed, and
+    ``BadInput`` where nobody would be the default after it.
+    """
+    return Target(cluster, to, mesh).retirement()
+
+
+def upgrade_status(
+    to: ControlPlane, cluster: Cluster, *, mesh: str, order: tuple[str, ...] = ()
+) -> UpgradeStatus:
+    """Where the upgrade of a mesh to the control plane ``to`` stands. Changes nothing."""
+    target = Target(cluster, to, mesh, order)
+    standing = target.read()
+    spaces = tuple(target.ordered(standing))
+    return UpgradeStatus(
+        cluster=cluster.ref,
+        mesh=mesh,
+        version=standing.version,
+        revision=standing.revision,
+        installed=standing.installed,
+        spaces=spaces,
+        next=next_of(standing, spaces),
+    )
+
+
+def _moves(target: Target, first: Plan) -> Iterator[Move]:
+    """The namespaces that are to move after the first change."""
+    standing = target.read()
+    for space in target.ordered(standing):
+        if not space.settled and space.name != first.facts.get("namespace"):
+            workloads, _ = standing.rolling(space.name)
+            names = [title(one) for one in workloads]
+            size = target.at_once
+            waves = tuple(tuple(names[at : at + size]) for at in range(0, len(names), size))
+            yield Move(space.name, waves)
+
+
+def _require_all(target: Target, left: Plan) -> None:
+    """Raise ``ManualActionRequired`` for what has not moved."""
+    spaces = target.ordered(target.read())
+    by_hand = [what for one in spaces for what in one.by_hand]
+    stuck = [f"namespace {one.name}, whose new pods are not new" for one in spaces if not one.settled]
+    stuck += [] if left.empty else [left.what]
+    if by_hand or stuck:
+        raise ManualActionRequired(
+            f"All that meshkit can move has moved. Left: {', '.join([*by_hand, *stuck][:5])}.",
+            remedy="Bring these to the new version ('meshkit upgrade status'), then retire the old one.",
+        )
+
+
+def _all_back(worse: MeshkitError, cluster: Cluster, progress: OnEvent) -> MeshkitError:
+    """Take the whole upgrade back, and the error that says how that went."""
+    changes = back_changes(cluster)
+    try:
+        back_under_lock(cluster, changes, progress)
+    except MeshkitError as second:
+        return ManualActionRequired(
+            f"{worse.message} The upgrade could not be taken back: {second.message}",
+            remedy="Settle this by hand, then run 'meshkit upgrade back'.",
+        )
+    text = f"{worse.message} The whole upgrade was taken back."
+    return ChangeFailed(text, remedy=worse.remedy, change_id=changes[0].id, undone=True)
+
+
+def _key(plan: Plan) -> tuple[str, str]:
+    """Which change of an upgrade a plan is: one that comes up again has not done what it should."""
+    return str(plan.facts.get("phase", "")), str(plan.facts.get("namespace", ""))
+
+
+def _in_place(plan: Plan) -> bool:
+    return bool(plan.facts.get("in_place"))
 
 
 def _replaces(plan: Plan, standing: UpgradeState) -> bool:

@@ -20,12 +20,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.formatting import percent
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.views.release.chart_svg import svg_chart
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release
-    from meshkit.operations.release.state import CanaryState
+    from meshkit.operations.release.state import ReleaseState
 
 Figure = dict[str, Any]
 Values = list[float | None]
@@ -85,8 +85,8 @@ class Chart:
         return self.text
 
 
-def canary_chart(state: CanaryState) -> Chart:
-    """The chart of a release, running or ended: ``mk.canary_chart(outcome.state)``."""
+def release_chart(state: ReleaseState) -> Chart:
+    """The chart of a release, running or ended: ``mk.release_chart(outcome.state)``."""
     looks = [judged.look for judged in state.looks]
     figure = figure_data(looks, state.release, state)
     title = f"{state.release.name}: {state.release.stable} to {state.release.canary}, {state.status}"
@@ -94,7 +94,7 @@ def canary_chart(state: CanaryState) -> Chart:
     return Chart(figure, "\n".join(lines))
 
 
-def figure_data(looks: Sequence[Look], release: Release, state: CanaryState | None = None) -> Figure:
+def figure_data(looks: Sequence[SampleWindow], release: Release, state: ReleaseState | None = None) -> Figure:
     """The figure as JSON for plotly. The number and order of traces never change, so a live view can append.
 
     ``state`` adds how the release ended, where there is one.
@@ -122,7 +122,7 @@ def figure_data(looks: Sequence[Look], release: Release, state: CanaryState | No
     return {"data": traces, "layout": layout}
 
 
-def _values(row: Row, looks: Sequence[Look]) -> tuple[Values, Values]:
+def _values(row: Row, looks: Sequence[SampleWindow]) -> tuple[Values, Values]:
     """A row's values of (stable, canary) at each look; for the share: (asked, measured). None is a gap."""
     if row.key == "share":
         return [look.asked_percent for look in looks], [_share(recent) for recent in _recent(looks)]
@@ -136,7 +136,7 @@ def _values(row: Row, looks: Sequence[Look]) -> tuple[Values, Values]:
     return [getattr(look.stable, name) for look in looks], [getattr(look.canary, name) for look in looks]
 
 
-def _recent(looks: Sequence[Look]) -> Iterator[Sequence[Look]]:
+def _recent(looks: Sequence[SampleWindow]) -> Iterator[Sequence[SampleWindow]]:
     """For each look, the looks of the MEAN_S seconds up to it that asked for the same share."""
     first = 0
     for i, look in enumerate(looks):
@@ -145,13 +145,13 @@ def _recent(looks: Sequence[Look]) -> Iterator[Sequence[Look]]:
         yield looks[first : i + 1]
 
 
-def _share(looks: Sequence[Look]) -> float | None:
+def _share(looks: Sequence[SampleWindow]) -> float | None:
     canary = sum(look.canary.requests for look in looks)
     total = canary + sum(look.stable.requests for look in looks)
     return round(100 * canary / total, 3) if total else None
 
 
-def _error_percent(arms: Sequence[ArmLook]) -> float | None:
+def _error_percent(arms: Sequence[ArmWindow]) -> float | None:
     requests = sum(arm.requests for arm in arms)
     return round(100 * sum(arm.errors for arm in arms) / requests, 3) if requests else None
 
@@ -327,7 +327,7 @@ def _limit_line(limit: float, axis: str) -> dict[str, Any]:
 
 
 def _marks(
-    looks: Sequence[Look], state: CanaryState | None, x_range: Sequence[float]
+    looks: Sequence[SampleWindow], state: ReleaseState | None, x_range: Sequence[float]
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """A line through all rows, and its label in the strip above, for each change of weights and for the
     end.

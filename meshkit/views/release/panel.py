@@ -37,7 +37,7 @@ LOOK_S = 1.0
 MOST_MS = 500.0
 
 
-class CanaryPanel(LiveBox):
+class ReleasePanel(LiveBox):
     """The panel of one release. ``close`` ends it; a new panel of the same release ends the one before."""
 
     def __init__(self, watch: Watch, controls: Controls, *, slow_down: bool = False) -> None:
@@ -241,21 +241,21 @@ class CanaryPanel(LiveBox):
         return bool(self._now and self._now.state and not self._now.state.ended)
 
 
-def canary_panel(
+def release_panel(
     release: Release,
     cluster: Cluster,
     *,
     mesh: str,
     route: Route | None = None,
     slow_down: bool = False,
-) -> CanaryPanel:
+) -> ReleasePanel:
     """The panel of a release, to be shown as the last line of a cell.
 
     With a ``route`` that has both versions, requests can be shifted by hand while no release runs.
     ``slow_down`` offers to slow the canary of the demo shop down.
     """
     watch = Watch(release, cluster, mesh=mesh)
-    return CanaryPanel(watch, Controls(release, cluster, mesh, route), slow_down=slow_down)
+    return ReleasePanel(watch, Controls(release, cluster, mesh, route), slow_down=slow_down)
 
 
 class SvgChart(widgets.HTML):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""A release as pieces of HTML: title, ladder, verdict, evidence, journal. Pure functions of a CanaryState.
+"""A release as pieces of HTML: title, ladder, verdict, evidence, journal. Pure functions of a ReleaseState.
 
 The panel, the report and the demo's page are put together from these, so a release looks the same in each.
 The pieces keep their heights whatever the state, so that nothing jumps while a release runs.
@@ -17,7 +17,7 @@ from meshkit.views.icons import icon
 if TYPE_CHECKING:
     from meshkit.decide.verdict import Condition, Verdict
     from meshkit.intent.release import Release
-    from meshkit.operations.release.state import CanaryState, Happening
+    from meshkit.operations.release.state import ReleaseEvent, ReleaseState
 
 JOURNAL_LINES = 6
 STATUS = {
@@ -33,7 +33,7 @@ STATUS = {
 """Icon and words of each status of a release."""
 NEAR = 2.0
 """Evidence of harm from which the verdict block turns red while the release still runs."""
-_HAPPENING_ICONS = {
+_EVENT_ICONS = {
     "begin": "person",
     "weights": "shift",
     "agreed": "good",
@@ -53,7 +53,7 @@ _CONDITIONS = {
 }
 
 
-def head(release: Release, where: str, state: CanaryState | None, note: str = "") -> str:
+def head(release: Release, where: str, state: ReleaseState | None, note: str = "") -> str:
     """The title line: what is released where, and the state in a pill."""
     shape, said = STATUS[state.status] if state else ("todo", "Not started")
     if state and state.status in ("shifting", "watching"):
@@ -70,7 +70,7 @@ def head(release: Release, where: str, state: CanaryState | None, note: str = ""
     )
 
 
-def ladder(release: Release, state: CanaryState | None) -> str:
+def ladder(release: Release, state: ReleaseState | None) -> str:
     """The steps as an ordered list: done, present, to come."""
     items = []
     for index, percent in enumerate(release.ladder):
@@ -84,7 +84,7 @@ def ladder(release: Release, state: CanaryState | None) -> str:
     return f'<ol class="mk-ladder">{"".join(items)}</ol>'
 
 
-def verdict(state: CanaryState | None) -> str:
+def verdict(state: ReleaseState | None) -> str:
     """The block that says where the release stands and what happens next by itself."""
     if state is None:
         return _block(
@@ -96,17 +96,17 @@ def verdict(state: CanaryState | None) -> str:
     return _block(tone, shape, title + first, " ".join(rest))
 
 
-def evidence(state: CanaryState | None) -> str:
+def evidence(state: ReleaseState | None) -> str:
     """Two cards: the odds that the canary does harm, and what the present step waits for."""
     found = state.verdict if state else None
     return f'<div class="mk-side">{_harm_card(found)}{_conditions_card(found, state)}</div>'
 
 
-def journal(state: CanaryState | None, *, lines: int | None = JOURNAL_LINES, note: str = "") -> str:
+def journal(state: ReleaseState | None, *, lines: int | None = JOURNAL_LINES, note: str = "") -> str:
     """What happened, the newest first; a fixed number of lines, or (None) all of them."""
-    happenings = list(reversed(state.happenings)) if state else []
-    shown = happenings if lines is None else happenings[:lines]
-    rows = [_journal_row(state, happening) for happening in shown if state]
+    events = list(reversed(state.events)) if state else []
+    shown = events if lines is None else events[:lines]
+    rows = [_journal_row(state, event) for event in shown if state]
     rows += ['<li class="mk-row">&nbsp;</li>'] * ((lines or 0) - len(rows))
     listed = f'<ul class="mk-journal" role="log">{"".join(rows)}</ul>'
     return _card(_both("<h3>Journal</h3>", html.escape(note), muted=True), listed)
@@ -117,7 +117,7 @@ def clock_utc(at_s: float) -> str:
     return time.strftime("%H:%M:%S", time.gmtime(at_s))
 
 
-def _step_kind(index: int, release: Release, state: CanaryState | None) -> str:
+def _step_kind(index: int, release: Release, state: ReleaseState | None) -> str:
     if state is None or index > state.step:
         return "todo"
     if state.status == "rolled_back" and index == state.step:
@@ -133,7 +133,7 @@ def _step_mark(kind: str) -> str:
     )
 
 
-def _step_words(index: int, kind: str, release: Release, state: CanaryState | None) -> str:
+def _step_words(index: int, kind: str, release: Release, state: ReleaseState | None) -> str:
     if state is None or kind == "todo":
         if index <= release.deciding_step:
             return f"at least {words.seconds(release.step_s)}"
@@ -145,7 +145,7 @@ def _step_words(index: int, kind: str, release: Release, state: CanaryState | No
     return f"{words.seconds(looks[-1].end_s - looks[0].start_s)}, {words.count(requests)} requests"
 
 
-def _tone(state: CanaryState) -> tuple[str, str]:
+def _tone(state: ReleaseState) -> tuple[str, str]:
     if state.status in ("promoted", "rolled_back", "undecided"):
         shape = STATUS[state.status][0]
         return shape, shape
@@ -172,7 +172,7 @@ def _harm_card(found: Verdict | None) -> str:
     )
 
 
-def _conditions_card(found: Verdict | None, state: CanaryState | None) -> str:
+def _conditions_card(found: Verdict | None, state: ReleaseState | None) -> str:
     conditions = found.conditions if found else ()
     met = f"{sum(c.met for c in conditions)} of {len(conditions)} met" if conditions else ""
     rows = "".join(_condition_row(c, state) for c in conditions)
@@ -192,7 +192,7 @@ def _both(left: str, right: str, *, muted: bool = False) -> str:
     return f'<div class="mk-head"><span>{left}</span><span class="{kind}">{right}</span></div>'
 
 
-def _condition_row(condition: Condition, state: CanaryState | None) -> str:
+def _condition_row(condition: Condition, state: ReleaseState | None) -> str:
     shape = "good" if condition.met else "waiting" if condition.needed else "todo"
     label = _CONDITIONS.get(condition.name) or _margin_words(condition.name, state)
     muted = "" if condition.needed else ' class="mk-muted"'
@@ -206,7 +206,7 @@ def _condition_row(condition: Condition, state: CanaryState | None) -> str:
     return f'<div class="mk-condition">{line}{bar}</div>'
 
 
-def _margin_words(name: str, state: CanaryState | None) -> str:
+def _margin_words(name: str, state: ReleaseState | None) -> str:
     if state is None:
         return name
     margins = state.release.margins
@@ -242,19 +242,19 @@ def _track(percent: float, tick_percent: float, kind: str) -> str:
     )
 
 
-def _journal_row(state: CanaryState, happening: Happening) -> str:
+def _journal_row(state: ReleaseState, event: ReleaseEvent) -> str:
     shape = (
         STATUS[state.status][0]
-        if happening.kind == "end" and state.ended
-        else _HAPPENING_ICONS.get(happening.kind, "note")
+        if event.kind == "end" and state.ended
+        else _EVENT_ICONS.get(event.kind, "note")
     )
-    who = f" by {happening.who}" if happening.who else ""
+    who = f" by {event.who}" if event.who else ""
     return (
-        f'<li class="mk-row"><span class="mk-muted">{clock_utc(happening.at_s)}</span> {icon(shape)} '
-        f"{html.escape(_happening_words(happening) + who)}</li>"
+        f'<li class="mk-row"><span class="mk-muted">{clock_utc(event.at_s)}</span> {icon(shape)} '
+        f"{html.escape(_event_words(event) + who)}</li>"
     )
 
 
-def _happening_words(happening: Happening) -> str:
+def _event_words(event: ReleaseEvent) -> str:
     prefix = {"weights": "Weight ", "begin": "Started: ", "command": "Command: ", "agreed": "Share "}
-    return prefix.get(happening.kind, "") + happening.text
+    return prefix.get(event.kind, "") + event.text

@@ -202,12 +202,12 @@ def clock(at_s: float) -> str:
     return time.strftime("%H:%M:%S", time.gmtime(at_s))
 
 
-def planned_lines(plan: Plan | None, stage: str) -> list[ProgressLine]:
-    """The steps of a plan before it runs, and the watch that follows mutual TLS."""
+def planned_lines(plan: Plan | None, *, watched: bool) -> list[ProgressLine]:
+    """The steps of a plan before it runs, and the watch that follows a stage whose change is watched."""
     if plan is None or plan.empty:
         return []
     words = {"create": "Create", "change": "Change", "keep": "Keep", "remove": "Remove"}
     lines = [ProgressLine(f"{words[one.action]} {one.step.title}", "todo") for one in plan.steps]
-    if stage == "mutual-tls":
+    if watched:
         lines.append(ProgressLine("Watch for refused calls", "todo"))
     return lines

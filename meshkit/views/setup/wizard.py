@@ -156,24 +156,22 @@ class SetupWizard(LiveBox):
         if self._danger():
             self._ask("apply")
         else:
-            self._start_apply(accept_refused=False)
+            self._start_apply(force=False)
 
     def _confirmed(self) -> None:
         asked, self._asking = self._asking, ""
         if asked == "apply":
-            self._start_apply(accept_refused=True)
+            self._start_apply(force=True)
         elif asked == "undo":
             self._start(Run.undo(self._setup, self._stage.name, self._later))
         elif asked == "stop" and self._run:
             self._run.stop()
         self._show_actions_now()
 
-    def _start_apply(self, *, accept_refused: bool) -> None:
+    def _start_apply(self, *, force: bool) -> None:
         if self._plan is None:
             raise BadInput("Apply", "no plan was shown.", remedy="Wait for the plan.")
-        made = Run.apply(
-            self._setup, self._stage.name, self._plan, self._later, accept_refused=accept_refused
-        )
+        made = Run.apply(self._setup, self._stage.name, self._plan, self._later, force=force)
         self._start(made)
 
     def _start(self, run: Run) -> None:
@@ -296,7 +294,7 @@ class SetupWizard(LiveBox):
 
     def _show_run(self) -> None:
         run = self._run
-        lines = run.lines() if run else setup_html.planned_lines(self._plan, self._stage.name)
+        lines = run.lines() if run else setup_html.planned_lines(self._plan, watched=self._stage.watched)
         log = list(run.log) if run else []
         note = run.words() if run else f"0 of {len(lines)} done" if lines else ""
         set_html(self._progress, setup_html.progress_card(lines, log, note) if lines or log else "")

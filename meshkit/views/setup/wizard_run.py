@@ -1,4 +1,4 @@
-"""One change while it runs in a thread: its steps, its log, and the reins a person holds.
+"""One change while it runs in a thread: its steps, its log, and how a person pauses or stops it.
 
 The thread writes, the notebook's loop reads: every piece of state is one assignment or one append.
 """
@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from meshkit.operations.pause_control import Reins
+from meshkit.cluster.executor import Progress
+from meshkit.operations.pause_control import PauseControl
+from meshkit.operations.progress import Event, WatchStarted
+from meshkit.operations.setup.guide import stage
 from meshkit.views.setup.setup_html import LOG_LINES, ProgressLine, clock, planned_lines
 
 if TYPE_CHECKING:
-    from meshkit.cluster.executor import Progress
     from meshkit.operations.plan import Plan
     from meshkit.operations.setup.guide import Setup
 
@@ -36,64 +38,58 @@ class Run:
         self._began_s = time.monotonic()
         self._begun_s: dict[int, float] = {}
         self._ended_words = ""
-        self._reins = Reins(self._progress)
+        self._pause_control = PauseControl(self._on_event)
 
     @classmethod
-    def apply(
-        cls, setup: Setup, name: str, plan: Plan, news: Callable[[], None], *, accept_refused: bool
-    ) -> Run:
+    def apply(cls, setup: Setup, name: str, plan: Plan, news: Callable[[], None], *, force: bool) -> Run:
         """The plan of a stage, carried out."""
 
         def work(run: Run) -> str:
-            return str(
-                setup.apply(name, plan, progress=run._reins, say=run.say, accept_refused=accept_refused)
-            )
+            return str(setup.apply(name, plan, progress=run._pause_control, force=force))
 
-        return cls("apply", work, planned_lines(plan, name), news)
+        return cls("apply", work, planned_lines(plan, watched=stage(name).watched), news)
 
     @classmethod
     def undo(cls, setup: Setup, name: str, news: Callable[[], None]) -> Run:
         """The newest change of a stage, taken back."""
-        return cls("undo", lambda run: str(setup.undo(name, progress=run._progress)), [], news)
+        return cls("undo", lambda run: str(setup.undo(name, progress=run._on_event)), [], news)
 
     def carry_out(self) -> None:
         """Do it; what it raises is logged and raised."""
         try:
-            self.say(self._work(self))
+            self.log_line(self._work(self))
             self._finish("good")
         except Exception as problem:
-            self.say(str(problem))
+            self.log_line(str(problem))
             self._finish("bad")
             raise
         finally:
             self.running = False
             self._news()
 
-    def say(self, sentence: str) -> None:
+    def log_line(self, sentence: str) -> None:
         """Add a line to the log."""
         self.log.append(f"{clock(time.time())}  {sentence}")
-        if sentence.startswith("Watching") and self._steps:
-            self._mark(len(self._steps), "running")
         self._news()
 
     def toggle_pause(self) -> None:
         """Pause before the next step, or go on."""
-        if self._reins.paused:
-            self._reins.resume()
-            self.say("Resumed.")
+        if self._pause_control.paused:
+            self._pause_control.resume()
+            self.log_line("Resumed.")
         else:
-            self._reins.pause()
-            self.say("Paused before the next step.")
+            self._pause_control.pause()
+            self.log_line("Paused before the next step.")
 
     def stop(self) -> None:
         """End before the next step and take back what was done."""
-        self.say("Stopping: what was done is taken back.")
-        self._reins.stop()
+        self.log_line("Stopping: what was done is taken back.")
+        self._pause_control.stop()
 
     @property
     def paused(self) -> bool:
         """Whether it waits, or will before its next step."""
-        return self._reins.paused
+        return self._pause_control.paused
 
     def lines(self) -> list[ProgressLine]:
         """Every step with its state."""
@@ -107,7 +103,15 @@ class Run:
         state = "paused, " if self.paused else ""
         return f"{state}{done} of {len(self._steps)} done, {time.monotonic() - self._began_s:.0f} s"
 
-    def _progress(self, progress: Progress) -> None:
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._step(event)
+            return
+        if isinstance(event, WatchStarted) and self._steps:
+            self._mark(len(self._steps), "running")
+        self.log_line(str(event))
+
+    def _step(self, progress: Progress) -> None:
         while len(self._steps) < progress.total:
             self._steps.append(ProgressLine("…", "todo"))
         state: Literal["running", "waiting", "good"] = {

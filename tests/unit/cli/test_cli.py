@@ -45,7 +45,7 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         "apply",
         "history",
         "undo",
-        "canary",
+        "release",
         "setup",
         "upgrade",
         "runbook",
@@ -62,9 +62,9 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         (["runbook", "run", "install_control_plane", "-p", "replicas=many"], "'many' is no int"),
         (["runbook", "run", "install_control_plane", "-p", "replicas"], "Write it as -p name=value"),
         (["runbook", "run", "enforce_mtls", "-f", "no-such.yaml"], "it cannot be read"),
-        (["runbook", "run", "canary_release", "--apply"], "'apply' is not known"),
+        (["runbook", "run", "release", "--apply"], "'apply' is not known"),
         (["plan", "-f", "no-such-file.yaml"], "there is no such file"),
-        (["canary", "run", "-f", "no-such-file.yaml"], "there is no such file"),
+        (["release", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["upgrade", "status", "--revision", "1.31"], "control_plane.revision: '1.31' is not"),
         (["upgrade", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["evidence", "verify", "release.json"], "meshkit evidence: this verb is not there yet"),
@@ -91,7 +91,7 @@ def test_an_unknown_command_is_exit_code_2() -> None:
 
 
 def test_runbook_show_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("runbook", "show", "canary_release", "--json") == 0
+    assert run("runbook", "show", "release", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert {"name": "steps", "type": "list[float]"}.items() <= shown["parameters"][10].items()
 
@@ -114,14 +114,14 @@ canary: v2
 """
 
 
-def test_canary_plan_without_a_cluster_says_how_long_and_what_would_do(
+def test_release_forecast_without_a_cluster_says_how_long_and_what_would_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MESHKIT_HOME", str(tmp_path))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     file = tmp_path / "release.yaml"
     file.write_text(RELEASE)
-    plan = ["canary", "plan", "-f", str(file)]
+    plan = ["release", "forecast", "-f", str(file)]
     assert run(*plan) == 2
     capsys.readouterr()
     assert run(*plan, "--rps", "1000", "--strict") == 0
@@ -138,7 +138,7 @@ def test_canary_plan_without_a_cluster_says_how_long_and_what_would_do(
     assert run(*plan, "--rps", "-1") == 2
 
 
-def test_canary_plan_assumes_nothing_where_a_prometheus_was_named(
+def test_release_forecast_assumes_nothing_where_a_prometheus_was_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MESHKIT_HOME", str(tmp_path))
@@ -146,7 +146,7 @@ def test_canary_plan_assumes_nothing_where_a_prometheus_was_named(
     monkeypatch.setenv("MESHKIT_PROMETHEUS", "")
     file = tmp_path / "release.yaml"
     file.write_text(RELEASE)
-    asked = ["canary", "plan", "-f", str(file), "--rps", "10", "--prometheus", "http://127.0.0.1:9"]
+    asked = ["release", "forecast", "-f", str(file), "--rps", "10", "--prometheus", "http://127.0.0.1:9"]
     assert run(*asked) == 2
     assert "usual service" not in capsys.readouterr().err
 
@@ -241,7 +241,7 @@ def test_every_command_that_meets_a_cluster_can_be_told_which() -> None:
 
     walk(cli, "")
     assert {"check", "plan", "apply", "history", "undo", "rehearse", "uninstall"} <= with_options
-    assert {f"canary {verb}" for verb in ("run", "plan", "status", "hold", "rollback")} <= with_options
+    assert {f"release {verb}" for verb in ("run", "forecast", "status", "hold", "rollback")} <= with_options
     assert {f"setup {verb}" for verb in ("status", "plan", "apply", "undo")} <= with_options
     assert {f"upgrade {verb}" for verb in ("status", "run", "back")} <= with_options
     here = {

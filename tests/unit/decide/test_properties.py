@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.statistics.sequential import BETTER, WORSE, Likelihood, Table
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress, Verdict
@@ -128,12 +128,12 @@ def test_stopping_when_it_looks_best_does_not_help_a_canary_at_the_tolerance() -
 
 
 @st.composite
-def arms(draw: st.DrawFn, edges: int) -> ArmLook:
+def arms(draw: st.DrawFn, edges: int) -> ArmWindow:
     requests = draw(st.integers(0, 5000))
     errors = draw(st.integers(0, requests))
     timed = requests - errors
     slower = sorted((draw(st.integers(0, timed)) for _ in range(edges)), reverse=True)
-    return ArmLook(requests, errors, timed, tuple(slower))
+    return ArmWindow(requests, errors, timed, tuple(slower))
 
 
 BASELINE = Baseline(
@@ -159,7 +159,7 @@ def test_any_history_gets_a_verdict_that_comes_back_from_its_record(data: st.Dat
     for i in range(data.draw(st.integers(0, 5))):
         step = data.draw(st.integers(0, 3))
         both = data.draw(arms(edges)), data.draw(arms(edges))
-        evidence = evidence.updated(Look(i * 20.0, i * 20.0 + 20, step, 10, True, False, *both))
+        evidence = evidence.updated(SampleWindow(i * 20.0, i * 20.0 + 20, step, 10, True, False, *both))
     progress = Progress(data.draw(st.integers(-1, 3)), data.draw(st.none() | st.floats(0, 1e5)), 100.0)
     verdict = judge(evidence, RELEASE, progress)
     assert verdict.sentences
@@ -175,7 +175,7 @@ def test_no_edges_no_requests_and_one_bucket_are_baselines_too() -> None:
 
 def test_an_edge_that_is_missing_is_no_data_and_not_a_zero() -> None:
     with pytest.raises(NoData):
-        ArmLook.of(ArmCounts(10, 0, ((10.0, 5), (math.inf, 10))), (20.0,), ArmCounts())
+        ArmWindow.of(ArmCounts(10, 0, ((10.0, 5), (math.inf, 10))), (20.0,), ArmCounts())
 
 
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=8))

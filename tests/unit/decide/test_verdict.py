@@ -14,9 +14,9 @@ from meshkit.decide.evidence import Evidence
 from meshkit.decide.formatting import count, odds, percent, seconds, worse
 from meshkit.decide.pods import PodNoise
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
-from meshkit.decide.verdict import JudgedLook, Progress, Verdict
+from meshkit.decide.verdict import JudgedWindow, Progress, Verdict
 from meshkit.intent.release import Margins, Objectives, Release
 
 BASELINE = Baseline(((10.0, 200), (20.0, 500), (30.0, 900), (40.0, 990), (50.0, 999), (math.inf, 1000)))
@@ -44,20 +44,22 @@ def release(**fields: object) -> Release:
     return Release(**{**common, **given, **fields})
 
 
-def arm(requests: int, errors: int = 0, slower: tuple[int, ...] | None = None) -> ArmLook:
+def arm(requests: int, errors: int = 0, slower: tuple[int, ...] | None = None) -> ArmWindow:
     """Counts with the baseline's shares beyond its edges, unless others are given."""
     edges = BASELINE.edges_ms
     usual = {10.0: 0.8, 20.0: 0.5, 30.0: 0.1, 40.0: 0.01, 50.0: 0.001}
     slow = slower if slower is not None else tuple(round(requests * usual[e]) for e in edges)
-    return ArmLook(requests, errors, requests, slow)
+    return ArmWindow(requests, errors, requests, slow)
 
 
-def look(step: int, stable: ArmLook, canary: ArmLook, *, at: float = 0, warming: bool = False) -> Look:
+def look(
+    step: int, stable: ArmWindow, canary: ArmWindow, *, at: float = 0, warming: bool = False
+) -> SampleWindow:
     asked = (10, 50, 100)[step] if step >= 0 else 0
-    return Look(at, at + 1, step, asked, True, warming, stable, canary)
+    return SampleWindow(at, at + 1, step, asked, True, warming, stable, canary)
 
 
-def evidence(*looks: Look, of: Release | None = None) -> Evidence:
+def evidence(*looks: SampleWindow, of: Release | None = None) -> Evidence:
     found = Evidence.start(Yardstick.of(BASELINE, of or release()))
     for one in looks:
         found = found.updated(one)
@@ -165,7 +167,7 @@ def test_no_requests_are_undecided_at_the_deadline() -> None:
 def test_without_latencies_nothing_is_promoted() -> None:
     blind = Evidence.start(Yardstick.of(Baseline(()), release(margins=Margins())))
     for _ in range(10):
-        blind = blind.updated(look(1, ArmLook(9000, 0), ArmLook(9000, 0)))
+        blind = blind.updated(look(1, ArmWindow(9000, 0), ArmWindow(9000, 0)))
     verdict = judge(blind, release(), Progress(1, 60, 60))
     assert verdict.action == "continue"
     assert "no latency was measured" in told(verdict)
@@ -196,7 +198,7 @@ def test_records_are_json_and_come_back() -> None:
     one = look(0, arm(270), arm(30, errors=9))
     verdict = judge(evidence(one), release(), Progress(0, 1, 1))
     stored = json.loads(json.dumps({"look": one.as_record(), "verdict": verdict.as_record()}))
-    back = JudgedLook(Look.from_record(stored["look"]), Verdict.from_record(stored["verdict"]))
+    back = JudgedWindow(SampleWindow.from_record(stored["look"]), Verdict.from_record(stored["verdict"]))
     assert back.look == one
     assert back.verdict.sentences == verdict.sentences
     assert Verdict.from_record(json.loads(json.dumps(back.verdict.as_record()))) == back.verdict
@@ -205,7 +207,9 @@ def test_records_are_json_and_come_back() -> None:
 PROMISE = Objectives(error_percent=1, slower_percent=5, slower_than_ms=40)
 
 
-def promised(*looks: Look, history: Baseline | None = None, noise: PodNoise | None = None) -> Evidence:
+def promised(
+    *looks: SampleWindow, history: Baseline | None = None, noise: PodNoise | None = None
+) -> Evidence:
     """Evidence of a release with objectives, its baseline measured in 10 s."""
     known = history or replace(BASELINE, answered=1000, seconds=10, slow_edge_ms=40.0)
     found = Evidence.start(Yardstick.of(replace(known, noise=noise), release(objectives=PROMISE)))
@@ -214,7 +218,7 @@ def promised(*looks: Look, history: Baseline | None = None, noise: PodNoise | No
     return found
 
 
-def spread(step: int, canary_errors: int, stable_errors: int, looks: int = 10) -> list[Look]:
+def spread(step: int, canary_errors: int, stable_errors: int, looks: int = 10) -> list[SampleWindow]:
     """Looks of 10 s each."""
     return [
         replace(
@@ -234,7 +238,7 @@ def test_what_both_versions_suffer_pauses_the_release() -> None:
 
 def test_a_canary_alone_in_breaking_the_objective_is_rolled_back_by_that_name() -> None:
     few = [
-        replace(one, stable=ArmLook(1, 0, 1, (0,) * len(BASELINE.edges_ms)), canary=arm(3, 1))
+        replace(one, stable=ArmWindow(1, 0, 1, (0,) * len(BASELINE.edges_ms)), canary=arm(3, 1))
         for one in spread(0, 1, 0, looks=13)
     ]
     verdict = judge(promised(*few), release(objectives=PROMISE), Progress(0, 100, 100))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshkit.errors import BadInput, UnknownName
-from meshkit.intent.document import KINDS, load
+from meshkit.intent.document import KINDS, load_intents
 from meshkit.intent.injection import Injection
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route, Version
@@ -31,7 +31,7 @@ def test_documents_become_intents_in_order(tmp_path: Path) -> None:
     path.write_text("kind: Injection\nnamespace: shop\n---\nkind: MutualTLS\nmode: strict\n---\n" + ROUTE)
     versions = (Version(name="v1"), Version(name="v2"))
     route = Route(namespace="shop", service="web", port=8080, versions=versions, split={"v1": 90, "v2": 10})
-    assert load(path) == [Injection(namespace="shop"), MutualTLS(mode="strict"), route]
+    assert load_intents(path) == [Injection(namespace="shop"), MutualTLS(mode="strict"), route]
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_documents_become_intents_in_order(tmp_path: Path) -> None:
 )
 def test_errors_name_line_and_field(text: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        load(text)
+        load_intents(text)
 
 
 def test_an_error_in_a_file_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mesh.yaml"
     path.write_text("kind: Mesh\n")
     with pytest.raises(UnknownName, match=r"mesh\.yaml line 1: kind: 'Mesh' is not known") as raised:
-        load(path)
+        load_intents(path)
     assert set(raised.value.known) == set(KINDS)
 
 
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no such file"):
-        load(tmp_path / "none.yaml")
+        load_intents(tmp_path / "none.yaml")

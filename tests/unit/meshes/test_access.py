@@ -8,7 +8,7 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
-from meshkit.intent.document import load
+from meshkit.intent.document import load_intents
 from meshkit.intent.security import Access, Caller
 from meshkit.meshes.base import MeshPlanner
 from meshkit.meshes.istio import planner as istio
@@ -136,4 +136,4 @@ callers:
 paths: [/api/*]
 methods: [GET]
 """
-    assert load(text) == [access(port=80, paths=("/api/*",), methods=("GET",))]
+    assert load_intents(text) == [access(port=80, paths=("/api/*",), methods=("GET",))]

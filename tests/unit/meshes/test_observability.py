@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshkit.errors import BadInput, MeshCannot
+from meshkit.errors import BadInput, UnsupportedByMesh
 from meshkit.facts import Snapshot
 from meshkit.intent.observability import Alerts, Observability, Tracing
 from meshkit.kube.steps import Step
@@ -132,7 +132,7 @@ def test_istiod_obeys_one_telemetry_of_the_whole_mesh_only() -> None:
     ],
 )
 def test_linkerd_refuses_what_its_proxies_cannot_do(fields: dict[str, Any], field: str) -> None:
-    with pytest.raises(MeshCannot) as raised:
+    with pytest.raises(UnsupportedByMesh) as raised:
         plan("linkerd", Observability(**fields))
     assert raised.value.field == field
 

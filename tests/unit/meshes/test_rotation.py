@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ManualActionRequired
 from meshkit.facts import Snapshot
 from meshkit.meshes.linkerd.pki import CLOCK_SKEW, Pair, trusts
 from meshkit.meshes.linkerd.rotation import (
@@ -96,6 +96,23 @@ def test_linkerds_event_tells_when_the_issuer_was_taken_up() -> None:
     assert (told.phase, told.taken_up) == ("retire", made + dt.timedelta(seconds=10))
 
 
+def test_an_issuer_counts_from_when_it_came_into_its_secret() -> None:
+    """It is made with the plan; Linkerd may restart, and say so, before it is put there."""
+    made = standing(BOTH, NEW_ISSUER, NEW).issuer.not_valid_before_utc + CLOCK_SKEW
+    before, written, after = (
+        (made + dt.timedelta(seconds=s)).strftime("%Y-%m-%dT%H:%M:%SZ") for s in (10, 20, 30)
+    )
+    found = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, before))
+    fields = {"f:data": {".": {}, "f:tls.crt": {}, "f:tls.key": {}}}
+    issuer = found.snapshot.find("Secret", "linkerd-identity-issuer", "linkerd")
+    assert issuer is not None
+    issuer["metadata"]["managedFields"] = [{"manager": "meshkit", "fieldsV1": fields, "time": written}]  # type: ignore[index]
+    events = [obj("Event", at, reason="IssuerUpdated", lastTimestamp=at) for at in (before, after)]
+    told = Standing(Snapshot((*found.snapshot.objects, *events)), "linkerd")
+    assert told.taken_up == dt.datetime.fromisoformat(after)
+    assert told.phase == "renew"
+
+
 def test_each_change_has_its_objects_and_the_proxies_it_concerns() -> None:
     begun = standing(OLD.certificate, OLD_ISSUER, OLD, proxy(OLD.certificate))
     both = standing(BOTH, OLD_ISSUER, NEW, proxy(BOTH))
@@ -118,7 +135,7 @@ def test_each_change_has_its_objects_and_the_proxies_it_concerns() -> None:
 
 def test_what_others_renew_or_restart_is_refused_with_a_remedy() -> None:
     alone = obj("Pod", "db-0", "shop", meta={"creationTimestamp": EARLIER}, spec=proxy("")["spec"])
-    with pytest.raises(NeedsPerson, match=r"1 pods must be made anew by hand: Pod shop/db-0"):
+    with pytest.raises(ManualActionRequired, match=r"1 pods must be made anew by hand: Pod shop/db-0"):
         trust_steps(standing(OLD.certificate, OLD_ISSUER, OLD, alone), NEW, 1)
     helm = {"annotations": {"meta.helm.sh/release-name": "linkerd-control-plane"}}
     roots = obj("ConfigMap", "linkerd-identity-trust-roots", meta=helm, data={})

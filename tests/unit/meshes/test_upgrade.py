@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.errors import BadInput, NeedsPerson
+from meshkit.errors import BadInput, ManualActionRequired
 from meshkit.facts import Snapshot
 from meshkit.intent.mesh import ControlPlane, Gateway
 from meshkit.kube import manifests
@@ -142,7 +142,7 @@ def test_a_label_that_somebody_else_wrote_is_theirs_to_change() -> None:
     (shop,) = found.spaces
     assert shop.settled, "the others go on"
     assert shop.by_hand == ("istio-injection on Namespace shop, which belongs to kubectl-label",)
-    with pytest.raises(NeedsPerson, match=r"shop \(asks for default\)"):
+    with pytest.raises(ManualActionRequired, match=r"shop \(asks for default\)"):
         retirement.require_unused(found)
 
 
@@ -183,7 +183,7 @@ def test_proxies_beside_istiod_are_seen() -> None:
     gateway = workload("edge", "istio-system", "default", "1.30.5", annotations=notes)
     found = standing(*BOTH, home, *gateway)
     assert [(one.name, one.behind) for one in found.spaces] == [("istio-system", 1)]
-    with pytest.raises(NeedsPerson, match=r"istio-system \(1 proxies\)"):
+    with pytest.raises(ManualActionRequired, match=r"istio-system \(1 proxies\)"):
         retirement.require_unused(found)
 
 
@@ -297,7 +297,7 @@ def test_a_quota_must_hold_both_control_planes(cpu: str, refused: bool) -> None:
 class TestRetirement:
     def test_while_somebody_obeys_the_old_one_it_stays(self) -> None:
         behind = standing(*BOTH, asking("shop", "1-31-4"), *workload("w", "shop", "default", "1.30.5", "Pod"))
-        with pytest.raises(NeedsPerson, match=r"shop \(1 proxies\). By hand: Pod shop/w-0"):
+        with pytest.raises(ManualActionRequired, match=r"shop \(1 proxies\). By hand: Pod shop/w-0"):
             retirement.require_unused(behind)
         retirement.require_unused(standing(*BOTH, asking("shop", "1-31-4")))
 
@@ -338,5 +338,5 @@ class TestRetirement:
 
     def test_what_another_program_installed_is_left_to_it(self) -> None:
         found = standing(istiod("default", "1.30.5", by="istioctl"), istiod("1-31-4", "1.31.4"))
-        with pytest.raises(NeedsPerson, match="neither by meshkit nor by Helm"):
+        with pytest.raises(ManualActionRequired, match="neither by meshkit nor by Helm"):
             retirement.require_ours(found)

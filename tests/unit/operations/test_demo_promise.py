@@ -11,7 +11,7 @@ from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.ladder import share_agrees
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
 from meshkit.demo import MOST_HARMED_PERCENT, RELEASE_PARAMETERS, RPS
@@ -64,7 +64,7 @@ def _rolled_back(release: Release, random: Random) -> tuple[int, int]:
         answered, late = of_canary - next_late + late, next_late
         agreed = share_agrees(sent, harmed, release.steps[0], 0)
         stable = _arm(GOOD, round(RPS * release.look_s) - of_canary, baseline, random)
-        look = Look(
+        look = SampleWindow(
             second - 1.0, float(second), 0, release.steps[0], agreed, second <= release.warm_up_s,
             stable, _arm(BAD, answered, baseline, random),
         )  # fmt: skip
@@ -76,11 +76,11 @@ def _rolled_back(release: Release, random: Random) -> tuple[int, int]:
             return harmed + _drawn(last, release.steps[0], random), sent + last
 
 
-def _arm(how: Behaviour, requests: int, baseline: Baseline, random: Random) -> ArmLook:
+def _arm(how: Behaviour, requests: int, baseline: Baseline, random: Random) -> ArmWindow:
     errors = _drawn(requests, how.error_percent, random)
     answered = [_latency_ms(how, random) for _ in range(requests - errors)]
     slower = tuple(sum(ms > edge for ms in answered) for edge in baseline.edges_ms)
-    return ArmLook(requests, errors, len(answered), slower)
+    return ArmWindow(requests, errors, len(answered), slower)
 
 
 def _latency_ms(how: Behaviour, random: Random) -> float:

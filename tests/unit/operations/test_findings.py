@@ -1,4 +1,4 @@
-"""Findings show themselves: as a table in text, in HTML without scripts, and as counts for exit codes."""
+"""Findings read as a table in text, and as counts for exit codes."""
 
 from __future__ import annotations
 
@@ -40,14 +40,3 @@ def test_required_health_is_an_error_with_its_exit_code(
     with pytest.raises(Unhealthy, match=r"First: .*") as raised:
         Findings(found).require(strict=strict)
     assert raised.value.exit_code == code
-
-
-def test_every_code_links_to_its_explanation(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert '<a href="../docs/reference/findings.md#mk0401">MK0401</a>' in FOUND._repr_html_()
-    monkeypatch.setenv("MESHKIT_DOCS", "https://docs.example/")
-    assert '<a href="https://docs.example/reference/findings.md#mk0802">MK0802</a>' in FOUND._repr_html_()
-
-
-def test_html_is_escaped() -> None:
-    assert "it is &lt;gone&gt;." in FOUND._repr_html_()
-    assert "<gone>" not in FOUND._repr_html_()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from meshkit.decide.statistics.fisher import rise_probability
-from meshkit.errors import BadInput, ChangeFailed, NeedsPerson, NoData
+from meshkit.errors import BadInput, GateFailed, ManualActionRequired, NoData
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import restart
 from meshkit.meshes.metrics import How, Link
 from meshkit.observe.callers import Reading
-from meshkit.operations.traffic_gate import CHANCE, Gate, Judging, Tally, trouble
+from meshkit.operations.progress import Event, OnEvent, WatchStarted, noop
+from meshkit.operations.traffic_gate import CHANCE, Gate, Tally, TrafficGateOptions, trouble
 from meshkit.testing import FakeClock
 
 PER_S: dict[How, float] = {"mutual_tls": 20}
@@ -46,25 +47,26 @@ class Mesh:
 
 
 def opened(
-    before: Mapping[How, float], *, accept_quiet: bool = False, said: Callable[[str], None] = print
+    before: Mapping[How, float], *, force: bool = False, progress: OnEvent = noop
 ) -> tuple[Mesh, Gate]:
     clock = FakeClock()
     mesh = Mesh(clock, before)
-    gate = Gate(mesh.read, Judging(accept_quiet=accept_quiet, clock=clock), say=said)
+    gate = Gate(mesh.read, TrafficGateOptions(force=force, clock=clock), progress=progress)
     gate.measure()
     return mesh, gate
 
 
 def test_calls_that_stay_as_they_were_pass_wave_after_wave() -> None:
-    said: list[str] = []
-    _, gate = opened({**PER_S, "failed": 0.5}, said=said.append)
+    events: list[Event] = []
+    _, gate = opened({**PER_S, "failed": 0.5}, progress=events.append)
     gate.after_wave([RESTART])
     gate.after_wave([RESTART])
-    assert said[1] == (
+    assert str(events[1]) == (
         "Before: 200 over mutual TLS, 5 got no answer, 0 were refused for want of an identity,"
         " 0 went in plain text."
     )
-    assert said[2] == "Watching the calls after Deployment shop/web, 10 s."
+    assert events[2] == WatchStarted("Deployment shop/web", 10)
+    assert str(events[2]) == "Watching the calls after Deployment shop/web, 10 s."
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_calls_that_stay_as_they_were_pass_wave_after_wave() -> None:
 def test_calls_that_are_worse_stop_the_change(after: Mapping[How, float], sentence: str) -> None:
     mesh, gate = opened(PER_S)
     mesh.per_s = after
-    with pytest.raises(ChangeFailed, match=sentence):
+    with pytest.raises(GateFailed, match=sentence):
         gate.after_wave([RESTART])
 
 
@@ -97,10 +99,10 @@ def test_a_small_namespace_is_not_lost_beside_a_busy_one(after: Mapping[How, flo
     clock = FakeClock()
     mesh = Mesh(clock, {"mutual_tls": 5})
     mesh.beside = BUSY
-    gate = Gate(mesh.read, Judging(clock=clock))
+    gate = Gate(mesh.read, TrafficGateOptions(clock=clock))
     gate.measure()
     mesh.per_s = after
-    with pytest.raises(ChangeFailed, match=sentence):
+    with pytest.raises(GateFailed, match=sentence):
         gate.after_wave([RESTART])
 
 
@@ -126,7 +128,7 @@ def test_good_waves_are_seldom_blamed() -> None:
 
 def test_counters_that_cannot_be_read_are_no_quiet_mesh() -> None:
     clock = FakeClock()
-    gate = Gate(lambda: Reading(clock.now(), 0.0, {"proxy/0": None}), Judging(clock=clock))
+    gate = Gate(lambda: Reading(clock.now(), 0.0, {"proxy/0": None}), TrafficGateOptions(clock=clock))
     with pytest.raises(NoData, match="None of the sidecars showed its counters"):
         gate.measure()
 
@@ -140,7 +142,7 @@ def test_counters_that_come_late_are_waited_for() -> None:
         found = mesh.read()
         return found if mesh.clock.now() > late_s else dataclasses.replace(found, pages={"proxy/0": None})
 
-    gate = Gate(read, Judging(watch_s=4, clock=mesh.clock))
+    gate = Gate(read, TrafficGateOptions(watch_s=4, clock=mesh.clock))
     gate.measure()
     late_s = mesh.clock.now() + 14
     gate.after_wave([RESTART])
@@ -150,7 +152,7 @@ def test_counters_that_come_late_are_waited_for() -> None:
 def test_a_failing_wave_is_known_before_its_time_is_over() -> None:
     mesh, gate = opened(PER_S)
     mesh.per_s, began_s = {"failed": 20}, mesh.clock.now()
-    with pytest.raises(ChangeFailed):
+    with pytest.raises(GateFailed):
         gate.after_wave([RESTART])
     assert mesh.clock.now() - began_s == 2
 
@@ -169,9 +171,9 @@ def test_steps_that_restart_nothing_are_let_through_at_once() -> None:
 
 
 def test_no_call_before_the_change_is_no_success() -> None:
-    with pytest.raises(NeedsPerson, match=r"No call was seen in 10 s.*Nothing was changed"):
+    with pytest.raises(ManualActionRequired, match=r"No call was seen in 10 s.*Nothing was changed"):
         opened({})
-    _, gate = opened({}, accept_quiet=True)
+    _, gate = opened({}, force=True)
     gate.after_wave([RESTART])
 
 
@@ -183,7 +185,7 @@ def test_calls_are_counted_while_the_change_goes_on() -> None:
         mesh.clock.sleep(5)
         gate._over.wait(2.5)
         mesh.per_s = PER_S
-    with pytest.raises(ChangeFailed, match="got no answer"):
+    with pytest.raises(GateFailed, match="got no answer"):
         gate.judge("it")
 
 
@@ -195,4 +197,4 @@ def test_few_calls_never_speak_against_a_change() -> None:
 
 def test_the_time_to_watch_is_checked() -> None:
     with pytest.raises(BadInput, match="watch_s: 0 is not between"):
-        Judging(watch_s=0)
+        TrafficGateOptions(watch_s=0)

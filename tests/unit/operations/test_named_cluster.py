@@ -18,6 +18,7 @@ from meshkit.operations.identity.rotate import IdentityStatus
 from meshkit.operations.plan import Change, Plan
 from meshkit.operations.release.runner import Outcome
 from meshkit.operations.upgrade.report import UpgradeStatus
+from meshkit.views.display import findings_table, plan_table, upgrade_table
 from meshkit.views.plan_html import plan_card
 
 REF = ClusterRef("prod-eu", "https://prod-eu:6443")
@@ -30,15 +31,15 @@ FACTS = {"context": "prod-eu", "server": "https://prod-eu:6443"}
     "shown",
     [
         str(PLAN),
-        PLAN._repr_html_(),
+        plan_table(PLAN),
         plan_card(PLAN),
         str(Change("7", "Route", 2, REF)),
         str(Change("", "Route", 0, REF)),
         str(Findings((), REF)),
-        Findings((), REF)._repr_html_(),
+        findings_table(Findings((), REF)),
         str(IdentityStatus(REF, "settled", (), "issuer", 0, 0)),
         str(UpgradeStatus(REF, "istio", "1.30", "default", (), (), "Nothing is left to do.")),
-        UpgradeStatus(REF, "istio", "1.30", "default", (), (), "Nothing is left to do.")._repr_html_(),
+        upgrade_table(UpgradeStatus(REF, "istio", "1.30", "default", (), (), "Nothing is left to do.")),
         str(Outcome("promoted", "7", ("All is well.",), None, REF)),  # type: ignore[arg-type]
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshkit.checks.planned.drain import DrainForecast
-from meshkit.operations.rehearsal.rehearse import Drain, drained
+from meshkit.operations.rehearsal.rehearse import drained
 from meshkit.testing import FakeClock
 
 
@@ -31,8 +31,8 @@ class Cluster:
 
 def test_a_pod_that_is_made_again_elsewhere_has_left_and_one_that_is_held_is_asked_until_the_end() -> None:
     cluster = Cluster()
-    foresight = DrainForecast(("a",), (("shop", "db-0"), ("shop", "web-1")), (), (), ())
-    left = drained(cluster, foresight, Drain(limit_s=5, clock=FakeClock()))  # type: ignore[arg-type]
+    forecast = DrainForecast(("a",), (("shop", "db-0"), ("shop", "web-1")), (), (), ())
+    left = drained(cluster, forecast, 5, FakeClock())  # type: ignore[arg-type]
     assert left == ("shop/web-1",)
     assert cluster.asked.count("db-0") == 1
     assert cluster.asked.count("web-1") > 3

@@ -15,8 +15,8 @@ from meshkit.kube import manifests
 from meshkit.kube.kinds import NAMESPACE
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step
+from meshkit.operations.change import apply
 from meshkit.operations.plan import Plan
-from meshkit.operations.uninstall import uninstall
 
 if TYPE_CHECKING:
     from meshkit.cluster.api import Api
@@ -25,26 +25,26 @@ GOING = PlannedStep(Step(manifests.obj(NAMESPACE, "istio-system"), removed=True)
 
 
 def plan(*steps: PlannedStep) -> Plan:
-    return Plan("Uninstall", "istio", "production", "https://there", steps)
+    return Plan("Uninstall", "istio", "production", "https://there", steps, confirmation="production")
 
 
 def cluster(context: str = "production", server: str = "https://there") -> Cluster:
     return Cluster(context, server, cast("Api", None))
 
 
-@pytest.mark.parametrize("consent", ["", "prod", "Production"])
-def test_another_name_than_the_contexts_is_refused(consent: str) -> None:
-    with pytest.raises(BadInput, match=f"consent: it is '{consent}', not 'production'"):
-        uninstall(plan(GOING), cluster(), consent=consent)
+@pytest.mark.parametrize("confirm", ["", "prod", "Production"])
+def test_another_name_than_the_contexts_is_refused(confirm: str) -> None:
+    with pytest.raises(BadInput, match=f"confirm: it is '{confirm}', not 'production'"):
+        apply(plan(GOING), cluster(), confirm=confirm)
 
 
 def test_the_name_is_that_of_the_plan_which_was_read() -> None:
     with pytest.raises(BadInput, match="not 'production'"):
-        uninstall(plan(GOING), cluster("staging"), consent="staging")
+        apply(plan(GOING), cluster("staging"), confirm="staging")
 
 
 def test_where_nothing_is_left_nothing_has_to_be_written() -> None:
-    assert uninstall(plan(), cluster(), consent="").id == ""
+    assert apply(plan(), cluster()).id == ""
 
 
 def test_what_goes_with_a_release_keeps_no_namespace() -> None:

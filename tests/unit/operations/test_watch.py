@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.operations.release.watch import together
 
 
-def look(start_s: float, asked: float = 0.0) -> Look:
-    return Look(start_s, start_s + 1, -1, asked, True, False, ArmLook(requests=1), ArmLook())
+def look(start_s: float, asked: float = 0.0) -> SampleWindow:
+    return SampleWindow(start_s, start_s + 1, -1, asked, True, False, ArmWindow(requests=1), ArmWindow())
 
 
 def test_a_release_replaces_what_was_looked_at_beside_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from meshkit.cluster.connect import Cluster, connect
-from meshkit.errors import ChangeFailed
+from meshkit.errors import ReleaseNotStarted
 from meshkit.intent.release import Release
 from meshkit.operations.release.detached import run_detached
 
@@ -30,10 +30,10 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 def test_it_meets_the_cluster_that_was_chosen(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/elsewhere")
-    with pytest.raises(ChangeFailed, match=r"https://127\.0\.0\.1:9 does not answer"):
+    with pytest.raises(ReleaseNotStarted, match=r"https://127\.0\.0\.1:9 does not answer"):
         run_detached(RELEASE, cluster, mesh="istio", grace_s=30)
 
 
 def test_it_is_measured_by_the_prometheus_that_was_named(cluster: Cluster) -> None:
-    with pytest.raises(ChangeFailed, match="not the URL of a Prometheus"):
+    with pytest.raises(ReleaseNotStarted, match="not the URL of a Prometheus"):
         run_detached(RELEASE, cluster, mesh="istio", prometheus="ftp://measured.example", grace_s=30)

@@ -10,12 +10,12 @@ import pytest
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
-from meshkit.decide.verdict import JudgedLook, Progress
+from meshkit.decide.verdict import JudgedWindow, Progress
 from meshkit.intent.release import Release
-from meshkit.operations.release.state import CanaryState, after, begun
-from meshkit.views.release.chart import Figure, canary_chart, figure_data
+from meshkit.operations.release.state import ReleaseState, after, begun
+from meshkit.views.release.chart import Figure, figure_data, release_chart
 
 RELEASE = Release(
     name="web-v2", namespace="shop", service="web", port=8080, stable="v1", canary="v2", steps=(10, 50, 100)
@@ -23,19 +23,21 @@ RELEASE = Release(
 START_S = 1_700_000_000.0
 
 
-def look(second: int, asked: float, canary_ms: float | None = 20, stable_ms: float | None = 20) -> Look:
+def look(
+    second: int, asked: float, canary_ms: float | None = 20, stable_ms: float | None = 20
+) -> SampleWindow:
     at = START_S + second
     share = asked / 100
-    canary = ArmLook(round(300 * share), 0, round(300 * share), (), canary_ms, canary_ms)
-    stable = ArmLook(round(300 * (1 - share)), 0, round(300 * (1 - share)), (), stable_ms, stable_ms)
-    return Look(at, at + 1, 0, asked, True, False, stable, canary)
+    canary = ArmWindow(round(300 * share), 0, round(300 * share), (), canary_ms, canary_ms)
+    stable = ArmWindow(round(300 * (1 - share)), 0, round(300 * (1 - share)), (), stable_ms, stable_ms)
+    return SampleWindow(at, at + 1, 0, asked, True, False, stable, canary)
 
 
-def looks(*shares: float) -> list[Look]:
+def looks(*shares: float) -> list[SampleWindow]:
     return [look(i, share, canary_ms=20 if share else None) for i, share in enumerate(shares)]
 
 
-def state(shown: list[Look], result: str | None = None) -> CanaryState:
+def state(shown: list[SampleWindow], result: str | None = None) -> ReleaseState:
     record = {
         "at_s": START_S,
         "change_id": "c1",
@@ -49,7 +51,7 @@ def state(shown: list[Look], result: str | None = None) -> CanaryState:
     found = begun(record)
     verdict = judge(Evidence.start(Yardstick.of(Baseline(()), RELEASE)), RELEASE, Progress(0, 1, 1))
     for one in shown:
-        judged = JudgedLook(one, verdict)
+        judged = JudgedWindow(one, verdict)
         found = after(found, {"kind": "look", "look": one.as_record(), "verdict": judged.verdict.as_record()})
     if result:
         end = {"kind": "end", "at_s": shown[-1].end_s, "result": result, "sentences": ["Done."], "percent": 0}
@@ -63,7 +65,7 @@ def labels(figure: Figure) -> list[str]:
 
 def test_weight_shifts_and_the_end_are_lines_with_labels() -> None:
     shown = looks(*[0] * 30, *[10] * 30, *[50] * 30)
-    figure = canary_chart(state(shown, "rolled_back")).figure
+    figure = release_chart(state(shown, "rolled_back")).figure
     lines = [shape["x0"] for shape in figure["layout"]["shapes"] if shape["xref"] == "x"]
     assert lines == [1000 * (START_S + s) for s in (30, 60, 90)]
     marks = [note["text"] for note in figure["layout"]["annotations"] if note["xref"] == "x"]
@@ -116,7 +118,7 @@ def test_gutter_says_the_latest_values_and_no_traffic() -> None:
 
 @pytest.mark.parametrize("result", [None, "promoted", "rolled_back", "undecided"])
 def test_bundle_shows_everywhere(result: str | None) -> None:
-    bundle = canary_chart(state(looks(0, 0, 10, 10, 50), result))._repr_mimebundle_()
+    bundle = release_chart(state(looks(0, 0, 10, 10, 50), result))._repr_mimebundle_()
     assert set(bundle) == {"application/vnd.plotly.v1+json", "image/svg+xml", "text/plain"}
     json.dumps(bundle)
     root = ElementTree.fromstring(bundle["image/svg+xml"])
@@ -133,10 +135,10 @@ def test_plotly_accepts_the_figure() -> None:
 
 def test_names_from_the_cluster_are_text_in_the_picture() -> None:
     hostile = RELEASE.model_copy(update={"canary": "<v2>&"})
-    assert "&lt;v2&gt;&amp;" in canary_chart_of(hostile)
+    assert "&lt;v2&gt;&amp;" in release_chart_of(hostile)
 
 
-def canary_chart_of(release: Release) -> str:
+def release_chart_of(release: Release) -> str:
     from meshkit.views.release.chart_svg import svg_chart
 
     return svg_chart(figure_data(looks(0, 10), release))

@@ -10,12 +10,12 @@ from typing import Any
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmLook, Look
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Release
-from meshkit.operations.release.state import CanaryState, fold
+from meshkit.operations.release.state import ReleaseState, fold
 
 EDGES_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, math.inf)
 STARTED_S = 1_790_000_000.0
@@ -53,7 +53,7 @@ def begin() -> dict[str, Any]:
     }
 
 
-def release_after(seconds: int, *, canary_ms: float = 30.0, error_share: float = 0.0) -> CanaryState:
+def release_after(seconds: int, *, canary_ms: float = 30.0, error_share: float = 0.0) -> ReleaseState:
     """The state of the release that many seconds after its start."""
     draw = random.Random(7)
     records: list[dict[str, Any]] = [begin()]
@@ -97,16 +97,16 @@ def _end(at_s: float, action: str, sentences: tuple[str, ...]) -> dict[str, Any]
 
 def _look(
     draw: random.Random,
-    state: CanaryState,
+    state: ReleaseState,
     start_s: float,
     baseline: Baseline,
     canary_ms: float,
     error_share: float,
-) -> Look:
+) -> SampleWindow:
     canary = round(RPS * state.asked_percent / 100)
     arms = [_arm(draw, RPS - canary, 30.0, 0.0), _arm(draw, canary, canary_ms, error_share)]
-    stable_look, canary_look = (ArmLook.of(arm, baseline.edges_ms, arm) for arm in arms)
-    return Look(
+    stable_look, canary_look = (ArmWindow.of(arm, baseline.edges_ms, arm) for arm in arms)
+    return SampleWindow(
         start_s=start_s,
         end_s=start_s + 1,
         step=state.step,

@@ -12,7 +12,7 @@ import pytest
 
 from meshkit.facts import ClusterRef
 from meshkit.operations.release.watch import Watched
-from meshkit.views.release.panel import CanaryPanel
+from meshkit.views.release.panel import ReleasePanel
 from tests.unit.views_panel.releases import RELEASE, release_after
 
 
@@ -67,11 +67,11 @@ def watched(seconds: int | None, *, percent: float = 0.0, **how: float) -> Watch
     return Watched(1000.0, tuple(j.look for j in state.looks), state, state.asked_percent)
 
 
-def drive(now: Watched, controls: Controls, act: Callable[[CanaryPanel], None]) -> CanaryPanel:
+def drive(now: Watched, controls: Controls, act: Callable[[ReleasePanel], None]) -> ReleasePanel:
     """Build the panel as a cell does, let it look, act on it, and let it look again."""
 
-    async def cell() -> CanaryPanel:
-        panel = CanaryPanel(Watch(now), controls, slow_down=True)
+    async def cell() -> ReleasePanel:
+        panel = ReleasePanel(Watch(now), controls, slow_down=True)
         await asyncio.sleep(0.1)
         act(panel)
         await asyncio.sleep(0.3)
@@ -82,7 +82,7 @@ def drive(now: Watched, controls: Controls, act: Callable[[CanaryPanel], None]) 
     return asyncio.run(cell())
 
 
-def button(panel: CanaryPanel, name: str) -> Any:
+def button(panel: ReleasePanel, name: str) -> Any:
     """The button as it is in the panel now."""
     found = [child for child in panel._actions.children if getattr(child, "description", "") == name]
     assert found, f"no button {name!r}"
@@ -117,7 +117,7 @@ def test_a_verb_runs_in_a_thread_and_not_on_the_loop() -> None:
 def test_a_callback_on_another_thread_is_handed_to_the_loop() -> None:
     controls = Controls()
 
-    def click_elsewhere(panel: CanaryPanel) -> None:
+    def click_elsewhere(panel: ReleasePanel) -> None:
         thread = threading.Thread(target=button(panel, "Hold").click)
         thread.start()
         thread.join()
@@ -159,9 +159,9 @@ def test_the_canary_can_be_slowed_down_while_it_runs() -> None:
 
 
 def test_a_second_panel_of_the_same_release_ends_the_first() -> None:
-    async def two() -> tuple[CanaryPanel, CanaryPanel]:
-        first = CanaryPanel(Watch(watched(20)), Controls())
-        second = CanaryPanel(Watch(watched(20)), Controls())
+    async def two() -> tuple[ReleasePanel, ReleasePanel]:
+        first = ReleasePanel(Watch(watched(20)), Controls())
+        second = ReleasePanel(Watch(watched(20)), Controls())
         await asyncio.sleep(0.1)
         looking = (bool(first._tasks), bool(second._tasks))
         for task in second._tasks:
@@ -178,7 +178,7 @@ def test_a_cluster_that_does_not_answer_is_said_and_looked_at_again() -> None:
             raise ConnectionError("no answer from the API server")
 
     async def cell() -> str:
-        panel = CanaryPanel(Gone(watched(None)), Controls())
+        panel = ReleasePanel(Gone(watched(None)), Controls())
         await asyncio.sleep(0.1)
         assert panel._tasks
         for task in panel._tasks:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from meshkit.operations.release.state import CanaryState
+from meshkit.operations.release.state import ReleaseState
 from meshkit.views.release import release_html
 from tests.unit.views_panel.releases import RELEASE, release_after
 
 
 @pytest.fixture(scope="module")
-def rolled_back() -> CanaryState:
+def rolled_back() -> ReleaseState:
     return release_after(60, canary_ms=330.0, error_share=0.3)
 
 
@@ -21,11 +21,11 @@ def test_the_ladder_marks_the_present_step() -> None:
     assert ladder.count("mk-step-todo") == 2
 
 
-def test_the_ladder_marks_the_step_that_failed(rolled_back: CanaryState) -> None:
+def test_the_ladder_marks_the_step_that_failed(rolled_back: ReleaseState) -> None:
     assert release_html.ladder(RELEASE, rolled_back).count("mk-step-bad") == 1
 
 
-def test_the_verdict_is_a_status_in_words_and_shape(rolled_back: CanaryState) -> None:
+def test_the_verdict_is_a_status_in_words_and_shape(rolled_back: ReleaseState) -> None:
     block = release_html.verdict(rolled_back)
     assert 'role="status"' in block
     assert "mk-verdict mk-bad" in block

@@ -56,7 +56,7 @@ class FakeSetup(Setup):
         how["progress"](Progress("Namespace shop", 1, 1, "applying"))
         self.gate.wait(5)
         how["progress"](Progress("Namespace shop", 1, 1, "applying"))
-        self.done.append(("apply", name, how["accept_refused"], threading.current_thread().name))
+        self.done.append(("apply", name, how["force"], threading.current_thread().name))
         return "Injection: 1 step done, change 7."
 
     def undoable(self, name: str) -> str:

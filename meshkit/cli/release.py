@@ -1,4 +1,4 @@
-"""``meshkit canary``: run a release, look at it, and send it commands through the cluster."""
+"""``meshkit release``: run a release, look at it, and send it commands through the cluster."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from meshkit.cli.output import (
     mesh_option,
     show,
 )
-from meshkit.errors import BadInput, ClusterError, Doubtful, NoData
+from meshkit.errors import BadInput, ClusterError, NoData, WarningsFound
 
 if TYPE_CHECKING:
-    from meshkit.decide.plan import CanaryPlan
+    from meshkit.decide.plan import ReleaseForecast
     from meshkit.facts import ClusterRef
     from meshkit.intent.release import Release
     from meshkit.operations.release.commands import Verb
-    from meshkit.operations.release.state import CanaryState
+    from meshkit.operations.release.state import ReleaseState
 
 _FILE = "YAML file with one document of kind Release."
 
 
-@click.group("canary")
-def canary_group() -> None:
+@click.group("release")
+def release_group() -> None:
     """Release a new version by canary, judged against the stable version beside it."""
 
 
@@ -39,7 +39,7 @@ _prometheus_option = click.option(
 )
 
 
-@canary_group.command("run")
+@release_group.command("run")
 @file_option(_FILE)
 @mesh_option
 @click.option("--detach", is_flag=True, help="Run in a process of its own and return at once.")
@@ -55,10 +55,10 @@ def run_command(
     as_json: bool,
 ) -> int:
     """Run a release to its end: promoted (0), rolled back (1), or undecided (3). Resumes one whose runner
-    vanished.
+    has died.
     """
     from meshkit.operations.release.detached import run_detached
-    from meshkit.operations.release.runner import canary
+    from meshkit.operations.release.runner import run_release
 
     release = _release(file)
     cluster = choice.connect()
@@ -69,23 +69,23 @@ def run_command(
         show({**where, "pid": runner.pid, "log": str(runner.log)}, text, as_json=as_json)
         return 0
     on_look = None if as_json else _print_look
-    outcome = canary(release, cluster, mesh=mesh, prometheus=prometheus, on_look=on_look)
+    outcome = run_release(release, cluster, mesh=mesh, prometheus=prometheus, on_look=on_look)
     facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences, **where}
     show(facts, str(outcome), as_json=as_json)
     return outcome.exit_code
 
 
-@canary_group.command("status")
+@release_group.command("status")
 @file_option(_FILE)
 @cluster_options
 @json_option
 def status_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
     """Where a release stands, from the journal in the cluster."""
-    from meshkit.operations.release.runner import canary_state
+    from meshkit.operations.release.runner import release_state
 
     release = _release(file)
     cluster = choice.connect()
-    state = canary_state(cluster, release.name)
+    state = release_state(release.name, cluster)
     facts = {
         "release": state.release.name,
         "status": state.status,
@@ -99,19 +99,19 @@ def status_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
 
 
 def _command(verb: Verb, help_text: str) -> None:
-    @canary_group.command(verb, help=help_text)
+    @release_group.command(verb, help=help_text)
     @file_option(_FILE)
     @cluster_options
     @json_option
-    def send_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
-        from meshkit.operations.release.runner import send
+    def command(file: str, choice: ClusterChoice, as_json: bool) -> None:
+        from meshkit.operations.release.runner import send_command
 
         name = _release(file).name
         cluster = choice.connect()
-        send(cluster, name, verb)
+        send_command(name, verb, cluster)
         text = (
             f"Sent {verb} to release {name} on cluster {cluster}; "
-            f"`meshkit canary status -f {file}{choice.words}` shows the effect."
+            f"`meshkit release status -f {file}{choice.words}` shows the effect."
         )
         show({"release": name, "sent": verb, "cluster": asdict(cluster.ref)}, text, as_json=as_json)
 
@@ -122,7 +122,7 @@ _command("promote", "Give all requests to the canary now.")
 _command("rollback", "Give all requests back to the stable version now.")
 
 
-@canary_group.command("plan")
+@release_group.command("forecast")
 @file_option(_FILE)
 @mesh_option
 @click.option("--rps", type=click.FloatRange(min=0, min_open=True), help="Requests a second to plan for.")
@@ -130,7 +130,7 @@ _command("rollback", "Give all requests back to the stable version now.")
 @_prometheus_option
 @cluster_options
 @json_option
-def plan_command(
+def forecast_command(
     file: str,
     mesh: str,
     rps: float | None,
@@ -145,25 +145,25 @@ def plan_command(
     --rps and no cluster in reach a usual service is assumed. Nothing is changed. Exits with 0; with --strict
     5 when it warns.
     """
-    from meshkit.operations.release.forecast import plan_canary
+    from meshkit.operations.release.forecast import forecast_release
 
     release, cluster = _release(file), None
     try:
         cluster = choice.connect()
-        plan = plan_canary(release, cluster, mesh=mesh, rps=rps, prometheus=prometheus)
+        forecast = forecast_release(release, cluster, mesh=mesh, rps=rps, prometheus=prometheus)
     except (ClusterError, NoData, BadInput) as problem:
         if rps is None or choice.explicit or prometheus:
             raise
         cluster = None
         click.echo(f"A usual service is assumed: {problem.message}", err=True)
-        plan = plan_canary(release, rps=rps)
+        forecast = forecast_release(release, rps=rps)
     where = cluster.ref if cluster else None
-    show(_plan_facts(plan, where), _plan_text(plan, release, where), as_json=as_json)
-    return Doubtful.exit_code if strict and plan.findings else 0
+    show(_facts(forecast, where), _text(forecast, release, where), as_json=as_json)
+    return WarningsFound.exit_code if strict and forecast.findings else 0
 
 
-def _plan_facts(plan: CanaryPlan, where: ClusterRef | None) -> dict[str, Any]:
-    """The plan for programs; a time that never comes is null, and so is the cluster of a usual service."""
+def _facts(forecast: ReleaseForecast, where: ClusterRef | None) -> dict[str, Any]:
+    """The forecast for programs; a time that never comes is null, as is the cluster of a usual service."""
 
     def finite(value: Any) -> Any:
         if isinstance(value, dict):
@@ -173,18 +173,19 @@ def _plan_facts(plan: CanaryPlan, where: ClusterRef | None) -> dict[str, Any]:
         return None if isinstance(value, float) and math.isinf(value) else value
 
     cluster = asdict(where) if where else None
-    findings = [finding.as_record() for finding in plan.findings]
-    return {**finite(asdict(plan)), "findings": findings, "measured": where is not None, "cluster": cluster}
+    findings = [finding.as_record() for finding in forecast.findings]
+    measured = where is not None
+    return {**finite(asdict(forecast)), "findings": findings, "measured": measured, "cluster": cluster}
 
 
-def _plan_text(plan: CanaryPlan, release: Release, where: ClusterRef | None) -> str:
+def _text(forecast: ReleaseForecast, release: Release, where: ClusterRef | None) -> str:
     from meshkit.decide.formatting import count, percent, rate, seconds
 
     def time(value: float) -> str:
         return seconds(value) if math.isfinite(value) else "never"
 
-    traffic = f"{rate(plan.rps)} requests a second" + (f" on cluster {where}" if where else "")
-    lines = [f"Release {release.name} at {traffic}: promoted after {time(plan.promote_s)}."]
+    traffic = f"{rate(forecast.rps)} requests a second" + (f" on cluster {where}" if where else "")
+    lines = [f"Release {release.name} at {traffic}: promoted after {time(forecast.promote_s)}."]
     if release.watch_s:
         lines.append(f"Then it is watched for {seconds(release.watch_s)}.")
     shown = [
@@ -194,25 +195,25 @@ def _plan_text(plan: CanaryPlan, release: Release, where: ClusterRef | None) -> 
             time(s.seconds),
             count(s.canary_requests) if s.seconds < math.inf else "-",
         )
-        for s in plan.statements
+        for s in forecast.statements
     ]
     lines += ["", columns(("to be shown", "margin", "after", "canary requests"), shown)]
-    lines += ["", columns(("step", "lasts"), [(percent(s.percent), time(s.seconds)) for s in plan.steps])]
+    lines += ["", columns(("step", "lasts"), [(percent(s.percent), time(s.seconds)) for s in forecast.steps])]
     lines += [
         "",
         "Nine in ten canaries that are worse are rolled back, from the first weight on, within about:",
     ]
-    lines.append(columns(("harm", "within"), [(h.name, time(h.seconds)) for h in plan.harms]))
-    for finding in plan.findings:
+    lines.append(columns(("harm", "within"), [(h.name, time(h.seconds)) for h in forecast.harms]))
+    for finding in forecast.findings:
         lines += ["", f"{finding.severity} {finding.code}: {finding.message}", f"  {finding.remedy}"]
     return "\n".join(lines)
 
 
 def _release(file: str) -> Release:
-    from meshkit.intent.document import load
+    from meshkit.intent.document import load_intents
     from meshkit.intent.release import Release
 
-    found = [intent for intent in load(file) if isinstance(intent, Release)]
+    found = [intent for intent in load_intents(file) if isinstance(intent, Release)]
     if len(found) != 1:
         raise BadInput(
             file, f"it holds {len(found)} releases.", remedy="Write one document of `kind: Release`."
@@ -220,5 +221,5 @@ def _release(file: str) -> Release:
     return found[0]
 
 
-def _print_look(state: CanaryState) -> None:
+def _print_look(state: ReleaseState) -> None:
     click.echo(f"{state.status} at {state.asked_percent:g} %: {state.sentences[0]}")

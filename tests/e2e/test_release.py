@@ -19,10 +19,11 @@ from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import UnknownName
 from meshkit.intent.release import Margins, Release
 from meshkit.operations import shop
-from meshkit.operations.change import apply, plan, undo
+from meshkit.operations.change import apply, plan
 from meshkit.operations.release.route import route_object, weights_of
-from meshkit.operations.release.runner import Outcome, canary, canary_state
-from meshkit.operations.release.state import CanaryState
+from meshkit.operations.release.runner import Outcome, release_state, run_release
+from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
 
 RPS = 200.0
@@ -53,7 +54,7 @@ class Shop:
         return Release(**{**common, "stable": stable, "canary": canary, **quick, **fields})
 
     def run(self, release: Release) -> Outcome:
-        return canary(release, self.cluster, mesh=self.mesh)
+        return run_release(release, self.cluster, mesh=self.mesh)
 
     def send_all_to(self, version: str) -> None:
         """Give one version all weight, as the owner of the route would: without any conflict."""
@@ -100,7 +101,7 @@ def test_good_release_is_promoted_without_a_failed_request(v1_serves: Shop) -> N
     outcome = v1_serves.run(release)
     assert outcome.result == "promoted", outcome.sentences
     assert v1_serves.canary_percent(release) == 100
-    first_weight_s = next(h.at_s for h in outcome.state.happenings if h.kind == "weights")
+    first_weight_s = next(h.at_s for h in outcome.state.events if h.kind == "weights")
     ledger = shop.read_ledger(v1_serves.cluster, first_weight_s, time.time() - 0.5)
     assert ledger.failed == 0, set(ledger.status)
     assert {"v1", "v2"} <= set(ledger.version)
@@ -146,7 +147,7 @@ def test_killed_runner_is_gone_on_with(v1_serves: Shop) -> None:
     outcome = v1_serves.run(release)
     assert outcome.result == "promoted", outcome.sentences
     assert outcome.change_id == state.change_id
-    assert [h.kind for h in outcome.state.happenings].count("begin") == 1
+    assert [h.kind for h in outcome.state.events].count("begin") == 1
     assert v1_serves.owners(release) == owners, "the owner's next apply would meet a conflict"
 
 
@@ -164,9 +165,9 @@ RUNNER = """
 import sys
 from meshkit.cluster.connect import connect
 from meshkit.intent.release import Release
-from meshkit.operations.release.runner import canary
+from meshkit.operations.release.runner import run_release
 kubeconfig, mesh, release = sys.argv[1:]
-canary(Release.model_validate_json(release), connect("meshkit-sandbox", kubeconfig), mesh=mesh)
+run_release(Release.model_validate_json(release), connect("meshkit-sandbox", kubeconfig), mesh=mesh)
 """
 
 
@@ -174,11 +175,11 @@ def _arguments(meshed: Shop, release: Release) -> list[str]:
     return [str(meshed.cluster.kubeconfig), meshed.mesh, release.model_dump_json()]
 
 
-def _when_at_step(meshed: Shop, release: Release, step: int) -> CanaryState:
+def _when_at_step(meshed: Shop, release: Release, step: int) -> ReleaseState:
     until = time.monotonic() + 30
     while time.monotonic() < until:
         try:
-            state = canary_state(meshed.cluster, release.name)
+            state = release_state(release.name, meshed.cluster)
             if state.step == step and state.agreed_s is not None:
                 return state
         except UnknownName:

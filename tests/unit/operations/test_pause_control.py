@@ -7,38 +7,40 @@ import threading
 import pytest
 
 from meshkit.cluster.executor import Progress
-from meshkit.operations.pause_control import Reins, Stopped
+from meshkit.errors import Stopped
+from meshkit.operations.pause_control import PauseControl
+from meshkit.operations.progress import Event
 
 STEP = Progress("Namespace shop", 1, 2, "applying")
 
 
 def test_it_reports_and_lets_through() -> None:
-    said: list[Progress] = []
-    Reins(said.append)(STEP)
+    said: list[Event] = []
+    PauseControl(said.append)(STEP)
     assert said == [STEP]
 
 
 def test_paused_it_waits_before_the_next_step() -> None:
-    reins, done = Reins(lambda _: None), threading.Event()
-    reins.pause()
-    change = threading.Thread(target=lambda: (reins(STEP), done.set()))
+    control, done = PauseControl(lambda _: None), threading.Event()
+    control.pause()
+    change = threading.Thread(target=lambda: (control(STEP), done.set()))
     change.start()
     assert not done.wait(0.1)
-    assert reins.paused
-    reins.resume()
+    assert control.paused
+    control.resume()
     assert done.wait(5)
     change.join()
 
 
 def test_stopped_it_begins_no_step_even_when_paused() -> None:
-    reins = Reins(lambda _: None)
-    reins.pause()
-    reins.stop()
+    control = PauseControl(lambda _: None)
+    control.pause()
+    control.stop()
     with pytest.raises(Stopped, match="stopped by hand"):
-        reins(STEP)
+        control(STEP)
 
 
 def test_a_step_that_was_begun_is_ended() -> None:
-    reins = Reins(lambda _: None)
-    reins.stop()
-    reins(Progress("Namespace shop", 1, 2, "waiting"))
+    control = PauseControl(lambda _: None)
+    control.stop()
+    control(Progress("Namespace shop", 1, 2, "waiting"))

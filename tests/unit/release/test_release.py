@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.journal import Journal
+from meshkit.cluster.journal import CONFIG_MAP, NAMESPACE, Journal
 from meshkit.errors import (
     BadInput,
     ClusterError,
     Conflict,
     Forbidden,
-    NeedsPerson,
+    ManualActionRequired,
     NoData,
     UnknownName,
     Unreachable,
 )
 from meshkit.intent.release import Margins, Release
 from meshkit.observe.counters import Counters, Target
-from meshkit.operations.change import undo
-from meshkit.operations.release.forecast import plan_canary
-from meshkit.operations.release.runner import Outcome, canary, canary_state, send
-from meshkit.operations.release.state import CanaryState
+from meshkit.operations.release.forecast import forecast_release
+from meshkit.operations.release.runner import Outcome, release_state, run_release, send_command
+from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.undo import undo
 from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
 from tests.unit.release.fake_api import OWNER, FakeCluster
 
@@ -64,14 +65,14 @@ class Stage:
         self.observer = ScriptedObserver(self.clock, behaviours, rps=rps, split=self.fake.split, seed=7)
         self.weights: list[tuple[int, int]] = []
 
-    def run(self, on_look: Callable[[CanaryState], None] = lambda _: None, observer: Any = None) -> Outcome:
-        def seen(state: CanaryState) -> None:
+    def run(self, on_look: Callable[[ReleaseState], None] = lambda _: None, observer: Any = None) -> Outcome:
+        def seen(state: ReleaseState) -> None:
             now = self.fake.weights()
             if not self.weights or self.weights[-1] != now:
                 self.weights.append(now)
             on_look(state)
 
-        return canary(
+        return run_release(
             self.release,
             self.cluster,
             mesh=self.mesh,
@@ -80,10 +81,10 @@ class Stage:
             on_look=seen,
         )
 
-    def run_until_killed(self, when: Callable[[CanaryState], bool]) -> CanaryState:
+    def run_until_killed(self, when: Callable[[ReleaseState], bool]) -> ReleaseState:
         """Kill the runner at the first look that fits; returns what it left in the journal."""
 
-        def kill(state: CanaryState) -> None:
+        def kill(state: ReleaseState) -> None:
             if when(state):
                 raise Killed
 
@@ -92,8 +93,8 @@ class Stage:
         return self.state
 
     @property
-    def state(self) -> CanaryState:
-        return canary_state(self.cluster, self.release.name)
+    def state(self) -> ReleaseState:
+        return release_state(self.release.name, self.cluster)
 
 
 @pytest.mark.parametrize("mesh", ["istio", "linkerd"])
@@ -114,7 +115,7 @@ def test_bad_release_is_rolled_back_within_seconds_at_the_first_step(mesh: str) 
     assert outcome.result == "rolled_back"
     assert outcome.exit_code == 1
     assert stage.weights == [(100, 0), (995, 5), (100, 0)]
-    shifted = next(h.at_s for h in outcome.state.happenings if h.kind == "weights")
+    shifted = next(h.at_s for h in outcome.state.events if h.kind == "weights")
     assert outcome.state.ended_s is not None
     assert outcome.state.ended_s - shifted <= 15
 
@@ -136,7 +137,7 @@ def test_release_without_traffic_is_not_promoted_and_nothing_is_changed() -> Non
 def test_traffic_that_stops_is_not_success() -> None:
     stage = Stage(deadline_s=60)
 
-    def stop(state: CanaryState) -> None:
+    def stop(state: ReleaseState) -> None:
         if state.step == 1:
             stage.observer.rps = 0
 
@@ -150,24 +151,24 @@ def test_traffic_that_stops_is_not_success() -> None:
 def test_undecided_release_may_be_held_with_the_safety_net_on() -> None:
     stage = Stage(deadline_s=30, step_s=1000, at_deadline="hold")
 
-    def decay(state: CanaryState) -> None:
+    def decay(state: ReleaseState) -> None:
         if state.held and len(state.looks) == 60:
             stage.observer.behaviours["v2"] = BAD
 
     outcome = stage.run(decay)
     assert outcome.result == "rolled_back"
-    assert "held at the deadline" in [h.text for h in outcome.state.happenings]
+    assert "held at the deadline" in [h.text for h in outcome.state.events]
     assert stage.fake.weights() == (100, 0)
 
 
 def test_person_may_wait_longer_than_the_deadline() -> None:
     stage = Stage(deadline_s=40)
 
-    def command(state: CanaryState) -> None:
+    def command(state: ReleaseState) -> None:
         if state.step == 1 and not state.last_command:
-            send(stage.cluster, "web-v2", "hold")
+            send_command("web-v2", "hold", stage.cluster)
         if state.held and len(state.step_looks) == 100:
-            send(stage.cluster, "web-v2", "resume")
+            send_command("web-v2", "resume", stage.cluster)
 
     assert stage.run(command).result == "promoted"
 
@@ -175,11 +176,11 @@ def test_person_may_wait_longer_than_the_deadline() -> None:
 def test_promote_ends_a_hold() -> None:
     stage = Stage(step_s=1000)
 
-    def command(state: CanaryState) -> None:
+    def command(state: ReleaseState) -> None:
         if state.step == 0 and not state.last_command:
-            send(stage.cluster, "web-v2", "hold")
+            send_command("web-v2", "hold", stage.cluster)
         elif state.held:
-            send(stage.cluster, "web-v2", "promote")
+            send_command("web-v2", "promote", stage.cluster)
 
     assert stage.run(command).result == "promoted"
 
@@ -187,7 +188,7 @@ def test_promote_ends_a_hold() -> None:
 def test_traffic_that_stops_at_100_percent_does_not_hang() -> None:
     stage = Stage(watch_s=10, deadline_s=60)
 
-    def stop(state: CanaryState) -> None:
+    def stop(state: ReleaseState) -> None:
         if state.step == 3:
             stage.observer.rps = 0
 
@@ -202,9 +203,7 @@ def test_no_measurement_is_told_and_never_success() -> None:
     stage = Stage(deadline_s=30)
     outcome = stage.run(observer=Blind())
     assert outcome.result == "undecided"
-    assert [h.text for h in outcome.state.happenings if h.kind == "note"] == [
-        "No sidecar answers. Look at them."
-    ]
+    assert [h.text for h in outcome.state.events if h.kind == "note"] == ["No sidecar answers. Look at them."]
 
 
 @pytest.mark.parametrize("mesh", ["istio", "linkerd"])
@@ -228,24 +227,24 @@ def test_every_write_of_weights_tests_version_and_destinations() -> None:
 def test_hold_keeps_the_step_and_resume_goes_on() -> None:
     stage = Stage(step_s=3)
 
-    def command(state: CanaryState) -> None:
+    def command(state: ReleaseState) -> None:
         if state.step == 1 and not state.held and len(state.step_looks) == 1:
-            send(stage.cluster, "web-v2", "hold")
+            send_command("web-v2", "hold", stage.cluster)
         if state.held and len(state.step_looks) == 40:
-            send(stage.cluster, "web-v2", "resume")
+            send_command("web-v2", "resume", stage.cluster)
 
     outcome = stage.run(command)
     assert outcome.result == "promoted"
     assert sum(judged.look.step == 1 for judged in outcome.state.looks) >= 40
-    assert [h.text for h in outcome.state.happenings if h.kind == "command"] == ["hold", "resume"]
+    assert [h.text for h in outcome.state.events if h.kind == "command"] == ["hold", "resume"]
 
 
 def test_safety_net_stays_on_while_held() -> None:
     stage = Stage()
 
-    def command(state: CanaryState) -> None:
+    def command(state: ReleaseState) -> None:
         if state.step == 1 and not state.held:
-            send(stage.cluster, "web-v2", "hold")
+            send_command("web-v2", "hold", stage.cluster)
         if state.held and len(state.step_looks) == 10:
             stage.observer.behaviours["v2"] = BAD
 
@@ -257,10 +256,12 @@ def test_safety_net_stays_on_while_held() -> None:
 )
 def test_a_person_decides(verb: Any, result: str, weights: tuple[int, int]) -> None:
     stage = Stage(step_s=1000)
-    outcome = stage.run(lambda state: send(stage.cluster, "web-v2", verb) if state.step == 0 else None)
+    outcome = stage.run(
+        lambda state: send_command("web-v2", verb, stage.cluster) if state.step == 0 else None
+    )
     assert outcome.result == result
     assert stage.fake.weights() == weights
-    assert next(h for h in outcome.state.happenings if h.kind == "command").who == "ana"
+    assert next(h for h in outcome.state.events if h.kind == "command").who == "ana"
 
 
 def test_promoted_canary_is_watched_beside_what_stable_keeps() -> None:
@@ -273,7 +274,7 @@ def test_promoted_canary_is_watched_beside_what_stable_keeps() -> None:
 def test_decay_after_the_promotion_is_rolled_back() -> None:
     stage = Stage(watch_s=600, keep_percent=5)
 
-    def decay(state: CanaryState) -> None:
+    def decay(state: ReleaseState) -> None:
         if state.asked_percent == 95 and len(state.step_looks) == 10:
             stage.observer.behaviours["v2"] = BAD
 
@@ -284,20 +285,20 @@ def test_decay_after_the_promotion_is_rolled_back() -> None:
 
 def test_traffic_is_measured_for_a_plan_and_nothing_is_changed() -> None:
     stage = Stage(rps=100)
-    plan = plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
+    plan = forecast_release(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
     assert plan.rps == pytest.approx(100, rel=0.02)
     assert {s.name for s in plan.statements} == {"errors", "p50", "p90", "p99"}
     assert stage.fake.api.patches == []
     stage.observer.rps = 0
     with pytest.raises(NoData, match="answered no request in 15 s"):
-        plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
+        forecast_release(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
 
 
 def test_a_plan_by_prometheus_measures_longer_than_a_scrape_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHKIT_PROMETHEUS", "http://127.0.0.1:9090")
     stage = Stage(rps=100)
     began_s = stage.clock.now()
-    plan = plan_canary(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
+    plan = forecast_release(stage.release, stage.cluster, observer=stage.observer, clock=stage.clock)
     assert stage.clock.now() - began_s == 60
     assert plan.rps == pytest.approx(100, rel=0.02)
 
@@ -305,11 +306,11 @@ def test_a_plan_by_prometheus_measures_longer_than_a_scrape_takes(monkeypatch: p
 def test_unknown_command_and_release_are_refused() -> None:
     stage = Stage()
     with pytest.raises(UnknownName, match="web-v2"):
-        canary_state(stage.cluster, "web-v2")
+        release_state("web-v2", stage.cluster)
     with pytest.raises(BadInput, match="ever started"):
-        send(stage.cluster, "web-v2", "hold")
+        send_command("web-v2", "hold", stage.cluster)
     with pytest.raises(UnknownName, match="Known: hold, promote, resume, rollback"):
-        send(stage.cluster, "web-v2", cast(Any, "holdd"))
+        send_command("web-v2", cast(Any, "holdd"), stage.cluster)
 
 
 @pytest.mark.parametrize("at", ["before the first weight", "before a write", "after a write", "in a step"])
@@ -321,7 +322,7 @@ def test_killed_runner_is_gone_on_with(at: str, behaviour: Behaviour, result: st
     def kill() -> None:
         raise Killed
 
-    def killer(state: CanaryState) -> None:
+    def killer(state: ReleaseState) -> None:
         if at == "before the first weight" or (at == "in a step" and state.step == 0):
             raise Killed
 
@@ -364,7 +365,7 @@ def test_server_that_does_not_answer_for_a_while_changes_no_outcome(lost: str, v
             raise Unreachable("no answer", remedy="")
         return answer
 
-    def break_after_start(state: CanaryState) -> None:
+    def break_after_start(state: ReleaseState) -> None:
         setattr(stage.fake.api, verb, flaky)
 
     observed = stage.run(break_after_start)
@@ -375,9 +376,9 @@ def test_server_that_does_not_answer_for_a_while_changes_no_outcome(lost: str, v
 def test_rollback_that_was_asked_for_survives_a_kill() -> None:
     stage = Stage()
 
-    def command(state: CanaryState) -> None:
+    def command(state: ReleaseState) -> None:
         if state.step == 1:
-            send(stage.cluster, "web-v2", "rollback")
+            send_command("web-v2", "rollback", stage.cluster)
             stage.fake.api.before_patch = kill
 
     def kill() -> None:
@@ -392,7 +393,7 @@ def test_rollback_that_was_asked_for_survives_a_kill() -> None:
 
 def test_view_reads_from_the_cluster_what_the_runner_knows() -> None:
     stage = Stage()
-    seen: list[CanaryState] = []
+    seen: list[ReleaseState] = []
     stage.run(seen.append)
     assert stage.state == seen[-1]
 
@@ -400,7 +401,7 @@ def test_view_reads_from_the_cluster_what_the_runner_knows() -> None:
 def test_weights_changed_by_others_stop_the_release_untouched() -> None:
     stage = Stage()
 
-    def interfere(state: CanaryState) -> None:
+    def interfere(state: ReleaseState) -> None:
         if state.step == 1 and len(state.step_looks) == 1:
             stage.fake.set_weights(70, 30)
 
@@ -438,10 +439,12 @@ def test_second_runner_is_refused_while_the_first_lives() -> None:
     stage = Stage()
     refused: list[str] = []
 
-    def second(state: CanaryState) -> None:
+    def second(state: ReleaseState) -> None:
         if state.step == 0 and not refused:
             try:
-                canary(stage.release, stage.cluster, mesh="istio", observer=stage.observer, clock=stage.clock)
+                run_release(
+                    stage.release, stage.cluster, mesh="istio", observer=stage.observer, clock=stage.clock
+                )
             except Conflict as error:
                 refused.append(str(error))
 
@@ -493,7 +496,7 @@ def test_release_without_a_route_is_refused() -> None:
 def test_after_promotion_the_canary_is_watched() -> None:
     stage = Stage(watch_s=20)
 
-    def decay(state: CanaryState) -> None:
+    def decay(state: ReleaseState) -> None:
         if state.step == 3 and len(state.step_looks) == 5:
             stage.observer.behaviours["v2"] = BAD
 
@@ -506,13 +509,13 @@ def test_route_that_is_deleted_needs_a_person_and_is_gone_on_with() -> None:
     stage = Stage()
     key, kept = ("VirtualService", "shop", "web"), []
 
-    def delete(state: CanaryState) -> None:
+    def delete(state: ReleaseState) -> None:
         if state.step == 0:
             kept.append(stage.fake.api.objects.pop(key))
 
-    with pytest.raises(NeedsPerson, match="VirtualService shop/web is gone"):
+    with pytest.raises(ManualActionRequired, match="VirtualService shop/web is gone"):
         stage.run(delete)
-    assert "is gone" in stage.state.happenings[-1].text
+    assert "is gone" in stage.state.events[-1].text
     stage.fake.api.objects[key] = kept[0]
     assert stage.run().result == "promoted"
 
@@ -520,13 +523,13 @@ def test_route_that_is_deleted_needs_a_person_and_is_gone_on_with() -> None:
 def test_version_that_someone_takes_out_of_the_route_needs_a_person() -> None:
     stage = Stage()
 
-    def cut(state: CanaryState) -> None:
+    def cut(state: ReleaseState) -> None:
         if state.step == 0:
             obj = stage.fake.object()
             del obj["spec"]["http"][1]["route"][2]
             stage.fake.api.apply(obj)
 
-    with pytest.raises(NeedsPerson, match="was changed by someone else"):
+    with pytest.raises(ManualActionRequired, match="was changed by someone else"):
         stage.run(cut)
 
 
@@ -573,7 +576,7 @@ def test_undo_of_a_release_refuses_what_others_changed_since() -> None:
     stage = Stage()
     outcome = stage.run()
     stage.fake.set_weights(30, 70)
-    with pytest.raises(NeedsPerson, match="the canary gets 70 %"):
+    with pytest.raises(ManualActionRequired, match="the canary gets 70 %"):
         undo(outcome.change_id, stage.cluster)
     assert stage.fake.weights() == (30, 70)
 
@@ -612,8 +615,20 @@ def test_server_that_fails_for_a_while_does_not_end_the_release(status: int | No
 
     stage.fake.api.get = get  # type: ignore[method-assign]
 
-    def fail(state: CanaryState) -> None:
+    def fail(state: ReleaseState) -> None:
         if len(state.looks) == 10:
             failing.extend([1, 2])
 
     assert stage.run(fail).result == "promoted"
+
+
+def test_a_release_recorded_without_its_operation_is_undone_by_its_id() -> None:
+    stage = Stage()
+    outcome = stage.run()
+    part = stage.cluster.api.list(CONFIG_MAP, NAMESPACE, f"meshkit.dev/change={outcome.change_id}")[0]
+    first = json.loads(part["data"]["000000"])
+    older = {name: first[name] for name in ("event", "at", "who", "what", "why", "salt")}
+    patch = {"data": {"000000": json.dumps(older)}}
+    stage.cluster.api.merge_patch(CONFIG_MAP, part["metadata"]["name"], NAMESPACE, patch)
+    undo(outcome.change_id, stage.cluster)
+    assert stage.fake.weights() == (100, 0)
