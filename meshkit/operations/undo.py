@@ -7,7 +7,7 @@ in an order of their own, stands in a table here; the journal's field ``operatio
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import ChangeSummary, Journal, operation_of
@@ -29,6 +29,14 @@ _TOGETHER: Mapping[str, Callable[..., list[Change]]] = {UPGRADE: undo_upgrade, R
 """Operations whose changes go back together in an order of their own. They are given newest first."""
 
 
+@overload
+def undo(
+    change: Change | str, cluster: Cluster, *, progress: OnEvent = noop, dry_run: bool = False
+) -> Change: ...
+@overload
+def undo(
+    change: Changes, cluster: Cluster, *, progress: OnEvent = noop, dry_run: bool = False
+) -> Changes: ...
 def undo(
     change: Change | Changes | str,
     cluster: Cluster,

@@ -22,8 +22,9 @@ from meshkit.meshes import registry
 from meshkit.observe.callers import read_callers
 from meshkit.observe.counters import Target, window
 from meshkit.observe.source import observer
-from meshkit.operations.change import apply, plan, undo
+from meshkit.operations.change import apply, plan
 from meshkit.operations.health import check
+from meshkit.operations.undo import undo
 from meshkit.operations.uninstall import plan_uninstall
 from tests.toy_mesh.mesh import TOY
 from tests.toy_mesh.metrics import SIDECAR

@@ -133,7 +133,7 @@ def test_a_rotation_is_taken_back_as_a_whole_without_a_lost_request(meshed: Clus
     if mesh != "linkerd":
         return
     made = [one for one in change.history(meshed) if one.operation.name == "rotation"]
-    rotation = Changes("Rotation", tuple(Change(one.id, one.what, 1) for one in made))
+    rotation = Changes("Rotation", tuple(Change(one.id, one.what, 1, meshed.ref) for one in made))
     new = identity_status(meshed)
     wait_until_served(meshed)
     with Requests(meshed) as requests:

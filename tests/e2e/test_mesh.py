@@ -31,6 +31,7 @@ from meshkit.meshes.istio import planner as istio
 from meshkit.meshes.linkerd import planner as linkerd
 from meshkit.observe.graph import service_graph
 from meshkit.operations import change, shop
+from meshkit.operations.undo import undo
 from meshkit.sandbox import lifecycle
 from meshkit.sandbox.home import SandboxHome
 from meshkit.testing import Sandbox, running_sandbox
@@ -212,13 +213,13 @@ def test_access_lets_in_whom_it_names_and_undo_restores(meshed: Shop) -> None:
     wanted = Access(namespace="shop", service="web", port=8080, callers=callers)
     made = change.apply(change.plan(wanted, meshed.cluster, mesh=meshed.mesh), meshed.cluster)
     until("others are refused", lambda: {s for s, _ in meshed.served(0.5, "other")} == {403})
-    change.undo(made.id, meshed.cluster)
+    undo(made.id, meshed.cluster)
     until("others are let in again", lambda: {s for s, _ in meshed.served(0.5, "other")} == {200})
     assert {status for status, _ in meshed.ledger(since, time.time() - 0.2)} == {200}
     by_path = wanted.model_copy(update={"paths": ("/health", "/api/*"), "methods": ("GET",)})
     made = change.apply(change.plan(by_path, meshed.cluster, mesh=meshed.mesh), meshed.cluster)
     until("other paths are refused", lambda: {s for s, _ in meshed.served(0.5)} == {403})
-    change.undo(made.id, meshed.cluster)
+    undo(made.id, meshed.cluster)
     until("all paths are let in again", lambda: {s for s, _ in meshed.served(0.5)} == {200})
     meshed.api.delete(DEPLOYMENT, "other", "shop")
 

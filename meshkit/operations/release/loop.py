@@ -218,7 +218,7 @@ class Runner:
         if command and command.command_id != self.state.last_command:
             self._record("command", command_id=command.command_id, verb=command.verb, who=command.who)
         if self.state.wanted == "rollback":
-            who = next(h.who for h in reversed(self.state.events) if h.text == "rollback")
+            who = next(h.who for h in reversed(self.state.events) if h.verb == "rollback")
             self._give_back("rolled_back", (f"Rolled back by {who}.",))
         elif self.state.wanted == "promote":
             self._shift(len(self.state.release.ladder) - 1)

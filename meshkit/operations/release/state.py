@@ -34,6 +34,8 @@ class ReleaseEvent:
     kind: Literal["begin", "weights", "agreed", "command", "note", "end"]
     text: str
     who: str = ""
+    verb: str = ""
+    """Of a command: what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class ReleaseState:
     @property
     def forced(self) -> bool:
         """Whether a person sent the canary to 100 %."""
-        return any(h.kind == "command" and h.text == "promote" for h in self.events)
+        return any(h.verb == "promote" for h in self.events)
 
     @property
     def verdict(self) -> Verdict | None:
@@ -184,7 +186,7 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
                 state = _resumed(state, record["at_s"])
             wanted = verb if verb in ("promote", "rollback") else state.wanted
             state = replace(state, wanted=wanted, last_command=record["command_id"])
-            return _noted(state, record, "command", verb, record["who"])
+            return _noted(state, record, "command", verb, record["who"], verb)
         case "hold":
             return _noted(_held(state, record["at_s"]), record, "note", "held at the deadline")
         case "taken up":
@@ -232,5 +234,8 @@ def _shifted(state: ReleaseState, record: Record) -> ReleaseState:
     return _noted(state, record, "weights", f"{before:g} to {asked:g} %")
 
 
-def _noted(state: ReleaseState, record: Record, kind: Any, text: str, who: str = "") -> ReleaseState:
-    return replace(state, events=(*state.events, ReleaseEvent(record["at_s"], kind, text, who)))
+def _noted(
+    state: ReleaseState, record: Record, kind: Any, text: str, who: str = "", verb: str = ""
+) -> ReleaseState:
+    event = ReleaseEvent(record["at_s"], kind, text, who, verb)
+    return replace(state, events=(*state.events, event))

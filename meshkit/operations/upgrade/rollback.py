@@ -75,10 +75,10 @@ def undo_upgrade(
 ) -> list[Change]:
     """Take back these changes of an upgrade, given newest first, in the same order."""
     with locked(cluster, LOCK, progress) as report:
-        return back_under_lock(cluster, changes, report)
+        return back_under_lock(changes, cluster, report)
 
 
-def back_under_lock(cluster: Cluster, changes: Sequence[ChangeSummary], progress: OnEvent) -> list[Change]:
+def back_under_lock(changes: Sequence[ChangeSummary], cluster: Cluster, progress: OnEvent) -> list[Change]:
     """A control plane that was replaced in its place goes back before the proxies: those that are made anew
     while the new one is there would be new again. One beside the old goes last.
     """

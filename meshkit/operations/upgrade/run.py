@@ -345,7 +345,7 @@ def _all_back(worse: MeshkitError, cluster: Cluster, progress: OnEvent) -> Meshk
     """Take the whole upgrade back, and the error that says how that went."""
     changes = back_changes(cluster)
     try:
-        back_under_lock(cluster, changes, progress)
+        back_under_lock(changes, cluster, progress)
     except MeshkitError as second:
         return ManualActionRequired(
             f"{worse.message} The upgrade could not be taken back: {second.message}",
