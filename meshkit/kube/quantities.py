@@ -13,6 +13,8 @@ from fractions import Fraction
 
 RULE = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _WRITTEN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d+))?")
+_MAX_CHARACTERS = 100
+_MAX_POWER = 200  # of ten; nothing that is counted comes near it
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
@@ -45,13 +47,15 @@ ZERO = Quantity(Fraction(0))
 
 def parse(written: str | int | float) -> Quantity:
     """Read a quantity. Raises ValueError with Kubernetes' words."""
-    found = _WRITTEN.fullmatch(str(written))
+    text = str(written)
+    found = _WRITTEN.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
     if found is None:
         raise ValueError(RULE)
     number, suffix, exponent = found.groups()
     amount = Fraction(number)
     if exponent:
-        return Quantity(amount * Fraction(10) ** int(exponent))
+        power = max(-_MAX_POWER, min(int(exponent), _MAX_POWER))
+        return Quantity(amount * Fraction(10) ** power)
     if suffix in _BINARY and suffix:
         return Quantity(amount * (1 << _BINARY[suffix]), True)
     return Quantity(amount * Fraction(10) ** _DECIMAL[suffix or ""])

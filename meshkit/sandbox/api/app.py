@@ -19,6 +19,7 @@ from meshkit.sandbox.api.auth.users import MASTERS, Tokens
 from meshkit.sandbox.api.client import LocalClient
 from meshkit.sandbox.api.http.pod_streams import NodeHooks, Pods
 from meshkit.sandbox.api.http.server import HttpApi
+from meshkit.sandbox.api.schema import bodies
 from meshkit.sandbox.api.schema.registry import Registry
 from meshkit.sandbox.api.storage.reads import Reads
 from meshkit.sandbox.api.storage.store import Key, Store
@@ -27,7 +28,6 @@ from meshkit.sandbox.home import SandboxHome
 
 __all__ = ["ApiServer", "NodeHooks", "serve"]
 
-_MAX_BODY_BYTES = 3 << 20  # as kube-apiserver
 _EVENT_LIFETIME = timedelta(hours=1)  # kube-apiserver --event-ttl
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -87,9 +87,15 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
     client = LocalClient(writes, tokens)
     await _bootstrap(client)
     api = HttpApi(writes, Reads(store), Rights(store), tokens, pods)
-    app = web.Application(client_max_size=_MAX_BODY_BYTES)
+    app = web.Application(client_max_size=bodies.MAX_BYTES)
     app.router.add_route("*", "/{path:.*}", api.handle)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        auto_decompress=False,  # no API server decompresses a request's body: a small one may hold gigabytes
+    )
     await runner.setup()
     try:
         # Listened on here: the loop's own server is told too late that another one took the port just before.

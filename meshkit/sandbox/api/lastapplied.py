@@ -33,7 +33,7 @@ def unchanged_since(live: Mapping[str, Any], endpoint: Endpoint, manager: str) -
             return NOTHING
         written = frozenset(fieldset.applied(endpoint.schema, last))
         change = fieldset.compare(endpoint.schema, last, bare(live))
-    except (ValueError, fieldset.BadListItem):
+    except (ValueError, RecursionError, fieldset.BadListItem):
         return NOTHING
     return written - change.added - change.removed - change.modified
 

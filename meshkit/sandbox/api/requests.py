@@ -58,13 +58,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Options:
-    """How a write is meant. ``warnings`` collects what goes out as Warning headers."""
+    """How a write is meant. ``large`` tells that the work on its body belongs in a thread; ``warnings``
+    collects what goes out as Warning headers.
+    """
 
     user: User
     manager: str
     dry_run: bool = False
     field_validation: str = "Warn"
     force: bool = False
+    large: bool = False
     warnings: list[str] = field(default_factory=list)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from meshkit.meshes.definitions import crds
 from meshkit.sandbox.api.schema import cel_rules as celrules
 from meshkit.sandbox.api.schema import expressions
+from meshkit.sandbox.api.schema.expression_cost import MAX_EXPRESSION_NS, Cost, Measure
 from meshkit.sandbox.api.status import ApiError
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -194,6 +196,52 @@ def mesh_definitions() -> list[dict[str, Any]]:
 def test_every_rule_of_the_meshes_can_be_evaluated(crd: dict[str, Any]) -> None:
     for version in crd["spec"]["versions"]:
         assert celrules.of_schema(version["schema"]["openAPIV3Schema"]).unusable == ()
+
+
+@pytest.mark.parametrize("crd", mesh_definitions(), ids=lambda crd: crd["metadata"]["name"])
+def test_every_rule_of_the_meshes_is_affordable_for_large_objects(crd: dict[str, Any]) -> None:
+    large = [["x" * 1_024] * 64] * 30
+    texts = [
+        str(text)
+        for found in json_path_values(crd, "x-kubernetes-validations")
+        for rule in found
+        for text in (rule["rule"], rule.get("messageExpression"))
+        if text
+    ]
+    for text in texts:
+        assert expressions.compiled(text.strip()).work_ns(large) < MAX_EXPRESSION_NS, text
+
+
+def json_path_values(node: Any, name: str) -> Iterator[Any]:
+    """Every value of members of this name, at any depth."""
+    for key, each in node.items() if isinstance(node, dict) else enumerate(node):
+        if key == name:
+            yield each
+        elif isinstance(each, (dict, list)):
+            yield from json_path_values(each, name)
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "affordable"),
+    [
+        ("self.all(a, self.all(b, a <= b))", Measure(100, 100, 10), True),
+        ("self.all(a, self.all(b, a <= b))", Measure(10_000, 10_000, 10), False),
+        ("self.all(a, self.all(b, self.all(c, a <= b)))", Measure(1_000, 1_000, 10), False),
+        ("self.map(a, self.map(b, 1)).size() > 0", Measure(1_000, 1_000, 10), False),
+        ("[" + "1," * 500 + "1].all(a, [" + "1," * 500 + "1].all(b, a == b))", Measure(1, 0, 0), False),
+        ("lists.range(100000).all(a, self.all(b, a == b))", Measure(100, 100, 10), False),
+        ("self.split('').all(a, self.split('').all(b, a == b))", Measure(1, 0, 100_000), False),
+        ("self" + ".map(a, a + a)" * 40 + ".size() > 0", Measure(2, 1, 1), False),
+        ("'self.all(' + self + ').all('", Measure(1, 0, 10), True),
+        ('r"""\'.all(""" != \'\\\'.all(\' // it\'s', Measure(10_000, 10_000, 10), True),
+        ("'it\\'s' != '' && self.all(a, self.all(b, a == b))", Measure(10_000, 10_000, 10), False),
+        ("self.matches('^(.*a.{300}){10}$')", Measure(1, 0, 1_000_000), False),
+        ("self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')", Measure(1, 0, 253), True),
+    ],
+)
+def test_what_a_rule_may_cost_is_read_from_its_text(source: str, size: Measure, affordable: bool) -> None:
+    cost = Cost(source, frozenset({"matches", "size"}))
+    assert (cost.work_ns(size) <= MAX_EXPRESSION_NS) is affordable
 
 
 ROUTE = {"parentRefs": [{"group": "", "kind": "Service", "name": "web", "port": 80}]}

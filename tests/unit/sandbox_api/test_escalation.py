@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from meshkit.sandbox.api.auth import escalation
-from meshkit.sandbox.api.auth.users import impersonated
+from meshkit.sandbox.api.auth.users import AUTHENTICATED, User, account_groups
 from meshkit.sandbox.api.requests import Options
 from meshkit.sandbox.api.status import ApiError
 
 RBAC = "rbac.authorization.k8s.io"
-BOB = impersonated("system:serviceaccount:default:bob", [])
+BOB = User("system:serviceaccount:default:bob", (*account_groups("default"), AUTHENTICATED))
 SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}
 PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
 MANAGES_ROLES = {"apiGroups": [RBAC], "resources": ["roles", "rolebindings"], "verbs": ["create"]}
@@ -154,3 +154,16 @@ def test_a_cluster_role_that_gathers_others_gives_everything(api: Any) -> None:
     gathers = {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}
     with pytest.raises(ApiError, match=r'\{APIGroups:\["\*"\], Resources:\["\*"\], Verbs:\["\*"\]\}'):
         role(api, kind="ClusterRole", aggregationRule=gathers)
+
+
+def test_a_rule_of_a_thousand_million_rights_is_compared_as_a_whole_or_refused(api: Any) -> None:
+    many = [f"x{n}" for n in range(1_000)]
+    wanted = {"verbs": many, "apiGroups": many, "resources": many}
+    role = {"metadata": {"name": "r", "namespace": "default"}, "rules": [wanted]}
+    held(api, MANAGES_ROLES)
+    with pytest.raises(ApiError, match="more than 10000 single RBAC permissions"):
+        asyncio.run(api.writes.create(api.target(f"roles.{RBAC}"), role, Options(BOB, "test")))
+    others = [dict(wanted, verbs=["*"]), dict(wanted, resources=["*"])]
+    for having in (wanted, *others):
+        grant = escalation.Grant(admission=None, held=[having], wanted=[wanted])  # type: ignore[arg-type]
+        grant.check()

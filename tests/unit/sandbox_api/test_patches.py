@@ -123,3 +123,60 @@ def test_strategic_patch_retains_only_the_named_keys() -> None:
 def test_strategic_patch_refuses_an_item_without_its_key() -> None:
     with pytest.raises(PatchFailed, match="merge key: name"):
         strategic({"containers": []}, {"containers": [{"image": "x"}]})
+
+
+# --- bounds
+
+
+def test_copies_that_double_are_refused_before_they_fill_the_memory() -> None:
+    operations = [{"op": "copy", "from": "/a", "path": f"/a/k{n}"} for n in range(60)]
+    with pytest.raises(patches.PatchFailed, match="accumulated size increase of copy"):
+        patches.json_patch({"a": {"b": "x" * 1_000}}, operations)
+
+
+def test_a_json_patch_has_at_most_ten_thousand_operations() -> None:
+    operations = [{"op": "test", "path": "/a", "value": 1}] * 10_001
+    with pytest.raises(patches.TooLarge, match="in a JSON patch is 10000, got 10001"):
+        patches.json_patch({"a": 1}, operations)
+
+
+def test_a_value_cannot_be_moved_into_itself() -> None:
+    with pytest.raises(patches.PatchFailed, match="into itself"):
+        patches.json_patch({"a": {"b": 1}}, [{"op": "move", "from": "/a", "path": "/a/b"}])
+
+
+@pytest.mark.parametrize("operation", ["remove", "move"])
+def test_the_whole_document_stays(operation: str) -> None:
+    with pytest.raises(patches.PatchFailed, match="the whole document"):
+        patches.json_patch({"a": 1}, [{"op": operation, "path": "", "from": ""}])
+
+
+def test_long_lists_are_merged_by_their_keys() -> None:
+    names = [f"c{n}" for n in range(20_000)]
+    old = {"spec": {"containers": [{"name": name, "image": "a"} for name in names]}}
+    patch = {
+        "spec": {
+            "containers": [{"name": name, "image": "b"} for name in names],
+            "$setElementOrder/containers": [{"name": name} for name in reversed(names)],
+        },
+        "metadata": {"finalizers": names},
+    }
+    found = patches.strategic_patch(POD, old, patch)
+    assert found["metadata"]["finalizers"] == names
+    assert [each["name"] for each in found["spec"]["containers"]] == names[::-1]
+    assert {each["image"] for each in found["spec"]["containers"]} == {"b"}
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"$retainKeys": 1},
+        {"metadata": {"ownerReferences": [1]}},
+        {"metadata": {"finalizers": ["a"], "$setElementOrder/finalizers": 1}},
+        {"metadata": {"finalizers": ["a"], "$deleteFromPrimitiveList/finalizers": {}}},
+    ],
+)
+def test_a_strategic_patch_of_a_wrong_shape_is_malformed(patch: dict[str, Any]) -> None:
+    with pytest.raises(patches.PatchFailed) as failed:
+        patches.strategic_patch(POD, {"spec": {}}, patch)
+    assert failed.value.malformed

@@ -9,11 +9,11 @@ import pytest
 
 from meshkit.sandbox.api.auth.reviews import Reviews
 from meshkit.sandbox.api.auth.rights import Attempt, Rights
-from meshkit.sandbox.api.auth.users import ADMIN, Tokens, User, impersonated
+from meshkit.sandbox.api.auth.users import ADMIN, AUTHENTICATED, Tokens, User, account_groups
 from meshkit.sandbox.api.status import ApiError
 
 RBAC = "rbac.authorization.k8s.io"
-BOB = impersonated("system:serviceaccount:default:bob", [])
+BOB = User("system:serviceaccount:default:bob", (*account_groups("default"), AUTHENTICATED))
 
 
 def grant(api: Any, rules: list[dict[str, Any]], *, cluster_wide: bool = False) -> Rights:

@@ -89,3 +89,21 @@ def test_defaults_reach_into_defaults_and_lists() -> None:
     value: dict[str, Any] = {"many": [{}, {"port": 1}]}
     validation.fill_defaults(schema, value)
     assert value == {"one": {"port": 80}, "many": [{"port": 80}, {"port": 1}]}
+
+
+def test_repeated_items_are_found_without_comparing_each_with_each() -> None:
+    compared = 0
+
+    class Mark(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    schema = {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}
+    marks = [Mark(number) for number in range(1_000)]
+    assert [cause.field for cause in validation.repeated(schema, [*marks, "7"], "marks")] == ["marks[1000]"]
+    assert compared < 10_000

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshkit.kube.quantities import Quantity, parse
+from meshkit.sandbox.api import status
 from meshkit.sandbox.api.admission import compute
 from meshkit.sandbox.api.admission.compute import Amounts, Kind
 from meshkit.sandbox.api.requests import Object
 from meshkit.sandbox.api.storage.store import Store
 
 _ANNOTATION = "kubernetes.io/limit-ranger"
+_MAX_FILLED = 10_000
 _KINDS: tuple[tuple[Kind, str, str], ...] = (
     ("requests", "defaultRequest", "request"),
     ("limits", "default", "limit"),
@@ -25,7 +27,10 @@ _KINDS: tuple[tuple[Kind, str, str], ...] = (
 def fill(store: Store, namespace: str, pod: Object) -> None:
     """Give the containers of a new pod what the namespace's LimitRanges say, in place."""
     told: list[str] = []
+    containers = sum(1 for _ in compute.containers(pod["spec"]))
     for item in _items(store, namespace, "Container"):
+        if containers * sum(len(item.get(field) or ()) for _, field, _ in _KINDS) > _MAX_FILLED:
+            raise status.too_large(f"the LimitRanges of the namespace add more than {_MAX_FILLED} values")
         for path, container in compute.containers(pod["spec"]):
             word = "init container" if path.startswith("init") else "container"
             for kind, field, singular in _KINDS:

@@ -9,7 +9,6 @@ cluster network whose address one could dial. The certificate is checked against
 from __future__ import annotations
 
 import base64
-import json
 import random
 import ssl
 import uuid
@@ -21,6 +20,7 @@ import aiohttp
 from meshkit.kube.selectors import holds
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.requests import Admission, Object
+from meshkit.sandbox.api.schema import bodies
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.storage import patches
 from meshkit.sandbox.api.storage.store import Key, Store
@@ -119,12 +119,17 @@ class Webhooks:
             async with self._session.post(
                 url, json=review, ssl=context, server_hostname=server_name, timeout=timeout
             ) as answer:
-                text = await answer.text()
+                raw = await _limited(answer)
                 if answer.status != 200:
-                    raise Unanswered(f"Post {url}: status {answer.status}: {text[:200]}")
+                    why = raw[:200].decode(errors="replace")
+                    raise Unanswered(f"Post {url}: status {answer.status}: {why}")
         except TimeoutError as error:
             raise Unanswered(f'Post "{url}": context deadline exceeded') from error
-        response = json.loads(text).get("response") if text else None
+        try:
+            review_answered = bodies.read_json(raw) if raw else None
+        except status.ApiError as error:
+            raise Unanswered(f"Post {url}: {error.message}") from error
+        response = review_answered.get("response") if isinstance(review_answered, dict) else None
         if not isinstance(response, dict) or response.get("uid") != review["request"]["uid"]:
             raise Unanswered(f"Post {url}: the answer is no review of this request")
         return response
@@ -164,6 +169,16 @@ class Webhooks:
             for endpoint in slice_.get("endpoints") or ():
                 if (endpoint.get("conditions") or {}).get("ready", True) and numbers:
                     yield endpoint["addresses"][0], numbers[0]
+
+
+async def _limited(answer: aiohttp.ClientResponse) -> bytes:
+    """What a webhook answers. Raises Unanswered where that is larger than any request."""
+    raw = b""
+    async for part in answer.content.iter_any():
+        raw += part
+        if len(raw) > bodies.MAX_BYTES:
+            raise Unanswered(f"the answer is larger than {bodies.MAX_BYTES} bytes")
+    return raw
 
 
 def _covers(rule: Mapping[str, Any], admission: Admission) -> bool:
@@ -207,9 +222,10 @@ def _review(admission: Admission, obj: Object) -> dict[str, Any]:
 
 def _patched(webhook: Mapping[str, Any], obj: Object, response: Mapping[str, Any]) -> Object:
     try:
-        operations = json.loads(base64.b64decode(response["patch"]))
+        operations = bodies.read_json(base64.b64decode(response["patch"]))
         changed: Object = patches.json_patch(obj, operations)
-    except (ValueError, patches.PatchFailed) as error:
+        bodies.check_object(changed)
+    except (ValueError, TypeError, status.ApiError, patches.PatchFailed, patches.TooLarge) as error:
         raise status.internal(f'admission webhook "{webhook["name"]}" sent a bad patch: {error}') from error
     return changed
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from meshkit.sandbox.api import status
@@ -22,15 +23,51 @@ _EVERYTHING: tuple[Rule, ...] = (
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
 )
 _FIELDS = ("apiGroups", "resources", "nonResourceURLs", "resourceNames", "verbs")
+_LARGE = 2_000  # comparisons of a single right with a rule
+_MAX_SINGLE = 10_000
 _OF_THE_COLLECTOR = {"ownerReferences", "finalizers"}
 _NOT_COMPARED = {"managedFields", "resourceVersion", "generation", *_OF_THE_COLLECTOR}
 
 
-def check(rights: Rights, admission: Admission) -> None:
-    """Raise ApiError 403 when a role or a binding would give more than its writer has."""
+@dataclass(frozen=True)
+class Grant:
+    """What a role or binding would give, beside what its writer has."""
+
+    admission: Admission
+    held: Sequence[Rule]
+    wanted: Sequence[Rule]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the comparison takes so long that the event loop must not wait for it."""
+        return sum(map(_count, self.wanted)) * len(self.held) > _LARGE
+
+    def check(self) -> None:
+        """Raise ApiError 403 when it is more than the writer has."""
+        not_whole = [rule for rule in self.wanted if not any(_covers_whole(held, rule) for held in self.held)]
+        if not not_whole:
+            return
+        target, user = self.admission.target, self.admission.options.user
+        if sum(map(_count, not_whole)) > _MAX_SINGLE:
+            raise target.forbidden(
+                f"user {json.dumps(user.name)} is attempting to grant more than {_MAX_SINGLE} single RBAC "
+                "permissions that no rule of the user covers as a whole"
+            )
+        missing = uncovered(self.held, not_whole)
+        if missing:
+            groups = " ".join(json.dumps(group) for group in user.groups)
+            listed = "\n".join(sorted({_written(rule) for rule in _joined(missing)}))
+            raise target.forbidden(
+                f"user {json.dumps(user.name)} (groups=[{groups}]) is attempting to grant RBAC permissions "
+                f"not currently held:\n{listed}"
+            )
+
+
+def granted(rights: Rights, admission: Admission) -> Grant | None:
+    """What a write of a role or binding gives; None where nothing has to be compared."""
     target, user = admission.target, admission.options.user
     if target.resource.group != GROUP or MASTERS in user.groups or _only_collected(admission):
-        return
+        return None
     new = admission.object
     if "roleRef" in new:
         rules = _bound(rights, admission)
@@ -38,15 +75,36 @@ def check(rights: Rights, admission: Admission) -> None:
         attempt = Attempt("escalate", GROUP, target.resource.plural, target.namespace, target.name)
         rules = None if rights.allows(user, attempt) else _granted(new)
     if rules is None:
-        return
-    missing = uncovered(rights.all_of(user, target.namespace), rules)
-    if missing:
-        groups = " ".join(json.dumps(group) for group in user.groups)
-        listed = "\n".join(sorted({_written(rule) for rule in _joined(missing)}))
-        raise target.forbidden(
-            f"user {json.dumps(user.name)} (groups=[{groups}]) is attempting to grant RBAC permissions "
-            f"not currently held:\n{listed}"
-        )
+        return None
+    return Grant(admission, rights.all_of(user, target.namespace), rules)
+
+
+def _count(rule: Rule) -> int:
+    """How many single rights a rule gives."""
+    on_resources = (
+        len(rule.get("apiGroups") or ())
+        * len(rule.get("resources") or ())
+        * max(1, len(rule.get("resourceNames") or ()))
+    )
+    return len(rule.get("verbs") or ()) * (on_resources + len(rule.get("nonResourceURLs") or ()))
+
+
+def _covers_whole(held: Rule, rule: Rule) -> bool:
+    """Whether one held rule gives everything that a rule on resources gives."""
+    if rule.get("nonResourceURLs"):
+        return False
+    resources = set(held.get("resources") or ())
+    names = held.get("resourceNames")
+    return (
+        _includes(held.get("verbs"), rule.get("verbs"))
+        and _includes(held.get("apiGroups"), rule.get("apiGroups"))
+        and ("*" in resources or set(rule.get("resources") or ()) <= resources)
+        and (not names or set(rule.get("resourceNames") or [""]) <= set(names))
+    )
+
+
+def _includes(held: Sequence[str] | None, wanted: Sequence[str] | None) -> bool:
+    return "*" in (held or ()) or set(wanted or ()) <= set(held or ())
 
 
 def _granted(role: Object) -> Sequence[Rule]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshkit.sandbox.api import status
-from meshkit.sandbox.api.auth.users import MASTERS, User
+from meshkit.sandbox.api.auth.users import AUTHENTICATED, MASTERS, User
 from meshkit.sandbox.api.storage.store import Key, Store
 
 GROUP = "rbac.authorization.k8s.io"
@@ -66,7 +66,8 @@ class Rights:
         """Whether the user may."""
         if MASTERS in user.groups:
             return True
-        if attempt.verb == "create" and (attempt.group, attempt.resource) in _ABOUT_ONESELF:
+        about_oneself = attempt.verb == "create" and (attempt.group, attempt.resource) in _ABOUT_ONESELF
+        if about_oneself and AUTHENTICATED in user.groups:
             return True
         return any(_permits(rule, attempt) for rule in self._rules(user, attempt.namespace))
 

@@ -12,7 +12,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,13 +45,9 @@ ADMIN = User("sandbox-admin", (MASTERS, AUTHENTICATED))
 SYSTEM = User("system:kube-controller-manager", (MASTERS, AUTHENTICATED))
 
 
-def impersonated(name: str, groups: Sequence[str]) -> User:
-    """The user that an administrator wants to be; a service account is in its groups by name."""
-    found = tuple(groups)
-    parts = name.split(":")
-    if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4:
-        found += ("system:serviceaccounts", f"system:serviceaccounts:{parts[2]}")
-    return User(name, (*found, AUTHENTICATED))
+def account_groups(namespace: str) -> tuple[str, str]:
+    """The groups that every ServiceAccount of a namespace is in."""
+    return "system:serviceaccounts", f"system:serviceaccounts:{namespace}"
 
 
 class Tokens:
@@ -68,6 +64,8 @@ class Tokens:
         """The user behind a bearer token; None when it is not one of this sandbox, has expired, or its
         account is gone.
         """
+        if not token.isascii():  # a header may hold any byte
+            return None
         if hmac.compare_digest(token.encode(), self._admin_token.encode()):
             return ADMIN
         claims = self._claims(token)
@@ -77,7 +75,7 @@ class Tokens:
         namespace, account = bound["namespace"], bound["serviceaccount"]
         if self._account_uid(namespace, account["name"]) != account["uid"]:
             return None
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
+        groups = (*account_groups(namespace), AUTHENTICATED)
         extra = {}
         if "pod" in bound:
             extra["authentication.kubernetes.io/pod-name"] = (bound["pod"]["name"],)

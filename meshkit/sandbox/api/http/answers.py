@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +17,8 @@ from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.api.storage.reads import Notice, Page
 from meshkit.sandbox.api.storage.store import Stored
 
+_MAX_WARNING_CHARACTERS = 4 * 1024  # of k8s.io/apiserver endpoints/filters/warning.go
+_CUT_WARNING_CHARACTERS = 256
 _GZIP_FROM_BYTES = 128 * 1024  # as kube-apiserver
 
 
@@ -31,10 +33,23 @@ def one_object(call: Call, obj: Object, options: Options | None, code: int = 200
     elif form.kind == "PartialObjectMetadata":
         shown = tables.partial(shown)
     response = as_json(call.request, shown, code=code)
-    for warning in dict.fromkeys(options.warnings if options else ()):
+    for warning in _sendable(options.warnings if options else ()):
         escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{escaped}"')
     return response
+
+
+def _sendable(warnings: Iterable[str]) -> Iterator[str]:
+    """The warnings that fit into headers: as in kube-apiserver, they are cut once they are long together."""
+    texts = [text for text in dict.fromkeys(warnings) if text.isprintable()]
+    left = _MAX_WARNING_CHARACTERS
+    if sum(map(len, texts)) > left:
+        texts = [text[:_CUT_WARNING_CHARACTERS] for text in texts]
+    for text in texts:
+        if len(text) > left:
+            return
+        left -= len(text)
+        yield text
 
 
 def list_page(call: Call, page: Page) -> web.Response:

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from aiohttp import web
 
-from meshkit.sandbox.api import status
+from meshkit.sandbox.api import offload, status
 from meshkit.sandbox.api.auth.users import User
 from meshkit.sandbox.api.http import negotiation
 from meshkit.sandbox.api.http.negotiation import Form
 from meshkit.sandbox.api.http.routes import Route
 from meshkit.sandbox.api.requests import DeleteOptions, Options, PatchType, Target
+from meshkit.sandbox.api.schema import bodies
+from meshkit.sandbox.api.schema.decoding import options_body
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.storage import selectors
 from meshkit.sandbox.api.storage.reads import WatchQuery
 from meshkit.sandbox.api.storage.selectors import Matcher
 
 _TRUE = ("true", "1")
+_MAX_MANAGER_BYTES = 128
+_MAX_TIMEOUT_DIGITS = 9
+_DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _OPTIONS = {"POST": "Create", "PATCH": "Patch", "DELETE": "Delete"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
-    """One request to a resource, understood."""
+    """One request to a resource, understood. Whether its body is large is known once that has been read."""
 
     request: web.Request
     user: User
     resource: Resource
     route: Route
+    has_large_body: bool = False
 
     @property
     def target(self) -> Target:
@@ -43,8 +50,7 @@ class Call:
         return self.request.query
 
     def options(self) -> Options:
-        """How a write is meant."""
-        agent = self.request.headers.get("User-Agent", "").partition("/")[0]
+        """How a write is meant. Read the body first: the options say whether it is large."""
         validation = self.query.get("fieldValidation") or "Warn"
         if validation not in ("Strict", "Warn", "Ignore"):
             supported = '"", "Ignore", "Strict", "Warn"'
@@ -53,11 +59,29 @@ class Call:
             )
         return Options(
             self.user,
-            self.query.get("fieldManager") or agent or "unknown",
+            self._manager(),
             self._dry_run(),
             validation,
             self.query.get("force") == "true",
+            self.has_large_body,
         )
+
+    def _manager(self) -> str:
+        """The field manager that is named, else what the client calls itself."""
+        named = self.query.get("fieldManager", "")
+        wrong = ""
+        if len(named.encode(errors="replace")) > _MAX_MANAGER_BYTES:
+            wrong = f"Too long: may not be more than {_MAX_MANAGER_BYTES} bytes"
+        elif not named.isprintable():
+            wrong = f"Invalid value: {json.dumps(named)}: should only contain printable characters"
+        if wrong:
+            reason = "FieldValueTooLong" if wrong.startswith("Too") else "FieldValueInvalid"
+            raise status.invalid(
+                self.options_kind, "meta.k8s.io", "", [status.Cause("fieldManager", reason, wrong)]
+            )
+        agent = self.request.headers.get("User-Agent", "").partition("/")[0]
+        told = "".join(letter for letter in agent if letter.isprintable())
+        return named or told[:_MAX_MANAGER_BYTES] or "unknown"
 
     @property
     def options_kind(self) -> str:
@@ -78,7 +102,7 @@ class Call:
     @property
     def is_watch(self) -> bool:
         """Whether a list is asked to go on."""
-        return self.query.get("watch") in _TRUE
+        return asks_for_watch(self.query)
 
     def patch_kind(self) -> PatchType:
         """Which patch the Content-Type announces. Raises ApiError 415."""
@@ -105,34 +129,56 @@ class Call:
 
     def watch_query(self) -> WatchQuery:
         """The parameters of a watch."""
-        timeout = self.query.get("timeoutSeconds", "")
         initial = self.query.get("sendInitialEvents")
         return WatchQuery(
             self.query.get("resourceVersion", ""),
             None if initial is None else initial in _TRUE,
             self.query.get("resourceVersionMatch", ""),
             self.query.get("allowWatchBookmarks") in _TRUE,
-            float(timeout) if timeout.isdecimal() and int(timeout) else None,
+            _seconds(self.query.get("timeoutSeconds", "")),
         )
 
     async def body(self) -> Any:
-        """The decoded body."""
-        raw = await self.request.read()
-        return negotiation.body(self.request.headers.get("Content-Type", ""), raw)
+        """The decoded body. Raises ApiError 400, 413 or 415."""
+        return await self._decoded(await self._read())
 
     async def delete_options(self) -> DeleteOptions:
         """How a DELETE is meant: from the body, else from the query."""
-        raw = await self.request.read()
-        return deletion_asked(await self.body() if raw else {}, self.query)
+        raw = await self._read()
+        body = await self._decoded(raw) if raw else {}
+        return deletion_asked(options_body("DeleteOptions", _DELETE_OPTIONS, body), self.query)
+
+    async def _read(self) -> bytes:
+        if (self.request.content_length or 0) > bodies.MAX_BYTES:
+            raise bodies.too_many_bytes()
+        return await self.request.read()
+
+    async def _decoded(self, raw: bytes) -> Any:
+        is_yaml = self.media_type in negotiation.YAML and raw.lstrip()[:1] != b"{"
+        self.has_large_body = bodies.is_large(raw, yaml=is_yaml)
+        return await offload.run(self.has_large_body, negotiation.body, self.media_type, raw)
+
+
+def asks_for_watch(query: Mapping[str, str]) -> bool:
+    """Whether a list is asked to go on."""
+    return query.get("watch") in _TRUE
 
 
 def number(query: Mapping[str, str], name: str) -> int:
     """A query parameter that is a number; 0 where it is not given. Raises ApiError 400."""
     given = query.get(name, "")
     try:
-        return int(given or 0)
+        found = int(given or 0)
     except ValueError as error:
         raise status.bad_request(f'strconv.ParseInt: parsing "{given}": invalid syntax') from error
+    if not -(1 << 63) <= found < 1 << 63:
+        raise status.bad_request(f'strconv.ParseInt: parsing "{given}": value out of range')
+    return found
+
+
+def _seconds(given: str) -> float | None:
+    """A time that is given in whole seconds; None for none."""
+    return float(given[:_MAX_TIMEOUT_DIGITS]) or None if given.isdecimal() else None
 
 
 def deletion_asked(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:

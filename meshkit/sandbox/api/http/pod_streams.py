@@ -15,6 +15,8 @@ from yarl import URL
 from meshkit.sandbox.api import status
 
 _FOLLOW_EVERY_S = 0.3
+_MAX_TAIL_DIGITS = 9
+_MAX_PORT_DIGITS = 5
 _OF_TIME = ("sinceSeconds", "sinceTime", "timestamps")
 _PROXY_TIMEOUT_S = 60.0
 _SAFE_IN_PATH = "/$&+,:;=@"  # as Go writes a path
@@ -71,7 +73,8 @@ class Pods:
             raise status.ApiError(501, "NotImplemented", why)
         container = _container(pod, query.get("container"))
         previous = query.get("previous") == "true"
-        tail = int(query["tailLines"]) if query.get("tailLines", "").isdecimal() else None
+        asked_lines = query.get("tailLines", "")[:_MAX_TAIL_DIGITS]
+        tail = int(asked_lines) if asked_lines.isdecimal() else None
         if previous or query.get("follow") != "true":
             text = self._text(pod, container, tail, previous=previous)
             return web.Response(text=text, content_type="text/plain")
@@ -119,7 +122,11 @@ class Pods:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=_PROXY_TIMEOUT_S)
             self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
-        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
+        headers = {
+            key: value
+            for key, value in request.headers.items()
+            if key.lower() not in _HOP_BY_HOP and not key.lower().startswith("impersonate-")
+        }
         try:
             async with self._session.request(
                 request.method,
@@ -158,7 +165,9 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _port(pod: Mapping[str, Any], port: str) -> int:
     """A number, the name of a container port, or nothing for the first one."""
-    if port.isdecimal():
+    if port.isascii() and port.isdecimal():
+        if len(port) > _MAX_PORT_DIGITS or not 0 < int(port) < 65536:
+            raise status.bad_request(f"invalid port {port[:_MAX_TAIL_DIGITS]}: it is not between 1 and 65535")
         return int(port)
     for container in pod["spec"]["containers"]:
         for each in container.get("ports") or ():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 from aiohttp import web
 
-from meshkit.sandbox.api import names, status
+from meshkit.sandbox.api import names, offload, status
+from meshkit.sandbox.api.auth import impersonation
 from meshkit.sandbox.api.auth.reviews import Reviews
 from meshkit.sandbox.api.auth.rights import Attempt, Rights
-from meshkit.sandbox.api.auth.users import Tokens, User, impersonated
+from meshkit.sandbox.api.auth.users import Tokens, User
 from meshkit.sandbox.api.http import discovery, negotiation, routes
 from meshkit.sandbox.api.http.answers import (
     WatchLines,
@@ -20,32 +22,23 @@ from meshkit.sandbox.api.http.answers import (
     one_object,
     refusal,
 )
-from meshkit.sandbox.api.http.call import Call, method_not_allowed, number
+from meshkit.sandbox.api.http.call import Call, asks_for_watch, method_not_allowed, number
 from meshkit.sandbox.api.http.pod_streams import Pods
+from meshkit.sandbox.api.http.routes import Route
 from meshkit.sandbox.api.http.subresources import Subresources
-from meshkit.sandbox.api.requests import Options, Target
-from meshkit.sandbox.api.schema.decoding import decoded
+from meshkit.sandbox.api.requests import Target
+from meshkit.sandbox.api.schema import bodies
+from meshkit.sandbox.api.schema.decoding import decoded_whole
 from meshkit.sandbox.api.schema.openapi import V2_DOCUMENT, V2_TYPE, OpenApi
 from meshkit.sandbox.api.schema.registry import Registry
 from meshkit.sandbox.api.storage.reads import Reads
 from meshkit.sandbox.api.storage.writes import Writes
 
+_log = logging.getLogger(__name__)
 _OPEN = ("/healthz", "/livez", "/readyz", "/version")  # answered without a token
 READER_PATIENCE_S = 30.0
 """How long a watch waits for a client with full buffers to take a line; then it ends the connection."""
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-
-
-def _verb(call: Call) -> str:
-    """What a request asks for, in the words of discovery and of rights. Raises ApiError 405."""
-    method, route = call.request.method, call.route
-    if method == "GET" or (method == "HEAD" and route.subresource == "proxy"):
-        return "get" if route.name else "watch" if call.is_watch else "list"
-    if method == "DELETE" and not route.name:
-        return "deletecollection"
-    if method not in _VERBS:
-        raise method_not_allowed()
-    return _VERBS[method]
 
 
 class HttpApi:
@@ -68,7 +61,12 @@ class HttpApi:
         except status.ApiError as error:
             return refusal(request, error)
         except web.HTTPRequestEntityTooLarge:
-            return refusal(request, status.too_large("limit is 3145728"))
+            return refusal(request, bodies.too_many_bytes())
+        except Exception as error:
+            if request.writer.output_size:  # part of an answer is sent already: aiohttp ends the connection
+                raise
+            _log.exception("%s %s failed", request.method, request.path)
+            return refusal(request, status.internal(f"{type(error).__name__}: see the log of the sandbox"))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in _OPEN:
@@ -77,7 +75,11 @@ class HttpApi:
             )
         user = self._user(request)
         route = routes.parse(request.rel_url.raw_path)
-        if route is None:
+        attempt = None if route is None else _attempt(route, request)
+        wanted = impersonation.wanted(request.headers)
+        if wanted is not None:
+            user = impersonation.authorized(self._rights, user, wanted, attempt)
+        if route is None or attempt is None:
             return self._document(request)
         resource = self._registry.find(route.group, route.version, route.plural)
         if resource is None:
@@ -90,10 +92,11 @@ class HttpApi:
             shown = json.dumps(route.name)
             raise status.bad_request(f"Name parameter invalid: {shown}: {';'.join(wrong)}")
         call = Call(request, user, resource, route)
-        verb = _verb(call)
-        self._authorize(call, verb)
+        if not attempt.verb:
+            raise method_not_allowed()
+        self._rights.require(user, attempt)
         self._subresources.check(call)
-        if verb not in resource.verbs_of(route.subresource):
+        if attempt.verb not in resource.verbs_of(route.subresource):
             raise method_not_allowed()
         if route.subresource and route.subresource != "status":
             return await self._subresources.answer(call)
@@ -104,19 +107,7 @@ class HttpApi:
         user = self._tokens.user(token.strip()) if scheme == "Bearer" else None
         if user is None:
             raise status.unauthorized()
-        other = request.headers.get("Impersonate-User")
-        if not other:
-            return user
-        self._rights.require(user, Attempt("impersonate", "", "users", name=other))
-        return impersonated(other, request.headers.getall("Impersonate-Group", []))
-
-    def _authorize(self, call: Call, verb: str) -> None:
-        route = call.route
-        resource = f"{route.plural}/{route.subresource}" if route.subresource else route.plural
-        namespace = route.namespace or (
-            route.name if route.plural == "namespaces" and not route.group else ""
-        )
-        self._rights.require(call.user, Attempt(verb, route.group, resource, namespace, route.name))
+        return user
 
     # --- documents
 
@@ -163,7 +154,7 @@ class HttpApi:
         body = await call.body()
         options = call.options()
         if "list" not in call.resource.verbs:
-            review = decoded(call.target, body, options)
+            review = await offload.run(options.large, decoded_whole, call.target, body, options)
             answered = self._reviews.answer(call.resource.kind, review, call.user)
             return one_object(call, answered, options, code=201)
         created = await self._writes.create(call.target, body, options)
@@ -224,12 +215,12 @@ class HttpApi:
             return self._get(call)
         if method == "DELETE":
             return await self._delete(call)
-        options = call.options()
         if method == "PUT":
-            replaced = await self._writes.replace(call.target, await call.body(), options)
-            return one_object(call, replaced, options)
+            body = await call.body()
+            options = call.options()
+            return one_object(call, await self._writes.replace(call.target, body, options), options)
         if method == "PATCH":
-            return await self._patch(call, options)
+            return await self._patch(call)
         raise method_not_allowed()
 
     def _get(self, call: Call) -> web.Response:
@@ -240,8 +231,9 @@ class HttpApi:
             raise call.target.not_found()
         return one_object(call, stored.object, None)
 
-    async def _patch(self, call: Call, options: Options) -> web.Response:
+    async def _patch(self, call: Call) -> web.Response:
         body = await call.body()
+        options = call.options()
         if call.media_type == negotiation.APPLY:
             obj, created = await self._writes.apply(call.target, call.configuration(body), options)
             return one_object(call, obj, options, code=201 if created else 200)
@@ -265,3 +257,20 @@ class HttpApi:
             "details": details | {"uid": last["metadata"]["uid"]},
         }
         return as_json(call.request, done)
+
+
+def _verb(route: Route, request: web.Request) -> str:
+    """What a request asks for, in the words of discovery and of rights; empty for a method without a verb."""
+    method = request.method
+    if method == "GET" or (method == "HEAD" and route.subresource == "proxy"):
+        return "get" if route.name else "watch" if asks_for_watch(request.query) else "list"
+    if method == "DELETE" and not route.name:
+        return "deletecollection"
+    return _VERBS.get(method, "")
+
+
+def _attempt(route: Route, request: web.Request) -> Attempt:
+    """What a request to a resource does."""
+    resource = f"{route.plural}/{route.subresource}" if route.subresource else route.plural
+    namespace = route.namespace or (route.name if route.plural == "namespaces" and not route.group else "")
+    return Attempt(_verb(route, request), route.group, resource, namespace, route.name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from meshkit.sandbox.api import status
+from meshkit.sandbox.api import offload, status
 from meshkit.sandbox.api.admission.eviction import Evictions
 from meshkit.sandbox.api.auth.users import ISSUER, Tokens
 from meshkit.sandbox.api.http import negotiation
@@ -18,7 +18,7 @@ from meshkit.sandbox.api.http.call import Call, deletion_asked
 from meshkit.sandbox.api.http.pod_streams import Pods, split_name
 from meshkit.sandbox.api.http.scale import replicas_only, scale_of, with_replicas
 from meshkit.sandbox.api.requests import Object, Options, Target, now
-from meshkit.sandbox.api.schema.decoding import decoded, fits, patched
+from meshkit.sandbox.api.schema.decoding import decoded_whole, patched
 from meshkit.sandbox.api.storage import typed
 from meshkit.sandbox.api.storage.store import Stored
 from meshkit.sandbox.api.storage.writes import Writes
@@ -78,16 +78,17 @@ class Subresources:
         stored = self._present(Target(call.resource, call.target.namespace, name))
         return await self._pods.proxy(call.request, stored.object, port, call.route.tail)
 
-    def _decoded(self, call: Call, body: Any, options: Options) -> Object:
-        """The body as the subresource's own kind."""
-        target = _body_target(call)
-        found = decoded(target, body, options)
-        fits(target.resource, found)
-        return found
+    async def _body(self, call: Call) -> tuple[Object, Options]:
+        """The body as the subresource's own kind, and how it is meant."""
+        body = await call.body()
+        options = call.options()
+        return await self._decoded(call, body, options), options
+
+    async def _decoded(self, call: Call, body: Any, options: Options) -> Object:
+        return await offload.run(options.large, decoded_whole, _body_target(call), body, options)
 
     async def _evict(self, call: Call) -> web.Response:
-        options = call.options()
-        body = self._decoded(call, await call.body(), options)
+        body, options = await self._body(call)
         given = body["metadata"].get("name") or call.target.name
         if given != call.target.name:
             raise status.bad_request(
@@ -105,28 +106,29 @@ class Subresources:
         scale = scale_of(resource, stored.object)
         if call.request.method == "GET":
             return one_object(_of_body(call), scale, None)
-        options = call.options()
         body = await call.body()
+        options = call.options()
         if call.media_type == negotiation.APPLY and call.request.method == "PATCH":
             return await self._apply_scale(call, call.configuration(body), options)
         if call.request.method == "PATCH":
-            body = patched(_body_target(call), call.patch_kind(), scale, body)
-        wanted = with_replicas(resource, stored.object, self._decoded(call, body, options))
+            body = await offload.run(
+                options.large, patched, _body_target(call), call.patch_kind(), scale, body
+            )
+        wanted = with_replicas(resource, stored.object, await self._decoded(call, body, options))
         scaled = await self._writes.replace(call.target, wanted, options)
         return one_object(_of_body(call), scale_of(resource, scaled), options)
 
     async def _apply_scale(self, call: Call, config: Object, options: Options) -> web.Response:
         """The same as an apply of the object that says nothing but its replicas."""
-        typed.check(_body_target(call), config)
-        said = replicas_only(call.resource, self._decoded(call, config, options))
+        await offload.run(options.large, typed.check, _body_target(call), config)
+        said = replicas_only(call.resource, await self._decoded(call, config, options))
         scaled, _ = await self._writes.apply(call.target, said, options)
         return one_object(_of_body(call), scale_of(call.resource, scaled), options)
 
     async def _token(self, call: Call) -> web.Response:
         """TokenRequest for a ServiceAccount."""
         stored = self._present(call.target)
-        options = call.options()
-        body = self._decoded(call, await call.body(), options)
+        body, options = await self._body(call)
         spec = body.get("spec") or {}
         lifetime_s = int(spec.get("expirationSeconds") or _TOKEN_LIFETIME_S)
         uid = stored.object["metadata"]["uid"]
@@ -149,8 +151,7 @@ class Subresources:
     async def _finalize(self, call: Call) -> web.Response:
         """A namespace lets go of its finalizers."""
         stored = self._present(call.target)
-        options = call.options()
-        body = self._decoded(call, await call.body(), options)
+        body, options = await self._body(call)
         if not options.dry_run and not (body.get("spec") or {}).get("finalizers"):
             self._writes.finalize_namespace(stored.key.name)
         return one_object(call, body, options)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,12 +20,15 @@ from weakref import WeakKeyDictionary
 
 from meshkit.sandbox.api.schema import expressions
 from meshkit.sandbox.api.schema import types as schema
+from meshkit.sandbox.api.schema.expression_cost import MAX_EXPRESSION_NS, MAX_OBJECT_NS
 from meshkit.sandbox.api.schema.expressions import Expression, Failed, Uncompilable
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.schema.types import Schema
 from meshkit.sandbox.api.status import Cause
 
 _NOTHING = object()
+_MAX_RULES = 1_000  # of one schema
+_MAX_SHOWN = 200  # characters of a rule in a warning
 # Field names that an expression cannot write (k8s.io/apiserver pkg/cel/escaping.go).
 _RESERVED = frozenset({
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
@@ -36,6 +40,25 @@ _REASONS = {
     "FieldValueRequired": "Required value: {message}",
     "FieldValueDuplicate": 'Duplicate value: "{kind}": {message}',
 }
+
+
+class Exhausted(Exception):
+    """The rules of one object cost more than is spent on it: no further rule is evaluated."""
+
+
+@dataclass
+class Budget:
+    """The work that the rules of one object may still take."""
+
+    left_ns: int = MAX_OBJECT_NS
+
+    def allows(self, expression: Expression, value: Any, old: Any) -> bool:
+        """Whether an expression may be evaluated; its work is taken from the budget then."""
+        work_ns = expression.work_ns(value, old)
+        if work_ns > min(self.left_ns, MAX_EXPRESSION_NS):
+            return False
+        self.left_ns -= work_ns
+        return True
 
 
 @dataclass(frozen=True)
@@ -51,9 +74,9 @@ class Rule:
         """What stands for the rule in a message about it."""
         return str(self.written.get("message") or self.expression.source).strip()
 
-    def message(self, value: Any, old: Any) -> str:
+    def message(self, value: Any, old: Any, budget: Budget) -> str:
         """Why a value breaks the rule."""
-        if self.message_expression is not None:
+        if self.message_expression is not None and budget.allows(self.message_expression, value, old):
             try:
                 found = self.message_expression.evaluate(value, old)
             except Failed:
@@ -96,15 +119,24 @@ def of_resource(resource: Resource) -> Rules:
 def of_schema(root: Schema) -> Rules:
     """The rules of a schema."""
     unusable: list[str] = []
-    place = _place(root, "", unusable)
+    place = _place(root, "", unusable, [None] * _MAX_RULES)
     return Rules(place, tuple(dict.fromkeys(unusable)))
+
+
+def is_compiled(resource: Resource) -> bool:
+    """Whether the rules of a resource are known already: reading many of them takes long."""
+    return not resource.custom or resource in _known
 
 
 def causes(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
     """Every rule that the object breaks; ``old`` is what it replaces."""
     root = of_resource(resource).root if resource.custom else None
     if root is not None:
-        yield from _broken(root, _visible(new), _NOTHING if old is None else _visible(old), "")
+        before = _NOTHING if old is None else _visible(old)
+        try:
+            yield from _broken(root, _visible(new), before, "", Budget())
+        except Exhausted as error:
+            yield _cause("", "", "object", str(error))
 
 
 def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,22 +148,27 @@ def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:
 # --- the tree
 
 
-def _place(node: Schema, path: str, unusable: list[str]) -> Place | None:
+def _place(node: Schema, path: str, unusable: list[str], left: list[None]) -> Place | None:
+    """The tree of a schema. ``left`` has an entry for each rule that is still read."""
     place = Place(node)
     for written in node.get("x-kubernetes-validations") or ():
+        if not left:
+            unusable.append(f"the sandbox evaluates the first {_MAX_RULES} rules of a schema only")
+            break
+        left.pop()
         try:
             place.rules.append(_rule(written))
         except Uncompilable as error:
-            rule = " ".join(str(written.get("rule", "")).split())
+            rule = " ".join(str(written.get("rule", "")).split())[:_MAX_SHOWN]
             where = path or "the root"
             unusable.append(f"the rule {rule!r} of {where} is not evaluated by the sandbox: {error}")
     for name, below in (node.get("properties") or {}).items():
-        found = _place(below, f"{path}.{name}" if path else name, unusable)
+        found = _place(below, f"{path}.{name}" if path else name, unusable, left)
         if found is not None:
             place.fields[name] = found
     for word in ("items", "additionalProperties"):
         if isinstance(node.get(word), Mapping):
-            found = _place(node[word], f"{path}[*]", unusable)
+            found = _place(node[word], f"{path}[*]", unusable, left)
             if word == "items":
                 place.items = found
             else:
@@ -151,11 +188,11 @@ def _rule(written: Mapping[str, Any]) -> Rule:
 # --- evaluation
 
 
-def _broken(place: Place, value: Any, old: Any, path: str) -> Iterator[Cause]:
+def _broken(place: Place, value: Any, old: Any, path: str, budget: Budget) -> Iterator[Cause]:
     if value is None:
         return
     if place.rules:
-        yield from _broken_here(place, value, old, path)
+        yield from _broken_here(place, value, old, path, budget)
     if isinstance(value, dict):
         for name, each in value.items():
             below = place.fields.get(name)
@@ -164,22 +201,27 @@ def _broken(place: Place, value: Any, old: Any, path: str) -> Iterator[Cause]:
                 below, where = place.values, f"{path}[{name}]"
             if below is not None:
                 before = old.get(name, _NOTHING) if isinstance(old, dict) else _NOTHING
-                yield from _broken(below, each, before, where)
+                yield from _broken(below, each, before, where, budget)
     elif isinstance(value, list) and place.items is not None:
+        earlier = _by_keys(place.schema, old)
         for index, each in enumerate(value):
-            yield from _broken(place.items, each, _same_item(place.schema, each, old), f"{path}[{index}]")
+            before = earlier.get(_keys_of(place.schema, each), _NOTHING) if earlier else _NOTHING
+            yield from _broken(place.items, each, before, f"{path}[{index}]", budget)
 
 
-def _same_item(node: Schema, item: Any, old: Any) -> Any:
-    """The item of the old list that has the same keys."""
+def _by_keys(node: Schema, old: Any) -> dict[str, Any]:
+    """The items of an old list by their keys; none where they have no keys."""
+    if not schema.list_keys(node) or not isinstance(old, list):
+        return {}
+    return {_keys_of(node, each): each for each in reversed(old)}
+
+
+def _keys_of(node: Schema, item: Any) -> str:
     keys = schema.list_keys(node)
-    if not keys or not isinstance(old, list) or not isinstance(item, dict):
-        return _NOTHING
-    same = (each for each in old if all(each.get(key) == item.get(key) for key in keys))
-    return next(same, _NOTHING)
+    return json.dumps([item.get(key) for key in keys] if isinstance(item, dict) else None, sort_keys=True)
 
 
-def _broken_here(place: Place, value: Any, old: Any, path: str) -> Iterator[Cause]:
+def _broken_here(place: Place, value: Any, old: Any, path: str, budget: Budget) -> Iterator[Cause]:
     kind = str(place.schema.get("type") or "object")
     seen = _converted(place.schema, value)
     before = None if old is _NOTHING else _converted(place.schema, old)
@@ -191,10 +233,15 @@ def _broken_here(place: Place, value: Any, old: Any, path: str) -> Iterator[Caus
         elif old is not _NOTHING and old == value:
             continue
         known = expressions.optional(before) if may_be_new else before
+        if not budget.allows(rule.expression, seen, before):
+            raise Exhausted(
+                "'operation cancelled: actual cost limit exceeded': no further validation rules will be run "
+                f"due to call cost exceeds limit for rule: {rule.told}"
+            )
         try:
             if rule.expression.evaluate(seen, known) is True:
                 continue
-            message = rule.message(seen, known)
+            message = rule.message(seen, known, budget)
         except Failed as error:
             message = f"{error} evaluating rule: {rule.told}"
             yield _cause("", path, kind, message)

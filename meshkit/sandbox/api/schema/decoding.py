@@ -10,15 +10,18 @@ from typing import Any
 
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.requests import Object, Options, PatchType, Target
-from meshkit.sandbox.api.schema import validation
+from meshkit.sandbox.api.schema import bodies, validation
+from meshkit.sandbox.api.schema import types as schemas
 from meshkit.sandbox.api.schema.registry import Resource
-from meshkit.sandbox.api.storage import patches
+from meshkit.sandbox.api.schema.types import Schema
+from meshkit.sandbox.api.storage import patches, typed
 
 _TYPES = re.compile(r'Invalid value: "(\w+)": .* must be of type (\w+)')
 _OF_BYTES = {"secrets": "data", "configmaps": "binaryData"}
 _WHOLE_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*")
 _END_OF_BASE64 = re.compile(r"[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=")
 _JSON_NAMES = {"integer": "number", "boolean": "bool"}
+_WITH_METADATA = {"type": "object", "properties": {"metadata": schemas.OBJECT_META}}
 _GO_NAMES = {"integer": "int32", "boolean": "bool"}
 
 
@@ -43,11 +46,34 @@ def decoded(target: Target, obj: Object, options: Options) -> Object:
     return new
 
 
+def decoded_whole(target: Target, obj: Object, options: Options) -> Object:
+    """An object that was sent as a whole. Raises ApiError 400."""
+    new = decoded(target, obj, options)
+    fits(target.resource, new)
+    return new
+
+
+def decoded_config(target: Target, config: Object, options: Options) -> Object:
+    """A configuration to apply. Raises ApiError."""
+    typed.check(target, config)
+    return decoded(target, config, options)
+
+
+def decoded_patch(
+    target: Target, kind: PatchType, before: Mapping[str, Any], patch: Any, options: Options
+) -> Object:
+    """The object after a patch. Raises ApiError 400, 413 or 422."""
+    new = decoded(target, patched(target, kind, before, patch), options)
+    metadata_fits(target.resource, new)
+    return new
+
+
 def fits(resource: Resource, new: Object) -> None:
     """Raise ApiError 400 for a value that a built-in kind's Go type cannot hold; a custom resource is
-    validated instead.
+    validated instead, but for its metadata.
     """
     if resource.custom:
+        metadata_fits(resource, new)
         return
     kind = resource.kind
     where = _bad_base64(resource, new)
@@ -56,13 +82,35 @@ def fits(resource: Resource, new: Object) -> None:
             f'{kind} in version "{resource.version}" cannot be handled as a {kind}: '
             f"illegal base64 data at input byte {where}"
         )
-    for cause in validation.find_causes(resource.schema, new):
+    check_types(kind, resource.version, resource.schema, new)
+
+
+def metadata_fits(resource: Resource, new: Object) -> None:
+    """Raise ApiError 400 for metadata of a wrong type, whatever the kind."""
+    check_types(resource.kind, resource.version, _WITH_METADATA, {"metadata": new["metadata"]})
+
+
+def options_body(kind: str, definition: str, body: Any) -> Object:
+    """The body of a request that is not stored, such as DeleteOptions. Raises ApiError 400 where its shape is
+    wrong.
+    """
+    if not isinstance(body, dict):
+        raise status.bad_request("the body of the request is not an object")
+    schema = schemas.definition(definition)
+    validation.drop_nulls(schema, body)
+    check_types(kind, definition.split(".")[-2], schema, body)
+    return body
+
+
+def check_types(kind: str, version: str, schema: Schema, new: Object) -> None:
+    """Raise ApiError 400 for the first value that the Go type of a built-in kind cannot hold."""
+    for cause in validation.find_causes(schema, new):
         types = _TYPES.match(cause.message) if cause.reason == "FieldValueTypeInvalid" else None
         if types is not None:
             got, wanted = _JSON_NAMES.get(types[1], types[1]), _GO_NAMES.get(types[2], types[2])
             field = re.sub(r"\[\d+\]", "", cause.field)
             raise status.bad_request(
-                f'{kind} in version "{resource.version}" cannot be handled as a {kind}: json: cannot '
+                f'{kind} in version "{version}" cannot be handled as a {kind}: json: cannot '
                 f"unmarshal {got} into Go struct field {kind}.{field} of type {wanted}"
             )
 
@@ -107,16 +155,23 @@ def _report_unknown(resource: Resource, dropped: list[str], options: Options) ->
 
 
 def patched(target: Target, kind: PatchType, before: Mapping[str, Any], patch: Any) -> Any:
-    """The object after a patch, before anything is checked. Raises ApiError 400 or 422."""
+    """The object after a patch, before its content is checked. Raises ApiError 400, 413 or 422."""
     try:
         if kind == "json":
-            return patches.json_patch(before, patch)
-        if kind == "merge":
-            return patches.merge_patch(before, patch)
-        return patches.strategic_patch(target.resource.schema, before, patch)
+            result = patches.json_patch(before, patch)
+        elif kind == "merge":
+            result = patches.merge_patch(before, patch)
+        else:
+            result = patches.strategic_patch(target.resource.schema, before, patch)
+    except RecursionError:
+        raise bodies.too_deep() from None
+    except patches.TooLarge as error:
+        raise status.ApiError(413, "RequestEntityTooLarge", str(error)) from error
     except patches.PatchFailed as error:
         if error.malformed:
             raise status.bad_request(str(error)) from error
         raise status.ApiError(
             422, "Invalid", "the server rejected our request due to an error in our request"
         ) from error
+    bodies.check_object(result)
+    return result

@@ -12,15 +12,20 @@ import functools
 import ipaddress
 import itertools
 import re
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from meshkit.kube import quantities
+from meshkit.sandbox.api.schema.expression_cost import MAX_MADE, MAX_SOURCE_CHARACTERS, Cost, measured
 
 if TYPE_CHECKING:
     from cel import Context, Program
 
+_of_thread = threading.local()
+_PANIC = "PanicException"  # of the package's Rust: no Exception, and its class cannot be imported
+_MAX_SHOWN = 500
 # Functions that the package brings by itself (its Rust crate), beside operators and macros.
 _NATIVE = frozenset({
     "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "bytes",
@@ -28,6 +33,11 @@ _NATIVE = frozenset({
     "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds", "getMilliseconds", "optional",
     "of", "none", "ofNonZeroValue", "hasValue", "value", "or", "orValue",
 })  # fmt: skip
+
+
+_MAX_SEARCHED = 1_000_000  # steps of a search that backtracks
+_REPEAT = re.compile(r"[*+?{]")
+_REPEATED_GROUP = re.compile(r"\)[*+?{]|\(\?|\\[0-9]")
 
 
 class Uncompilable(Exception):
@@ -41,10 +51,15 @@ class Failed(Exception):
 class Expression:
     """A compiled expression over ``self`` and ``oldSelf``."""
 
-    def __init__(self, source: str, program: Program) -> None:
+    def __init__(self, source: str, program: Program, cost: Cost) -> None:
         self.source = source
         self._program = program
+        self._cost = cost
         self.uses_old = "oldSelf" in program.variables()
+
+    def work_ns(self, value: Any, old: Any = None) -> int:
+        """An upper bound of the work of ``evaluate``, which holds up everything else."""
+        return self._cost.work_ns(measured(value, old))
 
     def evaluate(self, value: Any, old: Any = None) -> Any:
         """The value of the expression. Raises Failed."""
@@ -59,6 +74,10 @@ class Expression:
             raise Failed("no such overload") from error
         except Exception as error:  # the package documents RuntimeError and ValueError, functions raise more
             raise Failed(str(error).partition("\n")[0]) from error
+        except BaseException as error:
+            if type(error).__name__ != _PANIC:
+                raise
+            raise Failed("the expression cannot be evaluated") from error
 
 
 @functools.lru_cache(maxsize=4096)
@@ -66,15 +85,24 @@ def compiled(source: str) -> Expression:
     """The expression of a source text. Raises Uncompilable."""
     import cel
 
+    if len(source) > MAX_SOURCE_CHARACTERS:
+        raise Uncompilable(f"it is longer than {MAX_SOURCE_CHARACTERS} characters")
     try:
         program = cel.compile(source)
     except ValueError as error:
-        raise Uncompilable(" ".join(str(error).split())) from error
+        raise Uncompilable(" ".join(str(error).split())[:_MAX_SHOWN]) from error
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise Uncompilable("it cannot be parsed") from error
     known = _NATIVE | {name.rpartition(".")[2] for name in _context().functions}
     unknown = sorted(name for name in program.functions() if name[0].isalpha() and name not in known)
     if unknown:
         raise Uncompilable(f"unknown function {', '.join(unknown)}")
-    return Expression(source, program)
+    cost = Cost(source, _NATIVE)
+    if cost.has_pattern_from_data:
+        raise Uncompilable("a pattern of matches() that is no plain text is not evaluated")
+    return Expression(source, program, cost)
 
 
 def optional(value: Any | None) -> Any:
@@ -84,15 +112,17 @@ def optional(value: Any | None) -> Any:
     return cel.OptionalValue.none() if value is None else cel.OptionalValue.of(value)
 
 
-@functools.cache
 def _context() -> Context:
-    import cel
-    from cel.stdlib import add_stdlib_to_context
+    """The functions, with the variables of one evaluation: each thread has its own."""
+    context: Context | None = getattr(_of_thread, "context", None)
+    if context is None:
+        import cel
+        from cel.stdlib import add_stdlib_to_context
 
-    context = cel.Context()
-    add_stdlib_to_context(context)
-    for name, function in _FUNCTIONS.items():
-        context.add_function(name, function)
+        context = _of_thread.context = cel.Context()
+        add_stdlib_to_context(context)
+        for name, function in _FUNCTIONS.items():
+            context.add_function(name, function)
     return context
 
 
@@ -158,14 +188,50 @@ def _is_sorted(values: list[Any]) -> bool:
     return all(a <= b for a, b in itertools.pairwise(values))
 
 
+def _searched(text: str, pattern: str) -> re.Pattern[str]:
+    """A pattern for a search that cannot backtrack for long. Raises ValueError for others."""
+    repeats = len(_REPEAT.findall(pattern))
+    if len(pattern) > _MAX_SHOWN or _REPEATED_GROUP.search(pattern) or len(text) ** repeats > _MAX_SEARCHED:
+        raise ValueError(
+            f"the pattern {pattern[:_MAX_SHOWN]!r} is not searched for in this text by the sandbox"
+        )
+    return re.compile(pattern)
+
+
 def _find(text: str, pattern: str) -> str:
-    found = re.search(pattern, text)
+    found = _searched(text, pattern).search(text)
     return found.group() if found else ""
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
-    found = [each.group() for each in re.finditer(pattern, text)]
+    found = [each.group() for each in _searched(text, pattern).finditer(text)]
     return found if limit < 0 else found[:limit]
+
+
+def _range(items: int) -> list[int]:
+    if items > MAX_MADE:
+        raise ValueError(f"a list of {items} items is too long")
+    return list(range(items))
+
+
+def _replace(text: str, old: str, new: str, limit: int = -1) -> str:
+    times = text.count(old) if limit < 0 else min(limit, text.count(old))
+    if len(text) + times * len(new) > MAX_MADE:
+        raise ValueError("the text becomes too long")
+    return text.replace(old, new, limit)
+
+
+def _join(texts: list[str], between: str = "") -> str:
+    if sum(map(len, texts)) + len(between) * len(texts) > MAX_MADE:
+        raise ValueError("the text becomes too long")
+    return between.join(texts)
+
+
+def _shift_left(number: int, places: int) -> int:
+    if not 0 <= places < 64:
+        raise ValueError("the offset is not between 0 and 63")
+    shifted = (number << places) & 0xFFFFFFFFFFFFFFFF
+    return shifted - (1 << 64) if shifted >= 1 << 63 else shifted
 
 
 def _contains_address(network: str, other: str) -> bool:
@@ -200,6 +266,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "cidr": lambda text: str(ipaddress.ip_interface(text)),
     "containsIP": _contains_address,
     "containsCIDR": _contains_address,
+    "lists.range": _range,
+    "replace": _replace,
+    "join": _join,
+    "math.bitShiftLeft": _shift_left,
     "find": _find,
     "findAll": _find_all,
     "isSorted": _is_sorted,

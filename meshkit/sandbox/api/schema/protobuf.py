@@ -9,16 +9,17 @@ zeros and empty messages are dropped, but for the few fields in which zero says 
 from __future__ import annotations
 
 import base64
-import json
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.schema import bodies
 from meshkit.sandbox.api.schema.published import protobuf_messages
 
 _MAGIC = b"k8s\x00"
+_MAX_VARINT_BYTES = 10  # of 64 bits
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 _ZERO_MEANS = {
@@ -67,13 +68,17 @@ def decode(body: bytes) -> dict[str, Any]:
     if not body.startswith(_MAGIC):
         raise status.bad_request("the protobuf body does not begin with the Kubernetes prefix")
     try:
-        envelope = dict(_fields(body[len(_MAGIC) :]))
+        envelope = dict(_fields(memoryview(body)[len(_MAGIC) :]))
         names = dict(_fields(envelope[1]))
-        api_version, kind = names[1].decode(), names[2].decode()
+        api_version, kind = _text(names[1]), _text(names[2])
         message = _message_name(api_version, kind)
-        return {"apiVersion": api_version, "kind": kind, **_message(message, envelope.get(2, b""))}
-    except (KeyError, IndexError, struct.error, UnicodeDecodeError, AttributeError) as error:
+        found = {"apiVersion": api_version, "kind": kind, **_message(message, envelope.get(2, b""))}
+    except RecursionError:
+        raise bodies.too_deep() from None
+    except (LookupError, struct.error, ValueError, TypeError, OverflowError, OSError) as error:
         raise status.bad_request(f"the protobuf body cannot be read: {error!r}") from error
+    bodies.check_value(found)
+    return found
 
 
 def _message_name(api_version: str, kind: str) -> str:
@@ -86,7 +91,11 @@ def _message_name(api_version: str, kind: str) -> str:
     return name
 
 
-def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
+def _text(raw: Any) -> str:
+    return str(raw, "utf-8")
+
+
+def _fields(raw: bytes | memoryview) -> Iterator[tuple[int, Any]]:
     """(number, value) of each field: an int for varints, bytes for everything else."""
     at = 0
     while at < len(raw):
@@ -100,22 +109,23 @@ def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
             size, at = _varint(raw, at)
         else:
             size = {1: 8, 5: 4}[wire]
+        if at + size > len(raw):
+            raise ValueError("unexpected EOF")
         yield number, raw[at : at + size]
         at += size
 
 
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
+def _varint(raw: bytes | memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for place in range(_MAX_VARINT_BYTES):
+        byte = raw[at + place]
+        value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
-            return value, at
-        shift += 7
+            return value & 0xFFFFFFFFFFFFFFFF, at + place + 1
+    raise ValueError("integer overflow")
 
 
-def _message(name: str, raw: bytes) -> Any:
+def _message(name: str, raw: bytes | memoryview) -> Any:
     special = _SPECIAL.get(name)
     if special is not None:
         return special(raw)
@@ -127,7 +137,7 @@ def _message(name: str, raw: bytes) -> Any:
         field, kind, flag = known[str(number)]
         if flag == "map":
             pair = dict(_fields(value))
-            result.setdefault(field, {})[pair.get(1, b"").decode()] = _value(kind, pair.get(2, b""))
+            result.setdefault(field, {})[_text(pair.get(1, b""))] = _value(kind, pair.get(2, b""))
             continue
         decoded = _value(kind, value)
         if flag == "repeated":
@@ -163,7 +173,7 @@ def _value(kind: str, value: Any) -> Any:
     if kind == "bool":
         return bool(value)
     if kind == "string":
-        return value.decode()
+        return _text(value)
     if kind == "bytes":
         return base64.b64encode(value).decode()
     if kind == "double":
@@ -171,7 +181,7 @@ def _value(kind: str, value: Any) -> Any:
     return _message(kind, value)
 
 
-def _time(raw: bytes) -> str | None:
+def _time(raw: bytes | memoryview) -> str | None:
     found = dict(_fields(raw))
     seconds = _value("int64", found.get(1, 0))
     if not found or seconds <= -62135596800:  # Go's zero time
@@ -179,7 +189,7 @@ def _time(raw: bytes) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _micro_time(raw: bytes) -> str | None:
+def _micro_time(raw: bytes | memoryview) -> str | None:
     found = dict(_fields(raw))
     if not found:
         return None
@@ -187,40 +197,38 @@ def _micro_time(raw: bytes) -> str | None:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _quantity(raw: bytes) -> str:
-    text: bytes = dict(_fields(raw)).get(1, b"0")
-    return text.decode()
+def _quantity(raw: bytes | memoryview) -> str:
+    return _text(dict(_fields(raw)).get(1, b"0"))
 
 
-def _int_or_string(raw: bytes) -> int | str:
+def _int_or_string(raw: bytes | memoryview) -> int | str:
     found = dict(_fields(raw))
     if found.get(1, 0) == 1:
-        text: bytes = found.get(3, b"")
-        return text.decode()
+        return _text(found.get(3, b""))
     number: int = _value("int32", found.get(2, 0))
     return number
 
 
-def _json(raw: bytes) -> Any:
+def _json(raw: bytes | memoryview) -> Any:
     text = dict(_fields(raw)).get(1, b"")
-    return json.loads(text) if text else {}
+    return bodies.read_json(bytes(text)) if text else {}
 
 
-def _schema_or_list(raw: bytes) -> Any:
+def _schema_or_list(raw: bytes | memoryview) -> Any:
     """JSONSchemaPropsOrArray and JSONSchemaPropsOrStringArray: one schema, or several of either."""
     schemas = [(number, value) for number, value in _fields(raw)]
     return next((_message(_SCHEMA, value) for number, value in schemas if number == 1), {})
 
 
-def _schema_or_bool(raw: bytes) -> Any:
+def _schema_or_bool(raw: bytes | memoryview) -> Any:
     """JSONSchemaPropsOrBool: a schema, or whether anything goes."""
     found = dict(_fields(raw))
     return _message(_SCHEMA, found[2]) if 2 in found else bool(found.get(1, 0))
 
 
-def _strings(raw: bytes) -> list[str]:
+def _strings(raw: bytes | memoryview) -> list[str]:
     """A named list of strings (``ExtraValue``) is a message of its own in protobuf."""
-    return [value.decode() for _, value in _fields(raw)]
+    return [_text(value) for _, value in _fields(raw)]
 
 
 _SCHEMA = f"{_EXTENSIONS}.JSONSchemaProps"

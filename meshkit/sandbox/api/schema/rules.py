@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from meshkit.sandbox.api import names, podrules, status
+from meshkit.sandbox.api.schema import cel_rules as celrules
 from meshkit.sandbox.api.schema import validation
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.status import Cause
@@ -32,6 +33,17 @@ _POD_RULE = (
 )
 _LONGEST_CRON_JOB = 52  # a Job's name has eleven letters more
 _MAX_DATA_BYTES = 1 << 20  # of a ConfigMap or Secret, core/validation.MaxSecretSize
+_SCHEMA_TYPES = ("array", "boolean", "integer", "number", "object", "string")
+
+
+def all_causes(resource: Resource, new: Object, old: Object | None, subresource: str = "") -> list[Cause]:
+    """Everything wrong with an object as it would be stored in the place of another; the rules of its
+    definition are asked when nothing else is wrong.
+    """
+    found = causes(resource, new, subresource)
+    if old is not None and subresource != "status":
+        found += immutable(resource, old, new)
+    return found or list(celrules.causes(resource, new, old))
 
 
 def causes(resource: Resource, obj: Object, subresource: str = "") -> list[Cause]:
@@ -262,6 +274,28 @@ def _definition(obj: Object) -> Iterator[Cause]:
             yield status.required(where, "Required value: schemas are required")
         elif root.get("type") != "object":
             yield status.invalid_value(f"{where}.type", root.get("type", ""), "must be object at the root")
+        else:
+            yield from _schema(root, where)
+
+
+def _schema(node: Object, where: str) -> Iterator[Cause]:
+    """What a schema of a CustomResourceDefinition may not say."""
+    if "$ref" in node:
+        yield Cause(f"{where}.$ref", "FieldValueForbidden", "Forbidden: $ref is not supported")
+    if isinstance(node.get("items"), list):
+        why = "Forbidden: items must be a schema object and not an array"
+        yield Cause(f"{where}.items", "FieldValueForbidden", why)
+    if (node.get("type") or "object") not in _SCHEMA_TYPES:
+        supported = ", ".join(f'"{each}"' for each in _SCHEMA_TYPES)
+        yield _unsupported(f"{where}.type", node["type"], supported)
+    for name, below in (node.get("properties") or {}).items():
+        yield from _schema(below, f"{where}.properties[{name}]")
+    for word in ("items", "additionalProperties", "not"):
+        if isinstance(node.get(word), dict):
+            yield from _schema(node[word], f"{where}.{word}")
+    for word in ("allOf", "anyOf", "oneOf"):
+        for index, below in enumerate(node.get(word) or ()):
+            yield from _schema(below, f"{where}.{word}[{index}]")
 
 
 def _definition_names(spec: Object) -> Iterator[Cause]:

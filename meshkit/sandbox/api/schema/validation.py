@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import json
-import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.schema import bodies, patterns
 from meshkit.sandbox.api.schema import types as schemas
 from meshkit.sandbox.api.schema.registry import CRDS, Resource
 from meshkit.sandbox.api.schema.types import Schema
@@ -27,11 +28,29 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
+_MAX_STEPS = 500_000
 _SIZES = {
     "string": ("Length", "chars long"),
     "array": ("Items", "items"),
     "object": ("Properties", "properties"),
 }
+
+
+class _Work(threading.local):
+    """The steps that one validation may still take: at worst, a schema and a value ask for their product."""
+
+    left = 0
+
+    def begin(self) -> None:
+        self.left = _MAX_STEPS
+
+    def spend(self, steps: int) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise status.too_large("the object takes too long to validate against its schema")
+
+
+_work = _Work()
 
 
 def _join(path: str, name: str) -> str:
@@ -102,22 +121,38 @@ def _drop_empty_maps(schema: Schema | None, value: Any) -> None:
 
 
 def fill_defaults(schema: Schema | None, value: Any) -> None:
-    """Put the schema's defaults where nothing stands, in place."""
+    """Put the schema's defaults where nothing stands, in place. Raises ApiError 413 for too many of them."""
+    _work.begin()
+    _fill_defaults(schema, value)
+
+
+def _fill_defaults(schema: Schema | None, value: Any) -> None:
     if schema is None:
         return
     if isinstance(value, dict):
-        for name, below in schema.get("properties", {}).items():
+        properties = schema.get("properties", {})
+        _work.spend(len(properties))
+        for name, below in properties.items():
             absent = name not in value or (value[name] is None and not below.get("nullable"))
             if "default" in below and absent:
-                value[name] = copy.deepcopy(below["default"])
+                default = below["default"]
+                if isinstance(default, (str, dict, list)):
+                    _work.spend(1 + bodies.size_bytes(default) // 8)
+                value[name] = copy.deepcopy(default)
     for each_schema, each, _ in _parts(schema, value, ""):
-        fill_defaults(each_schema, each)
+        _fill_defaults(each_schema, each)
 
 
 def find_causes(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:
-    """Everything in which the value does not fit its schema."""
+    """Everything in which the value does not fit its schema. Raises ApiError 413 if that takes too long."""
+    _work.begin()
+    yield from _find_causes(schema, value, path)
+
+
+def _find_causes(schema: Schema | None, value: Any, path: str) -> Iterator[Cause]:
     if schema is None:
         return
+    _work.spend(1)
     if value is None:
         if not schema.get("nullable") and "type" in schema:
             yield _wrong_type(path, schema["type"], "null")
@@ -128,7 +163,7 @@ def find_causes(schema: Schema | None, value: Any, path: str = "") -> Iterator[C
         return
     yield from _own_causes(schema, value, path)
     for below, each, where in _parts(schema, value, path):
-        yield from find_causes(below, each, where)
+        yield from _find_causes(below, each, where)
 
 
 def repeated(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:
@@ -136,13 +171,13 @@ def repeated(schema: Schema | None, value: Any, path: str = "") -> Iterator[Caus
     shape = schemas.shape(schema, value)
     if shape in ("map", "set"):
         keys = schemas.list_keys(schema)
-        seen: list[Any] = []
+        seen: set[str] = set()
         for index, each in enumerate(value):
             said = {key: each[key] for key in keys if key in each} if shape == "map" else each
-            if said in seen:
-                shown = json.dumps(said, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+            shown = json.dumps(said, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+            if shown in seen:
                 yield Cause(f"{path}[{index}]", "FieldValueDuplicate", f"Duplicate value: {shown}")
-            seen.append(said)
+            seen.add(shown)
     for below, each, where in _parts(schema, value, path):
         yield from repeated(below, each, where)
 
@@ -174,9 +209,12 @@ def _name_of(value: Any) -> str:
 def _own_causes(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     """The rules that stand at this node itself."""
     if isinstance(value, dict):
-        for name in schema.get("required", ()):
+        required = schema.get("required", ())
+        _work.spend(len(required))
+        for name in required:
             if name not in value:
                 yield status.required(_join(path, name))
+    _work.spend(len(schema.get("enum", ())))
     if "enum" in schema and value not in schema["enum"]:
         allowed = ", ".join(f'"{each}"' for each in schema["enum"])
         yield Cause(
@@ -204,16 +242,14 @@ def _bounds(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
         if most is not None and len(value) > most:
             yield Cause(path, "FieldValueTooLong", f"Too long: may not be more than {most} {unit}")
     pattern = schema.get("pattern")
-    if pattern and isinstance(value, str) and not _matches(pattern, value):
-        yield status.invalid_value(path, value, f"{path} in body should match '{pattern}'")
-
-
-def _matches(pattern: str, value: str) -> bool:
-    """A pattern that Python cannot compile (RE2 knows a few more classes) matches everything."""
-    try:
-        return re.search(pattern.replace(r"\z", r"\Z"), value) is not None
-    except re.error:
-        return True
+    if pattern and isinstance(value, str):
+        try:
+            fits = patterns.matches(pattern, value)
+        except patterns.TooCostly as error:
+            yield Cause(path, "FieldValueTooLong", f"Too long: {error}")
+        else:
+            if not fits:
+                yield status.invalid_value(path, value, f"{path} in body should match '{pattern}'")
 
 
 def _branches(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
@@ -221,18 +257,18 @@ def _branches(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     if schema.get("x-kubernetes-int-or-string"):
         return
     for branch in schema.get("allOf", ()):
-        yield from find_causes(schemas.resolve(branch), value, path)
+        yield from _find_causes(schemas.resolve(branch), value, path)
     for word in ("anyOf", "oneOf"):
         branches = schema.get(word)
         if branches:
-            passing = sum(1 for each in branches if not any(find_causes(schemas.resolve(each), value, path)))
+            passing = sum(1 for each in branches if not any(_find_causes(schemas.resolve(each), value, path)))
             if passing == 0 or (word == "oneOf" and passing > 1):
                 only = "one and only one" if word == "oneOf" else "at least one"
                 yield status.invalid_value(
                     path, _shown(value), f"{path or '<root>'} must validate {only} schema ({word})"
                 )
     unwanted = schema.get("not")
-    if isinstance(unwanted, Mapping) and not any(find_causes(unwanted, value, path)):
+    if isinstance(unwanted, Mapping) and not any(_find_causes(unwanted, value, path)):
         yield status.invalid_value(
             path, _shown(value), f"{path or '<root>'} must not validate the schema (not)"
         )

@@ -9,6 +9,7 @@ Apply, prune).
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -141,7 +142,8 @@ def updated(
     """The owners after a create, update or patch that turned ``live`` into ``new``."""
     owners = owners_of(live) if live is not None else {}
     if new["metadata"].get("managedFields") is not None and not endpoint.subresource:
-        owners = owners_of(new)
+        with contextlib.suppress(ValueError, RecursionError):  # what cannot be read changes nothing
+            owners = owners_of(new)
     if live is not None and not owners:
         return {}  # Kubernetes tracks such an object again from its first apply on
     try:

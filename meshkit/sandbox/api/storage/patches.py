@@ -9,11 +9,20 @@ changes its input.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from meshkit.sandbox.api.schema import bodies
 from meshkit.sandbox.api.schema import types as schemas
 from meshkit.sandbox.api.schema.types import Schema
+
+MAX_OPERATIONS = 10_000  # of k8s.io/apiserver endpoints/handlers/patch.go
+MAX_COPIED_BYTES = 3 << 20  # JSONPatchMaxCopyBytes of k8s.io/apiserver
+
+
+class TooLarge(Exception):
+    """The patch has more operations than are applied."""
 
 
 class PatchFailed(Exception):
@@ -31,8 +40,20 @@ def json_patch(target: Any, operations: Any) -> Any:
     """Apply a list of operations; raises PatchFailed at the first that does not fit."""
     if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
         raise PatchFailed("a JSON patch is a list of operations", malformed=True)
+    if len(operations) > MAX_OPERATIONS:
+        raise TooLarge(
+            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+        )
     result = copy.deepcopy(target)
+    copied_bytes = 0
     for operation in operations:
+        if operation.get("op") == "copy":
+            copied_bytes += bodies.size_bytes(_get(result, str(operation.get("from", ""))))
+            if copied_bytes > MAX_COPIED_BYTES:
+                raise PatchFailed(
+                    "Unable to complete the copy, the accumulated size increase of copy is "
+                    f"{copied_bytes}, exceeding the limit {MAX_COPIED_BYTES}"
+                )
         result = _operate(result, operation)
     return result
 
@@ -43,12 +64,15 @@ def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
         raise PatchFailed(f"a JSON patch path starts with /: {path!r}", malformed=True)
     if name in ("add", "replace", "test") and "value" not in operation:
         raise PatchFailed(f"{name} operation has no value", malformed=True)
-    value = copy.deepcopy(operation.get("value"))
-    if name in ("move", "copy"):
+    if name == "move":
         source = str(operation.get("from", ""))
-        value = copy.deepcopy(_get(document, source))
-        document = _remove(document, source) if name == "move" else document
-        return _add(document, path, value)
+        value = _get(document, source)
+        if path.startswith(f"{source}/"):
+            raise PatchFailed(f"unable to move {source} into itself at {path}")
+        return _add(_remove(document, source), path, value)
+    if name == "copy":
+        return _add(document, path, copy.deepcopy(_get(document, str(operation.get("from", "")))))
+    value = copy.deepcopy(operation.get("value"))
     if name == "test":
         if _get(document, path) != value:
             raise PatchFailed(f"testing value {path} failed")
@@ -81,6 +105,8 @@ def _get(document: Any, path: str) -> Any:
 
 def _parent(document: Any, path: str) -> tuple[Any, str]:
     tokens = _tokens(path)
+    if not tokens:
+        raise PatchFailed("the whole document cannot be removed or moved")
     for token in tokens[:-1]:
         document = _step(document, token, path)
     return document, tokens[-1]
@@ -157,7 +183,8 @@ def strategic_patch(schema: Schema | None, target: Any, patch: Any) -> Any:
         return {}
     result = dict(target) if isinstance(target, dict) else {}
     if "$retainKeys" in patch:
-        result = {name: value for name, value in result.items() if name in patch["$retainKeys"]}
+        kept = set(map(_identity, _list_in("$retainKeys", patch["$retainKeys"])))
+        result = {name: value for name, value in result.items() if _identity(name) in kept}
     for name, value in patch.items():
         if name in ("$patch", "$retainKeys") or name.startswith(_DIRECTIVES):
             continue
@@ -174,30 +201,51 @@ def _strategic_value(schema: Schema | None, old: Any, new: Any) -> Any:
         return strategic_patch(schema, old, new)
     merges = schema is not None and "merge" in schema.get("x-kubernetes-patch-strategy", "").split(",")
     if isinstance(new, list) and merges and schema is not None:
+        before = old if isinstance(old, list) else []
         key = schema.get("x-kubernetes-patch-merge-key")
-        return _merge_list(schemas.items(schema), key, old or [], new) if key else _union(old or [], new)
+        return _merge_list(schemas.items(schema), key, before, new) if key else _union(before, new)
     return copy.deepcopy(new)
 
 
+def _identity(value: Any) -> str:
+    """What tells values apart: equal values have equal texts."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _list_in(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise PatchFailed(f"{name} in a strategic merge patch is a list", malformed=True)
+    return value
+
+
 def _union(old: list[Any], new: list[Any]) -> list[Any]:
-    return [*old, *(value for value in new if value not in old)]
+    known = set(map(_identity, old))
+    return [*old, *(value for value in new if _identity(value) not in known)]
 
 
 def _merge_list(schema: Schema | None, key: str, old: list[Any], new: list[Any]) -> list[Any]:
-    result = list(old)
+    if not all(isinstance(item, dict) for item in (*old, *new)):
+        raise PatchFailed(f"a list with the merge key {key} has objects only", malformed=True)
     if any(item.get("$patch") == "replace" for item in new):
         return [copy.deepcopy(item) for item in new if "$patch" not in item]
+    result: dict[str, Any] = {}
+    again: dict[str, list[str]] = {}  # of two items with one key, the first is merged, and both are deleted
+    for index, item in enumerate(old):
+        name = slot = _identity(item.get(key))
+        if name in result:
+            slot = f"{name}#{index}"
+            again.setdefault(name, []).append(slot)
+        result[slot] = item
     for item in new:
         if key not in item:
             raise PatchFailed(f"map: {item} does not contain declared merge key: {key}", malformed=True)
-        at = next((index for index, each in enumerate(result) if each.get(key) == item[key]), None)
+        name = _identity(item[key])
         if item.get("$patch") == "delete":
-            result = [each for each in result if each.get(key) != item[key]]
-        elif at is None:
-            result.append(strategic_patch(schema, {}, item))
+            for slot in (name, *again.pop(name, ())):
+                result.pop(slot, None)
         else:
-            result[at] = strategic_patch(schema, result[at], item)
-    return result
+            result[name] = strategic_patch(schema, result.get(name, {}), item)
+    return list(result.values())
 
 
 def _directives(schema: Schema | None, result: dict[str, Any], patch: Mapping[str, Any]) -> None:
@@ -206,20 +254,25 @@ def _directives(schema: Schema | None, result: dict[str, Any], patch: Mapping[st
         if not isinstance(result.get(field), list):
             continue
         if directive == "$deleteFromPrimitiveList":
-            result[field] = [each for each in result[field] if each not in value]
+            unwanted = set(map(_identity, _list_in(name, value)))
+            result[field] = [each for each in result[field] if _identity(each) not in unwanted]
         elif directive == "$setElementOrder":
             key = (schemas.member(schema, field) or {}).get("x-kubernetes-patch-merge-key")
-            result[field] = _ordered(result[field], value, key)
+            result[field] = _ordered(result[field], _list_in(name, value), key)
 
 
 def _ordered(values: list[Any], order: list[Any], key: str | None) -> list[Any]:
     """Listed values in the order asked for; the others keep their place after the listed one before them."""
-    wanted = [each.get(key) if key else each for each in order]
 
-    def of(value: Any) -> Any:
-        return value.get(key) if key else value
+    def of(value: Any) -> str:
+        return _identity(value.get(key) if key and isinstance(value, dict) else value)
 
+    places = {of(each): place for place, each in reversed(list(enumerate(order)))}
+    names = [of(value) for value in values]
     listed = iter(
-        sorted((value for value in values if of(value) in wanted), key=lambda each: wanted.index(of(each)))
+        sorted(
+            (value for value, name in zip(values, names, strict=True) if name in places),
+            key=lambda value: places[of(value)],
+        )
     )
-    return [next(listed) if of(value) in wanted else value for value in values]
+    return [next(listed) if name in places else value for value, name in zip(values, names, strict=True)]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.schema import bodies
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.storage.selectors import Matcher
 from meshkit.sandbox.api.storage.store import Change, Store, Stored, Subscription
@@ -30,6 +31,9 @@ _WATCH_S = (
     3600.0,
 )  # how long a watch lives that names no timeout, kube-apiserver's --min-request-timeout
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+_MAX_VERSION_DIGITS = 20  # of 64 bits
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class Reads:
             raise status.invalid("ListOptions", "meta.k8s.io", "", [cause])
         if not resource_version:
             return
-        if not resource_version.isdecimal():
+        if not _is_version(resource_version):
             raise status.bad_request(f"invalid resource version: {_no_version(resource_version)}")
         self._must_have_come(resource_version)
         if match == "Exact" and int(resource_version) != self._store.rv:
@@ -163,7 +167,7 @@ class Reads:
                 "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             )
             raise status.invalid("ListOptions", "meta.k8s.io", "", [cause])
-        if not query.resource_version.isdecimal() and query.resource_version:
+        if query.resource_version and not _is_version(query.resource_version):
             raise status.bare(500, _no_version(query.resource_version))
         self._must_have_come(query.resource_version)
 
@@ -244,10 +248,14 @@ def _token(number: int, position: int) -> str:
 
 def _position(token: str) -> tuple[int, int]:
     try:
-        number, position = json.loads(base64.urlsafe_b64decode(token))
+        number, position = bodies.read_json(base64.urlsafe_b64decode(token))
         return int(number), int(position)
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, status.ApiError) as error:
         raise status.bad_request("continue key is not valid") from error
+
+
+def _is_version(given: str) -> bool:
+    return given.isascii() and given.isdecimal() and len(given) <= _MAX_VERSION_DIGITS
 
 
 def _no_version(given: str) -> str:

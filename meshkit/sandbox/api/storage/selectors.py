@@ -11,6 +11,7 @@ from meshkit.sandbox.api import status
 Object = Mapping[str, Any]
 Matcher = Callable[[Object], bool]
 
+_MAX_REQUIREMENTS = 1_000  # each is tested on each object
 _TERM = re.compile(
     r"\s*(?:(?P<absent>!)\s*(?P<key0>[^\s,=!()]+)"
     r"|(?P<key1>[^\s,=!()]+)\s+(?P<set>in|notin)\s*\((?P<values>[^)]*)\)"
@@ -32,6 +33,8 @@ def labels(text: str) -> Matcher:
         term = _TERM.match(text, position)
         if term is None:
             raise status.bad_request(f"unable to parse requirement: {text!r}")
+        if len(tests) == _MAX_REQUIREMENTS:
+            raise status.bad_request(f"a selector has at most {_MAX_REQUIREMENTS} requirements")
         tests.append(_label_test(term))
         position = term.end()
     return lambda obj: all(test(obj["metadata"].get("labels") or {}) for test in tests)

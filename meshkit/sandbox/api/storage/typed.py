@@ -25,6 +25,8 @@ def check(target: Target, config: Mapping[str, Any]) -> None:
     """Raise ApiError for a configuration of the wrong kind (400) or shape (500)."""
     resource = target.resource
     given = config.get("apiVersion", ""), config.get("kind", "")
+    if not all(isinstance(each, str) for each in given):
+        raise status.bad_request("apiVersion and kind of an apply are text")
     if given[1] != resource.kind or given[0] not in (resource.api_version, resource.stored_api_version):
         group_version = given[0] if "/" in given[0] else f"/{given[0]}"
         raise status.bad_request(f"invalid object type: {group_version}, Kind={given[1]}")

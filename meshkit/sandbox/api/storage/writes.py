@@ -14,10 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshkit.sandbox.api import lastapplied, status
-from meshkit.sandbox.api.admission import limits, notices, quotas
-from meshkit.sandbox.api.auth import escalation
-from meshkit.sandbox.api.auth.rights import Rights
+from meshkit.sandbox.api import lastapplied, offload, status
+from meshkit.sandbox.api.admission import chain, notices, quotas
 from meshkit.sandbox.api.http import negotiation
 from meshkit.sandbox.api.requests import (
     Admission,
@@ -29,15 +27,15 @@ from meshkit.sandbox.api.requests import (
     Target,
     now,
 )
-from meshkit.sandbox.api.schema import cel_rules as celrules
-from meshkit.sandbox.api.schema import defaults, rules, validation
-from meshkit.sandbox.api.schema.decoding import decoded, fits, patched
+from meshkit.sandbox.api.schema import bodies, validation
+from meshkit.sandbox.api.schema.decoding import decoded_config, decoded_patch, decoded_whole
 from meshkit.sandbox.api.schema.registry import CRDS, Registry, Resource
-from meshkit.sandbox.api.storage import deletion, fieldset, ownership, typed
+from meshkit.sandbox.api.storage import deletion, fieldset, ownership
 from meshkit.sandbox.api.storage.ownership import Owners
 from meshkit.sandbox.api.storage.store import Exists, Key, Missing, Stale, Store, Stored
 
 _RETRIES = 5
+_MANY_OPERATIONS = 100  # of a JSON patch: each walks through the object
 _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # of k8s.io/apimachinery util/rand: no vowels, no look-alikes
 _SYSTEM_METADATA = (
     "uid",
@@ -46,8 +44,6 @@ _SYSTEM_METADATA = (
     "deletionGracePeriodSeconds",
     "generation",
 )
-_IDENTITY = ("name", "namespace", "uid")
-"""No webhook gives an object another: the store, folders and tokens go by it."""
 _WITHOUT_GENERATION = {
     "leases.coordination.k8s.io",
     "limitranges",
@@ -67,7 +63,6 @@ class Writes:
         self.store = store
         self.registry = registry
         self._admit = admit
-        self._rights = Rights(store)
         for stored in store.objects(CRDS):
             registry.define(stored.object)
 
@@ -75,8 +70,7 @@ class Writes:
 
     async def create(self, target: Target, obj: Object, options: Options) -> Object:
         """Add an object; ``target.name`` may be empty."""
-        new = decoded(target, obj, options)
-        fits(target.resource, new)
+        new = await offload.run(options.large, decoded_whole, target, obj, options)
         target = self._named(target, new)
         self._namespace_must_take(target)
         resource = target.resource
@@ -89,14 +83,17 @@ class Writes:
         metadata["creationTimestamp"] = now()
         if _counts_generations(resource):
             metadata["generation"] = 1
-        new = await self._admitted(Admission("CREATE", target, new, None, options))
-        self._own(new, ownership.updated(None, new, target.endpoint, options.manager, now()))
-        return self._added(target, new, options)
+        new = await self._admitted(Admission("CREATE", target, new, None, options), large=options.large)
+        owners = await offload.run(
+            options.large, ownership.updated, None, new, target.endpoint, options.manager, now()
+        )
+        await offload.run(options.large, self._own, new, owners)
+        return await self._added(target, new, options)
 
-    def _added(self, target: Target, new: Object, options: Options) -> Object:
+    async def _added(self, target: Target, new: Object, options: Options) -> Object:
+        options.warnings.extend(await offload.run(options.large, _notices, target.resource, new))
         self._namespace_must_take(target)  # again: a webhook may have taken its time
         self._quotas_must_take(target, new, None)
-        options.warnings.extend(notices.of(target.resource, new))
         if options.dry_run:
             if self.store.get(target.key) is not None:
                 raise status.already_exists(target.resource.plural, target.resource.group, target.name)
@@ -161,14 +158,14 @@ class Writes:
 
     async def replace(self, target: Target, obj: Object, options: Options) -> Object:
         """PUT: the whole object, at the resourceVersion it names if it names one."""
-        old = self._present(target)
-        new = decoded(target, obj, options)
-        fits(target.resource, new)
-        self._named(target, new)
-        try:
+
+        async def attempt() -> Object:
+            old = self._present(target)
+            new = await offload.run(options.large, decoded_whole, target, obj, options)
+            self._named(target, new)
             return await self._save(target, old, new, options)
-        except Stale as error:
-            raise target.conflict() from error
+
+        return await self._retried(target, attempt)
 
     async def patch(self, target: Target, kind: PatchType, patch: Any, options: Options) -> Object:
         """PATCH by one of the three patch types."""
@@ -177,7 +174,8 @@ class Writes:
 
         async def attempt() -> Object:
             old = self._present(target)
-            new = decoded(target, patched(target, kind, old.object, patch), options)
+            large = options.large or bodies.is_large(old.body) or _has_many_operations(patch)
+            new = await offload.run(large, decoded_patch, target, kind, old.object, patch, options)
             self._named(target, new)
             return await self._save(target, old, new, options)
 
@@ -202,19 +200,22 @@ class Writes:
     ) -> Object:
         """Turn a candidate into the stored object. Raises Stale when that has moved since it was read."""
         before = old.object
+        large = options.large or bodies.is_large(old.body)
         self._preconditions(target, before, new["metadata"])
-        new = self._carried_over(target, before, new)
-        new = await self._admitted(Admission("UPDATE", target, new, before, options))
+        new = await offload.run(large, self._carried_over, target, before, new)
+        new = await self._admitted(Admission("UPDATE", target, new, before, options), large=large)
         if _counts_generations(target.resource) and _meaning(before) != _meaning(new):
             new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         if owners is None:
-            owners = ownership.updated(before, new, target.endpoint, options.manager, now())
-        self._own(new, owners)
+            owners = await offload.run(
+                large, ownership.updated, before, new, target.endpoint, options.manager, now()
+            )
+        await offload.run(large, self._own, new, owners)
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
-        if _same(before, new):
+        if await offload.run(large, _same, before, new):
             return before
+        options.warnings.extend(await offload.run(large, _notices, target.resource, new))
         self._quotas_must_take(target, new, before)
-        options.warnings.extend(notices.of(target.resource, new))
         if options.dry_run:
             return new
         try:
@@ -258,9 +259,8 @@ class Writes:
 
     async def apply(self, target: Target, config: Object, options: Options) -> tuple[Object, bool]:
         """Server-side apply. Returns the object and whether it was created."""
-        typed.check(target, config)
         sent = config
-        config = decoded(target, config, options)
+        config = await offload.run(options.large, decoded_config, target, config, options)
         config["metadata"].pop("creationTimestamp", None)
         self._named(target, config)
         created = False
@@ -272,15 +272,21 @@ class Writes:
             if old is None:
                 return await self._created_by_apply(target, config, sent, options)
             self._preconditions(target, old.object, config["metadata"])
-            applied = self._merged(target, old.object, config, options)
-            if not target.subresource:
-                lastapplied.refresh(applied.object, sent, options.manager)
+            applied = await offload.run(
+                options.large or bodies.is_large(old.body),
+                self._merged,
+                target,
+                old.object,
+                config,
+                sent,
+                options,
+            )
             return await self._save(target, old, applied.object, options, applied.owners)
 
         return await self._retried(target, attempt), created
 
     def _merged(
-        self, target: Target, before: Mapping[str, Any], config: Object, options: Options
+        self, target: Target, before: Mapping[str, Any], config: Object, sent: Object, options: Options
     ) -> ownership.Applied:
         forced = lastapplied.unchanged_since(before, target.endpoint, options.manager)
         applied = ownership.apply(
@@ -289,6 +295,8 @@ class Writes:
         fieldset.null_emptied(target.resource.schema, before, applied.object)
         if not target.resource.custom:
             validation.drop_nulls(target.resource.schema, applied.object)
+        if not target.subresource:
+            lastapplied.refresh(applied.object, sent, options.manager)
         return applied
 
     async def _created_by_apply(
@@ -297,15 +305,24 @@ class Writes:
         if target.subresource or config["metadata"].get("resourceVersion") or config["metadata"].get("uid"):
             raise target.not_found() if target.subresource else target.conflict()
         self._namespace_must_take(target)
-        applied = ownership.apply(None, config, target.endpoint, options.manager, now(), force=options.force)
+        applied = await offload.run(
+            options.large,
+            ownership.apply,
+            None,
+            config,
+            target.endpoint,
+            options.manager,
+            now(),
+            force=options.force,
+        )
         new = applied.object
         lastapplied.refresh(new, sent, options.manager)
         new["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
         if _counts_generations(target.resource):
             new["metadata"]["generation"] = 1
-        new = await self._admitted(Admission("CREATE", target, new, None, options))
-        self._own(new, applied.owners)
-        return self._added(target, new, options)
+        new = await self._admitted(Admission("CREATE", target, new, None, options), large=options.large)
+        await offload.run(options.large, self._own, new, applied.owners)
+        return await self._added(target, new, options)
 
     # --- delete
 
@@ -348,43 +365,8 @@ class Writes:
 
     # --- steps shared by all
 
-    async def _admitted(self, admission: Admission) -> Object:
-        """Defaults, webhooks, defaults of what they added, validation."""
-        target = admission.target
-        resource = target.resource
-        new = admission.object
-        is_new_pod = resource.key == "pods" and admission.operation == "CREATE"
-        validation.drop_empty(resource, new)
-        self._complete(resource, new)
-        if is_new_pod:
-            limits.fill(self.store, target.namespace, new)
-        if not target.subresource:
-            identity = {name: new["metadata"].get(name) for name in _IDENTITY if name in new["metadata"]}
-            new = await self._admit.mutate(admission)
-            validation.prune(resource.schema, new)
-            new["metadata"] |= identity
-            self._complete(resource, new)
-        if is_new_pod:
-            limits.fill(self.store, target.namespace, new)  # for containers that a webhook added
-        found = rules.causes(resource, new, target.subresource)
-        if admission.old is not None and target.subresource != "status":
-            found += rules.immutable(resource, admission.old, new)
-        if not found:
-            found = list(celrules.causes(resource, new, admission.old))
-        if found:
-            raise status.invalid(resource.kind, resource.group, target.name, found)
-        escalation.check(self._rights, replace(admission, object=new))
-        if is_new_pod and (broken := limits.broken(self.store, target.namespace, new)):
-            raise target.forbidden(broken)
-        if not target.subresource:
-            await self._admit.validate(replace(admission, object=new))
-        return new
-
-    def _complete(self, resource: Resource, new: Object) -> None:
-        if not resource.custom and "spec" in resource.schema["properties"]:
-            new.setdefault("spec", {})  # a struct in Go, which is never absent
-        defaults.fill(resource.key, new)
-        validation.fill_defaults(resource.schema, new)
+    async def _admitted(self, admission: Admission, *, large: bool) -> Object:
+        return await chain.admitted(self.store, self._admit, admission, large=large)
 
     def _own(self, new: Object, owners: Owners) -> None:
         new["metadata"].setdefault("managedFields", [])
@@ -395,6 +377,14 @@ class Writes:
         if resource.key == CRDS:
             self.registry.define(obj)
             self.store.end_subscriptions(f"{obj['spec']['names']['plural']}.{obj['spec']['group']}")
+
+
+def _notices(resource: Resource, new: Object) -> list[str]:
+    return list(notices.of(resource, new))
+
+
+def _has_many_operations(patch: Any) -> bool:
+    return isinstance(patch, list) and len(patch) > _MANY_OPERATIONS
 
 
 def _counts_generations(resource: Resource) -> bool:

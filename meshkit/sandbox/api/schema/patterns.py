@@ -1,0 +1,82 @@
+"""Match the regular expressions that clients write, in time that grows with the text and not with its powers.
+
+kube-apiserver matches with Go's RE2, which never backtracks. Here the regex crate behind the CEL package does
+the same. Its work is at most the number of states of a pattern times the length of the text, and that product
+is bounded, because the interpreter waits meanwhile.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cel import Program
+
+MAX_WORK = 5_000_000
+_MAX_CACHED_CHARACTERS = 512
+_MAX_PATTERN_CHARACTERS = 5_000
+_CLASS_STATES = 200  # of a class of Unicode letters or digits
+_CLASSES = (".", "]", *(f"\\{letter}" for letter in "pPwWdDsS"))
+_PART = re.compile(r"\\[pPwWdDsS]|\\.|\[\^?\]?(?:\\.|[^\]\\])*+\]?|\{(\d*),?(\d*)\}|.", re.DOTALL)
+
+
+class TooCostly(Exception):
+    """A text is too long for a pattern of this size."""
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a pattern is found in a text; one that is no pattern is found everywhere. Raises TooCostly."""
+    if len(text) <= _MAX_CACHED_CHARACTERS:
+        return _cached(pattern, text)
+    return _matches(pattern, text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _cached(pattern: str, text: str) -> bool:
+    return _matches(pattern, text)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    if len(pattern) > _MAX_PATTERN_CHARACTERS or states(pattern) * len(text) > MAX_WORK:
+        raise TooCostly(
+            f"a text of {len(text)} characters takes too long to match against a pattern of this size"
+        )
+    try:
+        return bool(_program().execute({"text": text, "pattern": pattern}))
+    except (RuntimeError, ValueError):  # RE2 and this engine differ in a few classes
+        return True
+
+
+@functools.cache
+def _program() -> Program:
+    import cel  # takes 0.15 s, and most schemas have no pattern
+
+    return cel.compile("text.matches(pattern)")
+
+
+@functools.lru_cache(maxsize=1024)
+def states(pattern: str) -> int:
+    """At most how many states a pattern has once its counted repetitions are written out."""
+    open_groups: list[int] = []
+    total = last = 0  # of the group that is being read, and of its last part
+    for part in _PART.finditer(pattern):
+        written = part.group()
+        if written == "(":
+            open_groups.append(total)
+            total = last = 0
+        elif written == ")" and open_groups:
+            last = total
+            total += open_groups.pop()
+        elif part[1] or part[2]:
+            times = max(int(count[:9]) for count in part.groups() if count)
+            total += last * max(0, times - 1)
+            last *= max(1, times)
+        elif written in ("*", "+", "?"):
+            total += 1
+        else:
+            is_class = written in _CLASSES or (written[0] == "[" and ("\\" in written or written[:2] == "[^"))
+            last = _CLASS_STATES if is_class else 1
+            total += last
+    return max(1, total + sum(open_groups))
