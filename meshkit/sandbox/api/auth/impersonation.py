@@ -20,6 +20,7 @@ from meshkit.sandbox.api.auth.rights import Attempt, Rights
 from meshkit.sandbox.api.auth.users import AUTHENTICATED, MASTERS, User, account_groups
 
 _USER, _GROUP, _UID, _EXTRA = "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "impersonate-extra-"
+_PREFIX = "impersonate-"
 _AUTHENTICATION = "authentication.k8s.io"
 _ANONYMOUS, _UNAUTHENTICATED = "system:anonymous", "system:unauthenticated"
 _NODES = "system:nodes"
@@ -34,6 +35,8 @@ def wanted(headers: CIMultiDictProxy[str]) -> User | None:
 
     Raises ApiError 400 for groups, uid or extras without a user.
     """
+    if not any(name[: len(_PREFIX)].lower() == _PREFIX for name in headers):
+        return None
     extra: dict[str, tuple[str, ...]] = {}
     for name, value in headers.items():
         if name.lower().startswith(_EXTRA):

@@ -73,7 +73,10 @@ class Call:
         if len(named.encode(errors="replace")) > _MAX_MANAGER_BYTES:
             wrong = f"Too long: may not be more than {_MAX_MANAGER_BYTES} bytes"
         elif not named.isprintable():
-            wrong = f"Invalid value: {json.dumps(named)}: should only contain printable characters"
+            index, odd = next((at, each) for at, each in enumerate(named) if not each.isprintable())
+            place = len(named[:index].encode(errors="replace"))
+            why = f"invalid character U+{ord(odd):04X} (at position {place})"
+            wrong = f"Invalid value: {json.dumps(named)}: {why}"
         if wrong:
             reason = "FieldValueTooLong" if wrong.startswith("Too") else "FieldValueInvalid"
             raise status.invalid(

@@ -29,7 +29,7 @@ def is_large(raw: bytes, *, yaml: bool = False) -> bool:
     """Whether a body takes so long to read that the event loop must not wait for it."""
     if len(raw) > (_LARGE_YAML_BYTES if yaml else _LARGE_BYTES):
         return True
-    return raw.count(b",") > _LARGE_VALUES
+    return len(raw) > _LARGE_VALUES and raw.count(b",") > _LARGE_VALUES
 
 
 def too_many_bytes() -> status.ApiError:
@@ -53,12 +53,16 @@ def read_json(raw: bytes) -> Any:
         value = _DECODER.decode(raw.decode())
     except RecursionError:
         raise too_deep() from None
-    opened = raw.count(b"[") + raw.count(b"{")
-    if opened > MAX_DEPTH or opened + raw.count(b",") >= MAX_VALUES:
+    if _may_exceed_a_bound(raw):
         check_value(value)
     if b"\\ud" in raw or b"\\uD" in raw:
         return _with_valid_text(value)
     return value
+
+
+def _may_exceed_a_bound(raw: bytes) -> bool:
+    opened = raw.count(b"[") + raw.count(b"{")
+    return opened > MAX_DEPTH or (len(raw) > MAX_VALUES and opened + raw.count(b",") >= MAX_VALUES)
 
 
 def _integer(text: str) -> int | float:

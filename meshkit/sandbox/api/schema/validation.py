@@ -29,6 +29,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
 }
 _MAX_STEPS = 500_000
+_FEW = 16  # what is not worth to be counted
 _SIZES = {
     "string": ("Length", "chars long"),
     "array": ("Items", "items"),
@@ -152,7 +153,6 @@ def find_causes(schema: Schema | None, value: Any, path: str = "") -> Iterator[C
 def _find_causes(schema: Schema | None, value: Any, path: str) -> Iterator[Cause]:
     if schema is None:
         return
-    _work.spend(1)
     if value is None:
         if not schema.get("nullable") and "type" in schema:
             yield _wrong_type(path, schema["type"], "null")
@@ -162,8 +162,10 @@ def _find_causes(schema: Schema | None, value: Any, path: str) -> Iterator[Cause
         yield wrong
         return
     yield from _own_causes(schema, value, path)
-    for below, each, where in _parts(schema, value, path):
-        yield from _find_causes(below, each, where)
+    if isinstance(value, (dict, list)):
+        _work.spend(len(value))
+        for below, each, where in _parts(schema, value, path):
+            yield from _find_causes(below, each, where)
 
 
 def repeated(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:
@@ -210,13 +212,16 @@ def _own_causes(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     """The rules that stand at this node itself."""
     if isinstance(value, dict):
         required = schema.get("required", ())
-        _work.spend(len(required))
+        if len(required) > _FEW:
+            _work.spend(len(required))
         for name in required:
             if name not in value:
                 yield status.required(_join(path, name))
-    _work.spend(len(schema.get("enum", ())))
-    if "enum" in schema and value not in schema["enum"]:
-        allowed = ", ".join(f'"{each}"' for each in schema["enum"])
+    enum = schema.get("enum")
+    if enum is not None and len(enum) > _FEW:
+        _work.spend(len(enum))
+    if enum is not None and value not in enum:
+        allowed = ", ".join(f'"{each}"' for each in enum)
         yield Cause(
             path, "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {allowed}'
         )
@@ -257,10 +262,12 @@ def _branches(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     if schema.get("x-kubernetes-int-or-string"):
         return
     for branch in schema.get("allOf", ()):
+        _work.spend(1)
         yield from _find_causes(schemas.resolve(branch), value, path)
     for word in ("anyOf", "oneOf"):
         branches = schema.get(word)
         if branches:
+            _work.spend(len(branches))
             passing = sum(1 for each in branches if not any(_find_causes(schemas.resolve(each), value, path)))
             if passing == 0 or (word == "oneOf" and passing > 1):
                 only = "one and only one" if word == "oneOf" else "at least one"
