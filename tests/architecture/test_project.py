@@ -79,3 +79,14 @@ def test_every_make_verb_of_contributing_exists() -> None:
     assert named
     assert named <= verbs
     assert {"demo", "test", "conformance", "soak", "check", "bench", "lab"} <= verbs
+
+
+def test_no_test_module_is_imported_for_its_helpers() -> None:
+    """What several tests share stands in a conftest or a helper module, never in a ``test_*`` file."""
+    importers = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if re.match(r"\s*(from|import) (tests\.[\w.]*\.)?test_\w+", line)
+    ]
+    assert not importers

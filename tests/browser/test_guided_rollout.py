@@ -22,7 +22,7 @@ from meshkit.cli.lab import running_lab
 from meshkit.operations import shop
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.testing import running_sandbox
-from tests.browser.test_start_here import ARGUMENTS, KERNEL_READY, chromium, run_all_cells
+from tests.browser.lab import ARGUMENTS, KERNEL_READY, chromium, run_all_cells
 
 SCREENS = Path(__file__).parents[2] / "out" / "screens"
 SLOW_MS = 120_000

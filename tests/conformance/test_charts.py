@@ -23,7 +23,7 @@ from meshkit.kube.helm import RELEASE
 from meshkit.kube.steps import ordered
 from tests.conformance.cluster import running_cluster
 from tests.conformance.parts import module_folder
-from tests.unit.meshes.test_golden import CASES, PLANNERS, SHOP
+from tests.unit.meshes.golden_cases import CASES, PLANNERS, SHOP
 
 HELM_TOOL = Path(__file__).parents[2] / "tools" / "helm.py"
 NAMESPACE = "istio-system"

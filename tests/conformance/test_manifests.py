@@ -26,7 +26,7 @@ from meshkit.meshes.definitions import crds
 from tests.conformance.cluster import RealCluster
 from tests.conformance.definitions import serve
 from tests.conformance.istiod import running_istiod
-from tests.unit.meshes.test_golden import CASES, PLANNERS, SHOP
+from tests.unit.meshes.golden_cases import CASES, PLANNERS, SHOP
 
 PLANS = [(mesh, case) for case, (meshes, _) in CASES.items() for mesh in meshes]
 NOT_PLANNED = {"Release"}  # it is run, step by step: its route is patched in place

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from meshkit.cluster import executor
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
@@ -27,9 +26,11 @@ from meshkit.errors import (
 from meshkit.facts import Kind
 from meshkit.kube.steps import Step, Wait
 from meshkit.operations.change import apply, history
-from meshkit.operations.plan import Plan
 from meshkit.operations.undo import undo
 from meshkit.views.display import plan_table
+from tests.contract.plans import (
+    planned,
+)
 
 CONFIG_MAP, SECRET, SERVICE = Kind("v1", "ConfigMap"), Kind("v1", "Secret"), Kind("v1", "Service")
 DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -38,13 +39,6 @@ DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 def obj(kind: Kind, name: str, namespace: str | None = None, **body: Any) -> dict[str, Any]:
     meta = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta, **body}
-
-
-def planned(cluster: Cluster, steps: Sequence[Step]) -> Plan:
-    """A plan of arbitrary steps, as mk.plan makes it of a planner's."""
-    checked = executor.check(cluster, steps)
-    pending = tuple(one for one in checked if one.action != "keep")
-    return Plan("Test", "none", cluster.context, cluster.server, pending, len(checked) - len(pending))
 
 
 def config(namespace: str, name: str = "settings", **data: str) -> Step:

@@ -19,7 +19,7 @@ from meshkit.kube.workloads import RESTART_ANNOTATION, restart
 from meshkit.operations.change import apply, undo_together
 from meshkit.operations.plan import Change
 from meshkit.operations.undo import undo
-from tests.contract.test_cluster_change import planned
+from tests.contract.plans import planned
 
 NAMESPACE = Kind("v1", "Namespace")
 

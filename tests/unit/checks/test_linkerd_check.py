@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from meshkit.checks.health import findings
 from meshkit.facts import Snapshot
 from meshkit.meshes.view import View
-from tests.unit.checks.test_health import (
+from tests.unit.checks.meshes import (
     HEALTHY,
     ISSUER,
     ISSUER_KEY,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.checks.test_health import (
+from tests.unit.checks.meshes import (
     HEALTHY,
     NOW,
     Objects,

@@ -6,32 +6,22 @@ from typing import Any
 
 import pytest
 
-from meshkit.facts import Snapshot
 from meshkit.intent.security import Caller, MutualTLS
 from meshkit.intent.traffic import Fault, Route, Version
-from meshkit.meshes.metrics import Link
-from meshkit.observe.callers import Calls
 from meshkit.operations.setup import status as standing
 from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, _next_mode, stage, stage_statuses
 from meshkit.operations.setup.proposals import propose_access
 from meshkit.operations.setup.status import ClusterObservation
-from tests.unit.meshes.test_injected import deployment, namespace, pod, webhook
+from tests.unit.meshes.injected_objects import deployment, pod, webhook
+from tests.unit.operations.observations import (
+    PLAIN,
+    TLS,
+    calls,
+    meshed,
+    sight,
+)
 
 MESHES = ("istio", "linkerd")
-TLS = Link("shop/client", "shop/web", "mutual_tls")
-PLAIN = Link("unknown", "shop/web", "plain")
-
-
-def calls(window: dict[Link, int], ever: dict[Link, int] | None = None, answered: int = 2) -> Calls:
-    return Calls(10.0, 600.0, 2, answered, window, ever or window)
-
-
-def sight(mesh: str, *objects: dict[str, Any], seen: Calls | None = None) -> ClusterObservation:
-    return ClusterObservation(mesh, "shop", Snapshot((namespace(mesh), *objects)), seen)
-
-
-def meshed(mesh: str) -> tuple[dict[str, Any], ...]:
-    return webhook(mesh), deployment(), pod(1, f"{mesh}-proxy")
 
 
 def states(seen: ClusterObservation) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -20,81 +19,19 @@ from meshkit.errors import (
     UnknownName,
     Unreachable,
 )
-from meshkit.intent.release import Margins, Release
 from meshkit.observe.counters import Counters, Target
 from meshkit.operations.release.forecast import forecast_release
-from meshkit.operations.release.runner import Outcome, release_state, run_release, send_command
+from meshkit.operations.release.runner import release_state, run_release, send_command
 from meshkit.operations.release.state import ReleaseState
 from meshkit.operations.undo import undo
-from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
-from tests.unit.release.fake_api import OWNER, FakeCluster
-
-GOOD = Behaviour(latency_ms=20)
-BAD = Behaviour(latency_ms=20, error_share=0.3, added_ms=300)
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing after it runs except what the operating system does."""
-
-
-class Stage:
-    """A cluster with a route, a clock, and traffic that follows the route's weights."""
-
-    def __init__(
-        self, mesh: str = "istio", *, canary_behaviour: Behaviour = GOOD, rps: float = 300, **fields: Any
-    ) -> None:
-        demo: dict[str, Any] = {
-            "steps": (0.5, 10, 50, 100),
-            "step_s": 5,
-            "look_s": 1,
-            "min_requests": 5,
-            "warm_up_s": 1,
-            "margins": Margins(error_points=1, p50_percent=50, p90_percent=50, p99_percent=50),
-            "deadline_s": 300,
-            "baseline_s": 0,
-            "soak_s": 0,
-            "watch_s": 0,
-        }
-        common = {"name": "web-v2", "namespace": "shop", "service": "web", "port": 8080}
-        self.release = Release(**{**common, "stable": "v1", "canary": "v2", **demo, **fields})
-        self.mesh = mesh
-        self.fake = FakeCluster(self.release, mesh)
-        self.cluster = cast(Cluster, self.fake)
-        self.clock = FakeClock()
-        behaviours = {"v1": GOOD, "v2": canary_behaviour}
-        self.observer = ScriptedObserver(self.clock, behaviours, rps=rps, split=self.fake.split, seed=7)
-        self.weights: list[tuple[int, int]] = []
-
-    def run(self, on_look: Callable[[ReleaseState], None] = lambda _: None, observer: Any = None) -> Outcome:
-        def seen(state: ReleaseState) -> None:
-            now = self.fake.weights()
-            if not self.weights or self.weights[-1] != now:
-                self.weights.append(now)
-            on_look(state)
-
-        return run_release(
-            self.release,
-            self.cluster,
-            mesh=self.mesh,
-            observer=observer or self.observer,
-            clock=self.clock,
-            on_look=seen,
-        )
-
-    def run_until_killed(self, when: Callable[[ReleaseState], bool]) -> ReleaseState:
-        """Kill the runner at the first look that fits; returns what it left in the journal."""
-
-        def kill(state: ReleaseState) -> None:
-            if when(state):
-                raise Killed
-
-        with pytest.raises(Killed):
-            self.run(kill)
-        return self.state
-
-    @property
-    def state(self) -> ReleaseState:
-        return release_state(self.release.name, self.cluster)
+from meshkit.testing import Behaviour
+from tests.unit.release.fake_api import OWNER
+from tests.unit.release.stage import (
+    BAD,
+    GOOD,
+    Killed,
+    Stage,
+)
 
 
 @pytest.mark.parametrize("mesh", ["istio", "linkerd"])

@@ -9,7 +9,7 @@ import pytest
 from meshkit.intent.release import Margins
 from meshkit.operations.release.runner import Outcome
 from meshkit.testing import EDGES_MS, Behaviour, ScriptedObserver
-from tests.unit.release.test_release import BAD, GOOD, Stage
+from tests.unit.release.stage import BAD, GOOD, Stage
 
 ISTIO_EDGES_MS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 LINKERD_EDGES_MS = tuple(float(digit * 10**power) for power in range(5) for digit in (1, 2, 3, 4, 5))

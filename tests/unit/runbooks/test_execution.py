@@ -15,15 +15,9 @@ from nbformat import v4
 from meshkit.errors import CHANGES_PENDING, BadInput
 from meshkit.runbooks.execution import run_runbook
 from meshkit.views.report import runbook_page
-
-
-def write_runbook(folder: Path, *cells: str) -> str:
-    parameters = v4.new_code_cell('word: str = "one"  # a word', metadata={"tags": ["parameters"]})
-    code = [v4.new_code_cell(source) for source in cells]
-    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# Small\n\nA small runbook."), parameters, *code])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "small.ipynb")
-    return str(folder / "small.ipynb")
+from tests.unit.runbooks.notebooks import (
+    write_runbook,
+)
 
 
 def test_a_good_run_keeps_what_it_did(tmp_path: Path) -> None:

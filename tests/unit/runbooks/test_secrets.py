@@ -14,7 +14,7 @@ from meshkit.errors import BadInput
 from meshkit.runbooks.execution import run_runbook
 from meshkit.runbooks.secrets import REDACTED, resolved
 from meshkit.testing import Sandbox
-from tests.unit.runbooks.test_execution import write_runbook
+from tests.unit.runbooks.notebooks import write_runbook
 
 PLANTED = "pl4nted-<s3cret>&-value"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.cGxhbnRlZA.c2lnbmF0dXJl"

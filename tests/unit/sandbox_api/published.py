@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from meshkit.sandbox.api.schema.registry import SUBRESOURCES
 from tests.unit.sandbox_api.conftest import WIDGETS
-from tests.unit.sandbox_api.test_http import Connection
+from tests.unit.sandbox_api.server import Connection
 
 POD = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
 LABELS = {"app": "x"}

@@ -10,16 +10,12 @@ import pytest
 from meshkit.sandbox.api.http import negotiation
 from meshkit.sandbox.api.schema import bodies
 from meshkit.sandbox.api.status import ApiError
-from tests.unit.sandbox_api.test_protobuf import envelope, field, varint
+from tests.unit.sandbox_api.protobuf_bytes import envelope, field, varint
+from tests.unit.sandbox_api.yaml_bombs import (
+    doubling,
+)
 
 YAML, PROTOBUF = "application/yaml", "application/vnd.kubernetes.protobuf"
-
-
-def doubling(first: str, each: str, levels: int = 27) -> bytes:
-    """Each line refers twice to the one before it."""
-    lines = [f"k0: &k0 {first}"]
-    lines += [f"k{n}: &k{n} {each.replace('*', f'*k{n - 1}')}" for n in range(1, levels)]
-    return "\n".join(lines).encode()
 
 
 def deep_schema(levels: int) -> bytes:

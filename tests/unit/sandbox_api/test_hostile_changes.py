@@ -6,13 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.unit.sandbox_api.test_hostile_requests import (
-    APPLY,
-    PATCHES,
-    STRATEGIC_PATCH,
-    typed,
-)
-from tests.unit.sandbox_api.test_http import CM, Connection, run
+from tests.unit.sandbox_api.patch_types import APPLY, PATCHES, STRATEGIC_PATCH, typed
+from tests.unit.sandbox_api.server import CM, Connection, run
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

@@ -14,20 +14,21 @@ from typing import Any
 import pytest
 
 from tests.unit.sandbox_api.conftest import WIDGETS
-from tests.unit.sandbox_api.test_bodies import doubling
-from tests.unit.sandbox_api.test_http import CM, Connection, run
+from tests.unit.sandbox_api.patch_types import (
+    APPLY,
+    JSON_PATCH,
+    MERGE_PATCH,
+    PATCHES,
+    STRATEGIC_PATCH,
+    typed,
+)
+from tests.unit.sandbox_api.server import CM, Connection, run
+from tests.unit.sandbox_api.yaml_bombs import doubling
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 THINGS = "/apis/example.com/v1/namespaces/default/things"
 PODS = "/api/v1/namespaces/default/pods"
-APPLY = "application/apply-patch+yaml"
-JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
-STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-
-
-def typed(media_type: str, **more: str) -> dict[str, str]:
-    return {"Content-Type": media_type, **more}
 
 
 async def account(to: Connection) -> dict[str, str]:
@@ -259,20 +260,6 @@ PLACES = [
     ("POST", f"{PODS}/p/eviction"), ("PUT", "/apis/apps/v1/namespaces/default/deployments/web/scale"),
     ("PUT", "/api/v1/namespaces/default/finalize"), ("PUT", f"{PODS}/p/status"),
     ("POST", "/apis/example.com/v1/namespaces/default/widgets"),
-]  # fmt: skip
-PATCHES = [
-    (JSON_PATCH, [1]), (JSON_PATCH, [{}]), (JSON_PATCH, [{"op": "remove", "path": ""}]),
-    (JSON_PATCH, [{"op": "move", "from": "", "path": "/a"}]), (JSON_PATCH, [{"op": "copy", "path": "/a"}]),
-    (JSON_PATCH, [{"op": "add", "path": "/metadata/name/x", "value": 1}]),
-    (JSON_PATCH, [{"op": "replace", "path": "/metadata/name/0", "value": 1}]),
-    (JSON_PATCH, [{"op": "replace", "path": "", "value": 1}]), (JSON_PATCH, {"op": "add"}),
-    (MERGE_PATCH, 1), (MERGE_PATCH, {"metadata": 1}), (MERGE_PATCH, {"metadata": None}),
-    (STRATEGIC_PATCH, 1), (STRATEGIC_PATCH, {"$retainKeys": 1}), (STRATEGIC_PATCH, {"metadata": 1}),
-    (STRATEGIC_PATCH, {"metadata": {"finalizers": [{}], "$setElementOrder/finalizers": 1}}),
-    (STRATEGIC_PATCH, {"metadata": {"ownerReferences": [1]}}), (STRATEGIC_PATCH, {"$patch": "delete"}),
-    (STRATEGIC_PATCH, {"metadata": {"finalizers": ["a/b"], "$deleteFromPrimitiveList/finalizers": 1}}),
-    (APPLY, 1), (APPLY, {}), (APPLY, {"apiVersion": 1, "kind": []}), (APPLY, {"metadata": 1}),
-    (APPLY, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": {}}}),
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 from meshkit.sandbox.api.schema.registry import Registry
 from tests.unit.sandbox_api.conftest import WIDGETS
 from tests.unit.sandbox_api.published import LABELS, VERBS, Operation, Server, Subject, noticeable, writes
-from tests.unit.sandbox_api.test_http import DISCOVERY, connected
+from tests.unit.sandbox_api.server import DISCOVERY, connected
 
 SCALED: dict[str, Any] = copy.deepcopy(WIDGETS)
 SCALED["spec"]["versions"][0]["subresources"]["scale"] = {

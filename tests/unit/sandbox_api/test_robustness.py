@@ -17,7 +17,7 @@ from meshkit.sandbox.api.http import server as http
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.api.storage.reads import Reads
 from meshkit.sandbox.api.storage.store import MAX_OBJECT_BYTES, Key, Store
-from tests.unit.sandbox_api.test_http import CM, Connection, run
+from tests.unit.sandbox_api.server import CM, Connection, run
 
 
 def key(name: str) -> Key:

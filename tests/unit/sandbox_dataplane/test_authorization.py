@@ -16,8 +16,8 @@ from meshkit.meshes.istio.meaning import authorization as istio_authorization
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.registry import Registry
+from tests.unit.sandbox_dataplane.istio_objects import total
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
-from tests.unit.sandbox_dataplane.test_istio_traffic import total
 
 CLIENT, WEB, PLAIN = "client", "web-v1", "plain"
 

@@ -17,8 +17,8 @@ from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane import pod_directory as poddir
 from meshkit.sandbox.dataplane.config_server import ConfigServer
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
+from tests.unit.sandbox_dataplane.istio_objects import destination_rule, run
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh
-from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule, run
 
 Ask = Callable[..., Awaitable[dict[str, Any] | None]]
 

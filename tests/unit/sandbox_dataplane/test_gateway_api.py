@@ -12,8 +12,8 @@ from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.registry import Registry
 from meshkit.sandbox.control_planes.route_status import merged
+from tests.unit.sandbox_dataplane.linkerd_objects import to
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, service, shop
-from tests.unit.sandbox_dataplane.test_linkerd_traffic import to
 
 
 def run(mesh: str, directory: Path, body: Callable[[MiniMesh], Awaitable[None]]) -> None:

@@ -23,8 +23,8 @@ from meshkit.sandbox.control_planes.issuer import Issuer
 from meshkit.sandbox.control_planes.istio.authorities import SELF_SIGNED as ISTIO_SELF_SIGNED
 from meshkit.sandbox.control_planes.linkerd.authorities import ISSUER as LINKERD_ISSUER
 from meshkit.sandbox.control_planes.registry import DATA_PLANES
+from tests.unit.sandbox_dataplane.istio_objects import destination_rule
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
-from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule
 
 OLD, NEW = Authority.create("old"), Authority.create("new")
 BOTH = OLD.roots + NEW.roots

@@ -12,9 +12,9 @@ from meshkit.meshes.istio.meaning.hosts import Workload
 from meshkit.meshes.istio.meaning.load_balancing import distributed, priorities
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.model.outbound import Locality
+from tests.unit.sandbox_dataplane.istio_objects import destination_rule, run, virtual_service
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, service
-from tests.unit.sandbox_dataplane.test_istio_routing import ask
-from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule, run, virtual_service
+from tests.unit.sandbox_dataplane.requests import ask
 
 HERE = Caller("shop", (("tier", "gold"),), Locality("r1", "z1"), "n1")
 SAME, ZONE, REGION, FAR = (

@@ -10,17 +10,11 @@ from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.model.outbound import Cluster, Outbound, Route
 from meshkit.meshes.model.registry import Registry
+from tests.unit.sandbox_dataplane.istio_objects import destination_rule, to, virtual_service
+from tests.unit.sandbox_dataplane.istio_pods import (
+    POD,
+)
 from tests.unit.sandbox_dataplane.mini_mesh import service
-from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule, to, virtual_service
-
-POD = {
-    "metadata": {"name": "web-0", "namespace": "shop", "labels": {"app": "web", "version": "v1"}},
-    "spec": {
-        "serviceAccountName": "web",
-        "containers": [{"name": "app", "ports": [{"containerPort": 8080}]}, {"name": "istio-proxy"}],
-    },
-    "status": {"podIP": "127.9.0.1"},
-}
 
 
 def translate(namespace: str = "shop", **objects: list[dict[str, Any]]) -> Outbound:

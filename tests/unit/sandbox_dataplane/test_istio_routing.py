@@ -6,21 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from tests.unit.sandbox_dataplane.istio_objects import destination_rule, run, to, virtual_service
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh
-from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule, run, to, virtual_service
-
-Answer = tuple[int, dict[str, str], str]
-
-
-async def ask(mesh: MiniMesh, path: str = "/", host: str = "web:8080", **options: Any) -> Answer:
-    """Status, headers and body of a request of the client's application; redirects are not followed."""
-    proxy = f"http://{mesh.address('client')}:15001"
-    method = options.pop("method", "GET")
-    async with mesh.session.request(
-        method, f"http://{host}{path}", proxy=proxy, allow_redirects=False, **options
-    ) as answer:
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return answer.status, headers, await answer.text()
+from tests.unit.sandbox_dataplane.requests import (
+    ask,
+)
 
 
 async def given(mesh: MiniMesh, *http: dict[str, Any], **policy: Any) -> None:

@@ -10,9 +10,9 @@ from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.model.outbound import Cluster, Outbound, Route
 from meshkit.meshes.model.registry import Registry
+from tests.unit.sandbox_dataplane.istio_objects import destination_rule, to, virtual_service
+from tests.unit.sandbox_dataplane.istio_pods import POD
 from tests.unit.sandbox_dataplane.mini_mesh import service
-from tests.unit.sandbox_dataplane.test_istio_meaning import POD
-from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule, to, virtual_service
 
 
 def translate(caller: Caller | None = None, **objects: list[dict[str, Any]]) -> Outbound:

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
-
-
-def virtual_service(*http: dict[str, Any]) -> dict[str, Any]:
-    meta = {"name": "web", "namespace": "shop", "uid": "vs", "generation": 1}
-    return {"metadata": meta, "spec": {"hosts": ["web"], "http": list(http)}}
-
-
-def to(subset: str, weight: int = 100) -> dict[str, Any]:
-    return {"destination": {"host": "web", "subset": subset}, "weight": weight}
-
-
-def destination_rule(**policy: Any) -> dict[str, Any]:
-    subsets = [{"name": v, "labels": {"version": v}} for v in ("v1", "v2")]
-    meta = {"name": "web", "namespace": "shop", "uid": "dr", "generation": 1}
-    return {"metadata": meta, "spec": {"host": "web", "subsets": subsets, "trafficPolicy": policy}}
-
-
-def run(directory: Path, body: Callable[[MiniMesh], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with shop("istio", directory) as mesh:
-            await body(mesh)
-
-    asyncio.run(main())
+from tests.unit.sandbox_dataplane.istio_objects import (
+    destination_rule,
+    run,
+    to,
+    total,
+    virtual_service,
+)
+from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh
 
 
 def test_without_a_route_both_versions_answer(tmp_path: Path) -> None:
@@ -63,11 +45,6 @@ def test_weights_subsets_and_header_matches(tmp_path: Path) -> None:
         assert total(mesh.metrics["web-v2"].exposition(), "istio_requests_total", 'policy="mutual_tls"') > 0
 
     run(tmp_path, body)
-
-
-def total(page: str, name: str, *having: str) -> float:
-    series = (line for line in page.splitlines() if line.startswith(name + "{"))
-    return sum(float(line.rsplit(" ", 1)[1]) for line in series if all(each in line for each in having))
 
 
 def test_fault_timeout_and_retries(tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
+from tests.unit.sandbox_dataplane.istio_objects import total
+from tests.unit.sandbox_dataplane.linkerd_objects import (
+    to,
+)
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
-from tests.unit.sandbox_dataplane.test_istio_traffic import total
 
 
 def run(directory: Path, body: Callable[[MiniMesh], Awaitable[None]]) -> None:
@@ -25,10 +28,6 @@ def route(*rules: dict[str, Any]) -> dict[str, Any]:
     meta = {"name": "web-primary", "namespace": "shop", "uid": "hr", "generation": 1}
     parent = {"group": "core", "kind": "Service", "name": "web", "port": 8080}
     return {"metadata": meta, "spec": {"parentRefs": [parent], "rules": list(rules)}}
-
-
-def to(name: str, weight: int = 1) -> dict[str, Any]:
-    return {"name": name, "port": 8080, "weight": weight}
 
 
 def test_weights_matches_and_precedence(tmp_path: Path) -> None:

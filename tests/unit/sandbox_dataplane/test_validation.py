@@ -13,8 +13,8 @@ from meshkit.meshes.model.registry import Registry
 from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
 from meshkit.sandbox.dataplane import validation
 from meshkit.sandbox.dataplane.delivery import Desired
+from tests.unit.sandbox_dataplane.istio_objects import destination_rule, to, virtual_service
 from tests.unit.sandbox_dataplane.mini_mesh import service
-from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule, to, virtual_service
 
 
 def refusal(*http: dict[str, object]) -> str | None:

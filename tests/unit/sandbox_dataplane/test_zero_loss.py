@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from meshkit.sandbox.dataplane.delivery import Rejected
+from tests.unit.sandbox_dataplane.istio_objects import destination_rule, to, virtual_service
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
-from tests.unit.sandbox_dataplane.test_istio_traffic import destination_rule, to, virtual_service
 
 
 async def load(mesh: MiniMesh, until: asyncio.Event) -> dict[str, int]:

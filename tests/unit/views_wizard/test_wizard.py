@@ -19,8 +19,8 @@ from meshkit.operations.plan import Plan
 from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, stage, stage_statuses
 from meshkit.operations.setup.status import ClusterObservation
 from meshkit.views.setup.wizard import SetupWizard
-from tests.unit.meshes.test_injected import deployment, pod, webhook
-from tests.unit.operations.test_standing import PLAIN, TLS, calls, meshed, sight
+from tests.unit.meshes.injected_objects import deployment, pod, webhook
+from tests.unit.operations.observations import PLAIN, TLS, calls, meshed, sight
 
 
 class Cluster:

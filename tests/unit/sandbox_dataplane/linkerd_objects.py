@@ -1,0 +1,9 @@
+"""Objects and helpers that tests of this folder share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def to(name: str, weight: int = 1) -> dict[str, Any]:
+    return {"name": name, "port": 8080, "weight": weight}
