@@ -30,6 +30,7 @@ from tests.toy_mesh.mesh import TOY
 from tests.toy_mesh.metrics import SIDECAR
 from tests.toy_mesh.planner import INJECT, POLICY, ROUTE, SETTINGS
 
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 WEB_IMAGE = "meshkit.dev/sandbox/web:1"
 READY_S = 30.0
@@ -73,6 +74,7 @@ def service(cluster: Cluster, namespace: str) -> None:
 
 def pod(cluster: Cluster, namespace: str, name: str, version: str) -> None:
     """A pod of the Service, with the toy mesh's sidecar."""
+    cluster.api.wait(SERVICE_ACCOUNT, "default", namespace, bool, READY_S, "there")
     answers = {"httpGet": {"path": "/metrics", "port": 8080}, "periodSeconds": 1}
     ports = [{"containerPort": 8080}]
     proxy = {"name": SIDECAR, "image": WEB_IMAGE, "ports": ports, "readinessProbe": answers}
@@ -146,7 +148,8 @@ def test_what_it_has_no_means_for_is_refused(cluster: Cluster, namespace: str) -
 
 
 def test_uninstalling_it_names_its_own_objects(cluster: Cluster, installed: str) -> None:
-    shown = plan_uninstall(cluster, mesh="toy", namespace=installed, crds=True)
+    # The pods of other tests may still be leaving.
+    shown = plan_uninstall(cluster, mesh="toy", namespace=installed, crds=True, while_meshed=True)
     titles = [step.step.title for step in shown.steps]
     assert f"ConfigMap {installed}/{SETTINGS}" in titles
     assert "CustomResourceDefinition toyroutes.toy.example.com" in titles
