@@ -44,7 +44,7 @@ class JsonPlan(Protocol):
 @mesh_option
 @cluster_options
 @json_option
-def plan_command(file: str, mesh: str, choice: ClusterChoice, as_json: bool) -> int:
+def plan_command(file: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
     """Show what a file of intents would change, field by field; change nothing. Exit code 5: changes are
     pending.
     """
@@ -59,7 +59,7 @@ def plan_command(file: str, mesh: str, choice: ClusterChoice, as_json: bool) -> 
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
 @cluster_options
 @json_option
-def apply_command(file: str, mesh: str, yes: bool, choice: ClusterChoice, as_json: bool) -> None:
+def apply_command(file: str, mesh: str | None, yes: bool, choice: ClusterChoice, as_json: bool) -> None:
     """Show the plan, ask, and carry it out. `meshkit undo ID` puts back what was there."""
     from meshkit.operations.change import apply
 
@@ -102,7 +102,7 @@ def undo_command(change_id: str, choice: ClusterChoice, as_json: bool) -> None:
     show(asdict(change), str(change), as_json=as_json)
 
 
-def _plan(intents: list[Intent], mesh: str, cluster: Cluster) -> Plan:
+def _plan(intents: list[Intent], mesh: str | None, cluster: Cluster) -> Plan:
     from meshkit.operations.change import plan
 
     return plan(intents, cluster, mesh=mesh)

@@ -14,7 +14,7 @@ from meshkit.errors import WarningsFound
 @mesh_option
 @cluster_options
 @json_option
-def check_command(pre: bool, strict: bool, mesh: str, choice: ClusterChoice, as_json: bool) -> int:
+def check_command(pre: bool, strict: bool, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
     """Look for faults in a mesh, or before installing one; change nothing. Exit code 1: errors, 5: warnings
     under --strict.
     """

@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshkit.cli.output import mesh_option
+from meshkit.cli.output import required_mesh_option
 
 if TYPE_CHECKING:
     from meshkit.sandbox.home import SandboxHome
 
 
 @click.command("demo")
-@mesh_option
+@required_mesh_option
 @click.option(
     "--out", default="out/demo", show_default=True, metavar="DIR", help="Folder for notebooks and page."
 )
 @click.option("--keep", is_flag=True, help="Leave the demo's sandbox running, and say how to reach it.")
-def demo_command(mesh: str, out: str, keep: bool) -> int:
+def demo_command(mesh: str | None, out: str, keep: bool) -> int:
     """Walk the whole path on a sandbox of its own and check that everything came true. Exit code 1: it did
     not.
     """
-    from meshkit.meshes.registry import mesh as mesh_named
+    from meshkit.operations.which_mesh import required_mesh
 
-    mesh_named(mesh)
+    mesh = required_mesh(mesh)
     with _own_sandbox(keep) as home:
         from meshkit.cluster.connect import SANDBOX, connect
         from meshkit.demo import run_demo

@@ -1,4 +1,4 @@
-"""``meshkit identity``: Linkerd's trust anchor and issuer, looked at and replaced."""
+"""``meshkit identity`` shows the trust anchor and the issuer of a mesh, and replaces them."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ from dataclasses import asdict
 import click
 
 from meshkit.cli.changes import progress, show_plan
-from meshkit.cli.output import ClusterChoice, cluster_options, json_option, require_typed, show
+from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, require_typed, show
 
 _namespace_option = click.option(
-    "--namespace", default="linkerd", show_default=True, metavar="NAME", help="The control plane's."
+    "--namespace", default="", metavar="NAME", help="The control plane's; default: the mesh's usual one."
 )
 
 
 @click.group("identity")
 def identity_group() -> None:
-    """Linkerd's trust anchor and issuer: who they are, and new ones without a lost request."""
+    """Show the trust anchor and the issuer that meshkit made for Linkerd, and replace them without a lost
+    request.
+    """
 
 
 @identity_group.command("status")
+@mesh_option
 @_namespace_option
 @cluster_options
 @json_option
-def status_command(namespace: str, choice: ClusterChoice, as_json: bool) -> None:
-    """Who is trusted, who issues, until when, and where a rotation stands."""
+def status_command(mesh: str | None, namespace: str, choice: ClusterChoice, as_json: bool) -> None:
+    """Show the trust anchors, the issuer, until when they are valid, and how far a rotation is."""
     from meshkit.operations.identity.rotate import identity_status
 
-    status = identity_status(choice.connect(), namespace=namespace)
+    status = identity_status(choice.connect(), mesh=mesh, namespace=namespace)
     show(asdict(status), str(status), as_json=as_json)
 
 
 @identity_group.command("rotate")
+@mesh_option
 @_namespace_option
 @click.option("--anchor-days", default=3650, show_default=True, help="Lifetime of the new anchor.")
 @click.option("--issuer-days", default=365, show_default=True, help="Lifetime of the new issuer.")
@@ -43,6 +47,7 @@ def status_command(namespace: str, choice: ClusterChoice, as_json: bool) -> None
 @cluster_options
 @json_option
 def rotate_command(
+    mesh: str | None,
     namespace: str,
     anchor_days: int,
     issuer_days: int,
@@ -55,7 +60,7 @@ def rotate_command(
     as_json: bool,
 ) -> int:
     """Replace the trust anchor and the issuer in four changes; every meshed workload restarts three times.
-    Goes on where one that was interrupted stands.
+    Goes on with one that was interrupted.
     """
     from meshkit.operations.change import apply
     from meshkit.operations.identity.rotate import RotationOptions, plan_rotation
@@ -64,7 +69,7 @@ def rotate_command(
     cluster = choice.connect()
     gate = TrafficGateOptions(watch_s=watch_s, force=force)
     options = RotationOptions(anchor_days=anchor_days, issuer_days=issuer_days, at_once=at_once, gate=gate)
-    plan = plan_rotation(cluster, namespace=namespace, options=options)
+    plan = plan_rotation(cluster, mesh=mesh, namespace=namespace, options=options)
     if dry_run:
         return show_plan(plan, as_json=as_json)
     if not as_json:

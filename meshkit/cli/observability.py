@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from meshkit.cli.output import json_option, mesh_option, show
+from meshkit.cli.output import json_option, required_mesh_option, show
 from meshkit.errors import BadInput
 
 
 @click.command("observability")
 @click.option("-f", "--file", "file", metavar="FILE", help="YAML file with one kind: Observability.")
 @click.option("--to", "folder", default=".", show_default=True, metavar="DIR", help="Where to write them.")
-@mesh_option
+@required_mesh_option
 @json_option
-def observability_command(file: str | None, folder: str, mesh: str, as_json: bool) -> None:
+def observability_command(file: str | None, folder: str, mesh: str | None, as_json: bool) -> None:
     """Write alert rules, a scrape configuration and a Grafana dashboard as files. No cluster is asked: to put
     them, access logs and traces into one, plan and apply a file with kind: Observability.
     """

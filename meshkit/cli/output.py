@@ -78,10 +78,14 @@ def cluster_options(command: F) -> F:
 
 
 def mesh_option(command: F) -> F:
-    """``--mesh``; its value is checked against the table of meshes by the library."""
-    return click.option(
-        "--mesh", default="istio", show_default=True, metavar="NAME", help="istio or linkerd."
-    )(command)
+    """``--mesh``; None where it is not given. The library resolves it and checks it against its meshes."""
+    help_text = "istio or linkerd; needed only where the cluster has no mesh yet, or several."
+    return click.option("--mesh", metavar="NAME", help=help_text)(command)
+
+
+def required_mesh_option(command: F) -> F:
+    """``--mesh`` of a command that asks no cluster; the library refuses to go on without it."""
+    return click.option("--mesh", metavar="NAME", help="istio or linkerd; required.")(command)
 
 
 def file_option(help_text: str) -> Callable[[F], F]:

@@ -30,7 +30,7 @@ def rehearse_command(
     force: bool,
     dry_run: bool,
     yes: bool,
-    mesh: str,
+    mesh: str | None,
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:

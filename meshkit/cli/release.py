@@ -48,7 +48,7 @@ _prometheus_option = click.option(
 @json_option
 def run_command(
     file: str,
-    mesh: str,
+    mesh: str | None,
     detach: bool,
     prometheus: str | None,
     choice: ClusterChoice,
@@ -132,7 +132,7 @@ _command("rollback", "Give all requests back to the stable version now.")
 @json_option
 def forecast_command(
     file: str,
-    mesh: str,
+    mesh: str | None,
     rps: float | None,
     strict: bool,
     prometheus: str | None,
@@ -156,7 +156,7 @@ def forecast_command(
             raise
         cluster = None
         click.echo(f"A usual service is assumed: {problem.message}", err=True)
-        forecast = forecast_release(release, rps=rps)
+        forecast = forecast_release(release, mesh=mesh, rps=rps)
     where = cluster.ref if cluster else None
     show(_facts(forecast, where), _text(forecast, release, where), as_json=as_json)
     return WarningsFound.exit_code if strict and forecast.findings else 0

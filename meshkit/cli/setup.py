@@ -52,13 +52,16 @@ _STAGE = click.argument("stage", shell_complete=_complete)
 )
 @cluster_options
 @json_option
-def status_command(namespace: str, mesh: str, window_s: float, choice: ClusterChoice, as_json: bool) -> int:
+def status_command(
+    namespace: str, mesh: str | None, window_s: float, choice: ClusterChoice, as_json: bool
+) -> int:
     """Where each stage stands, from the cluster. Exit code 5: one can be applied, or needs attention."""
     cluster = choice.connect(name_it=as_json)
     look = _setup(namespace, mesh, cluster).watch(window_s)
-    text = f"{mesh} in namespace {namespace} of cluster {cluster}\n{_table(look)}{_next_words(look, choice)}"
+    head = f"{look.observation.mesh} in namespace {namespace} of cluster {cluster}"
+    text = f"{head}\n{_table(look)}{_next_words(look, choice)}"
     show(_facts(look), text, as_json=as_json)
-    return 0 if all(standing.state == "done" for standing in look.statuses) else CHANGES_PENDING
+    return 0 if all(status.state == "done" for status in look.statuses) else CHANGES_PENDING
 
 
 @setup_group.command("plan")
@@ -67,7 +70,7 @@ def status_command(namespace: str, mesh: str, window_s: float, choice: ClusterCh
 @mesh_option
 @cluster_options
 @json_option
-def plan_command(stage: str, namespace: str, mesh: str, choice: ClusterChoice, as_json: bool) -> int:
+def plan_command(stage: str, namespace: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
     """What a stage would change, field by field; changes nothing. Exit code 5: changes are pending."""
     setup = _setup(namespace, mesh, choice.connect())
     plan = setup.plan(stage, look=setup.watch(3.0))
@@ -85,7 +88,7 @@ def plan_command(stage: str, namespace: str, mesh: str, choice: ClusterChoice, a
 def apply_command(
     stage: str,
     namespace: str,
-    mesh: str,
+    mesh: str | None,
     yes: bool,
     choice: ClusterChoice,
     as_json: bool,
@@ -98,7 +101,11 @@ def apply_command(
     if not (yes or plan.empty):
         confirm_plan(setup.cluster, as_json=as_json)
     change = setup.apply(stage, plan, progress=progress(as_json=as_json))
-    back = f"\nUndo it with: meshkit setup undo {stage}{_where(mesh, namespace, choice)}" if change.id else ""
+    back = (
+        f"\nUndo it with: meshkit setup undo {stage}{_where(setup.mesh, namespace, choice)}"
+        if change.id
+        else ""
+    )
     show(asdict(change), f"{change}{back}", as_json=as_json)
 
 
@@ -108,7 +115,7 @@ def apply_command(
 @mesh_option
 @cluster_options
 @json_option
-def undo_command(stage: str, namespace: str, mesh: str, choice: ClusterChoice, as_json: bool) -> None:
+def undo_command(stage: str, namespace: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> None:
     """Take the newest change of a stage back. What others changed since is not touched."""
     change = _setup(namespace, mesh, choice.connect()).undo(stage, progress=progress(as_json=as_json))
     show(asdict(change), str(change), as_json=as_json)
@@ -121,7 +128,7 @@ def _window_s(name: str) -> float:
     return 10.0 if stage(name).watched else 3.0
 
 
-def _setup(namespace: str, mesh: str, cluster: Cluster) -> Setup:
+def _setup(namespace: str, mesh: str | None, cluster: Cluster) -> Setup:
     from meshkit.operations.setup.guide import Setup
 
     return Setup(cluster, mesh, namespace)
@@ -131,17 +138,17 @@ def _table(look: SetupSnapshot) -> str:
     from meshkit.operations.setup.guide import STAGES
 
     pairs = list(zip(STAGES, look.statuses, strict=True))
-    rows = [(one.name, standing.state, standing.summary) for one, standing in pairs]
+    rows = [(one.name, status.state, status.summary) for one, status in pairs]
     found = [
         f"{finding.severity} {finding.code} {finding.object} {finding.message} {finding.remedy}"
-        for _, standing in pairs
-        for finding in standing.findings
+        for _, status in pairs
+        for finding in status.findings
     ]
     return "\n".join([columns(("stage", "state", "what the cluster says"), rows), *dict.fromkeys(found)])
 
 
-def _records(standing: StageStatus) -> dict[str, Any]:
-    return {"findings": [finding.as_record() for finding in standing.findings]}
+def _records(status: StageStatus) -> dict[str, Any]:
+    return {"findings": [finding.as_record() for finding in status.findings]}
 
 
 def _next_words(look: SetupSnapshot, choice: ClusterChoice) -> str:
@@ -161,6 +168,6 @@ def _facts(look: SetupSnapshot) -> list[dict[str, Any]]:
     from meshkit.operations.setup.guide import STAGES
 
     return [
-        {"stage": one.name, "title": one.title, "why": one.why, **asdict(standing), **_records(standing)}
-        for one, standing in zip(STAGES, look.statuses, strict=True)
+        {"stage": one.name, "title": one.title, "why": one.why, **asdict(status), **_records(status)}
+        for one, status in zip(STAGES, look.statuses, strict=True)
     ]

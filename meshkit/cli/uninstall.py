@@ -18,7 +18,7 @@ from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh
 @cluster_options
 @json_option
 def uninstall_command(
-    mesh: str,
+    mesh: str | None,
     namespace: str,
     crds: bool,
     force: bool,

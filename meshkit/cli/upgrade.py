@@ -123,14 +123,14 @@ def back_command(yes: bool, choice: ClusterChoice, as_json: bool) -> int:
 
 
 def _target(
-    mesh: str,
+    mesh: str | None,
     file: str,
     version: str,
     revision: str,
     charts: str,
     tags: tuple[str, ...],
     choice: ClusterChoice,
-) -> tuple[ControlPlane, Cluster, str]:
+) -> tuple[ControlPlane, Cluster, str | None]:
     """The control plane that the options ask for (the file's, and those given here over it), where, and in
     which mesh.
     """

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +36,8 @@ class Cluster:
 
     Another process reaches the same cluster with ``context`` and ``kubeconfig``: a file, or several in the
     form of ``$KUBECONFIG``; None inside a pod. ``server`` holds no credentials. ``reason`` says why this
-    cluster was chosen; it is empty where the caller named the context.
+    cluster was chosen; it is empty where the caller named the context. ``mesh`` is the name of the mesh that
+    operations on this cluster work on, None where the caller bound none; nothing here reads it.
     """
 
     context: str
@@ -44,6 +45,7 @@ class Cluster:
     api: Api
     kubeconfig: str | None = None
     reason: str = ""
+    mesh: str | None = None
 
     @property
     def ref(self) -> ClusterRef:
@@ -61,15 +63,22 @@ class Cluster:
         return {"text/plain": repr(self), CLUSTER: {"context": self.context, "server": self.server}}
 
 
-def connect(context: str | None = None, kubeconfig: str | Path | None = None) -> Cluster:
+def connect(
+    context: str | None = None, kubeconfig: str | Path | None = None, mesh: str | None = None
+) -> Cluster:
     """Choose a cluster. No request is made yet.
 
     ``context`` names a context of ``kubeconfig`` (by default ``$KUBECONFIG`` or ``~/.kube/config``, and the
     sandbox's own). ``kubeconfig`` alone means the current-context of that file, or its only context. Without
     arguments the cluster is the current-context of ``$KUBECONFIG`` where that is set, else the cluster of the
-    pod this runs in, else the sandbox when it is up. Raises ``BadInput`` when there is no cluster to choose,
+    pod this runs in, else the sandbox when it is up. ``mesh`` binds the cluster to one mesh; without it every
+    operation takes the only one that the cluster has. Raises ``BadInput`` when there is no cluster to choose,
     or when a file or context cannot be used: the next choice is never tried instead.
     """
+    return replace(_chosen(context, kubeconfig), mesh=mesh)
+
+
+def _chosen(context: str | None, kubeconfig: str | Path | None) -> Cluster:
     if kubeconfig is not None:
         return _of_file(context, kubeconfig)
     if context is not None:

@@ -18,6 +18,7 @@ from meshkit.intent.release import Release
 from meshkit.kube.steps import Step
 from meshkit.meshes.checks import MeshChecks
 from meshkit.meshes.control_plane import ControlPlaneFacts
+from meshkit.meshes.identity import Identity
 from meshkit.meshes.injection import Injection
 from meshkit.meshes.metrics import MetricTable
 from meshkit.meshes.model.meaning import Meaning
@@ -187,6 +188,8 @@ class Mesh:
     meaning: Meaning
     revisions: Revisions | None = None
     analyzer: Analyzer | None = None
+    identity: Identity | None = None
+    """None where the control plane makes its own trust anchor and issuer."""
     install_rights: tuple[InstallRight, ...] = ()
     aggregated_api: str = ""
     """The command that needs an API of the mesh's own behind the API server; empty where there is none."""

@@ -26,6 +26,7 @@ from meshkit.kube.steps import RELEASE_MANAGER, Step, ordered
 from meshkit.meshes import registry
 from meshkit.operations.plan import Change, OperationPlan, Plan
 from meshkit.operations.progress import OnEvent, noop
+from meshkit.operations.which_mesh import mesh_of
 
 __all__ = ["Change", "Plan", "Progress", "apply", "history", "plan", "undo_steps"]
 
@@ -34,15 +35,16 @@ R = TypeVar("R")
 Report = Callable[[Progress], None]
 
 
-def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str) -> Plan:
-    """What it takes to make the intents true on this cluster with this mesh. Changes nothing.
+def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str | None = None) -> Plan:
+    """What it takes to make the intents true on this cluster with its mesh. Changes nothing.
 
     Every object is dry-run on the server; an object whose namespace or kind an earlier step makes is checked
     against its definition now and dry-run right before its own step. Raises ``BadInput`` for what the mesh or
     the cluster cannot take, ``Conflict`` naming whoever owns a field that would be changed, and the server's
-    refusals.
+    refusals. ``mesh`` is needed only where the cluster does not answer which it is: see ``mesh_of``.
     """
     wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
+    mesh = mesh_of(cluster, mesh)
     planner = registry.mesh(mesh).planner
     seen = snapshot.read(cluster, [need for intent in wanted for need in planner.needs(intent)])
     findings = preflight.check(wanted, seen, mesh)

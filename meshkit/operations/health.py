@@ -14,6 +14,7 @@ from meshkit.facts import ClusterRef, Finding, Need, Snapshot
 from meshkit.meshes import registry
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
 from meshkit.operations.rights import missing_rights
+from meshkit.operations.which_mesh import mesh_of
 
 
 class Findings(tuple[Finding, ...]):
@@ -65,12 +66,14 @@ class Findings(tuple[Finding, ...]):
         return f"{self.errors} errors, {self.warnings} warnings{self._where}."
 
 
-def check(cluster: Cluster, *, mesh: str, pre: bool = False) -> Findings:
+def check(cluster: Cluster, *, mesh: str | None = None, pre: bool = False) -> Findings:
     """What is wrong with the mesh, or should be known; with ``pre`` what stands against installing it.
 
     Reads the cluster once. Where the mesh's own program (istioctl, linkerd) is on PATH, what it finds is
-    added. Raises ``ClusterError`` where the cluster cannot be read.
+    added. Raises ``ClusterError`` where the cluster cannot be read, and ``BadInput`` where ``mesh`` is not
+    given and the cluster has none, or several.
     """
+    mesh = mesh_of(cluster, mesh)
     analyzer = registry.mesh(mesh).analyzer
     now = dt.datetime.now(dt.UTC)
     seen = snapshot.read(cluster, [Need(kind) for kind in (*NEEDED, *registry.mesh(mesh).checks.kinds)])

@@ -5,16 +5,17 @@ from __future__ import annotations
 from meshkit.facts import Snapshot
 from meshkit.intent.observability import Observability
 from meshkit.meshes import registry
+from meshkit.operations.which_mesh import required_mesh
 
 
-def observability_files(intent: Observability, *, mesh: str) -> dict[str, str]:
+def observability_files(intent: Observability, *, mesh: str | None = None) -> dict[str, str]:
     """File name to text: ``scrape.yaml`` for Prometheus' ``scrape_config_files`` (2.43 or later),
     ``rules.yaml`` for its ``rule_files``, and a dashboard to import. The same that a plan puts into
     ConfigMaps; no cluster is asked.
 
-    Raises ``UnknownName`` for a mesh that is not known.
+    Raises ``BadInput`` without a mesh, and ``UnknownName`` for one that is not known.
     """
-    planner = registry.mesh(mesh).planner
+    planner = registry.mesh(required_mesh(mesh)).planner
     # Access logs and traces are no files: they are objects of the cluster, for a plan.
     texts = intent.model_copy(update={"operator": False, "access_log": None, "tracing": None})
     steps = planner.plan(texts, Snapshot())

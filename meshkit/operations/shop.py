@@ -175,14 +175,16 @@ def shop_route(*versions: str) -> Route:
     )
 
 
-def route_shop(cluster: Cluster, *versions: str, mesh: str) -> Route:
+def route_shop(cluster: Cluster, *versions: str, mesh: str | None = None) -> Route:
     """Give the shop its route and return it. A route that is there already is left as it is, whatever its
     weights.
     """
     from meshkit.intent.release import Release
     from meshkit.operations.change import apply, plan
     from meshkit.operations.release.route import route_object
+    from meshkit.operations.which_mesh import mesh_of
 
+    mesh = mesh_of(cluster, mesh)
     route = shop_route(*versions)
     release = Release(
         name=SERVICE, namespace=NAMESPACE, service=SERVICE, port=PORT, stable=versions[0], canary=versions[1]

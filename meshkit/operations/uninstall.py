@@ -25,6 +25,7 @@ from meshkit.meshes.removal import meshed, what_stays, who_needs_it
 from meshkit.meshes.removal import removal as steps_of
 from meshkit.operations.change import plan_steps
 from meshkit.operations.plan import Plan
+from meshkit.operations.which_mesh import mesh_of
 
 _CLUSTER_WIDE = (
     Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
@@ -36,7 +37,12 @@ _CLUSTER_WIDE = (
 
 
 def plan_uninstall(
-    cluster: Cluster, *, mesh: str, namespace: str = "", crds: bool = False, force: bool = False
+    cluster: Cluster,
+    *,
+    mesh: str | None = None,
+    namespace: str = "",
+    crds: bool = False,
+    force: bool = False,
 ) -> Plan:
     """What takes a mesh away from a cluster, in order. Changes nothing; ``mk.apply`` carries it out, given
     the context's name as ``confirm``.
@@ -44,8 +50,10 @@ def plan_uninstall(
     ``namespace`` is the control plane's, by default the mesh's usual one. CustomResourceDefinitions go only
     with ``crds``, and only those without objects; a namespace that holds objects of others stays. Findings
     name what stays and who still needs the mesh. Raises ``BadInput`` naming the namespaces with meshed pods,
-    unless ``force``, and for a control plane that neither meshkit nor Helm installed.
+    unless ``force``, for a control plane that neither meshkit nor Helm installed, and where ``mesh`` is not
+    given and the cluster has several.
     """
+    mesh = mesh_of(cluster, mesh)
     row = registry.mesh(mesh)
     home = namespace or row.control_plane.home
     seen = _read(cluster, home, row.removal.copied_label)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,16 +21,6 @@ GENERATOR = "meshkit/meshes/generate.py"
 """A tool that packs published definitions into the folders of meshes; no part of the library imports it."""
 
 
-STILL_BY_NAME = {
-    *("meshkit/cli/identity.py", "meshkit/cli/output.py", "meshkit/operations/release/forecast.py"),
-}
-"""Files that still decide by the name of a mesh. One that no longer does fails here until it is taken off."""
-STILL_IMPORTING = {
-    *("meshkit/operations/identity/create.py", "meshkit/operations/identity/rotate.py"),
-}
-"""Files that still import the folder of a mesh, likewise."""
-
-
 def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -41,14 +30,10 @@ def is_home(path: Path) -> bool:
     return any(path.is_relative_to(PACKAGE / home / name) for home in HOMES for name in NAMES)
 
 
-def general_modules(failing: set[str]) -> list[Any]:
-    """Every file outside the folders of meshes; those that still fail must go on failing."""
-    expected = pytest.mark.xfail(strict=True)
-    return [
-        pytest.param(path, id=relative(path), marks=[expected] if relative(path) in failing else [])
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if not is_home(path)
-    ]
+GENERAL_MODULES = [
+    pytest.param(path, id=relative(path)) for path in sorted(PACKAGE.rglob("*.py")) if not is_home(path)
+]
+"""Every file outside the folders of meshes."""
 
 
 def decisions_by_name(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -97,7 +82,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", general_modules(STILL_BY_NAME))
+@pytest.mark.parametrize("path", GENERAL_MODULES)
 def test_no_decision_is_made_by_the_name_of_a_mesh(path: Path) -> None:
     if relative(path) == GENERATOR:
         pytest.skip("writes into the folders of meshes")
@@ -105,7 +90,7 @@ def test_no_decision_is_made_by_the_name_of_a_mesh(path: Path) -> None:
     assert not found, f"{relative(path)}: {found}; add what differs to meshes/base.py"
 
 
-@pytest.mark.parametrize("path", general_modules(STILL_IMPORTING))
+@pytest.mark.parametrize("path", GENERAL_MODULES)
 def test_only_the_tables_import_the_folder_of_a_mesh(path: Path) -> None:
     if relative(path) in TABLES:
         return

@@ -5,6 +5,8 @@ from __future__ import annotations
 from meshkit.meshes.base import InstallRight, Mesh, MeshKinds, RemovalMarks
 from meshkit.meshes.control_plane import ControlPlaneFacts
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.identity import Identity
+from meshkit.meshes.linkerd import rotation
 from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY
 from meshkit.meshes.linkerd.analysis import ANALYZER
 from meshkit.meshes.linkerd.checks.table import CHECKS
@@ -12,6 +14,7 @@ from meshkit.meshes.linkerd.control_plane import DEFAULT_VERSION, NAMESPACE, RES
 from meshkit.meshes.linkerd.injection import INJECTION_RULES
 from meshkit.meshes.linkerd.meaning import sidecar as meaning
 from meshkit.meshes.linkerd.metrics import METRICS
+from meshkit.meshes.linkerd.pki import ANCHOR, ISSUER, identity_steps
 from meshkit.meshes.linkerd.planner import PLANNER, mutual_tls
 
 LINKERD = Mesh(
@@ -48,6 +51,14 @@ LINKERD = Mesh(
     mutual_tls=mutual_tls,
     meaning=meaning,
     analyzer=ANALYZER,
+    identity=Identity(
+        secrets=(ISSUER, ANCHOR),
+        anchor_name="root.linkerd.{trust_domain}",
+        issuer_name="identity.linkerd.{trust_domain}",
+        create=identity_steps,
+        needs=rotation.needs,
+        state=rotation.LinkerdIdentity,
+    ),
     install_rights=(
         InstallRight("create", "batch", "cronjobs"),
         InstallRight("get", "", "secrets", at_home=True),

@@ -8,21 +8,15 @@ import base64
 import datetime as dt
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from meshkit.facts import Kind, Object
 from meshkit.kube.manifests import obj
 from meshkit.kube.metadata import notes
 from meshkit.kube.steps import Step
+from meshkit.meshes.identity import Pair
 
 SECRET = Kind("v1", "Secret")
 ISSUER = "linkerd-identity-issuer"
-
-CLOCK_SKEW = dt.timedelta(seconds=20)
-"""How far back certificates are valid, for clocks that are late: as much as Linkerd allows for."""
 BUNDLE, BUNDLE_KEY = "linkerd-identity-trust-roots", "ca-bundle.crt"
 """The ConfigMap of the trust anchors, and its key."""
 TRUSTED_HASH = "linkerd.io/trust-root-sha256"
@@ -31,23 +25,6 @@ _TRUSTED = "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"
 """The variable in which a proxy finds its anchors."""
 ANCHOR = "linkerd-trust-anchor"
 """cert-manager's walk-through for Linkerd keeps the trust anchor under this name too."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A certificate and its private key, both PEM. The key is left out of every representation."""
-
-    certificate: str
-    key: str = field(repr=False)
-
-
-def signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
-    """Whether one certificate was signed by the other, or is the other."""
-    try:
-        certificate.verify_directly_issued_by(by)
-    except (ValueError, TypeError, InvalidSignature):
-        return certificate == by
-    return True
 
 
 def bundle_hashes(bundle: str) -> frozenset[str]:

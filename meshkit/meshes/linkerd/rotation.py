@@ -1,4 +1,4 @@
-"""Where a rotation of Linkerd's identity stands, read from the cluster, and the steps of what comes next.
+"""Reads from the cluster how far a rotation of Linkerd's identity is, and makes the steps that come next.
 
     settled   one anchor, every proxy trusts it
     trust     a second anchor joins the bundle; every proxy is made anew, as it trusts the bundle of its birth
@@ -17,11 +17,10 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from cryptography import x509
 
-from meshkit.errors import BadInput, ManualActionRequired
+from meshkit.errors import BadInput, Conflict, ManualActionRequired
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.kube import manifests
 from meshkit.kube.helm import release_of
@@ -29,17 +28,15 @@ from meshkit.kube.kinds import CONFIG_MAP
 from meshkit.kube.metadata import notes, title
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import owners, restarts, workload_needs
+from meshkit.meshes.identity import CLOCK_SKEW, Pair, Phase, signed
 from meshkit.meshes.linkerd.injection import INJECTION_RULES
 from meshkit.meshes.linkerd.pki import (
     ANCHOR,
     BUNDLE,
     BUNDLE_KEY,
-    CLOCK_SKEW,
     ISSUER,
     SECRET,
-    Pair,
     encoded,
-    signed,
     tls_data,
     tls_secret,
     trusts,
@@ -52,11 +49,10 @@ TAKEN_UP_AFTER = dt.timedelta(minutes=5)
 """Where no Event tells any more when an issuer was taken up: kubelets bring a changed Secret into a pod
 within about two minutes, and Kubernetes keeps Events for an hour.
 """
-Phase = Literal["settled", "trust", "issue", "renew", "retire"]
 
 
 @dataclass(frozen=True)
-class Standing:
+class LinkerdIdentity:
     """The identity of one Linkerd as its cluster holds it."""
 
     snapshot: Snapshot
@@ -141,6 +137,37 @@ class Standing:
         times = map(_event_time, self.snapshot.of("Event", self.namespace))
         return [at for at in times if at and at >= self._issuer_made]
 
+    def require_rotatable(self) -> None:
+        """Raise ``BadInput`` for an identity that is missing, or that another program owns."""
+        require_rotatable(self)
+
+    def steps(self, phase: Phase, anchor: Pair | None, issuer: Pair | None, at_once: int) -> list[Step]:
+        """The steps of one phase, in order. Raises ``Conflict`` for an issuer that the anchor in the cluster
+        has not signed.
+        """
+        match phase:
+            case "settled":
+                return []
+            case "trust":
+                return trust_steps(self, None if self.joined else anchor, at_once)
+            case "issue":
+                return issue_steps(self, self._require_signed(issuer))
+            case "renew":
+                return renew_steps(self, at_once)
+            case "retire":
+                return retire_steps(self, at_once)
+
+    def _require_signed(self, issuer: Pair | None) -> Pair:
+        """The issuer, if the anchor in the cluster is the one that signed it."""
+        if issuer is not None and self.newest is not None:
+            anchor = x509.load_pem_x509_certificate(self.newest.certificate.encode())
+            if signed(x509.load_pem_x509_certificate(issuer.certificate.encode()), anchor):
+                return issuer
+        raise Conflict(
+            f"The trust anchor in {self.namespace} is not the one that was planned with.",
+            remedy="Plan again to go on.",
+        )
+
     @property
     def _issuer_made(self) -> dt.datetime:
         """When the present issuer came into its Secret: it may have been made some time before."""
@@ -157,16 +184,16 @@ class Standing:
 
 
 def needs(namespace: str) -> tuple[Need, ...]:
-    """What a Standing must see."""
+    """What LinkerdIdentity must see."""
     inside = (Need(kind, namespace) for kind in (SECRET, CONFIG_MAP, EVENT))
     return (*workload_needs(None), *inside)
 
 
-def require_rotatable(standing: Standing) -> None:
+def require_rotatable(state: LinkerdIdentity) -> None:
     """Refuse an identity that is not there, or whose owner is somebody else's program."""
-    namespace = standing.namespace
-    found = standing.snapshot.find("ConfigMap", BUNDLE, namespace)
-    secret = standing.snapshot.find("Secret", ISSUER, namespace)
+    namespace = state.namespace
+    found = state.snapshot.find("ConfigMap", BUNDLE, namespace)
+    secret = state.snapshot.find("Secret", ISSUER, namespace)
     if found is None or secret is None:
         missing = f"ConfigMap {BUNDLE}" if found is None else f"Secret {ISSUER}"
         raise BadInput("identity", f"{namespace} has no {missing}.", remedy="Install Linkerd first.")
@@ -184,50 +211,50 @@ def require_rotatable(standing: Standing) -> None:
         )
 
 
-def trust_steps(standing: Standing, anchor: Pair | None, at_once: int) -> list[Step]:
+def trust_steps(state: LinkerdIdentity, anchor: Pair | None, at_once: int) -> list[Step]:
     """The new anchor's Secret, the bundle with both, and the proxies; without one those that lag behind."""
     if anchor is None:
-        return _restarts(standing, standing.untrusting, at_once)
-    both = f"{standing.bundle.strip()}\n{anchor.certificate.strip()}\n"
-    secret = tls_secret(ANCHOR, standing.namespace, anchor, anchor)
+        return _restarts(state, state.untrusting, at_once)
+    both = f"{state.bundle.strip()}\n{anchor.certificate.strip()}\n"
+    secret = tls_secret(ANCHOR, state.namespace, anchor, anchor)
     return [
         Step(secret, manager=MANAGER, force=True),
-        _bundle(standing.namespace, both),
-        *_restarts(standing, standing.proxies, at_once),
+        _bundle(state.namespace, both),
+        *_restarts(state, state.proxies, at_once),
     ]
 
 
-def issue_steps(standing: Standing, issuer: Pair) -> list[Step]:
+def issue_steps(state: LinkerdIdentity, issuer: Pair) -> list[Step]:
     """The new issuer, in the form in which the old one is kept."""
-    assert standing.newest is not None
-    if standing.is_opaque:
+    assert state.newest is not None
+    if state.is_opaque:
         data = encoded({"crt.pem": issuer.certificate, "key.pem": issuer.key})
     else:
-        data = tls_data(issuer, standing.newest)
-    return [Step(manifests.obj(SECRET, ISSUER, standing.namespace, data=data), manager=MANAGER, force=True)]
+        data = tls_data(issuer, state.newest)
+    return [Step(manifests.obj(SECRET, ISSUER, state.namespace, data=data), manager=MANAGER, force=True)]
 
 
-def renew_steps(standing: Standing, at_once: int) -> list[Step]:
+def renew_steps(state: LinkerdIdentity, at_once: int) -> list[Step]:
     """The proxies with a certificate of the old issuer."""
-    return _restarts(standing, standing.unrenewed, at_once)
+    return _restarts(state, state.unrenewed, at_once)
 
 
-def retire_steps(standing: Standing, at_once: int) -> list[Step]:
+def retire_steps(state: LinkerdIdentity, at_once: int) -> list[Step]:
     """The bundle without the old anchor, and the proxies that still trust it."""
-    if len(standing.anchors) == 1:
-        return _restarts(standing, standing.untrusting, at_once)
-    assert standing.newest is not None
+    if len(state.anchors) == 1:
+        return _restarts(state, state.untrusting, at_once)
+    assert state.newest is not None
     return [
-        _bundle(standing.namespace, standing.newest.certificate),
-        *_restarts(standing, standing.proxies, at_once),
+        _bundle(state.namespace, state.newest.certificate),
+        *_restarts(state, state.proxies, at_once),
     ]
 
 
-def _restarts(standing: Standing, pods: Sequence[Object], at_once: int) -> list[Step]:
+def _restarts(state: LinkerdIdentity, pods: Sequence[Object], at_once: int) -> list[Step]:
     """The workloads of these pods, in waves. ``ManualActionRequired`` for pods that only a person can
     restart.
     """
-    found, others = owners(pods, standing.snapshot)
+    found, others = owners(pods, state.snapshot)
     if others:
         raise ManualActionRequired(
             f"{len(others)} pods must be made anew by hand: {', '.join(map(title, others[:5]))}.",
@@ -241,15 +268,11 @@ def _bundle(namespace: str, text: str) -> Step:
     return Step(part, manager=MANAGER, partial=True, force=True)
 
 
-def _made(pod: Object) -> dt.datetime:
-    return dt.datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-
-
 def _event_time(event: Object) -> dt.datetime | None:
     if event.get("reason") != "IssuerUpdated":
         return None
-    told = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
-    return dt.datetime.fromisoformat(str(told))
+    noted = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
+    return dt.datetime.fromisoformat(str(noted))
 
 
 def _text(encoded: str) -> bytes:

@@ -1,4 +1,4 @@
-"""``mk.plan_identity``: the trust anchor and the issuer that Linkerd's charts want before they are installed.
+"""``mk.plan_identity``: the trust anchor and the issuer that a mesh's charts want before they are installed.
 
 Keys are made with the plan and go straight into Secrets: they are in no journal, log or output.
 """
@@ -14,45 +14,67 @@ from cryptography.x509.oid import NameOID
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Operation
-from meshkit.errors import BadInput
+from meshkit.errors import BadInput, UnsupportedByMesh
+from meshkit.facts import Kind
 from meshkit.kube import kinds as kube_kinds
 from meshkit.kube import manifests
 from meshkit.kube.steps import Step
-from meshkit.meshes.linkerd.control_plane import NAMESPACE
-from meshkit.meshes.linkerd.pki import ANCHOR, CLOCK_SKEW, ISSUER, SECRET, Pair, identity_steps
+from meshkit.meshes import registry
+from meshkit.meshes.identity import CLOCK_SKEW, Identity, Pair
 from meshkit.operations.change import plan_steps
 from meshkit.operations.plan import Plan
+from meshkit.operations.which_mesh import mesh_of
 
+SECRET = Kind("v1", "Secret")
 Key = ec.EllipticCurvePrivateKey
 
 
 def plan_identity(
     cluster: Cluster,
     *,
-    namespace: str = NAMESPACE,
+    mesh: str | None = None,
+    namespace: str = "",
     trust_domain: str = "cluster.local",
     anchor_days: int = 3650,
     issuer_days: int = 365,
 ) -> Plan:
-    """A new trust anchor and an issuer signed by it, ECDSA P-256, as Secrets in Linkerd's namespace.
+    """A new trust anchor and an issuer signed by it, ECDSA P-256, as Secrets in the namespace of the control
+    plane.
 
-    The lifetimes are those of Linkerd's own guide: ten years and one. The anchor's key stays in Secret
-    ``linkerd-trust-anchor``; whoever reads it can make identities, and it is needed only to sign the next
-    issuer. Raises ``BadInput`` where there is an identity already, or the issuer would outlive its anchor.
+    The lifetimes are those of Linkerd's own guide: ten years and one. The anchor's key stays in its Secret;
+    whoever reads it can make identities, and it is needed only to sign the next issuer. ``namespace`` is by
+    default the mesh's usual one. Raises ``UnsupportedByMesh`` for a mesh that makes its own, and ``BadInput``
+    where there is an identity already, or the issuer would outlive its anchor.
     """
     require_lifetimes(anchor_days, issuer_days)
-    for name in (ISSUER, ANCHOR):
+    mesh = mesh_of(cluster, mesh)
+    identity = identity_of(mesh)
+    namespace = namespace or registry.mesh(mesh).control_plane.home
+    for name in identity.secrets:
         if cluster.api.get(SECRET, name, namespace) is not None:
             problem = f"there is a Secret {namespace}/{name} already."
             remedy = (
-                "It would be replaced under running proxies. 'meshkit check --mesh linkerd' tells its end."
+                f"It would be replaced under running proxies. 'meshkit check --mesh {mesh}' tells its end."
             )
             raise BadInput("identity", problem, remedy=remedy)
-    anchor, issuer = _pairs(trust_domain, anchor_days, issuer_days)
-    steps = identity_steps(namespace, anchor, issuer)
+    anchor = made_anchor(identity, trust_domain, anchor_days)
+    issuer = made_issuer(identity, anchor, trust_domain, issuer_days)
+    steps = [*identity.create(namespace, anchor, issuer)]
     if cluster.api.get(kube_kinds.NAMESPACE, namespace) is None:
         steps.insert(0, Step(manifests.obj(kube_kinds.NAMESPACE, namespace)))
-    return plan_steps(steps, cluster, Operation("identity", "linkerd", namespace), what="Identity")
+    return plan_steps(steps, cluster, Operation("identity", mesh, namespace), what="Identity")
+
+
+def identity_of(mesh: str) -> Identity:
+    """How a mesh keeps its trust anchor and issuer. Raises ``UnsupportedByMesh`` for a mesh without one."""
+    row = registry.mesh(mesh)
+    if row.identity is None:
+        raise UnsupportedByMesh(
+            "identity",
+            f"the control plane of {row.title} makes its own trust anchor and issuer.",
+            remedy=f"meshkit neither makes nor rotates them: see the documentation of {row.title}.",
+        )
+    return row.identity
 
 
 def require_lifetimes(anchor_days: int, issuer_days: int) -> None:
@@ -65,25 +87,26 @@ def require_lifetimes(anchor_days: int, issuer_days: int) -> None:
         )
 
 
-def _pairs(trust_domain: str, anchor_days: int, issuer_days: int) -> tuple[Pair, Pair]:
-    anchor = made_anchor(trust_domain, anchor_days)
-    return anchor, made_issuer(anchor, trust_domain, issuer_days)
-
-
-def made_anchor(trust_domain: str, days: int) -> Pair:
+def made_anchor(identity: Identity, trust_domain: str, days: int) -> Pair:
     """A new trust anchor, valid for ``days``."""
-    name, key = f"root.linkerd.{trust_domain}", ec.generate_private_key(ec.SECP256R1())
+    name, key = (
+        identity.anchor_name.format(trust_domain=trust_domain),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     return Pair(_authority(name, key, name, key, days, path_length=1), _pem(key))
 
 
-def made_issuer(anchor: Pair, trust_domain: str, days: int) -> Pair:
+def made_issuer(identity: Identity, anchor: Pair, trust_domain: str, days: int) -> Pair:
     """A new issuer signed by the anchor, valid for ``days`` but not longer than the anchor."""
     above = x509.load_pem_x509_certificate(anchor.certificate.encode())
     by_key = serialization.load_pem_private_key(anchor.key.encode(), password=None)
     assert isinstance(by_key, ec.EllipticCurvePrivateKey)
     left = above.not_valid_after_utc - dt.datetime.now(dt.UTC)
     (common_name,) = above.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    name, key = f"identity.linkerd.{trust_domain}", ec.generate_private_key(ec.SECP256R1())
+    name, key = (
+        identity.issuer_name.format(trust_domain=trust_domain),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     by = str(common_name.value)
     certificate = _authority(name, key, by, by_key, min(days, left / dt.timedelta(days=1)), path_length=0)
     return Pair(certificate, _pem(key))

@@ -1,6 +1,6 @@
-"""``mk.plan_rotation``: a new trust anchor and issuer for a running Linkerd, without a lost request.
+"""``mk.plan_rotation``: a new trust anchor and issuer for a running mesh, without a lost request.
 
-Four changes, each journaled and undone like any other: see meshes/linkerd/rotation.py for what they are. The
+Four changes, each journaled and undone like any other: ``IdentityState.phase`` says what they are. The
 plan holds the new keys, so that the anchor which was shown is the one that is trusted; from there they go
 straight into Secrets. Each later change is planned from what the cluster holds then.
 """
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,24 +19,25 @@ from cryptography.hazmat.primitives import hashes
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Operation
-from meshkit.errors import BadInput, Conflict, TimedOut
+from meshkit.errors import BadInput, TimedOut
 from meshkit.facts import ClusterRef
 from meshkit.kube.steps import Step
-from meshkit.meshes.linkerd import rotation
-from meshkit.meshes.linkerd.control_plane import NAMESPACE
-from meshkit.meshes.linkerd.pki import Pair, signed
-from meshkit.meshes.linkerd.rotation import Phase, Standing
+from meshkit.meshes import registry
+from meshkit.meshes.identity import IdentityState, Pair, Phase
 from meshkit.operations.change import plan_steps
 from meshkit.operations.clock import Clock
-from meshkit.operations.identity.create import made_anchor, made_issuer, require_lifetimes
+from meshkit.operations.identity.create import identity_of, made_anchor, made_issuer, require_lifetimes
 from meshkit.operations.plan import Change, Changes, Plan, pending
 from meshkit.operations.progress import ChangeStarted, OnEvent, WaitStarted, noop
 from meshkit.operations.traffic_gate import TrafficGateOptions, apply_gated
+from meshkit.operations.which_mesh import mesh_of
 
 NAME = "rotation"
 _LOOK_S = 1.0
 _TAKEN_UP_S = 300.0
-"""How long Linkerd may take to notice an issuer: kubelets bring a changed Secret in within two minutes."""
+"""How long a control plane may take to notice an issuer; kubelets take up to two minutes to bring a changed
+Secret in.
+"""
 _WHAT: dict[Phase, str] = {
     "settled": "Identity: settled",
     "trust": "Identity 1/4: a new anchor is trusted beside the old",
@@ -51,6 +53,7 @@ class IdentityStatus:
     """Who is trusted and who issues, until when, and what a rotation is in the middle of."""
 
     cluster: ClusterRef
+    mesh: str
     phase: Phase
     anchors: tuple[str, ...]
     issuer: str
@@ -59,7 +62,7 @@ class IdentityStatus:
     """Proxies made with another bundle of anchors."""
 
     def __str__(self) -> str:
-        lines = [f"linkerd on cluster {self.cluster}", *(f"anchor  {text}" for text in self.anchors)]
+        lines = [f"{self.mesh} on cluster {self.cluster}", *(f"anchor  {text}" for text in self.anchors)]
         lines += [f"issuer  {self.issuer}", f"{self.proxies} proxies, {self.untrusting} with other anchors."]
         begun = "A rotation is under way: 'meshkit identity rotate' goes on."
         return "\n".join([*lines, "No rotation is under way." if self.phase == "settled" else begun])
@@ -89,6 +92,7 @@ class RotationPlan:
     ``mk.plan_rotation``.
     """
 
+    mesh: str
     namespace: str
     options: RotationOptions
     cluster: ClusterRef
@@ -133,8 +137,8 @@ class RotationPlan:
         Every proxy is restarted three times, and the mesh's calls are judged after each wave of restarts. A
         change that fails, or makes calls worse, is taken back, and the error says so; plan again to go on.
         Raises what ``plan_rotation`` raises, ``ManualActionRequired`` before anything is changed where no
-        call is seen (see ``TrafficGateOptions``), and ``TimedOut`` where Linkerd does not take the new issuer
-        up.
+        call is seen (see ``TrafficGateOptions``), and ``TimedOut`` where the control plane does not use the
+        new issuer.
         """
         done: list[Change] = []
         plan, gate = self.first, self.options.gate
@@ -143,119 +147,114 @@ class RotationPlan:
             reason = why or "rotation of the identity"
             done.append(apply_gated(plan, cluster, gate, progress=progress, why=reason))
             if plan.facts["phase"] == "issue":
-                await_taken_up(cluster, self.namespace, gate.clock, progress)
-            standing = _read(cluster, self.namespace)
-            plan = _plan(standing, standing.phase, cluster, self.options, self.anchor, self.issuer)
+                await_taken_up(cluster, self.mesh, self.namespace, gate.clock, progress)
+            plan = self._next(cluster)
         return Changes("Rotation of the identity", tuple(done))
 
+    def _next(self, cluster: Cluster) -> Plan:
+        """The next change, from what the cluster holds now."""
+        state = _read(cluster, self.mesh, self.namespace)
+        operation = Operation(NAME, self.mesh, self.namespace, {"phase": state.phase})
+        steps = state.steps(state.phase, self.anchor, self.issuer, self.options.at_once)
+        return _phase(cluster, operation, steps)
 
-def identity_status(cluster: Cluster, *, namespace: str = NAMESPACE) -> IdentityStatus:
-    """Linkerd's identity as it stands; no key is read out. Raises ``BadInput`` where there is none."""
-    standing = _read(cluster, namespace)
+
+def identity_status(cluster: Cluster, *, mesh: str | None = None, namespace: str = "") -> IdentityStatus:
+    """The trust anchors and the issuer of a mesh, and how far a rotation is; shows no key.
+
+    ``namespace`` is the control plane's, by default the mesh's usual one. Raises ``BadInput`` where there is
+    no identity, and ``UnsupportedByMesh`` for a mesh that makes its own.
+    """
+    mesh = mesh_of(cluster, mesh)
+    state = _read(cluster, mesh, namespace or _home(mesh))
     return IdentityStatus(
         cluster=cluster.ref,
-        phase=standing.phase,
-        anchors=tuple(map(_describe, standing.anchors)),
-        issuer=_describe(standing.issuer),
-        proxies=len(standing.proxies),
-        untrusting=len(standing.untrusting),
+        mesh=mesh,
+        phase=state.phase,
+        anchors=tuple(map(_describe, state.anchors)),
+        issuer=_describe(state.issuer),
+        proxies=len(state.proxies),
+        untrusting=len(state.untrusting),
     )
 
 
 def plan_rotation(
-    cluster: Cluster, *, namespace: str = NAMESPACE, options: RotationOptions | None = None
+    cluster: Cluster,
+    *,
+    mesh: str | None = None,
+    namespace: str = "",
+    options: RotationOptions | None = None,
 ) -> RotationPlan:
-    """What rotates the trust anchor and the issuer of a Linkerd, from wherever a rotation stands; where none
-    is under way, one begins. Changes nothing.
+    """What rotates the trust anchor and the issuer of a mesh. Goes on with a rotation that is under way, and
+    begins one otherwise. Changes nothing.
 
-    Raises ``BadInput`` for an identity that Helm or cert-manager owns, ``ManualActionRequired`` for pods that
-    no Deployment makes anew.
+    ``namespace`` is the control plane's, by default the mesh's usual one. Raises ``UnsupportedByMesh`` for a
+    mesh that makes its own identity, ``BadInput`` for an identity that Helm or cert-manager owns, and
+    ``ManualActionRequired`` for pods that no Deployment makes anew.
     """
     options = options or RotationOptions()
-    standing = _read(cluster, namespace)
-    phase = "trust" if standing.phase == "settled" else standing.phase
+    mesh = mesh_of(cluster, mesh)
+    namespace, identity = namespace or _home(mesh), identity_of(mesh)
+    state = _read(cluster, mesh, namespace)
+    phase = "trust" if state.phase == "settled" else state.phase
     anchor = issuer = None
-    if phase == "trust" and not standing.joined:
-        anchor = made_anchor(options.trust_domain, options.anchor_days)
+    if phase == "trust" and not state.joined:
+        anchor = made_anchor(identity, options.trust_domain, options.anchor_days)
     if phase in ("trust", "issue"):
-        above = anchor or standing.newest
+        above = anchor or state.newest
         assert above is not None
-        issuer = made_issuer(above, options.trust_domain, options.issuer_days)
+        issuer = made_issuer(identity, above, options.trust_domain, options.issuer_days)
+    steps = state.steps(phase, anchor, issuer, options.at_once)
     return RotationPlan(
+        mesh=mesh,
         namespace=namespace,
         options=options,
         cluster=cluster.ref,
-        first=_plan(standing, phase, cluster, options, anchor, issuer),
+        first=_phase(cluster, Operation(NAME, mesh, namespace, {"phase": phase}), steps),
         later=_PHASES[_PHASES.index(phase) + 1 :],
         anchor=anchor,
         issuer=issuer,
     )
 
 
-def _plan(
-    standing: Standing,
-    phase: Phase,
-    cluster: Cluster,
-    options: RotationOptions,
-    anchor: Pair | None,
-    issuer: Pair | None,
-) -> Plan:
-    """The change of one phase."""
-    operation = Operation(NAME, "linkerd", standing.namespace, {"phase": phase})
-    steps = _steps(standing, phase, options.at_once, anchor, issuer)
-    return plan_steps(steps, cluster, operation, what=_WHAT[phase])
+def _phase(cluster: Cluster, operation: Operation, steps: Sequence[Step]) -> Plan:
+    """The change of the phase that the operation names."""
+    return plan_steps(steps, cluster, operation, what=_WHAT[cast(Phase, operation.facts["phase"])])
 
 
-def _steps(
-    standing: Standing, phase: Phase, at_once: int, anchor: Pair | None, issuer: Pair | None
-) -> list[Step]:
-    match phase:
-        case "settled":
-            return []
-        case "trust":
-            return rotation.trust_steps(standing, None if standing.joined else anchor, at_once)
-        case "issue":
-            if issuer is None or not _signed_by_newest(standing, issuer):
-                raise Conflict(
-                    f"The trust anchor in {standing.namespace} is not the one that was planned with.",
-                    remedy="Plan again to go on.",
-                )
-            return rotation.issue_steps(standing, issuer)
-        case "renew":
-            return rotation.renew_steps(standing, at_once)
-        case "retire":
-            return rotation.retire_steps(standing, at_once)
+def _home(mesh: str) -> str:
+    return registry.mesh(mesh).control_plane.home
 
 
-def _signed_by_newest(standing: Standing, issuer: Pair) -> bool:
-    """Whether the anchor in the cluster is the one that signed the planned issuer."""
-    if standing.newest is None:
-        return False
-    anchor = x509.load_pem_x509_certificate(standing.newest.certificate.encode())
-    return signed(x509.load_pem_x509_certificate(issuer.certificate.encode()), anchor)
-
-
-def _read(cluster: Cluster, namespace: str) -> Standing:
-    standing = Standing(snapshot.read(cluster, rotation.needs(namespace)), namespace)
-    rotation.require_rotatable(standing)
-    return standing
+def _read(cluster: Cluster, mesh: str, namespace: str) -> IdentityState:
+    identity = identity_of(mesh)
+    state = identity.state(snapshot.read(cluster, identity.needs(namespace)), namespace)
+    state.require_rotatable()
+    return state
 
 
 def await_taken_up(
-    cluster: Cluster, namespace: str, clock: Clock, progress: OnEvent, *, since: dt.datetime | None = None
+    cluster: Cluster,
+    mesh: str,
+    namespace: str,
+    clock: Clock,
+    progress: OnEvent,
+    *,
+    since: dt.datetime | None = None,
 ) -> None:
-    """Wait for Linkerd's own Event that it took an issuer up, not before ``since``: a proxy that is made
-    before it gets a certificate of the issuer before.
+    """Wait until the control plane uses an issuer, not before ``since``: a proxy that is made earlier gets a
+    certificate of the previous issuer.
     """
-    progress(WaitStarted("Linkerd takes the new issuer up; a kubelet needs up to two minutes"))
+    title = registry.mesh(mesh).title
+    progress(WaitStarted(f"{title} takes the new issuer up; a kubelet needs up to two minutes"))
     until_s = clock.now() + _TAKEN_UP_S
     # An Event's time is in whole seconds.
     earliest = since.replace(microsecond=0) if since else dt.datetime.min.replace(tzinfo=dt.UTC)
-    while not any(at >= earliest for at in _read(cluster, namespace).times_taken_up):
+    while not any(at >= earliest for at in _read(cluster, mesh, namespace).times_taken_up):
         if clock.now() >= until_s:
             raise TimedOut(
-                "Linkerd has not taken the new issuer up: there is no Event IssuerUpdated.",
-                remedy="See 'kubectl events -n linkerd'; then go on with 'meshkit identity rotate'.",
+                f"{title} has not taken the new issuer up: no Event in namespace {namespace} says so.",
+                remedy=f"See 'kubectl events -n {namespace}'; then go on with 'meshkit identity rotate'.",
                 waited_s=_TAKEN_UP_S,
             )
         clock.sleep(_LOOK_S)

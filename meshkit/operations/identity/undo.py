@@ -1,4 +1,4 @@
-"""A rotation of Linkerd's identity taken back as a whole, in the order in which no request is lost.
+"""A rotation of a mesh's identity taken back as a whole, in the order in which no request is lost.
 
 The old anchor is trusted again before the old issuer issues, the proxies get its certificates after that, and
 only then is the new anchor trusted no more.
@@ -29,20 +29,21 @@ def undo_rotation(
         for one in changes:
             if one.operation.facts.get("phase") == phase:
                 if phase == "renew":
-                    _await_old_issuer(cluster, one.operation.target, progress)
+                    _await_old_issuer(cluster, one.operation.mesh, one.operation.target, progress)
                 progress(UndoStarted(one.what))
                 done.append(undo_steps(one.id, cluster, progress=progress))
     return done
 
 
-def _await_old_issuer(cluster: Cluster, namespace: str, progress: OnEvent) -> None:
-    """Wait until Linkerd has taken up the issuer that was put back, which may have been in an earlier run."""
+def _await_old_issuer(cluster: Cluster, mesh: str, namespace: str, progress: OnEvent) -> None:
+    """Wait until the control plane uses the issuer that was put back, maybe by an earlier run."""
     journal = Journal(cluster)
     for one in journal.changes():
         operation = one.operation
-        is_issue = operation.facts.get("phase") == "issue" and operation.target == namespace
-        if operation.name == NAME and is_issue and one.state == "undone":
+        is_issue = operation.facts.get("phase") == "issue"
+        is_same = operation.mesh == mesh and operation.target == namespace
+        if operation.name == NAME and is_issue and is_same and one.state == "undone":
             ended = next(record for record in journal.records(one.id) if record.get("state") == "undone")
             since = dt.datetime.fromisoformat(ended["at"])
-            await_taken_up(cluster, namespace, SystemClock(), progress, since=since)
+            await_taken_up(cluster, mesh, namespace, SystemClock(), progress, since=since)
             return

@@ -26,13 +26,13 @@ from meshkit.kube.kinds import NODE, POD
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step, Wait
 from meshkit.kube.workloads import ROLLOUT_TIMEOUT_S
-from meshkit.meshes import registry
 from meshkit.meshes.view import NEEDED, View
 from meshkit.operations.change import apply_steps, plan_steps, undo_steps
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.plan import Change, Plan, pending
 from meshkit.operations.progress import Note, OnEvent, PodsRemain, WaitStarted, noop
 from meshkit.operations.rehearsal.measurement import Counted, Watcher
+from meshkit.operations.which_mesh import mesh_of
 
 MANAGER = "meshkit-rehearsal"
 LIMIT_S = 300.0
@@ -186,14 +186,14 @@ class RehearsalPlan:
 def plan_rehearsal(
     cluster: Cluster,
     *,
-    mesh: str,
+    mesh: str | None = None,
     zone: str = "",
     node: str = "",
     force: bool = False,
     limit_s: float = LIMIT_S,
 ) -> RehearsalPlan:
     """What draining a zone or a node would do to the mesh, to be applied. Changes nothing."""
-    registry.mesh(mesh)
+    mesh = mesh_of(cluster, mesh)
     view = _view(cluster, mesh)
     nodes, place = nodes_of(view, zone, node), zone or node
     return RehearsalPlan(

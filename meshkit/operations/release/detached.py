@@ -39,7 +39,7 @@ def run_detached(
     release: Release,
     cluster: Cluster,
     *,
-    mesh: str,
+    mesh: str | None = None,
     prometheus: str | None = None,
     grace_s: float = GRACE_S,
 ) -> Runner:
@@ -48,6 +48,9 @@ def run_detached(
     Raises ReleaseNotStarted with the process's own words when it ends with an error within ``grace_s``
     seconds, as it does when another process holds the release.
     """
+    from meshkit.operations.which_mesh import mesh_of
+
+    mesh = mesh_of(cluster, mesh)
     folder = settings.home() / "releases"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file, log = folder / f"{release.name}.yaml", folder / f"{release.name}.log"

@@ -31,7 +31,7 @@ def forecast_release(
     release: Release,
     cluster: Cluster | None = None,
     *,
-    mesh: str = "istio",
+    mesh: str | None = None,
     rps: float | None = None,
     prometheus: str | None = None,
     observer: Observer | None = None,
@@ -46,13 +46,15 @@ def forecast_release(
     """
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
+    from meshkit.operations.which_mesh import mesh_of, said_mesh
 
+    said_mesh(mesh)
     if cluster is None:
         if not rps:
             raise NoData("Without a cluster the traffic is not known.", remedy="Give --rps.")
         return release_forecast(release, assumed_baseline(release), rps)
     window_s = SCRAPED_S if prometheus or settings.prometheus() else MEASURED_S
-    observer = observer or observer_of(mesh, prometheus)
+    observer = observer or observer_of(mesh_of(cluster, mesh), prometheus)
     counts, measured_rps = _measured(release, cluster, observer, clock or SystemClock(), window_s)
     if not (rps or measured_rps):
         raise NoData(

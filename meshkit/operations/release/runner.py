@@ -73,7 +73,7 @@ def run_release(
     release: Release,
     cluster: Cluster,
     *,
-    mesh: str,
+    mesh: str | None = None,
     prometheus: str | None = None,
     observer: Observer | None = None,
     clock: Clock | None = None,
@@ -92,7 +92,9 @@ def run_release(
     from meshkit.operations.release.commands import Mailbox
     from meshkit.operations.release.loop import Runner
     from meshkit.operations.release.route import route_object
+    from meshkit.operations.which_mesh import mesh_of
 
+    mesh = mesh_of(cluster, mesh)
     clock = clock or SystemClock()
     observer = observer or observer_of(mesh, prometheus)
     journal, mailbox = Journal(cluster), Mailbox(cluster, release.name)

@@ -19,6 +19,7 @@ from meshkit.observe.source import observer as observer_of
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.release.route import route_object, weights_of
 from meshkit.operations.release.runner import release_state
+from meshkit.operations.which_mesh import mesh_of
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -49,10 +50,12 @@ class Watch:
     a time.
     """
 
-    def __init__(self, release: Release, cluster: Cluster, *, mesh: str, clock: Clock | None = None) -> None:
-        self.release, self.cluster, self.mesh = release, cluster, mesh
+    def __init__(
+        self, release: Release, cluster: Cluster, *, mesh: str | None = None, clock: Clock | None = None
+    ) -> None:
+        self.release, self.cluster, self.mesh = release, cluster, mesh_of(cluster, mesh)
         self._clock = clock or SystemClock()
-        self._observer = observer_of(mesh)
+        self._observer = observer_of(self.mesh)
         self._target = Target(
             release.namespace, release.service, release.port, (release.stable, release.canary)
         )

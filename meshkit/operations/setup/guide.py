@@ -34,6 +34,7 @@ from meshkit.operations.setup import status as stands
 from meshkit.operations.setup.enforcement import WATCH_S, Watching, enforce
 from meshkit.operations.setup.proposals import propose_access, propose_route, samples
 from meshkit.operations.setup.status import ClusterObservation, StageStatus
+from meshkit.operations.which_mesh import mesh_of
 
 CHECKED_S = 20.0
 """The checks of the whole cluster are made this often while somebody looks."""
@@ -172,16 +173,19 @@ class SetupSnapshot:
         return str(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Setup:
     """The guided path on one cluster, with one mesh, for one namespace."""
 
     cluster: Cluster
     mesh: str
-    namespace: str = "shop"
+    namespace: str
 
-    def __post_init__(self) -> None:
-        registry.mesh(self.mesh)
+    def __init__(self, cluster: Cluster, mesh: str | None = None, namespace: str = "shop") -> None:
+        """Without ``mesh`` it is the one of the cluster; ``BadInput`` where that has none, or several."""
+        values = {"cluster": cluster, "mesh": mesh_of(cluster, mesh), "namespace": namespace}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def look(self, before: SetupSnapshot | None = None) -> SetupSnapshot:
         """Where every stage stands. With the look ``before`` (of the last minute or so) calls are counted."""

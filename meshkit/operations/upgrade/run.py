@@ -43,6 +43,7 @@ from meshkit.operations.upgrade.rollback import (
     operation_of_phase,
 )
 from meshkit.operations.upgrade.state import NamespaceProgress, UpgradeState
+from meshkit.operations.which_mesh import mesh_of
 
 _MAKER = "Whoever made it must take it away."
 
@@ -70,10 +71,10 @@ class Target:
         seen = snapshot.read(self.cluster, (*upgrade.needs(empty.home), *more))
         return UpgradeState(seen, self.mesh, self.to)
 
-    def ordered(self, standing: UpgradeState) -> list[NamespaceProgress]:
+    def ordered(self, state: UpgradeState) -> list[NamespaceProgress]:
         """The namespaces in the order in which they move: the smallest first, unless some go before."""
         places = {name: place for place, name in enumerate(self.order)}
-        return sorted(standing.spaces, key=lambda one: places.get(one.name, len(places)))
+        return sorted(state.spaces, key=lambda one: places.get(one.name, len(places)))
 
     def next_change(self, *, without: Collection[str] = ()) -> Plan:
         """The next change; empty when only the old control plane is left to be retired.
@@ -81,48 +82,48 @@ class Target:
         ``without`` names namespaces to be passed over. Raises ``BadInput`` for an upgrade that the mesh does
         not take, and what ``mk.plan`` raises.
         """
-        standing = self.read()
-        upgrade.require_upgradable(standing)
-        first = self._planned(self._alone(), CONTROL_PLANE, f"Upgrade: control plane {standing.version}")
-        if not first.empty and _replaces(first, standing):
+        state = self.read()
+        upgrade.require_upgradable(state)
+        first = self._planned(self._alone(), CONTROL_PLANE, f"Upgrade: control plane {state.version}")
+        if not first.empty and _replaces(first, state):
             what = f"{first.what} in place"
             return replace(first, what=what, facts={**first.facts, "in_place": True})
         if not first.empty:
             return first
-        for space in self.ordered(standing):
+        for space in self.ordered(state):
             if not space.settled and space.name not in without:
-                steps = upgrade.move_steps(standing, space, self.at_once)
+                steps = upgrade.move_steps(state, space, self.at_once)
                 what = f"Upgrade: namespace {space.name}"
                 return self._plan(steps, NAMESPACE, what, namespace=space.name)
-        return self._planned(self._settled(standing), WHOLE_MESH, "Upgrade: what stands for the whole mesh")
+        return self._planned(self._settled(state), WHOLE_MESH, "Upgrade: what stands for the whole mesh")
 
     def retirement(self) -> Plan:
         """What takes the old control plane away; the new one takes its place as the default before."""
-        standing = self.read(*retirement.needs(self.mesh, UpgradeState(Snapshot(), self.mesh, self.to).home))
-        if not standing.old:
+        state = self.read(*retirement.needs(self.mesh, UpgradeState(Snapshot(), self.mesh, self.to).home))
+        if not state.old:
             return self._plan([], RETIRE, "Upgrade: retirement")
-        retirement.require_unused(standing)
-        retirement.require_ours(standing)
-        retirement.require_handed_over(standing)
+        retirement.require_unused(state)
+        retirement.require_ours(state)
+        retirement.require_handed_over(state)
         planner = registry.mesh(self.mesh).planner
         seen = snapshot.read(self.cluster, planner.needs(self.to))
-        steps = [*planner.plan(self.to, seen), *retirement.retirement(standing)]
+        steps = [*planner.plan(self.to, seen), *retirement.retirement(state)]
         findings = [
             codes.finding(
                 codes.OLD_REVISION_STAYS, title(one), "it carries the old revision's label and stays."
             )
-            for one in retirement.left_over(standing)
+            for one in retirement.left_over(state)
         ]
-        what = f"Upgrade: retire {', '.join(one.revision for one in standing.old)}"
+        what = f"Upgrade: retire {', '.join(one.revision for one in state.old)}"
         return replace(self._plan(steps, RETIRE, what, findings=findings), lock=LOCK)
 
     def _alone(self) -> ControlPlane:
         """The control plane alone: what makes it everybody's comes after the namespaces have moved."""
         return self.to.model_copy(update={"tags": (), "gateway": None}) if self.to.revision else self.to
 
-    def _settled(self, standing: UpgradeState) -> ControlPlane:
+    def _settled(self, state: UpgradeState) -> ControlPlane:
         """All that was asked for. The default is handed over when the one that has it goes."""
-        held = any(one.revision == DEFAULT_REVISION for one in standing.old)
+        held = any(one.revision == DEFAULT_REVISION for one in state.old)
         kept = tuple(tag for tag in self.to.tags if not (held and tag == DEFAULT_REVISION))
         return self.to.model_copy(update={"tags": kept})
 
@@ -258,7 +259,7 @@ def plan_upgrade(
     to: ControlPlane,
     cluster: Cluster,
     *,
-    mesh: str,
+    mesh: str | None = None,
     order: tuple[str, ...] = (),
     at_once: int = 1,
     gate: TrafficGateOptions | None = None,
@@ -271,6 +272,7 @@ def plan_upgrade(
     restart together. With ``retire`` the old control plane goes at the end. Raises ``BadInput`` for an
     upgrade that the mesh does not take, and what ``mk.plan`` raises.
     """
+    mesh = mesh_of(cluster, mesh)
     target = Target(cluster, to, mesh, order, at_once)
     first = target.next_change()
     if first.empty and retire:
@@ -289,39 +291,40 @@ def plan_upgrade(
     )
 
 
-def plan_retirement(to: ControlPlane, cluster: Cluster, *, mesh: str) -> Plan:
+def plan_retirement(to: ControlPlane, cluster: Cluster, *, mesh: str | None = None) -> Plan:
     """What takes the old control plane away after an upgrade to ``to``. Changes nothing.
 
     Empty where there is no old one. Raises ``ManualActionRequired`` while it is still needed, and
     ``BadInput`` where nobody would be the default after it.
     """
-    return Target(cluster, to, mesh).retirement()
+    return Target(cluster, to, mesh_of(cluster, mesh)).retirement()
 
 
 def upgrade_status(
-    to: ControlPlane, cluster: Cluster, *, mesh: str, order: tuple[str, ...] = ()
+    to: ControlPlane, cluster: Cluster, *, mesh: str | None = None, order: tuple[str, ...] = ()
 ) -> UpgradeStatus:
     """Where the upgrade of a mesh to the control plane ``to`` stands. Changes nothing."""
+    mesh = mesh_of(cluster, mesh)
     target = Target(cluster, to, mesh, order)
-    standing = target.read()
-    spaces = tuple(target.ordered(standing))
+    state = target.read()
+    spaces = tuple(target.ordered(state))
     return UpgradeStatus(
         cluster=cluster.ref,
         mesh=mesh,
-        version=standing.version,
-        revision=standing.revision,
-        installed=standing.installed,
+        version=state.version,
+        revision=state.revision,
+        installed=state.installed,
         spaces=spaces,
-        next=next_of(standing, spaces),
+        next=next_of(state, spaces),
     )
 
 
 def _moves(target: Target, first: Plan) -> Iterator[Move]:
     """The namespaces that are to move after the first change."""
-    standing = target.read()
-    for space in target.ordered(standing):
+    state = target.read()
+    for space in target.ordered(state):
         if not space.settled and space.name != first.facts.get("namespace"):
-            workloads, _ = standing.rolling(space.name)
+            workloads, _ = state.rolling(space.name)
             names = [title(one) for one in workloads]
             size = target.at_once
             waves = tuple(tuple(names[at : at + size]) for at in range(0, len(names), size))
@@ -364,9 +367,9 @@ def _in_place(plan: Plan) -> bool:
     return bool(plan.facts.get("in_place"))
 
 
-def _replaces(plan: Plan, standing: UpgradeState) -> bool:
+def _replaces(plan: Plan, state: UpgradeState) -> bool:
     """Whether a plan of the control plane changes one that proxies obey."""
-    here = standing.parts.get(standing.revision, ())
+    here = state.parts.get(state.revision, ())
     names = {one["metadata"]["name"] for one in here} | {release_of(one) for one in here}
     return any(
         one.action == "change" and (one.step.name in names or (one.step.namespace, one.step.name) in names)

@@ -245,7 +245,7 @@ def release_panel(
     release: Release,
     cluster: Cluster,
     *,
-    mesh: str,
+    mesh: str | None = None,
     route: Route | None = None,
     slow_down: bool = False,
 ) -> ReleasePanel:
@@ -255,7 +255,7 @@ def release_panel(
     ``slow_down`` offers to slow the canary of the demo shop down.
     """
     watch = Watch(release, cluster, mesh=mesh)
-    return ReleasePanel(watch, Controls(release, cluster, mesh, route), slow_down=slow_down)
+    return ReleasePanel(watch, Controls(release, cluster, watch.mesh, route), slow_down=slow_down)
 
 
 class SvgChart(widgets.HTML):  # type: ignore[misc]

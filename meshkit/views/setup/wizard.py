@@ -396,6 +396,6 @@ class SetupWizard(LiveBox):
         return registry.mesh(self._setup.mesh).title
 
 
-def setup_wizard(cluster: Cluster, *, mesh: str, namespace: str = "shop") -> SetupWizard:
+def setup_wizard(cluster: Cluster, *, mesh: str | None = None, namespace: str = "shop") -> SetupWizard:
     """The guided path for one namespace, to be shown as the last line of a cell."""
     return SetupWizard(Setup(cluster, mesh, namespace))

@@ -11,19 +11,24 @@ import pytest
 
 from meshkit.errors import BadInput, ManualActionRequired
 from meshkit.facts import Snapshot
-from meshkit.meshes.linkerd.pki import CLOCK_SKEW, Pair, trusts
+from meshkit.meshes.identity import CLOCK_SKEW, Pair
+from meshkit.meshes.linkerd.pki import trusts
 from meshkit.meshes.linkerd.rotation import (
-    Standing,
+    LinkerdIdentity,
     issue_steps,
     renew_steps,
     require_rotatable,
     retire_steps,
     trust_steps,
 )
-from meshkit.operations.identity.create import made_anchor, made_issuer
+from meshkit.operations.identity.create import identity_of, made_anchor, made_issuer
 
-OLD, NEW = made_anchor("cluster.local", 30), made_anchor("cluster.local", 30)
-OLD_ISSUER, NEW_ISSUER = made_issuer(OLD, "cluster.local", 9), made_issuer(NEW, "cluster.local", 9)
+LINKERD = identity_of("linkerd")
+OLD, NEW = made_anchor(LINKERD, "cluster.local", 30), made_anchor(LINKERD, "cluster.local", 30)
+OLD_ISSUER, NEW_ISSUER = (
+    made_issuer(LINKERD, OLD, "cluster.local", 9),
+    made_issuer(LINKERD, NEW, "cluster.local", 9),
+)
 BOTH = f"{OLD.certificate}{NEW.certificate}"
 LATER = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 EARLIER = "2020-01-01T00:00:00Z"
@@ -46,27 +51,27 @@ def proxy(bundle: str, made: str = EARLIER, name: str = "web-1") -> dict[str, An
     return obj("Pod", name, "shop", meta=meta, spec={"containers": [{"name": "linkerd-proxy"}]})
 
 
-def standing(bundle: str, issuer: Pair, anchor: Pair, *objects: dict[str, Any]) -> Standing:
+def identity(bundle: str, issuer: Pair, anchor: Pair, *objects: dict[str, Any]) -> LinkerdIdentity:
     roots = obj("ConfigMap", "linkerd-identity-trust-roots", data={"ca-bundle.crt": bundle})
     secrets = secret("linkerd-identity-issuer", issuer), secret("linkerd-trust-anchor", anchor)
     deployment = obj("Deployment", "web", "shop", spec={"selector": {"matchLabels": {"app": "web"}}})
-    return Standing(Snapshot((roots, *secrets, deployment, *objects)), "linkerd")
+    return LinkerdIdentity(Snapshot((roots, *secrets, deployment, *objects)), "linkerd")
 
 
 @pytest.mark.parametrize(
     ("found", "phase"),
     [
-        (standing(OLD.certificate, OLD_ISSUER, OLD, proxy(OLD.certificate)), "settled"),
-        (standing(OLD.certificate, OLD_ISSUER, OLD, proxy(BOTH)), "retire"),
-        (standing(BOTH, OLD_ISSUER, NEW, proxy(OLD.certificate)), "trust"),
-        (standing(BOTH, OLD_ISSUER, OLD_ISSUER, proxy(BOTH)), "trust"),
-        (standing(BOTH, OLD_ISSUER, NEW, proxy(BOTH)), "issue"),
-        (standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH)), "renew"),
-        (standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, LATER)), "retire"),
+        (identity(OLD.certificate, OLD_ISSUER, OLD, proxy(OLD.certificate)), "settled"),
+        (identity(OLD.certificate, OLD_ISSUER, OLD, proxy(BOTH)), "retire"),
+        (identity(BOTH, OLD_ISSUER, NEW, proxy(OLD.certificate)), "trust"),
+        (identity(BOTH, OLD_ISSUER, OLD_ISSUER, proxy(BOTH)), "trust"),
+        (identity(BOTH, OLD_ISSUER, NEW, proxy(BOTH)), "issue"),
+        (identity(BOTH, NEW_ISSUER, NEW, proxy(BOTH)), "renew"),
+        (identity(BOTH, NEW_ISSUER, NEW, proxy(BOTH, LATER)), "retire"),
     ],
     ids=["settled", "old-bundle-left", "lagging", "foreign-anchor", "trusted", "issued", "renewed"],
 )
-def test_the_cluster_tells_what_a_rotation_is_in_the_middle_of(found: Standing, phase: str) -> None:
+def test_the_cluster_tells_what_a_rotation_is_in_the_middle_of(found: LinkerdIdentity, phase: str) -> None:
     assert found.phase == phase
 
 
@@ -87,36 +92,36 @@ def test_a_proxy_that_takes_the_anchors_from_the_bundle_itself_trusts_what_it_fo
 
 
 def test_linkerds_event_tells_when_the_issuer_was_taken_up() -> None:
-    made = standing(BOTH, NEW_ISSUER, NEW).issuer.not_valid_before_utc + CLOCK_SKEW
+    made = identity(BOTH, NEW_ISSUER, NEW).issuer.not_valid_before_utc + CLOCK_SKEW
     at, soon = ((made + dt.timedelta(seconds=s)).strftime("%Y-%m-%dT%H:%M:%SZ") for s in (10, 12))
     event = obj("Event", "e", reason="IssuerUpdated", lastTimestamp=at)
-    without = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon))
-    told = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon), event)
+    without = identity(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon))
+    told = identity(BOTH, NEW_ISSUER, NEW, proxy(BOTH, soon), event)
     assert (without.phase, without.taken_up) == ("renew", None)
     assert (told.phase, told.taken_up) == ("retire", made + dt.timedelta(seconds=10))
 
 
 def test_an_issuer_counts_from_when_it_came_into_its_secret() -> None:
     """It is made with the plan; Linkerd may restart, and say so, before it is put there."""
-    made = standing(BOTH, NEW_ISSUER, NEW).issuer.not_valid_before_utc + CLOCK_SKEW
+    made = identity(BOTH, NEW_ISSUER, NEW).issuer.not_valid_before_utc + CLOCK_SKEW
     before, written, after = (
         (made + dt.timedelta(seconds=s)).strftime("%Y-%m-%dT%H:%M:%SZ") for s in (10, 20, 30)
     )
-    found = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH, before))
+    found = identity(BOTH, NEW_ISSUER, NEW, proxy(BOTH, before))
     fields = {"f:data": {".": {}, "f:tls.crt": {}, "f:tls.key": {}}}
     issuer = found.snapshot.find("Secret", "linkerd-identity-issuer", "linkerd")
     assert issuer is not None
     issuer["metadata"]["managedFields"] = [{"manager": "meshkit", "fieldsV1": fields, "time": written}]  # type: ignore[index]
     events = [obj("Event", at, reason="IssuerUpdated", lastTimestamp=at) for at in (before, after)]
-    told = Standing(Snapshot((*found.snapshot.objects, *events)), "linkerd")
+    told = LinkerdIdentity(Snapshot((*found.snapshot.objects, *events)), "linkerd")
     assert told.taken_up == dt.datetime.fromisoformat(after)
     assert told.phase == "renew"
 
 
 def test_each_change_has_its_objects_and_the_proxies_it_concerns() -> None:
-    begun = standing(OLD.certificate, OLD_ISSUER, OLD, proxy(OLD.certificate))
-    both = standing(BOTH, OLD_ISSUER, NEW, proxy(BOTH))
-    renewed = standing(BOTH, NEW_ISSUER, NEW, proxy(BOTH))
+    begun = identity(OLD.certificate, OLD_ISSUER, OLD, proxy(OLD.certificate))
+    both = identity(BOTH, OLD_ISSUER, NEW, proxy(BOTH))
+    renewed = identity(BOTH, NEW_ISSUER, NEW, proxy(BOTH))
     web = "Deployment shop/web"
     bundle = "ConfigMap linkerd/linkerd-identity-trust-roots"
     assert [step.title for step in trust_steps(begun, NEW, 1)] == [
@@ -136,21 +141,21 @@ def test_each_change_has_its_objects_and_the_proxies_it_concerns() -> None:
 def test_what_others_renew_or_restart_is_refused_with_a_remedy() -> None:
     alone = obj("Pod", "db-0", "shop", meta={"creationTimestamp": EARLIER}, spec=proxy("")["spec"])
     with pytest.raises(ManualActionRequired, match=r"1 pods must be made anew by hand: Pod shop/db-0"):
-        trust_steps(standing(OLD.certificate, OLD_ISSUER, OLD, alone), NEW, 1)
+        trust_steps(identity(OLD.certificate, OLD_ISSUER, OLD, alone), NEW, 1)
     helm = {"annotations": {"meta.helm.sh/release-name": "linkerd-control-plane"}}
     roots = obj("ConfigMap", "linkerd-identity-trust-roots", meta=helm, data={})
     issuer = secret("linkerd-identity-issuer", OLD_ISSUER)
     with pytest.raises(BadInput, match="belong to a Helm release"):
-        require_rotatable(Standing(Snapshot((roots, issuer)), "linkerd"))
+        require_rotatable(LinkerdIdentity(Snapshot((roots, issuer)), "linkerd"))
     manager = {"annotations": {"cert-manager.io/certificate-name": "linkerd-identity-issuer"}}
     issuer = secret("linkerd-identity-issuer", OLD_ISSUER, meta=manager)
     roots = obj("ConfigMap", "linkerd-identity-trust-roots", data={})
     with pytest.raises(BadInput, match="cert-manager renews"):
-        require_rotatable(Standing(Snapshot((roots, issuer)), "linkerd"))
+        require_rotatable(LinkerdIdentity(Snapshot((roots, issuer)), "linkerd"))
 
 
 def test_an_issuer_does_not_outlive_its_anchor() -> None:
-    short = made_anchor("cluster.local", 1)
-    found = standing(short.certificate, made_issuer(short, "cluster.local", 1), short)
+    short = made_anchor(LINKERD, "cluster.local", 1)
+    found = identity(short.certificate, made_issuer(LINKERD, short, "cluster.local", 1), short)
     left = found.anchors[0].not_valid_after_utc - found.issuer.not_valid_after_utc
     assert dt.timedelta(0) <= left < dt.timedelta(minutes=1)

@@ -37,7 +37,7 @@ FACTS = {"context": "prod-eu", "server": "https://prod-eu:6443"}
         str(Change("", "Route", 0, REF)),
         str(Findings((), REF)),
         findings_table(Findings((), REF)),
-        str(IdentityStatus(REF, "settled", (), "issuer", 0, 0)),
+        str(IdentityStatus(REF, "linkerd", "settled", (), "issuer", 0, 0)),
         str(UpgradeStatus(REF, "istio", "1.30", "default", (), (), "Nothing is left to do.")),
         upgrade_table(UpgradeStatus(REF, "istio", "1.30", "default", (), (), "Nothing is left to do.")),
         str(Outcome("promoted", "7", ("All is well.",), None, REF)),  # type: ignore[arg-type]

@@ -18,7 +18,8 @@ from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.meshes.certificates import certificates_in, check_validity, decoded
-from meshkit.meshes.linkerd.pki import BUNDLE, BUNDLE_KEY, ISSUER, is_known, signed, trusts
+from meshkit.meshes.identity import signed
+from meshkit.meshes.linkerd.pki import BUNDLE, BUNDLE_KEY, ISSUER, is_known, trusts
 from meshkit.meshes.view import View
 
 _RSA_BITS = (2048, 4096)

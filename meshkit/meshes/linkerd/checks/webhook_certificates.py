@@ -14,7 +14,7 @@ from meshkit import codes
 from meshkit.facts import Finding
 from meshkit.kube.metadata import title
 from meshkit.meshes.certificates import certificates_in, check_secret, decoded
-from meshkit.meshes.linkerd.pki import signed
+from meshkit.meshes.identity import signed
 from meshkit.meshes.view import View
 
 _SERVICES = ("linkerd-proxy-injector", "linkerd-sp-validator", "linkerd-policy-validator")

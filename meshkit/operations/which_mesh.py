@@ -1,0 +1,67 @@
+"""Which mesh an operation works on: the one that the caller names, or the only one that the cluster has."""
+
+from __future__ import annotations
+
+from meshkit.cluster.connect import Cluster
+from meshkit.errors import BadInput, Forbidden
+from meshkit.facts import Snapshot
+from meshkit.kube.kinds import DEPLOYMENT, MUTATING_WEBHOOK
+from meshkit.meshes import registry
+from meshkit.meshes.base import Mesh
+
+_NAME_ONE = "Name one with mesh= or --mesh, or bind it with mk.connect(mesh=...)."
+
+
+def mesh_of(cluster: Cluster, mesh: str | None = None) -> str:
+    """The name of the mesh that ``mesh`` says, else that ``cluster`` was bound to, else that the cluster has.
+
+    Raises ``UnknownName`` for a name without a mesh before any request is made, and ``BadInput`` of the field
+    ``mesh`` where no name was given and the cluster has no mesh, has several, or may not be asked.
+    """
+    said = said_mesh(mesh, cluster.mesh)
+    if said is not None:
+        return said
+    try:
+        found = installed_meshes(cluster)
+    except Forbidden as error:
+        problem = f"none is named, and this account may not see which one cluster {cluster} has."
+        raise BadInput("mesh", problem, remedy=_remedy()) from error
+    if not found:
+        raise BadInput("mesh", f"none is named, and cluster {cluster} has none.", remedy=_remedy())
+    if len(found) > 1:
+        problem = f"none is named, and cluster {cluster} has {' and '.join(found)}."
+        raise BadInput("mesh", problem, remedy=_NAME_ONE)
+    return found[0]
+
+
+def said_mesh(*names: str | None) -> str | None:
+    """The first of these names that is not None; None where all are. Raises ``UnknownName``."""
+    for name in names:
+        if name is not None:
+            return registry.mesh(name).name
+    return None
+
+
+def required_mesh(mesh: str | None) -> str:
+    """The mesh of that name, for an operation that asks no cluster. Raises ``BadInput`` where it is None."""
+    if mesh is None:
+        raise BadInput("mesh", "none is named, and no cluster is asked for one.", remedy=_remedy())
+    return registry.mesh(mesh).name
+
+
+def installed_meshes(cluster: Cluster) -> tuple[str, ...]:
+    """The meshes of which a cluster holds a component of the control plane or an injection webhook."""
+    hooks = Snapshot(tuple(cluster.api.list(MUTATING_WEBHOOK)))
+    return tuple(row.name for row in registry.MESHES.values() if _is_installed(row, cluster, hooks))
+
+
+def _is_installed(row: Mesh, cluster: Cluster, hooks: Snapshot) -> bool:
+    if any(row.injection.webhooks(hooks)):
+        return True
+    facts = row.control_plane
+    selector = f"{facts.component_label} in ({','.join(facts.components)})"
+    return bool(cluster.api.list(DEPLOYMENT, labels=selector))
+
+
+def _remedy() -> str:
+    return f"{_NAME_ONE} Known: {', '.join(sorted(registry.MESHES))}."
