@@ -341,11 +341,11 @@ def _resources(resources: Object, where: str) -> Iterator[Cause]:
         for cause in quantity_causes(resources.get(kind), f"{where}.{kind}")
     ]
     yield from wrong
-    for name, asked in (resources.get("requests") or {}).items() if not wrong else ():
+    for name, request in (resources.get("requests") or {}).items() if not wrong else ():
         limit = (resources.get("limits") or {}).get(name)
-        if limit is not None and quantities.parse(asked) > quantities.parse(limit):
+        if limit is not None and quantities.parse(request) > quantities.parse(limit):
             why = f"must be less than or equal to {name} limit of {limit}"
-            yield status.invalid_value(f"{where}.requests", asked, why)
+            yield status.invalid_value(f"{where}.requests", request, why)
 
 
 def quantity_causes(written: Object | None, where: str) -> Iterator[Cause]:

@@ -101,7 +101,9 @@ def invalid(kind: str, group: str, name: str, causes: Iterable[Cause]) -> ApiErr
     texts = [cause.text for cause in listed]
     joined = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     details = _about(kind, group, name) | {
-        "causes": [{"reason": each.reason, "message": each.message, "field": each.field} for each in listed]
+        "causes": [
+            {"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in listed
+        ]
     }
     full = f"{kind}.{group}" if group else kind
     return ApiError(422, "Invalid", f'{full} "{name}" is invalid: {joined}', details)
@@ -116,7 +118,7 @@ def forbidden(plural: str, group: str, name: str, why: str, causes: Iterable[Cau
     """Return a 403 error for a user without permission or an object that admission rejects."""
     subject = f'{_resource(plural, group)} "{name}"' if name else _resource(plural, group)
     details = _about(plural, group, name)
-    listed = [{"reason": each.reason, "message": each.message, "field": each.field} for each in causes]
+    listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
     if listed:
         details["causes"] = listed
     return ApiError(403, "Forbidden", f"{subject} is forbidden: {why}", details)
@@ -147,9 +149,9 @@ def bare(code: int, message: str) -> ApiError:
     return ApiError(code, "", message)
 
 
-def unsupported_option(kind: str, field: str, shown: str, supported: str) -> ApiError:
+def unsupported_option(kind: str, field: str, quoted_value: str, supported: str) -> ApiError:
     """Return a 422 error for the unsupported value of a query parameter of the options ``kind``."""
-    why = f"Unsupported value: {shown}: supported values: {supported}"
+    why = f"Unsupported value: {quoted_value}: supported values: {supported}"
     return invalid(kind, "meta.k8s.io", "", [Cause(field, "FieldValueNotSupported", why)])
 
 
@@ -165,5 +167,5 @@ def required(field: str, message: str = "Required value") -> Cause:
 
 def invalid_value(field: str, value: object, why: str) -> Cause:
     """Return the cause for a field with an invalid value."""
-    shown = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-    return Cause(field, "FieldValueInvalid", f"Invalid value: {shown}: {why}")
+    encoded = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return Cause(field, "FieldValueInvalid", f"Invalid value: {encoded}: {why}")

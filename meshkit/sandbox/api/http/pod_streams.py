@@ -185,16 +185,16 @@ def _port(pod: Mapping[str, Any], port: str) -> int:
     raise status.bad_request(f'pod "{pod["metadata"]["name"]}" has no port {port!r}')
 
 
-def _container(pod: Mapping[str, Any], asked: str | None) -> str:
+def _container(pod: Mapping[str, Any], requested: str | None) -> str:
     """Return the name of the container whose log is requested. Raises ApiError 400 when it is ambiguous."""
     spec = pod["spec"]
     names = [container["name"] for container in spec["containers"]]
     all_names = [*names, *(container["name"] for container in spec.get("initContainers") or ())]
     name = pod["metadata"]["name"]
-    if asked:
-        if asked not in all_names:
-            raise status.bad_request(f"container {asked} is not valid for pod {name}")
-        return asked
+    if requested:
+        if requested not in all_names:
+            raise status.bad_request(f"container {requested} is not valid for pod {name}")
+        return requested
     if len(names) > 1:
         raise status.bad_request(
             f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"

@@ -243,8 +243,8 @@ class HttpApi:
     async def _delete(self, call: Call) -> web.Response:
         delete = await call.delete_options()
         options = call.options()
-        last, gone = await self._writes.delete(call.target, delete, options)
-        if not gone:
+        last, is_removed = await self._writes.delete(call.target, delete, options)
+        if not is_removed:
             return one_object(call, last, options)
         details = {"name": call.route.name, "kind": call.route.plural}
         if call.route.group:

@@ -213,7 +213,7 @@ def _node_roles(obj: Object) -> str:
 
 def _ports(obj: Object) -> str:
     ports = at(obj, "spec.ports") or ()
-    return ",".join(f"{each['port']}/{each.get('protocol', 'TCP')}" for each in ports) or "<none>"
+    return ",".join(f"{port['port']}/{port.get('protocol', 'TCP')}" for port in ports) or "<none>"
 
 
 def _slice_endpoints(obj: Object) -> str:

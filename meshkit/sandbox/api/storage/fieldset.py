@@ -149,10 +149,10 @@ def _compare(schema: Schema | None, old: Any, new: Any, path: Path, difference: 
         del before[child.element]
         if previous.value is not child.value:
             _compare(child.schema, previous.value, child.value, below, difference)
-    for element, gone in before.items():
+    for element, missing in before.items():
         below = (*path, element)
         difference.removed.add(below)
-        difference.removed.update(every(gone.schema, gone.value, below))
+        difference.removed.update(every(missing.schema, missing.value, below))
 
 
 def with_declared_ancestors(schema: Schema | None, paths: Iterable[Path]) -> set[Path]:

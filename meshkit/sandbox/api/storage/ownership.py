@@ -325,11 +325,11 @@ def _prune(schema: Schema | None, merged: Any, last: Paths, owners: Owners, conf
     for entry in owners.values():
         all_owned |= entry.paths
     owned = fieldset.with_declared_ancestors(schema, all_owned)
-    whole = set(fieldset.every(schema, merged))
+    all_paths = set(fieldset.every(schema, merged))
     without_last = set(fieldset.every(schema, fieldset.remove(schema, merged, last_owned)))
-    remaining = fieldset.remove(schema, merged, whole - without_last - owned)
-    gone = whole - set(fieldset.every(schema, remaining))
-    return fieldset.remove(schema, merged, gone & last_owned)
+    remaining = fieldset.remove(schema, merged, all_paths - without_last - owned)
+    removable = all_paths - set(fieldset.every(schema, remaining))
+    return fieldset.remove(schema, merged, removable & last_owned)
 
 
 def _settle(owners: Owners, manager: Manager, change: Difference, forced: Paths, *, force: bool) -> None:
