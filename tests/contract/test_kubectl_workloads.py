@@ -69,8 +69,8 @@ def test_logs_of_the_life_before_and_none_of_a_time(kubectl: Kubectl) -> None:
     once = "working for 0 s\ndone, exit code 7\n"
     assert kubectl("logs", "p", "--previous") == once
     assert kubectl("logs", "p", "--previous", "--tail=1") == "done, exit code 7\n"
-    assert "does not keep the time of a log line" in kubectl.refused("logs", "p", "--since=1m")
-    assert "does not keep the time of a log line" in kubectl.refused("logs", "p", "--timestamps")
+    assert "does not store timestamps of log lines" in kubectl.refused("logs", "p", "--since=1m")
+    assert "does not store timestamps of log lines" in kubectl.refused("logs", "p", "--timestamps")
     kubectl("run", "q", "--image=meshkit.dev/sandbox/web:1")
     refused = kubectl.refused("logs", "q", "--previous")
     assert 'previous terminated container "q" in pod "q" not found' in refused

@@ -33,7 +33,7 @@ _RBAC = "rbac.authorization.k8s.io"
 
 
 class ApiServer:
-    """A running API server. ``client`` is the way in for code of the same process."""
+    """Represent a running API server; code in the same process reaches it through ``client``."""
 
     def __init__(
         self, store: Store, webhooks: Webhooks, pods: Pods, runner: web.AppRunner, client: LocalClient
@@ -43,16 +43,16 @@ class ApiServer:
         self._webhooks = webhooks
         self._pods = pods
         self._runner = runner
-        self._sweeper = asyncio.create_task(self._forget_old_events())
+        self._sweeper = asyncio.create_task(self._delete_expired_events())
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return the TCP port that the server listens on."""
         port: int = self._runner.addresses[0][1]
         return port
 
     async def close(self) -> None:
-        """Answer no more, end every watch, write everything down."""
+        """Stop accepting requests, end every watch and close the store."""
         self._sweeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._sweeper
@@ -62,21 +62,23 @@ class ApiServer:
         await self._pods.close()
         self._store.close()
 
-    async def _forget_old_events(self) -> None:
+    async def _delete_expired_events(self) -> None:
         while True:
-            oldest = (datetime.now(UTC) - _EVENT_LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
+            cutoff = (datetime.now(UTC) - _EVENT_LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
             for stored in self._store.objects("events"):
                 if (
                     stored.object.get("lastTimestamp") or stored.object["metadata"]["creationTimestamp"]
-                ) < oldest:
+                ) < cutoff:
                     self._store.delete(stored.key, stored.rv)
             await asyncio.sleep(60)
 
 
 async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "127.0.0.1") -> ApiServer:
-    """Serve the sandbox of this home. Port 0 takes a free one; the kubeconfig names the port that was taken.
+    """Start the API server of a sandbox home and write its kubeconfig.
 
-    Raises SandboxError when the store cannot be read, OSError when the port is taken.
+    Port 0 selects a free port; the kubeconfig names the port in use.
+
+    Raises SandboxError when the store cannot be read, and OSError when the port is in use.
     """
     secrets = credentials.ensure(home)
     store = Store(home.store)
@@ -94,13 +96,14 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=1.0,
-        auto_decompress=False,  # no API server decompresses a request's body: a small one may hold gigabytes
+        # kube-apiserver does not decompress request bodies either: a small one could expand to gigabytes.
+        auto_decompress=False,
     )
     await runner.setup()
     try:
-        # Listened on here: the loop's own server is told too late that another one took the port just before.
-        listening = socket.create_server((host, port))
-        await web.SockSite(runner, listening, ssl_context=_tls(home)).start()
+        # Bind and listen here: asyncio's own server reports too late that another process holds the port.
+        listener = socket.create_server((host, port))
+        await web.SockSite(runner, listener, ssl_context=_tls(home)).start()
     except OSError:
         await runner.cleanup()
         store.close()
@@ -126,7 +129,7 @@ def _account_uid(store: Store) -> Callable[[str, str], str | None]:
 
 
 async def _bootstrap(client: LocalClient) -> None:
-    """What every cluster holds from its first moment."""
+    """Create the namespaces and RBAC objects that every cluster starts with."""
     everything = [
         {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
         {"nonResourceURLs": ["*"], "verbs": ["*"]},

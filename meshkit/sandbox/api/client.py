@@ -1,7 +1,7 @@
-"""The API server as code in the same process uses it: the controllers, the node agent, tests.
+"""In-process client of the API server, for controllers, the node agent and tests.
 
-Writes pass the same steps as those that come by HTTPS; rights are not asked. Objects handed out are
-copies: the caller may change them.
+Writes pass the same steps as HTTPS requests, but RBAC is not checked. Returned objects are copies, so the
+caller may change them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from meshkit.sandbox.api.storage.writes import Writes
 
 @dataclass(frozen=True)
 class Event:
-    """One step of a watch."""
+    """Represent one event of a watch."""
 
     type: ChangeType
     object: Object
 
 
 class LocalClient:
-    """Acts as ``user``; its writes are owned by the field manager ``manager``."""
+    """Read and write objects as ``user``, with ``manager`` as the field manager."""
 
     def __init__(self, writes: Writes, tokens: Tokens, user: User = SYSTEM, manager: str = "") -> None:
         self._writes = writes
@@ -41,20 +41,21 @@ class LocalClient:
         self._manager = manager or user.name.rpartition(":")[2]
 
     def acting_as(self, user: str) -> LocalClient:
-        """The same server, another user and field manager (``system:node:sandbox-a``,
-        ``deployment-controller``).
+        """Return a client of the same server with another user and field manager.
+
+        For example ``system:node:sandbox-a`` or ``deployment-controller``.
         """
         return LocalClient(self._writes, self._tokens, User(user, SYSTEM.groups))
 
     async def get(self, resource: str, name: str, namespace: str | None = None) -> Object | None:
-        """One object, or None."""
+        """Return one object, or None when it does not exist."""
         stored = self._store.get(self._target(resource, namespace, name).key)
         return _copy(stored) if stored else None
 
     async def list(
         self, resource: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> builtins.list[Object]:
-        """Every object (of a namespace) that carries these labels."""
+        """Return every object of a resource, optionally filtered by namespace and labels."""
         wanted = (labels or {}).items()
         return [
             _copy(stored)
@@ -63,14 +64,15 @@ class LocalClient:
         ]
 
     async def create(self, resource: str, obj: Object) -> Object:
-        """Add an object. Raises ApiError 409 when its name is taken."""
+        """Create an object. Raises ApiError 409 when the name is taken."""
         metadata = obj.get("metadata", {})
         target = self._target(resource, metadata.get("namespace"), "")
         return _json_copy(await self._writes.create(target, obj, self._options()))
 
     async def update(self, resource: str, obj: Object) -> Object:
-        """Replace an object. Raises ApiError 409 unless it is still at its resourceVersion. Its status is
-        left alone.
+        """Replace an object, except for its status.
+
+        Raises ApiError 409 unless the object is still at its resourceVersion.
         """
         metadata = obj["metadata"]
         target = self._target(resource, metadata.get("namespace"), metadata["name"])
@@ -79,8 +81,9 @@ class LocalClient:
     async def update_status(
         self, resource: str, name: str, namespace: str | None, status: Object, *, seen: str = ""
     ) -> Object:
-        """Replace the status of an object; the same status again changes nothing. With ``seen``: raises
-        ApiError 409 unless the object is still at that resourceVersion.
+        """Replace the status of an object; an identical status changes nothing.
+
+        With ``seen``, raises ApiError 409 unless the object is still at that resourceVersion.
         """
         target = self._target(resource, namespace, name, "status")
         patch: builtins.list[Object] = [{"op": "add", "path": "/status", "value": status}]
@@ -89,7 +92,7 @@ class LocalClient:
         return _json_copy(await self._writes.patch(target, "json", patch, self._options()))
 
     async def merge_patch(self, resource: str, name: str, namespace: str | None, patch: Object) -> Object:
-        """Merge into an object; null removes a member."""
+        """Apply a merge patch to an object; null removes a field."""
         target = self._target(resource, namespace, name)
         return _json_copy(await self._writes.patch(target, "merge", patch, self._options()))
 
@@ -102,9 +105,10 @@ class LocalClient:
         grace_period_s: int | None = None,
         propagation: str | None = None,
     ) -> None:
-        """Delete an object; one that is not there is no error.
+        """Delete an object; a missing object is not an error.
 
-        ``grace_period_s=0`` ends a pod for good; ``propagation`` Foreground lets what it owns go first.
+        ``grace_period_s=0`` deletes a pod immediately; ``propagation="Foreground"`` deletes its dependents
+        first.
         """
         target = self._target(resource, namespace, name)
         try:
@@ -114,34 +118,38 @@ class LocalClient:
                 raise
 
     async def finalize_namespace(self, name: str) -> None:
-        """Remove a namespace that is being terminated and holds nothing any more."""
+        """Remove an empty namespace that is being terminated."""
         self._writes.finalize_namespace(name)
 
     def quota_usage(self, quota: Object) -> dict[str, str]:
-        """What its namespace holds of what a ResourceQuota limits."""
+        """Return the namespace's current usage of each resource that a ResourceQuota limits."""
         return {name: str(amount) for name, amount in quotas.used(self._store, quota).items()}
 
     def keys_in(self, namespace: str) -> builtins.list[tuple[str, str]]:
-        """(resource, name) of everything that a namespace holds."""
+        """Return (resource, name) of every object in a namespace."""
         return [(key.resource, key.name) for key in self._store.resources_in(namespace)]
 
     def resource_of(self, api_version: str, kind: str) -> str | None:
-        """``("apps/v1", "ReplicaSet")`` -> ``replicasets.apps``: for following ownerReferences."""
+        """Return the resource that serves a kind, for following ownerReferences.
+
+        For example ``replicasets.apps`` for ``("apps/v1", "ReplicaSet")``.
+        """
         resource = self._writes.registry.by_kind(api_version, kind)
         return resource.key if resource else None
 
     def resources(self) -> builtins.list[str]:
-        """Every resource whose objects can be listed, those of CustomResourceDefinitions included."""
-        return sorted({each.key for each in self._writes.registry if "list" in each.verbs})
+        """Return every resource that can be listed, including those of CustomResourceDefinitions."""
+        return sorted({resource.key for resource in self._writes.registry if "list" in resource.verbs})
 
     def causes(self, resource: str, obj: Object) -> builtins.list[status.Cause]:
-        """What is wrong with an object apart from its status, as a write would be told."""
+        """Return the validation errors of an object, ignoring its status, as a write would report them."""
         without = {name: value for name, value in obj.items() if name != "status"}
         return rules.causes(self._resource(resource), without)
 
     async def watch(self, resource: str) -> AsyncIterator[Event]:
-        """Everything as ADDED, then every change, for ever. A reader that falls behind starts over with
-        ADDED.
+        """Yield every object as ADDED and then every change, without end.
+
+        A reader that falls behind starts again with ADDED events.
         """
         key = self._resource(resource).key
         while True:
@@ -159,7 +167,7 @@ class LocalClient:
     async def record_event(
         self, involved: Object, reason: str, message: str, *, type: str = "Normal", source: str
     ) -> None:
-        """Say what happened to an object, as ``kubectl describe`` shows it; a repetition counts up."""
+        """Record an Event about an object; a repeated event increments its count."""
         metadata = involved["metadata"]
         namespace = metadata.get("namespace") or "default"
         digest = hashlib.sha256(f"{metadata.get('uid')}{reason}{message}{type}{source}".encode()).hexdigest()[
@@ -195,16 +203,17 @@ class LocalClient:
         try:
             await self.create("events", event)
         except status.ApiError as error:
-            if error.code not in (
-                403,
-                404,
-            ):  # its namespace is going or gone: nobody can read the event any more
+            # The namespace is terminating or deleted, so the event could not be read.
+            if error.code not in (403, 404):
                 raise
 
     async def token(
         self, namespace: str, account: str, lifetime_s: int, pod: Mapping[str, str] | None = None
     ) -> str:
-        """A bearer token for a ServiceAccount, bound to a pod ({name, uid}). Raises ApiError 404."""
+        """Issue a bearer token for a ServiceAccount.
+
+        The token is bound to ``pod`` ({name, uid}) when one is given. Raises ApiError 404.
+        """
         target = self._target("serviceaccounts", namespace, account)
         stored = self._store.get(target.key)
         if stored is None:
@@ -215,14 +224,14 @@ class LocalClient:
         return Options(self._user, self._manager, field_validation="Strict")
 
     def _resource(self, resource: str) -> Resource:
-        found = self._writes.registry.by_key(resource)
-        if found is None:
+        served = self._writes.registry.by_key(resource)
+        if served is None:
             raise status.no_such_path()
-        return found
+        return served
 
     def _target(self, resource: str, namespace: str | None, name: str, subresource: str = "") -> Target:
-        found = self._resource(resource)
-        return Target(found, (namespace or "default") if found.namespaced else "", name, subresource)
+        served = self._resource(resource)
+        return Target(served, (namespace or "default") if served.namespaced else "", name, subresource)
 
 
 def _copy(stored: Stored) -> Object:

@@ -1,8 +1,8 @@
-"""What client-side ``kubectl apply`` left behind, for kubectl's change to server-side apply.
+"""Support the move from client-side ``kubectl apply`` to server-side apply.
 
-The annotation holds the configuration that kubectl last applied from the client's side. Server-side apply by
-the manager ``kubectl`` may change those fields without force, and keeps the annotation up to date. The
-rules follow Kubernetes (k8s.io/apimachinery/pkg/util/managedfields/internal: lastappliedmanager.go,
+The last-applied annotation holds the configuration of the last client-side apply. Server-side apply by the
+manager ``kubectl`` may change those fields without force, and keeps the annotation up to date. The rules
+follow Kubernetes (k8s.io/apimachinery/pkg/util/managedfields/internal: lastappliedmanager.go,
 lastappliedupdater.go).
 """
 
@@ -23,12 +23,15 @@ _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u20
 
 
 def unchanged_since(live: Mapping[str, Any], endpoint: Endpoint, manager: str) -> Paths:
-    """The fields that client-side apply wrote and nobody changed since: ``manager`` needs no force there."""
-    said = (live["metadata"].get("annotations") or {}).get(_ANNOTATION)
-    if manager != _MANAGER or not said:
+    """Return the fields that client-side apply wrote and that have not changed since.
+
+    ``manager`` may change these fields without force.
+    """
+    annotation = (live["metadata"].get("annotations") or {}).get(_ANNOTATION)
+    if manager != _MANAGER or not annotation:
         return NOTHING
     try:
-        last = json.loads(said)
+        last = json.loads(annotation)
         if not isinstance(last, dict) or last.get("apiVersion") != endpoint.api_version:
             return NOTHING
         written = frozenset(fieldset.applied(endpoint.schema, last))
@@ -39,7 +42,7 @@ def unchanged_since(live: Mapping[str, Any], endpoint: Endpoint, manager: str) -
 
 
 def refresh(obj: Mapping[str, Any], config: Mapping[str, Any], manager: str) -> None:
-    """Write the configuration as it was sent into the annotation of an object that has one, in place."""
+    """Update the last-applied annotation of an object that has one, in place."""
     annotations = obj["metadata"].get("annotations") or {}
     if manager != _MANAGER or not annotations.get(_ANNOTATION):
         return
@@ -50,12 +53,15 @@ def refresh(obj: Mapping[str, Any], config: Mapping[str, Any], manager: str) -> 
 
 
 def _encoded(config: Mapping[str, Any]) -> str:
-    """As Go encodes it: keys sorted, the characters of HTML escaped, a line end behind it."""
+    """Encode a configuration as Go's encoding/json does.
+
+    Keys are sorted, HTML characters are escaped and the text ends with a newline.
+    """
     metadata = dict(config.get("metadata") or {})
     if metadata.get("annotations"):
         metadata["annotations"] = {
             key: value for key, value in metadata["annotations"].items() if key != _ANNOTATION
         }
-    said = {**config, "metadata": metadata}
-    text = json.dumps(said, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    document = {**config, "metadata": metadata}
+    text = json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     return text.translate(_ESCAPES) + "\n"

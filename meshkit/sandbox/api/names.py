@@ -1,7 +1,7 @@
-"""Kubernetes' rules for names and paths: each function says what is wrong with a value, in Kubernetes' words.
+"""Kubernetes' validation rules for names and paths; each rule returns the errors in Kubernetes' wording.
 
 The rules are those of k8s.io/apimachinery (util/validation) and of the core group's validation. A name that
-passes ``label``, ``subdomain`` or ``data_key`` is one component of a path and never leads out of a folder.
+passes ``label``, ``subdomain`` or ``data_key`` is a single path component and cannot escape a directory.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def _matches(pattern: str, value: str) -> bool:
 
 
 def _regex_rule(sentence: str, pattern: str, *examples: str) -> str:
-    shown = " or ".join(f"'{example}', " for example in examples)
-    return f"{sentence} (e.g. {shown}regex used for validation is '{pattern}')"
+    alternatives = " or ".join(f"'{example}', " for example in examples)
+    return f"{sentence} (e.g. {alternatives}regex used for validation is '{pattern}')"
 
 
 def _too_long(value: str, limit: int) -> list[str]:
@@ -36,65 +36,65 @@ def _too_long(value: str, limit: int) -> list[str]:
 
 
 def label(value: str) -> list[str]:
-    """A DNS-1123 label: namespaces, containers, volumes."""
-    found = _too_long(value, _LONGEST_LABEL)
+    """Validate a DNS-1123 label, the name of a namespace, container or volume."""
+    problems = _too_long(value, _LONGEST_LABEL)
     if _matches(_LABEL, value):
-        return found
+        return problems
     if _matches(_SUBDOMAIN, value):
-        return [*found, "must not contain dots"]
+        return [*problems, "must not contain dots"]
     sentence = (
         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
         "start and end with an alphanumeric character"
     )
-    return [*found, _regex_rule(sentence, _LABEL, "my-name", "123-abc")]
+    return [*problems, _regex_rule(sentence, _LABEL, "my-name", "123-abc")]
 
 
 def subdomain(value: str) -> list[str]:
-    """A DNS-1123 subdomain: most objects."""
-    found = _too_long(value, _LONGEST_SUBDOMAIN)
+    """Validate a DNS-1123 subdomain, the name of most objects."""
+    problems = _too_long(value, _LONGEST_SUBDOMAIN)
     if _matches(_SUBDOMAIN, value):
-        return found
+        return problems
     sentence = (
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and "
         "must start and end with an alphanumeric character"
     )
-    return [*found, _regex_rule(sentence, _SUBDOMAIN, "example.com")]
+    return [*problems, _regex_rule(sentence, _SUBDOMAIN, "example.com")]
 
 
 def label_1035(value: str) -> list[str]:
-    """A DNS-1035 label: the plural, the kind and the versions of a CustomResourceDefinition."""
-    found = _too_long(value, _LONGEST_LABEL)
+    """Validate a DNS-1035 label, used for the plural, kind and versions of a CustomResourceDefinition."""
+    problems = _too_long(value, _LONGEST_LABEL)
     if _matches(_LABEL_1035, value):
-        return found
+        return problems
     sentence = (
         "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
         "alphabetic character, and end with an alphanumeric character"
     )
-    return [*found, _regex_rule(sentence, _LABEL_1035, "my-name", "abc-123")]
+    return [*problems, _regex_rule(sentence, _LABEL_1035, "my-name", "abc-123")]
 
 
 def path_segment(value: str) -> list[str]:
-    """A name that can stand in a URL: the objects of RBAC."""
+    """Validate a name that is one URL path segment, the name of an RBAC object."""
     if value in (".", ".."):
         return [f"may not be '{value}'"]
-    return [f"may not contain '{each}'" for each in "/%" if each in value]
+    return [f"may not contain '{character}'" for character in "/%" if character in value]
 
 
 def data_key(value: str) -> list[str]:
-    """A key of a ConfigMap or Secret."""
-    found = _too_long(value, _LONGEST_SUBDOMAIN)
+    """Validate a key of a ConfigMap or Secret."""
+    problems = _too_long(value, _LONGEST_SUBDOMAIN)
     if not _matches(_DATA_KEY, value):
         sentence = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
-        found.append(_regex_rule(sentence, _DATA_KEY, "key.name", "KEY_NAME", "key-name"))
+        problems.append(_regex_rule(sentence, _DATA_KEY, "key.name", "KEY_NAME", "key-name"))
     if value in (".", ".."):
-        found.append(f"must not be '{value}'")
+        problems.append(f"must not be '{value}'")
     elif value.startswith(".."):
-        found.append("must not start with '..'")
-    return found
+        problems.append("must not start with '..'")
+    return problems
 
 
 def variable(value: str) -> list[str]:
-    """The name of an environment variable."""
+    """Validate the name of an environment variable."""
     if all(" " <= letter <= "~" and letter != "=" for letter in value):
         return []
     return [
@@ -103,46 +103,46 @@ def variable(value: str) -> list[str]:
 
 
 def port_name(value: str) -> list[str]:
-    """The name of a container's port."""
-    found = _too_long(value, _LONGEST_PORT_NAME)
+    """Validate the name of a container port."""
+    problems = _too_long(value, _LONGEST_PORT_NAME)
     if not _matches(_PORT_NAME, value):
-        found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+        problems.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not re.search("[a-z]", value):
-        found.append("must contain at least one letter (a-z)")
+        problems.append("must contain at least one letter (a-z)")
     if "--" in value:
-        found.append("must not contain consecutive hyphens")
+        problems.append("must not contain consecutive hyphens")
     if value.startswith("-") or value.endswith("-"):
-        found.append("must not begin or end with a hyphen")
-    return found
+        problems.append("must not begin or end with a hyphen")
+    return problems
 
 
 def without_backsteps(value: str) -> list[str]:
-    """A path that may be absolute: ``hostPath``."""
+    """Validate a path that may be absolute but must not contain ``..``, such as ``hostPath``."""
     return ["must not contain '..'"] if ".." in value.split("/") else []
 
 
 def descending_path(value: str) -> list[str]:
-    """A path below a volume: ``subPath``."""
+    """Validate a relative path below a volume, such as ``subPath``."""
     absolute = ["must be a relative path"] if value.startswith("/") else []
     return [*absolute, *without_backsteps(value)]
 
 
 def volume_file(value: str) -> list[str]:
-    """A file that a volume gives to one key of its source: ``items[].path``."""
-    found = descending_path(value)
+    """Validate the path of a file in a volume, such as ``items[].path``."""
+    problems = descending_path(value)
     if value.startswith("..") and not value.startswith("../"):
-        found.append("must not start with '..'")
-    return found
+        problems.append("must not start with '..'")
+    return problems
 
 
 def causes(field: str, value: str, rule: Rule) -> Iterator[Cause]:
-    """What a rule finds wrong with the value of a field."""
+    """Yield one cause for each error that a rule reports for a field's value."""
     for why in rule(value):
         yield status.invalid_value(field, value, why)
 
 
 def required_causes(field: str, value: str | None, rule: Rule | None = None) -> Iterator[Cause]:
-    """What is wrong with a field that must not be empty."""
+    """Yield the causes for a field that must not be empty."""
     if not value:
         yield status.required(field)
     elif rule is not None:
@@ -150,11 +150,11 @@ def required_causes(field: str, value: str | None, rule: Rule | None = None) -> 
 
 
 def key_causes(field: str, keys: Iterable[str]) -> Iterator[Cause]:
-    """What is wrong with the keys of a ConfigMap's or Secret's data."""
+    """Yield the causes for the keys of a ConfigMap's or Secret's data."""
     for key in keys:
         yield from causes(f"{field}[{key}]", key, data_key)
 
 
 def generated(rule: Rule) -> Rule:
-    """The rule for a prefix that more letters follow: it may end with a dash."""
+    """Return the rule for a ``generateName`` prefix, which may end with a dash."""
     return lambda value: rule(f"{value[:-2]}a" if len(value) > 1 and value.endswith("-") else value)

@@ -1,7 +1,7 @@
-"""What the spec of a pod must fulfil beyond its schema, wherever it stands: in a pod or in a template.
+"""Validate the spec of a pod or pod template beyond its schema.
 
-Field paths and sentences are those of k8s.io/kubernetes pkg/apis/core/validation, including the paths in
-which it leaves an index out.
+Field paths and messages match k8s.io/kubernetes pkg/apis/core/validation, including the paths in which it
+omits an index.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _VOLUME_KINDS = (
     ),
     *("azureDisk", "storageos", "projected", "scaleIO", "csi", "ephemeral", "image"),
 )
-"""In the order in which Kubernetes looks: a second one is refused."""
+"""The volume sources in the order in which Kubernetes checks them; a volume may have only one."""
 
 
 def pod_causes(pod: Object) -> Iterator[Cause]:
-    """What is wrong with a pod."""
+    """Yield the validation errors of a pod."""
     yield from spec_causes(pod["spec"], "spec")
     if pod["spec"].get(_EPHEMERAL):
         yield _forbidden(f"spec.{_EPHEMERAL}", "cannot be set on create")
 
 
 def template_causes(template: Object, path: str) -> Iterator[Cause]:
-    """What is wrong with the pod template of a workload."""
+    """Yield the validation errors of a workload's pod template."""
     spec = template.get("spec") or {}
     yield from spec_causes(spec, f"{path}.spec")
     if spec.get(_EPHEMERAL):
@@ -63,10 +63,13 @@ def template_causes(template: Object, path: str) -> Iterator[Cause]:
 
 
 def status_causes(pod: Object) -> Iterator[Cause]:
-    """What is wrong with what is said of a running pod: its addresses are asked by whoever reads them."""
-    found = pod.get("status") or {}
-    first = found.get("podIP") or ""
-    addresses = [each.get("ip", "") for each in found.get("podIPs") or ()] or [first]
+    """Yield the validation errors of a pod's status.
+
+    The addresses are validated because other components connect to them.
+    """
+    pod_status = pod.get("status") or {}
+    first = pod_status.get("podIP") or ""
+    addresses = [entry.get("ip", "") for entry in pod_status.get("podIPs") or ()] or [first]
     for index, address in enumerate(addresses):
         if address and not _is_address(address):
             why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
@@ -76,7 +79,7 @@ def status_causes(pod: Object) -> Iterator[Cause]:
 
 
 def spec_causes(spec: Object, path: str) -> Iterator[Cause]:
-    """What is wrong with the spec of a pod."""
+    """Yield the validation errors of a pod spec."""
     volumes: set[str] = set()
     yield from _volumes(spec.get("volumes") or (), f"{path}.volumes", volumes)
     if not spec.get("containers"):
@@ -118,18 +121,18 @@ def _duplicate(field: str, value: str) -> Cause:
 
 
 def _volumes(volumes: Sequence[Object], path: str, taken: set[str]) -> Iterator[Cause]:
-    """``taken`` collects the names that a container can mount."""
+    """Yield the validation errors of volumes and add the names of valid volumes to ``taken``."""
     for index, volume in enumerate(volumes):
         where, name = f"{path}[{index}]", volume["name"]
-        found = [
+        problems = [
             *_volume_source(volume, where),
             *names.required_causes(f"{where}.name", name, names.label),
         ]
         if name in taken:
-            found.append(_duplicate(f"{where}.name", name))
-        if not found:
+            problems.append(_duplicate(f"{where}.name", name))
+        if not problems:
             taken.add(name)
-        yield from found
+        yield from problems
 
 
 def _volume_source(volume: Object, path: str) -> Iterator[Cause]:
@@ -192,16 +195,16 @@ def _claim(source: Object, path: str) -> Iterator[Cause]:
 def _projected(source: Object, path: str) -> Iterator[Cause]:
     yield from _mode(source, "defaultMode", path)
     taken: set[str] = set()
-    for index, each in enumerate(source.get("sources") or ()):
+    for index, projection in enumerate(source.get("sources") or ()):
         where = f"{path}.sources[{index}]"
-        yield from _projection(each, where, path)
+        yield from _projection(projection, where, path)
         for kind in ("secret", "configMap", "downwardAPI"):
-            for item in (each.get(kind) or {}).get("items") or ():
+            for item in (projection.get(kind) or {}).get("items") or ():
                 if item["path"] in taken:
-                    owner = each[kind].get("name", item["path"])
+                    owner = projection[kind].get("name", item["path"])
                     yield status.invalid_value(path, owner, "conflicting duplicate paths")
                 taken.add(item["path"])
-        if len(each) > 1:
+        if len(projection) > 1:
             yield _forbidden(where, "may not specify more than 1 volume type per source")
 
 
@@ -338,15 +341,15 @@ def _resources(resources: Object, where: str) -> Iterator[Cause]:
         for cause in quantity_causes(resources.get(kind), f"{where}.{kind}")
     ]
     yield from wrong
-    for name, asked in (resources.get("requests") or {}).items() if not wrong else ():
+    for name, request in (resources.get("requests") or {}).items() if not wrong else ():
         limit = (resources.get("limits") or {}).get(name)
-        if limit is not None and quantities.parse(asked) > quantities.parse(limit):
+        if limit is not None and quantities.parse(request) > quantities.parse(limit):
             why = f"must be less than or equal to {name} limit of {limit}"
-            yield status.invalid_value(f"{where}.requests", asked, why)
+            yield status.invalid_value(f"{where}.requests", request, why)
 
 
 def quantity_causes(written: Object | None, where: str) -> Iterator[Cause]:
-    """What is wrong with amounts of resources by name."""
+    """Yield the validation errors of quantities by resource name."""
     for name, value in (written or {}).items():
         try:
             quantities.parse(value)

@@ -1,5 +1,4 @@
-"""What a write is about and how it is meant: the data that passes from HTTP or in-process callers to
-``writes``."""
+"""Data types that describe a request, passed from HTTP and in-process callers to ``writes``."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ PatchType = Literal["json", "merge", "strategic"]
 
 @dataclass(frozen=True)
 class Target:
-    """What a request is about."""
+    """Identify the object, collection or subresource that a request addresses."""
 
     resource: Resource
     namespace: str = ""
@@ -29,12 +28,12 @@ class Target:
 
     @property
     def key(self) -> Key:
-        """Where the object lies."""
+        """Return the key of the object in the store."""
         return Key(self.resource.key, self.namespace, self.name)
 
     @property
     def endpoint(self) -> Endpoint:
-        """What can be owned through here."""
+        """Return the field ownership rules of this endpoint."""
         return Endpoint(
             self.resource.schema,
             self.resource.api_version,
@@ -44,22 +43,24 @@ class Target:
         )
 
     def not_found(self) -> status.ApiError:
-        """404 for this object."""
+        """Return the 404 error for this object."""
         return status.not_found(self.resource.plural, self.resource.group, self.name)
 
     def conflict(self, why: str = "") -> status.ApiError:
-        """409 for this object."""
+        """Return the 409 error for this object."""
         return status.conflict(self.resource.plural, self.resource.group, self.name, why)
 
     def forbidden(self, why: str) -> status.ApiError:
-        """403 for this object."""
+        """Return the 403 error for this object."""
         return status.forbidden(self.resource.plural, self.resource.group, self.name, why)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a write is meant. ``large`` tells that the work on its body belongs in a thread; ``warnings``
-    collects what goes out as Warning headers.
+    """Hold the options of a write request.
+
+    ``large`` means that the work on the body runs in a thread; ``warnings`` collects the texts of the Warning
+    response headers.
     """
 
     user: User
@@ -73,7 +74,7 @@ class Options:
 
 @dataclass(frozen=True)
 class DeleteOptions:
-    """The body of a DELETE."""
+    """Hold the options of a DELETE request."""
 
     grace_period_s: int | None = None
     propagation: str | None = None
@@ -83,7 +84,7 @@ class DeleteOptions:
 
 @dataclass(frozen=True)
 class Admission:
-    """One object on its way into the store, as admission sees it."""
+    """Hold one write as the admission steps receive it."""
 
     operation: Literal["CREATE", "UPDATE"]
     target: Target
@@ -93,15 +94,15 @@ class Admission:
 
 
 class Admit(Protocol):
-    """Webhooks. ``mutate`` returns the changed object; both raise ApiError to refuse."""
+    """Interface of the admission webhooks; both methods raise ApiError to reject a write."""
 
     async def mutate(self, admission: Admission) -> Object:
-        """Let mutating webhooks change the object."""
+        """Return the object as changed by the mutating webhooks."""
 
     async def validate(self, admission: Admission) -> None:
-        """Let validating webhooks refuse it."""
+        """Call the validating webhooks."""
 
 
 def now(*, after_s: float = 0) -> str:
-    """The time, or the one in a while, as metadata has it."""
+    """Return the current time plus ``after_s`` in the timestamp format of object metadata."""
     return (datetime.now(UTC) + timedelta(seconds=after_s)).strftime("%Y-%m-%dT%H:%M:%SZ")

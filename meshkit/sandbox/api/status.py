@@ -1,7 +1,7 @@
-"""Refusals as Kubernetes shapes them: a ``Status`` object with code, reason and details.
+"""API errors as Kubernetes ``Status`` objects with code, reason and details.
 
-Clients act on these fields (client-go retries a Conflict, waits on NotFound), so each constructor follows the
-original's wording (k8s.io/apimachinery/pkg/api/errors).
+Clients act on these fields (client-go retries a Conflict, waits on NotFound), so the wording of each
+constructor matches k8s.io/apimachinery/pkg/api/errors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshkit.errors import SandboxError
 
 @dataclass(frozen=True)
 class Cause:
-    """One entry of ``details.causes``: which field, why in one word, why in a sentence."""
+    """Describe one invalid field, an entry of ``details.causes``."""
 
     field: str
     reason: str
@@ -24,13 +24,14 @@ class Cause:
 
     @property
     def text(self) -> str:
-        """``spec.replicas: Invalid value: ...``."""
+        """Return the cause as one line, such as ``spec.replicas: Invalid value: ...``."""
         return f"{self.field}: {self.message}" if self.field else self.message
 
 
 class ApiError(SandboxError):
-    """A request that the API server refuses. ``code`` is the HTTP status, ``reason`` Kubernetes' one word
-    for it.
+    """Raised when the API server rejects a request.
+
+    ``code`` is the HTTP status, ``reason`` the machine-readable reason of Kubernetes.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class ApiError(SandboxError):
         self.details = dict(details or {})
 
     def status(self) -> dict[str, Any]:
-        """The ``Status`` object that goes over the wire."""
+        """Return the ``Status`` object of the response."""
         return {
             "kind": "Status",
             "apiVersion": "v1",
@@ -64,19 +65,19 @@ def _resource(plural: str, group: str) -> str:
 
 
 def not_found(plural: str, group: str, name: str) -> ApiError:
-    """404 for one object."""
+    """Return a 404 error for one object."""
     return ApiError(
         404, "NotFound", f'{_resource(plural, group)} "{name}" not found', _about(plural, group, name)
     )
 
 
 def no_such_path() -> ApiError:
-    """404 for an address or kind that is not served."""
+    """Return a 404 error for a path or kind that is not served."""
     return ApiError(404, "NotFound", "the server could not find the requested resource")
 
 
 def already_exists(plural: str, group: str, name: str) -> ApiError:
-    """409 on create."""
+    """Return a 409 error for a create whose name is taken."""
     return ApiError(
         409,
         "AlreadyExists",
@@ -86,7 +87,7 @@ def already_exists(plural: str, group: str, name: str) -> ApiError:
 
 
 def conflict(plural: str, group: str, name: str, why: str = "") -> ApiError:
-    """409: the resourceVersion or uid that the client saw is no longer the present one."""
+    """Return a 409 error for a resourceVersion or uid that is no longer current."""
     why = why or (
         "the object has been modified; please apply your changes to the latest version and try again"
     )
@@ -95,74 +96,76 @@ def conflict(plural: str, group: str, name: str, why: str = "") -> ApiError:
 
 
 def invalid(kind: str, group: str, name: str, causes: Iterable[Cause]) -> ApiError:
-    """422 with every field that is wrong."""
+    """Return a 422 error that lists every invalid field."""
     listed = list(causes)
     texts = [cause.text for cause in listed]
     joined = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     details = _about(kind, group, name) | {
-        "causes": [{"reason": each.reason, "message": each.message, "field": each.field} for each in listed]
+        "causes": [
+            {"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in listed
+        ]
     }
     full = f"{kind}.{group}" if group else kind
     return ApiError(422, "Invalid", f'{full} "{name}" is invalid: {joined}', details)
 
 
 def bad_request(message: str) -> ApiError:
-    """400."""
+    """Return a 400 error."""
     return ApiError(400, "BadRequest", message)
 
 
 def forbidden(plural: str, group: str, name: str, why: str, causes: Iterable[Cause] = ()) -> ApiError:
-    """403: the user may not, or the object's namespace refuses."""
+    """Return a 403 error for a user without permission or an object that admission rejects."""
     subject = f'{_resource(plural, group)} "{name}"' if name else _resource(plural, group)
     details = _about(plural, group, name)
-    listed = [{"reason": each.reason, "message": each.message, "field": each.field} for each in causes]
+    listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
     if listed:
         details["causes"] = listed
     return ApiError(403, "Forbidden", f"{subject} is forbidden: {why}", details)
 
 
 def unauthorized() -> ApiError:
-    """401: no token, or not one of this sandbox."""
+    """Return a 401 error for a request without a valid token."""
     return ApiError(401, "Unauthorized", "Unauthorized")
 
 
 def expired(message: str) -> ApiError:
-    """410: the resourceVersion asked for has been compacted away; the client lists again."""
+    """Return a 410 error for a compacted resourceVersion, after which the client must list again."""
     return ApiError(410, "Expired", message)
 
 
 def unsupported_media_type(message: str) -> ApiError:
-    """415: a body in a form that is not read here."""
+    """Return a 415 error for a body in an unsupported format."""
     return ApiError(415, "UnsupportedMediaType", message)
 
 
 def too_large(why: str) -> ApiError:
-    """413: more than an object may hold."""
+    """Return a 413 error for a body or object that exceeds a limit."""
     return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
 
 
 def bare(code: int, message: str) -> ApiError:
-    """An error that Kubernetes gives no reason in one word."""
+    """Return an error without a machine-readable reason."""
     return ApiError(code, "", message)
 
 
-def unsupported_option(kind: str, field: str, shown: str, supported: str) -> ApiError:
-    """422 for a query parameter: ``kind`` names the options that it belongs to."""
-    why = f"Unsupported value: {shown}: supported values: {supported}"
+def unsupported_option(kind: str, field: str, quoted_value: str, supported: str) -> ApiError:
+    """Return a 422 error for the unsupported value of a query parameter of the options ``kind``."""
+    why = f"Unsupported value: {quoted_value}: supported values: {supported}"
     return invalid(kind, "meta.k8s.io", "", [Cause(field, "FieldValueNotSupported", why)])
 
 
 def internal(message: str) -> ApiError:
-    """500."""
+    """Return a 500 error."""
     return ApiError(500, "InternalError", f"Internal error occurred: {message}")
 
 
 def required(field: str, message: str = "Required value") -> Cause:
-    """A field that is missing."""
+    """Return the cause for a missing required field."""
     return Cause(field, "FieldValueRequired", message)
 
 
 def invalid_value(field: str, value: object, why: str) -> Cause:
-    """A field whose value cannot be."""
-    shown = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-    return Cause(field, "FieldValueInvalid", f"Invalid value: {shown}: {why}")
+    """Return the cause for a field with an invalid value."""
+    encoded = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return Cause(field, "FieldValueInvalid", f"Invalid value: {encoded}: {why}")

@@ -1,1 +1,1 @@
-"""What may refuse or change a valid write: webhooks, limits, quotas, eviction, and warnings."""
+"""Admission steps that reject or change a valid write, such as webhooks, limits, quotas and eviction."""

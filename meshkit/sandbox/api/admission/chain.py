@@ -1,4 +1,4 @@
-"""The way of every object into the store: defaults, webhooks, defaults of what they added, validation."""
+"""Admission chain of every write, from defaults and webhooks to validation, RBAC escalation and limits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.storage.store import Store
 
 _IDENTITY = ("name", "namespace", "uid")
-"""No webhook gives an object another: the store, folders and tokens go by it."""
+"""Metadata that webhooks cannot change, because the store, directories and tokens are keyed by it."""
 
 
 async def admitted(store: Store, admit: Admit, admission: Admission, *, large: bool) -> Object:
-    """The object as it may be stored. Raises ApiError. ``large`` puts the work on it into threads."""
+    """Return the object as it may be stored, or raise ApiError.
+
+    ``large`` runs the work on the object in threads.
+    """
     target = admission.target
     resource = target.resource
     new = admission.object
@@ -37,7 +40,7 @@ async def admitted(store: Store, admit: Admit, admission: Admission, *, large: b
         limits.fill(store, target.namespace, new)  # for containers that a webhook added
     if large:
         await offload.run(large, bodies.check_object, new)
-    found = await offload.run(
+    causes = await offload.run(
         large or not celrules.is_compiled(resource),
         rules.all_causes,
         resource,
@@ -45,8 +48,8 @@ async def admitted(store: Store, admit: Admit, admission: Admission, *, large: b
         admission.old,
         target.subresource,
     )
-    if found:
-        raise status.invalid(resource.kind, resource.group, target.name, found)
+    if causes:
+        raise status.invalid(resource.kind, resource.group, target.name, causes)
     grant = escalation.granted(Rights(store), replace(admission, object=new))
     if grant is not None:
         await offload.run(grant.is_large, grant.check)
@@ -63,7 +66,7 @@ def _prepare(resource: Resource, new: Object) -> None:
 
 
 def _prepare_again(resource: Resource, new: Object, identity: Mapping[str, Any]) -> None:
-    """After webhooks have changed the object."""
+    """Prune the object and set its defaults again after webhooks changed it."""
     validation.prune(resource.schema, new)
     new["metadata"] |= identity
     _complete(resource, new)

@@ -1,8 +1,8 @@
-"""What a pod asks of a node: requests and limits of its containers, and of the pod as a whole.
+"""Compute the requests and limits of a pod and of its containers.
 
-Init containers run one after the other before the containers, sidecars (init containers that restart)
-beside what follows them; a pod needs the greater of both phases. What ``spec.resources`` names for the pod as
-a whole takes the place of that sum (k8s.io/component-helpers/resource/helpers.go).
+Init containers run one after the other before the containers. Sidecars (init containers that restart) run
+alongside everything that follows. A pod needs the maximum of both phases. A pod-level value in
+``spec.resources`` replaces that sum (k8s.io/component-helpers/resource/helpers.go).
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ Amounts = dict[str, Quantity]
 
 
 def containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(path, container) of every container and init container."""
+    """Yield (path, container) of every container and init container."""
     for field in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(field) or ()):
             yield f"{field}[{index}]", container
 
 
 def of_container(container: Mapping[str, Any], kind: Kind) -> Amounts:
-    """What one container asks for, by resource name."""
+    """Return the requests or limits of one container by resource name."""
     written = (container.get("resources") or {}).get(kind) or {}
     return {name: parse(value) for name, value in written.items()}
 
 
 def of_whole(spec: Mapping[str, Any], kind: Kind) -> Amounts:
-    """What ``spec.resources`` asks for, of the resources that can be asked for so."""
+    """Return the pod-level requests or limits, for the resources that support them."""
     return {name: amount for name, amount in of_container(spec, kind).items() if of_a_whole_pod(name)}
 
 
 def of_a_whole_pod(name: str) -> bool:
-    """Whether a pod can ask for a resource as a whole."""
+    """Return whether a resource can be requested at pod level."""
     return name in ("cpu", "memory") or name.startswith("hugepages-")
 
 
 def of_pod(spec: Mapping[str, Any], kind: Kind) -> Amounts:
-    """What a pod asks for as a whole, by resource name."""
+    """Return the effective requests or limits of a pod by resource name."""
     overhead = {name: parse(value) for name, value in (spec.get("overhead") or {}).items()}
-    asked = of_all_containers(spec, kind) | of_whole(spec, kind)
-    return _sum([asked, overhead]) if kind == "requests" else asked
+    amounts = of_all_containers(spec, kind) | of_whole(spec, kind)
+    return _sum([amounts, overhead]) if kind == "requests" else amounts
 
 
 def of_all_containers(spec: Mapping[str, Any], kind: Kind) -> Amounts:
-    """What the containers of a pod need at most at one time, by resource name."""
-    running = [of_container(each, kind) for each in spec.get("containers") or ()]
+    """Return the peak requests or limits of a pod's containers by resource name."""
+    running = [of_container(container, kind) for container in spec.get("containers") or ()]
     sidecars: list[Amounts] = []
     peaks: list[Amounts] = []
     for container in spec.get("initContainers") or ():
-        asked = of_container(container, kind)
+        own = of_container(container, kind)
         if container.get("restartPolicy") == "Always":
-            sidecars.append(asked)
-        peaks.append(_sum([*sidecars, *([] if container.get("restartPolicy") == "Always" else [asked])]))
+            sidecars.append(own)
+        peaks.append(_sum([*sidecars, *([] if container.get("restartPolicy") == "Always" else [own])]))
     steady = _sum([*running, *sidecars])
-    names = {name for each in (steady, *peaks) for name in each}
-    return {name: max(each.get(name, ZERO) for each in (steady, *peaks)) for name in names}
+    names = {name for phase in (steady, *peaks) for name in phase}
+    return {name: max(phase.get(name, ZERO) for phase in (steady, *peaks)) for name in names}
 
 
 def _sum(amounts: list[Amounts]) -> Amounts:
-    names = {name for each in amounts for name in each}
-    return {name: total(each[name] for each in amounts if name in each) for name in names}
+    names = {name for entry in amounts for name in entry}
+    return {name: total(entry[name] for entry in amounts if name in entry) for name in names}

@@ -1,9 +1,9 @@
-"""``pods/eviction``: delete a pod if the PodDisruptionBudget that covers it allows one disruption more.
+"""The ``pods/eviction`` subresource, which deletes a pod if its PodDisruptionBudget allows a disruption.
 
-As Kubernetes' registry/core/pod/storage/eviction.go: the budget's status is the account. An eviction takes
-one from ``disruptionsAllowed`` and notes the pod in ``disruptedPods`` (both at the resourceVersion it read,
-so that two evictions never share one disruption), marks the pod with the condition DisruptionTarget and
-deletes it. A pod that has not begun, has ended or is being deleted costs nothing.
+Follows Kubernetes' registry/core/pod/storage/eviction.go. An eviction decrements ``disruptionsAllowed`` in
+the budget's status and adds the pod to ``disruptedPods``, both at the resourceVersion that it read, so that
+two evictions cannot use the same disruption. It then sets the pod's condition DisruptionTarget and deletes
+the pod. A pod that is pending, finished or being deleted does not count as a disruption.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ _REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
 class Evictions:
-    """Evicts pods."""
+    """Evict pods within the limits of their PodDisruptionBudgets."""
 
     def __init__(self, writes: Writes) -> None:
         self._writes = writes
 
     async def evict(self, target: Target, delete: DeleteOptions, options: Options) -> None:
-        """Evict ``target``, a pod. Raises ApiError 404, 429 (the budget allows none) or 500 (two budgets)."""
+        """Evict the pod ``target``.
+
+        Raises ApiError 404, 429 when the budget allows no disruption, or 500 when several budgets match.
+        """
         pod = self._pod(target)
         budget = None if _costs_nothing(pod) else self._budget(pod)
         if budget is not None and not _spares_unhealthy(budget, pod):
@@ -65,14 +68,14 @@ class Evictions:
         return covering[0] if covering else None
 
     async def _take(self, budget: Stored, pod_name: str, options: Options) -> None:
-        """Take one disruption from the budget."""
+        """Record one disruption in the budget's status."""
         resource = self._writes.registry.by_key(_BUDGETS)
         assert resource is not None
         target = Target(resource, budget.key.namespace, budget.key.name, "status")
         for _ in range(_TRIES):
             present = self._writes.store.get(target.key)
             if present is None:
-                return  # the budget has gone meanwhile, and with it what it asked for
+                return  # the budget was deleted in the meantime
             try:
                 await self._writes.replace(target, _with_one_less(present.object, pod_name), options)
                 return
@@ -82,7 +85,7 @@ class Evictions:
         raise _too_many(_being_processed(target.name), _RETRY_AFTER_S)
 
     async def _mark(self, target: Target, options: Options) -> None:
-        """Say on the pod why it ends."""
+        """Set the pod's DisruptionTarget condition."""
         before = (self._pod(target).get("status") or {}).get("conditions") or []
         condition = {
             "type": "DisruptionTarget",
@@ -91,8 +94,8 @@ class Evictions:
             "reason": "EvictionByEvictionAPI",
             "message": "Eviction API: evicting",
         }
-        kept = [each for each in before if each["type"] != condition["type"]]
-        patch = {"status": {"conditions": [*kept, condition]}}
+        others = [existing for existing in before if existing["type"] != condition["type"]]
+        patch = {"status": {"conditions": [*others, condition]}}
         on_status = Target(target.resource, target.namespace, target.name, "status")
         await self._writes.patch(on_status, "merge", patch, options)
 
@@ -103,7 +106,7 @@ def _costs_nothing(pod: Mapping[str, Any]) -> bool:
 
 
 def _spares_unhealthy(budget: Stored, pod: Mapping[str, Any]) -> bool:
-    """Whether a pod that is not ready may go without a disruption being counted."""
+    """Return whether a pod that is not ready may be evicted without counting a disruption."""
     if is_ready(pod):
         return False
     if budget.object["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
@@ -114,7 +117,7 @@ def _spares_unhealthy(budget: Stored, pod: Mapping[str, Any]) -> bool:
 
 
 def _with_one_less(budget: Mapping[str, Any], pod_name: str) -> Object:
-    """The budget after one disruption. Raises ApiError 429 when it allows none."""
+    """Return the budget after one disruption. Raises ApiError 429 when it allows none."""
     name = budget["metadata"]["name"]
     counted = budget.get("status") or {}
     if counted.get("observedGeneration", 0) < budget["metadata"].get("generation", 1):
@@ -135,7 +138,10 @@ def _being_processed(budget_name: str) -> str:
 
 
 def _too_many(why: str, retry_after_s: int = 0) -> status.ApiError:
-    """429. Without ``retry_after_s`` clients decide themselves when to ask again (kubectl drain: 5 s)."""
+    """Return a 429 error.
+
+    Without ``retry_after_s`` clients choose their own retry delay (kubectl drain: 5 s).
+    """
     details: dict[str, Any] = {"causes": [{"reason": "DisruptionBudget", "message": why}]}
     if retry_after_s:
         details["retryAfterSeconds"] = retry_after_s

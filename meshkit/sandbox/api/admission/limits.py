@@ -1,7 +1,7 @@
-"""LimitRange: requests and limits that a namespace's pods get when they name none, and their bounds.
+"""LimitRange admission, which sets default requests and limits of pods and enforces their bounds.
 
-As Kubernetes' plugin/pkg/admission/limitranger: defaults come before validation (and again after webhooks,
-which may have added containers); every bound that is broken is named.
+Follows Kubernetes' plugin/pkg/admission/limitranger. Defaults are set before validation, and again after the
+webhooks, which may add containers. The error lists every violated bound.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _KINDS: tuple[tuple[Kind, str, str], ...] = (
 
 
 def fill(store: Store, namespace: str, pod: Object) -> None:
-    """Give the containers of a new pod what the namespace's LimitRanges say, in place."""
-    told: list[str] = []
+    """Set the requests and limits that a new pod's containers omit from the LimitRanges, in place."""
+    changes: list[str] = []
     containers = sum(1 for _ in compute.containers(pod["spec"]))
     for item in _items(store, namespace, "Container"):
         if containers * sum(len(item.get(field) or ()) for _, field, _ in _KINDS) > _MAX_FILLED:
@@ -35,32 +35,35 @@ def fill(store: Store, namespace: str, pod: Object) -> None:
             word = "init container" if path.startswith("init") else "container"
             for kind, field, singular in _KINDS:
                 given = container.setdefault("resources", {}).get(kind) or {}
-                lacking = {
+                missing = {
                     name: value for name, value in (item.get(field) or {}).items() if name not in given
                 }
-                if lacking:
-                    container["resources"][kind] = given | lacking
-                    told.append(f"{', '.join(sorted(lacking))} {singular} for {word} {container['name']}")
-    if told:
+                if missing:
+                    container["resources"][kind] = given | missing
+                    changes.append(f"{', '.join(sorted(missing))} {singular} for {word} {container['name']}")
+    if changes:
         annotations = pod["metadata"].setdefault("annotations", {})
-        annotations.setdefault(_ANNOTATION, "LimitRanger plugin set: " + "; ".join(told))
+        annotations.setdefault(_ANNOTATION, "LimitRanger plugin set: " + "; ".join(changes))
 
 
 def broken(store: Store, namespace: str, pod: Mapping[str, Any]) -> str:
-    """What is wrong with a pod's requests and limits, in Kubernetes' words; empty when nothing is."""
+    """Return the violated bounds of a pod in Kubernetes' wording, or an empty string."""
     spec = pod["spec"]
-    found: list[str] = []
+    breaches: list[str] = []
     for item in _items(store, namespace, "Container"):
         for _, container in compute.containers(spec):
-            asked = [compute.of_container(container, kind) for kind, _, _ in _KINDS]
-            found += _breaches(item, "Container", asked[0], asked[1])
+            amounts = [compute.of_container(container, kind) for kind, _, _ in _KINDS]
+            breaches += _breaches(item, "Container", amounts[0], amounts[1])
     for item in _items(store, namespace, "Pod"):
-        found += _breaches(item, "Pod", compute.of_pod(spec, "requests"), compute.of_pod(spec, "limits"))
-    return found[0] if len(found) == 1 else f"[{', '.join(found)}]" if found else ""
+        breaches += _breaches(item, "Pod", compute.of_pod(spec, "requests"), compute.of_pod(spec, "limits"))
+    return breaches[0] if len(breaches) == 1 else f"[{', '.join(breaches)}]" if breaches else ""
 
 
 def complete(limit_range: Object) -> None:
-    """The defaults that follow from a LimitRange's own bounds: max -> default -> defaultRequest <- min."""
+    """Set the defaults that follow from a LimitRange's own bounds, in place.
+
+    ``default`` is taken from ``max``; ``defaultRequest`` from ``default``, then from ``min``.
+    """
     for item in (limit_range.get("spec") or {}).get("limits") or ():
         if item.get("type") != "Container":
             continue

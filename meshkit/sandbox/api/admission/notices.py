@@ -1,4 +1,4 @@
-"""The Warning headers of a write: what the sandbox stores but does not do, and what Kubernetes warns of."""
+"""Warnings about a write, for features that the sandbox stores but does not implement and for risky input."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from meshkit.sandbox.api.schema.registry import CRDS, Resource
 
 _NOT_ENFORCED = {
     "networkpolicies.networking.k8s.io": "a NetworkPolicy is stored but not enforced by the sandbox",
-    "telemetries.telemetry.istio.io": "a Telemetry is stored but not obeyed by the sandbox's proxies",
+    "telemetries.telemetry.istio.io": "a Telemetry is stored but not enforced by the sandbox's proxies",
 }
 _NOT_OBEYED = {
     "config.linkerd.io/access-log": "the sandbox's proxies write no access log for people",
 }
-"""Annotations that ask for something which is not done here."""
+"""Annotations whose feature the sandbox does not implement."""
 _POD_SPEC = {
     "cronjobs.batch": "spec.jobTemplate.spec.template.spec",
     "deployments.apps": "spec.template.spec",
@@ -25,11 +25,11 @@ _POD_SPEC = {
     "pods": "spec",
     "replicasets.apps": "spec.template.spec",
 }
-"""Where a kind keeps the containers that it runs."""
+"""The path of the pod spec in each workload kind."""
 
 
 def of(resource: Resource, obj: Object) -> Iterator[str]:
-    """The sentences about an object that is being written."""
+    """Yield the warnings for an object that is being written."""
     if resource.key in _NOT_ENFORCED:
         yield _NOT_ENFORCED[resource.key]
     for note in obj["metadata"].get("annotations") or ():
@@ -47,7 +47,7 @@ def of(resource: Resource, obj: Object) -> Iterator[str]:
 
 
 def _hidden_variables(key: str, obj: Mapping[str, Any]) -> Iterator[str]:
-    """Variables of a container that are there twice, the second not made from the first."""
+    """Yield a warning for each environment variable whose redefinition hides an earlier value."""
     path = _POD_SPEC.get(key, "")
     spec: Any = obj
     for name in path.split(".") if path else ():

@@ -1,8 +1,9 @@
-"""ResourceQuota: how much a namespace may hold, counted from what it holds.
+"""ResourceQuota admission, which counts a namespace's usage from its objects and rejects writes above it.
 
-The check is made in the same breath as the write, on the objects themselves: two writes can never share the
-last free place, and the count cannot drift. ``status.used`` is for readers; the quota controller keeps it.
-Names, scopes and sentences as in Kubernetes (pkg/quota/v1/evaluator/core, plugin/resourcequota).
+The check and the write happen without an await in between and count the objects themselves, so that
+concurrent writes cannot exceed the quota and the count cannot drift. ``status.used`` is informational; the
+quota controller maintains it. Names, scopes and messages match Kubernetes (pkg/quota/v1/evaluator/core,
+plugin/resourcequota).
 """
 
 from __future__ import annotations
@@ -24,31 +25,43 @@ _SCOPES = {"Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "Prio
 
 
 def unknown_scopes(quota: Mapping[str, Any]) -> list[str]:
-    """Scopes of a quota that are not evaluated here: such a quota limits nothing."""
+    """Return the scopes of a quota that the sandbox does not evaluate; such a quota limits nothing."""
     return sorted(name for name, _, _ in _scopes(quota) if name not in _SCOPES)
 
 
 def refusal(
     store: Store, namespace: str, resource: str, new: Mapping[str, Any], old: Mapping[str, Any] | None
 ) -> str:
-    """Why a namespace's quotas do not take the object (in place of ``old``); empty when they do."""
+    """Return why a namespace's quotas reject the object that replaces ``old``, or an empty string."""
     for stored in store.objects(QUOTAS, namespace):
         quota = stored.object
         hard = {name: parse(value) for name, value in (quota["spec"].get("hard") or {}).items()}
         name = quota["metadata"]["name"]
-        if old is None and (lacking := _unspecified(quota, hard, resource, new)):
-            return f"failed quota: {name}: must specify {lacking}"
+        if old is None and (unspecified := _unspecified(quota, hard, resource, new)):
+            return f"failed quota: {name}: must specify {unspecified}"
         before = _counted(quota, resource, old) if old is not None else {}
-        asked = {each: amount for each, amount in _counted(quota, resource, new).items() if each in hard}
-        more = {each: amount for each, amount in asked.items() if amount > before.get(each, ZERO)}
-        if not more:
+        counted = {
+            resource_name: amount
+            for resource_name, amount in _counted(quota, resource, new).items()
+            if resource_name in hard
+        }
+        increased = {
+            resource_name: amount
+            for resource_name, amount in counted.items()
+            if amount > before.get(resource_name, ZERO)
+        }
+        if not increased:
             continue
         held = used(store, quota)
         requested = {
-            each: Quantity(amount.amount - before.get(each, ZERO).amount, amount.binary)
-            for each, amount in more.items()
+            resource_name: Quantity(amount.amount - before.get(resource_name, ZERO).amount, amount.binary)
+            for resource_name, amount in increased.items()
         }
-        over = [each for each in sorted(requested) if held[each] + requested[each] > hard[each]]
+        over = [
+            resource_name
+            for resource_name in sorted(requested)
+            if held[resource_name] + requested[resource_name] > hard[resource_name]
+        ]
         if over:
             return (
                 f"exceeded quota: {name}, requested: {_listed(requested, over)}, "
@@ -58,7 +71,7 @@ def refusal(
 
 
 def used(store: Store, quota: Mapping[str, Any]) -> Amounts:
-    """What the namespace holds of everything that the quota limits."""
+    """Return the namespace's usage of everything that the quota limits."""
     hard: Mapping[str, Any] = quota["spec"].get("hard") or {}
     sums = {name: Quantity(Fraction(0), parse(value).binary) for name, value in hard.items()}
     for resource in {_counted_resource(name) for name in hard}:
@@ -70,7 +83,7 @@ def used(store: Store, quota: Mapping[str, Any]) -> Amounts:
 
 
 def _counted_resource(name: str) -> str:
-    """Which resource a name of a quota is counted from."""
+    """Return the resource whose objects a quota name counts."""
     if name.startswith("count/"):
         return name.removeprefix("count/")
     if name.startswith("services."):
@@ -79,22 +92,22 @@ def _counted_resource(name: str) -> str:
 
 
 def _counted(quota: Mapping[str, Any], resource: str, obj: Mapping[str, Any]) -> Amounts:
-    """What one object adds to a quota."""
-    found = {f"count/{resource}": _ONE}
+    """Return what one object adds to a quota."""
+    amounts = {f"count/{resource}": _ONE}
     if not all(_in_scope(resource, obj, *scope) for scope in _scopes(quota)):
         return {}
     if resource in _BARE and not (resource == "pods" and _ended(obj)):
-        found[resource] = _ONE
+        amounts[resource] = _ONE
     if resource == "pods" and not _ended(obj):
-        found |= _compute(obj["spec"])
+        amounts |= _compute(obj["spec"])
     if resource == "services":
         kind = obj["spec"].get("type")
         ports = len(obj["spec"].get("ports") or ())
         if kind == "LoadBalancer":
-            found["services.loadbalancers"] = _ONE
+            amounts["services.loadbalancers"] = _ONE
         if kind in ("LoadBalancer", "NodePort"):
-            found["services.nodeports"] = Quantity(Fraction(ports))
-    return found
+            amounts["services.nodeports"] = Quantity(Fraction(ports))
+    return amounts
 
 
 def _ended(pod: Mapping[str, Any]) -> bool:
@@ -102,48 +115,49 @@ def _ended(pod: Mapping[str, Any]) -> bool:
 
 
 def _compute(spec: Mapping[str, Any]) -> Amounts:
-    found: Amounts = {}
+    amounts: Amounts = {}
     for kind in ("requests", "limits"):
         for name, amount in compute.of_pod(spec, kind).items():
-            found[f"{kind}.{name}"] = amount
+            amounts[f"{kind}.{name}"] = amount
             if kind == "requests":
-                found[name] = amount
-    return found
+                amounts[name] = amount
+    return amounts
 
 
 def _unspecified(
     quota: Mapping[str, Any], hard: Mapping[str, Quantity], resource: str, pod: Mapping[str, Any]
 ) -> str:
-    """Where cpu or memory is limited every container must name its share: ``cpu for: a,b; ...``, unless the
-    pod names its own as a whole.
+    """Return which containers omit a limited compute resource, as ``cpu for: a,b; ...``.
+
+    A resource that the pod specifies as a whole needs no value on each container.
     """
     if resource != "pods" or not all(_in_scope(resource, pod, *scope) for scope in _scopes(quota)):
         return ""
-    lacking: list[str] = []
+    omissions: list[str] = []
     for name in sorted(hard):
         kind, _, what = name.rpartition(".") if name.startswith(("requests.", "limits.")) else ("", "", name)
         if what not in _COMPUTE:
             continue
-        asks: Kind = "limits" if kind == "limits" else "requests"
-        if what in compute.of_whole(pod["spec"], asks):
+        field: Kind = "limits" if kind == "limits" else "requests"
+        if what in compute.of_whole(pod["spec"], field):
             continue
         without = [
             container["name"]
             for _, container in compute.containers(pod["spec"])
-            if what not in compute.of_container(container, asks)
+            if what not in compute.of_container(container, field)
         ]
         if without:
-            lacking.append(f"{name} for: {','.join(sorted(without))}")
-    return "; ".join(lacking)
+            omissions.append(f"{name} for: {','.join(sorted(without))}")
+    return "; ".join(omissions)
 
 
 def _scopes(quota: Mapping[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
-    """(scope, operator, values)."""
+    """Yield (scope, operator, values) of a quota."""
     spec = quota["spec"]
     for name in spec.get("scopes") or ():
         yield name, "Exists", []
-    for each in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
-        yield each["scopeName"], each["operator"], each.get("values") or []
+    for requirement in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
+        yield requirement["scopeName"], requirement["operator"], requirement.get("values") or []
 
 
 def _in_scope(resource: str, pod: Mapping[str, Any], scope: str, operator: str, values: list[str]) -> bool:
@@ -153,8 +167,8 @@ def _in_scope(resource: str, pod: Mapping[str, Any], scope: str, operator: str, 
     if scope in ("Terminating", "NotTerminating"):
         return ("activeDeadlineSeconds" in spec) == (scope == "Terminating")
     if scope in ("BestEffort", "NotBestEffort"):
-        asks = any(compute.of_pod(spec, kind) for kind in ("requests", "limits"))
-        return asks == (scope == "NotBestEffort")
+        has_resources = any(compute.of_pod(spec, kind) for kind in ("requests", "limits"))
+        return has_resources == (scope == "NotBestEffort")
     has = spec.get("priorityClassName", "")
     return {
         "In": has in values,

@@ -1,9 +1,7 @@
-"""Admission webhooks: asked over HTTPS as a real API server asks them, with the same refusals when they do
-not answer.
+"""Admission webhooks, called over HTTPS with the failure semantics of kube-apiserver.
 
-A webhook's Service is resolved to the pods behind it (EndpointSlices, ready ones only): there is no
-cluster network whose address one could dial. The certificate is checked against ``caBundle`` for the name
-``SERVICE.NAMESPACE.svc``.
+A webhook's Service is resolved to its ready endpoints (EndpointSlices), because the sandbox has no cluster
+network. The certificate is verified against ``caBundle`` for the name ``SERVICE.NAMESPACE.svc``.
 """
 
 from __future__ import annotations
@@ -32,36 +30,36 @@ _EXEMPT_GROUPS = (_GROUP, "authentication.k8s.io", "authorization.k8s.io")
 
 
 class Unanswered(Exception):
-    """The webhook could not be asked, or did not answer with a review."""
+    """Raised when a webhook cannot be reached or does not return an AdmissionReview."""
 
 
 class Webhooks:
-    """Calls the webhooks that the store's configurations name."""
+    """Call the webhooks of the stored webhook configurations."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Release connections."""
+        """Close the HTTP connections."""
         if self._session is not None:
             await self._session.close()
 
     async def mutate(self, admission: Admission) -> Object:
-        """The object after every mutating webhook that wants it, in order of configuration names."""
+        """Return the object after every matching mutating webhook, in order of configuration names."""
         obj = admission.object
-        for webhook in self._wanted(_MUTATING, admission):
+        for webhook in self._matching(_MUTATING, admission):
             response = await self._ask(webhook, admission, obj)
             if response is not None and response.get("patch"):
                 obj = _patched(webhook, obj, response)
         return obj
 
     async def validate(self, admission: Admission) -> None:
-        """Ask every validating webhook that wants it."""
-        for webhook in self._wanted(_VALIDATING, admission):
+        """Call every matching validating webhook."""
+        for webhook in self._matching(_VALIDATING, admission):
             await self._ask(webhook, admission, admission.object)
 
-    def _wanted(self, resource: str, admission: Admission) -> Iterator[Mapping[str, Any]]:
+    def _matching(self, resource: str, admission: Admission) -> Iterator[Mapping[str, Any]]:
         if admission.target.resource.group in _EXEMPT_GROUPS:
             return
         for stored in self._store.objects(resource):
@@ -81,13 +79,13 @@ class Webhooks:
         if not name:
             return True
         namespace = self._store.get(Key("namespaces", "", name))
-        found = (namespace.object["metadata"].get("labels") or {}) if namespace else {}
-        return holds(webhook.get("namespaceSelector") or {}, found)
+        namespace_labels = (namespace.object["metadata"].get("labels") or {}) if namespace else {}
+        return holds(webhook.get("namespaceSelector") or {}, namespace_labels)
 
     async def _ask(
         self, webhook: Mapping[str, Any], admission: Admission, obj: Object
     ) -> Mapping[str, Any] | None:
-        """The webhook's response; None when it cannot be had and failurePolicy is Ignore."""
+        """Return the webhook's response, or None when the call fails and failurePolicy is Ignore."""
         if admission.options.dry_run and webhook.get("sideEffects") not in ("None", "NoneOnDryRun"):
             raise status.bad_request(f'admission webhook "{webhook["name"]}" does not support dry run')
         review = _review(admission, obj)
@@ -131,7 +129,7 @@ class Webhooks:
             raise Unanswered(f"Post {url}: {error.message}") from error
         response = review_answered.get("response") if isinstance(review_answered, dict) else None
         if not isinstance(response, dict) or response.get("uid") != review["request"]["uid"]:
-            raise Unanswered(f"Post {url}: the answer is no review of this request")
+            raise Unanswered(f"Post {url}: the response is not an AdmissionReview of this request")
         return response
 
     def _address(self, client: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -144,7 +142,12 @@ class Webhooks:
             raise Unanswered(f'service "{name}" not found')
         wanted = service.get("port", 443)
         port = next(
-            (each for each in stored.object["spec"].get("ports") or () if each["port"] == wanted), None
+            (
+                candidate
+                for candidate in stored.object["spec"].get("ports") or ()
+                if candidate["port"] == wanted
+            ),
+            None,
         )
         addresses = list(self._ready(namespace, name, port)) if port else []
         if not addresses:
@@ -156,15 +159,15 @@ class Webhooks:
         return f"https://{host}:{number}{service.get('path', '')}", f"{name}.{namespace}.svc"
 
     def _ready(self, namespace: str, service: str, port: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-        """(address, port) of the ready pods behind a service port."""
+        """Yield (address, port) of the ready pods behind a service port."""
         for stored in self._store.objects("endpointslices.discovery.k8s.io", namespace):
             slice_ = stored.object
             if (slice_["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != service:
                 continue
             numbers = [
-                each["port"]
-                for each in slice_.get("ports") or ()
-                if each.get("name", "") == port.get("name", "")
+                slice_port["port"]
+                for slice_port in slice_.get("ports") or ()
+                if slice_port.get("name", "") == port.get("name", "")
             ]
             for endpoint in slice_.get("endpoints") or ():
                 if (endpoint.get("conditions") or {}).get("ready", True) and numbers:
@@ -172,12 +175,12 @@ class Webhooks:
 
 
 async def _limited(answer: aiohttp.ClientResponse) -> bytes:
-    """What a webhook answers. Raises Unanswered where that is larger than any request."""
+    """Return the body of a webhook's response. Raises Unanswered when it exceeds the size limit."""
     raw = b""
     async for part in answer.content.iter_any():
         raw += part
         if len(raw) > bodies.MAX_BYTES:
-            raise Unanswered(f"the answer is larger than {bodies.MAX_BYTES} bytes")
+            raise Unanswered(f"the response is larger than {bodies.MAX_BYTES} bytes")
     return raw
 
 

@@ -1,1 +1,1 @@
-"""Who a caller is, and what it may do: tokens, RBAC, escalation and access reviews."""
+"""Authentication and authorization with tokens, impersonation, RBAC and access reviews."""

@@ -1,9 +1,8 @@
-"""What a client needs to trust and be trusted: a certificate authority, the server's certificate, tokens,
-a kubeconfig.
+"""The sandbox's credentials, which are its certificate authority, server certificate, tokens and kubeconfig.
 
-Secrets and the authority are made once and kept; the server's certificate is made anew at each start, so
-it never expires in use. Private files are created with mode 0600 in a folder of mode 0700: there is no
-moment at which others could read them.
+Secrets and the authority are created once and reused. The server certificate is created at each start, so it
+does not expire while the server runs. Private files are created with mode 0600 in a directory of mode 0700,
+so other users can never read them.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ _DNS_NAMES = ("localhost", "kubernetes.default.svc", "kubernetes.default.svc.clu
 
 @dataclass(frozen=True)
 class Credentials:
-    """The secrets that the running server holds in memory."""
+    """Hold the secrets that the server keeps in memory."""
 
     admin_token: str
     signing_key: bytes
 
 
 def ensure(home: SandboxHome) -> Credentials:
-    """Make what is missing in a home, and a new server certificate.
+    """Create missing credentials in a home, and a new server certificate.
 
-    Raises SandboxError for what is damaged.
+    Raises SandboxError when existing files cannot be used.
     """
     try:
         return _ensured(home)
@@ -50,7 +49,7 @@ def ensure(home: SandboxHome) -> Credentials:
         raise SandboxError(
             f"The sandbox's keys in {home.path} cannot be used: {error}.",
             remedy="Free the disk if it is full; else delete ca.crt, ca.key, token and service-account.key "
-            "there: they are made anew.",
+            "there; the next start creates new ones.",
         ) from error
 
 
@@ -64,24 +63,27 @@ def _ensured(home: SandboxHome) -> Credentials:
         write_private(home.token, secrets.token_urlsafe(32).encode())
     if not home.signing_key.exists():
         write_private(home.signing_key, secrets.token_bytes(32))
-    found = Credentials(home.token.read_text(encoding="ascii").strip(), home.signing_key.read_bytes())
-    for path, secret in ((home.token, found.admin_token), (home.signing_key, found.signing_key)):
-        if len(secret) < _SHORTEST_SECRET:  # an empty one would let everybody in
+    credentials = Credentials(home.token.read_text(encoding="ascii").strip(), home.signing_key.read_bytes())
+    for path, secret in ((home.token, credentials.admin_token), (home.signing_key, credentials.signing_key)):
+        if len(secret) < _SHORTEST_SECRET:  # an empty secret would authenticate any client
             raise ValueError(f"{path.name} is too short")
-    return found
+    return credentials
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, at once or not at all."""
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    """Write a file with mode 0600 atomically."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
-    unfinished.replace(path)
+    temporary.replace(path)
 
 
 def write_kubeconfig(home: SandboxHome, port: int) -> None:
-    """The administrator's kubeconfig for the server at this port. (JSON is YAML, too.)"""
+    """Write the administrator's kubeconfig for the server at this port.
+
+    The file is JSON, which is valid YAML.
+    """
     token = home.token.read_text(encoding="ascii").strip()
     authority = base64.b64encode(home.ca_certificate.read_bytes()).decode()
     server = f"https://127.0.0.1:{port}"

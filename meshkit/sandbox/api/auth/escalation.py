@@ -1,8 +1,9 @@
-"""Nobody gives away what he does not have: the rules of a role that is written, or bound, must be covered by
-the writer's own.
+"""Prevent privilege escalation through roles and bindings.
 
-Two verbs lift that: ``escalate`` on the role, ``bind`` on the role that a binding refers to. Exceptions and
-sentences are those of Kubernetes (pkg/registry/rbac/validation, pkg/registry/rbac/*/policybased).
+A user may only write or bind a role whose rules the user's own rules cover.
+
+Two verbs lift this restriction: ``escalate`` on the role, and ``bind`` on the role that a binding refers to.
+Exceptions and messages match Kubernetes (pkg/registry/rbac/validation, pkg/registry/rbac/*/policybased).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _EVERYTHING: tuple[Rule, ...] = (
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
 )
 _FIELDS = ("apiGroups", "resources", "nonResourceURLs", "resourceNames", "verbs")
-_LARGE = 2_000  # comparisons of a single right with a rule
+_LARGE = 2_000  # comparisons of a single permission with a rule
 _MAX_SINGLE = 10_000
 _OF_THE_COLLECTOR = {"ownerReferences", "finalizers"}
 _NOT_COMPARED = {"managedFields", "resourceVersion", "generation", *_OF_THE_COLLECTOR}
@@ -31,7 +32,7 @@ _NOT_COMPARED = {"managedFields", "resourceVersion", "generation", *_OF_THE_COLL
 
 @dataclass(frozen=True)
 class Grant:
-    """What a role or binding would give, beside what its writer has."""
+    """Compare the rules that a role or binding grants with the rules that its writer holds."""
 
     admission: Admission
     held: Sequence[Rule]
@@ -39,11 +40,11 @@ class Grant:
 
     @property
     def is_large(self) -> bool:
-        """Whether the comparison takes so long that the event loop must not wait for it."""
+        """Return whether the comparison is too slow to run on the event loop."""
         return sum(map(_count, self.wanted)) * len(self.held) > _LARGE
 
     def check(self) -> None:
-        """Raise ApiError 403 when it is more than the writer has."""
+        """Raise ApiError 403 when the granted rules exceed the writer's own."""
         not_whole = [rule for rule in self.wanted if not any(_covers_whole(held, rule) for held in self.held)]
         if not not_whole:
             return
@@ -64,7 +65,7 @@ class Grant:
 
 
 def granted(rights: Rights, admission: Admission) -> Grant | None:
-    """What a write of a role or binding gives; None where nothing has to be compared."""
+    """Return what a write of a role or binding grants, or None when no check is needed."""
     target, user = admission.target, admission.options.user
     if target.resource.group != GROUP or MASTERS in user.groups or _only_collected(admission):
         return None
@@ -80,7 +81,7 @@ def granted(rights: Rights, admission: Admission) -> Grant | None:
 
 
 def _count(rule: Rule) -> int:
-    """How many single rights a rule gives."""
+    """Return how many single permissions a rule grants."""
     on_resources = (
         len(rule.get("apiGroups") or ())
         * len(rule.get("resources") or ())
@@ -90,7 +91,7 @@ def _count(rule: Rule) -> int:
 
 
 def _covers_whole(held: Rule, rule: Rule) -> bool:
-    """Whether one held rule gives everything that a rule on resources gives."""
+    """Return whether one held rule covers a whole resource rule."""
     if rule.get("nonResourceURLs"):
         return False
     resources = set(held.get("resources") or ())
@@ -108,13 +109,14 @@ def _includes(held: Sequence[str] | None, wanted: Sequence[str] | None) -> bool:
 
 
 def _granted(role: Object) -> Sequence[Rule]:
-    """What a role gives; one that gathers other roles' rules could come to give everything."""
+    """Return the rules of a role; an aggregated role may come to grant everything."""
     return _EVERYTHING if role.get("aggregationRule") else role.get("rules") or ()
 
 
 def _bound(rights: Rights, admission: Admission) -> Sequence[Rule] | None:
-    """What a binding gives; None where the writer may bind that role. Raises ApiError 404 where it is not
-    there.
+    """Return the rules that a binding grants, or None when the writer may bind the role.
+
+    Raises ApiError 404 when the role does not exist.
     """
     reference, namespace = admission.object["roleRef"], admission.target.namespace
     plural = "clusterroles" if reference["kind"] == "ClusterRole" else "roles"
@@ -128,7 +130,7 @@ def _bound(rights: Rights, admission: Admission) -> Sequence[Rule] | None:
 
 
 def _only_collected(admission: Admission) -> bool:
-    """Whether an update changes nothing but what the garbage collector needs."""
+    """Return whether an update changes only the fields of the garbage collector."""
     old, new = admission.old, admission.object
     if old is None:
         return False
@@ -142,33 +144,38 @@ def _compared(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def uncovered(held: Iterable[Rule], wanted: Iterable[Rule]) -> list[Rule]:
-    """The wanted rights, one verb on one thing each, that no single held rule gives."""
+    """Return the wanted permissions, one verb on one object each, that no held rule covers."""
     having = list(held)
-    return [one for rule in wanted for one in _single(rule) if not any(_covers(rule, one) for rule in having)]
+    return [
+        permission
+        for rule in wanted
+        for permission in _single(rule)
+        if not any(_covers(rule, permission) for rule in having)
+    ]
 
 
 def _single(rule: Rule) -> Iterator[Rule]:
-    """A rule as rules of one verb, on one resource of one group or on one URL."""
+    """Split a rule into rules of one verb on one resource of one group or on one URL."""
     for verb in rule.get("verbs") or ():
         for group in rule.get("apiGroups") or ():
             for resource in rule.get("resources") or ():
-                one = {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
+                permission = {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
                 names = rule.get("resourceNames") or ()
-                yield from ({**one, "resourceNames": [name]} for name in names)
+                yield from ({**permission, "resourceNames": [name]} for name in names)
                 if not names:
-                    yield one
+                    yield permission
         for url in rule.get("nonResourceURLs") or ():
             yield {"nonResourceURLs": [url], "verbs": [verb]}
 
 
-def _covers(held: Rule, one: Rule) -> bool:
-    (verb,) = one["verbs"]
+def _covers(held: Rule, permission: Rule) -> bool:
+    (verb,) = permission["verbs"]
     if {"*", verb}.isdisjoint(held.get("verbs") or ()):
         return False
-    if "nonResourceURLs" in one:
-        (url,) = one["nonResourceURLs"]
-        return any(_matches(each, url) for each in held.get("nonResourceURLs") or ())
-    (group,), (resource,) = one["apiGroups"], one["resources"]
+    if "nonResourceURLs" in permission:
+        (url,) = permission["nonResourceURLs"]
+        return any(_matches(pattern, url) for pattern in held.get("nonResourceURLs") or ())
+    (group,), (resource,) = permission["apiGroups"], permission["resources"]
     name, slash, part = resource.partition("/")
     names = held.get("resourceNames")
     return (
@@ -176,7 +183,7 @@ def _covers(held: Rule, one: Rule) -> bool:
         and not {"*", resource, *([f"*/{part}"] if slash and name else [])}.isdisjoint(
             held.get("resources") or ()
         )
-        and (not names or set(one.get("resourceNames") or [""]) <= set(names))
+        and (not names or set(permission.get("resourceNames") or [""]) <= set(names))
     )
 
 
@@ -185,20 +192,23 @@ def _matches(held: str, url: str) -> bool:
 
 
 def _joined(rules: Iterable[Rule]) -> list[Rule]:
-    """The same rights with the verbs on one thing together."""
-    found: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+    """Merge rules on the same objects by joining their verbs."""
+    verbs_by_object: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     for rule in rules:
-        place = tuple(tuple(rule.get(name) or ()) for name in _FIELDS[:-1])
-        verbs = found.setdefault(place, [])
+        object_fields = tuple(tuple(rule.get(name) or ()) for name in _FIELDS[:-1])
+        verbs = verbs_by_object.setdefault(object_fields, [])
         verbs += [verb for verb in rule["verbs"] if verb not in verbs]
-    return [dict(zip(_FIELDS, (*place, verbs), strict=True)) for place, verbs in found.items()]
+    return [
+        dict(zip(_FIELDS, (*object_fields, verbs), strict=True))
+        for object_fields, verbs in verbs_by_object.items()
+    ]
 
 
 def _written(rule: Rule) -> str:
-    """``{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}``."""
+    """Return a rule in Go's format, such as ``{APIGroups:[""], Resources:["pods"], Verbs:["get"]}``."""
     parts = []
     for name in _FIELDS:
         if rule.get(name):
             title = "APIGroups" if name == "apiGroups" else name[0].upper() + name[1:]
-            parts.append(f"{title}:[{' '.join(json.dumps(each) for each in rule[name])}]")
+            parts.append(f"{title}:[{' '.join(json.dumps(value) for value in rule[name])}]")
     return f"{{{', '.join(parts)}}}"

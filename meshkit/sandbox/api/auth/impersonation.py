@@ -1,8 +1,9 @@
-"""Act as another user by the ``Impersonate-*`` headers; user, groups, uid and extras are authorized singly.
+"""User impersonation with the ``Impersonate-*`` headers.
 
-As k8s.io/apiserver pkg/endpoints/filters/impersonation: the modes of constrained impersonation
-(``impersonate:user-info`` with ``impersonate-on:user-info:VERB``, likewise for service accounts and nodes)
-are tried before the verb ``impersonate``. Where none allows it, the refusal is that of the first mode.
+Follows k8s.io/apiserver pkg/endpoints/filters/impersonation. User, groups, uid and extras are authorized
+separately. The modes of constrained impersonation (``impersonate:user-info`` with
+``impersonate-on:user-info:VERB``, likewise for service accounts and nodes) are tried before the verb
+``impersonate``. When none allows the request, the error is that of the first mode.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _ACCOUNT = re.compile(
 
 
 def wanted(headers: CIMultiDictProxy[str]) -> User | None:
-    """The user that the headers of a request ask to be, as written there; None where they ask for none.
+    """Return the user that a request's headers impersonate, or None without such headers.
 
     Raises ApiError 400 for groups, uid or extras without a user.
     """
@@ -56,9 +57,9 @@ def wanted(headers: CIMultiDictProxy[str]) -> User | None:
 
 
 def authorized(rights: Rights, requestor: User, wanted: User, attempt: Attempt | None) -> User:
-    """The user to act as. ``attempt`` is what is done as that user, None for what is no resource.
+    """Return the impersonated user with its groups, or raise ApiError 403.
 
-    Raises ApiError 403 unless the requestor may impersonate that user.
+    ``attempt`` is the action to perform as that user, or None for a non-resource request.
     """
     refusal: status.ApiError | None = None
     for mode in _modes(wanted) if attempt is not None else ():
@@ -75,7 +76,7 @@ def authorized(rights: Rights, requestor: User, wanted: User, attempt: Attempt |
 
 
 def _modes(user: User) -> Iterator[str]:
-    """The modes of constrained impersonation that can be about this user."""
+    """Yield the modes of constrained impersonation that apply to this user."""
     has_name_only = not (user.groups or user.uid or user.extra)
     if _NODE.fullmatch(user.name):
         if has_name_only:
@@ -88,7 +89,7 @@ def _modes(user: User) -> Iterator[str]:
 
 
 def _checked(rights: Rights, requestor: User, user: User, verb: str, group: str) -> User:
-    """The user with all groups, once the requestor may be each part of it. Raises ApiError 403."""
+    """Authorize each part of the impersonated user and return the user with all its groups."""
     constrained = verb != "impersonate"
     name, groups = Attempt(verb, group, "users", name=user.name), user.groups
     account, node = _ACCOUNT.fullmatch(user.name), _NODE.fullmatch(user.name)
@@ -104,8 +105,8 @@ def _checked(rights: Rights, requestor: User, user: User, verb: str, group: str)
     if constrained and MASTERS in user.groups:
         why = f"impersonating the {MASTERS} group is not allowed"
         raise status.forbidden("groups", group, MASTERS, why)
-    for each in user.groups:
-        rights.require(requestor, Attempt(verb, group, "groups", name=each))
+    for user_group in user.groups:
+        rights.require(requestor, Attempt(verb, group, "groups", name=user_group))
     for key, values in user.extra.items():
         for value in values:
             rights.require(requestor, Attempt(verb, _AUTHENTICATION, f"userextras/{key}", name=value))
@@ -121,12 +122,12 @@ def _with_system_group(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _go_syntax(user: User) -> str:
-    """Go's ``%#v`` of the same user."""
+    """Return the user in the format of Go's ``%#v``."""
     extra = ", ".join(f"{json.dumps(key)}:{_go_list(values)}" for key, values in user.extra.items())
-    shown = f"map[string][]string{{{extra}}}" if user.extra else "map[string][]string(nil)"
+    extra_literal = f"map[string][]string{{{extra}}}" if user.extra else "map[string][]string(nil)"
     return (
         f'&user.DefaultInfo{{Name:"", UID:{json.dumps(user.uid)}, Groups:{_go_list(user.groups)}, '
-        f"Extra:{shown}}}"
+        f"Extra:{extra_literal}}}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Questions about users, answered and not stored: who am I, may I, whose token is this."""
+"""Review requests about users, which are answered but not stored."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from meshkit.sandbox.api.auth.users import ISSUER, Tokens, User
 
 
 class Reviews:
-    """Answers the create-only kinds."""
+    """Answer TokenReview, SelfSubjectReview and the access reviews."""
 
     def __init__(self, rights: Rights, tokens: Tokens) -> None:
         self._rights = rights
         self._tokens = tokens
 
     def answer(self, kind: str, review: Mapping[str, Any], user: User) -> dict[str, Any]:
-        """The review with its status filled in."""
+        """Return the review with its status filled in."""
         spec = review.get("spec") or {}
         if kind == "SelfSubjectReview":
-            found: dict[str, Any] = {"userInfo": user.info()}
+            review_status: dict[str, Any] = {"userInfo": user.info()}
         elif kind == "TokenReview":
-            found = self._token(spec)
+            review_status = self._token(spec)
         elif kind == "SelfSubjectRulesReview":
-            found = self._all(spec, user)
+            review_status = self._all(spec, user)
         else:
-            found = self._access(kind, spec, user)
-        return {**review, "status": found}
+            review_status = self._access(kind, spec, user)
+        return {**review, "status": review_status}
 
     def _token(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         owner = self._tokens.user(spec.get("token", ""))
@@ -50,21 +50,25 @@ class Reviews:
     def _access(self, kind: str, spec: Mapping[str, Any], user: User) -> dict[str, Any]:
         if kind == "SubjectAccessReview":
             user = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
-        asked = spec.get("resourceAttributes")
-        if asked is None:
+        target = spec.get("resourceAttributes")
+        if target is None:
             if "nonResourceAttributes" not in spec:
                 raise status.bad_request(
                     "exactly one of nonResourceAttributes or resourceAttributes must be specified"
                 )
-            asked = {"verb": spec["nonResourceAttributes"].get("verb", ""), "resource": "*", "group": "*"}
-        resource = asked.get("resource", "")
-        if asked.get("subresource"):
-            resource = f"{resource}/{asked['subresource']}"
+            target = {
+                "verb": spec["nonResourceAttributes"].get("verb", ""),
+                "resource": "*",
+                "group": "*",
+            }
+        resource = target.get("resource", "")
+        if target.get("subresource"):
+            resource = f"{resource}/{target['subresource']}"
         attempt = Attempt(
-            asked.get("verb", ""),
-            asked.get("group", ""),
+            target.get("verb", ""),
+            target.get("group", ""),
             resource,
-            asked.get("namespace", ""),
-            asked.get("name", ""),
+            target.get("namespace", ""),
+            target.get("name", ""),
         )
         return {"allowed": self._rights.allows(user, attempt)}

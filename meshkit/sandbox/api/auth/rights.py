@@ -1,7 +1,7 @@
-"""Role-based access control, enforced: what Roles and ClusterRoles allow the subjects that bindings name.
+"""Role-based access control (RBAC) over the stored roles and bindings.
 
-``system:masters`` may do everything; every authenticated user may discover the API and ask about itself,
-as the ClusterRoles system:discovery and system:basic-user of Kubernetes say.
+``system:masters`` may do everything. Every authenticated user may discover the API and review its own access,
+like the ClusterRoles system:discovery and system:basic-user of Kubernetes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _ABOUT_ONESELF = {
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
     ("authorization.k8s.io", "selfsubjectrulesreviews"),
 }
-# What the ClusterRoles system:discovery and system:basic-user give to everyone.
-_EVERYONES: tuple[Mapping[str, Any], ...] = (
+# The rules of the ClusterRoles system:discovery and system:basic-user, granted to every user.
+_DEFAULT_RULES: tuple[Mapping[str, Any], ...] = (
     *(
         {"verbs": ["create"], "apiGroups": [group], "resources": [resource]}
         for group, resource in sorted(_ABOUT_ONESELF)
@@ -36,7 +36,10 @@ _EVERYONES: tuple[Mapping[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a user wants to do. ``resource`` names its subresource after a slash (``pods/log``)."""
+    """Describe the action that a user requests.
+
+    ``resource`` includes the subresource after a slash (``pods/log``).
+    """
 
     verb: str
     group: str
@@ -46,13 +49,13 @@ class Attempt:
 
 
 class Rights:
-    """Reads the rules from the store at each question: there are few, and they act at once."""
+    """Evaluate RBAC rules, read from the store on each call so that changes apply at once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def require(self, user: User, attempt: Attempt) -> None:
-        """Raise ApiError 403 unless the user may."""
+        """Raise ApiError 403 unless the user may perform the action."""
         if self.allows(user, attempt):
             return
         scope = f'in the namespace "{attempt.namespace}"' if attempt.namespace else "at the cluster scope"
@@ -63,7 +66,7 @@ class Rights:
         raise status.forbidden(attempt.resource.partition("/")[0], attempt.group, attempt.name, why)
 
     def allows(self, user: User, attempt: Attempt) -> bool:
-        """Whether the user may."""
+        """Return whether the user may perform the action."""
         if MASTERS in user.groups:
             return True
         about_oneself = attempt.verb == "create" and (attempt.group, attempt.resource) in _ABOUT_ONESELF
@@ -72,8 +75,8 @@ class Rights:
         return any(_permits(rule, attempt) for rule in self._rules(user, attempt.namespace))
 
     def all_of(self, user: User, namespace: str) -> list[Mapping[str, Any]]:
-        """Every rule that gives the user something in a namespace, as ``kubectl auth can-i --list`` shows."""
-        return [*_EVERYONES, *self._rules(user, namespace)]
+        """Return every rule that applies to the user in a namespace, like ``kubectl auth can-i --list``."""
+        return [*_DEFAULT_RULES, *self._rules(user, namespace)]
 
     def _rules(self, user: User, namespace: str) -> Iterator[Mapping[str, Any]]:
         for stored in self._store.objects(f"clusterrolebindings.{GROUP}"):
@@ -89,7 +92,7 @@ class Rights:
         return (self.role(reference, namespace) or {}).get("rules") or ()
 
     def role(self, reference: Mapping[str, Any], namespace: str) -> Mapping[str, Any] | None:
-        """The Role or ClusterRole that a binding in ``namespace`` refers to, or None."""
+        """Return the Role or ClusterRole that a binding in ``namespace`` refers to, or None."""
         cluster_wide = reference["kind"] == "ClusterRole"
         plural = "clusterroles" if cluster_wide else "roles"
         stored = self._store.get(
@@ -99,7 +102,7 @@ class Rights:
 
 
 def _names(binding: Mapping[str, Any], user: User, namespace: str) -> bool:
-    """Whether a binding is about this user."""
+    """Return whether a binding has the user as a subject."""
     for subject in binding.get("subjects") or ():
         kind, name = subject["kind"], subject["name"]
         if kind == "ServiceAccount":

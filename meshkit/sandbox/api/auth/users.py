@@ -1,7 +1,8 @@
-"""Who asks: the administrator by a fixed token, a service account by a signed one.
+"""Users and their bearer tokens.
 
-A service account's token is a JWT (HS256) with the sandbox's own key, carrying the claims that Kubernetes
-puts there; it ends with the account: the uid is compared at each request.
+The administrator has a fixed token. A service account's token is a JWT (HS256) signed with the sandbox's own
+key, with the claims that Kubernetes sets. Deleting the account invalidates its tokens, because each request
+compares the account's uid.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ AUTHENTICATED = "system:authenticated"
 
 @dataclass(frozen=True)
 class User:
-    """An authenticated user as reviews return it."""
+    """Represent an authenticated user."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -31,7 +32,7 @@ class User:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def info(self) -> dict[str, Any]:
-        """The ``UserInfo`` of a review."""
+        """Return the ``UserInfo`` of a review."""
         extra = {key: list(values) for key, values in self.extra.items()}
         return {
             "username": self.name,
@@ -46,12 +47,15 @@ SYSTEM = User("system:kube-controller-manager", (MASTERS, AUTHENTICATED))
 
 
 def account_groups(namespace: str) -> tuple[str, str]:
-    """The groups that every ServiceAccount of a namespace is in."""
+    """Return the groups that every ServiceAccount of a namespace belongs to."""
     return "system:serviceaccounts", f"system:serviceaccounts:{namespace}"
 
 
 class Tokens:
-    """Makes and reads tokens. ``account_uid`` looks up a ServiceAccount: (namespace, name) -> uid or None."""
+    """Issue and verify tokens.
+
+    ``account_uid`` maps (namespace, name) of a ServiceAccount to its uid or None.
+    """
 
     def __init__(
         self, admin_token: str, signing_key: bytes, account_uid: Callable[[str, str], str | None]
@@ -61,10 +65,11 @@ class Tokens:
         self._account_uid = account_uid
 
     def user(self, token: str) -> User | None:
-        """The user behind a bearer token; None when it is not one of this sandbox, has expired, or its
-        account is gone.
+        """Return the user of a bearer token, or None when the token is not valid.
+
+        A token is invalid when its signature is wrong, it has expired, or its account no longer exists.
         """
-        if not token.isascii():  # a header may hold any byte
+        if not token.isascii():  # a header may contain any byte
             return None
         if hmac.compare_digest(token.encode(), self._admin_token.encode()):
             return ADMIN
@@ -84,7 +89,7 @@ class Tokens:
     def issue(
         self, namespace: str, name: str, uid: str, lifetime_s: int, pod: Mapping[str, str] | None = None
     ) -> str:
-        """A token for a service account, bound to a pod ({name, uid}) if one is given."""
+        """Return a token for a service account, optionally bound to a pod ({name, uid})."""
         now = int(time.time())
         bound: dict[str, Any] = {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}}
         if pod:

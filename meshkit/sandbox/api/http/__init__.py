@@ -1,1 +1,1 @@
-"""The HTTP face of the API: routing, negotiation, discovery, tables and subresources."""
+"""The HTTP layer of the API with routing, negotiation, discovery, tables and subresources."""

@@ -1,4 +1,4 @@
-"""What goes back over the wire: objects, lists and watch lines in the form that the client asked for."""
+"""HTTP responses with objects, lists and watch events in the negotiated format."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from meshkit.sandbox.api.storage.store import Stored
 
 _MAX_WARNING_CHARACTERS = 4 * 1024  # of k8s.io/apiserver endpoints/filters/warning.go
 _CUT_WARNING_CHARACTERS = 256
-_GZIP_FROM_BYTES = 128 * 1024  # as kube-apiserver
+_GZIP_FROM_BYTES = 128 * 1024  # the threshold of kube-apiserver
 
 
 def one_object(call: Call, obj: Object, options: Options | None, code: int = 200) -> web.Response:
-    """One object in the form asked for, with the warnings that its writing brought."""
+    """Return the response for one object, with the warnings of its write."""
     form = call.form()
-    shown = versioned(call.resource, obj)
+    document = versioned(call.resource, obj)
     if form.kind == "Table":
-        rows = [tables.row(call.resource, shown, call.query.get("includeObject", "Metadata"))]
+        rows = [tables.row(call.resource, document, call.query.get("includeObject", "Metadata"))]
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        shown = tables.table(call.resource, rows, metadata, columns=True)
+        document = tables.table(call.resource, rows, metadata, columns=True)
     elif form.kind == "PartialObjectMetadata":
-        shown = tables.partial(shown)
-    response = as_json(call.request, shown, code=code)
+        document = tables.partial(document)
+    response = as_json(call.request, document, code=code)
     for warning in _sendable(options.warnings if options else ()):
         escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{escaped}"')
@@ -40,20 +40,23 @@ def one_object(call: Call, obj: Object, options: Options | None, code: int = 200
 
 
 def _sendable(warnings: Iterable[str]) -> Iterator[str]:
-    """The warnings that fit into headers: as in kube-apiserver, they are cut once they are long together."""
+    """Yield the warnings that fit into the response headers.
+
+    Like kube-apiserver, truncates every warning when their total length exceeds the limit.
+    """
     texts = [text for text in dict.fromkeys(warnings) if text.isprintable()]
-    left = _MAX_WARNING_CHARACTERS
-    if sum(map(len, texts)) > left:
+    remaining = _MAX_WARNING_CHARACTERS
+    if sum(map(len, texts)) > remaining:
         texts = [text[:_CUT_WARNING_CHARACTERS] for text in texts]
     for text in texts:
-        if len(text) > left:
+        if len(text) > remaining:
             return
-        left -= len(text)
+        remaining -= len(text)
         yield text
 
 
 def list_page(call: Call, page: Page) -> web.Response:
-    """One page of a list."""
+    """Return the response for one page of a list."""
     resource = call.resource
     metadata: dict[str, Any] = {"resourceVersion": str(page.rv)}
     if page.proceed:
@@ -61,19 +64,22 @@ def list_page(call: Call, page: Page) -> web.Response:
     form = call.form()
     if form.kind == "Table":
         include = call.query.get("includeObject", "Metadata")
-        rows = (tables.row(resource, in_version(resource, each), include) for each in page.items)
+        rows = (tables.row(resource, in_version(resource, stored), include) for stored in page.items)
         return as_json(call.request, tables.table(resource, rows, metadata, columns=True))
     if form.kind == "PartialObjectMetadataList":
-        items = [tables.partial(each.object) for each in page.items]
+        items = [tables.partial(stored.object) for stored in page.items]
         head = {"kind": form.kind, "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
         return as_json(call.request, head | {"items": items})
     head = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
-    bodies = b",".join(encoded(resource, each) for each in page.items)
+    bodies = b",".join(encoded(resource, stored) for stored in page.items)
     return as_bytes(call.request, json.dumps(head).encode()[:-1] + b',"items":[' + bodies + b"]}")
 
 
 class WatchLines:
-    """The lines of one watch in the form asked for; in a Table only the first one brings the columns."""
+    """Encode the events of one watch in the negotiated format.
+
+    Only the first event of a Table watch contains the columns.
+    """
 
     def __init__(self, call: Call) -> None:
         self._resource = call.resource
@@ -82,7 +88,7 @@ class WatchLines:
         self._columns = True
 
     def line(self, notice: Notice) -> bytes:
-        """One event and its newline."""
+        """Return one event as a line with its newline."""
         return b'{"type":"' + notice.type.encode() + b'","object":' + self._object(notice) + b"}\n"
 
     def _object(self, notice: Notice) -> bytes:
@@ -92,10 +98,10 @@ class WatchLines:
                 message = self._table([], message["metadata"])
             return json.dumps(message).encode()
         if self._form.kind == "Table":
-            shown = in_version(self._resource, notice.stored)
+            obj = in_version(self._resource, notice.stored)
             metadata = {"resourceVersion": str(notice.stored.rv)}
             return json.dumps(
-                self._table([tables.row(self._resource, shown, self._include)], metadata)
+                self._table([tables.row(self._resource, obj, self._include)], metadata)
             ).encode()
         if self._form.kind.startswith("PartialObjectMetadata"):
             return json.dumps(tables.partial(notice.stored.object)).encode()
@@ -107,24 +113,27 @@ class WatchLines:
 
 
 def in_version(resource: Resource, stored: Stored) -> Mapping[str, Any]:
-    """A stored object in the version asked for."""
+    """Return a stored object in the requested version."""
     return versioned(resource, stored.object)
 
 
 def versioned(resource: Resource, obj: Mapping[str, Any]) -> dict[str, Any]:
-    """The object in the version asked for: conversion between versions is by name only."""
+    """Return an object in the requested version.
+
+    Conversion changes the apiVersion only.
+    """
     return {**obj, "apiVersion": resource.api_version}
 
 
 def encoded(resource: Resource, stored: Stored) -> bytes:
-    """The bytes of an object; those of the store when the version is the same."""
+    """Return the encoded object, reusing the stored bytes when the version is the same."""
     if resource.api_version == resource.stored_api_version:
         return stored.body
     return json.dumps(in_version(resource, stored)).encode()
 
 
 def refusal(request: web.Request, error: ApiError) -> web.Response:
-    """A Status; where it says when to try again, the header says so too."""
+    """Return the response for an error, with a Retry-After header when the error names a delay."""
     response = as_json(request, error.status(), code=error.code)
     retry_after_s = error.details.get("retryAfterSeconds")
     if retry_after_s:
@@ -135,7 +144,7 @@ def refusal(request: web.Request, error: ApiError) -> web.Response:
 def as_json(
     request: web.Request, obj: Mapping[str, Any], *, code: int = 200, content_type: str = "application/json"
 ) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     raw = json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode()
     return as_bytes(request, raw, code=code, content_type=content_type)
 
@@ -143,7 +152,7 @@ def as_json(
 def as_bytes(
     request: web.Request, raw: bytes, *, code: int = 200, content_type: str = "application/json"
 ) -> web.Response:
-    """An answer from encoded JSON, compressed when that pays."""
+    """Return a response from encoded JSON, compressed when it is large."""
     headers = {"Content-Type": content_type}
     if len(raw) >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
         raw = gzip.compress(raw, 1)

@@ -1,4 +1,4 @@
-"""One request to a resource, understood: who, which object, and what its parameters and body say."""
+"""A parsed API request with its user, target object, parameters and body."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _OPTIONS = {"POST": "Create", "PATCH": "Patch", "DELETE": "Delete"}
 
 @dataclass
 class Call:
-    """One request to a resource, understood. Whether its body is large is known once that has been read."""
+    """Represent one parsed request to a resource.
+
+    ``has_large_body`` is set once the body has been read.
+    """
 
     request: web.Request
     user: User
@@ -41,16 +44,19 @@ class Call:
 
     @property
     def target(self) -> Target:
-        """The object (or, with an empty name, the collection) that it is about."""
+        """Return the object that the request addresses, or with an empty name the collection."""
         return Target(self.resource, self.route.namespace or "", self.route.name, self.route.subresource)
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The query parameters."""
+        """Return the query parameters."""
         return self.request.query
 
     def options(self) -> Options:
-        """How a write is meant. Read the body first: the options say whether it is large."""
+        """Return the write options from the query parameters.
+
+        Read the body first, because the options include whether it is large.
+        """
         validation = self.query.get("fieldValidation") or "Warn"
         if validation not in ("Strict", "Warn", "Ignore"):
             supported = '"", "Ignore", "Strict", "Warn"'
@@ -67,13 +73,13 @@ class Call:
         )
 
     def _manager(self) -> str:
-        """The field manager that is named, else what the client calls itself."""
+        """Return the field manager from the query, or else the client's name from the User-Agent header."""
         named = self.query.get("fieldManager", "")
         wrong = ""
         if len(named.encode(errors="replace")) > _MAX_MANAGER_BYTES:
             wrong = f"Too long: may not be more than {_MAX_MANAGER_BYTES} bytes"
         elif not named.isprintable():
-            index, odd = next((at, each) for at, each in enumerate(named) if not each.isprintable())
+            index, odd = next((at, char) for at, char in enumerate(named) if not char.isprintable())
             place = len(named[:index].encode(errors="replace"))
             why = f"invalid character U+{ord(odd):04X} (at position {place})"
             wrong = f"Invalid value: {json.dumps(named)}: {why}"
@@ -83,55 +89,58 @@ class Call:
                 self.options_kind, "meta.k8s.io", "", [status.Cause("fieldManager", reason, wrong)]
             )
         agent = self.request.headers.get("User-Agent", "").partition("/")[0]
-        told = "".join(letter for letter in agent if letter.isprintable())
-        return named or told[:_MAX_MANAGER_BYTES] or "unknown"
+        product = "".join(letter for letter in agent if letter.isprintable())
+        return named or product[:_MAX_MANAGER_BYTES] or "unknown"
 
     @property
     def options_kind(self) -> str:
-        """The kind that Kubernetes reads the query parameters of this request into."""
+        """Return the options kind that Kubernetes decodes this request's query parameters into."""
         return f"{_OPTIONS.get(self.request.method, 'Update')}Options"
 
     def _dry_run(self) -> bool:
-        asked = self.query.get("dryRun", "")
-        if asked not in ("", "All"):
-            raise status.unsupported_option(self.options_kind, "dryRun", f'["{asked}"]', '"All"')
-        return asked == "All"
+        dry_run = self.query.get("dryRun", "")
+        if dry_run not in ("", "All"):
+            raise status.unsupported_option(self.options_kind, "dryRun", f'["{dry_run}"]', '"All"')
+        return dry_run == "All"
 
     @property
     def media_type(self) -> str:
-        """What the body is."""
+        """Return the media type of the body."""
         return self.request.headers.get("Content-Type", "").partition(";")[0].strip()
 
     @property
     def is_watch(self) -> bool:
-        """Whether a list is asked to go on."""
+        """Return whether the request is a watch."""
         return asks_for_watch(self.query)
 
     def patch_kind(self) -> PatchType:
-        """Which patch the Content-Type announces. Raises ApiError 415."""
+        """Return the patch type of the Content-Type. Raises ApiError 415."""
         if self.media_type not in negotiation.patches(custom=self.resource.custom):
             raise negotiation.unsupported_patch(custom=self.resource.custom)
         return cast(PatchType, negotiation.PATCHES[self.media_type])
 
     def configuration(self, body: Any) -> dict[str, Any]:
-        """The body of a server-side apply. Raises ApiError 422 without a field manager, 400 for no object."""
+        """Return the body of a server-side apply.
+
+        Raises ApiError 422 without a field manager, and 400 when the body is not an object.
+        """
         if not self.query.get("fieldManager"):
             cause = status.required("fieldManager", "Required value: is required for apply patch")
             raise status.invalid("PatchOptions", "meta.k8s.io", "", [cause])
         if not isinstance(body, dict):
-            raise status.bad_request("the body of an apply is an object")
+            raise status.bad_request("the body of an apply request must be an object")
         return body
 
     def form(self) -> Form:
-        """The form of the answer. Raises ApiError 406."""
+        """Return the negotiated format of the response. Raises ApiError 406."""
         return negotiation.wanted(self.request.headers.get("Accept", ""))
 
     def selector(self) -> Matcher:
-        """Which objects of a collection are meant. Raises ApiError 400."""
+        """Return the matcher of the label and field selectors. Raises ApiError 400."""
         return selectors.query(self.query.get("labelSelector"), self.query.get("fieldSelector"))
 
     def watch_query(self) -> WatchQuery:
-        """The parameters of a watch."""
+        """Return the parameters of a watch."""
         initial = self.query.get("sendInitialEvents")
         return WatchQuery(
             self.query.get("resourceVersion", ""),
@@ -142,11 +151,11 @@ class Call:
         )
 
     async def body(self) -> Any:
-        """The decoded body. Raises ApiError 400, 413 or 415."""
+        """Return the decoded body. Raises ApiError 400, 413 or 415."""
         return await self._decoded(await self._read())
 
     async def delete_options(self) -> DeleteOptions:
-        """How a DELETE is meant: from the body, else from the query."""
+        """Return the options of a DELETE from the body, or else from the query."""
         raw = await self._read()
         body = await self._decoded(raw) if raw else {}
         return deletion_asked(options_body("DeleteOptions", _DELETE_OPTIONS, body), self.query)
@@ -163,29 +172,29 @@ class Call:
 
 
 def asks_for_watch(query: Mapping[str, str]) -> bool:
-    """Whether a list is asked to go on."""
+    """Return whether the query parameters request a watch."""
     return query.get("watch") in _TRUE
 
 
 def number(query: Mapping[str, str], name: str) -> int:
-    """A query parameter that is a number; 0 where it is not given. Raises ApiError 400."""
+    """Return a query parameter as an integer, 0 when absent. Raises ApiError 400."""
     given = query.get(name, "")
     try:
-        found = int(given or 0)
+        value = int(given or 0)
     except ValueError as error:
         raise status.bad_request(f'strconv.ParseInt: parsing "{given}": invalid syntax') from error
-    if not -(1 << 63) <= found < 1 << 63:
+    if not -(1 << 63) <= value < 1 << 63:
         raise status.bad_request(f'strconv.ParseInt: parsing "{given}": value out of range')
-    return found
+    return value
 
 
 def _seconds(given: str) -> float | None:
-    """A time that is given in whole seconds; None for none."""
+    """Return a number of whole seconds, or None when it is absent, zero or malformed."""
     return float(given[:_MAX_TIMEOUT_DIGITS]) or None if given.isdecimal() else None
 
 
 def deletion_asked(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
-    """What DeleteOptions in a body, or else the query, ask for."""
+    """Return the DeleteOptions from a body, or else from the query."""
     grace = body.get("gracePeriodSeconds")
     if grace is None and query.get("gracePeriodSeconds"):
         grace = number(query, "gracePeriodSeconds")
@@ -202,7 +211,7 @@ def deletion_asked(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteO
 
 
 def method_not_allowed() -> status.ApiError:
-    """405."""
+    """Return a 405 error."""
     return status.ApiError(
         405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
     )

@@ -1,5 +1,4 @@
-"""What the server says it serves: aggregated discovery (v2) for kubectl and Helm, the older documents for
-the rest."""
+"""API discovery documents, both aggregated (v2, for kubectl and Helm) and legacy."""
 
 from __future__ import annotations
 
@@ -21,14 +20,14 @@ VERSION = {
 
 
 def aggregated(registry: Registry, *, core: bool) -> dict[str, Any]:
-    """APIGroupDiscoveryList of the core group or of all the others."""
+    """Return the APIGroupDiscoveryList of the core group or of all other groups."""
     items = [
         {
             "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
             "versions": [
                 {
                     "version": version,
-                    "resources": [_aggregated(each) for each in registry.of_version(group, version)],
+                    "resources": [_aggregated(resource) for resource in registry.of_version(group, version)],
                     "freshness": "Current",
                 }
                 for version in versions
@@ -74,14 +73,14 @@ def _kind(group: str, version: str, kind: str) -> dict[str, str]:
 
 
 def _answer(resource: Resource, subresource: str) -> dict[str, str]:
-    found = SUBRESOURCES[subresource]
-    if not found.kind:
+    served = SUBRESOURCES[subresource]
+    if not served.kind:
         return _kind(resource.group, resource.version, resource.kind)
-    return _kind(found.group, found.version, found.kind)
+    return _kind(served.group, served.version, served.kind)
 
 
 def core_versions() -> dict[str, Any]:
-    """``/api``."""
+    """Return the ``/api`` document."""
     return {
         "kind": "APIVersions",
         "versions": ["v1"],
@@ -90,13 +89,13 @@ def core_versions() -> dict[str, Any]:
 
 
 def groups(registry: Registry) -> dict[str, Any]:
-    """``/apis``."""
+    """Return the ``/apis`` document."""
     named = [name for name in registry.versions() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(registry, name) for name in named]}
 
 
 def group(registry: Registry, name: str) -> dict[str, Any]:
-    """``/apis/GROUP``."""
+    """Return the ``/apis/GROUP`` document."""
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(registry, name)}
 
 
@@ -108,7 +107,7 @@ def _group(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def resources(registry: Registry, group_name: str, version: str) -> dict[str, Any]:
-    """``/apis/GROUP/VERSION`` or ``/api/v1``."""
+    """Return the ``/apis/GROUP/VERSION`` or ``/api/v1`` document."""
     entries: list[dict[str, Any]] = []
     for resource in registry.of_version(group_name, version):
         entry: dict[str, Any] = {
@@ -125,7 +124,7 @@ def resources(registry: Registry, group_name: str, version: str) -> dict[str, An
         )
         for name in resource.subresources:
             answer = _answer(resource, name)
-            if answer["group"] in ("", group_name):  # told only where it is another than the document's own
+            if answer["group"] in ("", group_name):  # omitted when it is the document's own
                 answer = {"kind": answer["kind"]}
             entries.append(
                 {

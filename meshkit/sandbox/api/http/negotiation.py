@@ -1,4 +1,4 @@
-"""Which form a body has, and which form the client wants the answer in."""
+"""Content negotiation of request bodies and responses."""
 
 from __future__ import annotations
 
@@ -28,29 +28,35 @@ _ANY_JSON = ("application/json", "application/*", "*/*", "")
 
 @dataclass(frozen=True)
 class Form:
-    """``kind`` is empty for plain JSON, else Table, PartialObjectMetadata(List) or APIGroupDiscoveryList."""
+    """Describe the negotiated format of a response.
+
+    ``kind`` is empty for plain JSON, or else Table, PartialObjectMetadata(List) or APIGroupDiscoveryList.
+    """
 
     kind: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def content_type(self) -> str:
-        """What the answer calls itself; clients of aggregated discovery look for the parameters."""
+        """Return the Content-Type of the response.
+
+        Clients of aggregated discovery look for its parameters.
+        """
         if self.kind != "APIGroupDiscoveryList":
             return "application/json"
         return "application/json;" + ";".join(f"{key}={value}" for key, value in self.parameters.items())
 
 
 def wanted(accept: str, *, discovery: bool = False) -> Form:
-    """The first form in an Accept header that can be given. Raises ApiError 406."""
+    """Return the first supported format in an Accept header. Raises ApiError 406."""
     for media_type, parameters in _entries(accept):
         if media_type not in _ANY_JSON:
             continue
-        asked = (parameters.get("as", ""), parameters.get("g", ""), parameters.get("v", ""))
-        if asked == ("", "", ""):
+        requested = (parameters.get("as", ""), parameters.get("g", ""), parameters.get("v", ""))
+        if requested == ("", "", ""):
             return Form()
-        if asked in _FORMS and (asked[0] == "APIGroupDiscoveryList") == discovery:
-            return Form(asked[0], {key: parameters[key] for key in ("g", "v", "as")})
+        if requested in _FORMS and (requested[0] == "APIGroupDiscoveryList") == discovery:
+            return Form(requested[0], {key: parameters[key] for key in ("g", "v", "as")})
     raise status.ApiError(
         406,
         "NotAcceptable",
@@ -65,7 +71,7 @@ def _entries(accept: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def body(media_type: str, raw: bytes) -> Any:
-    """The object in a request body; one without a type is JSON. Raises ApiError 400, 413 or 415."""
+    """Decode a request body; without a media type it is JSON. Raises ApiError 400, 413 or 415."""
     if media_type == PROTOBUF:
         return protobuf.decode(raw)
     if media_type in YAML:
@@ -82,8 +88,9 @@ def body(media_type: str, raw: bytes) -> Any:
 
 
 def patches(*, custom: bool) -> tuple[str, ...]:
-    """The media types of the patches that a resource takes: only a built-in kind has the merge keys of a
-    strategic one.
+    """Return the media types of the patches that a resource supports.
+
+    Strategic merge patches need merge keys, which only built-in kinds have.
     """
     return tuple(
         media_type
@@ -93,7 +100,7 @@ def patches(*, custom: bool) -> tuple[str, ...]:
 
 
 def unsupported_patch(*, custom: bool) -> status.ApiError:
-    """415 for a patch."""
+    """Return a 415 error for a patch."""
     accepted = ", ".join(patches(custom=custom))
     return status.unsupported_media_type(
         f"the body of the request was in an unknown format - accepted media types include: {accepted}"

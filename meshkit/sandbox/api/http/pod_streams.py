@@ -1,4 +1,4 @@
-"""What the API server fetches from a running pod: its log, and answers to HTTP requests (``pods/proxy``)."""
+"""Fetch logs from running pods and proxy HTTP requests to them (``pods/log`` and ``pods/proxy``)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_TAIL_DIGITS = 9
 _MAX_PORT_DIGITS = 5
 _OF_TIME = ("sinceSeconds", "sinceTime", "timestamps")
 _PROXY_TIMEOUT_S = 60.0
-_SAFE_IN_PATH = "/$&+,:;=@"  # as Go writes a path
+_SAFE_IN_PATH = "/$&+,:;=@"  # characters that Go does not escape in a path
 _HOP_BY_HOP = {
     "connection",
     "keep-alive",
@@ -32,44 +32,47 @@ _HOP_BY_HOP = {
 
 
 class LogReader(Protocol):
-    """How a container's log is read."""
+    """Interface for reading a container's log."""
 
     def __call__(
         self, pod: Mapping[str, Any], container: str, lines: int | None, *, previous: bool
     ) -> str | None:
-        """The last lines (None: all) of its present life or of the one before; None where it had none."""
+        """Return the log of a container's current or previous run, or None if it has none.
+
+        ``lines`` limits the result to the last lines; None returns all.
+        """
 
 
 @dataclass(frozen=True)
 class NodeHooks:
-    """How the API server reaches what runs."""
+    """Callbacks through which the API server reaches running pods."""
 
     logs: LogReader
 
 
 class Pods:
-    """The running side of pods."""
+    """Serve the log and proxy subresources of pods."""
 
     def __init__(self, node: NodeHooks) -> None:
         self._node = node
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Release connections."""
+        """Close the HTTP connections."""
         if self._session is not None:
             await self._session.close()
 
     async def log(
         self, request: web.Request, pod: Mapping[str, Any], now: Callable[[], Mapping[str, Any] | None]
     ) -> web.StreamResponse:
-        """``pods/log``: container, tailLines, previous and follow are honoured; what asks for the time of a
-        line is refused, as the sandbox keeps none.
+        """Answer ``pods/log`` with the parameters container, tailLines, previous and follow.
 
-        ``now`` gives the pod as it is, or None: a log is followed until its container ends.
+        Parameters that need line timestamps are rejected, because the sandbox does not store any. ``now``
+        returns the current pod, or None; a log is followed until its container ends.
         """
         query = request.query
-        if asked := [name for name in _OF_TIME if query.get(name, "false") != "false"]:
-            why = f"{asked[0]}: the sandbox does not keep the time of a log line; use tailLines"
+        if unsupported := [name for name in _OF_TIME if query.get(name, "false") != "false"]:
+            why = f"{unsupported[0]}: the sandbox does not store timestamps of log lines; use tailLines"
             raise status.ApiError(501, "NotImplemented", why)
         container = _container(pod, query.get("container"))
         previous = query.get("previous") == "true"
@@ -83,33 +86,34 @@ class Pods:
         written = self._text(pod, container, None)
         lines = written.splitlines(keepends=True)
         await response.write("".join(lines if tail is None else lines[max(0, len(lines) - tail) :]).encode())
-        over = False
-        while not over:
+        has_ended = False
+        while not has_ended:
             await asyncio.sleep(_FOLLOW_EVERY_S)
-            over = _has_ended(now(), container)  # asked first: what was written until then is still sent
-            whole = self._text(pod, container, None)
-            if not whole.startswith(written):
-                break  # the container was started again: this life of it is over
-            await response.write(whole[len(written) :].encode())
-            written = whole
+            # Checked before reading, so that the last lines are sent.
+            has_ended = _has_ended(now(), container)
+            text_now = self._text(pod, container, None)
+            if not text_now.startswith(written):
+                break  # the container has restarted
+            await response.write(text_now[len(written) :].encode())
+            written = text_now
         return response
 
     def _text(
         self, pod: Mapping[str, Any], container: str, tail: int | None, *, previous: bool = False
     ) -> str:
-        found = self._node.logs(pod, container, tail, previous=previous)
-        if found is None:
+        text = self._node.logs(pod, container, tail, previous=previous)
+        if text is None:
             name = pod["metadata"]["name"]
             raise status.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
-        return found
+        return text
 
     async def proxy(
         self, request: web.Request, pod: Mapping[str, Any], port: str, tail: str
     ) -> web.StreamResponse:
-        """Pass a request on to http://POD_IP:PORT and its answer back.
+        """Forward a request to a port of the pod and return the response.
 
-        ``tail`` is the path, decoded: some clients write its slashes as ``%2F``, and any API server takes
-        them for slashes.
+        ``tail`` is the decoded path, because some clients encode its slashes as ``%2F``, which kube-apiserver
+        accepts.
         """
         address = (pod.get("status") or {}).get("podIP")
         if not address:
@@ -134,58 +138,63 @@ class Pods:
                 headers=headers,
                 data=await request.read() or None,
                 allow_redirects=False,
-            ) as answer:
-                passed = {
-                    key: value for key, value in answer.headers.items() if key.lower() not in _HOP_BY_HOP
+            ) as upstream:
+                response_headers = {
+                    key: value for key, value in upstream.headers.items() if key.lower() not in _HOP_BY_HOP
                 }
-                return web.Response(status=answer.status, headers=passed, body=await answer.read())
+                return web.Response(
+                    status=upstream.status, headers=response_headers, body=await upstream.read()
+                )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             why = f"error trying to reach service: {error}"
             raise status.ApiError(503, "ServiceUnavailable", why) from error
 
 
 def _has_ended(pod: Mapping[str, Any] | None, container: str) -> bool:
-    """Whether a container runs no more; one that has not begun has not ended."""
+    """Return whether a container has terminated; a container that has not started has not ended."""
     if pod is None:
         return True
-    found = pod.get("status") or {}
-    statuses = (*(found.get("containerStatuses") or ()), *(found.get("initContainerStatuses") or ()))
-    return any(each["name"] == container and "terminated" in each["state"] for each in statuses)
+    pod_status = pod.get("status") or {}
+    statuses = (
+        *(pod_status.get("containerStatuses") or ()),
+        *(pod_status.get("initContainerStatuses") or ()),
+    )
+    return any(entry["name"] == container and "terminated" in entry["state"] for entry in statuses)
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """``pod``, ``pod:port`` or ``http:pod:port`` -> (pod, port). Raises ApiError for https."""
+    """Split ``pod``, ``pod:port`` or ``http:pod:port`` into (pod, port). Raises ApiError for https."""
     parts = name.split(":")
     if len(parts) == 3:
         if parts[0] not in ("", "http"):
-            raise status.bad_request(f"the sandbox's pod proxy speaks http, not {parts[0]}")
+            raise status.bad_request(f"the sandbox's pod proxy supports http only, not {parts[0]}")
         return parts[1], parts[2]
     return parts[0], parts[1] if len(parts) == 2 else ""
 
 
 def _port(pod: Mapping[str, Any], port: str) -> int:
-    """A number, the name of a container port, or nothing for the first one."""
+    """Resolve a port number, a container port name, or the empty string for the first port."""
     if port.isascii() and port.isdecimal():
         if len(port) > _MAX_PORT_DIGITS or not 0 < int(port) < 65536:
-            raise status.bad_request(f"invalid port {port[:_MAX_TAIL_DIGITS]}: it is not between 1 and 65535")
+            raise status.bad_request(f"invalid port {port[:_MAX_TAIL_DIGITS]}: must be between 1 and 65535")
         return int(port)
     for container in pod["spec"]["containers"]:
-        for each in container.get("ports") or ():
-            if port in ("", each.get("name")):
-                return int(each["containerPort"])
+        for container_port in container.get("ports") or ():
+            if port in ("", container_port.get("name")):
+                return int(container_port["containerPort"])
     raise status.bad_request(f'pod "{pod["metadata"]["name"]}" has no port {port!r}')
 
 
-def _container(pod: Mapping[str, Any], asked: str | None) -> str:
-    """The container whose log is meant. Raises ApiError 400 when that is unclear."""
+def _container(pod: Mapping[str, Any], requested: str | None) -> str:
+    """Return the name of the container whose log is requested. Raises ApiError 400 when it is ambiguous."""
     spec = pod["spec"]
-    names = [each["name"] for each in spec["containers"]]
-    every = [*names, *(each["name"] for each in spec.get("initContainers") or ())]
+    names = [container["name"] for container in spec["containers"]]
+    all_names = [*names, *(container["name"] for container in spec.get("initContainers") or ())]
     name = pod["metadata"]["name"]
-    if asked:
-        if asked not in every:
-            raise status.bad_request(f"container {asked} is not valid for pod {name}")
-        return asked
+    if requested:
+        if requested not in all_names:
+            raise status.bad_request(f"container {requested} is not valid for pod {name}")
+        return requested
     if len(names) > 1:
         raise status.bad_request(
             f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"

@@ -1,4 +1,4 @@
-"""The addresses of the API: which resource, object and subresource a path names."""
+"""Parse the paths of the API into resource, object and subresource."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ NAMESPACE_SUBRESOURCES = ("finalize", "status")
 
 @dataclass(frozen=True)
 class Route:
-    """A parsed resource path. ``tail`` is what follows a proxy subresource, from its slash on."""
+    """Represent a parsed resource path.
+
+    ``tail`` is the path after a proxy subresource, with its leading slash.
+    """
 
     group: str
     version: str
@@ -22,10 +25,9 @@ class Route:
 
 
 def parse(raw_path: str) -> Route | None:
-    """The route of an (encoded) path; None when it names no resource.
+    """Return the route of a percent-encoded path, or None when it names no resource.
 
-    The path is decoded before it is split, as Kubernetes does: ``%2F`` separates as a slash does, and no name
-    contains one.
+    The path is decoded before it is split, as Kubernetes does, so ``%2F`` acts as a separator.
     """
     path = unquote(raw_path)
     parts = path.strip("/").split("/")
@@ -43,6 +45,6 @@ def parse(raw_path: str) -> Route | None:
     subresource = rest[2] if len(rest) > 2 else ""
     if len(rest) > 3 and subresource != "proxy":
         return None
-    after = path.lstrip("/").split("/")[len(parts) - len(rest) + 3 :] if subresource == "proxy" else []
-    tail = "/".join(["", *after])
+    proxied = path.lstrip("/").split("/")[len(parts) - len(rest) + 3 :] if subresource == "proxy" else []
+    tail = "/".join(["", *proxied])
     return Route(group, version, rest[0], namespace, name, subresource, tail)

@@ -1,5 +1,4 @@
-"""The ``scale`` subresource: the replicas of a workload as a Scale object, whatever the workload's own
-shape."""
+"""The ``scale`` subresource, which presents the replicas of any workload as a Scale object."""
 
 from __future__ import annotations
 
@@ -23,27 +22,27 @@ def _paths(resource: Resource) -> Mapping[str, str]:
 
 
 def scale_of(resource: Resource, obj: Mapping[str, Any]) -> dict[str, Any]:
-    """The Scale of a workload."""
+    """Return the Scale of a workload."""
     paths = _paths(resource)
     metadata = obj["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    copied = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     if paths["labelSelectorPath"]:
         selector = at(obj, paths["labelSelectorPath"].lstrip(".")) or ""
     else:
         labels = at(obj, "spec.selector.matchLabels") or {}
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    found = {"replicas": at(obj, paths["statusReplicasPath"].lstrip(".")) or 0}
+    scale_status = {"replicas": at(obj, paths["statusReplicasPath"].lstrip(".")) or 0}
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
-        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "metadata": {key: metadata[key] for key in copied if key in metadata},
         "spec": {"replicas": at(obj, paths["specReplicasPath"].lstrip(".")) or 0},
-        "status": found | ({"selector": selector} if selector else {}),
+        "status": scale_status | ({"selector": selector} if selector else {}),
     }
 
 
 def with_replicas(resource: Resource, obj: Mapping[str, Any], scale: Mapping[str, Any]) -> dict[str, Any]:
-    """The workload with the replicas that a Scale asks for, at the resourceVersion that the Scale names."""
+    """Return the workload with the replicas and resourceVersion of a Scale."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     if not isinstance(replicas, int) or replicas < 0:
         cause = status.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
@@ -56,9 +55,9 @@ def with_replicas(resource: Resource, obj: Mapping[str, Any], scale: Mapping[str
 
 
 def replicas_only(resource: Resource, scale: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of the workload that says what the configuration of its Scale says."""
-    kept = {key: scale["metadata"][key] for key in ("name", "resourceVersion") if key in scale["metadata"]}
-    config = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": kept}
+    """Return the workload configuration that corresponds to an applied Scale configuration."""
+    copied = {key: scale["metadata"][key] for key in ("name", "resourceVersion") if key in scale["metadata"]}
+    config = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": copied}
     replicas = (scale.get("spec") or {}).get("replicas")
     if replicas is not None:
         _put(resource, config, replicas)
@@ -66,8 +65,8 @@ def replicas_only(resource: Resource, scale: Mapping[str, Any]) -> dict[str, Any
 
 
 def _put(resource: Resource, obj: dict[str, Any], replicas: int) -> None:
-    *way, last = resource.replicas_path
+    *parents, last = resource.replicas_path
     node = obj
-    for name in way:
+    for name in parents:
         node = node.setdefault(name, {})
     node[last] = replicas

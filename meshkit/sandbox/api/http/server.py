@@ -1,4 +1,4 @@
-"""HTTPS requests: authenticate, route, authorize, then read or write; every refusal leaves as a Status."""
+"""HTTP request handler, which authenticates, routes, authorizes and answers each request."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from meshkit.sandbox.api.storage.reads import Reads
 from meshkit.sandbox.api.storage.writes import Writes
 
 _log = logging.getLogger(__name__)
-_OPEN = ("/healthz", "/livez", "/readyz", "/version")  # answered without a token
+_UNAUTHENTICATED = ("/healthz", "/livez", "/readyz", "/version")
 READER_PATIENCE_S = 30.0
-"""How long a watch waits for a client with full buffers to take a line; then it ends the connection."""
+"""How long a write to a slow watch client may block before the connection is closed."""
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 class HttpApi:
-    """The request handler."""
+    """Handle the HTTP requests of the API server."""
 
     def __init__(self, writes: Writes, reads: Reads, rights: Rights, tokens: Tokens, pods: Pods) -> None:
         self._writes = writes
@@ -55,7 +55,7 @@ class HttpApi:
         self._subresources = Subresources(writes, tokens, pods)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request; every error becomes a Status response."""
         try:
             return await self._answer(request)
         except status.ApiError as error:
@@ -63,13 +63,13 @@ class HttpApi:
         except web.HTTPRequestEntityTooLarge:
             return refusal(request, bodies.too_many_bytes())
         except Exception as error:
-            if request.writer.output_size:  # part of an answer is sent already: aiohttp ends the connection
+            if request.writer.output_size:  # the response has begun: aiohttp closes the connection
                 raise
             _log.exception("%s %s failed", request.method, request.path)
             return refusal(request, status.internal(f"{type(error).__name__}: see the log of the sandbox"))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if request.path in _OPEN:
+        if request.path in _UNAUTHENTICATED:
             return (
                 as_json(request, discovery.VERSION) if request.path == "/version" else web.Response(text="ok")
             )
@@ -89,8 +89,8 @@ class HttpApi:
         if route.namespace and not resource.namespaced:
             raise status.no_such_path()
         if wrong := names.path_segment(route.name):
-            shown = json.dumps(route.name)
-            raise status.bad_request(f"Name parameter invalid: {shown}: {';'.join(wrong)}")
+            quoted_name = json.dumps(route.name)
+            raise status.bad_request(f"Name parameter invalid: {quoted_name}: {';'.join(wrong)}")
         call = Call(request, user, resource, route)
         if not attempt.verb:
             raise method_not_allowed()
@@ -161,8 +161,8 @@ class HttpApi:
         return one_object(call, created, options, code=201)
 
     def _list(self, call: Call) -> web.Response:
-        asked = call.query.get("resourceVersion", "")
-        self._reads.check_list(asked, call.query.get("resourceVersionMatch", ""))
+        resource_version = call.query.get("resourceVersion", "")
+        self._reads.check_list(resource_version, call.query.get("resourceVersionMatch", ""))
         page = self._reads.page(
             call.resource,
             call.route.namespace,
@@ -188,23 +188,23 @@ class HttpApi:
         query = call.watch_query()
         selector = call.selector()
         lines = WatchLines(call)
-        self._reads.check(query)  # a refusal comes before the stream begins
+        self._reads.check(query)  # raises before the response headers are sent
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(call.request)
-        course = self._reads.watch(call.resource, call.route.namespace, selector, query)
+        events = self._reads.watch(call.resource, call.route.namespace, selector, query)
         try:
-            async for notice in course:
+            async for notice in events:
                 async with asyncio.timeout(READER_PATIENCE_S):
                     await response.write(lines.line(notice))
             await response.write_eof()
-        except TimeoutError:  # the client does not read what it asked for
+        except TimeoutError:  # the client does not read
             if call.request.transport is not None:
                 call.request.transport.abort()
         except ConnectionError:
-            pass  # the client has gone
+            pass  # the client has disconnected
         finally:
-            await course.aclose()
+            await events.aclose()
         return response
 
     # --- objects
@@ -243,8 +243,8 @@ class HttpApi:
     async def _delete(self, call: Call) -> web.Response:
         delete = await call.delete_options()
         options = call.options()
-        last, gone = await self._writes.delete(call.target, delete, options)
-        if not gone:
+        last, is_removed = await self._writes.delete(call.target, delete, options)
+        if not is_removed:
             return one_object(call, last, options)
         details = {"name": call.route.name, "kind": call.route.plural}
         if call.route.group:
@@ -260,7 +260,7 @@ class HttpApi:
 
 
 def _verb(route: Route, request: web.Request) -> str:
-    """What a request asks for, in the words of discovery and of rights; empty for a method without a verb."""
+    """Return the API verb of a request, or an empty string for an unsupported method."""
     method = request.method
     if method == "GET" or (method == "HEAD" and route.subresource == "proxy"):
         return "get" if route.name else "watch" if asks_for_watch(request.query) else "list"
@@ -270,7 +270,7 @@ def _verb(route: Route, request: web.Request) -> str:
 
 
 def _attempt(route: Route, request: web.Request) -> Attempt:
-    """What a request to a resource does."""
+    """Return the action that a request to a resource performs, for authorization."""
     resource = f"{route.plural}/{route.subresource}" if route.subresource else route.plural
     namespace = route.namespace or (route.name if route.plural == "namespaces" and not route.group else "")
     return Attempt(_verb(route, request), route.group, resource, namespace, route.name)

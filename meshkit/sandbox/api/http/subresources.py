@@ -1,5 +1,4 @@
-"""What hangs below an object and is no plain part of it: scale, token, finalize, and a pod's log,
-proxy and eviction."""
+"""Subresources other than status, such as scale, token, finalize and a pod's log, proxy and eviction."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ _TOKEN_LIFETIME_S = 3600
 
 
 class Subresources:
-    """Answers requests to them."""
+    """Answer requests to subresources."""
 
     def __init__(self, writes: Writes, tokens: Tokens, pods: Pods) -> None:
         self._writes = writes
@@ -37,7 +36,7 @@ class Subresources:
         self._evictions = Evictions(writes)
 
     def check(self, call: Call) -> None:
-        """Raise ApiError 404 for a subresource that there is not or, for what a sandbox cannot have, 501."""
+        """Raise ApiError 404 for an unknown subresource, or 501 for one that the sandbox does not support."""
         name = call.route.subresource
         if call.route.plural == "pods" and name in _NOT_SERVED:
             why = f"the sandbox does not serve {call.route.plural}/{name}; use pods/proxy and pods/log"
@@ -46,7 +45,7 @@ class Subresources:
             raise status.no_such_path()
 
     async def answer(self, call: Call) -> web.StreamResponse:
-        """One request below an object, of a verb that the subresource has."""
+        """Answer a request to a subresource."""
         answers = {
             "eviction": self._evict,
             "finalize": self._finalize,
@@ -79,7 +78,7 @@ class Subresources:
         return await self._pods.proxy(call.request, stored.object, port, call.route.tail)
 
     async def _body(self, call: Call) -> tuple[Object, Options]:
-        """The body as the subresource's own kind, and how it is meant."""
+        """Return the body as the subresource's kind, and the write options."""
         body = await call.body()
         options = call.options()
         return await self._decoded(call, body, options), options
@@ -119,14 +118,14 @@ class Subresources:
         return one_object(_of_body(call), scale_of(resource, scaled), options)
 
     async def _apply_scale(self, call: Call, config: Object, options: Options) -> web.Response:
-        """The same as an apply of the object that says nothing but its replicas."""
+        """Apply a Scale by applying a workload configuration that contains only the replicas."""
         await offload.run(options.large, typed.check, _body_target(call), config)
-        said = replicas_only(call.resource, await self._decoded(call, config, options))
-        scaled, _ = await self._writes.apply(call.target, said, options)
+        workload_config = replicas_only(call.resource, await self._decoded(call, config, options))
+        scaled, _ = await self._writes.apply(call.target, workload_config, options)
         return one_object(_of_body(call), scale_of(call.resource, scaled), options)
 
     async def _token(self, call: Call) -> web.Response:
-        """TokenRequest for a ServiceAccount."""
+        """Answer a TokenRequest for a ServiceAccount."""
         stored = self._present(call.target)
         body, options = await self._body(call)
         spec = body.get("spec") or {}
@@ -149,7 +148,7 @@ class Subresources:
         return one_object(_of_body(call), answer, options, code=201)
 
     async def _finalize(self, call: Call) -> web.Response:
-        """A namespace lets go of its finalizers."""
+        """Remove a terminating namespace when the request clears its finalizers."""
         stored = self._present(call.target)
         body, options = await self._body(call)
         if not options.dry_run and not (body.get("spec") or {}).get("finalizers"):
@@ -158,10 +157,10 @@ class Subresources:
 
 
 def _body_target(call: Call) -> Target:
-    """The subresource as if its body's kind were stored: what the body is decoded and checked against."""
+    """Return a target whose resource is the kind of the subresource's body, for decoding."""
     return replace(call.target, resource=call.resource.body_of(call.route.subresource), subresource="")
 
 
 def _of_body(call: Call) -> Call:
-    """The call, to answer with an object of the subresource's kind."""
+    """Return the call with the kind of the subresource's body, for the response."""
     return replace(call, resource=call.resource.body_of(call.route.subresource))

@@ -1,6 +1,6 @@
-"""What ``kubectl get`` prints: a Table with a column for each fact worth a glance, one row for each object.
+"""Server-side printing, the Tables that ``kubectl get`` shows.
 
-Columns follow k8s.io/kubernetes pkg/printers/internalversion; a custom resource brings its own.
+Columns follow k8s.io/kubernetes pkg/printers/internalversion; a custom resource declares its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ NAME = {"name": "Name", "type": "string", "format": "name", "priority": 0}
 
 @dataclass(frozen=True)
 class Column:
-    """``wide`` columns show with ``-o wide`` only."""
+    """Define one column of a Table.
+
+    ``wide`` columns are shown with ``-o wide`` only.
+    """
 
     title: str
     cell: Callable[[Object], Any]
@@ -28,7 +31,7 @@ class Column:
     type: str = "string"
 
     def definition(self) -> dict[str, Any]:
-        """As a Table declares it."""
+        """Return the column definition of the Table."""
         return {
             "name": self.title,
             "type": self.type,
@@ -39,32 +42,37 @@ class Column:
 
 
 def definitions(resource: Resource) -> list[dict[str, Any]]:
-    """The columns of a resource's table."""
+    """Return the column definitions of a resource's Table."""
     return [{**NAME, "description": ""}, *(column.definition() for column in _columns(resource))]
 
 
 def row(resource: Resource, obj: Object, include: str) -> dict[str, Any]:
-    """One object as a row. ``include``: None, Metadata or Object comes along for the client to sort and
-    filter by.
+    """Return the Table row of an object.
+
+    ``include`` (None, Metadata or Object) selects how much of the object the row carries for client-side
+    sorting and filtering.
     """
     cells = [obj["metadata"]["name"], *(column.cell(obj) for column in _columns(resource))]
-    shown: dict[str, Any] = {"cells": cells}
+    table_row: dict[str, Any] = {"cells": cells}
     if include == "Object":
-        shown["object"] = obj
+        table_row["object"] = obj
     elif include != "None":
-        shown["object"] = partial(obj)
-    return shown
+        table_row["object"] = partial(obj)
+    return table_row
 
 
 def partial(obj: Object) -> dict[str, Any]:
-    """Only the metadata of an object."""
+    """Return the PartialObjectMetadata of an object."""
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
 
 
 def table(
     resource: Resource, rows: Iterable[dict[str, Any]], metadata: Object, *, columns: bool
 ) -> dict[str, Any]:
-    """A whole Table; the later events of a watch leave the columns out."""
+    """Return a Table.
+
+    The later events of a watch omit the columns.
+    """
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -75,7 +83,10 @@ def table(
 
 
 def age(timestamp: str | None, until: str | None = None) -> str:
-    """Time since (up to ``until``, by default now), in kubectl's short form: 12s, 3m20s, 5h, 4d."""
+    """Return a duration in kubectl's short form, such as 3m20s.
+
+    The duration runs from ``timestamp`` to ``until``, by default now.
+    """
     if not timestamp:
         return "<unknown>"
     end = datetime.fromisoformat(until) if until else datetime.now(UTC)
@@ -93,7 +104,7 @@ def age(timestamp: str | None, until: str | None = None) -> str:
 
 
 def at(obj: Any, path: str) -> Any:
-    """The value at ``status.phase``; None when there is none."""
+    """Return the value at a path such as ``status.phase``, or None."""
     for name in path.split("."):
         obj = obj.get(name) if isinstance(obj, Mapping) else None
     return obj
@@ -104,7 +115,7 @@ def _age(obj: Object) -> str:
 
 
 def _field(path: str, default: Any = "<none>") -> Callable[[Object], Any]:
-    return lambda obj: default if (found := at(obj, path)) in (None, "") else found
+    return lambda obj: default if (value := at(obj, path)) in (None, "") else value
 
 
 def _count(*paths: str) -> Callable[[Object], int]:
@@ -125,39 +136,47 @@ def _ready_replicas(obj: Object) -> str:
 
 def _containers(field: str) -> Callable[[Object], str]:
     return lambda obj: ",".join(
-        each.get(field, "") for each in at(obj, "spec.template.spec.containers") or ()
+        container.get(field, "") for container in at(obj, "spec.template.spec.containers") or ()
     )
 
 
 def _sidecars(obj: Object) -> list[Object]:
-    return [each for each in at(obj, "spec.initContainers") or () if each.get("restartPolicy") == "Always"]
+    return [
+        container
+        for container in at(obj, "spec.initContainers") or ()
+        if container.get("restartPolicy") == "Always"
+    ]
 
 
 def _pod_ready(obj: Object) -> str:
-    sidecars = {each["name"] for each in _sidecars(obj)}
+    sidecars = {entry["name"] for entry in _sidecars(obj)}
     statuses = [
         *(at(obj, "status.containerStatuses") or ()),
-        *(each for each in at(obj, "status.initContainerStatuses") or () if each["name"] in sidecars),
+        *(entry for entry in at(obj, "status.initContainerStatuses") or () if entry["name"] in sidecars),
     ]
     total = len(at(obj, "spec.containers") or ()) + len(sidecars)
-    return f"{sum(1 for each in statuses if each.get('ready'))}/{total}"
+    return f"{sum(1 for entry in statuses if entry.get('ready'))}/{total}"
 
 
 def _pod_status(obj: Object) -> str:
     if "deletionTimestamp" in obj["metadata"]:
         return "Terminating"
     for prefix, field in (("Init:", "initContainerStatuses"), ("", "containerStatuses")):
-        for each in at(obj, f"status.{field}") or ():
-            if prefix and (each.get("started") or at(each, "state.terminated.exitCode") == 0):
+        for entry in at(obj, f"status.{field}") or ():
+            if prefix and (entry.get("started") or at(entry, "state.terminated.exitCode") == 0):
                 continue
-            reason = at(each, "state.waiting.reason") or at(each, "state.terminated.reason")
+            reason = at(entry, "state.waiting.reason") or at(entry, "state.terminated.reason")
             if reason and reason not in ("PodInitializing", "ContainerCreating"):
                 return f"{prefix}{reason}"
     return str(at(obj, "status.reason") or at(obj, "status.phase") or "Unknown")
 
 
 def _job_status(obj: Object) -> str:
-    states = {each["type"] for each in at(obj, "status.conditions") or () if each.get("status") == "True"}
+    states = {
+        condition["type"]
+        for condition in at(obj, "status.conditions") or ()
+        if condition.get("status") == "True"
+    }
     for state in ("Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet"):
         if state in states:
             return state
@@ -177,7 +196,7 @@ def _job_duration(obj: Object) -> str:
 
 
 def _restarts(obj: Object) -> str:
-    return str(sum(each.get("restartCount", 0) for each in at(obj, "status.containerStatuses") or ()))
+    return str(sum(entry.get("restartCount", 0) for entry in at(obj, "status.containerStatuses") or ()))
 
 
 def _node_status(obj: Object) -> str:
@@ -194,17 +213,19 @@ def _node_roles(obj: Object) -> str:
 
 def _ports(obj: Object) -> str:
     ports = at(obj, "spec.ports") or ()
-    return ",".join(f"{each['port']}/{each.get('protocol', 'TCP')}" for each in ports) or "<none>"
+    return ",".join(f"{port['port']}/{port.get('protocol', 'TCP')}" for port in ports) or "<none>"
 
 
 def _slice_endpoints(obj: Object) -> str:
-    addresses = [address for each in obj.get("endpoints") or () for address in each.get("addresses", ())]
+    addresses = [
+        address for endpoint in obj.get("endpoints") or () for address in endpoint.get("addresses", ())
+    ]
     more = f" + {len(addresses) - 3} more..." if len(addresses) > 3 else ""
     return ",".join(addresses[:3]) + more if addresses else "<unset>"
 
 
 def _slice_ports(obj: Object) -> str:
-    return ",".join(str(each.get("port", "*")) for each in obj.get("ports") or ()) or "<unset>"
+    return ",".join(str(port.get("port", "*")) for port in obj.get("ports") or ()) or "<unset>"
 
 
 def _involved(obj: Object) -> str:
@@ -324,31 +345,34 @@ _FILTER = re.compile(
 def _columns(resource: Resource) -> tuple[Column, ...]:
     if not resource.custom:
         return _TABLES.get(resource.key, (_AGE,))
-    own = tuple(_own_column(each) for each in resource.columns)
+    own = tuple(_own_column(column) for column in resource.columns)
     return own or (_AGE,)
 
 
 def _own_column(declared: Mapping[str, Any]) -> Column:
-    """A column of additionalPrinterColumns."""
+    """Return the column of an additionalPrinterColumns entry."""
     path = declared["jsonPath"].lstrip(".")
 
     def cell(obj: Object) -> Any:
-        found = json_path(obj, path)
+        value = json_path(obj, path)
         if declared["type"] == "date":
-            return age(found) if found else "<unknown>"
-        return json.dumps(found, separators=(",", ":")) if isinstance(found, (list, dict)) else found
+            return age(value) if value else "<unknown>"
+        return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, dict)) else value
 
     wide = declared.get("priority", 0) > 0
     return Column(declared["name"], cell, wide, "string" if declared["type"] == "date" else declared["type"])
 
 
 def json_path(obj: Any, path: str) -> Any:
-    """The part of JSONPath that printer columns use: ``a.b[0]`` and ``a[?(@.type=="Ready")].status``."""
+    """Return the value at a JSONPath, or None.
+
+    Supports the subset of printer columns: ``a.b[0]`` and ``a[?(@.type=="Ready")].status``.
+    """
     filtered = _FILTER.match(path)
     if filtered:
-        for each in at(obj, filtered["list"]) or ():
-            if each.get(filtered["key"]) == filtered["value"]:
-                return at(each, filtered["rest"])
+        for item in at(obj, filtered["list"]) or ():
+            if item.get(filtered["key"]) == filtered["value"]:
+                return at(item, filtered["rest"])
         return None
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+|\*)\]", path):
         if name:

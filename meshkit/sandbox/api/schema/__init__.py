@@ -1,1 +1,1 @@
-"""What objects may look like: schemas, validation, defaults, decoding and CEL rules."""
+"""Schemas of the API's kinds, with decoding, defaults, validation and CEL rules."""

@@ -1,8 +1,9 @@
-"""Read request bodies (JSON, YAML, protobuf) within bounds, so that no body costs more than its size allows.
+"""Decode request bodies within limits on bytes, depth and number of values.
 
-JSON and YAML are read as kube-apiserver reads them: integers beyond 64 bits become floats, a number that no
-float can hold is refused, NaN is no JSON, and lone surrogates become U+FFFD. kube-apiserver bounds bytes and
-depth only; here the number of values is bounded too, because each value costs far more than in Go.
+JSON and YAML are decoded like in kube-apiserver: integers beyond 64 bits become floats, numbers beyond the
+range of floats are rejected, NaN is invalid, and lone surrogates become U+FFFD. kube-apiserver limits bytes
+and depth only; the sandbox also limits the number of values, because each value costs far more in Python than
+in Go.
 """
 
 from __future__ import annotations
@@ -19,36 +20,36 @@ MAX_DEPTH = 100
 MAX_VALUES = 50_000
 _MANAGED_FIELDS_DEPTH = 5
 _LARGE_BYTES = 64 << 10
-_LARGE_YAML_BYTES = 4 << 10  # YAML is read an order of magnitude more slowly than JSON
+_LARGE_YAML_BYTES = 4 << 10  # decoding YAML is an order of magnitude slower than JSON
 _LARGE_VALUES = 2_000
 
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def is_large(raw: bytes, *, yaml: bool = False) -> bool:
-    """Whether a body takes so long to read that the event loop must not wait for it."""
+    """Return whether a body is too slow to decode on the event loop."""
     if len(raw) > (_LARGE_YAML_BYTES if yaml else _LARGE_BYTES):
         return True
     return len(raw) > _LARGE_VALUES and raw.count(b",") > _LARGE_VALUES
 
 
 def too_many_bytes() -> status.ApiError:
-    """413 for a body of too many bytes."""
+    """Return a 413 error for a body with too many bytes."""
     return status.too_large(f"limit is {MAX_BYTES}")
 
 
 def too_many_values() -> status.ApiError:
-    """413 for a body, or an object made from it, with more values than the sandbox reads."""
+    """Return a 413 error for a body or object with too many values."""
     return status.too_large(f"limit is {MAX_VALUES} values")
 
 
 def too_deep() -> status.ApiError:
-    """400 for a body that is nested too deeply."""
+    """Return a 400 error for a body that is nested too deeply."""
     return status.bad_request(f"the body of the request exceeds the max depth of {MAX_DEPTH}")
 
 
 def read_json(raw: bytes) -> Any:
-    """The value of a JSON text. Raises ValueError where it is none, ApiError where it exceeds a bound."""
+    """Decode a JSON text. Raises ValueError when it is invalid, and ApiError when it exceeds a limit."""
     try:
         value = _DECODER.decode(raw.decode())
     except RecursionError:
@@ -70,7 +71,10 @@ def _integer(text: str) -> int | float:
 
 
 def integer_or_float(text: str) -> int | float:
-    """An integer of 64 bits, or else the float next to it. Raises ApiError where no float is near."""
+    """Return a 64-bit integer, or else the nearest float.
+
+    Raises ApiError when the number exceeds the range of floats.
+    """
     if len(text) < 21:
         value = int(text)
         if -(1 << 63) <= value < 1 << 63:
@@ -81,8 +85,8 @@ def integer_or_float(text: str) -> int | float:
 def _float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        shown = text if len(text) <= 40 else f"{text[:40]}..."
-        raise status.bad_request(f"json: cannot unmarshal number {shown} into Go value of type float64")
+        excerpt = text if len(text) <= 40 else f"{text[:40]}..."
+        raise status.bad_request(f"json: cannot unmarshal number {excerpt} into Go value of type float64")
     return value
 
 
@@ -91,13 +95,13 @@ def _constant(text: str) -> float:
 
 
 def _with_valid_text(value: Any) -> Any:
-    """The value with each lone surrogate replaced, because no such text can be stored or sent."""
+    """Return the value with each lone surrogate replaced, because such text cannot be encoded."""
     if isinstance(value, str):
         return _LONE_SURROGATES.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_with_valid_text(each) for each in value]
+        return [_with_valid_text(item) for item in value]
     if isinstance(value, dict):
-        return {_with_valid_text(key): _with_valid_text(each) for key, each in value.items()}
+        return {_with_valid_text(key): _with_valid_text(item) for key, item in value.items()}
     return value
 
 
@@ -107,24 +111,24 @@ _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_consta
 def check_object(value: Any) -> None:
     """Raise ApiError for an object that a patch has made too deep or too large.
 
-    It may be deeper than a body by what managedFields put around the names of its fields.
+    An object may be deeper than a body, because managedFields nest its field names.
     """
     check_value(value, max_depth=MAX_DEPTH + _MANAGED_FIELDS_DEPTH)
 
 
 def check_value(value: Any, *, max_depth: int = MAX_DEPTH) -> None:
-    """Raise ApiError for a value that is too deep or has too many parts, however it was made."""
+    """Raise ApiError for a value that is too deep or has too many nested values."""
     level, count, depth = [value], 0, 0
     while level:
         count += len(level)
         if count > MAX_VALUES:
             raise too_many_values()
         below: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                below.extend(each.values())
-            elif isinstance(each, list):
-                below.extend(each)
+        for node in level:
+            if isinstance(node, dict):
+                below.extend(node.values())
+            elif isinstance(node, list):
+                below.extend(node)
         depth += 1
         if below and depth > max_depth:
             raise too_deep()
@@ -132,25 +136,25 @@ def check_value(value: Any, *, max_depth: int = MAX_DEPTH) -> None:
 
 
 def size_bytes(value: Any, *, at_most: int = MAX_BYTES) -> int:
-    """About how long a value is as JSON; counting ends soon after ``at_most``."""
+    """Return the approximate length of a value as JSON, counting only little beyond ``at_most``."""
     size, waiting = 0, [value]
     while waiting and size <= at_most:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            size += sum(len(key) + 4 for key in each) + 2
-            waiting.extend(each.values())
-        elif isinstance(each, list):
-            size += len(each) + 2
-            waiting.extend(each)
+        node = waiting.pop()
+        if isinstance(node, dict):
+            size += sum(len(key) + 4 for key in node) + 2
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            size += len(node) + 2
+            waiting.extend(node)
         else:
-            size += len(each) + 2 if isinstance(each, str) else 4
+            size += len(node) + 2 if isinstance(node, str) else 4
     return size
 
 
 def read_yaml(raw: bytes) -> Any:
-    """The value of one YAML document. Raises ApiError.
+    """Decode a single YAML document. Raises ApiError.
 
-    Most clients send JSON under the name of YAML, which is read as JSON.
+    Most clients send JSON as YAML, which is decoded as JSON.
     """
     if raw.lstrip()[:1] == b"{":
         try:

@@ -1,9 +1,9 @@
-"""``x-kubernetes-validations``: the rules that a CustomResourceDefinition's schema carries, evaluated.
+"""Evaluate the CEL validation rules of a CustomResourceDefinition's schema (``x-kubernetes-validations``).
 
-A schema is turned once into a tree that holds only the places with rules. Rules are evaluated after the
-schema itself is satisfied. One that reads ``oldSelf`` is a transition rule: it is evaluated only on updates
-and where the old value can be told (fields, and items of lists that have keys). One that does not is left
-alone where an update changes nothing (ratcheting), as in Kubernetes
+A schema is compiled once into a tree of the nodes with rules. Rules are evaluated only when the object is
+valid against the schema itself. A rule that reads ``oldSelf`` is a transition rule: it is evaluated on
+updates only, and only for values that can be correlated with an old value (fields, and items of keyed lists).
+Other rules are skipped for values that an update does not change (ratcheting), as in Kubernetes
 (k8s.io/apiextensions-apiserver pkg/apiserver/schema/cel/validation.go).
 """
 
@@ -43,17 +43,17 @@ _REASONS = {
 
 
 class Exhausted(Exception):
-    """The rules of one object cost more than is spent on it: no further rule is evaluated."""
+    """Raised when the rules of one object exceed their cost budget, so that no further rule is evaluated."""
 
 
 @dataclass
 class Budget:
-    """The work that the rules of one object may still take."""
+    """Track the remaining cost budget of one object's rules."""
 
     left_ns: int = MAX_OBJECT_NS
 
     def allows(self, expression: Expression, value: Any, old: Any) -> bool:
-        """Whether an expression may be evaluated; its work is taken from the budget then."""
+        """Return whether an expression may be evaluated, and charge its cost to the budget if so."""
         work_ns = expression.work_ns(value, old)
         if work_ns > min(self.left_ns, MAX_EXPRESSION_NS):
             return False
@@ -63,33 +63,33 @@ class Budget:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule, compiled."""
+    """Represent one compiled rule."""
 
     expression: Expression
     written: Mapping[str, Any]
     message_expression: Expression | None = None
 
     @property
-    def told(self) -> str:
-        """What stands for the rule in a message about it."""
+    def label(self) -> str:
+        """Return the text that identifies the rule in error messages."""
         return str(self.written.get("message") or self.expression.source).strip()
 
     def message(self, value: Any, old: Any, budget: Budget) -> str:
-        """Why a value breaks the rule."""
+        """Return the error message for a value that violates the rule."""
         if self.message_expression is not None and budget.allows(self.message_expression, value, old):
             try:
-                found = self.message_expression.evaluate(value, old)
+                evaluated = self.message_expression.evaluate(value, old)
             except Failed:
-                found = None
-            if isinstance(found, str) and found.strip():
-                return found.strip()
+                evaluated = None
+            if isinstance(evaluated, str) and evaluated.strip():
+                return evaluated.strip()
         message = str(self.written.get("message") or "").strip()
-        return message or f"failed rule: {self.told}"
+        return message or f"failed rule: {self.label}"
 
 
 @dataclass
 class Place:
-    """A place in a schema at or below which rules stand."""
+    """Represent a schema node with rules at or below it."""
 
     schema: Schema
     rules: list[Rule] = field(default_factory=list)
@@ -100,7 +100,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules of one schema; ``unusable`` says in sentences which of them cannot be evaluated."""
+    """Hold all rules of one schema.
+
+    ``unusable`` describes the rules that cannot be evaluated.
+    """
 
     root: Place | None
     unusable: tuple[str, ...]
@@ -110,26 +113,26 @@ _known: WeakKeyDictionary[Resource, Rules] = WeakKeyDictionary()
 
 
 def of_resource(resource: Resource) -> Rules:
-    """The rules of a custom resource."""
+    """Return the rules of a custom resource."""
     if resource not in _known:
         _known[resource] = of_schema(resource.schema)
     return _known[resource]
 
 
 def of_schema(root: Schema) -> Rules:
-    """The rules of a schema."""
+    """Return the rules of a schema."""
     unusable: list[str] = []
     place = _place(root, "", unusable, [None] * _MAX_RULES)
     return Rules(place, tuple(dict.fromkeys(unusable)))
 
 
 def is_compiled(resource: Resource) -> bool:
-    """Whether the rules of a resource are known already: reading many of them takes long."""
+    """Return whether the rules of a resource are cached; compiling many rules is slow."""
     return not resource.custom or resource in _known
 
 
 def causes(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
-    """Every rule that the object breaks; ``old`` is what it replaces."""
+    """Yield a cause for every rule that the object violates; ``old`` is the object that it replaces."""
     root = of_resource(resource).root if resource.custom else None
     if root is not None:
         before = _NOTHING if old is None else _visible(old)
@@ -140,7 +143,7 @@ def causes(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | 
 
 
 def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """Of metadata, rules see the name only."""
+    """Return the object as rules see it, with only the name in its metadata."""
     metadata = obj["metadata"]
     return {**obj, "metadata": {key: metadata[key] for key in ("name", "generateName") if key in metadata}}
 
@@ -148,14 +151,17 @@ def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:
 # --- the tree
 
 
-def _place(node: Schema, path: str, unusable: list[str], left: list[None]) -> Place | None:
-    """The tree of a schema. ``left`` has an entry for each rule that is still read."""
+def _place(node: Schema, path: str, unusable: list[str], allowance: list[None]) -> Place | None:
+    """Build the tree of a schema.
+
+    ``left`` has one entry for each rule that may still be compiled.
+    """
     place = Place(node)
     for written in node.get("x-kubernetes-validations") or ():
-        if not left:
-            unusable.append(f"the sandbox evaluates the first {_MAX_RULES} rules of a schema only")
+        if not allowance:
+            unusable.append(f"the sandbox evaluates only the first {_MAX_RULES} rules of a schema")
             break
-        left.pop()
+        allowance.pop()
         try:
             place.rules.append(_rule(written))
         except Uncompilable as error:
@@ -163,16 +169,16 @@ def _place(node: Schema, path: str, unusable: list[str], left: list[None]) -> Pl
             where = path or "the root"
             unusable.append(f"the rule {rule!r} of {where} is not evaluated by the sandbox: {error}")
     for name, below in (node.get("properties") or {}).items():
-        found = _place(below, f"{path}.{name}" if path else name, unusable, left)
-        if found is not None:
-            place.fields[name] = found
+        child = _place(below, f"{path}.{name}" if path else name, unusable, allowance)
+        if child is not None:
+            place.fields[name] = child
     for word in ("items", "additionalProperties"):
         if isinstance(node.get(word), Mapping):
-            found = _place(node[word], f"{path}[*]", unusable, left)
+            child = _place(node[word], f"{path}[*]", unusable, allowance)
             if word == "items":
-                place.items = found
+                place.items = child
             else:
-                place.values = found
+                place.values = child
     return place if place.rules or place.fields or place.items or place.values else None
 
 
@@ -194,26 +200,26 @@ def _broken(place: Place, value: Any, old: Any, path: str, budget: Budget) -> It
     if place.rules:
         yield from _broken_here(place, value, old, path, budget)
     if isinstance(value, dict):
-        for name, each in value.items():
+        for name, child in value.items():
             below = place.fields.get(name)
             where = f"{path}.{name}" if path else name
             if below is None and name not in (place.schema.get("properties") or {}):
                 below, where = place.values, f"{path}[{name}]"
             if below is not None:
                 before = old.get(name, _NOTHING) if isinstance(old, dict) else _NOTHING
-                yield from _broken(below, each, before, where, budget)
+                yield from _broken(below, child, before, where, budget)
     elif isinstance(value, list) and place.items is not None:
-        earlier = _by_keys(place.schema, old)
-        for index, each in enumerate(value):
-            before = earlier.get(_keys_of(place.schema, each), _NOTHING) if earlier else _NOTHING
-            yield from _broken(place.items, each, before, f"{path}[{index}]", budget)
+        old_items = _by_keys(place.schema, old)
+        for index, child in enumerate(value):
+            before = old_items.get(_keys_of(place.schema, child), _NOTHING) if old_items else _NOTHING
+            yield from _broken(place.items, child, before, f"{path}[{index}]", budget)
 
 
 def _by_keys(node: Schema, old: Any) -> dict[str, Any]:
-    """The items of an old list by their keys; none where they have no keys."""
+    """Return the items of an old list by their keys, or an empty dict for a list without keys."""
     if not schema.list_keys(node) or not isinstance(old, list):
         return {}
-    return {_keys_of(node, each): each for each in reversed(old)}
+    return {_keys_of(node, item): item for item in reversed(old)}
 
 
 def _keys_of(node: Schema, item: Any) -> str:
@@ -236,14 +242,14 @@ def _broken_here(place: Place, value: Any, old: Any, path: str, budget: Budget) 
         if not budget.allows(rule.expression, seen, before):
             raise Exhausted(
                 "'operation cancelled: actual cost limit exceeded': no further validation rules will be run "
-                f"due to call cost exceeds limit for rule: {rule.told}"
+                f"due to call cost exceeds limit for rule: {rule.label}"
             )
         try:
             if rule.expression.evaluate(seen, known) is True:
                 continue
             message = rule.message(seen, known, budget)
         except Failed as error:
-            message = f"{error} evaluating rule: {rule.told}"
+            message = f"{error} evaluating rule: {rule.label}"
             yield _cause("", path, kind, message)
             continue
         yield _cause(
@@ -257,17 +263,17 @@ def _cause(reason: str, path: str, kind: str, message: str) -> Cause:
 
 
 def _converted(node: Schema | None, value: Any) -> Any:
-    """A value as an expression sees it: fields under names it can write, numbers and times by their type."""
+    """Return a value as expressions see it, with escaped field names and typed numbers and times."""
     if node is None or value is None:
         return value
     if isinstance(value, dict):
         declared = node.get("properties") or {}
         return {
-            _escaped(name) if name in declared else name: _converted(schema.member(node, name), each)
-            for name, each in value.items()
+            _escaped(name) if name in declared else name: _converted(schema.member(node, name), item)
+            for name, item in value.items()
         }
     if isinstance(value, list):
-        return [_converted(schema.items(node), each) for each in value]
+        return [_converted(schema.items(node), item) for item in value]
     if isinstance(value, int) and not isinstance(value, bool) and node.get("type") == "number":
         return float(value)
     if isinstance(value, str):

@@ -1,5 +1,4 @@
-"""From what a client sent to an object of the kind: only known fields, no nulls, the right kind and
-namespace."""
+"""Decode request bodies into objects of the expected kind and namespace, handling unknown fields."""
 
 from __future__ import annotations
 
@@ -26,7 +25,10 @@ _GO_NAMES = {"integer": "int32", "boolean": "bool"}
 
 
 def decoded(target: Target, obj: Object, options: Options) -> Object:
-    """A copy with only what the schema knows; the rest is refused, warned about or dropped, as asked."""
+    """Return a copy of an object with only the fields of its schema.
+
+    Unknown fields are rejected, reported as warnings or dropped, depending on ``fieldValidation``.
+    """
     resource = target.resource
     if not isinstance(obj, dict):
         raise status.bad_request("the body of the request is not an object")
@@ -47,14 +49,14 @@ def decoded(target: Target, obj: Object, options: Options) -> Object:
 
 
 def decoded_whole(target: Target, obj: Object, options: Options) -> Object:
-    """An object that was sent as a whole. Raises ApiError 400."""
+    """Decode a complete object. Raises ApiError 400."""
     new = decoded(target, obj, options)
     fits(target.resource, new)
     return new
 
 
 def decoded_config(target: Target, config: Object, options: Options) -> Object:
-    """A configuration to apply. Raises ApiError."""
+    """Decode and validate a configuration of server-side apply. Raises ApiError."""
     typed.check(target, config)
     return decoded(target, config, options)
 
@@ -62,15 +64,16 @@ def decoded_config(target: Target, config: Object, options: Options) -> Object:
 def decoded_patch(
     target: Target, kind: PatchType, before: Mapping[str, Any], patch: Any, options: Options
 ) -> Object:
-    """The object after a patch. Raises ApiError 400, 413 or 422."""
+    """Return the object after a patch. Raises ApiError 400, 413 or 422."""
     new = decoded(target, patched(target, kind, before, patch), options)
     metadata_fits(target.resource, new)
     return new
 
 
 def fits(resource: Resource, new: Object) -> None:
-    """Raise ApiError 400 for a value that a built-in kind's Go type cannot hold; a custom resource is
-    validated instead, but for its metadata.
+    """Raise ApiError 400 for a value that the Go type of a built-in kind cannot hold.
+
+    For a custom resource this checks the metadata only; validation covers the rest.
     """
     if resource.custom:
         metadata_fits(resource, new)
@@ -86,13 +89,14 @@ def fits(resource: Resource, new: Object) -> None:
 
 
 def metadata_fits(resource: Resource, new: Object) -> None:
-    """Raise ApiError 400 for metadata of a wrong type, whatever the kind."""
+    """Raise ApiError 400 for metadata of a wrong type."""
     check_types(resource.kind, resource.version, _WITH_METADATA, {"metadata": new["metadata"]})
 
 
 def options_body(kind: str, definition: str, body: Any) -> Object:
-    """The body of a request that is not stored, such as DeleteOptions. Raises ApiError 400 where its shape is
-    wrong.
+    """Return the body of a request that is not stored, such as DeleteOptions.
+
+    Raises ApiError 400 for a body of the wrong shape.
     """
     if not isinstance(body, dict):
         raise status.bad_request("the body of the request is not an object")
@@ -116,15 +120,15 @@ def check_types(kind: str, version: str, schema: Schema, new: Object) -> None:
 
 
 def _bad_base64(resource: Resource, new: Object) -> int | None:
-    """Where a value that has to be base64 stops being it; None when every value is."""
+    """Return the position of the first invalid base64 character, or None when all values are valid."""
     values = new.get(_OF_BYTES.get(resource.key, "")) or {}
     for text in values.values() if isinstance(values, dict) else ():
         letters = re.sub(r"[\r\n]", "", text) if isinstance(text, str) else ""
-        whole = _WHOLE_BASE64.match(letters)
-        rest = letters[whole.end() if whole else 0 :]
+        valid_prefix = _WHOLE_BASE64.match(letters)
+        rest = letters[valid_prefix.end() if valid_prefix else 0 :]
         if rest and not _END_OF_BASE64.fullmatch(rest):
-            alien = re.search(r"[^A-Za-z0-9+/]", rest)
-            return len(letters) - len(rest) + (alien.start() if alien else 0)
+            invalid = re.search(r"[^A-Za-z0-9+/]", rest)
+            return len(letters) - len(rest) + (invalid.start() if invalid else 0)
     return None
 
 
@@ -155,7 +159,7 @@ def _report_unknown(resource: Resource, dropped: list[str], options: Options) ->
 
 
 def patched(target: Target, kind: PatchType, before: Mapping[str, Any], patch: Any) -> Any:
-    """The object after a patch, before its content is checked. Raises ApiError 400, 413 or 422."""
+    """Return the object after a patch, before validation. Raises ApiError 400, 413 or 422."""
     try:
         if kind == "json":
             result = patches.json_patch(before, patch)

@@ -1,6 +1,6 @@
-"""What the API server fills in for built-in kinds when the author leaves it out.
+"""Default values that the API server sets on built-in kinds.
 
-Only defaults that clients, controllers or a mesh look at; values from k8s.io/kubernetes
+Contains only the defaults that clients, controllers or a mesh read. The values are those of k8s.io/kubernetes
 pkg/apis/*/v1/defaults.go.
 """
 
@@ -15,7 +15,7 @@ from meshkit.sandbox.api.requests import Object, now
 
 
 def fill(resource: str, obj: Object) -> None:
-    """Fill in the defaults of one object, in place."""
+    """Set the defaults of one object, in place."""
     default = _OF.get(resource)
     if default is not None:
         default(obj)
@@ -34,11 +34,16 @@ def _pod(obj: Object) -> None:
 
 
 def _whole_pod(spec: Object) -> None:
-    """A pod with limits as a whole requests what its containers do, and of the rest as much as its limits."""
+    """Set the pod-level requests of a pod that has pod-level limits.
+
+    Requests default to the sum of the containers' requests, or else to the limits.
+    """
     resources = spec.get("resources") or {}
     if resources.get("limits"):
-        asked = compute.of_all_containers(spec, "requests")
-        summed = {name: str(amount) for name, amount in asked.items() if compute.of_a_whole_pod(name)}
+        container_requests = compute.of_all_containers(spec, "requests")
+        summed = {
+            name: str(amount) for name, amount in container_requests.items() if compute.of_a_whole_pod(name)
+        }
         resources["requests"] = resources["limits"] | summed | (resources.get("requests") or {})
 
 
@@ -163,7 +168,10 @@ def _service(obj: Object) -> None:
 
 
 def _cluster_ip(metadata: Object) -> str:
-    """A name more than an address, nothing listens there: 10.96.0.0/12 by hash of namespace and name."""
+    """Return an address in 10.96.0.0/12 that is a hash of namespace and name.
+
+    It only identifies the Service; nothing listens on it.
+    """
     number = zlib.crc32(f"{metadata.get('namespace')}/{metadata.get('name')}".encode())
     return f"10.{96 + number % 16}.{(number >> 4) % 256}.{1 + (number >> 12) % 254}"
 
@@ -218,8 +226,8 @@ def _definition(obj: Object) -> None:
 
 
 def _establish(crd: Object) -> None:
-    """A definition that is valid is established at once."""
-    conditions = {each["type"]: each for each in crd.get("status", {}).get("conditions", ())}
+    """Mark a valid CustomResourceDefinition as established."""
+    conditions = {item["type"]: item for item in crd.get("status", {}).get("conditions", ())}
     for kind, reason, message in (
         ("NamesAccepted", "NoConflicts", "no conflicts found"),
         ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
@@ -235,7 +243,7 @@ def _establish(crd: Object) -> None:
             },
         )
     spec = crd.get("spec") or {}
-    stored = [each["name"] for each in spec.get("versions") or () if each.get("storage")]
+    stored = [item["name"] for item in spec.get("versions") or () if item.get("storage")]
     before = crd.get("status", {}).get("storedVersions", [])
     crd["status"] = {
         "conditions": list(conditions.values()),

@@ -1,9 +1,8 @@
-"""Bound the work of a CEL expression before it runs: nothing can interrupt it, and everything waits for it.
+"""Estimate the cost of a CEL expression before it runs, because evaluation cannot be interrupted.
 
-kube-apiserver counts costs while an expression runs and ends it at a limit. The package that evaluates
-expressions here cannot, so the work is bounded from the text of the expression (which macros stand inside
-each other, what can make values grow) and the size of the value that it reads. Estimates are upper bounds:
-rules of published definitions stay far below the limit.
+kube-apiserver counts the cost of a running expression and stops it at a limit. The CEL package used here
+cannot, so the cost is estimated from the source (nesting of macros, operations that grow values) and from the
+size of the input. Estimates are upper bounds; the rules of published definitions stay far below the limit.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from typing import Any
 
 from meshkit.sandbox.api.schema import patterns
 
-MAX_SOURCE_CHARACTERS = 10_000  # a longer one may overflow the stack of the parser
-MAX_MADE = 100_000  # items or characters that a function may make
+MAX_SOURCE_CHARACTERS = 10_000  # a longer source may overflow the parser's stack
+MAX_MADE = 100_000  # items or characters that a function may produce
 MAX_EXPRESSION_NS = 300_000_000
 MAX_OBJECT_NS = 4_000_000_000  # of all the rules of one object
 _MAX_GROWN_BYTES = 50_000_000
 _STEP_NS, _COPY_ITEM_NS, _STATE_NS, _CALL_NS, _CONVERT_NS = 100, 20, 5, 3_000, 100
 
-# Text (raw, in triple or single quotes) and comments; what is not closed ends with the source.
+# String literals (raw, in triple or single quotes) and comments; an unterminated one ends with the source.
 _RAW = r"(?<!\w)[bB]?[rR][bB]?"
 _QUOTED = (
     rf"{_RAW}'''(?:[^']|'(?!''))*+(?:'''|\Z)",
@@ -45,29 +44,35 @@ _SPLITTING = frozenset({"split", "findAll", "range", "flatten"})
 
 @dataclass
 class _Loop:
-    """A macro, or the expression as a whole; ``steps`` are those outside of the macros in it."""
+    """Represent a macro, or the whole expression as the root.
+
+    ``steps`` excludes the steps of nested macros.
+    """
 
     collects: bool = False
     steps: int = 0
     inner: list[_Loop] = field(default_factory=list)
 
     def once_ns(self, items: int) -> int:
-        """The work of evaluating the body once."""
+        """Return the cost of evaluating the body once."""
         return self.steps * _STEP_NS + sum(loop.whole_ns(items) for loop in self.inner)
 
     def whole_ns(self, items: int) -> int:
-        """The work of the loop; ``map`` and ``filter`` copy their result at each item."""
+        """Return the cost of the loop; ``map`` and ``filter`` copy their result at each item."""
         return items * self.once_ns(items) + (items * items * _COPY_ITEM_NS if self.collects else 0)
 
     @property
     def depth(self) -> int:
-        """How many loops stand inside each other, from the expression as a whole (0) on."""
+        """Return the nesting depth of loops below this one."""
         return max((1 + loop.depth for loop in self.inner), default=0)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """The size of a value: the values in it, the items of its widest collection, its longest text."""
+    """Hold the size of a value.
+
+    These are its number of nested values, the items of its widest collection and its longest text.
+    """
 
     values: int
     widest: int
@@ -75,26 +80,29 @@ class Measure:
 
 
 def measured(*values: Any) -> Measure:
-    """The measure of some values together."""
+    """Return the combined size of several values."""
     count = widest = longest = 0
     waiting = list(values)
     while waiting:
-        each = waiting.pop()
+        value = waiting.pop()
         count += 1
-        if isinstance(each, dict):
-            widest = max(widest, len(each))
-            longest = max(longest, max(map(len, each), default=0))
-            waiting.extend(each.values())
-        elif isinstance(each, list):
-            widest = max(widest, len(each))
-            waiting.extend(each)
-        elif isinstance(each, (str, bytes)):
-            longest = max(longest, len(each))
+        if isinstance(value, dict):
+            widest = max(widest, len(value))
+            longest = max(longest, max(map(len, value), default=0))
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            widest = max(widest, len(value))
+            waiting.extend(value)
+        elif isinstance(value, (str, bytes)):
+            longest = max(longest, len(value))
     return Measure(count, widest, longest)
 
 
 class Cost:
-    """What an expression may cost, read from its text; ``native`` are the functions that are no Python."""
+    """Estimate the cost of an expression from its source.
+
+    ``native`` names the functions that are not implemented in Python.
+    """
 
     def __init__(self, source: str, native: frozenset[str]) -> None:
         texts = _TEXT.findall(source)
@@ -113,7 +121,7 @@ class Cost:
         self._root = _loops(tokens)
 
     def work_ns(self, size: Measure) -> int:
-        """An upper bound of the work on values of this size."""
+        """Return an upper bound of the cost for values of this size, in nanoseconds."""
         items = max(size.widest, self._commas + 1)
         longest = max(size.longest, self._longest)
         if self._names & _SPLITTING:
@@ -129,7 +137,10 @@ class Cost:
         return work_ns
 
     def _grown_bytes(self, items: int, longest: int) -> int:
-        """At most how much is made by sums: each ``map`` may build on what the one before it made."""
+        """Return an upper bound of the data that concatenation produces.
+
+        Each ``map`` may use the result of the previous one.
+        """
         if not self._sums:
             return 0
         factor = (self._sums + 1) ** min(max(1, self._maps), 64)
@@ -138,19 +149,19 @@ class Cost:
 
 
 def _loops(tokens: list[str]) -> _Loop:
-    """The macros of an expression as a tree."""
+    """Return the macros of an expression as a tree."""
     root = _Loop()
     open_loops = [root]
     is_macro: list[bool] = []  # of each open parenthesis
     before = ""
     for token in tokens:
-        here = open_loops[-1]
-        here.steps += 1
+        current = open_loops[-1]
+        current.steps += 1
         if token == "(":
             is_macro.append(before in _MACROS)
             if is_macro[-1]:
-                here.inner.append(_Loop(before in _COLLECTING))
-                open_loops.append(here.inner[-1])
+                current.inner.append(_Loop(before in _COLLECTING))
+                open_loops.append(current.inner[-1])
         elif token == ")" and is_macro and is_macro.pop():
             open_loops.pop()
         before = token

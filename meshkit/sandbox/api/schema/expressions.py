@@ -1,9 +1,9 @@
-"""Expressions of the Common Expression Language with the functions that Kubernetes adds.
+"""Common Expression Language (CEL) expressions with the functions that Kubernetes adds.
 
-The language itself (parser, operators, macros) is the package ``common-expression-language``; what is
-written here are Kubernetes' libraries for URLs, addresses, quantities and regular expressions
-(k8s.io/apiserver pkg/cel/library). Values of those libraries are plain strings in canonical form. The
-package is imported with the first expression, because that takes 0.15 s.
+The package ``common-expression-language`` implements the language (parser, operators, macros). This module
+implements Kubernetes' libraries for URLs, addresses, quantities and regular expressions (k8s.io/apiserver
+pkg/cel/library), whose values are plain strings in canonical form. The package is imported with the first
+expression, because the import takes 0.15 s.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from cel import Context, Program
 
 _of_thread = threading.local()
-_PANIC = "PanicException"  # of the package's Rust: no Exception, and its class cannot be imported
+_PANIC = "PanicException"  # a Rust panic, not an Exception subclass and not importable
 _MAX_SHOWN = 500
-# Functions that the package brings by itself (its Rust crate), beside operators and macros.
+# Functions that the package implements in Rust, besides operators and macros.
 _NATIVE = frozenset({
     "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "bytes",
     "timestamp", "duration", "dyn", "type", "has", "getFullYear", "getMonth", "getDate", "getDayOfMonth",
@@ -41,15 +41,15 @@ _REPEATED_GROUP = re.compile(r"\)[*+?{]|\(\?|\\[0-9]")
 
 
 class Uncompilable(Exception):
-    """The expression is not one, or calls what is not known here."""
+    """Raised for an invalid expression or one that calls an unsupported function."""
 
 
 class Failed(Exception):
-    """The evaluation ended in an error: a missing key, types that do not go together."""
+    """Raised when an evaluation fails, for example by a missing key or incompatible types."""
 
 
 class Expression:
-    """A compiled expression over ``self`` and ``oldSelf``."""
+    """Represent a compiled expression over ``self`` and ``oldSelf``."""
 
     def __init__(self, source: str, program: Program, cost: Cost) -> None:
         self.source = source
@@ -58,11 +58,11 @@ class Expression:
         self.uses_old = "oldSelf" in program.variables()
 
     def work_ns(self, value: Any, old: Any = None) -> int:
-        """An upper bound of the work of ``evaluate``, which holds up everything else."""
+        """Return an upper bound of the cost of ``evaluate``, which blocks the interpreter, in nanoseconds."""
         return self._cost.work_ns(measured(value, old))
 
     def evaluate(self, value: Any, old: Any = None) -> Any:
-        """The value of the expression. Raises Failed."""
+        """Return the value of the expression. Raises Failed."""
         context = _context()
         context.add_variable("self", value)
         context.add_variable("oldSelf", old)
@@ -72,7 +72,7 @@ class Expression:
             raise Failed(f"no such key: {error.args[0]}") from error
         except TypeError as error:
             raise Failed("no such overload") from error
-        except Exception as error:  # the package documents RuntimeError and ValueError, functions raise more
+        except Exception as error:  # documented are RuntimeError and ValueError, but functions raise others
             raise Failed(str(error).partition("\n")[0]) from error
         except BaseException as error:
             if type(error).__name__ != _PANIC:
@@ -82,7 +82,7 @@ class Expression:
 
 @functools.lru_cache(maxsize=4096)
 def compiled(source: str) -> Expression:
-    """The expression of a source text. Raises Uncompilable."""
+    """Compile an expression, with caching. Raises Uncompilable."""
     import cel
 
     if len(source) > MAX_SOURCE_CHARACTERS:
@@ -101,19 +101,19 @@ def compiled(source: str) -> Expression:
         raise Uncompilable(f"unknown function {', '.join(unknown)}")
     cost = Cost(source, _NATIVE)
     if cost.has_pattern_from_data:
-        raise Uncompilable("a pattern of matches() that is no plain text is not evaluated")
+        raise Uncompilable("the pattern of matches() must be a string literal")
     return Expression(source, program, cost)
 
 
 def optional(value: Any | None) -> Any:
-    """A value that may be absent, as ``optionalOldSelf`` gives it."""
+    """Return a CEL optional value, as ``optionalOldSelf`` requires."""
     import cel
 
     return cel.OptionalValue.none() if value is None else cel.OptionalValue.of(value)
 
 
 def _context() -> Context:
-    """The functions, with the variables of one evaluation: each thread has its own."""
+    """Return the thread's evaluation context with all functions."""
     context: Context | None = getattr(_of_thread, "context", None)
     if context is None:
         import cel
@@ -138,11 +138,11 @@ def _is(parse: Callable[[str], Any]) -> Callable[[str], bool]:
 
 
 def _url(text: str) -> str:
-    """An absolute URI, or an absolute path, as Go's url.ParseRequestURI takes them."""
+    """Validate an absolute URI or absolute path like Go's url.ParseRequestURI."""
     parts = urlsplit(text)
-    if not (parts.scheme or text.startswith("/")) or any(each.isspace() for each in text):
+    if not (parts.scheme or text.startswith("/")) or any(char.isspace() for char in text):
         raise ValueError(f'URL parse error during conversion from string: parse "{text}": invalid URI')
-    _ = parts.port  # raises ValueError for a port that is none
+    _ = parts.port  # raises ValueError for an invalid port
     return text
 
 
@@ -189,23 +189,23 @@ def _is_sorted(values: list[Any]) -> bool:
 
 
 def _searched(text: str, pattern: str) -> re.Pattern[str]:
-    """A pattern for a search that cannot backtrack for long. Raises ValueError for others."""
+    """Compile a pattern whose search cannot backtrack for long. Raises ValueError for others."""
     repeats = len(_REPEAT.findall(pattern))
     if len(pattern) > _MAX_SHOWN or _REPEATED_GROUP.search(pattern) or len(text) ** repeats > _MAX_SEARCHED:
         raise ValueError(
-            f"the pattern {pattern[:_MAX_SHOWN]!r} is not searched for in this text by the sandbox"
+            f"the sandbox does not support searching this text for the pattern {pattern[:_MAX_SHOWN]!r}"
         )
     return re.compile(pattern)
 
 
 def _find(text: str, pattern: str) -> str:
-    found = _searched(text, pattern).search(text)
-    return found.group() if found else ""
+    match = _searched(text, pattern).search(text)
+    return match.group() if match else ""
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
-    found = [each.group() for each in _searched(text, pattern).finditer(text)]
-    return found if limit < 0 else found[:limit]
+    matches = [match.group() for match in _searched(text, pattern).finditer(text)]
+    return matches if limit < 0 else matches[:limit]
 
 
 def _range(items: int) -> list[int]:

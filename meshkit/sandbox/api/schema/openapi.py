@@ -1,9 +1,8 @@
-"""OpenAPI v3 documents: one for each group and version, built when first asked for and kept until a
-definition changes.
+"""OpenAPI v3 documents for each group version, built on demand and cached until a definition changes.
 
-Clients read three things in them: the schema of a kind (by its group, version and kind), which parameters
-and media types its PATCH takes (kubectl looks for ``fieldValidation`` and ``dryRun``, and for a strategic
-merge patch), and for ``explain`` the path of its resource.
+Clients read three things: the schema of a kind (by its group, version and kind), the parameters and media
+types of its PATCH (kubectl looks for ``fieldValidation``, ``dryRun`` and strategic merge patches), and for
+``explain`` the path of its resource.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _LOG = [
     *_parameters("boolean", "follow", "previous"),
     *_parameters("integer", "tailLines"),
 ]
-_TAKEN = {  # action -> the query parameters that are honoured
+_ACTION_PARAMETERS = {  # action -> the supported query parameters
     "delete": _DELETE,
     "deletecollection": [*_DELETE, *_SELECT],
     "list": _LIST,
@@ -67,12 +66,14 @@ _PROXIED = ("delete", "get", "head", "patch", "post", "put")
 
 V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 V2_DOCUMENT = b"\x0a\x032.0"
-"""A Swagger document (protobuf) that defines nothing: kubectl asks for one when a kind is in no v3 document,
-and only with an answer goes on to say that there is no such kind."""
+"""An empty Swagger document (protobuf), which kubectl requests for a kind that is in no v3 document.
+
+Only with a response does kubectl report that the kind does not exist.
+"""
 
 
 class OpenApi:
-    """The documents of a registry."""
+    """Build and cache the documents of a registry."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -80,7 +81,7 @@ class OpenApi:
         self._documents: dict[str, bytes] = {}
 
     def index(self) -> dict[str, Any]:
-        """``/openapi/v3``: each document with the hash of its content, by which clients cache it."""
+        """Return the ``/openapi/v3`` index, with a content hash of each document for client caches."""
         paths = {}
         for group, versions in self._registry.versions().items():
             for version in versions:
@@ -90,7 +91,7 @@ class OpenApi:
         return {"paths": paths}
 
     def document(self, path: str) -> bytes:
-        """``apis/apps/v1`` as JSON. Raises ApiError 404."""
+        """Return a document such as ``apis/apps/v1`` as JSON. Raises ApiError 404."""
         if self._generation != self._registry.generation:
             self._generation = self._registry.generation
             self._documents.clear()
@@ -109,8 +110,8 @@ def _document(resources: list[Resource]) -> dict[str, Any]:
     schemas = {_DELETE_OPTIONS: definitions()[_DELETE_OPTIONS]}
     paths: dict[str, Any] = {}
     for resource in resources:
-        for each in (resource, *map(resource.body_of, resource.subresources)):
-            schemas[each.schema_name] = _kind_schema(each)
+        for described in (resource, *map(resource.body_of, resource.subresources)):
+            schemas[described.schema_name] = _kind_schema(described)
         paths.update(_paths(resource))
     _close(schemas)
     return {
@@ -130,7 +131,7 @@ def _kind(resource: Resource) -> dict[str, str]:
 
 
 def _close(schemas: dict[str, Any]) -> None:
-    """Add every definition that is referred to."""
+    """Add every referenced definition, in place."""
     waiting = list(schemas.values())
     while waiting:
         for name in _REFERENCE.findall(json.dumps(waiting.pop())):
@@ -140,28 +141,30 @@ def _close(schemas: dict[str, Any]) -> None:
 
 
 def _paths(resource: Resource) -> dict[str, Any]:
-    """The operations by address and method: all that ``http`` and ``subresources`` answer, and no others."""
+    """Return the operations by path and method, exactly those that ``http`` serves."""
     scope = "/namespaces/{namespace}" if resource.namespaced else ""
     many = f"{resource.path}{scope}/{resource.plural}"
-    found: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
     listed = _operation(resource, "list")
     if "list" in resource.verbs:
-        found[f"{resource.path}/{resource.plural}"] = {"get": listed}
-        found[many] = {"get": listed}
+        operations[f"{resource.path}/{resource.plural}"] = {"get": listed}
+        operations[many] = {"get": listed}
     if "create" in resource.verbs:
-        found.setdefault(many, {})["post"] = _operation(resource, "post")
+        operations.setdefault(many, {})["post"] = _operation(resource, "post")
     if "deletecollection" in resource.verbs:
-        found[many]["delete"] = _operation(resource, "deletecollection")
+        operations[many]["delete"] = _operation(resource, "deletecollection")
     if "get" in resource.verbs:
-        found[f"{many}/{{name}}"] = _methods(resource, [verb for verb in resource.verbs if verb != "create"])
+        operations[f"{many}/{{name}}"] = _methods(
+            resource, [verb for verb in resource.verbs if verb != "create"]
+        )
     for name in resource.subresources:
         path = f"{many}/{{name}}/{name}"
         if name == "proxy":
             operation = _operation(resource, "connect", name)
-            found[path] = found[f"{path}/{{path}}"] = dict.fromkeys(_PROXIED, operation)
+            operations[path] = operations[f"{path}/{{path}}"] = dict.fromkeys(_PROXIED, operation)
         else:
-            found[path] = _methods(resource, resource.verbs_of(name), name)
-    return found
+            operations[path] = _methods(resource, resource.verbs_of(name), name)
+    return operations
 
 
 def _methods(resource: Resource, verbs: Iterable[str], subresource: str = "") -> dict[str, Any]:
@@ -183,7 +186,7 @@ def _operation(resource: Resource, action: str, subresource: str = "") -> dict[s
         "x-kubernetes-group-version-kind": described,
         "responses": {"200": _answer(schema, subresource)},
     }
-    parameters = _LOG if subresource == "log" else _TAKEN.get(action)
+    parameters = _LOG if subresource == "log" else _ACTION_PARAMETERS.get(action)
     if parameters:
         operation["parameters"] = parameters
     if action in ("post", "put"):

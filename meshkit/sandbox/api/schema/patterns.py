@@ -1,8 +1,8 @@
-"""Match the regular expressions that clients write, in time that grows with the text and not with its powers.
+"""Match regular expressions from clients in linear time.
 
-kube-apiserver matches with Go's RE2, which never backtracks. Here the regex crate behind the CEL package does
-the same. Its work is at most the number of states of a pattern times the length of the text, and that product
-is bounded, because the interpreter waits meanwhile.
+kube-apiserver uses Go's RE2, which never backtracks; the regex crate of the CEL package has the same
+property. Its work is at most the number of states of the pattern times the length of the text. That product
+is bounded, because matching blocks the interpreter.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ _PART = re.compile(r"\\[pPwWdDsS]|\\.|\[\^?\]?(?:\\.|[^\]\\])*+\]?|\{(\d*),?(\d*
 
 
 class TooCostly(Exception):
-    """A text is too long for a pattern of this size."""
+    """Raised when matching a text against a pattern would take too long."""
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a pattern is found in a text; one that is no pattern is found everywhere. Raises TooCostly."""
+    """Return whether a pattern matches anywhere in a text.
+
+    An invalid pattern matches every text. Raises TooCostly.
+    """
     if len(text) <= _MAX_CACHED_CHARACTERS:
         return _cached(pattern, text)
     return _matches(pattern, text)
@@ -58,9 +61,9 @@ def _program() -> Program:
 
 @functools.lru_cache(maxsize=1024)
 def states(pattern: str) -> int:
-    """At most how many states a pattern has once its counted repetitions are written out."""
+    """Return an upper bound of the states of a pattern whose counted repetitions are expanded."""
     open_groups: list[int] = []
-    total = last = 0  # of the group that is being read, and of its last part
+    total = last = 0  # states of the current group, and of its last part
     for part in _PART.finditer(pattern):
         written = part.group()
         if written == "(":

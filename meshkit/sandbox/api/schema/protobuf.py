@@ -1,9 +1,8 @@
-"""Read the protobuf bodies that kubectl and Helm send for built-in kinds. Nothing is ever written as
-protobuf.
+"""Decode the protobuf bodies that kubectl and Helm send for built-in kinds. Responses never use protobuf.
 
 A body is ``k8s\0`` and a ``runtime.Unknown`` {1: TypeMeta {1: apiVersion, 2: kind}, 2: raw message}. Field
-numbers come from ``schemas``. Go writes zero values of fields that are no pointers, so empty strings,
-zeros and empty messages are dropped, but for the few fields in which zero says something.
+numbers come from ``schema.published``. Go encodes the zero values of fields that are not pointers, so empty
+strings, zeros and empty messages are dropped, except in fields whose zero value has a meaning.
 """
 
 from __future__ import annotations
@@ -64,7 +63,10 @@ _PACKAGES = {
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """The object in a request body. Raises ApiError 415 for a kind not read here, 400 for a broken body."""
+    """Return the object in a request body.
+
+    Raises ApiError 415 for an unsupported kind, and 400 for an invalid body.
+    """
     if not body.startswith(_MAGIC):
         raise status.bad_request("the protobuf body does not begin with the Kubernetes prefix")
     try:
@@ -72,13 +74,13 @@ def decode(body: bytes) -> dict[str, Any]:
         names = dict(_fields(envelope[1]))
         api_version, kind = _text(names[1]), _text(names[2])
         message = _message_name(api_version, kind)
-        found = {"apiVersion": api_version, "kind": kind, **_message(message, envelope.get(2, b""))}
+        obj = {"apiVersion": api_version, "kind": kind, **_message(message, envelope.get(2, b""))}
     except RecursionError:
         raise bodies.too_deep() from None
     except (LookupError, struct.error, ValueError, TypeError, OverflowError, OSError) as error:
         raise status.bad_request(f"the protobuf body cannot be read: {error!r}") from error
-    bodies.check_value(found)
-    return found
+    bodies.check_value(obj)
+    return obj
 
 
 def _message_name(api_version: str, kind: str) -> str:
@@ -86,7 +88,7 @@ def _message_name(api_version: str, kind: str) -> str:
     name = f"{package}.{kind}"
     if name not in protobuf_messages():
         raise status.unsupported_media_type(
-            f"a protobuf body of kind {kind} ({api_version}) is not read by the sandbox; send JSON or YAML"
+            f"the sandbox does not support protobuf for kind {kind} ({api_version}); send JSON or YAML"
         )
     return name
 
@@ -96,7 +98,7 @@ def _text(raw: Any) -> str:
 
 
 def _fields(raw: bytes | memoryview) -> Iterator[tuple[int, Any]]:
-    """(number, value) of each field: an int for varints, bytes for everything else."""
+    """Yield (number, value) of each field, an int for varints and bytes for all other types."""
     at = 0
     while at < len(raw):
         tag, at = _varint(raw, at)
@@ -154,7 +156,7 @@ def _message(name: str, raw: bytes | memoryview) -> Any:
 
 
 def _always_written(field: str) -> bool:
-    """Structs that Go embeds by value and so writes even when they are empty."""
+    """Return whether a field is a struct that Go embeds by value and encodes even when empty."""
     return field in (
         "metadata",
         "spec",
@@ -182,18 +184,18 @@ def _value(kind: str, value: Any) -> Any:
 
 
 def _time(raw: bytes | memoryview) -> str | None:
-    found = dict(_fields(raw))
-    seconds = _value("int64", found.get(1, 0))
-    if not found or seconds <= -62135596800:  # Go's zero time
+    fields = dict(_fields(raw))
+    seconds = _value("int64", fields.get(1, 0))
+    if not fields or seconds <= -62135596800:  # Go's zero time
         return None
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _micro_time(raw: bytes | memoryview) -> str | None:
-    found = dict(_fields(raw))
-    if not found:
+    fields = dict(_fields(raw))
+    if not fields:
         return None
-    moment = datetime.fromtimestamp(_value("int64", found.get(1, 0)) + found.get(2, 0) / 1e9, UTC)
+    moment = datetime.fromtimestamp(_value("int64", fields.get(1, 0)) + fields.get(2, 0) / 1e9, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -202,10 +204,10 @@ def _quantity(raw: bytes | memoryview) -> str:
 
 
 def _int_or_string(raw: bytes | memoryview) -> int | str:
-    found = dict(_fields(raw))
-    if found.get(1, 0) == 1:
-        return _text(found.get(3, b""))
-    number: int = _value("int32", found.get(2, 0))
+    fields = dict(_fields(raw))
+    if fields.get(1, 0) == 1:
+        return _text(fields.get(3, b""))
+    number: int = _value("int32", fields.get(2, 0))
     return number
 
 
@@ -215,19 +217,19 @@ def _json(raw: bytes | memoryview) -> Any:
 
 
 def _schema_or_list(raw: bytes | memoryview) -> Any:
-    """JSONSchemaPropsOrArray and JSONSchemaPropsOrStringArray: one schema, or several of either."""
+    """Decode JSONSchemaPropsOrArray or JSONSchemaPropsOrStringArray, of which only a schema is kept."""
     schemas = [(number, value) for number, value in _fields(raw)]
     return next((_message(_SCHEMA, value) for number, value in schemas if number == 1), {})
 
 
 def _schema_or_bool(raw: bytes | memoryview) -> Any:
-    """JSONSchemaPropsOrBool: a schema, or whether anything goes."""
-    found = dict(_fields(raw))
-    return _message(_SCHEMA, found[2]) if 2 in found else bool(found.get(1, 0))
+    """Decode JSONSchemaPropsOrBool, a schema or a boolean."""
+    fields = dict(_fields(raw))
+    return _message(_SCHEMA, fields[2]) if 2 in fields else bool(fields.get(1, 0))
 
 
 def _strings(raw: bytes | memoryview) -> list[str]:
-    """A named list of strings (``ExtraValue``) is a message of its own in protobuf."""
+    """Decode a named list of strings (``ExtraValue``), which is a separate message in protobuf."""
     return [_text(value) for _, value in _fields(raw)]
 
 

@@ -1,5 +1,4 @@
-"""The resources served: the built-in ones as a table, and those that CustomResourceDefinitions add at run
-time."""
+"""Registry of the served resources, both built-in and defined by CustomResourceDefinitions."""
 
 from __future__ import annotations
 
@@ -17,8 +16,10 @@ CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
 @dataclass(frozen=True)
 class Subresource:
-    """What hangs below an object: the verbs that it answers, and the kind of its body where that is not the
-    object's own. ``schema_name`` is that kind's definition; without one there is nothing to read or write.
+    """Describe a subresource by its verbs and the kind of its body.
+
+    ``kind`` is empty for the object's own kind. ``schema_name`` is the definition of that kind; without one
+    the subresource has no body of its own kind.
     """
 
     verbs: tuple[str, ...]
@@ -47,7 +48,10 @@ SUBRESOURCES: Mapping[str, Subresource] = {
 
 @dataclass(frozen=True, eq=False)
 class Resource:
-    """One resource in one version. ``schema_name`` is its definition's name in OpenAPI documents."""
+    """Describe one resource in one version.
+
+    ``schema_name`` is the name of its definition in OpenAPI documents.
+    """
 
     group: str
     version: str
@@ -69,49 +73,49 @@ class Resource:
 
     @property
     def key(self) -> str:
-        """``deployments.apps``: the same for every version."""
+        """Return the name that is the same in every version, such as ``deployments.apps``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def api_version(self) -> str:
-        """``apps/v1``."""
+        """Return the apiVersion, such as ``apps/v1``."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def stored_api_version(self) -> str:
-        """The apiVersion under which objects lie in the store."""
+        """Return the apiVersion of stored objects."""
         version = self.storage_version or self.version
         return f"{self.group}/{version}" if self.group else version
 
     @property
     def path(self) -> str:
-        """``/apis/apps/v1`` or ``/api/v1``."""
+        """Return the path of the group version, such as ``/apis/apps/v1`` or ``/api/v1``."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
     def verbs_of(self, subresource: str) -> tuple[str, ...]:
-        """What is served of the resource itself (an empty name) or of one of its subresources."""
+        """Return the supported verbs of a subresource, or with an empty name of the resource itself."""
         if not subresource:
             return self.verbs
         return SUBRESOURCES[subresource].verbs if subresource in self.subresources else ()
 
     def body_of(self, subresource: str) -> Resource:
-        """The resource that describes the bodies at a subresource: Scale, Eviction, or this one itself."""
-        found = SUBRESOURCES.get(subresource, Subresource(()))
-        if not found.schema_name:
+        """Return the resource that describes a subresource's body, such as Scale, or this resource."""
+        served = SUBRESOURCES.get(subresource, Subresource(()))
+        if not served.schema_name:
             return self
         return Resource(
-            found.group,
-            found.version,
-            found.kind,
+            served.group,
+            served.version,
+            served.kind,
             self.plural,
             self.namespaced,
-            schema.definition(found.schema_name),
-            found.schema_name,
+            schema.definition(served.schema_name),
+            served.schema_name,
         )
 
     @property
     def replicas_path(self) -> tuple[str, ...]:
-        """Where a workload keeps the replicas that it should have: ``spec``, ``replicas``."""
+        """Return the path of a workload's desired replicas, such as ``("spec", "replicas")``."""
         path: str = (self.scale_paths or {}).get("specReplicasPath", ".spec.replicas")
         return tuple(path.removeprefix(".").split("."))
 
@@ -189,12 +193,15 @@ _CATEGORIES = {
     "admissionregistration.k8s.io": ("api-extensions",),
     "apiextensions.k8s.io": ("api-extensions",),
 }
-_ASKED_ONLY = ("authentication.k8s.io", "authorization.k8s.io")  # reviews are answered, not stored
+_REVIEW_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")  # reviews are answered, not stored
 _IN_ALL = {"pods", "services", "deployments", "replicasets", "cronjobs", "jobs"}
 
 
 class Registry:
-    """Which resources there are. ``generation`` moves with every change, for caches built from it."""
+    """Look up the served resources.
+
+    ``generation`` increases with every change, so that caches can detect it.
+    """
 
     def __init__(self) -> None:
         self.generation = 0
@@ -209,11 +216,11 @@ class Registry:
         return iter(self._resources.values())
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
-        """The resource at an address."""
+        """Return the resource of a group, version and plural, or None."""
         return self._resources.get((group, version, plural))
 
     def by_key(self, key: str) -> Resource | None:
-        """The resource by ``plural.group``, in the version that is stored."""
+        """Return the resource of a ``plural.group`` key in its storage version, or None."""
         plural, _, group = key.partition(".")
         for resource in self:
             if (resource.group, resource.plural) == (group, plural) and resource.storage_version in (
@@ -224,7 +231,7 @@ class Registry:
         return None
 
     def by_kind(self, api_version: str, kind: str) -> Resource | None:
-        """The resource that holds objects of a kind."""
+        """Return the resource of an apiVersion and kind, or None."""
         group, _, version = api_version.rpartition("/")
         for resource in self:
             if (resource.group, resource.version, resource.kind) == (group, version, kind):
@@ -232,26 +239,26 @@ class Registry:
         return None
 
     def versions(self) -> dict[str, list[str]]:
-        """Group -> served versions, the core group first."""
-        found: dict[str, list[str]] = {}
+        """Return the served versions by group, the core group first."""
+        versions_by_group: dict[str, list[str]] = {}
         for resource in self:
-            known = found.setdefault(resource.group, [])
+            known = versions_by_group.setdefault(resource.group, [])
             if resource.version not in known:
                 known.append(resource.version)
-        return found
+        return versions_by_group
 
     def of_version(self, group: str, version: str) -> list[Resource]:
-        """Every resource of one group and version."""
-        return [each for each in self if (each.group, each.version) == (group, version)]
+        """Return every resource of one group version."""
+        return [resource for resource in self if (resource.group, resource.version) == (group, version)]
 
     def define(self, crd: Mapping[str, Any]) -> None:
-        """Serve what a CustomResourceDefinition declares, in place of what it declared before."""
+        """Register the resources of a CustomResourceDefinition, replacing earlier ones."""
         self.forget(crd)
         for resource in _custom(crd):
             self._add(resource)
 
     def forget(self, crd: Mapping[str, Any]) -> None:
-        """Serve it no more."""
+        """Remove the resources of a CustomResourceDefinition."""
         self.generation += 1
         group, plural = crd["spec"]["group"], crd["spec"]["names"]["plural"]
         for known in [key for key in self._resources if (key[0], key[2]) == (group, plural)]:
@@ -281,7 +288,7 @@ def _built_in() -> Iterator[Resource]:
 
 
 def _verbs(group: str, plural: str) -> tuple[str, ...]:
-    if group in _ASKED_ONLY:
+    if group in _REVIEW_GROUPS:
         return ("create",)
     return tuple(verb for verb in VERBS if verb != "deletecollection" or plural != "namespaces")
 
@@ -289,7 +296,7 @@ def _verbs(group: str, plural: str) -> tuple[str, ...]:
 def _custom(crd: Mapping[str, Any]) -> Iterator[Resource]:
     spec = crd["spec"]
     names = spec["names"]
-    stored = next((each["name"] for each in spec["versions"] if each.get("storage")), "")
+    stored = next((candidate["name"] for candidate in spec["versions"] if candidate.get("storage")), "")
     reversed_group = ".".join(reversed(spec["group"].split(".")))
     for version in spec["versions"]:
         if not version.get("served"):

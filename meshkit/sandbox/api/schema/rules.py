@@ -1,8 +1,7 @@
-"""What an object must fulfil beyond its schema: names, labels, and the rules that belong to one built-in
-kind.
+"""Validation rules of built-in kinds beyond their schema, such as names, labels and immutable fields.
 
-``causes`` is everything wrong with an object as it would be stored; ``immutable`` what an update may not
-change.
+``causes`` returns all errors of an object as it would be stored; ``immutable`` returns the errors of an
+update to immutable fields.
 """
 
 from __future__ import annotations
@@ -31,45 +30,46 @@ _POD_RULE = (
     "`spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to "
     "existing tolerations), `spec.terminationGracePeriodSeconds`"
 )
-_LONGEST_CRON_JOB = 52  # a Job's name has eleven letters more
+_LONGEST_CRON_JOB = 52  # the name of a Job is eleven characters longer
 _MAX_DATA_BYTES = 1 << 20  # of a ConfigMap or Secret, core/validation.MaxSecretSize
 _SCHEMA_TYPES = ("array", "boolean", "integer", "number", "object", "string")
 
 
 def all_causes(resource: Resource, new: Object, old: Object | None, subresource: str = "") -> list[Cause]:
-    """Everything wrong with an object as it would be stored in the place of another; the rules of its
-    definition are asked when nothing else is wrong.
+    """Return all validation errors of an object that replaces ``old``.
+
+    CEL rules are evaluated only when there are no other errors.
     """
-    found = causes(resource, new, subresource)
+    result = causes(resource, new, subresource)
     if old is not None and subresource != "status":
-        found += immutable(resource, old, new)
-    return found or list(celrules.causes(resource, new, old))
+        result += immutable(resource, old, new)
+    return result or list(celrules.causes(resource, new, old))
 
 
 def causes(resource: Resource, obj: Object, subresource: str = "") -> list[Cause]:
-    """Everything wrong with an object.
+    """Return all validation errors of an object.
 
-    A write to the status of a built-in kind is judged by the status alone: an object whose spec breaks a
-    rule can still be reported on.
+    A write to the status of a built-in kind validates the status only, so that the status of an object with
+    an invalid spec can still be updated.
     """
     only_status = subresource == "status" and not resource.custom
-    found = [] if only_status else list(_metadata(resource, obj["metadata"]))
+    result = [] if only_status else list(_metadata(resource, obj["metadata"]))
     for cause in validation.find_causes(resource.schema, obj):
         of_status = not resource.custom and cause.field.startswith("status")
-        # Go fills the required fields of a built-in status with zero values: writers leave them out.
+        # Writers omit required fields of a built-in status, because Go fills them with zero values.
         lenient = of_status and cause.reason == "FieldValueRequired"
         if not lenient and (of_status or not only_status):
-            found.append(cause)
-    if resource.custom and not found:
-        found += validation.repeated(resource.schema, obj)
+            result.append(cause)
+    if resource.custom and not result:
+        result += validation.repeated(resource.schema, obj)
     rule = (_OF_STATUS if only_status else _OF).get(resource.key)
-    if rule is not None and not found:
-        found += rule(obj)
-    return found
+    if rule is not None and not result:
+        result += rule(obj)
+    return result
 
 
 def immutable(resource: Resource, old: Object, new: Object) -> list[Cause]:
-    """Fields that an update may not change."""
+    """Return the errors of changes to immutable fields."""
     if resource.key == "pods" and _fixed(old["spec"], old["spec"]) != _fixed(new["spec"], old["spec"]):
         return [Cause("spec", "FieldValueForbidden", _POD_RULE)]
     if resource.key in ("configmaps", "secrets") and old.get("immutable"):
@@ -84,15 +84,15 @@ def immutable(resource: Resource, old: Object, new: Object) -> list[Cause]:
 
 
 def _fixed(spec: Object, before: Object) -> dict[str, Any]:
-    """A pod's spec without what may change: images, a few fields, and the node of a pod that has none yet."""
+    """Return the immutable part of a pod's spec; the node of an unscheduled pod may change."""
     may_change = {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"}
     if not before.get("nodeName"):
         may_change.add("nodeName")
-    kept = {name: value for name, value in spec.items() if name not in may_change}
+    fixed = {name: value for name, value in spec.items() if name not in may_change}
     for field in ("containers", "initContainers"):
-        if field in kept:
-            kept[field] = [{**container, "image": ""} for container in kept[field]]
-    return kept
+        if field in fixed:
+            fixed[field] = [{**container, "image": ""} for container in fixed[field]]
+    return fixed
 
 
 def _at(obj: Any, path: tuple[str, ...]) -> Any:
@@ -187,10 +187,10 @@ def _job(obj: Object) -> Iterator[Cause]:
             "spec.template.spec.restartPolicy", pod.get("restartPolicy"), '"OnFailure", "Never"'
         )
     if spec.get("completionMode") == "Indexed":
-        yield _unsupported("spec.completionMode", "Indexed", '"NonIndexed" (the sandbox knows no other)')
+        yield _unsupported("spec.completionMode", "Indexed", '"NonIndexed" (the only mode of the sandbox)')
     for field in ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "managedBy"):
         if field in spec:
-            yield Cause(f"spec.{field}", "FieldValueForbidden", "Forbidden: not known to the sandbox")
+            yield Cause(f"spec.{field}", "FieldValueForbidden", "Forbidden: not supported by the sandbox")
     for field in ("parallelism", "completions", "backoffLimit"):
         if spec.get(field, 0) < 0:
             why = "must be greater than or equal to 0"
@@ -279,14 +279,14 @@ def _definition(obj: Object) -> Iterator[Cause]:
 
 
 def _schema(node: Object, where: str) -> Iterator[Cause]:
-    """What a schema of a CustomResourceDefinition may not say."""
+    """Yield the errors of a CustomResourceDefinition's schema."""
     if "$ref" in node:
         yield Cause(f"{where}.$ref", "FieldValueForbidden", "Forbidden: $ref is not supported")
     if isinstance(node.get("items"), list):
         why = "Forbidden: items must be a schema object and not an array"
         yield Cause(f"{where}.items", "FieldValueForbidden", why)
     if (node.get("type") or "object") not in _SCHEMA_TYPES:
-        supported = ", ".join(f'"{each}"' for each in _SCHEMA_TYPES)
+        supported = ", ".join(f'"{type_name}"' for type_name in _SCHEMA_TYPES)
         yield _unsupported(f"{where}.type", node["type"], supported)
     for name, below in (node.get("properties") or {}).items():
         yield from _schema(below, f"{where}.properties[{name}]")
@@ -299,7 +299,7 @@ def _schema(node: Object, where: str) -> Iterator[Cause]:
 
 
 def _definition_names(spec: Object) -> Iterator[Cause]:
-    """Every name of a definition becomes part of an address."""
+    """Yield the errors of a definition's names, which become parts of URL paths."""
     group = spec["group"]
     wrong = list(names.causes("spec.group", group, names.subdomain))
     if not wrong and "." not in group:

@@ -1,8 +1,7 @@
-"""One view of a schema, whether of a built-in kind (definitions with references) or of a
-CustomResourceDefinition.
+"""Uniform access to the schemas of built-in kinds (with references) and CustomResourceDefinitions.
 
-A schema is the JSON of an OpenAPI v3 schema object; ``None`` stands for "nothing is known here" (below
-``x-kubernetes-preserve-unknown-fields``), where every map is granular and every list is one value.
+A schema is the JSON of an OpenAPI v3 schema object. ``None`` is the unknown schema (below
+``x-kubernetes-preserve-unknown-fields``), where every map is granular and every list is atomic.
 """
 
 from __future__ import annotations
@@ -20,13 +19,14 @@ OBJECT_META = {"$ref": _REF + "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 
 
 def definition(name: str) -> Schema:
-    """The schema of a built-in type by its published name."""
+    """Return the schema of a built-in type by its published name."""
     return definitions()[name]
 
 
 def resolve(schema: Schema) -> Schema:
-    """The schema with its reference followed. What stands beside the reference wins
-    (``x-kubernetes-map-type``).
+    """Return the schema with its reference resolved.
+
+    Keywords next to the reference take precedence (``x-kubernetes-map-type``).
     """
     if "$ref" in schema:
         return resolve(definitions()[schema["$ref"].removeprefix(_REF)])
@@ -38,32 +38,30 @@ def resolve(schema: Schema) -> Schema:
 
 
 def member(schema: Schema | None, name: str) -> Schema | None:
-    """The schema of one field of an object, or of one value of a map. None when nothing is known of it."""
+    """Return the schema of a field of an object or a value of a map, or None when it is unknown."""
     if schema is None:
         return None
-    found = schema.get("properties", {}).get(name)
-    if found is None:
-        found = schema.get("additionalProperties")
-    if found is None and schema.get("x-kubernetes-embedded-resource"):
-        found = _EMBEDDED.get(name)
-    return resolve(found) if isinstance(found, Mapping) else None
+    field_schema = schema.get("properties", {}).get(name)
+    if field_schema is None:
+        field_schema = schema.get("additionalProperties")
+    if field_schema is None and schema.get("x-kubernetes-embedded-resource"):
+        field_schema = _EMBEDDED.get(name)
+    return resolve(field_schema) if isinstance(field_schema, Mapping) else None
 
 
 def items(schema: Schema | None) -> Schema | None:
-    """The schema of a list's items."""
-    found = schema.get("items") if schema is not None else None
-    return resolve(found) if found else None
+    """Return the schema of a list's items, or None when it is unknown."""
+    item_schema = schema.get("items") if schema is not None else None
+    return resolve(item_schema) if item_schema else None
 
 
 def declares(schema: Schema | None, name: str) -> bool:
-    """Whether the field is declared by name (a key of an open map is not)."""
+    """Return whether the schema declares the field by name (keys of open maps are not declared)."""
     return schema is not None and name in schema.get("properties", ())
 
 
 def keeps_unknown(schema: Schema | None) -> bool:
-    """Whether fields that are not declared are kept: free-form objects, and where the schema says nothing
-    at all.
-    """
+    """Return whether undeclared fields are kept, as in free-form objects and unknown schemas."""
     if schema is None or schema.get("x-kubernetes-preserve-unknown-fields"):
         return True
     if "properties" in schema or "items" in schema or schema.get("additionalProperties"):
@@ -72,20 +70,22 @@ def keeps_unknown(schema: Schema | None) -> bool:
 
 
 def takes(schema: Schema, name: str) -> bool:
-    """Whether an object may have a field of this name, declared or not."""
+    """Return whether an object may have a field of this name, declared or not."""
     if keeps_unknown(schema) or member(schema, name) is not None:
         return True
     return name in schema.get("properties", ()) or schema.get("additionalProperties") is True
 
 
 def is_leaf(schema: Schema | None, value: object) -> bool:
-    """Whether the value is merged and owned as a whole."""
+    """Return whether the value is merged and owned as a whole."""
     return shape(schema, value) == "leaf"
 
 
 def shape(schema: Schema | None, value: object) -> Shape:
-    """How a value is merged: as one ``leaf``, field by field, or as a list keyed by its items (``map``,
-    ``set``).
+    """Return how a value is merged.
+
+    A ``leaf`` is atomic, an ``object`` is merged field by field, ``map`` and ``set`` lists are merged by
+    item.
     """
     if isinstance(value, dict):
         return "leaf" if schema is not None and schema.get("x-kubernetes-map-type") == "atomic" else "object"
@@ -97,12 +97,12 @@ def shape(schema: Schema | None, value: object) -> Shape:
 
 
 def list_keys(schema: Schema | None) -> list[str]:
-    """The fields that tell the items of a ``map`` list apart."""
+    """Return the key fields of a ``map`` list."""
     return list(schema.get("x-kubernetes-list-map-keys", ())) if schema is not None else []
 
 
 def of_custom_resource(open_api: Schema) -> Schema:
-    """The schema of a CustomResourceDefinition's version with the fields that every object has."""
+    """Return the schema of a CustomResourceDefinition's version with the fields of every object."""
     string = {"type": "string"}
     known = {"apiVersion": string, "kind": string, "metadata": OBJECT_META}
     return {**open_api, "type": "object", "properties": {**open_api.get("properties", {}), **known}}

@@ -1,7 +1,7 @@
-"""Walks over an object beside its schema: drop what is unknown, fill in defaults, and find what is wrong.
+"""Prune, default and validate objects against their schema.
 
-One walker for built-in kinds and custom resources. Messages are those of Kubernetes' own validation,
-because clients and people know them: ``spec.http[0].weight: Invalid value: "string": ... must be of type
+The same code handles built-in kinds and custom resources. Messages match Kubernetes' own validation, because
+clients and users know them: ``spec.http[0].weight: Invalid value: "string": ... must be of type
 integer: "string"``.
 """
 
@@ -29,7 +29,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
 }
 _MAX_STEPS = 500_000
-_FEW = 16  # what is not worth to be counted
+_FEW = 16  # entries that are not worth counting
 _SIZES = {
     "string": ("Length", "chars long"),
     "array": ("Items", "items"),
@@ -38,16 +38,19 @@ _SIZES = {
 
 
 class _Work(threading.local):
-    """The steps that one validation may still take: at worst, a schema and a value ask for their product."""
+    """Count down the steps that one validation may take.
 
-    left = 0
+    In the worst case a validation takes the product of the sizes of schema and value.
+    """
+
+    remaining_steps = 0
 
     def begin(self) -> None:
-        self.left = _MAX_STEPS
+        self.remaining_steps = _MAX_STEPS
 
     def spend(self, steps: int) -> None:
-        self.left -= steps
-        if self.left < 0:
+        self.remaining_steps -= steps
+        if self.remaining_steps < 0:
             raise status.too_large("the object takes too long to validate against its schema")
 
 
@@ -59,17 +62,17 @@ def _join(path: str, name: str) -> str:
 
 
 def _parts(schema: Schema | None, value: Any, path: str) -> Iterator[tuple[Schema | None, Any, str]]:
-    """Children of a value with their schema and path."""
+    """Yield the children of a value with their schemas and paths."""
     if isinstance(value, dict):
-        for name, each in value.items():
-            yield schemas.member(schema, name), each, _join(path, name)
+        for name, child in value.items():
+            yield schemas.member(schema, name), child, _join(path, name)
     elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield schemas.items(schema), each, f"{path}[{index}]"
+        for index, child in enumerate(value):
+            yield schemas.items(schema), child, f"{path}[{index}]"
 
 
 def prune(schema: Schema | None, value: Any, path: str = "") -> list[str]:
-    """Remove fields that the schema does not know, in place. Returns their paths."""
+    """Remove unknown fields in place and return their paths."""
     if schema is None:
         return []
     dropped: list[str] = []
@@ -81,30 +84,34 @@ def prune(schema: Schema | None, value: Any, path: str = "") -> list[str]:
             del value[name]
             dropped.append(where)
     if isinstance(value, list):
-        for below, each, where in _parts(schema, value, path):
-            dropped += prune(below, each, where)
+        for below, child, where in _parts(schema, value, path):
+            dropped += prune(below, child, where)
     return dropped
 
 
 def drop_nulls(schema: Schema | None, value: Any) -> None:
-    """Remove members that are null, unless their schema says nullable: as decoding into a Go struct does."""
+    """Remove null fields unless their schema is nullable, in place.
+
+    Decoding into a Go struct has the same effect.
+    """
     if isinstance(value, dict):
-        for name in [name for name, each in value.items() if each is None]:
+        for name in [name for name, child in value.items() if child is None]:
             below = schemas.member(schema, name)
             if below is not None and not below.get("nullable"):
                 del value[name]
-    for below, each, _ in _parts(schema, value, ""):
-        drop_nulls(below, each)
+    for below, child, _ in _parts(schema, value, ""):
+        drop_nulls(below, child)
 
 
 def drop_empty(resource: Resource, obj: dict[str, Any]) -> None:
-    """Remove what Kubernetes leaves out when it writes an object: empty lists and maps of metadata, and the
-    empty maps of a built-in kind. A CustomResourceDefinition keeps its own: a schema without properties means
-    something else than one with none.
+    """Remove the empty values that Kubernetes omits when it encodes an object, in place.
+
+    These are empty lists and maps of metadata, and the empty maps of a built-in kind. A
+    CustomResourceDefinition keeps its empty maps, because an empty ``properties`` differs from an absent one.
     """
     metadata = obj["metadata"]
     for name in [
-        name for name, each in metadata.items() if each in ([], {}, None) and name != "managedFields"
+        name for name, field in metadata.items() if field in ([], {}, None) and name != "managedFields"
     ]:
         del metadata[name]
     if not resource.custom and resource.key != CRDS:
@@ -113,16 +120,19 @@ def drop_empty(resource: Resource, obj: dict[str, Any]) -> None:
 
 def _drop_empty_maps(schema: Schema | None, value: Any) -> None:
     if isinstance(value, dict):
-        for name in [name for name, each in value.items() if each == {}]:
+        for name in [name for name, child in value.items() if child == {}]:
             below = schemas.member(schema, name)
             if below is not None and below.get("additionalProperties"):
                 del value[name]
-    for below, each, _ in _parts(schema, value, ""):
-        _drop_empty_maps(below, each)
+    for below, child, _ in _parts(schema, value, ""):
+        _drop_empty_maps(below, child)
 
 
 def fill_defaults(schema: Schema | None, value: Any) -> None:
-    """Put the schema's defaults where nothing stands, in place. Raises ApiError 413 for too many of them."""
+    """Set the schema's defaults for missing values, in place.
+
+    Raises ApiError 413 when there are too many.
+    """
     _work.begin()
     _fill_defaults(schema, value)
 
@@ -140,12 +150,12 @@ def _fill_defaults(schema: Schema | None, value: Any) -> None:
                 if isinstance(default, (str, dict, list)):
                     _work.spend(1 + bodies.size_bytes(default) // 8)
                 value[name] = copy.deepcopy(default)
-    for each_schema, each, _ in _parts(schema, value, ""):
-        _fill_defaults(each_schema, each)
+    for each_schema, child, _ in _parts(schema, value, ""):
+        _fill_defaults(each_schema, child)
 
 
 def find_causes(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:
-    """Everything in which the value does not fit its schema. Raises ApiError 413 if that takes too long."""
+    """Yield the schema errors of a value. Raises ApiError 413 when validation takes too long."""
     _work.begin()
     yield from _find_causes(schema, value, path)
 
@@ -164,24 +174,24 @@ def _find_causes(schema: Schema | None, value: Any, path: str) -> Iterator[Cause
     yield from _own_causes(schema, value, path)
     if isinstance(value, (dict, list)):
         _work.spend(len(value))
-        for below, each, where in _parts(schema, value, path):
-            yield from _find_causes(below, each, where)
+        for below, child, where in _parts(schema, value, path):
+            yield from _find_causes(below, child, where)
 
 
 def repeated(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:
-    """The items of a set or of a keyed list that are there twice: a custom resource may not have them."""
+    """Yield the duplicate items of sets and keyed lists, which a custom resource must not contain."""
     shape = schemas.shape(schema, value)
     if shape in ("map", "set"):
         keys = schemas.list_keys(schema)
         seen: set[str] = set()
-        for index, each in enumerate(value):
-            said = {key: each[key] for key in keys if key in each} if shape == "map" else each
-            shown = json.dumps(said, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-            if shown in seen:
-                yield Cause(f"{path}[{index}]", "FieldValueDuplicate", f"Duplicate value: {shown}")
-            seen.add(shown)
-    for below, each, where in _parts(schema, value, path):
-        yield from repeated(below, each, where)
+        for index, item in enumerate(value):
+            item_key = {key: item[key] for key in keys if key in item} if shape == "map" else item
+            item_text = json.dumps(item_key, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+            if item_text in seen:
+                yield Cause(f"{path}[{index}]", "FieldValueDuplicate", f"Duplicate value: {item_text}")
+            seen.add(item_text)
+    for below, item, where in _parts(schema, value, path):
+        yield from repeated(below, item, where)
 
 
 def _wrong_type(path: str, wanted: str, got: str) -> Cause:
@@ -209,7 +219,7 @@ def _name_of(value: Any) -> str:
 
 
 def _own_causes(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
-    """The rules that stand at this node itself."""
+    """Yield the errors of the value itself, excluding its children."""
     if isinstance(value, dict):
         required = schema.get("required", ())
         if len(required) > _FEW:
@@ -221,7 +231,7 @@ def _own_causes(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     if enum is not None and len(enum) > _FEW:
         _work.spend(len(enum))
     if enum is not None and value not in enum:
-        allowed = ", ".join(f'"{each}"' for each in enum)
+        allowed = ", ".join(f'"{option}"' for option in enum)
         yield Cause(
             path, "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {allowed}'
         )
@@ -258,7 +268,7 @@ def _bounds(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
 
 
 def _branches(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
-    """allOf, anyOf, oneOf, not."""
+    """Yield the errors of allOf, anyOf, oneOf and not."""
     if schema.get("x-kubernetes-int-or-string"):
         return
     for branch in schema.get("allOf", ()):
@@ -268,7 +278,11 @@ def _branches(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
         branches = schema.get(word)
         if branches:
             _work.spend(len(branches))
-            passing = sum(1 for each in branches if not any(_find_causes(schemas.resolve(each), value, path)))
+            passing = sum(
+                1
+                for branch_schema in branches
+                if not any(_find_causes(schemas.resolve(branch_schema), value, path))
+            )
             if passing == 0 or (word == "oneOf" and passing > 1):
                 only = "one and only one" if word == "oneOf" else "at least one"
                 yield status.invalid_value(

@@ -1,7 +1,7 @@
-"""Build a value from the events of a YAML parser, counting what aliases add before they are expanded.
+"""Decode YAML bodies, counting the values that aliases add before they are expanded.
 
-Scalars are resolved as kube-apiserver's YAML library (go.yaml.in/yaml/v2) resolves them: booleans of YAML
-1.1, no base 60, dates stay text, and keys become text because JSON knows no other.
+Scalars are resolved as kube-apiserver's YAML library (go.yaml.in/yaml/v2) resolves them: YAML 1.1
+booleans, no base 60, dates as strings, and keys converted to strings because JSON has no others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ _NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 @dataclass
 class _Node:
-    """A collection that is being built; ``size`` and ``depth`` count what it holds, aliases expanded."""
+    """Represent a collection under construction.
+
+    ``size`` and ``depth`` measure its content with aliases expanded.
+    """
 
     value: Any
     anchor: str | None
@@ -55,7 +58,7 @@ class _Anchored:
 
 
 def read(raw: bytes) -> Any:
-    """The value of the one document in a body. Raises ApiError."""
+    """Return the value of the single document in a body. Raises ApiError."""
     try:
         return _Builder().build(yaml.parse(raw, Loader=_LOADER))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -111,57 +114,57 @@ class _Builder:
     def _alias(self, name: str) -> None:
         if name not in self._anchors:
             _refuse(f"unknown anchor '{name}' referenced")
-        found = self._anchors[name]
-        if found is None:
+        anchored = self._anchors[name]
+        if anchored is None:
             _refuse(f"anchor '{name}' value contains itself")
-        if self._size + found.size > bodies.MAX_VALUES:
+        if self._size + anchored.size > bodies.MAX_VALUES:
             _refuse("document contains excessive aliasing")
-        if len(self._open) + found.depth > bodies.MAX_DEPTH:
+        if len(self._open) + anchored.depth > bodies.MAX_DEPTH:
             raise bodies.too_deep()
-        self._count(found.size)
-        self._add(_copy(found.value), found.size, found.depth, None)
+        self._count(anchored.size)
+        self._add(_copy(anchored.value), anchored.size, anchored.depth, None)
 
     def _scalar(self, event: Any) -> None:
         self._count(1)
-        here = self._open[-1] if self._open else None
+        current = self._open[-1] if self._open else None
         if (
-            here is not None
-            and isinstance(here.value, dict)
-            and here.key is None
+            current is not None
+            and isinstance(current.value, dict)
+            and current.key is None
             and event.value == "<<"
             and event.implicit[0]
         ):
-            here.merging, here.key = True, "<<"
+            current.merging, current.key = True, "<<"
             return
         self._add(_resolved(event), 1, 0, event.anchor)
 
     def _add(self, value: Any, size: int, depth: int, anchor: str | None) -> None:
-        """Put a value where it belongs: an item, a key, the value of a key, or the document."""
+        """Add a value to the open collection, as an item, a key or the value of a key, or as the document."""
         if anchor:
             self._anchors[anchor] = _Anchored(value, size, depth)
         if not self._open:
             self._root = value
             return
-        here = self._open[-1]
-        here.size += size
-        here.depth = max(here.depth, depth + 1)
-        if isinstance(here.value, list):
-            here.value.append(value)
-        elif here.key is None:
-            here.key = _key(value)
-        elif here.merging:
-            _merge(here.merged, value)
-            here.merging, here.key = False, None
+        current = self._open[-1]
+        current.size += size
+        current.depth = max(current.depth, depth + 1)
+        if isinstance(current.value, list):
+            current.value.append(value)
+        elif current.key is None:
+            current.key = _key(value)
+        elif current.merging:
+            _merge(current.merged, value)
+            current.merging, current.key = False, None
         else:
-            here.value[here.key] = value
-            here.key = None
+            current.value[current.key] = value
+            current.key = None
 
 
 def _copy(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _copy(each) for key, each in value.items()}
+        return {key: _copy(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_copy(each) for each in value]
+        return [_copy(item) for item in value]
     return value
 
 
@@ -170,16 +173,16 @@ def _key(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (str, int, float)):
         return str(value)
-    shown = "null" if value is None else "a list" if isinstance(value, list) else "a mapping"
-    _refuse(f"invalid map key: {shown}")
+    kind = "null" if value is None else "a list" if isinstance(value, list) else "a mapping"
+    _refuse(f"invalid map key: {kind}")
 
 
 def _merge(merged: dict[str, Any], value: Any) -> None:
-    """Collect what ``<<`` names; what is named first wins."""
-    for each in value if isinstance(value, list) else [value]:
-        if not isinstance(each, dict):
+    """Merge the mappings of a ``<<`` key; the first definition of a key wins."""
+    for mapping in value if isinstance(value, list) else [value]:
+        if not isinstance(mapping, dict):
             _refuse("map merge requires map or sequence of maps as the value")
-        for key, member in each.items():
+        for key, member in mapping.items():
             merged.setdefault(key, member)
 
 
@@ -205,7 +208,7 @@ def _fits(name: str, value: Any) -> bool:
 
 
 def _plain(text: str) -> Any:
-    """The value of a scalar without quotes."""
+    """Return the value of an unquoted scalar."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if text[0] not in "+-.0123456789":
@@ -223,7 +226,7 @@ def _plain(text: str) -> Any:
 
 
 def _number(written: str, text: str) -> Any:
-    """A number; text that no number holds stays text."""
+    """Return a number, or the text when no number can represent it."""
     if len(written) < 19 and "." not in written and "e" not in written.lower():
         return int(written)
     if _INTEGER.fullmatch(written) and len(written) < 21 and abs(int(written)) < 1 << 64:

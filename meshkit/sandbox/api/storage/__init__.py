@@ -1,1 +1,1 @@
-"""Objects in SQLite: reads, writes, patches, field ownership and selectors."""
+"""Object storage in SQLite with reads, writes, patches, field ownership and selectors."""

@@ -1,5 +1,4 @@
-"""What a DELETE makes of an object: gone at once, or marked and held by its finalizers, its node or its
-content."""
+"""Compute how a DELETE changes an object, which is either removed or marked and kept by finalizers."""
 
 from __future__ import annotations
 
@@ -12,7 +11,10 @@ from meshkit.sandbox.api.schema.registry import Resource
 
 
 def marked(resource: Resource, obj: Mapping[str, Any], delete: DeleteOptions) -> Object:
-    """The object with the marks of deletion: finalizers that the caller asks for, the time when it is due."""
+    """Return the object marked as being deleted.
+
+    Sets the deletion timestamp, the grace period and the finalizers of the propagation policy.
+    """
     new = copy.deepcopy(dict(obj))
     metadata = new["metadata"]
     finalizers = _finalizers(metadata, delete.propagation)
@@ -31,22 +33,25 @@ def _finalizers(metadata: Mapping[str, Any], propagation: str | None) -> list[st
     present = metadata.get("finalizers", [])
     if propagation is None:
         return list(present)
-    kept = [each for each in present if each not in ("orphan", "foregroundDeletion")]
-    return kept + {"Orphan": ["orphan"], "Foreground": ["foregroundDeletion"]}.get(propagation, [])
+    others = [finalizer for finalizer in present if finalizer not in ("orphan", "foregroundDeletion")]
+    return others + {"Orphan": ["orphan"], "Foreground": ["foregroundDeletion"]}.get(propagation, [])
 
 
 def _grace_s(resource: Resource, obj: Mapping[str, Any], delete: DeleteOptions) -> int:
-    """Only a pod that a node runs is given time; 30 s unless it or the caller says otherwise."""
+    """Return the grace period in seconds.
+
+    Only scheduled pods have one, 30 s unless the pod or the request sets another.
+    """
     if resource.key != "pods" or not obj["spec"].get("nodeName"):
         return 0
     if obj.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return 0
-    asked = delete.grace_period_s
-    return int(obj["spec"].get("terminationGracePeriodSeconds", 30)) if asked is None else asked
+    requested = delete.grace_period_s
+    return int(obj["spec"].get("terminationGracePeriodSeconds", 30)) if requested is None else requested
 
 
 def may_go(resource: Resource, obj: Mapping[str, Any]) -> bool:
-    """Whether an object that is being deleted holds nothing back."""
+    """Return whether nothing delays the removal of an object that is being deleted."""
     if resource.key == "namespaces" or obj["metadata"].get("finalizers"):
         return False
     return not obj["metadata"].get("deletionGracePeriodSeconds")

@@ -1,8 +1,8 @@
-"""Sets of field paths: the arithmetic below field ownership.
+"""Sets of field paths, the basis of field ownership.
 
-A path is a tuple of elements as ``FieldsV1`` writes them: ``f:NAME`` for a field, ``k:{"name":"c"}`` for
-the item of a keyed list, ``v:VALUE`` for the item of a set. What counts as one value and what is merged
-field by field, the schema says (``schema.shape``).
+A path is a tuple of elements in the ``FieldsV1`` format: ``f:NAME`` for a field, ``k:{"name":"c"}`` for the
+item of a keyed list, ``v:VALUE`` for the item of a set. The schema defines which values are atomic and which
+are merged field by field (``schema.shape``).
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ NOTHING: Paths = frozenset()
 
 
 class BadListItem(Exception):
-    """An item of a keyed list that has no key, or the key of another item."""
+    """Raised for an item of a keyed list without a key or with a duplicate key."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{text(path)}: {problem}")
 
 
 class SameKey(list[Any]):
-    """The items of a keyed list or set that have one key: a configuration may not have them, but an object
-    that was created or updated may. They are merged and owned as one value.
+    """Items of a keyed list or set that share one key.
+
+    A configuration must not contain them, but a created or updated object may. They are merged and owned as
+    one value.
     """
 
 
 class Child(NamedTuple):
-    """One step down: the path element, what is there, its schema, and whether the schema declares it by
-    name.
+    """Represent one child of a value.
+
+    ``declared`` is true when the schema declares the field by name.
     """
 
     element: str
@@ -45,43 +48,44 @@ class Child(NamedTuple):
 
 
 def children(schema: Schema | None, value: Any, path: Path = (), *, unique: bool = False) -> Iterator[Child]:
-    """The parts that are merged on their own; none for a leaf. Raises BadListItem: for an item without a key,
-    and with ``unique`` also for two items with one key.
+    """Yield the children that are merged separately; a leaf has none.
+
+    Raises BadListItem for an item without a key and, with ``unique``, for duplicate keys.
     """
     shape = schemas.shape(schema, value)
     if shape == "object":
-        for name, each in value.items():
-            yield Child(f"f:{name}", each, schemas.member(schema, name), schemas.declares(schema, name))
+        for name, item in value.items():
+            yield Child(f"f:{name}", item, schemas.member(schema, name), schemas.declares(schema, name))
     elif shape != "leaf":
         below = schemas.items(schema)
         keys = schemas.list_keys(schema)
-        found: dict[str, SameKey] = {}
-        for index, each in enumerate(value):
-            element = "v:" + _compact(each) if shape == "set" else _key(index, each, keys, below, path)
-            if unique and element in found:
+        by_element: dict[str, SameKey] = {}
+        for index, item in enumerate(value):
+            element = "v:" + _compact(item) if shape == "set" else _key(index, item, keys, below, path)
+            if unique and element in by_element:
                 raise BadListItem(path, f"duplicate entries for key {text((element,))}")
-            found.setdefault(element, SameKey()).append(each)
-        for element, same in found.items():
+            by_element.setdefault(element, SameKey()).append(item)
+        for element, same in by_element.items():
             yield Child(element, same, None, False) if same[1:] else Child(element, same[0], below, False)
 
 
 def _key(index: int, item: Any, keys: list[str], below: Schema | None, path: Path) -> str:
-    """The element of a keyed list's item; the default of a key field counts as its value."""
-    found: dict[str, Any] = {}
+    """Return the path element of a keyed list item, using the defaults of missing key fields."""
+    key_fields: dict[str, Any] = {}
     for key in keys:
         value = item.get(key) if isinstance(item, dict) else None
         if value is None:
             value = (schemas.member(below, key) or {}).get("default")
         if value is not None:
-            found[key] = value
-    if not found:
+            key_fields[key] = value
+    if not key_fields:
         names = " ".join(f'"{key}"' for key in keys)
         raise BadListItem(
             path,
             f"element {index}: associative list with keys has an element that omits all key fields [{names}] "
             "(and doesn't have default values for any key fields)",
         )
-    return "k:" + _compact(found)
+    return "k:" + _compact(key_fields)
 
 
 def _compact(value: Any) -> str:
@@ -89,7 +93,7 @@ def _compact(value: Any) -> str:
 
 
 def every(schema: Schema | None, value: Any, path: Path = ()) -> Iterator[Path]:
-    """The path of every node below a value."""
+    """Yield the path of every node below a value."""
     for child in children(schema, value, path):
         below = (*path, child.element)
         yield below
@@ -97,8 +101,9 @@ def every(schema: Schema | None, value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def applied(schema: Schema | None, config: Any, path: Path = ()) -> Iterator[Path]:
-    """What a configuration claims: leaves, list items, keys of open maps, and declared fields that are
-    empty.
+    """Yield the paths that a configuration owns.
+
+    These are leaves, list items, keys of open maps and declared fields that are empty.
     """
     for child in children(schema, config, path, unique=True):
         below = (*path, child.element)
@@ -109,96 +114,98 @@ def applied(schema: Schema | None, config: Any, path: Path = ()) -> Iterator[Pat
 
 @dataclass
 class Difference:
-    """What changed between two objects, as paths."""
+    """Hold the paths that differ between two objects."""
 
     added: set[Path] = field(default_factory=set)
     removed: set[Path] = field(default_factory=set)
     modified: set[Path] = field(default_factory=set)
 
     def without(self, ignored: Iterable[Path]) -> Difference:
-        """The same without some paths."""
+        """Return the difference without the ignored paths."""
         drop = set(ignored)
         return Difference(self.added - drop, self.removed - drop, self.modified - drop)
 
 
 def compare(schema: Schema | None, old: Any, new: Any) -> Difference:
-    """What changed from ``old`` to ``new``: leaves, and every node that is on one side only."""
+    """Return the changed leaves and every node that only one of ``old`` and ``new`` contains."""
     difference = Difference()
     _compare(schema, old, new, (), difference)
     return difference
 
 
-def _compare(schema: Schema | None, old: Any, new: Any, path: Path, found: Difference) -> None:
+def _compare(schema: Schema | None, old: Any, new: Any, path: Path, difference: Difference) -> None:
     if schemas.is_leaf(schema, old) or schemas.is_leaf(schema, new) or type(old) is not type(new):
         if old != new:
-            found.modified.add(path)
+            difference.modified.add(path)
         return
     before = {child.element: child for child in children(schema, old, path)}
     for child in children(schema, new, path):
         below = (*path, child.element)
-        was = before.get(child.element)
-        if was is None or isinstance(was.value, SameKey) != isinstance(child.value, SameKey):
-            found.added.add(below)
-            found.added.update(every(child.schema, child.value, below))
+        previous = before.get(child.element)
+        if previous is None or isinstance(previous.value, SameKey) != isinstance(child.value, SameKey):
+            difference.added.add(below)
+            difference.added.update(every(child.schema, child.value, below))
             continue
         del before[child.element]
-        if was.value is not child.value:
-            _compare(child.schema, was.value, child.value, below, found)
-    for element, gone in before.items():
+        if previous.value is not child.value:
+            _compare(child.schema, previous.value, child.value, below, difference)
+    for element, missing in before.items():
         below = (*path, element)
-        found.removed.add(below)
-        found.removed.update(every(gone.schema, gone.value, below))
+        difference.removed.add(below)
+        difference.removed.update(every(missing.schema, missing.value, below))
 
 
 def with_declared_ancestors(schema: Schema | None, paths: Iterable[Path]) -> set[Path]:
-    """The set and those ancestors of its members that the schema declares by name."""
-    found: set[Path] = set(paths)
-    for path in list(found):
-        here = schema
+    """Return the paths and those of their ancestors that the schema declares by name."""
+    result: set[Path] = set(paths)
+    for path in list(result):
+        node_schema = schema
         for depth, element in enumerate(path[:-1], start=1):
             if element.startswith("f:"):
-                if schemas.declares(here, element[2:]):
-                    found.add(path[:depth])
-                here = schemas.member(here, element[2:])
+                if schemas.declares(node_schema, element[2:]):
+                    result.add(path[:depth])
+                node_schema = schemas.member(node_schema, element[2:])
             else:
-                here = schemas.items(here)
-    return found
+                node_schema = schemas.items(node_schema)
+    return result
 
 
 def remove(schema: Schema | None, value: Any, paths: set[Path], path: Path = ()) -> Any:
-    """A copy of the value without the nodes at these paths."""
+    """Return a copy of the value without the nodes at these paths."""
     if schemas.is_leaf(schema, value):
         return value
-    kept = {
+    remaining = {
         child.element: remove(child.schema, child.value, paths, (*path, child.element))
         for child in children(schema, value, path)
         if (*path, child.element) not in paths
     }
     if isinstance(value, dict):
-        return {element[2:]: each for element, each in kept.items()}
-    return flat(kept.values())
+        return {element[2:]: child_value for element, child_value in remaining.items()}
+    return flat(remaining.values())
 
 
 def flat(values: Iterable[Any]) -> list[Any]:
-    """The items of a list from the values of its children."""
-    found: list[Any] = []
+    """Return the items of a list from the values of its children."""
+    items: list[Any] = []
     for value in values:
         if isinstance(value, SameKey):
-            found += value
+            items += value
         else:
-            found.append(value)
-    return found
+            items.append(value)
+    return items
 
 
 def null_emptied(schema: Schema | None, before: Any, after: Any) -> None:
-    """Put null for the maps and lists of which a server-side apply took the last part, in place: so does
-    Kubernetes' merge. A struct of Go then lacks the field; a schema that is not nullable refuses it.
+    """Set maps and lists to null that an apply has emptied, in place.
+
+    Kubernetes' merge does the same. A Go struct then omits the field; a schema that is not nullable rejects
+    it.
     """
     if type(before) is not type(after):
         return
-    was = {child.element: child.value for child in children(schema, before)}
+    previous = {child.element: child.value for child in children(schema, before)}
     for child in list(children(schema, after)):
-        value, old = child.value, was.get(child.element)
+        value, old = child.value, previous.get(child.element)
         if value in ([], {}) and old and isinstance(after, dict) and not schemas.is_leaf(child.schema, value):
             after[child.element[2:]] = None
         else:
@@ -206,7 +213,10 @@ def null_emptied(schema: Schema | None, before: Any, after: Any) -> None:
 
 
 def encode(paths: Iterable[Path]) -> dict[str, Any]:
-    """The ``fieldsV1`` form: nested objects; a member that has members below it says so with ``"."``."""
+    """Encode paths in the ``fieldsV1`` format of nested objects.
+
+    A path that is also an ancestor of other paths has the member ``"."``.
+    """
     tree: dict[str, Any] = {}
     for path in sorted(paths):
         node = tree
@@ -225,7 +235,7 @@ def _plain_leaves(node: dict[str, Any]) -> None:
 
 
 def decode(fields: Mapping[str, Any]) -> Paths:
-    """The set that a ``fieldsV1`` object stands for."""
+    """Return the paths of a ``fieldsV1`` object."""
     return frozenset(_decode(fields, ()))
 
 
@@ -246,17 +256,17 @@ def _canonical(element: str) -> str:
 
 
 def text(path: Path) -> str:
-    """As Kubernetes prints it: ``.spec.containers[name="c"].image``."""
-    words = []
+    """Format a path as Kubernetes does, such as ``.spec.containers[name="c"].image``."""
+    parts = []
     for element in path:
         kind, rest = element[:2], element[2:]
         if kind == "f:":
-            words.append(f".{rest}")
+            parts.append(f".{rest}")
         elif kind == "k:":
             pairs = (f"{key}={_compact(value)}" for key, value in sorted(json.loads(rest).items()))
-            words.append(f"[{','.join(pairs)}]")
+            parts.append(f"[{','.join(pairs)}]")
         elif kind == "i:":
-            words.append(f"[{rest}]")
+            parts.append(f"[{rest}]")
         else:
-            words.append(f"[={rest}]")
-    return "".join(words)
+            parts.append(f"[={rest}]")
+    return "".join(parts)

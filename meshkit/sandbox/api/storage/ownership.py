@@ -1,10 +1,10 @@
-"""Who owns which field (``metadata.managedFields``), and server-side apply built on it.
+"""Field ownership (``metadata.managedFields``) and server-side apply.
 
-A manager is a name, an operation (Apply or Update), a subresource and, for Update, an apiVersion. An
-Update owns what it changed and never conflicts. An Apply owns exactly what its configuration says: what
-left the configuration goes, unless someone else owns it too; what someone else owns and the configuration
-would change is a conflict. The rules follow Kubernetes' structured-merge-diff (merge/update.go: Update,
-Apply, prune).
+A manager is a name, an operation (Apply or Update), a subresource and, for Update, an apiVersion. An Update
+owns the fields that it changed and never conflicts. An Apply owns exactly the fields of its configuration.
+Fields that are removed from the configuration are removed from the object unless another manager owns them.
+Changing a field of another manager is a conflict. The rules follow Kubernetes' structured-merge-diff
+(merge/update.go: Update, Apply, prune).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BEFORE_FIRST_APPLY = "before-first-apply"
 
 
 class Manager(NamedTuple):
-    """Who wrote: entries of managedFields are told apart by these four."""
+    """Identify an entry of managedFields."""
 
     name: str
     operation: str
@@ -51,7 +51,10 @@ class Manager(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """What a manager owns. ``time`` is that of its last write that changed the object; there may be none."""
+    """Hold the fields that a manager owns.
+
+    ``time`` is the time of its last write that changed the object, or empty.
+    """
 
     paths: Paths
     time: str
@@ -63,7 +66,7 @@ Owners = dict[Manager, Entry]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a write enters: it cannot own what its endpoint ignores."""
+    """Describe which fields can be owned through an API endpoint."""
 
     schema: Schema | None
     api_version: str
@@ -72,11 +75,11 @@ class Endpoint:
     replicas: Path = ("f:spec", "f:replicas")
 
     def manager(self, name: str, operation: str) -> Manager:
-        """The manager that writes here."""
+        """Return the manager for a write through this endpoint."""
         return Manager(name, operation, self.subresource, "" if operation == "Apply" else self.api_version)
 
     def ignores(self, path: Path) -> bool:
-        """Whether a field cannot be owned through this endpoint."""
+        """Return whether a field cannot be owned through this endpoint."""
         if path in _NEVER_OWNED or path[:2] == ("f:metadata", "f:managedFields"):
             return True
         in_status = path[:1] == ("f:status",)
@@ -87,12 +90,12 @@ class Endpoint:
         return in_status and self.has_status
 
     def owned(self, paths: Iterable[Path]) -> Paths:
-        """The paths that can be owned through this endpoint."""
+        """Return the paths that can be owned through this endpoint."""
         return frozenset(path for path in paths if not self.ignores(path))
 
 
 def owners_of(obj: Mapping[str, Any]) -> Owners:
-    """Read ``metadata.managedFields``."""
+    """Return the owners in an object's ``metadata.managedFields``."""
     owners: Owners = {}
     for entry in obj["metadata"].get("managedFields") or ():
         if not entry:
@@ -110,8 +113,11 @@ def owners_of(obj: Mapping[str, Any]) -> Owners:
 
 
 def write_owners(obj: dict[str, Any], owners: Owners) -> None:
-    """Put owners into ``metadata.managedFields``: appliers first, then by time, as Kubernetes orders them."""
-    ordered = sorted(owners.items(), key=lambda each: (each[0].operation != "Apply", each[1].time, each[0]))
+    """Write owners into ``metadata.managedFields`` in Kubernetes' order.
+
+    Apply entries come first, then the others by time.
+    """
+    ordered = sorted(owners.items(), key=lambda item: (item[0].operation != "Apply", item[1].time, item[0]))
     obj["metadata"]["managedFields"] = [
         {
             "manager": manager.name,
@@ -139,17 +145,17 @@ def _set(owners: Owners, manager: Manager, paths: Paths, time: str, api_version:
 def updated(
     live: Mapping[str, Any] | None, new: Mapping[str, Any], endpoint: Endpoint, manager_name: str, time: str
 ) -> Owners:
-    """The owners after a create, update or patch that turned ``live`` into ``new``."""
+    """Return the owners after a create, update or patch that turned ``live`` into ``new``."""
     owners = owners_of(live) if live is not None else {}
     if new["metadata"].get("managedFields") is not None and not endpoint.subresource:
-        with contextlib.suppress(ValueError, RecursionError):  # what cannot be read changes nothing
+        with contextlib.suppress(ValueError, RecursionError):  # invalid managedFields are ignored
             owners = owners_of(new)
     if live is not None and not owners:
-        return {}  # Kubernetes tracks such an object again from its first apply on
+        return {}  # Kubernetes resumes tracking such an object with its first apply
     try:
         change = fieldset.compare(endpoint.schema, bare(live or {}), bare(new))
     except fieldset.BadListItem:
-        return owners  # as in Kubernetes: the write counts, who wrote it is not recorded
+        return owners  # as in Kubernetes: the write succeeds without recorded ownership
     manager = endpoint.manager(manager_name, "Update")
     mine = owners[manager].paths if manager in owners else NOTHING
     touched = endpoint.owned(change.added | change.modified)
@@ -158,18 +164,18 @@ def updated(
         if other != manager:
             _take(owners, other, touched | removed)
     if touched or removed:
-        owners.pop(manager, None)  # even the same fields are now of this time
+        owners.pop(manager, None)  # renews the time even when the fields stay the same
     _set(owners, manager, (mine - removed) | touched, time, endpoint.api_version)
     _fold_ancient(owners)
     return owners
 
 
 def _fold_ancient(owners: Owners) -> None:
-    """Keep the entries of Update few: the oldest of each apiVersion become one (CapManagersManager)."""
+    """Limit the Update entries by merging the oldest of each apiVersion (CapManagersManager)."""
     updaters = [manager for manager in owners if manager.operation == "Update"]
     excess = len(updaters) - _MAX_UPDATERS
     first_of: dict[str, Manager] = {}
-    for manager in sorted(updaters, key=lambda each: (owners[each].time, each)):
+    for manager in sorted(updaters, key=lambda candidate: (owners[candidate].time, candidate)):
         if excess <= 0:
             return
         bucket = Manager(_ANCIENT, "Update", "", manager.api_version)
@@ -184,15 +190,15 @@ def _fold_ancient(owners: Owners) -> None:
 
 def _take(owners: Owners, other: Manager, paths: Iterable[Path]) -> None:
     entry = owners[other]
-    left = entry.paths - frozenset(paths)
-    if not left:
+    remaining = entry.paths - frozenset(paths)
+    if not remaining:
         del owners[other]
-    elif left != entry.paths:
-        owners[other] = replace(entry, paths=left)
+    elif remaining != entry.paths:
+        owners[other] = replace(entry, paths=remaining)
 
 
 def bare(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """The object without managedFields: nobody owns them and they are long to compare."""
+    """Return the object without managedFields, which are not owned and slow to compare."""
     if "metadata" not in obj:
         return dict(obj)
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
@@ -201,7 +207,7 @@ def bare(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Applied:
-    """The outcome of an apply: the merged object and its owners, defaults not yet counted."""
+    """Hold the result of an apply, the merged object before defaulting and its owners."""
 
     object: dict[str, Any]
     owners: Owners
@@ -217,8 +223,10 @@ def apply(
     force: bool,
     forced: Paths = NOTHING,
 ) -> Applied:
-    """Merge a configuration into the live object; ``forced`` are fields that it takes without ``force``.
-    Raises ApiError: 409 with every conflict, 500 for a bad list item.
+    """Merge a configuration into the live object.
+
+    ``forced`` are fields that it may take without ``force``. Raises ApiError 409 with every conflict, or 500
+    for an invalid list item.
     """
     owners = owners_of(live) if live is not None else {}
     if live is not None and not owners:
@@ -228,11 +236,11 @@ def apply(
     schema = endpoint.schema
     before = bare(live or {})
     try:
-        said = frozenset(fieldset.applied(schema, config))
+        config_paths = frozenset(fieldset.applied(schema, config))
         merged = _merge(schema, before, _only(config, endpoint))
-        _set(owners, manager, endpoint.owned(said), last.time, endpoint.api_version)
-        # The name is never owned, but what a configuration says stays, and metadata with it.
-        result = _prune(schema, merged, last.paths, owners, said & _NEVER_OWNED)
+        _set(owners, manager, endpoint.owned(config_paths), last.time, endpoint.api_version)
+        # The name is never owned, but the configuration's fields stay, and so does metadata.
+        result = _prune(schema, merged, last.paths, owners, config_paths & _NEVER_OWNED)
         change = fieldset.compare(schema, before, result)
     except fieldset.BadListItem as error:
         raise status.bare(500, f"failed to create typed patch object: {error}") from error
@@ -243,7 +251,7 @@ def apply(
 
 
 def _only(config: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
-    """The part of a configuration that its endpoint takes."""
+    """Return the part of a configuration that its endpoint accepts."""
     if endpoint.subresource == "status":
         return {
             key: value for key, value in config.items() if key in ("apiVersion", "kind", "metadata", "status")
@@ -254,7 +262,10 @@ def _only(config: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _merge(schema: Schema | None, live: Any, config: Any) -> Any:
-    """The configuration laid over the live value; granular parts meet, everything else is replaced."""
+    """Merge a configuration into the live value.
+
+    Granular maps and lists are merged; everything else is replaced.
+    """
     shape = schemas.shape(schema, config)
     if shape == "leaf" or type(live) is not type(config):
         return copy.deepcopy(config)
@@ -276,12 +287,15 @@ def _merge(schema: Schema | None, live: Any, config: Any) -> Any:
 
 
 def _merged_order(live: list[str], config: list[str]) -> list[str]:
-    """Live order for what only lives, the configuration's own order among its items."""
+    """Return the order of a merged list's items.
+
+    Items only in the live list keep the live order; the others follow the configuration.
+    """
     in_live, in_config = set(live), set(config)
     order: list[str] = []
     emitted: set[str] = set()
-    mine = iter(config)
-    upcoming = next(mine, None)
+    pending = iter(config)
+    upcoming = next(pending, None)
     for element in live:
         if element in emitted:
             continue
@@ -291,35 +305,35 @@ def _merged_order(live: list[str], config: list[str]) -> list[str]:
         while upcoming is not None and element not in emitted:
             order.append(upcoming)
             emitted.add(upcoming)
-            upcoming = next(mine, None)
+            upcoming = next(pending, None)
         while upcoming is not None and upcoming not in in_live:
             order.append(upcoming)
             emitted.add(upcoming)
-            upcoming = next(mine, None)
+            upcoming = next(pending, None)
     while upcoming is not None:
         order.append(upcoming)
-        upcoming = next(mine, None)
+        upcoming = next(pending, None)
     return order
 
 
-def _prune(schema: Schema | None, merged: Any, last: Paths, owners: Owners, said: Paths) -> Any:
-    """Remove what the applier owned last time and nobody owns or says now."""
+def _prune(schema: Schema | None, merged: Any, last: Paths, owners: Owners, config_paths: Paths) -> Any:
+    """Remove the fields of the applier's last configuration that no manager owns now."""
     if not last:
         return merged
-    mine_then = fieldset.with_declared_ancestors(schema, last)
-    everyone: set[Path] = set(said)
+    last_owned = fieldset.with_declared_ancestors(schema, last)
+    all_owned: set[Path] = set(config_paths)
     for entry in owners.values():
-        everyone |= entry.paths
-    owned = fieldset.with_declared_ancestors(schema, everyone)
-    whole = set(fieldset.every(schema, merged))
-    without_mine = set(fieldset.every(schema, fieldset.remove(schema, merged, mine_then)))
-    owned_back = fieldset.remove(schema, merged, whole - without_mine - owned)
-    gone = whole - set(fieldset.every(schema, owned_back))
-    return fieldset.remove(schema, merged, gone & mine_then)
+        all_owned |= entry.paths
+    owned = fieldset.with_declared_ancestors(schema, all_owned)
+    all_paths = set(fieldset.every(schema, merged))
+    without_last = set(fieldset.every(schema, fieldset.remove(schema, merged, last_owned)))
+    remaining = fieldset.remove(schema, merged, all_paths - without_last - owned)
+    removable = all_paths - set(fieldset.every(schema, remaining))
+    return fieldset.remove(schema, merged, removable & last_owned)
 
 
 def _settle(owners: Owners, manager: Manager, change: Difference, forced: Paths, *, force: bool) -> None:
-    """Conflicts with what others own, or taking it from them; what is gone nobody owns."""
+    """Raise ApiError 409 for conflicts, or transfer ownership of the written fields."""
     written = change.added | change.modified
     others = [other for other in owners if other != manager]
     conflicts = {other: owners[other].paths & written - forced for other in others}
@@ -332,7 +346,7 @@ def _settle(owners: Owners, manager: Manager, change: Difference, forced: Paths,
 
 
 def _conflict(conflicts: Mapping[Manager, list[Path]]) -> status.ApiError:
-    """409 in the words of Kubernetes, which clients print as they are."""
+    """Return the 409 error in Kubernetes' wording, which clients print unchanged."""
     causes = [
         {
             "reason": "FieldManagerConflict",

@@ -1,9 +1,8 @@
-"""The three patch types of Kubernetes: JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge
-patch.
+"""The three patch types of Kubernetes, JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge.
 
-The strategic one reads merge keys from the schema (``x-kubernetes-patch-*``) and knows the directives that
-clients send: ``$patch``, ``$setElementOrder/F``, ``$deleteFromPrimitiveList/F`` and ``$retainKeys``. None
-changes its input.
+Strategic merge patches read merge keys from the schema (``x-kubernetes-patch-*``) and support the directives
+``$patch``, ``$setElementOrder/F``, ``$deleteFromPrimitiveList/F`` and ``$retainKeys``. No function modifies
+its input.
 """
 
 from __future__ import annotations
@@ -22,11 +21,14 @@ MAX_COPIED_BYTES = 3 << 20  # JSONPatchMaxCopyBytes of k8s.io/apiserver
 
 
 class TooLarge(Exception):
-    """The patch has more operations than are applied."""
+    """Raised when a patch has more operations than allowed."""
 
 
 class PatchFailed(Exception):
-    """The patch does not fit the object. ``malformed`` tells a patch that fits no object."""
+    """Raised when a patch does not apply to the object.
+
+    ``malformed`` is true for a patch that is invalid for every object.
+    """
 
     def __init__(self, message: str, *, malformed: bool = False) -> None:
         super().__init__(message)
@@ -37,8 +39,8 @@ class PatchFailed(Exception):
 
 
 def json_patch(target: Any, operations: Any) -> Any:
-    """Apply a list of operations; raises PatchFailed at the first that does not fit."""
-    if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
+    """Apply a list of operations. Raises PatchFailed at the first operation that does not apply."""
+    if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
         raise PatchFailed("a JSON patch is a list of operations", malformed=True)
     if len(operations) > MAX_OPERATIONS:
         raise TooLarge(
@@ -139,7 +141,7 @@ def _replace(document: Any, path: str, value: Any) -> Any:
     if not path:
         return value
     parent, token = _parent(document, path)
-    if not isinstance(parent, dict):  # a member that is not there is added: so does Kubernetes' library
+    if not isinstance(parent, dict):  # a missing field is added, as Kubernetes' library does
         _step(parent, token, path)
     parent[int(token) if isinstance(parent, list) else token] = value
     return document
@@ -156,7 +158,7 @@ def _remove(document: Any, path: str) -> Any:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """Objects are merged member by member, null removes, everything else replaces."""
+    """Apply a merge patch, which merges objects, removes null fields and replaces everything else."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     result = dict(target) if isinstance(target, dict) else {}
@@ -174,7 +176,7 @@ _DIRECTIVES = ("$setElementOrder/", "$deleteFromPrimitiveList/")
 
 
 def strategic_patch(schema: Schema | None, target: Any, patch: Any) -> Any:
-    """A merge patch in which lists with a merge key are merged item by item."""
+    """Apply a strategic merge patch, which merges lists with a merge key item by item."""
     if not isinstance(patch, dict):
         raise PatchFailed("a strategic merge patch is an object", malformed=True)
     if patch.get("$patch") == "replace":
@@ -183,8 +185,8 @@ def strategic_patch(schema: Schema | None, target: Any, patch: Any) -> Any:
         return {}
     result = dict(target) if isinstance(target, dict) else {}
     if "$retainKeys" in patch:
-        kept = set(map(_identity, _list_in("$retainKeys", patch["$retainKeys"])))
-        result = {name: value for name, value in result.items() if _identity(name) in kept}
+        retained = set(map(_identity, _list_in("$retainKeys", patch["$retainKeys"])))
+        result = {name: value for name, value in result.items() if _identity(name) in retained}
     for name, value in patch.items():
         if name in ("$patch", "$retainKeys") or name.startswith(_DIRECTIVES):
             continue
@@ -208,7 +210,7 @@ def _strategic_value(schema: Schema | None, old: Any, new: Any) -> Any:
 
 
 def _identity(value: Any) -> str:
-    """What tells values apart: equal values have equal texts."""
+    """Return a text that is equal for equal values."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -229,19 +231,20 @@ def _merge_list(schema: Schema | None, key: str, old: list[Any], new: list[Any])
     if any(item.get("$patch") == "replace" for item in new):
         return [copy.deepcopy(item) for item in new if "$patch" not in item]
     result: dict[str, Any] = {}
-    again: dict[str, list[str]] = {}  # of two items with one key, the first is merged, and both are deleted
+    # Of several items with one key, a patch merges the first item only, and deletes all of them.
+    duplicates: dict[str, list[str]] = {}
     for index, item in enumerate(old):
         name = slot = _identity(item.get(key))
         if name in result:
             slot = f"{name}#{index}"
-            again.setdefault(name, []).append(slot)
+            duplicates.setdefault(name, []).append(slot)
         result[slot] = item
     for item in new:
         if key not in item:
             raise PatchFailed(f"map: {item} does not contain declared merge key: {key}", malformed=True)
         name = _identity(item[key])
         if item.get("$patch") == "delete":
-            for slot in (name, *again.pop(name, ())):
+            for slot in (name, *duplicates.pop(name, ())):
                 result.pop(slot, None)
         else:
             result[name] = strategic_patch(schema, result.get(name, {}), item)
@@ -255,19 +258,19 @@ def _directives(schema: Schema | None, result: dict[str, Any], patch: Mapping[st
             continue
         if directive == "$deleteFromPrimitiveList":
             unwanted = set(map(_identity, _list_in(name, value)))
-            result[field] = [each for each in result[field] if _identity(each) not in unwanted]
+            result[field] = [item for item in result[field] if _identity(item) not in unwanted]
         elif directive == "$setElementOrder":
             key = (schemas.member(schema, field) or {}).get("x-kubernetes-patch-merge-key")
             result[field] = _ordered(result[field], _list_in(name, value), key)
 
 
 def _ordered(values: list[Any], order: list[Any], key: str | None) -> list[Any]:
-    """Listed values in the order asked for; the others keep their place after the listed one before them."""
+    """Sort the values that ``order`` lists, leaving the positions of the other values unchanged."""
 
     def of(value: Any) -> str:
         return _identity(value.get(key) if key and isinstance(value, dict) else value)
 
-    places = {of(each): place for place, each in reversed(list(enumerate(order)))}
+    places = {of(value): place for place, value in reversed(list(enumerate(order)))}
     names = [of(value) for value in values]
     listed = iter(
         sorted(

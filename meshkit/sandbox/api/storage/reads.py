@@ -1,8 +1,8 @@
-"""Lists in pages and watches: the read side of the API server.
+"""Paginated lists and watches of the API server.
 
-A page is cut from a snapshot (a list of references to immutable objects), so that all pages of a list show
-one moment. A watch subscribes before it replays, so that nothing falls between; a change that both bring
-is told by its resourceVersion.
+All pages of a list come from one snapshot (references to immutable objects), so that they are consistent. A
+watch subscribes before it replays history, so that no change is lost; the resourceVersion identifies changes
+that appear in both.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.storage.selectors import Matcher
 from meshkit.sandbox.api.storage.store import Change, Store, Stored, Subscription
 
-_SNAPSHOTS = 64  # unfinished lists whose next page can still be asked for
+_SNAPSHOTS = 64  # lists whose next page can still be requested
 _BOOKMARK_EVERY_S = 60.0
 _WATCH_S = (
     1800.0,
     3600.0,
-)  # how long a watch lives that names no timeout, kube-apiserver's --min-request-timeout
+)  # range of the default watch timeout, as with kube-apiserver's --min-request-timeout
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -38,7 +38,10 @@ _MAX_VERSION_DIGITS = 20  # of 64 bits
 
 @dataclass(frozen=True)
 class Page:
-    """A part of a list, the resourceVersion of its moment, and how to go on."""
+    """Hold one page of a list.
+
+    ``rv`` is the resourceVersion of the list, ``proceed`` the continue token of the next page.
+    """
 
     items: list[Stored]
     rv: int
@@ -48,7 +51,10 @@ class Page:
 
 @dataclass(frozen=True)
 class Notice:
-    """One line of a watch: an object, or for BOOKMARK and ERROR what to say instead."""
+    """Represent one event of a watch.
+
+    BOOKMARK and ERROR events carry ``message`` instead of a stored object.
+    """
 
     type: str
     stored: Stored | None = None
@@ -57,7 +63,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class WatchQuery:
-    """The parameters of a watch request that bear on its course."""
+    """Hold the parameters of a watch request."""
 
     resource_version: str = ""
     initial_events: bool | None = None
@@ -67,7 +73,7 @@ class WatchQuery:
 
 
 class Reads:
-    """Lists and watches of the store."""
+    """Serve lists and watches from the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -79,8 +85,9 @@ class Reads:
     def page(
         self, resource: Resource, namespace: str | None, matches: Matcher, limit: int, proceed: str
     ) -> Page:
-        """The first page, or the one after ``proceed``. Raises ApiError 410 when the rest has been
-        forgotten.
+        """Return the first page, or the page at the continue token ``proceed``.
+
+        Raises ApiError 410 when the snapshot of the list is no longer available.
         """
         if proceed:
             number, start = _position(proceed)
@@ -89,20 +96,21 @@ class Reads:
                     "The provided continue parameter is too old to display a consistent list result. "
                     "You must start a new list without the continue parameter."
                 )
-            rv, found = self._snapshots[number]
+            rv, matching = self._snapshots[number]
         else:
             rv, start, number = self._store.rv, 0, 0
-            found = [each for each in self._store.objects(resource.key, namespace) if matches(each.object)]
-        end = start + limit if limit else len(found)
-        if end >= len(found):
-            return Page(found[start:], rv)
+            stored_objects = self._store.objects(resource.key, namespace)
+            matching = [stored for stored in stored_objects if matches(stored.object)]
+        end = start + limit if limit else len(matching)
+        if end >= len(matching):
+            return Page(matching[start:], rv)
         if not proceed:
-            number = self._remember(rv, found)
-        return Page(found[start:end], rv, _token(number, end), len(found) - end)
+            number = self._keep_snapshot(rv, matching)
+        return Page(matching[start:end], rv, _token(number, end), len(matching) - end)
 
-    def _remember(self, rv: int, found: list[Stored]) -> int:
+    def _keep_snapshot(self, rv: int, objects: list[Stored]) -> int:
         self._next_snapshot += 1
-        self._snapshots[self._next_snapshot] = (rv, found)
+        self._snapshots[self._next_snapshot] = (rv, objects)
         while len(self._snapshots) > _SNAPSHOTS:
             self._snapshots.popitem(last=False)
         return self._next_snapshot
@@ -112,7 +120,10 @@ class Reads:
     async def watch(
         self, resource: Resource, namespace: str | None, matches: Matcher, query: WatchQuery
     ) -> AsyncGenerator[Notice]:
-        """The course of a watch, until its time is over, its definition changes or its reader sleeps."""
+        """Yield the events of a watch.
+
+        The watch ends at its timeout, when the resource's definition changes, or when the reader is too slow.
+        """
         deadline = time.monotonic() + (query.timeout_s or random.uniform(*_WATCH_S))
         subscription = self._store.subscribe(resource.key)
         try:
@@ -133,7 +144,7 @@ class Reads:
             self._store.unsubscribe(resource.key, subscription)
 
     def check_list(self, resource_version: str, match: str) -> None:
-        """Raise ApiError for a resourceVersion that no list can be asked at, or is not kept any more."""
+        """Raise ApiError for a resourceVersion that is invalid or no longer available for a list."""
         if match not in ("", "Exact", "NotOlderThan"):
             supported = '"Exact", "NotOlderThan", ""'
             raise status.unsupported_option("ListOptions", "resourceVersionMatch", f'"{match}"', supported)
@@ -145,11 +156,11 @@ class Reads:
             return
         if not _is_version(resource_version):
             raise status.bad_request(f"invalid resource version: {_no_version(resource_version)}")
-        self._must_have_come(resource_version)
+        self._require_reached(resource_version)
         if match == "Exact" and int(resource_version) != self._store.rv:
             raise status.expired(f"too old resource version: {resource_version}")
 
-    def _must_have_come(self, resource_version: str) -> None:
+    def _require_reached(self, resource_version: str) -> None:
         if int(resource_version or 0) > self._store.rv:
             message = f"Too large resource version: {resource_version}, current: {self._store.rv}"
             details = {
@@ -159,7 +170,7 @@ class Reads:
             raise status.ApiError(504, "Timeout", f"Timeout: {message}", details)
 
     def check(self, query: WatchQuery) -> None:
-        """Raise ApiError for parameters that no watch can have."""
+        """Raise ApiError for invalid watch parameters."""
         if query.initial_events is not None and query.version_match != "NotOlderThan":
             cause = status.Cause(
                 "resourceVersionMatch",
@@ -169,16 +180,16 @@ class Reads:
             raise status.invalid("ListOptions", "meta.k8s.io", "", [cause])
         if query.resource_version and not _is_version(query.resource_version):
             raise status.bare(500, _no_version(query.resource_version))
-        self._must_have_come(query.resource_version)
+        self._require_reached(query.resource_version)
 
     def _past(
         self, resource: Resource, namespace: str | None, matches: Matcher, query: WatchQuery
     ) -> Iterator[Notice]:
-        """What has been: every object, or the changes since the resourceVersion."""
-        everything = (
+        """Yield the initial events, which are every object or the changes since the resourceVersion."""
+        all_objects = (
             query.resource_version in ("", "0") if query.initial_events is None else query.initial_events
         )
-        if everything:
+        if all_objects:
             for stored in self._store.objects(resource.key, namespace):
                 if matches(stored.object):
                     yield Notice("ADDED", stored)
@@ -212,10 +223,10 @@ class Reads:
                 continue
             if change is None:
                 if not self._store.closed:
-                    gone = status.expired(
+                    expired_error = status.expired(
                         "the watch has fallen behind or its resource has changed; list again"
                     )
-                    yield Notice("ERROR", message=gone.status())
+                    yield Notice("ERROR", message=expired_error.status())
                 return
             notice = _notice(change, namespace, matches) if change.now.rv > seen_rv else None
             if notice is not None:
@@ -223,15 +234,18 @@ class Reads:
 
 
 def _notice(change: Change, namespace: str | None, matches: Matcher) -> Notice | None:
-    """What a change means to a watch with a selector: coming into its sight is ADDED, leaving it DELETED."""
+    """Return the event that a change causes in a watch with a selector.
+
+    An object that starts to match is ADDED, one that stops matching is DELETED.
+    """
     if namespace is not None and change.now.key.namespace != namespace:
         return None
-    was = change.before is not None and matches(change.before)
+    matched_before = change.before is not None and matches(change.before)
     if change.type == "DELETED":
-        return Notice("DELETED", change.now) if was else None
+        return Notice("DELETED", change.now) if matched_before else None
     if matches(change.now.object):
-        return Notice("MODIFIED" if was else "ADDED", change.now)
-    return Notice("DELETED", change.now) if was else None
+        return Notice("MODIFIED" if matched_before else "ADDED", change.now)
+    return Notice("DELETED", change.now) if matched_before else None
 
 
 def _bookmark(resource: Resource, rv: int, annotations: dict[str, str]) -> Notice:

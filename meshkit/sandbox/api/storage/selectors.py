@@ -1,4 +1,4 @@
-"""Label and field selectors, as query text and as the objects inside specs."""
+"""Label and field selectors in the query syntax."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshkit.sandbox.api import status
 Object = Mapping[str, Any]
 Matcher = Callable[[Object], bool]
 
-_MAX_REQUIREMENTS = 1_000  # each is tested on each object
+_MAX_REQUIREMENTS = 1_000  # every requirement is evaluated for every object
 _TERM = re.compile(
     r"\s*(?:(?P<absent>!)\s*(?P<key0>[^\s,=!()]+)"
     r"|(?P<key1>[^\s,=!()]+)\s+(?P<set>in|notin)\s*\((?P<values>[^)]*)\)"
@@ -21,12 +21,12 @@ _TERM = re.compile(
 
 
 def everything(_: Object) -> bool:
-    """No selector."""
+    """Match every object."""
     return True
 
 
 def labels(text: str) -> Matcher:
-    """``app=web,version in (v1,v2),!canary``. Raises ApiError 400."""
+    """Parse a label selector such as ``app=web,version in (v1,v2),!canary``. Raises ApiError 400."""
     tests: list[Callable[[Mapping[str, str]], bool]] = []
     position = 0
     while position < len(text):
@@ -43,27 +43,28 @@ def labels(text: str) -> Matcher:
 def _label_test(term: re.Match[str]) -> Callable[[Mapping[str, str]], bool]:
     if term["absent"]:
         key = term["key0"]
-        return lambda found: key not in found
+        return lambda labels: key not in labels
     if term["set"]:
-        key, values = term["key1"], {each.strip() for each in term["values"].split(",")}
+        key, values = term["key1"], {item.strip() for item in term["values"].split(",")}
         if term["set"] == "in":
-            return lambda found: key in found and found[key] in values
-        return lambda found: found.get(key) not in values
+            return lambda labels: key in labels and labels[key] in values
+        return lambda labels: labels.get(key) not in values
     if term["op"]:
         key, value = term["key2"], term["value"]
         if term["op"] == "!=":
-            return lambda found: found.get(key) != value
-        return lambda found: found.get(key) == value
+            return lambda labels: labels.get(key) != value
+        return lambda labels: labels.get(key) == value
     key = term["key3"]
-    return lambda found: key in found
+    return lambda labels: key in labels
 
 
 def fields(text: str) -> Matcher:
-    """``metadata.name=x,status.phase!=Running``. Any path of plain fields is understood. Raises ApiError
-    400.
+    """Parse a field selector such as ``metadata.name=x,status.phase!=Running``.
+
+    Any path of plain fields is supported. Raises ApiError 400.
     """
     tests: list[Matcher] = []
-    for term in filter(None, (each.strip() for each in text.split(","))):
+    for term in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"([\w.\-/]+)\s*(==|=|!=)\s*(.*)", term)
         if match is None:
             raise status.bad_request(f"invalid selector: {term!r}; can't understand {term!r}")
@@ -73,10 +74,10 @@ def fields(text: str) -> Matcher:
 
 def _field_test(path: list[str], unequal: bool, value: str) -> Matcher:
     def test(obj: Object) -> bool:
-        found: Any = obj
+        node: Any = obj
         for name in path:
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return (_text(found) != value) if unequal else (_text(found) == value)
+            node = node.get(name) if isinstance(node, Mapping) else None
+        return (_text(node) != value) if unequal else (_text(node) == value)
 
     return test
 
@@ -88,7 +89,7 @@ def _text(value: Any) -> str:
 
 
 def query(label_selector: str | None, field_selector: str | None) -> Matcher:
-    """Both selectors of a list or watch request."""
+    """Return the matcher of a request's label and field selectors."""
     if not label_selector and not field_selector:
         return everything
     by_label = labels(label_selector) if label_selector else everything

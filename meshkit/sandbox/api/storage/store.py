@@ -1,12 +1,13 @@
-"""Objects and their history: SQLite for keeps, a dictionary for reads, one counter for every change.
+"""Store of objects and their change history in SQLite, with an in-memory cache for reads.
 
-A write is one SQLite transaction that holds the object, its change and the counter (``resourceVersion``),
-then the cache, then the watchers. Nothing is acknowledged before it is on disk (WAL, synchronous=NORMAL: a
-crash of the process loses nothing, a power cut the last transactions). Reads never touch SQLite. Changes
-are kept so that a watch can be resumed from a resourceVersion; when they grow beyond ``keep`` the oldest
-go, and such a watch is told ``Expired``.
+A write is one SQLite transaction with the object, its change and the counter (``resourceVersion``). It then
+updates the cache and notifies the watchers. Writes are acknowledged only after the commit (WAL,
+synchronous=NORMAL: a process crash loses nothing, a power failure may lose the last transactions). Reads use
+the cache only. The change history lets a watch resume from a resourceVersion. It keeps ``keep`` changes; a
+watch that resumes from an older one fails with ``Expired``.
 
-Used by one event loop only, hence no locks. What is handed out is shared: callers must not change it.
+The store has no locks, because one event loop uses it. Returned objects are shared: callers must not modify
+them.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ MAX_OBJECT_BYTES = 3 << 19  # 1.5 MiB: etcd --max-request-bytes
 
 
 class Key(NamedTuple):
-    """What names one object: ``resource`` is ``deployments.apps``; ``namespace`` is empty for a
-    cluster-wide one.
+    """Identify one object.
+
+    ``resource`` is, for example, ``deployments.apps``; ``namespace`` is empty for cluster-scoped resources.
     """
 
     resource: str
@@ -51,20 +53,23 @@ class Key(NamedTuple):
 
 
 class Missing(Exception):
-    """No object has this key."""
+    """Raised when no object has the key."""
 
 
 class Exists(Exception):
-    """An object has this key already."""
+    """Raised when an object with the key already exists."""
 
 
 class Stale(Exception):
-    """The object is not at the resourceVersion that the writer saw."""
+    """Raised when the object is no longer at the resourceVersion that the writer read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One object as it is now: decoded, and as the bytes that lists and watches send."""
+    """Hold the current version of one object.
+
+    ``body`` is its encoding, which lists and watches send.
+    """
 
     key: Key
     rv: int
@@ -74,7 +79,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write. ``before`` is the object it replaced: a watch with a selector needs it to tell who left."""
+    """Represent one write.
+
+    ``before`` is the replaced object, which a watch with a selector needs to detect objects that stop
+    matching.
+    """
 
     type: ChangeType
     now: Stored
@@ -82,17 +91,18 @@ class Change:
 
 
 class Subscription:
-    """Changes of one resource from the moment of subscribing on; ``limit`` unread ones end it (a reader
-    that sleeps).
+    """Queue of the changes of one resource from the time of subscription.
+
+    The subscription ends when a slow reader leaves ``limit`` changes unread.
     """
 
     def __init__(self, limit: int) -> None:
         self._queue: asyncio.Queue[Change | None] = asyncio.Queue(limit)
-        self.overflown = False
+        self.ended = False
 
     def offer(self, change: Change) -> None:
-        """Called by the store."""
-        if self.overflown:
+        """Queue a change; called by the store."""
+        if self.ended:
             return
         try:
             self._queue.put_nowait(change)
@@ -100,19 +110,22 @@ class Subscription:
             self.end()
 
     def end(self) -> None:
-        """The next read says that there is no more."""
-        self.overflown = True
+        """End the subscription, discarding unread changes."""
+        self.ended = True
         while not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put_nowait(None)
 
     async def next(self) -> Change | None:
-        """The next change; None when the subscription has ended."""
+        """Return the next change, or None when the subscription has ended."""
         return await self._queue.get()
 
 
 class Store:
-    """The objects of one sandbox. ``keep`` is how many changes a watch can be resumed over."""
+    """Store the objects of one sandbox.
+
+    ``keep`` is the number of changes over which a watch can be resumed.
+    """
 
     def __init__(self, path: Path | str, *, keep: int = 10_000) -> None:
         self._keep = keep
@@ -124,7 +137,7 @@ class Store:
             self._open()
         except (sqlite3.Error, ValueError) as error:
             raise SandboxError(
-                f"The sandbox's store {path} cannot be read: {error}. The file was left as it is.",
+                f"The sandbox's store {path} cannot be read: {error}. The file was not changed.",
                 remedy="Free the disk, or move the file away to start an empty sandbox.",
             ) from error
 
@@ -140,10 +153,10 @@ class Store:
             raise
 
     def _check(self) -> None:
-        """Find a damaged file before anything is written to it."""
-        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise sqlite3.DatabaseError(" ".join(found.split()))
+        """Detect a damaged file before anything is written to it."""
+        (result,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if result != "ok":
+            raise sqlite3.DatabaseError(" ".join(result.split()))
 
     def _load(self) -> None:
         self.rv, self.compacted = self._db.execute("SELECT rv, compacted FROM counter").fetchone()
@@ -152,48 +165,48 @@ class Store:
             self._objects.setdefault(resource, {})[key] = Stored(key, rv, json.loads(body), body)
 
     def end_watches(self) -> None:
-        """End every subscription: the server is going."""
+        """End every subscription at shutdown."""
         self.closed = True
         for resource in list(self._subscriptions):
             self.end_subscriptions(resource)
 
     def close(self) -> None:
-        """Release the file."""
+        """End every subscription and close the database."""
         self.end_watches()
         self._db.close()
 
     # --- reads
 
     def get(self, key: Key) -> Stored | None:
-        """The object, or None."""
+        """Return the object, or None."""
         return self._objects.get(key.resource, {}).get(key)
 
     def objects(self, resource: str, namespace: str | None = None) -> list[Stored]:
-        """Every object of a resource, in order of namespace and name."""
-        found = self._objects.get(resource, {})
-        keys = found if namespace is None else (key for key in found if key.namespace == namespace)
-        return [found[key] for key in sorted(keys)]
+        """Return every object of a resource, ordered by namespace and name."""
+        by_key = self._objects.get(resource, {})
+        keys = by_key if namespace is None else (key for key in by_key if key.namespace == namespace)
+        return [by_key[key] for key in sorted(keys)]
 
     def resources_in(self, namespace: str) -> Iterator[Key]:
-        """Keys of everything that a namespace holds."""
-        for found in list(self._objects.values()):
-            yield from [key for key in found if key.namespace == namespace]
+        """Yield the keys of every object in a namespace."""
+        for by_key in list(self._objects.values()):
+            yield from [key for key in by_key if key.namespace == namespace]
 
     # --- writes
 
     def create(self, key: Key, obj: dict[str, Any]) -> Stored:
-        """Add an object. Raises Exists."""
+        """Create an object. Raises Exists."""
         if self.get(key) is not None:
             raise Exists(key)
         return self._write("ADDED", key, obj, None)
 
     def update(self, key: Key, obj: dict[str, Any], seen_rv: int) -> Stored:
-        """Replace an object that is still at ``seen_rv``. Raises Missing, Stale."""
+        """Replace an object that is still at ``seen_rv``. Raises Missing or Stale."""
         before = self._at(key, seen_rv)
         return self._write("MODIFIED", key, obj, before)
 
     def delete(self, key: Key, seen_rv: int) -> Stored:
-        """Remove an object that is still at ``seen_rv``; its last form carries a new resourceVersion."""
+        """Delete an object that is still at ``seen_rv``; return its last state at a new resourceVersion."""
         before = self._at(key, seen_rv)
         last = {**before.object, "metadata": dict(before.object["metadata"])}
         return self._write("DELETED", key, last, before)
@@ -219,11 +232,11 @@ class Store:
                 self._db.execute("ROLLBACK")
             raise _refused(error) from error
         self.rv = rv
-        found = self._objects.setdefault(key.resource, {})
+        by_key = self._objects.setdefault(key.resource, {})
         if kind == "DELETED":
-            found.pop(key, None)
+            by_key.pop(key, None)
         else:
-            found[key] = now
+            by_key[key] = now
         change = Change(kind, now, before.object if before else None)
         for subscription in self._subscriptions.get(key.resource, ()):
             subscription.offer(change)
@@ -250,7 +263,7 @@ class Store:
     # --- watching
 
     def changes(self, resource: str, after: int) -> list[Change]:
-        """The changes of a resource since ``after``, oldest first. Raises ApiError 410 when they are gone."""
+        """Return the changes since ``after``, oldest first. Raises ApiError 410 when they are compacted."""
         if after < self.compacted:
             raise status.expired(f"too old resource version: {after} ({self.compacted})")
         rows = self._db.execute(
@@ -268,28 +281,28 @@ class Store:
         ]
 
     def subscribe(self, resource: str, *, limit: int = 10_000) -> Subscription:
-        """Receive every change of a resource from now on. End it with ``unsubscribe``."""
+        """Subscribe to every future change of a resource; end the subscription with ``unsubscribe``."""
         subscription = Subscription(limit)
         self._subscriptions.setdefault(resource, set()).add(subscription)
         return subscription
 
     def unsubscribe(self, resource: str, subscription: Subscription) -> None:
-        """Receive no more."""
+        """Remove a subscription."""
         self._subscriptions.get(resource, set()).discard(subscription)
 
     def end_subscriptions(self, resource: str) -> None:
-        """End the watches of a resource whose definition has changed or gone."""
+        """End the watches of a resource whose definition has changed or been deleted."""
         for subscription in self._subscriptions.pop(resource, set()):
             subscription.end()
 
 
 def _refused(error: sqlite3.Error) -> status.ApiError:
-    """Nothing of a write that failed is kept, and nothing written before it is lost."""
+    """Return the API error for a failed write, which SQLite has rolled back."""
     if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
         return status.ApiError(
             507,
             "InsufficientStorage",
-            f"the sandbox's disk is full ({error}): the write was refused, what was written before is kept; "
-            "free some space and try again",
+            f"the sandbox's disk is full ({error}): the write was rejected, earlier writes are intact; "
+            "free some disk space and try again",
         )
-    return status.internal(f"the sandbox's store refuses the write: {error}")
+    return status.internal(f"the sandbox's store rejected the write: {error}")

@@ -1,8 +1,8 @@
-"""What server-side apply asks of a configuration before it merges anything: every field declared, every value
-of its type, no two list items with one key.
+"""Typed validation of a server-side apply configuration before it is merged.
 
-Kubernetes answers what is wrong here with a bare 500 (structured-merge-diff, typed/validate.go), unlike the
-422 of validation; clients print the sentence as it is. Only the first unknown field of an object is named.
+Every field must be declared, every value must have its declared type, and list items must have unique keys.
+Kubernetes reports these errors as a plain 500 (structured-merge-diff, typed/validate.go), unlike the 422 of
+validation. Only the first unknown field of an object is reported.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ def check(target: Target, config: Mapping[str, Any]) -> None:
     """Raise ApiError for a configuration of the wrong kind (400) or shape (500)."""
     resource = target.resource
     given = config.get("apiVersion", ""), config.get("kind", "")
-    if not all(isinstance(each, str) for each in given):
-        raise status.bad_request("apiVersion and kind of an apply are text")
+    if not all(isinstance(value, str) for value in given):
+        raise status.bad_request("apiVersion and kind of an apply configuration must be strings")
     if given[1] != resource.kind or given[0] not in (resource.api_version, resource.stored_api_version):
         group_version = given[0] if "/" in given[0] else f"/{given[0]}"
         raise status.bad_request(f"invalid object type: {group_version}, Kind={given[1]}")
     metadata = config.get("metadata")
     if isinstance(metadata, Mapping) and metadata.get("managedFields") is not None:
         raise status.bad_request("metadata.managedFields must be nil")
-    found = sorted(_problems(resource.schema, config, ()))
-    if found:
-        raise _refusal(config, found)
+    problems = sorted(_problems(resource.schema, config, ()))
+    if problems:
+        raise _refusal(config, problems)
 
 
-def _refusal(config: Mapping[str, Any], found: list[str]) -> status.ApiError:
-    said = found[0] if len(found) == 1 else "errors:\n" + "\n".join(f"  {each}" for each in found)
+def _refusal(config: Mapping[str, Any], problems: list[str]) -> status.ApiError:
+    summary = (
+        problems[0] if len(problems) == 1 else "errors:\n" + "\n".join(f"  {problem}" for problem in problems)
+    )
     metadata = config.get("metadata")
     meta = metadata if isinstance(metadata, Mapping) else {}
     version = config["apiVersion"] if "/" in config["apiVersion"] else f"/{config['apiVersion']}"
     about = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {version}, Kind={config['kind']}"
-    return status.bare(500, f"failed to create typed patch object ({about}): {said}")
+    return status.bare(500, f"failed to create typed patch object ({about}): {summary}")
 
 
 def _problems(schema: Schema | None, value: Any, path: Path) -> Iterator[str]:
@@ -55,12 +57,12 @@ def _problems(schema: Schema | None, value: Any, path: Path) -> Iterator[str]:
         yield f"{fieldset.text(path)}: {wrong}"
         return
     if isinstance(value, dict):
-        for name, each in value.items():
+        for name, field_value in value.items():
             below = schemas.member(schema, name)
             if below is None and not schemas.takes(schema, name):
                 yield f"{fieldset.text((*path, f'f:{name}'))}: field not declared in schema"
                 return
-            yield from _problems(below, each, (*path, f"f:{name}"))
+            yield from _problems(below, field_value, (*path, f"f:{name}"))
     elif isinstance(value, list):
         yield from _items(schema, value, path)
 
@@ -68,8 +70,8 @@ def _problems(schema: Schema | None, value: Any, path: Path) -> Iterator[str]:
 def _items(schema: Schema, value: list[Any], path: Path) -> Iterator[str]:
     below = schemas.items(schema)
     if schemas.is_leaf(schema, value):
-        for index, each in enumerate(value):
-            yield from _problems(below, each, (*path, f"i:{index}"))
+        for index, item in enumerate(value):
+            yield from _problems(below, item, (*path, f"i:{index}"))
         return
     try:
         for child in fieldset.children(schema, value, path, unique=True):
@@ -79,7 +81,7 @@ def _items(schema: Schema, value: list[Any], path: Path) -> Iterator[str]:
 
 
 def _wrong(schema: Schema, value: Any) -> str:
-    """Why a value is not of the schema's type; empty where it is."""
+    """Return why a value does not have the schema's type, or an empty string."""
     wanted = schema.get("type")
     if schema.get("x-kubernetes-int-or-string") or not isinstance(wanted, str):
         return ""
@@ -104,18 +106,18 @@ def _go_type(value: Any) -> str:
 
 
 def _go_syntax(value: Any) -> str:
-    """Go's ``%#v`` of the wrapper that the merge library puts around a value."""
+    """Return the value in the format of Go's ``%#v`` of the merge library's wrapper."""
     return f"&value.valueUnstructured{{Value:{json.dumps(value)}}}"
 
 
 def _shown(value: Any) -> str:
-    """Go's ``%v`` of the same."""
+    """Return the value in the format of Go's ``%v`` of the same wrapper."""
     return f"&{{{_plain(value)}}}"
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_plain(each)}" for key, each in sorted(value.items())) + "]"
+        return "map[" + " ".join(f"{key}:{_plain(item)}" for key, item in sorted(value.items())) + "]"
     if isinstance(value, list):
-        return "[" + " ".join(_plain(each) for each in value) + "]"
+        return "[" + " ".join(_plain(item) for item in value) + "]"
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,8 +1,8 @@
-"""Every write, from whichever side: decode -> defaults -> admission -> validation -> ownership -> store.
+"""Write path of the API server, through decoding, admission, validation and field ownership to the store.
 
-HTTP requests and in-process callers enter here alike, so that a controller meets the same rules as
-kubectl. A write is optimistic: it is computed on the object as read and refused by the store when that has
-moved meanwhile; patches and applies are then computed again, as in Kubernetes.
+HTTP requests and in-process callers both enter here, so that controllers and kubectl follow the same rules.
+Concurrency control is optimistic: the store rejects a write when the object has changed since it was read.
+Patches and applies are then recomputed, as in Kubernetes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from meshkit.sandbox.api.storage.ownership import Owners
 from meshkit.sandbox.api.storage.store import Exists, Key, Missing, Stale, Store, Stored
 
 _RETRIES = 5
-_MANY_OPERATIONS = 100  # of a JSON patch: each walks through the object
+_MANY_OPERATIONS = 100  # of a JSON patch; each operation traverses the object
 _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # of k8s.io/apimachinery util/rand: no vowels, no look-alikes
 _SYSTEM_METADATA = (
     "uid",
@@ -57,7 +57,7 @@ _UNDELETABLE = ("default", "kube-system")
 
 
 class Writes:
-    """The write side of the API server."""
+    """Create, update, apply and delete objects."""
 
     def __init__(self, store: Store, registry: Registry, admit: Admit) -> None:
         self.store = store
@@ -69,7 +69,7 @@ class Writes:
     # --- create
 
     async def create(self, target: Target, obj: Object, options: Options) -> Object:
-        """Add an object; ``target.name`` may be empty."""
+        """Create an object; ``target.name`` may be empty."""
         new = await offload.run(options.large, decoded_whole, target, obj, options)
         target = self._named(target, new)
         self._namespace_must_take(target)
@@ -92,7 +92,7 @@ class Writes:
 
     async def _added(self, target: Target, new: Object, options: Options) -> Object:
         options.warnings.extend(await offload.run(options.large, _notices, target.resource, new))
-        self._namespace_must_take(target)  # again: a webhook may have taken its time
+        self._namespace_must_take(target)  # checked again, because webhooks may be slow
         self._quotas_must_take(target, new, None)
         if options.dry_run:
             if self.store.get(target.key) is not None:
@@ -148,7 +148,10 @@ class Writes:
             raise status.forbidden(target.resource.plural, target.resource.group, target.name, why, [cause])
 
     def _quotas_must_take(self, target: Target, new: Object, old: Mapping[str, Any] | None) -> None:
-        """Nothing may be awaited between this and the write."""
+        """Raise ApiError 403 when a quota rejects the write.
+
+        The caller must not await anything between this check and the write.
+        """
         if target.resource.namespaced and not target.subresource:
             refusal = quotas.refusal(self.store, target.namespace, target.resource.key, new, old)
             if refusal:
@@ -157,7 +160,7 @@ class Writes:
     # --- update
 
     async def replace(self, target: Target, obj: Object, options: Options) -> Object:
-        """PUT: the whole object, at the resourceVersion it names if it names one."""
+        """Replace the whole object (PUT), at the resourceVersion that it names, if any."""
 
         async def attempt() -> Object:
             old = self._present(target)
@@ -168,7 +171,7 @@ class Writes:
         return await self._retried(target, attempt)
 
     async def patch(self, target: Target, kind: PatchType, patch: Any, options: Options) -> Object:
-        """PATCH by one of the three patch types."""
+        """Apply a patch of one of the three patch types (PATCH)."""
         if kind == "strategic" and target.resource.custom:
             raise negotiation.unsupported_patch(custom=True)
 
@@ -198,13 +201,13 @@ class Writes:
     async def _save(
         self, target: Target, old: Stored, new: Object, options: Options, owners: Owners | None = None
     ) -> Object:
-        """Turn a candidate into the stored object. Raises Stale when that has moved since it was read."""
+        """Store a new version of an object. Raises Stale when the object has changed since it was read."""
         before = old.object
         large = options.large or bodies.is_large(old.body)
         self._preconditions(target, before, new["metadata"])
         new = await offload.run(large, self._carried_over, target, before, new)
         new = await self._admitted(Admission("UPDATE", target, new, before, options), large=large)
-        if _counts_generations(target.resource) and _meaning(before) != _meaning(new):
+        if _counts_generations(target.resource) and _generation_fields(before) != _generation_fields(new):
             new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         if owners is None:
             owners = await offload.run(
@@ -238,11 +241,11 @@ class Writes:
             raise target.conflict()
 
     def _carried_over(self, target: Target, before: Mapping[str, Any], new: Object) -> Object:
-        """What this endpoint may not change stays as it was."""
+        """Return the new object with the fields that this endpoint cannot change copied from the old one."""
         if target.subresource == "status":
-            kept: Object = copy.deepcopy(dict(before))
-            kept.pop("status", None)
-            return kept | ({"status": new["status"]} if "status" in new else {})
+            result: Object = copy.deepcopy(dict(before))
+            result.pop("status", None)
+            return result | ({"status": new["status"]} if "status" in new else {})
         if "status" in target.resource.subresources:
             new.pop("status", None)
             if "status" in before:
@@ -258,7 +261,7 @@ class Writes:
     # --- apply
 
     async def apply(self, target: Target, config: Object, options: Options) -> tuple[Object, bool]:
-        """Server-side apply. Returns the object and whether it was created."""
+        """Apply a configuration server-side. Returns the object and whether it was created."""
         sent = config
         config = await offload.run(options.large, decoded_config, target, config, options)
         config["metadata"].pop("creationTimestamp", None)
@@ -327,17 +330,17 @@ class Writes:
     # --- delete
 
     async def delete(self, target: Target, delete: DeleteOptions, options: Options) -> tuple[Object, bool]:
-        """Delete, or mark as being deleted. Returns the last form of the object and whether it is gone."""
+        """Delete an object or mark it as being deleted. Returns its last state and whether it is removed."""
         old = self._present(target)
         wanted = {"uid": delete.uid, "resourceVersion": delete.resource_version}
         self._preconditions(target, old.object, wanted)
         if target.resource.key == "namespaces" and target.name in _UNDELETABLE:
             raise target.forbidden("this namespace may not be deleted")
         new = deletion.marked(target.resource, old.object, delete)
-        gone = deletion.may_go(target.resource, new)
+        is_removed = deletion.may_go(target.resource, new)
         if options.dry_run:
-            return new, gone
-        if gone:
+            return new, is_removed
+        if is_removed:
             return self._removed(target, old), True
         if new == old.object:
             return old.object, False
@@ -349,7 +352,7 @@ class Writes:
         return self.store.delete(target.key, old.rv).object
 
     def _remove_instances(self, crd: Mapping[str, Any]) -> None:
-        """The objects of a CustomResourceDefinition go with it."""
+        """Delete the objects of a CustomResourceDefinition that is deleted."""
         resource = f"{crd['spec']['names']['plural']}.{crd['spec']['group']}"
         for stored in self.store.objects(resource):
             self.store.delete(stored.key, stored.rv)
@@ -357,7 +360,7 @@ class Writes:
         self.store.end_subscriptions(resource)
 
     def finalize_namespace(self, name: str) -> None:
-        """Remove a namespace that is being terminated and holds nothing any more."""
+        """Remove an empty namespace that is being terminated."""
         key = Key("namespaces", "", name)
         stored = self.store.get(key)
         if stored is not None and "deletionTimestamp" in stored.object["metadata"]:
@@ -373,7 +376,7 @@ class Writes:
         ownership.write_owners(new, owners)
 
     def _defined(self, resource: Resource, obj: Object) -> None:
-        """A CustomResourceDefinition takes effect with its write."""
+        """Register the resource when the object is a CustomResourceDefinition."""
         if resource.key == CRDS:
             self.registry.define(obj)
             self.store.end_subscriptions(f"{obj['spec']['names']['plural']}.{obj['spec']['group']}")
@@ -393,13 +396,13 @@ def _counts_generations(resource: Resource) -> bool:
     )
 
 
-def _meaning(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """What generation counts: everything outside metadata and status."""
+def _generation_fields(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that count for ``generation``, which exclude metadata and status."""
     return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
 
 
 def _same(before: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a write changes nothing; the times of managedFields do not count."""
+    """Return whether a write changes nothing, ignoring the timestamps of managedFields."""
     if {**before, "metadata": None} != {**new, "metadata": None}:
         return False
     old, now_ = dict(before["metadata"]), dict(new["metadata"])

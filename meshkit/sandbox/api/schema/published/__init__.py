@@ -1,9 +1,8 @@
-"""What the Kubernetes kinds served here look like: types, list types, merge keys and protobuf field
-numbers, as data.
+"""Published data of the Kubernetes kinds, with types, list types, merge keys and protobuf field numbers.
 
-Lives here: the two data files, the script that made them (generate.py) and the one loader. May not live
-here: behaviour. Defaults that Kubernetes computes are in ``kinds``, walking a schema is in ``schema``. The
-prose of the originals is left out; NOTICE says where the facts come from.
+This package holds the two data files, the script that generates them (generate.py) and their loader, but no
+behaviour. Defaults that Kubernetes computes are in ``schema.defaults``, and ``schema.types`` walks schemas.
+Descriptions are omitted; NOTICE names the sources.
 """
 
 from __future__ import annotations
@@ -19,15 +18,19 @@ _HERE = Path(__file__).parent
 
 @functools.cache
 def definitions() -> dict[str, dict[str, Any]]:
-    """Definitions by their published name (``io.k8s.api.core.v1.Pod``), in the form of an OpenAPI v3
-    document.
+    """Return the schema definitions by published name, such as ``io.k8s.api.core.v1.Pod``.
+
+    They have the form of an OpenAPI v3 document.
     """
     return _load("builtin.json.gz")
 
 
 @functools.cache
 def protobuf_messages() -> dict[str, dict[str, list[Any]]]:
-    """Protobuf messages: name -> field number -> [JSON name, type, flags]; see ``protobuf`` for the flags."""
+    """Return the protobuf messages by name.
+
+    Each maps a field number to [JSON name, type, flags]; see ``protobuf`` for the flags.
+    """
     return _load("protobuf.json.gz")
 
 

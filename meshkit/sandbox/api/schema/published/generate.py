@@ -1,13 +1,13 @@
-"""Make the two data files of this package from published packages. Run by hand when the Kubernetes version
-moves:
+"""Generate the two data files of this package from published packages.
+
+Run it manually when the Kubernetes version changes::
 
     python -m meshkit.sandbox.api.schema.published.generate GO_MODULES
 
 ``GO_MODULES`` is the folder that holds ``k8s.io/api@vX``, ``k8s.io/apimachinery@vX`` and
 ``k8s.io/apiextensions-apiserver@vX`` (``go mod download`` puts them below ``$(go env GOMODCACHE)``): their
-``generated.proto`` files give the field numbers. The schemas come from the PyPI package
-``kubernetes-validate``. Descriptions are dropped, so only facts remain: names, types, list types and merge
-keys.
+``generated.proto`` files contain the field numbers. The schemas come from the PyPI package
+``kubernetes-validate``. Descriptions are omitted; names, types, list types and merge keys remain.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ _SCALARS = {"string", "bytes", "bool", "double", "int32", "int64", "uint32", "ui
 
 
 def main() -> None:
-    """Write ``builtin.json.gz`` and ``protobuf.json.gz`` beside this file."""
-    parser = argparse.ArgumentParser(description="Make the schema data of the sandbox's API server.")
+    """Write ``builtin.json.gz`` and ``protobuf.json.gz`` next to this file."""
+    parser = argparse.ArgumentParser(description="Generate the schema data of the sandbox's API server.")
     parser.add_argument("go_modules", type=Path)
     modules: Path = parser.parse_args().go_modules
     source = (
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def _closure(published: dict[str, Any], roots: Iterable[str]) -> list[str]:
-    """Every definition that the roots reach through ``$ref``."""
+    """Return every definition that the roots reference, directly or indirectly."""
     seen: set[str] = set()
     waiting = list(roots)
     while waiting:
@@ -91,7 +91,7 @@ def _closure(published: dict[str, Any], roots: Iterable[str]) -> list[str]:
 
 
 def _facts(name: str, definition: dict[str, Any]) -> dict[str, Any]:
-    """A definition without prose, in the form of OpenAPI v3 (one type, references to components)."""
+    """Return a definition without descriptions in OpenAPI v3 form (one type, references to components)."""
     facts: dict[str, Any] = _openapi_v3(definition)
     kinds = [entry["kind"] for entry in facts.get("x-kubernetes-group-version-kind", ())]
     if kinds:
@@ -125,8 +125,9 @@ def _openapi_v3(node: Any) -> Any:
 
 
 def _messages(modules: Path, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The protobuf messages of the chosen definitions (those without one of their own are written as JSON
-    inside).
+    """Return the protobuf messages of the selected definitions.
+
+    Types without a message of their own are encoded as JSON inside others.
     """
     files = [
         path
@@ -155,8 +156,10 @@ def _needed(messages: dict[str, dict[str, list[Any]]], definitions: dict[str, An
 
 
 def _json_field(definition: dict[str, Any] | None, field: str, kind: str, flag: str) -> list[Any]:
-    """The field as JSON has it: spelt alike but for case and signs, or ``inline``, since an embedded struct
-    has no name there.
+    """Return the JSON name, type and flag of a protobuf field.
+
+    Names match when case and punctuation are ignored. A field without a JSON name is an embedded struct and
+    has the flag ``inline``.
     """
     if definition is None or "properties" not in definition:
         return [field, kind, flag]
@@ -167,8 +170,9 @@ def _json_field(definition: dict[str, Any] | None, field: str, kind: str, flag: 
 
 
 def _parse(text: str) -> dict[str, dict[str, list[Any]]]:
-    """``{message: {number: [field, type, "" | "repeated" | "map"]}}`` of one .proto file, names in schema
-    form.
+    """Parse the messages of one .proto file.
+
+    Returns ``{message: {number: [field, type, "" | "repeated" | "map"]}}`` with published names.
     """
     match = re.search(r"^package ([\w.]+);", text, re.MULTILINE)
     package = match[1] if match else ""
@@ -188,7 +192,7 @@ def _parse(text: str) -> dict[str, dict[str, list[Any]]]:
 
 
 def _published(name: str) -> str:
-    """``.k8s.io.api.core.v1.Pod`` -> ``io.k8s.api.core.v1.Pod``."""
+    """Return the published name of a protobuf type, such as ``io.k8s.api.core.v1.Pod``."""
     return re.sub(r"^\.?k8s\.io\.", "io.k8s.", name).replace(
         "apiextensions_apiserver", "apiextensions-apiserver"
     )
