@@ -22,7 +22,7 @@ from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError, Mirro
 from meshkit.sandbox.control_planes.authority import CaSecret, authority_in, mounted_authority
 from meshkit.sandbox.control_planes.identity import Authority
 from meshkit.sandbox.control_planes.injector import trust_anchors
-from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, introduction
+from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, proxy_info_file
 
 _LOG = logging.getLogger("identity")
 _POLL_S = 0.2
@@ -151,7 +151,7 @@ class InFolders:
 
 def _told(folder: Path) -> dict[str, str] | None:
     try:
-        told: dict[str, str] = json.loads(introduction(folder).read_text())
+        told: dict[str, str] = json.loads(proxy_info_file(folder).read_text())
     except (OSError, ValueError):
         return None
     return told
