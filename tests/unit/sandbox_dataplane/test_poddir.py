@@ -1,4 +1,4 @@
-"""Names become paths safe_join a folder, or are refused."""
+"""Names become paths below a folder, or are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, pod_folder, s
 
 
 @pytest.mark.parametrize("name", ["a", "a/b", "..a", "a..", "not-there-yet/c", "inside/b"])
-def test_a_name_safe_join_the_folder_is_a_path(tmp_path: Path, name: str) -> None:
+def test_a_name_below_the_folder_is_a_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "inside").symlink_to(tmp_path / "a")
     assert safe_join(tmp_path, name) == tmp_path / name
