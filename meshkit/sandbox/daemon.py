@@ -82,7 +82,7 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
     from meshkit.sandbox.controllers.run import run_all
     from meshkit.sandbox.node.addresses import Addresses, claim
     from meshkit.sandbox.node.agent import NodeAgent
-    from meshkit.sandbox.node.environment import Surroundings
+    from meshkit.sandbox.node.environment import NodeConfig
     from meshkit.sandbox.node.services import ServicesFile
 
     stop = asyncio.Event()
@@ -96,12 +96,14 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
     home.config.write_text(json.dumps({"port": port, "net": net}))
     pods = await client.list("pods")
     used = [pod["status"]["podIP"] for pod in pods if (pod.get("status") or {}).get("podIP")]
-    around = Surroundings(home.run, f"https://{HOST}:{port}", home.ca_certificate, home.run / "services.json")
-    agent = NodeAgent(client.acting_as("system:node:sandbox"), Addresses(net, used), around)
+    node_config = NodeConfig(
+        home.run, f"https://{HOST}:{port}", home.ca_certificate, home.run / "services.json"
+    )
+    agent = NodeAgent(client.acting_as("system:node:sandbox"), Addresses(net, used), node_config)
     await agent.prepare()
     again = f"; {len(pods)} start again" if pods else ""
     report({"progress": f"pods get addresses 127.{net}.0.0/16{again}"})
-    services = loop.run(ServicesFile(client, around.services), client)
+    services = loop.run(ServicesFile(client, node_config.services), client)
     tasks = [asyncio.create_task(each) for each in (run_all(client), services, agent.run())]
     _write_record(home, port, net)
     tasks.append(asyncio.create_task(_end_with_record(home, stop)))

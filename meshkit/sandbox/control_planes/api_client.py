@@ -1,6 +1,6 @@
-"""The Kubernetes API as a control plane's pod sees it:
+"""The Kubernetes API client of a control plane's pod.
 
-HTTPS, the sandbox's CA, the pod's own ServiceAccount token.
+It uses HTTPS with the sandbox's CA and the pod's own ServiceAccount token.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VERSION = re.compile(r"v\d+((alpha|beta)\d+)?")
 
 
 class ApiError(Exception):
-    """The API server's refusal. ``status`` is the HTTP status."""
+    """An error response of the API server; ``status`` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -36,7 +36,11 @@ class ApiError(Exception):
 
 
 class ApiClient:
-    """``resource`` is "pods" or "virtualservices.networking.istio.io" at v1, or "servers.v1beta3.GROUP"."""
+    """An asynchronous client for the Kubernetes API.
+
+    ``resource`` is for example "pods" or "virtualservices.networking.istio.io" at version v1, or
+    "servers.v1beta3.GROUP" at another version.
+    """
 
     def __init__(self, url: str, *, ca_file: Path, token_file: Path) -> None:
         self._url = url.rstrip("/")
@@ -52,7 +56,7 @@ class ApiClient:
         await self._session.close()
 
     async def get(self, resource: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
-        """One object, or None where there is none."""
+        """Return an object, or None if it does not exist."""
         try:
             return await self._call("GET", _path(resource, namespace, name))
         except ApiError as refusal:
@@ -61,11 +65,11 @@ class ApiClient:
             raise
 
     async def create(self, resource: str, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Create an object. Raises ApiError(409) where it exists."""
+        """Create an object; raise ApiError(409) if it exists."""
         return await self._call("POST", _path(resource, item["metadata"].get("namespace")), item)
 
     async def update(self, resource: str, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace an object. Raises ApiError(409) where it has changed since it was read."""
+        """Replace an object; raise ApiError(409) if it has changed since it was read."""
         meta = item["metadata"]
         return await self._call("PUT", _path(resource, meta.get("namespace"), meta["name"]), item)
 
@@ -79,17 +83,17 @@ class ApiClient:
         form: str = MERGE_PATCH,
         part: str = "",
     ) -> dict[str, Any]:
-        """Patch an object, or its subresource ``part`` ("status")."""
+        """Patch an object or its subresource ``part``, for example "status"."""
         path = _path(resource, namespace, name) + (f"/{part}" if part else "")
         return await self._call("PATCH", path, patch, form=form)
 
     async def record_event(
         self, item: Object, reason: str, message: str, *, source: str, warning: bool = True
     ) -> None:
-        """An Event on an object. The same words on the same generation are said once."""
+        """Record an Event on an object, once per generation, reason and message."""
         meta = item["metadata"]
-        words = f"{meta.get('uid')}/{meta.get('generation')}/{reason}/{message}"
-        name = f"{meta['name']}.{hash_of(words):x}"
+        identity = f"{meta.get('uid')}/{meta.get('generation')}/{reason}/{message}"
+        name = f"{meta['name']}.{hash_of(identity):x}"
         involved = {"apiVersion": item.get("apiVersion"), "kind": item.get("kind"), "name": meta["name"]}
         involved |= {key: meta[key] for key in ("namespace", "uid", "resourceVersion") if key in meta}
         now = _now()
@@ -115,40 +119,40 @@ class ApiClient:
     async def watch(
         self, resource: str, namespace: str | None = None, *, name: str | None = None
     ) -> AsyncIterator[tuple[str, Any]]:
-        """("LIST", items) at first and after every gap, then (ADDED | MODIFIED | DELETED, object), for ever.
+        """Yield ("LIST", items), then (ADDED | MODIFIED | DELETED, object) without end.
 
-        A kind that is not installed is an empty list, asked for again until it is. With a ``name`` only the
-        objects of this name are told.
+        A new "LIST" follows every interruption. A kind that is not installed yields an empty list and is
+        polled until it is installed. With a ``name``, only objects of this name are included.
         """
-        said = ""
+        last_error = ""
         path = _path(resource, namespace)
-        only = {"fieldSelector": f"metadata.name={name}"} if name else {}
+        selector = {"fieldSelector": f"metadata.name={name}"} if name else {}
         while True:
             try:
-                listed = await self._call("GET", path, query=only)
+                listed = await self._call("GET", path, query=selector)
                 yield "LIST", listed["items"]
-                async for change in self._changes(path, listed["metadata"]["resourceVersion"], only):
+                async for change in self._changes(path, listed["metadata"]["resourceVersion"], selector):
                     yield change
                 continue
             except ApiError as refusal:
                 if refusal.status == 404:
                     yield "LIST", []
-                elif str(refusal) != said:
-                    said = str(refusal)
+                elif str(refusal) != last_error:
+                    last_error = str(refusal)
                     _LOG.warning("cannot watch %s: %s", resource, refusal)
             except (aiohttp.ClientError, OSError) as problem:
-                _LOG.info("watch of %s broke off: %s", resource, problem)
+                _LOG.info("watch of %s was interrupted: %s", resource, problem)
             await asyncio.sleep(_RETRY_S)
 
     async def _changes(
-        self, path: str, version: str, only: Mapping[str, str]
+        self, path: str, version: str, selector: Mapping[str, str]
     ) -> AsyncIterator[tuple[str, Any]]:
-        query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true", **only}
+        query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true", **selector}
         async with self._session.get(self._url + path, params=query, headers=self._headers()) as answer:
             await _check(answer)
-            rest = b""
+            buffer = b""
             async for chunk in answer.content.iter_any():
-                *lines, rest = (rest + chunk).split(b"\n")
+                *lines, rest = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
@@ -172,18 +176,18 @@ class ApiClient:
             method, self._url + path, params=query, data=data, headers=headers, timeout=timeout
         ) as answer:
             await _check(answer)
-            found: dict[str, Any] = await answer.json()
-            return found
+            document: dict[str, Any] = await answer.json()
+            return document
 
     def _headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}
 
 
 class Mirror:
-    """Live copies of whole resources, or of those in one namespace (``within``: resource -> namespace) or of
-    one name (``named``: resource -> name).
+    """Keeps live copies of whole resources, like an informer.
 
-    ``changed`` is set by every change; ``take`` says what it was.
+    ``within`` limits a resource to one namespace and ``named`` to one object name. Every change sets
+    ``changed``; ``take`` returns what has changed.
     """
 
     def __init__(
@@ -204,52 +208,55 @@ class Mirror:
 
     @property
     def is_synced(self) -> bool:
-        """Whether every resource has been listed once."""
+        """Whether every resource has been listed at least once."""
         return not self._missing
 
     async def run(self) -> None:
-        """Follow the API server until cancelled."""
+        """Watch the API server until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for resource in self._resources:
                 tasks.create_task(self._follow(resource))
 
     def take(self) -> set[tuple[str, str]]:
-        """(short resource, key) of what has changed since the last call."""
+        """Return (short resource, key) of all objects that have changed since the last call."""
         taken, self._touched = self._touched, set()
         return taken
 
     async def _follow(self, resource: str) -> None:
         name = short(resource)
-        held = self.objects[name]
+        objects = self.objects[name]
         within, named = self._within.get(resource), self._named.get(resource)
         async for kind, payload in self._api.watch(resource, within, name=named):
             changes = (
-                [("DELETED", held[key]) for key in set(held) - {key_of(item) for item in payload}]
+                [("DELETED", objects[key]) for key in set(objects) - {key_of(item) for item in payload}]
                 if kind == "LIST"
                 else []
             )
             changes += [("MODIFIED", item) for item in payload] if kind == "LIST" else [(kind, payload)]
-            for what, item in changes:
-                self._apply(name, what, item)
+            for change, item in changes:
+                self._apply(name, change, item)
             if changes or resource in self._missing:
                 self._missing.discard(resource)
                 self.changed.set()
 
-    def _apply(self, name: str, what: str, item: Object) -> None:
-        key, held = key_of(item), self.objects[name]
-        if what == "DELETED":
-            held.pop(key, None)
-        elif key in held and held[key]["metadata"]["resourceVersion"] == item["metadata"]["resourceVersion"]:
+    def _apply(self, name: str, change: str, item: Object) -> None:
+        key, objects = key_of(item), self.objects[name]
+        if change == "DELETED":
+            objects.pop(key, None)
+        elif (
+            key in objects
+            and objects[key]["metadata"]["resourceVersion"] == item["metadata"]["resourceVersion"]
+        ):
             return
         else:
-            held[key] = item
+            objects[key] = item
         self._touched.add((name, key))
 
 
 def short(resource: str) -> str:
-    """``virtualservices`` of ``virtualservices.networking.istio.io``.
+    """Return the short name of a resource: ``virtualservices`` of ``virtualservices.networking.istio.io``.
 
-    A kind asked for at a version of its own has its group's first word behind it: ``servers.policy``.
+    A resource with an explicit version keeps the first word of its group: ``servers.policy``.
     """
     plural, _, rest = resource.partition(".")
     version, _, group = rest.partition(".")
@@ -257,13 +264,13 @@ def short(resource: str) -> str:
 
 
 def key_of(item: Object) -> str:
-    """``namespace/name``."""
+    """Return ``namespace/name`` of an object."""
     meta = item["metadata"]
     return f"{meta.get('namespace', '')}/{meta['name']}"
 
 
 def hash_of(text: str) -> int:
-    """A number that stays the same from process to process."""
+    """Return a hash of the text that is the same in every process."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
 
 

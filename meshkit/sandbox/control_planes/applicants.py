@@ -1,8 +1,9 @@
-"""Whom a mesh's CA gives certificates to, and where it comes to know the CA and them from.
+"""Sources of a mesh's CA and of the pods that receive certificates from it.
 
-istiod, and Linkerd's identity of meshkit's own manifests, read the cluster. Linkerd's charts give theirs no
-right to read anything: the CA and the roots are mounted, and a proxy that asks shows its pod's token, which
-the API server is asked about. Here a proxy asks by the files in its pod's folder.
+istiod, and Linkerd's identity component in meshkit's own manifests, read both from the cluster. The identity
+component of Linkerd's charts has no permission to read objects: the CA and the roots are mounted, and each
+proxy presents its pod's token, which the issuer verifies with a TokenReview. In the sandbox a proxy makes
+its request through the files in its pod's folder.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError, Mirro
 from meshkit.sandbox.control_planes.authority import CaSecret, authority_in, mounted_authority
 from meshkit.sandbox.control_planes.identity import Authority
 from meshkit.sandbox.control_planes.injector import trust_anchors
-from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, introduction
+from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, proxy_info_file
 
 _LOG = logging.getLogger("identity")
 _POLL_S = 0.2
@@ -31,7 +32,7 @@ _ACCOUNT = "system:serviceaccount:"
 
 @dataclass(frozen=True)
 class Applicant:
-    """A pod that is to have a certificate. ``roots`` are those that its proxy was told to trust for good."""
+    """A pod that needs a certificate; ``roots`` are those that were fixed when its proxy was injected."""
 
     uid: str
     namespace: str
@@ -40,22 +41,22 @@ class Applicant:
 
 
 class Source(Protocol):
-    """The CA and the applicants as they are now; ``changed`` is set when they may be others."""
+    """Provides the current CA and applicants; ``changed`` is set when they may have changed."""
 
     changed: asyncio.Event
 
     async def run(self) -> None:
-        """Follow them until cancelled."""
+        """Watch for changes until cancelled."""
 
     def authority(self) -> Authority | None:
-        """The CA, None where there is none."""
+        """Return the CA, or None if there is none."""
 
     def applicants(self) -> Iterable[Applicant]:
-        """Who is to have a certificate."""
+        """Return the pods that need a certificate."""
 
 
 class InCluster:
-    """Read from the API server: the Secret, the bundle, the meshed pods."""
+    """Reads the Secret, the trust bundle and the meshed pods from the API server."""
 
     def __init__(self, api: ApiClient, proxy: Proxy, revision: str, namespace: str, secret: CaSecret) -> None:
         self._proxy, self._revision = proxy, revision
@@ -65,11 +66,11 @@ class InCluster:
         self.changed = self._mirror.changed
 
     async def run(self) -> None:
-        """Follow the API server until cancelled."""
+        """Watch the API server until cancelled."""
         await self._mirror.run()
 
     def authority(self) -> Authority | None:
-        """The CA in the Secret."""
+        """Return the CA in the Secret."""
         return authority_in(
             self._secret,
             self._mirror.objects["secrets"].get(f"{self._namespace}/{self._secret.name}"),
@@ -77,7 +78,7 @@ class InCluster:
         )
 
     def applicants(self) -> list[Applicant]:
-        """The pods with a sidecar of this mesh and revision."""
+        """Return the pods with a sidecar of this mesh and revision."""
         return [
             Applicant(
                 pod["metadata"]["uid"],
@@ -91,48 +92,48 @@ class InCluster:
 
 
 class InFolders:
-    """Read from what is mounted, and from the folders of the pods on this machine."""
+    """Reads the CA from mounted files and the applicants from the pods' folders on this machine."""
 
     def __init__(self, api: ApiClient, mesh: str, run_dir: Path, issuer: Path, roots: Path) -> None:
         self._api, self._mesh, self._run_dir = api, mesh, run_dir
         self._issuer, self._roots = issuer, roots
         self._accounts: dict[str, tuple[str, str]] = {}
-        self._found: tuple[Authority | None, list[Applicant]] = (None, [])
+        self._current: tuple[Authority | None, list[Applicant]] = (None, [])
         self.changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Poll for changes until cancelled."""
         while True:
-            found = (mounted_authority(self._issuer, self._roots), await self._look())
-            if found != self._found:
-                self._found = found
+            current = (mounted_authority(self._issuer, self._roots), await self._find_applicants())
+            if current != self._current:
+                self._current = current
                 self.changed.set()
             await asyncio.sleep(_POLL_S)
 
     def authority(self) -> Authority | None:
-        """The CA in the mounted files."""
-        return self._found[0]
+        """Return the CA in the mounted files."""
+        return self._current[0]
 
     def applicants(self) -> list[Applicant]:
-        """The pods whose proxy has introduced itself, and whose token is good."""
-        return self._found[1]
+        """Return the pods that have a proxy info file and a valid token."""
+        return self._current[1]
 
-    async def _look(self) -> list[Applicant]:
-        found = []
+    async def _find_applicants(self) -> list[Applicant]:
+        applicants = []
         for folder in sorted(self._run_dir.iterdir()):
-            told = _told(folder)
-            if told is None or told["mesh"] != self._mesh:
+            info = _read_proxy_info(folder)
+            if info is None or info["mesh"] != self._mesh:
                 continue
             account = self._accounts.get(folder.name) or await self._account(folder)
             if account is not None:
                 self._accounts[folder.name] = account
-                found.append(Applicant(folder.name, *account, told["roots"] or None))
-        for gone in set(self._accounts) - {each.uid for each in found}:
-            del self._accounts[gone]
-        return found
+                applicants.append(Applicant(folder.name, *account, info["roots"] or None))
+        for uid in set(self._accounts) - {applicant.uid for applicant in applicants}:
+            del self._accounts[uid]
+        return applicants
 
     async def _account(self, folder: Path) -> tuple[str, str] | None:
-        """Namespace and name of the ServiceAccount that a pod's token is of."""
+        """Return the namespace and name of the ServiceAccount that a pod's token belongs to."""
         try:
             token = (folder / TOKEN_FILE).read_text()
             asked = {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}}
@@ -140,7 +141,7 @@ class InFolders:
                 "tokenreviews.authentication.k8s.io", {**asked, "spec": {"token": token}}
             )
         except (ApiError, aiohttp.ClientError, OSError) as problem:
-            _LOG.info("whose token is that of %s: %s", folder.name, problem)
+            _LOG.info("cannot review the token of pod %s: %s", folder.name, problem)
             return None
         name = str(((answer.get("status") or {}).get("user") or {}).get("username") or "")
         if not name.startswith(_ACCOUNT):
@@ -149,9 +150,9 @@ class InFolders:
         return namespace, account
 
 
-def _told(folder: Path) -> dict[str, str] | None:
+def _read_proxy_info(folder: Path) -> dict[str, str] | None:
     try:
-        told: dict[str, str] = json.loads(introduction(folder).read_text())
+        info: dict[str, str] = json.loads(proxy_info_file(folder).read_text())
     except (OSError, ValueError):
         return None
-    return told
+    return info

@@ -1,6 +1,6 @@
-"""Where a mesh keeps its CA: the Secret and its keys, the bundle of roots, and who makes them.
+"""Reads and creates the Secret of a mesh's CA and the ConfigMap of its trusted roots.
 
-The leader makes them when there are none, as istiod does; replicas that do not lead wait for them.
+The leader creates them if they do not exist, as istiod does; the other replicas wait for them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ BUNDLE_KEY = "ca-bundle.crt"
 
 @dataclass(frozen=True)
 class CaSecret:
-    """A Secret with a CA: the keys of its certificate, private key and roots, and the CA's name when it must
-    be made.
+    """Describes the Secret of a CA: its name, its keys, and the common name for a new CA.
 
-    ``or_keys`` are those of the form in which cert-manager keeps it; ``bundle`` is a ConfigMap that says
-    which roots are trusted, whatever the Secret holds.
+    ``or_keys`` are the alternative keys that cert-manager uses. ``bundle`` names a ConfigMap whose trusted
+    roots take precedence over those in the Secret.
     """
 
     name: str
@@ -44,15 +43,15 @@ class CaSecret:
 
 
 async def ensure(api: ApiClient, namespace: str, secret: CaSecret) -> None:
-    """Make the CA, and the bundle of its roots, where they are not there."""
-    known = await read(api, namespace, secret)
-    if known is None:
-        known = Authority.create(secret.common_name)
-        data = {secret.certificate: known.certificate, secret.key: known.key}
+    """Create the CA and the bundle of its roots if they do not exist."""
+    ca = await read(api, namespace, secret)
+    if ca is None:
+        ca = Authority.create(secret.common_name)
+        data = {secret.certificate: ca.certificate, secret.key: ca.key}
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
         await _create(api, "secrets", "Secret", secret.name, namespace, type=secret.type, data=encoded)
     if secret.bundle and await api.get("configmaps", secret.bundle, namespace) is None:
-        bundle = {BUNDLE_KEY: known.roots}
+        bundle = {BUNDLE_KEY: ca.roots}
         await _create(api, "configmaps", "ConfigMap", secret.bundle, namespace, data=bundle)
 
 
@@ -68,15 +67,15 @@ async def _create(
 
 
 async def read(api: ApiClient, namespace: str, secret: CaSecret) -> Authority | None:
-    """The CA, or None while there is none."""
-    found = await api.get("secrets", secret.name, namespace)
+    """Return the CA from the API server, or None if there is none."""
+    item = await api.get("secrets", secret.name, namespace)
     bundle = await api.get("configmaps", secret.bundle, namespace) if secret.bundle else None
-    return authority_in(secret, found, bundle)
+    return authority_in(secret, item, bundle)
 
 
-def authority_in(secret: CaSecret, found: Object | None, bundle: Object | None) -> Authority | None:
-    """The CA that a Secret and its bundle hold, or None."""
-    data: Mapping[str, Any] = (found or {}).get("data") or {}
+def authority_in(secret: CaSecret, item: Object | None, bundle: Object | None) -> Authority | None:
+    """Return the CA in a Secret and its bundle, or None."""
+    data: Mapping[str, Any] = (item or {}).get("data") or {}
     for certificate, key, roots in filter(
         None, ((secret.certificate, secret.key, secret.roots), secret.or_keys)
     ):
@@ -95,7 +94,7 @@ def _text(encoded: str) -> str:
 
 
 def mounted_authority(issuer: Path, bundle: Path) -> Authority | None:
-    """The CA as it is mounted into a pod: the issuer's Secret and the ConfigMap of the roots."""
+    """Return the CA from a pod's mounts of the issuer's Secret and the ConfigMap of the roots."""
     try:
         roots = (bundle / BUNDLE_KEY).read_text()
     except OSError:
@@ -107,16 +106,16 @@ def mounted_authority(issuer: Path, bundle: Path) -> Authority | None:
 
 
 async def wait_for(api: ApiClient, namespace: str, *secrets: CaSecret) -> Authority:
-    """The CA in the first of the Secrets that exists, as soon as one does."""
-    said = ""
+    """Wait until one of the Secrets exists; return the CA in the first one."""
+    last_error = ""
     while True:
         try:
             for secret in secrets:
-                found = await read(api, namespace, secret)
-                if found:
-                    return found
+                ca = await read(api, namespace, secret)
+                if ca:
+                    return ca
         except (ApiError, aiohttp.ClientError, OSError) as problem:
-            if str(problem) != said:
-                said = str(problem)
+            if str(problem) != last_error:
+                last_error = str(problem)
                 _LOG.warning("cannot read the CA: %s", problem)
         await asyncio.sleep(_POLL_S)

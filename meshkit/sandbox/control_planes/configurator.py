@@ -1,11 +1,10 @@
-"""The configuration role:
+"""The configuration role translates the cluster's objects to every sidecar's configuration.
 
-turns the cluster's objects into every sidecar's configuration, as soon as they change.
-
-Each change is translated at once (no polling, no debounce) and handed to one worker for each pod, so that a
-pod that does not answer delays no other. What Envoy refuses is traced to its object: of the objects changed
-since the last configuration that all accepted, each is put to ``envoy --mode validate`` alone; the guilty one
-keeps its last accepted form in force and its author gets an Event with Envoy's reason.
+Each change is translated at once (without polling or debouncing) and passed to one worker per pod, so that
+an unresponsive pod does not delay others. When Envoy rejects a configuration, the configurator finds the
+invalid object: it checks each object that changed since the last accepted configuration separately with
+``envoy --mode validate``. The last accepted version of an invalid object stays in effect, and an Event on
+the object gives Envoy's reason.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ _LOG = logging.getLogger("config")
 _RETRY_S = 0.05
 _INFRASTRUCTURE = {"namespaces", "nodes", "pods", "endpointslices"}
 _KUBERNETES = {*_INFRASTRUCTURE, "services", "configmaps"}
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+_TRANSLATION_ERRORS = (ValueError, KeyError, TypeError, AttributeError)
 Key = tuple[str, str]
-"""(resource, namespace/name)"""
+"""The resource and ``namespace/name`` of an object."""
 
 
 class _Worker:
-    """Delivers the newest wanted configuration to one pod."""
+    """Delivers the most recent desired configuration to one pod."""
 
     def __init__(self, delivery: Delivery, on_outcome: asyncio.Event, name: str) -> None:
         self._delivery = delivery
@@ -47,7 +46,7 @@ class _Worker:
         self._name = name
         self._wanted: Desired | None = None
         self._wake = asyncio.Event()
-        self._refused: Desired | None = None
+        self._rejected: Desired | None = None
         self._accepted: Desired | None = None
         self.task = asyncio.create_task(self._run())
 
@@ -58,13 +57,13 @@ class _Worker:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the pod obeys what is wanted of it."""
+        """Whether the pod has applied the desired configuration."""
         return self._accepted is self._wanted
 
     @property
-    def is_refused(self) -> bool:
-        """Whether the pod's Envoy refuses what is wanted of it."""
-        return self._refused is not None and self._refused is self._wanted
+    def is_rejected(self) -> bool:
+        """Whether the pod's Envoy has rejected the desired configuration."""
+        return self._rejected is not None and self._rejected is self._wanted
 
     async def _run(self) -> None:
         while True:
@@ -74,30 +73,31 @@ class _Worker:
             if wanted is None:
                 continue
             if not self._delivery.is_prepared():
-                await self._again()
+                await self._retry_later()
                 continue
             try:
                 await self._delivery.deliver(wanted)
             except Rejected as refusal:
-                _LOG.warning("%s: Envoy refused its %s", self._name, refusal.kind)
-                self._refused = wanted
+                _LOG.warning("%s: Envoy rejected its %s", self._name, refusal.kind)
+                self._rejected = wanted
             except (Unanswered, OSError) as problem:
                 _LOG.info("%s: %s", self._name, problem)
-                await self._again()
+                await self._retry_later()
                 continue
             else:
                 self._accepted = wanted
             self._outcome.set()
 
-    async def _again(self) -> None:
+    async def _retry_later(self) -> None:
         await asyncio.sleep(_RETRY_S)
         self._wake.set()
 
 
 class Configurator:
-    """One leader's view of the mesh. ``event_source`` reports what has no effect.
+    """Configures the sidecars of one revision while its replica is the leader.
 
-    It configures the pods of its own ``revision``, which call those of any other as their own.
+    ``event_source`` is the component of Events about objects without effect. Pods of other revisions are not
+    configured, but they are endpoints like any others.
     """
 
     def __init__(
@@ -123,20 +123,20 @@ class Configurator:
         self._suspects: set[Key] = set()
         self._accepted: dict[Key, Object] = {}
         self._held_back: set[Key] = set()
-        self._told: set[tuple[str, str, str]] = set()
+        self._reported: set[tuple[str, str, str]] = set()
         self._outcome = asyncio.Event()
         self._published = asyncio.Event()
 
     async def run(self) -> None:
-        """Configure every sidecar until cancelled; what was delivered stays in force."""
+        """Configure every sidecar until cancelled; delivered configurations stay in effect."""
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
                 asyncio.TaskGroup() as tasks,
             ):
                 tasks.create_task(self._mirror.run())
-                tasks.create_task(self._judge())
-                tasks.create_task(self._report())
+                tasks.create_task(self._handle_outcomes())
+                tasks.create_task(self._update_statuses())
                 while True:
                     await self._mirror.changed.wait()
                     self._mirror.changed.clear()
@@ -149,26 +149,26 @@ class Configurator:
                 worker.task.cancel()
 
     def _note_changes(self) -> None:
-        """What has changed is given a new chance, and is the first to be asked when something is refused."""
+        """Mark changed objects as suspects, and stop holding them back."""
         for resource, key in self._mirror.take():
             if resource not in _INFRASTRUCTURE:
                 self._held_back.discard((resource, key))
                 self._suspects.add((resource, key))
 
     def _objects(self, without: set[Key]) -> dict[str, dict[str, Object]]:
-        """The objects as they are obeyed: those ``without`` in their last accepted form, or not at all."""
-        held = {
-            resource: {key: item for key, item in items.items() if self._is_for_me(resource, item)}
+        """Return the effective objects; those in ``without`` have their last accepted version, if any."""
+        objects = {
+            resource: {key: item for key, item in items.items() if self._is_in_revision(resource, item)}
             for resource, items in self._mirror.objects.items()
         }
         for resource, key in without:
-            held[resource].pop(key, None)
+            objects[resource].pop(key, None)
             if (resource, key) in self._accepted:
-                held[resource][key] = self._accepted[(resource, key)]
-        return held
+                objects[resource][key] = self._accepted[(resource, key)]
+        return objects
 
-    def _is_for_me(self, resource: str, item: Object) -> bool:
-        """A mesh's own object that names a revision is for that one alone (istiod: ObjectInRevision)."""
+    def _is_in_revision(self, resource: str, item: Object) -> bool:
+        """Return whether an object applies to this revision, as istiod's ObjectInRevision does."""
         if resource in _KUBERNETES:
             return True
         labels: Mapping[str, str] = item["metadata"].get("labels") or {}
@@ -178,9 +178,9 @@ class Configurator:
         objects = self._objects(self._held_back)
         try:
             wanted = self._translate(objects)
-        except _UNREADABLE as problem:
+        except _TRANSLATION_ERRORS as problem:
             _LOG.warning("translation failed: %r", problem)
-            await self._trace()
+            await self._isolate_invalid()
             return
         pods = objects["pods"]
         for key, desired in wanted.items():
@@ -194,10 +194,10 @@ class Configurator:
         for gone in set(self._workers) - {pods[key]["metadata"]["uid"] for key in wanted}:
             self._workers.pop(gone).task.cancel()
         for outbound in {id(desired.outbound): desired.outbound for desired in wanted.values()}.values():
-            await self._tell(outbound)
+            await self._report_problems(outbound)
 
     def _translate(self, objects: Mapping[str, Mapping[str, Object]]) -> dict[str, Desired]:
-        """Pod key -> its configuration, for every running pod with this mesh's sidecar."""
+        """Map the key of every running pod with this mesh's sidecar to its configuration."""
         registry = Registry({name: items.values() for name, items in objects.items()}, self._namespace)
         shared: dict[Any, Outbound] = {}
         wanted = {}
@@ -210,37 +210,37 @@ class Configurator:
             wanted[key] = Desired(shared[caller], self._meaning.inbound(registry, pod))
         return wanted
 
-    async def _tell(self, outbound: Outbound) -> None:
+    async def _report_problems(self, outbound: Outbound) -> None:
         for problem in outbound.problems:
-            if problem.key not in self._told:
-                self._told.add(problem.key)
+            if problem.key not in self._reported:
+                self._reported.add(problem.key)
                 await self._warn(problem.object, problem.reason, problem.message)
 
-    async def _report(self) -> None:
-        """Keep the routes' status, after each change and never in its way."""
+    async def _update_statuses(self) -> None:
+        """Update the status of routes after each change, without delaying the configuration."""
         writer = StatusWriter(self._api)
         while True:
             await self._published.wait()
             self._published.clear()
-            held = {name: items.values() for name, items in self._mirror.objects.items()}
+            objects = {name: items.values() for name, items in self._mirror.objects.items()}
             try:
-                wanted = list(self._meaning.statuses(Registry(held, self._namespace)))
-            except _UNREADABLE as problem:
-                _LOG.warning("no status: %r", problem)
+                wanted = list(self._meaning.statuses(Registry(objects, self._namespace)))
+            except _TRANSLATION_ERRORS as problem:
+                _LOG.warning("cannot compute the status of routes: %r", problem)
                 continue
             await writer.write(wanted)
 
     async def _warn(self, item: Object, reason: str, message: str) -> None:
         await self._api.record_event(item, reason, message, source=self._source)
 
-    async def _judge(self) -> None:
-        """After each delivery: once all have accepted, nothing is suspect any more; a refusal is traced."""
+    async def _handle_outcomes(self) -> None:
+        """Handle delivery outcomes: clear the suspects when all pods accept, isolate them on a rejection."""
         while True:
             await self._outcome.wait()
             self._outcome.clear()
             workers = self._workers.values()
-            if any(worker.is_refused for worker in workers):
-                await self._trace()
+            if any(worker.is_rejected for worker in workers):
+                await self._isolate_invalid()
             elif all(worker.is_settled for worker in workers):
                 for resource, key in self._suspects - self._held_back:
                     item = self._mirror.objects[resource].get(key)
@@ -248,9 +248,9 @@ class Configurator:
                         self._accepted[(resource, key)] = item
                 self._suspects = set(self._held_back)
 
-    async def _trace(self) -> None:
-        """Hold back the suspects that are refused alone, tell their authors, and publish again."""
-        guilty = set()
+    async def _isolate_invalid(self) -> None:
+        """Hold back each suspect that is invalid on its own, record an Event on it, and publish again."""
+        invalid = set()
         for suspect in sorted(self._suspects - self._held_back):
             resource, key = suspect
             item = self._mirror.objects[resource].get(key)
@@ -258,22 +258,22 @@ class Configurator:
                 continue
             reason = await self._refusal(self._objects(self._suspects - {suspect}))
             if reason is not None:
-                guilty.add(suspect)
+                invalid.add(suspect)
                 before = (
-                    "The last accepted form stays in force"
+                    "The last accepted version stays in effect"
                     if suspect in self._accepted
                     else "It has no effect"
                 )
                 await self._warn(item, "Rejected", f"{before}: {reason}")
-        self._held_back |= guilty
-        if guilty:
+        self._held_back |= invalid
+        if invalid:
             self._mirror.changed.set()
 
     async def _refusal(self, objects: dict[str, dict[str, Object]]) -> str | None:
-        """Why a configuration made of these objects would be refused."""
+        """Return why Envoy would reject a configuration from these objects, or None."""
         try:
             wanted = self._translate(objects)
-        except _UNREADABLE as problem:
+        except _TRANSLATION_ERRORS as problem:
             return str(problem)
         for desired in {id(each.outbound): each for each in wanted.values()}.values():
             reason = await validation.refusal(desired, self._plane.style)

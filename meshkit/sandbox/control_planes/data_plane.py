@@ -1,7 +1,7 @@
-"""The protocol of a mesh's data plane in the sandbox: what the node agent must know of its proxies.
+"""Describes a mesh's data plane: what the node agent needs to know about its proxies.
 
-It is light: the daemon imports it at start. What the pods of the control plane run stands in ``main.py``
-of the mesh's folder, and is imported by these pods alone.
+This module has few imports because the daemon loads it at startup. Only the control plane's pods import
+``main.py`` of the mesh's folder, which contains their program.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class DataPlane:
     proxy: Proxy
     style: ProxyStyle
     page: tuple[int, str]
-    """The port and the path of a proxy's metrics page."""
+    """The port and path of a proxy's metrics page."""
     series: Callable[[Peer, PeerLookup], Series]
     buckets_ms: Callable[[Object], tuple[float, ...]]
     """The upper bounds of a pod's latency buckets."""
     images: Mapping[str, Image]
-    """What runs for the mesh's images, by repository."""
+    """The programs that run for the mesh's images, by repository."""
 
     def metrics(self, pod: Object, peers: PeerLookup) -> PodMetrics:
-        """The counters of a pod's proxy."""
+        """Return the metrics of a pod's proxy."""
         return PodMetrics(self.series(Peer.of(pod, self.proxy.mesh), peers), self.buckets_ms(pod))

@@ -1,8 +1,8 @@
-"""Certificates: the mesh's own CA, workload identities, and the webhook's serving certificate.
+"""Creates the mesh's CA, workload certificates and the webhook's serving certificate.
 
-All keys are ECDSA P-256 (Linkerd takes nothing else). A workload's name is a SPIFFE URI in Istio and a DNS
-name in Linkerd; both stand in a critical subjectAltName of a leaf with an empty subject, good for both ends
-of mutual TLS.
+All keys are ECDSA P-256, because Linkerd accepts no other type. A workload's name is a SPIFFE URI in Istio
+and a DNS name in Linkerd. The leaf has an empty subject and the name in a critical subjectAltName, and is
+valid for both sides of mutual TLS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
 @dataclass(frozen=True)
 class Leaf:
-    """A certificate with its key, as PEM. ``renew_after`` is its half life."""
+    """A certificate with its key as PEM; ``renew_after`` is the middle of its lifetime."""
 
     certificate: str
     key: str
@@ -37,7 +37,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority, as PEM, and the roots that its leaves are checked against."""
+    """A certificate authority as PEM, with the roots that verify its leaves."""
 
     certificate: str
     key: str
@@ -45,7 +45,7 @@ class Authority:
 
     @classmethod
     def create(cls, common_name: str, *, organization: str = "cluster.local") -> Authority:
-        """A new self-signed CA, good for ten years."""
+        """Create a self-signed CA that is valid for ten years."""
         name = x509.Name(
             [
                 x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
@@ -59,7 +59,7 @@ class Authority:
     def leaf(
         self, *, uris: Iterable[str] = (), names: Iterable[str] = (), lifetime: dt.timedelta = LEAF_LIFETIME
     ) -> Leaf:
-        """A new leaf for the given names, with the issuer's certificate behind it in the chain."""
+        """Issue a leaf for the given names; an intermediate issuer's certificate completes its chain."""
         alternatives: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
         alternatives += [x509.DNSName(name) for name in names]
         certificate, key = certificates.issued(
@@ -74,8 +74,8 @@ class Authority:
         return Leaf(chain, certificates.key_pem(key), certificate.not_valid_after_utc - lifetime / 2)
 
 
-def flaw(authority: Authority) -> str | None:
-    """Why a CA cannot sign for its mesh, or None when it can."""
+def ca_problem(authority: Authority) -> str | None:
+    """Return why a CA cannot sign for its mesh, or None if it can."""
     try:
         issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
         roots = x509.load_pem_x509_certificates(authority.roots.encode())
@@ -83,7 +83,7 @@ def flaw(authority: Authority) -> str | None:
     except ValueError as problem:
         return f"it cannot be read ({problem})"
     if key.public_key() != issuer.public_key():
-        return "the private key is not that of the certificate"
+        return "the private key does not match the certificate"
     if issuer.not_valid_after_utc <= dt.datetime.now(dt.UTC):
         return "the certificate has expired"
     if not any(issuer == root or _signed(issuer, root) for root in roots):
@@ -106,7 +106,7 @@ def workload_leaf(
     service_account: str,
     lifetime: dt.timedelta = LEAF_LIFETIME,
 ) -> Leaf:
-    """A new certificate for a workload, with the name that its mesh gives it."""
+    """Issue a certificate for a workload, with its name in the mesh."""
     name = proxy.identity(namespace, service_account)
     if proxy.san_type == "URI":
         return authority.leaf(uris=[name], lifetime=lifetime)
@@ -114,9 +114,9 @@ def workload_leaf(
 
 
 def write_secrets(pod_dir: Path, leaf: Leaf, roots: str) -> None:
-    """Give a pod's Envoy its certificate and the roots it trusts.
+    """Write the certificate and the trusted roots for a pod's Envoy.
 
-    A running Envoy takes them up without a pause.
+    A running Envoy applies them without interruption.
     """
     certificate_path, root_path = secret_sources(pod_dir)
     certificate = {

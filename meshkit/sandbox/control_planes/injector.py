@@ -1,6 +1,7 @@
-"""The patch that adds a sidecar to a new pod: what every mesh's injector shares. Pure; ``webhook`` serves it.
+"""Pure functions shared by all meshes' injectors, which build the patch that adds a sidecar to a pod.
 
-What a mesh's injector decides, and which container, labels and annotations it adds, stands in its folder.
+The mesh's folder contains what its injector decides and which container, labels and annotations it adds.
+``webhook`` serves the result.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Patch = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What an injector adds to a pod. Labels and annotations that the pod has stay as they are."""
+    """The additions of an injector; they do not replace existing labels and annotations of a pod."""
 
     container: Mapping[str, Any]
     labels: Mapping[str, str]
@@ -28,23 +29,23 @@ class Sidecar:
 
 @dataclass(frozen=True)
 class Injector:
-    """The replica that injects: its version, its revision, and the roots that it knows."""
+    """The version, the revision and the trusted roots of the injecting replica."""
 
     version: str
     revision: str
     roots: str = ""
-    """The bundle that a proxy is told to trust as long as its pod lives; empty where a mesh tells none."""
+    """The trust bundle that is fixed in a pod at injection; empty for a mesh that does not inject it."""
 
 
 class Injection(Protocol):
-    """What one mesh's injector adds to a pod."""
+    """A function that computes what one mesh's injector adds to a pod."""
 
     def __call__(self, pod: Object, namespace: Object, injector: Injector, /) -> Sidecar | None:
-        """None for a pod that gets no sidecar."""
+        """Return the sidecar for a pod, or None if it is not injected."""
 
 
 def patch_for(injection: Injection, pod: Object, namespace: Object, injector: Injector) -> Patch:
-    """The JSON patch that adds the mesh's sidecar to a new pod; empty where it gets none."""
+    """Return the JSON patch that adds the mesh's sidecar to a new pod; empty if it is not injected."""
     if data_plane_of(pod) or pod["spec"].get("hostNetwork"):
         return []
     added = injection(pod, namespace, injector)
@@ -58,14 +59,14 @@ def patch_for(injection: Injection, pod: Object, namespace: Object, injector: In
 
 
 def trust_anchors(pod: Object, proxy: Proxy) -> str | None:
-    """The roots that the pod was made to trust, None where it was told of none."""
+    """Return the trust bundle that was injected when the pod was created, or None."""
     sidecars = (c for c in pod["spec"].get("initContainers") or () if c["name"] == proxy.container)
-    told = {entry["name"]: entry.get("value") for c in sidecars for entry in c.get("env") or ()}
-    return told.get(proxy.roots_variable)
+    env = {entry["name"]: entry.get("value") for c in sidecars for entry in c.get("env") or ()}
+    return env.get(proxy.roots_variable)
 
 
 def owner_name(pod: Object) -> str:
-    """The Deployment's name as far as a pod that has no name yet tells it."""
+    """Derive the Deployment's name from the metadata of a pod that may have no name yet."""
     meta = pod["metadata"]
     for owner in meta.get("ownerReferences") or ():
         name = str(owner["name"])
@@ -79,10 +80,10 @@ def _container(pod: Object, container: Mapping[str, Any]) -> dict[str, Any]:
     return {"op": "add", "path": "/spec/initContainers", "value": [container]}
 
 
-def _added(pod: Object, where: str, have: Mapping[str, str], values: Mapping[str, str]) -> Patch:
-    """Labels or annotations the pod does not have yet."""
-    missing = {key: value for key, value in values.items() if key not in have}
-    if not have:
+def _added(pod: Object, where: str, existing: Mapping[str, str], values: Mapping[str, str]) -> Patch:
+    """Return patch operations for labels or annotations that the pod does not have yet."""
+    missing = {key: value for key, value in values.items() if key not in existing}
+    if not existing:
         return [{"op": "add", "path": f"/metadata/{where}", "value": missing}]
     return [
         {

@@ -1,10 +1,10 @@
-"""The identity role: gives every meshed pod its certificate and renews it at half life.
+"""The identity role issues a certificate to every meshed pod and renews it at half of its lifetime.
 
-What stands on disk is believed: a new leader, or another replica of several that issue, does not re-issue
-what is still good under the same roots. A new
-CA in the Secret is taken up at once, if the trusted roots vouch for it; certificates that it has not signed
-stay good until they are renewed. Istio's proxies trust the roots that istiod has now; Linkerd's those that
-their pod was made with, so that a new root needs a restart of all pods.
+The issuer reuses certificates on disk: a new leader, or another issuing replica, does not replace a
+certificate that is still valid under the same roots. A new CA in the Secret takes effect at once if a
+trusted root has signed it; certificates of the previous CA stay valid until their renewal. Istio's proxies
+trust istiod's current roots; Linkerd's proxies trust the roots from their pod's creation, so a new root
+requires a restart of all pods.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _LONGEST_WAIT_S = 60.0
 
 
 class Issuer:
-    """Certificates for the pods of one mesh. ``run_dir`` holds one directory for each pod, named by uid;
-    Events are about the ``deployment``.
+    """Issues the certificates for the pods of one mesh.
+
+    ``run_dir`` contains one directory per pod, named by uid. Events refer to the ``deployment``.
     """
 
     def __init__(
@@ -61,39 +62,49 @@ class Issuer:
         self._refused: Authority | None = None
 
     async def run(self, authority: Authority) -> None:
-        """Issue and renew until cancelled."""
+        """Issue and renew certificates until cancelled."""
         renewals: dict[str, dt.datetime] = {}
         source = self._source
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(source.run())
             while True:
-                authority = await self._present(source.authority(), authority)
+                authority = await self._current_ca(source.authority(), authority)
                 wait_s = self._issue(authority, source.applicants(), renewals)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
                         await source.changed.wait()
                 source.changed.clear()
 
-    async def _present(self, found: Authority | None, before: Authority) -> Authority:
-        """The CA as it is held now; the one before while that is no good."""
-        if found is None or found in (before, self._refused):
+    async def _current_ca(self, candidate: Authority | None, before: Authority) -> Authority:
+        """Return the new CA if it is valid, or else the one before."""
+        if candidate is None or candidate in (before, self._refused):
             return before
-        problem = identity.flaw(found)
+        problem = identity.ca_problem(candidate)
         if problem:
-            self._refused = found
-            await self._tell("IssuerValidationFailed", f"{self._secret.name}: {problem}.", warning=True)
+            self._refused = candidate
+            await self._record_event(
+                "IssuerValidationFailed", f"{self._secret.name}: {problem}.", warning=True
+            )
             return before
-        if found.certificate != before.certificate:
-            by = x509.load_pem_x509_certificate(found.certificate.encode()).fingerprint(hashes.SHA256()).hex()
-            # Each CA in its own words: the same words on the same object are an Event once only.
-            await self._tell("IssuerUpdated", f"{self._secret.name}: certificates are signed by {by[:16]}.")
-        return found
+        if candidate.certificate != before.certificate:
+            fingerprint = (
+                x509.load_pem_x509_certificate(candidate.certificate.encode())
+                .fingerprint(hashes.SHA256())
+                .hex()
+            )
+            # The fingerprint makes each message unique; identical Events are recorded only once.
+            await self._record_event(
+                "IssuerUpdated", f"{self._secret.name}: certificates are signed by {fingerprint[:16]}."
+            )
+        return candidate
 
-    async def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
+    async def _record_event(self, reason: str, message: str, *, warning: bool = False) -> None:
         _LOG.info("%s: %s", reason, message)
         name = self._deployment
         deployment = None
-        with contextlib.suppress(ApiError):  # Linkerd's charts do not let their identity look
+        with contextlib.suppress(
+            ApiError
+        ):  # Linkerd's charts do not allow the identity component to read Deployments.
             deployment = await self._api.get("deployments.apps", name, self._namespace)
         kind = {"apiVersion": "apps/v1", "kind": "Deployment"}
         about = {**(deployment or {"metadata": {"name": name, "namespace": self._namespace}}), **kind}
@@ -102,32 +113,36 @@ class Issuer:
     def _issue(
         self, authority: Authority, applicants: Iterable[Applicant], renewals: dict[str, dt.datetime]
     ) -> float:
-        """Issue what is due; returns the seconds until something is again."""
+        """Issue all due certificates; return the seconds until the next one is due."""
         now = dt.datetime.now(dt.UTC)
         next_due = _LONGEST_WAIT_S
         present = list(applicants)
-        for each in present:
-            directory = pod_folder(self._run_dir, each.uid)
+        for applicant in present:
+            directory = pod_folder(self._run_dir, applicant.uid)
             if not (directory / "bootstrap.json").exists():
                 next_due = _RETRY_S
                 continue
-            roots = each.roots or authority.roots
-            if each.uid not in renewals or renewals[each.uid] <= now or not trusts(directory, roots):
-                renewals[each.uid] = renewal_time(directory, roots) or now
-            if renewals[each.uid] <= now:
+            roots = applicant.roots or authority.roots
+            if (
+                applicant.uid not in renewals
+                or renewals[applicant.uid] <= now
+                or not trusts(directory, roots)
+            ):
+                renewals[applicant.uid] = renewal_time(directory, roots) or now
+            if renewals[applicant.uid] <= now:
                 leaf = identity.workload_leaf(
-                    authority, self._proxy, each.namespace, each.account, self._lifetime
+                    authority, self._proxy, applicant.namespace, applicant.account, self._lifetime
                 )
                 identity.write_secrets(directory, leaf, roots)
-                renewals[each.uid] = leaf.renew_after
-            next_due = min(next_due, max(0.0, (renewals[each.uid] - now).total_seconds()))
-        for gone in set(renewals) - {each.uid for each in present}:
-            del renewals[gone]
+                renewals[applicant.uid] = leaf.renew_after
+            next_due = min(next_due, max(0.0, (renewals[applicant.uid] - now).total_seconds()))
+        for uid in set(renewals) - {applicant.uid for applicant in present}:
+            del renewals[uid]
         return next_due
 
 
 def renewal_time(pod_dir: Path, roots: str) -> dt.datetime | None:
-    """When a pod's certificate is to be renewed; None where it has none, or trusts other roots."""
+    """Return when to renew a pod's certificate; None if it has none or trusts other roots."""
     if not trusts(pod_dir, roots):
         return None
     certificate_path, _ = secret_sources(pod_dir)
@@ -141,7 +156,7 @@ def renewal_time(pod_dir: Path, roots: str) -> dt.datetime | None:
 
 
 def trusts(pod_dir: Path, roots: str) -> bool:
-    """Whether a pod's proxy was told to trust these roots."""
+    """Return whether a pod's proxy is configured to trust these roots."""
     _, root_path = secret_sources(pod_dir)
     try:
         trusted = json.loads(root_path.read_text())["resources"][0]["validation_context"]["trusted_ca"]

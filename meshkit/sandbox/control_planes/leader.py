@@ -1,8 +1,8 @@
-"""One leader among the replicas of a control plane, by a ``coordination.k8s.io`` Lease.
+"""Leader election among the replicas of a control plane with a ``coordination.k8s.io`` Lease.
 
-All replicas run on one machine, so ``renewTime`` is compared with the own clock. A replica that ends gives
-the Lease back and the next one takes over within a poll; one that is killed is replaced when its Lease has
-run out.
+All replicas run on one machine, so ``renewTime`` is compared with the local clock. A replica that ends
+releases the Lease, and another one acquires it within ``POLL_S``; a replica that is killed is replaced when
+its Lease expires.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MICRO = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 class Leader:
-    """Takes part in the election for one Lease under ``identity`` (the pod's name)."""
+    """A candidate for one Lease, with ``identity`` (the pod's name)."""
 
     def __init__(self, api: ApiClient, *, namespace: str, lease: str, identity: str) -> None:
         self._api = api
@@ -36,15 +36,12 @@ class Leader:
         self._identity = identity
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run ``work`` whenever this replica leads, stop it when it no longer does.
-
-        Ends only by cancellation.
-        """
+        """Run ``work`` while this replica is the leader, until cancelled."""
         while True:
-            if not await self._try():
+            if not await self._acquire_or_renew():
                 await asyncio.sleep(POLL_S)
                 continue
-            _LOG.info("%s leads by lease %s", self._identity, self._lease)
+            _LOG.info("%s became the leader by lease %s", self._identity, self._lease)
             task = asyncio.ensure_future(work())
             try:
                 await self._renew_while(task)
@@ -53,7 +50,7 @@ class Leader:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
                 await self._release()
-            _LOG.warning("%s no longer leads by lease %s", self._identity, self._lease)
+            _LOG.warning("%s is no longer the leader by lease %s", self._identity, self._lease)
 
     async def _renew_while(self, task: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
@@ -62,24 +59,24 @@ class Leader:
             done, _ = await asyncio.wait([task], timeout=RENEW_S)
             if done:
                 if error := task.exception():
-                    _LOG.error("the leader's work failed and begins again", exc_info=error)
+                    _LOG.error("the leader's work failed and will be restarted", exc_info=error)
                 return
-            if await self._try():
+            if await self._acquire_or_renew():
                 good_until = loop.time() + DURATION_S
 
-    async def _try(self) -> bool:
-        """Take or renew the Lease; False where another holds it or the API server does not answer."""
+    async def _acquire_or_renew(self) -> bool:
+        """Acquire or renew the Lease; return False if that is impossible."""
         try:
-            held = await self._api.get(_RESOURCE, self._lease, self._namespace)
+            lease = await self._api.get(_RESOURCE, self._lease, self._namespace)
             now = dt.datetime.now(dt.UTC)
-            if held is None:
-                await self._api.create(_RESOURCE, self._written({}, now))
+            if lease is None:
+                await self._api.create(_RESOURCE, self._lease_object({}, now))
                 return True
-            spec = held.get("spec") or {}
+            spec = lease.get("spec") or {}
             holder = spec.get("holderIdentity")
             if holder not in (None, "", self._identity) and now < _expiry(spec):
                 return False
-            await self._api.update(_RESOURCE, {**held, "spec": self._written(spec, now)["spec"]})
+            await self._api.update(_RESOURCE, {**lease, "spec": self._lease_object(spec, now)["spec"]})
             return True
         except ApiError as refusal:
             if refusal.status not in (404, 409):
@@ -88,7 +85,7 @@ class Leader:
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 
-    def _written(self, spec: dict[str, Any], now: dt.datetime) -> dict[str, Any]:
+    def _lease_object(self, spec: dict[str, Any], now: dt.datetime) -> dict[str, Any]:
         taken = spec.get("holderIdentity") != self._identity
         stamp = now.strftime(_MICRO)
         return {
@@ -106,10 +103,10 @@ class Leader:
 
     async def _release(self) -> None:
         with contextlib.suppress(ApiError, aiohttp.ClientError, OSError, TimeoutError):
-            held = await self._api.get(_RESOURCE, self._lease, self._namespace)
-            if held and held["spec"].get("holderIdentity") == self._identity:
-                held["spec"]["holderIdentity"] = ""
-                await self._api.update(_RESOURCE, held)
+            lease = await self._api.get(_RESOURCE, self._lease, self._namespace)
+            if lease and lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"]["holderIdentity"] = ""
+                await self._api.update(_RESOURCE, lease)
 
 
 def _expiry(spec: dict[str, Any]) -> dt.datetime:

@@ -1,6 +1,7 @@
-"""What brings stored objects to life: Deployments, Jobs, scheduling, endpoints, budgets, namespaces.
+"""Controllers that reconcile Deployments, Jobs, scheduling, endpoints, budgets and namespaces.
 
-Each module is one controller: which changes it looks at, and ``reconcile``, which compares what is wanted
-with what is there and takes the next step. They talk to each other only through objects, by ``LocalClient``.
-May not live here: processes and addresses (sandbox.node), request handling (sandbox.api), anything of a mesh.
+Each module is one controller. It declares the resources that it watches, and its ``reconcile`` compares the
+desired state with the actual state and takes the next step. Controllers communicate only through API
+objects, by ``LocalClient``. This package contains no processes or addresses (sandbox.node), no request
+handling (sandbox.api) and no mesh knowledge.
 """

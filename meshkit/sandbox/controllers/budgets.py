@@ -1,7 +1,7 @@
-"""PodDisruptionBudget status: how many pods may be evicted now.
+"""Computes the status of PodDisruptionBudgets: how many pods may be evicted now.
 
-Percentages count from the pods that the owners want, not from those that happen to be there, as in
-Kubernetes.
+As in Kubernetes, percentages apply to the number of pods that the owners desire, not to the number of pods
+that currently exist.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 BUDGETS = "poddisruptionbudgets.policy"
 DISRUPTION_TIMEOUT_S = 120.0
-"""After which a granted eviction without a deletion no longer counts (disruption.DeletionTimeout)."""
+"""A granted eviction without a deletion expires after this time (disruption.DeletionTimeout)."""
 
 
 class BudgetController:
-    """Keeps the status of every PodDisruptionBudget."""
+    """Updates the status of every PodDisruptionBudget."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
@@ -43,11 +43,11 @@ class BudgetController:
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Budgets, and the pods they select."""
+        """Budgets and the pods that they select."""
         return {BUDGETS: self._selectors.keep, "pods": self._selectors.selecting}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Count the pods of one budget."""
+        """Recompute the status of one budget."""
         budget = await self._client.get(BUDGETS, name, namespace)
         if budget is None:
             self._selectors.forget((namespace, name))
@@ -73,14 +73,14 @@ class BudgetController:
             **({"disruptedPods": disrupted} if disrupted else {}),
             "conditions": set_condition(before, "DisruptionAllowed", bool(allowed), reason, ""),
         }
-        # At the version that was read: an eviction that took from the budget meanwhile must not be undone.
+        # Update only the version that was read, so that a concurrent eviction is not overwritten.
         await self._client.update_status(
             BUDGETS, name, namespace, status, seen=budget["metadata"]["resourceVersion"]
         )
         return DISRUPTION_TIMEOUT_S if disrupted else None
 
     async def _expected(self, namespace: str, pods: Sequence[Object]) -> int:
-        """Pods that the owners of ``pods`` want; a pod without an owner counts as itself."""
+        """Return the number of pods that the owners desire; a pod without an owner counts as one."""
         owners: dict[str, int] = {}
         for pod in pods:
             owner = controller_of(pod)
@@ -99,9 +99,7 @@ class BudgetController:
 
 
 def about_to_go(status: Mapping[str, Any], pods: Sequence[Object]) -> dict[str, str]:
-    """Pods whose eviction was granted and whose deletion has not been seen yet: name -> time. Pure but for
-    the clock.
-    """
+    """Return the pods with a granted eviction but no deletion yet, mapped to the time of the eviction."""
     present = {key_of(pod)[1] for pod in pods if not is_terminating(pod)}
     since_s = datetime.now(UTC).timestamp() - DISRUPTION_TIMEOUT_S
     granted: Mapping[str, str] = status.get("disruptedPods") or {}
@@ -109,9 +107,9 @@ def about_to_go(status: Mapping[str, Any], pods: Sequence[Object]) -> dict[str, 
 
 
 def desired_healthy(spec: Mapping[str, int | str], expected: int) -> int:
-    """How many healthy pods the budget asks for.
+    """Return how many healthy pods the budget requires.
 
-    Percentages round up (Kubernetes' disruption controller). Pure.
+    Percentages round up, as in Kubernetes' disruption controller.
     """
     if "maxUnavailable" in spec:
         return max(0, expected - scaled(spec["maxUnavailable"], expected, up=True))

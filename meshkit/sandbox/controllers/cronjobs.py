@@ -1,4 +1,7 @@
-"""CronJob: kept, so that charts which have one can be installed. Nothing runs by its schedule, as it says."""
+"""Accepts CronJobs so that charts that contain one install, but does not run them.
+
+A Warning Event on each CronJob reports that the sandbox does not create its Jobs.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,23 @@ SOURCE = "cronjob-controller"
 
 
 class CronJobController:
-    """Tells of every CronJob, once, that no Job will be made of it."""
+    """Records one Event for every CronJob, because the sandbox creates no Jobs for it."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """CronJobs."""
+        """Only CronJobs."""
         return {CRON_JOBS: lambda obj: [key_of(obj)]}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Record the Event, unless it was."""
+        """Record the Event unless it has been recorded before."""
         job = await self._client.get(CRON_JOBS, name, namespace)
-        if job is None or is_terminating(job) or job["metadata"]["uid"] in self._told:
+        if job is None or is_terminating(job) or job["metadata"]["uid"] in self._reported:
             return None
-        self._told.add(job["metadata"]["uid"])
-        text = f"The sandbox runs nothing by the clock: no Job is made at {job['spec']['schedule']!r}."
+        self._reported.add(job["metadata"]["uid"])
+        text = f"The sandbox does not run CronJobs: no Job is created at {job['spec']['schedule']!r}."
         await self._client.record_event(job, "NotSupported", text, type="Warning", source=SOURCE)
         return None

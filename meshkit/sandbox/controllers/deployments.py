@@ -1,9 +1,9 @@
-"""Deployment -> ReplicaSets: one per pod template, rolled over by the arithmetic of ``rollout``.
+"""The Deployment controller keeps one ReplicaSet per pod template and performs rolling updates.
 
-The ReplicaSet of a template is found by the template's hash, so ``kubectl rollout undo`` (which writes an old
-template back) finds the old ReplicaSet, and only its revision moves. Status follows what ``kubectl rollout
-status`` and Helm wait for: Progressing with reason NewReplicaSetAvailable at the end, Available by the
-allowed number of missing pods.
+It finds the ReplicaSet of a template by the template's hash, so ``kubectl rollout undo`` (which writes an old
+template back) reuses the old ReplicaSet and changes only its revision. The status has what ``kubectl rollout
+status`` and Helm wait for: Progressing ends with the reason NewReplicaSetAvailable, and Available follows
+from the allowed number of unavailable pods.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ DEPLOYMENTS = "deployments.apps"
 REPLICASETS = "replicasets.apps"
 REVISION = "deployment.kubernetes.io/revision"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
-MOST = "deployment.kubernetes.io/max-replicas"
+MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
 HASH = "pod-template-hash"
 
 
 class DeploymentController:
-    """Keeps the ReplicaSets of every Deployment, and its status."""
+    """Reconciles the ReplicaSets and the status of every Deployment."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Deployments, and the ReplicaSets they own."""
+        """Deployments and the ReplicaSets that they own."""
         return {DEPLOYMENTS: lambda obj: [key_of(obj)], REPLICASETS: _deployment_of}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -59,39 +59,39 @@ class DeploymentController:
         if deployment is None or is_terminating(deployment):
             return None
         owned = [
-            each
-            for each in await self._client.list(REPLICASETS, namespace)
-            if controlled_by(each, deployment) and not is_terminating(each)
+            rs
+            for rs in await self._client.list(REPLICASETS, namespace)
+            if controlled_by(rs, deployment) and not is_terminating(rs)
         ]
         owned.sort(key=_revision)
-        hashed = template_hash(deployment["spec"]["template"])
-        new = next((each for each in owned if each["metadata"]["labels"].get(HASH) == hashed), None)
-        old = [each for each in owned if each is not new]
+        hash_digits = template_hash(deployment["spec"]["template"])
+        new = next((rs for rs in owned if rs["metadata"]["labels"].get(HASH) == hash_digits), None)
+        old = [rs for rs in owned if rs is not new]
         paused = bool(deployment["spec"].get("paused"))
         if not paused:
-            new = await self._new(deployment, new, old, hashed)
-            deployment = await self._number(deployment, new)
+            new = await self._new_replica_set(deployment, new, old, hash_digits)
+            deployment = await self._copy_revision(deployment, new)
         if not paused or owned:
             new, old = await self._scale(deployment, new, old)
         if not paused:
-            await self._forget(deployment, new, old)
+            await self._clean_up_history(deployment, new, old)
         return await self._status(deployment, new, old)
 
-    async def _new(
-        self, deployment: Object, new: Object | None, old: Sequence[Object], hashed: str
+    async def _new_replica_set(
+        self, deployment: Object, new: Object | None, old: Sequence[Object], hash_digits: str
     ) -> Object:
-        """The ReplicaSet of the present template, with the highest revision."""
-        latest = max((_revision(each) for each in old), default=0)
+        """Return the ReplicaSet of the current template, which has the highest revision."""
+        latest = max((_revision(rs) for rs in old), default=0)
         if new is None:
             return await self._client.create(
-                REPLICASETS, _replica_set(deployment, hashed, revision=latest + 1)
+                REPLICASETS, _replica_set(deployment, hash_digits, revision=latest + 1)
             )
         if _revision(new) > latest:
             return new
         return await self._patch(new, {"metadata": {"annotations": {REVISION: str(latest + 1)}}})
 
-    async def _number(self, deployment: Object, new: Object) -> Object:
-        """Carry the revision over to the Deployment."""
+    async def _copy_revision(self, deployment: Object, new: Object) -> Object:
+        """Copy the revision of the new ReplicaSet to the Deployment."""
         revision = new["metadata"]["annotations"][REVISION]
         if (deployment["metadata"].get("annotations") or {}).get(REVISION) == revision:
             return deployment
@@ -107,67 +107,69 @@ class DeploymentController:
         strategy = _strategy(deployment)
         recreate = strategy.get("type") == "Recreate"
         if new is None or spec.get("paused") or (not recreate and _is_resized(deployment, (*old, new))):
-            return await self._share_out(deployment, new, old)
+            return await self._scale_proportionally(deployment, new, old)
         if recreate:
-            old = [await self._resize(deployment, each, 0) for each in old]
-            gone = all((each.get("status") or {}).get("replicas", 0) == 0 for each in old)
-            return await self._resize(deployment, new, replicas) if gone else new, list(old)
+            old = [await self._resize(deployment, rs, 0) for rs in old]
+            scaled_down = all((rs.get("status") or {}).get("replicas", 0) == 0 for rs in old)
+            return await self._resize(deployment, new, replicas) if scaled_down else new, list(old)
         allowed = rollout.limits(strategy, replicas)
-        sizes = [_size(each) for each in old]
+        sizes = [_size(rs) for rs in old]
         new = await self._resize(deployment, new, rollout.grown(_size(new), sizes, replicas, allowed))
-        fewer = rollout.shrunk(_size(new), sizes, replicas, allowed)
+        old_sizes = rollout.shrunk(_size(new), sizes, replicas, allowed)
         return new, [
-            await self._resize(deployment, each, size) for each, size in zip(old, fewer, strict=True)
+            await self._resize(deployment, rs, size) for rs, size in zip(old, old_sizes, strict=True)
         ]
 
-    async def _share_out(
+    async def _scale_proportionally(
         self, deployment: Object, new: Object | None, old: Sequence[Object]
     ) -> tuple[Object | None, list[Object]]:
-        """A new size of the Deployment, and no step of a rollout: each ReplicaSet keeps its part."""
+        """Scale all ReplicaSets in proportion, without a step of the rollout."""
         replicas: int = deployment["spec"]["replicas"]
-        everyone = [*old, *([new] if new is not None else [])]
-        active = [each for each in everyone if each["spec"]["replicas"]] or everyone[-1:]
+        replica_sets = [*old, *([new] if new is not None else [])]
+        active = [rs for rs in replica_sets if rs["spec"]["replicas"]] or replica_sets[-1:]
         if len(active) > 1 and _strategy(deployment).get("type") == "Recreate":
             return new, list(old)
         sizes = [replicas]
         if len(active) > 1:
-            there = (deployment.get("status") or {}).get("replicas", 0)
+            existing = (deployment.get("status") or {}).get("replicas", 0)
             shares = [
-                rollout.Share(each["spec"]["replicas"], _noted(each, MOST) or there, -_revision(each))
-                for each in active
+                rollout.Share(
+                    rs["spec"]["replicas"], _size_annotation(rs, MAX_REPLICAS) or existing, -_revision(rs)
+                )
+                for rs in active
             ]
             sizes = rollout.proportional(shares, replicas, _surge(deployment))
-        wanted = {each["metadata"]["name"]: size for each, size in zip(active, sizes, strict=True)}
-        done = [
-            await self._resize(deployment, each, wanted.get(each["metadata"]["name"], 0)) for each in everyone
+        wanted = {rs["metadata"]["name"]: size for rs, size in zip(active, sizes, strict=True)}
+        resized = [
+            await self._resize(deployment, rs, wanted.get(rs["metadata"]["name"], 0)) for rs in replica_sets
         ]
-        return (done.pop() if new is not None else None), done
+        return (resized.pop() if new is not None else None), resized
 
     async def _resize(self, deployment: Object, replica_set: Object, size: int) -> Object:
-        """Give a ReplicaSet its size, and note beside it what that was a part of."""
-        notes = _notes(deployment)
-        noted = notes.items() <= (replica_set["metadata"].get("annotations") or {}).items()
-        if replica_set["spec"]["replicas"] == size and (noted or not size):
+        """Scale a ReplicaSet and record the Deployment's size in its annotations."""
+        annotations = _size_annotations(deployment)
+        recorded = annotations.items() <= (replica_set["metadata"].get("annotations") or {}).items()
+        if replica_set["spec"]["replicas"] == size and (recorded or not size):
             return replica_set
         return await self._patch(
-            replica_set, {"metadata": {"annotations": notes}, "spec": {"replicas": size}}
+            replica_set, {"metadata": {"annotations": annotations}, "spec": {"replicas": size}}
         )
 
     async def _patch(self, replica_set: Object, patch: Object) -> Object:
         namespace, name = key_of(replica_set)
         return await self._client.merge_patch(REPLICASETS, name, namespace, patch)
 
-    async def _forget(self, deployment: Object, new: Object | None, old: Sequence[Object]) -> None:
-        """Delete the oldest empty ReplicaSets beyond ``revisionHistoryLimit``, once the rollout is done."""
+    async def _clean_up_history(self, deployment: Object, new: Object | None, old: Sequence[Object]) -> None:
+        """Delete the oldest empty ReplicaSets beyond ``revisionHistoryLimit`` after a complete rollout."""
         if not _complete(deployment, _counts(new, old)):
             return
         empty = [
-            each
-            for each in old
-            if each["spec"]["replicas"] == 0 and not (each.get("status") or {}).get("replicas", 0)
+            rs
+            for rs in old
+            if rs["spec"]["replicas"] == 0 and not (rs.get("status") or {}).get("replicas", 0)
         ]
-        for each in empty[: max(0, len(empty) - deployment["spec"].get("revisionHistoryLimit", 10))]:
-            namespace, name = key_of(each)
+        for rs in empty[: max(0, len(empty) - deployment["spec"].get("revisionHistoryLimit", 10))]:
+            namespace, name = key_of(rs)
             await self._client.delete(REPLICASETS, name, namespace)
 
     async def _status(self, deployment: Object, new: Object | None, old: Sequence[Object]) -> float | None:
@@ -202,9 +204,10 @@ class DeploymentController:
 
 @dataclass(frozen=True)
 class Counts:
-    """Pods of a Deployment.
+    """Pod counts of a Deployment over all its ReplicaSets.
 
-    Wanted by its ReplicaSets together, there, of the new template, ready, available.
+    ``wanted`` is the sum of ``spec.replicas``, ``all`` the pods that exist, and ``updated`` those of the new
+    template.
     """
 
     wanted: int
@@ -215,13 +218,13 @@ class Counts:
 
 
 def _counts(new: Object | None, old: Sequence[Object]) -> Counts:
-    everyone = [each for each in (*old, new) if each is not None]
+    replica_sets = [rs for rs in (*old, new) if rs is not None]
 
     def total(field: str) -> int:
-        return sum((each.get("status") or {}).get(field, 0) for each in everyone)
+        return sum((rs.get("status") or {}).get(field, 0) for rs in replica_sets)
 
     updated = (new.get("status") or {}).get("replicas", 0) if new is not None else 0
-    wanted = sum(each["spec"]["replicas"] for each in everyone)
+    wanted = sum(rs["spec"]["replicas"] for rs in replica_sets)
     return Counts(wanted, total("replicas"), updated, total("readyReplicas"), total("availableReplicas"))
 
 
@@ -233,7 +236,7 @@ def _complete(deployment: Object, counts: Counts) -> bool:
 def _progress(
     deployment: Object, new: Object | None, counts: Counts, conditions: list[Object]
 ) -> tuple[list[Object], float | None]:
-    """The condition Progressing, and in how many seconds its deadline passes."""
+    """Return the conditions with Progressing updated, and the seconds until its deadline."""
     name = new["metadata"]["name"] if new is not None else ""
     if new is None:
         return conditions, None
@@ -242,7 +245,7 @@ def _progress(
         return _progressing(conditions, True, "NewReplicaSetAvailable", text), None
     before = condition(deployment, "Progressing")
     status = deployment.get("status") or {}
-    moved = (
+    progressed = (
         before is None
         or before["reason"] == "NewReplicaSetAvailable"
         or status.get("observedGeneration") != deployment["metadata"]["generation"]
@@ -251,15 +254,15 @@ def _progress(
         or status.get("availableReplicas", 0) < counts.available
         or status.get("replicas", 0) > counts.all
     )
-    if moved or before is None:
+    if progressed or before is None:
         text = f'ReplicaSet "{name}" is progressing.'
         since = time.time()
         conditions = _progressing(conditions, True, "ReplicaSetUpdated", text)
     else:
         since = seconds(before["lastUpdateTime"])
-    left_s = since + deployment["spec"].get("progressDeadlineSeconds", 600) - time.time()
-    if left_s > 0:
-        return conditions, left_s
+    remaining_s = since + deployment["spec"].get("progressDeadlineSeconds", 600) - time.time()
+    if remaining_s > 0:
+        return conditions, remaining_s
     text = f'ReplicaSet "{name}" has timed out progressing.'
     return _progressing(conditions, False, "ProgressDeadlineExceeded", text), None
 
@@ -269,8 +272,8 @@ def _progressing(conditions: list[Object], status: bool, reason: str, text: str)
 
 
 def _copy_failure(conditions: list[Object], new: Object | None) -> list[Object]:
-    """ReplicaFailure as the new ReplicaSet has it: pods that could not be created."""
-    rest = [each for each in conditions if each["type"] != "ReplicaFailure"]
+    """Copy the condition ReplicaFailure (pods that could not be created) from the new ReplicaSet."""
+    rest = [entry for entry in conditions if entry["type"] != "ReplicaFailure"]
     failure = condition(new, "ReplicaFailure") if new is not None else None
     if failure is None:
         return rest
@@ -278,36 +281,36 @@ def _copy_failure(conditions: list[Object], new: Object | None) -> list[Object]:
 
 
 def _keep_times(before: Sequence[Object], now: list[Object]) -> list[Object]:
-    """``lastUpdateTime`` moves only with the rest of a condition: a status without news is no write."""
-    known = {each["type"]: each for each in before}
+    """Keep ``lastUpdateTime`` of unchanged conditions, so that an unchanged status is not written."""
+    known = {entry["type"]: entry for entry in before}
 
-    def same(one: Object, other: Object) -> bool:
+    def same(first: Object, second: Object) -> bool:
         times = ("lastUpdateTime", "lastTransitionTime")
-        return {k: v for k, v in one.items() if k not in times} == {
-            k: v for k, v in other.items() if k not in times
+        return {k: v for k, v in first.items() if k not in times} == {
+            k: v for k, v in second.items() if k not in times
         }
 
-    kept: list[Object] = []
-    for each in now:
-        old = known.get(each["type"])
-        progressed = each.get("reason") == "ReplicaSetUpdated"
-        kept.append(old if old is not None and same(old, each) and not progressed else each)
-    return kept
+    merged: list[Object] = []
+    for entry in now:
+        old = known.get(entry["type"])
+        progressed = entry.get("reason") == "ReplicaSetUpdated"
+        merged.append(old if old is not None and same(old, entry) and not progressed else entry)
+    return merged
 
 
 def template_hash(template: Object) -> str:
-    """Ten hex digits of a pod template: its ReplicaSet's name ends with them."""
+    """Return ten hex digits that identify a pod template; its ReplicaSet's name ends with them."""
     text = json.dumps(template, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _replica_set(deployment: Object, hashed: str, *, revision: int) -> Object:
+def _replica_set(deployment: Object, hash_digits: str, *, revision: int) -> Object:
     namespace, name = key_of(deployment)
     template = copy.deepcopy(deployment["spec"]["template"])
-    labels = {**(template.setdefault("metadata", {}).get("labels") or {}), HASH: hashed}
+    labels = {**(template.setdefault("metadata", {}).get("labels") or {}), HASH: hash_digits}
     template["metadata"]["labels"] = labels
     selector = copy.deepcopy(deployment["spec"]["selector"])
-    selector["matchLabels"] = {**(selector.get("matchLabels") or {}), HASH: hashed}
+    selector["matchLabels"] = {**(selector.get("matchLabels") or {}), HASH: hash_digits}
     spec: Object = {"replicas": 0, "selector": selector, "template": template}
     if deployment["spec"].get("minReadySeconds"):
         spec["minReadySeconds"] = deployment["spec"]["minReadySeconds"]
@@ -315,10 +318,10 @@ def _replica_set(deployment: Object, hashed: str, *, revision: int) -> Object:
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
         "metadata": {
-            "name": f"{name}-{hashed}",
+            "name": f"{name}-{hash_digits}",
             "namespace": namespace,
             "labels": labels,
-            "annotations": {REVISION: str(revision), **_notes(deployment)},
+            "annotations": {REVISION: str(revision), **_size_annotations(deployment)},
             "ownerReferences": [owner_reference(deployment)],
         },
         "spec": spec,
@@ -342,28 +345,28 @@ def _strategy(deployment: Object) -> Object:
 
 
 def _surge(deployment: Object) -> int:
-    """How many pods more than its size a Deployment may have."""
+    """Return how many pods beyond ``spec.replicas`` a Deployment may have."""
     strategy = _strategy(deployment)
     if strategy.get("type") == "Recreate":
         return 0
     return rollout.limits(strategy, deployment["spec"]["replicas"]).surge
 
 
-def _notes(deployment: Object) -> dict[str, str]:
-    """What a ReplicaSet's size was a part of: the Deployment's size, and with the surge."""
+def _size_annotations(deployment: Object) -> dict[str, str]:
+    """Return the annotations that record the Deployment's size, without and with the surge."""
     replicas: int = deployment["spec"]["replicas"]
-    return {DESIRED: str(replicas), MOST: str(replicas + _surge(deployment))}
+    return {DESIRED: str(replicas), MAX_REPLICAS: str(replicas + _surge(deployment))}
 
 
-def _noted(replica_set: Object, note: str) -> int | None:
-    text = (replica_set["metadata"].get("annotations") or {}).get(note, "")
+def _size_annotation(replica_set: Object, name: str) -> int | None:
+    text = (replica_set["metadata"].get("annotations") or {}).get(name, "")
     return int(text) if text.isdecimal() else None
 
 
 def _is_resized(deployment: Object, replica_sets: Sequence[Object]) -> bool:
-    """Whether the Deployment's size was changed since its ReplicaSets got theirs."""
-    active = [each for each in replica_sets if each["spec"]["replicas"]]
-    return any(_noted(each, DESIRED) not in (None, deployment["spec"]["replicas"]) for each in active)
+    """Return whether the Deployment was scaled after its ReplicaSets were."""
+    active = [rs for rs in replica_sets if rs["spec"]["replicas"]]
+    return any(_size_annotation(rs, DESIRED) not in (None, deployment["spec"]["replicas"]) for rs in active)
 
 
 def _size(replica_set: Object) -> rollout.Size:

@@ -1,8 +1,8 @@
-"""Service -> EndpointSlice: the addresses of the pods it selects, and which of them are ready.
+"""The endpoint controller writes the EndpointSlices of every Service with a selector.
 
-A pod that is being deleted is no longer ready from that moment on (and ``terminating``), so callers leave it
-before its processes are asked to stop. One slice for each distinct list of port numbers: pods may name a
-``targetPort`` differently.
+A pod becomes not ready (and ``terminating``) as soon as its deletion is requested, so callers stop using it
+before its processes receive SIGTERM. There is one slice for each distinct list of port numbers, because a
+named ``targetPort`` may resolve to different numbers in different pods.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
 
 Ports = tuple[tuple[str, int, str, str], ...]
-"""(name, number, protocol, appProtocol) of each port, as one pod resolves them."""
+"""(name, number, protocol, appProtocol) of each port, resolved for one pod."""
 
 
 class EndpointController:
-    """Keeps the EndpointSlices of every Service with a selector."""
+    """Reconciles the EndpointSlices of every Service with a selector."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
@@ -44,7 +44,7 @@ class EndpointController:
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Services, the pods they select, and their slices."""
+        """Services, the pods that they select, and their slices."""
         return {"services": self._service, "pods": self._of_pod, SLICES: _of_slice}
 
     def _service(self, service: Object) -> list[Key]:
@@ -60,7 +60,7 @@ class EndpointController:
         ]
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Write the slices of one Service as its pods are now."""
+        """Write the slices of one Service from the current state of its pods."""
         service = await self._client.get("services", name, namespace)
         if service is None or is_terminating(service):
             self._services.pop((namespace, name), None)
@@ -76,14 +76,14 @@ class EndpointController:
         for pod in await self._client.list("pods", namespace, selector):
             if (pod.get("status") or {}).get("podIP") and not is_finished(pod):
                 groups.setdefault(ports_of(service, pod), []).append(endpoint(pod, zones))
-        wanted = {each["metadata"]["name"]: each for each in _slices(service, groups)}
-        for present in await self._client.list(SLICES, namespace, {SERVICE_NAME: name, MANAGED_BY: MANAGER}):
-            new = wanted.pop(present["metadata"]["name"], None)
+        wanted = {item["metadata"]["name"]: item for item in _slices(service, groups)}
+        for existing in await self._client.list(SLICES, namespace, {SERVICE_NAME: name, MANAGED_BY: MANAGER}):
+            new = wanted.pop(existing["metadata"]["name"], None)
             if new is None:
-                await self._client.delete(SLICES, present["metadata"]["name"], namespace)
-            elif any(present.get(field) != new[field] for field in ("endpoints", "ports")):
+                await self._client.delete(SLICES, existing["metadata"]["name"], namespace)
+            elif any(existing.get(field) != new[field] for field in ("endpoints", "ports")):
                 await self._client.update(
-                    SLICES, {**present, "endpoints": new["endpoints"], "ports": new["ports"]}
+                    SLICES, {**existing, "endpoints": new["endpoints"], "ports": new["ports"]}
                 )
         for new in wanted.values():
             await self._client.create(SLICES, new)
@@ -91,7 +91,7 @@ class EndpointController:
 
 
 def endpoint(pod: Object, zones: Mapping[str, str | None]) -> Object:
-    """The entry of one pod."""
+    """Return the EndpointSlice entry of one pod."""
     namespace, name = key_of(pod)
     ready = is_ready(pod)
     entry: Object = {
@@ -108,9 +108,9 @@ def endpoint(pod: Object, zones: Mapping[str, str | None]) -> Object:
 
 
 def ports_of(service: Object, pod: Object) -> Ports:
-    """The Service's ports with the numbers that they have in ``pod``.
+    """Return the Service's ports with the numbers that they have in ``pod``.
 
-    A name that the pod lacks is left out.
+    A named port that the pod does not declare is omitted.
     """
     named = {
         port["name"]: int(port["containerPort"])
@@ -118,14 +118,14 @@ def ports_of(service: Object, pod: Object) -> Ports:
         for port in container.get("ports") or ()
         if port.get("name")
     }
-    found = []
+    resolved = []
     for port in service["spec"].get("ports") or ():
         target = port.get("targetPort", port["port"])
         number = named.get(target) if isinstance(target, str) and not target.isdigit() else int(target)
         if number is not None:
             protocol = port.get("protocol", "TCP")
-            found.append((port.get("name", ""), number, protocol, port.get("appProtocol", "")))
-    return tuple(found)
+            resolved.append((port.get("name", ""), number, protocol, port.get("appProtocol", "")))
+    return tuple(resolved)
 
 
 def _slices(service: Object, groups: Mapping[Ports, list[Object]]) -> Iterable[Object]:
@@ -148,11 +148,11 @@ def _slices(service: Object, groups: Mapping[Ports, list[Object]]) -> Iterable[O
                 "ownerReferences": [owner_reference(service)],
             },
             "addressType": "IPv4",
-            "endpoints": sorted(endpoints, key=lambda each: str(each["addresses"])),
+            "endpoints": sorted(endpoints, key=lambda item: str(item["addresses"])),
             "ports": entries,
         }
 
 
-def _of_slice(piece: Object) -> list[Key]:
-    service = (piece["metadata"].get("labels") or {}).get(SERVICE_NAME)
-    return [(piece["metadata"]["namespace"], service)] if service else []
+def _of_slice(endpoint_slice: Object) -> list[Key]:
+    service = (endpoint_slice["metadata"].get("labels") or {}).get(SERVICE_NAME)
+    return [(endpoint_slice["metadata"]["namespace"], service)] if service else []

@@ -1,10 +1,10 @@
-"""Owners and what they own: orphans are deleted, and an owner waits for them where it was asked to.
+"""The garbage collector deletes orphaned objects and completes foreground and orphan deletions.
 
-Every deletion leads to one look over all objects: at a sandbox's size that takes a few milliseconds, and
-there is no graph of owners to keep right. An owner counts as gone only when it is not found by name and uid
-at the time of deletion. ``propagationPolicy`` shows as a finalizer on the owner: with ``foregroundDeletion``
-it goes after what it owns, and that after what it owns in turn; with ``orphan`` what it owns loses the
-reference and stays.
+Every deletion triggers a scan of all objects. At a sandbox's size that takes a few milliseconds, so no graph
+of owners has to be maintained. An owner counts as deleted only when no object with its name and uid exists
+at the time of the scan. ``propagationPolicy`` appears as a finalizer on the owner: with
+``foregroundDeletion`` the owner is deleted after its dependents, recursively; with ``orphan`` the dependents
+lose the owner reference and remain.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUIET_S = 0.05
-"""Deletions within this time are one look."""
+"""Deletions within this time share one scan."""
 SWEEP_S = 10.0
-"""A look without any deletion: custom resources, whose deletions are not watched, and whatever was missed."""
+"""Period of scans without a deletion, for custom resources (which are not watched) and missed events."""
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 Located = tuple[str, Object]
-"""A resource's name and an object of it."""
+"""The name of a resource and one of its objects."""
 
 
 class GarbageCollector:
-    """Looks for objects without owners, and for owners that wait."""
+    """Finds orphaned objects and owners whose deletion waits for their dependents."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
@@ -69,45 +69,49 @@ class GarbageCollector:
                 log.warning("garbage collection: %s", exc.message)
 
     async def collect(self) -> None:
-        """One look: delete orphans, let waiting owners go."""
+        """Scan all objects once: delete orphans and process the finalizers of owners being deleted."""
         everything = [
             (resource, obj)
             for resource in self._client.resources()
             for obj in await self._client.list(resource)
         ]
         alive = {obj["metadata"]["uid"] for _, obj in everything}
-        owned = [each for each in everything if each[1]["metadata"].get("ownerReferences")]
+        owned = [located for located in everything if located[1]["metadata"].get("ownerReferences")]
         for resource, owner in everything:
             for finalizer in (owner["metadata"].get("finalizers") or ()) if is_terminating(owner) else ():
                 if finalizer in (FOREGROUND, ORPHAN):
-                    await self._let_go(resource, owner, finalizer, owned)
+                    await self._process_finalizer(resource, owner, finalizer, owned)
         for resource, obj in owned:
             owners = obj["metadata"]["ownerReferences"]
-            if is_terminating(obj) or any(each["uid"] in alive for each in owners):
+            if is_terminating(obj) or any(owner["uid"] in alive for owner in owners):
                 continue
             if not await self._any_alive(owners, obj["metadata"].get("namespace")):
                 await self._delete(resource, obj)
 
-    async def _let_go(self, resource: str, owner: Object, finalizer: str, owned: Sequence[Located]) -> None:
-        """Take the step that ``finalizer`` asks for, and give it up when nothing is left to do."""
+    async def _process_finalizer(
+        self, resource: str, owner: Object, finalizer: str, owned: Sequence[Located]
+    ) -> None:
+        """Take the next step that ``finalizer`` requires and remove it when no step remains."""
         uid = owner["metadata"]["uid"]
         children = [
-            each for each in owned if any(ref["uid"] == uid for ref in each[1]["metadata"]["ownerReferences"])
+            located
+            for located in owned
+            if any(ref["uid"] == uid for ref in located[1]["metadata"]["ownerReferences"])
         ]
         for child_resource, child in children:
             if finalizer == ORPHAN:
                 namespace, name = key_of(child)
-                rest = [ref for ref in child["metadata"]["ownerReferences"] if ref["uid"] != uid]
-                patch = {"metadata": {"ownerReferences": rest or None}}
+                references = [ref for ref in child["metadata"]["ownerReferences"] if ref["uid"] != uid]
+                patch = {"metadata": {"ownerReferences": references or None}}
                 await self._client.merge_patch(child_resource, name, namespace or None, patch)
             elif not is_terminating(child):
                 await self._delete(child_resource, child, propagation="Foreground")
         if finalizer == FOREGROUND and children:
             return
         namespace, name = key_of(owner)
-        kept = [each for each in owner["metadata"]["finalizers"] if each != finalizer]
+        remaining = [name for name in owner["metadata"]["finalizers"] if name != finalizer]
         await self._client.merge_patch(
-            resource, name, namespace or None, {"metadata": {"finalizers": kept or None}}
+            resource, name, namespace or None, {"metadata": {"finalizers": remaining or None}}
         )
 
     async def _delete(self, resource: str, obj: Object, *, propagation: str | None = None) -> None:
@@ -118,8 +122,8 @@ class GarbageCollector:
         for owner in owners:
             resource = self._client.resource_of(owner["apiVersion"], owner["kind"])
             if resource is None:
-                return True  # a kind that is not served (any more): nothing can be said about it
-            found = await self._client.get(resource, owner["name"], namespace)
-            if found is not None and found["metadata"]["uid"] == owner["uid"]:
+                return True  # The kind is not served, so whether the owner exists is unknown.
+            existing = await self._client.get(resource, owner["name"], namespace)
+            if existing is not None and existing["metadata"]["uid"] == owner["uid"]:
                 return True
         return False

@@ -1,10 +1,9 @@
-"""Job -> Pods that run to completion: as many at once as wanted, replaced when they fail, until enough
-succeeded or too many failed.
+"""The Job controller runs pods until enough have succeeded or too many have failed.
 
-Counts are those of the pods that are there: a finished pod that somebody deletes is run again (Kubernetes
-holds pods by a finalizer until they are counted). Retries wait a tenth of Kubernetes' time: a sandbox is
-watched by a person. Conditions come in Kubernetes' order: SuccessCriteriaMet, then Complete; FailureTarget,
-and Failed once no pod is left.
+It counts only the pods that exist, so a finished pod that is deleted runs again (Kubernetes protects pods
+with a finalizer until they are counted). The retry delay is a tenth of Kubernetes' because a sandbox is used
+interactively. Conditions follow Kubernetes' order: SuccessCriteriaMet, then Complete; FailureTarget, then
+Failed when no pod remains.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ LAST_DELAY_S = 60.0
 
 
 class JobController:
-    """Keeps the pods of every Job, and its status."""
+    """Reconciles the pods and the status of every Job."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
@@ -49,7 +48,7 @@ class JobController:
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Jobs, and the pods they own."""
+        """Jobs and the pods that they own."""
         return {JOBS: lambda obj: [key_of(obj)], "pods": _job_of}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -65,7 +64,7 @@ class JobController:
         suspended = bool(spec.get("suspend"))
         failure = None if suspended else why_failed(job, pods, counts)
         again_s, refusal = None, None
-        if suspended or failure is not None or enough(spec, counts):
+        if suspended or failure is not None or is_satisfied(spec, counts):
             await self._pods.delete(job, counts.running)
         else:
             again_s, refusal = await self._scale(job, pods, counts)
@@ -75,13 +74,13 @@ class JobController:
         return _soonest(again_s, _deadline_in_s(job))
 
     async def _expire(self, job: Object, finished_at: float) -> float | None:
-        """Delete a finished Job when its ``ttlSecondsAfterFinished`` is over."""
+        """Delete a finished Job after its ``ttlSecondsAfterFinished``."""
         ttl_s = job["spec"].get("ttlSecondsAfterFinished")
         if ttl_s is None:
             return None
-        left_s = finished_at + float(ttl_s) - time.time()
-        if left_s > 0:
-            return left_s
+        remaining_s = finished_at + float(ttl_s) - time.time()
+        if remaining_s > 0:
+            return remaining_s
         namespace, name = key_of(job)
         await self._client.delete(JOBS, name, namespace)
         return None
@@ -89,7 +88,7 @@ class JobController:
     async def _scale(
         self, job: Object, pods: Sequence[Object], counts: Counts
     ) -> tuple[float | None, ApiError | None]:
-        """Start or stop pods; returns the seconds to wait before the next retry, and a refusal if any."""
+        """Create or delete pods; return the seconds until the next retry and the refusal, if any."""
         active = len(counts.running)
         lacking = wanted_active(job["spec"], counts.succeeded, active) - active
         if lacking < 0:
@@ -118,7 +117,7 @@ class JobController:
             conditions = set_condition(conditions, "FailureTarget", True, failure.reason, failure.message)
             if not counts.running and not counts.ending:
                 conditions = set_condition(conditions, "Failed", True, failure.reason, failure.message)
-        elif enough(job["spec"], counts) and not suspended:
+        elif is_satisfied(job["spec"], counts) and not suspended:
             text = "Reached expected number of succeeded pods"
             conditions = set_condition(conditions, "SuccessCriteriaMet", True, "CompletionsReached", text)
             if not counts.running and not counts.ending:
@@ -142,7 +141,7 @@ class JobController:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a Job fails, as its condition says."""
+    """The reason and message of a Job's failure, as its conditions report them."""
 
     reason: str
     message: str
@@ -150,7 +149,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Counts:
-    """Pods of a Job: those that run or will, how many end by order, how many have ended and how."""
+    """The pods of a Job by state.
+
+    ``running`` includes pending pods; ``ending`` counts unfinished pods that are being deleted.
+    """
 
     running: Sequence[Object]
     ending: int
@@ -171,9 +173,9 @@ class Counts:
 
 
 def wanted_active(spec: Mapping[str, Any], succeeded: int, active: int) -> int:
-    """How many pods should run now. Pure.
+    """Return how many pods should run now.
 
-    Without ``completions`` the pods share a queue: once one has succeeded there is no more work to hand out.
+    Without ``completions`` the pods share a work queue: after the first success no new pods are started.
     """
     parallelism: int = spec.get("parallelism", 1)
     completions = spec.get("completions")
@@ -182,8 +184,8 @@ def wanted_active(spec: Mapping[str, Any], succeeded: int, active: int) -> int:
     return min(parallelism, max(0, int(completions) - succeeded))
 
 
-def enough(spec: Mapping[str, Any], counts: Counts) -> bool:
-    """Whether the Job has what it was made for. Pure."""
+def is_satisfied(spec: Mapping[str, Any], counts: Counts) -> bool:
+    """Return whether enough pods have succeeded to complete the Job."""
     completions = spec.get("completions")
     if completions is None:
         return counts.succeeded > 0 and not counts.running
@@ -191,39 +193,39 @@ def enough(spec: Mapping[str, Any], counts: Counts) -> bool:
 
 
 def why_failed(job: Object, pods: Sequence[Object], counts: Counts) -> Failure | None:
-    """The limit that the Job has passed, or None.
+    """Return the failure of a Job that has exceeded a limit, or None.
 
-    With restartPolicy OnFailure restarts of containers count like failed pods (Kubernetes' job controller).
+    With restartPolicy OnFailure, container restarts count like failed pods, as in Kubernetes.
     """
     before = condition(job, "FailureTarget")
     if before is not None:
         return Failure(before["reason"], before["message"])
     limit = job["spec"].get("backoffLimit", 6)
     restarts = sum(
-        each["restartCount"]
+        container["restartCount"]
         for pod in (*counts.running, *(pod for pod in pods if is_terminating(pod)))
-        for each in (pod.get("status") or {}).get("containerStatuses") or ()
+        for container in (pod.get("status") or {}).get("containerStatuses") or ()
     )
     on_failure = job["spec"]["template"]["spec"].get("restartPolicy") == "OnFailure"
     if counts.failed > limit or (on_failure and restarts and restarts >= limit):
         return Failure("BackoffLimitExceeded", "Job has reached the specified backoff limit")
-    left_s = _deadline_in_s(job)
-    if left_s is not None and left_s <= 0:
+    remaining_s = _deadline_in_s(job)
+    if remaining_s is not None and remaining_s <= 0:
         return Failure("DeadlineExceeded", "Job was active longer than specified deadline")
     return None
 
 
 def finish_time(job: Object) -> float | None:
-    """When the Job became Complete or Failed (Unix seconds), or None."""
+    """Return when the Job became Complete or Failed (Unix seconds), or None."""
     for kind in ("Complete", "Failed"):
-        found = condition(job, kind)
-        if found is not None and found["status"] == "True":
-            return seconds(found["lastTransitionTime"])
+        finished = condition(job, kind)
+        if finished is not None and finished["status"] == "True":
+            return seconds(finished["lastTransitionTime"])
     return None
 
 
 def delay_s(failures: int) -> float:
-    """Pause between the last failure and the next try: 1, 2, 4 ... 60 s. Pure."""
+    """Return the delay between the last failure and the next retry: 1, 2, 4 ... 60 s."""
     return min(LAST_DELAY_S, FIRST_DELAY_S * 2.0 ** (failures - 1)) if failures else 0.0
 
 
@@ -235,25 +237,25 @@ def _deadline_in_s(job: Object) -> float | None:
 
 
 def _soonest(*delays_s: float | None) -> float | None:
-    return min((max(0.0, each) for each in delays_s if each is not None), default=None)
+    return min((max(0.0, delay) for delay in delays_s if delay is not None), default=None)
 
 
 def _last_failure(pods: Sequence[Object]) -> float:
-    """Unix seconds at which the last failed pod ended; 0 when none failed."""
+    """Return the time (Unix seconds) at which the last failed pod ended, or 0 when none failed."""
     return max(
         (
-            seconds(each["state"]["terminated"]["finishedAt"])
+            seconds(container["state"]["terminated"]["finishedAt"])
             for pod in pods
             if (pod.get("status") or {}).get("phase") == "Failed"
-            for each in pod["status"].get("containerStatuses") or ()
-            if "terminated" in each["state"]
+            for container in pod["status"].get("containerStatuses") or ()
+            if "terminated" in container["state"]
         ),
         default=0.0,
     )
 
 
 def _counted(before: Mapping[str, Any], counts: Counts) -> Object:
-    """The status with fresh counts; as in Kubernetes a count of 0 is left out, but for ready ones."""
+    """Return the status with new counts; zeros are omitted except for ``ready`` and ``terminating``."""
     numbers = {
         "active": len(counts.running),
         "succeeded": counts.succeeded,

@@ -1,9 +1,9 @@
 """The reconcile loop that every controller runs in.
 
-Level-triggered: a change only says *which* object to look at again, never what to do. Changes to one key that
-arrive while it waits are one look; a key is looked at by one worker at a time; a look that fails is repeated
-with growing delay. So a lost, doubled or late change costs time at worst. Reads go to the store itself (in
-this process, in memory), hence there is no stale cache to reckon with.
+The loop is level-triggered: a change only tells *which* object to reconcile, never what to do. Changes to a
+queued key are merged, one worker at a time reconciles a key, and a failed reconciliation is retried with
+exponential backoff. A lost, duplicated or late change therefore only costs time. Reads go directly to the
+in-memory store of this process, so there is no stale cache.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ Key = tuple[str, str]
 FIRST_RETRY_S = 0.05
 LAST_RETRY_S = 10.0
 WORKERS = 4
-"""Keys of one controller looked at side by side: a slow admission webhook holds up one, not all."""
+"""Concurrent reconciliations per controller, so that a slow admission webhook blocks only one of them."""
 
 
 class Controller(Protocol):
-    """One controller. ``watches`` maps a resource to the keys that a changed object of it concerns."""
+    """A controller that the loop can run."""
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Resource -> function from a changed object to the keys to look at."""
+        """Map each watched resource to a function from a changed object to the keys to reconcile."""
         ...
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Take the next step for one key. Returns the seconds after which to look again, or None."""
+        """Take the next step for one key; return the seconds until it must be reconciled again, or None."""
         ...
 
 
 class WorkQueue:
-    """Keys to look at. A key is handed out once, and again only after ``done``."""
+    """A queue of keys to reconcile; a key is not taken again before ``done`` is called for it."""
 
     def __init__(self) -> None:
         self._waiting: dict[Key, None] = {}
-        self._held: set[Key] = set()
-        self._again: set[Key] = set()
+        self._in_progress: set[Key] = set()
+        self._requeue: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._wakeup = asyncio.Event()
 
     def add(self, key: Key) -> None:
-        """Look at ``key`` soon."""
-        if key in self._held:
-            self._again.add(key)
+        """Queue ``key``."""
+        if key in self._in_progress:
+            self._requeue.add(key)
         else:
             self._waiting[key] = None
             self._wakeup.set()
 
     def __contains__(self, key: Key) -> bool:
-        """Whether the key waits to be taken."""
+        """Return whether the key is queued."""
         return key in self._waiting
 
     def add_after(self, key: Key, delay_s: float) -> None:
-        """Look at ``key`` after ``delay_s``; an earlier appointment of the key is kept."""
+        """Queue ``key`` after ``delay_s``, unless an earlier timer for the key exists."""
         loop = asyncio.get_running_loop()
         due = loop.time() + delay_s
         timer = self._timers.get(key)
@@ -75,25 +75,25 @@ class WorkQueue:
         self._timers[key] = loop.call_at(due, self._due, key)
 
     def _due(self, key: Key) -> None:
-        """An appointment has come. That ends it, not the clock: a timer may fire a little before its time."""
+        """Queue the key of a timer that fired, without comparing clocks: a timer may fire slightly early."""
         del self._timers[key]
         self.add(key)
 
     async def take(self) -> Key:
-        """The next key, once there is one."""
+        """Wait for a queued key and return it."""
         while not self._waiting:
             self._wakeup.clear()
             await self._wakeup.wait()
         key = next(iter(self._waiting))
         del self._waiting[key]
-        self._held.add(key)
+        self._in_progress.add(key)
         return key
 
     def done(self, key: Key) -> None:
-        """The look at ``key`` has ended."""
-        self._held.discard(key)
-        if key in self._again:
-            self._again.discard(key)
+        """Mark the reconciliation of ``key`` as finished."""
+        self._in_progress.discard(key)
+        if key in self._requeue:
+            self._requeue.discard(key)
             self.add(key)
 
 
@@ -135,7 +135,7 @@ async def _work(controller: Controller, queue: WorkQueue) -> None:
 def _report(controller: Controller, key: Key, exc: Exception) -> None:
     name = type(controller).__name__
     if isinstance(exc, ApiError):
-        if exc.code != 409:  # a conflict is the ordinary way to learn of another writer
+        if exc.code != 409:  # Conflicts are normal with several writers and the key is retried.
             log.warning("%s %s/%s: %s", name, *key, exc.message)
     else:
         log.error("%s %s/%s failed", name, *key, exc_info=exc)

@@ -1,7 +1,7 @@
-"""Namespaces: a default ServiceAccount in each, and an end that leaves nothing behind.
+"""The namespace controller creates default ServiceAccounts and empties namespaces being deleted.
 
-A namespace that is being deleted stays until everything in it is gone; this controller deletes the content,
-then lets the namespace go.
+A namespace that is being deleted remains until all objects in it are deleted. The controller deletes these
+objects and then finalizes the namespace.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
 ACCOUNTS = "serviceaccounts"
-LOOK_AGAIN_S = 0.2
+RETRY_S = 0.2
 
 
 class NamespaceController:
-    """Furnishes namespaces and empties those that go."""
+    """Creates the default ServiceAccount of each namespace and empties namespaces being deleted."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Namespaces, and ServiceAccounts (a deleted ``default`` comes back)."""
+        """Namespaces and ServiceAccounts, because a deleted ``default`` is created again."""
         return {
             "namespaces": lambda obj: [("", obj["metadata"]["name"])],
             ACCOUNTS: lambda obj: [("", obj["metadata"]["namespace"])],
         }
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Furnish or empty one namespace."""
-        found = await self._client.get("namespaces", name)
-        if found is None:
+        """Create the default ServiceAccount of one namespace, or empty the namespace."""
+        current = await self._client.get("namespaces", name)
+        if current is None:
             return None
-        if not is_terminating(found):
+        if not is_terminating(current):
             if await self._client.get(ACCOUNTS, "default", name) is None:
                 await self._client.create(ACCOUNTS, {"metadata": {"name": "default", "namespace": name}})
             return None
@@ -47,6 +47,6 @@ class NamespaceController:
             if obj is not None and not is_terminating(obj):
                 await self._client.delete(resource, content, name)
         if self._client.keys_in(name):
-            return LOOK_AGAIN_S
+            return RETRY_S
         await self._client.finalize_namespace(name)
         return None

@@ -1,12 +1,13 @@
-"""Nodes that are lost: NotReady, tainted, and emptied; and back again.
+"""The node controller marks unreachable nodes as not ready, taints them and evicts their pods.
 
-A node is lost when the node agent no longer runs its pods, which chaos asks for by the annotation ``DOWN``.
-Then everything goes as Kubernetes' node lifecycle controller has it: the condition Ready becomes Unknown,
-pods are no longer ready and leave their EndpointSlices, the taint ``unreachable`` keeps new pods away and
-evicts those that are there. An evicted pod stays Terminating until its node is back and can say that it has
-ended; its controller makes another one elsewhere meanwhile. Only the times are the sandbox's own: a person
-watches, so a loss is noticed after ``NOTICE_S`` (Kubernetes: 40 s) and pods are evicted ``EVICT_AFTER_S``
-later where they do not say otherwise (Kubernetes: 300 s).
+A chaos experiment switches a node off with the annotation ``DOWN``; the node agent then no longer runs its
+pods. From there the controller follows Kubernetes' node lifecycle controller: the condition Ready becomes
+Unknown, the pods become not ready and leave their EndpointSlices, and the taint ``unreachable`` repels new
+pods and evicts existing ones. An evicted pod remains Terminating until its node is reachable again and
+confirms that its processes have ended; meanwhile the pod's controller creates a replacement on another node.
+Only the delays differ, because a sandbox is used interactively: a node is marked after ``NOTICE_S``
+(Kubernetes: 40 s), and pods without a toleration of their own are evicted ``EVICT_AFTER_S`` later
+(Kubernetes: 300 s).
 """
 
 from __future__ import annotations
@@ -32,28 +33,28 @@ if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
 DOWN = "sandbox.meshkit.dev/down"
-"""The annotation of a node that is switched off."""
+"""The annotation that switches a node off."""
 NOTICE_S = 1.0
 EVICT_AFTER_S = 1.0
 SOURCE = "node-controller"
 
 
 def is_down(node: Object) -> bool:
-    """Whether the node is switched off."""
+    """Return whether the node is switched off."""
     return (node["metadata"].get("annotations") or {}).get(DOWN) == "true"
 
 
 class NodeController:
-    """Keeps the condition and the taints of every node, and evicts by NoExecute taints."""
+    """Updates the Ready condition and the taints of every node and evicts pods by NoExecute taints."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
-        self._silent_since_s: dict[str, float] = {}
+        self._down_since_s: dict[str, float] = {}
         self._tainted_since_s: dict[str, float] = {}
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Nodes, and the pods bound to them."""
+        """Nodes and the pods bound to them."""
         return {"nodes": lambda node: [key_of(node)], "pods": _node_of}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -62,61 +63,63 @@ class NodeController:
         if node is None:
             return None
         if not is_down(node):
-            self._silent_since_s.pop(name, None)
-            await self._found_again(node)
+            self._down_since_s.pop(name, None)
+            await self._mark_reachable(node)
         else:
-            silent_s = time.monotonic() - self._silent_since_s.setdefault(name, time.monotonic())
-            if silent_s < NOTICE_S:
-                return NOTICE_S - silent_s
-            node = await self._lost(node)
+            down_s = time.monotonic() - self._down_since_s.setdefault(name, time.monotonic())
+            if down_s < NOTICE_S:
+                return NOTICE_S - down_s
+            node = await self._mark_unreachable(node)
         return await self._evict(node)
 
-    async def _lost(self, node: Object) -> Object:
-        """Unknown, tainted, its pods not ready."""
+    async def _mark_unreachable(self, node: Object) -> Object:
+        """Set the node's Ready condition to Unknown, taint it and mark its pods as not ready."""
         name = key_of(node)[1]
         ready = condition(node, "Ready")
         if ready is None or ready["status"] != "Unknown":
             await self._set_ready(node, "Unknown", "NodeStatusUnknown", "The node posts no status.")
-            await self._tell(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
-        if not _unreachable(node):
+            await self._record_event(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+        if not _is_unreachable(node):
             taints = [
                 {"key": UNREACHABLE, "effect": effect, "timeAdded": timestamp()}
                 for effect in ("NoSchedule", "NoExecute")
             ]
-            node = await self._taint(node, [*_others(node), *taints])
+            node = await self._taint(node, [*_other_taints(node), *taints])
         for pod in await self._pods(name):
             if is_ready(pod):
                 await self._set_unready(pod)
         return node
 
-    async def _found_again(self, node: Object) -> None:
-        """Ready, and without the taint."""
+    async def _mark_reachable(self, node: Object) -> None:
+        """Set the node's Ready condition to True and remove the taint."""
         ready = condition(node, "Ready")
         if ready is not None and ready["status"] == "Unknown":
             await self._set_ready(node, "True", "KubeletReady", "the sandbox's node agent is running")
-            await self._tell(node, "NodeReady", f"Node {key_of(node)[1]} status is now: NodeReady")
-        if _unreachable(node):
-            await self._taint(node, _others(node))
+            await self._record_event(node, "NodeReady", f"Node {key_of(node)[1]} status is now: NodeReady")
+        if _is_unreachable(node):
+            await self._taint(node, _other_taints(node))
 
     async def _evict(self, node: Object) -> float | None:
-        """Delete the pods that do not tolerate the node any longer; seconds until the next has to go."""
+        """Delete pods that no longer tolerate the node; return the seconds until the next eviction."""
         name = key_of(node)[1]
-        if not any(each["effect"] == "NoExecute" for each in node["spec"].get("taints") or ()):
+        if not any(taint["effect"] == "NoExecute" for taint in node["spec"].get("taints") or ()):
             self._tainted_since_s.pop(name, None)
             return None
         tainted_s = time.monotonic() - self._tainted_since_s.setdefault(name, time.monotonic())
-        again: list[float] = []
+        waits: list[float] = []
         for pod in await self._pods(name):
             wait_s = evicted_after_s(pod, node, EVICT_AFTER_S)
             if wait_s is None or is_terminating(pod):
                 continue
             if tainted_s < wait_s:
-                again.append(wait_s - tainted_s)
+                waits.append(wait_s - tainted_s)
                 continue
             namespace, pod_name = key_of(pod)
-            await self._tell(pod, "TaintManagerEviction", f"Marking for deletion Pod {namespace}/{pod_name}")
+            await self._record_event(
+                pod, "TaintManagerEviction", f"Marking for deletion Pod {namespace}/{pod_name}"
+            )
             await self._client.delete("pods", pod_name, namespace)
-        return min(again, default=None)
+        return min(waits, default=None)
 
     async def _pods(self, node: str) -> list[Object]:
         pods = await self._client.list("pods")
@@ -124,15 +127,15 @@ class NodeController:
 
     async def _set_ready(self, node: Object, status: str, reason: str, message: str) -> None:
         name = key_of(node)[1]
-        found = dict(node.get("status") or {})
-        found["conditions"] = [
+        updated = dict(node.get("status") or {})
+        updated["conditions"] = [
             {"type": "Ready", "status": status, "reason": reason, "message": message}
             | {"lastTransitionTime": timestamp()}
-            if each["type"] == "Ready"
-            else each
-            for each in found.get("conditions") or ()
+            if entry["type"] == "Ready"
+            else entry
+            for entry in updated.get("conditions") or ()
         ]
-        await self._client.update_status("nodes", name, None, found)
+        await self._client.update_status("nodes", name, None, updated)
 
     async def _set_unready(self, pod: Object) -> None:
         namespace, name = key_of(pod)
@@ -145,16 +148,16 @@ class NodeController:
             "nodes", key_of(node)[1], None, {"spec": {"taints": taints or None}}
         )
 
-    async def _tell(self, about: Object, reason: str, text: str) -> None:
+    async def _record_event(self, about: Object, reason: str, text: str) -> None:
         await self._client.record_event(about, reason, text, source=SOURCE)
 
 
-def _unreachable(node: Object) -> bool:
-    return len(_others(node)) < len(node["spec"].get("taints") or ())
+def _is_unreachable(node: Object) -> bool:
+    return len(_other_taints(node)) < len(node["spec"].get("taints") or ())
 
 
-def _others(node: Object) -> list[Object]:
-    return [each for each in node["spec"].get("taints") or () if each["key"] != UNREACHABLE]
+def _other_taints(node: Object) -> list[Object]:
+    return [taint for taint in node["spec"].get("taints") or () if taint["key"] != UNREACHABLE]
 
 
 def _node_of(pod: Object) -> list[Key]:

@@ -1,4 +1,4 @@
-"""Reading Kubernetes objects: owners, conditions, times."""
+"""Helpers that read owners, conditions and times from Kubernetes objects."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Object = dict[str, Any]
 
 
 def key_of(obj: Object) -> tuple[str, str]:
-    """``(namespace, name)``; the namespace of a cluster-wide object is empty."""
+    """Return ``(namespace, name)``; the namespace of a cluster-scoped object is empty."""
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
 def controller_of(obj: Object) -> Object | None:
-    """The owner reference that manages the object, or None."""
+    """Return the owner reference of the managing controller, or None."""
     for owner in obj["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
             return dict(owner)
@@ -24,13 +24,13 @@ def controller_of(obj: Object) -> Object | None:
 
 
 def controlled_by(obj: Object, owner: Object) -> bool:
-    """Whether ``owner`` manages ``obj``."""
+    """Return whether ``owner`` is the managing controller of ``obj``."""
     reference = controller_of(obj)
     return reference is not None and reference["uid"] == owner["metadata"]["uid"]
 
 
 def owner_reference(owner: Object) -> Object:
-    """The reference that makes ``owner`` the manager of a new object."""
+    """Return an owner reference that makes ``owner`` the managing controller of a new object."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
@@ -42,25 +42,25 @@ def owner_reference(owner: Object) -> Object:
 
 
 def is_terminating(obj: Object) -> bool:
-    """Whether deletion has been asked for."""
+    """Return whether the object is being deleted."""
     return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def is_finished(pod: Object) -> bool:
-    """Whether the pod has ended and will not run again."""
+    """Return whether the pod has ended and will not run again."""
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def condition(obj: Object, kind: str) -> Object | None:
-    """The condition of one type, or None."""
-    for each in (obj.get("status") or {}).get("conditions") or ():
-        if each["type"] == kind:
-            return dict(each)
+    """Return the condition of one type, or None."""
+    for entry in (obj.get("status") or {}).get("conditions") or ():
+        if entry["type"] == kind:
+            return dict(entry)
     return None
 
 
 def available_in_s(pod: Object, min_ready_s: int, now_s: float) -> float | None:
-    """Seconds until the pod counts as available (0 = now), or None while it is not ready."""
+    """Return the seconds until the pod is available (0 means now), or None while it is not ready."""
     ready = condition(pod, "Ready")
     if ready is None or not is_ready(pod):
         return None
@@ -68,35 +68,35 @@ def available_in_s(pod: Object, min_ready_s: int, now_s: float) -> float | None:
 
 
 def set_condition(
-    conditions: list[Object], kind: str, status: bool, reason: str, message: str, **more: str
+    conditions: list[Object], kind: str, status: bool, reason: str, message: str, **extra_fields: str
 ) -> list[Object]:
-    """``conditions`` with one replaced or added.
+    """Return ``conditions`` with one condition replaced or added.
 
-    ``lastTransitionTime`` moves only when the status changes.
+    ``lastTransitionTime`` changes only with the status.
     """
     value = "True" if status else "False"
-    before = next((each for each in conditions if each["type"] == kind), None)
+    before = next((entry for entry in conditions if entry["type"] == kind), None)
     since = before["lastTransitionTime"] if before and before["status"] == value else timestamp()
-    new = {"type": kind, "status": value, "lastTransitionTime": since, **more}
+    new = {"type": kind, "status": value, "lastTransitionTime": since, **extra_fields}
     if reason:
         new["reason"] = reason
     if message:
         new["message"] = message
-    return [new if each is before else each for each in conditions] if before else [*conditions, new]
+    return [new if entry is before else entry for entry in conditions] if before else [*conditions, new]
 
 
 def timestamp() -> str:
-    """Now, as Kubernetes writes times."""
+    """Return the current time in Kubernetes' format."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds(text: str) -> float:
-    """Unix seconds of a Kubernetes time."""
+    """Convert a Kubernetes time to Unix seconds."""
     return datetime.fromisoformat(text).timestamp()
 
 
 def scaled(value: int | str, total: int, *, up: bool) -> int:
-    """A count given as a number or as a percentage of ``total``, rounded up or down."""
+    """Resolve a number or a percentage of ``total`` to a count, rounded up or down."""
     if isinstance(value, int):
         return value
     percent = int(value.removesuffix("%"))

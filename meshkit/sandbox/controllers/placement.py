@@ -1,14 +1,14 @@
-"""Which node takes a pod. Pure.
+"""Pure functions that choose the node for a pod.
 
-A node is out when it is cordoned, has a taint that the pod does not tolerate, does not match the pod's
-``nodeSelector``, or would break a topologySpreadConstraint with DoNotSchedule. Among the others: the best
-spread by constraints with ScheduleAnyway, then fewest pods of the same owner (each node is a zone, so that is
-an even spread over zones), then fewest pods at all. Resources and affinities are not weighed.
+A node is infeasible when it is cordoned, has a taint that the pod does not tolerate, does not match the pod's
+``nodeSelector``, or would violate a topologySpreadConstraint with DoNotSchedule. Feasible nodes are ranked by
+the spread of constraints with ScheduleAnyway, then by fewest pods of the same owner (each node is a zone, so
+this spreads pods evenly over zones), then by fewest pods. Resources and affinities are ignored.
 
-Spread is Kubernetes' (kubernetes/pkg/scheduler/framework/plugins/podtopologyspread): the pods that match in a
-node's domain, this one included, may exceed those of the emptiest domain by ``maxSkew``. Domains are those
-of the nodes that the pod's nodeSelector matches; cordoned and tainted nodes are among them unless the
-constraint's nodeTaintsPolicy is Honor.
+The spread follows Kubernetes (kubernetes/pkg/scheduler/framework/plugins/podtopologyspread): the number of
+matching pods in a node's domain, including this pod, may exceed that of the emptiest domain by at most
+``maxSkew``. The domains come from the nodes that the pod's nodeSelector matches; they include cordoned and
+tainted nodes unless the constraint's nodeTaintsPolicy is Honor.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from meshkit.sandbox.controllers.taints import untolerated
 
 
 def choose(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str | None:
-    """The node for ``pod`` among ``nodes`` given the pods already ``placed``; None where none fits."""
+    """Return the node for ``pod``, given the pods already ``placed``, or None when no node fits."""
     fitting = [node for node in nodes if not why_not(pod, node, nodes, placed)]
     owner = controller_of(pod)
-    kin = Counter(
+    siblings = Counter(
         other["spec"]["nodeName"]
         for other in placed
         if owner is not None
@@ -38,21 +38,23 @@ def choose(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> st
 
     def rank(node: Object) -> tuple[int, int, int, str]:
         name = key_of(node)[1]
-        crowd = sum(_matching(pod, each, nodes, placed)[_domain(node, each)] for each in preferred)
-        return crowd, kin[name], all_pods[name], name
+        matching = sum(
+            _matching(pod, constraint, nodes, placed)[_domain(node, constraint)] for constraint in preferred
+        )
+        return matching, siblings[name], all_pods[name], name
 
     return key_of(min(fitting, key=rank))[1] if fitting else None
 
 
 def refusal(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str:
-    """Why no node takes the pod, as Kubernetes' scheduler says it."""
+    """Return why no node fits the pod, in the format of Kubernetes' scheduler."""
     reasons = Counter(why_not(pod, node, nodes, placed) for node in nodes)
     listed = ", ".join(f"{count} node(s) {reason}" for reason, count in sorted(reasons.items()))
     return f"0/{len(nodes)} nodes are available" + (f": {listed}." if listed else ".")
 
 
 def why_not(pod: Object, node: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str:
-    """Why the node is out, or an empty text."""
+    """Return why the node is infeasible, or an empty string."""
     if (node.get("spec") or {}).get("unschedulable"):
         return "were unschedulable"
     if taint := untolerated(pod, node):
@@ -70,8 +72,8 @@ def _may_use(pod: Object, node: Object) -> bool:
 
 
 def _constraints(pod: Object, unsatisfiable: str) -> list[Object]:
-    every = pod["spec"].get("topologySpreadConstraints") or ()
-    return [each for each in every if each["whenUnsatisfiable"] == unsatisfiable]
+    constraints = pod["spec"].get("topologySpreadConstraints") or ()
+    return [constraint for constraint in constraints if constraint["whenUnsatisfiable"] == unsatisfiable]
 
 
 def _within_skew(
@@ -89,7 +91,7 @@ def _within_skew(
 def _matching(
     pod: Object, constraint: Object, nodes: Sequence[Object], placed: Sequence[Object]
 ) -> Counter[str]:
-    """Pods that a constraint counts, in each domain that the pod may use; empty domains count 0."""
+    """Count the matching pods in each domain that the pod may use; empty domains count 0."""
     honoured = constraint.get("nodeTaintsPolicy") == "Honor"
     domains = {
         key_of(node)[1]: _domain(node, constraint)
@@ -111,7 +113,7 @@ def _domain(node: Object, constraint: Mapping[str, Any]) -> str:
 
 
 def _selector(pod: Object, constraint: Object) -> Object | None:
-    """The constraint's selector, with the pod's own values of ``matchLabelKeys``."""
+    """Return the constraint's selector with the pod's values of ``matchLabelKeys`` added."""
     selector: Object | None = constraint.get("labelSelector")
     labels = pod["metadata"].get("labels") or {}
     own = {key: labels[key] for key in constraint.get("matchLabelKeys") or () if key in labels}

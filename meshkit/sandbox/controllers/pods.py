@@ -1,4 +1,4 @@
-"""What controllers of pods do alike: make them from a template, end them, find who selects one."""
+"""Shared helpers for controllers that own pods: creation, deletion and selector lookup."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class OwnedPods:
-    """The pods of one controller's objects; ``source`` is the name its Events carry."""
+    """Creates and deletes the pods of one controller; ``source`` is the component in its Events."""
 
     def __init__(self, client: LocalClient, source: str) -> None:
         self._client, self._source = client, source
 
     async def create(self, owner: Object, count: int) -> ApiError | None:
-        """Create pods from the owner's template side by side; returns one refusal if there was any."""
+        """Create pods from the owner's template concurrently; return the last refusal, if any."""
         pod = _from_template(owner)
         results = await asyncio.gather(
             *(self._client.create("pods", copy.deepcopy(pod)) for _ in range(count)), return_exceptions=True
@@ -43,7 +43,7 @@ class OwnedPods:
         return refusal
 
     async def delete(self, owner: Object, pods: Iterable[Object]) -> None:
-        """Delete pods, each with an Event on its owner."""
+        """Delete pods and record an Event on the owner for each of them."""
         for pod in pods:
             namespace, name = key_of(pod)
             await self._client.delete("pods", name, namespace)
@@ -52,22 +52,22 @@ class OwnedPods:
 
 
 class Selectors:
-    """The selectors of one kind of object, so that a pod finds the objects that select it."""
+    """Indexes the selectors of one kind of object to find the objects that select a pod."""
 
     def __init__(self) -> None:
         self._of: dict[Key, Mapping[str, object] | None] = {}
 
     def keep(self, obj: Object) -> list[Key]:
-        """Remember an object's selector; returns the object's own key."""
+        """Store an object's selector; return the object's key."""
         self._of[key_of(obj)] = obj["spec"].get("selector")
         return [key_of(obj)]
 
     def forget(self, key: Key) -> None:
-        """The object is gone."""
+        """Remove the selector of a deleted object."""
         self._of.pop(key, None)
 
     def selecting(self, pod: Object) -> list[Key]:
-        """The objects in the pod's namespace that select it."""
+        """Return the keys of the objects in the pod's namespace that select it."""
         namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
         return [key for key, selector in self._of.items() if key[0] == namespace and holds(selector, labels)]
 

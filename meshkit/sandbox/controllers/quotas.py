@@ -1,4 +1,4 @@
-"""ResourceQuota status: what a namespace holds of what its quota limits."""
+"""The quota controller writes the usage of each namespace into the status of its ResourceQuotas."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
 RECOUNT_S = 5.0
-"""How late the count of a resource that is not watched here (``count/leases.coordination.k8s.io``) may be."""
+"""Period for recounting resources that are not watched here, such as ``count/leases.coordination.k8s.io``."""
 _WATCHED = ("pods", "services", "configmaps", "secrets", "deployments.apps", "replicasets.apps")
 _WATCHED_NAMES = {*_WATCHED, *(f"count/{name}" for name in _WATCHED), QUOTAS}
 
 
 class QuotaController:
-    """Keeps the status of every ResourceQuota."""
+    """Updates the status of every ResourceQuota."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
@@ -27,7 +27,7 @@ class QuotaController:
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Quotas, and what they usually count."""
+        """Quotas and the resources that they usually count."""
         return {QUOTAS: self._quota, **dict.fromkeys(_WATCHED, self._of_namespace)}
 
     def _quota(self, quota: Object) -> set[Key]:
@@ -39,7 +39,7 @@ class QuotaController:
         return {key for key in self._quotas if key[0] == namespace}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Count what one quota limits."""
+        """Recompute the usage of one quota."""
         quota = await self._client.get(QUOTAS, name, namespace)
         if quota is None:
             self._quotas.discard((namespace, name))
@@ -47,5 +47,5 @@ class QuotaController:
         hard = quota["spec"].get("hard") or {}
         status = {"hard": hard, "used": self._client.quota_usage(quota)}
         await self._client.update_status(QUOTAS, name, namespace, status)
-        slow = any(each not in _WATCHED_NAMES and "/" in each for each in hard)
-        return RECOUNT_S if slow else None
+        unwatched = any(resource not in _WATCHED_NAMES and "/" in resource for resource in hard)
+        return RECOUNT_S if unwatched else None

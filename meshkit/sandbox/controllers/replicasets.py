@@ -1,9 +1,9 @@
-"""ReplicaSet -> Pods: as many as wanted, and a status that says how many are ready and available.
+"""The ReplicaSet controller keeps the desired number of pods and counts ready and available ones.
 
-A pod that fits the selector and has no owner is adopted, one that no longer fits is let go. Too many: pods
-that are not ready go first, then those on nodes with more of the set's pods, then the youngest. A pod that
-the API server refuses (a webhook that does not answer, a quota) is an Event FailedCreate and the condition
-ReplicaFailure, and is tried again with growing delay.
+It adopts a pod that matches the selector and has no owner, and releases a pod that no longer matches. When it
+scales down, it deletes pods that are not ready first, then pods on nodes with more pods of the set, then the
+youngest. When the API server refuses a pod (because a webhook does not answer, or because of a quota), the
+controller records an Event FailedCreate, sets the condition ReplicaFailure and retries with backoff.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SOURCE = "replicaset-controller"
 
 
 class ReplicaSetController:
-    """Keeps the pods of every ReplicaSet, and its status."""
+    """Reconciles the pods and the status of every ReplicaSet."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
@@ -47,7 +47,7 @@ class ReplicaSetController:
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """ReplicaSets, the pods they own and those they may adopt."""
+        """ReplicaSets, the pods that they own and the pods that they may adopt."""
         return {REPLICASETS: self._selectors.keep, "pods": self._of_pod}
 
     def _of_pod(self, pod: Object) -> list[Key]:
@@ -56,7 +56,7 @@ class ReplicaSetController:
         return self._selectors.selecting(pod)
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Create or delete the pods that one ReplicaSet lacks or has too many of."""
+        """Create missing pods or delete surplus pods of one ReplicaSet."""
         replica_set = await self._client.get(REPLICASETS, name, namespace)
         if replica_set is None or is_terminating(replica_set):
             self._selectors.forget((namespace, name))
@@ -73,7 +73,7 @@ class ReplicaSetController:
         return again_s
 
     async def _claimed(self, replica_set: Object) -> list[Object]:
-        """The pods of the set that count, after adopting those that fit and letting go those that do not."""
+        """Adopt and release pods; return the active pods of the ReplicaSet."""
         claimed = []
         for pod in await self._client.list("pods", replica_set["metadata"]["namespace"]):
             if is_terminating(pod) or is_finished(pod):
@@ -81,17 +81,17 @@ class ReplicaSetController:
             fits = holds(replica_set["spec"]["selector"], pod["metadata"].get("labels"))
             mine, owners = controlled_by(pod, replica_set), pod["metadata"].get("ownerReferences") or []
             if fits and controller_of(pod) is None:
-                mine = await self._own(pod, [*owners, owner_reference(replica_set)])
+                mine = await self._set_owners(pod, [*owners, owner_reference(replica_set)])
             elif mine and not fits:
                 uid = replica_set["metadata"]["uid"]
-                await self._own(pod, [each for each in owners if each["uid"] != uid])
+                await self._set_owners(pod, [owner for owner in owners if owner["uid"] != uid])
                 mine = False
             if mine:
                 claimed.append(pod)
         return claimed
 
-    async def _own(self, pod: Object, owners: Sequence[Object]) -> bool:
-        """Write the owners of a pod as it was read; False when it has gone meanwhile."""
+    async def _set_owners(self, pod: Object, owners: Sequence[Object]) -> bool:
+        """Replace the owners of a pod at the version that was read; return False when it no longer exists."""
         namespace, name = key_of(pod)
         seen = {"uid": pod["metadata"]["uid"], "resourceVersion": pod["metadata"]["resourceVersion"]}
         patch = {"metadata": {**seen, "ownerReferences": list(owners) or None}}
@@ -128,7 +128,7 @@ class ReplicaSetController:
 
 
 def doomed(pods: Sequence[Object], count: int) -> list[Object]:
-    """The ``count`` pods that a smaller ReplicaSet gives up, in order. Pure."""
+    """Return the ``count`` pods to delete first when the ReplicaSet scales down."""
     if count <= 0:
         return []
     on_node = Counter(pod["spec"].get("nodeName", "") for pod in pods)

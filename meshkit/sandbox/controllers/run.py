@@ -1,4 +1,4 @@
-"""All controllers, each under a user name of its own, as they show in managedFields and Events."""
+"""Runs all controllers, each under its own user name, which appears in managedFields and Events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ACCOUNT = "system:serviceaccount:kube-system:{name}"
 
 
 async def run_all(client: LocalClient) -> None:
-    """Run every controller until cancelled; the end of one ends all."""
+    """Run every controller until cancelled; if one of them fails, all of them end."""
 
     def acting(name: str) -> LocalClient:
         return client.acting_as(ACCOUNT.format(name=name))

@@ -1,4 +1,7 @@
-"""Binds each new pod to the node that ``placement`` chooses; a pod that no node takes waits and says why."""
+"""The scheduler binds each new pod to the node that ``placement`` chooses.
+
+A pod that fits no node stays Pending with a condition and an Event that give the reason.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,14 @@ class Scheduler:
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Pods and nodes. All under one key: two choices at once would both take the emptiest node."""
+        """Pods and nodes, all under one key: two concurrent decisions would both choose the emptiest node."""
         return {
             "pods": lambda pod: [] if pod["spec"].get("nodeName") else [("", "")],
             "nodes": lambda node: [("", "")],
         }
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Bind every pod that has no node."""
+        """Bind every pod that has no node yet."""
         pods = await self._client.list("pods")
         nodes = await self._client.list("nodes")
         waiting = [pod for pod in pods if not pod["spec"].get("nodeName") and not is_terminating(pod)]

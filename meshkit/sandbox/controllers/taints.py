@@ -1,7 +1,7 @@
-"""Taints of nodes and tolerations of pods. Pure.
+"""Pure functions that match the taints of nodes with the tolerations of pods.
 
-As Kubernetes matches them (component-helpers/scheduling/corev1): a toleration without a key tolerates every
-key, one without an effect every effect, and ``Exists`` every value.
+The rules are those of Kubernetes (component-helpers/scheduling/corev1): a toleration without a key tolerates
+every key, one without an effect tolerates every effect, and ``Exists`` tolerates every value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
 def untolerated(pod: Object, node: Object) -> Object | None:
-    """The first taint that keeps new pods like this one off the node, or None."""
+    """Return the first taint of the node that repels the pod, or None."""
     for taint in _taints(node):
         if taint["effect"] in ("NoSchedule", "NoExecute") and _toleration(pod, taint) is None:
             return taint
@@ -20,10 +20,10 @@ def untolerated(pod: Object, node: Object) -> Object | None:
 
 
 def evicted_after_s(pod: Object, node: Object, default_s: float) -> float | None:
-    """After how many seconds of the node's NoExecute taints the pod has to go; None: it may stay.
+    """Return the seconds until the node's NoExecute taints evict the pod, or None if it may stay.
 
-    ``default_s`` is for the taint of a lost node where the pod says nothing of it; other taints that are not
-    tolerated take effect at once.
+    ``default_s`` applies to the taint ``unreachable`` of a pod without a toleration for it; other taints that
+    the pod does not tolerate take effect immediately.
     """
     waits = []
     for taint in _taints(node):
@@ -42,10 +42,10 @@ def _taints(node: Object) -> list[Object]:
 
 
 def _toleration(pod: Object, taint: Object) -> Object | None:
-    for each in pod["spec"].get("tolerations") or ():
-        same_key = not each.get("key") or each["key"] == taint["key"]
-        same_effect = not each.get("effect") or each["effect"] == taint["effect"]
-        exists = each.get("operator") == "Exists"
-        if same_key and same_effect and (exists or each.get("value", "") == taint.get("value", "")):
-            return dict(each)
+    for toleration in pod["spec"].get("tolerations") or ():
+        same_key = not toleration.get("key") or toleration["key"] == taint["key"]
+        same_effect = not toleration.get("effect") or toleration["effect"] == taint["effect"]
+        exists = toleration.get("operator") == "Exists"
+        if same_key and same_effect and (exists or toleration.get("value", "") == taint.get("value", "")):
+            return dict(toleration)
     return None

@@ -1,5 +1,5 @@
-"""Envoy's configuration, rendered from the proxy model, and the metrics that each mesh would count.
+"""Renders Envoy configuration from the proxy model, delivers it and computes each mesh's metrics.
 
-May not live here: starting and stopping processes (sandbox.node), and who decides what proxies do
+This package does not start or stop processes (sandbox.node) and does not decide what proxies do
 (sandbox.control_planes).
 """

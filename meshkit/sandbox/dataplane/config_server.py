@@ -1,13 +1,14 @@
-"""Gives one pod's Envoy the documents of its directory, as xDS over REST on a unix socket.
+"""Serves a pod's configuration files to its Envoy as xDS over REST on a Unix socket.
 
-This is the part of Istio's agent that stands between Envoy and its control plane: the control plane writes
-files, the node serves them, so a pod goes on, and its Envoy may even start again, with no control plane left.
-Were Envoy to watch the files itself, it would take an inotify instance for each of them and one for every
-cluster's endpoints.
+The server has the role of Istio's agent between Envoy and the control plane: the control plane writes files
+and the node serves them. The pod therefore keeps working, and its Envoy can even restart, without a control
+plane. Envoy does not watch the files itself, because it would need an inotify instance for each file and for
+every cluster's endpoints.
 
-Envoy asks for a resource with the version it obeys. A newer one is answered at once, the same one is held
-until it changes (or answered 304 after a while). A version that is asked for again after it was given was
-refused; it is given again only after a second, for Envoy would ask without a pause.
+Envoy requests a resource with the version that it applied last. The server answers at once if it has another
+version; otherwise it holds the request until the file changes, or answers 304 after ``HOLD_S``. If Envoy
+requests again from the old version after receiving the new one, it has rejected the new one; the server then
+waits ``PAUSE_S`` before it sends it again, because Envoy would repeat the request without a pause.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ _FILES = {
     "secrets": tuple(path.name for path in poddir.secret_sources(Path())),
 }
 _NAMED = {"endpoints": "cluster_name", "secrets": "name"}
-"""Kinds whose resources have a version each, and the field that names one."""
+"""Kinds whose resources have individual versions, mapped to the field with the resource's name."""
 Answer = tuple[str, bytes]
-"""A version and the document that has it."""
+"""A version and its document."""
 
 
 class ConfigServer:
-    """Serves until closed. ``watch`` may be shared by many."""
+    """Serves one pod's configuration until closed; several servers may share ``watch``."""
 
     def __init__(self, pod_dir: Path, watch: FolderWatch) -> None:
         self._dir = pod_dir
@@ -48,11 +49,11 @@ class ConfigServer:
         self._server: asyncio.Server | None = None
         self._changed = {kind: asyncio.Event() for kind in _FILES}
         self._read: dict[str, dict[str, Answer]] = {}
-        self._given: dict[str, tuple[str, str]] = {}
+        self._sent: dict[str, tuple[str, str]] = {}
         self._clients: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Listen in the pod's directory, where only this user may come in."""
+        """Listen on a socket in the pod's directory that only this user can open."""
         path = poddir.config_socket(self._dir)
         path.unlink(missing_ok=True)
         self._followed = self._watch.follow(self._dir, self._note)
@@ -60,7 +61,7 @@ class ConfigServer:
         path.chmod(0o600)
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop serving and cancel open requests."""
         if self._server is not None:
             self._server.close()
         if self._followed is not None:
@@ -95,20 +96,20 @@ class ConfigServer:
             self._clients.discard(task)
             writer.close()
 
-    async def _answer(self, kind: str, asked: Mapping[str, Any]) -> bytes:
-        """The document that Envoy asks for, once it differs from the one it has; empty if it never did."""
-        name = asked["resource_names"][0] if kind in _NAMED else ""
-        have = str(asked.get("version_info") or "")
+    async def _answer(self, kind: str, request: Mapping[str, Any]) -> bytes:
+        """Wait for a version that differs from Envoy's; return its document, or nothing after a timeout."""
+        name = request["resource_names"][0] if kind in _NAMED else ""
+        known_version = str(request.get("version_info") or "")
         deadline = asyncio.get_running_loop().time() + HOLD_S
         while True:
             changed = self._changed[kind]
-            found = self._current(kind).get(name)
+            answer = self._current(kind).get(name)
             wait_s = deadline - asyncio.get_running_loop().time()
-            if found and found[0] != have:
-                if kind in _NAMED or self._given.get(kind) != (have, found[0]):
-                    self._given[kind] = (have, found[0])
-                    return found[1]
-                del self._given[kind]
+            if answer and answer[0] != known_version:
+                if kind in _NAMED or self._sent.get(kind) != (known_version, answer[0]):
+                    self._sent[kind] = (known_version, answer[0])
+                    return answer[1]
+                del self._sent[kind]
                 wait_s = min(wait_s, PAUSE_S)
             if wait_s <= 0:
                 return b""
@@ -117,13 +118,13 @@ class ConfigServer:
                     await changed.wait()
 
     def _current(self, kind: str) -> dict[str, Answer]:
-        """Resource name ("" for the whole document) -> its version and document."""
+        """Map each resource name ("" for the whole document) to its version and document."""
         if kind not in self._read:
-            found: dict[str, Answer] = {}
+            answers: dict[str, Answer] = {}
             for file in _FILES[kind]:
                 with contextlib.suppress(FileNotFoundError):
-                    found |= _answers(kind, (self._dir / file).read_bytes())
-            self._read[kind] = found
+                    answers |= _answers(kind, (self._dir / file).read_bytes())
+            self._read[kind] = answers
         return self._read[kind]
 
 
@@ -131,10 +132,10 @@ def _answers(kind: str, document: bytes) -> dict[str, Answer]:
     parsed = json.loads(document)
     if kind not in _NAMED:
         return {"": (parsed["version_info"], document)}
-    return {item[_NAMED[kind]]: _alone(item) for item in parsed["resources"]}
+    return {item[_NAMED[kind]]: _single_resource(item) for item in parsed["resources"]}
 
 
-def _alone(item: Mapping[str, Any]) -> Answer:
+def _single_resource(item: Mapping[str, Any]) -> Answer:
     version = envoy.version_of([item])
     return version, json.dumps({"version_info": version, "resources": [item]}).encode()
 
@@ -144,4 +145,4 @@ def _content_length(head: str) -> int:
         name, _, value = line.partition(":")
         if name.lower() == "content-length":
             return int(value)
-    raise ValueError("a request without a length")
+    raise ValueError("the request has no content-length")

@@ -1,9 +1,8 @@
-"""Brings one pod's Envoy from the configuration it has to the one it should have, without losing a request.
+"""Updates the configuration of one pod's Envoy without losing a request.
 
-What a route needs stands before the route, and what no route needs any more goes last:
-endpoints and clusters (old and new together), wait until Envoy reports that version, then routes and
-listeners, wait, then the old clusters go. A document that Envoy rejects is put back to the last accepted one,
-so that a restarted Envoy finds it too.
+The order is make-before-break: write endpoints and clusters (old and new together) and wait until Envoy
+reports that version, then write routes and listeners and wait again, then remove the old clusters. If Envoy
+rejects a document, the last accepted one is restored, so that a restarted Envoy loads it.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ _STAT_LINE = re.compile(r'^([^\s"]+): "?([^"\n]*)"?$', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Desired:
-    """A pod's whole configuration."""
+    """The complete configuration of a pod's proxy."""
 
     outbound: Outbound
     inbounds: tuple[Inbound, ...]
 
 
 class Rejected(Exception):
-    """Envoy refused a document and still obeys the old one."""
+    """Envoy rejected a document and keeps the previous one."""
 
     def __init__(self, kind: Kind) -> None:
         super().__init__(kind)
@@ -57,32 +56,32 @@ class Rejected(Exception):
 
 
 class Unanswered(Exception):
-    """Envoy did not confirm a document in time: it is starting, or gone."""
+    """Envoy did not confirm a document in time, because it is starting or has ended."""
 
 
 class Delivery:
-    """The configuration of one pod. ``deliver`` is not reentrant."""
+    """Delivers configurations to one pod; ``deliver`` is not reentrant."""
 
     def __init__(self, pod_dir: Path, pod_ip: str, style: ProxyStyle, session: aiohttp.ClientSession) -> None:
         self._dir = pod_dir
         self._ip = pod_ip
         self._style = style
         self._session = session
-        self._done: Desired | None = None
-        self._refused: dict[Kind, int] | None = None
-        self._obeyed: dict[Kind, str] = {}
+        self._delivered: Desired | None = None
+        self._rejection_counts: dict[Kind, int] | None = None
+        self._confirmed: dict[Kind, str] = {}
 
     def is_prepared(self) -> bool:
-        """Whether the pod's directory and its certificate are there."""
+        """Return whether the pod's directory and certificate exist."""
         return all(path.exists() for path in (self._dir / "lds.json", *poddir.secret_sources(self._dir)))
 
     async def deliver(self, desired: Desired) -> None:
-        """Bring the pod to ``desired``. Raises Rejected or Unanswered; then the pod keeps what it had."""
-        if desired == self._done:
+        """Apply ``desired``; on Rejected or Unanswered the pod keeps its previous configuration."""
+        if desired == self._delivered:
             return
-        if self._refused is None:
-            self._refused = await self._rejections()
-        before, self._done = self._done, None
+        if self._rejection_counts is None:
+            self._rejection_counts = await self._rejections()
+        before, self._delivered = self._delivered, None
         if (
             before is None
             or before.outbound.clusters != desired.outbound.clusters
@@ -91,7 +90,7 @@ class Delivery:
             await self._deliver_all(desired)
         elif before.outbound.hosts != desired.outbound.hosts:
             await self._put("rds", route_table(desired.outbound.hosts))
-        self._done = desired
+        self._delivered = desired
 
     async def _deliver_all(self, desired: Desired) -> None:
         local = app_clusters((item.port for item in desired.inbounds), self._dir)
@@ -101,26 +100,26 @@ class Delivery:
         endpoints = assignments(desired.outbound.clusters)
         self._write_endpoints(endpoints, keep={item["name"] for item in old})
         await self._put("cds", new + old)
-        await self._warm()
+        await self._wait_for_warm_clusters()
         routes = route_table(desired.outbound.hosts)
         if envoy.is_configured(self._dir):
             await self._put("rds", routes)
         else:
-            envoy.write(self._dir / "rds.json", routes)  # Envoy reads it with the listener that asks for it
+            envoy.write(self._dir / "rds.json", routes)  # Envoy requests the routes when it has the listener.
         await self._put("lds", listeners_of(desired.inbounds, self._dir, self._ip, self._style))
         if old:
             await self._put("cds", new)
         self._write_endpoints(endpoints)
-        await self._know(endpoints)
+        await self._confirm_endpoints(endpoints)
 
     def _write_endpoints(self, new: list[dict[str, Any]], keep: Collection[str] = ()) -> None:
-        """Write the endpoints of all clusters; those of the clusters to ``keep`` stay as they are."""
+        """Write the endpoints of all clusters and keep those of the clusters in ``keep``."""
         path = self._dir / "eds.json"
         old = [item for item in _resources(path) if item["cluster_name"] in keep] if keep else []
         envoy.write(path, new + old)
 
-    async def _know(self, endpoints: list[dict[str, Any]]) -> None:
-        """Wait until Envoy reports these endpoints of every cluster."""
+    async def _confirm_endpoints(self, endpoints: list[dict[str, Any]]) -> None:
+        """Wait until Envoy reports the new endpoints of every cluster."""
         wanted = {
             f"cluster.{item['cluster_name']}.version_text": envoy.version_of([item]) for item in endpoints
         }
@@ -135,19 +134,19 @@ class Delivery:
         path = self._dir / f"{kind}.json"
         before = path.read_text() if path.exists() else None
         version = envoy.write(path, resources)
-        if self._obeyed.get(kind) == version:
+        if self._confirmed.get(kind) == version:
             return
-        self._obeyed.pop(kind, None)
+        self._confirmed.pop(kind, None)
         deadline = asyncio.get_running_loop().time() + CONFIRM_S
         while True:
             stats = await self._stats(_FILTER)
             if stats.get(envoy.VERSION_STAT[kind]) == version:
-                self._obeyed[kind] = version
+                self._confirmed[kind] = version
                 return
             refusals = _refusals(stats, kind)
-            known = self._refused[kind] if self._refused is not None else 0
-            if self._refused is not None:
-                self._refused[kind] = refusals  # fewer than known after a restart of Envoy
+            known = self._rejection_counts[kind] if self._rejection_counts is not None else 0
+            if self._rejection_counts is not None:
+                self._rejection_counts[kind] = refusals  # The counter restarts from 0 with Envoy.
             if refusals > known:
                 if before is not None:
                     envoy.replace(path, before)
@@ -156,8 +155,8 @@ class Delivery:
                 raise Unanswered(kind)
             await asyncio.sleep(_POLL_S)
 
-    async def _warm(self) -> None:
-        """Wait until every new cluster has its endpoints and certificates."""
+    async def _wait_for_warm_clusters(self) -> None:
+        """Wait until every new cluster has received its endpoints and certificates."""
         deadline = asyncio.get_running_loop().time() + CONFIRM_S
         while (await self._stats(f"^{_WARMING}$")).get(_WARMING, "0") != "0":
             if asyncio.get_running_loop().time() > deadline:

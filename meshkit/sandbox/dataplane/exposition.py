@@ -1,4 +1,4 @@
-"""Prometheus' text format: labels, families and histograms."""
+"""Formats labels, metric families and histograms in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from meshkit.meshes.model.pods import Peer
 
 Labels = tuple[tuple[str, str], ...]
 PeerLookup = Callable[[str], Peer | None]
-"""From "ip:port" of a pod to the pod's names, or None where no pod has this address."""
+"""Returns the pod at "ip:port", or None if no pod has this address."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A metric: its name as exposed, its type, its help text."""
+    """A metric family with its exposed name, type and help text."""
 
     name: str
     type: str
     help: str
 
     def head(self) -> list[str]:
-        """The two lines before a family's series."""
+        """Return the HELP and TYPE lines of the family."""
         return [f"# HELP {self.name} {self.help}", f"# TYPE {self.name} {self.type}"]
 
 
 class Histogram:
-    """Cumulative buckets of milliseconds."""
+    """A histogram of milliseconds with cumulative buckets."""
 
     def __init__(self, bounds_ms: tuple[float, ...]) -> None:
         self._bounds_ms = bounds_ms
@@ -35,12 +35,12 @@ class Histogram:
         self._sum_ms = 0.0
 
     def add(self, value_ms: float) -> None:
-        """Count one value."""
+        """Add one value to the histogram."""
         self._counts[bisect_left(self._bounds_ms, value_ms)] += 1
         self._sum_ms += value_ms
 
     def lines(self, name: str, labels: Labels) -> Iterable[str]:
-        """The series of one set of labels."""
+        """Yield the bucket, sum and count lines for one set of labels."""
         total = 0
         for bound, count in zip((*self._bounds_ms, float("inf")), self._counts, strict=True):
             total += count
@@ -51,7 +51,7 @@ class Histogram:
 
 
 def braces(labels: Labels) -> str:
-    """Labels as they stand behind a metric's name."""
+    """Format labels in braces, as they follow a metric's name."""
     return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels) + "}"
 
 

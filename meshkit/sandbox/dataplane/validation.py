@@ -1,8 +1,7 @@
-"""Asks Envoy itself whether it would take a configuration, and why not, before or after it has been asked to
-obey it.
+"""Validates a configuration with ``envoy --mode validate`` and returns the reason for a rejection.
 
-A watched file that is refused leaves only a line in the proxy's log; ``envoy --mode validate`` names the
-field. It loads everything as static resources (a route file becomes part of its listener), opens no socket,
+A running Envoy reports a rejected document only in its log, without details; ``--mode validate`` names the
+field. It loads everything as static resources (the routes become part of their listener), opens no socket,
 and takes 0.1 to 0.2 s.
 """
 
@@ -28,7 +27,7 @@ _PREFIX = re.compile(r"^.*?error initializing config(uration)? '[^']*': ")
 
 
 async def refusal(desired: Desired, style: ProxyStyle) -> str | None:
-    """Envoy's reason for refusing a configuration, or None where it takes it."""
+    """Return Envoy's reason for rejecting a configuration, or None if it accepts it."""
     with tempfile.TemporaryDirectory(prefix="meshkit-validate-") as name:
         directory = Path(name)
         config = directory / "candidate.json"
@@ -43,9 +42,9 @@ async def refusal(desired: Desired, style: ProxyStyle) -> str | None:
 
 
 def _static(desired: Desired, directory: Path, style: ProxyStyle) -> dict[str, Any]:
-    """The configuration as a bootstrap:
+    """Convert the configuration to a bootstrap with static resources.
 
-    typed resources lose their type, the route file goes into its listener.
+    Resources lose their ``@type``, and the routes move into the outbound listener.
     """
     listeners = copy.deepcopy(listeners_of(desired.inbounds, directory, "127.0.0.1", style))
     manager = listeners[0]["filter_chains"][0]["filters"][0]["typed_config"]

@@ -1,7 +1,8 @@
-"""The sandbox's nodes: each pod is processes on an address of its own.
+"""The node agent runs each pod of the sandbox as processes with their own IP address.
 
-Three nodes in three zones are one agent in the daemon's process: it starts what the scheduler has bound,
-wires up sidecars, probes, restarts, keeps logs and writes pod status. Pods share this machine's kernel, files
-and processor: they are separated by address and identity, not isolated. May not live here: deciding which
-pods there should be (sandbox.controllers), proxy configuration (sandbox.dataplane).
+One agent in the daemon's process represents three nodes in three zones. It starts the pods that the scheduler
+has bound, sets up sidecars, runs probes, restarts containers, stores logs and writes pod status. Pods share
+this machine's kernel, files and CPU: addresses and identities separate them, but nothing isolates them. This
+package does not decide which pods exist (sandbox.controllers) and renders no proxy configuration
+(sandbox.dataplane).
 """

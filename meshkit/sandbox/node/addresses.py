@@ -1,9 +1,9 @@
-"""Addresses of pods: 127.NET.x.y, one NET for each running sandbox.
+"""Allocates pod addresses of the form 127.NET.x.y, with one NET for each running sandbox.
 
-On Linux every address of 127.0.0.0/8 can be bound without set-up or rights. A sandbox claims its NET by
-keeping one socket bound in it, so two sandboxes of one machine never share an address. Addresses are handed
-out in turn and come back late: an address that was just given up may still stand in somebody's proxy
-configuration.
+On Linux every address of 127.0.0.0/8 can be bound without setup or privileges. A sandbox claims its NET by
+keeping one socket bound in it, so two sandboxes on one machine never share an address. Addresses are
+allocated in sequence and reused as late as possible, because other proxies' configuration may still contain
+an address that was just released.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ _SUBNETS = 255
 
 
 class Addresses:
-    """The addresses of one net.
+    """Allocates the addresses of one net.
 
-    ``used_before`` are those of an earlier run: the next ones follow after them.
+    Allocation continues after the addresses of an earlier run, given as ``used_before``.
     """
 
     def __init__(self, net: int, used_before: Iterable[str] = ()) -> None:
         self._net = net
         self._taken: set[str] = set()
         prefix = f"127.{net}."
-        self._next = max((_index(each) + 1 for each in used_before if each.startswith(prefix)), default=0)
+        self._next = max(
+            (_index(address) + 1 for address in used_before if address.startswith(prefix)), default=0
+        )
 
     def take(self) -> str:
-        """An address that no running pod has, the longest unused first."""
+        """Allocate an address that no running pod has, the longest unused one first."""
         for _ in range(_HOSTS * _SUBNETS):
             high, low = divmod(self._next % (_HOSTS * _SUBNETS), _HOSTS)
             self._next += 1
@@ -46,7 +48,7 @@ class Addresses:
         raise SandboxError("The sandbox has no free pod address left.", remedy="Delete some pods.")
 
     def give_back(self, address: str) -> None:
-        """The pod of this address is gone."""
+        """Release the address of a deleted pod."""
         self._taken.discard(address)
 
 
@@ -56,21 +58,23 @@ def _index(address: str) -> int:
 
 
 def claim(preferred: int | None) -> tuple[int, socket.socket]:
-    """A net that no other running sandbox has, and the socket that keeps it; the preferred one if it is free.
+    """Claim a net that no other running sandbox has; return it with the socket that reserves it.
+
+    The preferred net is claimed if it is free.
 
     Raises SandboxError when the loopback addresses cannot be used.
     """
-    others = [net for net in NETS if net != preferred]
-    random.shuffle(others)
-    for net in ([preferred] if preferred is not None and preferred in NETS else []) + others:
-        held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    candidates = [net for net in NETS if net != preferred]
+    random.shuffle(candidates)
+    for net in ([preferred] if preferred is not None and preferred in NETS else []) + candidates:
+        claimed = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            held.bind((CLAIM_HOST.format(net=net), CLAIM_PORT))
-            held.listen(1)
+            claimed.bind((CLAIM_HOST.format(net=net), CLAIM_PORT))
+            claimed.listen(1)
         except OSError:
-            held.close()
+            claimed.close()
             continue
-        return net, held
+        return net, claimed
     raise SandboxError(
         "No loopback network 127.1-250.0.0/16 can be used for pods.",
         remedy="The sandbox needs Linux's loopback, where all of 127.0.0.0/8 is local.",

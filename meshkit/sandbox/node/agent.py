@@ -1,7 +1,7 @@
-"""The node agent: runs every pod that is bound to one of the three nodes.
+"""The node agent runs every pod that is bound to one of the three nodes.
 
-One agent serves all nodes; a node is a name and a zone. Every pod that the store holds when the daemon starts
-is started again (its processes ended with the last daemon) under a new address, with a restart counted.
+One agent serves all nodes; a node is only a name and a zone. When the daemon starts, the agent restarts every
+stored pod (its processes ended with the previous daemon) with a new address and an increased restart count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key
 from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, pod_folder
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import log_file
-from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, Surroundings
+from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, NodeConfig
 from meshkit.sandbox.node.pod import SOURCE, Node, PodRunner
 from meshkit.sandbox.node.volumes import Volumes
 
@@ -35,29 +35,26 @@ ZONES = {"sandbox-a": "zone-a", "sandbox-b": "zone-b", "sandbox-c": "zone-c"}
 KUBELET_VERSION = "v1.37.0+meshkit.sandbox"
 RUNTIME_VERSION = "meshkit://1"
 TOKEN_LIFETIME_S = 365 * 24 * 3600
-"""Nothing renews a pod's token; it ends with its ServiceAccount."""
+"""A pod's token is not renewed; it becomes invalid with its ServiceAccount."""
 CLOSE_GRACE_S = 1.0
 
 
 class NodeAgent:
-    """Starts and stops pods as the store says. ``addresses`` are those of this sandbox's net."""
+    """Starts and stops the pods that are bound to the sandbox's nodes."""
 
-    def __init__(self, client: LocalClient, addresses: Addresses, around: Surroundings) -> None:
+    def __init__(self, client: LocalClient, addresses: Addresses, config: NodeConfig) -> None:
         self._client = client
-        self._around = around
+        self._config = config
         self._volumes = Volumes(client)
-        self._node = Node(client, addresses, around, self.peer, self._token, self._volumes)
+        self._node = Node(client, addresses, config, self.peer, self._token, self._volumes)
         self._runners: dict[str, PodRunner] = {}
         self._by_ip: dict[str, PodRunner] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._down: set[str] = set()
-        """Nodes that are switched off."""
+        """The names of nodes that are switched off."""
 
     async def prepare(self) -> None:
-        """Register the nodes.
-
-        Mark every pod as not running yet; clear folders of pods that are gone.
-        """
+        """Register the nodes, mark all pods as not ready and remove folders of deleted pods."""
         for name in ZONES:
             node = await self._client.get("nodes", name)
             if node is None:
@@ -75,21 +72,21 @@ class NodeAgent:
                 before = status["conditions"]
                 status["conditions"] = set_condition(before, "Ready", False, "SandboxRestarted", reason)
                 await self._client.update_status("pods", name, namespace, status)
-        self._around.run.mkdir(mode=0o700, exist_ok=True)
+        self._config.run.mkdir(mode=0o700, exist_ok=True)
         known = {pod["metadata"]["uid"] for pod in pods}
-        for folder in self._around.run.iterdir():
+        for folder in self._config.run.iterdir():
             if folder.is_dir() and folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def run(self) -> None:
-        """Follow the nodes, the pods and what they mount until cancelled."""
+        """Watch the nodes, the pods and their volumes until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._volumes.run())
             tasks.create_task(self._follow_nodes())
             tasks.create_task(self._follow_pods())
 
     async def _follow_nodes(self) -> None:
-        """Switch nodes off and on as their annotation says."""
+        """Switch nodes off and on when their annotation changes."""
         async for event in self._client.watch("nodes"):
             name = key_of(event.object)[1]
             if is_down(event.object):
@@ -98,14 +95,16 @@ class NodeAgent:
                 await self._switch_on(name)
 
     def _switch_off(self, name: str) -> None:
-        """Every process of the node's pods ends at once. Whoever wants to know has to find out."""
+        """Kill all processes of the node's pods without writing any status, as a power failure would."""
         self._down.add(name)
-        for runner in [each for each in self._runners.values() if each.pod["spec"]["nodeName"] == name]:
+        for runner in [
+            candidate for candidate in self._runners.values() if candidate.pod["spec"]["nodeName"] == name
+        ]:
             self._drop(runner)
             runner.crash()
 
     async def _switch_on(self, name: str) -> None:
-        """Start the node's pods again; those that were evicted meanwhile are over."""
+        """Start the node's pods again and finish the deletion of pods that were evicted meanwhile."""
         self._down.discard(name)
         for pod in await self._client.list("pods"):
             if pod["spec"].get("nodeName") != name or pod["metadata"]["uid"] in self._runners:
@@ -126,7 +125,7 @@ class NodeAgent:
                     self._drop(runner)
                     runner.kill()
                     runner.close()
-                    runner.forget()
+                    runner.remove_folder()
             elif is_terminating(pod):
                 self._end(pod, runner)
             elif runner is None and not is_finished(pod):
@@ -134,7 +133,7 @@ class NodeAgent:
 
     def _begin(self, pod: dict[str, Any]) -> None:
         if why := self._refusal(pod):
-            self._in_background(self._refuse(pod, why))
+            self._create_task(self._refuse(pod, why))
             return
         runner = PodRunner(pod, self._node)
         self._runners[runner.uid] = runner
@@ -142,20 +141,20 @@ class NodeAgent:
         runner.start()
 
     def _refusal(self, pod: dict[str, Any]) -> str:
-        """Why a pod cannot run here; empty when it can.
+        """Return why a pod cannot run here, or an empty string.
 
-        The API server refuses such a pod; one that is in the store already must not lead out of its folder.
+        The API server refuses such pods, but an older store may contain one whose names escape its folder.
         """
         try:
-            pod_folder(self._around.run, pod["metadata"]["uid"])
+            pod_folder(self._config.run, pod["metadata"]["uid"])
         except OutsideFolder as problem:
             return str(problem)
         return ", ".join(cause.text for cause in self._client.causes("pods", pod))
 
     async def _refuse(self, pod: dict[str, Any], why: str) -> None:
-        """Let a pod fail, and say why."""
+        """Set a pod's phase to Failed and record the reason."""
         namespace, name = key_of(pod)
-        message = f"The sandbox does not run the pod, which is not valid: {why}"
+        message = f"The sandbox does not run the pod because it is not valid: {why}"
         status = {"phase": "Failed", "reason": "InvalidPod", "message": message}
         try:
             await self._client.update_status("pods", name, namespace, status)
@@ -163,25 +162,25 @@ class NodeAgent:
         except ApiError as exc:
             log.error("pod %s/%s is not valid (%s): %s", namespace, name, why, exc.message)
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _create_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _end(self, pod: dict[str, Any], runner: PodRunner | None) -> None:
         if runner is None or not runner.terminating:
             if runner is not None:
                 runner.terminating = True
-            self._in_background(self._finish(pod, runner))
+            self._create_task(self._finish(pod, runner))
 
     async def _finish(self, pod: dict[str, Any], runner: PodRunner | None) -> None:
-        """Stop a pod's processes, then let the object go."""
+        """Stop a pod's processes, then delete the object."""
         namespace, name = key_of(pod)
         if runner is not None:
             await runner.stop(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
             self._drop(runner)
         with contextlib.suppress(OutsideFolder):
-            shutil.rmtree(pod_folder(self._around.run, pod["metadata"]["uid"]), ignore_errors=True)
+            shutil.rmtree(pod_folder(self._config.run, pod["metadata"]["uid"]), ignore_errors=True)
         try:
             await self._client.delete("pods", name, namespace, grace_period_s=0)
         except ApiError as exc:
@@ -192,8 +191,8 @@ class NodeAgent:
         self._by_ip.pop(runner.ip, None)
 
     async def close(self) -> None:
-        """Stop every process of every pod: a second for SIGTERM, then SIGKILL. The objects stay."""
-        for task in list(self._ending):
+        """Stop all pods' processes (SIGTERM, SIGKILL after one second) and keep the objects."""
+        for task in list(self._tasks):
             task.cancel()
         runners = list(self._runners.values())
         await asyncio.gather(*(runner.end(CLOSE_GRACE_S) for runner in runners))
@@ -206,7 +205,7 @@ class NodeAgent:
         return await self._client.token(namespace, service_account(pod), TOKEN_LIFETIME_S, bound)
 
     def peer(self, address: str) -> Peer | None:
-        """The pod at ``ip:port``, for the labels of metrics."""
+        """Return the pod at ``ip:port``, for the labels of metrics."""
         runner = self._by_ip.get(address.rpartition(":")[0])
         return None if runner is None else runner.peer
 
@@ -214,10 +213,7 @@ class NodeAgent:
 def read_log(
     run: Path, pod: Mapping[str, Any], container: str, tail_lines: int | None, *, previous: bool = False
 ) -> str | None:
-    """What a container of a pod has written in its present life, or in the one before it.
-
-    None where it had no such life.
-    """
+    """Return the log of a container's current or previous run; None if there was no previous run."""
     try:
         path = log_file(pod_folder(run, pod["metadata"]["uid"]), container, previous=previous)
     except OutsideFolder:
@@ -226,7 +222,7 @@ def read_log(
 
 
 def tail(path: Path, lines: int | None) -> str:
-    """The last lines of a file, or all; empty where there is no file yet."""
+    """Return the last lines of a file, or all lines; empty when the file does not exist."""
     try:
         with path.open(errors="replace") as stream:
             return stream.read() if lines is None else "".join(deque(stream, lines))
@@ -235,7 +231,7 @@ def tail(path: Path, lines: int | None) -> str:
 
 
 def node_object(name: str) -> dict[str, Any]:
-    """A node as it registers itself."""
+    """Return the Node object that the agent registers."""
     ready = set_condition([], "Ready", True, "KubeletReady", "the sandbox's node agent is running")
     return {
         "apiVersion": "v1",

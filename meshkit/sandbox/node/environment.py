@@ -1,4 +1,4 @@
-"""What a container of a pod finds in its environment, and where its ports are served. Pure."""
+"""Pure functions that compute a container's environment variables and listen addresses."""
 
 from __future__ import annotations
 
@@ -40,17 +40,18 @@ _LOADER_VARIABLES = frozenset(
         ),
     }
 )
-"""What the dynamic loader, the C library, OpenSSL, an interpreter and the sandbox's own programs go by."""
+"""Variables that the dynamic loader, the C library, OpenSSL, interpreters and the sandbox's programs read."""
 _NONE: Mapping[str, Object] = MappingProxyType({})
 NODE_CAPACITY = {"cpu": "2", "memory": "4Gi", "pods": "110"}
-"""What each node of the sandbox says it has."""
+"""The capacity that each node of the sandbox reports."""
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """The sandbox as its pods see it.
+class NodeConfig:
+    """The paths and addresses of the sandbox that its pods need.
 
-    Folder of all pods, address and CA of the API server, file of the services.
+    ``run`` is the folder of all pods, ``server`` and ``ca`` belong to the API server, and ``services`` is the
+    file of Service endpoints.
     """
 
     run: Path
@@ -60,9 +61,10 @@ class Surroundings:
 
 
 def listen_addresses(pod: Object, ip: str, pod_dir: Path) -> dict[int, str]:
-    """Where each TCP port of the pod is served: a unix socket behind the sidecar, else the pod's address.
+    """Map each TCP port of the pod to its listen address.
 
-    A port that its sidecar answers must not be reachable past it: a unix socket of mode 0700 is not.
+    A port behind a sidecar listens on a Unix socket of mode 0700, so that callers cannot bypass the sidecar;
+    other ports listen on the pod's IP address.
     """
     captured = ports_behind_proxy(pod)
     return {
@@ -75,14 +77,14 @@ def listen_addresses(pod: Object, ip: str, pod_dir: Path) -> dict[int, str]:
     }
 
 
-def decides_loading(name: str) -> bool:
-    """Whether a variable decides which code a program runs or which files it takes for its own."""
+def affects_loading(name: str) -> bool:
+    """Return whether a variable affects which code or files a program loads."""
     return name in _LOADER_VARIABLES or name.startswith(_LOADER_PREFIXES)
 
 
-def sandbox_environment(pod: Object, container: Object, ip: str, around: Surroundings) -> dict[str, str]:
-    """What the sandbox itself tells a container; of the daemon's own environment a few harmless names."""
-    pod_dir = pod_folder(around.run, pod["metadata"]["uid"])
+def sandbox_environment(pod: Object, container: Object, ip: str, config: NodeConfig) -> dict[str, str]:
+    """Return the variables that the sandbox sets, plus a few harmless ones of the daemon's environment."""
+    pod_dir = pod_folder(config.run, pod["metadata"]["uid"])
     env = {name: value for name in _INHERITED if (value := settings.variable(name)) is not None}
     if "PYTHONPATH" in env:
         env["PYTHONPATH"] = _absolute(env["PYTHONPATH"])
@@ -92,11 +94,11 @@ def sandbox_environment(pod: Object, container: Object, ip: str, around: Surroun
         "POD_NAMESPACE": pod["metadata"]["namespace"],
         "POD_UID": pod["metadata"]["uid"],
         "MESHKIT_POD_DIR": str(pod_dir),
-        "MESHKIT_RUN_DIR": str(around.run),
-        "MESHKIT_API": around.server,
-        "MESHKIT_CA": str(around.ca),
+        "MESHKIT_RUN_DIR": str(config.run),
+        "MESHKIT_API": config.server,
+        "MESHKIT_CA": str(config.ca),
         "MESHKIT_TOKEN_FILE": str(pod_dir / TOKEN_FILE),
-        "MESHKIT_SERVICES": str(around.services),
+        "MESHKIT_SERVICES": str(config.services),
         "MESHKIT_IMAGE": container["image"],
         "MESHKIT_MOUNTS": json.dumps(mounts(pod, container, pod_dir)),
         "MESHKIT_LISTEN": json.dumps({str(k): v for k, v in listen_addresses(pod, ip, pod_dir).items()}),
@@ -110,19 +112,19 @@ def sandbox_environment(pod: Object, container: Object, ip: str, around: Surroun
 
 
 def _absolute(search_path: str) -> str:
-    """A search path without what would be looked for in the working directory, which is the pod's folder."""
-    return os.pathsep.join(each for each in search_path.split(os.pathsep) if os.path.isabs(each))
+    """Remove relative entries, which would refer to the working directory: the pod's folder."""
+    return os.pathsep.join(entry for entry in search_path.split(os.pathsep) if os.path.isabs(entry))
 
 
 def container_environment(
-    pod: Object, container: Object, ip: str, around: Surroundings, config_maps: Mapping[str, Object] = _NONE
+    pod: Object, container: Object, ip: str, config: NodeConfig, config_maps: Mapping[str, Object] = _NONE
 ) -> dict[str, str]:
-    """The whole environment of a container: the sandbox's, and over it what the pod's spec gives.
+    """Return the environment of a container: the sandbox's variables, overridden by the pod's spec.
 
-    ``config_maps`` are those that ``config_maps_of`` names, as far as they are there. Raises ValueError for a
-    value that is in none of them, or comes from where the sandbox does not look (Secret).
+    ``config_maps`` holds the existing ones that ``config_maps_of`` names. Raises ValueError for a value that
+    none of them contains, or that comes from an unsupported source (such as a Secret).
     """
-    env = sandbox_environment(pod, container, ip, around)
+    env = sandbox_environment(pod, container, ip, config)
     for entry in container.get("env") or ():
         if entry.get("valueFrom"):
             env |= _from_source(entry, container, pod, ip, config_maps)
@@ -134,16 +136,16 @@ def container_environment(
 def process_environment(
     own: Mapping[str, str], env: Mapping[str, str], reads: Collection[str]
 ) -> dict[str, str]:
-    """The environment that an image's process starts with: the sandbox's, and what it reads of the pod's.
+    """Return the sandbox's variables and those of the pod's variables that the image reads.
 
-    A pod's variable reaches a process by being named in ``Image.reads`` and in no other way, so none of them
-    can decide how the process is loaded.
+    A pod's variable reaches a process only if ``Image.reads`` names it, so no variable of a pod affects how
+    the process is loaded.
     """
     return {**own, **{name: env[name] for name in reads if name in env}}
 
 
 def expanded(text: str, env: Mapping[str, str]) -> str:
-    """``$(NAME)`` replaced where NAME is known, ``$$`` by ``$``: Kubernetes' own expansion."""
+    """Expand ``$(NAME)`` for known names and ``$$`` to ``$``, as Kubernetes does."""
 
     def replace(match: re.Match[str]) -> str:
         return "$" if match.group() == "$$" else env.get(match.group(1), match.group())
@@ -152,7 +154,7 @@ def expanded(text: str, env: Mapping[str, str]) -> str:
 
 
 def config_maps_of(container: Object) -> set[str]:
-    """The names of the ConfigMaps that a container takes values of its environment from."""
+    """Return the names of the ConfigMaps that a container's environment refers to."""
     sources = [(entry.get("valueFrom") or {}).get("configMapKeyRef") for entry in container.get("env") or ()]
     return {str(source["name"]) for source in sources if source}
 
@@ -160,7 +162,7 @@ def config_maps_of(container: Object) -> set[str]:
 def _from_source(
     entry: Object, container: Object, pod: Object, ip: str, config_maps: Mapping[str, Object]
 ) -> dict[str, str]:
-    """The value under its name; nothing where it is optional and not there."""
+    """Resolve ``valueFrom`` to a variable, or to nothing if the value is optional and does not exist."""
     name, source = entry["name"], entry["valueFrom"]
     if source.get("fieldRef"):
         return {name: _from_field(name, source["fieldRef"]["fieldPath"], pod, ip)}
@@ -168,8 +170,8 @@ def _from_source(
         return {name: _from_resource(name, source["resourceFieldRef"], container)}
     if source.get("configMapKeyRef"):
         return _from_config_map(name, source["configMapKeyRef"], config_maps)
-    known = "only fieldRef, resourceFieldRef and configMapKeyRef"
-    raise ValueError(f"env {name}: {', '.join(source)} is not known to the sandbox, {known}")
+    supported = "fieldRef, resourceFieldRef and configMapKeyRef"
+    raise ValueError(f"env {name}: the sandbox does not support {', '.join(source)}; it supports {supported}")
 
 
 def _from_config_map(name: str, source: Object, config_maps: Mapping[str, Object]) -> dict[str, str]:
@@ -178,19 +180,19 @@ def _from_config_map(name: str, source: Object, config_maps: Mapping[str, Object
         return {name: str(data[source["key"]])}
     if source.get("optional"):
         return {}
-    raise ValueError(f"env {name}: there is no key {source['key']} in a ConfigMap {source['name']}")
+    raise ValueError(f"env {name}: ConfigMap {source['name']} does not exist or has no key {source['key']}")
 
 
 def _from_resource(name: str, source: Object, container: Object) -> str:
-    """A request or limit in units of the divisor, rounded up; a limit that is not set is the node's whole."""
+    """Return a request or limit in units of the divisor; an unset limit is the node's capacity."""
     if source.get("containerName") not in (None, "", container["name"]):
-        raise ValueError(f"env {name}: resources of another container are not known to the sandbox")
+        raise ValueError(f"env {name}: the sandbox does not support resources of another container")
     kind, _, resource = source["resource"].partition(".")
     given = ((container.get("resources") or {}).get(kind) or {}).get(resource)
     if given is None:
         given = "0" if kind == "requests" else NODE_CAPACITY.get(resource)
     if given is None:
-        raise ValueError(f"env {name}: resource {resource!r} is not known to the sandbox")
+        raise ValueError(f"env {name}: the sandbox does not support the resource {resource!r}")
     amount = parse(given)
     divisor = parse(source.get("divisor") or "1")
     return str(math.ceil(amount.amount / (divisor.amount or 1)))
@@ -198,7 +200,7 @@ def _from_resource(name: str, source: Object, container: Object) -> str:
 
 def _from_field(name: str, field: str, pod: Object, ip: str) -> str:
     meta, spec = pod["metadata"], pod["spec"]
-    plain = {
+    values = {
         "metadata.name": meta["name"],
         "metadata.namespace": meta["namespace"],
         "metadata.uid": meta["uid"],
@@ -208,11 +210,11 @@ def _from_field(name: str, field: str, pod: Object, ip: str) -> str:
         "status.podIPs": ip,
         "status.hostIP": HOST_IP,
     }
-    if field in plain:
-        return str(plain[field])
+    if field in values:
+        return str(values[field])
     match = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", field)
     if match is None:
-        raise ValueError(f"env {name}: field {field!r} is not known to the sandbox")
+        raise ValueError(f"env {name}: the sandbox does not support the field {field!r}")
     return str((meta.get(match.group(1)) or {}).get(match.group(2), ""))
 
 

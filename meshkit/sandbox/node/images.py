@@ -1,7 +1,7 @@
-"""The images that the sandbox knows, each as the program that runs in its place.
+"""Maps the supported container images to the programs that the sandbox runs for them.
 
-A tag or digest is kept in status and otherwise ignored: the sandbox has one version of each program. The
-images of a mesh stand in its data plane (``control_planes/<mesh>/data_plane.py``).
+A tag or digest appears in the pod's status and is otherwise ignored, because the sandbox has one version of
+each program. Each mesh's data plane defines its images (``control_planes/<mesh>/data_plane.py``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KNOWN: Mapping[str, Image] = MappingProxyType(
 
 
 def repository(reference: str) -> str:
-    """The repository of an image reference, without tag and digest; ``docker.io`` where no registry is named.
+    """Return the repository of an image reference without tag and digest; the default registry is docker.io.
 
     >>> repository("acme/web:1.2")
     'docker.io/acme/web'
@@ -50,9 +50,9 @@ def repository(reference: str) -> str:
 
 
 def find(reference: str, *, is_setup: bool = False) -> Image | None:
-    """What runs for an image, or None.
+    """Return the program that runs for an image, or None if the image is not supported.
 
-    ``is_setup``: for an init container, where a proxy's image only sets up.
+    With ``is_setup`` (a plain init container), a proxy's image only sets up the network.
     """
     image = KNOWN.get(repository(reference))
     if image is not None and is_setup and image.role == "sidecar":

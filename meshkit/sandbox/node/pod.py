@@ -1,10 +1,13 @@
-"""One pod: from its binding to a node until nothing of it is left.
+"""Runs one pod, from its binding to a node until its deletion.
 
-Start: address, folder, token; init containers in order; the sidecar, and once that is ready the application,
-so that a program's first request finds its proxy. A pod whose containers all end for good (restartPolicy
-Never, or OnFailure and well) is over, and its sidecars are ended. End: not ready at once, which takes the pod
-out of every EndpointSlice; after ``DRAIN_S``, when callers have had time to learn of it, SIGTERM to the
-application, then to the sidecar; SIGKILL when the grace period is over.
+Start: the runner allocates the address, the folder and the token, then runs the init containers in order,
+then the sidecar and, once that is ready, the application, so that a program's first request finds its proxy.
+When no container will restart (restartPolicy Never, or OnFailure after success), the runner stops the
+sidecars.
+
+End: the pod becomes not ready at once, which removes it from every EndpointSlice. After ``DRAIN_S``, when
+callers have received the change, SIGTERM goes to the application and then to the sidecar; SIGKILL follows
+after the grace period.
 """
 
 from __future__ import annotations
@@ -25,9 +28,9 @@ from meshkit.sandbox.dataplane.folder_watch import FolderWatch
 from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, pod_folder
 from meshkit.sandbox.node import images
 from meshkit.sandbox.node.addresses import Addresses
-from meshkit.sandbox.node.container import Container, Setting
+from meshkit.sandbox.node.container import Container, ContainerContext
 from meshkit.sandbox.node.environment import (
-    Surroundings,
+    NodeConfig,
     config_maps_of,
     container_environment,
     listen_addresses,
@@ -54,35 +57,37 @@ MOUNT_RETRY_S = 1.0
 
 @dataclass(frozen=True)
 class Node:
-    """What every pod of the agent shares."""
+    """The services that all pods of the agent share."""
 
     client: LocalClient
     addresses: Addresses
-    around: Surroundings
+    config: NodeConfig
     peers: PeerLookup
     token_of: Any
-    """From a pod to the token of its ServiceAccount."""
+    """Returns the ServiceAccount token for a pod."""
     volumes: Volumes
     watch: FolderWatch = field(default_factory=FolderWatch)
 
 
 class PodRunner:
-    """Runs one pod. ``pod`` is the object as it was bound; its spec does not change."""
+    """Runs one pod; ``pod`` is the object at the time of its binding, whose spec does not change."""
 
     def __init__(self, pod: dict[str, Any], node: Node) -> None:
         self.pod, self._node = pod, node
         self.uid: str = pod["metadata"]["uid"]
         self.ip = node.addresses.take()
-        self.dir = pod_folder(node.around.run, self.uid)
+        self.dir = pod_folder(node.config.run, self.uid)
         self.terminating = False
         self.peer = peer_of(pod)
         self._listen = listen_addresses(pod, self.ip, self.dir)
         plane = data_plane_of(pod)
         self._sidecar = Sidecar(pod, plane, self.ip, self.dir, node.peers, node.watch) if plane else None
         spec = pod["spec"]
-        self.init = [self._container(each, is_init=True) for each in spec.get("initContainers") or ()]
-        self.main = [self._container(each, is_init=False) for each in spec["containers"]]
-        self._notice = _without_effect(pod)
+        self.init = [
+            self._container(container, is_init=True) for container in spec.get("initContainers") or ()
+        ]
+        self.main = [self._container(container, is_init=False) for container in spec["containers"]]
+        self._notice = _ineffective_notice(pod)
         self._changed = asyncio.Event()
         self._status: dict[str, Any] = pod.get("status") or {}
         self._starting: asyncio.Task[None] | None = None
@@ -95,64 +100,64 @@ class PodRunner:
         if is_init:
             policy = "Always" if native else "OnFailure" if policy != "Never" else "Never"
         image = images.find(spec["image"], is_setup=is_init and not native)
-        setting = Setting(
+        context = ContainerContext(
             environment=lambda: self._environment(spec, image, proxy),
             pod_dir=self.dir,
             address_of=lambda port: self._listen.get(port, f"tcp:{self.ip}:{port}"),
             changed=lambda: self._changed.set(),
-            tell=self._tell,
+            record_event=self._record_event,
             restart=policy,
             log_lines=proxy.count if proxy else None,
             is_ready=proxy.is_ready if proxy else None,
         )
-        return Container(spec, image, setting, restarts=restarts_before(self.pod, spec["name"]))
+        return Container(spec, image, context, restarts=restarts_before(self.pod, spec["name"]))
 
     async def _environment(
         self, spec: dict[str, Any], image: Image | None, proxy: Sidecar | None
     ) -> dict[str, str]:
-        """The environment of one life of a container: ConfigMaps are read anew each time."""
+        """Return the environment for one run of a container, with the current ConfigMaps."""
         namespace = key_of(self.pod)[0]
-        found = {
+        config_maps = {
             name: await self._node.client.get("configmaps", name, namespace) or {}
             for name in config_maps_of(spec)
         }
-        own = sandbox_environment(self.pod, spec, self.ip, self._node.around)
-        env = container_environment(self.pod, spec, self.ip, self._node.around, found)
+        own = sandbox_environment(self.pod, spec, self.ip, self._node.config)
+        env = container_environment(self.pod, spec, self.ip, self._node.config, config_maps)
         if proxy is not None:
-            proxy.introduce(env)
+            proxy.write_proxy_info(env)
         return process_environment(own, env, image.reads if image else ())
 
     @property
     def containers(self) -> list[Container]:
-        """All of them, init containers first."""
+        """All containers of the pod, init containers first."""
         return [*self.init, *self.main]
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the pod in the background."""
         self._starting = asyncio.create_task(self._run())
         self._tasks = [asyncio.create_task(self._publish()), self._starting]
 
     async def _run(self) -> None:
         if not self._status.get("startTime"):
-            await self._tell_what_is_ignored()
+            await self._warn_about_ignored_fields()
         try:
             await self._prepare()
-            self._changed.set()  # the address is known, and a control plane may write into the folder
+            self._changed.set()  # Publish the address; from now on a control plane may write into the folder.
             await self._start_containers()
             await self._end_sidecars()
         except (OSError, ApiError) as exc:
             log.error("pod %s/%s: %s", *key_of(self.pod), exc)
-            await self._tell("Warning", "FailedCreatePodSandBox", str(exc))
+            await self._record_event("Warning", "FailedCreatePodSandBox", str(exc))
 
-    async def _tell_what_is_ignored(self) -> None:
+    async def _warn_about_ignored_fields(self) -> None:
         if ignored := ignored_fields(self.pod):
-            text = f"The sandbox runs the pod without {', '.join(ignored)}: it does not honour these fields."
-            await self._tell("Warning", "NotSupported", text)
+            text = f"The sandbox ignores {', '.join(ignored)}: it does not support these fields."
+            await self._record_event("Warning", "NotSupported", text)
         if self._notice:
-            await self._tell("Warning", "NotSupported", self._notice)
+            await self._record_event("Warning", "NotSupported", self._notice)
 
     async def _prepare(self) -> None:
-        """A fresh folder with the pod's token, its volumes, and what the sidecar needs."""
+        """Create the pod's folder with its token, its volumes and the sidecar's files."""
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True, mode=0o700)
         token = self.dir / TOKEN_FILE
@@ -163,22 +168,22 @@ class PodRunner:
             await self._sidecar.open()
 
     async def _mount(self) -> None:
-        """The volumes, as soon as all that they are made of is there."""
+        """Write the volumes, and retry until all referenced objects exist."""
         while True:
             try:
                 await self._node.volumes.open(self.pod, self.dir)
             except MountFailed as problem:
                 for container in self.containers:
-                    container.wait_because(str(problem))
-                await self._tell("Warning", "FailedMount", str(problem))
+                    container.set_waiting_message(str(problem))
+                await self._record_event("Warning", "FailedMount", str(problem))
                 await asyncio.sleep(MOUNT_RETRY_S)
             else:
                 return
 
     async def _start_containers(self) -> None:
-        specs = self.pod["spec"]
-        for spec, container in zip(specs.get("initContainers") or (), self.init, strict=True):
-            if spec.get("restartPolicy") == "Always":
+        spec = self.pod["spec"]
+        for init_spec, container in zip(spec.get("initContainers") or (), self.init, strict=True):
+            if init_spec.get("restartPolicy") == "Always":
                 self._launch(container)
                 await container.became_ready.wait()
             else:
@@ -186,7 +191,7 @@ class PodRunner:
                 if container.exit_code != 0:
                     await _stop(self.init, SIDECAR_GRACE_S)
                     return
-        proxies = [each for each in self.main if is_proxy(each.name)]
+        proxies = [item for item in self.main if is_proxy(item.name)]
         for proxy in proxies:
             self._launch(proxy)
             await proxy.became_ready.wait()
@@ -195,15 +200,15 @@ class PodRunner:
                 self._launch(container)
 
     async def _end_sidecars(self) -> None:
-        """When the application has ended for good, its sidecars have nothing left to do."""
-        await asyncio.gather(*(each.over.wait() for each in self.main))
+        """Stop the sidecars when no application container will restart."""
+        await asyncio.gather(*(container.over.wait() for container in self.main))
         await _stop(self.init, SIDECAR_GRACE_S)
 
     def _launch(self, container: Container) -> None:
         self._tasks.append(asyncio.create_task(container.run()))
 
     async def _publish(self) -> None:
-        """Write the pod's status after each change, for as long as the pod is there."""
+        """Write the pod's status after each change, until the pod is deleted."""
         namespace, name = key_of(self.pod)
         while True:
             await self._changed.wait()
@@ -212,8 +217,8 @@ class PodRunner:
                 self.pod,
                 self._status,
                 self.ip,
-                [each.status() for each in self.init],
-                [each.status() for each in self.main],
+                [container.status() for container in self.init],
+                [container.status() for container in self.main],
                 terminating=self.terminating,
                 message=self._notice,
             )
@@ -226,45 +231,45 @@ class PodRunner:
                 await asyncio.sleep(RETRY_S)
                 self._changed.set()
 
-    async def _tell(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+    async def _record_event(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         with contextlib.suppress(ApiError):
             await self._node.client.record_event(self.pod, reason, message, type=kind, source=SOURCE)
 
     async def stop(self, grace_s: float) -> None:
-        """End the pod as Kubernetes does, within ``grace_s``; returns when no process is left."""
-        was_ready = bool(self.main) and all(each.ready for each in self.main)
+        """Drain and stop the pod within ``grace_s``; return when all processes have ended."""
+        was_ready = bool(self.main) and all(container.ready for container in self.main)
         self.terminating = True
         if self._starting is not None:
             self._starting.cancel()
         self._changed.set()
         drain_s = min(DRAIN_S, grace_s / 2) if was_ready else 0.0
         await asyncio.sleep(drain_s)
-        applications = [each for each in self.main if not is_proxy(each.name)]
-        others = [each for each in self.containers if each not in applications]
+        applications = [container for container in self.main if not is_proxy(container.name)]
+        others = [container for container in self.containers if container not in applications]
         await _stop(applications, max(0.0, grace_s - drain_s))
         await _stop(others, min(grace_s, SIDECAR_GRACE_S))
         self.close()
 
     async def end(self, grace_s: float) -> None:
-        """End every process without draining; returns when none is left."""
+        """Stop all processes without draining; return when they have ended."""
         self.terminating = True
         if self._starting is not None:
             self._starting.cancel()
         await _stop(self.containers, grace_s)
 
     def kill(self) -> None:
-        """End every process now."""
+        """Kill all processes immediately."""
         for container in self.containers:
             container.kill()
 
     def crash(self) -> None:
-        """End as the pods of a node that loses its power: at once, and nobody says so."""
+        """Kill the pod without a status update, as if its node lost power."""
         self.terminating = True
         self.close()
         self.kill()
 
     def close(self) -> None:
-        """Give back what the pod held; its folder stays until ``forget``."""
+        """Release the pod's address, volumes and tasks; its folder remains until ``remove_folder``."""
         for task in self._tasks:
             task.cancel()
         self._node.volumes.close(self.dir)
@@ -272,19 +277,19 @@ class PodRunner:
             self._sidecar.close()
         self._node.addresses.give_back(self.ip)
 
-    def forget(self) -> None:
+    def remove_folder(self) -> None:
         """Remove the pod's folder."""
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def _without_effect(pod: dict[str, Any]) -> str:
-    """The sentence about variables of the pod that its programs do not get; empty when it has none."""
+def _ineffective_notice(pod: dict[str, Any]) -> str:
+    """Return the notice about variables that the pod's programs do not receive; empty if there are none."""
     names = ", ".join(ineffective_variables(pod))
     return names and (
-        f"The sandbox runs the pod without {names}: no variable of a pod decides how the program of an image "
-        "is loaded."
+        f"The sandbox runs the pod without {names}: a pod's variables must not affect how the program of an "
+        "image is loaded."
     )
 
 
 async def _stop(containers: Sequence[Container], grace_s: float) -> None:
-    await asyncio.gather(*(each.stop(grace_s) for each in containers))
+    await asyncio.gather(*(container.stop(grace_s) for container in containers))

@@ -1,4 +1,4 @@
-"""A pod's status from those of its containers, as a kubelet would write it. Pure but for the time."""
+"""Computes a pod's status from the statuses of its containers, as a kubelet does."""
 
 from __future__ import annotations
 
@@ -21,31 +21,37 @@ def pod_status(
     terminating: bool,
     message: str = "",
 ) -> Status:
-    """The whole status. ``before`` is the last one: start time and times of transitions come from it;
-    ``message`` is what a person should know of the pod.
+    """Return the complete status of a pod.
+
+    ``before`` is the previous status, which supplies the start time and transition times. ``message`` is a
+    notice for the user.
     """
     specs = pod["spec"].get("initContainers") or ()
     initialized = all(
-        each["started"] if spec.get("restartPolicy") == "Always" else _succeeded(each)
-        for spec, each in zip(specs, init, strict=True)
+        container["started"] if spec.get("restartPolicy") == "Always" else _succeeded(container)
+        for spec, container in zip(specs, init, strict=True)
     )
-    sidecars = [each for spec, each in zip(specs, init, strict=True) if spec.get("restartPolicy") == "Always"]
-    unready = [each["name"] for each in (*sidecars, *main) if not each["ready"]]
-    why = f"containers with unready status: [{' '.join(unready)}]" if unready else ""
-    now = phase(pod, init, main)
-    reason = "PodCompleted" if now == "Succeeded" else "ContainersNotReady" if unready else ""
-    conditions = [dict(each) for each in before.get("conditions") or ()]
+    sidecars = [
+        container
+        for spec, container in zip(specs, init, strict=True)
+        if spec.get("restartPolicy") == "Always"
+    ]
+    unready = [container["name"] for container in (*sidecars, *main) if not container["ready"]]
+    unready_message = f"containers with unready status: [{' '.join(unready)}]" if unready else ""
+    new_phase = phase(pod, init, main)
+    reason = "PodCompleted" if new_phase == "Succeeded" else "ContainersNotReady" if unready else ""
+    conditions = [dict(entry) for entry in before.get("conditions") or ()]
     conditions = set_condition(conditions, "PodScheduled", True, "", "")
     conditions = set_condition(
         conditions, "Initialized", initialized, "" if initialized else "ContainersNotInitialized", ""
     )
-    conditions = set_condition(conditions, "ContainersReady", not unready, reason, why)
+    conditions = set_condition(conditions, "ContainersReady", not unready, reason, unready_message)
     if terminating:
         conditions = set_condition(conditions, "Ready", False, "Terminating", "the pod is being deleted")
     else:
-        conditions = set_condition(conditions, "Ready", not unready, reason, why)
+        conditions = set_condition(conditions, "Ready", not unready, reason, unready_message)
     status: Status = {
-        "phase": now,
+        "phase": new_phase,
         "conditions": conditions,
         "hostIP": HOST_IP,
         "hostIPs": [{"ip": HOST_IP}],
@@ -63,28 +69,33 @@ def pod_status(
 
 
 def phase(pod: Mapping[str, Any], init: Sequence[Status], main: Sequence[Status]) -> str:
-    """Pending until every container has started once; Succeeded or Failed when all have ended for good."""
+    """Return the phase: Pending until all containers have started, Succeeded or Failed after they end."""
     policy = pod["spec"].get("restartPolicy", "Always")
-    ended = [each["state"].get("terminated") for each in main]
+    ended = [container["state"].get("terminated") for container in main]
     if all(ended) and (
-        policy == "Never" or (policy == "OnFailure" and all(_succeeded(each) for each in main))
+        policy == "Never" or (policy == "OnFailure" and all(_succeeded(container) for container in main))
     ):
-        return "Succeeded" if all(_succeeded(each) for each in main) else "Failed"
-    if policy == "Never" and any("terminated" in each["state"] and not _succeeded(each) for each in init):
+        return "Succeeded" if all(_succeeded(container) for container in main) else "Failed"
+    if policy == "Never" and any(
+        "terminated" in container["state"] and not _succeeded(container) for container in init
+    ):
         return "Failed"
-    begun = all(each["started"] or each["lastState"] or each["state"].get("terminated") for each in main)
-    return "Running" if begun else "Pending"
+    all_started = all(
+        container["started"] or container["lastState"] or container["state"].get("terminated")
+        for container in main
+    )
+    return "Running" if all_started else "Pending"
 
 
 def restarts_before(pod: Mapping[str, Any], container: str) -> int:
-    """How often the container was started before this run of the daemon; a first start counts from 0."""
+    """Return the container's restart count from before this run of the daemon; 0 for its first start."""
     status = pod.get("status") or {}
-    for each in (
+    for entry in (
         *(status.get("initContainerStatuses") or ()),
         *(status.get("containerStatuses") or ()),
     ):
-        if each["name"] == container:
-            return int(each["restartCount"]) + (1 if each.get("started") else 0)
+        if entry["name"] == container:
+            return int(entry["restartCount"]) + (1 if entry.get("started") else 0)
     return 0
 
 

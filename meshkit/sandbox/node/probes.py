@@ -1,4 +1,4 @@
-"""Readiness and liveness probes: HTTP GET and TCP connect, against an address or a unix socket."""
+"""Readiness and liveness probes by HTTP GET or TCP connect, over TCP or a Unix socket."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-HELD_UP_S = 0.25
-"""A time-out that is noticed this late was missed by this process, not by the pod."""
+STARVED_S = 0.25
+"""A timeout that is noticed this late means that this process had no CPU, not that the pod failed."""
 ATTEMPTS = 3
 STARTING_PERIOD_S = 0.1
-"""Until its first success a probe runs this often, whatever its period.
+"""The period of a probe until its first success.
 
-Pods of the sandbox are ready in a second.
+It is shorter than usual periods because pods of the sandbox become ready within a second.
 """
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One probe of a container. ``path`` is None for a TCP probe."""
+    """A probe of a container; ``path`` is None for a TCP probe."""
 
     port: int
     path: str | None
@@ -33,18 +33,18 @@ class Probe:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], container: Mapping[str, Any]) -> Probe:
-        """A probe as the pod's spec has it, with Kubernetes' defaults.
+        """Parse a probe of the pod's spec, with Kubernetes' defaults.
 
-        Raises ValueError for what is not supported.
+        Raises ValueError for unsupported probes.
         """
         if "httpGet" in spec:
             target, path = spec["httpGet"], str(spec["httpGet"].get("path") or "/")
         elif "tcpSocket" in spec:
             target, path = spec["tcpSocket"], None
         else:
-            raise ValueError("only httpGet and tcpSocket probes are known to the sandbox")
+            raise ValueError("the sandbox supports only httpGet and tcpSocket probes")
         if target.get("scheme", "HTTP") != "HTTP":
-            raise ValueError("only plain HTTP probes are known to the sandbox")
+            raise ValueError("the sandbox supports only probes with scheme HTTP")
         return cls(
             port=port_number(target["port"], container),
             path=path,
@@ -55,7 +55,7 @@ class Probe:
         )
 
     async def succeeds(self, address: str) -> bool:
-        """Probe ``tcp:HOST:PORT`` or ``unix:PATH`` once: connected, and for HTTP a status from 200 to 399."""
+        """Probe ``tcp:HOST:PORT`` or ``unix:PATH`` once; HTTP succeeds with a status from 200 to 399."""
         try:
             return await in_time(lambda: self._ask(address), self.timeout_s)
         except (OSError, TimeoutError, ValueError):
@@ -70,36 +70,36 @@ class Probe:
 
 
 async def in_time(ask: Callable[[], Awaitable[T]], timeout_s: float) -> T:
-    """The answer of a pod, within ``timeout_s``. Raises TimeoutError.
+    """Return the pod's answer within ``timeout_s`` or raise TimeoutError.
 
-    Where this process got no CPU for so long that it could not have seen an answer in time, the pod is asked
-    again: on a busy machine all pods would fail at once for a fault of their prober.
+    The request is repeated when this process had no CPU for so long that it could not have read an answer in
+    time. Otherwise, on a busy machine, all pods would fail their probes at once.
     """
     loop = asyncio.get_running_loop()
-    left = ATTEMPTS
+    attempts_left = ATTEMPTS
     while True:
-        left -= 1
+        attempts_left -= 1
         due_s = loop.time() + timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 return await ask()
         except TimeoutError:
-            if not left or loop.time() - due_s < HELD_UP_S:
+            if not attempts_left or loop.time() - due_s < STARVED_S:
                 raise
 
 
 def port_number(port: int | str, container: Mapping[str, Any]) -> int:
-    """A port given by number or by the name that the container gives it. Raises ValueError."""
+    """Resolve a port number or the name of a container port; raise ValueError for an unknown name."""
     if isinstance(port, int) or port.isdigit():
         return int(port)
-    for each in container.get("ports") or ():
-        if each.get("name") == port:
-            return int(each["containerPort"])
+    for entry in container.get("ports") or ():
+        if entry.get("name") == port:
+            return int(entry["containerPort"])
     raise ValueError(f"port {port!r} is not a port of the container")
 
 
 async def http_status(address: str, path: str) -> int:
-    """The status of GET ``path``. Raises OSError or ValueError without a proper answer."""
+    """Return the status of GET ``path``; raise OSError or ValueError without a valid response."""
     reader, writer = await _connect(address)
     try:
         host = address.removeprefix("tcp:") if address.startswith("tcp:") else "localhost"
@@ -107,7 +107,7 @@ async def http_status(address: str, path: str) -> int:
         status_line = await reader.readline()
         return int(status_line.split(b" ", 2)[1])
     except IndexError:
-        raise ValueError("not an HTTP answer") from None
+        raise ValueError("not an HTTP response") from None
     finally:
         writer.close()
         with contextlib.suppress(OSError):

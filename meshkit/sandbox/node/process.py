@@ -1,8 +1,8 @@
-"""One child process, with its output in a file, that never outlives the daemon.
+"""Runs a child process that writes its output to a file and never outlives the daemon.
 
-``PR_SET_PDEATHSIG`` makes the kernel kill the child when the thread that forked it dies, hence also after
-``kill -9`` on the daemon. That thread must be the main one, which lives as long as the process: the loop runs
-there.
+``PR_SET_PDEATHSIG`` makes the kernel kill the child when the thread that forked it dies, so also after
+``kill -9`` on the daemon. The forking thread must therefore be the main thread, which runs the event loop and
+lives as long as the process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _READ_BYTES = 1 << 16
 
 
 class Process:
-    """A running (or ended) child in a session of its own."""
+    """A running or ended child process in its own session."""
 
     def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.Task[None] | None) -> None:
         self._process = process
@@ -37,7 +37,7 @@ class Process:
         log: Path,
         on_lines: Callable[[list[bytes]], None] | None = None,
     ) -> Process:
-        """Start ``argv``. Output goes to the end of ``log``; with ``on_lines`` stdout goes there, in lines.
+        """Start ``argv`` and append its output to ``log``; ``on_lines`` receives the lines of stdout instead.
 
         Raises OSError when the program cannot be started.
         """
@@ -45,7 +45,7 @@ class Process:
 
         def die_with_parent() -> None:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # it died before the line above
+            if os.getppid() != parent:  # The parent died before prctl took effect.
                 os._exit(1)
 
         with log.open("ab") as output:
@@ -71,23 +71,23 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the process has not ended yet."""
         return self._process.returncode is None
 
     async def wait(self) -> int:
-        """The exit code; minus the signal's number when a signal ended it."""
+        """Wait for the exit code; it is the negated signal number when a signal ended the process."""
         code = await self._process.wait()
         if self._reader is not None:
-            # Several wait: one that gives up must not take the output from the others, and end them.
+            # Cancelling one of several waiters must not cancel the shared reader.
             await asyncio.shield(self._reader)
         return code
 
     def terminate(self) -> None:
-        """Ask it to end (SIGTERM)."""
+        """Send SIGTERM to the process group."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and its children (SIGKILL to its process group)."""
+        """Send SIGKILL to the process group."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -96,7 +96,7 @@ class Process:
                 os.killpg(self._process.pid, number)
 
     async def stop(self, grace_s: float) -> None:
-        """SIGTERM, and SIGKILL after ``grace_s``; returns when it has ended."""
+        """Send SIGTERM, then SIGKILL after ``grace_s``; return when the process has ended."""
         self.terminate()
         try:
             async with asyncio.timeout(grace_s):

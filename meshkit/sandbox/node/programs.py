@@ -1,4 +1,4 @@
-"""What runs for an image on the sandbox's nodes, and the command lines that start it."""
+"""Describes the programs that the sandbox runs for images, and builds their command lines."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ Command = Callable[[Path, Sequence[str]], list[str]]
 
 @dataclass(frozen=True)
 class Image:
-    """What runs for an image: ``command`` from the pod's folder and the container's command and args to a
-    command line, and ``reads``, the variables that the program takes from the container's ``env``.
+    """The program that runs for an image.
 
-    A ``sidecar`` is a proxy wired up by the node agent. A ``setup`` ends at once and well: what it would do
-    to the pod's network the node agent has done already.
+    ``command`` builds the command line from the pod's folder and the container's command and args; ``reads``
+    names the variables that the program reads from the container's ``env``. The node agent sets up the proxy
+    of a ``sidecar``. A ``setup`` succeeds immediately, because the node agent has already set up the pod's
+    network.
     """
 
     role: Role
@@ -29,17 +30,20 @@ class Image:
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """The command line of a module of the sandbox. ``-P``: the working directory is no place to import
-    from.
+    """Return the command line of a module of the sandbox.
+
+    ``-P`` prevents imports from the working directory, which is the pod's folder.
     """
     return [sys.executable, "-P", "-m", f"meshkit.sandbox.{name}", *arguments]
 
 
 def require_first_word(given: Sequence[str], known: Collection[str]) -> str:
-    """The first of a container's arguments. Raises ValueError for one that is not known."""
+    """Return a container's first argument; raise ValueError if it is not supported."""
     if not given or given[0] not in known:
         asked = given[0] if given else "none"
-        raise ValueError(f"argument {asked!r} is not known to the sandbox; known: {', '.join(known)}")
+        raise ValueError(
+            f"the sandbox does not support the argument {asked!r}; it supports {', '.join(known)}"
+        )
     return given[0]
 
 
@@ -48,6 +52,6 @@ def _nothing(pod_dir: Path, args: Sequence[str]) -> list[str]:
 
 
 PROXY = Image("sidecar", lambda pod_dir, args: envoy.command(pod_dir))
-"""A mesh's proxy: a real Envoy."""
+"""The proxy of a mesh, which is a real Envoy."""
 SETUP = Image("setup", _nothing)
-"""A container that prepares the network of its pod."""
+"""An init container that prepares the network of its pod."""

@@ -1,7 +1,7 @@
-"""``services.json``: the ready endpoints of every Service port, for callers without a sidecar.
+"""Writes ``services.json``, the ready endpoints of every Service port for callers without a sidecar.
 
-It stands in for DNS and kube-proxy: ``{"web.shop.svc.cluster.local:8080": ["127.7.0.4:8080", ...]}``, renamed
-into place when it changes.
+The file replaces DNS and kube-proxy: ``{"web.shop.svc.cluster.local:8080": ["127.7.0.4:8080", ...]}``. Each
+new version is renamed into place, so readers never see a partial file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ServicesFile:
-    """A controller that keeps the file."""
+    """A controller that keeps ``services.json`` up to date."""
 
     def __init__(self, client: LocalClient, path: Path) -> None:
         self._client, self._path = client, path
@@ -30,37 +30,37 @@ class ServicesFile:
 
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
-        """Services and EndpointSlices: either concerns the one file."""
+        """Services and EndpointSlices, all under one key because there is one file."""
         return {"services": lambda obj: [("", "")], SLICES: lambda obj: [("", "")]}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Write the file if its content has changed."""
-        found = ready_endpoints(await self._client.list("services"), await self._client.list(SLICES))
-        if found != self._written:
-            replace(self._path, json.dumps(found, indent=1, sort_keys=True))
-            self._written = found
+        endpoints = ready_endpoints(await self._client.list("services"), await self._client.list(SLICES))
+        if endpoints != self._written:
+            replace(self._path, json.dumps(endpoints, indent=1, sort_keys=True))
+            self._written = endpoints
         return None
 
 
 def ready_endpoints(services: Sequence[Object], slices: Sequence[Object]) -> dict[str, list[str]]:
-    """``host:port`` of each Service port -> ``ip:port`` of each ready endpoint. Pure."""
-    found: dict[str, list[str]] = {}
+    """Map ``host:port`` of each Service port to ``ip:port`` of each ready endpoint."""
+    result: dict[str, list[str]] = {}
     for service in services:
         namespace, name = key_of(service)
-        mine = [
-            each
-            for each in slices
-            if each["metadata"]["namespace"] == namespace
-            and (each["metadata"].get("labels") or {}).get(SERVICE_NAME) == name
+        service_slices = [
+            item
+            for item in slices
+            if item["metadata"]["namespace"] == namespace
+            and (item["metadata"].get("labels") or {}).get(SERVICE_NAME) == name
         ]
         for port in service["spec"].get("ports") or ():
-            found[f"{host_of(service)}:{port['port']}"] = sorted(
+            result[f"{host_of(service)}:{port['port']}"] = sorted(
                 f"{address}:{entry['port']}"
-                for piece in mine
-                for entry in piece.get("ports") or ()
+                for endpoint_slice in service_slices
+                for entry in endpoint_slice.get("ports") or ()
                 if (entry.get("name") or "") == port.get("name", "")
-                for endpoint in piece.get("endpoints") or ()
+                for endpoint in endpoint_slice.get("endpoints") or ()
                 if (endpoint.get("conditions") or {}).get("ready")
                 for address in endpoint["addresses"]
             )
-    return found
+    return result

@@ -1,7 +1,7 @@
-"""What a pod's Envoy needs around it: first files, a reader of its access log, and the mesh's metrics page.
+"""Supports a pod's Envoy with initial files, an access log reader and the mesh's metrics page.
 
-The metrics page stands where the mesh has it and is served by the daemon, which counts every line of the
-access log.
+The daemon serves the metrics page on the port and path of the real mesh, and counts every line of the access
+log for it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
 from meshkit.sandbox.dataplane.exposition import PeerLookup
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
-from meshkit.sandbox.dataplane.pod_directory import introduction
+from meshkit.sandbox.dataplane.pod_directory import proxy_info_file
 from meshkit.sandbox.node.probes import http_status, in_time
 
 READY_TIMEOUT_S = 3.0
 
 
 class Sidecar:
-    """The surroundings of one pod's Envoy."""
+    """Manages the files, the configuration server and the metrics page of one pod's Envoy."""
 
     def __init__(
         self,
@@ -44,31 +44,32 @@ class Sidecar:
         self._config = ConfigServer(pod_dir, watch)
 
     async def open(self) -> None:
-        """Write Envoy's first files, serve its configuration, and the metrics page."""
+        """Write Envoy's initial files and serve its configuration and metrics page."""
         envoy.prepare(self._pod_dir, pod=self._pod, pod_ip=self._ip)
         await self._config.open()
         self._page = await asyncio.start_server(self._answer, self._ip, self._port)
 
-    def introduce(self, env: Mapping[str, str]) -> None:
-        """Say in the pod's folder whose proxy this is, and which roots it was told to trust."""
-        told = {"mesh": self._proxy.mesh, "roots": env.get(self._proxy.roots_variable, "")}
-        envoy.replace(introduction(self._pod_dir), json.dumps(told))
+    def write_proxy_info(self, env: Mapping[str, str]) -> None:
+        """Write the proxy's mesh and its trusted roots into the pod's folder."""
+        info = {"mesh": self._proxy.mesh, "roots": env.get(self._proxy.roots_variable, "")}
+        envoy.replace(proxy_info_file(self._pod_dir), json.dumps(info))
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop serving the configuration and the metrics page."""
         self._config.close()
         if self._page is not None:
             self._page.close()
 
     def count(self, lines: list[bytes]) -> None:
-        """Count lines of the access log."""
+        """Count lines of the access log in the metrics."""
         for line in lines:
             self.metrics.observe(line.decode(errors="replace"))
 
     async def is_ready(self) -> bool:
-        """Envoy answers, and a control plane has given it its listeners.
+        """Return whether Envoy answers and has received its listeners from a control plane.
 
-        That of a control plane's own pod waits for nobody: the pod is what it would wait for.
+        The proxy of a control plane's own pod does not wait for listeners, because no control plane can send
+        them before that pod is ready.
         """
         if not (envoy.is_configured(self._pod_dir) or is_control_plane(self._pod, self._proxy)):
             return False

@@ -1,8 +1,9 @@
-"""What a pod asks for and does not get here: fields and variables that the node agent ignores. Pure.
+"""Pure functions that list the fields and variables of a pod that the node agent ignores.
 
-A field that nobody lists here and nobody honours would be a silent lie; whoever honours one removes it.
-Volumes are among them: no container finds one at its mountPath, though some programs look elsewhere for it
-(``volumes``). So is the command, which at most chooses what runs for an image.
+Every unsupported field is listed here, so that none is ignored silently; a change that adds support for a
+field removes it from the list. Volumes are listed because no container has one at its mountPath, although
+some programs find them elsewhere (``volumes``). The command is listed because it only selects the program of
+an image.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshkit.sandbox.control_planes.registry import is_proxy
-from meshkit.sandbox.node.environment import decides_loading
+from meshkit.sandbox.node.environment import affects_loading
 
 _OF_POD = (
     *("activeDeadlineSeconds", "affinity", "dnsConfig", "hostAliases", "hostNetwork", "securityContext"),
@@ -24,22 +25,22 @@ _OF_CONTAINER = (
 
 
 def ignored_fields(pod: Mapping[str, Any]) -> list[str]:
-    """The fields that have no effect, as ``spec.containers[web].startupProbe``.
+    """Return the ignored fields, for example ``spec.containers[web].startupProbe``.
 
-    Containers of the mesh's proxy are not the user's, and left out.
+    The containers of the mesh's proxy are skipped, because the user did not write them.
     """
     spec = pod["spec"]
     return [*(f"spec.{name}" for name in _OF_POD if spec.get(name)), *_of_containers(spec)]
 
 
 def ineffective_variables(pod: Mapping[str, Any]) -> list[str]:
-    """Variables that would decide how a program is loaded, as ``spec.containers[web].env[PYTHONPATH]``."""
+    """Return variables that would affect how programs load, as ``spec.containers[web].env[PYTHONPATH]``."""
     return [
         f"spec.{kind}[{container['name']}].env[{variable['name']}]"
         for kind in ("initContainers", "containers")
         for container in pod["spec"].get(kind) or ()
         for variable in container.get("env") or ()
-        if decides_loading(variable["name"])
+        if affects_loading(variable["name"])
     ]
 
 

@@ -1,7 +1,8 @@
-"""Secrets and ConfigMaps that a pod mounts: files in the pod's folder, which change when the objects do.
+"""Writes the Secrets and ConfigMaps that pods mount as files, and updates them with the objects.
 
-A process here has the machine's file system, so a volume cannot stand at its ``mountPath``: the container is
-told in ``$MESHKIT_MOUNTS`` which folder stands for which path. Only the sandbox's own programs look there.
+The files are in the pod's folder. Processes share the machine's file system, so a volume cannot be mounted at
+its ``mountPath``; ``$MESHKIT_MOUNTS`` maps each mount path to the folder that replaces it. Only the sandbox's
+own programs read this variable.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshkit.sandbox.controllers.objects import key_of
 from meshkit.sandbox.dataplane import envoy
-from meshkit.sandbox.dataplane.pod_directory import below
+from meshkit.sandbox.dataplane.pod_directory import safe_join
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -26,35 +27,35 @@ log = logging.getLogger(__name__)
 
 FOLDER = "volumes"
 _FAILED = "MountVolume.SetUp failed for volume"
-_NAMED_BY = {"secret": ("secrets", "secretName"), "configMap": ("configmaps", "name")}
-"""Field of a volume -> the resource it is of, and the field with the object's name."""
+_VOLUME_TYPES = {"secret": ("secrets", "secretName"), "configMap": ("configmaps", "name")}
+"""Maps a volume's type to its resource and to the field with the object's name."""
 Source = tuple[str, str, str]
-"""Resource, namespace and name of an object that is mounted."""
+"""The resource, namespace and name of a mounted object."""
 
 
 class MountFailed(Exception):
-    """A volume of a pod cannot be made: its object is missing, or what it holds is no set of files."""
+    """A volume cannot be written because its object is missing or does not contain valid files."""
 
 
 class Volumes:
-    """The volumes of every pod of the node agent."""
+    """Writes and updates the volumes of all pods of the node agent."""
 
     def __init__(self, client: LocalClient) -> None:
         self._client = client
         self._open: dict[Path, list[tuple[Source, Path, Mapping[str, Any]]]] = {}
 
     async def open(self, pod: dict[str, Any], pod_dir: Path) -> None:
-        """Write the pod's files. Raises ``MountFailed``, also for a missing object that is not optional."""
+        """Write the pod's files; raise ``MountFailed`` if an object is invalid, or missing and required."""
         mounted = []
         for name, kind, volume in _volumes(pod):
-            resource, field = _NAMED_BY[kind]
+            resource, field = _VOLUME_TYPES[kind]
             source = (resource, key_of(pod)[0], str(volume.get(field, "")))
-            found = await self._client.get(source[0], source[2], source[1])
-            if found is None and not volume.get("optional"):
+            obj = await self._client.get(source[0], source[2], source[1])
+            if obj is None and not volume.get("optional"):
                 raise MountFailed(f'{_FAILED} "{name}": {kind} "{source[2]}" not found')
             try:
-                folder = below(pod_dir / FOLDER, name)
-                _write(folder, resource, found, volume)
+                folder = safe_join(pod_dir / FOLDER, name)
+                _write(folder, resource, obj, volume)
             except ValueError as problem:
                 raise MountFailed(f'{_FAILED} "{name}": {problem}') from problem
             mounted.append((source, folder, volume))
@@ -62,13 +63,13 @@ class Volumes:
             self._open[pod_dir] = mounted
 
     def close(self, pod_dir: Path) -> None:
-        """Keep the pod's files no longer."""
+        """Stop updating the pod's files."""
         self._open.pop(pod_dir, None)
 
     async def run(self) -> None:
-        """Keep every open volume as its object is, until cancelled."""
+        """Update every open volume when its object changes, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for resource, _ in _NAMED_BY.values():
+            for resource, _ in _VOLUME_TYPES.values():
                 tasks.create_task(self._follow(resource))
 
     async def _follow(self, resource: str) -> None:
@@ -81,42 +82,42 @@ class Volumes:
 
 
 def mounts(pod: Mapping[str, Any], container: Mapping[str, Any], pod_dir: Path) -> dict[str, str]:
-    """Which folder stands for which ``mountPath`` of a container."""
-    kept = {name for name, _, _ in _volumes(pod)}
+    """Map each ``mountPath`` of a container to the folder that replaces it."""
+    supported = {name for name, _, _ in _volumes(pod)}
     return {
-        str(mount["mountPath"]).rstrip("/"): str(below(pod_dir / FOLDER, mount["name"]))
+        str(mount["mountPath"]).rstrip("/"): str(safe_join(pod_dir / FOLDER, mount["name"]))
         for mount in container.get("volumeMounts") or ()
-        if mount["name"] in kept and not mount.get("subPath")
+        if mount["name"] in supported and not mount.get("subPath")
     }
 
 
 def _volumes(pod: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Name, kind and source of each volume that is kept here."""
+    """Yield the name, type and source of each supported volume."""
     for volume in pod["spec"].get("volumes") or ():
-        for kind in _NAMED_BY:
+        for kind in _VOLUME_TYPES:
             if volume.get(kind):
                 yield volume["name"], kind, volume[kind]
 
 
-def _rewrite(folder: Path, resource: str, found: Mapping[str, Any], volume: Mapping[str, Any]) -> None:
-    """Write a changed object; files that it cannot become stay as they are."""
+def _rewrite(folder: Path, resource: str, obj: Mapping[str, Any], volume: Mapping[str, Any]) -> None:
+    """Write a changed object; keep the existing files if the object is not valid."""
     try:
-        _write(folder, resource, found, volume)
+        _write(folder, resource, obj, volume)
     except OSError:
-        pass  # the pod is being taken away
+        pass  # The pod is being deleted.
     except ValueError as problem:
         log.warning("volume %s keeps its files: %s", folder, problem)
 
 
-def _write(folder: Path, resource: str, found: Mapping[str, Any] | None, volume: Mapping[str, Any]) -> None:
-    """The object's keys as files, or those that ``items`` picks, under the paths that it gives them.
+def _write(folder: Path, resource: str, obj: Mapping[str, Any] | None, volume: Mapping[str, Any]) -> None:
+    """Write the object's keys as files, or only the keys in ``items`` under the given paths.
 
-    Raises ValueError, before anything is written or removed.
+    Raises ValueError before any file is written or removed.
     """
-    texts = _texts(resource, found or {})
+    texts = _texts(resource, obj or {})
     if volume.get("items"):
-        texts = {each["path"]: texts[each["key"]] for each in volume["items"] if each["key"] in texts}
-    files = {below(folder, name): text for name, text in texts.items()}
+        texts = {item["path"]: texts[item["key"]] for item in volume["items"] if item["key"] in texts}
+    files = {safe_join(folder, name): text for name, text in texts.items()}
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in folder.iterdir():
         if path.name not in texts:
@@ -126,8 +127,8 @@ def _write(folder: Path, resource: str, found: Mapping[str, Any] | None, volume:
         envoy.replace(path, text, mode=0o600)
 
 
-def _texts(resource: str, found: Mapping[str, Any]) -> dict[str, str]:
-    data: Mapping[str, str] = found.get("data") or {}
+def _texts(resource: str, obj: Mapping[str, Any]) -> dict[str, str]:
+    data: Mapping[str, str] = obj.get("data") or {}
     if resource == "secrets":
         return {key: _decoded(key, text) for key, text in data.items()}
     return dict(data)

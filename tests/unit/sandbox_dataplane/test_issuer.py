@@ -170,14 +170,14 @@ def test_forms_of_the_secret(secret: CaSecret, data: dict[str, str], bundle: str
 
 def test_a_ca_with_a_flaw_is_told_apart() -> None:
     other = Authority(OLD.certificate, NEW.key, OLD.roots)
-    assert identity.flaw(OLD) is None
-    assert "not that of the certificate" in (identity.flaw(other) or "")
-    assert "no trusted root" in (identity.flaw(Authority(OLD.certificate, OLD.key, NEW.roots)) or "")
-    assert "cannot be read" in (identity.flaw(Authority("x", OLD.key, OLD.roots)) or "")
+    assert identity.ca_problem(OLD) is None
+    assert "does not match the certificate" in (identity.ca_problem(other) or "")
+    assert "no trusted root" in (identity.ca_problem(Authority(OLD.certificate, OLD.key, NEW.roots)) or "")
+    assert "cannot be read" in (identity.ca_problem(Authority("x", OLD.key, OLD.roots)) or "")
     name = x509.load_pem_x509_certificate(OLD.certificate.encode()).subject
     ended, key = certificates.self_signed(name, dt.timedelta(seconds=-1))
     pem = certificates.certificate_pem(ended)
-    assert "expired" in (identity.flaw(Authority(pem, certificates.key_pem(key), pem)) or "")
+    assert "expired" in (identity.ca_problem(Authority(pem, certificates.key_pem(key), pem)) or "")
 
 
 def under_load(directory: Path, body: Callable[[MiniMesh], Awaitable[None]]) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, below, pod_folder
+from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, pod_folder, safe_join
 
 
 @pytest.mark.parametrize("name", ["a", "a/b", "..a", "a..", "not-there-yet/c", "inside/b"])
 def test_a_name_below_the_folder_is_a_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "inside").symlink_to(tmp_path / "a")
-    assert below(tmp_path, name) == tmp_path / name
+    assert safe_join(tmp_path, name) == tmp_path / name
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: st
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path)
     with pytest.raises(OutsideFolder, match="leads out of the folder"):
-        below(folder, name)
+        safe_join(folder, name)
 
 
 def test_the_folder_of_a_pod_has_a_single_name(tmp_path: Path) -> None:

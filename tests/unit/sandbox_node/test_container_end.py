@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from meshkit.sandbox.node.container import Container, Setting
+from meshkit.sandbox.node.container import Container, ContainerContext
 from meshkit.sandbox.node.process import Process
 from meshkit.sandbox.node.programs import Image
 
@@ -45,7 +45,7 @@ def test_ended_while_it_waits_for_its_next_start_it_is_terminated(tmp_path: Path
             log_lines=None, is_ready=None,
         )  # fmt: skip
         image: Any = SimpleNamespace(role="service", command=lambda _dir, _args: ["/bin/false"])
-        fails = Container({"name": "side", "image": "x"}, cast(Image, image), cast(Setting, setting))
+        fails = Container({"name": "side", "image": "x"}, cast(Image, image), cast(ContainerContext, setting))
         running = asyncio.create_task(fails.run())
         await waits.wait()
         await fails.stop(grace_s=1)

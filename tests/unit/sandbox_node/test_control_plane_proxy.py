@@ -46,5 +46,5 @@ def test_its_ports_stay_those_of_the_program() -> None:
 
 def test_it_says_whose_it_is_and_whom_it_was_told_to_trust(tmp_path: Path) -> None:
     proxy = Sidecar(OWN, DATA_PLANES["linkerd"], "127.7.0.1", tmp_path, lambda _: None, None)  # type: ignore[arg-type]
-    proxy.introduce({"LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS": "roots", "KEY": "s3cret"})
+    proxy.write_proxy_info({"LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS": "roots", "KEY": "s3cret"})
     assert json.loads((tmp_path / "proxy.json").read_text()) == {"mesh": "linkerd", "roots": "roots"}

@@ -20,7 +20,7 @@ def test_a_cron_job_is_kept_and_its_event_says_that_nothing_runs(client: LocalCl
         await until(told)
         (event,) = await client.list("events", "default")
         assert event["reason"] == "NotSupported"
-        assert "no Job is made at '0 3 * * *'" in event["message"]
+        assert "no Job is created at '0 3 * * *'" in event["message"]
         assert await client.list("jobs.batch") == []
 
     play(client, scenario)

@@ -16,7 +16,7 @@ from meshkit.sandbox.node import images
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.agent import NodeAgent, node_object, read_log
 from meshkit.sandbox.node.environment import (
-    Surroundings,
+    NodeConfig,
     container_environment,
     process_environment,
     sandbox_environment,
@@ -56,8 +56,8 @@ def pod(name: str = "c", *, uid: str = "u-1", env: dict[str, str] | None = None,
     }
 
 
-def surroundings(folder: Path) -> Surroundings:
-    return Surroundings(folder / "run", "https://127.0.0.1:1", folder / "ca.crt", folder / "services.json")
+def node_config(folder: Path) -> NodeConfig:
+    return NodeConfig(folder / "run", "https://127.0.0.1:1", folder / "ca.crt", folder / "services.json")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_pod_that_was_stored_before_fails_with_a_sentence(
         await client.create("namespaces", {"metadata": {"name": "default"}})
         await client.create("nodes", node_object("sandbox-a"))
         store.create(Key("pods", "default", "p"), hostile)
-        agent = NodeAgent(client, Addresses(9, []), surroundings(tmp_path))
+        agent = NodeAgent(client, Addresses(9, []), node_config(tmp_path))
         await agent.prepare()
         running = asyncio.create_task(agent.run())
 
@@ -105,7 +105,7 @@ def test_a_pod_that_was_stored_before_fails_with_a_sentence(
 
     status = asyncio.run(scenario())["status"]
     assert status["reason"] == "InvalidPod"
-    assert status["message"].startswith("The sandbox does not run the pod, which is not valid: ")
+    assert status["message"].startswith("The sandbox does not run the pod because it is not valid: ")
     assert re.search(why, status["message"])
     assert kept.read_text() == "as it was"
 
@@ -135,8 +135,8 @@ def environments(tmp_path: Path, evil: Path) -> Callable[[str], tuple[dict[str, 
         env = {name: value.format(evil=evil) for name, value in HOSTILE.items()} | {"EXIT_CODE": "7"}
         found = pod(env=env)
         web = found["spec"]["containers"][0]
-        own = sandbox_environment(found, web, "127.7.0.1", surroundings(tmp_path))
-        whole = container_environment(found, web, "127.7.0.1", surroundings(tmp_path))
+        own = sandbox_environment(found, web, "127.7.0.1", node_config(tmp_path))
+        whole = container_environment(found, web, "127.7.0.1", node_config(tmp_path))
         known = images.find(image)
         assert known is not None
         return own, process_environment(own, whole, known.reads)
@@ -172,7 +172,7 @@ def test_a_search_path_of_the_daemon_is_not_looked_for_in_the_folder_of_a_pod(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/opt/lib::volumes/v:.")
     found = pod()
-    own = sandbox_environment(found, found["spec"]["containers"][0], "127.7.0.1", surroundings(tmp_path))
+    own = sandbox_environment(found, found["spec"]["containers"][0], "127.7.0.1", node_config(tmp_path))
     assert own["PYTHONPATH"] == "/opt/lib"
 
 

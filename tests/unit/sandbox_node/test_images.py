@@ -12,7 +12,7 @@ from meshkit.sandbox.control_planes.istio.main import SETTINGS as ISTIO
 from meshkit.sandbox.control_planes.linkerd.main import SETTINGS as LINKERD
 from meshkit.sandbox.control_planes.process import Settings
 from meshkit.sandbox.node import images
-from meshkit.sandbox.node.environment import Surroundings, decides_loading, sandbox_environment
+from meshkit.sandbox.node.environment import NodeConfig, affects_loading, sandbox_environment
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_a_program_gets_every_variable_that_it_speaks_of(name: str) -> None:
         "metadata": {"name": "p", "namespace": "n", "uid": "u"},
         "spec": {"containers": [{"name": "c", "image": "i"}]},
     }
-    around = Surroundings(Path("/run"), "https://127.0.0.1:1", Path("/ca"), Path("/services"))
-    own = sandbox_environment(pod, pod["spec"]["containers"][0], "127.7.0.1", around)
+    config = NodeConfig(Path("/run"), "https://127.0.0.1:1", Path("/ca"), Path("/services"))
+    own = sandbox_environment(pod, pod["spec"]["containers"][0], "127.7.0.1", config)
     assert set(variables) - found.reads - own.keys() - {"JSON"} == set()
     assert variables
 
@@ -95,4 +95,4 @@ def test_a_control_plane_gets_the_lifetime_of_certificates(image: str, settings:
 
 def test_no_image_reads_a_variable_that_decides_how_it_is_loaded() -> None:
     read = {name for image in images.KNOWN.values() for name in image.reads}
-    assert [name for name in read if decides_loading(name)] == []
+    assert [name for name in read if affects_loading(name)] == []

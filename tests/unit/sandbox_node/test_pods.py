@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.node.container import Container, Setting, backoff_s
+from meshkit.sandbox.node.container import Container, ContainerContext, backoff_s
 from meshkit.sandbox.node.environment import (
-    Surroundings,
+    NodeConfig,
     config_maps_of,
     container_environment,
     expanded,
@@ -23,7 +23,9 @@ from meshkit.sandbox.node.programs import Image
 from meshkit.sandbox.node.unsupported import ignored_fields
 
 Spec = dict[str, Any]
-AROUND = Surroundings(Path("/h/run"), "https://127.0.0.1:1", Path("/h/ca.crt"), Path("/h/run/services.json"))
+NODE_CONFIG = NodeConfig(
+    Path("/h/run"), "https://127.0.0.1:1", Path("/h/ca.crt"), Path("/h/run/services.json")
+)
 
 
 def pod(
@@ -62,7 +64,7 @@ def test_behind_a_sidecar_captured_ports_are_unix_sockets_and_excluded_ones_are_
 def test_only_a_meshed_pod_calls_through_its_proxy() -> None:
     for meshed in (False, True):
         found = pod(sidecar=meshed)
-        env = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", AROUND)
+        env = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", NODE_CONFIG)
         assert env.get("HTTP_PROXY") == ("http://127.7.0.1:15001" if meshed else None)
         assert json.loads(env["MESHKIT_LISTEN"]).keys() == {"8080", "9000"}
 
@@ -70,7 +72,7 @@ def test_only_a_meshed_pod_calls_through_its_proxy() -> None:
 def test_the_environment_of_the_daemon_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     found = pod()
-    env = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", AROUND)
+    env = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", NODE_CONFIG)
     assert "s3cret" not in env.values()
 
 
@@ -80,7 +82,7 @@ def test_fields_of_the_pod_and_references_are_filled_in() -> None:
         {"name": "AT", "value": "$(ME)@$(POD_IP) $$(ME) $(NOBODY)"},
     ]
     found = pod(env=env)
-    made = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", AROUND)
+    made = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", NODE_CONFIG)
     assert made["AT"] == "web@127.7.0.1 $(ME) $(NOBODY)"
     assert expanded("$(A)$(B)", {"A": "1"}) == "1$(B)"
 
@@ -102,7 +104,7 @@ def test_a_resource_is_in_units_of_its_divisor_and_no_limit_is_the_whole_node(
     found = pod(env=[{"name": "AMOUNT", "valueFrom": source}])
     web = found["spec"]["containers"][0]
     web["resources"] = {"limits": {"memory": "512Mi"}, "requests": {"cpu": "250m"}}
-    assert container_environment(found, web, "127.7.0.1", AROUND)["AMOUNT"] == value
+    assert container_environment(found, web, "127.7.0.1", NODE_CONFIG)["AMOUNT"] == value
 
 
 def test_a_value_of_a_config_map_is_the_one_that_it_has_now() -> None:
@@ -112,16 +114,16 @@ def test_a_value_of_a_config_map_is_the_one_that_it_has_now() -> None:
     web = found["spec"]["containers"][0]
     assert config_maps_of(web) == {"roots", "nowhere"}
     held = {"roots": {"data": {"ca": "the roots"}}, "nowhere": {}}
-    made = container_environment(found, web, "127.7.0.1", AROUND, held)
+    made = container_environment(found, web, "127.7.0.1", NODE_CONFIG, held)
     assert (made["ROOTS"], "MAYBE" in made) == ("the roots", False)
-    with pytest.raises(ValueError, match="env ROOTS: there is no key ca in a ConfigMap roots"):
-        container_environment(found, web, "127.7.0.1", AROUND)
+    with pytest.raises(ValueError, match="env ROOTS: ConfigMap roots does not exist or has no key ca"):
+        container_environment(found, web, "127.7.0.1", NODE_CONFIG)
 
 
 def test_a_value_from_where_the_sandbox_does_not_look_is_refused_by_name() -> None:
     found = pod(env=[{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])
     with pytest.raises(ValueError, match="env KEY: secretKeyRef"):
-        container_environment(found, found["spec"]["containers"][0], "127.7.0.1", AROUND)
+        container_environment(found, found["spec"]["containers"][0], "127.7.0.1", NODE_CONFIG)
 
 
 def container(name: str, *, ready: bool) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) 
         return {"PATH": "/usr/bin:/bin"}
 
     async def scenario() -> None:
-        setting = Setting(
+        setting = ContainerContext(
             environment=environment,
             pod_dir=tmp_path,
             address_of=str,

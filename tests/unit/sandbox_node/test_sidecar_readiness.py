@@ -9,14 +9,14 @@ from typing import Any, cast
 import pytest
 
 from meshkit.sandbox.node import container
-from meshkit.sandbox.node.container import Container, Setting
+from meshkit.sandbox.node.container import Container, ContainerContext
 
 
 def test_only_failures_in_a_row_take_a_sidecar_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "SIDECAR_PERIOD_S", 0.0)
     monkeypatch.setattr(container, "STARTING_PERIOD_S", 0.0)
     setting: Any = SimpleNamespace(changed=lambda: None)
-    watched = Container({"name": "istio-proxy", "image": "x"}, None, cast(Setting, setting))
+    watched = Container({"name": "istio-proxy", "image": "x"}, None, cast(ContainerContext, setting))
     answers = iter([False, True, False, False, True, False, False, False, True])
     seen: list[bool] = []
 

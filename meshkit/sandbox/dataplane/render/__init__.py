@@ -1,5 +1,4 @@
-"""The proxy model as Envoy's resources. Pure: the same model gives the same JSON.
+"""Pure functions that render the proxy model as Envoy resources.
 
-Lives here: everything that knows Envoy's field names. May not live here: what a mesh means, and any reading
-or writing.
+All knowledge of Envoy's field names is in this package. It contains no mesh semantics and performs no I/O.
 """

@@ -1,6 +1,7 @@
-"""Who may: the rules of a route as Envoy's RBAC filters.
+"""Renders the authorization rules of a route as Envoy's RBAC filters.
 
-Two filters stand in every inbound chain, empty; the routes fill them, first what denies, then what allows.
+Every inbound filter chain has two empty RBAC filters, first for denying and then for allowing rules; each
+route configures them with its own rules.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ _HEADERS = {"method": ":method", "host": ":authority"}
 _RBAC = TYPE + "extensions.filters.http.rbac.v3."
 
 
-def guards() -> list[JSON]:
-    """The two filters of the chain."""
+def rbac_filters() -> list[JSON]:
+    """Return the two RBAC filters of an inbound filter chain."""
     return [{**http_filter("rbac", "rbac.v3.RBAC"), "name": name} for name in (DENY, ALLOW)]
 
 
-def guarded(model: Authorization) -> JSON:
-    """The part of a route that says who may take it."""
+def route_rbac(model: Authorization) -> JSON:
+    """Return a route's per-filter configuration with its authorization rules."""
     filled: JSON = {}
     if model.deny:
         filled[DENY] = _rules("DENY", model.deny)
@@ -44,19 +45,22 @@ def _rules(action: str, policies: Iterable[Policy]) -> JSON:
 
 
 def _policy(rule: Rule) -> JSON:
-    """Envoy asks for one of the permissions and one of the principals; ``when`` joins each of either."""
-    caller = tuple(each for each in rule.when if each.subject in _OF_CALLER)
-    request = tuple(each for each in rule.when if each.subject not in _OF_CALLER)
+    """Render one rule; its ``when`` conditions are added to every permission and principal.
+
+    Envoy requires one matching permission and one matching principal.
+    """
+    caller = tuple(item for item in rule.when if item.subject in _OF_CALLER)
+    request = tuple(item for item in rule.when if item.subject not in _OF_CALLER)
     return {
-        "permissions": [_all((*each, *request), "rules", _permission) for each in rule.operations],
-        "principals": [_all((*each, *caller), "ids", _principal) for each in rule.sources],
+        "permissions": [_all((*item, *request), "rules", _permission) for item in rule.operations],
+        "principals": [_all((*item, *caller), "ids", _principal) for item in rule.sources],
     }
 
 
 def _all(conditions: All, plural: str, matcher: Callable[[Condition, StringMatch], JSON]) -> JSON:
     if not conditions:
         return {"any": True}
-    parts = [_condition(each, plural, matcher) for each in conditions]
+    parts = [_condition(item, plural, matcher) for item in conditions]
     return {f"and_{plural}": {plural: parts}}
 
 
@@ -92,6 +96,6 @@ def _permission(model: Condition, value: StringMatch) -> JSON:
 
 
 def _network(written: str) -> JSON:
-    """``10.0.0.0/8``, or one address."""
+    """Render an address or a network such as ``10.0.0.0/8``."""
     address, _, length = written.partition("/")
     return {"address_prefix": address, "prefix_len": int(length or (128 if ":" in address else 32))}

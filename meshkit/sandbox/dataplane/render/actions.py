@@ -1,4 +1,4 @@
-"""What a route does with a request: forward it, send it elsewhere, or answer it."""
+"""Renders the action of a route: forward, redirect or direct response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REDIRECTS = {
 
 
 def forward(route: Route) -> JSON:
-    """To one cluster, or to several by weight."""
+    """Render forwarding to one cluster, or to several clusters by weight."""
     action: JSON = {"timeout": seconds(route.timeout_s or 0)}
     first = route.backends[0]
     plain = HeaderEdits()
@@ -51,7 +51,7 @@ def forward(route: Route) -> JSON:
 
 
 def redirect(model: Redirect) -> JSON:
-    """An answer that sends the caller elsewhere."""
+    """Render a redirect."""
     values = {
         "scheme_redirect": model.scheme,
         "host_redirect": model.host,
@@ -64,7 +64,7 @@ def redirect(model: Redirect) -> JSON:
 
 
 def direct_response(model: DirectResponse) -> JSON:
-    """An answer of the proxy's own."""
+    """Render a response that the proxy itself sends."""
     body: JSON = {"inline_string": model.body} if model.body else {}
     if model.encoded:
         body = {"inline_bytes": model.encoded}
@@ -72,7 +72,7 @@ def direct_response(model: DirectResponse) -> JSON:
 
 
 def header_edits(edits: HeaderEdits, side: str) -> JSON:
-    """Changes of a request's or response's headers. (The authority is the action's.)"""
+    """Render header changes of a request or response; the route's action sets the authority."""
     rendered: JSON = {}
     options = [(edits.set, "OVERWRITE_IF_EXISTS_OR_ADD"), (edits.add, "APPEND_IF_EXISTS_OR_ADD")]
     added = [
@@ -104,7 +104,7 @@ def _weighted(backend: Backend) -> JSON:
 
 
 def _mirror(model: Mirror) -> JSON:
-    """Istio's mirrored requests keep their host (DISABLE_SHADOW_HOST_SUFFIX is on by default)."""
+    """Render a mirror; mirrored requests keep their host (Istio's default DISABLE_SHADOW_HOST_SUFFIX)."""
     return {
         "cluster": model.cluster,
         "runtime_fraction": {"default_value": percent(model.percent)},

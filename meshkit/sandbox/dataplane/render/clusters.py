@@ -1,7 +1,7 @@
-"""CDS and EDS: clusters, and the endpoints of each.
+"""Renders the CDS and EDS resources: clusters and their endpoints.
 
-Endpoints are documents of their own, so that a pod that comes or goes leaves its cluster as it is: Envoy
-remembers which of the others are ejected or warming up, and keeps their connections.
+Endpoints are separate documents, so that a change of pods does not replace the cluster: Envoy then keeps the
+ejections, the slow start state and the connections of the other endpoints.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from meshkit.sandbox.dataplane.render.tls import cluster_tls
 from meshkit.sandbox.dataplane.render.wire import JSON, TYPE, seconds, socket
 
 _UNLIMITED = 4294967295
-_RING_SIZE = 1024  # Envoy's own default; Istio writes it too
+_RING_SIZE = 1024  # This is Envoy's default, which Istio also writes.
 
 
 def outbound_clusters(model: Iterable[Cluster], style: ProxyStyle) -> list[JSON]:
-    """The CDS resources: every outbound cluster."""
+    """Render the CDS resources of all outbound clusters."""
     return [_cluster(item, style) for item in model]
 
 
 def assignments(model: Iterable[Cluster]) -> list[JSON]:
-    """The EDS resources: the addresses of every outbound cluster."""
+    """Render the EDS resources of all outbound clusters."""
     return [_assignment(item) for item in model if not item.as_asked]
 
 
 def app_clusters(ports: Iterable[int], pod_dir: Path) -> list[JSON]:
-    """The CDS resources of the pod's own application, behind a socket that only the proxy's user can open."""
+    """Render the CDS resources of the pod's application, on sockets that only the proxy's user can open."""
     return [
         {
             "@type": TYPE + "config.cluster.v3.Cluster",
@@ -63,12 +63,12 @@ def app_clusters(ports: Iterable[int], pod_dir: Path) -> list[JSON]:
 
 
 def app_cluster(port: int) -> str:
-    """The cluster of the pod's own application on a port, in Istio's form."""
+    """Return the cluster name of the pod's application on a port, in Istio's format."""
     return f"inbound|{port}||"
 
 
 def _assignment(model: Cluster) -> JSON:
-    """The addresses by priority and locality, in an order that does not depend on that of the objects."""
+    """Render a cluster's endpoints by priority and locality, in a deterministic order."""
     groups: dict[tuple[int, Locality], list[Endpoint]] = {}
     for item in sorted(model.endpoints, key=lambda item: (item.address, item.port)):
         groups.setdefault((item.priority, item.locality), []).append(item)
@@ -102,7 +102,7 @@ def _cluster(model: Cluster, style: ProxyStyle) -> JSON:
         "name": model.name,
         "connect_timeout": seconds(model.limits.connect_timeout_s),
         "circuit_breakers": _breakers(model.limits),
-        # One or two pods may all be ejected: without this Envoy would then use the ejected ones again.
+        # Without this, Envoy would use ejected pods again when all of a few pods are ejected.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         **_discovery(model),
         **_protocol(model),
@@ -118,7 +118,7 @@ def _cluster(model: Cluster, style: ProxyStyle) -> JSON:
 
 
 def _discovery(model: Cluster) -> JSON:
-    """Where requests go: to one of the endpoints, or to the address that the request itself names."""
+    """Render how a cluster finds hosts: from its endpoints or from the request's authority."""
     if model.as_asked:
         return {
             "type": "ORIGINAL_DST",
@@ -149,7 +149,7 @@ def _balancing(model: Balancing) -> JSON:
 
 
 def _protocol(model: Cluster) -> JSON:
-    """What is spoken to the endpoints. Nothing where that is plain HTTP/1.1 without limits."""
+    """Render the protocol options; plain HTTP/1.1 without limits needs none."""
     limits = model.limits
     common: JSON = {}
     if limits.idle_timeout_s is not None:

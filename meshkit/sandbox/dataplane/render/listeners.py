@@ -1,6 +1,6 @@
-"""LDS:
+"""Renders the LDS resources: the outbound listener and one inbound listener for each captured port.
 
-the outbound listener, which all requests of the application enter, and one listener for each captured port.
+All requests of the application enter the outbound listener.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from meshkit.meshes.model.inbound import Inbound, InboundRoute
 from meshkit.meshes.model.outbound import OUTBOUND_PORT
 from meshkit.sandbox.dataplane import envoy
-from meshkit.sandbox.dataplane.render.access import guarded, guards
+from meshkit.sandbox.dataplane.render.access import rbac_filters, route_rbac
 from meshkit.sandbox.dataplane.render.clusters import app_cluster
 from meshkit.sandbox.dataplane.render.matches import request_match
 from meshkit.sandbox.dataplane.render.style import ProxyStyle
@@ -20,7 +20,7 @@ from meshkit.sandbox.dataplane.render.wire import JSON, TYPE, http_filter, socke
 
 
 def listeners_of(inbounds: Iterable[Inbound], pod_dir: Path, pod_ip: str, style: ProxyStyle) -> list[JSON]:
-    """The LDS resources: the outbound listener and one for each captured port."""
+    """Render the outbound listener and one inbound listener for each captured port."""
     return [_outbound(pod_dir, pod_ip, style), *(_inbound(item, pod_dir, pod_ip, style) for item in inbounds)]
 
 
@@ -42,7 +42,7 @@ def _outbound(pod_dir: Path, pod_ip: str, style: ProxyStyle) -> JSON:
 
 
 def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, style: ProxyStyle) -> JSON:
-    manager = _connection_manager("inbound", style, {"route_config": _inbound_routes(model)}, guards())
+    manager = _connection_manager("inbound", style, {"route_config": _inbound_routes(model)}, rbac_filters())
     raw: JSON = {
         "name": "raw",
         "filters": [manager],
@@ -78,7 +78,7 @@ def _inbound_routes(model: Inbound) -> JSON:
 
 
 def _inbound_route(item: InboundRoute, model: Inbound) -> JSON:
-    """To the application. A connection that was closed before the request left is tried again."""
+    """Render a route to the application; it retries when the connection closed before the request."""
     named = {"filter_metadata": {"meshkit": {"server": model.server}}}
     route: JSON = {"name": item.name, "match": request_match(item.match), "metadata": named}
     if item.status is not None:
@@ -88,7 +88,7 @@ def _inbound_route(item: InboundRoute, model: Inbound) -> JSON:
         "timeout": "0s",
         "retry_policy": {"retry_on": "reset-before-request", "num_retries": 2},
     }
-    return {**route, "route": action, **guarded(item.authorization)}
+    return {**route, "route": action, **route_rbac(item.authorization)}
 
 
 def _connection_manager(side: str, style: ProxyStyle, routing: JSON, filters: list[JSON]) -> JSON:

@@ -1,4 +1,4 @@
-"""The conditions of a route: path, method, headers and query parameters."""
+"""Renders the match conditions of a route: path, method, headers and query parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from meshkit.sandbox.dataplane.render.wire import JSON
 
 
 def request_match(match: Match) -> JSON:
-    """The request that a route is for."""
+    """Render the conditions under which a route matches a request."""
     rendered: JSON = _path(match.path)
     headers = [_header(condition) for condition in match.headers]
     if match.method:
@@ -51,7 +51,7 @@ def _named(condition: NamedMatch) -> JSON:
 
 
 def string_matcher(match: StringMatch) -> JSON:
-    """A condition on a text."""
+    """Render a string condition."""
     if match.kind == "regex":
         return {"safe_regex": {"regex": match.value}}
     if match.kind == "present":

@@ -1,4 +1,7 @@
-"""RDS. Faults and CORS sit in the routes, so that they change without a listener."""
+"""Renders the RDS resource.
+
+Faults and CORS are part of the routes, so that they change without replacing a listener.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from meshkit.sandbox.dataplane.render.wire import JSON, TYPE, fault, percent
 
 
 def route_table(hosts: Iterable[VirtualHost]) -> list[JSON]:
-    """The RDS resource: all virtual hosts of a caller."""
+    """Render the RDS resource with all virtual hosts of a caller."""
     return [
         {
             "@type": TYPE + "config.route.v3.RouteConfiguration",

@@ -1,4 +1,4 @@
-"""How the proxies of one mesh differ in Envoy's configuration, apart from what their routes mean."""
+"""Mesh-specific settings of Envoy's configuration that do not depend on routes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from meshkit.sandbox.dataplane.render.wire import JSON
 
 @dataclass(frozen=True)
 class ProxyStyle:
-    """What Envoy is told to be like."""
+    """Settings that make Envoy behave like one mesh's proxy."""
 
     server_name: str
-    """The value of the header ``server`` in its answers."""
+    """The value of the response header ``server``."""
     san_type: Literal["URI", "DNS"]
-    """What kind of name the certificates of other proxies hold."""
+    """The type of subject alternative name in the certificates of other proxies."""
     latency_until: Literal["DS_TX_BEG", "DS_TX_END"]
-    """Whether a latency lasts until the first or the last byte of the answer, in Envoy's words."""
+    """The time point that ends a latency: the first or the last byte of the response."""
     local_replies: JSON | None = None
-    """How answers of its own on the servers' side look; None: as Envoy makes them."""
+    """Envoy's ``local_reply_config`` for inbound requests; None keeps Envoy's default replies."""

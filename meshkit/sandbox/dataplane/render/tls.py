@@ -1,4 +1,4 @@
-"""TLS on both sides of a connection: certificates by reference, and the names that are believed."""
+"""Renders TLS for both sides of a connection: SDS references to certificates, and accepted names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def cluster_tls(model: Cluster, style: ProxyStyle) -> JSON:
-    """A cluster's transport: the mesh's TLS to all, to meshed endpoints or to none, or a TLS of its own."""
+    """Render a cluster's transport socket.
+
+    The cluster uses mutual TLS to all, to meshed or to no endpoints, or TLS to an external server.
+    """
     if isinstance(model.tls, OriginTLS):
         return {"transport_socket": _origin_tls(model.tls)}
     if model.tls == "always":
@@ -34,7 +37,7 @@ def _sds(name: str) -> JSON:
 
 
 def downstream_tls() -> JSON:
-    """Mutual TLS on the answering side."""
+    """Render mutual TLS for the server side."""
     context = {**_certificates(), "validation_context_sds_secret_config": _sds("ROOTCA")}
     return {
         "name": "envoy.transport_sockets.tls",
@@ -47,7 +50,7 @@ def downstream_tls() -> JSON:
 
 
 def _upstream_tls(model: Cluster, style: ProxyStyle) -> JSON:
-    """Mutual TLS on the calling side, with the only server names it accepts."""
+    """Render mutual TLS for the client side, with the accepted server names."""
     names = [{"san_type": style.san_type, "matcher": {"exact": name}} for name in model.identities]
     context = {
         **_certificates(),
@@ -72,7 +75,7 @@ def _raw_buffer() -> JSON:
 
 
 def _origin_tls(model: OriginTLS) -> JSON:
-    """TLS to a server outside the mesh, checked against a file of roots or the system's."""
+    """Render TLS to a server outside the mesh, verified with a file of roots or the system's roots."""
     names = [{"san_type": "DNS", "matcher": {"exact": name}} for name in model.server_names]
     context: JSON = {}
     if model.verify:

@@ -1,4 +1,4 @@
-"""The small parts of Envoy's JSON: type URLs, durations, shares, addresses, filters."""
+"""Renders small parts of Envoy's JSON: type URLs, durations, percentages, addresses and filters."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _HTTP = "extensions.filters.http."
 
 
 def socket(address: str, port: int) -> JSON:
-    """An address and port."""
+    """Render an address and port."""
     return {"socket_address": {"address": address, "port_value": port}}
 
 
 def seconds(duration_s: float) -> str:
-    """A duration in JSON's protobuf form, at most to the microsecond."""
+    """Render a duration in protobuf's JSON format, with microsecond precision."""
     return f"{duration_s:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def percent(share: float) -> JSON:
-    """A share, exact to a ten-thousandth of a percent."""
+    """Render a percentage, exact to a ten-thousandth of a percent."""
     return {"numerator": round(share * 10_000), "denominator": "MILLION"}
 
 
 def http_filter(name: str, message: str, **fields: Any) -> JSON:
-    """An HTTP filter and its settings."""
+    """Render an HTTP filter with its settings."""
     return {
         "name": f"envoy.filters.http.{name}",
         "typed_config": {"@type": TYPE + _HTTP + message, **fields},
@@ -35,7 +35,7 @@ def http_filter(name: str, message: str, **fields: Any) -> JSON:
 
 
 def fault(model: Fault) -> JSON:
-    """The settings of the fault filter: empty in the chain, filled in a route."""
+    """Render the settings of the fault filter; they are empty in the chain and complete in a route."""
     rendered: JSON = {"@type": TYPE + _HTTP + "fault.v3.HTTPFault"}
     if model.delay_s:
         rendered["delay"] = {
