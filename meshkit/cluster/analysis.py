@@ -1,7 +1,7 @@
 """Run a mesh's own command-line program, if it is installed, and convert its output to findings.
 
-It complements meshkit's checks and replaces none: a missing program is not a problem of the mesh, and a failure
-of the program is reported with its reason.
+It complements meshkit's checks and replaces none: a missing program is not a problem of the mesh, and a
+failure of the program is reported with its reason.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests for objects as plain JSON, with the official Kubernetes client.
 
-``DynamicClient`` provides configuration, TLS and authentication. Its discovery is replaced: it caches the kinds
-of a server in a file that becomes stale when CRDs change, and one request for each group is enough.
+``DynamicClient`` provides configuration, TLS and authentication. Its discovery is replaced: it caches the
+kinds of a server in a file that becomes stale when CRDs change, and one request for each group is enough.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ class Api:
     ) -> None:
         """Delete an object if its uid and resourceVersion match. An object that is already gone is no error.
 
-        Its dependents are deleted afterwards, or before it with ``foreground``. ``grace_s`` is the termination
-        grace period of a pod in seconds.
+        Its dependents are deleted afterwards, or before it with ``foreground``. ``grace_s`` is the
+        termination grace period of a pod in seconds.
         """
         given = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {key: value for key, value in given.items() if value}
@@ -264,7 +264,10 @@ class Api:
         return str(self._json("POST", path, body=request)["status"]["token"])
 
     def resource(self, kind: Kind) -> Resource | None:
-        """The resource of a kind, or None if it is not served. Unknown kinds are looked up again each time."""
+        """The resource of a kind, or None if it is not served.
+
+        Unknown kinds are looked up again each time.
+        """
         with self._lock:
             served = self._served.get(kind.api_version, {})
             if kind.kind not in served:
@@ -325,7 +328,10 @@ class Api:
         return answer
 
     def _send(self, method: str, path: str, **request: Any) -> bytes:
-        """Send a request and return the body. Reads are retried once, as a kept-alive connection may be closed."""
+        """Send a request and return the body.
+
+        Reads are retried once, as a kept-alive connection may be closed.
+        """
         try:
             return self._send_once(method, path, **request)
         except Unreachable:

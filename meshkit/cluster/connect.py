@@ -1,8 +1,8 @@
 """Select the cluster to connect to: from a kubeconfig, the ServiceAccount of the pod, or the sandbox.
 
 An explicit choice wins, then the current-context of ``$KUBECONFIG``, then the cluster of the pod that this
-process runs in, then a running sandbox. The current-context of ``~/.kube/config`` is never used: that file only
-provides contexts for an explicit choice.
+process runs in, then a running sandbox. The current-context of ``~/.kube/config`` is never used: that file
+only provides contexts for an explicit choice.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Cluster:
     """A cluster: its context, the address of its API server, and the connection.
 
     Another process connects to the same cluster with ``context`` and ``kubeconfig``, which is one file, or
-    several in the format of ``$KUBECONFIG``, or None in a pod. ``server`` has no credentials. ``reason`` tells
-    why this cluster was selected; it is empty if the caller named the context.
+    several in the format of ``$KUBECONFIG``, or None in a pod. ``server`` has no credentials. ``reason``
+    tells why this cluster was selected; it is empty if the caller named the context.
     """
 
     context: str
@@ -67,8 +67,8 @@ def connect(context: str | None = None, kubeconfig: str | Path | None = None) ->
     ``context`` names a context of ``kubeconfig`` (by default ``$KUBECONFIG`` or ``~/.kube/config``, and the
     sandbox's own). ``kubeconfig`` alone means the current-context of that file, or its only context. Without
     arguments the cluster is the current-context of ``$KUBECONFIG`` if that is set, else the cluster of the
-    pod, else a running sandbox. Raises ``BadInput`` if there is no cluster, or if the selected file or context
-    is invalid: there is no fallback to the next choice.
+    pod, else a running sandbox. Raises ``BadInput`` if there is no cluster, or if the selected file or
+    context is invalid: there is no fallback to the next choice.
     """
     if kubeconfig is not None:
         return _of_file(context, kubeconfig)
@@ -151,7 +151,10 @@ def _named(context: str) -> Cluster:
 
 
 def _of_environment(given: tuple[Path, ...]) -> Cluster:
-    """Connect to the current-context of ``$KUBECONFIG``. A missing file is an error: it may set the context."""
+    """Connect to the current-context of ``$KUBECONFIG``.
+
+    A missing file is an error: it may set the context.
+    """
     found = read_kubeconfig([path for path in given if path.is_file()])
     remedy = f"Correct {_ENVIRONMENT} or unset it. {_name_one(found.contexts)}"
     missing = [path for path in given if not path.is_file()]
@@ -255,7 +258,7 @@ def _cluster(context: str, configuration: Any, kubeconfig: str | None = None, re
     from kubernetes.dynamic import DynamicClient
 
     server = _without_credentials(str(configuration.host))
-    # No retries by urllib3: a request without a response may have been executed; api.py decides about retries.
+    # No retries by urllib3: a request without a response may have been executed. api.py retries.
     configuration.retries = False
     if urlsplit(server).hostname in ("127.0.0.1", "localhost", "::1"):
         configuration.proxy = None

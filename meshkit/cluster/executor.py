@@ -1,8 +1,8 @@
 """Check steps against the API server, then apply exactly the changes that were shown.
 
 ``check`` dry-runs every object and records its state. ``carry_out`` reads each object again and stops if the
-state has changed (apart from status and server-side metadata). Before it changes an object, it writes the prior
-state and a hash of the new state to the journal, so that undo can detect later changes by others.
+state has changed (apart from status and server-side metadata). Before it changes an object, it writes the
+prior state and a hash of the new state to the journal, so that undo can detect later changes by others.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def carry_out(
 ) -> list[str]:
     """Apply the steps in order: record each in the journal before and wait for its condition after.
 
-    Stops at the first failure, or if ``judge``, which is called after each wave, raises. Returns a message for
-    each object that was to be deleted and was kept on purpose.
+    Stops at the first failure, or if ``judge``, which is called after each wave, raises. Returns a message
+    for each object that was to be deleted and was kept on purpose.
     """
     salt = journal.salt(change)
     kept: list[str] = []

@@ -1,7 +1,7 @@
 """Field-level undo for objects that meshkit does not own.
 
-A field is a path of keys, written as a JSON pointer; a list counts as one field. The journal keeps a salted hash
-of the value that the change wrote, so that a later undo can detect whether others have changed it.
+A field is a path of keys, written as a JSON pointer; a list counts as one field. The journal keeps a salted
+hash of the value that the change wrote, so that a later undo can detect whether others have changed it.
 """
 
 from __future__ import annotations

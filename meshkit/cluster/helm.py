@@ -72,7 +72,7 @@ class Helm:
         if str(about["status"]).startswith("pending"):
             raise Conflict(
                 f"Release {namespace}/{name} is in state {about['status']}.",
-                remedy=f"Wait for the running helm command; if it was interrupted: 'helm rollback {name} -n {namespace}'.",
+                remedy=f"Wait for that helm; if it was interrupted: 'helm rollback {name} -n {namespace}'.",
             )
         manifest = self._run("get", "manifest", name, namespace=namespace) or ""
         chart = f"{about['chart']} {about['version']}"

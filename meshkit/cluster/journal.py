@@ -1,9 +1,9 @@
 """The journal of changes, stored in the cluster so that any user can resume or undo a change.
 
-A change is a chain of ConfigMaps in ``meshkit-system`` of at most 256 KiB each, with JSON records under rising
-numbers. Records are only appended, by a merge patch with the resourceVersion that was read before: if two
-writers collide, the server refuses one, which reads again. The journal contains no Secrets: executor.py keeps
-their prior state in a Secret.
+A change is a chain of ConfigMaps in ``meshkit-system`` of at most 256 KiB each, with JSON records under
+rising numbers. Records are only appended, by a merge patch with the resourceVersion that was read before: if
+two writers collide, the server refuses one, which reads again. The journal contains no Secrets: executor.py
+keeps their prior state in a Secret.
 """
 
 from __future__ import annotations

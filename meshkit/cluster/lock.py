@@ -1,8 +1,8 @@
 """A lock for one writer at a time, implemented by a Lease in ``meshkit-system``.
 
-A Lease can be acquired if it has no holder, or if its holder has not renewed it for its duration. Every change
-of holder increments ``leaseTransitions``: a write with an outdated number can be refused, so a slow former
-holder does no harm. Expiry compares the clocks of two machines, so these need NTP, as TLS does.
+A Lease can be acquired if it has no holder, or if its holder has not renewed it for its duration. Every
+change of holder increments ``leaseTransitions``: a write with an outdated number can be refused, so a slow
+former holder does no harm. Expiry compares the clocks of two machines, so these need NTP, as TLS does.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class Lock:
         self._write({"renewTime": _stamp(), "leaseDurationSeconds": self._whole_duration()})
 
     def release(self) -> None:
-        """Release the lock if this process still holds it. If the request fails, the lock expires by itself."""
+        """Release the lock if this process still holds it.
+
+        If the request fails, the lock expires by itself.
+        """
         if self.holder != self._me:
             return
         self.holder = None
@@ -74,7 +77,7 @@ class Lock:
             self.holder = (lease.get("spec") or {}).get("holderIdentity")
             if self.holder != self._me:
                 raise self._held(self.holder or "someone else") from error
-            # The response to an earlier renewal was lost: this process holds the lock at a newer resourceVersion.
+            # The response to an earlier renewal was lost: the lock is still held, at a newer resourceVersion.
             self._resource_version = lease["metadata"]["resourceVersion"]
             self._took(self._patch(spec))
 

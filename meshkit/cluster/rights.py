@@ -23,7 +23,7 @@ _OF_CHARTS = ("get", "list", "watch", "create", "patch", "delete")
 
 
 class Right(NamedTuple):
-    """A permission: a verb on a resource (``pods``, ``pods/proxy``) in one namespace or (None) cluster-wide."""
+    """A permission: a verb on a resource (``pods/proxy``), in one namespace or (None) cluster-wide."""
 
     verb: str
     group: str

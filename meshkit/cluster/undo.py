@@ -1,8 +1,8 @@
 """Undo changes: restore every object to its state in the journal, or delete it if it did not exist.
 
 All objects are checked before any is changed: an object that others have changed since stops the undo. A
-namespace or CustomResourceDefinition that contains objects of others is kept. Field ownership is restored by a
-separate request, because the server assigns changed fields to the manager of the request.
+namespace or CustomResourceDefinition that contains objects of others is kept. Field ownership is restored by
+a separate request, because the server assigns changed fields to the manager of the request.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class Restoration:
 
 
 def restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Restoration]:
-    """The restorations that undo these changes (records of each, oldest first): last step first, restarts last.
+    """The restorations that undo these changes (records of each, oldest first), in the order to apply.
 
-    Steps that the server refused have changed nothing. An object that was changed twice is restored directly
-    to its first state. Restarts come last because new pods depend on restored objects, such as the labels of
-    their namespace, also if another change wrote these.
+    The last step is undone first. Steps that the server refused have changed nothing. An object that was
+    changed twice is restored directly to its first state. Restarts come last because new pods depend on
+    restored objects, such as the labels of their namespace, also if another change wrote these.
     """
     by_object: dict[tuple[str, str | None, str], list[Mapping[str, Any]]] = {}
     place: dict[tuple[str, str | None, str], tuple[int, int]] = {}
@@ -147,7 +147,10 @@ def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
 
 
 def _changed_by(one: Restoration, live: Object | None) -> str:
-    """Who has changed the fields of the change since, or empty. Restarts are repeated, so they are ignored."""
+    """Who has changed the fields of the change since, or empty.
+
+    Restarts are repeated, so they are ignored.
+    """
     if one.fields and one.prior is not None:
         if live is None:
             return ""
@@ -251,7 +254,10 @@ def _part_put_back(api: Api, one: Restoration, prior: Object) -> bool:
 
 
 def _part_ops(one: Restoration, found: Object, prior: Object) -> list[dict[str, Any]]:
-    """The patch for the fields. A restart that others followed by another is repeated, as pods matter here."""
+    """The patch for the fields.
+
+    A restart that others followed by another is repeated, as pods matter here.
+    """
     mark = {pointer: left for pointer, left in one.fields.items() if pointer == RESTART_MARK}
     if one.restart and parts.changed_since(found, prior, mark):
         return [parts.set_to(found, RESTART_MARK, str(found["metadata"]["generation"]))]

@@ -1,9 +1,9 @@
 """The callers of servers and how they are authenticated, from the metrics of the servers' sidecars.
 
-A caller without a sidecar has no metrics and no name in the metrics of others: Istio reports it as ``unknown``,
-Linkerd reports no ``client_id``. So a plaintext link has a server, a count and a rate; its caller is one of the
-pods without a sidecar. Refused calls are counted separately: by Istio as connections closed without an identity,
-by Linkerd as denials with status 403.
+A caller without a sidecar has no metrics and no name in the metrics of others: Istio reports it as
+``unknown``, Linkerd reports no ``client_id``. So a plaintext link has a server, a count and a rate; its
+caller is one of the pods without a sidecar. Refused calls are counted separately: by Istio as connections
+closed without an identity, by Linkerd as denials with status 403.
 """
 
 from __future__ import annotations

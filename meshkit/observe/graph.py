@@ -1,9 +1,9 @@
 """The service graph: request rates, success and latencies between workloads, from the sidecars' metrics.
 
-The caller's sidecar counts requests, including those that never reached a server. Only the server's sidecar knows
-for certain how a request was authenticated (``callers``). Plaintext requests that exceed the number sent by
-meshed callers come from callers without a sidecar. No mesh can name these, so the graph has one unnamed caller
-for all of them.
+The caller's sidecar counts requests, including those that never reached a server. Only the server's sidecar
+knows for certain how a request was authenticated (``callers``). Plaintext requests that exceed the number
+sent by meshed callers come from callers without a sidecar. No mesh can name these, so the graph has one
+unnamed caller for all of them.
 """
 
 from __future__ import annotations

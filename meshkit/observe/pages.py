@@ -1,7 +1,7 @@
 """Read the metrics pages of the sidecars through the API server's pod proxy, without Prometheus.
 
-A page that could not be read is None and never a page without counters. A reading reports how many sidecars were
-asked and how many answered.
+A page that could not be read is None and never a page without counters. A reading reports how many sidecars
+were asked and how many answered.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """An observer that reads the raw counters of the callers' proxies from Prometheus.
 
 It does not use rate() or increase(), which extrapolate, because a canary is judged by counts. A proxy is one
-target of Prometheus (``job`` and ``instance``). A target is ignored while it is down, and until Prometheus has
-scraped it for ``SETTLED_S``, because its first sample has all counts since the proxy started. Responses with a
-warning (partial results) and responses without the mesh's metrics raise NoData.
+target of Prometheus (``job`` and ``instance``). A target is ignored while it is down, and until Prometheus
+has scraped it for ``SETTLED_S``, because its first sample has all counts since the proxy started. Responses
+with a warning (partial results) and responses without the mesh's metrics raise NoData.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The increase of cumulative counters between two readings of the same proxies.
 
-A counter never decreases, with two exceptions. If its proxy restarts (a new page, or a lower value), it counts
-from zero. If the proxy drops an idle series, the increase is zero; a series that reappears counts from zero. A
-proxy whose page could not be read at the start or end of a window is excluded from it.
+A counter never decreases, with two exceptions. If its proxy restarts (a new page, or a lower value), it
+counts from zero. If the proxy drops an idle series, the increase is zero; a series that reappears counts from
+zero. A proxy whose page could not be read at the start or end of a window is excluded from it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An observer that reads the counters from the sidecars' metrics pages, without Prometheus.
 
-It reads the proxies of callers, because these also count timeouts and refused connections. A caller may be in any
-namespace, so every meshed pod is asked.
+It reads the proxies of callers, because these also count timeouts and refused connections. A caller may be in
+any namespace, so every meshed pod is asked.
 """
 
 from __future__ import annotations
