@@ -1,10 +1,9 @@
-"""The whole path on a sandbox, from an empty cluster to a promoted release and one rolled back, and the check
-that it was so.
+"""The demo: from an empty sandbox to one promoted and one rolled-back release, with verified results.
 
-Every step that changes the mesh is a shipped runbook, run by papermill as CI would run it. What came true is
-judged by the load generator's own ledger, which no part that took a decision can write. The margins and times
-are the demo's own: a real release takes minutes a step and tolerates far less (docs/ideas/verdict.md); a demo
-has to end while someone watches.
+Every step that changes the mesh is a shipped runbook that papermill executes, as in CI. The results are
+verified with the load generator's request log, which is independent of the code that decides about releases.
+The margins and times are for the demo only: a real release takes minutes per step and tolerates far less
+(docs/ideas/verdict.md).
 """
 
 from __future__ import annotations
@@ -31,13 +30,11 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
 RPS = 220.0
-"""Requests a second of the demo's caller."""
+"""Requests per second of the demo's caller."""
 LEAST_RPS = 200.0
-"""What the ledger must show at least, over the whole good release."""
+"""The minimum request rate over the whole good release, by the request log."""
 SLOWER_BY_MS = 200.0
-"""A request of the bad release counts as harmed when it took this much longer than the stable version's
-median.
-"""
+"""A request of the bad release counts as harmed if it exceeds the stable version's median by this much."""
 MOST_HARMED_PERCENT = 1.0
 RELEASE_PARAMETERS: Mapping[str, str] = {
     "steps": "0.1,10,50,100",
@@ -54,22 +51,22 @@ RELEASE_PARAMETERS: Mapping[str, str] = {
     "p90_percent": "100",
     "p99_percent": "100",
 }
-"""Seconds instead of minutes, and wide margins to match: so few requests can only tell a canary far worse.
+"""The release parameters of the demo: steps of seconds, with wide margins because there are few requests.
 
-The first step is 0.1 %, so that a canary that harms every request is caught while it harms fewer than 1 % of
-all, also when chance sends it the first few requests at once: failed ones count from the first second on,
-slow ones from the fifth.
+The first step is 0.1 %, so that a canary that harms every request is rolled back before it harms 1 % of all
+requests, even if it gets several of the first requests. Failed requests count from the first second on, slow
+ones from the fifth.
 """
 
 PLAIN_TEXT_S = 1.5
-"""How long plain text is counted: three requests of the forgotten caller."""
+"""How long plaintext calls are counted: enough for three requests of the caller without a sidecar."""
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo did. ``came_true`` is the whole point; ``page`` is the report to open."""
+    """The result of the demo. ``came_true`` tells if every claim was met; ``page`` is the HTML report."""
 
     came_true: bool
     claims: tuple[Claim, ...]
@@ -79,7 +76,7 @@ class DemoResult:
 
 @dataclass
 class _Walk:
-    """The demo on its way: what is said aloud, and what was run so far."""
+    """A running demo: its progress log and the results of the runbooks so far."""
 
     cluster: Cluster
     mesh: str
@@ -92,7 +89,7 @@ class _Walk:
         self.log(f"{time.monotonic() - self.began_s:6.1f} s  {sentence}")
 
     def run(self, name: str, given: Mapping[str, str], *, as_name: str, expected: int = 0) -> RunbookResult:
-        """Run a runbook on the demo's cluster; RunbookFailed when it ends otherwise than expected."""
+        """Run a runbook on the demo's cluster. Raises RunbookFailed for an unexpected exit code."""
         self.tell(f"{as_name} ...")
         where = {
             "context": self.cluster.context,
@@ -111,10 +108,9 @@ class _Walk:
 
 
 def run_demo(cluster: Cluster, *, mesh: str, out: Path, log: Log) -> DemoResult:
-    """Walk the whole path on ``cluster`` (a sandbox without a mesh) and leave notebooks and ``index.html`` in
-    ``out``.
+    """Run the demo on ``cluster``, a sandbox without a mesh; write notebooks and ``index.html`` to ``out``.
 
-    Raises the error of the first step that did not end as it should; then no page is written.
+    Raises the error of the first step that fails; no page is written then.
     """
     walk = _Walk(cluster, mesh, out, log)
     found = _prepare(walk)
@@ -144,13 +140,13 @@ def run_demo(cluster: Cluster, *, mesh: str, out: Path, log: Log) -> DemoResult:
 
 
 def _prepare(walk: _Walk) -> tuple[str, ...]:
-    """The control plane, the shop, sidecars, mutual TLS, and the route whose weights the releases move.
+    """Install the control plane, the shop, sidecars, mutual TLS and the route that the releases shift.
 
-    Returns the workloads that strict mutual TLS would have cut off, found before it came.
+    Returns the workloads that strict mutual TLS would have cut off, found before it was enabled.
     """
     walk.run("install_control_plane", {"apply": "true"}, as_name="1_install_control_plane")
     shop.deploy_shop(walk.cluster, rps=RPS, unmeshed=True)
-    walk.tell("the shop runs: two callers, three versions, one dependency, no sidecar yet")
+    walk.tell("the shop runs without sidecars: two callers, three versions, one dependency")
     here = {"namespace": shop.NAMESPACE, "apply": "true"}
     walk.run("onboard_namespace", here, as_name="2_onboard_namespace")
     found = _bring_in_who_speaks_plain_text(walk)
@@ -162,7 +158,7 @@ def _prepare(walk: _Walk) -> tuple[str, ...]:
 
 
 def _bring_in_who_speaks_plain_text(walk: _Walk) -> tuple[str, ...]:
-    """Measure the plain text that strict would refuse, name who may have sent it, give them sidecars."""
+    """Find the callers whose plaintext requests strict mode would refuse, and give them sidecars."""
     cluster, mesh = walk.cluster, walk.mesh
     before = read_callers(cluster, mesh, shop.NAMESPACE)
     time.sleep(PLAIN_TEXT_S)
@@ -172,17 +168,17 @@ def _bring_in_who_speaks_plain_text(walk: _Walk) -> tuple[str, ...]:
     names = tuple(unmeshed_workloads(cluster.api.list(shop.POD)))
     rate = calls.count("plain") / calls.window_s
     who = ", ".join(names)
-    walk.tell(f"{rate:.1f} requests a second still come in plain text; without a sidecar: {who}")
+    walk.tell(f"{rate:.1f} requests a second are still in plain text; workloads without a sidecar: {who}")
     namespaces = sorted({name.partition("/")[0] for name in names})
     injections = [Injection(namespace=namespace) for namespace in namespaces]
     apply(plan(injections, cluster, mesh=mesh), cluster)
     _wait_until_ended(walk, namespaces)
-    walk.tell(f"brought in before mutual TLS gets strict: {who}")
+    walk.tell(f"given a sidecar before mutual TLS becomes strict: {who}")
     return names
 
 
 def _wait_until_ended(walk: _Walk, namespaces: Sequence[str]) -> None:
-    """Wait until the pods that were replaced are gone: until then they go on calling in plain text."""
+    """Wait until the replaced pods are gone, because they send plaintext requests until then."""
     until_s = time.monotonic() + 30.0
     while time.monotonic() < until_s:
         pods = [pod for namespace in namespaces for pod in walk.cluster.api.list(shop.POD, namespace)]
@@ -193,7 +189,7 @@ def _wait_until_ended(walk: _Walk, namespaces: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class _Told:
-    """A release with what the ledger tells about it."""
+    """A release and the entries of the request log for its duration."""
 
     episode: Episode
     ledger: shop.Ledger
@@ -209,14 +205,14 @@ def _release(walk: _Walk, title: str, *, stable: str, canary: str, expected: int
     state = release_state(name, walk.cluster)
     first_s = next(h.at_s for h in state.events if h.kind == "weights")
     last_s = state.ended_s or time.time()
-    time.sleep(1.0)  # the answers to the last requests are on their way
+    time.sleep(1.0)  # the last requests are not answered yet
     ledger = shop.read_ledger(walk.cluster, first_s, last_s)
     return _Told(Episode(title=title, state=state), ledger, last_s - first_s)
 
 
 @contextlib.contextmanager
 def _narrated(walk: _Walk, name: str) -> Iterator[None]:
-    """Say each new weight of a release while its runbook runs."""
+    """Log each new weight of a release while its runbook runs."""
     over = threading.Event()
 
     def watch() -> None:
@@ -239,13 +235,13 @@ def _narrated(walk: _Walk, name: str) -> Iterator[None]:
 
 
 def _brought_in_claim(walk: _Walk, found: tuple[str, ...], since_s: float) -> Claim:
-    """What the forgotten caller went through from strict mutual TLS to the end, by its own ledger."""
+    """The claim about the caller without a sidecar, by its own request log since strict mutual TLS."""
     forgotten = (shop.UNMESHED_NAMESPACE, shop.UNMESHED)
     ledger = shop.read_ledger(walk.cluster, since_s, time.time() - 1.0, caller=forgotten)
     unanswered = sum(status in (0, 403) for status in ledger.status)
     return Claim(
-        "The caller without a sidecar is found and brought in before mutual TLS is strict, never refused",
-        f"found: {', '.join(found) or 'nobody'}; {unanswered} of {len(ledger):,} refused",
+        "The caller without a sidecar is found and gets one before mutual TLS is strict; no call is refused",
+        f"found: {', '.join(found) or 'none'}; {unanswered} of {len(ledger):,} refused",
         "/".join(forgotten) in found and len(ledger) > 0 and unanswered == 0,
     )
 

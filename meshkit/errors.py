@@ -1,32 +1,32 @@
-"""The one tree of errors. Each carries facts as attributes, a remedy, and its cause (``raise ... from``).
+"""The exceptions that meshkit raises; each has facts as attributes, a remedy and its cause.
 
 MeshkitError
-|-- BadInput                  a field the user wrote: nothing has been changed        (exit 2)
+|-- BadInput                  a field of the user's input is wrong; nothing changed   (exit 2)
 |   |-- UnknownName           a mesh, runbook, parameter or context does not exist    (exit 2)
-|   `-- UnsupportedByMesh     the chosen mesh has no means for what is asked          (exit 2)
-|-- ClusterError              what an API server answered, or that it did not         (exit 1)
+|   `-- UnsupportedByMesh     the chosen mesh does not support a field                (exit 2)
+|-- ClusterError              an API server refused a request or did not answer       (exit 1)
 |   |-- Unreachable           no answer                                               (exit 1)
 |   |-- Unauthenticated       token or certificate refused (401)                      (exit 1)
 |   |-- Forbidden             the rights are missing (403)                            (exit 1)
 |   |-- Conflict              someone else owns a field, or changed the object (409)  (exit 1)
 |   |-- Rejected              the server refused the object (400, 404, 422, ...)      (exit 1)
-|   `-- TimedOut              a wait ended without what it waited for                 (exit 1)
-|-- ChangeFailed              a change stopped half way and was undone                (exit 1)
-|-- Stopped                   a person stopped a change; what was done is undone      (exit 1)
-|-- Halted                    a change stopped half way and stays as it is            (exit 1)
-|   `-- GateHalted            calls got worse, and this change alone is not undone    (exit 1)
-|-- GateFailed                calls got worse while a change went through the mesh    (exit 1)
-|-- ManualActionRequired      an undo failed, or only a person can settle a state     (exit 4)
-|   `-- ChangedByOthers       somebody else set the weights of a release              (exit 4)
+|   `-- TimedOut              a condition was not met in time                         (exit 1)
+|-- ChangeFailed              a change failed half way and was undone                 (exit 1)
+|-- Stopped                   a user stopped a change, and it was undone              (exit 1)
+|-- Halted                    a change stopped half way and is not undone             (exit 1)
+|   `-- GateHalted            traffic got worse; the whole operation must be undone   (exit 1)
+|-- GateFailed                traffic got worse while a change was applied            (exit 1)
+|-- ManualActionRequired      an undo failed, or a user must repair a state           (exit 4)
+|   `-- ChangedByOthers       another client changed the weights of a release         (exit 4)
 |-- ReleaseNotStarted         the process of a detached release ended at once         (exit 1)
-|-- RunbookFailed             a runbook ended with another exit code than expected    (exit 1)
+|-- RunbookFailed             a runbook ended with an unexpected exit code            (exit 1)
 |-- Unhealthy                 checks found errors in a mesh                           (exit 1)
-|   `-- WarningsFound         they found only warnings, and warnings count            (exit 5)
-|-- RolledBack                a release was rolled back: stable serves all again      (exit 1)
+|   `-- WarningsFound         checks found warnings only, in strict mode              (exit 5)
+|-- RolledBack                a release was rolled back to the stable version         (exit 1)
 |-- Undecided                 a release reached its deadline without a verdict        (exit 3)
-|-- NoData                    nothing was measured: never success, never failure      (exit 3)
-`-- SandboxError              the sandbox cannot run here                             (exit 1)
-    `-- ApiError              its API server refuses a request (sandbox/api/status.py)
+|-- NoData                    nothing was measured: neither success nor failure       (exit 3)
+`-- SandboxError              the sandbox cannot run on this machine                  (exit 1)
+    `-- ApiError              the sandbox's API server refuses a request (sandbox/api/status.py)
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ import difflib
 from collections.abc import Iterable
 
 CHANGES_PENDING = 5
-"""The exit code, and no error, of a plan or a dry run that would change something."""
+"""The exit code of a plan or dry run that has changes to apply. It is not an error."""
 
 
 class MeshkitError(Exception):
-    """Base of everything meshkit raises on purpose.
+    """The base class of all errors that meshkit raises on purpose.
 
-    ``message`` says what is wrong, ``remedy`` what to do next; ``str()`` joins the two.
-    ``exit_code`` is what the command line returns for it.
+    ``message`` says what is wrong and ``remedy`` what to do next; ``str()`` joins the two.
+    ``exit_code`` is the exit code of the command line for this error.
     """
 
     exit_code = 1
@@ -57,7 +57,7 @@ class MeshkitError(Exception):
 
 
 class BadInput(MeshkitError):
-    """What the user wrote cannot be used; nothing was changed. ``field`` reads ``release.steps[2]``."""
+    """The user's input is invalid; nothing was changed. ``field`` is a path such as ``release.steps[2]``."""
 
     exit_code = 2
 
@@ -68,7 +68,7 @@ class BadInput(MeshkitError):
 
 
 class UnknownName(BadInput):
-    """A name that is not known. Lists the known ones and proposes the nearest."""
+    """A name does not exist. The remedy lists the known names and suggests the closest one."""
 
     def __init__(self, field: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
@@ -81,7 +81,7 @@ class UnknownName(BadInput):
 
 
 class UnsupportedByMesh(BadInput):
-    """The chosen mesh has no means for what a field asks: never imitated, never dropped in silence."""
+    """The chosen mesh does not support what a field asks for, and meshkit does not emulate it."""
 
 
 class ClusterError(MeshkitError):
@@ -93,7 +93,7 @@ class ClusterError(MeshkitError):
 
 
 class Unreachable(ClusterError):
-    """No answer from the API server."""
+    """The API server does not answer."""
 
 
 class Unauthenticated(ClusterError):
@@ -105,7 +105,7 @@ class Forbidden(ClusterError):
 
 
 class Conflict(ClusterError):
-    """Another manager owns a field, or the object has changed since it was read (409).
+    """Another field manager owns a field, or the object has changed since it was read (409).
 
     ``managers`` maps each other manager to the fields it owns.
     """
@@ -123,7 +123,7 @@ class Conflict(ClusterError):
 
 
 class Rejected(ClusterError):
-    """The API server refused the object. ``causes`` holds (field, reason) pairs where it named them."""
+    """The API server refused the object. ``causes`` lists (field, reason) pairs if the server gave them."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Rejected(ClusterError):
 
 
 class TimedOut(ClusterError):
-    """A wait ended without what it waited for. ``waited_s`` is how long it was given."""
+    """A condition was not met in time. ``waited_s`` is the timeout in seconds."""
 
     def __init__(self, message: str, *, remedy: str, waited_s: float) -> None:
         super().__init__(message, remedy=remedy)
@@ -146,7 +146,7 @@ class TimedOut(ClusterError):
 
 
 class ChangeFailed(MeshkitError):
-    """A change stopped half way. ``change_id`` names its journal, ``undone`` says whether it was put back."""
+    """A change failed half way. ``change_id`` is its id in the journal; ``undone`` tells if it was undone."""
 
     def __init__(self, message: str, *, remedy: str, change_id: str, undone: bool) -> None:
         super().__init__(message, remedy=remedy)
@@ -155,50 +155,50 @@ class ChangeFailed(MeshkitError):
 
 
 class Stopped(MeshkitError):
-    """A person stopped a change while it ran."""
+    """A user stopped a change while it ran."""
 
 
 class Halted(MeshkitError):
-    """A change stopped half way and stays as it is; whoever raises it says who takes it back."""
+    """A change stopped half way and is not undone here; the message says what undoes it."""
 
 
 class GateHalted(Halted):
-    """Calls got worse, and taking this one change back would not mend them: the whole operation goes back."""
+    """Traffic got worse, and undoing this one change is not enough: the whole operation must be undone."""
 
 
 class GateFailed(MeshkitError):
-    """Calls got worse than before a change: they fail, are refused, go in plain text, or have ceased."""
+    """Traffic got worse during a change: calls fail, are refused, are in plain text, or have stopped."""
 
 
 class ManualActionRequired(MeshkitError):
-    """Only a person can settle this: an undo that failed, or objects that others changed since."""
+    """A user must act: an undo failed, or other clients have changed objects since."""
 
     exit_code = 4
 
 
 class ChangedByOthers(ManualActionRequired):
-    """The weights of a release are neither what it wrote nor what it found: ``percent`` is the canary's."""
+    """Another client changed the weights of a release. ``percent`` is the canary's current share."""
 
     def __init__(self, percent: float) -> None:
-        remedy = "Settle the weights, then run the release again."
+        remedy = "Set the weights you want, then run the release again."
         super().__init__(f"the canary gets {percent:g} %", remedy=remedy)
         self.percent = percent
 
 
 class ReleaseNotStarted(MeshkitError):
-    """The process of a detached release ended before it had begun."""
+    """The process of a detached release ended before the release started."""
 
 
 class RunbookFailed(MeshkitError):
-    """A runbook ended with another exit code than it should."""
+    """A runbook ended with an unexpected exit code."""
 
 
 class Unhealthy(MeshkitError):
-    """Checks found errors in a mesh, or in what it shall be installed into."""
+    """Checks found errors in a mesh, or in the cluster that it is to be installed into."""
 
 
 class WarningsFound(Unhealthy):
-    """Checks found only warnings, and the caller asked for none."""
+    """Checks found warnings but no errors, and the caller treats warnings as failures."""
 
     exit_code = 5
 
@@ -208,16 +208,16 @@ class RolledBack(MeshkitError):
 
 
 class Undecided(MeshkitError):
-    """A release reached its deadline without a verdict, or someone else changed its weights."""
+    """A release reached its deadline without a verdict, or another client changed its weights."""
 
     exit_code = 3
 
 
 class NoData(MeshkitError):
-    """Nothing was measured. Holds a release; it is never a success and never a failure."""
+    """Nothing was measured. A release holds on this error; it counts neither as success nor as failure."""
 
     exit_code = 3
 
 
 class SandboxError(MeshkitError):
-    """The sandbox cannot run here, or cannot do what was asked of it."""
+    """The sandbox cannot run on this machine, or cannot do what was requested."""

@@ -1,4 +1,4 @@
-"""Plain frozen data that several layers share: objects read, counts measured, findings made."""
+"""Frozen data types that several packages share: snapshots of objects, request counts and findings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Severity = Literal["error", "warning", "info"]
 
 @dataclass(frozen=True)
 class ClusterRef:
-    """Which cluster something was read from or done to: its context, and the address of its API server."""
+    """A reference to a cluster: its context and the address of its API server."""
 
     context: str
     server: str
@@ -39,9 +39,9 @@ class ClusterRef:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check found, made by ``codes.finding`` or read from another program.
+    """A problem that a check found. ``codes.finding`` or the parser of another program's output makes it.
 
-    ``code`` is stable (``MK0103``), ``object`` reads ``kind namespace/name``.
+    ``code`` is stable (``MK0103``); ``object`` has the form ``kind namespace/name``.
     """
 
     code: str
@@ -52,11 +52,11 @@ class Finding:
 
     @property
     def anchor(self) -> str:
-        """The place in docs that explains the code: ``reference/findings.md#mk0103``. Else empty."""
+        """The page and anchor in docs that explain the code (``reference/findings.md#mk0103``), or empty."""
         return f"reference/findings.md#{self.code.lower()}" if self.code.startswith("MK") else ""
 
     def as_record(self) -> dict[str, str]:
-        """The fields for programs, with the place in the documentation as ``docs``."""
+        """The fields as a JSON-ready mapping, with the link to the documentation as ``docs``."""
         return {**vars(self), "docs": self.anchor}
 
 
@@ -67,19 +67,19 @@ class Snapshot:
     objects: tuple[Object, ...] = ()
 
     def of(self, kind: str, namespace: str | None = None) -> Iterator[Object]:
-        """The objects of a kind, in one namespace or in all."""
+        """Iterate over the objects of a kind, in one namespace or in all."""
         for obj in self.objects:
             if obj.get("kind") == kind and namespace in (None, obj["metadata"].get("namespace")):
                 yield obj
 
     def find(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
-        """The object of that name, or None."""
+        """Return the object of that kind and name, or None."""
         return next((o for o in self.of(kind, namespace) if o["metadata"]["name"] == name), None)
 
 
 @dataclass(frozen=True)
 class ArmCounts:
-    """What one version answered in one window, counted by the callers' proxies.
+    """The answers of one version in one time window, counted by the callers' proxies.
 
     ``latency_ms`` is a cumulative histogram of the requests that did not fail: (upper edge in ms, requests at
     or below it), rising, the last edge infinite.
@@ -102,10 +102,10 @@ class ArmCounts:
         return self.errors / self.requests if self.requests else None
 
     def quantile_ms(self, q: float) -> float | None:
-        """The latency in ms that a share ``q`` of the requests stayed below, linear within a bucket.
+        """The latency in ms at quantile ``q``, interpolated linearly within a bucket.
 
-        None without requests. Beyond the last finite edge it is that edge (as Prometheus'
-        ``histogram_quantile`` has it).
+        None without requests. Above the last finite edge the result is that edge, as in Prometheus'
+        ``histogram_quantile``.
         """
         total = self.latency_ms[-1][1] if self.latency_ms else 0
         if not total:
@@ -122,10 +122,10 @@ class ArmCounts:
 
 @dataclass(frozen=True)
 class Samples:
-    """What each version answered between two times (seconds since the epoch).
+    """The answers of each version between two times (seconds since the epoch).
 
-    ``pods`` says the same of single pods, version by version, where the proxies tell them apart. It may be
-    counted on another side than ``arms``, so the two need not add up.
+    ``pods`` has the same counts for each pod of each version, if the proxies report them. ``pods`` and
+    ``arms`` may be counted on different sides (client or server), so their sums can differ.
     """
 
     start_s: float
@@ -135,11 +135,11 @@ class Samples:
 
     @property
     def requests(self) -> int:
-        """Requests of all versions together."""
+        """The number of requests to all versions."""
         return sum(arm.requests for arm in self.arms.values())
 
     def share(self, version: str) -> float | None:
-        """The measured share of a version in percent, or None without any request."""
+        """The measured share of requests to a version in percent, or None without requests."""
         total = self.requests
         return 100.0 * self.arms[version].requests / total if total and version in self.arms else None
 
@@ -157,7 +157,7 @@ def _add_histograms(
 
 @dataclass(frozen=True)
 class Need:
-    """Objects that a planner must see: all of a kind, in one namespace or (None) in the cluster."""
+    """Objects that a planner reads: all of a kind, in one namespace or (None) in the whole cluster."""
 
     kind: Kind
     namespace: str | None = None

@@ -1,4 +1,4 @@
-"""Reads the environment variables of the user and of meshkit. No other module of the library reads any."""
+"""Access to environment variables. No other module of the library reads them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """meshkit's own directory: ``$MESHKIT_HOME``, by default ``~/.meshkit``. Not created here."""
+    """meshkit's data directory: ``$MESHKIT_HOME``, by default ``~/.meshkit``. It is not created here."""
     return _path("MESHKIT_HOME") or Path.home() / ".meshkit"
 
 
 def kubeconfig_files() -> tuple[Path, ...] | None:
-    """The files of ``$KUBECONFIG`` in order, whether they exist or not. None where it is not set or empty."""
+    """The files of ``$KUBECONFIG`` in order, whether they exist or not. None if it is unset or empty."""
     given = os.environ.get("KUBECONFIG")
     if not given:
         return None
@@ -22,49 +22,50 @@ def kubeconfig_files() -> tuple[Path, ...] | None:
 
 
 def default_kubeconfig() -> Path:
-    """``~/.kube/config``, which kubectl reads where ``$KUBECONFIG`` is not set."""
+    """``~/.kube/config``, which kubectl reads if ``$KUBECONFIG`` is not set."""
     return Path.home() / ".kube" / "config"
 
 
 def in_pod() -> bool:
-    """Whether this process runs in a pod: the kubelet tells every container the API server's address."""
+    """Whether this process runs in a pod: the kubelet sets the API server's address in every container."""
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
 
 
 def docs() -> str:
-    """Where links to the documentation lead: ``$MESHKIT_DOCS``, a URL or a path. By default ``../docs``, as
-    notebooks and runbooks of a checkout see it.
+    """The base of links to the documentation: ``$MESHKIT_DOCS``, a URL or a path.
+
+    The default is ``../docs``, relative to the notebooks and runbooks of a checkout.
     """
     return os.environ.get("MESHKIT_DOCS", "../docs").rstrip("/")
 
 
 def helm() -> str | None:
-    """The Helm to run: ``$MESHKIT_HELM``, else the one on PATH, else None."""
+    """The Helm program to run: ``$MESHKIT_HELM``, else the one on PATH, else None."""
     return os.environ.get("MESHKIT_HELM") or shutil.which("helm")
 
 
 def prometheus() -> str | None:
-    """The Prometheus to ask for measurements: ``$MESHKIT_PROMETHEUS``, a URL. None: ask the sidecars."""
+    """The URL of the Prometheus to query: ``$MESHKIT_PROMETHEUS``. None means: read the sidecars."""
     return os.environ.get("MESHKIT_PROMETHEUS") or None
 
 
 def prometheus_token_file() -> Path | None:
-    """``$MESHKIT_PROMETHEUS_TOKEN_FILE``: a file with the bearer token that Prometheus wants."""
+    """``$MESHKIT_PROMETHEUS_TOKEN_FILE``: the file with the bearer token for Prometheus."""
     return _path("MESHKIT_PROMETHEUS_TOKEN_FILE")
 
 
 def prometheus_ca_file() -> Path | None:
-    """``$MESHKIT_PROMETHEUS_CA_FILE``: the certificate authority (PEM) that Prometheus is known by."""
+    """``$MESHKIT_PROMETHEUS_CA_FILE``: the CA certificate (PEM) that verifies Prometheus."""
     return _path("MESHKIT_PROMETHEUS_CA_FILE")
 
 
 def variable(name: str) -> str | None:
-    """The value of an environment variable that the user named. None where it is not set."""
+    """The value of an environment variable that the user named, or None if it is not set."""
     return os.environ.get(name)
 
 
 def child_environment(**changes: str | None) -> dict[str, str]:
-    """The environment for a child process: this process's own, with changes. None removes a variable."""
+    """This process's environment with changes, for a child process. None removes a variable."""
     changed = {**os.environ, **changes}
     return {name: value for name, value in changed.items() if value is not None}
 

@@ -1,6 +1,4 @@
-"""For tests, ours and users': a clock that tests move, measurements that are made up, a sandbox of one's
-own.
-"""
+"""Helpers for tests of meshkit and of its users: a fake clock, scripted measurements and a sandbox."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox: its kubeconfig, and its folder (what ``$MESHKIT_HOME/sandbox`` would be)."""
+    """A running sandbox: its kubeconfig and its folder (the equivalent of ``$MESHKIT_HOME/sandbox``)."""
 
     kubeconfig: Path
     home: Path
@@ -33,9 +31,9 @@ class Sandbox:
 
 @contextmanager
 def running_sandbox() -> Iterator[Sandbox]:
-    """A sandbox of one's own for the time of a ``with`` block; nothing of it is left afterwards.
+    """Start a separate sandbox for a ``with`` block and remove it afterwards.
 
-    Its folder lies right under the temporary directory: sockets in it need a short path.
+    Its folder is directly in the temporary directory, because Unix sockets need a short path.
     """
     from meshkit.sandbox import lifecycle
     from meshkit.sandbox.home import SandboxHome
@@ -52,7 +50,7 @@ def running_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """One sandbox for the whole test session."""
+    """A pytest fixture: one sandbox for the whole test session."""
     with running_sandbox() as running:
         yield running
 
@@ -62,7 +60,7 @@ EDGES_MS = tuple(5 * 1.15**i for i in range(40))
 
 
 class FakeClock:
-    """A clock that a test moves: sleeping takes no time and is added to the clock."""
+    """A clock that a test controls: ``sleep`` returns at once and advances the clock."""
 
     def __init__(self, now_s: float = 1_700_000_000.0) -> None:
         self._now_s = now_s
@@ -72,13 +70,13 @@ class FakeClock:
         return self._now_s
 
     def sleep(self, seconds: float) -> None:
-        """Move the clock on."""
+        """Advance the clock."""
         self._now_s += max(0.0, seconds)
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How one version answers: lognormal latencies around a median, and a share of immediate failures."""
+    """The behaviour of one version: lognormal latencies around a median, and a share of immediate errors."""
 
     latency_ms: float = 20.0
     sigma: float = 0.25
@@ -87,10 +85,10 @@ class Behaviour:
 
 
 class ScriptedObserver:
-    """Measurements of requests that are made up, evenly in time, as a split says at each reading.
+    """An observer that generates requests, evenly in time, and splits them by the current weights.
 
-    ``split`` returns the percent of each version now, usually from the route under test; ``behaviours`` may
-    be changed while a release runs. The same seed gives the same requests.
+    ``split`` returns the current percentage of each version, usually from the route under test;
+    ``behaviours`` may be changed while a release runs. The same seed gives the same requests.
     """
 
     def __init__(
@@ -111,7 +109,7 @@ class ScriptedObserver:
         self._until_s = clock.now()
 
     def counters(self, cluster: Cluster, target: Target) -> Counters:
-        """The counters now, after the requests since the last reading."""
+        """Generate the requests since the last reading and return the counters."""
         now = self._clock.now()
         split = self._split()
         versions = self._random.choices(

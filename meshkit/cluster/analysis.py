@@ -1,7 +1,7 @@
-"""A mesh's own command-line program, run against a cluster where it is installed, and its findings.
+"""Run a mesh's own command-line program, if it is installed, and convert its output to findings.
 
-It complements meshkit's checks and replaces none: a program that is absent is not a fault of the mesh, and a
-program that fails is reported with the reason.
+It complements meshkit's checks and replaces none: a missing program is not a problem of the mesh, and a
+failure of the program is reported with its reason.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TIMEOUT_S = 60.0
 def analysis(
     cluster: Cluster, program: str, arguments: Sequence[str], read: Callable[[Any], Iterable[Finding]]
 ) -> tuple[Finding, ...]:
-    """The findings of a program: none where it is not on PATH, MK1501 where it fails.
+    """Return the findings of a program: none if it is not on PATH, MK1501 if it fails.
 
-    It is called with the arguments and with the cluster's kubeconfig and context; ``read`` makes findings of
-    the JSON that it prints.
+    The program gets the arguments and the cluster's kubeconfig and context; ``read`` converts its JSON output
+    to findings.
     """
     path = shutil.which(program)
     if path is None or cluster.kubeconfig is None:
@@ -43,10 +43,10 @@ def analysis(
     except OSError as problem:
         why = f"it cannot be started ({problem.strerror})"
     except subprocess.TimeoutExpired:
-        why = f"it did not end within {_TIMEOUT_S:.0f} s"
+        why = f"it did not finish within {_TIMEOUT_S:.0f} s"
     except (ValueError, KeyError, TypeError):
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         why = f"it ended with {done.returncode}: {said[-1][:200] if said else 'without a word'}"
-    message = f"{program} is installed and gave no answer: {why}."
+    message = f"{program} is installed, and its analysis failed: {why}."
     remedy = f"Run it by hand to see more: {program} {' '.join(arguments)}."
     return (codes.finding(codes.PROGRAM_FAILED, program, message, remedy),)

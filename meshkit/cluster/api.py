@@ -1,7 +1,7 @@
-"""Verbs on objects as plain JSON, over the official client.
+"""Requests for objects as plain JSON, with the official Kubernetes client.
 
-``DynamicClient`` brings configuration, TLS and authentication. Its discovery is replaced: it would keep what
-a server serves in a file that outlives the CRDs in it, and all that is needed is one request for each group.
+``DynamicClient`` provides configuration, TLS and authentication. Its discovery is replaced: it caches the
+kinds of a server in a file that becomes stale when CRDs change, and one request for each group is enough.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Objects = list[dict[str, Any]]
 
 
 class Resource(NamedTuple):
-    """Where a kind is served."""
+    """The resource of a kind: its API path, plural name and scope."""
 
     plural: str
     namespaced: bool
@@ -38,7 +38,7 @@ class Resource(NamedTuple):
 
 
 class Api:
-    """One API server. Objects go in and out as JSON; errors are meshkit's. Safe to use from threads."""
+    """A client of one API server for objects as JSON. It raises meshkit's errors and is thread-safe."""
 
     def __init__(self, client: Any, server: str) -> None:
         self._client = client
@@ -47,7 +47,7 @@ class Api:
         self._lock = threading.Lock()
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
-        """The object, or None when it (or its kind) does not exist."""
+        """Return the object, or None if it or its kind does not exist."""
         resource = self.resource(kind)
         if resource is None:
             return None
@@ -59,7 +59,7 @@ class Api:
             raise
 
     def list(self, kind: Kind, namespace: str | None = None, labels: str | None = None) -> Objects:
-        """The objects of a kind in one namespace or in all, by label selector; none of a kind not served."""
+        """List the objects of a kind in one namespace or in all. A kind that is not served gives none."""
         resource = self.resource(kind)
         if resource is None:
             return []
@@ -87,9 +87,9 @@ class Api:
         manager: str = MANAGER,
         on_warning: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Any]:
-        """Apply server-side and return the result; raises ``Conflict`` naming the other managers.
+        """Apply server-side and return the result. Raises ``Conflict``, which names the other managers.
 
-        ``on_warning`` gets every warning that comes with the answer: a field without effect, a deprecated
+        ``on_warning`` is called with every warning in the response, such as an unknown field or a deprecated
         version.
         """
         kind, name, namespace = _identity(obj)
@@ -103,13 +103,13 @@ class Api:
         except Conflict as error:
             if not error.managers:
                 raise
-            # The server says which fields, not of which object.
+            # The server's message names the fields but not the object.
             where = f"{namespace}/{name}" if namespace else name
             problem = f"{kind.kind} {where}: {error.message}"
             raise Conflict(problem, remedy=error.remedy, managers=error.managers) from error
 
     def create(self, obj: Object, *, manager: str = MANAGER) -> dict[str, Any]:
-        """Create; raises ``Conflict`` when it exists."""
+        """Create an object. Raises ``Conflict`` if it exists."""
         kind, _, namespace = _identity(obj)
         path = _path(kind, self._must(kind), namespace)
         return self._make(kind, "POST", path, body=obj, query={"fieldManager": manager})
@@ -123,7 +123,7 @@ class Api:
         *,
         manager: str = MANAGER,
     ) -> dict[str, Any]:
-        """Change by RFC 6902 operations; a failed ``test`` raises ``Rejected``."""
+        """Patch with RFC 6902 operations. A failed ``test`` raises ``Rejected``."""
         path = _path(kind, self._must(kind), namespace, name)
         content_type = "application/json-patch+json"
         return self._json(
@@ -144,7 +144,7 @@ class Api:
         *,
         manager: str = MANAGER,
     ) -> dict[str, Any]:
-        """Change by RFC 7386; another ``metadata.resourceVersion`` than the present raises ``Conflict``."""
+        """Patch with a RFC 7386 merge patch. An outdated ``metadata.resourceVersion`` raises ``Conflict``."""
         path = _path(kind, self._must(kind), namespace, name, subresource)
         content_type = "application/merge-patch+json"
         return self._json(
@@ -162,10 +162,10 @@ class Api:
         *,
         foreground: bool = False,
     ) -> None:
-        """Delete, only if uid and resourceVersion are these. Gone already is fine.
+        """Delete an object if its uid and resourceVersion match. An object that is already gone is no error.
 
-        What it owns follows, or with ``foreground`` goes first. ``grace_s`` is a pod's time to end in good
-        order; 0 gives it none.
+        Its dependents are deleted afterwards, or before it with ``foreground``. ``grace_s`` is the
+        termination grace period of a pod in seconds.
         """
         given = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {key: value for key, value in given.items() if value}
@@ -185,7 +185,7 @@ class Api:
                 raise
 
     def evict(self, name: str, namespace: str) -> bool:
-        """Ask a pod to go, as a drain does; False where a budget lets it not go now. Gone already is fine."""
+        """Evict a pod, as a drain does. Return False if a budget does not allow it now."""
         pod = Kind("v1", "Pod")
         meta = {"name": name, "namespace": namespace}
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
@@ -208,7 +208,7 @@ class Api:
         *,
         why: Callable[[dict[str, Any] | None], str] = lambda _: "",
     ) -> dict[str, Any] | None:
-        """Look again and again until ``ready``; ``TimedOut`` reads "... was not <what> after 30 s: <why>"."""
+        """Poll until ``ready`` returns true. Raises ``TimedOut``: "... was not <what> after 30 s: <why>"."""
         until = time.monotonic() + timeout_s
         while not ready(found := self.get(kind, name, namespace)):
             if time.monotonic() >= until:
@@ -225,22 +225,22 @@ class Api:
     def pod_get(
         self, namespace: str, pod: str, port: int, path: str, *, timeout_s: float = _READ_TIMEOUT_S
     ) -> str:
-        """What a pod answers to GET within ``timeout_s``, through the API server's proxy. Asked once."""
+        """Send GET to a pod through the API server's proxy, without retries, and return the response body."""
         proxied = _proxy(namespace, pod, port, path)
         return self._send_once("GET", proxied, timeout_s=timeout_s).decode()
 
     def pod_put(self, namespace: str, pod: str, port: int, path: str, body: str) -> str:
-        """What a pod answers to PUT of a JSON text, through the API server's proxy."""
+        """Send PUT with a JSON text to a pod through the API server's proxy and return the response body."""
         return self._send("PUT", _proxy(namespace, pod, port, path), body=json.loads(body)).decode()
 
     def whoami(self) -> str:
-        """The name that the API server knows this client by."""
+        """The user name of this client, by the API server's SelfSubjectReview."""
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}
         answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
         return str(answer["status"]["userInfo"]["username"])
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str | None = None) -> bool:
-        """Whether this client may do that; ``resource`` may name a subresource: ``pods/proxy``."""
+        """Whether this client has a permission. ``resource`` may have a subresource: ``pods/proxy``."""
         main, _, part = resource.partition("/")
         attributes = {"verb": verb, "group": group, "resource": main, "namespace": namespace or ""}
         attributes |= {"subresource": part} if part else {}
@@ -254,7 +254,7 @@ class Api:
         return bool(answer["status"].get("allowed"))
 
     def token(self, namespace: str, account: str, duration_s: int = 3600) -> str:
-        """A token of a ServiceAccount, valid for ``duration_s`` seconds."""
+        """Request a token of a ServiceAccount that is valid for ``duration_s`` seconds."""
         request = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
@@ -264,7 +264,10 @@ class Api:
         return str(self._json("POST", path, body=request)["status"]["token"])
 
     def resource(self, kind: Kind) -> Resource | None:
-        """Where a kind is served, or None. A kind that was not there is looked for again."""
+        """The resource of a kind, or None if it is not served.
+
+        Unknown kinds are looked up again each time.
+        """
         with self._lock:
             served = self._served.get(kind.api_version, {})
             if kind.kind not in served:
@@ -272,7 +275,7 @@ class Api:
             return served.get(kind.kind)
 
     def namespaced_kinds(self) -> Sequence[Kind]:
-        """Every kind that lives in namespaces and can be listed, in its preferred version."""
+        """All namespaced kinds that can be listed, in their preferred versions."""
         groups = self._json("GET", "/apis")["groups"]
         versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
         return [
@@ -306,13 +309,13 @@ class Api:
         return resource
 
     def _is_gone(self, kind: Kind) -> bool:
-        """Whether a kind is served no longer; what was known of its group is forgotten."""
+        """Whether a kind is no longer served. Clears the cached discovery of its group."""
         with self._lock:
             self._served.pop(kind.api_version, None)
         return self.resource(kind) is None
 
     def _make(self, kind: Kind, method: str, path: str, **request: Any) -> dict[str, Any]:
-        """A request that brings an object into being, unless its kind has gone meanwhile."""
+        """Send a request that creates or changes an object. Reports a kind that is no longer served."""
         try:
             return self._json(method, path, **request)
         except Rejected as error:
@@ -325,7 +328,10 @@ class Api:
         return answer
 
     def _send(self, method: str, path: str, **request: Any) -> bytes:
-        """The answer's body; what only reads is tried twice, as a kept connection may have been closed."""
+        """Send a request and return the body.
+
+        Reads are retried once, as a kept-alive connection may be closed.
+        """
         try:
             return self._send_once(method, path, **request)
         except Unreachable:

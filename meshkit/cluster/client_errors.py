@@ -1,4 +1,7 @@
-"""Errors of the kubernetes client and of urllib3 -> errors of meshkit: one table, complete by test."""
+"""Convert errors of the kubernetes client and of urllib3 to meshkit's errors.
+
+A test verifies that the table covers all of them.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,15 @@ from meshkit.errors import (
 )
 
 _NOT_OF_ITS_TYPE = "failed to create typed patch object"
-"""How server-side apply refuses an unknown field or a value of the wrong type: with a 500, not a 4xx."""
+"""The message of server-side apply for an unknown field or wrong type, which has status 500, not 4xx."""
 _VALUE = re.compile(r", got .*", re.DOTALL)
-"""Where that refusal quotes the value it was given, which may be a secret's."""
+"""The part of that message that quotes the value, which may be secret."""
 _CONFLICT_WITH = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
 
 @contextmanager
 def translated(server: str) -> Iterator[None]:
-    """Let the client's errors out as meshkit's."""
+    """Convert the client's errors in a ``with`` block to meshkit's."""
     try:
         yield
     except MeshkitError:
@@ -41,8 +44,8 @@ def translated(server: str) -> Iterator[None]:
 
 
 def translate(error: BaseException, server: str) -> ClusterError | None:
-    """The error of meshkit that stands for a foreign one; None for one that is not foreign but a bug."""
-    # Foreign classes are named, not imported: that would cost most of a second before any error.
+    """Convert a client error to meshkit's; return None for any other exception, which is a bug."""
+    # Classes are compared by name, because importing them takes most of a second.
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
     for name, make in _TABLE.items():
         if name in names:
@@ -65,7 +68,7 @@ def _no_answer(error: Any, server: str) -> ClusterError:
 
 def _answer(error: Any, server: str) -> ClusterError:
     status, body = error.status, _body(error)
-    if not status:  # the client's way to report a failed TLS handshake
+    if not status:  # the client reports a failed TLS handshake this way
         return _no_answer(error, server)
     message = str(body.get("message") or error.reason or "no reason given").rstrip(".")
     if message.startswith(_NOT_OF_ITS_TYPE):
@@ -114,9 +117,9 @@ def _conflict(message: str, body: dict[str, Any]) -> Conflict:
             managers[manager] = (*managers.get(manager, ()), cause.get("field", ""))
     if managers:
         owned = "; ".join(f"{manager} owns {', '.join(fields)}" for manager, fields in managers.items())
-        remedy = "Let that manager write it, or take the field on purpose."
+        remedy = "Leave the field to that manager, or take it over explicitly."
         return Conflict(f"{owned}.", remedy=remedy, managers=managers)
-    return Conflict(f"The API server refuses: {message}.", remedy="Read the object again and plan anew.")
+    return Conflict(f"The API server refuses: {message}.", remedy="Read the object again, then plan again.")
 
 
 def _client_bug(error: Any, server: str) -> ClusterError:
@@ -148,6 +151,6 @@ def _causes(body: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _gist(reason: object) -> str:
-    """The telling part of a message: its last line, without the parts that only name Python objects."""
+    """The relevant part of a message: its last line, without representations of Python objects."""
     line = str(reason).strip().split("\n")[-1]
     return re.sub(r"^[\w.]*(<[^>]*>|\([^)]*\)): ", "", line).rstrip(".")

@@ -1,8 +1,8 @@
-"""Chooses the cluster: the one place that decides between a kubeconfig, a pod's own account and the sandbox.
+"""Select the cluster to connect to: from a kubeconfig, the ServiceAccount of the pod, or the sandbox.
 
-An explicit choice wins. Then comes the current-context of ``$KUBECONFIG``, then the cluster of the pod that
-this process runs in, then the sandbox when it is up. The current-context of ``~/.kube/config`` is never
-taken: that file only supplies names for an explicit choice.
+An explicit choice wins, then the current-context of ``$KUBECONFIG``, then the cluster of the pod that this
+process runs in, then a running sandbox. The current-context of ``~/.kube/config`` is never used: that file
+only provides contexts for an explicit choice.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from meshkit.facts import ClusterRef
 
 SANDBOX = "meshkit-sandbox"
 CLUSTER = "application/vnd.meshkit.cluster+json"
-"""The media type by which an output names the cluster that a notebook is connected to, for reports."""
+"""The media type of the output with which a notebook reports the cluster it is connected to."""
 _ENVIRONMENT = "$KUBECONFIG"
 _POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster: its context, the address of its API server, and the connection.
+    """A cluster: its context, the address of its API server, and the connection.
 
-    Another process reaches the same cluster with ``context`` and ``kubeconfig``: a file, or several in the
-    form of ``$KUBECONFIG``; None inside a pod. ``server`` holds no credentials. ``reason`` says why this
-    cluster was chosen; it is empty where the caller named the context. ``mesh`` is the name of the mesh that
-    operations on this cluster work on, None where the caller bound none; nothing here reads it.
+    Another process connects to the same cluster with ``context`` and ``kubeconfig``, which is one file, or
+    several in the format of ``$KUBECONFIG``, or None in a pod. ``server`` has no credentials. ``reason``
+    tells why this cluster was selected; it is empty if the caller named the context. ``mesh`` is the name of
+    the mesh that operations on this cluster work on, or None; this package does not interpret it.
     """
 
     context: str
@@ -49,7 +49,7 @@ class Cluster:
 
     @property
     def ref(self) -> ClusterRef:
-        """The names of the cluster, without the connection."""
+        """A reference to the cluster, without the connection."""
         return ClusterRef(self.context, self.server)
 
     def __str__(self) -> str:
@@ -66,14 +66,14 @@ class Cluster:
 def connect(
     context: str | None = None, kubeconfig: str | Path | None = None, mesh: str | None = None
 ) -> Cluster:
-    """Choose a cluster. No request is made yet.
+    """Select a cluster. This sends no request.
 
     ``context`` names a context of ``kubeconfig`` (by default ``$KUBECONFIG`` or ``~/.kube/config``, and the
     sandbox's own). ``kubeconfig`` alone means the current-context of that file, or its only context. Without
-    arguments the cluster is the current-context of ``$KUBECONFIG`` where that is set, else the cluster of the
-    pod this runs in, else the sandbox when it is up. ``mesh`` binds the cluster to one mesh; without it every
-    operation takes the only one that the cluster has. Raises ``BadInput`` when there is no cluster to choose,
-    or when a file or context cannot be used: the next choice is never tried instead.
+    arguments the cluster is the current-context of ``$KUBECONFIG`` if that is set, else the cluster of the
+    pod, else a running sandbox. ``mesh`` binds the cluster to one mesh; without it every operation takes the
+    only mesh that the cluster has. Raises ``BadInput`` if there is no cluster, or if the selected file or
+    context is invalid: there is no fallback to the next choice.
     """
     return replace(_chosen(context, kubeconfig), mesh=mesh)
 
@@ -92,18 +92,18 @@ def _chosen(context: str | None, kubeconfig: str | Path | None) -> Cluster:
 
 
 def environment_for(cluster: Cluster) -> dict[str, str]:
-    """The environment in which Helm, kubectl and their like reach this cluster, given its context by name.
+    """The environment for Helm, kubectl and similar programs to connect to this cluster by context name.
 
-    It names the files in ``$KUBECONFIG``, because their ``--kubeconfig`` takes only one. Inside a pod it
-    names an empty file, because they prefer ``~/.kube/config`` to the pod's own account.
+    It sets ``$KUBECONFIG``, because ``--kubeconfig`` takes only one file. In a pod it sets an empty file,
+    because these programs prefer ``~/.kube/config`` to the pod's ServiceAccount.
     """
     return settings.child_environment(KUBECONFIG=cluster.kubeconfig or os.devnull)
 
 
 def connect_sandbox() -> Cluster:
-    """Connect to the sandbox of this ``$MESHKIT_HOME``, whatever ``$KUBECONFIG`` says.
+    """Connect to the sandbox of this ``$MESHKIT_HOME``, regardless of ``$KUBECONFIG``.
 
-    Raises ``BadInput`` when it is not up.
+    Raises ``BadInput`` if it is not running.
     """
     cluster = _running_sandbox()
     if cluster is None:
@@ -141,7 +141,7 @@ def _of_file(context: str | None, given: str | Path) -> Cluster:
 
 
 def _named(context: str) -> Cluster:
-    """The context of that name: of the user's files, else of the sandbox's own."""
+    """Connect to a context of the user's files, else of the sandbox's file."""
     given = settings.kubeconfig_files()
     user = [settings.default_kubeconfig()] if given is None else given
     known: dict[str, Any] = {}
@@ -160,7 +160,10 @@ def _named(context: str) -> Cluster:
 
 
 def _of_environment(given: tuple[Path, ...]) -> Cluster:
-    """The current-context of ``$KUBECONFIG``. A missing file is refused: it could name another context."""
+    """Connect to the current-context of ``$KUBECONFIG``.
+
+    A missing file is an error: it may set the context.
+    """
     found = read_kubeconfig([path for path in given if path.is_file()])
     remedy = f"Correct {_ENVIRONMENT} or unset it. {_name_one(found.contexts)}"
     missing = [path for path in given if not path.is_file()]
@@ -233,7 +236,7 @@ def _unusable(context: str, path: str, problem: str) -> BadInput:
 
 @contextmanager
 def _logged() -> Iterator[list[str]]:
-    """The errors that are logged meanwhile: the client only logs that a login program failed."""
+    """Collect the errors that are logged, because the client only logs a failed login program."""
     problems: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: problems.append(record.getMessage())  # type: ignore[method-assign]
@@ -264,7 +267,7 @@ def _cluster(context: str, configuration: Any, kubeconfig: str | None = None, re
     from kubernetes.dynamic import DynamicClient
 
     server = _without_credentials(str(configuration.host))
-    # A request that got no answer may have been carried out: only this package decides what is tried again.
+    # No retries by urllib3: a request without a response may have been executed. api.py retries.
     configuration.retries = False
     if urlsplit(server).hostname in ("127.0.0.1", "localhost", "::1"):
         configuration.proxy = None
@@ -274,13 +277,13 @@ def _cluster(context: str, configuration: Any, kubeconfig: str | None = None, re
 
 
 def _without_credentials(server: str) -> str:
-    """The address as it may be shown: a user, a password or a token in it stays out."""
+    """The address without user, password and query, for messages."""
     address = urlsplit(server)
     return address._replace(netloc=address.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 class _NoDiscovery:
-    """Stands in for the client's own discovery, which would read and write a cache file at once."""
+    """Replaces the client's discovery, which reads and writes a cache file when it is created."""
 
     def __init__(self, client: object, cache_file: object) -> None:
         pass

@@ -1,6 +1,4 @@
-"""Taking objects away, and the rule about what would go with them: a namespace, a definition or a release
-that holds objects of others stays.
-"""
+"""Delete objects, but never a namespace, definition or release that contains objects of others."""
 
 from __future__ import annotations
 
@@ -20,17 +18,17 @@ _DEFINITION = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 _SECRET = Kind("v1", "Secret")
 _MADE_BY_KUBERNETES = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
 BOOKKEEPING_KINDS = ("Event", "Endpoints", "EndpointSlice", "PodMetrics", "Lease")
-"""What Kubernetes and control planes write for themselves: it holds nothing of anybody."""
+"""Kinds that Kubernetes and control planes write for themselves, which do not count as objects of others."""
 
 
 HOLDERS = (_DEFINITION.kind, "Namespace", RELEASE.kind)
-"""The kinds that take other objects along."""
+"""The kinds whose deletion deletes other objects too."""
 
 
 def remove(cluster: Cluster, live: Object, *, foreground: bool = False) -> None:
-    """Delete this very object and wait until it is gone, with ``foreground`` also what it owns.
+    """Delete this object and wait until it is gone; with ``foreground``, also its dependents.
 
-    Raises ``TimedOut`` after 60 s. A release is uninstalled by Helm, which waits by itself.
+    Raises ``TimedOut`` after 60 s. Helm uninstalls a release and waits by itself.
     """
     kind, meta = Kind(live["apiVersion"], live["kind"]), live["metadata"]
     namespace = meta.get("namespace")
@@ -46,9 +44,9 @@ def remove(cluster: Cluster, live: Object, *, foreground: bool = False) -> None:
 
 
 def held(cluster: Cluster, live: Object, apart: Container[str] = ()) -> list[str]:
-    """What would go with a namespace, a definition or a release and was made by others, as titles.
+    """The titles of objects of others that the deletion of a namespace, definition or release would delete.
 
-    ``apart`` are the titles of objects that do not count: those that are taken away before.
+    ``apart`` are the titles of objects that do not count, because they are deleted before.
     """
     api = cluster.api
     match live["kind"]:
@@ -66,9 +64,7 @@ def held(cluster: Cluster, live: Object, apart: Container[str] = ()) -> list[str
 
 
 def goes_with(cluster: Cluster, release: Object) -> set[str]:
-    """The titles of what Helm takes away with a release: its objects, but those it is told to keep, and its
-    own records of it.
-    """
+    """The titles of the objects that Helm deletes with a release, including Helm's records of the release."""
     meta, objects = release["metadata"], release["spec"]["objects"]
     records = cluster.api.list(_SECRET, meta["namespace"], labels=f"owner=helm,name={meta['name']}")
     return {name for name, obj in objects.items() if not _is_kept(obj)} | set(map(title, records))
@@ -79,14 +75,12 @@ def _is_kept(obj: Object) -> bool:
 
 
 def stays(what: str, inside: Sequence[str]) -> str:
-    """The sentence for an object that stays because of what it holds."""
+    """The message for an object that is not deleted because it contains objects of others."""
     return f"{what} stays: it holds {', '.join(inside[:3])}{' and more' if len(inside) > 3 else ''}."
 
 
 def is_foreign(obj: Object) -> bool:
-    """Whether an object in a namespace is neither made by Kubernetes or a control plane, nor owned by
-    another.
-    """
+    """Whether an object is neither created by Kubernetes or a control plane, nor owned by another object."""
     meta = obj["metadata"]
     if meta.get("ownerReferences") or meta.get("deletionTimestamp"):
         return False
@@ -102,7 +96,7 @@ def _of_definition(api: Api, definition: Object) -> list[dict[str, Any]]:
 
 
 def _definitions_of(api: Api, release: Object) -> list[dict[str, Any]]:
-    """The definitions that Helm takes away with a release: all that their chart does not mark to be kept."""
+    """The definitions that Helm deletes with a release: all without the resource policy ``keep``."""
     objects = release["spec"]["objects"].values()
     names = [
         obj["metadata"]["name"] for obj in objects if obj["kind"] == _DEFINITION.kind and not _is_kept(obj)

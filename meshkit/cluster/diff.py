@@ -1,7 +1,7 @@
-"""What differs between two states of an object, field by field, and who owns each field.
+"""The differences between two states of an object, field by field, with the owners of each field.
 
-Compared is what people and planners write: the API server's own bookkeeping, status, and the few fields that
-controllers write into other people's objects are left out, so that a rollout does not look like a change.
+Only fields that users and planners write are compared. Server-side metadata, status and the fields that
+controllers write to objects of others are ignored, so that a rollout does not count as a change.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from meshkit.facts import Object
 
 MISSING = object()
-"""Stands for a field that is not there; ``None`` is a value."""
+"""The value of a field that does not exist; ``None`` is a valid value."""
 
 _SECRET = "(secret)"
 _BOOKKEEPING = (
@@ -37,12 +37,12 @@ _BY_CONTROLLERS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 Owners = tuple[tuple[str, Mapping[str, Any]], ...]
-"""(manager, the part of its field set that lies below here)."""
+"""(manager, the part of its field set below the present path)."""
 
 
 @dataclass(frozen=True)
 class FieldChange:
-    """One field: path (``spec.http[0].timeout``), values (``None`` where absent), present owners."""
+    """A changed field: path (``spec.http[0].timeout``), values (``None`` if absent) and present owners."""
 
     path: str
     before: Any
@@ -51,7 +51,7 @@ class FieldChange:
 
 
 def content(obj: Object) -> dict[str, Any]:
-    """An object without status, bookkeeping and what controllers write into it."""
+    """An object without status, server-side metadata and the fields that controllers write."""
     kept: dict[str, Any] = json.loads(json.dumps({k: v for k, v in obj.items() if k != "status"}))
     for key in _BOOKKEEPING:
         kept["metadata"].pop(key, None)
@@ -64,7 +64,7 @@ def content(obj: Object) -> dict[str, Any]:
 
 
 def digest(obj: Object | None, salt: str = "") -> str:
-    """A hash of an object's content, empty for no object; salted, it tells nothing about a Secret."""
+    """A hash of an object's content, empty for None. The salt protects the values of Secrets."""
     if obj is None:
         return ""
     text = json.dumps(content(obj), sort_keys=True, separators=(",", ":"))
@@ -72,7 +72,7 @@ def digest(obj: Object | None, salt: str = "") -> str:
 
 
 def changes(before: Object | None, after: Object) -> tuple[FieldChange, ...]:
-    """The fields that differ, in the order of ``after``. The values of a Secret are not shown."""
+    """The fields that differ, in the order of ``after``. Values of Secrets are hidden."""
     owners: Owners = ()
     if before is not None:
         entries = before["metadata"].get("managedFields") or ()
@@ -110,12 +110,12 @@ def _or_none(value: Any) -> Any:
 
 
 def _below(owners: Owners, key: str) -> Owners:
-    """Field sets one step further; a leaf owns everything below it."""
+    """The field sets below a key; a leaf owns everything below it."""
     return tuple((manager, fields.get(key, {})) for manager, fields in owners if not fields or key in fields)
 
 
 def _item(owners: Owners, item: Any) -> Owners:
-    """Field sets of a list's item, found by the keys that the set names it with."""
+    """The field sets of a list item, found by its merge keys."""
     found = []
     for manager, fields in owners:
         if not fields:

@@ -1,9 +1,8 @@
-"""Check steps against the server, then carry them out: what was shown is what is applied.
+"""Check steps against the API server, then apply exactly the changes that were shown.
 
-Checking dry-runs every object and keeps what was seen of it. Carrying out reads each object again: another
-state than the one seen (status and bookkeeping aside) stops the change. Before an object is touched the
-journal holds its prior state and a hash of what it becomes, both from the server, so that undo knows whether
-someone else has changed it since.
+``check`` dry-runs every object and records its state. ``carry_out`` reads each object again and stops if the
+state has changed (apart from status and server-side metadata). Before it changes an object, it writes the
+prior state and a hash of the new state to the journal, so that undo can detect later changes by others.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Action = Literal["create", "change", "keep", "remove"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a change is: the step's title, its number from 1, how many there are, and what is being done."""
+    """The progress of a change: the step's title, its number from 1, the number of steps and the state."""
 
     title: str
     index: int
@@ -48,12 +47,12 @@ class Progress:
 
 Report = Callable[[Progress], None]
 Judge = Callable[[Sequence[Step]], None]
-"""Looks at what a wave of steps has done, and raises to have the change taken back."""
+"""Evaluates the cluster after a wave of steps, and raises to have the change undone."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """An object as it was when it was checked."""
+    """The state of an object when it was checked."""
 
     uid: str
     resource_version: str
@@ -62,20 +61,20 @@ class Seen:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step, what it does to the object, and the state this is true of (``seen`` is None: no object)."""
+    """A step, its field changes, and the state of the object they apply to (``seen`` None: no object)."""
 
     step: Step
     action: Action
     changes: tuple[FieldChange, ...] = ()
     seen: Seen | None = None
     needs: Step | None = None
-    """The step that makes this object's namespace or kind: only after it can the server check this one."""
+    """The step that creates this object's namespace or kind; the server can check this step only after it."""
     warnings: tuple[str, ...] = ()
-    """What the server said of the object without refusing it."""
+    """The warnings of the server about the object."""
 
 
 def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
-    """Dry-run every step that can be; raises what the server answers to the first that it refuses."""
+    """Dry-run every step that the server can check. Raises the error of the first step that it refuses."""
     with ThreadPoolExecutor(_THREADS) as pool:
         live = list(pool.map(lambda s: verbs(cluster, s.kind).get(s.kind, s.name, s.namespace), steps))
         new = [step for step, found in zip(steps, live, strict=True) if found is None]
@@ -107,7 +106,7 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
 
 
 def _makes(api: Api, maker: Step, step: Step) -> bool:
-    """Whether a step makes the namespace or the kind of another. A chart is taken to make what is missing."""
+    """Whether a step creates the namespace or kind of another. A chart is assumed to create missing kinds."""
     if maker is step:
         return False
     if maker.kind == RELEASE:
@@ -133,10 +132,10 @@ def carry_out(
     report: Report,
     judge: Judge = lambda _: None,
 ) -> list[str]:
-    """Carry out the steps in order, each journaled before and waited for after. Stops at the first to fail,
-    and where ``judge``, asked after each wave, raises.
+    """Apply the steps in order: record each in the journal before and wait for its condition after.
 
-    Returns a sentence for each object that was to be taken away and stays on purpose.
+    Stops at the first failure, or if ``judge``, which is called after each wave, raises. Returns a message
+    for each object that was to be deleted and was kept on purpose.
     """
     salt = journal.salt(change)
     kept: list[str] = []
@@ -173,7 +172,7 @@ def carry_out(
 def _take_away(
     cluster: Cluster, one: PlannedStep, journal: Journal, change: str, index: int, salt: str
 ) -> list[str]:
-    """Take an object away as it was shown, unless it went with another or holds what is not the mesh's."""
+    """Delete an object as shown, unless it is already gone or contains objects of others."""
     step = one.step
     live = verbs(cluster, step.kind).get(step.kind, step.name, step.namespace)
     if live is None:
@@ -195,7 +194,7 @@ def _take_away(
 
 
 def _await_wave(cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, report: Report) -> None:
-    """Wait for what the steps of a wave wait for, one after the other: they come true side by side."""
+    """Wait for the conditions of a wave's steps, one after the other; their rollouts run in parallel."""
     for index, step in wave:
         if step.wait:
             report(Progress(step.title, index, total, "waiting"))
@@ -204,16 +203,16 @@ def _await_wave(cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, 
 
 
 def was_refused(error: ClusterError) -> bool:
-    """Whether the server said no: after any other failure the request may have been carried out."""
+    """Whether the server refused the request; after any other failure it may have been executed."""
     return error.status is not None and error.status < 500
 
 
 def _apply_as_shown(
     cluster: Cluster, one: PlannedStep, left: str | None, *, dry_run: bool
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """Apply to the state that was shown and no other; returns that state and the result.
+    """Apply an object only if it is in the state that was shown; return that state and the result.
 
-    A status written between reading and applying changes the resourceVersion, and is no reason to stop.
+    A change of status between reading and applying changes the resourceVersion but is no reason to stop.
     """
     step = one.step
     does = verbs(cluster, step.kind)
@@ -231,7 +230,7 @@ def _apply_as_shown(
 
 
 def _require_same(planned: PlannedStep, live: Object | None, left: str | None) -> None:
-    """Stop when the object is not the one that was shown, nor as an earlier step of this change left it."""
+    """Raise ``Conflict`` if the object is neither as shown nor as an earlier step of this change left it."""
     if left is not None:
         expected, uid = left, None
     elif planned.seen is None:
@@ -257,8 +256,9 @@ def _require_same(planned: PlannedStep, live: Object | None, left: str | None) -
 
 
 def _require_same_part(planned: PlannedStep, live: Object | None, after: Object) -> None:
-    """Of somebody else's object only what the step writes must be as it was shown: an autoscaler, or a
-    colleague elsewhere in it, is no reason to stop.
+    """Compare only the fields that the step writes, for an object that meshkit does not own.
+
+    Changes of other fields, by an autoscaler or another user, are no reason to stop.
     """
     now = [(field.path, field.before, field.after) for field in changes(live, after)]
     if now != [(field.path, field.before, field.after) for field in planned.changes]:
@@ -269,15 +269,15 @@ def _require_same_part(planned: PlannedStep, live: Object | None, after: Object)
 
 
 def last_writer(obj: Object) -> str:
-    """The field manager that wrote to an object last, its status aside."""
+    """The field manager that last wrote to an object, except its status."""
     entries = [e for e in obj["metadata"].get("managedFields") or () if e.get("subresource") != "status"]
-    # Times are whole seconds; of entries that are equally young the server lists the later one last.
+    # Times are whole seconds; among entries of the same second the server lists the latest last.
     newest = max(reversed(entries), key=lambda e: e.get("time", ""), default=None)
     return str(newest["manager"]) if newest else "an unknown manager"
 
 
 def _pinned(obj: Object, live: Object | None) -> dict[str, Any]:
-    """The object with the uid and resourceVersion it is meant for: the server refuses any other."""
+    """Add uid and resourceVersion to the object, so that the server refuses any other state."""
     pins = {} if live is None else {key: live["metadata"][key] for key in ("uid", "resourceVersion")}
     return {**obj, "metadata": {**obj["metadata"], **pins}}
 
@@ -299,9 +299,7 @@ def _record(step: Step, index: int, prior: object, after: str) -> dict[str, Any]
 
 
 def _prior(api: Api, live: Object | None, change: str, index: int, salt: str) -> object:
-    """What the journal keeps of a prior state: the object; of one with secrets a copy's name and a salted
-    hash.
-    """
+    """The journal entry for a prior state: the object; for a Secret the name of a copy and a salted hash."""
     if live is None or not (live["kind"] == "Secret" or HISTORY in live):
         return live
     name = f"prior-{change}-{index}"

@@ -1,7 +1,7 @@
-"""The part of somebody else's object that a change wrote: told from the rest, and put back without it.
+"""Field-level undo for objects that meshkit does not own.
 
-A field is a path of keys, written as a JSON pointer; a list counts as one field. What the change left there
-is kept as a salted hash, so that a later undo knows whether it still stands.
+A field is a path of keys, written as a JSON pointer; a list counts as one field. The journal keeps a salted
+hash of the value that the change wrote, so that a later undo can detect whether others have changed it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from meshkit.facts import Object
 from meshkit.kube.metadata import managers
 
 Fields = Mapping[str, str]
-"""JSON pointer -> the hash of what the change left there."""
+"""JSON pointer -> the hash of the value that the change wrote."""
 Left = Mapping[str, tuple[str, str]]
-"""The same with the salt of each hash: fields that several changes wrote have several."""
+"""JSON pointer -> hashes with their salts, one for each change that wrote the field."""
 Json = dict[str, Any]
 
 
 def written(before: Object, after: Object, salt: str) -> Fields:
-    """The fields in which a change made one state of an object into the other."""
+    """The fields that differ between two states of an object, with hashes of the new values."""
     pairs = _different(content(before), content(after), "")
     return {pointer: _hash(value, salt) for pointer, value in pairs}
 
 
 def changed_since(live: Object, prior: Object, fields: Left) -> list[str]:
-    """The fields that hold neither what the change left nor what was there before."""
+    """The fields that have neither the value that the change wrote nor the value before it."""
     return [
         pointer
         for pointer, (left, salt) in fields.items()
@@ -45,7 +45,7 @@ def owners(live: Object, pointer: str) -> list[str]:
 
 
 def put_back(live: Object, prior: Object, pointers: Iterable[str]) -> list[Json]:
-    """The JSON patch that gives these fields their prior values; empty where they have them."""
+    """The JSON patch that restores the prior values of these fields; empty if they have them already."""
     ops: list[Json] = []
     state = copy.deepcopy(dict(live))
     for pointer in pointers:
@@ -59,7 +59,7 @@ def put_back(live: Object, prior: Object, pointers: Iterable[str]) -> list[Json]
 
 
 def _carry_out(state: Json, op: Json) -> None:
-    """What an operation makes of an object, for those that come after it."""
+    """Apply an operation to an object, so that later operations are computed from the result."""
     *above, last = _keys(op["path"])
     for key in above:
         state = state[key]
@@ -70,7 +70,7 @@ def _carry_out(state: Json, op: Json) -> None:
 
 
 def set_to(live: Object, pointer: str, value: Any) -> Json:
-    """The JSON patch operation that sets a field, making the mappings above it where there are none."""
+    """The JSON patch operation that sets a field and creates missing mappings above it."""
     keys = _keys(pointer)
     for depth in range(1, len(keys)):
         if at(live, above := pointer_to(*keys[:depth])) is MISSING:
@@ -81,8 +81,10 @@ def set_to(live: Object, pointer: str, value: Any) -> Json:
 
 
 def owners_back(live: Object, prior: Object, own: Container[str], pointers: Iterable[str]) -> list[Json]:
-    """managedFields after these fields were put back: the change's ``own`` managers as they were, and every
-    other one as it is, with those of the fields that it owned before.
+    """The managedFields to set after these fields are restored.
+
+    The change's ``own`` managers get their prior entries; every other manager keeps its present entry and
+    gets back the restored fields that it owned before.
     """
     pointers = list(pointers)
     before = {entry_key(entry): entry for entry in prior["metadata"].get("managedFields") or ()}
@@ -99,7 +101,7 @@ def owners_back(live: Object, prior: Object, own: Container[str], pointers: Iter
 
 
 def _only(entry: Object | None, pointers: Iterable[str]) -> Json:
-    """The part of an entry's field set that is about these fields."""
+    """The part of an entry's field set that covers these fields."""
     kept: Json = {}
     for pointer in pointers:
         node: Any = (entry or {}).get("fieldsV1") or {}
@@ -114,12 +116,12 @@ def _only(entry: Object | None, pointers: Iterable[str]) -> Json:
 
 
 def _is_patch_of_ours(entry: Mapping[str, Any]) -> bool:
-    """The entry that putting values back writes to."""
+    """Whether an entry is the one that the restoring patch writes to."""
     return bool(entry["manager"] == MANAGER and entry["operation"] == "Update")
 
 
 def entry_key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What tells one entry of managedFields from another."""
+    """The key that identifies an entry of managedFields."""
     return entry["manager"], entry["operation"], entry.get("subresource", "")
 
 
@@ -129,7 +131,7 @@ def _united(one: Mapping[str, Any], other: Mapping[str, Any]) -> Json:
 
 
 def _removed(live: Object, prior: Object, pointer: str) -> Json:
-    """Take a field away, and the mappings above it that were made for it alone."""
+    """The operation that removes a field, or the topmost mapping that was created only for it."""
     keys = _keys(pointer)
     while (
         len(keys) > 1
@@ -151,7 +153,7 @@ def _different(before: Any, after: Any, pointer: str) -> Iterator[tuple[str, Any
 
 
 def at(obj: Object, pointer: str) -> Any:
-    """The value of a field, MISSING where there is none."""
+    """The value of a field, or MISSING."""
     value: Any = obj
     for key in _keys(pointer):
         if not isinstance(value, Mapping) or key not in value:
@@ -170,7 +172,7 @@ def pointer_to(*keys: str) -> str:
 
 
 def escaped(key: str) -> str:
-    """A key as it stands in a JSON pointer."""
+    """A key, escaped for a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
 
 

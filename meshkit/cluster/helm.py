@@ -1,9 +1,9 @@
-"""Releases of Helm charts: the one place that runs Helm, with the verbs that ``api.py`` has for objects.
+"""Releases of Helm charts, with the same methods that ``api.py`` has for objects. Only this module runs Helm.
 
-A release reads as an object whose fields are what the chart was rendered to, so a plan shows the difference
-field by field, the journal keeps it, and an undo notices what others changed since. Secrets, and what charts
-draw at random (certificates, checksums), are left out of it. Releases are visible to ``helm ls`` and can be
-taken over by hand at any time.
+A release is represented as an object whose fields are the rendered objects of the chart. So a plan shows its
+differences field by field, the journal records it, and an undo detects later changes by others. Secrets and
+random values of charts (certificates, checksums) are left out. Releases are visible to ``helm ls`` and can be
+managed with Helm directly at any time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from meshkit.kube.steps import Wait
 OLDEST = (3, 14)
 """``helm get metadata`` came with 3.14, ``--dry-run=server`` with 3.13."""
 HISTORY = "history"
-"""The field of a whole release that holds Helm's own record of it, secrets and all."""
+"""The field of a complete release with Helm's own record of it, including secrets."""
 _SECRET = Kind("v1", "Secret")
 _WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 _GRACE_S = 60.0
@@ -42,12 +42,12 @@ _DIRECT = ("oci://", "http://", "https://")
 
 
 def verbs(cluster: Cluster, kind: Kind) -> Api | Helm:
-    """Who gets, applies and deletes objects of this kind: Helm for releases, else the API server."""
+    """The client that gets, applies and deletes objects of a kind: Helm for releases, else the API client."""
     return Helm(cluster) if kind == RELEASE else cluster.api
 
 
 def wait_for(cluster: Cluster, kind: Kind, name: str, namespace: str | None, wait: Wait) -> None:
-    """Wait for an object. Of a release, Helm has waited already, but for the CA in its webhooks."""
+    """Wait for an object. For a release, wait for the CA of its webhooks, as Helm waits for the rest."""
     if kind != RELEASE:
         wait_for_object(cluster.api, kind, name, namespace, wait)
         return
@@ -64,7 +64,7 @@ class Helm:
         self._cluster = cluster
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
-        """The release, or None where there is none. Raises ``Conflict`` while another helm is at work."""
+        """Return the release, or None. Raises ``Conflict`` while another Helm operation is pending."""
         found = self._run("get", "metadata", name, "--output=json", namespace=namespace, may_fail=True)
         if found is None:
             return None
@@ -72,7 +72,7 @@ class Helm:
         if str(about["status"]).startswith("pending"):
             raise Conflict(
                 f"Release {namespace}/{name} is in state {about['status']}.",
-                remedy=f"Another helm is at work, or was ended in it: 'helm rollback {name} -n {namespace}'.",
+                remedy=f"Wait for that helm; if it was interrupted: 'helm rollback {name} -n {namespace}'.",
             )
         manifest = self._run("get", "manifest", name, namespace=namespace) or ""
         chart = f"{about['chart']} {about['version']}"
@@ -87,10 +87,10 @@ class Helm:
         manager: str = MANAGER,
         on_warning: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Any]:
-        """Install or upgrade, and wait until all is ready; returns the release as it is (or would be) then.
+        """Install or upgrade a release, wait until it is ready, and return it (or the result of a dry run).
 
-        Raises ``Conflict`` where it has another revision than the one pinned, ``BadInput`` for a chart that
-        is not there or not tested, ``ClusterError`` with Helm's own words.
+        Raises ``Conflict`` if its revision is not the pinned one, ``BadInput`` for a missing or untested
+        chart, and ``ClusterError`` with Helm's message.
         """
         name, namespace, spec = obj["metadata"]["name"], obj["metadata"]["namespace"], obj["spec"]
         self._require_pinned(obj)
@@ -106,37 +106,37 @@ class Helm:
         return after
 
     def rendered(self, obj: Object) -> list[dict[str, Any]]:
-        """Every object that a chart makes, hooks and definitions too, rendered without asking the cluster."""
+        """All objects of a chart, including hooks and definitions, rendered without the cluster."""
         name, namespace, spec = obj["metadata"]["name"], obj["metadata"]["namespace"], obj["spec"]
         words = ["template", name, *_chart(spec), "--include-crds", "--skip-tests", "--values=-"]
         text = self._run(*words, namespace=namespace, given=json.dumps(spec["values"])) or ""
         return [each for each in yaml.load_all(text, Loader=_LOADER) if each]
 
     def require_chart(self, obj: Object) -> None:
-        """Raise ``BadInput`` for a chart that is not there, or of a version that is not tested."""
+        """Raise ``BadInput`` for a missing chart or an untested version."""
         about = yaml.safe_load(self._run("show", "chart", *_chart(obj["spec"])) or "")
         _require_tested(obj["metadata"]["name"], str(about["version"]), obj["spec"]["tested"])
 
     def delete(self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None) -> None:
-        """Uninstall, and wait until its objects are gone. Charts keep what they mark to be kept."""
+        """Uninstall a release and wait until its objects are gone, except those with resource policy keep."""
         self._run("uninstall", name, "--ignore-not-found", *_waiting(), namespace=namespace)
 
     def whole(self, release: Object) -> dict[str, Any]:
-        """A release with Helm's record of it: what ``bring_back`` needs once it is gone."""
+        """A release with Helm's record of it, which ``bring_back`` needs."""
         meta = release["metadata"]
         labels = f"owner=helm,name={meta['name']},version={meta['resourceVersion']}"
         found = self._cluster.api.list(_SECRET, meta["namespace"], labels=labels)
         return {**release, HISTORY: [content(each) for each in found]}
 
     def bring_back(self, release: Object) -> None:
-        """Install a release again as it was, from its record, and wait until all is ready."""
+        """Restore a deleted release from its record, and wait until it is ready."""
         meta = release["metadata"]
         for record in release[HISTORY]:
             self._cluster.api.create(record)
         self.roll_back(meta["name"], meta["namespace"], meta["resourceVersion"])
 
     def roll_back(self, name: str, namespace: str, revision: str) -> None:
-        """Go back to a revision, as a new one, and wait until all is ready."""
+        """Roll back to a revision, which creates a new revision, and wait until it is ready."""
         self._run("rollback", name, revision, *_waiting(), namespace=namespace)
 
     def _require_pinned(self, obj: Object) -> None:
@@ -145,7 +145,7 @@ class Helm:
             return
         live = self.get(RELEASE, obj["metadata"]["name"], obj["metadata"]["namespace"])
         if live is None or live["metadata"]["resourceVersion"] != pinned:
-            raise Conflict(f"{title(obj)} has another revision since.", remedy="Plan again.")
+            raise Conflict(f"{title(obj)} has a newer revision than the plan.", remedy="Plan again.")
 
     def _run(
         self,
@@ -154,7 +154,7 @@ class Helm:
         given: str | None = None,
         may_fail: bool = False,
     ) -> str | None:
-        """Helm's output; None where there is no such release and it ``may_fail``."""
+        """Run Helm and return its output; None if it fails and ``may_fail`` is set."""
         command = [program(), *words]
         if self._cluster.kubeconfig is not None:
             command.append(f"--kube-context={self._cluster.context}")
@@ -182,12 +182,12 @@ class Helm:
 
 
 def program() -> str:
-    """The Helm to run. Raises ``BadInput`` where there is none, or one too old."""
+    """The Helm program to run. Raises ``BadInput`` if there is none or its version is too old."""
     found = settings.helm()
     if found is None:
         raise BadInput(
             "helm",
-            "charts are installed by Helm, and there is no helm on PATH.",
+            "installing charts requires Helm, and there is no helm on PATH.",
             remedy="Install Helm 3.14 or later, or name it in $MESHKIT_HELM.",
         )
     version = _version(found)
@@ -201,7 +201,7 @@ _versions: dict[str, tuple[int, ...]] = {}
 
 
 def _version(helm: str) -> tuple[int, ...]:
-    """The version of a program, asked once."""
+    """The version of a Helm program; cached."""
     if helm not in _versions:
         try:
             told = subprocess.run(
@@ -212,13 +212,13 @@ def _version(helm: str) -> tuple[int, ...]:
             raise BadInput("helm", f"{helm} cannot be run: {error}.", remedy="Correct the path.") from error
         numbers = re.match(r"v(\d+)\.(\d+)", told)
         if numbers is None:
-            raise BadInput("helm", f"{helm} does not tell a version of Helm.", remedy="Correct the path.")
+            raise BadInput("helm", f"{helm} does not print a version of Helm.", remedy="Correct the path.")
         _versions[helm] = tuple(int(number) for number in numbers.groups())
     return _versions[helm]
 
 
 def installed(cluster: Cluster) -> list[dict[str, Any]]:
-    """Every release that a cluster holds, read without Helm: its name, namespace and Chart.yaml."""
+    """All releases in a cluster, read without Helm: name, namespace and Chart.yaml."""
     newest: dict[tuple[str, str], Object] = {}
     for secret in cluster.api.list(_SECRET, labels="owner=helm"):
         key = (secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"])
@@ -240,7 +240,7 @@ def _revision(record: Object) -> int:
 
 
 def _chart_of(record: Object) -> Any:
-    """Chart.yaml of a release: Helm's record is JSON, compressed, in base64 of its own."""
+    """Chart.yaml from Helm's record of a release, which is compressed JSON in base64."""
     packed = base64.b64decode(base64.b64decode(record["data"]["release"]))
     return json.loads(gzip.decompress(packed))["chart"]["metadata"]
 
@@ -250,7 +250,7 @@ def _waiting() -> tuple[str, str]:
 
 
 def _chart(spec: Mapping[str, Any]) -> list[str]:
-    """The chart as Helm's arguments: of a registry, of a repository, or a directory."""
+    """Helm's arguments for a chart in a registry, repository or directory."""
     source, (name, *_) = spec["source"], spec["directories"]
     version = [f"--version={spec['version']}"] if spec["version"] else []
     if source.startswith("oci://"):
@@ -301,7 +301,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _told(obj: dict[str, Any]) -> dict[str, Any]:
-    """An object of a chart without what is secret or random; of a definition, which is long, a hash."""
+    """An object of a chart without secret and random values; a hash for a definition, which is long."""
     if obj["kind"] == "CustomResourceDefinition":
         text = json.dumps(obj.pop("spec"), sort_keys=True, default=str)
         obj["spec"] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}

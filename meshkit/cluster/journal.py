@@ -1,9 +1,9 @@
-"""What was changed, by whom, when and why: kept in the cluster, so that anyone can resume or undo it.
+"""The journal of changes, stored in the cluster so that any user can resume or undo a change.
 
-A change is a chain of ConfigMaps in ``meshkit-system``, each of at most 256 KiB, holding records as JSON
-under rising numbers. A record is only ever added, by a merge patch that carries the resourceVersion read
-before: of two writers one is refused and reads again. Secrets never come here: executor.py keeps their prior
-state in a Secret.
+A change is a chain of ConfigMaps in ``meshkit-system`` of at most 256 KiB each, with JSON records under
+rising numbers. Records are only appended, by a merge patch with the resourceVersion that was read before: if
+two writers collide, the server refuses one, which reads again. The journal contains no Secrets: executor.py
+keeps their prior state in a Secret.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _CHANGE, _PART = "meshkit.dev/change", "meshkit.dev/part"
 _PACK_BYTES = 4096
 _ATTEMPTS = 20
 _NO_OPERATION = ""
-"""What a change is part of that was recorded before operations were."""
+"""The operation of a change whose record names none."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a change is part of: the fields by which undo and resume find it in the journal.
+    """The operation that a change belongs to, by which undo and resume find it in the journal.
 
-    ``name`` is the operation (apply, setup, upgrade, release, ...), ``target`` what it was done to: a stage,
-    a version, a namespace. ``facts`` hold what else is decided on later. ``what`` and ``why`` of a change are
-    for people: nothing is decided by them.
+    ``name`` is the operation (apply, setup, upgrade, release, ...) and ``target`` its target: a stage, a
+    version, a namespace. ``facts`` has more data for later decisions. ``what`` and ``why`` of a change are
+    text for users only: no code depends on them.
     """
 
     name: str
@@ -49,11 +49,11 @@ class Operation:
 
 @dataclass(frozen=True)
 class ChangeSummary:
-    """One change, as ``history`` lists it; ``state`` is open, or the last word that a verb left."""
+    """A change in the list of ``history``. ``state`` is ``open`` or the last recorded result."""
 
     id: str
     started: str
-    """When, as ISO 8601 in UTC."""
+    """The start time, as ISO 8601 in UTC."""
     who: str
     what: str
     why: str
@@ -62,7 +62,7 @@ class ChangeSummary:
 
     @property
     def has_operation(self) -> bool:
-        """Whether the journal says what the change is part of; one that does not is undone by its id only."""
+        """Whether the change names its operation; a change that does not can be undone by its id only."""
         return self.operation.name != _NO_OPERATION
 
 
@@ -74,7 +74,7 @@ class Journal:
         self._last: dict[str, str] = {}
 
     def start(self, operation: Operation, what: str, why: str = "") -> str:
-        """Begin a change and return its id. Changes older than 90 days are dropped."""
+        """Start a change and return its id. Deletes changes older than 90 days."""
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         if self._api.get(Kind("v1", "Namespace"), NAMESPACE) is None:
             self._api.apply(namespace)
@@ -97,7 +97,7 @@ class Journal:
         return change
 
     def append(self, id: str, record: Mapping[str, Any]) -> None:
-        """Add a record; ``at`` (when) is added to it."""
+        """Append a record with the present time as ``at``."""
         stamped = {**record, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
         for _ in range(_ATTEMPTS):
             part = self._newest(id)
@@ -116,21 +116,23 @@ class Journal:
             except Conflict:
                 continue
             return
-        raise Conflict(f"The journal of change {id} is written by others all the time.", remedy="Try again.")
+        raise Conflict(
+            f"The journal of change {id} could not be written: others write to it.", remedy="Try again."
+        )
 
     def records(self, id: str) -> list[dict[str, Any]]:
-        """All records of a change, oldest first. Raises ``UnknownName`` when there is no such change."""
+        """All records of a change, oldest first. Raises ``UnknownName`` for an unknown change."""
         parts = self._parts(id)
         if not parts:
             raise UnknownName("change", id, (change.id for change in self.changes()))
         return _records(parts)
 
     def salt(self, id: str) -> str:
-        """What the hashes of a change are salted with, so that they tell nothing about a Secret's values."""
+        """The salt for the hashes of a change, which protects the values of Secrets."""
         return str(self.records(id)[0]["salt"])
 
     def changes(self) -> list[ChangeSummary]:
-        """Every change, the newest first."""
+        """All changes, newest first."""
         by_change: dict[str, list[dict[str, Any]]] = {}
         for part in sorted(self._api.list(CONFIG_MAP, NAMESPACE, _CHANGE), key=_part_number):
             by_change.setdefault(part["metadata"]["labels"][_CHANGE], []).append(part)
@@ -141,7 +143,7 @@ class Journal:
         return sorted(self._api.list(CONFIG_MAP, NAMESPACE, f"{_CHANGE}={change}"), key=_part_number)
 
     def _newest(self, change: str) -> dict[str, Any]:
-        """The part to add to: the one known to be the last, and whatever part was begun after it."""
+        """The ConfigMap to append to: the last known one, or a newer one."""
         name = self._last.get(change)
         part = self._api.get(CONFIG_MAP, name, NAMESPACE) if name else None
         if part is None or sum(map(len, (part.get("data") or {}).values())) > PART_BYTES // 2:
@@ -194,7 +196,7 @@ def _summary(change: str, records: list[dict[str, Any]]) -> ChangeSummary:
 
 
 def operation_of(first: Mapping[str, Any]) -> Operation:
-    """The operation that the first record of a change names."""
+    """The operation in the first record of a change."""
     return Operation(
         name=str(first.get("operation", _NO_OPERATION)),
         mesh=str(first.get("mesh", "")),
@@ -204,7 +206,7 @@ def operation_of(first: Mapping[str, Any]) -> Operation:
 
 
 def _packed(record: Mapping[str, Any]) -> str:
-    """JSON; compressed when it is long (a CustomResourceDefinition shrinks to a tenth)."""
+    """Encode a record as JSON, compressed if it is long (a CustomResourceDefinition shrinks to a tenth)."""
     text = json.dumps(record, separators=(",", ":"))
     if len(text) <= _PACK_BYTES:
         return text

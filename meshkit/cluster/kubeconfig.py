@@ -1,6 +1,6 @@
-"""Reads kubeconfig files and merges them as kubectl does: for each name, the first file that defines it wins.
+"""Read kubeconfig files and merge them as kubectl does: the first file that defines a name wins.
 
-A context, its cluster and its user may stand in different files. Paths in a file are relative to that file.
+A context, its cluster and its user may be in different files. Paths in a file are relative to that file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """One or several kubeconfig files as one. ``current_context`` is empty where no file names one."""
+    """One or more merged kubeconfig files. ``current_context`` is empty if no file sets it."""
 
     files: tuple[Path, ...]
     current_context: str
@@ -33,11 +33,11 @@ class Kubeconfig:
 
     @property
     def path(self) -> str:
-        """The files in the form of ``$KUBECONFIG``, for another process."""
+        """The files in the format of ``$KUBECONFIG``, for a child process."""
         return os.pathsep.join(map(str, self.files))
 
     def only(self, context: str) -> dict[str, Any]:
-        """A kubeconfig with this context alone. Raises ``ValueError`` where it has no cluster or no user."""
+        """A kubeconfig with only this context. Raises ``ValueError`` if its cluster or user is missing."""
         chosen = self.contexts[context]
         cluster, user = str(chosen.get("cluster") or ""), str(chosen.get("user") or "")
         if cluster not in self.clusters:
@@ -56,7 +56,7 @@ class Kubeconfig:
 
 
 def read_kubeconfig(files: Sequence[Path]) -> Kubeconfig:
-    """Read and merge these files. Raises ``BadInput`` that names the one that is not a kubeconfig."""
+    """Read and merge files. Raises ``BadInput``, which names the file, for an invalid kubeconfig."""
     current = ""
     found: dict[str, dict[str, Mapping[str, Any]]] = {"context": {}, "cluster": {}, "user": {}}
     for path in files:

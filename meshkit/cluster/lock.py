@@ -1,8 +1,8 @@
-"""One writer at a time: a Lease in ``meshkit-system``.
+"""A lock for one writer at a time, implemented by a Lease in ``meshkit-system``.
 
-A Lease is taken when nobody holds it or its holder has not renewed it for its duration. Every change of
-holder raises ``leaseTransitions``: a write that carries the number can be refused when it is not the newest,
-so a holder that was only slow does no harm. Expiry compares two machines' clocks: it needs NTP, as TLS does.
+A Lease can be acquired if it has no holder, or if its holder has not renewed it for its duration. Every
+change of holder increments ``leaseTransitions``: a write with an outdated number can be refused, so a slow
+former holder does no harm. Expiry compares the clocks of two machines, so these need NTP, as TLS does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEASE = Kind("coordination.k8s.io/v1", "Lease")
 
 
 class Lock:
-    """A lock by name: ``holder`` as far as this process knows, ``transitions`` how often that changed."""
+    """A named lock. ``holder`` is the last known holder, ``transitions`` the number of changes of holder."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._api = cluster.api
@@ -38,7 +38,7 @@ class Lock:
         self.transitions = 0
 
     def acquire(self, duration_s: float) -> None:
-        """Take it for ``duration_s`` seconds, to be renewed before. Raises ``Conflict`` naming the holder."""
+        """Acquire the lock for ``duration_s`` seconds. Raises ``Conflict``, which names the holder."""
         self._duration_s = duration_s
         lease = self._api.get(LEASE, self._name, NAMESPACE)
         if lease is None:
@@ -52,11 +52,14 @@ class Lock:
         self._write(self._lease(int(spec.get("leaseTransitions") or 0) + 1)["spec"])
 
     def renew(self) -> None:
-        """Hold it longer. Raises ``Conflict`` when it was lost: then nothing more may be written."""
+        """Renew the lock. Raises ``Conflict`` if it was lost; the caller must then stop writing."""
         self._write({"renewTime": _stamp(), "leaseDurationSeconds": self._whole_duration()})
 
     def release(self) -> None:
-        """Give it back at once, if it is still held here. Without an answer it expires by itself."""
+        """Release the lock if this process still holds it.
+
+        If the request fails, the lock expires by itself.
+        """
         if self.holder != self._me:
             return
         self.holder = None
@@ -74,7 +77,7 @@ class Lock:
             self.holder = (lease.get("spec") or {}).get("holderIdentity")
             if self.holder != self._me:
                 raise self._held(self.holder or "someone else") from error
-            # The answer to an earlier renewal was lost: it is still held here, under a newer resourceVersion.
+            # The response to an earlier renewal was lost: the lock is still held, at a newer resourceVersion.
             self._resource_version = lease["metadata"]["resourceVersion"]
             self._took(self._patch(spec))
 
@@ -110,7 +113,7 @@ class Lock:
 
     def _held(self, holder: str) -> Conflict:
         return Conflict(
-            f"{self._name} is held by {holder}.", remedy="Wait until it is done, or stop that process."
+            f"{self._name} is held by {holder}.", remedy="Wait until it finishes, or stop that process."
         )
 
 
@@ -120,11 +123,11 @@ RENEWED_S = 10.0
 
 @contextmanager
 def held(cluster: Cluster, name: str) -> Iterator[Callable[[], None]]:
-    """Hold a lock for the time of a ``with`` block, renewed in the background.
+    """Hold a lock during a ``with`` block and renew it in the background.
 
-    Gives a function to call before each write: it raises ``Halted`` once the lock was lost, or could not be
-    renewed for HELD_S seconds. The block begins with ``Conflict`` while somebody else holds it, and for
-    HELD_S seconds after a holder was killed.
+    Yields a function to call before each write: it raises ``Halted`` if the lock was lost, or could not be
+    renewed for HELD_S seconds. Raises ``Conflict`` while another process holds the lock, and for HELD_S
+    seconds after a holder was killed.
     """
     lock, over = Lock(cluster, name), threading.Event()
     lost: list[str] = []

@@ -1,4 +1,4 @@
-"""What a step waits for, and the sentence when it does not come."""
+"""The conditions that steps wait for, and the explanation if a wait times out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POD, _EVENT = Kind("v1", "Pod"), Kind("v1", "Event")
 
 
 def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait) -> None:
-    """Wait until the object meets the condition. Raises ``TimedOut`` that says how far it has come."""
+    """Wait until the object meets the condition. Raises ``TimedOut`` with the present state."""
     ready = _READY[wait.condition]
 
     def why(found: dict[str, Any] | None) -> str:
@@ -24,7 +24,7 @@ def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait)
 
 
 def available(workload: Object | None) -> bool:
-    """Every replica of a workload is of its newest template and available."""
+    """Whether all replicas of a workload have the newest pod template and are available."""
     if workload is None:
         return False
     status = workload.get("status") or {}
@@ -38,13 +38,13 @@ def available(workload: Object | None) -> bool:
 
 
 def established(definition: Object | None) -> bool:
-    """The objects of a CustomResourceDefinition are served."""
+    """Whether a CustomResourceDefinition has the condition Established."""
     conditions = ((definition or {}).get("status") or {}).get("conditions") or ()
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def trusted(webhook: Object | None) -> bool:
-    """Every webhook of a configuration has been given a CA."""
+    """Whether every webhook of a configuration has a CA bundle."""
     hooks = (webhook or {}).get("webhooks") or ()
     return bool(hooks) and all(hook["clientConfig"].get("caBundle") for hook in hooks)
 
@@ -57,11 +57,11 @@ _READY: dict[Condition, Callable[[dict[str, Any] | None], bool]] = {
 
 
 def explain(api: Api, obj: Object | None, condition: Condition) -> str:
-    """How far an object is from a condition: counts, what its pods wait for, the last warnings."""
+    """Explain why an object does not meet a condition: replica counts, problems of pods, last warnings."""
     if obj is None:
         return "it does not exist"
     if condition == "established":
-        return "its names are not accepted yet"
+        return "its names have not been accepted yet"
     if condition == "trusted":
         return "its control plane has not written the CA into it"
     text = "{} of {} replicas are available".format(*_counted(obj))
@@ -73,7 +73,7 @@ def explain(api: Api, obj: Object | None, condition: Condition) -> str:
 
 
 def _counted(workload: Object) -> tuple[int, int]:
-    """How many replicas are available, and how many shall be."""
+    """The number of available and of desired replicas."""
     status = workload.get("status") or {}
     if workload["kind"] == "DaemonSet":
         return status.get("numberAvailable", 0), status.get("desiredNumberScheduled", 0)

@@ -1,4 +1,4 @@
-"""What a verb needs to be allowed, asked of the API server before the first change."""
+"""The permissions that an operation needs, checked with the API server before the first change."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from meshkit.kube.steps import Step
 
 _THREADS = 8
 _OF_RECORDS = ("get", "list", "create", "update", "delete")
-"""What Helm does with the Secrets that it keeps its releases in."""
+"""The verbs that Helm uses on the Secrets of its releases."""
 _OF_CHARTS = ("get", "list", "watch", "create", "patch", "delete")
-"""What Helm does with a chart's objects; Helm 4 waits for every one of them by a list and a watch."""
+"""The verbs that Helm uses on a chart's objects; Helm 4 waits for each by list and watch."""
 
 
 class Right(NamedTuple):
-    """A verb on a resource (``pods``, ``pods/proxy``), in one namespace or (None) in the cluster."""
+    """A permission: a verb on a resource (``pods/proxy``), in one namespace or (None) cluster-wide."""
 
     verb: str
     group: str
@@ -32,7 +32,7 @@ class Right(NamedTuple):
 
 
 def of_journal(api: Api) -> set[Right]:
-    """What writing down a change takes: its records, dropping old ones, and once its namespace."""
+    """The permissions for the journal: its records, deleting old ones, and creating its namespace."""
     verbs = ("get", "list", "create", "patch", "delete")
     rights = {Right(verb, "", "configmaps", NAMESPACE) for verb in verbs}
     namespace = Kind("v1", "Namespace")
@@ -43,13 +43,13 @@ def of_journal(api: Api) -> set[Right]:
 
 
 def of_lock() -> set[Right]:
-    """What being the only writer takes."""
+    """The permissions for the lock."""
     verbs = ("get", "create", "patch")
     return {Right(verb, "coordination.k8s.io", "leases", NAMESPACE) for verb in verbs}
 
 
 def of_steps(api: Api, steps: Iterable[Step]) -> set[Right]:
-    """What carrying out steps, and taking them back, takes."""
+    """The permissions to apply and to undo steps."""
     steps = list(steps)
     planned = _defined(step.object for step in steps if not step.removed)
     rights: set[Right] = set()
@@ -64,12 +64,11 @@ def of_steps(api: Api, steps: Iterable[Step]) -> set[Right]:
 
 
 def of_releases(cluster: Cluster, steps: Iterable[Step]) -> set[Right]:
-    """What Helm needs for the steps that are releases: for its own records, for all that a release holds now,
-    and for all that its chart makes.
+    """The permissions for releases: Helm's records, the objects of the release now, and those of its chart.
 
-    Charts are rendered without asking the cluster, so one whose definitions an earlier release brings is
-    asked for like any other. Two things only the server can tell, in the step itself: what a chart makes
-    because of something it finds there, and whether a role gives more than its writer has.
+    Charts are rendered without the cluster, so a chart whose definitions an earlier release installs is
+    checked like any other. Two things fail only in the step itself: objects that a chart renders depending
+    on the cluster, and roles with more permissions than the user has.
     """
     helm, charts = Helm(cluster), []
     rights: set[Right] = set()
@@ -80,14 +79,15 @@ def of_releases(cluster: Cluster, steps: Iterable[Step]) -> set[Right]:
             made = [] if step.removed else helm.rendered(step.object)
             charts.append((str(step.namespace), [*held, *made]))
             if step.removed:
-                # The journal keeps Helm's record of what goes.
+                # The journal keeps Helm's record of a deleted release.
                 rights.add(Right("create", "", "secrets", NAMESPACE))
     return rights | of_charts(cluster.api, charts)
 
 
 def of_charts(api: Api, charts: Sequence[tuple[str, Sequence[Object]]]) -> set[Right]:
-    """What Helm needs for charts, each a release's namespace and its objects. A kind that is neither served
-    nor defined by one of them is left out.
+    """The permissions for charts, given as pairs of namespace and objects.
+
+    A kind that is neither served nor defined by one of the charts is left out.
     """
     planned = _defined(obj for _, objects in charts for obj in objects)
     rights: set[Right] = set()
@@ -106,7 +106,7 @@ def of_charts(api: Api, charts: Sequence[tuple[str, Sequence[Object]]]) -> set[R
 
 
 def require(api: Api, rights: Iterable[Right]) -> None:
-    """Raise ``Forbidden`` naming every right that is missing."""
+    """Raise ``Forbidden``, which lists all missing permissions."""
     wanted = sorted(rights, key=lambda right: (right.namespace or "", *right[:3]))
     with ThreadPoolExecutor(_THREADS) as pool:
         allowed = list(pool.map(lambda right: api.allowed(*right), wanted))
@@ -120,7 +120,7 @@ def require(api: Api, rights: Iterable[Right]) -> None:
 
 
 def describe(rights: Iterable[Right]) -> str:
-    """Rights for people: ``get, patch configmaps in meshkit-system; list pods``."""
+    """Format permissions: ``get, patch configmaps in meshkit-system; list pods``."""
     verbs: dict[str, list[str]] = {}
     for right in rights:
         resource = f"{right.resource}.{right.group}" if right.group else right.resource
@@ -130,8 +130,9 @@ def describe(rights: Iterable[Right]) -> str:
 
 
 def _defined(objects: Iterable[Object]) -> dict[Kind, Resource]:
-    """The resources that the CustomResourceDefinitions among objects will serve. Those that a release holds
-    tell only a hash of their spec; they are served already.
+    """The resources that the CustomResourceDefinitions among these objects define.
+
+    Definitions in an installed release have only a hash of their spec; these are served already.
     """
     return {
         Kind(f"{spec['group']}/{version['name']}", spec["names"]["kind"]): Resource(

@@ -1,4 +1,4 @@
-"""Read what planners and checks must see, all kinds at once."""
+"""Read the objects that planners and checks need, all kinds in parallel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _THREADS = 8
 
 
 def read(cluster: Cluster, needs: Iterable[Need]) -> Snapshot:
-    """The objects that are needed, each list once. A kind that the cluster does not serve gives none."""
+    """Read the needed objects. A kind that the cluster does not serve gives none."""
     distinct = list(dict.fromkeys(needs))
     with ThreadPoolExecutor(_THREADS) as pool:
         lists = pool.map(lambda need: cluster.api.list(need.kind, need.namespace), distinct)

@@ -1,9 +1,8 @@
-"""Take a change back: every object as the journal found it, again there when the change took it away, or gone
-when it was not there.
+"""Undo changes: restore every object to its state in the journal, or delete it if it did not exist.
 
-Everything is looked at before anything is touched: an object that someone else has changed since stops the
-undo. A namespace or a CustomResourceDefinition that holds objects of others stays. Who owned which field is
-put back too, in a request of its own: the server gives changed fields to whoever changes them.
+All objects are checked before any is changed: an object that others have changed since stops the undo. A
+namespace or CustomResourceDefinition that contains objects of others is kept. Field ownership is restored by
+a separate request, because the server assigns changed fields to the manager of the request.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ RESTART_MARK = parts.pointer_to("spec", "template", "metadata", "annotations", R
 
 @dataclass(frozen=True)
 class Restoration:
-    """One object: its state before the change (None: there was none), the hash of what the change left."""
+    """The undo of one object: its state before the change (None: it did not exist) and the hash after it."""
 
     kind: Kind
     name: str
@@ -48,27 +47,26 @@ class Restoration:
     managers: frozenset[str]
     salt: str
     fields: parts.Left
-    """What the change wrote into an object of somebody else; empty where the object was its own."""
+    """The fields that the change wrote to an object of others; empty if meshkit owns the object."""
 
     @property
     def removed(self) -> bool:
-        """Whether the change took the object away."""
+        """Whether the change deleted the object."""
         return not self.after
 
     @property
     def title(self) -> str:
-        """Kind and name, as a person reads them."""
+        """Kind and name of the object."""
         meta = {"name": self.name, "namespace": self.namespace}
         return title({"kind": self.kind.kind, "metadata": meta})
 
 
 def restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Restoration]:
-    """What undoing these changes (the records of each, the oldest first) takes, in order: the last step
-    first, restarts at the end.
+    """The restorations that undo these changes (records of each, oldest first), in the order to apply.
 
-    Steps that the server refused have changed nothing. An object that was changed twice goes back to its
-    first state at once. Pods are made anew by a restart, so what decides over them (the namespace's labels)
-    is put back before, also where another change wrote it.
+    The last step is undone first. Steps that the server refused have changed nothing. An object that was
+    changed twice is restored directly to its first state. Restarts come last because new pods depend on
+    restored objects, such as the labels of their namespace, also if another change wrote these.
     """
     by_object: dict[tuple[str, str | None, str], list[Mapping[str, Any]]] = {}
     place: dict[tuple[str, str | None, str], tuple[int, int]] = {}
@@ -103,18 +101,18 @@ def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
 
 
 def _fields(steps: Sequence[Mapping[str, Any]]) -> parts.Left:
-    """The fields that all steps on one object wrote; none where one of them wrote the whole of it."""
+    """The fields that all steps on an object wrote; none if one of the steps owns the whole object."""
     if not all(step.get("fields") for step in steps):
         return {}
     return {pointer: (left, step["salt"]) for step in steps for pointer, left in step["fields"].items()}
 
 
 def _kept_secret(api: Api, name: str) -> dict[str, Any]:
-    """The prior state of a Secret. Its loss must never read as "there was none"."""
+    """Read the prior state of a Secret. A missing copy is an error and never means that there was none."""
     copy = api.get(Kind("v1", "Secret"), name, NAMESPACE)
     if copy is None:
         raise ManualActionRequired(
-            f"The prior state of a Secret, kept in {NAMESPACE}/{name}, is gone.",
+            f"The prior state of a Secret is missing: the copy {NAMESPACE}/{name} does not exist.",
             remedy="Nothing was changed. Restore that Secret by hand.",
         )
     prior: dict[str, Any] = json.loads(base64.b64decode(copy["data"]["object"]))
@@ -122,7 +120,7 @@ def _kept_secret(api: Api, name: str) -> dict[str, Any]:
 
 
 def rights_for(api: Api, wanted: Sequence[Restoration]) -> set[Right]:
-    """What putting the objects back takes."""
+    """The permissions to restore the objects."""
     rights: set[Right] = set()
     for one in wanted:
         resource = api.resource(one.kind)
@@ -134,7 +132,7 @@ def rights_for(api: Api, wanted: Sequence[Restoration]) -> set[Right]:
 
 
 def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
-    """Raise ``ManualActionRequired`` naming every object that someone else has changed since."""
+    """Raise ``ManualActionRequired``, which lists all objects that others have changed since."""
     touched = []
     for one in wanted:
         live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
@@ -144,12 +142,15 @@ def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
     if touched:
         raise ManualActionRequired(
             f"Changed since by others: {'; '.join(touched)}.",
-            remedy="Nothing was changed. Settle these by hand, then undo again.",
+            remedy="Nothing was changed. Resolve these by hand, then undo again.",
         )
 
 
 def _changed_by(one: Restoration, live: Object | None) -> str:
-    """Who has changed since what the change wrote; empty where nobody has. A restart is made again anyway."""
+    """Who has changed the fields of the change since, or empty.
+
+    Restarts are repeated, so they are ignored.
+    """
     if one.fields and one.prior is not None:
         if live is None:
             return ""
@@ -163,7 +164,7 @@ def _changed_by(one: Restoration, live: Object | None) -> str:
 
 
 def restore(cluster: Cluster, wanted: Sequence[Restoration], report: Report) -> list[str]:
-    """Put the objects back; returns a sentence for each that stays on purpose."""
+    """Restore the objects; return a message for each that is kept on purpose."""
     kept: list[str] = []
     for index, one in enumerate(wanted, start=1):
         report(Progress(one.title, index, len(wanted), "applying"))
@@ -178,9 +179,9 @@ def restore(cluster: Cluster, wanted: Sequence[Restoration], report: Report) -> 
 
 
 def _restored(cluster: Cluster, one: Restoration, live: Object | None, prior: Object) -> bool:
-    """Put an object back into its prior state; whether there was anything to do."""
+    """Restore an object to its prior state; return whether anything had to be changed."""
     if live is None:
-        # What the change left and somebody deleted since stays away.
+        # An object that others have deleted since the change is not created again.
         if not one.removed:
             return False
         _bring_back(cluster, one, prior)
@@ -202,7 +203,7 @@ def _delete(cluster: Cluster, one: Restoration, live: Object) -> list[str]:
 
 
 def _bring_back(cluster: Cluster, one: Restoration, prior: Object) -> None:
-    """Make again what the change took away: first the object, then who owned its fields."""
+    """Create an object again that the change deleted, then restore the ownership of its fields."""
     if one.kind == RELEASE:
         Helm(cluster).bring_back(prior)
         return
@@ -211,7 +212,7 @@ def _bring_back(cluster: Cluster, one: Restoration, prior: Object) -> None:
 
 
 def _put_back(cluster: Cluster, one: Restoration, live: Object, prior: Object) -> None:
-    """First the values, then who owned them."""
+    """Restore the values of an object, then the ownership of its fields."""
     if one.kind == RELEASE:
         Helm(cluster).roll_back(one.name, one.namespace or "", prior["metadata"]["resourceVersion"])
         return
@@ -234,13 +235,13 @@ def _give_back_owners(api: Api, one: Restoration, prior: Object) -> None:
 
 
 def _require_digest(one: Restoration, found: Object, expected: str) -> None:
-    """A status written meanwhile does no harm; anything else does."""
+    """Raise ``ManualActionRequired`` if anything but the status has changed during the undo."""
     if digest(found) != expected:
-        raise ManualActionRequired(f"{one.title} was changed during the undo.", remedy="Settle it by hand.")
+        raise ManualActionRequired(f"{one.title} was changed during the undo.", remedy="Resolve it by hand.")
 
 
 def _part_put_back(api: Api, one: Restoration, prior: Object) -> bool:
-    """Give fields of somebody else's object their prior values, then their owners; whether any differed."""
+    """Restore fields of an object of others, then their ownership; return whether any differed."""
     if not _patch(api, one, lambda found: _part_ops(one, found, prior)):
         return False
 
@@ -253,7 +254,10 @@ def _part_put_back(api: Api, one: Restoration, prior: Object) -> bool:
 
 
 def _part_ops(one: Restoration, found: Object, prior: Object) -> list[dict[str, Any]]:
-    """A restart that was followed by another is made once more: pods are what it is about, not the mark."""
+    """The patch for the fields.
+
+    A restart that others followed by another is repeated, as pods matter here.
+    """
     mark = {pointer: left for pointer, left in one.fields.items() if pointer == RESTART_MARK}
     if one.restart and parts.changed_since(found, prior, mark):
         return [parts.set_to(found, RESTART_MARK, str(found["metadata"]["generation"]))]
@@ -261,13 +265,13 @@ def _part_ops(one: Restoration, found: Object, prior: Object) -> list[dict[str, 
 
 
 def _patch(api: Api, one: Restoration, ops: Callable[[Object], list[dict[str, Any]]]) -> bool:
-    """Patch the object as it is now; whether there was anything to do. ``ops`` raises where it may not be."""
+    """Patch the present object; return whether anything had to be changed. ``ops`` raises to refuse."""
     attempts = 0
     while True:
         live = api.get(one.kind, one.name, one.namespace)
         if live is None:
             raise ManualActionRequired(
-                f"{one.title} was deleted during the undo.", remedy="Settle it by hand."
+                f"{one.title} was deleted during the undo.", remedy="Resolve it by hand."
             )
         wanted = ops(live)
         if not wanted:
@@ -284,7 +288,7 @@ def _patch(api: Api, one: Restoration, ops: Callable[[Object], list[dict[str, An
 
 
 def _differences(now: Mapping[str, Any], before: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
-    """JSON patch operations for every part that differs; lists are replaced whole."""
+    """JSON patch operations for all differences; lists are replaced as a whole."""
     ops: list[dict[str, Any]] = []
     for key in {**now, **before}:
         place = f"{path}/{parts.escaped(key)}"
@@ -300,7 +304,7 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any], path: str) -
 
 
 def _owners(live: Object, prior: Object) -> list[Mapping[str, Any]]:
-    """Who owned what before, and beside it those who came since (controllers: the content was not theirs)."""
+    """The prior managedFields entries, plus those of managers that came since (controllers)."""
     before = list(prior["metadata"].get("managedFields") or ())
     known = {parts.entry_key(entry) for entry in before}
     later = [

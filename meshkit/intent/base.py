@@ -1,8 +1,8 @@
-"""The base of every intent: frozen, no unknown fields, and errors that name the field.
+"""The base class of all intents: frozen models that reject unknown fields and name the field in errors.
 
-pydantic reports all errors at once with a location tuple; a person fixes one at a time, so one becomes a
-``BadInput`` whose field reads like the code that wrote it (``route.versions[0].name``) and whose remedy is
-the field's own description.
+pydantic reports all errors at once, each with a location tuple. Users fix one at a time, so one error becomes
+a ``BadInput`` whose field has the form of the user's code (``route.versions[0].name``) and whose remedy is
+the description of the field.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def _dns_label(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_dns_label)]
-"""A name that Kubernetes accepts for a Namespace, a Service, a version."""
+"""A DNS label (RFC 1123), as Kubernetes requires for names of Namespaces and Services."""
 
 
 class Part(BaseModel):
-    """A part of an intent. Frozen; an unknown field or a wrong value raises ``BadInput`` naming the field."""
+    """A part of an intent. It is frozen; an unknown field or invalid value raises ``BadInput``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -49,11 +49,11 @@ class Part(BaseModel):
 
 
 class Intent(Part):
-    """Something a person wants of the mesh: what ``mk.plan`` takes."""
+    """The base class of intents, which ``mk.plan`` accepts."""
 
 
 class At(ValueError):
-    """A problem at a place below where a validator stands: ``At((2,), ...)`` on steps is ``steps[2]``."""
+    """A validation error at a location in the validated field: ``At((2,), ...)`` on steps is ``steps[2]``."""
 
     def __init__(self, place: Location, problem: str) -> None:
         super().__init__(problem)
@@ -61,12 +61,12 @@ class At(ValueError):
 
 
 def kind(model: type[Part]) -> str:
-    """The name of an intent in messages: ``MutualTLS`` is ``mutual_tls``."""
+    """The name of an intent in messages: ``mutual_tls`` for ``MutualTLS``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", model.__name__).lower()
 
 
 def bad_input(model: type[Part], error: ValidationError) -> BadInput:
-    """The most telling error of a validation as ``BadInput``: the field as written, problem, expectation."""
+    """Convert the most specific error of a validation to ``BadInput``."""
     first = telling(error)
     location = place(first)
     if first["type"] == "extra_forbidden":
@@ -78,31 +78,31 @@ def bad_input(model: type[Part], error: ValidationError) -> BadInput:
 
 
 def place(error: ErrorDetails) -> Location:
-    """Where a problem is: pydantic's location, and what a validator of ours knows of the place below it."""
+    """The location of an error: pydantic's, extended by the location that an ``At`` error has."""
     cause = error.get("ctx", {}).get("error")
     return (*error["loc"], *cause.place) if isinstance(cause, At) else error["loc"]
 
 
 def telling(error: ValidationError) -> ErrorDetails:
-    """The error to show of several: an unknown field before a missing one; both are one misspelt name."""
+    """Select the error to show: an unknown field before a missing one, as one misspelt name causes both."""
     errors = error.errors(include_url=False)
     return next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
 
 
 def _problem(error: ErrorDetails) -> str:
-    """pydantic's message with the value in it: "'x' should be a valid integer"."""
+    """pydantic's message with the value included: "'x' should be a valid integer"."""
     message, value = error["msg"].removeprefix("Value error, "), error["input"]
     shown = repr(value) if isinstance(value, str | int | float) else "it"
     return re.sub(r"^(Input|String|Tuple) should", f"{shown} should", message)
 
 
 def path(model: type[Part], location: Sequence[int | str]) -> str:
-    """A location as a person writes it: ``release.steps[2]``."""
+    """Format a location: ``release.steps[2]``."""
     return kind(model) + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
 
 
 def _expected(model: type[Part], location: Location) -> str:
-    """The description of the innermost field on the way to a location that has one, as a sentence."""
+    """The description of the innermost field of a location that has a description, as a sentence."""
     found = ""
     for end in range(1, len(location) + 1):
         owner, last = _part_at(model, location[: end - 1]), location[end - 1]
@@ -112,7 +112,7 @@ def _expected(model: type[Part], location: Location) -> str:
 
 
 def _part_at(model: type[Part], location: Sequence[int | str]) -> type[Part] | None:
-    """The model that a location leads to, or None when it leads into plain data."""
+    """The model at a location, or None if the location is in plain data."""
     for step in location:
         if isinstance(step, str):
             if step not in model.model_fields:
@@ -131,5 +131,5 @@ def _part_in(annotation: Any) -> type[Part] | None:
 
 
 def labels_or(default: Mapping[str, str], labels: Mapping[str, str] | None) -> dict[str, str]:
-    """The labels that were given, else the conventional ones."""
+    """Return the given labels, or the default."""
     return dict(default if labels is None else labels)

@@ -1,4 +1,4 @@
-"""Intents in YAML: one document each, ``kind`` and the fields. An error names the field and the line."""
+"""Read intents from YAML: one document for each, with ``kind`` and the fields of the intent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS: dict[str, type[Intent]] = {
 def load_intents(source: str | Path) -> list[Intent]:
     """Read intents from a YAML file, or from text (anything with a line break).
 
-    Raises ``BadInput`` naming file, line and field when something is malformed or unknown.
+    Raises ``BadInput``, which names file, line and field, for malformed or unknown input.
     """
     text, origin = _read(source)
     intents = list(_intents(text, origin))
@@ -91,14 +91,14 @@ def _intent(loader: yaml.SafeLoader, node: yaml.Node, origin: str) -> Intent:
 
 
 def _located(error: BadInput, where: str) -> BadInput:
-    """The same error with file and line before the field."""
+    """Add file and line to the field of an error."""
     if isinstance(error, UnknownName):
         return UnknownName(f"{where}: {error.field}", error.name, error.known)
     return BadInput(f"{where}: {error.field}", error.problem, remedy=error.remedy)
 
 
 def _refuse_duplicates(node: yaml.Node, origin: str) -> None:
-    """YAML lets the last of two equal keys win in silence; a person meant both."""
+    """Reject duplicate keys, because YAML silently takes the last one."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _refuse_duplicates(item, origin)
@@ -114,7 +114,7 @@ def _refuse_duplicates(node: yaml.Node, origin: str) -> None:
 
 
 def _mark(node: yaml.Node, location: Sequence[int | str]) -> yaml.Node:
-    """Where a location stands in the text: the last key or item on the way to it."""
+    """The node of the last key or item of a location that exists in the document."""
     mark = node
     for step in location:
         found = _entry(node, step)
@@ -125,7 +125,7 @@ def _mark(node: yaml.Node, location: Sequence[int | str]) -> yaml.Node:
 
 
 def _entry(node: yaml.Node, step: int | str) -> tuple[yaml.Node, yaml.Node] | None:
-    """One step into a node: the key (or item) and the value."""
+    """The key (or item) and value at one step below a node."""
     if isinstance(node, yaml.MappingNode):
         return next(((key, value) for key, value in node.value if key.value == str(step)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):

@@ -1,4 +1,4 @@
-"""Sidecars beside the workloads of a namespace."""
+"""The intent to inject sidecars into the pods of a namespace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from meshkit.intent.base import Intent, Name
 
 
 class Injection(Intent):
-    """New pods of a namespace get a sidecar; running ones only when they are restarted."""
+    """New pods of a namespace get a sidecar; running pods get one when they are restarted."""
 
     namespace: Name = Field(description="the namespace whose pods join the mesh")
     revision: Name | None = Field(

@@ -1,7 +1,7 @@
-"""The control plane of a mesh: what is installed, how much of it, and what may reach it.
+"""The intent to install a control plane: its version, size, charts and network policies.
 
-The defaults are those of production. Where one comes from stands beside it; what a mesh's own default is and
-why it is not taken, too.
+The defaults are for production. The docstring of a field gives the source of its default and, if it differs
+from the mesh's own default, the reason.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ def _quantity(written: str) -> str:
 
 
 Amount = Annotated[str, AfterValidator(_quantity)]
-"""An amount of a resource as Kubernetes writes it: ``500m``, ``2``, ``2Gi``."""
+"""A quantity of a resource in Kubernetes' notation: ``500m``, ``2``, ``2Gi``."""
 
 
 class Resources(Part):
-    """What one replica of a component requests of a node. Limits are left out: a control plane that is
-    throttled or killed for memory at its peak is worse than one that borrows what is free.
+    """The resource requests of one replica of a component.
+
+    There are no limits: a control plane that is throttled or killed for memory at peak load does more harm
+    than one that uses free resources of its node.
     """
 
     cpu: Amount = Field(description="processor time such as '500m'")
@@ -36,8 +38,9 @@ class Resources(Part):
 
 
 class Quota(Part):
-    """A ResourceQuota on the control plane's namespace, and a LimitRange that gives requests to containers
-    that state none: under a quota Kubernetes refuses those.
+    """A ResourceQuota for the control plane's namespace, with a LimitRange that sets default requests.
+
+    Under a quota Kubernetes refuses containers without requests.
     """
 
     cpu: Amount = Field(description="the sum of requested processor time such as '8'")
@@ -46,26 +49,28 @@ class Quota(Part):
 
 
 class Gateway(Part):
-    """Istio's ingress gateway: Envoys where requests from outside enter, in a namespace of their own, so that
-    whoever may read their certificates needs no rights beside istiod (Istio's installation guide).
+    """Istio's ingress gateway: Envoy pods that receive requests from outside the cluster.
+
+    They run in a separate namespace, so that access to their certificates does not require access to
+    istiod's namespace (Istio's installation guide).
     """
 
     name: Name = Field(
         default="istio-ingress", description="the name of its Helm release, Deployment and Service"
     )
     namespace: Name = Field(
-        default="istio-ingress", description="its namespace, not the control plane's; made if it is not there"
+        default="istio-ingress", description="its namespace, not the control plane's; created if missing"
     )
     replicas: int = Field(default=3, ge=1, le=50, description="a number of replicas, 1 to 50")
-    """Three, one a zone. Istio's chart starts one and lets an autoscaler add more, up to five."""
+    """Three, one per zone. Istio's chart starts one, and an autoscaler adds up to four more."""
     resources: Resources = Field(
         default=Resources(cpu="100m", memory="128Mi"), description="requests of each replica"
     )
-    """What Istio's chart requests."""
+    """The requests of Istio's chart."""
     service: Literal["LoadBalancer", "NodePort", "ClusterIP"] = Field(
         default="LoadBalancer", description="LoadBalancer, NodePort or ClusterIP: how it is reached"
     )
-    """``LoadBalancer``: Istio's chart."""
+    """``LoadBalancer`` is the default of Istio's chart."""
     values: dict[str, Any] = Field(
         default_factory=dict, description="values for its chart, merged over meshkit's"
     )
@@ -74,8 +79,8 @@ class Gateway(Part):
 class ControlPlane(Intent):
     """A control plane that survives the loss of a zone and a drained node, isolated in its namespace.
 
-    Without ``charts`` it is made of meshkit's own manifests, which start the sandbox's control plane; with
-    them the mesh's Helm charts are installed by the Helm on PATH.
+    Without ``charts``, meshkit's own manifests install the sandbox's control plane. With ``charts``, the Helm
+    program on PATH installs the mesh's Helm charts.
     """
 
     version: str | None = Field(
@@ -87,14 +92,14 @@ class ControlPlane(Intent):
         default=None,
         description="a name such as '1-31-4' for a control plane beside others, or nothing for the only one",
     )
-    """Nothing: Istio alone has revisions, and needs one only to be upgraded beside the old version."""
+    """None by default: only Istio has revisions, and only an upgrade beside the old version needs one."""
     tags: tuple[Name, ...] = Field(
         default=(),
         description="names that namespaces may ask for instead of the revision, such as 'prod'; 'default' is"
         " what istio-injection=enabled asks for",
     )
     untested: bool = Field(
-        default=False, description="true to take a version that meshkit has not been tested with"
+        default=False, description="true to allow a version that meshkit has not been tested with"
     )
     charts: str | None = Field(
         default=None,
@@ -116,41 +121,41 @@ class ControlPlane(Intent):
         le=50,
         description="a number of replicas of each component, 1 to 50",
     )
-    """Three, one a zone: Linkerd's high-availability values. Istio's chart starts one and lets an autoscaler
-    add more, which needs a metrics server and promises no number: here the number is fixed."""
+    """Three, one per zone, as in Linkerd's high-availability values. Istio's chart starts one replica and an
+    autoscaler adds more, which needs a metrics server and guarantees no number; here the number is fixed."""
     zones: int = Field(
         default=3, ge=1, le=10, description="a number of zones the replicas are spread over, 1 to 10"
     )
     resources: Resources | None = Field(
         default=None, description="requests of each replica, or nothing for the mesh's own recommendation"
     )
-    """Nothing: 500m and 2Gi for istiod (its chart), 100m and 50Mi for Linkerd's components (values-ha)."""
+    """If None: 500m and 2Gi for istiod (its chart), 100m and 50Mi for Linkerd's components (values-ha)."""
     quota: Quota | None = Field(default=None, description="limits of the namespace, or nothing for none")
     isolated: bool = Field(
         default=True,
-        description="true lets in only what the mesh's proxies, the API server and Prometheus call",
+        description="true allows only the ports that the mesh's proxies, the API server and Prometheus call",
     )
-    """NetworkPolicies open the documented ports and close the rest. Istio's chart has them off; the ports
-    are opened from anywhere, because API servers and proxies of other networks have no pod labels."""
+    """NetworkPolicies allow the documented ports only. Istio's chart disables them by default. The ports are
+    open to all sources, because API servers and proxies in other networks have no pod labels."""
     priority_class: str | None = Field(
         default="system-cluster-critical",
         description="a PriorityClass, or nothing for none",
     )
-    """Pods of applications must not push out what injects them (Istio's and Linkerd's operation guides).
-    The class exists in every cluster; some providers want a quota for it outside kube-system."""
+    """Application pods must not preempt the injector (Istio's and Linkerd's operation guides). The class
+    exists in every cluster; some providers require a quota for it outside kube-system."""
     webhook_failure: Literal["fail", "ignore"] = Field(
         default="fail",
-        description="fail refuses new pods while no injector answers, ignore lets them in without a proxy",
+        description="fail refuses new pods while no injector answers, ignore admits them without a proxy",
     )
-    """``fail``: a pod without its proxy is a hole in strict mutual TLS that nobody sees. Istio's charts know
-    nothing else; Linkerd's default is Ignore, its high-availability values say Fail."""
+    """``fail``, because a pod without its proxy silently bypasses strict mutual TLS. Istio's charts support
+    only Fail; Linkerd's default is Ignore, and its high-availability values have Fail."""
 
     cni: bool = Field(
         default=False,
         description="true installs Istio's CNI node agent, which redirects pods' traffic; only with charts",
     )
-    """No: it is a privileged DaemonSet on every node. With it no pod needs NET_ADMIN, which the Pod Security
-    levels baseline and restricted refuse."""
+    """Off by default, because it is a privileged DaemonSet on every node. With it, pods need no NET_ADMIN,
+    which the Pod Security levels baseline and restricted forbid."""
     gateway: Gateway | None = Field(
         default=None, description="an ingress gateway of Istio, or nothing for none; only with charts"
     )
@@ -158,15 +163,15 @@ class ControlPlane(Intent):
     @model_validator(mode="after")
     def _names_apart(self) -> Self:
         if self.revision == "default":
-            raise At(("revision",), "default is the control plane without a revision")
+            raise At(("revision",), "default is reserved for the control plane without a revision")
         for place, tag in enumerate(self.tags):
             if tag in (self.revision or "default", *self.tags[:place]):
-                raise At(("tags", place), f"{tag} is a name of this control plane already")
+                raise At(("tags", place), f"{tag} is already a name of this control plane")
         return self
 
     @model_validator(mode="after")
     def _charts_only(self) -> Self:
         for name in ("values", "cni", "gateway"):
             if getattr(self, name) and self.charts is None:
-                raise At((name,), f"{name} is for Helm charts, and no charts are named")
+                raise At((name,), f"{name} requires charts, and charts is not set")
         return self

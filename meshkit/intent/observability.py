@@ -1,4 +1,4 @@
-"""What is seen of a mesh: who scrapes it, what is logged and traced, and when somebody is woken."""
+"""The intent to observe a mesh: scraping, access logs, traces and alerts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshkit.intent.base import Intent, Name, Part
 
 
 class Alerts(Part):
-    """When somebody is told. The first two are a Service's promises: set them to your own."""
+    """The thresholds of alerts. Set the first two to your Services' objectives."""
 
     error_percent: float = Field(
         default=1, gt=0, lt=100, description="failed requests of a Service, in percent of its requests"
@@ -22,22 +22,22 @@ class Alerts(Part):
     min_rps: float = Field(
         default=0.1,
         ge=0,
-        description="requests a second below which neither is judged: one failure of three is no 33 %",
+        description="requests a second below which neither alert fires, as the sample is too small",
     )
     certificate_days: int = Field(
         default=60, ge=1, description="how long the mesh's authority must still be valid, in days"
     )
-    """60: what ``linkerd check`` and meshkit's own checks warn at."""
+    """60 days, as in ``linkerd check`` and meshkit's own checks."""
     proxy_certificate_h: float = Field(
         default=6, gt=0, description="how long a proxy's own certificate must still be valid, in hours"
     )
-    """A quarter of the 24 hours that both meshes sign for; Istio's proxies renew at half of it."""
+    """A quarter of the 24 hours that both meshes issue; Istio's proxies renew at half of the lifetime."""
 
 
 class Tracing(Part):
-    """Spans made by the proxies themselves, for a share of the requests that nobody has decided on before."""
+    """Traces by the proxies, for a share of the requests that have no sampling decision yet."""
 
-    percent: float = Field(ge=0, le=100, description="the share of new traces that is kept, in percent")
+    percent: float = Field(ge=0, le=100, description="the share of new traces to sample, in percent")
     provider: str = Field(
         min_length=1, description="the name of a tracing provider in the mesh's extensionProviders"
     )
@@ -46,7 +46,7 @@ class Tracing(Part):
 class Observability(Intent):
     """Golden signals of every Service in the mesh, alerts, a dashboard, access logs and traces.
 
-    What is asked is measured where callers are: failures that never reached a server count.
+    Requests are measured at the caller's proxy, so failures that never reached a server count too.
     """
 
     namespace: Name | None = Field(
@@ -60,7 +60,7 @@ class Observability(Intent):
     )
     labels: Mapping[str, str] = Field(
         default_factory=dict,
-        description="labels by which your Prometheus finds them, such as release: kube-prometheus-stack",
+        description="labels that your Prometheus selects by, such as release: kube-prometheus-stack",
     )
     interval_s: int = Field(
         default=15, ge=1, le=60, description="seconds between two scrapes, at most 60: rates are over 5 min"
@@ -71,6 +71,6 @@ class Observability(Intent):
         " as it is",
     )
     tracing: Tracing | None = Field(
-        default=None, description="what proxies trace, or nothing to leave it as it is"
+        default=None, description="what proxies trace, or nothing to keep the present setting"
     )
-    alerts: Alerts = Field(default=Alerts(), description="when somebody is told")
+    alerts: Alerts = Field(default=Alerts(), description="the thresholds of alerts")

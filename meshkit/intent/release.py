@@ -1,4 +1,4 @@
-"""A canary release: how traffic moves from the stable version to the new one, and what would stop it."""
+"""The intent to run a canary release: its steps, margins, objectives and deadline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshkit.intent.base import At, Intent, Name, Part
 
 
 class Margins(Part):
-    """How much worse than the stable version beside it the canary may be."""
+    """How much worse than the stable version the canary may be, measured at the same time."""
 
     error_points: float = Field(
         default=0.2,
@@ -42,10 +42,10 @@ class Margins(Part):
 
 
 class Objectives(Part):
-    """What the service promises whatever its version: that judges a canary which gets little traffic.
+    """Service level objectives for every version; they help to judge a canary that gets little traffic.
 
-    Name the tightest shares that the team would sign and that the stable version meets: an objective that
-    it does not meet is left out of the verdict, which says so.
+    Set the tightest values that the team commits to and that the stable version meets. The verdict ignores
+    an objective that the stable version does not meet, and reports that.
     """
 
     error_percent: float | None = Field(
@@ -58,21 +58,21 @@ class Objectives(Part):
         description="at most this share of requests is slower than slower_than_ms, in percent, below 50",
     )
     slower_than_ms: float | None = Field(
-        default=None, gt=0, description="the latency that slower_percent speaks of, in ms, above 0"
+        default=None, gt=0, description="the latency threshold of slower_percent, in ms, above 0"
     )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if (self.slower_percent is None) != (self.slower_than_ms is None):
             missing = "slower_percent" if self.slower_percent is None else "slower_than_ms"
-            raise At((missing,), "is missing beside its other half")
+            raise At((missing,), "is missing: slower_percent and slower_than_ms are set together")
         if self.error_percent is None and self.slower_percent is None:
-            raise At((), "they promise nothing")
+            raise At((), "no objective is set")
         return self
 
 
 class Release(Intent):
-    """A canary release of one Service from a stable version to a new one, along the named route."""
+    """A canary release of one Service from a stable version to a new one, by the weights of a route."""
 
     name: Name = Field(description="the name of the release, such as 'web-v2'")
     namespace: Name = Field(description="the namespace of the Service")
@@ -88,9 +88,7 @@ class Release(Intent):
         "least one below it (at 100 no stable version is left to compare with)",
     )
     step_s: float = Field(default=60, gt=0, description="how long a step is watched at least, in seconds")
-    look_s: float = Field(
-        default=5, gt=0, description="time between two looks at the measurements, in seconds"
-    )
+    look_s: float = Field(default=5, gt=0, description="time between two measurements, in seconds")
     min_requests: int = Field(
         default=100,
         ge=1,
@@ -99,7 +97,7 @@ class Release(Intent):
     )
     margins: Margins = Field(default=Margins(), description="how much worse than stable the canary may be")
     objectives: Objectives | None = Field(
-        default=None, description="what the service promises whatever its version, if anything"
+        default=None, description="service level objectives for every version, or nothing for none"
     )
     baseline_s: float = Field(
         default=600,
@@ -141,7 +139,7 @@ class Release(Intent):
 
     @property
     def ladder(self) -> tuple[float, ...]:
-        """The canary's shares in percent, one after the other: the steps, and the watch before 100."""
+        """The canary's shares in percent, in order: the steps, and the observation before 100 %."""
         watched = (100 - self.keep_percent,) if self.watch_s and self.keep_percent else ()
         return (*self.steps[:-1], *watched, 100)
 
@@ -167,7 +165,7 @@ class Release(Intent):
     @model_validator(mode="after")
     def _two_versions(self) -> Self:
         if self.stable == self.canary:
-            raise At(("canary",), f"it is {self.stable!r}, as stable is")
+            raise At(("canary",), f"it is {self.stable!r}, the same version as stable")
         if any(later <= step for step, later in pairwise(self.ladder)):
             most = 100 - self.steps[-2]
             raise At(("keep_percent",), f"{self.keep_percent:g} is not below the {most:g} of the last step")

@@ -1,4 +1,4 @@
-"""Who may speak to whom, and how it is proven."""
+"""The intents for mutual TLS and for access to Services."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _PATH = re.compile(r"/[^*?#\s{}]*(?<=/)\*|/[^*?#\s{}]*")
 
 
 class MutualTLS(Intent):
-    """What workloads accept: ``strict`` mutual TLS, ``permissive`` both, ``disable`` plain text."""
+    """Servers accept mutual TLS only (``strict``), both (``permissive``) or plain text (``disable``)."""
 
     mode: Literal["permissive", "strict", "disable"] = Field(description="permissive, strict or disable")
     namespace: Name | None = Field(
-        default=None, description="the namespace it holds for, or nothing for the whole mesh"
+        default=None, description="the namespace it applies to, or nothing for the whole mesh"
     )
 
 
 class Caller(Part):
-    """Who calls: one account, one workload (by the account it runs as), or all meshed pods of a namespace."""
+    """A caller: a ServiceAccount, a workload (by its ServiceAccount), or all meshed pods of a namespace."""
 
     namespace: Name = Field(description="the namespace of the caller")
     service_account: Name | None = Field(
@@ -42,10 +42,10 @@ class Caller(Part):
 
 
 class Access(Intent):
-    """Only these callers reach a Service's pods, proven by mutual TLS; all others are answered with 403.
+    """Allow only these callers, authenticated by mutual TLS, to call a Service; others get status 403.
 
-    The first ``Access`` of a Service closes every port that Services offer on its pods; each further one,
-    under another ``name``, opens more. Kubelet's probes always pass.
+    The first ``Access`` of a Service closes every port that Services expose on its pods; each further one,
+    under another ``name``, opens more. The kubelet's probes always pass.
     """
 
     namespace: Name = Field(description="the namespace of the Service")
@@ -61,7 +61,7 @@ class Access(Intent):
     methods: tuple[Method, ...] = Field(
         default=(), description="HTTP methods such as GET, or nothing for every method"
     )
-    name: Name = Field(default="access", description="tells several of one Service apart")
+    name: Name = Field(default="access", description="distinguishes several intents for one Service")
 
     @field_validator("paths")
     @classmethod

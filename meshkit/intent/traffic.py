@@ -1,4 +1,4 @@
-"""How requests to one Service are shared out among its versions, and what happens when they fail."""
+"""The intent to route a Service's requests: traffic split, retries, timeouts, limits and faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Version(Part):
-    """One version of a Service: the pods that carry these labels besides the Service's own selector."""
+    """One version of a Service: the pods with these labels in addition to the Service's selector."""
 
     name: Name = Field(description="the name of the version, such as 'v2'")
     labels: Mapping[str, str] | None = Field(
@@ -23,12 +23,12 @@ class Version(Part):
     )
 
     def pod_labels(self) -> dict[str, str]:
-        """The labels that tell its pods from those of the other versions."""
+        """The labels that select the pods of this version."""
         return labels_or({"version": self.name}, self.labels)
 
 
 class HeaderMatch(Part):
-    """Requests that carry a header with exactly this value go to one version, whatever the split says."""
+    """Requests with exactly this header value go to one version, regardless of the split."""
 
     header: str = Field(pattern=r"^[A-Za-z0-9-]+$", description="the name of a request header")
     value: str = Field(min_length=1, description="the exact value of the header")
@@ -36,7 +36,7 @@ class HeaderMatch(Part):
 
 
 class LoadBalancing(Part):
-    """How a client's proxy picks a pod. Exactly one of ``algorithm`` and ``hash_header``."""
+    """How a client's proxy selects a pod, by exactly one of ``algorithm`` and ``hash_header``."""
 
     algorithm: Literal["least_request", "round_robin", "random"] | None = Field(
         default=None, description="least_request, round_robin or random"
@@ -53,7 +53,7 @@ class LoadBalancing(Part):
 
 
 class ConnectionLimits(Part):
-    """How much one client's proxy may have open to the Service; the rest is refused at once with 503."""
+    """Limits of one client's proxy for a Service; requests beyond them fail at once with status 503."""
 
     max_connections: int | None = Field(default=None, ge=1, description="TCP connections, at least 1")
     max_pending_requests: int | None = Field(
@@ -66,14 +66,16 @@ class ConnectionLimits(Part):
 
 
 class OutlierDetection(Part):
-    """A pod that answers 5xx again and again is left alone for a while. The defaults are Istio's."""
+    """Ejection of pods that answer with 5xx repeatedly. The defaults are Istio's."""
 
     consecutive_5xx: int = Field(
         default=5, ge=1, description="5xx answers in a row before a pod is ejected, at least 1"
     )
-    interval_s: Seconds = Field(default=10, description="time between two looks at the pods, in seconds")
+    interval_s: Seconds = Field(
+        default=10, description="time between two evaluations of the pods, in seconds"
+    )
     base_ejection_s: Seconds = Field(
-        default=30, description="the first time out in seconds; it grows each time"
+        default=30, description="the duration of the first ejection in seconds; it grows each time"
     )
     max_ejection_percent: Percent = Field(
         default=10, description="at most this share of the pods is ejected, in percent"
@@ -81,7 +83,7 @@ class OutlierDetection(Part):
 
 
 class Retries(Part):
-    """A failed request is sent again. Only for requests that may be answered twice."""
+    """Retries of failed requests. Use them only for idempotent requests."""
 
     attempts: int = Field(
         ge=0, le=10, description="how often a request is sent again at most, 0 to 10; 0 is never"
@@ -89,17 +91,21 @@ class Retries(Part):
     per_try_timeout_s: Seconds | None = Field(default=None, description="time for each attempt, in seconds")
     on: Literal["gateway-error", "5xx"] = Field(
         default="gateway-error",
-        description="gateway-error (502, 503, 504) or 5xx: what is tried again",
+        description="what is retried: gateway-error (502, 503, 504) or 5xx",
     )
 
 
 class Fault(Part):
-    """Trouble made on purpose, in the caller's proxy: a delay, an error, or both."""
+    """Fault injection in the caller's proxy: a delay, an error, or both."""
 
-    delay_s: Seconds | None = Field(default=None, description="how long requests are held up, in seconds")
-    delay_percent: Percent = Field(default=100, description="the share of requests held up, in percent")
+    delay_s: Seconds | None = Field(default=None, description="the delay of requests, in seconds")
+    delay_percent: Percent = Field(
+        default=100, description="the share of requests that are delayed, in percent"
+    )
     abort_status: int | None = Field(default=None, ge=200, le=599, description="an HTTP status, 200 to 599")
-    abort_percent: Percent = Field(default=100, description="the share of requests answered so, in percent")
+    abort_percent: Percent = Field(
+        default=100, description="the share of requests that are aborted, in percent"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -109,7 +115,7 @@ class Fault(Part):
 
 
 class Route(Intent):
-    """How requests to a Service's port are shared out among its versions."""
+    """How requests to a Service's port are split among its versions."""
 
     namespace: Name = Field(description="the namespace of the Service")
     service: Name = Field(description="the name of the Service")
@@ -120,23 +126,23 @@ class Route(Intent):
     split: Mapping[str, float] = Field(
         description="a percentage for each version that gets requests, 100 in all, at most one decimal"
     )
-    name: Name = Field(default="primary", description="the name of the route, by which a release finds it")
+    name: Name = Field(default="primary", description="the name of the route, which a release refers to")
     selector: Mapping[str, str] | None = Field(
         default=None, description="the labels that all versions' pods carry, or nothing for app=<service>"
     )
     matches: tuple[HeaderMatch, ...] = Field(
         default=(), description="header matches, tried in this order before the split"
     )
-    load_balancing: LoadBalancing | None = Field(default=None, description="how a pod is picked")
+    load_balancing: LoadBalancing | None = Field(default=None, description="how a pod is selected")
     connection_limits: ConnectionLimits | None = Field(
-        default=None, description="what a client may have open"
+        default=None, description="limits of each client's proxy"
     )
-    outlier_detection: OutlierDetection | None = Field(default=None, description="when a pod is left alone")
+    outlier_detection: OutlierDetection | None = Field(default=None, description="when a pod is ejected")
     timeout_s: Seconds | None = Field(
         default=None, description="time for a request and its retries, in seconds"
     )
-    retries: Retries | None = Field(default=None, description="when a request is sent again")
-    fault: Fault | None = Field(default=None, description="trouble made on purpose")
+    retries: Retries | None = Field(default=None, description="when a request is retried")
+    fault: Fault | None = Field(default=None, description="delays and errors to inject")
 
     @field_validator("versions")
     @classmethod
@@ -171,11 +177,11 @@ class Route(Intent):
         return self
 
     def pod_selector(self) -> dict[str, str]:
-        """The labels that all versions' pods carry."""
+        """The labels that the pods of all versions have."""
         return labels_or({"app": self.service}, self.selector)
 
     def weights(self) -> dict[str, int]:
-        """Integer weights in the order of ``versions``: out of 100, or out of 1000 when one has a decimal."""
+        """Integer weights in the order of ``versions``, out of 100, or out of 1000 if one has a decimal."""
         percents = {v.name: Decimal(str(self.split.get(v.name, 0))) for v in self.versions}
         scale = 1 if all(percent % 1 == 0 for percent in percents.values()) else 10
         return {name: int(percent * scale) for name, percent in percents.items()}

@@ -1,4 +1,4 @@
-"""The ground that everything about Kubernetes objects stands on: kinds, selectors, pods, workloads, steps.
+"""Functions on Kubernetes objects: kinds, selectors, pods, workloads, quantities and steps.
 
-Everything here is pure: no I/O, no clock. Nothing here knows a mesh, an intent or the sandbox.
+All of it is pure: no I/O and no clock. Nothing in this package depends on a mesh, an intent or the sandbox.
 """

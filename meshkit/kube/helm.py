@@ -1,4 +1,4 @@
-"""Helm releases as objects: a kind of their own that no API server serves."""
+"""Helm releases as objects of a kind that exists only in meshkit."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.metadata import notes
 
 RELEASE = Kind("helm.sh/v1", "Release")
-"""Not a kind of any API server: Helm keeps its releases in Secrets."""
+"""A kind that no API server serves: Helm stores its releases in Secrets."""
 
 WAIT_S = 300.0
 
 
 def release_of(one: Object) -> tuple[str, str] | None:
-    """Namespace and name of the release that made an object, by Helm's own notes on it."""
+    """Return namespace and name of the release that an object belongs to, from Helm's annotations on it."""
     found = notes(one)
     name = found.get("meta.helm.sh/release-name")
     return (found.get("meta.helm.sh/release-namespace", ""), name) if name else None
 
 
 def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Values over values, as Helm lays them: mappings key by key, everything else replaced.
+    """Merge chart values as Helm does: mappings key by key; ``theirs`` replaces everything else.
 
     >>> merged({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
     {'a': {'x': 1, 'y': 3}}

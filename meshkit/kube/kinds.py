@@ -12,7 +12,7 @@ CONFIG_MAP = Kind("v1", "ConfigMap")
 MUTATING_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 WORKLOADS = (DEPLOYMENT, Kind("apps/v1", "StatefulSet"), Kind("apps/v1", "DaemonSet"))
-"""What replaces its pods when its template changes."""
+"""The kinds of workloads that replace their pods when the pod template changes."""
 
 ZONE = "topology.kubernetes.io/zone"
 """The label of a node's zone."""

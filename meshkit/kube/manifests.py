@@ -1,4 +1,4 @@
-"""Builders for the Kubernetes objects that control planes and injection are made of."""
+"""Builders for the Kubernetes objects of control planes and injection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def obj(
     annotations: Labels | None = None,
     **body: Any,
 ) -> dict[str, Any]:
-    """An object with its metadata in the usual order; empty parts are left out."""
+    """Build an object with its fields in the usual order, without empty ones."""
     metadata: dict[str, Any] = {"name": name}
     if namespace:
         metadata["namespace"] = namespace
@@ -34,7 +34,7 @@ def obj(
 
 
 def crd_steps(definitions: Sequence[Object]) -> list[Step]:
-    """CustomResourceDefinitions, each served before the next step."""
+    """Steps that apply CustomResourceDefinitions and wait until each is established."""
     return [Step(definition, wait=Wait("established", CRD_TIMEOUT_S)) for definition in definitions]
 
 
@@ -50,7 +50,7 @@ def cluster_role(name: str, labels: Labels, rules: Sequence[Mapping[str, Any]]) 
 
 
 def cluster_role_binding(name: str, account: str, namespace: str, labels: Labels) -> dict[str, Any]:
-    """A ClusterRoleBinding of the ClusterRole of the same name to a ServiceAccount."""
+    """A ClusterRoleBinding that grants the ClusterRole of the same name to a ServiceAccount."""
     return obj(
         Kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
         name,
@@ -61,7 +61,7 @@ def cluster_role_binding(name: str, account: str, namespace: str, labels: Labels
 
 
 def rule(groups: Sequence[str], resources: Sequence[str], verbs: str) -> dict[str, Any]:
-    """One rule of a role; ``verbs`` is a list in words: ``"get list watch"``."""
+    """One rule of a role. ``verbs`` is separated by spaces: ``"get list watch"``."""
     return {"apiGroups": list(groups), "resources": list(resources), "verbs": verbs.split()}
 
 
@@ -77,7 +77,7 @@ def service(
 
 
 def disruption_budget(name: str, namespace: str, labels: Labels, selector: Labels) -> dict[str, Any]:
-    """A PodDisruptionBudget: a drained node takes one replica at a time."""
+    """A PodDisruptionBudget with ``maxUnavailable: 1``, so that a drain evicts one replica at a time."""
     return obj(
         Kind("policy/v1", "PodDisruptionBudget"),
         name,
@@ -88,10 +88,10 @@ def disruption_budget(name: str, namespace: str, labels: Labels, selector: Label
 
 
 def spread(selector: Labels) -> list[dict[str, Any]]:
-    """Topology spread: no zone may hold two replicas more than another, and no node need do so.
+    """Topology spread constraints: required across zones (maxSkew 1) and preferred across nodes.
 
-    Zones are required, because losing one must not take all replicas; nodes are preferred: with fewer nodes
-    than replicas a rollout must still go on.
+    Zones are required so that the loss of one zone never takes all replicas. Nodes are only preferred so that
+    a rollout still succeeds with fewer nodes than replicas.
     """
     keys = {ZONE: "DoNotSchedule", "kubernetes.io/hostname": "ScheduleAnyway"}
     return [
@@ -113,7 +113,7 @@ def pod_webhook(
     of_pod: Sequence[Mapping[str, Any]],
     **more: Any,
 ) -> dict[str, Any]:
-    """A webhook that is asked about new pods, chosen by ``matchExpressions`` of namespaces and of pods."""
+    """A webhook for new pods that match the ``matchExpressions`` of namespaces and of pods."""
     made = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     return {
         "name": name,
@@ -131,6 +131,6 @@ def pod_webhook(
 def namespace_part(
     name: str, purpose: str, *, labels: Labels | None = None, annotations: Labels | None = None
 ) -> Step:
-    """A label or annotation on a namespace that belongs to someone else."""
+    """A step that sets a label or annotation on a namespace that meshkit does not own."""
     part = obj(NAMESPACE, name, labels=labels, annotations=annotations)
     return Step(part, manager=f"meshkit-{purpose}", partial=True)

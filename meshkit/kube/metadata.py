@@ -1,4 +1,4 @@
-"""Reading an object's metadata: labels, annotations, field managers, and its title for people."""
+"""Access to an object's metadata: labels, annotations, field managers and a readable title."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def labels(obj: Object) -> Labels:
 
 
 def managers(obj: Object, *path: str) -> list[str]:
-    """The field managers that own a field, given by its keys."""
+    """The field managers that own the field at a path of keys."""
     found = []
     for entry in obj["metadata"].get("managedFields") or ():
         node: Any = entry.get("fieldsV1") or {}

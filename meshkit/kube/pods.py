@@ -1,4 +1,4 @@
-"""What a pod says of itself: whether it is live and ready, its containers, the workload it belongs to."""
+"""The state of a pod: whether it is live and ready, its containers and the workload it belongs to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshkit.facts import Object
 
 
 def is_ready(one: Object) -> bool:
-    """Whether the condition Ready of a pod (or of a node) is true, and it is not being deleted."""
+    """Whether a pod or node has the condition Ready and is not being deleted."""
     conditions = (one.get("status") or {}).get("conditions") or ()
     return "deletionTimestamp" not in one["metadata"] and any(
         each["type"] == "Ready" and each["status"] == "True" for each in conditions
@@ -17,25 +17,25 @@ def is_ready(one: Object) -> bool:
 
 
 def is_live(pod: Object) -> bool:
-    """Whether a pod is neither finished nor on its way out."""
+    """Whether a pod is neither finished nor being deleted."""
     ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return not ended and "deletionTimestamp" not in pod["metadata"]
 
 
 def all_containers(pod: Object) -> Iterator[Any]:
-    """The containers of a pod or of a pod template, init containers (native sidecars too) last."""
+    """The containers of a pod or pod template, followed by its init containers (and native sidecars)."""
     spec = pod.get("spec") or {}
     yield from spec.get("containers") or ()
     yield from spec.get("initContainers") or ()
 
 
 def has_sidecar(pod: Object, container: str) -> bool:
-    """Whether a pod runs the proxy: as a container, or as an init container that stays (a native sidecar)."""
+    """Whether a pod has the proxy container: as a container or as a native sidecar."""
     return any(each["name"] == container for each in all_containers(pod))
 
 
 def running_container(pod: Object, container: str) -> Mapping[str, Any] | None:
-    """The status of a pod's container (of an init container too) while it runs, else None."""
+    """The status of a pod's container or init container if it is running, else None."""
     status = pod.get("status") or {}
     found = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
     return next(
@@ -45,7 +45,7 @@ def running_container(pod: Object, container: str) -> Mapping[str, Any] | None:
 
 
 def workload(pod: Object) -> str:
-    """The workload a pod belongs to (``namespace/name``), from the object that owns it or its own name."""
+    """The workload of a pod (``namespace/name``), from its owner reference or its own name."""
     meta = pod["metadata"]
     for owner in meta.get("ownerReferences") or ():
         name = str(owner["name"])

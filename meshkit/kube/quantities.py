@@ -1,7 +1,7 @@
 """Quantities of resources as Kubernetes writes them: ``500m``, ``1.5``, ``128Mi``, ``1e3``.
 
-Exact: a quantity is a fraction. Written back in the family of suffixes it came in (k8s.io/apimachinery
-pkg/api/resource: canonical form is the greatest suffix that leaves an integer).
+A quantity is an exact fraction. It is formatted with the family of suffixes it was parsed with
+(k8s.io/apimachinery pkg/api/resource: canonical form is the greatest suffix that leaves an integer).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from fractions import Fraction
 RULE = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _WRITTEN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d+))?")
 _MAX_CHARACTERS = 100
-_MAX_POWER = 200  # of ten; nothing that is counted comes near it
+_MAX_POWER = 200  # of ten: a limit for untrusted input, far above any real quantity
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 
 @dataclass(frozen=True, order=True)
 class Quantity:
-    """An amount; ``binary`` tells which suffixes it is written with and is not compared."""
+    """An amount. ``binary`` selects the suffixes for formatting and is ignored in comparisons."""
 
     amount: Fraction
     binary: bool = False
@@ -46,7 +46,7 @@ ZERO = Quantity(Fraction(0))
 
 
 def parse(written: str | int | float) -> Quantity:
-    """Read a quantity. Raises ValueError with Kubernetes' words."""
+    """Parse a quantity. Raises ValueError with the message that Kubernetes uses."""
     text = str(written)
     found = _WRITTEN.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
     if found is None:
@@ -62,12 +62,12 @@ def parse(written: str | int | float) -> Quantity:
 
 
 def total(quantities: Iterable[Quantity]) -> Quantity:
-    """The sum; nothing is zero."""
+    """The sum of quantities; zero for none."""
     return sum(quantities, ZERO)
 
 
 def amount(written: str | int | float) -> Fraction:
-    """A quantity as a number. Raises ValueError with Kubernetes' words.
+    """Parse a quantity as a number. Raises ValueError with the message that Kubernetes uses.
 
     >>> amount("500m"), amount("2Gi")
     (Fraction(1, 2), Fraction(2147483648, 1))

@@ -20,20 +20,18 @@ def selects(wanted: Labels, labelled: Object) -> bool:
 
 
 def contains(carried: Labels | None, wanted: Labels | None) -> bool:
-    """Whether labels hold every pair that is wanted. Nothing wanted is always held."""
+    """Whether ``carried`` has every label of ``wanted``; true if ``wanted`` is empty."""
     have = carried or {}
     return all(have.get(key) == value for key, value in (wanted or {}).items())
 
 
 def holds(selector: Mapping[str, Any] | None, carried: Labels | None) -> bool:
-    """Whether a label selector holds for these labels. None selects nothing, an empty one everything."""
+    """Whether a label selector selects these labels. None selects nothing, an empty selector everything."""
     return selector is not None and not any(unmet(selector, carried or {}))
 
 
 def unmet(selector: Mapping[str, Any], carried: Labels) -> Iterator[Mapping[str, Any]]:
-    """The terms of a label selector that do not hold, each as an expression (``key``, ``operator``,
-    ``values``).
-    """
+    """The terms of a label selector that these labels do not meet, as ``matchExpressions`` entries."""
     equal = selector.get("matchLabels") or {}
     expressions = ({"key": key, "operator": "In", "values": [value]} for key, value in equal.items())
     for each in (*expressions, *(selector.get("matchExpressions") or ())):

@@ -1,4 +1,4 @@
-"""One step of a plan: an object as it shall be (or gone), by whom it is owned, and what to wait for."""
+"""The desired state of one object, its field manager and what to wait for."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.metadata import title
 
 Condition = Literal["available", "established", "trusted"]
-"""What a step waits for: a Deployment's replicas all new and available, a CustomResourceDefinition served, a
-webhook given the CA that its control plane signs with."""
+"""What a step waits for: a Deployment is rolled out, a CustomResourceDefinition is established, or a webhook
+has its CA bundle."""
 
 
 RESTART_MANAGER = "meshkit-restart"
 """The field manager of rolling restarts."""
 RELEASE_MANAGER = "meshkit-release"
-"""The field manager of a route's weights while a release runs."""
+"""The field manager of a route's weights during a release."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """A condition that the step's object must meet before the next step, within ``timeout_s`` seconds."""
+    """A condition that the object of a step must meet within ``timeout_s`` seconds before the next step."""
 
     condition: Condition
     timeout_s: float
@@ -30,25 +30,25 @@ class Wait:
 
 @dataclass(frozen=True)
 class Step:
-    """Apply one object server-side, or take it away.
+    """Apply one object server-side, or delete it.
 
-    ``object`` holds only the fields that shall be owned: the whole of a new object, or one label of a
-    namespace that belongs to someone else. ``manager`` is the field manager: what is written into someone
-    else's object for one purpose has a manager of its own, because applying again with the same manager gives
-    up every field that is not repeated.
+    ``object`` holds only the fields to own: all fields of a new object, or one label of a namespace that
+    meshkit does not own. ``manager`` is the field manager. Fields written to an object that meshkit does not
+    own have a separate manager for each purpose, because a later apply by the same manager gives up every
+    field that it does not repeat.
     """
 
     object: Object
     manager: str = "meshkit"
     wait: Wait | None = None
     partial: bool = False
-    """The object belongs to someone else and must exist already."""
+    """meshkit does not own the object, which must already exist."""
     wave: int = field(default=0, compare=False)
-    """Neighbouring steps of the same wave are applied together and then waited for; 0 waits for its own."""
+    """Adjacent steps of one wave are applied together, then waited for. 0: wait for each step alone."""
     force: bool = False
-    """Take fields that others own; the plan names them."""
+    """Take over fields that other managers own; the plan lists them."""
     removed: bool = False
-    """The object is taken away instead. ``wait`` is then what an undo, which brings it back, waits for."""
+    """Delete the object. ``wait`` is then the condition that an undo waits for after it creates it again."""
 
     @property
     def kind(self) -> Kind:
@@ -68,14 +68,14 @@ class Step:
 
     @property
     def title(self) -> str:
-        """Kind and name, as a person reads them: ``Deployment istio-system/istiod``."""
+        """Kind and name of the object: ``Deployment istio-system/istiod``."""
         return title(self.object)
 
 
 def ordered(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Steps of several intents as one list: what is asked for twice is done once, and restarts come last.
+    """Merge the steps of several intents: duplicates are dropped and restarts come last.
 
-    So a Deployment that must be restarted for two reasons restarts once, after both have been written.
+    A Deployment that two intents restart is then restarted once, after the changes of both.
     """
     distinct: list[Step] = []
     for step in steps:

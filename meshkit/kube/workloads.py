@@ -1,4 +1,4 @@
-"""Workloads: the pods they own, and rolling restarts of them."""
+"""The pods of workloads, and rolling restarts."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ ROLLOUT_TIMEOUT_S = 300.0
 
 
 def workload_needs(namespace: str | None) -> tuple[Need, ...]:
-    """What ``rolling`` and ``restarts`` must see."""
+    """The objects that ``rolling`` and ``restarts`` read."""
     return (Need(NAMESPACE), Need(POD, namespace), *(Need(kind, namespace) for kind in WORKLOADS))
 
 
 def rolling(snapshot: Snapshot, namespace: str | None = None) -> Iterator[Object]:
-    """The workloads that replace their pods by themselves, without somebody who deletes the old ones."""
+    """The workloads that replace their pods on a rollout: all but those with updateStrategy OnDelete."""
     found = [workload for kind in WORKLOADS for workload in snapshot.of(kind.kind, namespace)]
     return (one for one in found if (one["spec"].get("updateStrategy") or {}).get("type") != "OnDelete")
 
 
 def restarts(workloads: Sequence[Object], at_once: int) -> list[Step]:
-    """Rolling restarts, ``at_once`` workloads a wave: a wave begins when the one before is available."""
+    """Steps for rolling restarts in waves of ``at_once`` workloads; each wave waits for the previous one."""
     return [restart(each, wave=number // at_once + 1) for number, each in enumerate(workloads)]
 
 
 def restart(workload: Object, *, wave: int = 0) -> Step:
-    """A rolling restart: an annotation on the pod template, and a wait until the new pods are available.
+    """A step for a rolling restart: it annotates the pod template and waits for the new pods.
 
-    kubectl writes the time; a planner has no clock, so the generation that is being replaced stands for it.
+    kubectl writes the time; planners have no clock, so the annotation holds the current generation instead.
     """
     meta = workload["metadata"]
     mark = {"metadata": {"annotations": {RESTART_ANNOTATION: str(meta.get("generation", 1))}}}
@@ -46,7 +46,7 @@ def restart(workload: Object, *, wave: int = 0) -> Step:
 
 
 def owners(pods: Sequence[Object], snapshot: Snapshot) -> tuple[list[Object], list[Object]]:
-    """The workloads whose restart makes these pods anew, and the pods that no restart makes anew."""
+    """Split pods into the workloads whose restart replaces them, and the pods that no restart replaces."""
     left = {pod["metadata"]["uid"]: pod for pod in pods}
     found = []
     for workload in rolling(snapshot):
@@ -58,7 +58,7 @@ def owners(pods: Sequence[Object], snapshot: Snapshot) -> tuple[list[Object], li
 
 
 def pods_of(workload: Object, snapshot: Snapshot) -> list[Object]:
-    """The pods that a workload's selector finds and that are not on their way out."""
+    """The pods that a workload's selector selects, without those that are being deleted."""
     selector = workload["spec"]["selector"]
     return [
         pod

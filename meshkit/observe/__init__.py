@@ -1,8 +1,8 @@
-"""Measurements -> Samples. Read-only.
+"""Read-only measurements of requests, from the sidecars' metrics pages or from Prometheus.
 
-Here live the Observer protocol (counters.py), the one reader of the sidecars' own metrics pages through the
-API server (pages.py, exposition.py), the one arithmetic of cumulative counters (rises.py), and what is made
-of them: a release's counts (scrape.py, prometheus.py), who calls whom (callers.py), the service graph
-(graph.py). How a mesh names its counters stands in its folder (``meshes/<mesh>/metrics.py``). Bytes come from
-cluster/, or from the Prometheus that the user names; what they mean for a release is decided in decide/.
+The package has the Observer protocol (counters.py), the reader of the sidecars' metrics pages through the API
+server (pages.py, exposition.py), the arithmetic of cumulative counters (rises.py), and their uses: the counts
+of a release (scrape.py, prometheus.py), callers (callers.py) and the service graph (graph.py). The folder of
+a mesh has the names of its counters (``meshes/<mesh>/metrics.py``). Data comes from cluster/, or from the
+user's Prometheus; decide/ evaluates it for a release.
 """

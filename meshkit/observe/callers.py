@@ -1,9 +1,9 @@
-"""Who calls whom, and how it is proven: read on the servers' side, where plain text arrives.
+"""The callers of servers and how they are authenticated, from the metrics of the servers' sidecars.
 
-A caller without a sidecar has no metrics of its own and no name in anybody else's: Istio calls it
-``unknown``, Linkerd gives no ``client_id``. So a plaintext link has a server, a count and a rate; its caller
-is one of the pods without a sidecar. What a server refuses is counted apart: by Istio as connections closed
-without an identity, by Linkerd as denials, answered with 403.
+A caller without a sidecar has no metrics and no name in the metrics of others: Istio reports it as
+``unknown``, Linkerd reports no ``client_id``. So a plaintext link has a server, a count and a rate; its
+caller is one of the pods without a sidecar. Refused calls are counted separately: by Istio as connections
+closed without an identity, by Linkerd as denials with status 403.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
 Reading = PageReading[Mapping[Link, float]]
-"""The counters of every proxy at one time, by link."""
+"""The counters of all proxies at one time, by link."""
 
 
 @dataclass(frozen=True)
 class Calls:
-    """What was counted in a window, and since the sidecars started."""
+    """The calls in a time window, and since the sidecars started."""
 
     window_s: float
     seen_s: float
-    """How far back the oldest sidecar remembers."""
+    """The time since the oldest sidecar started, in seconds."""
     asked: int
     answered: int
     in_window: Mapping[Link, int]
     in_all: Mapping[Link, int]
 
     def count(self, *how: How) -> int:
-        """Requests (or connections) of these kinds in the window."""
+        """The number of requests (or connections) of these kinds in the window."""
         return sum(n for link, n in self.in_window.items() if link.how in how)
 
     def links(self, *how: How) -> list[tuple[Link, int, int]]:
-        """(link, in the window, in all), the busiest first."""
+        """(link, count in the window, total count), busiest first."""
         found = [(link, self.in_window.get(link, 0), n) for link, n in self.in_all.items() if link.how in how]
         return sorted(found, key=lambda row: (-row[1], -row[2], row[0]))
 
 
 def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> Reading:
-    """The counters of all sidecars now, as far as they concern servers in the namespace (None: any).
+    """Read the counters of all sidecars for servers in the namespace (None: any).
 
-    Needs list on pods and get on pods/proxy. Raises NoData when no pod has a sidecar of this mesh.
+    Needs list on pods and get on pods/proxy. Raises NoData if no pod has a sidecar of this mesh.
     """
     table = registry.mesh(mesh).metrics
     reading: Reading = read_pages(
@@ -60,14 +60,14 @@ def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> R
     )
     if not reading.asked:
         raise NoData(
-            f"No running pod has the sidecar {table.sidecar}, so nobody has counted who calls whom.",
-            remedy="Bring the sidecars in first: plain text is seen by the servers' proxies.",
+            f"No running pod has the sidecar {table.sidecar}, so there are no counts of callers.",
+            remedy="Inject sidecars first: the servers' proxies count plaintext calls.",
         )
     return reading
 
 
 def between(before: Reading, after: Reading) -> Calls:
-    """What happened between two readings."""
+    """The calls between two readings."""
     window: dict[Link, int] = {}
     whole: dict[Link, int] = {}
     for link, rise in rises(before.pages, after.pages):
@@ -86,12 +86,12 @@ def between(before: Reading, after: Reading) -> Calls:
 
 
 def count_links(text: str, mesh: str, pod: Object, namespace: str | None) -> dict[Link, float]:
-    """The links that a metrics page of a pod's sidecar tells of, for servers in the namespace (None: any)."""
+    """The links in the metrics page of a pod's sidecar, for servers in the namespace (None: any)."""
     return links_in(text, registry.mesh(mesh).metrics, pod, namespace)
 
 
 def links_in(text: str, table: MetricTable, pod: Object, namespace: str | None) -> dict[Link, float]:
-    """The same, by the table of the sidecar's mesh."""
+    """The links in a metrics page, by the metric table of the sidecar's mesh."""
     counted: dict[Link, float] = {}
     for sample in samples(text, table.link_counters):
         for link in table.links(sample, pod, namespace):

@@ -1,4 +1,4 @@
-"""Raw cumulative counters of a release's versions at two times, and what each version answered in between."""
+"""Cumulative counters of a release's versions, and the requests of each version between two readings."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ What = Literal["requests", "errors", "latency"]
 
 
 class CounterKey(NamedTuple):
-    """One counter of a page. ``series`` is the text that tells label sets apart; ``edge_ms`` is for latency
-    only. With a ``pod`` it counts what that pod alone answered, beside the counter of its version.
+    """One counter of a page.
+
+    ``series`` is a text that identifies the label set; ``edge_ms`` is for latency only. A counter with a
+    ``pod`` has the requests of that pod alone, in addition to the counter of its version.
     """
 
     version: str
@@ -29,14 +31,14 @@ class CounterKey(NamedTuple):
 
 
 Page = Mapping[CounterKey, float]
-"""What one proxy has counted since it started."""
+"""The counters of one proxy since it started."""
 Rises = dict[tuple[What, float], int]
-"""How much each counter of one arm rose, by what it counts and, for latency, the edge in ms."""
+"""The increase of each counter of one arm, by kind and, for latency, bucket edge in ms."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The service whose versions are compared, as its callers' proxies see it."""
+    """The service whose versions are compared, as its callers' proxies report it."""
 
     namespace: str
     service: str
@@ -46,9 +48,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Counters:
-    """Pages by proxy (one name for each start of a proxy) at one time; None where a page could not be
-    read.
-    """
+    """The pages of all proxies at one time, by a name for each start of a proxy; None: could not be read."""
 
     taken_s: float
     versions: tuple[str, ...]
@@ -56,17 +56,17 @@ class Counters:
 
 
 class Observer(Protocol):
-    """Where measurements come from."""
+    """A source of measurements."""
 
     def counters(self, cluster: Cluster, target: Target) -> Counters:
-        """The raw counters now. Raises NoData where nothing can be measured at all, with the reason."""
+        """Read the counters. Raises NoData with the reason if nothing can be measured."""
         ...
 
 
 def window(before: Counters, after: Counters) -> Samples:
-    """What each version answered between two readings. No requests are zero counts, not an error.
+    """The answers of each version between two readings. Without requests the counts are zero.
 
-    Proxies may have different buckets: a cumulative histogram stays exact on the edges that all of them have.
+    Proxies may have different buckets: the sum of cumulative histograms is exact on the edges they all have.
     """
     edges = _common_edges(page for page in after.pages.values() if page is not None)
     found: dict[tuple[str, str], Rises] = {}

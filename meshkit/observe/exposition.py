@@ -1,4 +1,4 @@
-"""Prometheus' text format, as far as sample lines go: name, labels, value."""
+"""Parse the sample lines of Prometheus' text format: name, labels and value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 def samples(text: str, names: Collection[str]) -> Iterator[Sample]:
-    """The samples of the named metrics. Other lines, comments and unreadable lines are passed over."""
+    """The samples of the named metrics. Other lines, comments and invalid lines are skipped."""
     for line in text.splitlines():
         found = _LINE.match(line)
         if not found or found["name"] not in names:

@@ -1,9 +1,9 @@
-"""Who talks to whom, over what, how often and how well: from the sidecars' own metrics.
+"""The service graph: request rates, success and latencies between workloads, from the sidecars' metrics.
 
-A request is counted by its caller's sidecar, which also sees those that never arrived. How it was proven only
-the server's sidecar knows for certain (``callers``). What a server counts in plain text beyond what meshed
-callers sent it that way comes from callers without a sidecar: no mesh can name them, so they are one nameless
-caller here.
+The caller's sidecar counts requests, including those that never reached a server. Only the server's sidecar
+knows for certain how a request was authenticated (``callers``). Plaintext requests that exceed the number
+sent by meshed callers come from callers without a sidecar. No mesh can name these, so the graph has one
+unnamed caller for all of them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ Security = Literal["mTLS", "plaintext", "unknown"]
 
 @dataclass(frozen=True)
 class Edge:
-    """Requests within the window from one workload (``namespace/name``) to another. ``source`` is empty for
-    callers without a sidecar; ``refused`` counts what was ended for want of an identity.
+    """The requests in the window from one workload (``namespace/name``) to another.
+
+    ``source`` is empty for callers without a sidecar; ``refused`` counts calls that were refused because they
+    had no identity.
     """
 
     source: str
@@ -46,25 +48,21 @@ class Edge:
 
     @property
     def success_percent(self) -> float | None:
-        """Requests that did not fail, in percent; None without requests, or where only the caller would
-        know.
-        """
+        """Successful requests in percent; None without requests, or if only the caller knows."""
         share = self.counts.error_share if self.source else None
         return None if share is None else 100 * (1 - share)
 
 
 @dataclass(frozen=True)
 class ServiceGraph:
-    """What happened within ``seconds``, busiest edge first. ``unread`` sidecars did not answer."""
+    """The edges within ``seconds``, busiest first. ``unread`` is the number of sidecars without an answer."""
 
     seconds: float
     edges: tuple[Edge, ...]
     unread: int = 0
 
     def as_json(self) -> dict[str, object]:
-        """The graph for programs: rates a second, success in percent, latencies in ms; None where nothing was
-        counted.
-        """
+        """The graph as JSON: requests per second, success in percent, latencies in ms; None without data."""
         return {
             "seconds": round(self.seconds, 3),
             "unread_sidecars": self.unread,
@@ -103,9 +101,9 @@ Counted = _Sent | Link
 
 
 def service_graph(cluster: Cluster, *, window_s: float = 2.0) -> ServiceGraph:
-    """Read every sidecar of any mesh twice, ``window_s`` apart, and say who called whom in between.
+    """Read every sidecar of any mesh twice, ``window_s`` apart, and return the calls in between.
 
-    Needs list on pods and get on pods/proxy. A cluster without a sidecar gives a graph without edges.
+    Needs list on pods and get on pods/proxy. A cluster without sidecars gives a graph without edges.
     """
     began_s, before = time.monotonic(), _read(cluster)
     time.sleep(window_s if before.asked else 0.0)
@@ -122,12 +120,12 @@ def _read(cluster: Cluster) -> PageReading[Mapping[Counted, float]]:
 
 
 def _series(key: Counted) -> Counted:
-    """The buckets of a histogram, and the requests that they time, restart together."""
+    """The key of counters that reset together: a histogram's buckets and the counter of its requests."""
     return key._replace(edge_ms=None) if isinstance(key, _Sent) else key
 
 
 def read_graph_page(text: str, mesh: str, pod: Object) -> dict[Counted, float]:
-    """What the metrics page of a pod's sidecar counts: requests it sent, and how those it got were proven."""
+    """The counters in a sidecar's metrics page: requests sent, and requests received by authentication."""
     return _page(text, registry.mesh(mesh).metrics, pod)
 
 
@@ -170,7 +168,7 @@ def _destination(found: Mapping[str, str], labels: PeerLabels) -> str:
 
 
 def edges_of(risen: Mapping[Counted, int]) -> tuple[Edge, ...]:
-    """The edges that these counters, by how much they rose, tell of, busiest first. Pure."""
+    """Compute the edges from the increase of counters, busiest first."""
     links = {key: n for key, n in risen.items() if isinstance(key, Link) and n}
     sent: dict[tuple[str, str, str], dict[_Sent, int]] = {}
     for key, n in risen.items():
@@ -203,7 +201,7 @@ def _edge(
 
 
 def _unmeshed(edges: list[Edge], links: Mapping[Link, int]) -> Iterator[Edge]:
-    """What servers got in plain text and no meshed caller sent, and what they refused."""
+    """The edges of callers without a sidecar: plaintext requests no meshed caller sent, and refused calls."""
     for server in sorted({link.server for link in links}):
         plain, refused = (
             sum(n for link, n in links.items() if link.server == server and link.how == how)

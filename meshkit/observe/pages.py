@@ -1,7 +1,7 @@
-"""The metrics pages of the sidecars, read through the API server's pod proxy: no Prometheus is needed.
+"""Read the metrics pages of the sidecars through the API server's pod proxy, without Prometheus.
 
-A page that could not be read is a page without content, never one without counters: whoever reads says how
-many sidecars were asked and how many answered.
+A page that could not be read is None and never a page without counters. A reading reports how many sidecars
+were asked and how many answered.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _AT_ONCE = 8
 PAGE_TIMEOUT_S = 2.0
-"""A pod that has not answered by then says nothing in this reading."""
+"""The timeout for one pod, in seconds; a pod that exceeds it is missing from the reading."""
 
 
 @dataclass(frozen=True)
 class PageReading(Generic[T]):
-    """What the page of each running sidecar holds at one time; None where it could not be read.
+    """The parsed pages of all running sidecars at one time; None for a page that could not be read.
 
-    The key is one name for each start of a proxy: the pod's uid and how often its sidecar was restarted.
-    ``taken_s`` is when the reading began, ``started_s`` when the oldest sidecar did (seconds since the
+    The key is unique for each start of a proxy: the pod's uid and the restart count of its sidecar.
+    ``taken_s`` is the start of the reading, ``started_s`` the start of the oldest sidecar (seconds since the
     epoch).
     """
 
@@ -44,12 +44,12 @@ class PageReading(Generic[T]):
 
     @property
     def asked(self) -> int:
-        """How many sidecars were asked."""
+        """The number of sidecars that were asked."""
         return len(self.pages)
 
     @property
     def answered(self) -> int:
-        """How many answered."""
+        """The number of sidecars that answered."""
         return sum(page is not None for page in self.pages.values())
 
 
@@ -60,14 +60,14 @@ def read_pages(
     *,
     within_s: float | None = None,
 ) -> PageReading[T]:
-    """Read the page of every running sidecar that one of these tables describes, a few at a time.
+    """Read the pages of all running sidecars that one of these tables describes, a few at a time.
 
-    ``parse`` makes of a page's text, for that table and pod, what is kept of it. Sidecars whose turn has not
-    come within ``within_s`` seconds are not asked. Needs list on pods and get on pods/proxy.
+    ``parse`` converts the text of a page, for its table and pod. Sidecars whose turn does not come within
+    ``within_s`` seconds are not asked. Needs list on pods and get on pods/proxy.
     """
     taken_s = time.time()
     found = _sidecars(cluster, tuple(tables))
-    # Not always in the same order: pods that hang must not keep the same others from being asked.
+    # Shuffled, so that hanging pods do not always prevent the same other pods from being asked.
     random.shuffle(found)
     until_s = None if within_s is None else time.monotonic() + within_s
 
@@ -101,7 +101,7 @@ class _Sidecar:
         return datetime.fromisoformat(str(started)).timestamp() if started else time.time()
 
     def page(self, cluster: Cluster) -> str | None:
-        """The text of its page, None where it does not answer."""
+        """The text of its page, or None if it does not answer."""
         meta = self.pod["metadata"]
         try:
             return cluster.api.pod_get(

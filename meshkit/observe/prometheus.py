@@ -1,9 +1,9 @@
-"""Counters from Prometheus: the raw series of the callers' proxies as last scraped, at a named time.
+"""An observer that reads the raw counters of the callers' proxies from Prometheus.
 
-No rate() and no increase(): these extrapolate, and a canary is judged by counts. A proxy is here what
-Prometheus scrapes as one target (``job`` and ``instance``). A target that is down, or that Prometheus has not
-known for ``SETTLED_S``, says nothing: its first sample holds all it has counted before anyone looked.
-Answers with a warning (a part was not reached) and answers without the mesh's metrics are no data.
+It does not use rate() or increase(), which extrapolate, because a canary is judged by counts. A proxy is one
+target of Prometheus (``job`` and ``instance``). A target is ignored while it is down, and until Prometheus
+has scraped it for ``SETTLED_S``, because its first sample has all counts since the proxy started. Responses
+with a warning (partial results) and responses without the mesh's metrics raise NoData.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
 SETTLED_S = 60.0
-"""Longer than the time between two looks: whatever a new target had counted before never enters a window."""
+"""Longer than the time between two readings, so that earlier counts of a new target never enter a window."""
 ANSWER_TIMEOUT_S = 5.0
 _REMEDY = "Check $MESHKIT_PROMETHEUS, or unset it to read the sidecars' own pages."
 Identity = tuple[str, str]
@@ -40,11 +40,11 @@ Identity = tuple[str, str]
 
 @dataclass(frozen=True)
 class PrometheusObserver:
-    """An Observer that asks a Prometheus (or what speaks its HTTP API) by one mesh's table.
+    """An Observer that queries Prometheus, or a server with its HTTP API, by the metric table of a mesh.
 
-    The token is read from its file for each question, so that a rotated one is used, and is sent to this URL
-    only: redirections are not followed, and over plain http it goes to loopback alone. Raises BadInput for a
-    URL that cannot be asked so.
+    The token is read from its file for each query, so that a rotated token is used, and is sent to this URL
+    only: redirects are not followed, and plain http is allowed for loopback addresses only. Raises BadInput
+    for an unsuitable URL.
     """
 
     table: MetricTable
@@ -62,7 +62,7 @@ class PrometheusObserver:
         if parts.username or parts.password:
             raise BadInput(
                 "prometheus",
-                "a URL with a user or a password in it would stand in logs",
+                "the URL contains a user or password, which would appear in logs",
                 remedy="Put a token into a file and name it in $MESHKIT_PROMETHEUS_TOKEN_FILE.",
             )
         if self.token_file and parts.scheme == "http" and not _is_loopback(parts.hostname):
@@ -71,9 +71,9 @@ class PrometheusObserver:
             )
 
     def counters(self, cluster: Cluster, target: Target) -> Counters:
-        """The counters of every proxy that Prometheus scrapes, as of now.
+        """Read the counters of all proxies that Prometheus scrapes.
 
-        Raises NoData, with the reason, when it does not answer in full or has no proxy of this mesh.
+        Raises NoData with the reason if the response is incomplete or has no proxy of this mesh.
         """
         del cluster  # Prometheus is asked, not the API server
         now_s = time.time()
@@ -88,12 +88,12 @@ class PrometheusObserver:
         if not (proxies or found):
             raise NoData(
                 f"Prometheus has no {self.table.requests}: it does not scrape this mesh's sidecars.",
-                remedy=f"Let it scrape every sidecar on port {self.table.port}{self.table.path}.",
+                remedy=f"Configure it to scrape every sidecar on port {self.table.port}{self.table.path}.",
             )
         if not readable:
             raise NoData(
                 f"Prometheus has scraped none of {len(asked)} targets for {self.settled_s:g} s.",
-                remedy="Nothing can be measured yet: wait, or look at its Targets page.",
+                remedy="Wait, or check its Targets page.",
             )
         pages: dict[str, Page | None] = {
             "/".join(each): self._page(found.get(each, ()), target) if each in readable else None
@@ -110,7 +110,7 @@ class PrometheusObserver:
         return f"group by (job, instance) ({self.table.requests})"
 
     def _ask(self, query: str, at_s: float) -> Iterator[tuple[dict[str, str], float]]:
-        """The series of an instant query. Raises NoData when there is no whole answer."""
+        """The series of an instant query. Raises NoData if the response is incomplete."""
         body = urllib.parse.urlencode({"query": query, "time": f"{at_s:.3f}"}).encode()
         request = urllib.request.Request(self.url.rstrip("/") + "/api/v1/query", data=body)
         request.add_header("Accept", "application/json")
@@ -123,8 +123,8 @@ class PrometheusObserver:
             )
         if answer.get("warnings"):
             raise NoData(
-                f"Prometheus answered in part only: {'; '.join(map(str, answer['warnings']))}.",
-                remedy="A part of what happened is no basis for a verdict. Bring its stores back.",
+                f"Prometheus returned partial results: {'; '.join(map(str, answer['warnings']))}.",
+                remedy="Restore its stores: partial results are no basis for a verdict.",
             )
         try:
             found = [(series["metric"], float(series["value"][1])) for series in answer["data"]["result"]]
@@ -155,10 +155,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _refusal(error: urllib.error.HTTPError) -> Mapping[str, Any]:
-    """What Prometheus says of a query that it refuses. Raises NoData for any other bad status."""
+    """The error response of Prometheus for an invalid query. Raises NoData for any other error status."""
     if error.code in (401, 403):
         raise NoData(
-            f"Prometheus does not let us ask (HTTP {error.code}).",
+            f"Prometheus does not authorize the query (HTTP {error.code}).",
             remedy="Name a file with a valid token in $MESHKIT_PROMETHEUS_TOKEN_FILE.",
         ) from error
     try:
@@ -175,13 +175,13 @@ def _read_token(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise NoData(
-            f"The token of Prometheus cannot be read: {error}.",
+            f"The token for Prometheus cannot be read: {error}.",
             remedy="Check $MESHKIT_PROMETHEUS_TOKEN_FILE.",
         ) from error
 
 
 def _query(table: MetricTable, target: Target) -> str:
-    """Every series of the target's versions; what fails among them is told by the table afterwards."""
+    """The query for all series of the target's versions; the table then tells which of them are failures."""
     names = {"service": target.service, "namespace": target.namespace}
     versions = [table.version_value.format(version=each, **names) for each in target.versions]
     metrics = [table.requests, f"{table.latency}_bucket"]
@@ -196,7 +196,7 @@ def _query(table: MetricTable, target: Target) -> str:
 
 
 def _any_of(values: Iterable[str]) -> str:
-    """A matcher's value: one of these texts, in full."""
+    """The value of a regex matcher that matches one of these texts in full."""
     return json.dumps("|".join(re.escape(value) for value in values))
 
 

@@ -1,9 +1,8 @@
-"""How much cumulative counters rose between two readings of the same proxies' pages.
+"""The increase of cumulative counters between two readings of the same proxies.
 
-A counter only rises, except that its proxy may start again (a new page, or a value that fell: it counts from
-zero) or drop a series that has been idle (the series vanishes: nothing is known to have happened; when it
-comes back it counts from zero). A page that could not be read at one end says nothing about the window: its
-proxy is left out of it.
+A counter never decreases, with two exceptions. If its proxy restarts (a new page, or a lower value), it
+counts from zero. If the proxy drops an idle series, the increase is zero; a series that reappears counts from
+zero. A proxy whose page could not be read at the start or end of a window is excluded from it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
 Page = Mapping[K, float]
-"""What one proxy has counted since it started, by counter."""
+"""The values of one proxy's counters since it started."""
 
 
 def rises(
@@ -21,10 +20,10 @@ def rises(
     after: Mapping[str, Page[K] | None],
     together: Callable[[K], Hashable] = lambda key: key,
 ) -> Iterator[tuple[K, int]]:
-    """Each counter of each proxy with its rise. A counter of several proxies comes several times.
+    """Yield each counter of each proxy with its increase. A counter of several proxies occurs several times.
 
-    ``together`` names what restarts together: where one bucket of a histogram fell, all of that histogram
-    count from zero.
+    ``together`` groups counters that reset together: if one bucket of a histogram has decreased, all counters
+    of the histogram count from zero.
     """
     for proxy, page in after.items():
         old = before.get(proxy, {})

@@ -1,7 +1,7 @@
-"""Counters from the sidecars' own metrics pages: the Observer that needs no Prometheus.
+"""An observer that reads the counters from the sidecars' metrics pages, without Prometheus.
 
-Callers' proxies are read (their view is the user's: it holds timeouts and refused connections too), and a
-caller may live in any namespace, so every meshed pod is asked.
+It reads the proxies of callers, because these also count timeouts and refused connections. A caller may be in
+any namespace, so every meshed pod is asked.
 """
 
 from __future__ import annotations
@@ -22,21 +22,19 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
 LOOK_TIMEOUT_S = 4.0
-"""Pods whose turn has not come by then are not asked in this look: it ends within this and the time that one
-page may take.
-"""
+"""The time in seconds after which no further pod is asked in a reading."""
 
 
 @dataclass(frozen=True)
 class ScrapeObserver:
-    """An Observer that reads the pages of all meshed pods by one mesh's table."""
+    """An Observer that reads the pages of all meshed pods by the metric table of a mesh."""
 
     table: MetricTable
 
     def counters(self, cluster: Cluster, target: Target) -> Counters:
-        """The counters of every proxy that is running. Needs list on pods and get on pods/proxy.
+        """Read the counters of all running proxies. Needs list on pods and get on pods/proxy.
 
-        Raises NoData when no pod has a sidecar, or when no sidecar's page could be read.
+        Raises NoData if no pod has a sidecar, or if no page could be read.
         """
         reading = read_pages(
             cluster,
@@ -52,18 +50,18 @@ class ScrapeObserver:
         if not reading.answered:
             raise NoData(
                 f"None of {reading.asked} sidecars answered on port {self.table.port}{self.table.path}.",
-                remedy="Check that the API server can reach the pods, and the right to get pods/proxy.",
+                remedy="Check that the API server can reach the pods and that you may get pods/proxy.",
             )
         return Counters(taken_s=reading.taken_s, versions=target.versions, pages=reading.pages)
 
 
 def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> Page:
-    """The counters of the metrics page of ``pod`` that belong to the target's versions."""
+    """Parse the metrics page of ``pod`` and return the counters of the target's versions."""
     return page_of(samples(text, (table.requests, f"{table.latency}_bucket")), table, target, pod)
 
 
 def page_of(found: Iterable[Sample], table: MetricTable, target: Target, pod: str = "") -> Page:
-    """Of the samples of one proxy, that of ``pod``, those that belong to the target's versions."""
+    """The counters of the target's versions among the samples of the proxy of ``pod``."""
     page: dict[CounterKey, float] = {}
     for key, value in _counters(found, table, target, pod):
         page[key] = page.get(key, 0) + value

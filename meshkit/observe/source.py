@@ -1,4 +1,4 @@
-"""Where a mesh's measurements come from: Prometheus, or the sidecars' own pages."""
+"""Select the source of a mesh's measurements: Prometheus or the sidecars' pages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 
 def observer(mesh: str, prometheus: str | None = None) -> Observer:
-    """The observer of a mesh: a Prometheus (a URL), else that of the settings, else the sidecars.
+    """The observer for a mesh: the given Prometheus URL, else that of the settings, else the sidecars.
 
-    Raises UnknownName for a mesh that meshkit does not know, and BadInput for a Prometheus that cannot be
-    asked.
+    Raises UnknownName for an unknown mesh and BadInput for an unsuitable Prometheus URL.
     """
     table = registry.mesh(mesh).metrics
     url = prometheus or settings.prometheus()

@@ -1,6 +1,6 @@
-"""The workloads without a sidecar. Every plaintext caller in the cluster is one of them.
+"""Workloads without a sidecar: every plaintext caller in the cluster is one of them.
 
-A control plane is none: it serves its sidecars by means of its own and calls no workload.
+Control planes are excluded: they secure their own connections to sidecars and do not call workloads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SYSTEM = "kube-system"
 
 
 def unmeshed_workloads(pods: Iterable[Object], mesh: str | None = None) -> list[str]:
-    """The workloads (``namespace/name``) with a running pod that has no sidecar of ``mesh``, or of any."""
+    """The workloads (``namespace/name``) with a running pod without a sidecar of ``mesh`` (None: of any)."""
     rows = (registry.mesh(mesh),) if mesh else tuple(registry.MESHES.values())
     found = {
         workload(pod)
@@ -30,7 +30,7 @@ def unmeshed_workloads(pods: Iterable[Object], mesh: str | None = None) -> list[
 
 
 def control_plane_of(pod: Object) -> str:
-    """The mesh whose control plane the pod is part of, by its labels or its images, or nothing."""
+    """The mesh whose control plane a pod belongs to, by its labels or images, or empty."""
     if labelled := labelled_control_plane(pod):
         return labelled
     images = [container.get("image", "") for container in pod["spec"]["containers"]]
@@ -39,5 +39,5 @@ def control_plane_of(pod: Object) -> str:
 
 
 def labelled_control_plane(pod: Object) -> str:
-    """The mesh whose control plane a pod, or the template of one, is labelled as, or nothing."""
+    """The mesh whose control plane a pod or pod template belongs to, by its labels, or empty."""
     return next((row.name for row in registry.MESHES.values() if row.control_plane.is_part(pod)), "")

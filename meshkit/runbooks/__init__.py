@@ -1,5 +1,5 @@
 """Runbooks: papermill notebooks with typed parameters, run headless with an exit code.
 
-Here live finding the shipped runbooks, reading and checking their parameters, and executing them. No step of
-a change may live here: a runbook calls public names of the library only, as a person in a notebook would.
+This package finds the shipped runbooks, reads and validates their parameters, and executes them. It contains
+no step of a change: a runbook calls only public names of the library, as a user's notebook does.
 """

@@ -1,7 +1,7 @@
-"""The runbooks and notebooks that come with meshkit.
+"""The runbooks and notebooks that are shipped with meshkit.
 
-They stand at the top of the project, where a reader looks for them, not inside the Python package. In a
-checkout they are found beside the package; a wheel carries them as data files, installed into
+They are in the top folder of the project, where readers expect them, and not in the Python package. In a
+checkout they are found next to the package; a wheel contains them as data files, which are installed to
 ``share/meshkit/`` of the environment.
 """
 
@@ -18,7 +18,7 @@ from meshkit.runbooks.parameters import Parameter, parameters_of
 
 @dataclass(frozen=True)
 class Runbook:
-    """A papermill notebook: its name (the file's), its heading, the sentence below it, and its parameters."""
+    """A papermill notebook: its file name, heading, first sentence and parameters."""
 
     name: str
     path: Path
@@ -28,7 +28,7 @@ class Runbook:
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder ``runbooks`` or ``notebooks`` as it came with meshkit."""
+    """The folder ``runbooks`` or ``notebooks`` that is shipped with meshkit."""
     checkout = Path(__file__).parents[2] / name
     if any(checkout.glob("*.ipynb")):
         return checkout
@@ -36,12 +36,12 @@ def shipped_folder(name: str) -> Path:
 
 
 def find_runbooks() -> tuple[Runbook, ...]:
-    """Every shipped runbook, by name."""
+    """Return all shipped runbooks, sorted by name."""
     return tuple(read_runbook(path) for path in sorted(shipped_folder("runbooks").glob("*.ipynb")))
 
 
 def load_runbook(name: str) -> Runbook:
-    """A shipped runbook by its name, or any notebook by its path (``./mine.ipynb``)."""
+    """Read a shipped runbook by its name, or any notebook by its path (``./mine.ipynb``)."""
     if name.endswith(".ipynb") and Path(name).is_file():
         return read_runbook(Path(name))
     path = shipped_folder("runbooks") / f"{name}.ipynb"
@@ -52,12 +52,12 @@ def load_runbook(name: str) -> Runbook:
 
 
 def read_runbook(path: Path) -> Runbook:
-    """The runbook in a file. Only the file's text is read: no papermill, no kernel."""
+    """Read a runbook from a file, without papermill and without a kernel."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (ValueError, KeyError) as problem:
         raise BadInput(
-            str(path), "this is no notebook.", remedy="Give the path of an .ipynb file."
+            str(path), "this is not a notebook.", remedy="Give the path of an .ipynb file."
         ) from problem
     prose = next(("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"), "")
     heading, _, rest = prose.partition("\n")

@@ -1,11 +1,11 @@
-"""Executing a runbook with papermill, and what it leaves behind.
+"""Execution of runbooks with papermill, and their reports.
 
-Whatever happens, three files are written: the executed notebook, an HTML report that opens offline, and a
-JUnit file with one case for each cell. The exit code is that of the error which ended the run (errors.py), so
-a runbook and the command line agree on what a failure is called.
+A run always writes three files: the executed notebook, an HTML report that opens offline, and a JUnit file
+with one test case for each cell. The exit code is that of the error that ended the run (errors.py), so that
+a runbook and the command line report the same failure with the same code.
 
-The kernel talks over Unix sockets, not over TCP ports that other users of the machine could reach, and is the
-very interpreter that runs meshkit, whatever kernels the user has registered under the name python3.
+The kernel uses Unix sockets, because other users of the machine could reach TCP ports. It is the interpreter
+that runs meshkit, regardless of the kernels that the user has registered under the name python3.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ from meshkit.runbooks.secrets import Redaction, resolved
 from meshkit.views.report import runbook_page
 
 _ENGINE = "meshkit"
-"""The name under which papermill knows the engine below."""
+"""The name of the engine below in papermill's registry."""
 
 
 @dataclass(frozen=True)
 class RunbookResult:
-    """How a run ended. ``exit_code`` is 0, 5 for a dry run that left changes pending, or that of the error
-    named in ``error``; ``cell`` counts from 1.
+    """The result of a run.
+
+    ``exit_code`` is 0, 5 for a dry run with pending changes, or the exit code of the error in ``error``;
+    ``cell`` is the number of the failed cell, from 1.
     """
 
     runbook: Runbook
@@ -50,7 +52,7 @@ class RunbookResult:
     report: Path
     junit: Path
     cluster: ClusterRef | None = None
-    """The cluster it was connected to, from its outputs; None where it named none."""
+    """The cluster that the runbook was connected to, from its outputs, or None."""
 
 
 def run_runbook(
@@ -58,9 +60,9 @@ def run_runbook(
 ) -> RunbookResult:
     """Run a runbook with the given parameters and write ``out/NAME.ipynb``, ``.html`` and ``.xml``.
 
-    A text may be given as a reference to a secret (secrets.py). Raises BadInput before anything runs when the
-    runbook, a parameter, a value or a secret is not known. A failing cell raises nothing: it is in the
-    result. ``as_name`` names the files otherwise than the runbook.
+    A string parameter may be a reference to a secret (secrets.py). Raises BadInput before the run for an
+    unknown runbook, parameter or secret, or an invalid value. A failing cell raises nothing: the result
+    reports it. ``as_name`` replaces the runbook's name in the names of the files.
     """
     runbook = load_runbook(name)
     parameters = convert_parameters(runbook.parameters, given or {})
@@ -94,7 +96,7 @@ def run_runbook(
 
 
 def _steps_pending(executed: Any) -> int:
-    """How many steps the last plan of an executed runbook left to be applied."""
+    """The number of steps to apply in the last plan of an executed runbook."""
     counts = [bundle[PENDING]["steps"] for bundle in _bundles(executed) if PENDING in bundle]
     return int(counts[-1]) if counts else 0
 
@@ -113,7 +115,7 @@ def _bundles(executed: Any) -> list[Mapping[str, Any]]:
 def _execute(
     source: Path, target: Path, parameters: Mapping[str, Any], redaction: Redaction
 ) -> tuple[int, str | None]:
-    """Run it; the exit code and, unless that is 0, the sentence to go with it."""
+    """Execute the notebook and return the exit code and the message of the failure, if any."""
     papermill = _papermill()
     papermill.engines.papermill_engines.register(_ENGINE, _redacting_engine())
     from jupyter_client.kernelspec import NoSuchKernel
@@ -141,7 +143,7 @@ def _execute(
 
 
 def _redacting_engine() -> type:
-    """papermill's engine, with secrets taken out of the notebook before each save of it."""
+    """papermill's engine, extended to remove secrets from the notebook before each save."""
     from papermill.engines import NBClientEngine
 
     class RedactingEngine(NBClientEngine):  # type: ignore[misc]
@@ -162,9 +164,7 @@ def _redacting_engine() -> type:
 
 
 def _failure(error_name: str, message: str) -> tuple[int, str]:
-    """meshkit's own errors bring their sentence and exit code; any other is named by its class, exit code
-    1.
-    """
+    """Exit code and message for an error: those of meshkit's own errors; for others 1 and the class name."""
     known = getattr(errors, error_name, None)
     if isinstance(known, type) and issubclass(known, errors.MeshkitError):
         return known.exit_code, message
@@ -172,9 +172,7 @@ def _failure(error_name: str, message: str) -> tuple[int, str]:
 
 
 def _papermill() -> Any:
-    """papermill, imported without the grammar of web addresses that jsonschema loads for an unused check (2
-    s).
-    """
+    """Import papermill without ``rfc3987_syntax``, which jsonschema loads in 2 s for an unused check."""
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
 
@@ -183,7 +181,7 @@ def _papermill() -> Any:
 
 @contextlib.contextmanager
 def _kernel_class() -> Iterator[type]:
-    """A kernel manager over Unix sockets in a directory of its own, with this interpreter as its kernel."""
+    """A kernel manager with Unix sockets in a temporary directory and this interpreter as kernel."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
@@ -208,7 +206,7 @@ def _read(path: Path) -> Any:
 
 
 def _own_cells(notebook: Any) -> Iterator[tuple[int, Any]]:
-    """The runbook's own code cells, counted from 1: without those that papermill added."""
+    """The runbook's code cells, numbered from 1, without the cells that papermill added."""
     added = {"injected-parameters", "papermill-error-cell-tag"}
     code = (cell for cell in notebook.cells if cell.cell_type == "code")
     return enumerate((cell for cell in code if not added & set(cell.metadata.get("tags", ()))), start=1)

@@ -1,12 +1,12 @@
-"""The typed, documented parameters of a notebook, and the values a user gives for them.
+"""The typed parameters of a notebook, and the conversion of the user's values.
 
 papermill checks neither the names nor the types of parameters: a misspelt name only warns, ``1.10`` becomes
-the number 1.1, and a name may hold code. So the parameters cell is read here, by Python's own parser, as
-lines of the form
+the number 1.1, and a name may contain code. So this module parses the parameters cell with Python's ``ast``,
+as lines of the form
 
     weight: int = 10  # percent of the requests that go to the canary
 
-and every given value is converted by its declared type, under a known name, before papermill sees it.
+and converts every given value to its declared type before it passes the value to papermill.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of the parameters cell: its name, declared type (as written), default and comment."""
+    """One line of the parameters cell: name, declared type, default and comment."""
 
     name: str
     type: str
@@ -35,19 +35,17 @@ class Parameter:
     help: str
 
     def convert(self, given: str) -> Any:
-        """The value of a string a user typed; BadInput names the parameter and its type when it is none."""
+        """Convert a user's string to the declared type. Raises BadInput for an invalid value."""
         try:
             return _CONVERTERS[self.type](given)
         except ValueError as problem:
             raise BadInput(
-                self.name, f"{given!r} is no {self.type}.", remedy=f"Give {_EXAMPLES[self.type]}."
+                self.name, f"{given!r} is not a valid {self.type}.", remedy=f"Give {_EXAMPLES[self.type]}."
             ) from problem
 
 
 def parameters_of(cells: Sequence[Mapping[str, Any]]) -> tuple[Parameter, ...]:
-    """The parameters of a notebook's cells: those of the first cell tagged ``parameters``; none without such
-    a cell.
-    """
+    """The parameters of a notebook: those of the first cell with the tag ``parameters``, if there is one."""
     for cell in cells:
         if "parameters" in cell.get("metadata", {}).get("tags", ()):
             return read_parameters("".join(cell["source"]))
@@ -55,15 +53,13 @@ def parameters_of(cells: Sequence[Mapping[str, Any]]) -> tuple[Parameter, ...]:
 
 
 def read_parameters(source: str) -> tuple[Parameter, ...]:
-    """The parameters in the text of a cell. A line that is no typed assignment of a literal is a BadInput."""
+    """Parse a parameters cell. Raises BadInput for a line that is not a typed assignment of a literal."""
     comments = _comments(source)
     return tuple(_parameter(statement, comments) for statement in ast.parse(source).body)
 
 
 def convert_parameters(parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
-    """The given strings as values of their declared types. An unknown name is refused with the nearest known
-    one.
-    """
+    """Convert the given strings to their declared types. Raises UnknownName for an unknown parameter."""
     known = {parameter.name: parameter for parameter in parameters}
     for name in given:
         if name not in known:
@@ -72,9 +68,9 @@ def convert_parameters(parameters: Sequence[Parameter], given: Mapping[str, str]
 
 
 def read_parameter_file(path: Path) -> dict[str, str]:
-    """The parameters of one environment in a YAML file, ``name: value`` a line, as a person would type them.
+    """Read parameters from a YAML file with one ``name: value`` per line.
 
-    Values are read as text, so ``version: 1.10`` stays 1.10; lists may be written ``[a, b]``.
+    Values are read as strings, so ``version: 1.10`` stays 1.10; lists may be written ``[a, b]``.
     """
     import yaml
 
@@ -98,7 +94,7 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
     if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
         raise BadInput(
             f"parameters cell, line {statement.lineno}",
-            "this is no typed parameter.",
+            "this is not a typed parameter.",
             remedy="Write it as `name: type = default  # help`.",
         )
     name, declared = statement.target.id, ast.unparse(statement.annotation)
@@ -128,7 +124,7 @@ def _boolean(given: str) -> bool:
 
 
 def _list_of(convert: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    """A reader of ``1,5,25`` and of the JSON list ``[1, 5, 25]``."""
+    """A converter for ``1,5,25`` and for the JSON list ``[1, 5, 25]``."""
 
     def convert_list(given: str) -> list[Any]:
         if not given.lstrip().startswith("["):

@@ -1,15 +1,14 @@
-"""Secrets of a runbook, given by reference and kept out of everything that it leaves behind.
+"""Secrets of a runbook: they are passed by reference and redacted from all outputs.
 
-papermill stores every parameter twice, as plain text, so a secret's value must never be one. A parameter is
-given as the place of the secret instead:
+papermill stores every parameter twice in plain text, so a secret must not be passed as a parameter. Instead,
+the parameter refers to the secret:
 
     secret:env:NAME                        an environment variable
     secret:file:PATH                       a file
     secret:cluster:NAMESPACE/NAME/KEY      a key of a Secret in the runbook's own cluster
 
-The runbook gets the path of a private file with the value in it, for as long as the run lasts: what a
-kubeconfig and a token are passed as anyway. Whatever a cell prints is searched for the values each time the
-notebook is saved, before it reaches the disk.
+The runbook gets the path of a private file that holds the value during the run, as kubeconfigs and tokens
+are usually passed. The outputs of cells are redacted each time before the notebook is saved to disk.
 """
 
 from __future__ import annotations
@@ -32,26 +31,26 @@ from meshkit.facts import Kind
 PREFIX = "secret:"
 REDACTED = "[redacted]"
 _SHORTEST = 6
-"""A shorter value cannot be told from ordinary text, so it could not be taken out of an output."""
+"""The minimum length of a secret: shorter values occur in ordinary text, so they cannot be redacted."""
 _KEY_CHARS = 20
 _KEYLIKE = re.compile(rf"[A-Za-z0-9+/=_.\-]{{{_KEY_CHARS},}}")
-"""A word inside a longer secret that is a key, a certificate or a token of its own."""
+"""A word in a longer secret that is itself a key, certificate or token."""
 
 
 @dataclass(frozen=True)
 class Redaction:
-    """The values that no output may hold."""
+    """The secret values that are removed from outputs."""
 
     values: tuple[str, ...] = ()
 
     def text(self, text: str) -> str:
-        """A text without the values."""
+        """Return a text without the values."""
         for value in self.values:
             text = text.replace(value, REDACTED)
         return text
 
     def notebook(self, notebook: Any) -> None:
-        """Take the values out of the outputs of a notebook, in place."""
+        """Remove the values from the outputs of a notebook, in place."""
         for cell in notebook.cells if self.values else ():
             if cell.cell_type == "code":
                 cell.outputs = [self._tree(output) for output in cell.outputs]
@@ -66,9 +65,9 @@ class Redaction:
 
 @contextmanager
 def resolved(parameters: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Redaction]]:
-    """The parameters with each reference replaced by the path of a private file, and what to take out.
+    """Replace each secret reference by the path of a private file, and return the redaction of the values.
 
-    Raises BadInput, before anything runs, for a reference that leads nowhere; it never repeats a value.
+    Raises BadInput for a reference that cannot be resolved; the message never contains a value.
     """
     given = dict(parameters)
     named = {name: value for name, value in given.items() if is_reference(value)}
@@ -77,7 +76,7 @@ def resolved(parameters: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Re
         return
     values = []
     with tempfile.TemporaryDirectory(prefix="meshkit-") as folder:
-        # The cluster's own come last: the kubeconfig that leads there may be a secret itself.
+        # References to the cluster are resolved last, because the kubeconfig may itself be a secret.
         for name in sorted(named, key=lambda name: named[name].startswith(f"{PREFIX}cluster:")):
             value = _read(name, named[name], given)
             path = Path(folder) / name
@@ -89,7 +88,7 @@ def resolved(parameters: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Re
 
 
 def is_reference(value: object) -> bool:
-    """Whether the value of a parameter names a secret."""
+    """Whether the value of a parameter is a reference to a secret."""
     return isinstance(value, str) and value.startswith(PREFIX)
 
 
@@ -98,11 +97,11 @@ def _read(name: str, reference: str, given: Mapping[str, Any]) -> str:
     readers = {"env": _from_environment, "file": _from_file, "cluster": _from_cluster}
     if source not in readers or not place:
         remedy = "Write secret:env:NAME, secret:file:PATH or secret:cluster:NAMESPACE/NAME/KEY."
-        raise BadInput(name, "this is no reference to a secret.", remedy=remedy)
+        raise BadInput(name, "this is not a reference to a secret.", remedy=remedy)
     value = readers[source](name, place, given)
     if len(value.strip()) < _SHORTEST:
         problem = f"the secret has fewer than {_SHORTEST} characters."
-        raise BadInput(name, problem, remedy="So short a text cannot be kept out of the outputs.")
+        raise BadInput(name, problem, remedy="Use a longer one: text this short cannot be redacted.")
     return value
 
 
@@ -135,11 +134,11 @@ def _from_cluster(name: str, place: str, given: Mapping[str, Any]) -> str:
     try:
         return base64.b64decode(data[key]).decode()
     except (binascii.Error, UnicodeDecodeError) as problem:
-        raise BadInput(name, "the secret is no text.", remedy="Name a key that holds text.") from problem
+        raise BadInput(name, "the secret is not text.", remedy="Name a key that holds text.") from problem
 
 
 def _forms(values: list[str]) -> list[str]:
-    """Every way in which the values may stand in an output, the longest first."""
+    """All encodings in which the values may occur in an output, longest first."""
     pieces: set[str] = set()
     for value in values:
         pieces |= {value, value.strip()}

@@ -176,10 +176,10 @@ def test_linkerds_series_may_lack_the_namespace(prometheus: Any) -> None:
     ("answer", "words"),
     [
         ((200, {"status": "success", "data": {"result": []}}), "does not scrape this mesh's sidecars"),
-        ((200, {"status": "success", "warnings": ["store down"], "data": {"result": []}}), "in part only"),
+        ((200, {"status": "success", "warnings": ["store down"], "data": {"result": []}}), "partial results"),
         ((400, {"status": "error", "error": "parse error"}), "refused a query: parse error"),
         ((503, "overloaded"), "HTTP 503"),
-        ((401, "who are you"), "does not let us ask"),
+        ((401, "who are you"), "does not authorize the query"),
         ((302, ""), "HTTP 302"),
         ((200, "<html>"), "does not answer"),
         ((200, {"status": "success", "data": None}), "is no Prometheus"),
@@ -214,7 +214,7 @@ def test_the_token_is_sent_and_never_told(prometheus: Any, tmp_path: Path) -> No
         with_token.counters(CLUSTER, TARGET)
     assert "s3cret" not in f"{caught.value!r} {caught.value} {with_token!r}"
     token.unlink()
-    with pytest.raises(NoData, match="token of Prometheus cannot be read"):
+    with pytest.raises(NoData, match="token for Prometheus cannot be read"):
         with_token.counters(CLUSTER, TARGET)
 
 

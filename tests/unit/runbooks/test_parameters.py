@@ -41,8 +41,8 @@ def test_a_hash_in_a_default_is_no_help() -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        ("mesh = 'istio'", "no typed parameter"),
-        ("import os", "no typed parameter"),
+        ("mesh = 'istio'", "not a typed parameter"),
+        ("import os", "not a typed parameter"),
         ("mesh: str", "no default"),
         ("mesh: Mesh = 1", "'Mesh' is not known"),
     ],

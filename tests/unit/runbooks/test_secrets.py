@@ -81,8 +81,8 @@ def test_of_a_whole_kubeconfig_the_token_is_taken_out_and_ordinary_words_stay(
     [
         ("secret:env:NOT_SET_ANYWHERE", "no environment variable NOT_SET_ANYWHERE"),
         ("secret:file:/does/not/exist", "cannot be read"),
-        ("secret:vault:a/b", "no reference to a secret"),
-        ("secret:", "no reference to a secret"),
+        ("secret:vault:a/b", "not a reference to a secret"),
+        ("secret:", "not a reference to a secret"),
         ("secret:env:SHORT", "fewer than 6 characters"),
     ],
 )
