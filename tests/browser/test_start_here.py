@@ -8,13 +8,22 @@ mesh, and run a release until a slowed down version is rolled back.
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
 
 import meshkit as mk
+from meshkit.cli.lab import running_lab
+from meshkit.runbooks.catalogue import shipped_folder
+from meshkit.testing import running_sandbox
 from tests.browser.lab import (
+    ARGUMENTS,
     KERNEL_READY,
+    chromium,
     run_all_cells,
 )
 
@@ -22,6 +31,23 @@ POINTS = "() => document.querySelector('.mk-live-chart')?.data?.[0]?.x?.length ?
 
 
 expect.set_options(timeout=40_000)
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Page]:
+    """The notebook, open in JupyterLab with its kernel ready; a copy, because JupyterLab saves by itself."""
+    option, browser_path = "--LabApp.expose_app_in_browser=True", chromium()
+    with running_sandbox() as sandbox, sync_playwright() as playwright:
+        monkeypatch.setenv("MESHKIT_HOME", str(sandbox.home.parent))
+        browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
+        folder = shutil.copytree(shipped_folder("notebooks"), tmp_path / "notebooks")
+        with running_lab(folder, theme="JupyterLab Light", options=(option,)) as lab:
+            page = browser.new_page(viewport={"width": 1300, "height": 1290})
+            page.set_default_timeout(60_000)
+            page.goto(lab.url)
+            page.wait_for_function(KERNEL_READY)
+            yield page
+            browser.close()
 
 
 def test_a_release_in_the_browser(page: Page) -> None:
