@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Plans of steps for tests of changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Healthy installations of both meshes as objects, and edits that break them."""
 
 from __future__ import annotations
 

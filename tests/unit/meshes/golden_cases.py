@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""The intents and snapshots that the golden plans are made from."""
 
 from __future__ import annotations
 

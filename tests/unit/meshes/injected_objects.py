@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Namespaces, workloads and webhooks for tests of injection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Cluster observations and calls for tests of the guided path."""
 
 from __future__ import annotations
 

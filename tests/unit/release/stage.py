@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""A scripted release: a fake API, a scripted observer and a clock under the test's control."""
 
 from __future__ import annotations
 

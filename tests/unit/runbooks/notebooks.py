@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Small notebooks that tests write and run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Media types of patches, and requests with a media type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Bytes in Kubernetes' protobuf encoding, written by hand."""
 
 from __future__ import annotations
 

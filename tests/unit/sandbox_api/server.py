@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""The sandbox's API served on loopback, and a connection to it."""
 
 from __future__ import annotations
 

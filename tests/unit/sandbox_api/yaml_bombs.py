@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""YAML documents whose aliases multiply when they are expanded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Pods for tests of what Istio's objects mean."""
 
 from __future__ import annotations
 

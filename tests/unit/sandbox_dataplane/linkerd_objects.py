@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Linkerd's routes for tests of its traffic rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Requests through a sidecar, with status, headers and body of the answer."""
 
 from __future__ import annotations
 
