@@ -429,7 +429,7 @@ def test_an_annotation_that_nothing_here_obeys_is_said(api: Any) -> None:
             api.target("namespaces"), {"metadata": {"name": "n", "annotations": notes}}, options
         )
     )
-    said = "annotation config.linkerd.io/access-log: the sandbox's proxies write no access log for people"
+    said = "annotation config.linkerd.io/access-log: the sandbox's proxies do not write an access log"
     assert options.warnings == [said]
 
 

@@ -15,7 +15,7 @@ _NOT_ENFORCED = {
     "telemetries.telemetry.istio.io": "a Telemetry is stored but not enforced by the sandbox's proxies",
 }
 _NOT_OBEYED = {
-    "config.linkerd.io/access-log": "the sandbox's proxies write no access log for people",
+    "config.linkerd.io/access-log": "the sandbox's proxies do not write an access log",
 }
 """Annotations whose feature the sandbox does not implement."""
 _POD_SPEC = {

@@ -41,7 +41,7 @@ class PatchFailed(Exception):
 def json_patch(target: Any, operations: Any) -> Any:
     """Apply a list of operations. Raises PatchFailed at the first operation that does not apply."""
     if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
-        raise PatchFailed("a JSON patch is a list of operations", malformed=True)
+        raise PatchFailed("a JSON patch must be a list of operations", malformed=True)
     if len(operations) > MAX_OPERATIONS:
         raise TooLarge(
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
@@ -63,7 +63,7 @@ def json_patch(target: Any, operations: Any) -> Any:
 def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
     name, path = operation.get("op"), operation.get("path")
     if not isinstance(path, str) or (path and not path.startswith("/")):
-        raise PatchFailed(f"a JSON patch path starts with /: {path!r}", malformed=True)
+        raise PatchFailed(f"a JSON patch path must start with /: {path!r}", malformed=True)
     if name in ("add", "replace", "test") and "value" not in operation:
         raise PatchFailed(f"{name} operation has no value", malformed=True)
     if name == "move":
@@ -178,7 +178,7 @@ _DIRECTIVES = ("$setElementOrder/", "$deleteFromPrimitiveList/")
 def strategic_patch(schema: Schema | None, target: Any, patch: Any) -> Any:
     """Apply a strategic merge patch, which merges lists with a merge key item by item."""
     if not isinstance(patch, dict):
-        raise PatchFailed("a strategic merge patch is an object", malformed=True)
+        raise PatchFailed("a strategic merge patch must be an object", malformed=True)
     if patch.get("$patch") == "replace":
         return {name: copy.deepcopy(value) for name, value in patch.items() if name != "$patch"}
     if patch.get("$patch") == "delete":
@@ -216,7 +216,7 @@ def _identity(value: Any) -> str:
 
 def _list_in(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise PatchFailed(f"{name} in a strategic merge patch is a list", malformed=True)
+        raise PatchFailed(f"{name} in a strategic merge patch must be a list", malformed=True)
     return value
 
 
@@ -227,7 +227,7 @@ def _union(old: list[Any], new: list[Any]) -> list[Any]:
 
 def _merge_list(schema: Schema | None, key: str, old: list[Any], new: list[Any]) -> list[Any]:
     if not all(isinstance(item, dict) for item in (*old, *new)):
-        raise PatchFailed(f"a list with the merge key {key} has objects only", malformed=True)
+        raise PatchFailed(f"a list with the merge key {key} must contain objects only", malformed=True)
     if any(item.get("$patch") == "replace" for item in new):
         return [copy.deepcopy(item) for item in new if "$patch" not in item]
     result: dict[str, Any] = {}

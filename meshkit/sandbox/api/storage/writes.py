@@ -72,7 +72,7 @@ class Writes:
         """Create an object; ``target.name`` may be empty."""
         new = await offload.run(options.large, decoded_whole, target, obj, options)
         target = self._named(target, new)
-        self._namespace_must_take(target)
+        self._require_active_namespace(target)
         resource = target.resource
         if "status" in resource.subresources and resource.key not in _KEEPS_STATUS_ON_CREATE:
             new.pop("status", None)
@@ -92,8 +92,8 @@ class Writes:
 
     async def _added(self, target: Target, new: Object, options: Options) -> Object:
         options.warnings.extend(await offload.run(options.large, _notices, target.resource, new))
-        self._namespace_must_take(target)  # checked again, because webhooks may be slow
-        self._quotas_must_take(target, new, None)
+        self._require_active_namespace(target)  # checked again, because webhooks may be slow
+        self._check_quotas(target, new, None)
         if options.dry_run:
             if self.store.get(target.key) is not None:
                 raise status.already_exists(target.resource.plural, target.resource.group, target.name)
@@ -130,7 +130,7 @@ class Writes:
             if self.store.get(replace(target, name=name).key) is None:
                 return name
 
-    def _namespace_must_take(self, target: Target) -> None:
+    def _require_active_namespace(self, target: Target) -> None:
         if not target.resource.namespaced:
             return
         namespace = self.store.get(Key("namespaces", "", target.namespace))
@@ -147,7 +147,7 @@ class Writes:
             )
             raise status.forbidden(target.resource.plural, target.resource.group, target.name, why, [cause])
 
-    def _quotas_must_take(self, target: Target, new: Object, old: Mapping[str, Any] | None) -> None:
+    def _check_quotas(self, target: Target, new: Object, old: Mapping[str, Any] | None) -> None:
         """Raise ApiError 403 when a quota rejects the write.
 
         The caller must not await anything between this check and the write.
@@ -218,7 +218,7 @@ class Writes:
         if await offload.run(large, _same, before, new):
             return before
         options.warnings.extend(await offload.run(large, _notices, target.resource, new))
-        self._quotas_must_take(target, new, before)
+        self._check_quotas(target, new, before)
         if options.dry_run:
             return new
         try:
@@ -307,7 +307,7 @@ class Writes:
     ) -> Object:
         if target.subresource or config["metadata"].get("resourceVersion") or config["metadata"].get("uid"):
             raise target.not_found() if target.subresource else target.conflict()
-        self._namespace_must_take(target)
+        self._require_active_namespace(target)
         applied = await offload.run(
             options.large,
             ownership.apply,
