@@ -1,4 +1,4 @@
-"""Istio's proxies on the sandbox's nodes, and its images."""
+"""Istio's data plane: the settings of its proxies and its images."""
 
 from __future__ import annotations
 
