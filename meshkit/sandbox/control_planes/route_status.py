@@ -65,8 +65,8 @@ def _entry(parent: ParentStatus, status: RouteStatus, mine: list[Json], now: str
         }
         if status.tells_generation:
             written["observedGeneration"] = status.item["metadata"].get("generation", 1)
-        unchanged = previous.get(condition.type, {})
-        since = unchanged.get("lastTransitionTime") if unchanged.get("status") == written["status"] else None
+        earlier = previous.get(condition.type, {})
+        since = earlier.get("lastTransitionTime") if earlier.get("status") == written["status"] else None
         conditions.append({**written, "lastTransitionTime": since or now})
     return {
         "parentRef": dict(parent.reference),

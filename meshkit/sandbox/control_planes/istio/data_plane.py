@@ -28,8 +28,6 @@ DATA_PLANE = DataPlane(
     buckets_ms=buckets_ms,
     images={
         "docker.io/istio/proxyv2": programs.PROXY,
-        "docker.io/istio/pilot": Image(
-            "program", _istiod, frozenset({"REVISION", "DEFAULT_WORKLOAD_CERT_TTL"})
-        ),
+        "docker.io/istio/pilot": Image("program", _istiod, _VARIABLES),
     },
 )
