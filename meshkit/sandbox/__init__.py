@@ -1,3 +1,4 @@
-"""A program of its own: a small Kubernetes with real Envoy proxies.
+"""The sandbox, a small Kubernetes with real Envoy proxies that runs as a separate program.
 
-Imports nothing of the library but its errors."""
+From the library it imports only ``errors``, ``settings``, ``kube`` and the meaning of mesh objects in ``meshes``.
+"""

@@ -1,7 +1,7 @@
-"""X.509 as the sandbox needs it, for its API server and its meshes: an authority, and what it signs.
+"""Creates X.509 authorities and leaf certificates for the sandbox's API server and meshes.
 
-All keys are ECDSA P-256 (Linkerd takes nothing else). Key usage and key identifiers are always set: Python
-3.13 checks certificates strictly and refuses them without.
+All keys are ECDSA P-256, because Linkerd accepts no other type. Key usage and key identifiers are always set,
+because Python 3.13 rejects certificates without them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ObjectIdentifier
 
 CLOCK_SKEW = dt.timedelta(seconds=20)
-"""How far back a new certificate is valid, for clocks that are late: as much as Linkerd allows."""
+"""How far a certificate's validity starts in the past, to tolerate slow clocks (Linkerd's allowance)."""
 
 Key = ec.EllipticCurvePrivateKey
 
 
 def self_signed(name: x509.Name, lifetime: dt.timedelta) -> tuple[x509.Certificate, Key]:
-    """A new authority."""
+    """Create a self-signed authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(name, name, key.public_key(), lifetime, signs_certificates=True)
     return builder.sign(key, hashes.SHA256()), key
@@ -36,7 +36,7 @@ def issued(
     lifetime: dt.timedelta,
     subject: x509.Name | None = None,
 ) -> tuple[x509.Certificate, Key]:
-    """A new leaf for these names. Without a subject its names are critical, as SPIFFE asks."""
+    """Issue a leaf for these names; without a subject the names are critical, as SPIFFE requires."""
     key = ec.generate_private_key(ec.SECP256R1())
     above = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     named = x509.SubjectAlternativeName(alternatives)
@@ -52,18 +52,18 @@ def issued(
 
 
 def certificate_pem(certificate: x509.Certificate) -> str:
-    """The certificate as PEM."""
+    """Return the certificate as PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def key_pem(key: Key) -> str:
-    """The private key as PEM, not encrypted: whoever stores it guards it."""
+    """Return the private key as unencrypted PEM; the caller must protect the file."""
     form = serialization.PrivateFormat.PKCS8
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
 def load_key(pem: bytes) -> Key:
-    """A private key from PEM. Raises ValueError when it is none, or not ECDSA."""
+    """Load a private key from PEM; raise ValueError if it is not a valid ECDSA key."""
     key = serialization.load_pem_private_key(pem, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("the key is not ECDSA")

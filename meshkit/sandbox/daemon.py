@@ -1,7 +1,7 @@
-"""The sandbox's one process: API server, controllers and node agent on one event loop.
+"""The sandbox's daemon runs the API server, controllers and node agent on one event loop.
 
-Started by ``lifecycle.up``; reports its start line by line on a pipe, then runs until SIGTERM. Pods are its
-children and the kernel ends them with it, however it ends.
+``lifecycle.up`` starts it. It reports its startup line by line on a pipe, then runs until SIGTERM. Pods are
+its child processes, and the kernel kills them when the daemon ends for any reason.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ HOST = "127.0.0.1"
 FIRST_PORT = 16443
 RECORD_PERIOD_S = 2.0
 NAMESPACES = ("kube-public", "kube-node-lease")
-"""Beside those that the API server itself makes."""
+"""Namespaces in addition to those that the API server creates."""
 
 Report = Callable[[dict[str, Any]], None]
 
 
 def main() -> None:
-    """Fork away from whoever called, and run."""
+    """Detach from the calling process and run the daemon."""
     parser = argparse.ArgumentParser(prog="meshkit.sandbox.daemon")
     parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--report", type=int, required=True, help="descriptor of the pipe to report on")
-    parser.add_argument("--port", type=int, help="port of the API server; another one will not do")
+    parser.add_argument("--report", type=int, required=True, help="file descriptor of the report pipe")
+    parser.add_argument("--port", type=int, help="port of the API server, without a fallback")
     options = parser.parse_args()
     if os.fork():
         os._exit(0)
@@ -53,10 +53,10 @@ def main() -> None:
 
 
 async def _supervise(home: SandboxHome, port: int | None, report_fd: int) -> None:
-    """Run, and say on the pipe how it went."""
+    """Run the daemon and report its startup or error on the pipe."""
 
     def report(message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # whoever asked has gone: run all the same
+        with contextlib.suppress(OSError):  # Keep running even if the caller has ended.
             os.write(report_fd, json.dumps(message).encode() + b"\n")
         if "ready" in message:
             os.close(report_fd)
@@ -92,7 +92,7 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
     net, claimed = claim(config.get("net"))
     server = await serve_api(home, choose_port(asked_port, config.get("port")), insist=asked_port is not None)
     port, client = server.port, server.client
-    report({"progress": f"the Kubernetes API is on https://{HOST}:{port}"})
+    report({"progress": f"the Kubernetes API is at https://{HOST}:{port}"})
     home.config.write_text(json.dumps({"port": port, "net": net}))
     pods = await client.list("pods")
     used = [pod["status"]["podIP"] for pod in pods if (pod.get("status") or {}).get("podIP")]
@@ -101,10 +101,10 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
     )
     agent = NodeAgent(client.acting_as("system:node:sandbox"), Addresses(net, used), node_config)
     await agent.prepare()
-    again = f"; {len(pods)} start again" if pods else ""
-    report({"progress": f"pods get addresses 127.{net}.0.0/16{again}"})
+    restarts = f"; {len(pods)} pods restart" if pods else ""
+    report({"progress": f"pods use addresses in 127.{net}.0.0/16{restarts}"})
     services = loop.run(ServicesFile(client, node_config.services), client)
-    tasks = [asyncio.create_task(each) for each in (run_all(client), services, agent.run())]
+    tasks = [asyncio.create_task(work) for work in (run_all(client), services, agent.run())]
     _write_record(home, port, net)
     tasks.append(asyncio.create_task(_end_with_record(home, stop)))
     report({"ready": True})
@@ -115,9 +115,9 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
 
 
 async def serve_api(home: SandboxHome, port: int, *, insist: bool) -> ApiServer:
-    """Start the API server, with the namespaces that every cluster has.
+    """Start the API server and create the namespaces that every cluster has.
 
-    A port that another sandbox took since it was looked at is insisted on only when a person named it.
+    If another process has taken the port in the meantime, any free port is used unless ``insist`` is set.
     """
     from meshkit.sandbox.api.app import NodeHooks, serve
     from meshkit.sandbox.node.agent import read_log
@@ -132,7 +132,7 @@ async def serve_api(home: SandboxHome, port: int, *, insist: bool) -> ApiServer:
             server = await serve(home, 0, hooks, host=HOST)
     except OSError as exc:
         raise SandboxError(
-            f"Port {port} of {HOST} cannot be used: {exc}.", remedy="Name another port."
+            f"The API server cannot use port {port} of {HOST}: {exc}.", remedy="Choose another port."
         ) from exc
     for name in NAMESPACES:
         if await server.client.get("namespaces", name) is None:
@@ -141,27 +141,27 @@ async def serve_api(home: SandboxHome, port: int, *, insist: bool) -> ApiServer:
 
 
 async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait for the signal to stop, or for the failure of a part; then end every part."""
+    """Wait for the stop signal or a failed task, then cancel all tasks."""
     waiting = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
     for task in done - {waiting}:
-        log.error("a part of the sandbox has failed; it ends", exc_info=task.exception())
+        log.error("a task of the sandbox failed; the sandbox ends", exc_info=task.exception())
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _end_with_record(home: SandboxHome, stop: asyncio.Event) -> None:
-    """End when the record is gone, with its whole folder as a rule: nobody can find this daemon any more."""
+    """Stop the daemon when its record is deleted, because no other process can find it any more."""
     while home.daemon.exists():  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(RECORD_PERIOD_S)
-    log.error("%s is gone; the sandbox ends", home.daemon)
+    log.error("%s was deleted; the sandbox ends", home.daemon)
     stop.set()
     await asyncio.Event().wait()
 
 
 def _read_config(home: SandboxHome) -> dict[str, int]:
-    """The port and net of the last run; what cannot be read is chosen anew."""
+    """Return the port and net of the last run, as far as they can be read."""
     try:
         config = dict(json.loads(home.config.read_text()))
     except (FileNotFoundError, TypeError, ValueError):
@@ -170,7 +170,7 @@ def _read_config(home: SandboxHome) -> dict[str, int]:
 
 
 def _write_record(home: SandboxHome, port: int, net: int) -> None:
-    """Say who runs, complete or not at all."""
+    """Write the record of the running daemon atomically."""
     from meshkit.sandbox.lifecycle import start_ticks
 
     pid = os.getpid()
@@ -179,19 +179,19 @@ def _write_record(home: SandboxHome, port: int, net: int) -> None:
     draft.replace(home.daemon)
 
 
-def choose_port(asked: int | None, before: int | None) -> int:
-    """The port asked for; else that of the last run, the first one, or any that is free.
+def choose_port(requested: int | None, last: int | None) -> int:
+    """Choose the requested port, else the last one, the default one, or any free port.
 
-    Raises SandboxError when the port asked for is taken.
+    Raises SandboxError when the requested port is taken.
     """
-    if asked is not None:
-        if not _is_free(asked):
+    if requested is not None:
+        if not _is_free(requested):
             raise SandboxError(
-                f"Port {asked} of {HOST} is taken or not allowed.",
-                remedy="Name another port, or none to let the sandbox choose.",
+                f"Port {requested} of {HOST} is in use or not allowed.",
+                remedy="Choose another port, or omit it to let the sandbox choose.",
             )
-        return asked
-    for port in (before, FIRST_PORT):
+        return requested
+    for port in (last, FIRST_PORT):
         if port is not None and _is_free(port):
             return port
     with socket.socket() as probe:

@@ -1,6 +1,6 @@
-"""Where one sandbox keeps its files. Names only: nothing is created or read here.
+"""Defines the paths of a sandbox's files, without creating or reading them.
 
-The folder is private (0700) because it holds the administrator's token and two private keys.
+The folder is private (0700) because it contains the administrator's token and private keys.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from meshkit import settings
 
 @dataclass(frozen=True)
 class SandboxHome:
-    """The folder of one sandbox. Two folders are two sandboxes that never meet."""
+    """The folder of one sandbox; different folders are independent sandboxes."""
 
     path: Path
 
     @classmethod
     def default(cls) -> SandboxHome:
-        """``$MESHKIT_HOME/sandbox``, by default ``~/.meshkit/sandbox``."""
+        """Return the default folder, ``$MESHKIT_HOME/sandbox`` or ``~/.meshkit/sandbox``."""
         return cls(settings.home() / "sandbox")
 
     @property
     def config(self) -> Path:
-        """JSON: the API server's port and the second octet of the pods' addresses."""
+        """The JSON file with the API server's port and the second octet of the pods' addresses."""
         return self.path / "config.json"
 
     @property
@@ -39,45 +39,45 @@ class SandboxHome:
 
     @property
     def ca_key(self) -> Path:
-        """Its private key, 0600."""
+        """The private key of the certificate authority, mode 0600."""
         return self.path / "ca.key"
 
     @property
     def server_certificate(self) -> Path:
-        """What the API server shows (PEM)."""
+        """The API server's serving certificate (PEM)."""
         return self.path / "server.crt"
 
     @property
     def server_key(self) -> Path:
-        """Its private key, 0600."""
+        """The private key of the serving certificate, mode 0600."""
         return self.path / "server.key"
 
     @property
     def token(self) -> Path:
-        """The administrator's bearer token, 0600."""
+        """The administrator's bearer token, mode 0600."""
         return self.path / "token"
 
     @property
     def signing_key(self) -> Path:
-        """The key that signs the tokens of service accounts, 0600."""
+        """The key that signs the tokens of service accounts, mode 0600."""
         return self.path / "service-account.key"
 
     @property
     def kubeconfig(self) -> Path:
-        """The kubeconfig with the one context ``meshkit-sandbox``, 0600."""
+        """The kubeconfig with the single context ``meshkit-sandbox``, mode 0600."""
         return self.path / "kubeconfig"
 
     @property
     def daemon(self) -> Path:
-        """JSON: pid and start time of the running daemon."""
+        """The JSON record of the running daemon: its pid, start time, port and net."""
         return self.path / "daemon.json"
 
     @property
     def log(self) -> Path:
-        """What the daemon says."""
+        """The daemon's log file."""
         return self.path / "daemon.log"
 
     @property
     def run(self) -> Path:
-        """One folder for each pod, by its uid."""
+        """The folder with one subfolder per pod, named by uid."""
         return self.path / "run"

@@ -1,9 +1,9 @@
-"""Start, stop and look at the sandbox of one home, from any other process.
+"""Starts, stops and inspects the sandbox of one home folder, from any other process.
 
-``up`` starts one detached daemon and returns when its API server answers; a second ``up`` finds the first
-one's. The daemon's record names its pid *and* start time, so that a record left by a crash is never taken for
-whoever has that pid now. Everything that can be found wrong is found before anything is started, as one
-sentence.
+``up`` starts one detached daemon and returns when its API server answers; a second ``up`` finds the running
+daemon. The daemon's record contains its pid *and* start time, so a record that a crash left behind never
+matches another process with the same pid. Preconditions are checked before anything is started, with one
+clear error message.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PodStatus:
-    """Where one pod runs and how it is."""
+    """The location and state of one pod."""
 
     namespace: str
     name: str
@@ -53,7 +53,7 @@ class PodStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The sandbox of one home. ``pid``, ``server`` and ``pods`` are empty when it does not run."""
+    """The state of a sandbox; ``pid``, ``server`` and ``pods`` are empty when it does not run."""
 
     home: Path
     running: bool
@@ -65,7 +65,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Daemon:
-    """The record of a running daemon: ``daemon.json``."""
+    """The record of a running daemon in ``daemon.json``."""
 
     pid: int
     start_ticks: int
@@ -76,14 +76,14 @@ class Daemon:
 def up(
     home: SandboxHome | None = None, *, port: int | None = None, progress: Progress | None = None
 ) -> Status:
-    """Start the sandbox unless it runs already. ``port`` insists on a port of the API server.
+    """Start the sandbox unless it is already running; ``port`` sets the API server's port.
 
-    Raises SandboxError when it cannot run here, or the port is taken.
+    Raises SandboxError when the sandbox cannot run on this machine or the port is taken.
     """
     home, say = home or SandboxHome.default(), progress or (lambda line: None)
     check_machine()
     _check_home(home)
-    with _one_at_a_time(home):
+    with _lifecycle_lock(home):
         daemon = running(home)
         if daemon is not None:
             if port not in (None, daemon.port):
@@ -94,7 +94,7 @@ def up(
             say(f"already running on port {daemon.port}")
             return status(home)
         if home.daemon.exists():
-            say("the last daemon ended without 'down': starting again, nothing is lost")
+            say("the last daemon ended without 'down'; restarting it with all its objects")
             home.daemon.unlink()
         check_inotify()
         _start(home, port, say)
@@ -102,20 +102,20 @@ def up(
 
 
 def down(home: SandboxHome | None = None, *, progress: Progress | None = None) -> bool:
-    """Stop the sandbox and all its pods.
+    """Stop the sandbox and all its pods; return whether it was running.
 
-    The objects stay for the next ``up``. Returns whether it was running.
+    The objects are kept for the next ``up``.
     """
     home, say = home or SandboxHome.default(), progress or (lambda line: None)
     if not home.path.is_dir():
         return False
     _check_owner(home.path)
-    with _one_at_a_time(home):
+    with _lifecycle_lock(home):
         return _stop(home, say)
 
 
 def _stop(home: SandboxHome, say: Progress) -> bool:
-    """End the daemon: SIGTERM, then SIGKILL."""
+    """Stop the daemon with SIGTERM, then SIGKILL."""
     daemon = running(home)
     if daemon is None:
         home.daemon.unlink(missing_ok=True)
@@ -130,11 +130,11 @@ def _stop(home: SandboxHome, say: Progress) -> bool:
                 home.daemon.unlink(missing_ok=True)
                 return True
             time.sleep(0.02)
-    raise SandboxError(f"The sandbox's daemon (pid {daemon.pid}) does not end.", remedy=f"See {home.log}.")
+    raise SandboxError(f"The sandbox's daemon (pid {daemon.pid}) does not stop.", remedy=f"See {home.log}.")
 
 
 def status(home: SandboxHome | None = None) -> Status:
-    """What runs where. Raises SandboxError when the daemon runs but does not answer."""
+    """Return the state of the sandbox; raise SandboxError if its daemon does not answer."""
     home = home or SandboxHome.default()
     daemon = running(home)
     if daemon is None:
@@ -147,19 +147,19 @@ def status(home: SandboxHome | None = None) -> Status:
             f"The sandbox's daemon (pid {daemon.pid}) does not answer: {exc}.",
             remedy=f"See {home.log}; 'meshkit sandbox down' and 'up' start it again.",
         ) from exc
-    zones = {each["metadata"]["name"]: each["metadata"]["labels"].get(ZONE, "") for each in nodes}
+    zones = {node["metadata"]["name"]: node["metadata"]["labels"].get(ZONE, "") for node in nodes}
     return Status(
         home.path,
         True,
         home.kubeconfig,
         daemon.pid,
         f"https://127.0.0.1:{daemon.port}",
-        tuple(_pod_status(each, zones) for each in pods),
+        tuple(_pod_status(pod, zones) for pod in pods),
     )
 
 
 def running(home: SandboxHome) -> Daemon | None:
-    """The home's daemon if it is alive; a record of an ended one (or of another process's pid) is none."""
+    """Return the running daemon of the home, or None; stale records are ignored."""
     try:
         daemon = Daemon(**json.loads(home.daemon.read_text()))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
@@ -171,9 +171,9 @@ def running(home: SandboxHome) -> Daemon | None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (field 22 of /proc/PID/stat).
+    """Return a process's start time in clock ticks since boot, or None if it has ended.
 
-    None when it has ended.
+    The value is field 22 of /proc/PID/stat.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -183,19 +183,19 @@ def start_ticks(pid: int) -> int | None:
 
 
 def _check_home(home: SandboxHome) -> None:
-    """Make the folder, and raise SandboxError unless it is ours to use."""
+    """Create the folder; raise SandboxError unless this user can use it."""
     path = home.path
     remedy = "Set MESHKIT_HOME to a folder of your own."
     if len(os.fsencode(path)) + len(_LONGEST_SOCKET) > _SOCKET_PATH_BYTES:
         allowed = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
         raise SandboxError(
-            f"The path {path} is too long: its sockets allow {allowed} bytes.",
+            f"The path {path} is too long: Unix sockets in it allow at most {allowed} bytes.",
             remedy="Set MESHKIT_HOME to a folder with a shorter path.",
         )
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise SandboxError(f"The folder {path} cannot be made: {exc.strerror}.", remedy=remedy) from exc
+        raise SandboxError(f"Cannot create the folder {path}: {exc.strerror}.", remedy=remedy) from exc
     _check_owner(path)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise SandboxError(f"The folder {path} is not writable.", remedy=remedy)
@@ -212,15 +212,15 @@ def _check_owner(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _one_at_a_time(home: SandboxHome) -> Iterator[None]:
-    """Calls of ``up`` and ``down`` at once are one after the other."""
+def _lifecycle_lock(home: SandboxHome) -> Iterator[None]:
+    """Serialize concurrent calls of ``up`` and ``down`` with a file lock."""
     with (home.path / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _start(home: SandboxHome, port: int | None, say: Progress) -> None:
-    """Start the daemon and follow its report until it is ready."""
+    """Start the daemon and read its report until it is ready."""
     read_fd, write_fd = os.pipe()
     argv = [sys.executable, "-P", "-m", "meshkit.sandbox.daemon"]
     argv += ["--home", str(home.path), "--report", str(write_fd)]
@@ -228,7 +228,7 @@ def _start(home: SandboxHome, port: int | None, say: Progress) -> None:
         argv += ["--port", str(port)]
     with os.fdopen(read_fd) as report, home.log.open("ab") as log:
         try:
-            # What is started here forks the daemon and ends: nobody has to wait for the daemon's end.
+            # The started process forks the daemon and ends, so the daemon needs no waiting parent.
             subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -250,18 +250,18 @@ def _start(home: SandboxHome, port: int | None, say: Progress) -> None:
             say(message["progress"])
     raise SandboxError(
         f"The sandbox's daemon did not start within {START_TIMEOUT_S:.0f} s or ended early.",
-        remedy=f"Its last words are in {home.log}.",
+        remedy=f"See the end of {home.log}.",
     )
 
 
 def _lines(fd: int, timeout_s: float) -> Iterator[str]:
-    """Lines from a pipe until its end or the time-out."""
-    deadline, rest = time.monotonic() + timeout_s, b""
+    """Yield lines from a pipe until its end or the timeout."""
+    deadline, buffer = time.monotonic() + timeout_s, b""
     while select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
         chunk = os.read(fd, 4096)
         if not chunk:
             return
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, buffer = (buffer + chunk).split(b"\n")
         yield from (line.decode() for line in lines)
 
 
@@ -274,7 +274,9 @@ def _get(home: SandboxHome, port: int, path: str) -> dict[str, Any]:
         response = connection.getresponse()
         answer: dict[str, Any] = json.loads(response.read())
         if response.status != http.HTTPStatus.OK:
-            raise ValueError(f"{path} is refused with {response.status} {answer.get('message', '')}".strip())
+            raise ValueError(
+                f"GET {path} failed with status {response.status} {answer.get('message', '')}".strip()
+            )
         return answer
     finally:
         connection.close()
@@ -282,7 +284,7 @@ def _get(home: SandboxHome, port: int, path: str) -> dict[str, Any]:
 
 def _pod_status(pod: dict[str, Any], zones: dict[str, str]) -> PodStatus:
     meta, state = pod["metadata"], pod.get("status") or {}
-    conditions = {each["type"]: each["status"] for each in state.get("conditions") or ()}
+    conditions = {item["type"]: item["status"] for item in state.get("conditions") or ()}
     return PodStatus(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -290,5 +292,5 @@ def _pod_status(pod: dict[str, Any], zones: dict[str, str]) -> PodStatus:
         ip=state.get("podIP", ""),
         phase="Terminating" if meta.get("deletionTimestamp") else state.get("phase", "Pending"),
         ready=conditions.get("Ready") == "True",
-        restarts=sum(each["restartCount"] for each in state.get("containerStatuses") or ()),
+        restarts=sum(item["restartCount"] for item in state.get("containerStatuses") or ()),
     )

@@ -1,4 +1,4 @@
-"""Whether this machine can run the sandbox, found out before anything is started, as one sentence."""
+"""Checks whether this machine can run the sandbox, before anything is started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDED = ("aiohttp", "cryptography", "httptools", "uvloop")
 
 
 def check_machine() -> None:
-    """Raise SandboxError where the sandbox cannot run: platform, C library, packages, Envoy."""
+    """Raise SandboxError if the platform, C library, packages or Envoy are not suitable."""
     if not sys.platform.startswith("linux"):
         raise SandboxError(
             f"The sandbox does not run on {platform.system()}.",
@@ -27,7 +27,7 @@ def check_machine() -> None:
     if library != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < GLIBC:
         raise SandboxError(
             f"The sandbox's Envoy needs glibc {GLIBC[0]}.{GLIBC[1]} or later, "
-            f"and this is {library or 'another C library'} {version}".strip()
+            f"and this machine has {library or 'another C library'} {version}".strip()
             + ".",
             remedy="Run it on a newer Linux, or connect to a real cluster.",
         )
@@ -41,10 +41,10 @@ def check_machine() -> None:
 
 
 def check_inotify() -> None:
-    """Raise SandboxError where the sandbox could not follow its proxies' files.
+    """Raise SandboxError if the sandbox cannot watch its proxies' files.
 
-    It takes one inotify instance for all of them, of the ``fs.inotify.max_user_instances`` that Linux gives
-    each user (128 by default), whatever he runs.
+    The sandbox needs one inotify instance. Linux limits the instances of all programs of a user to
+    ``fs.inotify.max_user_instances`` (128 by default).
     """
     descriptor = ctypes.CDLL(None).inotify_init1(os.O_CLOEXEC)
     if descriptor < 0:

@@ -1,10 +1,10 @@
-"""One replica of a mesh's control plane: what its process does in each role.
+"""The process of one control plane replica, which runs the tasks of its roles.
 
-Every replica with the injector role answers the webhook; configuration and identity are written by the
-replica that holds the Lease. Where the charts of a mesh mount an issuer or a serving pair, these are used
-instead. It reaches the cluster only through the API server, with its pod's token; the sidecars' files in the
-run directory are the channel that real proxies have by xDS. Without any of these pods nothing new is written,
-and what was written stays in force.
+Every replica with the injector role serves the webhook; only the replica that holds the Lease writes
+configurations and certificates. If the charts of a mesh mount an issuer or a serving certificate, the
+process uses these instead. It accesses the cluster only through the API server, with its pod's token. The
+sidecars' files in the run directory replace the xDS channel of real proxies. When no replica runs, nothing
+new is written and the existing files stay in effect.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ROLES = ("injector", "config", "identity")
 
 @dataclass(frozen=True)
 class Mounts:
-    """Where the charts of a mesh mount what its programs read."""
+    """The paths at which the charts of a mesh mount certificates."""
 
     serving_pair: str
     issuer: str
@@ -54,7 +54,7 @@ class Mounts:
 
 @dataclass(frozen=True)
 class Validators:
-    """Webhooks that are asked about a mesh's own objects, each a role with a port."""
+    """The validating webhooks for a mesh's own objects; each is a role with a port."""
 
     ports: Mapping[str, int]
     application: Callable[[], web.Application]
@@ -62,47 +62,47 @@ class Validators:
 
 @dataclass(frozen=True)
 class Settings:
-    """What differs between the meshes' control planes."""
+    """The settings that differ between the meshes' control planes."""
 
     data_plane: DataPlane
     meaning: Meaning
     inject: Injection
     ready_ports: Mapping[str, int]
-    """By the first role of the process."""
+    """The readiness port by the first role of the process."""
     webhook_port: int
     webhook_service: str
     workload_ca: tuple[CaSecret, ...]
-    """Where the CA of workloads is kept: the first Secret there is, or the last one, which is made."""
+    """Secrets with the CA of workloads: the first one that exists, or else the last one, which is created."""
     webhook_ca: tuple[CaSecret, ...]
     lifetime_variable: str
-    """Environment variable with the lifetime of workload certificates, as the mesh names it."""
+    """The mesh's environment variable for the lifetime of workload certificates."""
     leases: Mapping[str, str]
-    """By the first role of the process, the Lease of its leader."""
+    """The name of the leader's Lease by the first role of the process."""
     issuer_deployment: str
-    """The Deployment that Events of the issuer are about."""
+    """The Deployment that the issuer's Events refer to."""
     config_source: str
-    """Who reports the Events about objects that have no effect."""
+    """The source component of Events about objects without effect."""
     publish_roots: Callable[[ApiClient, str, CaSecret], Coroutine[Any, Any, None]] | None = None
-    """Keeps the roots where a mesh's workloads read them, until cancelled."""
+    """Publishes the roots where a mesh's workloads read them, until cancelled."""
     mounts: Mounts | None = None
     validators: Validators | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The roles that a process may have."""
+        """All roles that a process may have."""
         return (*ROLES, *(self.validators.ports if self.validators else ()))
 
     def named(self, base: str, revision: str) -> str:
-        """The name of what each revision has of its own."""
+        """Return the name of a revision's own instance of an object."""
         return base if revision == DEFAULT_REVISION else f"{base}-{revision}"
 
 
 class ControlPlane:
-    """One replica."""
+    """One replica of a control plane."""
 
     def __init__(self, api: ApiClient, settings: Settings, roles: Sequence[str], env: dict[str, str]) -> None:
         self._api = api
-        self._set = settings
+        self._settings = settings
         self._roles = roles
         self._revision = env.get("REVISION", DEFAULT_REVISION)
         self._ip = env["POD_IP"]
@@ -110,15 +110,15 @@ class ControlPlane:
         self._namespace = env["POD_NAMESPACE"]
         self._run_dir = Path(env["MESHKIT_RUN_DIR"])
         self._version = env["MESHKIT_IMAGE"].rpartition(":")[2]
-        """Injected into pods is the control plane's own: the tag of its image."""
+        """The proxy version to inject, which is the tag of the control plane's own image."""
         mounts: dict[str, str] = json.loads(env["MESHKIT_MOUNTS"])
         self._mounts = {path: Path(folder) for path, folder in mounts.items()}
-        lifetime_s = duration_s(env.get(self._set.lifetime_variable))
+        lifetime_s = duration_s(env.get(self._settings.lifetime_variable))
         self._lifetime = dt.timedelta(seconds=lifetime_s) if lifetime_s else LEAF_LIFETIME
 
     async def run(self) -> None:
-        """Serve until cancelled."""
-        mounted = self._set.mounts
+        """Run the replica's roles until cancelled."""
+        mounted = self._settings.mounts
         if mounted and mounted.issuer in self._mounts:
             await self._issue_by_mounts(mounted)
             return
@@ -132,54 +132,54 @@ class ControlPlane:
                 tasks.create_task(self._serve(webhook))
             else:
                 await self._report_ready()
-            lease = self._set.named(self._set.leases[self._roles[0]], self._revision)
+            lease = self._settings.named(self._settings.leases[self._roles[0]], self._revision)
             leader = Leader(self._api, namespace=self._namespace, lease=lease, identity=self._pod)
             tasks.create_task(leader.lead(lambda: self._lead(webhook)))
 
     async def _issue_by_mounts(self, mounted: Mounts) -> None:
-        """An issuer that has its CA and the roots mounted, and no right to read them."""
+        """Issue certificates with a mounted CA and roots, without permission to read the objects."""
         issuer, roots = self._mounts[mounted.issuer], self._mounts[mounted.roots]
         ca = authority.mounted_authority(issuer, roots)
         if ca is None:
-            raise ValueError(f"{mounted.issuer} and {mounted.roots} hold no issuer with its roots")
-        source = InFolders(self._api, self._set.data_plane.proxy.mesh, self._run_dir, issuer, roots)
+            raise ValueError(f"{mounted.issuer} and {mounted.roots} do not contain an issuer and its roots")
+        source = InFolders(self._api, self._settings.data_plane.proxy.mesh, self._run_dir, issuer, roots)
         await self._report_ready()
-        await self._issuer(source, self._set.workload_ca[-1]).run(ca)
+        await self._issuer(source, self._settings.workload_ca[-1]).run(ca)
 
     async def _serve_mounted_pair(self, mounted: Mounts) -> None:
-        """A webhook with a mounted certificate."""
+        """Serve a webhook with a mounted certificate."""
         pair = serving.MountedPair(self._mounts[mounted.serving_pair])
         pair.load()
-        validators = self._set.validators
+        validators = self._settings.validators
         if validators and self._roles[0] in validators.ports:
             port = validators.ports[self._roles[0]]
             await serving.serve(validators.application(), pair.context, self._ip, port)
         else:
-            await self._webhook().serve(pair.context, self._ip, self._set.webhook_port)
+            await self._webhook().serve(pair.context, self._ip, self._settings.webhook_port)
         await self._report_ready()
         await pair.follow()
 
     def _webhook(self) -> InjectionWebhook:
-        mounted = self._set.mounts
+        mounted = self._settings.mounts
         return InjectionWebhook(
             self._api,
-            inject=self._set.inject,
+            inject=self._settings.inject,
             version=self._version,
             revision=self._revision,
-            service=self._set.named(self._set.webhook_service, self._revision),
+            service=self._settings.named(self._settings.webhook_service, self._revision),
             namespace=self._namespace,
-            bundle=self._set.workload_ca[-1].bundle,
+            bundle=self._settings.workload_ca[-1].bundle,
             mounted_roots=self._mounts.get(mounted.roots) if mounted else None,
         )
 
     async def _serve(self, webhook: InjectionWebhook) -> None:
-        """The webhook, once there is a CA; ready only then."""
-        trusted = await authority.wait_for(self._api, self._namespace, *self._set.webhook_ca)
-        await webhook.serve(webhook.issued(trusted), self._ip, self._set.webhook_port)
+        """Wait for a CA, then serve the webhook and report readiness."""
+        trusted = await authority.wait_for(self._api, self._namespace, *self._settings.webhook_ca)
+        await webhook.serve(webhook.issued(trusted), self._ip, self._settings.webhook_port)
         await self._report_ready()
 
     async def _lead(self, webhook: InjectionWebhook | None) -> None:
-        """The leader's work: the CAs, trust in the webhook, certificates, configuration."""
+        """Run the leader's tasks: CAs, the webhook's caBundle, certificates and configuration."""
         async with asyncio.TaskGroup() as tasks:
             if "identity" in self._roles:
                 tasks.create_task(self._issue())
@@ -188,30 +188,32 @@ class ControlPlane:
             if "config" in self._roles:
                 configurator = Configurator(
                     self._api,
-                    data_plane=self._set.data_plane,
+                    data_plane=self._settings.data_plane,
                     revision=self._revision,
-                    meaning=self._set.meaning,
-                    event_source=self._set.config_source,
+                    meaning=self._settings.meaning,
+                    event_source=self._settings.config_source,
                     run_dir=self._run_dir,
                     namespace=self._namespace,
                 )
                 tasks.create_task(configurator.run())
 
     async def _issue(self) -> None:
-        secret, ca = await self._made(self._set.workload_ca)
-        source = InCluster(self._api, self._set.data_plane.proxy, self._revision, self._namespace, secret)
+        secret, ca = await self._find_or_create_ca(self._settings.workload_ca)
+        source = InCluster(
+            self._api, self._settings.data_plane.proxy, self._revision, self._namespace, secret
+        )
         issuer = self._issuer(source, secret)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(issuer.run(ca))
-            if self._set.publish_roots:
-                tasks.create_task(self._set.publish_roots(self._api, self._namespace, secret))
+            if self._settings.publish_roots:
+                tasks.create_task(self._settings.publish_roots(self._api, self._namespace, secret))
 
     def _issuer(self, source: Source, secret: CaSecret) -> Issuer:
         return Issuer(
             self._api,
             source,
-            proxy=self._set.data_plane.proxy,
-            deployment=self._set.named(self._set.issuer_deployment, self._revision),
+            proxy=self._settings.data_plane.proxy,
+            deployment=self._settings.named(self._settings.issuer_deployment, self._revision),
             run_dir=self._run_dir,
             lifetime=self._lifetime,
             namespace=self._namespace,
@@ -219,20 +221,20 @@ class ControlPlane:
         )
 
     async def _keep_trusted(self, webhook: InjectionWebhook) -> None:
-        _, ca = await self._made(self._set.webhook_ca)
+        _, ca = await self._find_or_create_ca(self._settings.webhook_ca)
         await webhook.keep_trusted(ca)
 
-    async def _made(self, secrets: tuple[CaSecret, ...]) -> tuple[CaSecret, Authority]:
-        """The first Secret there is, and its CA; made in the last one where there is none."""
+    async def _find_or_create_ca(self, secrets: tuple[CaSecret, ...]) -> tuple[CaSecret, Authority]:
+        """Return the first Secret that exists and its CA; create the last one if none exists."""
         for secret in secrets[:-1]:
-            found = await authority.read(self._api, self._namespace, secret)
-            if found:
-                return secret, found
+            ca = await authority.read(self._api, self._namespace, secret)
+            if ca:
+                return secret, ca
         await authority.ensure(self._api, self._namespace, secrets[-1])
         return secrets[-1], await authority.wait_for(self._api, self._namespace, secrets[-1])
 
     async def _report_ready(self) -> None:
-        """Answer 200 on /ready, and on every other path a probe may ask for."""
+        """Answer 200 on every path of the readiness port."""
 
         async def ok(request: web.Request) -> web.Response:
             del request
@@ -242,7 +244,7 @@ class ControlPlane:
         application.router.add_get("/{path:.*}", ok)
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
-        port = self._set.ready_ports[self._roles[0]]
+        port = self._settings.ready_ports[self._roles[0]]
         await web.TCPSite(runner, self._ip, port).start()
         _LOG.info("ready on %s:%s", self._ip, port)
 
@@ -265,9 +267,9 @@ async def _run(settings: Settings, roles: Sequence[str]) -> None:
 def main(settings: Settings) -> None:
     """Parse the command line and run the replica until SIGTERM."""
     parser = argparse.ArgumentParser(prog=f"meshkit.sandbox.control_planes.{settings.data_plane.proxy.mesh}")
-    parser.add_argument("--roles", required=True, help=f"comma list of {', '.join(settings.roles)}")
+    parser.add_argument("--roles", required=True, help=f"comma-separated list of {', '.join(settings.roles)}")
     roles = parser.parse_args().roles.split(",")
     if not set(roles) <= set(settings.roles):
-        parser.error(f"--roles: known are {', '.join(settings.roles)}")
+        parser.error(f"--roles: the roles are {', '.join(settings.roles)}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     asyncio.run(_run(settings, roles))

@@ -1,4 +1,4 @@
-"""The one table of the sandbox's data planes, by the mesh's name, and whose proxy a pod has."""
+"""The table of the sandbox's data planes by mesh, and functions that find the proxy of a pod."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ DATA_PLANES: dict[str, DataPlane] = {plane.proxy.mesh: plane for plane in (ISTIO
 
 
 def data_plane_of(pod: Object) -> DataPlane | None:
-    """The data plane whose proxy a pod has, None where it has none."""
-    return next((each for each in DATA_PLANES.values() if has_sidecar(pod, each.proxy.container)), None)
+    """Return the data plane of a pod's proxy, or None if the pod has no proxy."""
+    return next((plane for plane in DATA_PLANES.values() if has_sidecar(pod, plane.proxy.container)), None)
 
 
 def is_proxy(container: str) -> bool:
-    """Whether a container of that name is a mesh's proxy."""
-    return any(container == each.proxy.container for each in DATA_PLANES.values())
+    """Return whether a container of this name is a mesh's proxy."""
+    return any(container == plane.proxy.container for plane in DATA_PLANES.values())
 
 
 def ports_behind_proxy(pod: Object) -> tuple[int, ...]:
-    """The container ports of a pod that its proxy answers; none where it has no proxy."""
+    """Return the container ports of a pod that its proxy captures."""
     plane = data_plane_of(pod)
     return captured_ports(pod, plane.proxy) if plane else ()
 
 
 def peer_of(pod: Object) -> Peer:
-    """A pod as the metrics of other proxies name it."""
+    """Return the pod's names for the metrics of other proxies."""
     plane = data_plane_of(pod)
     return Peer.of(pod, plane.proxy.mesh if plane else None)

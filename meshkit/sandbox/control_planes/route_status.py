@@ -1,7 +1,7 @@
-"""What a mesh writes into its routes' status: for each parent, whether the route was accepted, and why not.
+"""Writes the status of a mesh's routes: for each parent, whether the route is accepted and why not.
 
-Only the conditions of the mesh's own controller are touched; those of others stay. A condition keeps its time
-for as long as it says the same.
+It changes only the conditions of the mesh's own controller. ``lastTransitionTime`` changes only with a
+condition's status.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Json = Mapping[str, Any]
 
 
 class StatusWriter:
-    """Writes what has changed; what cannot be written now is written with the next change."""
+    """Writes changed statuses; a failed write is repeated with the next change."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
 
     async def write(self, wanted: Iterable[RouteStatus]) -> None:
-        """Bring the routes' status there."""
+        """Update the routes whose status differs from ``wanted``."""
         for status in wanted:
             before = (status.item.get("status") or {}).get("parents") or []
             now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -42,11 +42,11 @@ class StatusWriter:
             try:
                 await self._api.patch(status.resource, meta["name"], meta["namespace"], patch, part="status")
             except (ApiError, aiohttp.ClientError, OSError) as problem:
-                _LOG.info("status of %s/%s not written: %s", meta["namespace"], meta["name"], problem)
+                _LOG.info("cannot write the status of %s/%s: %s", meta["namespace"], meta["name"], problem)
 
 
 def merged(before: list[Json], status: RouteStatus, now: str) -> list[Json]:
-    """The parents as they shall stand: those of other controllers as they are, then this one's."""
+    """Return the desired parents: those of other controllers unchanged, then this controller's."""
     others = [entry for entry in before if entry.get("controllerName") != status.controller]
     mine = [entry for entry in before if entry.get("controllerName") == status.controller]
     return [*others, *(_entry(parent, status, mine, now) for parent in status.parents)]
@@ -54,20 +54,20 @@ def merged(before: list[Json], status: RouteStatus, now: str) -> list[Json]:
 
 def _entry(parent: ParentStatus, status: RouteStatus, mine: list[Json], now: str) -> Json:
     old = next((entry for entry in mine if entry["parentRef"] == parent.reference), {})
-    told = {condition["type"]: condition for condition in old.get("conditions") or ()}
+    previous = {condition["type"]: condition for condition in old.get("conditions") or ()}
     conditions = []
-    for each in parent.conditions:
+    for condition in parent.conditions:
         written: dict[str, Any] = {
-            "type": each.type,
-            "status": "True" if each.holds else "False",
-            "reason": each.reason,
-            "message": each.message,
+            "type": condition.type,
+            "status": "True" if condition.holds else "False",
+            "reason": condition.reason,
+            "message": condition.message,
         }
         if status.tells_generation:
             written["observedGeneration"] = status.item["metadata"].get("generation", 1)
-        same = told.get(each.type, {})
-        kept = same.get("lastTransitionTime") if same.get("status") == written["status"] else None
-        conditions.append({**written, "lastTransitionTime": kept or now})
+        earlier = previous.get(condition.type, {})
+        since = earlier.get("lastTransitionTime") if earlier.get("status") == written["status"] else None
+        conditions.append({**written, "lastTransitionTime": since or now})
     return {
         "parentRef": dict(parent.reference),
         "controllerName": status.controller,

@@ -1,7 +1,7 @@
-"""HTTPS for webhooks: with a pair of the mesh's own CA, or with one that is mounted into the pod.
+"""Serves HTTPS for webhooks with a certificate of the mesh's CA or with a mounted one.
 
-Charts make a new pair with every upgrade, and it comes into the pods that are there already: it is taken up
-for the next connection.
+Charts create a new certificate with every upgrade, which also appears in the mounts of running pods. It takes
+effect for new connections.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POLL_S = 0.5
 
 
 def issued(authority: Authority, names: Iterable[str]) -> ssl.SSLContext:
-    """With a new leaf of the CA."""
+    """Return a TLS context with a new leaf of the CA."""
     leaf = authority.leaf(names=names)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     with tempfile.TemporaryDirectory(prefix="meshkit-webhook-") as name:
@@ -34,7 +34,7 @@ def issued(authority: Authority, names: Iterable[str]) -> ssl.SSLContext:
 
 
 class MountedPair:
-    """``tls.crt`` and ``tls.key`` of a mounted Secret."""
+    """The certificate and key (``tls.crt`` and ``tls.key``) of a mounted Secret."""
 
     def __init__(self, folder: Path) -> None:
         self._files = (folder / "tls.crt", folder / "tls.key")
@@ -42,24 +42,24 @@ class MountedPair:
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 
     def load(self) -> None:
-        """Take up what the files hold now. Raises ``OSError`` for what is no pair."""
-        found = [path.read_bytes() for path in self._files]
-        if found != self._loaded:
+        """Load the files if they have changed; raise ``OSError`` if they do not match."""
+        contents = [path.read_bytes() for path in self._files]
+        if contents != self._loaded:
             self.context.load_cert_chain(*self._files)
-            self._loaded = found
+            self._loaded = contents
 
     async def follow(self) -> None:
-        """Load again whenever the files change, until cancelled."""
+        """Reload the files whenever they change, until cancelled."""
         while True:
             await asyncio.sleep(_POLL_S)
             try:
                 self.load()
-            except OSError as problem:  # one file is new and the other not yet; ssl.SSLError is one
-                _LOG.info("the serving certificate is not taken up: %s", problem)
+            except OSError as problem:  # Only one file is new so far (ssl.SSLError is an OSError).
+                _LOG.info("cannot load the serving certificate: %s", problem)
 
 
 async def serve(application: web.Application, context: ssl.SSLContext, host: str, port: int) -> None:
-    """Serve HTTPS. Returns when it listens."""
+    """Start to serve HTTPS; return when the server listens."""
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port, ssl_context=context).start()

@@ -1,6 +1,6 @@
-"""The injection webhook:
+"""The injection webhook, which every replica serves over HTTPS.
 
-every replica answers it over HTTPS, the leader makes the API server trust the answer.
+The leader writes the CA bundle into the webhook configuration, so that the API server trusts the replicas.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 
 
 class InjectionWebhook:
-    """Answers AdmissionReviews for pods of any namespace. ``service`` is the name the API server calls.
+    """Answers AdmissionReviews for pods of any namespace.
 
-    ``bundle`` is the ConfigMap of the roots that proxies are told, in the control plane's namespace; empty
-    for a mesh whose proxies are told none.
+    ``service`` is the name that the API server calls. ``bundle`` is the ConfigMap with the roots to inject,
+    in the control plane's namespace; it is empty for a mesh that does not inject roots.
     """
 
     def __init__(
@@ -56,21 +56,18 @@ class InjectionWebhook:
         self._mounted_roots = mounted_roots
 
     async def serve(self, context: ssl.SSLContext, host: str, port: int) -> None:
-        """Serve HTTPS. Returns when it listens."""
+        """Start to serve HTTPS; return when the server listens."""
         application = web.Application()
         application.router.add_post("/{path:.*}", self._review)
         await serving.serve(application, context, host, port)
 
     def issued(self, authority: Authority) -> ssl.SSLContext:
-        """To serve with a certificate of the mesh's CA."""
+        """Return a TLS context with a serving certificate of the mesh's CA."""
         host = f"{self._service}.{self._namespace}"
         return serving.issued(authority, [f"{host}.svc", host, f"{host}.svc.cluster.local"])
 
     async def keep_trusted(self, authority: Authority) -> None:
-        """Write the CA into every webhook configuration that points at this Service.
-
-        The leader's work, for ever.
-        """
+        """Write the CA into every webhook configuration of this Service, until cancelled."""
         mirror = Mirror(self._api, [_CONFIGURATIONS])
         bundle = base64.b64encode(authority.roots.encode()).decode()
         async with asyncio.TaskGroup() as tasks:
@@ -92,7 +89,7 @@ class InjectionWebhook:
         try:
             await self._api.patch(_CONFIGURATIONS, item["metadata"]["name"], None, patch, form=JSON_PATCH)
         except (ApiError, aiohttp.ClientError, OSError) as problem:
-            _LOG.warning("caBundle of %s not written: %s", item["metadata"]["name"], problem)
+            _LOG.warning("cannot write the caBundle of %s: %s", item["metadata"]["name"], problem)
 
     def _is_mine(self, hook: Mapping[str, Any]) -> bool:
         service = hook["clientConfig"].get("service") or {}
@@ -103,19 +100,19 @@ class InjectionWebhook:
             return (self._mounted_roots / BUNDLE_KEY).read_text()
         if not self._bundle:
             return ""
-        found = await self._api.get("configmaps", self._bundle, self._namespace)
-        return ((found or {}).get("data") or {}).get(BUNDLE_KEY) or ""
+        config_map = await self._api.get("configmaps", self._bundle, self._namespace)
+        return ((config_map or {}).get("data") or {}).get(BUNDLE_KEY) or ""
 
     async def _review(self, request: web.Request) -> web.Response:
         review = await request.json()
-        asked = review["request"]
-        response: dict[str, Any] = {"uid": asked["uid"], "allowed": True}
-        pod = asked.get("object") or {}
+        admission = review["request"]
+        response: dict[str, Any] = {"uid": admission["uid"], "allowed": True}
+        pod = admission.get("object") or {}
         if pod.get("kind", "Pod") == "Pod" and pod.get("spec"):
-            namespace = await self._api.get("namespaces", asked["namespace"])
-            bare = {"metadata": {"name": asked["namespace"]}}
+            namespace = await self._api.get("namespaces", admission["namespace"])
+            minimal = {"metadata": {"name": admission["namespace"]}}
             injector = Injector(self._version, self._revision, await self._trusted_roots())
-            patch = patch_for(self._inject, pod, namespace or bare, injector)
+            patch = patch_for(self._inject, pod, namespace or minimal, injector)
             if patch:
                 response["patchType"] = "JSONPatch"
                 response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()

@@ -1,7 +1,6 @@
-"""The programs behind the sandbox's own images: ``web`` (a service), ``load`` (an open-loop
-generator) and ``job`` (ends by itself).
+"""The programs of the sandbox's own images: ``web``, ``load`` and ``job``.
 
-They run as processes of pods and know of the sandbox only by environment variables. Nothing here may import
-the API server, the controllers or the node agent, and nothing of those may import more than a module's name
-from here.
+``web`` is a service, ``load`` an open-loop load generator, and ``job`` a program that ends. They run as
+processes of pods and receive all information about the sandbox in environment variables. This package must
+not import the API server, the controllers or the node agent, and those refer to its modules only by name.
 """

@@ -1,10 +1,9 @@
-"""The workloads' HTTP client: keep-alive connections, each call settled exactly once.
+"""The workloads' HTTP client, which uses keep-alive connections and settles each call exactly once.
 
-A call is never retried: refused, reset or late is status 0. One case is no failure of the
-service: a connection that had answered before was idle, and the peer closed it just as the next request went
-out. Only then, and only when not one byte of the answer was read, the call is sent again, once, on a new
-connection (RFC 9112 section 9.3.1 lets a client do so for safe methods); its latency still counts from its
-scheduled time.
+Failed calls are not retried: a refused, reset or late call has status 0. There is one exception, which is
+not a failure of the service: the server closes an idle connection just as the next request is sent. Only
+then, and only if no byte of the response was read, the client sends the call once more on a new connection
+(RFC 9112 section 9.3.1 allows this for safe methods). The latency still counts from the scheduled time.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from urllib.parse import SplitResult, urlsplit
 import httptools
 
 MAX_CONNECTIONS = 512
-"""Calls beyond this many at once wait for a connection; their latency grows, as it must in an open loop."""
+"""Further concurrent calls wait for a connection, and their latency includes the wait (open loop)."""
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One request under way: its bytes, and its scheduled time on the loop's clock."""
+    """A pending request with its bytes and its scheduled time on the loop's clock."""
 
     number: int
     due_s: float
@@ -37,11 +36,11 @@ class Call:
 
 
 Settle = Callable[[Call, int, str], None]
-"""Called once for each call with its status (0 = no answer) and the answer's x-version."""
+"""Called once for each call with its status (0 means no response) and the response's x-version."""
 
 
 class Services:
-    """Ready endpoints of each service, from the node agent's file: DNS and kube-proxy in one."""
+    """Resolves services to ready endpoints from the node agent's file, in place of DNS and kube-proxy."""
 
     def __init__(self, path: Path, namespace: str) -> None:
         self._path, self._namespace = path, namespace
@@ -50,7 +49,7 @@ class Services:
         self._turn = 0
 
     def reload(self) -> None:
-        """Read the file again if it was replaced."""
+        """Reload the file if it was replaced."""
         try:
             stamp = self._path.stat().st_mtime_ns
             if stamp != self._stamp:
@@ -59,9 +58,9 @@ class Services:
             self._endpoints = {}
 
     def pick(self, host: str, port: int) -> str | None:
-        """``ip:port`` of the next endpoint in turn, or None.
+        """Return ``ip:port`` of the next endpoint in round-robin order, or None.
 
-        ``web``, ``web.shop`` and the full name are one service.
+        ``web``, ``web.shop`` and the fully qualified name refer to the same service.
         """
         parts = host.removesuffix(".").removesuffix(".svc.cluster.local").removesuffix(".svc").split(".")
         namespace = parts[1] if len(parts) > 1 else self._namespace
@@ -73,7 +72,7 @@ class Services:
 
 
 class Connection(asyncio.Protocol):
-    """One connection to one address: at most one call at a time."""
+    """A connection to one address, with at most one call at a time."""
 
     def __init__(self, client: Client, address: str) -> None:
         self.client, self.address = client, address
@@ -85,17 +84,17 @@ class Connection(asyncio.Protocol):
         self._version = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is open (called by the loop)."""
+        """Handle the open connection (called by the loop)."""
         self.transport = cast(asyncio.Transport, transport)
 
     def send(self, call: Call) -> None:
-        """Send the request of ``call`` and wait for its answer."""
+        """Send the request of ``call``."""
         assert self.transport is not None
         self.call, call.connection, self.reading, self._version = call, self, False, ""
         self.transport.write(call.request)
 
     def data_received(self, data: bytes) -> None:
-        """A part of an answer (called by the loop)."""
+        """Parse a part of a response (called by the loop)."""
         self.reading = True
         try:
             self._parser.feed_data(data)
@@ -103,12 +102,12 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header of the answer (called by the parser)."""
+        """Read one header of the response (called by the parser)."""
         if name.lower() == b"x-version":
             self._version = value.decode("latin-1")
 
     def on_message_complete(self) -> None:
-        """The answer is whole (called by the parser)."""
+        """Handle the complete response (called by the parser)."""
         status = self._parser.get_status_code()
         if status < 200 or self.call is None:
             return
@@ -118,22 +117,19 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, by whichever side (called by the loop)."""
+        """Handle the closed connection (called by the loop)."""
         self.transport = None
         call, self.call = self.call, None
         self.client.lost(self, call)
 
     def abort(self) -> None:
-        """Close at once; what was under way is lost."""
+        """Close the connection at once and drop its pending call."""
         if self.transport is not None:
             self.transport.abort()
 
 
 class Client:
-    """Sends GET requests to one service, through ``proxy`` (``ip:port``)
-
-    or straight to the service's endpoints.
-    """
+    """Sends GET requests to one service, through ``proxy`` (``ip:port``) or directly to its endpoints."""
 
     def __init__(
         self,
@@ -155,15 +151,15 @@ class Client:
         self._calls: OrderedDict[int, Call] = OrderedDict()
 
     def request(self, path: str, headers: Mapping[str, str]) -> bytes:
-        """A GET request as it goes out. ``path`` may have a query."""
-        # A proxy is asked with the absolute form, which carries the authority (RFC 9112 section 3.2.2).
+        """Build the bytes of a GET request; ``path`` may include a query."""
+        # Requests to a proxy use the absolute form, which contains the authority (RFC 9112 section 3.2.2).
         url = f"http://{self._host}:{self._port}{path}" if self._proxy else path
         lines = [f"GET {url} HTTP/1.1", f"host: {self._host}:{self._port}", f"user-agent: {self._agent}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     def start(self, number: int, due_s: float, request: bytes) -> None:
-        """Begin the call of ledger record ``number``."""
+        """Start the call of ledger record ``number``."""
         call = Call(number, due_s, request)
         self._calls[number] = call
         self._dispatch(call)
@@ -198,7 +194,7 @@ class Client:
             connection.abort()
 
     def answered(self, connection: Connection, call: Call, status: int, version: str, *, keep: bool) -> None:
-        """A whole answer was read on ``connection``."""
+        """Settle a call whose complete response was read on ``connection``."""
         self._end(call, status, version)
         if not keep:
             if connection.transport is not None:
@@ -209,7 +205,7 @@ class Client:
             self._idle.setdefault(connection.address, []).append(connection)
 
     def lost(self, connection: Connection, call: Call | None) -> None:
-        """``connection`` is gone; ``call`` was under way on it."""
+        """Handle a closed connection and its pending ``call``, if any."""
         self._open -= 1
         idle = self._idle.get(connection.address, [])
         if connection in idle:
@@ -228,7 +224,7 @@ class Client:
             self._settle(call, status, version)
 
     def sweep(self) -> None:
-        """Settle calls that have waited longer than the time-out, and look for changed endpoints."""
+        """Settle calls that exceed the timeout, and reload changed endpoints."""
         self._services.reload()
         now = asyncio.get_running_loop().time()
         for call in list(self._calls.values()):
@@ -244,16 +240,18 @@ class Client:
 
 
 def service_url(variable: str, url: str) -> SplitResult:
-    """A URL from a variable, taken apart. Raises ValueError naming the variable when it cannot be asked."""
-    found = urlsplit(url)
-    if found.scheme != "http" or not found.hostname:
+    """Parse a service URL from a variable; raise ValueError with the variable's name if it is not valid."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
         raise ValueError(f"{variable}: {url!r} is not an http:// URL (the sidecar adds TLS)")
-    return found
+    return parts
 
 
 def client_of_target(target: SplitResult, env: Mapping[str, str], settle: Settle, *, agent: str) -> Client:
-    """A client for one service in the surroundings that ``env`` describes: HTTP_PROXY (the pod's sidecar),
-    MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar), TIMEOUT_S (10).
+    """Create a client for one service from environment variables.
+
+    The variables are HTTP_PROXY (the pod's sidecar), MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar),
+    and TIMEOUT_S (default 10).
     """
     proxy = env.get("HTTP_PROXY") or None
     return Client(

@@ -1,7 +1,7 @@
-"""What a service asks another service before it answers, through its sidecar.
+"""Calls another service, through the sidecar, before a service answers its own request.
 
-The caller's trace goes on: the headers of W3C Trace Context, B3 and ``x-request-id`` are passed along, which
-is all that a mesh asks of an application (a proxy cannot know which request caused which).
+It propagates the trace headers (W3C Trace Context, B3 and ``x-request-id``). A mesh requires this of
+applications, because a proxy cannot know which inbound request caused an outbound one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ TRACE_HEADERS = (
 
 
 class Dependency:
-    """The service at ``url``, asked for each request whose path begins with ``prefix``.
+    """The service at ``url``, which is called for each request whose path starts with ``prefix``.
 
-    Raises ValueError when the URL cannot be asked.
+    Raises ValueError when the URL is not valid.
     """
 
     def __init__(self, url: str, prefix: str, env: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ class Dependency:
         self._numbers = itertools.count()
 
     async def ask(self, caused_by: Request) -> int:
-        """The status of the answer; 0 without one in time."""
+        """Call the dependency; return the response status, or 0 without a response in time."""
         loop = asyncio.get_running_loop()
         number = next(self._numbers)
         answer: asyncio.Future[int] = loop.create_future()
@@ -60,7 +60,7 @@ class Dependency:
             answer.set_result(status)
 
     async def sweep(self) -> None:
-        """Look for late calls and changed endpoints, for ever."""
+        """Settle late calls and reload changed endpoints periodically, until cancelled."""
         while True:
             self._client.sweep()
             await asyncio.sleep(SWEEP_S)

@@ -1,8 +1,8 @@
-"""A small HTTP/1.1 server on raw protocols: what the workloads answer with.
+"""A small HTTP/1.1 server for the workloads, based on asyncio protocols.
 
-A request costs about 0.1 ms (parser in C, one task per request), so that the service and the load generator
-do not compete for the processor with the proxies that are the point. No TLS and no chunked bodies: proxies
-stand in front.
+A request costs about 0.1 ms (a parser in C and one task per request), so that the service and the load
+generator leave the CPU to the proxies. There is no TLS and no support for chunked bodies, because the
+proxies handle both.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from typing import cast
 import httptools
 
 DRAIN_QUIET_S = 0.3
-"""A draining server leaves an idle connection open this long: a request may be under way on it."""
+"""A draining server keeps idle connections open this long, because a request may be in transit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, whole. ``query`` is the part after the question mark, undecoded; names of headers are in
-    lower case.
+    """A complete request.
+
+    ``query`` is the undecoded part after the question mark; header names are in lower case.
     """
 
     method: str
@@ -39,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer. ``headers`` are added to content-type and content-length."""
+    """A response; ``headers`` are added to content-type and content-length."""
 
     status: int
     body: bytes
@@ -48,11 +49,11 @@ class Response:
 
     @classmethod
     def of_json(cls, status: int, document: object, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-        """A JSON document as an answer."""
+        """Create a response with a JSON document."""
         return cls(status, json.dumps(document, separators=(",", ":")).encode(), headers)
 
     def encode(self, *, close: bool) -> bytes:
-        """The bytes of the answer; ``close`` asks the client not to use the connection again."""
+        """Return the response as bytes; ``close`` tells the client not to reuse the connection."""
         phrase = HTTPStatus(self.status).phrase
         lines = [f"HTTP/1.1 {self.status} {phrase}", f"content-type: {self.content_type}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
@@ -66,7 +67,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _Connection(asyncio.Protocol):
-    """One client. Requests of one connection are answered in order."""
+    """A client connection, whose requests are answered in order."""
 
     def __init__(self, server: HttpServer) -> None:
         self.server = server
@@ -134,7 +135,7 @@ class _Connection(asyncio.Protocol):
         self.task = None
 
     def close_when_idle(self) -> None:
-        """Close the connection unless an answer is under way."""
+        """Close the connection unless a request is being answered."""
         if self.task is None and self.transport is not None:
             self.transport.close()
 
@@ -152,7 +153,7 @@ class HttpServer:
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: str) -> None:
-        """Start to accept. Raises OSError when the address is taken."""
+        """Start to accept connections; raise OSError when the address is taken."""
         loop = asyncio.get_running_loop()
         kind, _, rest = address.partition(":")
         if kind == "unix":
@@ -172,9 +173,9 @@ class HttpServer:
         return _Connection(self)
 
     async def drain(self, timeout_s: float) -> None:
-        """Accept no more, ask clients to close, let what is under way end.
+        """Stop accepting connections and finish pending requests.
 
-        Cut the rest after ``timeout_s``.
+        Clients are told to close their connections; the remaining ones are aborted after ``timeout_s``.
         """
         self.draining = True
         if self._listener is not None:
@@ -191,6 +192,6 @@ class HttpServer:
 
 
 def listen_address(port: int) -> str:
-    """Where this process serves a container port: by ``$MESHKIT_LISTEN`` (port -> address), else loopback."""
+    """Return the listen address of a container port from ``$MESHKIT_LISTEN``; the default is loopback."""
     listen: dict[str, str] = json.loads(os.environ.get("MESHKIT_LISTEN", "{}"))
     return listen.get(str(port), f"tcp:127.0.0.1:{port}")

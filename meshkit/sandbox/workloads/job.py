@@ -1,6 +1,6 @@
-"""The image ``meshkit.dev/sandbox/job``: works for a while, then ends.
+"""The program of the image ``meshkit.dev/sandbox/job``, which sleeps for a time and then exits.
 
-Environment: RUN_S (0), seconds of work; EXIT_CODE (0), what it ends with.
+Environment: RUN_S (seconds, default 0) and EXIT_CODE (default 0).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 
 
 def main() -> None:
-    """Work, and end as asked."""
+    """Sleep for RUN_S seconds, then exit with EXIT_CODE."""
     run_s, code = float(os.environ.get("RUN_S", "0")), int(os.environ.get("EXIT_CODE", "0"))
     sys.stdout.write(f"working for {run_s:g} s\n")
     sys.stdout.flush()

@@ -1,8 +1,8 @@
-"""Every request that the load generator sent, in compact arrays: what a canary's verdict is checked against.
+"""Records every request of the load generator in compact arrays, to verify a canary's verdict.
 
-A request gets its place when it is *scheduled*, so records lie in the order of their scheduled time, a slow
-answer keeps its place, and a question about a time span is a binary search. The newest ``capacity`` records
-are kept (600,000: 50 minutes at 200 requests a second, 11 MB).
+A record is created when its request is *scheduled*, so records are in the order of their scheduled time even
+if responses are slow, and a query for a time span is a binary search. The ledger keeps the newest
+``capacity`` records (the default 600,000 covers 50 minutes at 200 requests per second and uses 11 MB).
 """
 
 from __future__ import annotations
@@ -13,16 +13,13 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 PENDING = -1
-"""Status of a request that has no outcome yet.
-
-Never shown: a question counts such requests as ``pending``.
-"""
+"""The internal status of a request without an outcome; queries count these requests as ``pending``."""
 NO_ANSWER = 0
-"""Status of a request that was refused, reset, or not answered in time."""
+"""The status of a request that was refused, reset, or not answered in time."""
 
 
 class VersionSummary(TypedDict):
-    """Requests answered by one version; latencies in ms over all of them, None where there are none."""
+    """The requests that one version answered, with latency percentiles, or None without requests."""
 
     requests: int
     failed: int
@@ -31,7 +28,7 @@ class VersionSummary(TypedDict):
 
 
 class Summary(TypedDict):
-    """Counts over a span. Failed: no answer, or a status of 500 and above."""
+    """Request counts over a time span; failed means no response or a status of 500 or above."""
 
     requests: int
     failed: int
@@ -40,9 +37,9 @@ class Summary(TypedDict):
 
 
 class Requests(TypedDict):
-    """Records over a span as columns.
+    """The records of a time span as columns.
 
-    ``version`` is the answer's x-version header, empty where it had none.
+    ``version`` is the response's x-version header, or empty without one.
     """
 
     scheduled_s: list[float]
@@ -53,20 +50,20 @@ class Requests(TypedDict):
 
 
 def failed(status: int) -> bool:
-    """Whether a request of this status counts as failed: no answer, or the server's error."""
+    """Return whether a status counts as failed: no response, or a server error."""
     return status == NO_ANSWER or status >= 500
 
 
 def percentile(ordered: list[float], fraction: float) -> float | None:
-    """Nearest-rank percentile of a sorted list.
+    """Return the nearest-rank percentile of a sorted list, or None for an empty one.
 
-    The smallest value with at least ``fraction`` of all at or below.
+    It is the smallest value such that at least ``fraction`` of all values are less than or equal to it.
     """
     return ordered[max(0, math.ceil(fraction * len(ordered)) - 1)] if ordered else None
 
 
 class Ledger:
-    """A ring of records, addressed by their sequence number."""
+    """A ring buffer of records, addressed by sequence number."""
 
     def __init__(self, capacity: int = 600_000) -> None:
         self.capacity = capacity
@@ -79,9 +76,9 @@ class Ledger:
         self._version_index: dict[str, int] = {"": 0}
 
     def schedule(self, scheduled_s: float) -> int:
-        """Open a record for a request due at ``scheduled_s`` (unix time, not before the last one's).
+        """Create a record for a request at ``scheduled_s`` and return its number.
 
-        Returns its number.
+        ``scheduled_s`` is in Unix seconds and must not be earlier than that of the previous record.
         """
         number = self.count
         at = number % self.capacity
@@ -91,7 +88,7 @@ class Ledger:
         return number
 
     def settle(self, number: int, latency_ms: float, status: int, version: str) -> None:
-        """Write the outcome of a request; one that has left the ring by now is forgotten."""
+        """Store the outcome of a request, unless its record has been overwritten."""
         if number < self.count - self.capacity:
             return
         at = number % self.capacity
@@ -104,7 +101,7 @@ class Ledger:
         self._status[at] = status
 
     def span(self, since_s: float, until_s: float) -> range:
-        """Numbers of the records scheduled at ``since_s`` or later and before ``until_s``."""
+        """Return the numbers of the records with ``since_s`` <= scheduled time < ``until_s``."""
         return range(self._first_at_or_after(since_s), self._first_at_or_after(until_s))
 
     def _first_at_or_after(self, time_s: float) -> int:
@@ -118,16 +115,16 @@ class Ledger:
         return low
 
     def _settled(self, numbers: range) -> Iterator[int]:
-        """Places of the records of ``numbers`` that have an outcome."""
+        """Yield the array positions of the records of ``numbers`` that have an outcome."""
         for number in numbers:
             at = number % self.capacity
             if self._status[at] != PENDING:
                 yield at
 
     def requests(self, numbers: range) -> Requests:
-        """The records of ``numbers`` as columns, oldest first.
+        """Return the records of ``numbers`` as columns, oldest first.
 
-        Times rounded to 0.1 ms, latencies to 0.001 ms.
+        Times are rounded to 0.1 ms and latencies to 0.001 ms.
         """
         places = list(self._settled(numbers))
         return {
@@ -139,7 +136,7 @@ class Ledger:
         }
 
     def summary(self, numbers: range) -> Summary:
-        """Counts and exact percentiles of the records of ``numbers``."""
+        """Return the counts and exact percentiles of the records of ``numbers``."""
         latencies: dict[int, list[float]] = {}
         failures: dict[int, int] = {}
         settled = 0

@@ -1,15 +1,16 @@
-"""The image ``meshkit.dev/sandbox/load``: an open-loop load generator.
+"""The program of the image ``meshkit.dev/sandbox/load``, an open-loop load generator.
 
-Requests leave at their scheduled times whether or not earlier ones were answered, and a latency counts from
-the *scheduled* time. So a stall of the service (or of this process) shows in the latencies instead of hiding
-by sending less, which is what closed-loop generators do ("coordinated omission"). Nothing is retried:
-``client.py`` says what counts as no answer and names the one case that is sent again.
+It sends requests at their scheduled times whether or not earlier ones were answered, and measures latencies
+from the *scheduled* time. A stall of the service (or of this process) therefore appears in the latencies. A
+closed-loop generator would hide it by sending fewer requests ("coordinated omission"). Failed requests are
+not retried; ``client.py`` defines a missing response and the single exception.
 
-Environment: TARGET (http://web.shop:8080/), PATHS (a JSON object from a path to its weight; without it the
-path of TARGET), RATE (requests a second, 200), HEADERS (a JSON object, none), TIMEOUT_S (10), HTTP_PROXY (the
-pod's sidecar), MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar).
-Control, on port 9000: GET /healthz; GET or PUT /-/rate ``{"rps": 200}``; GET /-/requests and GET /-/summary,
-both with ``since`` and ``until`` in unix seconds of scheduled time.
+Environment (with defaults): TARGET (http://web.shop:8080/), PATHS (a JSON object from paths to weights; by
+default the path of TARGET), RATE (200 requests per second), HEADERS (a JSON object, none), TIMEOUT_S (10),
+HTTP_PROXY (the pod's sidecar), MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar).
+
+Control API on port 9000: GET /healthz; GET or PUT /-/rate ``{"rps": 200}``; GET /-/requests and GET
+/-/summary, both with ``since`` and ``until`` in Unix seconds of scheduled time.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ CONTROL_PORT = 9000
 MAX_RPS = 5_000.0
 SWEEP_S = 0.05
 RATE_LOOK_S = 0.1
-"""A changed rate takes effect within this time even while the generator waits for a slow schedule."""
+"""The longest time until a changed rate takes effect, even at a low rate."""
 PIECE = 2_000
-"""Records encoded at once: about 3 ms, after which requests get their turn."""
+"""The number of records to encode at once, which takes about 3 ms; requests are sent in between."""
 
 
 class Load:
-    """The generator: a schedule, a client, a ledger, and the control handler over them."""
+    """The load generator with its schedule, client, ledger and control handler."""
 
     def __init__(self, client_of: Mapping[str, str], rps: float) -> None:
         self.rps = check_rate(rps)
@@ -53,11 +54,11 @@ class Load:
         self._unix_offset_s = 0.0
 
     def _settle(self, call: Call, status: int, version: str) -> None:
-        latency_s = asyncio.get_running_loop().time() - call.due_s  # below 0 by rounding at most
+        latency_s = asyncio.get_running_loop().time() - call.due_s  # Rounding can make it slightly negative.
         self.ledger.settle(call.number, max(0.0, latency_s) * 1000, status, version)
 
     async def pace(self) -> None:
-        """Send at the rate, for ever. A late wake-up sends at once all that is due."""
+        """Send requests at the rate until cancelled; a late wake-up sends all due requests at once."""
         loop = asyncio.get_running_loop()
         self._unix_offset_s = time.time() - loop.time()
         last_s = loop.time()
@@ -76,13 +77,13 @@ class Load:
             self._client.start(self.ledger.schedule(due_s + self._unix_offset_s), due_s, request)
 
     async def sweep(self) -> None:
-        """Look for late calls and changed endpoints, for ever."""
+        """Settle late calls and reload changed endpoints periodically, until cancelled."""
         while True:
             self._client.sweep()
             await asyncio.sleep(SWEEP_S)
 
     async def control(self, request: Request) -> Response:
-        """Answer on the control port."""
+        """Answer a request to the control API."""
         try:
             match request.path:
                 case "/healthz":
@@ -99,24 +100,24 @@ class Load:
                     return Response.of_json(200, summary)
         except ValueError as exc:
             return Response.of_json(400, {"error": str(exc)})
-        known = "/healthz, /-/rate, /-/requests, /-/summary"
-        return Response.of_json(404, {"error": f"{request.path}: known are {known}"})
+        paths = "/healthz, /-/rate, /-/requests, /-/summary"
+        return Response.of_json(404, {"error": f"{request.path}: not found; the paths are {paths}"})
 
     def _span(self, request: Request) -> range:
         query = parse_qs(request.query)
         bounds = {"since": -math.inf, "until": math.inf}
         for name, values in query.items():
             if name not in bounds:
-                raise ValueError(f"{name}: not known; known are since and until")
+                raise ValueError(f"{name}: unknown parameter; the parameters are since and until")
             try:
                 bounds[name] = float(values[-1])
             except ValueError:
-                raise ValueError(f"{name}: {values[-1]!r} is not a time in unix seconds") from None
+                raise ValueError(f"{name}: {values[-1]!r} is not a time in Unix seconds") from None
         return self.ledger.span(bounds["since"], bounds["until"])
 
 
 def requests_json(ledger: Ledger, numbers: range) -> bytes:
-    """``ledger.requests`` as JSON, encoded in pieces so that another thread can send meanwhile."""
+    """Return ``ledger.requests`` as JSON, encoded in pieces so that another thread can send requests."""
     columns: dict[str, list[str]] = {"scheduled_s": [], "latency_ms": [], "status": [], "version": []}
     pending = 0
     for start in range(numbers.start, numbers.stop, PIECE):
@@ -132,14 +133,14 @@ def requests_json(ledger: Ledger, numbers: range) -> bytes:
 
 
 def check_rate(rps: object) -> float:
-    """The rate as a float. Raises ValueError unless it is a number from 0 to ``MAX_RPS``."""
+    """Return the rate as a float; raise ValueError unless it is a number from 0 to ``MAX_RPS``."""
     if isinstance(rps, bool) or not isinstance(rps, int | float) or not 0 <= rps <= MAX_RPS:
         raise ValueError(f"rps: {rps!r} is not a number from 0 to {MAX_RPS:g}")
     return float(rps)
 
 
 def rate_from_json(body: bytes) -> float:
-    """The rate out of ``{"rps": 200}``. Raises ValueError."""
+    """Parse the rate from JSON such as ``{"rps": 200}``; raise ValueError if it is not valid."""
     document = json.loads(body)
     if not isinstance(document, dict) or set(document) != {"rps"}:
         raise ValueError('expected {"rps": NUMBER}')
@@ -147,28 +148,28 @@ def rate_from_json(body: bytes) -> float:
 
 
 def client_from_environment(env: Mapping[str, str], settle: Settle) -> Client:
-    """The client that the container's environment describes. Raises ValueError naming the variable."""
+    """Create the client from environment variables; raise ValueError with an invalid variable's name."""
     target = target_from_environment(env)
     return client_of_target(target, env, settle, agent="meshkit-load")
 
 
 def target_from_environment(env: Mapping[str, str]) -> SplitResult:
-    """TARGET, taken apart. Raises ValueError when it cannot be asked."""
+    """Parse TARGET; raise ValueError if it is not a valid URL."""
     return service_url("TARGET", env.get("TARGET") or "http://web.shop:8080/")
 
 
 def requests_from_environment(env: Mapping[str, str], client: Client) -> tuple[list[bytes], list[float]]:
-    """The requests that the environment describes, and their weights added up. Raises ValueError."""
+    """Return the requests from the environment and their cumulative weights; may raise ValueError."""
     headers = json.loads(env.get("HEADERS") or "{}")
     if not isinstance(headers, dict):
         raise ValueError("HEADERS: not a JSON object")
     target = target_from_environment(env)
-    only = (target.path or "/") + (f"?{target.query}" if target.query else "")
-    paths = json.loads(env.get("PATHS") or "null") or {only: 1}
-    if not isinstance(paths, dict) or not all(_is_weight(each) for each in paths.values()):
+    default_path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    paths = json.loads(env.get("PATHS") or "null") or {default_path: 1}
+    if not isinstance(paths, dict) or not all(_is_weight(weight) for weight in paths.values()):
         raise ValueError("PATHS: not a JSON object from paths to weights above 0")
     if not all(path.startswith("/") for path in paths):
-        raise ValueError("PATHS: a path begins with /")
+        raise ValueError("PATHS: each path must start with /")
     texts = {str(name): str(value) for name, value in headers.items()}
     return [client.request(path, texts) for path in paths], list(accumulate(paths.values()))
 

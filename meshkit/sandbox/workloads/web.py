@@ -1,13 +1,13 @@
-"""The image ``meshkit.dev/sandbox/web``: a service whose latency and errors are set, and changed as it runs.
+"""The program of the image ``meshkit.dev/sandbox/web``, a service with adjustable latency and errors.
 
-Port 8080 answers any path with 200 or 500, port 9000 is for control. Latency is lognormal, the usual shape of
-service times: ``latency_ms`` is its median and ``sigma`` the standard deviation of its logarithm. Errors are
-answered at once, as by a service that fails before it does its work. With a dependency, requests for its
-paths take as long as the dependency in addition, and are answered with 502 when it fails.
+Port 8080 answers any path with 200 or 500; port 9000 is the control API. The latency is lognormal, the usual
+distribution of service times: ``latency_ms`` is its median and ``sigma`` the standard deviation of its
+logarithm. Errors are returned immediately, like those of a service that fails before its work. With a
+dependency, requests for its paths also wait for the dependency, and their status is 502 when it fails.
 
-Environment: VERSION (v1), LATENCY_MS (20), LATENCY_SIGMA (0.25), ERROR_PERCENT (0), DEPENDENCY (a URL, none),
-DEPENDENCY_PATHS (the beginning of the paths that need it, /), and POD_NAME, MESHKIT_LISTEN, HTTP_PROXY,
-MESHKIT_SERVICES, POD_NAMESPACE.
+Environment (with defaults): VERSION (v1), LATENCY_MS (20), LATENCY_SIGMA (0.25), ERROR_PERCENT (0),
+DEPENDENCY (a URL, none), DEPENDENCY_PATHS (the prefix of paths that call it, /), and POD_NAME,
+MESHKIT_LISTEN, HTTP_PROXY, MESHKIT_SERVICES, POD_NAMESPACE.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ DRAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the service answers.
+    """The latency and error settings of the service.
 
-    Median latency in ms, sigma of its logarithm, percent of answers that are 500.
+    ``latency_ms`` is the median latency, ``sigma`` the standard deviation of its logarithm, and
+    ``error_percent`` the percentage of responses with status 500.
     """
 
     latency_ms: float = 20.0
@@ -50,63 +51,65 @@ class Behaviour:
     }
 
     def changed(self, fields: object) -> Behaviour:
-        """This behaviour with ``fields`` put in. Raises ValueError naming the field that cannot be used."""
+        """Return a copy with ``fields`` replaced; raise ValueError with the name of an invalid field."""
         if not isinstance(fields, Mapping):
             raise ValueError("behaviour: expected a JSON object")
         for name, value in fields.items():
             if name not in self.LIMITS:
-                raise ValueError(f"{name}: not known; known are {', '.join(self.LIMITS)}")
+                raise ValueError(f"{name}: unknown field; the fields are {', '.join(self.LIMITS)}")
             low, high = self.LIMITS[name]
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f"{name}: {value!r} is not a number from {low:g} to {high:g}")
         return replace(self, **{name: float(value) for name, value in fields.items()})
 
     def fails(self, draw: random.Random) -> bool:
-        """Whether this request is answered with 500."""
+        """Draw whether a request is answered with 500."""
         return self.error_percent > 0 and draw.random() * 100 < self.error_percent
 
     def delay_s(self, draw: random.Random) -> float:
-        """Seconds to wait before answering: median times exp of a normal draw."""
+        """Draw the latency in seconds: the median times the exponential of a normal variable."""
         return self.latency_ms / 1000 * math.exp(self.sigma * draw.gauss(0.0, 1.0))
 
 
 class Web:
-    """The service's two handlers over one behaviour."""
+    """The service, with its data and control handlers."""
 
     def __init__(
         self, version: str, pod: str, behaviour: Behaviour, dependency: Dependency | None = None
     ) -> None:
         self.version, self.pod, self.behaviour, self.dependency = version, pod, behaviour, dependency
-        self._at_first = behaviour
+        self._initial = behaviour
         self._draw = random.Random()
         self._headers = (("x-version", version), ("x-pod", pod))
 
     async def data(self, request: Request) -> Response:
-        """Any path: 200 after the latency, 500 at once, or 502 for a dependency that fails."""
+        """Answer any path with 200 after the latency, 500 at once, or 502 if the dependency fails."""
         if self.behaviour.fails(self._draw):
             return Response.of_json(500, {"version": self.version, "pod": self.pod}, self._headers)
         needed = self.dependency
         if needed is not None and request.path.startswith(needed.prefix):
             status = await needed.ask(request)
             if status == 0 or status >= 400:
-                said = f"{needed.name} answered {status}" if status else f"{needed.name} did not answer"
-                failure = {"version": self.version, "pod": self.pod, "error": said}
+                error = f"{needed.name} answered {status}" if status else f"{needed.name} did not answer"
+                failure = {"version": self.version, "pod": self.pod, "error": error}
                 return Response.of_json(502, failure, self._headers)
         await asyncio.sleep(self.behaviour.delay_s(self._draw))
         answer = {"version": self.version, "pod": self.pod, "path": request.path}
         return Response.of_json(200, answer, self._headers)
 
     async def control(self, request: Request) -> Response:
-        """``/healthz``, ``/-/behaviour`` to read (GET) or change (PUT), and ``/-/restore`` (PUT) to what it
-        was at first.
+        """Answer a request to the control API.
+
+        The paths are ``/healthz``, ``/-/behaviour`` (GET or PUT), and ``/-/restore`` (PUT), which restores
+        the initial behaviour.
         """
         if request.path == "/healthz":
             return Response(200, b"ok", content_type="text/plain")
         if request.path not in ("/-/behaviour", "/-/restore"):
-            known = "/healthz, /-/behaviour and /-/restore"
-            return Response.of_json(404, {"error": f"{request.path}: known are {known}"})
+            paths = "/healthz, /-/behaviour and /-/restore"
+            return Response.of_json(404, {"error": f"{request.path}: not found; the paths are {paths}"})
         if request.method == "PUT" and request.path == "/-/restore":
-            self.behaviour = self._at_first
+            self.behaviour = self._initial
         elif request.method == "PUT":
             try:
                 self.behaviour = self.behaviour.changed(json.loads(request.body))
@@ -116,7 +119,7 @@ class Web:
 
 
 def from_environment(env: Mapping[str, str]) -> Web:
-    """The service that the container's environment describes. Raises ValueError naming the variable."""
+    """Create the service from environment variables; raise ValueError with an invalid variable's name."""
     names = {"latency_ms": "LATENCY_MS", "sigma": "LATENCY_SIGMA", "error_percent": "ERROR_PERCENT"}
     fields: dict[str, float] = {}
     for field, variable in names.items():

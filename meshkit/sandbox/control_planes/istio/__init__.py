@@ -1,1 +1,1 @@
-"""Istio in the sandbox: its proxies' style and metrics, its injector, and what the pods of istiod run."""
+"""Istio in the sandbox: proxy style, metrics, injector and the program of istiod's pods."""

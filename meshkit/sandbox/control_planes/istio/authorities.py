@@ -1,4 +1,4 @@
-"""Where istiod keeps its CA: a Secret that people plug in, else one that it signs itself."""
+"""The Secrets of istiod's CA: a plugged-in CA, or else a self-signed one."""
 
 from __future__ import annotations
 

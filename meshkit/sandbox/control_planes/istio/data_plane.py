@@ -1,4 +1,4 @@
-"""Istio's proxies on the sandbox's nodes, and its images."""
+"""Istio's data plane: the settings of its proxies and its images."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ DATA_PLANE = DataPlane(
     buckets_ms=buckets_ms,
     images={
         "docker.io/istio/proxyv2": programs.PROXY,
-        "docker.io/istio/pilot": Image(
-            "program", _istiod, frozenset({"REVISION", "DEFAULT_WORKLOAD_CERT_TTL"})
-        ),
+        "docker.io/istio/pilot": Image("program", _istiod, _VARIABLES),
     },
 )

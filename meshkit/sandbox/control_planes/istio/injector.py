@@ -1,4 +1,4 @@
-"""Istio's injector: its webhook selects by labels, so it only refuses."""
+"""Istio's injector, which injects every pod that its webhook selects unless the pod opts out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INJECT = "sidecar.istio.io/inject"
 
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
-    """A native sidecar with the image of the injector's own version."""
+    """Return a native sidecar with the image of the injector's own version."""
     of_pod, annotations = labels(pod), notes(pod)
     refused = of_pod.get(_INJECT, annotations.get(_INJECT)) == "false"
     if refused or namespace["metadata"]["name"] in _NEVER:

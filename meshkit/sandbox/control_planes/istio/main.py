@@ -1,4 +1,4 @@
-"""The process that istiod's pods run: ``--roles injector,config,identity``."""
+"""The program of istiod's pods, started with ``--roles injector,config,identity``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS = Settings(
     workload_ca=(PLUGGED_IN, SELF_SIGNED),
     webhook_ca=(PLUGGED_IN, SELF_SIGNED),
     lifetime_variable="DEFAULT_WORKLOAD_CERT_TTL",
-    # One leader for all roles.
+    # One leader runs all roles.
     leases={"injector": "istio-leader"},
     issuer_deployment="istiod",
     config_source="istiod",

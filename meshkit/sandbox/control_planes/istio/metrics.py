@@ -1,6 +1,6 @@
-"""Istio's metrics:
+"""Computes Istio's metrics with the labels of its stats filter.
 
-one series for each reporter, pair of workloads, code and flag, as its stats filter labels them.
+There is one series for each reporter, pair of workloads, response code and response flag.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NOWHERE = ("PassthroughCluster", "BlackHoleCluster")
 
 
 class IstioSeries:
-    """Counts requests as Istio does."""
+    """Counts requests like Istio's stats filter."""
 
     families = (
         Family("istio_requests_total", "counter", "requests total"),
@@ -54,17 +54,17 @@ class IstioSeries:
         self._cache: dict[tuple[Any, ...], Labels] = {}
 
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
-        """The counters that one request, or one refused connection, raises."""
+        """Return the counters that a request or a refused connection increments."""
         if entry["dir"] == "refused":
             return [("istio_tcp_connections_closed_total", self._refused(entry))]
         return [("istio_requests_total", self._request(entry))]
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
-        """The labels of the request's duration; None for a connection that brought no request."""
+        """Return the labels of the request's duration, or None for a connection without a request."""
         return None if entry["dir"] == "refused" else self._request(entry)
 
     def _refused(self, entry: Mapping[str, Any]) -> Labels:
-        """A connection without an identity: nothing is known of who called, or which Service was meant."""
+        """Return the labels of a refused connection, whose caller and Service are unknown."""
         host, name, namespace = _service("", self._me)
         return (
             ("reporter", "destination"),
@@ -102,11 +102,11 @@ class IstioSeries:
         return self._cache[key]
 
     def _build(
-        self, entry: Mapping[str, Any], outbound: bool, other: Peer | None, meant: tuple[str, str]
+        self, entry: Mapping[str, Any], outbound: bool, other: Peer | None, requested: tuple[str, str]
     ) -> Labels:
         source, destination = (self._me, other) if outbound else (other, self._me)
         secured = bool(entry.get("uptls")) if outbound else bool(entry.get("uri"))
-        host, name, namespace = _meant(*meant, destination)
+        host, name, namespace = _destination(*requested, destination)
         grpc = entry.get("grpc")
         labels = [("reporter", "source" if outbound else "destination")]
         labels += _istio_side("source", source, secured)
@@ -143,22 +143,22 @@ def _istio_side(side: str, peer: Peer | None, secured: bool) -> list[tuple[str, 
     return [(f"{side}_{name}", value or UNKNOWN) for name, value in values.items()]
 
 
-def _meant(registered: str, asked: str, destination: Peer | None) -> tuple[str, str, str]:
-    """destination_service, its name and its namespace. A host that is no Service keeps its whole name, and
-    one that nothing is registered for is known by the cluster that it went to.
+def _destination(registered: str, authority: str, destination: Peer | None) -> tuple[str, str, str]:
+    """Return destination_service, its name and its namespace.
+
+    A host that is not a Service keeps its full name. An unregistered host has the name of the cluster that
+    received the request.
     """
     namespace = destination.namespace if destination else UNKNOWN
     if registered in _NOWHERE:
-        return asked or UNKNOWN, registered, namespace
+        return authority or UNKNOWN, registered, namespace
     if registered and not registered.endswith(".svc.cluster.local"):
         return registered, registered, namespace
-    return _service(registered or asked, destination)
+    return _service(registered or authority, destination)
 
 
 def _service(host: str, destination: Peer | None) -> tuple[str, str, str]:
-    """destination_service, its name and its namespace, from a full host name or from what the caller asked
-    for.
-    """
+    """Return destination_service, its name and its namespace from a host name, full or as requested."""
     name, _, rest = host.partition(":")[0].partition(".")
     if host.endswith(".svc.cluster.local"):
         return host, name, rest.partition(".")[0]
@@ -169,8 +169,9 @@ def _service(host: str, destination: Peer | None) -> tuple[str, str, str]:
 
 
 def buckets_ms(pod: Object) -> tuple[float, ...]:
-    """The latency buckets of the pod's annotation (prefix of the metric's name -> bounds), else Istio's
-    default.
+    """Return the latency buckets of the pod's annotation, or Istio's default.
+
+    The annotation maps a prefix of the metric's name to bounds.
     """
     raw = (pod["metadata"].get("annotations") or {}).get(BUCKETS_ANNOTATION)
     try:

@@ -1,1 +1,1 @@
-"""Linkerd in the sandbox: its proxies' style and metrics, its injector, and what its components run."""
+"""Linkerd in the sandbox: proxy style, metrics, injector and the program of its components."""

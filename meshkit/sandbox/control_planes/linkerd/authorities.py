@@ -1,4 +1,4 @@
-"""Where Linkerd keeps its issuer and the bundle of roots beside it, and the CA of its webhook."""
+"""The Secrets of Linkerd's issuer and webhook CA, and the ConfigMap of its trust roots."""
 
 from __future__ import annotations
 

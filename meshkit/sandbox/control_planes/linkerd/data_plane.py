@@ -1,4 +1,4 @@
-"""Linkerd's proxies on the sandbox's nodes, and its images."""
+"""Linkerd's data plane: the settings of its proxies and its images."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _ROLES = {
     "sp-validator": "profile-validator",
     "/linkerd-policy-controller": "policy-validator",
 }
-"""The first word of a container of Linkerd's, and what runs for it. What the policy controller tells proxies,
-the one of the destinations writes into their files too.
+"""Maps the first argument of a Linkerd container to the role of its process.
+
+The role ``config`` also writes the policies that Linkerd's policy controller would send to proxies.
 """
 
 
@@ -31,7 +32,10 @@ def _component(pod_dir: Path, args: Sequence[str]) -> list[str]:
 
 
 def _local_replies() -> JSON:
-    """Linkerd refuses without a body and says why in a header; gRPC gets its status from Envoy either way."""
+    """Return local replies like Linkerd's: an empty body and the reason in a header.
+
+    Envoy sets the status of gRPC responses in any case.
+    """
     reasons = {403: "unauthorized request on route", 404: "no route found for request"}
     return {
         "mappers": [

@@ -1,6 +1,6 @@
-"""Linkerd's injector: it gets every pod and decides by annotation, the pod's before the namespace's.
+"""Linkerd's injector, which decides by the annotation of the pod or else of its namespace.
 
-It copies the namespace's settings into the pod for good.
+It receives every pod, and it copies the namespace's settings into the injected pods.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _INJECT = "linkerd.io/inject"
 
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
-    """A native sidecar with the image of the injector's own version, told the roots of this moment."""
-    general = notes(namespace)
-    wanted = notes(pod).get(_INJECT) or general.get(_INJECT)
+    """Return a native sidecar with the image of the injector's own version and the current roots."""
+    defaults = notes(namespace)
+    wanted = notes(pod).get(_INJECT) or defaults.get(_INJECT)
     if wanted not in ("enabled", "ingress") or COMPONENT in labels(pod):
         return None
     container: dict[str, Any] = {
@@ -31,7 +31,7 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
             {"containerPort": 4191, "name": "linkerd-admin", "protocol": "TCP"},
         ],
     }
-    copied = {key: value for key, value in general.items() if key.startswith("config.linkerd.io/")}
+    copied = {key: value for key, value in defaults.items() if key.startswith("config.linkerd.io/")}
     annotations = {
         **copied,
         "linkerd.io/created-by": f"linkerd/proxy-injector {injector.version}",

@@ -1,7 +1,8 @@
-"""The process that the pods of Linkerd's components run, each with its role: ``--roles injector``.
+"""The program of Linkerd's components, started with the role of the component, as ``--roles injector``.
 
-What its charts mount is used as Linkerd uses it: the webhooks serve the mounted pair, and every replica of
-the identity issues, as their roles let neither write nor elect.
+The program uses the mounts of Linkerd's charts as Linkerd does: the webhooks serve the mounted certificate,
+and every identity replica issues certificates. The RBAC roles of these charts allow neither writes nor
+leader election.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Linkerd's metrics:
+"""Computes Linkerd's metrics with the labels of its proxy.
 
-series for each endpoint, classified responses, and routes to backends, as its proxy labels them.
+There are series for each endpoint, for classified responses and for routes to backends.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from meshkit.meshes.model.pods import Peer
 from meshkit.sandbox.dataplane.exposition import Family, Labels, PeerLookup
 
 BUCKETS_MS = tuple(float(digit * 10**power) for power in range(5) for digit in (1, 2, 3, 4, 5))
-"""1 2 3 4 5 10 20 ... 50000 (linkerd2-proxy, metrics/src/latency.rs)."""
+"""The bounds 1 2 3 4 5 10 20 ... 50000 (linkerd2-proxy, metrics/src/latency.rs)."""
 UNKNOWN = "UNKNOWN"
 _GRPC_FAILURES = {2, 4, 7, 13, 14, 15}
 
 
 class LinkerdSeries:
-    """Counts requests as Linkerd does."""
+    """Counts requests like Linkerd's proxy."""
 
     families = (
         Family("request_total", "counter", "Total count of HTTP requests."),
@@ -46,7 +46,7 @@ class LinkerdSeries:
         self._peers = peers
 
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
-        """The counters that one request raises."""
+        """Return the counters that a request increments."""
         if entry["dir"] == "refused":
             return []
         if entry["dir"] == "inbound":
@@ -66,29 +66,32 @@ class LinkerdSeries:
         return "inbound_http_authz_allow_total", labels
 
     def _refused(self, entry: Mapping[str, Any], family: str) -> tuple[str, Labels]:
-        """Refused requests stand in no other family: Linkerd counts requests behind its policy."""
+        """Return the counter of a refused request.
+
+        It is in no other family, because Linkerd counts requests only after its policy allows them.
+        """
         target, tls = _target(entry), _inbound_tls(entry)
         route = () if family.endswith("route_not_found_total") else _route(entry)
         return family, (*target, *_server(entry, target), *route, *tls)
 
     def _routed(self, entry: Mapping[str, Any]) -> list[tuple[str, Labels]]:
-        found: list[tuple[str, Labels]] = []
+        counted: list[tuple[str, Labels]] = []
         status = _status(entry)
         if entry.get("cluster"):
             route = _linkerd_route(entry)
             error = () if status is not None else (("error", UNKNOWN),)
             code = "" if status is None else str(status)
-            found.append(("outbound_http_route_backend_requests_total", route))
-            found.append(
+            counted.append(("outbound_http_route_backend_requests_total", route))
+            counted.append(
                 (
                     "outbound_http_route_backend_response_statuses_total",
                     (*route, ("http_status", code), *(error or (("error", ""),))),
                 )
             )
-        return found
+        return counted
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
-        """The labels of the response's latency; None for a connection that brought no request."""
+        """Return the labels of the response's latency, or None for a connection without a request."""
         if entry["dir"] == "refused" or (entry["dir"] == "inbound" and _refusal(entry) is not None):
             return None
         status = _status(entry)
@@ -152,26 +155,26 @@ def _route(entry: Mapping[str, Any]) -> Labels:
 
 
 def _authorization(entry: Mapping[str, Any]) -> Labels:
-    """The policy that let the request in; Envoy puts the number of its rule behind it."""
+    """Return the policy that allowed the request, without the rule number that Envoy appends."""
     name = str(entry.get("policy") or "/default/all-unauthenticated")
     return _resource("authz", name.partition("#")[0])
 
 
 def _resource(prefix: str, written: str) -> Labels:
-    """``group/kind/name`` as three labels."""
+    """Split ``group/kind/name`` into three labels."""
     group, kind, name = [*written.split("/", 2), "", ""][:3]
     return ((f"{prefix}_group", group), (f"{prefix}_kind", kind), (f"{prefix}_name", name))
 
 
 def _refusal(entry: Mapping[str, Any]) -> str | None:
-    """The family that counts a request which policy kept from the application; None when it got there."""
+    """Return the family that counts a refused request, or None if the request was allowed."""
     if str(entry.get("details") or "").startswith("rbac_access_denied"):
         return "inbound_http_authz_deny_total"
     return "inbound_http_route_not_found_total" if entry.get("route") == NOT_FOUND else None
 
 
 def _outcome(entry: Mapping[str, Any]) -> Labels:
-    """Failures are 5xx and no answer at all; of gRPC the statuses that Linkerd counts as such."""
+    """Classify a response: 5xx, no response and some gRPC statuses are failures, as in Linkerd."""
     status, grpc = _status(entry), entry.get("grpc")
     failed = status is None or status >= 500 or grpc in _GRPC_FAILURES
     labels: Labels = (("status_code", str(status)),) if status is not None else ()
@@ -208,5 +211,5 @@ def _linkerd_route(entry: Mapping[str, Any]) -> Labels:
 
 
 def _status(entry: Mapping[str, Any]) -> int | None:
-    """The HTTP status, or None where no answer was given."""
+    """Return the HTTP status, or None without a response."""
     return int(entry["code"]) if entry.get("code") else None

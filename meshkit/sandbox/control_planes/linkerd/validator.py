@@ -1,7 +1,7 @@
-"""Linkerd's validating webhooks, as the sandbox answers them: everything is allowed.
+"""The sandbox's version of Linkerd's validating webhooks, which allows every object.
 
-What a real one refuses, a definition's schema refuses too, or the sandbox's control plane says in an Event
-that it does not carry it out.
+Objects that a real webhook refuses are refused by the schema of their CRD, or the sandbox's control plane
+reports in an Event that they have no effect.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from aiohttp import web
 
 
 def application() -> web.Application:
-    """The webhook's pages: one answer for every path."""
-    made = web.Application()
-    made.router.add_post("/{path:.*}", _review)
-    return made
+    """Return an application that allows every review on every path."""
+    app = web.Application()
+    app.router.add_post("/{path:.*}", _review)
+    return app
 
 
 async def _review(request: web.Request) -> web.Response:
-    asked = (await request.json())["request"]
+    admission = (await request.json())["request"]
     kind = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
-    return web.json_response({**kind, "response": {"uid": asked["uid"], "allowed": True}})
+    return web.json_response({**kind, "response": {"uid": admission["uid"], "allowed": True}})
