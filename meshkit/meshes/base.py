@@ -202,4 +202,4 @@ def not_plannable(intent: Intent) -> BadInput:
 
 def cannot(mesh: str, model: type[Part], field: str, instead: str) -> UnsupportedByMesh:
     """The error for a field that a mesh does not support, which is neither emulated nor ignored."""
-    return UnsupportedByMesh(f"{kind(model)}.{field}", f"{mesh} does not support this.", remedy=instead)
+    return UnsupportedByMesh(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)
