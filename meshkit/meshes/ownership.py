@@ -24,7 +24,7 @@ def is_ours(one: Object) -> bool:
     return any(entry["manager"] == MANAGER for entry in one["metadata"].get("managedFields") or ())
 
 
-def taken_away(one: Object) -> Step:
+def deletion_step(one: Object) -> Step:
     """A step that deletes an object, with the condition that an undo waits for."""
     meta = {key: one["metadata"][key] for key in ("name", "namespace") if one["metadata"].get(key)}
     reference = {"apiVersion": one["apiVersion"], "kind": one["kind"], "metadata": meta}

@@ -18,7 +18,7 @@ from meshkit.kube.steps import Step
 from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh, RemovalMarks
 from meshkit.meshes.injection import proxies
-from meshkit.meshes.ownership import is_ours, taken_away
+from meshkit.meshes.ownership import deletion_step, is_ours
 
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _BINDING, _ROLE, _DEFINITION = "ClusterRoleBinding", "ClusterRole", "CustomResourceDefinition"
@@ -51,7 +51,7 @@ def removal(snapshot: Snapshot, mesh: str, home: str, *, definitions: bool) -> t
     ]
     # What Helm made goes with its release; definitions stay behind where their chart says so.
     return tuple(
-        taken_away(one) for one in found if one["kind"] == _DEFINITION or release_of(one) not in gone
+        deletion_step(one) for one in found if one["kind"] == _DEFINITION or release_of(one) not in gone
     )
 
 
@@ -61,7 +61,7 @@ def meshed(snapshot: Snapshot, mesh: str, homes: set[str]) -> Counter[str]:
     return Counter(namespace for namespace in found if namespace not in homes)
 
 
-def who_needs_it(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Finding]:
+def remaining_users(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Finding]:
     """Warn about namespaces with meshed pods, and about those that still ask for injection."""
     for name, count in sorted(meshed(snapshot, mesh, homes).items()):
         many = "1 pod runs" if count == 1 else f"{count} pods run"
@@ -74,7 +74,7 @@ def who_needs_it(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Fin
             yield codes.finding(codes.INJECTION_UNANSWERED, title(namespace), message)
 
 
-def what_stays(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
+def kept_definitions(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
     """Warn that the CustomResourceDefinitions are kept unless their removal is requested."""
     marks = registry.mesh(mesh).removal
     count = sum(_is_of(one, marks) for one in snapshot.of(_DEFINITION))

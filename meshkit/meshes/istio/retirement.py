@@ -17,7 +17,7 @@ from meshkit.kube.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.steps import Step
 from meshkit.meshes.istio.revisions import DEFAULT, INJECTION, REVISION, WEBHOOK
-from meshkit.meshes.ownership import is_ours, taken_away
+from meshkit.meshes.ownership import deletion_step, is_ours
 
 _RBAC = "rbac.authorization.k8s.io/v1"
 _CLUSTER_WIDE = (WEBHOOK, Kind(_RBAC, "ClusterRoleBinding"), Kind(_RBAC, "ClusterRole"))
@@ -58,9 +58,12 @@ def steps(snapshot: Snapshot, parts: Mapping[str, Sequence[Object]]) -> list[Ste
     hooks = [one for one in own if one["kind"] == WEBHOOK.kind]
     rest = sorted((one for one in own if one["kind"] != WEBHOOK.kind), key=_place)
     return [
-        *(taken_away(one) for one in hooks),
-        *(taken_away(manifests.obj(RELEASE, name, namespace)) for namespace, name in filter(None, releases)),
-        *(taken_away(one) for one in rest),
+        *(deletion_step(one) for one in hooks),
+        *(
+            deletion_step(manifests.obj(RELEASE, name, namespace))
+            for namespace, name in filter(None, releases)
+        ),
+        *(deletion_step(one) for one in rest),
     ]
 
 
