@@ -1,7 +1,7 @@
-"""Objects, planned or live -> findings, each with a remedy.
+"""Checks of planned and live objects; they return findings, each with a remedy.
 
 ``health.py`` runs every check of a mesh as it is, one file for each field; ``planned/`` checks intents before
-anything changes. Only findings that no single mesh owns live here: what differs between meshes is a field of
-``meshes.checks.MeshChecks``, and a check of one mesh lives in that mesh's folder. May not do I/O, read a
-clock or compare a mesh's name; every code comes from ``codes``.
+anything changes. This package has the checks that apply to every mesh; differences between meshes are fields
+of ``meshes.checks.MeshChecks``, and a check of one mesh is in that mesh's folder. Not allowed here: I/O, a
+clock, comparisons of a mesh's name. Every code comes from ``codes``.
 """

@@ -1,4 +1,4 @@
-"""The CNI node agents of a mesh: one ready on each node, wherever pods rely on them."""
+"""Checks that the mesh's CNI node agent is ready on every node, if pods rely on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View, rules: MeshChecks) -> Iterator[Finding]:
-    """Nodes whose agent is not ready, and pods that rely on agents where there are none."""
+    """Find node agents that are not ready, and pods that rely on missing node agents."""
     for daemonset in view.of("DaemonSet"):
         status = daemonset.get("status") or {}
         desired, ready = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)

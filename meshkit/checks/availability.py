@@ -1,6 +1,6 @@
-"""Whether any one node or zone can be lost or drained without stopping the control plane.
+"""Checks that the control plane survives the loss or drain of any single node or zone.
 
-Computed from the live pods, nodes and budgets, not from what was asked for.
+The checks use the live pods, nodes and budgets, not the intent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """What the loss or drain of a node or zone would stop."""
+    """Find components that the loss or drain of a node or zone would stop."""
     for component in view.components:
         yield from _component(view, component)
         yield from _refused(component)
@@ -24,7 +24,7 @@ def check(view: View) -> Iterator[Finding]:
 
 
 def _refused(component: Object) -> Iterator[Finding]:
-    """Pods that the API server refuses to create: a quota, a webhook, Pod Security."""
+    """Find pods that the API server refuses to create, by a quota, a webhook or Pod Security."""
     for condition in (component.get("status") or {}).get("conditions") or ():
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             reason = str(condition.get("message") or condition.get("reason", "")).rstrip(".")
@@ -95,7 +95,7 @@ def budgets_of(view: View, component: Object, pods: Sequence[Object]) -> list[Ob
 
 
 def evictions_allowed(budget: Object, replicas: int, ready: int) -> int:
-    """How many pods a budget allows to evict now: Kubernetes rounds percentages of both kinds up."""
+    """The number of evictions that a budget allows now. Kubernetes rounds both percentages up."""
     spec = budget["spec"]
     if "maxUnavailable" in spec:
         return _count(spec["maxUnavailable"], replicas) - (replicas - ready)

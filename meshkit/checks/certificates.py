@@ -1,4 +1,4 @@
-"""The validity of the certificates that a mesh depends on: its authorities, and those that webhooks trust."""
+"""Checks of the validity of a mesh's certificates: its CAs and the CA bundles of webhooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View, rules: MeshChecks) -> Iterator[Finding]:
-    """Certificates that are not valid now or expire soon."""
+    """Find certificates that are not valid now or expire soon."""
     for authority in rules.authorities:
         secret = view.named("Secret", authority.secret)
         if secret is not None:

@@ -1,4 +1,4 @@
-"""Whether a control plane is complete: its definitions, and the accounts and roles of its workloads."""
+"""Checks that a control plane is complete: its CRDs, and the ServiceAccounts and roles of its workloads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View, rules: MeshChecks) -> Iterator[Finding]:
-    """Objects of an installed control plane that are missing."""
+    """Find missing objects of an installed control plane."""
     yield from _definitions(view, rules)
     yield from _accounts(view)
 
@@ -37,7 +37,7 @@ def _definitions(view: View, rules: MeshChecks) -> Iterator[Finding]:
 
 
 def _accounts(view: View) -> Iterator[Finding]:
-    """The account of each workload of the control plane, and the roles that it has."""
+    """Find workloads of the control plane whose ServiceAccount or role is missing."""
     roles = {role["metadata"]["name"] for role in view.of("ClusterRole")}
     bindings_of: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for binding in view.of("ClusterRoleBinding"):

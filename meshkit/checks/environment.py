@@ -1,4 +1,4 @@
-"""What the cluster around a mesh allows: nodes, Gateway API, Pod Security, network policies, other meshes."""
+"""Checks of a mesh's environment: Gateway API, Pod Security, network policies and other meshes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
 def before(view: View, rules: MeshChecks) -> Iterator[Finding]:
-    """What prevents the installation of the mesh."""
+    """Find what prevents the installation of the mesh."""
     yield from nodes.check(view, rules)
     yield from _gateway_api(view, rules)
     yield from _left_behind(view)
@@ -32,7 +32,7 @@ def before(view: View, rules: MeshChecks) -> Iterator[Finding]:
 
 
 def around(view: View, rules: MeshChecks) -> Iterator[Finding]:
-    """What disturbs the mesh that is installed."""
+    """Find what impairs the installed mesh."""
     if view.components:
         yield from _gateway_api(view, rules)
     else:
@@ -63,7 +63,7 @@ def _gateway_api(view: View, rules: MeshChecks) -> Iterator[Finding]:
 
 
 def _left_behind(view: View) -> Iterator[Finding]:
-    """Webhooks of an earlier installation: without a server they refuse the pods of the next one."""
+    """Find webhooks of an earlier installation; without a server they refuse the pods of the next one."""
     for hook in view.hooks if not view.components else ():
         message = f"an earlier installation of {view.mesh} left it behind, and no server answers it."
         yield codes.finding(codes.WEBHOOK_LEFT_BEHIND, f"webhook {hook['name']}", message)
@@ -81,7 +81,7 @@ def _others(view: View) -> Iterator[Finding]:
 
 
 def _pod_security(view: View, rules: MeshChecks) -> Iterator[Finding]:
-    """The init container that captures traffic needs NET_ADMIN, which ``baseline`` forbids too."""
+    """Find namespaces whose Pod Security level refuses the init container, which needs NET_ADMIN."""
     for namespace in view.of("Namespace"):
         level = labels(namespace).get(_ENFORCE)
         if level not in ("baseline", "restricted") or namespace["metadata"]["name"] == view.home:
@@ -97,7 +97,7 @@ def _pod_security(view: View, rules: MeshChecks) -> Iterator[Finding]:
 
 
 def _closed_ports(view: View, rules: MeshChecks, component: Object) -> Iterator[Finding]:
-    """Network policies that select the control plane's pods and do not open a port that others call."""
+    """Find network policies that block a port of the control plane that others call."""
     pods = view.pods_of(component)
     policies = [
         policy
@@ -116,7 +116,7 @@ def _closed_ports(view: View, rules: MeshChecks, component: Object) -> Iterator[
 
 
 def _opens(policy: Object, port: int) -> bool:
-    """Whether a policy lets any peer in on a port; named ports are taken to be the right ones."""
+    """Whether a policy allows a port for any peer; named ports are assumed to match."""
     for rule in policy["spec"].get("ingress") or ():
         ports = rule.get("ports")
         if not ports:

@@ -1,4 +1,4 @@
-"""All checks of a mesh, before it is installed and while it runs, as one list: the worst first."""
+"""Run all checks of a mesh, before its installation or while it runs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
 def findings(view: View, *, pre: bool = False) -> tuple[Finding, ...]:
-    """What is wrong, or should be known. ``pre`` asks whether the mesh could be installed."""
+    """All findings, worst first. ``pre`` checks whether the mesh can be installed."""
     rules = registry.mesh(view.mesh).checks
     if pre:
         unsorted = [*environment.before(view, rules), *_own(view, rules, pre=True)]
     else:
         unsorted = [*environment.around(view, rules), *(_running(view, rules) if view.components else ())]
-    # Two checks may find the same thing: the CA of a webhook that is the mesh's own, say.
+    # Two checks may report the same finding, for example about a CA that is also a webhook's CA bundle.
     return tuple(sorted(dict.fromkeys(unsorted), key=lambda f: (_ORDER[f.severity], f.code, f.object)))
 
 

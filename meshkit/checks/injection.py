@@ -1,4 +1,4 @@
-"""Which pods have a sidecar, compared with what their namespace asks for and with their control plane."""
+"""Checks that pods have the sidecars that their namespace asks for, in the version of the control plane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Pods without a sidecar, and sidecars that are not ready or have another version."""
+    """Find pods without a sidecar, and sidecars that are not ready or have another version."""
     asks_for_injection = registry.mesh(view.mesh).checks.asks_for_injection
     for namespace in view.of("Namespace"):
         if asks_for_injection(namespace):
@@ -50,7 +50,7 @@ def _readiness(view: View, pod: Object) -> Iterator[Finding]:
 
 
 def _versions(view: View) -> Iterator[Finding]:
-    """Sidecars of another version than their control plane, and those whose control plane is gone."""
+    """Find sidecars whose version differs from their control plane's, or whose control plane is gone."""
     installed = _installed(view)
     differing: Counter[tuple[str, str, str]] = Counter()
     for pod in view.meshed:

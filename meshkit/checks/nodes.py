@@ -1,4 +1,4 @@
-"""What nodes report of themselves: their Kubernetes and their clock."""
+"""Checks of the Kubernetes version and the clock of nodes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from meshkit.meshes.checks import MeshChecks
 from meshkit.meshes.view import View
 
 HEARTBEAT = dt.timedelta(minutes=5, seconds=20)
-"""The longest time since a heartbeat that is no sign of a skewed clock, as ``linkerd check`` has it: a
-kubelet reports every five minutes or more often, and clocks may differ by 20 s.
+"""The maximum age of a heartbeat that does not indicate clock skew, as in ``linkerd check``: kubelets
+report at least every five minutes, and clocks may differ by 20 s.
 """
 
 
 def check(view: View, rules: MeshChecks) -> Iterator[Finding]:
-    """Nodes that are too old for the mesh, or whose clock differs from ours."""
+    """Find nodes that are too old for the mesh, or whose clock differs from this machine's."""
     for node in view.of("Node"):
         yield from _kubernetes(view.mesh, node, rules.oldest_kubernetes)
         yield from _clock(view, node)
 
 
 def _kubernetes(mesh: str, node: Object, oldest: tuple[int, int]) -> Iterator[Finding]:
-    """No kubelet is newer than its API server, so an old server is found by its nodes."""
+    """Find nodes with an old Kubernetes.
+
+    Kubelets are never newer than the API server, so this covers both.
+    """
     info = (node.get("status") or {}).get("nodeInfo") or {}
     version = str(info.get("kubeletVersion", ""))
     match = re.match(r"v?(\d+)\.(\d+)", version)

@@ -1,4 +1,4 @@
-"""The protocol that a mesh takes a port for. A wrong guess is silent: routes and metrics just stop."""
+"""Checks that a mesh knows the protocol of Service ports; a wrong guess silently disables routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View, rules: MeshChecks) -> Iterator[Finding]:
-    """Ports of Services in meshed namespaces whose protocol the mesh does not know or has to guess."""
+    """Find ports of Services in meshed namespaces whose protocol the mesh does not know or has to guess."""
     for namespace in sorted(view.meshed_namespaces):
         for service in view.of("Service", namespace):
             for port in service["spec"].get("ports") or ():

@@ -1,4 +1,4 @@
-"""Room under ResourceQuotas: for a rolling update of the control plane, and for sidecars."""
+"""Checks that ResourceQuotas leave room for rolling updates of the control plane and for sidecars."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from meshkit.meshes.injection import rules_of
 from meshkit.meshes.view import View
 
 NEARLY = 0.9
-"""From this share on a rolling update, which needs one more pod for a while, is at risk."""
+"""The used share from which a rolling update, which temporarily needs one more pod, is at risk."""
 _REQUESTS = {"requests.cpu": "cpu", "requests.memory": "memory", "cpu": "cpu", "memory": "memory"}
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Quotas nearly used up, and quotas that refuse sidecars without requests."""
+    """Find quotas that are nearly used up, and quotas that refuse sidecars without requests."""
     for namespace in sorted({view.home, *view.meshed_namespaces}):
         for quota in view.of("ResourceQuota", namespace):
             yield from _used(quota)

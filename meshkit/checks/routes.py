@@ -1,4 +1,4 @@
-"""Routes of the Gateway API in the cluster: does each lead to a Service, and does the mesh accept it?"""
+"""Checks of Gateway API routes: their backends exist, and the mesh accepts them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Backends that do not exist, and routes that the mesh does not accept."""
+    """Find backends that do not exist, and routes that the mesh does not accept."""
     for kind in ("HTTPRoute", "GRPCRoute"):
         for route in view.of(kind):
             yield from _backends(view, route)

@@ -1,7 +1,7 @@
-"""Sidecars and control planes of versions that the makers of a mesh do not support together.
+"""Checks of the version skew between sidecars and control planes.
 
 A control plane may be one minor version ahead of its sidecars. Releases by date (Linkerd's edge releases)
-promise nothing about older sidecars. No sidecar may be ahead of every control plane.
+guarantee no support of older sidecars. A sidecar must not be ahead of all control planes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Version(NamedTuple):
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Sidecars that no installed control plane supports, by namespace and version."""
+    """Find sidecars that no installed control plane supports, by namespace and version."""
     installed = {
         version
         for component in view.components
@@ -54,7 +54,7 @@ def _supports(control_plane: _Version, proxy: _Version) -> bool:
 
 
 def _parsed(text: str) -> _Version | None:
-    """The first two numbers of a version: of ``edge-26.6.3`` year and month. None for what is none.
+    """Parse the first two numbers of a version (year and month of ``edge-26.6.3``); None if it has none.
 
     >>> _parsed("1.31.4-distroless"), _parsed("edge-26.6.3"), _parsed("latest")
     (_Version(edge=False, major=1, minor=31), _Version(edge=True, major=26, minor=6), None)

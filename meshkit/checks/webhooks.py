@@ -1,4 +1,4 @@
-"""The injection webhooks: are they there, trusted and answered, and what happens to pods if not?"""
+"""Checks that the injection webhooks exist, have a CA and a ready server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """What prevents new pods from getting their sidecar."""
+    """Find what prevents new pods from getting their sidecar."""
     if not view.components:
         return
     if not view.hooks:
@@ -49,7 +49,7 @@ def _unanswered(view: View, hook: Mapping[str, Any], name: str) -> Iterator[Find
 
 
 def _foreign(view: View) -> Iterator[Finding]:
-    """Webhooks of others that refuse the control plane's pods while their own server is away."""
+    """Find other webhooks that refuse the control plane's pods while their own server is down."""
     own = {hook["name"] for hook in view.hooks}
     for configuration in view.of("MutatingWebhookConfiguration"):
         for hook in configuration.get("webhooks") or ():

@@ -18,7 +18,7 @@ from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import FieldChange, changes, digest
-from meshkit.cluster.helm import HISTORY, Helm, verbs, wait_for
+from meshkit.cluster.helm import HISTORY, Helm, client_for, wait_for
 from meshkit.cluster.journal import NAMESPACE, Journal
 from meshkit.errors import ClusterError, Conflict, Rejected
 from meshkit.facts import Kind, Object
@@ -76,7 +76,7 @@ class PlannedStep:
 def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
     """Dry-run every step that the server can check. Raises the error of the first step that it refuses."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        live = list(pool.map(lambda s: verbs(cluster, s.kind).get(s.kind, s.name, s.namespace), steps))
+        live = list(pool.map(lambda s: client_for(cluster, s.kind).get(s.kind, s.name, s.namespace), steps))
         new = [step for step, found in zip(steps, live, strict=True) if found is None]
         pairs = zip(steps, live, strict=True)
         return tuple(pool.map(lambda pair: _check(cluster, pair[0], pair[1], new), pairs))
@@ -94,8 +94,8 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
         if needs is not None:
             return PlannedStep(step, "create", changes(None, step.object), needs=needs)
     said: list[str] = []
-    does = verbs(cluster, step.kind)
-    after = does.apply(
+    client = client_for(cluster, step.kind)
+    after = client.apply(
         step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=said.append
     )
     if live is None:
@@ -174,7 +174,7 @@ def _take_away(
 ) -> list[str]:
     """Delete an object as shown, unless it is already gone or contains objects of others."""
     step = one.step
-    live = verbs(cluster, step.kind).get(step.kind, step.name, step.namespace)
+    live = client_for(cluster, step.kind).get(step.kind, step.name, step.namespace)
     if live is None:
         return []
     _require_same(one, live, None)
@@ -215,14 +215,14 @@ def _apply_as_shown(
     A change of status between reading and applying changes the resourceVersion but is no reason to stop.
     """
     step = one.step
-    does = verbs(cluster, step.kind)
+    client = client_for(cluster, step.kind)
     attempts = 0
     while True:
-        live = does.get(step.kind, step.name, step.namespace)
+        live = client.get(step.kind, step.name, step.namespace)
         _require_same(one, live, left)
         try:
             pinned = _pinned(step.object, live)
-            return live, does.apply(pinned, dry_run=dry_run, force=step.force, manager=step.manager)
+            return live, client.apply(pinned, dry_run=dry_run, force=step.force, manager=step.manager)
         except Conflict as error:
             attempts += 1
             if error.managers or attempts == _ATTEMPTS:

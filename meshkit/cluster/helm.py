@@ -41,7 +41,7 @@ _GRACE_S = 60.0
 _DIRECT = ("oci://", "http://", "https://")
 
 
-def verbs(cluster: Cluster, kind: Kind) -> Api | Helm:
+def client_for(cluster: Cluster, kind: Kind) -> Api | Helm:
     """The client that gets, applies and deletes objects of a kind: Helm for releases, else the API client."""
     return Helm(cluster) if kind == RELEASE else cluster.api
 

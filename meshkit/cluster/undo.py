@@ -19,7 +19,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import content, digest
 from meshkit.cluster.executor import Progress, Report, last_writer
-from meshkit.cluster.helm import Helm, verbs, wait_for
+from meshkit.cluster.helm import Helm, client_for, wait_for
 from meshkit.cluster.journal import NAMESPACE
 from meshkit.cluster.rights import Right
 from meshkit.errors import Conflict, ManualActionRequired, Rejected
@@ -135,7 +135,7 @@ def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
     """Raise ``ManualActionRequired``, which lists all objects that others have changed since."""
     touched = []
     for one in wanted:
-        live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
+        live = client_for(cluster, one.kind).get(one.kind, one.name, one.namespace)
         by = _changed_by(one, live)
         if by:
             touched.append(f"{one.title} ({by})")
@@ -168,7 +168,7 @@ def restore(cluster: Cluster, wanted: Sequence[Restoration], report: Report) -> 
     kept: list[str] = []
     for index, one in enumerate(wanted, start=1):
         report(Progress(one.title, index, len(wanted), "applying"))
-        live = verbs(cluster, one.kind).get(one.kind, one.name, one.namespace)
+        live = client_for(cluster, one.kind).get(one.kind, one.name, one.namespace)
         if one.prior is None and live is not None:
             kept += _delete(cluster, one, live)
         elif one.prior is not None and _restored(cluster, one, live, one.prior) and one.wait:

@@ -1,8 +1,8 @@
-"""The register of finding codes: each code with its severity, meaning, reason and remedy, once.
+"""The register of finding codes, each with its severity, meaning, reason and remedy.
 
-Used as ``codes.finding(codes.NO_READY_REPLICA, "Deployment a/b", "...")``. There is one file of codes for
-each field; ``python -m tools.findings`` generates ``docs/reference/findings.md`` from them. May not import
-anything of meshkit but ``errors`` and ``facts``.
+Usage: ``codes.finding(codes.NO_READY_REPLICA, "Deployment a/b", "...")``. There is one file of codes for each
+topic; ``python -m tools.findings`` generates ``docs/reference/findings.md`` from them. It imports only
+``errors`` and ``facts`` from meshkit.
 """
 
 from meshkit.codes.code import Code, finding, html_link

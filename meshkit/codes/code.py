@@ -1,4 +1,4 @@
-"""A code, the finding that is made from it, and the link from a finding to its explanation."""
+"""Finding codes, the findings made from them, and links to their documentation."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Code:
     meaning: str
     """What is wrong, in one sentence."""
     reason: str
-    """Why it matters."""
+    """The consequence, in one sentence."""
     remedy: str
-    """What to do where the finding itself has no remedy that fits it better."""
+    """The default remedy, for findings without a more specific one."""
     also: Severity | None = None
-    """The other severity that a finding with this code may have."""
+    """A second severity that findings with this code may have."""
 
 
 def finding(
     code: Code, obj: str, message: str, remedy: str = "", *, severity: Severity | None = None
 ) -> Finding:
-    """A finding about an object, by default with the severity and the remedy of its code.
+    """Make a finding about an object, by default with the severity and the remedy of its code.
 
     Raises ``ValueError`` for a severity that the code does not allow.
     """
@@ -38,8 +38,6 @@ def finding(
 
 
 def html_link(found: Finding, base: str) -> str:
-    """The code of a finding as an HTML link into the documentation at ``base``; codes of other programs have
-    no page and stay text.
-    """
+    """The code of a finding as an HTML link to the documentation at ``base``; foreign codes stay text."""
     text = html.escape(found.code)
     return f'<a href="{html.escape(f"{base}/{found.anchor}")}">{text}</a>' if found.anchor else text

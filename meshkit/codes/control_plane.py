@@ -65,7 +65,7 @@ PODS_REFUSED = Code(
     "error",
     "The API server refuses the pods of a component: a quota, a webhook or Pod Security.",
     "The component cannot start new replicas, so it does not recover from a loss.",
-    "Remove what refuses them; the message names it.",
+    "Remove the cause that the message names.",
 )
 NODE_AGENT_NOT_READY = Code(
     "MK0410",
@@ -119,7 +119,7 @@ FOREIGN_WEBHOOK_BLOCKS = Code(
 VALIDATOR_NOT_CALLED = Code(
     "MK0506",
     "warning",
-    "A validator of the mesh runs, and no ValidatingWebhookConfiguration calls it.",
+    "A validator of the mesh runs, but no ValidatingWebhookConfiguration calls it.",
     "Invalid policies are accepted without an error.",
     "Install the control plane again.",
 )
@@ -134,13 +134,13 @@ QUOTA_NEARLY_USED = Code(
     "MK1001",
     "warning",
     "A ResourceQuota is used to 90 percent or more.",
-    "A rolling update needs room for one more pod for a while, and may not find it.",
+    "A rolling update temporarily needs one more pod, which the quota may not allow.",
     "Raise the quota.",
 )
 QUOTA_REFUSES_PROXIES = Code(
     "MK1002",
     "error",
-    "A ResourceQuota demands requests that the sidecars do not make.",
+    "A ResourceQuota requires resource requests that the sidecars do not have.",
     "The API server refuses new meshed pods in the namespace.",
     "Give the sidecars requests, or add a LimitRange with defaultRequest.",
 )
@@ -220,7 +220,7 @@ OUTSIDE_CLUSTER_NETWORKS = Code(
     "error",
     "Linkerd's clusterNetworks cannot be read, or lack addresses of nodes, pods or Services.",
     "Traffic to an address outside of them gets no mutual TLS, no routes and no metrics.",
-    "Upgrade linkerd-control-plane with clusterNetworks that do, then restart the workloads.",
+    "Upgrade linkerd-control-plane with clusterNetworks that contain them, then restart the workloads.",
 )
 KUBERNETES_TOO_OLD = Code(
     "MK1401",
@@ -277,6 +277,6 @@ PROGRAM_FAILED = Code(
     "MK1501",
     "warning",
     "The mesh's own program (istioctl, linkerd) is installed, and its analysis failed.",
-    "What only that program checks was not checked.",
+    "The checks of that program were not run.",
     "Run the program by hand to see why.",
 )

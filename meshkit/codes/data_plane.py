@@ -7,7 +7,7 @@ from meshkit.codes.code import Code
 SHADOWED_VIRTUAL_SERVICE = Code(
     "MK0206",
     "warning",
-    "A VirtualService has no effect for a host, because an older one routes that host already.",
+    "A VirtualService has no effect for a host, because an older one already routes that host.",
     "Istio's sidecars do not merge two VirtualServices for one host: they follow the older one only.",
     "Put the rules of both into one VirtualService.",
 )
@@ -105,7 +105,7 @@ PROXY_OF_GONE_REVISION = Code(
 LABEL_ANNOTATION_SWAPPED = Code(
     "MK0611",
     "warning",
-    "A label of Linkerd stands as an annotation, or an annotation as a label.",
+    "A label of Linkerd is set as an annotation, or an annotation as a label.",
     "Linkerd does not read it there, so it has no effect.",
     "Move it to where Linkerd reads it.",
 )
@@ -133,7 +133,7 @@ RIVAL_POLICIES = Code(
 PLAINTEXT_TO_STRICT = Code(
     "MK0702",
     "error",
-    "A DestinationRule makes clients send something else than mutual TLS to a namespace that is strict.",
+    "A DestinationRule makes clients send no mutual TLS to a namespace in strict mode.",
     "These requests fail with status 503.",
     "Remove tls from the DestinationRule: Istio chooses mutual TLS by itself.",
 )
@@ -224,21 +224,21 @@ SPARE_ANCHOR_EXPIRED = Code(
 PROXY_TRUSTS_OLD_ANCHORS = Code(
     "MK0812",
     "warning",
-    "Sidecars have other trust anchors than the bundle holds now.",
-    "They reject peers whose certificate depends on a new anchor.",
+    "Sidecars have other trust anchors than the present bundle.",
+    "They reject peers whose certificate was issued under a new anchor.",
     "Restart the workloads of the namespace, or continue with 'meshkit identity rotate'.",
 )
 WEBHOOK_CA_MISMATCH = Code(
     "MK0813",
     "error",
-    "A webhook trusts another CA than the one that signed the certificate of its server.",
+    "The CA bundle of a webhook is not the CA that signed the certificate of its server.",
     "The API server rejects the answers of the webhook.",
     "Upgrade the Helm release of linkerd-control-plane, which creates both again.",
 )
 WEBHOOK_NAME_MISMATCH = Code(
     "MK0814",
     "error",
-    "The certificate of a webhook's server is for another name than the one that the API server calls.",
+    "The certificate of a webhook's server is not valid for the name that the API server calls.",
     "The API server rejects the answers of the webhook.",
     "Upgrade the Helm release of linkerd-control-plane, which creates both again.",
 )

@@ -1,4 +1,4 @@
-"""Codes of what is checked before a change: intents, routes, plans, uninstalls, the forecast of a release."""
+"""Codes of checks before a change: intents, routes, plans, uninstalls and the forecast of a release."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ ONE_REPLICA = Code(
 ROUTE_WITHOUT_SERVICE = Code(
     "MK0201",
     "error",
-    "The route names a Service that does not exist.",
+    "The route refers to a Service that does not exist.",
     "No request can reach the route.",
     "Create the Service, or correct namespace and service.",
 )
 ROUTE_TO_UNKNOWN_PORT = Code(
     "MK0202",
     "error",
-    "The route names a port that its Service does not have.",
+    "The route refers to a port that its Service does not have.",
     "No request can reach the route.",
     "Name a port of the Service.",
 )
@@ -64,7 +64,7 @@ ROUTE_TO_MISSING_VERSION = Code(
 HOST_ROUTED_ELSEWHERE = Code(
     "MK0204",
     "error",
-    "Another VirtualService routes the host of the planned route already.",
+    "Another VirtualService already routes the host of the planned route.",
     "Istio's sidecars do not merge two VirtualServices for one host: they follow the older one only.",
     "Change that VirtualService, or release through it, instead of planning a second route.",
 )
@@ -78,16 +78,16 @@ TWO_ROUTES_FOR_ONE_SERVICE = Code(
 SERVER_WARNING = Code(
     "MK0301",
     "warning",
-    "The API server, or a webhook behind it, warned of a planned object.",
+    "The API server, or an admission webhook, returned a warning about a planned object.",
     "The object is accepted, but a part of it has no effect or will not be supported much longer.",
     "Read the warning. The object is written as planned; do not rely on the part that the warning names.",
 )
 STAYS_FOR_OTHERS = Code(
     "MK0311",
     "warning",
-    "An object stays although the uninstall would remove it, because it holds objects of others.",
+    "The uninstall keeps an object because it contains objects of others.",
     "Removing it would delete those objects too.",
-    "Remove the objects inside first if it is to go.",
+    "To remove it, delete the objects of others first.",
 )
 PODS_LOSE_THEIR_MESH = Code(
     "MK0312",
@@ -108,7 +108,7 @@ DEFINITIONS_STAY = Code(
     "warning",
     "The mesh's CustomResourceDefinitions stay in the cluster after the uninstall.",
     "The routes and policies that were written for the mesh stay with them.",
-    "Ask for their removal with crds (--crds): only those without objects are removed.",
+    "Remove them with crds (--crds), which removes only definitions without objects.",
 )
 OLD_REVISION_STAYS = Code(
     "MK0315",
@@ -122,7 +122,7 @@ FORECAST_WITHOUT_BASELINE = Code(
     "error",
     "The release cannot pass: no latency of the stable version was measured.",
     "Every verdict compares the canary with the stable version beside it.",
-    "See that both versions get requests through their sidecars before the release starts.",
+    "Make sure that both versions get requests through their sidecars before the release starts.",
 )
 MARGIN_BELOW_NOISE = Code(
     "MK1602",
@@ -135,7 +135,7 @@ TOO_LITTLE_TRAFFIC = Code(
     "MK1603",
     "error",
     "The release cannot pass before its deadline with this traffic.",
-    "The evidence for a promotion needs more requests than there will be by then.",
+    "A promotion needs more requests than are expected before the deadline.",
     "Take a larger share, wider margins or a later deadline.",
 )
 HARM_UNDETECTED = Code(

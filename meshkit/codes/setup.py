@@ -42,8 +42,8 @@ POD_WITHOUT_OWNER = Code(
 ALL_CALLS_ENCRYPTED = Code(
     "MK1730",
     "info",
-    "All calls that were seen use mutual TLS.",
-    "Strict mutual TLS would refuse none of the callers that were seen.",
+    "All observed calls use mutual TLS.",
+    "Strict mutual TLS would refuse none of the observed callers.",
     "A caller that is rarer than the window is not seen: measure for as long as your rarest caller needs.",
 )
 PLAINTEXT_CALLS = Code(
@@ -65,15 +65,15 @@ CALLS_NOT_MEASURED = Code(
     "MK1733",
     "warning",
     "The calls in the namespace have not been measured yet.",
-    "Nothing is known of plain text before the second reading of the sidecars.",
+    "Plaintext calls are known only after the second reading of the sidecars.",
     "Wait for the second reading.",
 )
 NO_CALLS_SEEN = Code(
     "MK1734",
     "warning",
-    "No call was seen in the window.",
-    "No traffic seen does not mean safe: a caller without a sidecar may come later.",
-    "Send the traffic of a usual day first, or accept by name that callers may be refused.",
+    "No call was observed in the window.",
+    "Without traffic it is unknown whether strict is safe: a caller without a sidecar may come later.",
+    "Send the traffic of a usual day first, or accept explicitly that callers may be refused.",
 )
 SIDECARS_SILENT = Code(
     "MK1735",
@@ -85,8 +85,8 @@ SIDECARS_SILENT = Code(
 NOTHING_TO_VERIFY = Code(
     "MK1751",
     "warning",
-    "The namespace has no traffic to verify the mesh by.",
-    "What was not seen is not verified.",
+    "The namespace has no traffic to verify the mesh with.",
+    "Without traffic the mesh is not verified.",
     "Send some requests.",
 )
 REQUESTS_UNANSWERED = Code(

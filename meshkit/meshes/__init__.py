@@ -1,6 +1,6 @@
-"""One folder for each mesh, behind one protocol (``base.py``); ``registry.py`` is the one table.
+"""The meshes: one folder each, with a common protocol (``base.py``) and a table (``registry.py``).
 
-Everything here is pure: objects and intents in, steps and findings out. No I/O and no clock. No file beside
-the folders of meshes decides by a mesh's name. This file imports nothing, because the sandbox imports
-``meshes.*.meaning`` and must start fast.
+The package is pure: it takes objects and intents and returns steps and findings, without I/O and clock. Code
+outside the folders of meshes does not depend on a mesh's name. This file imports nothing, because the sandbox
+imports ``meshes.*.meaning`` and must start fast.
 """

@@ -1,7 +1,7 @@
-"""What an ``Access`` means in a cluster: whose pods, which of their ports, and the accounts of the callers.
+"""Resolve an ``Access`` intent in a cluster: its pods, their ports and the callers' ServiceAccounts.
 
-Both meshes decide at the pod, by the port it listens on and the account that the caller proves. So the
-Service's port is followed to the container, and a workload to its account.
+Meshes authorize at the pod, by its container port and the ServiceAccount in the caller's certificate. So a
+port of the Service is resolved to container ports, and a workload to its ServiceAccount.
 """
 
 from __future__ import annotations
@@ -23,32 +23,30 @@ class Target:
 
     selector: Mapping[str, str]
     ports: tuple[int, ...]
-    """The container ports that the intent opens."""
+    """The container ports that the intent allows."""
     offered: tuple[int, ...]
-    """The container ports that any Service offers on these pods: those that the intent closes."""
+    """The container ports that any Service exposes on these pods; the intent closes all others of these."""
     service_ports: tuple[Mapping[str, Any], ...]
-    """The ports of the Service that the intent opens, as the Service has them."""
+    """The ports of the Service that the intent allows, as written in the Service."""
     pods: tuple[Object, ...]
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who a caller proves to be; ``name`` None is every account of the namespace."""
+    """The ServiceAccount of a caller; ``name`` None means every ServiceAccount of the namespace."""
 
     namespace: str
     name: str | None
 
 
 def needs(intent: Access, *kinds: Kind) -> tuple[Need, ...]:
-    """What ``target`` and ``accounts`` must see, and these kinds of the Service's namespace."""
+    """The needs of ``target`` and ``accounts``, plus these kinds in the Service's namespace."""
     seen = [Need(kind, intent.namespace) for kind in (SERVICE, POD, *kinds)]
     return (*seen, *(Need(DEPLOYMENT, caller.namespace) for caller in intent.callers if caller.workload))
 
 
 def target(intent: Access, snapshot: Snapshot) -> Target:
-    """Whose ports are opened and closed. Raises ``BadInput`` for a Service that is not there, has no pods of
-    its own, or not that port.
-    """
+    """The pods and ports of the Service. Raises ``BadInput`` if it, its selector or the port is missing."""
     service = snapshot.find("Service", intent.service, intent.namespace)
     where = f"{intent.namespace}/{intent.service}"
     if service is None:
@@ -56,7 +54,7 @@ def target(intent: Access, snapshot: Snapshot) -> Target:
         raise BadInput("access.service", f"there is no Service {where}.", remedy=remedy)
     selector = service["spec"].get("selector")
     if not selector:
-        remedy = "Name a Service with a selector: rules hold for pods."
+        remedy = "Name a Service with a selector: access rules apply to pods."
         raise BadInput("access.service", f"Service {where} selects no pods.", remedy=remedy)
     pods = tuple(pod for pod in snapshot.of("Pod", intent.namespace) if selects(selector, pod))
     wanted = [p for p in service["spec"].get("ports") or () if intent.port in (None, p["port"])]
@@ -80,7 +78,10 @@ def target(intent: Access, snapshot: Snapshot) -> Target:
 
 
 def accounts(intent: Access, snapshot: Snapshot) -> tuple[Account, ...]:
-    """The callers as accounts. Raises ``BadInput`` for a workload that shares its account with another."""
+    """The ServiceAccounts of the callers.
+
+    Raises ``BadInput`` if a workload shares its account with another.
+    """
     found = [_account(index, caller, snapshot) for index, caller in enumerate(intent.callers)]
     return tuple(dict.fromkeys(found))
 
@@ -116,7 +117,7 @@ def _ports(services: Iterable[Object]) -> list[Mapping[str, Any]]:
 
 
 def _numbers(ports: Iterable[Mapping[str, Any]], pods: Sequence[Object]) -> tuple[int, ...]:
-    """The container ports behind Service ports, rising."""
+    """The container ports of Service ports, sorted."""
     return tuple(sorted({number for port in ports for number in _target_ports(port, pods)}))
 
 

@@ -1,8 +1,8 @@
-"""The protocol of a mesh: everything that the rest of meshkit asks of one.
+"""The interface between a mesh and the rest of meshkit.
 
-A mesh is one folder below this package. Its ``mesh.py`` makes the one value of ``Mesh``, and ``registry.py``
-lists it. Whoever needs a difference between meshes adds a field here and fills it in each folder; no other
-code compares the name of a mesh or keeps a table by it.
+A mesh is one folder in this package. Its ``mesh.py`` defines one value of ``Mesh``, which ``registry.py``
+lists. A difference between meshes is a field here that each folder sets; no other code compares the name of a
+mesh or uses it as a key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from meshkit.meshes.model.meaning import Meaning
 
 @dataclass(frozen=True)
 class WeightedRoute:
-    """Where a mesh keeps the weights of a release: the object, and the way to its weighted destinations.
+    """The location of a release's weights: the object, and the path to its weighted destinations.
 
     ``spec[rules]`` is a list of rules, ``rule[destinations]`` the list that holds a ``weight`` for each
     version, and ``version_at`` the path within a destination to what the mesh calls the version.
@@ -58,34 +58,37 @@ class MeshPlanner(Protocol):
         """The name of the mesh: ``istio``."""
 
     def needs(self, intent: Intent) -> tuple[Need, ...]:
-        """What ``plan`` and the checks must see of the cluster for this intent."""
+        """The objects that ``plan`` and the checks read for this intent."""
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
-        """The steps that make the intent true, in order. Raises ``BadInput`` for what the mesh cannot do."""
+        """The steps that apply the intent, in order.
+
+        Raises ``BadInput`` for what the mesh does not support.
+        """
 
     def weighted_route(self, release: Release) -> WeightedRoute:
-        """Where the weights stand that a release moves. ``plan`` of a Route writes them there."""
+        """The location of the weights that a release changes; ``plan`` of a Route writes them there."""
 
 
 @dataclass(frozen=True)
 class MeshKinds:
-    """The kinds of objects in which a mesh keeps what the guided path asks for."""
+    """The kinds of objects that a mesh uses for the guided setup."""
 
     route: Kind
     access: Kind
-    """Who may call a service."""
+    """The kind of access policies."""
     mutual_tls: Kind | None = None
-    """None where a mesh has no object for it."""
+    """None if the mesh has no object for it."""
 
     @property
     def all(self) -> tuple[Kind, ...]:
-        """Each of them."""
+        """All of these kinds."""
         return tuple(each for each in (self.route, self.access, self.mutual_tls) if each)
 
 
 @dataclass(frozen=True)
 class RemovalMarks:
-    """How the parts of a mesh are found when it is uninstalled."""
+    """How an uninstall finds the objects of a mesh."""
 
     charts: tuple[str, ...]
     """Its charts, in the order in which their releases go."""
@@ -96,25 +99,25 @@ class RemovalMarks:
     roots: str
     """The ConfigMap with the roots that its proxies trust, which its control plane writes where they run."""
     elsewhere: str
-    """How to take away what neither meshkit nor Helm installed."""
+    """How to remove an installation that neither meshkit nor Helm made."""
     copied: tuple[str, ...] = ()
-    """ConfigMaps that the control plane wrote into every namespace."""
+    """ConfigMaps that the control plane writes to every namespace."""
     copied_label: str = ""
-    """The label, with its value, of these."""
+    """The label and value of these ConfigMaps."""
     anywhere: tuple[str, ...] = ()
-    """The charts whose releases may stand in any namespace."""
+    """The charts whose releases may be in any namespace."""
     definitions: tuple[str, ...] = ()
-    """The charts that take the definitions along: their releases go only when these are asked for."""
+    """The charts that contain the definitions; their releases are removed only with the definitions."""
 
 
 class Retirement(Protocol):
-    """Taking old revisions of a control plane away, once nobody needs them. Implemented by a module."""
+    """Removes old revisions of a control plane that are no longer in use. A module implements it."""
 
     def needs(self, home: str, /) -> tuple[Need, ...]:
-        """What the others must see, beside what an upgrade reads anyway."""
+        """The objects that the other functions read, in addition to those that an upgrade reads."""
 
     def steps(self, snapshot: Snapshot, parts: Mapping[str, Sequence[Object]], /) -> list[Step]:
-        """The steps that take revisions away, in order. ``parts`` maps each to its Deployments."""
+        """The steps that remove revisions, in order. ``parts`` maps each revision to its Deployments."""
 
     def left_over(self, snapshot: Snapshot, gone: Collection[str], /) -> Iterator[Object]:
         """The objects of these revisions that neither meshkit nor Helm made."""
@@ -123,45 +126,41 @@ class Retirement(Protocol):
         """Raise ``ManualActionRequired`` for a revision that another program installed."""
 
     def require_handed_over(self, gone: Collection[str], tags: Collection[str], /) -> None:
-        """Raise ``BadInput`` where a new control plane with these tags leaves something to nobody."""
+        """Raise ``BadInput`` if a new control plane with these tags does not replace the old one fully."""
 
 
 @dataclass(frozen=True)
 class Revisions:
-    """Control planes of one mesh side by side, each under a name, and the tags that name them."""
+    """The revisions of a mesh's control plane that run side by side, and the tags that refer to them."""
 
     label: str
-    """The label of a namespace or of pods that asks for a revision or tag."""
+    """The label of a namespace or pod that selects a revision or tag."""
     tags: Callable[[Snapshot], Mapping[str, str]]
-    """Tag -> the revision it names."""
+    """Tag -> the revision it refers to."""
     installed: Callable[[Snapshot], set[str]]
-    """The revisions whose webhooks a cluster holds."""
+    """The revisions that have webhooks in the cluster."""
     foreign_mark: Callable[[Snapshot, Object, str], str]
-    """Whose the mark is by which a namespace asks for that revision or tag, where it is not meshkit's; empty
-    otherwise.
-    """
+    """The owner of the label or tag by which a namespace selects a revision; empty if meshkit owns it."""
     mark: Callable[[str, str], Step]
-    """The step by which a namespace asks for a revision."""
+    """The step that sets the revision of a namespace."""
     tag: Callable[[str, str, str, str], Step]
-    """The step that gives a tag to a revision: of tag, revision, the control plane's namespace, and the
-    failure policy of webhooks.
-    """
+    """The step that points a tag to a revision, from tag, revision, home namespace and failure policy."""
     retirement: Retirement
 
 
 @dataclass(frozen=True)
 class Analyzer:
-    """A mesh's own command-line program that looks for faults."""
+    """A mesh's own command-line program that analyzes an installation."""
 
     program: str
     arguments: Callable[[bool], list[str]]
-    """What it is called with; True: before the mesh is installed."""
+    """The arguments of the program; True: before the mesh is installed."""
     findings: Callable[[Any], Iterator[Finding]]
-    """The findings in what it prints, parsed from JSON."""
+    """Converts the program's JSON output to findings."""
 
 
 class InstallRight(NamedTuple):
-    """A right that installing a mesh takes, beside those that every mesh takes."""
+    """A permission to install this mesh, in addition to those that every mesh needs."""
 
     verb: str
     group: str
@@ -172,7 +171,7 @@ class InstallRight(NamedTuple):
 
 @dataclass(frozen=True)
 class Mesh:
-    """One mesh. The optional parts are what not every mesh has."""
+    """The implementation of one mesh. Fields are None for features that the mesh does not have."""
 
     name: str
     title: str
@@ -184,7 +183,7 @@ class Mesh:
     kinds: MeshKinds
     removal: RemovalMarks
     mutual_tls: Callable[[Snapshot, str], str]
-    """``strict``, ``permissive`` or ``disable``: what the servers of a namespace accept."""
+    """The mutual TLS mode of a namespace's servers: ``strict``, ``permissive`` or ``disable``."""
     meaning: Meaning
     revisions: Revisions | None = None
     analyzer: Analyzer | None = None
@@ -192,11 +191,11 @@ class Mesh:
     """None where the control plane makes its own trust anchor and issuer."""
     install_rights: tuple[InstallRight, ...] = ()
     aggregated_api: str = ""
-    """The command that needs an API of the mesh's own behind the API server; empty where there is none."""
+    """The command that needs an aggregated API of the mesh; empty if there is none."""
 
 
 def not_plannable(intent: Intent) -> BadInput:
-    """The answer to an intent that is not a change by itself."""
+    """The error for an intent that is run and not planned."""
     return BadInput(
         kind(type(intent)),
         "it is not planned but run.",
@@ -205,5 +204,5 @@ def not_plannable(intent: Intent) -> BadInput:
 
 
 def cannot(mesh: str, model: type[Part], field: str, instead: str) -> UnsupportedByMesh:
-    """The answer to a field that a mesh cannot honour: never imitated, never dropped in silence."""
+    """The error for a field that a mesh does not support, which is neither emulated nor ignored."""
     return UnsupportedByMesh(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)

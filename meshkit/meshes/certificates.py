@@ -1,4 +1,4 @@
-"""Certificates as checks see them: read from PEM, valid now, and for how long still."""
+"""Read certificates from PEM and check their validity."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 
 HORIZON = dt.timedelta(days=60)
-"""How long before its end a certificate is reported. The rotation of a root restarts every workload twice,
-which takes weeks in a large organisation; ``linkerd check`` has the same horizon.
+"""The time before its expiry from which a certificate is reported, as in ``linkerd check``. The rotation of a
+root restarts every workload twice, which takes weeks in a large organisation.
 """
 
 
 def check_secret(secret: Object, keys: Iterable[str], now: dt.datetime) -> Iterator[Finding]:
-    """Whether the certificates under these keys of a Secret can be read, and how long they are valid."""
+    """Check that the certificates under these keys of a Secret are readable and valid."""
     for key in keys:
         text = decoded((secret.get("data") or {}).get(key, ""))
         if text:
@@ -34,7 +34,7 @@ def check_secret(secret: Object, keys: Iterable[str], now: dt.datetime) -> Itera
 def check_validity(
     obj: str, what: str, certificates: Iterable[x509.Certificate], now: dt.datetime
 ) -> Iterator[Finding]:
-    """Which of these certificates are not valid now, and which expire within ``HORIZON``."""
+    """Find certificates that are not valid now, or expire within ``HORIZON``."""
     for certificate in certificates:
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if end <= now:
@@ -50,7 +50,7 @@ def check_validity(
 
 
 def certificates_in(pem: str) -> list[x509.Certificate]:
-    """The certificates of a text in PEM; none where it cannot be read."""
+    """The certificates in a PEM text; none if it is invalid."""
     try:
         return x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
@@ -58,7 +58,7 @@ def certificates_in(pem: str) -> list[x509.Certificate]:
 
 
 def decoded(value: str) -> str:
-    """The text of a value of a Secret; empty where it is not base64 of a text."""
+    """Decode a value of a Secret; empty if it is not base64 of a text."""
     try:
         return base64.b64decode(value, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):

@@ -1,6 +1,6 @@
-"""What the checks in ``checks/`` need to know of one mesh, and the checks that this mesh alone has.
+"""The facts about one mesh that ``checks/`` uses, and the checks that only this mesh has.
 
-Each mesh fills one ``MeshChecks`` in its folder ``checks``; ``registry.mesh(name).checks`` finds it.
+Each mesh defines one ``MeshChecks`` in its folder ``checks``; it is ``registry.mesh(name).checks``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Authority(NamedTuple):
 
 
 class GatewayVersion(NamedTuple):
-    """A version of a Gateway API resource that the mesh reads, and how severe it is not to serve it."""
+    """A version of a Gateway API resource that the mesh reads, and the severity if it is not served."""
 
     resource: str
     version: str
@@ -37,7 +37,7 @@ class CalledPort(NamedTuple):
     port: int
     caller: str
     component: str = ""
-    """How the name of the Deployment ends that listens there; empty: all of them listen."""
+    """The suffix of the name of the Deployment that listens on it; empty for all Deployments."""
 
 
 def _never(view: View) -> bool:
@@ -51,9 +51,9 @@ class NodeAgent:
 
     daemonset: str
     validator: str
-    """The init container that fails in a pod whose traffic no agent has captured."""
+    """The init container that fails if no agent has captured the pod's traffic."""
     is_expected: Callable[[View], bool] = _never
-    """Whether the installation says that new pods rely on the agent."""
+    """Whether new pods rely on the agent, by the configuration of the installation."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the control planes of all meshes share: how their parts are known, and releases of their charts."""
+"""Shared code for the control planes of all meshes: identifying components, and chart releases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from meshkit.meshes.injection import DEFAULT_REVISION
 
 
 class MinorSkew(NamedTuple):
-    """How many minor versions a mesh may rise at once: in place, and beside the old control plane."""
+    """The maximum number of minor versions of an upgrade, in place and beside the old control plane."""
 
     in_place: int
     beside: int
@@ -28,29 +28,29 @@ class MinorSkew(NamedTuple):
 
 @dataclass(frozen=True)
 class ControlPlaneFacts:
-    """How the control plane of one mesh is known, and what it is by default."""
+    """The labels and defaults of a mesh's control plane."""
 
     home: str
-    """The namespace where it usually is."""
+    """The usual namespace."""
     component_label: str
     """The label of its Deployments."""
     components: tuple[str, ...]
-    """The values of that label which every installation has."""
+    """The values of that label in every installation."""
     part: str
-    """A label of all its pods, with its value where others have the label too: whatever carries it is taken
-    for a part of the control plane, which is more than ``components``.
+    """A label of all its pods, with a value if others use the label too. It identifies all parts of the
+    control plane, including those that are not in ``components``.
     """
     image: str
-    """The end of the repository of its own published image: ``istio/pilot``."""
+    """The suffix of the repository of its published image: ``istio/pilot``."""
     default_version: str
     resources: Resources
-    """What a replica requests unless the intent says otherwise."""
+    """The default resource requests of a replica."""
     version_value: tuple[str, ...]
-    """The path among its charts' values to the version."""
+    """The path of the version in the values of its charts."""
     minor_skew: MinorSkew | None = None
-    """None where a version says nothing of how far an upgrade may go."""
+    """None if the version numbers do not limit upgrades."""
     revision_label: str = ""
-    """The label of a Deployment that names its revision; empty where a mesh has only one."""
+    """The label of a Deployment with its revision; empty for a mesh without revisions."""
 
     def is_component(self, deployment: Object) -> bool:
         """Whether a Deployment, or one of its pods, is a component that every installation has."""
@@ -76,8 +76,8 @@ class ControlPlaneFacts:
 
 
 def facts_of(mesh: str) -> ControlPlaneFacts:
-    """How the control plane of the mesh of that name is known. Raises UnknownName."""
-    from meshkit.meshes import registry  # late: the checks in a mesh's row stand on this module
+    """The control plane facts of a mesh. Raises UnknownName."""
+    from meshkit.meshes import registry  # imported late to avoid an import cycle
 
     return registry.mesh(mesh).control_plane
 
@@ -93,7 +93,7 @@ def release_step(
     version: str,
     tested: Sequence[str],
 ) -> Step:
-    """A step that installs or upgrades one release of the charts that the intent names.
+    """A step that installs or upgrades a release of one of the intent's charts.
 
     ``directories`` are the chart's places below a directory of charts, the first being its name;
     ``published`` is where the mesh's makers publish it, ``version`` the chart's version there. A chart whose
@@ -112,7 +112,7 @@ def release_step(
 
 
 def require_tested(version: str, tested: Sequence[str], intent: ControlPlane) -> None:
-    """Refuse a version that meshkit has not been tested with, unless the intent says so."""
+    """Raise ``BadInput`` for a version that meshkit was not tested with, unless the intent allows it."""
     if not intent.untested and not version.startswith(tuple(tested)):
         raise BadInput(
             "control_plane.version",

@@ -3,8 +3,8 @@
     go mod download istio.io/api@v1.31.4 sigs.k8s.io/gateway-api@v1.6.1
     python -m meshkit.meshes.generate
 
-Descriptions are four fifths of a CustomResourceDefinition and mean nothing to an API server; everything else,
-the validation rules included, is kept as it is. Sources and licences stand in NOTICE.
+Descriptions, which are four fifths of a CustomResourceDefinition, are dropped; everything else, including the
+validation rules, is unchanged. NOTICE lists sources and licences.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GATEWAY_API_FILES = ("gateway.networking.k8s.io_httproutes.yaml", "gateway.netwo
 
 
 def main() -> None:
-    """Read both modules from the module cache and write one file for each."""
+    """Read both modules from the Go module cache and write one file for each."""
     istio = _documents(_module(ISTIO) / "kubernetes" / "customresourcedefinitions.gen.yaml")
     _write("istio", [crd for crd in istio if crd["spec"]["group"] in ISTIO_GROUPS])
     standard = _module(GATEWAY_API) / "config" / "crd" / "standard"
@@ -54,7 +54,7 @@ def _write(name: str, crds: list[dict[str, Any]]) -> None:
 
 
 def _without_prose(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without its descriptions; a *property* that is called description stays."""
+    """A schema without its descriptions; a *property* named description is kept."""
     kept: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "description":

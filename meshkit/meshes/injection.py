@@ -1,8 +1,8 @@
-"""Which pods get a sidecar, and why the others do not: what the API server and the injector will decide.
+"""Predict which pods get a sidecar, and why the others do not.
 
-The API server asks an injector only for pods that the selectors of its MutatingWebhookConfiguration choose;
-the live ones are evaluated here, so a revision or an edited webhook is answered as it is. What the injector
-decides after that differs from mesh to mesh: an ``Injection`` says it.
+The API server calls an injector only for pods that the selectors of its MutatingWebhookConfiguration select.
+This module evaluates the live webhooks, so revisions and edited webhooks are taken into account. The decision
+of the injector itself differs between meshes and is part of ``Injection``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshkit.kube.selectors import selects
 from meshkit.kube.selectors import unmet as unmet_terms
 
 DEFAULT_REVISION = "default"
-"""The control plane without a name; a mesh without revisions has no other."""
+"""The name of the default revision, the only one of a mesh without revisions."""
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -31,16 +31,16 @@ class ProxyOrigin(NamedTuple):
 
 @dataclass(frozen=True)
 class Injection:
-    """How one mesh injects its sidecars, and how its proxies are known."""
+    """The injection rules of a mesh, and how to recognize its proxies."""
 
     sidecar: str
-    """The container of its proxy."""
+    """The name of the proxy container."""
     webhook: str
-    """How the names of its webhooks end."""
+    """The suffix of its webhooks' names."""
     mark: str
-    """The label or annotation of a namespace by which people usually ask for injection."""
+    """The label or annotation of a namespace that usually enables injection."""
     pin: str
-    """The annotation of a pod by which its owner names the proxy's version or image."""
+    """The annotation of a pod that sets the proxy's version or image."""
     refusal: Callable[[Object], str]
     """Why a pod template refuses a sidecar whatever its namespace says; empty when it does not."""
     decision: Callable[[Object, Object, Mapping[str, Any]], tuple[bool, str]]
@@ -56,14 +56,14 @@ class Injection:
     """Where a pod's proxy came from."""
 
     def webhooks(self, snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
-        """The injection webhooks of the mesh that the cluster holds."""
+        """The injection webhooks of the mesh in the cluster."""
         for configuration in snapshot.of("MutatingWebhookConfiguration"):
             for hook in configuration.get("webhooks") or ():
                 if str(hook["name"]).endswith(self.webhook):
                     yield hook
 
     def opted_out(self, template: Object) -> str:
-        """Why a workload refuses a sidecar whatever its namespace says; empty when it does not."""
+        """Why a workload opts out of injection, or empty."""
         if (template.get("spec") or {}).get("hostNetwork"):
             return "it uses the host's network, whose traffic a sidecar cannot capture"
         return self.refusal(template)
@@ -77,8 +77,9 @@ class Injection:
         return [pod for pod in pods if is_live(pod) and self.runs_sidecar(pod)]
 
     def pinned(self, workload: Object) -> bool:
-        """Whether a workload's template names its proxy itself, so that no injector decides over it: a
-        container with an image of its own (``auto`` asks for the injector's), or an annotation.
+        """Whether a workload's template sets its proxy itself, so that injectors do not change it.
+
+        It does so by a proxy container with an image (other than ``auto``) or by an annotation.
         """
         template = workload["spec"].get("template") or {}
         own = (each for each in all_containers(template) if each["name"] == self.sidecar)
@@ -87,33 +88,33 @@ class Injection:
 
 @dataclass(frozen=True)
 class Injected:
-    """One workload: what happens to its next pod, why, and what its pods run now."""
+    """The injection of one workload: whether its next pod gets a sidecar, why, and its present pods."""
 
     workload: str
     """``Deployment shop/web-v1``."""
     will: bool
-    """Whether a pod made now gets a sidecar."""
+    """Whether a new pod gets a sidecar."""
     why: str
     pods: int
     meshed: int
     opted_out: bool = False
-    """The workload itself says no; whoever owns it must change that."""
+    """The workload itself opts out; its owner must change that."""
 
     @property
     def settled(self) -> bool:
-        """Every pod runs what a new one would."""
+        """Whether all pods have what a new pod would get."""
         return self.meshed == (self.pods if self.will else 0)
 
 
 def rules_of(mesh: str) -> Injection:
-    """How the mesh of that name injects. Raises UnknownName."""
-    from meshkit.meshes import registry  # late: the checks in a mesh's row stand on this module
+    """The injection rules of a mesh. Raises UnknownName."""
+    from meshkit.meshes import registry  # imported late to avoid an import cycle
 
     return registry.mesh(mesh).injection
 
 
 def injected(snapshot: Snapshot, mesh: str, namespace: str, *, marked: bool = False) -> tuple[Injected, ...]:
-    """Every workload of a namespace. ``marked`` answers as if the namespace asked for injection already."""
+    """The injection of all workloads of a namespace. ``marked`` assumes that injection is enabled there."""
     rules = rules_of(mesh)
     found = snapshot.find("Namespace", namespace)
     home = found or {"kind": "Namespace", "metadata": {"name": namespace}}
@@ -127,7 +128,7 @@ def injected(snapshot: Snapshot, mesh: str, namespace: str, *, marked: bool = Fa
 
 
 def webhooks(snapshot: Snapshot, mesh: str) -> Iterator[Mapping[str, Any]]:
-    """The injection webhooks of a mesh that the cluster holds."""
+    """The injection webhooks of a mesh in the cluster."""
     return rules_of(mesh).webhooks(snapshot)
 
 
@@ -184,12 +185,12 @@ def _decision(
 
 
 def _nearness(unmet: list[str], mark: str) -> tuple[int, bool]:
-    """Sort key: fewest unmet selector terms first, and of equals the one that lacks the usual mark."""
+    """Sort key: fewest unmet selector terms first; among equals, the one that lacks the usual label."""
     return len(unmet), not any(mark in sentence for sentence in unmet)
 
 
 def _unmet(hook: Mapping[str, Any], home: Object, template: Object) -> list[str]:
-    """The conditions of a webhook's selectors that do not hold, as sentences."""
+    """The terms of a webhook's selectors that are not met, as sentences."""
     name = home["metadata"]["name"]
     of_namespace = {"kubernetes.io/metadata.name": name, **labels(home)}
     of_pod = (template.get("metadata") or {}).get("labels") or {}
@@ -216,7 +217,7 @@ def _fails(selector: Mapping[str, Any], carried: Labels, whose: str) -> Iterator
 
 
 def _workloads(snapshot: Snapshot, namespace: str) -> Iterator[tuple[str, Object, list[Object]]]:
-    """(name, pod template, living pods) of each workload; pods that nobody restarts stand for themselves."""
+    """(name, pod template, live pods) of each workload; a pod without a workload is listed alone."""
     living = [pod for pod in snapshot.of("Pod", namespace) if is_live(pod)]
     claimed: set[str] = set()
     for kind in _RESTARTED:

@@ -1,4 +1,4 @@
-"""What keeps a control plane's namespace in bounds: quota, default requests, who may connect."""
+"""Steps that isolate a control plane's namespace: quota, default requests and network policies."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _DEFAULT_REQUEST = {"cpu": "50m", "memory": "64Mi"}
 
 
 def quota_steps(quota: Quota | None, namespace: str) -> list[Step]:
-    """The ResourceQuota, and the LimitRange without which it would refuse containers without requests.
+    """A ResourceQuota, and a LimitRange with default requests, which a quota makes mandatory.
 
-    Only requests are bounded: limits would have to be set on every container.
+    Only requests are limited, because a quota on limits would require limits on every container.
     """
     if quota is None:
         return []
@@ -40,10 +40,10 @@ def require_room(
     pods: Sequence[Sequence[Mapping[str, str]]],
     agents: Sequence[Mapping[str, str]] = (),
 ) -> None:
-    """Refuse a quota that the replicas and the one more of a rollout do not fit in.
+    """Raise ``BadInput`` for a quota that is too small for the replicas plus one during a rollout.
 
-    ``pods`` has one pod of each component: what each of its containers requests. ``agents`` has the pods
-    besides, one on each node.
+    ``pods`` has one pod of each component, as the requests of its containers. ``agents`` has additional pods,
+    one on each node.
     """
     if intent.quota is None:
         return
@@ -71,10 +71,10 @@ def require_room(
 
 
 def reachable_on(name: str, namespace: str, selector: Labels, ports: Sequence[int]) -> Step:
-    """A NetworkPolicy: the selected pods take connections on these TCP ports from anywhere, and on no other.
+    """A NetworkPolicy that allows these TCP ports from all sources and blocks all other ports.
 
-    From anywhere, because API servers often call from node addresses and proxies from other networks; out
-    they may go as they like: to the API server, to DNS, to key servers of JSON Web Tokens.
+    All sources are allowed because API servers often call from node addresses and proxies from other
+    networks. Egress is not restricted: pods need the API server, DNS and key servers for JSON Web Tokens.
     """
     listed: list[dict[str, Any]] = [{"protocol": "TCP", "port": port} for port in ports]
     spec = {

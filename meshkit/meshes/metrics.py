@@ -1,4 +1,4 @@
-"""How a mesh's proxies name their counters, and what each counter tells of who called whom."""
+"""The names and labels of a mesh's proxy metrics, and the links between callers and servers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 from meshkit.facts import Object
 
 UNKNOWN = "unknown"
-"""A caller that proved no identity."""
+"""The name of a caller without an identity."""
 How = Literal["mutual_tls", "plain", "refused", "failed"]
-"""Answered over mutual TLS, answered in plain text, refused for want of an identity; ``failed`` is the
-callers' view of their own requests: no answer, or a gateway's error."""
+"""The outcome of calls: over mutual TLS, in plain text, or refused without an identity. ``failed`` is counted
+by callers: no answer, or a gateway error."""
 
 
 class Sample(NamedTuple):
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A caller's account and a server, as ``namespace/name``; an ``unknown`` caller proved nothing."""
+    """A caller's account and a server, as ``namespace/name``; ``unknown`` is a caller without identity."""
 
     client: str
     server: str
@@ -32,26 +32,26 @@ class Link(NamedTuple):
 
 
 class PeerLabels(NamedTuple):
-    """The labels by which a caller's series name the server."""
+    """The labels of the server in a caller's series."""
 
     workload: str
     namespace: str
     asked_for: str
-    """The service by name, for requests that reached no workload."""
+    """The label with the service name, for requests that reached no workload."""
     protocol: str
-    """The protocol of the requests; empty for a mesh that tells none."""
+    """The label with the protocol; empty for a mesh that does not report it."""
 
 
 @dataclass(frozen=True)
 class MetricTable:
-    """How one mesh's proxies tell their counters. Values may hold {service}, {namespace} and {version}.
+    """The metrics of a mesh's proxies. Values may contain {service}, {namespace} and {version}.
 
-    A request belongs to the target when every label of ``where`` has its value and those of
-    ``where_present`` are absent or have it; it failed when a label of ``failed`` matches its pattern in
-    full.
+    A request belongs to the target if every label of ``where`` has its value and every label of
+    ``where_present`` is absent or has its value. It failed if a label of ``failed`` fully matches its
+    pattern.
 
-    The pod that answered is named by ``pod_label``; where a mesh has none, the pod's own page tells, in the
-    series that differ from ``where`` by ``pod_where`` (the servers' side).
+    ``pod_label`` has the pod that answered. For a mesh without it, the page of that pod has the counts, in
+    the series that differ from ``where`` by ``pod_where`` (the server side).
     """
 
     sidecar: str

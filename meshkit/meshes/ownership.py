@@ -1,4 +1,4 @@
-"""Objects that meshkit made: how they are known, and the step that takes an object away."""
+"""Recognize objects that meshkit made, and make steps that delete objects."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from meshkit.kube.steps import Step, Wait
 from meshkit.kube.workloads import ROLLOUT_TIMEOUT_S
 
 MANAGER = "meshkit"
-"""The field manager of objects that meshkit made; parts of others' objects have managers of their own."""
+"""The field manager of objects that meshkit made; fields in objects of others have separate managers."""
 _AWAITED = {
     "Deployment": Wait("available", ROLLOUT_TIMEOUT_S),
     "MutatingWebhookConfiguration": Wait("trusted", 60),
     "CustomResourceDefinition": Wait("established", manifests.CRD_TIMEOUT_S),
     RELEASE.kind: Wait("trusted", WAIT_S),
 }
-"""What an undo waits for, by kind."""
+"""The condition that an undo waits for, by kind."""
 
 
 def is_ours(one: Object) -> bool:
@@ -24,8 +24,8 @@ def is_ours(one: Object) -> bool:
     return any(entry["manager"] == MANAGER for entry in one["metadata"].get("managedFields") or ())
 
 
-def taken_away(one: Object) -> Step:
-    """A step that takes an object away, with what an undo waits for once it is back."""
+def deletion_step(one: Object) -> Step:
+    """A step that deletes an object, with the condition that an undo waits for."""
     meta = {key: one["metadata"][key] for key in ("name", "namespace") if one["metadata"].get(key)}
     reference = {"apiVersion": one["apiVersion"], "kind": one["kind"], "metadata": meta}
     return Step(reference, removed=True, wait=_AWAITED.get(one["kind"]))

@@ -1,4 +1,4 @@
-"""The one table of meshes, by name. A new mesh is one row here."""
+"""The table of meshes by name. A new mesh is one more row."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ MESHES: dict[str, Mesh] = {row.name: row for row in (ISTIO, LINKERD)}
 
 
 def mesh(name: str) -> Mesh:
-    """The mesh of that name. Raises UnknownName, which lists the known ones."""
+    """Return a mesh by name. Raises UnknownName, which lists the known names."""
     if name not in MESHES:
         raise UnknownName("mesh", name, MESHES)
     return MESHES[name]
 
 
 def root_config_maps() -> frozenset[str]:
-    """The ConfigMaps in which control planes of any mesh keep the roots that proxies trust."""
+    """The names of the ConfigMaps with the root certificates of all meshes."""
     return frozenset(row.removal.roots for row in MESHES.values())

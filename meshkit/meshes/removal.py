@@ -1,7 +1,7 @@
-"""The steps that take a mesh away from a cluster, and who still needs it.
+"""The steps that uninstall a mesh, and warnings about namespaces that still use it.
 
-Order matters: webhooks go first, so that no pod waits for an injector that is gone; what the control plane
-would write again goes after it; its namespace and its definitions go last. An undo walks the other way.
+Webhooks are removed first, so that no pod waits for a missing injector. Objects that the control plane would
+write again are removed after it; its namespace and definitions are removed last. Undo uses the reverse order.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from meshkit.kube.steps import Step
 from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh, RemovalMarks
 from meshkit.meshes.injection import proxies
-from meshkit.meshes.ownership import is_ours, taken_away
+from meshkit.meshes.ownership import deletion_step, is_ours
 
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _BINDING, _ROLE, _DEFINITION = "ClusterRoleBinding", "ClusterRole", "CustomResourceDefinition"
 _LATE = ("ConfigMap", "Secret", "RoleBinding", "Role", "ServiceAccount", "LimitRange", "ResourceQuota")
-"""Kinds that go after the workloads which read or write them, in this order."""
+"""Kinds that are removed after the workloads that use them, in this order."""
 
 
 def removal(snapshot: Snapshot, mesh: str, home: str, *, definitions: bool) -> tuple[Step, ...]:
-    """The steps that take a mesh away from a cluster; its definitions only when asked for.
+    """The steps that uninstall a mesh, with its CustomResourceDefinitions only on request.
 
     The Snapshot holds all of the namespace ``home``, all releases (RELEASE, ``spec.chart`` is Chart.yaml),
     webhooks, cluster roles, definitions and namespaces, and the mesh's ConfigMaps everywhere. Raises
@@ -51,18 +51,18 @@ def removal(snapshot: Snapshot, mesh: str, home: str, *, definitions: bool) -> t
     ]
     # What Helm made goes with its release; definitions stay behind where their chart says so.
     return tuple(
-        taken_away(one) for one in found if one["kind"] == _DEFINITION or release_of(one) not in gone
+        deletion_step(one) for one in found if one["kind"] == _DEFINITION or release_of(one) not in gone
     )
 
 
 def meshed(snapshot: Snapshot, mesh: str, homes: set[str]) -> Counter[str]:
-    """Namespace -> pods that run a sidecar there, those of the mesh's own namespaces aside."""
+    """Namespace -> number of pods with a sidecar, without the mesh's own namespaces."""
     found = (pod["metadata"]["namespace"] for pod in proxies(snapshot.of("Pod"), mesh))
     return Counter(namespace for namespace in found if namespace not in homes)
 
 
-def who_needs_it(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Finding]:
-    """Warnings: namespaces with meshed pods, and those that ask for injection, which nobody will do."""
+def remaining_users(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Finding]:
+    """Warn about namespaces with meshed pods, and about those that still ask for injection."""
     for name, count in sorted(meshed(snapshot, mesh, homes).items()):
         many = "1 pod runs" if count == 1 else f"{count} pods run"
         message = f"{many} a sidecar, which gets no new route or certificate once {mesh} is gone."
@@ -70,24 +70,24 @@ def who_needs_it(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Fin
     for namespace in snapshot.of("Namespace"):
         asked = registry.mesh(mesh).injection.request(namespace)
         if asked and namespace["metadata"]["name"] not in homes:
-            message = f"it asks for injection ({asked}), and no injector will answer."
+            message = f"it asks for injection ({asked}), and there will be no injector."
             yield codes.finding(codes.INJECTION_UNANSWERED, title(namespace), message)
 
 
-def what_stays(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
-    """A warning: the definitions, which stay unless they are asked for."""
+def kept_definitions(snapshot: Snapshot, mesh: str) -> Iterator[Finding]:
+    """Warn that the CustomResourceDefinitions are kept unless their removal is requested."""
     marks = registry.mesh(mesh).removal
     count = sum(_is_of(one, marks) for one in snapshot.of(_DEFINITION))
     if count:
-        message = "they stay, and with them every route and policy written for the mesh."
+        message = "they are kept, with every route and policy written for the mesh."
         where = f"{count} CustomResourceDefinitions of {mesh}"
         yield codes.finding(codes.DEFINITIONS_STAY, where, message)
 
 
 def _releases(snapshot: Snapshot, row: Mesh, home: str, definitions: bool) -> list[Object]:
-    """The mesh's releases in the order in which they go: gateways everywhere, the rest at home.
+    """The mesh's releases in removal order: gateways in all namespaces, the others in the home namespace.
 
-    One that takes definitions along goes only when these are asked for.
+    A release that contains definitions is included only if their removal is requested.
     """
     marks = row.removal
     found = [
@@ -109,7 +109,7 @@ def _is_inside(one: Object, home: str, marks: RemovalMarks) -> bool:
 
 
 def _require_ours(snapshot: Snapshot, row: Mesh, home: str) -> None:
-    """Refuse a control plane that was installed another way: only its installer knows its parts."""
+    """Raise ``BadInput`` for a control plane of another installer, whose objects are unknown."""
     for one in snapshot.of("Deployment", home):
         if row.control_plane.is_part(one) and not is_ours(one) and release_of(one) is None:
             raise BadInput(
@@ -125,7 +125,7 @@ def _calls(hook: Object, home: str) -> bool:
 
 
 def _cluster_roles(snapshot: Snapshot, home: str) -> Iterator[Object]:
-    """Bindings that meshkit made for accounts of the control plane alone, each before its role."""
+    """The bindings that meshkit made only for ServiceAccounts of the control plane, each before its role."""
     for binding in snapshot.of(_BINDING):
         subjects = binding.get("subjects") or ()
         if is_ours(binding) and subjects and all(s.get("namespace") == home for s in subjects):
@@ -136,7 +136,7 @@ def _cluster_roles(snapshot: Snapshot, home: str) -> Iterator[Object]:
 
 
 def _copies(snapshot: Snapshot, mesh: str, home: str) -> Iterator[Object]:
-    """What the control plane wrote into other namespaces, unless sidecars there still have it mounted."""
+    """ConfigMaps that the control plane wrote to other namespaces and that no sidecar mounts."""
     copied, needed = registry.mesh(mesh).removal.copied, meshed(snapshot, mesh, {home})
     for one in snapshot.of("ConfigMap"):
         namespace = one["metadata"]["namespace"]
@@ -145,7 +145,7 @@ def _copies(snapshot: Snapshot, mesh: str, home: str) -> Iterator[Object]:
 
 
 def _may_go(namespace: Object, home: str) -> bool:
-    """The control plane's namespace, and others of its releases where meshkit made them."""
+    """Whether a namespace may be deleted: the home namespace, or one that meshkit made for a release."""
     name = namespace["metadata"]["name"]
     return not name.startswith("kube-") and name != "default" and (name == home or is_ours(namespace))
 

@@ -1,4 +1,4 @@
-"""One mesh in one Snapshot: what checks look at, indexed once."""
+"""An indexed view of one mesh in a Snapshot, for checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from meshkit.meshes.injection import proxies, webhooks
 
 @dataclass(frozen=True)
 class View:
-    """One mesh in one Snapshot. ``now`` is when the Snapshot was read."""
+    """One mesh in a Snapshot. ``now`` is the time when the Snapshot was read."""
 
     snapshot: Snapshot
     mesh: str
@@ -47,7 +47,7 @@ class View:
         return self._by_namespace.get((kind, namespace), ())
 
     def within(self, namespace: Object) -> Snapshot:
-        """A Snapshot of one namespace and the webhooks: small, for functions that scan all of a Snapshot."""
+        """A small Snapshot of one namespace and the webhooks, for functions that scan all objects."""
         name = namespace["metadata"]["name"]
         groups = (objects for (_, where), objects in self._by_namespace.items() if where == name)
         inside = (obj for objects in groups for obj in objects)
@@ -60,13 +60,13 @@ class View:
 
     @cached_property
     def home(self) -> str:
-        """The control plane's namespace; the usual one where there is no control plane."""
+        """The control plane's namespace, or the usual one if there is no control plane."""
         for component in self.components:
             return str(component["metadata"]["namespace"])
         return facts_of(self.mesh).home
 
     def named(self, kind: str, name: str) -> Object | None:
-        """The object of that name in the control plane's namespace, or None."""
+        """Return an object in the control plane's namespace by name, or None."""
         return next((obj for obj in self.of(kind, self.home) if obj["metadata"]["name"] == name), None)
 
     def pods_of(self, deployment: Object) -> list[Object]:
@@ -77,7 +77,7 @@ class View:
 
     @cached_property
     def meshed(self) -> Sequence[Object]:
-        """The live pods with a proxy of this mesh, those in the control plane's namespace left out."""
+        """The live pods with a proxy of this mesh, except those in the control plane's namespace."""
         return [
             pod for pod in proxies(self.of("Pod"), self.mesh) if pod["metadata"]["namespace"] != self.home
         ]

@@ -21,7 +21,7 @@ from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, POD
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
-from meshkit.meshes.removal import meshed, what_stays, who_needs_it
+from meshkit.meshes.removal import kept_definitions, meshed, remaining_users
 from meshkit.meshes.removal import removal as steps_of
 from meshkit.operations.change import plan_steps
 from meshkit.operations.plan import Plan
@@ -63,8 +63,8 @@ def plan_uninstall(
         _require_unused(seen, mesh, homes)
     staying = _staying(cluster, steps)
     findings = (
-        *(who_needs_it(seen, mesh, homes) if steps else ()),
-        *(() if crds else what_stays(seen, mesh)),
+        *(remaining_users(seen, mesh, homes) if steps else ()),
+        *(() if crds else kept_definitions(seen, mesh)),
         *(codes.finding(codes.STAYS_FOR_OTHERS, what, text) for what, text in staying.items()),
     )
     going = [step for step in steps if step.title not in staying]
@@ -100,7 +100,7 @@ def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
 def _staying(cluster: Cluster, steps: Sequence[Step]) -> dict[str, str]:
     """Title -> why, of what would take objects of others along."""
     holders = (step for step in steps if step.kind.kind in removal.HOLDERS)
-    read = (helm.verbs(cluster, step.kind).get(step.kind, step.name, step.namespace) for step in holders)
+    read = (helm.client_for(cluster, step.kind).get(step.kind, step.name, step.namespace) for step in holders)
     live = [holder for holder in read if holder]
     going = {step.title for step in steps}
     for holder in live:

@@ -1,1 +1,1 @@
-"""Checks before a change: what an intent asks of the cluster, where a route leads, what a drain will do."""
+"""Checks before a change: requirements of intents, targets of routes and the effect of drains."""

@@ -1,4 +1,4 @@
-"""What draining nodes will do to a mesh, computed before anything is touched."""
+"""Forecast the effect of draining nodes on a mesh, without changing anything."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from meshkit.kube.pods import is_live, is_ready
 from meshkit.meshes.view import View
 
 _UNMOVED = ("DaemonSet", "Node")
-"""Owners whose pods a drain leaves where they are: node agents, and static pods of a kubelet."""
+"""Kinds of owners whose pods a drain does not evict: DaemonSets, and Nodes (static pods)."""
 
 
 @dataclass(frozen=True)
 class ComponentForecast:
-    """One Deployment of the control plane: its ready replicas, those that must leave, and what follows."""
+    """The forecast for one Deployment of the control plane: ready and evicted replicas, and the effect."""
 
     component: str
     """``Deployment istio-system/istiod``."""
     ready: int
     leaving: int
     keeps: bool
-    """Whether a ready replica stays at every moment."""
+    """Whether at least one replica is ready at all times."""
     blocked: bool
     """Whether a budget allows no eviction, so that the drain does not end."""
 
 
 @dataclass(frozen=True)
 class DrainForecast:
-    """What is expected of draining ``nodes``."""
+    """The expected effect of draining ``nodes``."""
 
     nodes: tuple[str, ...]
     pods: tuple[tuple[str, str], ...]
     """Namespace and name of the pods that must leave."""
     unmoved: tuple[str, ...]
-    """Pods without a controller that would create them again: they stay where they are."""
+    """Pods without a controller, which the drain does not evict, as nothing would create them again."""
     components: tuple[ComponentForecast, ...]
     alone: tuple[str, ...]
-    """Workloads with all of their ready pods on these nodes: they do not answer until new pods are ready."""
+    """Workloads whose ready pods are all on these nodes; they are down until new pods are ready."""
 
     @property
     def carries(self) -> bool:
@@ -49,7 +49,7 @@ class DrainForecast:
         return all(component.keeps and not component.blocked for component in self.components)
 
     def sentences(self) -> Iterator[str]:
-        """What is expected, one sentence for each fact."""
+        """The expected effects, one sentence each."""
         pods = "1 pod" if len(self.pods) == 1 else f"{len(self.pods)} pods"
         yield f"{pods} must leave {', '.join(self.nodes)}."
         for component in self.components:
@@ -67,8 +67,9 @@ class DrainForecast:
 
 
 def nodes_of(view: View, zone: str, node: str) -> tuple[str, ...]:
-    """The nodes of a zone, or the one of that name. Raises ``UnknownName`` with the known ones, and
-    ``BadInput`` where no other node is left to take the pods.
+    """The nodes of a zone, or the named node.
+
+    Raises ``UnknownName`` for an unknown zone or node, and ``BadInput`` if no other node can take the pods.
     """
     if bool(zone) == bool(node):
         raise BadInput("zone", "name either a zone or a node.", remedy="For one: zone='eu-1a'.")
@@ -85,14 +86,14 @@ def nodes_of(view: View, zone: str, node: str) -> tuple[str, ...]:
     if not others:
         raise BadInput(
             "zone" if zone else "node",
-            "no other node takes pods, so they could go nowhere.",
+            "no other node can take the pods.",
             remedy="Add nodes, or uncordon some.",
         )
     return names
 
 
 def forecast_drain(view: View, nodes: Collection[str]) -> DrainForecast:
-    """What draining these nodes will do."""
+    """Compute the effect of draining these nodes."""
     pods = [
         pod for pod in view.of("Pod") if is_live(pod) and (pod.get("spec") or {}).get("nodeName") in nodes
     ]
@@ -122,7 +123,7 @@ def _forecast_component(view: View, component: Object, nodes: Collection[str]) -
     budgets = budgets_of(view, component, ready)
     replicas = component["spec"].get("replicas", 1)
     allowed = min((evictions_allowed(budget, replicas, len(ready)) for budget in budgets), default=len(ready))
-    # Budgets allow only so many evictions at once, and the next when new replicas are ready elsewhere.
+    # Budgets limit concurrent evictions; the next eviction is allowed when a new replica is ready elsewhere.
     keeps = not leaving or leaving < len(ready) or allowed < len(ready)
     return ComponentForecast(title(component), len(ready), leaving, keeps, bool(leaving) and allowed < 1)
 

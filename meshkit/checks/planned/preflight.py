@@ -1,4 +1,4 @@
-"""Whether this cluster can take an intent. Checked before anything is shown or changed."""
+"""Checks that the cluster meets the requirements of intents, before a plan is shown."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from meshkit.kube.kinds import ZONE
 from meshkit.meshes import registry
 
 BUILT_IN_RUNTIME = "meshkit://"
-"""How the container runtime of nodes begins that can run the images of meshkit's own manifests."""
+"""The prefix of the container runtime version of nodes that can run the images of meshkit's manifests."""
 
 
 def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Finding, ...]:
-    """What prevents the intents, or should be known: errors stop a plan, warnings are shown with it."""
+    """All findings about the intents: errors stop a plan, warnings are shown with it."""
     rules = registry.mesh(mesh).checks
     findings: list[Finding] = []
     for intent in intents:
@@ -37,7 +37,7 @@ def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Fin
 
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> Iterator[Finding]:
-    """Whether the nodes can run a control plane and are in enough zones to spread it over."""
+    """Check that the nodes can run the control plane and are in enough zones."""
     nodes = list(snapshot.of("Node"))
     if intent.charts is None and not _run_built_in_images(nodes):
         message = "without charts its images exist in the sandbox only, and no node here can run them."

@@ -1,7 +1,7 @@
-"""Does an object fit a CustomResourceDefinition? For objects whose kind the same plan installs.
+"""Validate objects against a CustomResourceDefinition that the same plan installs.
 
-Types, required fields, enums and unknown fields are looked at. The definition's rules in CEL, its patterns
-and its ``oneOf`` are left to the server, which dry-runs the object as soon as the definition is there.
+It validates types, required fields, enums and unknown fields. CEL rules, patterns and ``oneOf`` are left to
+the server, which dry-runs the object as soon as the definition is installed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OF_EVERY_OBJECT = ("apiVersion", "kind", "metadata")
 
 
 def problems(obj: Object, definition: Object) -> tuple[str, ...]:
-    """What does not fit, as ``spec.http[0].weight: is not an integer``."""
+    """The validation errors of an object: ``spec.http[0].weight: is not an integer``."""
     version = str(obj["apiVersion"]).rpartition("/")[2]
     served = {v["name"]: v for v in definition["spec"]["versions"] if v.get("served", True)}
     if version not in served:

@@ -1,4 +1,4 @@
-"""Whether a planned route leads to pods. A version without pods answers 503 for its whole share."""
+"""Checks that a planned route leads to pods, as requests to a version without pods fail with 503."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshkit.kube.selectors import selects
 
 
 def check(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
-    """What a route names and this cluster does not have."""
+    """Find Services, ports and versions of a route that the cluster does not have."""
     service = snapshot.find("Service", route.service, route.namespace)
     name = f"{route.namespace}/{route.service}"
     if service is None:
@@ -40,7 +40,7 @@ def _versions(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def one_route_each(routes: Sequence[Route]) -> Iterator[Finding]:
-    """Services with two routes in one plan: the second would overwrite the first."""
+    """Find Services with two routes in one plan, of which the second would overwrite the first."""
     seen: set[tuple[str, str]] = set()
     for route in routes:
         key = (route.namespace, route.service)

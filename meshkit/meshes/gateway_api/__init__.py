@@ -1,1 +1,1 @@
-"""What every mesh takes from the Gateway API: routes, and their meaning."""
+"""Gateway API routes and their meaning, which all meshes share."""

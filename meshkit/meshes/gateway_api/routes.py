@@ -1,4 +1,4 @@
-"""Gateway API routes: what Linkerd is driven by. Only HTTPRoute v1, which every mesh version reads alike."""
+"""Plan Gateway API routes. Only HTTPRoute v1 is used, which all mesh versions support alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute")
 
 
 def backend_name(service: str, version: str) -> str:
-    """The Service that holds one version's pods: Gateway API knows no subsets."""
+    """The name of a version's Service, which is needed because Gateway API has no subsets."""
     return f"{service}-{version}"
 
 

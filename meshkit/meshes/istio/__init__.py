@@ -1,1 +1,1 @@
-"""Istio: its objects, control plane, revisions, metric names and meaning. No other mesh is named here."""
+"""Istio: its objects, control plane, revisions, metrics and meaning, independent of other meshes."""

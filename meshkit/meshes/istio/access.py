@@ -1,7 +1,7 @@
-"""``Access`` in Istio: one AuthorizationPolicy that allows.
+"""Plan ``Access`` for Istio: one AuthorizationPolicy with action ALLOW.
 
-An ALLOW policy refuses whatever it does not name on *every* port of the pods it selects. So each also allows
-all ports that no Service offers: a debug or metrics port stays as it was.
+An ALLOW policy refuses all other requests on *every* port of the selected pods. So each policy also allows
+all ports that no Service exposes: access to debug and metrics ports does not change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_ACCOUNTS = 16  # serviceAccounts.maxItems of the CustomResourceDefinition
 
 
 def needs(intent: Access) -> tuple[Need, ...]:
-    """What ``plan`` must see."""
+    """The objects that ``plan`` reads."""
     return access.needs(intent)
 
 
@@ -45,7 +45,7 @@ def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
 
 
 def _sources(callers: tuple[Account, ...]) -> list[Object]:
-    """``serviceAccounts`` rather than ``principals``: they hold in whatever trust domain the mesh has."""
+    """Sources by ``serviceAccounts``, which, unlike ``principals``, do not depend on the trust domain."""
     named = [f"{caller.namespace}/{caller.name}" for caller in callers if caller.name]
     chunks = [named[start : start + _MOST_ACCOUNTS] for start in range(0, len(named), _MOST_ACCOUNTS)]
     sources: list[Object] = [{"source": {"serviceAccounts": chunk}} for chunk in chunks]
@@ -63,14 +63,14 @@ def _operation(intent: Access, target: Target) -> dict[str, Any]:
 
 
 def _paths(path: str) -> list[str]:
-    """Istio's ``/api/*`` does not hold for ``/api`` itself."""
+    """The paths in Istio's notation, where ``/api/*`` does not include ``/api``."""
     if not path.endswith("/*") or path == "/*":
         return [path]
     return [path.removesuffix("/*"), path]
 
 
 def _refuse_http_on_tcp(intent: Access, target: Target) -> None:
-    """A rule with a path never allows anything on a port that Istio takes for plain TCP."""
+    """Reject HTTP rules on a port that Istio treats as plain TCP, where they never match."""
     for port in target.service_ports:
         if (intent.paths or intent.methods) and _protocol(port) in _NOT_HTTP:
             field = "paths" if intent.paths else "methods"
@@ -81,7 +81,7 @@ def _refuse_http_on_tcp(intent: Access, target: Target) -> None:
 
 
 def _protocol(port: Mapping[str, Any]) -> str:
-    """As Istio tells it: appProtocol, else the prefix of the port's name; empty where it finds out itself."""
+    """The protocol by appProtocol, else by the prefix of the port's name; empty if Istio detects it."""
     written = str(port.get("appProtocol") or port.get("name") or "").lower()
     known = _HTTP | _NOT_HTTP
     return next((part for part in (written, written.partition("-")[0]) if part in known), "")

@@ -1,7 +1,7 @@
-"""istiod: from Istio's charts by Helm, or from manifests of meshkit's own on the sandbox.
+"""Plan istiod: with Istio's charts by Helm, or with meshkit's own manifests on the sandbox.
 
-Order matters: the webhook comes after istiod, because it refuses pods that nobody is there to inject; the CNI
-node agent before istiod, which then injects pods that count on it; the gateway last: its proxy is injected.
+The webhook is applied after istiod, because without an injector it refuses pods. The CNI node agent is
+applied before istiod, which injects pods that rely on it. The gateway is last, because its proxy is injected.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ TESTED = ("1.30.", "1.31.")
 NAMESPACE = "istio-system"
 PUBLISHED = "oci://ghcr.io/istio/release/charts"
 HUB = "docker.io/istio"
-"""Where Istio's makers publish images since 1.31; the charts of its source tree name another."""
+"""Istio's image registry since 1.31; the charts in its source tree have another default."""
 RESOURCES = Resources(cpu="500m", memory="2048Mi")
-"""What the chart requests of a node for one istiod."""
+"""The chart's resource requests for istiod."""
 PORTS = (15012, 15014, 15017, 8080)
 """Configuration and certificates for proxies, metrics, webhooks, readiness. Not 15010: configuration in plain
 text, which no proxy of a released Istio asks for."""
@@ -38,7 +38,7 @@ VALIDATOR = Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfigurat
 
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
-    """The steps that install or change istiod. Raises ``BadInput`` for what cannot stand."""
+    """The steps that install or change istiod. Raises ``BadInput`` for an invalid intent."""
     require_tested(intent.version or DEFAULT_VERSION, TESTED, intent)
     resources = intent.resources or RESOURCES
     agents = [istio_extras.CNI_REQUESTS for _ in snapshot.of("Node")] if intent.cni else []
@@ -64,14 +64,14 @@ def revision_of(intent: ControlPlane) -> Revision:
 
 
 def _tags(intent: ControlPlane, namespace: str) -> list[Step]:
-    """Tags are no part of a release: Helm would not let another release take one over."""
+    """The steps for tags. They are outside the release, as Helm would not let another release adopt them."""
     failure = intent.webhook_failure.capitalize()
     hooks = [tag_webhook(tag, revision_of(intent), namespace, failure) for tag in intent.tags]
     return [Step(hook, wait=Wait("trusted", 60)) for hook in hooks]
 
 
 def default_revision(snapshot: Snapshot) -> str:
-    """The revision that the validation of Istio's objects asks now; empty where there is none yet."""
+    """The revision that validates Istio's objects now, or empty."""
     found = snapshot.find(VALIDATOR.kind, "istiod-default-validator") or {"metadata": {}}
     return str((found["metadata"].get("labels") or {}).get(REVISION, ""))
 
@@ -80,7 +80,7 @@ def _releases(intent: ControlPlane, namespace: str, resources: Resources, defaul
     if intent.webhook_failure != "fail":
         raise BadInput(
             "control_plane.webhook_failure",
-            "Istio's charts know only 'fail'.",
+            "Istio's charts support only 'fail'.",
             remedy="Leave it out; exempt single namespaces with the label istio-injection=disabled.",
         )
     version = intent.version or DEFAULT_VERSION
@@ -107,8 +107,10 @@ def _releases(intent: ControlPlane, namespace: str, resources: Resources, defaul
 
 
 def istiod_values(intent: ControlPlane, namespace: str, version: str, resources: Resources) -> dict[str, Any]:
-    """What the istiod chart is told. Its own budget keeps one replica, so a drain could take all others at
-    once: here a drain takes one at a time.
+    """The values for the istiod chart.
+
+    The chart's own budget keeps one replica, so a drain could evict all others at once; the budget here
+    allows one eviction at a time.
     """
     cni = {"cni": {"enabled": True}} if intent.cni else {}
     revision = revision_of(intent)
@@ -132,7 +134,7 @@ def istiod_values(intent: ControlPlane, namespace: str, version: str, resources:
 
 
 def require_drains(intent: ControlPlane, values: dict[str, Any]) -> None:
-    """Refuse values whose budget would let no node be drained."""
+    """Raise ``BadInput`` for values whose budget would block every drain."""
     budget = values["pdb"]
     kept, taken = budget.get("minAvailable"), budget.get("maxUnavailable")
     blocks = taken in (0, "0", "0%") or kept == "100%" or (taken is None and _count(kept) >= intent.replicas)
@@ -212,7 +214,7 @@ _RULES = (
 
 
 def _mesh_config(namespace: str) -> dict[str, str]:
-    """istiod's own settings: mutual TLS wherever both sides can, and the access log on standard output."""
+    """The mesh config: automatic mutual TLS, and the access log on standard output."""
     lines = (
         "accessLogFile: /dev/stdout",
         "enableAutoMtls: true",

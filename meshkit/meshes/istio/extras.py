@@ -1,6 +1,6 @@
-"""What Istio's charts install around istiod: the CNI node agent and an ingress gateway.
+"""Plan the optional parts of Istio's charts: the CNI node agent and an ingress gateway.
 
-Values named here are those that differ from the charts' own, with the reason; the rest is the charts'.
+Only values that differ from the charts' defaults are set, with the reason.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CNI_REQUESTS = {"cpu": "100m", "memory": "100Mi"}
 def cni_step(
     namespace: str, intent: ControlPlane, images: Mapping[str, str], places: Mapping[str, Any]
 ) -> Step:
-    """The node agent, beside istiod as Istio's installation guide has it.
+    """The step for the node agent, in istiod's namespace as in Istio's installation guide.
 
     Its pods are ``system-node-critical`` by the chart, and its update takes one node at a time.
     """
@@ -41,15 +41,17 @@ def gateway_steps(gateway: Gateway, intent: ControlPlane, places: Mapping[str, A
 
 
 def gateway_values(gateway: Gateway, intent: ControlPlane) -> dict[str, Any]:
-    """What the gateway chart is told. By itself it starts one replica, has no budget, and spreads over
-    nothing; an autoscaler would need a metrics server and promises no number.
+    """The values for the gateway chart.
+
+    By default the chart has one replica, no budget and no topology spread; its autoscaler needs a metrics
+    server and guarantees no number of replicas.
     """
     revision = {"revision": intent.revision} if intent.revision else {}
     return {
         **revision,
         "autoscaling": {"enabled": False},
         "replicaCount": gateway.replicas,
-        # Requests from outside find the old replica until the new one is ready.
+        # The old replica serves requests from outside until the new one is ready.
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "podDisruptionBudget": {"maxUnavailable": 1},
         "topologySpreadConstraints": manifests.spread({"app": gateway.name}) if intent.zones > 1 else [],
@@ -60,7 +62,7 @@ def gateway_values(gateway: Gateway, intent: ControlPlane) -> dict[str, Any]:
 
 
 def require_apart(gateway: Gateway | None, namespace: str) -> None:
-    """Refuse a gateway in istiod's namespace: who may change it there may read the mesh's signing key."""
+    """Reject a gateway in istiod's namespace, where access to it implies access to the mesh's signing key."""
     if gateway is not None and gateway.namespace == namespace:
         raise BadInput(
             "control_plane.gateway.namespace",

@@ -1,4 +1,4 @@
-"""How Istio injects: istiod's webhooks choose by labels, and the injector only refuses."""
+"""Istio's injection rules: istiod's webhooks select pods by labels, and the injector can only refuse."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _decision(template: Object, home: Object, hook: Mapping[str, Any]) -> tuple[
 
 
 def _marked(namespace: Object) -> Object:
-    """One that asks for a revision goes on doing so."""
+    """Enable injection on a namespace; a namespace that selects a revision is unchanged."""
     if REVISION in labels(namespace):
         return namespace
     meta = namespace["metadata"]

@@ -1,4 +1,4 @@
-"""Istio as a ``Mesh``: what this folder holds, in the words of the protocol."""
+"""Istio's implementation of ``Mesh``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ISTIO = Mesh(
             ("ConfigMap", "istio-namespace-controller-election"),
         ),
         roots="istio-ca-root-cert",
-        elsewhere="'istioctl uninstall --purge' takes away what istioctl installed.",
+        elsewhere="'istioctl uninstall --purge' removes what istioctl installed.",
         copied=("istio-ca-root-cert",),
         copied_label="istio.io/config=true",
         anywhere=("gateway",),

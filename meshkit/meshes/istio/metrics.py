@@ -1,10 +1,9 @@
-"""Istio's standard metrics as its ``istio.stats`` filter writes them, read on the callers' side
-(reporter="source").
+"""Istio's standard metrics of its ``istio.stats`` filter, from the callers' side (reporter="source").
 
-A version is told by ``destination_version``, the ``version`` label of the pod that answered. Failures:
-status 5xx, 0 (no answer), and the gRPC codes unknown, deadline exceeded, internal, unavailable and data
-loss. No label names the pod that answered, so single pods are read from their own side
-(reporter="destination"). A connection that a server closes without an identity is counted by its TCP metrics.
+``destination_version`` has the version: the ``version`` label of the pod that answered. Failures are status
+5xx, 0 (no answer), and the gRPC codes unknown, deadline exceeded, internal, unavailable and data loss. No
+label names the pod that answered, so counts of single pods are from their own side (reporter="destination").
+The server's TCP metrics count connections that it closes because they have no identity.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def _links(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]
 
 
 def _client(labels: Mapping[str, str]) -> str:
-    """The account that the caller proved (``spiffe://.../ns/shop/sa/client``), else its workload."""
+    """The caller's authenticated account (``spiffe://.../ns/shop/sa/client``), else its workload."""
     proven = re.search(r"/ns/([^/]+)/sa/([^/]+)", labels.get("source_principal", ""))
     if proven:
         return f"{proven[1]}/{proven[2]}"

@@ -1,7 +1,7 @@
-"""Istio seen: its metrics, and the Telemetry of the whole mesh for access logs and traces.
+"""Plan observability for Istio: its metrics, and one mesh-wide Telemetry for access logs and traces.
 
-istiod reads of two Telemetries without a selector in one namespace only the older: a second one would be
-written and never obeyed, so it is refused.
+istiod ignores all but the oldest Telemetry without a selector in a namespace. So a second one, which would
+have no effect, is rejected.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from meshkit.meshes.monitoring.signals import Signals
 TELEMETRY = Kind("telemetry.istio.io/v1", "Telemetry")
 NAME = "mesh-default"
 ACCESS_LOG_PROVIDER = "envoy"
-"""Standard output, known to every istiod without being configured."""
+"""The provider for standard output, which needs no configuration."""
 ERRORS = "response.code >= 500 || response.flags != 0"
-"""5xx, and whatever made a proxy raise a flag: no pod, no room, a time-out, a connection that broke."""
+"""Status 5xx, or a response flag: no pod, overflow, timeout, broken connection."""
 
 _SOURCE = 'reporter="source"'
 SIGNALS = Signals(
@@ -65,13 +65,13 @@ SIGNALS = Signals(
 
 
 def needs(intent: Observability) -> tuple[Need, ...]:
-    """What the cluster has to scrape with, and where a Telemetry is written those beside it."""
+    """The kinds for scraping and, if a Telemetry is planned, the existing Telemetries."""
     telemetry = (Need(TELEMETRY, NAMESPACE),) if _spec(intent) else ()
     return (*observability.needs(intent), *telemetry)
 
 
 def plan(intent: Observability, snapshot: Snapshot) -> tuple[Step, ...]:
-    """Scraping, rules, dashboard, and the Telemetry of the mesh where something of it was asked."""
+    """The steps for scraping, rules, dashboard and, if the intent needs one, the Telemetry."""
     made = observability.steps(intent, SIGNALS, NAMESPACE, snapshot)
     spec = _spec(intent)
     if spec:
@@ -103,6 +103,6 @@ def _refuse_a_second(snapshot: Snapshot) -> None:
         if name != NAME and not spec.get("selector") and not spec.get("targetRefs"):
             raise BadInput(
                 "observability",
-                f"Telemetry {NAMESPACE}/{name} holds for the whole mesh already, and istiod obeys only one.",
+                f"Telemetry {NAMESPACE}/{name} already applies to the whole mesh, and istiod uses only one.",
                 remedy="Change that one, or remove it; scraping and rules need no Telemetry.",
             )

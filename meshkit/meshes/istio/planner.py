@@ -1,7 +1,7 @@
-"""Istio: VirtualService, DestinationRule, PeerAuthentication, labels of namespaces.
+"""The planner for Istio: VirtualServices, DestinationRules, PeerAuthentications and namespace labels.
 
-Order matters: a VirtualService that names a subset before its DestinationRule holds it answers 503, so the
-DestinationRule goes first.
+The DestinationRule is applied first, because requests to a subset fail with status 503 until its
+DestinationRule defines it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class IstioPlanner:
     mesh: str = "istio"
 
     def needs(self, intent: Intent) -> tuple[Need, ...]:
-        """What ``plan`` and the checks must see of the cluster for this intent."""
+        """The objects that ``plan`` and the checks read for this intent."""
         match intent:
             case ControlPlane():
                 return (Need(NODE), Need(VALIDATOR))
@@ -66,7 +66,7 @@ class IstioPlanner:
         raise not_plannable(intent)
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
-        """The steps that make the intent true, in order."""
+        """The steps that apply the intent, in order."""
         match intent:
             case ControlPlane():
                 return control_plane(intent, snapshot)
@@ -114,8 +114,9 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
 
 
 def _revision(intent: Injection, snapshot: Snapshot) -> str | None:
-    """What the namespace shall ask for. An upgrade may have moved it: an intent that says nothing of a
-    revision does not move it back.
+    """The revision to set.
+
+    Without one in the intent the namespace keeps its own, which an upgrade may set.
     """
     found = snapshot.find("Namespace", intent.namespace) or {"metadata": {}}
     labels = found["metadata"].get("labels") or {}
@@ -128,9 +129,7 @@ def _peer_authentication(intent: MutualTLS) -> dict[str, Any]:
 
 
 def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
-    """``strict``, ``permissive`` or ``disable``: what the servers of a namespace accept, by the policy of the
-    namespace, else by that of the mesh.
-    """
+    """The mutual TLS mode of a namespace, by its own policy, else by that of the mesh."""
     for home in (namespace, NAMESPACE):
         for policy in snapshot.of(PEER_AUTHENTICATION.kind, home):
             spec = policy.get("spec") or {}
@@ -170,7 +169,7 @@ def _traffic_policy(route: Route) -> dict[str, Any]:
             "baseEjectionTime": duration(outlier.base_ejection_s),
             "maxEjectionPercent": int(outlier.max_ejection_percent),
         }
-        # Otherwise outlier detection would also turn locality failover on, which nobody asked for.
+        # Otherwise outlier detection would also enable locality failover, which the intent does not ask for.
         policy.setdefault("loadBalancer", {})["localityLbSetting"] = {"enabled": False}
     return policy
 

@@ -1,7 +1,8 @@
-"""Steps that take old revisions of Istio's control plane away, once nothing needs them.
+"""Steps that remove old revisions of Istio's control plane that are no longer in use.
 
-Webhooks go first, so that no pod is given to an istiod that is gone. Of what meshkit made only what has the
-revision's label goes, of what Helm made its release: policies and definitions serve the new revision too.
+Webhooks are removed first, so that no pod is sent to a removed istiod. Of meshkit's objects only those with
+the revision's label are removed, of Helm's only the release: policies and definitions serve the new revision
+too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from meshkit.kube.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.steps import Step
 from meshkit.meshes.istio.revisions import DEFAULT, INJECTION, REVISION, WEBHOOK
-from meshkit.meshes.ownership import is_ours, taken_away
+from meshkit.meshes.ownership import deletion_step, is_ours
 
 _RBAC = "rbac.authorization.k8s.io/v1"
 _CLUSTER_WIDE = (WEBHOOK, Kind(_RBAC, "ClusterRoleBinding"), Kind(_RBAC, "ClusterRole"))
@@ -31,34 +32,38 @@ _ORDER = (WEBHOOK, *_INSIDE, *_CLUSTER_WIDE[1:])
 
 
 def needs(home: str) -> tuple[Need, ...]:
-    """What ``steps`` must see beside what an upgrade reads anyway."""
+    """The objects that ``steps`` reads in addition to those that an upgrade reads."""
     return (*map(Need, _CLUSTER_WIDE), *(Need(kind, home) for kind in _INSIDE))
 
 
 def require_handed_over(gone: Collection[str], tags: Collection[str]) -> None:
-    """Refuse to leave ``istio-injection=enabled``, and the validation of Istio's objects, to nobody."""
+    """Raise ``BadInput`` if no revision would serve ``istio-injection=enabled`` and validate objects."""
     if DEFAULT in gone and DEFAULT not in tags:
         raise BadInput(
             "control_plane.tags",
-            f"the control plane without a name serves {INJECTION}=enabled and checks Istio's objects, and"
-            " nobody would after it.",
+            f"the control plane without a name serves {INJECTION}=enabled and validates Istio's objects, and"
+            " no other one would replace it.",
             remedy=f"Give the new one that tag: tags=('{DEFAULT}',), or --tag {DEFAULT}.",
         )
 
 
 def steps(snapshot: Snapshot, parts: Mapping[str, Sequence[Object]]) -> list[Step]:
-    """The steps that take revisions away, in order. ``parts`` maps each revision to its Deployments: of
-    releases only those that made these go, for others (the CNI node agent's) carry the label of a revision
-    too and serve every one.
+    """The steps that remove revisions, in order. ``parts`` maps each revision to its Deployments.
+
+    Only releases that made these Deployments are removed: others (that of the CNI node agent) have the label
+    of a revision too but serve all revisions.
     """
     releases = dict.fromkeys(release_of(one) for found in parts.values() for one in found)
     own = [one for one in _labelled(snapshot, parts) if release_of(one) is None and is_ours(one)]
     hooks = [one for one in own if one["kind"] == WEBHOOK.kind]
     rest = sorted((one for one in own if one["kind"] != WEBHOOK.kind), key=_place)
     return [
-        *(taken_away(one) for one in hooks),
-        *(taken_away(manifests.obj(RELEASE, name, namespace)) for namespace, name in filter(None, releases)),
-        *(taken_away(one) for one in rest),
+        *(deletion_step(one) for one in hooks),
+        *(
+            deletion_step(manifests.obj(RELEASE, name, namespace))
+            for namespace, name in filter(None, releases)
+        ),
+        *(deletion_step(one) for one in rest),
     ]
 
 
@@ -70,7 +75,7 @@ def left_over(snapshot: Snapshot, gone: Collection[str]) -> Iterator[Object]:
 
 
 def require_ours(snapshot: Snapshot, gone: Collection[str]) -> None:
-    """Refuse a revision that another program installed: only that program knows its parts."""
+    """Raise ``ManualActionRequired`` for a revision of another installer, whose objects are unknown."""
     foreign = [one for one in left_over(snapshot, gone) if one["kind"] == DEPLOYMENT.kind]
     if foreign:
         raise ManualActionRequired(
@@ -80,7 +85,7 @@ def require_ours(snapshot: Snapshot, gone: Collection[str]) -> None:
 
 
 def _labelled(snapshot: Snapshot, gone: Collection[str]) -> Iterator[Object]:
-    """Objects of the kinds that a control plane is made of, tags of these revisions included."""
+    """Objects of a control plane's kinds with these revisions' label, including their tags."""
     for kind in _ORDER:
         yield from (one for one in snapshot.of(kind.kind) if labels(one).get(REVISION) in gone)
 

@@ -1,8 +1,8 @@
-"""Revisions of istiod: control planes side by side, each with a name, pods and webhooks of its own.
+"""Revisions of istiod: named control planes that run side by side, each with its own pods and webhooks.
 
-A revision is what the label ``istio.io/rev`` names; the one without a name is ``default``. A tag is a second
-name that can be given to another revision later: a webhook that calls that revision's istiod. Names and
-selectors are those of Istio's charts, so that what meshkit plans beside them fits.
+The label ``istio.io/rev`` selects a revision; the unnamed one is ``default``. A tag is an alias that can be
+moved to another revision: it is a webhook that calls that revision's istiod. Names and selectors are the same
+as in Istio's charts, so that meshkit's objects are compatible with them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from meshkit.meshes.injection import DEFAULT_REVISION
 from meshkit.meshes.ownership import is_ours
 
 REVISION = "istio.io/rev"
-"""The label of a namespace or pod that asks for a revision (or tag), and of whatever belongs to one."""
+"""The label of a namespace or pod that selects a revision or tag, and of objects of a revision."""
 TAG = "istio.io/tag"
 INJECTION = "istio-injection"
-"""The label that asks for whatever is the default; it wins over REVISION."""
+"""The label that selects the default revision; it takes precedence over REVISION."""
 INJECT = "sidecar.istio.io/inject"
-"""The label or annotation of a pod that asks for a sidecar, or refuses one."""
+"""The label or annotation of a pod that enables or disables injection."""
 DEFAULT = DEFAULT_REVISION
-"""The revision without a name, and the tag that takes its place."""
+"""The unnamed revision, and the tag that can replace it."""
 MARKED_BY = "meshkit-injection"
 """The field manager of what ``injection_mark`` writes."""
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
@@ -35,13 +35,13 @@ WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision; ``name`` is empty for the one without a name."""
+    """A revision; ``name`` is empty for the unnamed one."""
 
     name: str = ""
 
     @property
     def label(self) -> str:
-        """What the label REVISION says of it."""
+        """The value of the label REVISION."""
         return self.name or DEFAULT
 
     def named(self, base: str) -> str:
@@ -50,12 +50,12 @@ class Revision:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Of each of its objects."""
+        """The labels of all its objects."""
         return {"app": "istiod", REVISION: self.label}
 
     @property
     def selector(self) -> dict[str, str]:
-        """Of its pods. The one without a name has a label of its own, so as not to select another's."""
+        """The selector of its pods. The unnamed revision has an extra label, to exclude pods of others."""
         return {"app": "istiod", REVISION: self.name} if self.name else {"istio": "pilot"}
 
 
@@ -67,25 +67,25 @@ def webhook(revision: Revision, namespace: str, failure: str) -> dict[str, Any]:
 
 
 def tag_webhook(tag: str, revision: Revision, namespace: str, failure: str) -> dict[str, Any]:
-    """A tag that names a revision. Moving it changes nothing until pods are made anew."""
+    """The webhooks of a tag. Moving a tag has no effect on a pod until the pod is created again."""
     labels = {"app": "sidecar-injector", REVISION: revision.label, TAG: tag}
     return _configuration(f"istio-revision-tag-{tag}", labels, tag, revision, namespace, failure)
 
 
 def tags(snapshot: Snapshot) -> dict[str, str]:
-    """Tag -> the revision it names, as its webhook has it."""
+    """Tag -> the revision it refers to, by its webhook."""
     labelled = (hook["metadata"].get("labels") or {} for hook in snapshot.of(WEBHOOK.kind))
     return {found[TAG]: found.get(REVISION, DEFAULT) for found in labelled if TAG in found}
 
 
 def revisions(snapshot: Snapshot) -> set[str]:
-    """The revisions whose webhooks a cluster holds, by label."""
+    """The revisions that have webhooks in the cluster."""
     labelled = (hook["metadata"].get("labels") or {} for hook in snapshot.of(WEBHOOK.kind))
     return {found[REVISION] for found in labelled if REVISION in found and TAG not in found}
 
 
 def asked(namespace: Object) -> str:
-    """The revision or tag that a namespace asks for; empty where it asks for none."""
+    """The revision or tag that a namespace selects, or empty."""
     labels = namespace["metadata"].get("labels") or {}
     if INJECTION in labels:
         return DEFAULT if labels[INJECTION] == "enabled" else ""
@@ -93,22 +93,21 @@ def asked(namespace: Object) -> str:
 
 
 def injection_mark(namespace: str, revision: str | None) -> Step:
-    """The label by which a namespace asks for a revision or tag (None: for the default), in place of the one
-    that meshkit wrote before.
-    """
+    """The step that sets a namespace's revision or tag (None: the default); it replaces meshkit's label."""
     label = {REVISION: revision} if revision else {INJECTION: "enabled"}
     return namespace_part(namespace, "injection", labels=label)
 
 
 def tag(name: str, revision: str, namespace: str, failure: str) -> Step:
-    """The step that gives a tag to a revision."""
+    """The step that points a tag to a revision."""
     hook = tag_webhook(name, Revision("" if revision == DEFAULT else revision), namespace, failure)
     return Step(hook, wait=Wait("trusted", 60))
 
 
 def foreign_mark(snapshot: Snapshot, namespace: Object, asks: str) -> str:
-    """Whose the label or the tag is by which a namespace asks, where it is not meshkit's: a revision beside a
-    label ``istio-injection`` of others would be written in vain, and others write theirs back.
+    """The owner of the label or tag by which a namespace selects a revision; empty if meshkit owns it.
+
+    A revision label has no effect beside a label ``istio-injection``, and other owners restore their labels.
     """
     if asks in tags(snapshot):
         hook = snapshot.find(WEBHOOK.kind, f"istio-revision-tag-{asks}")
@@ -133,7 +132,7 @@ def _configuration(
 
 
 def _selectors(mark: str) -> dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-    """Prefix -> what a webhook asks of namespaces and of pods, for a revision or tag of this name."""
+    """Prefix -> the namespace and pod selectors of a webhook for a revision or tag."""
 
     def has(key: str, *values: str) -> dict[str, Any]:
         return {"key": key, "operator": "In", "values": list(values)}

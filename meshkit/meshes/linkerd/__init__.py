@@ -1,1 +1,1 @@
-"""Linkerd: its objects, control plane, identity, metric names and meaning. No other mesh is named here."""
+"""Linkerd: its objects, control plane, identity, metrics and meaning, independent of other meshes."""

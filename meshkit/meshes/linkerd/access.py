@@ -1,9 +1,9 @@
-"""``Access`` in Linkerd: a Server for each port, who is who, and what they may.
+"""Plan ``Access`` for Linkerd: a Server for each port, authentications and authorization policies.
 
-A Server closes its port the moment it is there, so it comes last, after everything that opens it. Rules by
-path or method are HTTPRoutes on the Server; then a request that no route takes would get 404 instead of 403,
-so one more route takes the rest, and kubelet's probes, which pass by themselves only while a Server has no
-routes, get a route of their own.
+A Server closes its port as soon as it exists, so it is applied last, after the policies that allow requests.
+Rules by path or method are HTTPRoutes on the Server. A request that no route matches would get status 404
+instead of 403, so a further route matches the rest. The kubelet's probes, which are allowed automatically
+only for a Server without routes, get a separate route.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 def needs(intent: Access) -> tuple[Need, ...]:
-    """What ``plan`` must see."""
+    """The objects that ``plan`` reads."""
     return access.needs(intent, SERVER)
 
 
 def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
-    """Who is who, what they may, the routes it is told by, and at last the Servers."""
+    """The steps for authentications, policies and routes, and finally the Servers."""
     target, callers = access.target(intent, snapshot), access.accounts(intent, snapshot)
     _refuse_opaque(intent, target)
     _refuse_rival_servers(intent, target, snapshot)
@@ -63,7 +63,7 @@ def _server_name(intent: Access, port: int) -> str:
 
 
 def _mesh_tls(intent: Access, callers: tuple[Account, ...]) -> dict[str, Any]:
-    """References rather than names: they hold in whatever trust domain the mesh has."""
+    """A MeshTLSAuthentication by references, which, unlike names, do not depend on the trust domain."""
     references = [
         {"kind": "ServiceAccount", "name": caller.name, "namespace": caller.namespace}
         if caller.name
@@ -92,7 +92,7 @@ def _server(intent: Access, target: Target, port: int) -> dict[str, Any]:
 
 
 def _by_route(intent: Access, target: Target) -> list[dict[str, Any]]:
-    """What is allowed by path and method, the rest, and the probes."""
+    """The routes and policies for paths and methods, for all other requests, and for probes."""
     paths, methods = intent.paths or ("/*",), intent.methods or (None,)
     matches = [_match(path, method) for path, method in product(paths, methods)]
     if len(matches) > _MOST_MATCHES:
@@ -150,7 +150,7 @@ def _number(get: Object, container: Object) -> int | None:
 
 
 def _refuse_opaque(intent: Access, target: Target) -> None:
-    """Linkerd reads no requests on a port whose appProtocol it does not know."""
+    """Reject HTTP rules on a port whose appProtocol Linkerd does not know, as it treats it as plain TCP."""
     for port in target.service_ports:
         protocol = str(port.get("appProtocol") or "").lower()
         if (intent.paths or intent.methods) and protocol not in _HTTP:
@@ -160,7 +160,7 @@ def _refuse_opaque(intent: Access, target: Target) -> None:
 
 
 def _refuse_rival_servers(intent: Access, target: Target, snapshot: Snapshot) -> None:
-    """Linkerd refuses two Servers for one port of one pod."""
+    """Raise an error for a second Server on a port, which Linkerd rejects."""
     mine = {_server_name(intent, port) for port in target.offered}
     for server in snapshot.of("Server", intent.namespace):
         spec, name = server["spec"], server["metadata"]["name"]

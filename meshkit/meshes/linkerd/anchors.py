@@ -1,8 +1,8 @@
-"""The trust anchors that Linkerd's charts find before they are installed.
+"""The trust anchors for an installation by Linkerd's charts.
 
-Left to themselves the charts write them into their release, and the next upgrade would write back what a
-rotation has changed. So meshkit tells them that the bundle is somebody else's (``identity.externalCA``) and
-makes it itself, once: what stands there is the truth from then on.
+By default the charts store the anchors in their release, and the next upgrade would revert a rotation. So
+meshkit sets ``identity.externalCA`` and creates the bundle itself, once; from then on the bundle is
+authoritative.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from meshkit.meshes.linkerd.pki import BUNDLE, BUNDLE_KEY, ISSUER
 
 
 def trust_anchors(snapshot: Snapshot, namespace: str) -> str:
-    """The trust anchors that the issuer's Secret names, in PEM. Raises ``BadInput`` where there are none."""
+    """The trust anchors in the issuer's Secret, in PEM. Raises ``BadInput`` if there are none."""
     secret = snapshot.find("Secret", ISSUER, namespace)
     data: Mapping[str, str] = (secret or {}).get("data") or {}
     if not {"ca.crt", "tls.crt", "tls.key"} <= set(data):
@@ -35,10 +35,10 @@ def trust_anchors(snapshot: Snapshot, namespace: str) -> str:
 
 
 def bundle_steps(snapshot: Snapshot, namespace: str, anchors: str) -> list[Step]:
-    """The bundle, where there is none; what is there is left as it is, for a rotation may have changed it.
+    """The step that creates the bundle if it does not exist; a rotation may have changed an existing one.
 
-    Raises ``BadInput`` where it belongs to a release: Helm would delete it with the next upgrade, as the
-    charts no longer name it.
+    Raises ``BadInput`` if it belongs to a release: the next upgrade would delete it, as the charts no longer
+    contain it.
     """
     found = snapshot.find("ConfigMap", BUNDLE, namespace)
     if found is None:

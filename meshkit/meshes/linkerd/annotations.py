@@ -1,6 +1,6 @@
-"""What Linkerd's proxies are told by an annotation of their namespace.
+"""Settings of Linkerd's proxies by an annotation of their namespace.
 
-It holds for pods that are made from then on: those that were told otherwise restart.
+The annotation applies to new pods, so workloads whose pods have another value are restarted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
 
 
 def injected_namespaces(snapshot: Snapshot, field: str, otherwise: str) -> list[str]:
-    """The namespaces that Linkerd injects. Raises ``BadInput`` about ``field`` where there is none;
-    ``otherwise`` is what one can do but enable injection.
+    """The namespaces with injection. Raises ``BadInput`` for ``field`` if there is none.
+
+    ``otherwise`` is the alternative to enabling injection, for the remedy.
     """
     names = [
         str(namespace["metadata"]["name"])
@@ -25,7 +26,7 @@ def injected_namespaces(snapshot: Snapshot, field: str, otherwise: str) -> list[
     if not names:
         raise BadInput(
             field,
-            "no namespace is injected by Linkerd yet, so there is nothing it could hold for.",
+            "no namespace has Linkerd's injection enabled, so the setting applies to no pod.",
             remedy=f"Enable injection first, or {otherwise}.",
         )
     return names
@@ -34,8 +35,9 @@ def injected_namespaces(snapshot: Snapshot, field: str, otherwise: str) -> list[
 def tell(
     namespace: str, part: str, annotation: str, value: str, silence: str, snapshot: Snapshot
 ) -> list[Step]:
-    """The annotation on a namespace, as the ``part`` of its own manager, and restarts of the workloads with a
-    meshed pod that was told otherwise. ``silence`` is what holds for a pod without the annotation.
+    """The step that annotates a namespace, and restarts of workloads whose pods have another value.
+
+    ``part`` names the field manager; ``silence`` is the value of a pod without the annotation.
     """
     behind = [
         workload

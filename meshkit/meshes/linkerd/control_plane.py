@@ -1,9 +1,9 @@
-"""Linkerd's control plane: from its charts by Helm, or from manifests of meshkit's own on the sandbox.
+"""Plan Linkerd's control plane: with its charts by Helm, or with meshkit's own manifests on the sandbox.
 
-The charts take no trust anchor and issuer of their own making: both must be there before, in the Secret
-``linkerd-identity-issuer`` of type ``kubernetes.io/tls`` with ``ca.crt`` beside the pair, the form in which
-cert-manager keeps them too. So a private key is never among the values that Helm stores, and the bundle of
-anchors is never Helm's either (``linkerd_anchors``).
+The charts do not generate the trust anchor and issuer: both must already be in the Secret
+``linkerd-identity-issuer`` of type ``kubernetes.io/tls`` with ``ca.crt`` and the key pair, which is also the
+format of cert-manager. So Helm's stored values never contain a private key, and Helm does not own the trust
+bundle (``anchors.py``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NAMESPACE = "linkerd"
 PUBLISHED = "https://helm.linkerd.io/edge"
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 RESOURCES = Resources(cpu="100m", memory="50Mi")
-"""What Linkerd's high-availability values request for a component; its default values request nothing."""
+"""The requests of a component in Linkerd's high-availability values; the default values have none."""
 LIMIT = "250Mi"
 """Of memory, by the chart's own high-availability values; a request above it raises it."""
 PROXY = {"cpu": "100m", "memory": "20Mi"}
@@ -61,7 +61,7 @@ def control_plane_needs(intent: ControlPlane) -> tuple[Need, ...]:
 
 
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
-    """The steps that install or change Linkerd. Raises ``BadInput`` for what cannot stand."""
+    """The steps that install or change Linkerd. Raises ``BadInput`` for an invalid intent."""
     _refuse_istios(intent)
     require_tested(intent.version or DEFAULT_VERSION, TESTED, intent)
     namespace = intent.namespace or NAMESPACE
@@ -106,8 +106,9 @@ def _refuse_istios(intent: ControlPlane) -> None:
 
 
 def _requests(intent: ControlPlane) -> list[list[dict[str, str]]]:
-    """What the containers of each component's pod request. The charts give every pod a proxy, and put the
-    destination beside two webhooks.
+    """The requests of the containers of each component's pod.
+
+    With charts every pod has a proxy, and the destination's pod has two webhooks too.
     """
     one = (intent.resources or RESOURCES).model_dump()
     if intent.charts is None:
@@ -157,8 +158,10 @@ def chart_version(version: str) -> str:
 
 
 def heartbeat_schedule(snapshot: Snapshot, namespace: str) -> str:
-    """When the heartbeat runs, once a day. The chart draws it from the clock, so that no two plans would be
-    alike; here the issuer's Secret tells, which is another one in every mesh and stays.
+    """The cron schedule of the daily heartbeat, derived from the issuer's Secret.
+
+    The chart derives it from the clock, so every plan would differ; the Secret differs between meshes and is
+    stable.
     """
     secret = snapshot.find("Secret", ISSUER, namespace) or {"metadata": {}}
     drawn = hashlib.sha256(str(secret["metadata"].get("uid")).encode()).digest()
@@ -166,10 +169,10 @@ def heartbeat_schedule(snapshot: Snapshot, namespace: str) -> str:
 
 
 def linkerd_values(intent: ControlPlane, version: str) -> dict[str, Any]:
-    """What the chart linkerd-control-plane is told: its high-availability values, and requests for every
-    container, so that a quota has no reason to refuse one.
+    """The values for linkerd-control-plane: its high-availability values, and requests for all containers.
 
-    Its anti-affinity is required between nodes and preferred between zones: it has no value for more.
+    The requests make it compatible with quotas. Its anti-affinity is required between nodes and preferred
+    between zones; the chart has no value for more.
     """
     requests = intent.resources or RESOURCES
     component = {
@@ -203,7 +206,7 @@ def linkerd_values(intent: ControlPlane, version: str) -> dict[str, Any]:
 
 
 def _require_nodes(intent: ControlPlane, snapshot: Snapshot) -> None:
-    """Linkerd's chart lets no two replicas stand on one node."""
+    """Raise ``BadInput`` for fewer nodes than replicas, as the chart forbids two replicas on one node."""
     nodes = len(list(snapshot.of("Node")))
     if nodes < intent.replicas:
         raise BadInput(
@@ -294,7 +297,7 @@ def _component(component: str, namespace: str, intent: ControlPlane) -> list[Ste
 
 
 def webhook(namespace: str, failure: str) -> dict[str, Any]:
-    """The injector's webhook as Linkerd's charts make it."""
+    """The injector's webhook, as in Linkerd's charts."""
     exempt = ["kube-system", "cert-manager"]
     of_namespace = [
         {"key": "config.linkerd.io/admission-webhooks", "operator": "NotIn", "values": ["disabled"]},

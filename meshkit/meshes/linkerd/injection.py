@@ -1,4 +1,4 @@
-"""How Linkerd injects: its webhook sees almost every pod, and its injector decides by annotation."""
+"""Linkerd's injection rules: its webhook selects almost all pods, and its injector reads annotations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from meshkit.kube.metadata import notes
 from meshkit.meshes.injection import DEFAULT_REVISION, Injection, ProxyOrigin
 
 INJECT = "linkerd.io/inject"
-"""The annotation of a namespace or pod that asks for a proxy, or refuses one."""
+"""The annotation of a namespace or pod that enables or disables injection."""
 ASKS = ("enabled", "ingress")
-"""The values of INJECT that ask for a proxy."""
+"""The values of INJECT that enable injection."""
 
 
 def _refusal(template: Object) -> str:
@@ -22,7 +22,7 @@ def _refusal(template: Object) -> str:
 
 
 def _decision(template: Object, home: Object, hook: Mapping[str, Any]) -> tuple[bool, str]:
-    """The pod's own annotation wins over that of its namespace."""
+    """Whether the injector adds a proxy; a pod's annotation takes precedence over its namespace's."""
     del hook
     own, general = notes(template).get(INJECT), notes(home).get(INJECT)
     for value, whose in ((own, "its pods carry"), (general, "its namespace carries")):

@@ -1,4 +1,4 @@
-"""Linkerd as a ``Mesh``: what this folder holds, in the words of the protocol."""
+"""Linkerd's implementation of ``Mesh``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LINKERD = Mesh(
             ("ConfigMap", "linkerd-identity-trust-roots"),
         ),
         roots="linkerd-identity-trust-roots",
-        elsewhere="'linkerd uninstall | kubectl delete -f -' takes away what the linkerd command installed.",
+        elsewhere="'linkerd uninstall | kubectl delete -f -' removes what the linkerd command installed.",
         definitions=("linkerd-crds",),
     ),
     mutual_tls=mutual_tls,

@@ -1,7 +1,7 @@
-"""Linkerd seen: its metrics, and access logs by an annotation that holds for new pods.
+"""Plan observability for Linkerd: its metrics, and access logs by an annotation for new pods.
 
-No metric of Linkerd tells that a proxy refused a configuration, nor how long the trust anchor is valid:
-there is no rule for either, and ``meshkit check`` looks at the anchor.
+Linkerd has no metrics for rejected configurations and for the validity of the trust anchor, so there are no
+rules for them; ``meshkit check`` checks the anchor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshkit.meshes.monitoring.signals import Signals
 
 ACCESS_LOG = "config.linkerd.io/access-log"
 FORMATS = {"all": "json", "none": ""}
-"""An empty annotation wins over the chart's value ``proxy.accessLog``, and is no log."""
+"""An empty annotation overrides the chart's value ``proxy.accessLog`` and disables the log."""
 
 _OUTBOUND = 'direction="outbound", dst_service!=""'
 SIGNALS = Signals(
@@ -52,12 +52,12 @@ SIGNALS = Signals(
 
 
 def needs(intent: Observability) -> tuple[Need, ...]:
-    """What the cluster has to scrape with, and for access logs the workloads that must restart."""
+    """The kinds for scraping and, for access logs, the workloads to restart."""
     return (*observability.needs(intent), *(workload_needs(None) if intent.access_log else ()))
 
 
 def plan(intent: Observability, snapshot: Snapshot) -> tuple[Step, ...]:
-    """Scraping, rules, dashboard; for access logs the injected namespaces, and their workloads restart."""
+    """The steps for scraping, rules and dashboard, and for access logs of injected namespaces."""
     if intent.tracing:
         instead = (
             "Decide where requests enter, at the ingress or in the application: Linkerd's proxies trace the"

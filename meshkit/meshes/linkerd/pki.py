@@ -1,6 +1,4 @@
-"""The Secrets that hold a Linkerd mesh's identity, as steps. The keys come from elsewhere: nothing is random
-here.
-"""
+"""The Secrets and ConfigMap with a Linkerd mesh's identity. Keys are generated elsewhere."""
 
 from __future__ import annotations
 
@@ -20,24 +18,24 @@ ISSUER = "linkerd-identity-issuer"
 BUNDLE, BUNDLE_KEY = "linkerd-identity-trust-roots", "ca-bundle.crt"
 """The ConfigMap of the trust anchors, and its key."""
 TRUSTED_HASH = "linkerd.io/trust-root-sha256"
-"""The annotation in which Linkerd's injector notes the bundle that a proxy was made with."""
+"""The annotation with the hash of the trust bundle that was injected into a proxy."""
 _TRUSTED = "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"
-"""The variable in which a proxy finds its anchors."""
+"""The environment variable with a proxy's trust anchors."""
 ANCHOR = "linkerd-trust-anchor"
 """cert-manager's walk-through for Linkerd keeps the trust anchor under this name too."""
 
 
 def bundle_hashes(bundle: str) -> frozenset[str]:
-    """What ``TRUSTED_HASH`` may say of a proxy with this bundle: white space around it has no meaning."""
+    """The possible values of ``TRUSTED_HASH`` for this bundle, with and without surrounding white space."""
     texts = (bundle, bundle.strip(), bundle.strip() + "\n")
     return frozenset(hashlib.sha256(text.encode()).hexdigest() for text in texts)
 
 
 def trusts(proxy: Object, bundle: Object) -> bool:
-    """Whether a proxy was made with the anchors that the ConfigMap of the bundle holds now.
+    """Whether a proxy has the trust anchors that are in the bundle's ConfigMap now.
 
-    The control plane's own proxies of Linkerd's charts take them from that ConfigMap when they start; the
-    note on these pods is of the chart's values, which know no anchors.
+    With Linkerd's charts, the control plane's proxies read the ConfigMap when they start; the annotation on
+    these pods is computed from the chart's values, which have no anchors.
     """
     if _takes_from_bundle(proxy):
         return dt.datetime.fromisoformat(proxy["metadata"]["creationTimestamp"]) > _written_at(bundle)
@@ -46,7 +44,7 @@ def trusts(proxy: Object, bundle: Object) -> bool:
 
 
 def is_known(proxy: Object) -> bool:
-    """Whether anything tells which anchors a proxy was made with."""
+    """Whether the trust anchors of a proxy are known."""
     return TRUSTED_HASH in notes(proxy)
 
 
@@ -61,7 +59,7 @@ def _takes_from_bundle(proxy: Object) -> bool:
 
 
 def _written_at(bundle: Object) -> dt.datetime:
-    """When the anchors were last changed: the API server notes it for whoever owns the field."""
+    """When the anchors were last changed, by the managedFields of the ConfigMap."""
     made = dt.datetime.fromisoformat(bundle["metadata"]["creationTimestamp"])
     return max(written_at(bundle, BUNDLE_KEY), default=made)
 
@@ -77,8 +75,9 @@ def written_at(holder: Object, *keys: str) -> list[dt.datetime]:
 
 
 def identity_steps(namespace: str, anchor: Pair, issuer: Pair) -> list[Step]:
-    """The trust anchor, and the issuer in the form that Linkerd's charts and cert-manager share: type
-    ``kubernetes.io/tls`` with the anchor as ``ca.crt``.
+    """The steps for trust anchor and issuer, in the format of Linkerd's charts and of cert-manager.
+
+    This is a Secret of type ``kubernetes.io/tls`` with the anchor as ``ca.crt``.
     """
     return [
         Step(tls_secret(ANCHOR, namespace, anchor, anchor)),
@@ -92,10 +91,10 @@ def tls_secret(name: str, namespace: str, pair: Pair, signed_by: Pair) -> dict[s
 
 
 def tls_data(pair: Pair, signed_by: Pair) -> dict[str, str]:
-    """The data of such a Secret."""
+    """The data of a TLS Secret."""
     return encoded({"ca.crt": signed_by.certificate, "tls.crt": pair.certificate, "tls.key": pair.key})
 
 
 def encoded(texts: Mapping[str, str]) -> dict[str, str]:
-    """Texts as a Secret's data."""
+    """Encode texts as the data of a Secret."""
     return {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}

@@ -1,8 +1,8 @@
-"""Linkerd: HTTPRoutes over one Service for each version, and annotations.
+"""The planner for Linkerd: HTTPRoutes, one Service for each version, and annotations.
 
-Linkerd has no subsets, so a version becomes a Service of its own behind the one that clients name. Its
-inbound policy is copied onto a pod when the pod is made, so changing it restarts workloads. What Linkerd
-cannot do (faults, connection limits, a choice of load balancer) is refused here.
+Linkerd has no subsets, so each version gets a separate Service behind the one that clients use. The inbound
+policy is copied to a pod when it is created, so changing it restarts workloads. Features that Linkerd does
+not support (faults, connection limits, load balancing algorithms) are rejected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LinkerdPlanner:
     mesh: str = "linkerd"
 
     def needs(self, intent: Intent) -> tuple[Need, ...]:
-        """What ``plan`` and the checks must see of the cluster for this intent."""
+        """The objects that ``plan`` and the checks read for this intent."""
         match intent:
             case ControlPlane():
                 return control_plane_needs(intent)
@@ -67,7 +67,7 @@ class LinkerdPlanner:
         raise not_plannable(intent)
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
-        """The steps that make the intent true, in order."""
+        """The steps that apply the intent, in order."""
         match intent:
             case ControlPlane():
                 return control_plane(intent, snapshot)
@@ -125,7 +125,7 @@ def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> list[Step]:
 
 
 def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
-    """``strict`` or ``permissive``: what new pods of a namespace accept."""
+    """The mutual TLS mode of new pods in a namespace: ``strict`` or ``permissive``."""
     found = snapshot.find("Namespace", namespace) or {}
     return "strict" if notes(found).get(INBOUND_POLICY) in STRICT_POLICIES else "permissive"
 

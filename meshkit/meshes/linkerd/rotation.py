@@ -1,13 +1,12 @@
-"""Reads from the cluster how far a rotation of Linkerd's identity is, and makes the steps that come next.
+"""The state of a rotation of Linkerd's identity, read from the cluster, and the steps of its next phase.
 
-    settled   one anchor, every proxy trusts it
-    trust     a second anchor joins the bundle; every proxy is made anew, as it trusts the bundle of its birth
-    issue     an issuer of the new anchor takes over, as Linkerd says itself by an Event
-    renew     every proxy is made anew and so gets a certificate of that issuer
-    retire    the old anchor leaves the bundle; every proxy is made anew once more
+    settled   one anchor, every proxy trusts it trust     a second anchor is added to the bundle; every proxy
+    restarts, as it reads the bundle at its start issue     an issuer of the new anchor replaces the old one;
+    Linkerd confirms it by an Event renew     every proxy restarts and gets a certificate of the new issuer
+    retire    the old anchor is removed from the bundle; every proxy restarts again
 
-At every moment whatever proxy meets another trusts its certificate, so no request is lost. Nothing is
-remembered but in the cluster: whoever comes next goes on where it stands.
+Any two proxies trust each other's certificates at all times, so no request is lost. All state is in the
+cluster, so any process can continue a rotation.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ from meshkit.meshes.linkerd.pki import (
 EVENT = Kind("v1", "Event")
 MANAGER = "meshkit-rotation"
 TAKEN_UP_AFTER = dt.timedelta(minutes=5)
-"""Where no Event tells any more when an issuer was taken up: kubelets bring a changed Secret into a pod
-within about two minutes, and Kubernetes keeps Events for an hour.
+"""The time after which a new issuer is assumed to be in use if its Event has expired: kubelets update a
+mounted Secret within about two minutes, and Kubernetes keeps Events for an hour.
 """
 
 
 @dataclass(frozen=True)
 class LinkerdIdentity:
-    """The identity of one Linkerd as its cluster holds it."""
+    """The identity of a Linkerd installation, as read from its cluster."""
 
     snapshot: Snapshot
     namespace: str
@@ -76,7 +75,7 @@ class LinkerdIdentity:
 
     @cached_property
     def newest(self) -> Pair | None:
-        """The anchor whose key is kept: the one that signs the next issuer."""
+        """The anchor whose private key is stored, which signs the next issuer."""
         data = self._secret(ANCHOR)
         if not {"tls.crt", "tls.key"} <= set(data):
             return None
@@ -84,7 +83,7 @@ class LinkerdIdentity:
 
     @property
     def is_opaque(self) -> bool:
-        """Whether the issuer is kept in Linkerd's own form, not in that of cert-manager."""
+        """Whether the issuer's Secret has Linkerd's own format, not that of cert-manager."""
         return "crt.pem" in self._secret(ISSUER)
 
     @cached_property
@@ -94,7 +93,7 @@ class LinkerdIdentity:
 
     @property
     def phase(self) -> Phase:
-        """What a rotation is in the middle of."""
+        """The present phase of the rotation."""
         if len(self.anchors) == 1:
             return "retire" if self.untrusting else "settled"
         if self.joined is None or self.untrusting:
@@ -105,7 +104,7 @@ class LinkerdIdentity:
 
     @property
     def joined(self) -> x509.Certificate | None:
-        """The new anchor, once it is in the bundle beside the old."""
+        """The new anchor, if the bundle has both the old and the new one."""
         if self.newest is None or len(self.anchors) < 2:
             return None
         newest = x509.load_pem_x509_certificate(self.newest.certificate.encode())
@@ -113,12 +112,12 @@ class LinkerdIdentity:
 
     @property
     def untrusting(self) -> list[Object]:
-        """The proxies that were made with another bundle."""
+        """The proxies that were started with another bundle."""
         return [pod for pod in self.proxies if not trusts(pod, self._roots)]
 
     @property
     def unrenewed(self) -> list[Object]:
-        """The proxies that may still have a certificate of the issuer before."""
+        """The proxies that may still have a certificate of the previous issuer."""
         since = self.taken_up or self._issuer_made + TAKEN_UP_AFTER
         return [
             pod
@@ -128,12 +127,12 @@ class LinkerdIdentity:
 
     @property
     def taken_up(self) -> dt.datetime | None:
-        """When Linkerd took the present issuer up, by its Event; None where no Event says so."""
+        """When Linkerd loaded the present issuer, by its Event, or None."""
         return min(self.times_taken_up, default=None)
 
     @property
     def times_taken_up(self) -> list[dt.datetime]:
-        """When Linkerd took an issuer up since the present one was made, by its Events."""
+        """When Linkerd loaded an issuer since the present one was stored, by its Events."""
         times = map(_event_time, self.snapshot.of("Event", self.namespace))
         return [at for at in times if at and at >= self._issuer_made]
 
@@ -170,7 +169,7 @@ class LinkerdIdentity:
 
     @property
     def _issuer_made(self) -> dt.datetime:
-        """When the present issuer came into its Secret: it may have been made some time before."""
+        """When the present issuer was written to its Secret, which may be after its creation."""
         secret = self.snapshot.find("Secret", ISSUER, self.namespace) or {"metadata": {}}
         made = self.issuer.not_valid_before_utc + CLOCK_SKEW
         return max([made, *written_at(secret, "crt.pem", "tls.crt")])
@@ -184,13 +183,13 @@ class LinkerdIdentity:
 
 
 def needs(namespace: str) -> tuple[Need, ...]:
-    """What LinkerdIdentity must see."""
+    """The objects that a LinkerdIdentity reads."""
     inside = (Need(kind, namespace) for kind in (SECRET, CONFIG_MAP, EVENT))
     return (*workload_needs(None), *inside)
 
 
 def require_rotatable(state: LinkerdIdentity) -> None:
-    """Refuse an identity that is not there, or whose owner is somebody else's program."""
+    """Raise ``BadInput`` for a missing identity, or one that another program manages."""
     namespace = state.namespace
     found = state.snapshot.find("ConfigMap", BUNDLE, namespace)
     secret = state.snapshot.find("Secret", ISSUER, namespace)
@@ -212,7 +211,7 @@ def require_rotatable(state: LinkerdIdentity) -> None:
 
 
 def trust_steps(state: LinkerdIdentity, anchor: Pair | None, at_once: int) -> list[Step]:
-    """The new anchor's Secret, the bundle with both, and the proxies; without one those that lag behind."""
+    """The steps for the new anchor's Secret, the bundle with both, and restarts of outdated proxies."""
     if anchor is None:
         return _restarts(state, state.untrusting, at_once)
     both = f"{state.bundle.strip()}\n{anchor.certificate.strip()}\n"
@@ -225,7 +224,7 @@ def trust_steps(state: LinkerdIdentity, anchor: Pair | None, at_once: int) -> li
 
 
 def issue_steps(state: LinkerdIdentity, issuer: Pair) -> list[Step]:
-    """The new issuer, in the form in which the old one is kept."""
+    """The step for the new issuer, in the format of the old one."""
     assert state.newest is not None
     if state.is_opaque:
         data = encoded({"crt.pem": issuer.certificate, "key.pem": issuer.key})
@@ -235,12 +234,12 @@ def issue_steps(state: LinkerdIdentity, issuer: Pair) -> list[Step]:
 
 
 def renew_steps(state: LinkerdIdentity, at_once: int) -> list[Step]:
-    """The proxies with a certificate of the old issuer."""
+    """The restarts of proxies with a certificate of the old issuer."""
     return _restarts(state, state.unrenewed, at_once)
 
 
 def retire_steps(state: LinkerdIdentity, at_once: int) -> list[Step]:
-    """The bundle without the old anchor, and the proxies that still trust it."""
+    """The steps for the bundle without the old anchor, and restarts of proxies that still trust it."""
     if len(state.anchors) == 1:
         return _restarts(state, state.untrusting, at_once)
     assert state.newest is not None
@@ -251,13 +250,14 @@ def retire_steps(state: LinkerdIdentity, at_once: int) -> list[Step]:
 
 
 def _restarts(state: LinkerdIdentity, pods: Sequence[Object], at_once: int) -> list[Step]:
-    """The workloads of these pods, in waves. ``ManualActionRequired`` for pods that only a person can
-    restart.
+    """Restarts of the workloads of these pods, in waves.
+
+    Raises ``ManualActionRequired`` for pods without a workload that a restart replaces.
     """
     found, others = owners(pods, state.snapshot)
     if others:
         raise ManualActionRequired(
-            f"{len(others)} pods must be made anew by hand: {', '.join(map(title, others[:5]))}.",
+            f"{len(others)} pods must be replaced by hand: {', '.join(map(title, others[:5]))}.",
             remedy="Delete those whose owner makes them again, make the others again yourself, then go on.",
         )
     return restarts(found, at_once)

@@ -1,4 +1,4 @@
-"""What the proxies of a mesh do, in terms that no mesh owns: the result of every ``meaning`` package.
+"""A mesh-independent model of proxy configuration, which every ``meaning`` package produces.
 
-Pure data and lookups on Kubernetes objects. It imports only ``errors``, ``facts`` and ``kube``.
+It has only data and lookups on Kubernetes objects, and imports only ``errors``, ``facts`` and ``kube``.
 """

@@ -1,4 +1,4 @@
-"""Durations and shares as the meshes' resources write them."""
+"""Parse durations and percentages in the meshes' resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)")
 
 
 def duration_s(text: str | None) -> float | None:
-    """Seconds of ``1h30m``, ``0.5s`` or ``500ms``; None for nothing. Raises ValueError for anything else."""
+    """Parse ``1h30m``, ``0.5s`` or ``500ms`` to seconds; None for no text. Raises ValueError otherwise."""
     if not text:
         return None
     parts = _PART.findall(text)
@@ -21,5 +21,5 @@ def duration_s(text: str | None) -> float | None:
 
 
 def percent(written: Mapping[str, Any]) -> float:
-    """The share of an Istio fault, in percent. Without one the fault hits no request."""
+    """The percentage of an Istio fault. Without one the fault affects no request."""
     return float((written.get("percentage") or {}).get("value") or 0.0)

@@ -14,17 +14,17 @@ def host_of(service: Object) -> str:
 
 
 def full_host(name: str, namespace: str) -> str:
-    """A host name as its author's namespace resolves it (``web`` in shop -> web.shop.svc.cluster.local).
+    """Resolve a host name in a namespace (``web`` in shop -> web.shop.svc.cluster.local).
 
-    A name with a dot stands as it is written, as in Istio (pilot/pkg/model, ResolveShortnameToFQDN).
+    A name with a dot is unchanged, as in Istio (pilot/pkg/model, ResolveShortnameToFQDN).
     """
     return name if "." in name or name == "*" else f"{name}.{namespace}.svc.{CLUSTER_DOMAIN}"
 
 
 def domains_of(service: Object, port: int, caller_namespace: str) -> tuple[str, ...]:
-    """Every name under which callers of one namespace reach a Service port.
+    """All names by which callers in one namespace can address a Service port.
 
-    Names without a port mean port 80; a Service without port 80 answers them on its first port.
+    Names without a port mean port 80, or the first port of a Service without port 80.
     """
     meta = service["metadata"]
     name, namespace = meta["name"], meta["namespace"]

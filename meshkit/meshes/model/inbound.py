@@ -1,7 +1,7 @@
-"""What a proxy does with what arrives at its pod, in no mesh's words: who gets in, and by which rules.
+"""The mesh-independent model of inbound traffic: captured ports, their routes and authorization.
 
-A request takes the first route whose match holds, and each route says who may. Istio has one route for each
-port; Linkerd's HTTPRoutes on a Server are several.
+A request takes the first route that matches, and each route has its authorization. Istio has one route per
+port; Linkerd has one for each HTTPRoute on a Server.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from meshkit.meshes.model.outbound import Match, StringMatch
 Subject = Literal[
     "identity", "source_ip", "remote_ip", "path", "method", "host", "header", "port", "sni", "nothing"
 ]
-"""What a condition looks at. ``identity`` is the name in the caller's certificate; a caller without one has
-none, and no match of it holds. ``nothing`` is what the sandbox cannot know: no match of it holds.
+"""The subject of a condition. ``identity`` is the name in the caller's certificate; without a certificate no
+match holds. ``nothing`` stands for data that the sandbox does not have: no match holds.
 """
 
 
 @dataclass(frozen=True)
 class Condition:
-    """The subject meets one of ``values`` (addresses and ports are written out); inverted: none of them."""
+    """The subject matches one of ``values`` (addresses and ports as text), or none of them if inverted."""
 
     subject: Subject
     values: tuple[StringMatch, ...]
     name: str = ""
-    """Of a header."""
+    """The name of the header."""
     inverted: bool = False
 
 
@@ -36,7 +36,7 @@ All = tuple[Condition, ...]
 
 @dataclass(frozen=True)
 class Rule:
-    """One of ``sources``, one of ``operations``, and ``when``."""
+    """A rule that holds if one of ``sources``, one of ``operations`` and all of ``when`` hold."""
 
     sources: tuple[All, ...] = ((),)
     operations: tuple[All, ...] = ((),)
@@ -45,7 +45,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """Holds for a request when one of its rules does; without rules it never holds."""
+    """A policy that holds for a request if one of its rules does; without rules it never holds."""
 
     name: str
     rules: tuple[Rule, ...] = (Rule(),)
@@ -53,7 +53,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Authorization:
-    """A request passes unless a policy of ``deny`` holds, or none of ``allow`` does (None: all are)."""
+    """A request is refused if a ``deny`` policy holds, or if no ``allow`` policy does (None: all pass)."""
 
     deny: tuple[Policy, ...] = ()
     allow: tuple[Policy, ...] | None = None
@@ -61,7 +61,7 @@ class Authorization:
 
 @dataclass(frozen=True)
 class InboundRoute:
-    """Requests that meet ``match``. With a ``status`` the proxy answers them itself."""
+    """A route for requests that meet ``match``. With a ``status`` the proxy answers them itself."""
 
     name: str = "default"
     match: Match = field(default_factory=Match)
@@ -74,7 +74,10 @@ InboundMode = Literal["plaintext", "permissive", "strict"]
 
 @dataclass(frozen=True)
 class Inbound:
-    """One captured port. ``strict`` refuses plain text at the connection; ``server`` names what rules it."""
+    """A captured port.
+
+    ``strict`` refuses plaintext connections; ``server`` names the object that rules it.
+    """
 
     port: int
     mode: InboundMode

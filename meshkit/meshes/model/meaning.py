@@ -1,4 +1,4 @@
-"""What a mesh's objects mean, as a protocol: each mesh's ``meaning`` package implements it by a module."""
+"""The interface of each mesh's ``meaning`` package, which converts its objects to the proxy model."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from meshkit.meshes.model.registry import Registry
 
 
 class Meaning(Protocol):
-    """From the objects of a cluster to what one pod's proxy does."""
+    """Converts the objects of a cluster to the proxy configuration of a pod. A module implements it."""
 
     @property
     def RESOURCES(self) -> tuple[str, ...]:
-        """The resources that are read."""
+        """The resources that the conversion reads."""
 
     def caller_of(self, registry: Registry, pod: Object, /) -> Any:
-        """What tells the outbound configuration of pods apart: pods of equal callers share one."""
+        """The key of a pod's outbound configuration: pods with equal callers share one configuration."""
 
     def outbound(self, registry: Registry, caller: Any, /) -> Outbound:
-        """What the proxies of a caller do with its requests."""
+        """The outbound configuration for a caller."""
 
     def inbound(self, registry: Registry, pod: Object, /) -> tuple[Inbound, ...]:
-        """What a pod's proxy does with what arrives at it."""
+        """The inbound configuration of a pod."""
 
     def statuses(self, registry: Registry, /) -> Iterable[RouteStatus]:
-        """What the control plane writes into the status of routes."""
+        """The status that the control plane writes to routes."""

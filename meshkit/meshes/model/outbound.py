@@ -1,10 +1,7 @@
-"""What a proxy must do, in no mesh's words:
+"""The mesh-independent model of outbound traffic, which is rendered to Envoy's resources.
 
-translators produce it, ``render`` turns it into Envoy's resources.
-
-Everything is frozen and compares by value, so "has this pod's configuration changed" is ``==`` and costs no
-rendering. Durations are seconds, shares are percent, ``None`` means that the mesh leaves it to the proxy's
-own default.
+All types are frozen and compare by value, so ``==`` detects a changed configuration without rendering.
+Durations are in seconds, shares in percent; ``None`` means the proxy's own default.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ Object = Mapping[str, Any]
 """A Kubernetes object as JSON."""
 
 OUTBOUND_PORT = 15001
-"""Where a proxy takes the requests of its own application, as in Istio."""
+"""The port on which a proxy receives the requests of its application, as in Istio."""
 
 MatchKind = Literal["exact", "prefix", "suffix", "segments", "regex", "present"]
 
@@ -35,7 +32,7 @@ class StringMatch:
 class NamedMatch:
     """A condition on the header or query parameter ``name``.
 
-    ``invert`` wants it not to hold; a header that is not there then counts as an empty one.
+    ``invert`` negates it; a missing header then counts as an empty one.
     """
 
     name: str
@@ -55,7 +52,7 @@ class Match:
 
 @dataclass(frozen=True)
 class HeaderEdits:
-    """Header changes; ``set`` overwrites, ``add`` appends. ``authority`` replaces the host asked for."""
+    """Header changes: ``set`` overwrites, ``add`` appends, ``authority`` replaces the requested host."""
 
     set: tuple[tuple[str, str], ...] = ()
     add: tuple[tuple[str, str], ...] = ()
@@ -89,7 +86,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Retry:
-    """At most ``attempts`` more tries. ``retry_on`` has Envoy's names, ``statuses`` are retried besides.
+    """At most ``attempts`` retries. ``retry_on`` has Envoy's names; ``statuses`` are retried in addition.
 
     ``other_localities`` lets a retry leave the locality that was tried.
     """
@@ -105,9 +102,9 @@ class Retry:
 
 @dataclass(frozen=True)
 class HashKey:
-    """What a consistent hash is made of: a header, query parameter, cookie, or the caller's address.
+    """The input of a consistent hash: a header, query parameter, cookie or the caller's address.
 
-    A cookie with a lifetime is made where the request has none; ``attributes`` are written with it.
+    A cookie with a lifetime is set, with ``attributes``, if the request has none.
     """
 
     source: Literal["header", "query", "cookie", "address"]
@@ -127,7 +124,7 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A copy of a share of the requests goes to ``cluster``; its answer is thrown away."""
+    """A share of the requests is mirrored to ``cluster``; the responses are discarded."""
 
     cluster: str
     percent: float = 100.0
@@ -135,7 +132,7 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Redirect:
-    """The caller is sent elsewhere. Empty fields keep what was asked for; ``prefix`` replaces the match."""
+    """A redirect response. Empty fields keep the requested value; ``prefix`` replaces the matched prefix."""
 
     status: int = 301
     scheme: str = ""
@@ -147,7 +144,7 @@ class Redirect:
 
 @dataclass(frozen=True)
 class DirectResponse:
-    """The proxy answers by itself. ``encoded`` is the body in base64, where it is not text."""
+    """A response by the proxy itself. ``encoded`` is a base64 body, for a body that is not text."""
 
     status: int
     body: str = ""
@@ -156,7 +153,7 @@ class DirectResponse:
 
 @dataclass(frozen=True)
 class Cors:
-    """Which browsers' origins may call. ``max_age_s`` is how long they may remember it."""
+    """The CORS policy. ``max_age_s`` is how long browsers may cache it."""
 
     origins: tuple[StringMatch, ...] = ()
     methods: tuple[str, ...] = ()
@@ -203,7 +200,7 @@ class VirtualHost:
 
 @dataclass(frozen=True)
 class Locality:
-    """Where something runs. Empty names are unknown."""
+    """A region, zone and subzone; empty names are unknown."""
 
     region: str = ""
     zone: str = ""
@@ -212,7 +209,7 @@ class Locality:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A pod's address. ``meshed`` says that a sidecar answers there and takes mutual TLS.
+    """The address of a pod. ``meshed`` means that a sidecar with mutual TLS listens there.
 
     Endpoints of a higher ``priority`` number get requests only when those before them fail.
     """
@@ -268,7 +265,7 @@ class Outlier:
     max_ejection_percent: int = 10
     min_health_percent: int = 0
     split_local_origin: bool = False
-    """Failures to connect are counted apart, by ``consecutive_local_origin``."""
+    """``consecutive_local_origin`` counts failures to connect separately."""
     consecutive_local_origin: int | None = None
 
 
@@ -279,7 +276,7 @@ LoadBalancer = Literal["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "RING_HASH", "M
 class Balancing:
     """How a cluster chooses an endpoint. ``table_size``: the ring's least size or Maglev's table.
 
-    A new endpoint gets its full share only ``warmup_s`` after it came, beginning with ``warmup_percent``.
+    A new endpoint gets its full share after ``warmup_s``, starting with ``warmup_percent``.
     ``locality_weights`` shares requests among localities instead of by the number of endpoints.
     """
 
@@ -293,9 +290,9 @@ class Balancing:
 
 @dataclass(frozen=True)
 class OriginTLS:
-    """TLS to a server outside the mesh: files as the proxy finds them; no certificate of the mesh is shown.
+    """TLS to a server outside the mesh, with files of the proxy and without a certificate of the mesh.
 
-    ``roots`` empty trusts the system's. ``server_names`` empty accepts every name ``roots`` vouch for.
+    Empty ``roots`` trust the system's. Empty ``server_names`` accept every name that ``roots`` have signed.
     """
 
     sni: str = ""
@@ -308,11 +305,12 @@ class OriginTLS:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A named set of endpoints. ``tls``: auto = mutual TLS to meshed endpoints only; always; never;
+    """A named set of endpoints with its connection settings.
 
-    or the TLS of a server outside the mesh. ``identities`` are the only server names accepted over the mesh's
-    TLS; empty accepts every name of its CA. ``protocol``: http2 always, or whatever the caller speaks.
-    ``as_asked`` goes to the address that the request names, wherever that is on loopback.
+    ``tls`` is auto (mutual TLS to meshed endpoints only), always, never, or the TLS of a server outside the
+    mesh. ``identities`` are the accepted server names over the mesh's TLS; empty accepts every name of its
+    CA. ``protocol`` is http2, or the protocol of the caller. ``as_asked`` sends a request to the loopback
+    address that it names.
     """
 
     name: str
@@ -328,7 +326,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a mesh ignores in an object, told to its author as an Event of this ``reason``."""
+    """A part of an object that the mesh ignores, reported as an Event with this ``reason``."""
 
     object: Object
     reason: str
@@ -336,14 +334,14 @@ class Problem:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Identifies the problem: said once for each generation of the object."""
+        """The identity of the problem, which is reported once for each generation of the object."""
         meta = self.object["metadata"]
         return (str(meta.get("uid", "")), str(meta.get("generation", "")), self.message)
 
 
 @dataclass(frozen=True)
 class Outbound:
-    """All that like callers share."""
+    """The outbound configuration that equal callers share."""
 
     hosts: tuple[VirtualHost, ...]
     clusters: tuple[Cluster, ...]

@@ -1,4 +1,4 @@
-"""What pods, Services and EndpointSlices say, read in one place for translators, metrics and node agent."""
+"""Read the state of pods for translators, metrics and the node agent."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ from meshkit.kube.pods import has_sidecar
 from meshkit.meshes.model.outbound import Object
 
 DEFAULT_REVISION = "default"
-"""The control plane without a name; a mesh without revisions has no other."""
+"""The name of the default revision, the only one of a mesh without revisions."""
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """How the proxy of one mesh stands in a pod, and the name that its certificate proves."""
+    """How to recognize a mesh's proxy in a pod, and the identity in its certificate."""
 
     mesh: str
     container: str
     skipped_ports: str
-    """The annotation with the ports that the proxy leaves alone."""
+    """The annotation with the ports that the proxy does not capture."""
     san_type: Literal["URI", "DNS"]
-    """What kind of name a certificate holds."""
+    """The kind of name in a certificate."""
     identity: Callable[[str, str], str]
-    """From namespace and ServiceAccount to that name."""
+    """Makes that name from namespace and ServiceAccount."""
     revision_mark: str = ""
-    """What names a revision: an annotation of pods, a label of the mesh's objects. Empty for a mesh that has
-    only one.
-    """
+    """The annotation of pods and label of objects with the revision; empty for a mesh without revisions."""
     own_pods: str = ""
-    """The label of the control plane's own pods, where these have proxies."""
+    """The label of the control plane's pods, if these have proxies."""
     roots_variable: str = ""
-    """Where a proxy finds the roots that it trusts for as long as it runs; empty where the control
-    plane tells it.
+    """The environment variable with the root certificates that a proxy trusts while it runs; empty if the
+    control plane sends them.
     """
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One end of a request, as the meshes' metrics name it."""
+    """One end of a request, as named in the meshes' metrics."""
 
     pod: str
     namespace: str
@@ -52,7 +50,7 @@ class Peer:
 
     @classmethod
     def of(cls, pod: Object, mesh: str | None) -> Peer:
-        """The peer that ``pod`` is, with the sidecar of ``mesh`` or of none."""
+        """The peer for ``pod``, with the sidecar of ``mesh`` or without one."""
         meta = pod["metadata"]
         return cls(
             pod=meta["name"],
@@ -65,7 +63,7 @@ class Peer:
 
 
 def revision_of(pod: Object, proxy: Proxy) -> str:
-    """The revision of the control plane that injected the pod, and that alone configures it."""
+    """The revision of the control plane that injected the pod and configures it."""
     return str(notes(pod).get(proxy.revision_mark, DEFAULT_REVISION))
 
 
@@ -75,15 +73,15 @@ def obeys(pod: Object, proxy: Proxy, revision: str) -> bool:
 
 
 def is_control_plane(pod: Object, proxy: Proxy) -> bool:
-    """Whether the pod is one of the control plane's own that have a proxy."""
+    """Whether the pod belongs to the control plane and has a proxy."""
     return proxy.own_pods in labels(pod)
 
 
 def captured_ports(pod: Object, proxy: Proxy) -> tuple[int, ...]:
-    """The container ports that the sidecar answers: all TCP ports but those its annotation excludes.
+    """The container ports that the sidecar captures: all TCP ports except those that its annotation excludes.
 
-    None of the control plane's own pods: what their proxies carry in reality, what proxies are told and
-    certificates, goes by files here; what is left are webhooks, which pass a real one untouched.
+    None for pods of the control plane: in the sandbox, proxies get configuration and certificates by files,
+    and the remaining traffic are webhook calls, which a real proxy passes through unchanged.
     """
     if not has_sidecar(pod, proxy.container) or is_control_plane(pod, proxy):
         return ()

@@ -12,7 +12,7 @@ from meshkit.meshes.model.outbound import Object
 
 @dataclass(frozen=True)
 class Backing:
-    """One ready address behind a Service port, with the pod that has it."""
+    """A ready address behind a Service port, and its pod."""
 
     address: str
     port: int
@@ -21,11 +21,9 @@ class Backing:
 
 @dataclass(frozen=True)
 class Registry:
-    """The Kubernetes objects that a translator reads:
+    """The Kubernetes objects that a translator reads, by resource name ("pods", "virtualservices", ...).
 
-    resource name ("pods", "virtualservices", ...) -> objects.
-
-    ``root_namespace`` is where the control plane lives: policies there hold for the whole mesh.
+    ``root_namespace`` is the control plane's namespace, whose policies apply to the whole mesh.
     """
 
     objects: Mapping[str, Iterable[Object]]
@@ -56,7 +54,7 @@ class Registry:
     def backings(self, service: Object, port: Mapping[str, Any]) -> tuple[Backing, ...]:
         """The ready, not terminating addresses of one Service port, from its EndpointSlices.
 
-        A pod that is being deleted is left out at once, before its slice says so.
+        A pod that is being deleted is left out at once, before its slice is updated.
         """
         meta = service["metadata"]
         pods = {pod["metadata"]["name"]: pod for pod in self.of("pods", meta["namespace"])}
@@ -87,6 +85,6 @@ def _serves(endpoint: Object, pod: Object | None) -> bool:
 
 
 def age_of(item: Object) -> tuple[str, str, str]:
-    """Sorts objects: the oldest first, then by name and namespace."""
+    """Sort key for objects: oldest first, then by name and namespace."""
     meta = item["metadata"]
     return (str(meta.get("creationTimestamp") or ""), str(meta["name"]), str(meta.get("namespace") or ""))

@@ -1,4 +1,4 @@
-"""The work of one translation: what is looked up, for whom, and the problems found on the way."""
+"""The state of one translation: its registry, the caller's namespace and the problems found."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from meshkit.meshes.model.registry import Registry
 
 @dataclass
 class Translation:
-    """For the callers of one namespace."""
+    """A translation for the callers of one namespace."""
 
     registry: Registry
     namespace: str
     problems: list[Problem] = field(default_factory=list)
 
     def ignore(self, item: Object, message: str) -> None:
-        """A field of ``item`` has no effect here, and its author is told so."""
+        """Record that a field of ``item`` has no effect; this becomes an Event."""
         self.problems.append(Problem(item, "NotSupported", message))

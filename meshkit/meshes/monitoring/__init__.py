@@ -1,1 +1,1 @@
-"""Scrape configuration, rules and a dashboard, made from one table of signals for each mesh. Pure."""
+"""Scrape configuration, rules and a dashboard, generated from the table of signals of a mesh."""

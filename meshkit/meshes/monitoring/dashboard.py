@@ -15,11 +15,11 @@ _CHOSEN = 'namespace=~"$namespace", service=~"$service"'
 _SERVICE = "{{namespace}}/{{service}}"
 
 Query = tuple[str, str]
-"""What is asked, and what each line is called."""
+"""A PromQL query and its legend."""
 
 
 def dashboard(signals: Signals) -> str:
-    """The dashboard of a mesh. Its data source, namespace and Service are chosen in Grafana."""
+    """The dashboard of a mesh, with variables for data source, namespace and Service."""
     panels = [
         {**panel, "id": number + 1, "gridPos": _place(number)}
         for number, panel in enumerate(_panels(signals))

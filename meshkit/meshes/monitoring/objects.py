@@ -1,4 +1,4 @@
-"""Scraping, rules and dashboard as objects: for the Prometheus operator, or as files in ConfigMaps."""
+"""Scraping, rules and dashboard as objects of the Prometheus operator, or as files in ConfigMaps."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ RULE = Kind("monitoring.coreos.com/v1", "PrometheusRule")
 SCRAPE_FILE, RULES_FILE, DASHBOARD_FILE = "scrape.yaml", "rules.yaml", "dashboard.json"
 _OPERATORS = ("podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com")
 _SIDECAR_LABEL = {"grafana_dashboard": "1"}
-"""By which the sidecar of Grafana's chart finds dashboards."""
+"""The label by which the sidecar of Grafana's chart finds dashboards."""
 
 
 def needs(intent: Observability) -> tuple[Need, ...]:
-    """The kinds that the cluster knows, unless the intent says how it is scraped."""
+    """The CustomResourceDefinitions of the cluster, unless the intent sets the kind of scraping."""
     return (Need(DEFINITION),) if intent.operator is None else ()
 
 
 def steps(intent: Observability, signals: Signals, namespace: str, snapshot: Snapshot) -> list[Step]:
-    """The objects that make a mesh seen. ``namespace`` is the mesh's own."""
+    """The steps that set up observability of a mesh. ``namespace`` is the mesh's own."""
     home = intent.namespace or namespace
     name = f"meshkit-{signals.mesh}"
     told = groups(signals, intent.alerts)
@@ -48,7 +48,7 @@ def steps(intent: Observability, signals: Signals, namespace: str, snapshot: Sna
 
 
 def _has_operator(snapshot: Snapshot) -> bool:
-    """Whether the cluster knows the kinds of the Prometheus operator."""
+    """Whether the cluster has the kinds of the Prometheus operator."""
     return all(snapshot.find(DEFINITION.kind, name) for name in _OPERATORS)
 
 

@@ -1,7 +1,7 @@
-"""Recording and alert rules for Prometheus, the same for every mesh: only the metrics behind them differ.
+"""Recording and alert rules for Prometheus. They are the same for every mesh, based on different metrics.
 
-Recorded series are named ``level:metric:operation`` as Prometheus' own practice has it, and carry the label
-``mesh``, so two meshes may share one Prometheus.
+Recorded series are named ``level:metric:operation``, as Prometheus recommends, and have the label ``mesh``,
+so that two meshes can share one Prometheus.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ AUTHORITY = "certificate:mesh_authority_valid_seconds:min"
 PERCENTILES = (50, 95, 99)
 DAY_S = 86400
 LAST_DAYS = 7
-"""An authority that ends within a week wakes somebody."""
+"""The remaining validity of a CA, in days, from which its alert is critical."""
 
 Rule = dict[str, Any]
 
 
 def groups(signals: Signals, alerts: Alerts) -> list[dict[str, Any]]:
-    """The rule groups of a mesh, as a rule file or a PrometheusRule holds them."""
+    """The rule groups of a mesh, for a rule file or a PrometheusRule."""
     prefix = f"meshkit-{signals.mesh}"
     return [
         {"name": f"{prefix}-golden-signals", "rules": list(recordings(signals))},
@@ -38,7 +38,7 @@ def groups(signals: Signals, alerts: Alerts) -> list[dict[str, Any]]:
 
 
 def recordings(signals: Signals) -> Iterator[Rule]:
-    """The golden signals of each Service: traffic, errors, latency in ms, and what had no room."""
+    """The golden signals of each Service: traffic, errors, latency in ms, and saturation."""
     labels = {"mesh": signals.mesh}
     mine = f'{{mesh="{signals.mesh}"}}'
 
@@ -137,7 +137,7 @@ def _mesh(signals: Signals, alerts: Alerts) -> Iterator[Rule]:
 
 
 def _raised(counter: str) -> str:
-    """Where a counter rose. A series that was not there before has risen too, which increase() cannot see."""
+    """Where a counter increased, including new series, which increase() does not see."""
     new = f"({counter} unless {counter} offset {WINDOW}) > 0"
     return f"sum by (type) (increase({counter}[{WINDOW}]) > 0 or {new})"
 

@@ -1,7 +1,7 @@
-"""Which pages Prometheus reads: written once, said as a PodMonitor or as a ``scrape_configs`` entry.
+"""Scrape jobs for Prometheus, rendered as a PodMonitor or as a ``scrape_configs`` entry.
 
-A target is one container port that the mesh names. So a proxy is one target whether it is a container or a
-native sidecar, and a pod without a proxy is none.
+A target is one container port that the mesh names. So a proxy is one target, as a container or as a native
+sidecar, and a pod without a proxy is no target.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ _CAMEL = {"source_labels": "sourceLabels", "target_label": "targetLabel"}
 
 @dataclass(frozen=True)
 class ScrapeJob:
-    """Pages of one sort. ``container`` and ``port`` are patterns of names."""
+    """A scrape job. ``container`` and ``port`` are regular expressions for names."""
 
     name: str
     container: str
     port: str
     path: str
     namespace: str | None = None
-    """Where the pods are, None for every namespace."""
+    """The namespace of the pods, None for every namespace."""
     renumber: tuple[int, int] | None = None
-    """(named port, the port that is read instead), where the page's own port has no name."""
+    """(named port, port to scrape instead), if the metrics port has no name."""
     keep: str | None = None
-    """A pattern of the metrics that are kept: a page may hold the application's own, which others scrape."""
+    """A regular expression for the metrics to keep: a page may include the application's own metrics."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """A label of the series: the label of the pod that it is taken from, as Prometheus spells it."""
+    """Label of the series -> label of the pod to copy it from, in Prometheus' spelling."""
 
     def relabelings(self) -> list[dict[str, Any]]:
-        """Which targets are kept, where they are read, and what they are called."""
+        """The relabelings that select and name targets."""
         names = [f"{_META}_container_name", f"{_META}_container_port_name"]
         steps = [
             {"source_labels": names, "regex": f"({self.container});({self.port})", "action": "keep"},
@@ -54,13 +54,13 @@ class ScrapeJob:
         return [*steps, {"target_label": "job", "replacement": self.name}]
 
     def metric_relabelings(self) -> list[dict[str, Any]]:
-        """Which series of a page are kept."""
+        """The relabelings that select series."""
         return [{"source_labels": ["__name__"], "regex": self.keep, "action": "keep"}] if self.keep else []
 
     def config(self, interval_s: int) -> dict[str, Any]:
         """An entry of Prometheus' ``scrape_configs``.
 
-        The page's own times are not taken: Linkerd's proxies drop idle series, which must not look current.
+        Timestamps of the page are ignored: Linkerd's proxies drop idle series, which must not look current.
         """
         discovery: dict[str, Any] = {"role": "pod"}
         if self.namespace:
@@ -78,7 +78,7 @@ class ScrapeJob:
         return {**config, "metric_relabel_configs": metrics} if metrics else config
 
     def monitor(self, namespace: str, labels: Labels, interval_s: int) -> dict[str, Any]:
-        """The same for the Prometheus operator."""
+        """A PodMonitor for the Prometheus operator."""
         endpoint: dict[str, Any] = {
             "path": self.path,
             "interval": f"{interval_s}s",

@@ -100,5 +100,5 @@ def test_a_place_must_be_known_be_one_and_leave_another() -> None:
         nodes_of(view(*NODES), "c", "")
     with pytest.raises(BadInput, match="either a zone or a node"):
         nodes_of(view(*NODES), "a", "a1")
-    with pytest.raises(BadInput, match="no other node takes pods"):
+    with pytest.raises(BadInput, match="no other node can take the pods"):
         nodes_of(view(*NODES[:2], node("b1", "b", closed=True)), "a", "")

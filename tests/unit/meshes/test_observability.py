@@ -116,7 +116,7 @@ def test_only_a_mesh_that_counts_refused_configurations_has_an_alert_for_them() 
 def test_istiod_obeys_one_telemetry_of_the_whole_mesh_only() -> None:
     wanted = Observability(access_log="all")
     other = named("Telemetry", "theirs", "istio-system", spec={"tracing": []})
-    with pytest.raises(BadInput, match="istio-system/theirs holds for the whole mesh already"):
+    with pytest.raises(BadInput, match="istio-system/theirs already applies to the whole mesh"):
         plan("istio", wanted, other)
     spec = {"selector": {"matchLabels": {"app": "web"}}}
     selective = named("Telemetry", "theirs", "istio-system", spec=spec)
@@ -138,7 +138,7 @@ def test_linkerd_refuses_what_its_proxies_cannot_do(fields: dict[str, Any], fiel
 
 
 def test_linkerd_logs_in_new_pods_so_those_that_do_not_are_restarted() -> None:
-    with pytest.raises(BadInput, match="no namespace is injected"):
+    with pytest.raises(BadInput, match="no namespace has Linkerd's injection enabled"):
         plan("linkerd", Observability(access_log="all"))
     shop = named("Namespace", "shop", annotations={"linkerd.io/inject": "enabled"})
     cluster = [shop, *workload("silent"), *workload("logging", "json")]

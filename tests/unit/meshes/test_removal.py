@@ -8,7 +8,7 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
-from meshkit.meshes.removal import removal, who_needs_it
+from meshkit.meshes.removal import remaining_users, removal
 
 HOME = "istio-system"
 
@@ -118,7 +118,7 @@ def test_roots_stay_where_sidecars_have_them_mounted() -> None:
 
 def test_who_still_needs_the_mesh_is_named() -> None:
     asking = obj("Namespace", "blog", None, metadata={"labels": {"istio-injection": "enabled"}})
-    found = who_needs_it(Snapshot((pod("shop"), pod("plain", "web"), asking)), "istio", {HOME})
+    found = remaining_users(Snapshot((pod("shop"), pod("plain", "web"), asking)), "istio", {HOME})
     assert [(one.code, one.object) for one in found] == [
         ("MK0312", "Namespace shop"),
         ("MK0313", "Namespace blog"),

@@ -140,7 +140,7 @@ def test_each_change_has_its_objects_and_the_proxies_it_concerns() -> None:
 
 def test_what_others_renew_or_restart_is_refused_with_a_remedy() -> None:
     alone = obj("Pod", "db-0", "shop", meta={"creationTimestamp": EARLIER}, spec=proxy("")["spec"])
-    with pytest.raises(ManualActionRequired, match=r"1 pods must be made anew by hand: Pod shop/db-0"):
+    with pytest.raises(ManualActionRequired, match=r"1 pods must be replaced by hand: Pod shop/db-0"):
         trust_steps(identity(OLD.certificate, OLD_ISSUER, OLD, alone), NEW, 1)
     helm = {"annotations": {"meta.helm.sh/release-name": "linkerd-control-plane"}}
     roots = obj("ConfigMap", "linkerd-identity-trust-roots", meta=helm, data={})

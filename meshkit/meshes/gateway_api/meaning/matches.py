@@ -1,4 +1,4 @@
-"""Gateway API's routes, as far as all meshes read them alike: matches, their precedence, header edits.
+"""Translate matches and header filters of Gateway API routes, which all meshes treat alike.
 
 Of two routes that both match, the more specific one counts: exact paths, then longer ones, then a method,
 more headers, more query parameters; then the older route.

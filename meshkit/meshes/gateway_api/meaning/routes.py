@@ -1,4 +1,4 @@
-"""One rule of an HTTPRoute or GRPCRoute as a proxy's route: where it leads, and what its filters change.
+"""Translate a rule of an HTTPRoute or GRPCRoute: its backends and filters.
 
 Timeouts and retries are each mesh's own. A backend that is not there answers 500 for its share, as Gateway
 API says; one without endpoints 503.
@@ -33,7 +33,7 @@ Clusters = Mapping[str, Cluster]
 
 
 def parents_of(item: Object) -> list[Json]:
-    """The Services that a route hangs on."""
+    """The Services that a route is attached to."""
     return [ref for ref in item["spec"].get("parentRefs") or () if is_service(ref)]
 
 
@@ -43,7 +43,7 @@ def is_service(reference: Json) -> bool:
 
 
 def attached(item: Object, service: Object, port: int) -> bool:
-    """Whether a route hangs on a port of a Service."""
+    """Whether a route is attached to a port of a Service."""
     meta, own = service["metadata"], item["metadata"]["namespace"]
     return any(
         parent["name"] == meta["name"]

@@ -1,4 +1,4 @@
-"""The status of routes as data: what a controller tells of each parent."""
+"""The status of routes as data, by parent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that is told of a route and a parent."""
+    """A condition of a route for one parent."""
 
     type: str
     holds: bool
@@ -25,7 +25,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class ParentStatus:
-    """What is told of one parent; ``reference`` is the parent as the controller writes it."""
+    """The status for one parent; ``reference`` is the parent as the controller writes it."""
 
     reference: Json
     conditions: tuple[Condition, ...]
@@ -33,14 +33,14 @@ class ParentStatus:
 
 @dataclass(frozen=True)
 class RouteStatus:
-    """What a controller tells of a route. ``resource`` is where the route is kept."""
+    """The status of a route. ``resource`` is the resource name of the route's kind."""
 
     resource: str
     item: Object
     controller: str
     parents: tuple[ParentStatus, ...]
     tells_generation: bool = False
-    """Whether the controller says which generation of the route it has seen: Istio does, Linkerd does not."""
+    """Whether the controller reports observedGeneration: Istio does, Linkerd does not."""
 
 
 def resolved(registry: Registry, item: Object, *, missing: str = "") -> Condition:

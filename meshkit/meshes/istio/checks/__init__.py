@@ -1,1 +1,1 @@
-"""What is checked of Istio alone, and the facts about Istio that every check uses (``table.py``)."""
+"""Checks for Istio only, and the facts about Istio that all checks use (``table.py``)."""

@@ -1,4 +1,4 @@
-"""Annotations of Istio that are alpha: the next version of Istio may not know them."""
+"""Checks for alpha annotations of Istio, which the next version may not support."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _ALPHA_ON_PODS = {
         )
     ),
 }
-"""What Istio's API (annotation/annotations.yaml of 1.31) calls alpha, without what Istio writes by itself."""
+"""The alpha annotations of Istio's API (annotation/annotations.yaml of 1.31), without Istio's own."""
 
 
 def check(view: View) -> Iterator[Finding]:
-    """The alpha annotations that people wrote, by namespace.
+    """Find the alpha annotations that users set, by namespace.
 
-    Looks at pod templates and not at pods, to which Istio has added annotations of its own.
+    It reads pod templates and not pods, because Istio adds annotations to pods.
     """
     used: dict[str, set[str]] = defaultdict(set)
     for kind in ("Namespace", "Service"):

@@ -1,4 +1,4 @@
-"""Istio's labels for injection, and containers whose traffic bypasses Istio's sidecar."""
+"""Checks of Istio's injection labels, and of containers whose traffic bypasses the sidecar."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from meshkit.meshes.istio.revisions import INJECTION, REVISION, TAG
 from meshkit.meshes.view import View
 
 _PROXY_UID = 1337
-"""The user of Istio's sidecar: its rules do not capture the traffic of this user."""
+"""The user ID of Istio's sidecar, whose traffic is not captured."""
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Labels that contradict each other or name no revision, and containers that bypass the sidecar."""
+    """Find contradictory labels, unknown revisions, and containers that bypass the sidecar."""
     hooks = [labels(hook) for hook in view.of("MutatingWebhookConfiguration")]
     served = {DEFAULT_REVISION, *(hook.get(key) for hook in hooks for key in (REVISION, TAG))}
     for namespace in view.of("Namespace"):

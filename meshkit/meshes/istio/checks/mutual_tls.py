@@ -1,4 +1,4 @@
-"""Istio's mutual TLS: do what servers demand and what clients send fit together?"""
+"""Checks that clients and servers agree on mutual TLS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshkit.meshes.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """PeerAuthentications that compete, and DestinationRules that contradict them."""
+    """Find competing PeerAuthentications, and DestinationRules that contradict them."""
     policies = _namespace_policies(view)
     yield from _rivals(policies)
     yield from _plain_clients(view, policies)
@@ -36,7 +36,7 @@ def _rivals(policies: Mapping[str, Sequence[Object]]) -> Iterator[Finding]:
 
 
 def _plain_clients(view: View, policies: Mapping[str, Sequence[Object]]) -> Iterator[Finding]:
-    """DestinationRules by which clients send no mutual TLS to namespaces that accept nothing else."""
+    """Find DestinationRules that disable mutual TLS for namespaces in strict mode."""
     modes = {namespace: _mode(min(rivals, key=_age)) for namespace, rivals in policies.items()}
     mesh_wide = modes.get(view.home, "UNSET")
     for rule in view.of("DestinationRule"):

@@ -1,4 +1,4 @@
-"""VirtualServices: two for one host, and destinations that do not exist."""
+"""Checks for competing VirtualServices of one host, and for missing destinations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from meshkit.meshes.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """VirtualServices without effect, and those that lead to a subset without pods."""
+    """Find VirtualServices without effect, and destinations that are subsets without pods."""
     yield from _shadowed(view)
     yield from _subsets(view)
 
 
 def check_route(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
-    """VirtualServices of others that route the host of a planned route already."""
+    """Find VirtualServices of others that already route the host of a planned route."""
     short, full = route.service, _full_name(route.service, route.namespace)
     for other in snapshot.of("VirtualService", route.namespace):
         name, hosts = other["metadata"]["name"], (other.get("spec") or {}).get("hosts") or ()
@@ -35,7 +35,7 @@ def _full_name(host: str, namespace: str) -> str:
 
 
 def _shadowed(view: View) -> Iterator[Finding]:
-    """In sidecars two VirtualServices for one host do not merge: the older one wins."""
+    """Find VirtualServices without effect: sidecars do not merge two for one host, and the older one wins."""
     by_host: dict[str, list[Object]] = defaultdict(list)
     for service in view.of("VirtualService"):
         gateways = service["spec"].get("gateways") or ["mesh"]

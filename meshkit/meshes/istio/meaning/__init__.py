@@ -1,4 +1,4 @@
-"""From Istio's objects to the proxy model of ``meshes.model``.
+"""Translate Istio's objects to the proxy model of ``meshes.model``.
 
 Pure: it imports only ``errors``, ``facts``, ``kube``, the model and other ``meaning`` packages.
 """

@@ -1,4 +1,4 @@
-"""Istio's HTTPRoute but for its destinations: rewrite, redirect, faults, retries, headers, CORS."""
+"""Translate Istio's HTTPRoute except its destinations: rewrite, redirect, faults, retries, headers, CORS."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def fault_of(written: Json | None) -> Fault | None:
 
 
 def faults_ignored(written: Json | None) -> list[str]:
-    """What of a fault has no effect in Istio."""
+    """The fields of a fault that have no effect in Istio."""
     delay, abort = (written or {}).get("delay") or {}, (written or {}).get("abort") or {}
     named = [f"delay.{name}" for name in delay if name not in ("fixedDelay", "percentage", "percent")]
     named += [f"abort.{name}" for name in abort if name not in ("httpStatus", "grpcStatus", "percentage")]
@@ -110,7 +110,7 @@ def _internal(name: str) -> bool:
 
 
 def rewrite_of(written: Json | None) -> Rewrite | None:
-    """The path that the backend sees."""
+    """The rewritten path of a request."""
     if not written:
         return None
     regex = written.get("uriRegexRewrite")
@@ -120,7 +120,7 @@ def rewrite_of(written: Json | None) -> Rewrite | None:
 
 
 def redirect_of(written: Json, port: int) -> Redirect:
-    """Where a caller is sent. Ports that a scheme implies are not written."""
+    """A redirect. Default ports of a scheme are omitted."""
     scheme = written.get("scheme") or ""
     wanted = int(written.get("port") or (port if written.get("derivePort") == "FROM_REQUEST_PORT" else 0))
     implied = (wanted, scheme or "http") in ((80, "http"), (443, "https"))
@@ -141,7 +141,7 @@ def direct_of(written: Json) -> DirectResponse:
 
 
 def cors_of(written: Json | None) -> Cors | None:
-    """Which browsers' origins may call."""
+    """The CORS policy of a route."""
     if written is None:
         return None
     origins = [text_match(each) for each in written.get("allowOrigins") or ()]

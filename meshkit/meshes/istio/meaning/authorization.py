@@ -1,4 +1,4 @@
-"""Istio's AuthorizationPolicies: which of them hold for a pod, and what their rules say.
+"""Translate the AuthorizationPolicies that apply to a pod.
 
 DENY before ALLOW; without any ALLOW for the pod all is allowed, with one only what one of them names. A
 policy in the root namespace holds for the whole mesh. A rule of an ALLOW policy that cannot be judged never
@@ -33,7 +33,7 @@ def authorization_of(registry: Registry, pod: Object) -> Authorization:
 
 
 def problems(registry: Registry) -> tuple[Problem, ...]:
-    """What has no effect in the policies there are."""
+    """Problems for policies and fields without effect."""
     return tuple(
         Problem(item, "NotSupported", message)
         for item in registry.of("authorizationpolicies")

@@ -1,4 +1,4 @@
-"""Istio's DestinationRules: which ones hold for a host and a caller, and what they say together.
+"""Select and merge the DestinationRules for a host and a caller.
 
 The caller's namespace is asked first, then the host's, then the root; in each the most specific host name
 wins. Rules for one name in one namespace are merged: subsets join, the oldest policy stays. A rule with a
@@ -32,7 +32,7 @@ class DestinationRule:
 
 
 class DestinationRules:
-    """The rules that one caller's proxy obeys."""
+    """The DestinationRules that apply to one caller."""
 
     def __init__(self, work: Translation, caller: Caller, default_export: tuple[str, ...]) -> None:
         self._work = work

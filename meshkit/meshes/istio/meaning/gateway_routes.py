@@ -1,4 +1,4 @@
-"""Gateway API's routes on Services, as Istio's sidecars take them.
+"""Translate Gateway API routes on Services as Istio does.
 
 istiod makes a VirtualService of them, so Istio's defaults hold: two retries, no timeout. The routes of the
 caller's own namespace come before those of the Service's and replace them; beside a VirtualService of the
@@ -88,7 +88,7 @@ def _unknown_filter(item: Object, kind: str) -> str:
 
 
 def statuses(registry: Registry) -> Iterable[RouteStatus]:
-    """What istiod says of the routes on Services."""
+    """The status that istiod writes to routes on Services."""
     services = {(s["metadata"]["namespace"], s["metadata"]["name"]) for s in registry.of("services")}
     for resource, full in zip(KINDS, RESOURCES, strict=True):
         for item in registry.of(resource):
@@ -107,5 +107,5 @@ def statuses(registry: Registry) -> Iterable[RouteStatus]:
 
 
 def _in_istios_words(condition: Condition) -> Condition:
-    """Istio's words where all is well."""
+    """Use Istio's message for a condition that is true."""
     return replace(condition, message="All references resolved") if condition.holds else condition

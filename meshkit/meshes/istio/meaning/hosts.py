@@ -1,4 +1,4 @@
-"""What Istio's callers can name: Services and ServiceEntries, as hosts with ports and addresses.
+"""The hosts that callers can address: Services and ServiceEntries, with ports and addresses.
 
 A ServiceEntry's addresses are those of its own list or of the pods it selects. There is no DNS in the
 sandbox and no request leaves loopback: an address outside 127.0.0.0/8 is left out, with a Problem.
@@ -39,7 +39,7 @@ class Workload:
 
     @property
     def takes_mutual_tls(self) -> bool:
-        """Whether a sidecar stands before it."""
+        """Whether it has a sidecar."""
         return self.labels.get(TLS_MODE_LABEL) == TLS_MODE
 
 
@@ -73,7 +73,7 @@ class Host:
 
 
 def hosts_for(work: Translation, caller: Caller) -> list[Host]:
-    """Every host that a caller may name.
+    """All hosts that a caller can address.
 
     Where a Service and a ServiceEntry share a name the Service is meant.
     """
@@ -132,7 +132,7 @@ def _of_pod(registry: Registry, address: str, port: int, pod: Object | None) -> 
 
 
 def protocol_of(port: Mapping[str, Any]) -> str:
-    """What a Service port is declared to speak: ``appProtocol``, else the prefix of its name."""
+    """The declared protocol of a Service port: ``appProtocol``, else the prefix of its name."""
     if port.get("appProtocol"):
         return str(port["appProtocol"]).lower()
     return str(port.get("name", "")).lower().partition("-")[0]

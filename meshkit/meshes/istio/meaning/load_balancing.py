@@ -1,4 +1,4 @@
-"""Istio's loadBalancer: the algorithm, what it hashes, and which endpoints come first.
+"""Translate Istio's loadBalancer: algorithm, hash keys and locality settings.
 
 Localities follow istiod (pilot/pkg/networking/core/loadbalancer): ``distribute`` shares requests among
 localities; ``failover`` needs outlierDetection, because without it no endpoint ever counts as failed; a
@@ -61,7 +61,7 @@ def balancing(written: Json, tell: Tell) -> Balancing:
 
 
 def hash_keys(written: Json) -> tuple[HashKey, ...]:
-    """What a consistent hash is made of."""
+    """The keys of a consistent hash."""
     hashed = written.get("consistentHash") or {}
     if hashed.get("httpHeaderName"):
         return (HashKey("header", hashed["httpHeaderName"]),)
@@ -78,7 +78,7 @@ def hash_keys(written: Json) -> tuple[HashKey, ...]:
 
 
 def effective_locality(rule: Json | None, service: Json, mesh: Json) -> tuple[Json | None, bool]:
-    """The locality setting that holds, and whether it holds without outlierDetection.
+    """The effective locality setting, and whether it applies without outlierDetection.
 
     The DestinationRule's, else the Service's trafficDistribution, else the mesh's; ``enabled: false`` ends
     the search without one.
@@ -148,7 +148,7 @@ def _locality_rank(failover: Iterable[Json], mine: Locality, workload: Workload)
 
 
 def _label_rank(labels: Iterable[str], caller: Caller, workload: Workload) -> int:
-    """How many of the labels, from the first that differs on, an endpoint has not in common with a caller.
+    """The number of labels from the first one in which an endpoint and a caller differ.
 
     Everything here is on one network, so that label never differs.
     """

@@ -1,7 +1,7 @@
-"""Istio's HTTPMatchRequest: who asks, and for what.
+"""Translate Istio's HTTPMatchRequest.
 
-``port``, ``gateways``, ``sourceLabels`` and ``sourceNamespace`` are judged here, for the caller that the
-configuration is made for; the rest is asked of every request.
+``port``, ``gateways``, ``sourceLabels`` and ``sourceNamespace`` are evaluated here, for the caller of the
+configuration; the proxy evaluates the rest for each request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CLAIMS = "@request.auth.claims"
 
 
 def concerns(written: Json, caller: Caller, port: int) -> bool:
-    """Whether a match is for this caller and port at all."""
+    """Whether a match can apply to this caller and port."""
     if int(written.get("port") or port) != port:
         return False
     if written.get("gateways"):
@@ -32,7 +32,7 @@ def concerns(written: Json, caller: Caller, port: int) -> bool:
 
 
 def match_of(written: Json) -> Match:
-    """What a request must be like."""
+    """The conditions on a request."""
     headers = [_named(name.lower(), value) for name, value in sorted((written.get("headers") or {}).items())]
     headers += [
         _named(name.lower(), value, invert=True)
@@ -51,7 +51,7 @@ def match_of(written: Json) -> Match:
 
 
 def is_catch_all(match: Match) -> bool:
-    """Whether every request meets it: what stands behind it is never reached."""
+    """Whether a match applies to every request, so that later routes are never reached."""
     every = match.path is None or (match.path.kind, match.path.value) in (("prefix", "/"), ("regex", ".*"))
     return every and not match.method and not match.headers and not match.query
 

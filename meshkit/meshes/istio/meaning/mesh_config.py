@@ -1,7 +1,7 @@
-"""Istio's mesh config: the settings of ConfigMap ``istio`` that decide what a proxy does.
+"""Read Istio's mesh config from the ConfigMap ``istio``.
 
-Defaults are istiod's own (istio/pkg/config/mesh). What is written there and has no effect here is a Problem
-on the ConfigMap.
+Defaults are istiod's own (istio/pkg/config/mesh). A setting without effect in the sandbox is a Problem on the
+ConfigMap.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WITHOUT_EFFECT_HERE = {
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """What holds for the whole mesh."""
+    """The mesh-wide settings."""
 
     registry_only: bool = False
     automatic_tls: bool = True
@@ -43,9 +43,9 @@ class MeshConfig:
 
     @classmethod
     def of(cls, registry: Registry) -> tuple[MeshConfig, tuple[Problem, ...]]:
-        """The mesh config, and what of it is not carried out.
+        """The mesh config, and problems for settings that are not supported.
 
-        Raises ValueError where it cannot be read: istiod keeps the last good one then.
+        Raises ValueError if it is invalid; istiod then keeps the last valid one.
         """
         found = [item for item in registry.of("configmaps") if item["metadata"]["name"] == CONFIG_MAP]
         if not found:

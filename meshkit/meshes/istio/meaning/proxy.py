@@ -1,4 +1,4 @@
-"""Istio's proxy in a pod: its container, its marks, and the SPIFFE URI that it proves."""
+"""How to recognize Istio's proxy in a pod, and its SPIFFE identity."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.pods import Proxy
 
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
-"""The label that says of a pod whether its proxy takes mutual TLS."""
+"""The label of a pod that tells whether its proxy accepts mutual TLS."""
 TLS_MODE = "istio"
-"""The value of TLS_MODE_LABEL where it does."""
+"""The value of TLS_MODE_LABEL for mutual TLS."""
 
 
 def identity(namespace: str, account: str) -> str:
-    """The name that a ServiceAccount's pods prove."""
+    """The SPIFFE ID of a ServiceAccount's pods."""
     return f"spiffe://{CLUSTER_DOMAIN}/ns/{namespace}/sa/{account}"
 
 

@@ -1,4 +1,4 @@
-"""Istio's http routes of one host and port, as a proxy's routes.
+"""Translate Istio's HTTP routes of a host and port to a proxy's routes.
 
 Follows istiod (pilot/pkg/networking/core/route): the first match wins and nothing behind one for every
 request is kept; no timeout and two retries unless said otherwise; a weight of zero is left out; a
@@ -43,7 +43,7 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class Routing:
-    """What the routes of one caller are made from."""
+    """Builds the routes of one caller."""
 
     work: Translation
     caller: Caller

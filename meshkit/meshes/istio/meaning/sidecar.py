@@ -1,4 +1,4 @@
-"""Istio's meaning: its objects as a proxy model, for one caller at a time.
+"""Translate Istio's objects to the proxy model, for one caller at a time.
 
 Follows istiod. Hosts come from Services and ServiceEntries (``istio_hosts``), their policies from
 DestinationRules (``istio_destination``, ``istio_policy``, ``istio_balancing``), their routes from
@@ -64,7 +64,7 @@ _MODES: Mapping[str, InboundMode] = {"DISABLE": "plaintext", "PERMISSIVE": "perm
 
 
 def caller_of(registry: Registry, pod: Object) -> Caller:
-    """What Istio tells a pod by when it calls: pods that are equal in this share a configuration."""
+    """The caller for a pod: pods with equal callers share a configuration."""
     meta, node = pod["metadata"], pod["spec"].get("nodeName", "")
     matter = labels_that_matter(registry)
     labels = tuple(sorted((k, v) for k, v in (meta.get("labels") or {}).items() if k in matter))
@@ -72,7 +72,7 @@ def caller_of(registry: Registry, pod: Object) -> Caller:
 
 
 def outbound(registry: Registry, caller: Caller) -> Outbound:
-    """What the sidecars of like callers do with the requests of their applications."""
+    """The outbound configuration of the sidecars of equal callers."""
     work = Translation(registry, caller.namespace)
     mesh, problems = MeshConfig.of(registry)
     work.problems += [*problems, *_not_carried(registry), *istio_authorization.problems(registry)]
@@ -96,7 +96,7 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
 
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
-    """The captured ports of a pod and the mutual TLS each asks for."""
+    """The captured ports of a pod and their mutual TLS modes."""
     meta = pod["metadata"]
     routes = (InboundRoute(authorization=istio_authorization.authorization_of(registry, pod)),)
     labels = meta.get("labels") or {}

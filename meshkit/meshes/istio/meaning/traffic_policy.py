@@ -1,4 +1,4 @@
-"""Istio's trafficPolicy: how the policies of a host, a port and a subset join into one, and what it says.
+"""Merge and translate Istio's trafficPolicies of a host, a port and a subset.
 
 Defaults are those that istiod leaves to Envoy or writes (pilot/pkg/networking/core/cluster_traffic_policy).
 A zero counts as not written, as there.
@@ -91,7 +91,7 @@ def policy_of(
 
 @dataclass(frozen=True)
 class _Told:
-    """Where fields without effect are told: the rule they stand in."""
+    """Records the fields of a rule that have no effect."""
 
     notes: Translation
     owner: Object | None
@@ -205,5 +205,5 @@ def _tls(written: Json, host: Host, told: _Told) -> Literal["always", "never"] |
 
 
 def consistent_hash(policy: Policy) -> bool:
-    """Whether a policy asks for the same endpoint for the same caller."""
+    """Whether a policy selects endpoints by consistent hash."""
     return policy.balancing.policy in HASHED

@@ -1,4 +1,4 @@
-"""Requests for hosts that nothing is registered for.
+"""Handling of requests for hosts that are not registered.
 
 Istio lets them pass (ALLOW_ANY, its PassthroughCluster) or answers 502 (REGISTRY_ONLY), by the mesh config.
 The sandbox's applications send requests to their proxy by name, and no request leaves loopback: an address on
@@ -56,7 +56,7 @@ def _unregistered(item: Object, host: str) -> Problem:
 
 
 def _loop() -> Route:
-    """A proxy that is told to call itself would do so for ever."""
+    """A route that rejects requests to the proxy's own address, which would loop."""
     match = Match(headers=(_authority(rf"127\.\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}:{OUTBOUND_PORT}"),))
     return Route("block_loop", (match,), direct=DirectResponse(502))
 

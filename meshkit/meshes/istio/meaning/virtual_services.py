@@ -1,4 +1,4 @@
-"""Istio's VirtualServices: which one rules a host for a caller.
+"""Select the VirtualService that applies to a host for a caller.
 
 What a namespace keeps to itself comes before what is public; then the oldest wins and the others are told.
 A host's own name comes before a wildcard, a longer wildcard before a shorter. A route that delegates is
@@ -25,7 +25,7 @@ _INHERITED = (
 
 
 class VirtualServices:
-    """The VirtualServices that one caller's proxy obeys."""
+    """The VirtualServices that apply to one caller."""
 
     def __init__(self, work: Translation, caller: Caller, default_export: tuple[str, ...]) -> None:
         self._work = work
@@ -141,7 +141,7 @@ def _both(root: Json, leaf: Json) -> Json:
 
 
 def _conflict(root: Json, leaf: Json) -> bool:
-    """Whether a leaf's condition is not one within the root's."""
+    """Whether a leaf's condition is not contained in the root's."""
     if any(_text_conflict(root.get(name), leaf.get(name)) for name in _MATCHED):
         return True
     for name in _MAPS:

@@ -1,4 +1,4 @@
-"""Who calls, and which objects and names concern him: exportTo, wildcards, selectors."""
+"""The objects and hosts that are visible to a caller, by exportTo, wildcards and selectors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Caller:
-    """All that Istio tells one calling pod from another by.
+    """The properties of a calling pod on which its configuration depends.
 
-    ``labels`` are only those that some object asks for, so that like pods share one translation.
+    ``labels`` has only labels that some object selects by, so that equal pods share one translation.
     """
 
     namespace: str
@@ -31,7 +31,7 @@ class Caller:
 
 
 def labels_that_matter(registry: Registry) -> frozenset[str]:
-    """The labels of callers that some VirtualService or DestinationRule asks for."""
+    """The labels of callers that any VirtualService or DestinationRule selects by."""
     asked: set[str] = set()
     for item in registry.of("virtualservices"):
         for entry in item["spec"].get("http") or ():
@@ -54,14 +54,14 @@ def _policies(rule: Object) -> Iterable[Mapping[str, Any]]:
 
 
 def exported(item: Object, caller: Caller, default: tuple[str, ...]) -> bool:
-    """Whether an object is seen by callers of a namespace (``exportTo``; nothing written: everywhere)."""
+    """Whether an object is visible to callers of a namespace (``exportTo``; by default everywhere)."""
     scopes = item["spec"].get("exportTo") or default or ("*",)
     own = item["metadata"]["namespace"]
     return "*" in scopes or caller.namespace in scopes or ("." in scopes and own == caller.namespace)
 
 
 def export_rank(item: Object, caller: Caller, default: tuple[str, ...]) -> int:
-    """Istio looks at what a namespace keeps to itself first, then at what names it, then at the public."""
+    """Sort key by visibility: private objects first, then those exported to the namespace, then public."""
     scopes = item["spec"].get("exportTo") or default or ("*",)
     if "*" in scopes:
         return 2
@@ -69,14 +69,14 @@ def export_rank(item: Object, caller: Caller, default: tuple[str, ...]) -> int:
 
 
 def covers(pattern: str, host: str) -> bool:
-    """Whether a host pattern (``*``, ``*.shop.svc.cluster.local`` or a full name) stands for a host."""
+    """Whether a host pattern (``*``, ``*.shop.svc.cluster.local`` or a full name) matches a host."""
     if pattern == host or pattern == "*":
         return True
     return pattern.startswith("*") and len(host) >= len(pattern) and host.endswith(pattern[1:])
 
 
 def most_specific(patterns: Mapping[str, T], host: str) -> T | None:
-    """What is kept under a host's own name, else under the longest wildcard that covers it."""
+    """The value for a host's exact name, else for the longest wildcard that matches it."""
     if host in patterns:
         return patterns[host]
     wild = [pattern for pattern in patterns if pattern.startswith("*") and covers(pattern, host)]

@@ -1,4 +1,4 @@
-"""Linkerd's proxy in a pod: its container, its marks, and the DNS name that it proves."""
+"""How to recognize Linkerd's proxy in a pod, and its identity, which is a DNS name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COMPONENT = "linkerd.io/control-plane-component"
 
 
 def identity(namespace: str, account: str) -> str:
-    """The name that a ServiceAccount's pods prove."""
+    """The identity of a ServiceAccount's pods."""
     return f"{account}.{namespace}.serviceaccount.identity.linkerd.{CLUSTER_DOMAIN}"
 
 

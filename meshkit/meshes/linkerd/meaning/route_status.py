@@ -1,4 +1,4 @@
-"""What Linkerd's policy controller says of routes.
+"""The status that Linkerd's policy controller writes to routes.
 
 A parent must exist and, if it is a Service, have a cluster address; a route of HTTP beside one of gRPC on the
 same parent is in conflict. That a filter drops the whole route is *not* said: there it remains accepted.

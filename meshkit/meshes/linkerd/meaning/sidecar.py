@@ -1,4 +1,4 @@
-"""Linkerd's meaning: Services, Gateway API HTTPRoutes and annotations as a proxy model.
+"""Translate Services, Gateway API routes and annotations to the proxy model, as Linkerd does.
 
 Follows Linkerd's policy controller: a route hangs on a Service (producer routes in the Service's namespace
 hold for all callers, consumer routes for their own namespace), rules are ranked as Gateway API says, versions
@@ -67,13 +67,13 @@ a request that met one that cannot be connected to goes to another.
 
 
 def caller_of(registry: Registry, pod: Object) -> str:
-    """What Linkerd tells a pod by when it calls: its namespace."""
+    """The caller for a pod, which is its namespace in Linkerd."""
     del registry
     return str(pod["metadata"]["namespace"])
 
 
 def outbound(registry: Registry, namespace: str) -> Outbound:
-    """What the sidecars of one namespace do with the requests of their applications."""
+    """The outbound configuration of the sidecars of one namespace."""
     work = Translation(registry, namespace)
     work.problems += linkerd_authorization.problems(registry)
     clusters: dict[str, Cluster] = {}
@@ -243,9 +243,9 @@ def _route(
 def _reliability(
     work: Translation, service: Object, item: Object | None, timeouts: Mapping[str, str]
 ) -> tuple[float | None, Retry | None]:
-    """Timeout and retries:
+    """Timeout and retries of a route.
 
-    a route's annotations replace all of the Service's, and win over its timeouts.request.
+    A route's annotations replace all of the Service's and take precedence over timeouts.request.
     """
     own = (item["metadata"].get("annotations") or {}) if item else {}
     general = service["metadata"].get("annotations") or {}
