@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Fixtures and helpers that start JupyterLab and open a notebook in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""Intents, objects and helpers for the contract tests of plans."""
 
 from __future__ import annotations
 

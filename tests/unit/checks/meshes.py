@@ -1,4 +1,4 @@
-"""Objects and helpers that tests of this folder share."""
+"""A healthy mesh as objects, for the tests of checks."""
 
 from __future__ import annotations
 
