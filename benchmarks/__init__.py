@@ -1,5 +1,5 @@
-"""What is promised here, as numbers: ``make bench`` prints the median of n for each beside its target.
+"""Benchmarks of the figures that meshkit promises: ``make bench`` prints each median beside its target.
 
-No run fails on a time: machines are noisy, and a figure is quoted with the machine it was measured on. It
-fails when the simulated verdicts (canaries/, fixed seeds) break a promise.
+A slow time never fails a run, because machines differ; quote a figure with the machine it was measured on.
+A run fails if the simulated verdicts (canaries/, fixed seeds) break a promise.
 """

@@ -1,4 +1,4 @@
-"""What all checks cost on a large mesh that has been read already: 10,000 objects in a hundred namespaces."""
+"""The time of all checks on a large mesh that was read before: 10,000 objects in a hundred namespaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the command line takes to answer when it needs no cluster."""
+"""The start time of commands that need no cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox: from nothing to ready, writes a second, from a weight written to requests that obey it."""
+"""The sandbox: start time, writes a second, and the delay from a written weight to the routed requests."""
 
 from __future__ import annotations
 

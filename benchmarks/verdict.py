@@ -1,7 +1,4 @@
-"""What one look of a release costs: all its tables, the rule and its sentences.
-
-Processor time: it waits for nothing, and what else the machine does is not its cost.
-"""
+"""The processor time of one evaluation of a release: its tables, the rule and its sentences."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "findings.md"
 _INTRODUCTION = """\
 # Findings
 
-Every finding of meshkit has a code: in the output of `meshkit check`, in plans, in the forecast of a release
-and in the guided setup. A code keeps its meaning; the message of the finding names the object and the values.
-An *error* stops a plan and makes `meshkit check` exit with 1, a *warning* makes `meshkit check --strict` exit
-with 5, an *info* changes no exit code.
+Every finding of meshkit has a code, which appears in the output of `meshkit check`, in plans, in the forecast
+of a release and in the guided setup. The meaning of a code never changes; the message names the object and
+the values. An *error* stops a plan and makes `meshkit check` exit with 1. A *warning* makes
+`meshkit check --strict` exit with 5. An *info* does not change the exit code.
 
-This page is generated from `meshkit/codes` by `python -m tools.findings`. Codes that do not begin with MK
-belong to istioctl (`IST0102`) or to the linkerd command line (`LINKERD`), and are explained there.
+This page is generated from `meshkit/codes` by `python -m tools.findings`. Codes that do not start with MK
+belong to istioctl (`IST0102`) or to the linkerd command line (`LINKERD`), which document them.
 Links in notebooks lead to `$MESHKIT_DOCS`, by default `../docs`.
 """
 

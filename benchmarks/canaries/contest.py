@@ -1,4 +1,4 @@
-"""Every rule on every scenario, and what is promised of ours.
+"""Runs every rule on every scenario and checks the promises about meshkit's rule.
 
 A promise fails when the interval of what was measured excludes it: few repetitions fail on gross faults only,
 many are strict.

@@ -1,4 +1,4 @@
-"""Made-up traffic of a stable version and a canary: what two arms answered in each scrape of a release.
+"""Simulated traffic of a stable version and a canary: their answers in each scrape of a release.
 
 Latencies are lognormal (median 60 ms, sigma 0.6, so p99 is 242 ms), 0.1 % of requests fail, and both arms
 share slow noise: 5 % of latency, 30 % of the error rate, correlated over two minutes. A scenario changes the

@@ -1,4 +1,4 @@
-"""docs/ideas/conformance.md names every case there is: what joins the suite cannot stay out of the page."""
+"""docs/ideas/conformance.md lists every case of the conformance suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of differences is the cases': nobody edits it by hand, and none is forgotten."""
+"""docs/ideas/differences.md is exactly what the cases generate."""
 
 from __future__ import annotations
 

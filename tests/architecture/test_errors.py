@@ -1,4 +1,4 @@
-"""The tree that errors.py draws is the tree of its classes."""
+"""The tree drawn in errors.py matches its classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree is the data flow: each layer imports only what stands to its left."""
+"""Each package imports only packages to its left in the flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts that stand in two files stay equal, and no file carries one machine's paths."""
+"""Facts that are written in two files are equal, and no file contains a path of one machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a test whose part is not built."""
+"""Skips a test, or fails it, if its program is not built."""
 
 from __future__ import annotations
 

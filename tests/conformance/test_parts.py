@@ -1,4 +1,4 @@
-"""The parts are what their table says they are."""
+"""The built programs have the versions of parts.toml."""
 
 from __future__ import annotations
 

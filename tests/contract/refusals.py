@@ -1,4 +1,4 @@
-"""Objects with names or paths that lead astray, and the causes that Kubernetes answers with."""
+"""Objects with invalid names or paths, and the causes that Kubernetes returns for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan, apply, undo: what was shown is done, what was there is kept first, nothing of others is lost."""
+"""Apply does what the plan showed and records the prior state; undo loses no change of others."""
 
 from __future__ import annotations
 

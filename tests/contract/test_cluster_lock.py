@@ -1,4 +1,4 @@
-"""One writer at a time: a Lease that is held, renewed, given back, or taken over when its holder is gone."""
+"""A Lease allows one writer at a time: it is held, renewed, released, and taken over from a dead holder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intents on a cluster: what cannot be is one sentence and changes nothing, what can be is undone again."""
+"""Intents on a cluster: an impossible one is refused before any change, a possible one can be undone."""
 
 from __future__ import annotations
 

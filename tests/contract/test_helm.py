@@ -1,4 +1,4 @@
-"""Helm 4 feels at home: a small chart's whole life, waited for, by server-side and by client-side apply."""
+"""Helm 4 installs, upgrades, rolls back and uninstalls a chart, by server-side and client-side apply."""
 
 from __future__ import annotations
 

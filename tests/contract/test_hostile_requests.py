@@ -1,4 +1,4 @@
-"""Bodies that no honest client sends are refused as any API server refuses them."""
+"""Malformed and oversized request bodies are refused as kube-apiserver refuses them."""
 
 from __future__ import annotations
 

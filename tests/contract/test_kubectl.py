@@ -1,4 +1,4 @@
-"""kubectl feels at home: its commands, over HTTPS, as a person types them.
+"""Basic kubectl commands work over HTTPS as typed by a user.
 
 Written against what any API server does; the workloads' image is one that the sandbox runs.
 """

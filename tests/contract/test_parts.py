@@ -1,5 +1,6 @@
-"""A part of an object that belongs to somebody else: an undo puts back what the change wrote there, and
-nothing else: an autoscaler, or a colleague with a label of their own, is in nobody's way.
+"""An undo of a change to part of an object restores that part only.
+
+Changes that an autoscaler or another person has made to other fields do not block it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names and paths that lead astray: the sandbox refuses them as Kubernetes does, cause by cause."""
+"""The sandbox refuses invalid names and paths with the causes that Kubernetes returns."""
 
 from __future__ import annotations
 

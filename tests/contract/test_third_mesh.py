@@ -1,4 +1,4 @@
-"""A mesh that meshkit has never heard of is one folder and one row: every verb takes it from there."""
+"""Plan, apply, undo, check and observe work for a third mesh: one folder and one row of the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes after the first day: a mesh is watched, drained of a zone, taken away whole, and back.
+"""A mesh is observed, loses a zone by a drain, is uninstalled, and is restored.
 
 About 40 s a mesh: each has a sandbox with a shop in it, whose pods all move once.
 """

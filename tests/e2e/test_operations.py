@@ -1,4 +1,4 @@
-"""A change is found again by the fields of the journal, never by the words that people wrote into it."""
+"""Changes are found by the journal's fields, never by its texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a drain is computed to do, before anybody drains."""
+"""The forecast of a drain."""
 
 from __future__ import annotations
 

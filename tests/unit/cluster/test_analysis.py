@@ -1,4 +1,4 @@
-"""What istioctl and linkerd say is added where they are on PATH; where they fail nothing breaks."""
+"""Findings of istioctl and linkerd are added if they are on PATH; their failures are harmless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slow-leak detector: it forgets the good hours, and is seldom wrong."""
+"""The slow-leak detector: it is not diluted by earlier good hours, and false alarms are rare."""
 
 from __future__ import annotations
 

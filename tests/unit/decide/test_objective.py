@@ -1,4 +1,4 @@
-"""The canary alone against a promise: what counts, what is shared, and how seldom it accuses."""
+"""The canary against an objective: which windows count, shared causes, and the rate of false alarms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said before a release: times in line with what happens, and warnings with a remedy that works."""
+"""The forecast of a release: its times match simulations, and its warnings have a remedy that works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intents in YAML: what is written is what is meant, and an error names file, line and field."""
+"""Intents in YAML are read as written, and an error names file, line and field."""
 
 from __future__ import annotations
 

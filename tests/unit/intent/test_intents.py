@@ -1,4 +1,4 @@
-"""Intents refuse what cannot be meant, naming the field and what is expected."""
+"""Intents refuse invalid values, naming the field and what is expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a mesh seen: where it is scraped, what is asked of it, and what a mesh cannot do."""
+"""The objects of an Observability intent: scraping, rules, and what a mesh does not support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mesh cannot do is refused with a sentence: never imitated, never dropped in silence."""
+"""A field that a mesh does not support is refused with an explanation, never ignored."""
 
 from __future__ import annotations
 

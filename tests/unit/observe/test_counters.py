@@ -1,4 +1,4 @@
-"""What happened between two readings of cumulative counters, whatever happened to the proxies meanwhile."""
+"""The rise of cumulative counters between two readings, across restarts of the proxies."""
 
 from __future__ import annotations
 

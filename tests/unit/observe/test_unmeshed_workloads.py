@@ -1,4 +1,4 @@
-"""Who runs without a sidecar: running workloads, no control plane of either mesh, nobody on the way out."""
+"""Workloads without a sidecar: running ones only, without control planes and terminating pods."""
 
 from __future__ import annotations
 

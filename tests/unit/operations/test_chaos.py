@@ -1,4 +1,4 @@
-"""Trouble is made in a sandbox only, and only for what is there."""
+"""Faults are injected in a sandbox only, and only into existing objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever takes a mesh away writes the context's name once more; without it no server is even asked."""
+"""An uninstall needs the context's name as confirmation; without it no request is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks of one's own and looks of a release make one line."""
+"""Samples taken by the panel and samples of a release form one series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the identity of Linkerd's charts knows without a right to read anything but tokens."""
+"""The identity controller of Linkerd's charts, which may review tokens but read nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may: Istio's AuthorizationPolicies and Linkerd's Servers, judged by real Envoys.
+"""Istio's AuthorizationPolicies and Linkerd's Servers, enforced by real Envoys.
 
 One shop for each test, and one change of policy after the other.
 """

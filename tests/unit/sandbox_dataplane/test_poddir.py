@@ -1,4 +1,4 @@
-"""Names become paths below a folder, or are refused."""
+"""Names are turned into paths below a folder, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A container that waits for its next start and is ended instead."""
+"""A container that is stopped while it waits for its next restart."""
 
 from __future__ import annotations
 

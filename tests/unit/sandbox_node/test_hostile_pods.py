@@ -1,4 +1,4 @@
-"""A pod writes, deletes and runs nothing outside itself, also one that no check has seen."""
+"""A pod writes, deletes and runs nothing outside its folder, even if it was never validated."""
 
 from __future__ import annotations
 

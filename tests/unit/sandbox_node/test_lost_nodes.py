@@ -1,4 +1,4 @@
-"""A node that is lost: what Kubernetes' controllers make of it, and of its return."""
+"""How the controllers handle a lost node and its return, as Kubernetes' do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a probe says of a pod, and what it says of whoever probes."""
+"""The result of a probe, and failures of the prober itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sidecar that answers late is not a sidecar that is lost."""
+"""A sidecar that answers late is not treated as lost."""
 
 from __future__ import annotations
 
