@@ -32,7 +32,9 @@ def secret(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
 
 
 def test_an_issuer_is_signed_by_its_anchor_and_lasts_as_told(cluster: Cluster, namespace: str) -> None:
-    apply(plan_identity(cluster, namespace=namespace, anchor_days=400, issuer_days=90), cluster)
+    apply(
+        plan_identity(cluster, mesh="linkerd", namespace=namespace, anchor_days=400, issuer_days=90), cluster
+    )
     held = secret(cluster, namespace, "linkerd-identity-issuer")
     anchor = x509.load_pem_x509_certificate(held["ca.crt"].encode())
     issuer = x509.load_pem_x509_certificate(held["tls.crt"].encode())
@@ -49,7 +51,7 @@ def test_an_issuer_is_signed_by_its_anchor_and_lasts_as_told(cluster: Cluster, n
 
 
 def test_charts_and_checks_take_what_was_made(cluster: Cluster, namespace: str) -> None:
-    apply(plan_identity(cluster, namespace=namespace), cluster)
+    apply(plan_identity(cluster, mesh="linkerd", namespace=namespace), cluster)
     secrets, nodes = cluster.api.list(SECRET, namespace), [{"kind": "Node", "metadata": {"name": "a"}}]
     seen = Snapshot((*secrets, *nodes))
     wanted = ControlPlane(charts="published", namespace=namespace, replicas=1, zones=1)
@@ -71,7 +73,7 @@ def test_charts_and_checks_take_what_was_made(cluster: Cluster, namespace: str) 
 
 
 def test_no_key_is_in_the_journal_and_undo_takes_it_all_back(cluster: Cluster, namespace: str) -> None:
-    change = apply(plan_identity(cluster, namespace=namespace), cluster)
+    change = apply(plan_identity(cluster, mesh="linkerd", namespace=namespace), cluster)
     told = str(Journal(cluster).records(change.id))
     for name in ("linkerd-identity-issuer", "linkerd-trust-anchor"):
         key = secret(cluster, namespace, name)["tls.key"]
@@ -82,10 +84,10 @@ def test_no_key_is_in_the_journal_and_undo_takes_it_all_back(cluster: Cluster, n
 
 
 def test_an_identity_that_is_there_is_not_replaced(cluster: Cluster, namespace: str) -> None:
-    apply(plan_identity(cluster, namespace=namespace), cluster)
+    apply(plan_identity(cluster, mesh="linkerd", namespace=namespace), cluster)
     before = secret(cluster, namespace, "linkerd-identity-issuer")
     with pytest.raises(BadInput, match="already"):
-        apply(plan_identity(cluster, namespace=namespace), cluster)
+        apply(plan_identity(cluster, mesh="linkerd", namespace=namespace), cluster)
     assert secret(cluster, namespace, "linkerd-identity-issuer") == before
 
 
@@ -99,15 +101,18 @@ def test_the_namespace_is_made_where_there_is_none_and_left_as_it_is_else(
             "metadata": {"name": namespace, "labels": {"linkerd.io/is-control-plane": "true"}},
         }
     )
-    apply(plan_identity(cluster, namespace=namespace), cluster)
+    apply(plan_identity(cluster, mesh="linkerd", namespace=namespace), cluster)
     found = cluster.api.get(NAMESPACE, namespace)
     assert found is not None
     assert found["metadata"]["labels"]["linkerd.io/is-control-plane"] == "true"
-    change = apply(plan_identity(cluster, namespace=f"{namespace}-new"), cluster)
+    change = apply(plan_identity(cluster, mesh="linkerd", namespace=f"{namespace}-new"), cluster)
     undo(change.id, cluster)
     assert cluster.api.get(NAMESPACE, f"{namespace}-new") is None
 
 
 def test_an_issuer_does_not_outlive_its_anchor(cluster: Cluster, namespace: str) -> None:
     with pytest.raises(BadInput, match="not between 1 and the 30 days"):
-        apply(plan_identity(cluster, namespace=namespace, anchor_days=30, issuer_days=31), cluster)
+        apply(
+            plan_identity(cluster, mesh="linkerd", namespace=namespace, anchor_days=30, issuer_days=31),
+            cluster,
+        )

@@ -66,7 +66,7 @@ def cluster(
         cluster = connect(kubeconfig=running.kubeconfig)
         routes = crd_steps(crds("gateway_api"))
         apply(plan_steps(routes, cluster, Operation("test", "linkerd"), what="Gateway API"), cluster)
-        apply(plan_identity(cluster), cluster)
+        apply(plan_identity(cluster, mesh="linkerd"), cluster)
         yield cluster
 
 

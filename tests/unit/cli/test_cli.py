@@ -69,6 +69,7 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         (["upgrade", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["evidence", "verify", "release.json"], "meshkit evidence: this verb is not there yet"),
         (["demo", "--mesh", "consul"], "'consul' is not known"),
+        (["demo"], "mesh: none is named"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

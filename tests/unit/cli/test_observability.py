@@ -44,3 +44,9 @@ def test_what_is_no_such_intent_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     assert run("-f", str(wanted), "--to", str(tmp_path / "out")) == 2
     assert "line 2: observability.access_log" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_without_a_cluster_the_mesh_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--to", str(tmp_path / "out")) == 2
+    assert "mesh: none is named" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
