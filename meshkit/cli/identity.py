@@ -1,4 +1,4 @@
-"""``meshkit identity``: Linkerd's trust anchor and issuer, looked at and replaced."""
+"""Status and rotation of Linkerd's trust anchor and issuer: ``meshkit identity``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _namespace_option = click.option(
 
 @click.group("identity")
 def identity_group() -> None:
-    """Linkerd's trust anchor and issuer: who they are, and new ones without a lost request."""
+    """Show or rotate Linkerd's trust anchor and issuer without losing requests.
+
+    Example: meshkit identity status
+    """
 
 
 @identity_group.command("status")
@@ -24,7 +27,10 @@ def identity_group() -> None:
 @cluster_options
 @json_option
 def status_command(namespace: str, choice: ClusterChoice, as_json: bool) -> None:
-    """Who is trusted, who issues, until when, and where a rotation stands."""
+    """Show the trusted anchors, the issuer, when they expire, and the state of a rotation.
+
+    Example: meshkit identity status
+    """
     from meshkit.operations.identity.rotate import identity_status
 
     status = identity_status(choice.connect(), namespace=namespace)
@@ -33,13 +39,17 @@ def status_command(namespace: str, choice: ClusterChoice, as_json: bool) -> None
 
 @identity_group.command("rotate")
 @_namespace_option
-@click.option("--anchor-days", default=3650, show_default=True, help="Lifetime of the new anchor.")
-@click.option("--issuer-days", default=365, show_default=True, help="Lifetime of the new issuer.")
-@click.option("--at-once", default=1, show_default=True, help="Workloads restarted at the same time.")
-@click.option("--watch-s", default=10.0, show_default=True, help="Seconds that calls are watched a wave.")
-@click.option("--force", is_flag=True, help="Go on where no call is seen: nothing is judged.")
-@click.option("--dry-run", is_flag=True, help="Only show the next of the four changes. Exit code 5.")
-@click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
+@click.option("--anchor-days", default=3650, show_default=True, help="Lifetime of the new anchor, in days.")
+@click.option("--issuer-days", default=365, show_default=True, help="Lifetime of the new issuer, in days.")
+@click.option(
+    "--at-once", default=1, show_default=True, help="Number of workloads restarted at the same time."
+)
+@click.option(
+    "--watch-s", default=10.0, show_default=True, help="Seconds for which calls are counted after each wave."
+)
+@click.option("--force", is_flag=True, help="Continue without judgement when no calls are seen.")
+@click.option("--dry-run", is_flag=True, help="Show only the next of the four changes. Exit code 5.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation by the context's name.")
 @cluster_options
 @json_option
 def rotate_command(
@@ -54,8 +64,11 @@ def rotate_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Replace the trust anchor and the issuer in four changes; every meshed workload restarts three times.
-    Goes on where one that was interrupted stands.
+    """Replace the trust anchor and the issuer in four changes.
+
+    Every meshed workload restarts three times. An interrupted rotation resumes from its current phase.
+
+    Example: meshkit identity rotate --dry-run
     """
     from meshkit.operations.change import apply
     from meshkit.operations.identity.rotate import RotationOptions, plan_rotation
