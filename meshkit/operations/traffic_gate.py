@@ -347,7 +347,7 @@ def taken_back(change: Change, cluster: Cluster, trouble: MeshkitError) -> Meshk
     except MeshkitError as second:
         return ManualActionRequired(
             f"{trouble.message} It could not be taken back: {second.message}",
-            remedy=f"Settle this by hand, then run 'meshkit undo {change.id}'.",
+            remedy=f"Resolve this by hand, then run 'meshkit undo {change.id}'.",
         )
     return ChangeFailed(
         f"{trouble.message} It was taken back.", remedy=trouble.remedy, change_id=change.id, undone=True

@@ -69,7 +69,7 @@ def _together(changes: Changes, cluster: Cluster, progress: OnEvent, *, dry_run:
     ids = {one.id for one in changes.changes}
     standing = [one for one in history(cluster) if one.id in ids and one.state in ("done", "open")]
     if not standing:
-        raise BadInput("changes", f"{changes.what} is undone already.", remedy="Nothing is left to do.")
+        raise BadInput("changes", f"{changes.what} is already undone.", remedy="There is nothing to do.")
     if dry_run:
         return Changes(what, tuple(undo_steps(one.id, cluster, dry_run=True) for one in standing))
     special = _TOGETHER.get(standing[0].operation.name)

@@ -126,7 +126,7 @@ class Fault:
 def test_a_wave_that_makes_calls_worse_takes_its_namespace_back(meshed: Cluster, mesh: str) -> None:
     """In place the injector is new already, so the whole upgrade goes back: its pods would be new again."""
     fault = Fault(meshed, mesh)
-    whole = "The whole upgrade was taken back" if mesh == "linkerd" else "The steps before were taken back"
+    whole = "The whole upgrade was taken back" if mesh == "linkerd" else "The completed steps were undone"
     try:
         with pytest.raises(ChangeFailed, match=rf"got no answer .*, at shop/web.*{whole}"):
             apply(upgrade(meshed, mesh), meshed, progress=fault)
