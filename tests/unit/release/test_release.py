@@ -521,7 +521,7 @@ def test_undo_of_a_release_refuses_what_others_changed_since() -> None:
 def test_undo_of_a_release_under_way_or_rolled_back_says_what_to_do() -> None:
     stage = Stage(canary_behaviour=BAD)
     killed = stage.run_until_killed(lambda state: state.step == 0)
-    with pytest.raises(BadInput, match=r"is under way\. Roll it back"):
+    with pytest.raises(BadInput, match=r"is still running\. Roll it back"):
         undo(killed.change_id, stage.cluster)
     assert stage.run().result == "rolled_back"
     with pytest.raises(BadInput, match="did not change the weights"):
