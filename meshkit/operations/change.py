@@ -107,7 +107,7 @@ def apply(
     """
     require_same_cluster(plan, cluster)
     if plan.confirmation and not plan.empty and confirm != plan.confirmation:
-        problem = f"it is {confirm!r}, but the plan requires {plan.confirmation!r}."
+        problem = f"it is {confirm!r}, not {plan.confirmation!r}."
         raise BadInput("confirm", problem, remedy=f"Pass confirm={plan.confirmation!r}.")
     if isinstance(plan, Plan):
         return apply_steps(plan, cluster, progress=progress, why=why)

@@ -240,7 +240,7 @@ class Gate:
         self._report(CallsCounted("Before", str(self._before)))
         if not (self._before.all or self._options.force):
             raise ManualActionRequired(
-                f"No calls were seen in {watch_s:g} s, so the change could not be judged. Nothing was changed.",
+                f"No calls were seen in {watch_s:g} s to judge the change by. Nothing was changed.",
                 remedy="Send traffic, watch longer, or continue without judgement: force=True (--force).",
             )
 

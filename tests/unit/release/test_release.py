@@ -393,7 +393,7 @@ def test_running_release_with_other_settings_is_refused() -> None:
     stage = Stage()
     stage.run_until_killed(lambda state: state.step == 0)
     stage.release = stage.release.model_copy(update={"step_s": 7.0})
-    with pytest.raises(BadInput, match="under way with other settings"):
+    with pytest.raises(BadInput, match="already running with other settings"):
         stage.run()
 
 
