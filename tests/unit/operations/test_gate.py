@@ -129,7 +129,7 @@ def test_good_waves_are_seldom_blamed() -> None:
 def test_counters_that_cannot_be_read_are_no_quiet_mesh() -> None:
     clock = FakeClock()
     gate = Gate(lambda: Reading(clock.now(), 0.0, {"proxy/0": None}), TrafficGateOptions(clock=clock))
-    with pytest.raises(NoData, match="None of the sidecars showed its counters"):
+    with pytest.raises(NoData, match="The counters of the sidecars could not be read"):
         gate.measure()
 
 
