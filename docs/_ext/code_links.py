@@ -64,7 +64,9 @@ def _command(words: list[str]) -> str:
         path.append(words[0])
         words = words[1:]
     return (
-        "-".join(["command-meshkit", *path]) if path and "(not there yet)" not in (command.help or "") else ""
+        "-".join(["command-meshkit", *path])
+        if path and "(not implemented yet)" not in (command.help or "")
+        else ""
     )
 
 

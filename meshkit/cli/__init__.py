@@ -1,8 +1,8 @@
-"""The command line. Thin: each command calls the library, prints a table for people or JSON for programs, and
-exits.
+"""The command line is a thin layer over the library.
 
-Nothing that a command does may be out of reach of the library. Everything heavier than click is imported
-inside the command that needs it, so that help and completion answer at once.
+Each command calls the library, prints a table for people or JSON for programs, and exits. Every function of a
+command is also available from the library. Commands import everything heavier than click inside their
+functions, so that help and shell completion respond quickly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The root of the command line: its commands, and the one place where an error becomes a sentence and an exit
-code.
+"""The root command registers all commands and turns errors into messages and exit codes.
 
-Exit codes: 0 done or nothing to do; 1 failed; 2 bad input, nothing changed; 3 undecided or waiting; 4 needs a
-person; 5 changes pending (plan).
+Exit codes: 0 done or nothing to do; 1 failed; 2 bad input, nothing changed; 3 undecided or waiting; 4 needs
+manual action; 5 changes pending (plan).
 """
 
 from __future__ import annotations
@@ -36,10 +35,12 @@ from meshkit.version import __version__
 @click.version_option(__version__, prog_name="meshkit")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Establish and run a service mesh, Istio or Linkerd, on Kubernetes.
+    """Set up and run a service mesh, Istio or Linkerd, on Kubernetes.
 
-    Exit codes: 0 done or nothing to do, 1 failed, 2 bad input and nothing changed, 3 undecided or waiting,
-    4 needs a person, 5 changes pending.
+    Exit codes: 0 done or nothing to do, 1 failed, 2 bad input and nothing changed, 3 undecided or waiting, 4
+    needs manual action, 5 changes pending.
+
+    Example: meshkit plan -f shop.yaml
     """
 
 
@@ -67,7 +68,7 @@ not_yet(
     cli,
     "evidence",
     "Verify the evidence of a release.",
-    "The executed notebook holds every look and verdict.",
+    "Read the executed notebook instead: it contains every sample window and verdict.",
 )
 
 
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as problem:
         if "--debug" in given:
             raise
-        remedy = "This is a fault of meshkit itself; `meshkit --debug ...` shows where."
+        remedy = "This is a bug in meshkit. Run the command again as `meshkit --debug ...` for a traceback."
         _fail(given, f"{type(problem).__name__}: {problem}", remedy, 1)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -1,4 +1,4 @@
-"""``meshkit plan | apply | history | undo``: a file of intents applied, and changes taken back."""
+"""Commands that plan, apply, list and undo changes: ``meshkit plan | apply | history | undo``."""
 
 from __future__ import annotations
 
@@ -45,8 +45,11 @@ class JsonPlan(Protocol):
 @cluster_options
 @json_option
 def plan_command(file: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
-    """Show what a file of intents would change, field by field; change nothing. Exit code 5: changes are
-    pending.
+    """Show what a file of intents would change, field by field.
+
+    The command changes nothing. Exit code 5: changes are pending.
+
+    Example: meshkit plan -f shop.yaml
     """
     intents = _load(file)
     plan = _plan(intents, mesh, choice.connect())
@@ -60,7 +63,12 @@ def plan_command(file: str, mesh: str | None, choice: ClusterChoice, as_json: bo
 @cluster_options
 @json_option
 def apply_command(file: str, mesh: str | None, yes: bool, choice: ClusterChoice, as_json: bool) -> None:
-    """Show the plan, ask, and carry it out. `meshkit undo ID` puts back what was there."""
+    """Apply a file of intents after showing the plan and asking for confirmation.
+
+    `meshkit undo ID` restores the previous state.
+
+    Example: meshkit apply -f shop.yaml
+    """
     from meshkit.operations.change import apply
 
     intents = _load(file)
@@ -78,13 +86,19 @@ def apply_command(file: str, mesh: str | None, yes: bool, choice: ClusterChoice,
 @cluster_options
 @json_option
 def history_command(choice: ClusterChoice, as_json: bool) -> None:
-    """The changes that meshkit made to a cluster, from its journal."""
+    """List the changes that meshkit made to a cluster, from its journal.
+
+    Example: meshkit history
+    """
     from meshkit.operations.change import history
 
     head = ("id", "started", "who", "state", "operation", "mesh", "what", "why")
     cluster = choice.connect(name_it=as_json)
-    found = history(cluster)
-    changes = [{**asdict(one), **asdict(one.operation), "operation": one.operation.name} for one in found]
+    summaries = history(cluster)
+    changes = [
+        {**asdict(summary), **asdict(summary.operation), "operation": summary.operation.name}
+        for summary in summaries
+    ]
     rows = [[str(change[name]) for name in head] for change in changes]
     text = f"Changes to cluster {cluster}:\n{columns(head, rows)}"
     show(changes, text if rows else f"meshkit has changed nothing on cluster {cluster}.", as_json=as_json)
@@ -95,7 +109,12 @@ def history_command(choice: ClusterChoice, as_json: bool) -> None:
 @cluster_options
 @json_option
 def undo_command(change_id: str, choice: ClusterChoice, as_json: bool) -> None:
-    """Put back what a change replaced. Refuses objects that others changed since."""
+    """Restore what a change replaced.
+
+    The command refuses to touch objects that others have changed since.
+
+    Example: meshkit undo CHANGE_ID
+    """
     from meshkit.operations.undo import undo
 
     change = undo(change_id, choice.connect(), progress=progress(as_json=as_json))
@@ -109,26 +128,26 @@ def _plan(intents: list[Intent], mesh: str | None, cluster: Cluster) -> Plan:
 
 
 def _load(file: str) -> list[Intent]:
-    """The intents of a file: a fault in it is found before a cluster is looked for."""
+    """Load the intents of a file, before connecting, so that errors in the file are reported first."""
     from meshkit.intent.document import load_intents
 
     return load_intents(file)
 
 
 def show_plan(plan: JsonPlan, *, as_json: bool) -> int:
-    """Print a plan that is not carried out; returns the exit code."""
+    """Print a plan without applying it, and return the exit code."""
     click.echo(plan.to_json() if as_json else str(plan))
     return 0 if plan.empty else CHANGES_PENDING
 
 
 def show_change(change: Change, choice: ClusterChoice, *, as_json: bool) -> None:
-    """Print a change that was made, and how to take it back."""
+    """Print a completed change and the command that undoes it."""
     text = str(change) + (f"\nUndo it with: meshkit undo {change.id}{choice.words}" if change.id else "")
     show(asdict(change), text, as_json=as_json)
 
 
 def progress(*, as_json: bool, err: bool = False) -> OnEvent:
-    """One line an event; none where programs read what is printed."""
+    """Return a callback that prints one line per event, or a no-op for JSON output."""
     from meshkit.operations.progress import noop
 
     return noop if as_json else (lambda event: click.echo(str(event), err=err))

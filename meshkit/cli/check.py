@@ -1,4 +1,4 @@
-"""``meshkit check``: findings as a table, and as an exit code for CI."""
+"""Health checks as a table and as an exit code for CI: ``meshkit check``."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from meshkit.errors import WarningsFound
 
 
 @click.command("check")
-@click.option("--pre", is_flag=True, help="Ask whether the mesh can be installed here.")
-@click.option("--strict", is_flag=True, help="Exit with 5 where there are warnings.")
+@click.option("--pre", is_flag=True, help="Check whether the mesh can be installed on this cluster.")
+@click.option("--strict", is_flag=True, help="Exit with 5 if there are warnings.")
 @mesh_option
 @cluster_options
 @json_option
 def check_command(pre: bool, strict: bool, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
-    """Look for faults in a mesh, or before installing one; change nothing. Exit code 1: errors, 5: warnings
-    under --strict.
+    """Check the health of a mesh, or whether it can be installed.
+
+    The command changes nothing. Exit code 1: there are errors; 5: there are warnings and --strict is set.
+
+    Example: meshkit check --mesh istio
     """
     from meshkit.operations.health import check
 
-    found = check(choice.connect(name_it=as_json), mesh=mesh, pre=pre)
-    show([finding.as_record() for finding in found], str(found), as_json=as_json)
-    if found.errors:
+    findings = check(choice.connect(name_it=as_json), mesh=mesh, pre=pre)
+    show([finding.as_record() for finding in findings], str(findings), as_json=as_json)
+    if findings.errors:
         return 1
-    return WarningsFound.exit_code if strict and found.warnings else 0
+    return WarningsFound.exit_code if strict and findings.warnings else 0

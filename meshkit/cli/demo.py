@@ -1,5 +1,6 @@
-"""``meshkit demo``: the whole path on a sandbox of its own, from an empty cluster to a promoted and a
-rolled back release.
+"""An end-to-end demo on a temporary sandbox: ``meshkit demo``.
+
+It goes from an empty cluster to one promoted release and one that is rolled back.
 """
 
 from __future__ import annotations
@@ -24,12 +25,19 @@ if TYPE_CHECKING:
 @click.command("demo")
 @required_mesh_option
 @click.option(
-    "--out", default="out/demo", show_default=True, metavar="DIR", help="Folder for notebooks and page."
+    "--out",
+    default="out/demo",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the notebooks and the report page.",
 )
-@click.option("--keep", is_flag=True, help="Leave the demo's sandbox running, and say how to reach it.")
+@click.option("--keep", is_flag=True, help="Leave the demo's sandbox running and print how to connect to it.")
 def demo_command(mesh: str | None, out: str, keep: bool) -> int:
-    """Walk the whole path on a sandbox of its own and check that everything came true. Exit code 1: it did
-    not.
+    """Run the whole path on a temporary sandbox and verify the results.
+
+    Exit code 1: a result is not as expected.
+
+    Example: meshkit demo --out out/demo
     """
     from meshkit.operations.which_mesh import required_mesh
 
@@ -40,19 +48,19 @@ def demo_command(mesh: str | None, out: str, keep: bool) -> int:
 
         cluster = connect(SANDBOX, home.kubeconfig)
         result = run_demo(cluster, mesh=mesh, out=Path(out), log=click.echo)
-    came = "All of it came true" if result.came_true else "NOT all of it came true"
-    click.echo(f"{came}, in {result.duration_s:.0f} s. Open {result.page}")
-    click.echo("Next: `make lab` opens the notebook in which you drive such a release yourself.")
+    outcome = "All results are as expected" if result.came_true else "NOT all results are as expected"
+    click.echo(f"{outcome}, in {result.duration_s:.0f} s. Open {result.page}")
+    click.echo("Next: run `make lab` to open the notebook that runs such a release interactively.")
     return 0 if result.came_true else 1
 
 
 @contextlib.contextmanager
 def _own_sandbox(keep: bool) -> Iterator[SandboxHome]:
-    """An empty sandbox in a temporary folder, removed at the end."""
+    """Yield an empty sandbox in a temporary folder that is removed at the end."""
     from meshkit.sandbox.home import SandboxHome
     from meshkit.sandbox.lifecycle import down, up
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill ends it as Ctrl-C does
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SIGTERM cleans up as Ctrl-C does
     folder = tempfile.mkdtemp(prefix="meshkit-demo-")
     home = SandboxHome(Path(folder) / "sandbox")
     try:

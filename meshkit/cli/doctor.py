@@ -1,4 +1,4 @@
-"""``meshkit doctor``: what of meshkit can run on this machine, and what to install for the rest."""
+"""Environment diagnosis: ``meshkit doctor`` lists what can run on this machine and what is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meshkit.cli.output import columns, json_option, show
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked at. ``optional`` things that are missing are no error."""
+    """The result of one check of the environment; a missing ``optional`` item is not an error."""
 
     name: str
     state: Literal["ok", "missing", "optional"]
@@ -27,11 +27,16 @@ class Diagnosis:
 @click.command("doctor")
 @json_option
 def doctor_command(as_json: bool) -> int:
-    """Say what can run here and what is missing. Exit code 1: something that is needed is missing."""
-    found = [_python(), _machine(), *_extras(), _kubectl(), _files(), _sandbox()]
-    text = columns(("what", "state", "detail"), [(d.name, d.state, d.detail) for d in found])
-    show([asdict(d) for d in found], text, as_json=as_json)
-    return 1 if any(d.state == "missing" for d in found) else 0
+    """Check which parts of meshkit can run on this machine, and what is missing.
+
+    Exit code 1: something that is required is missing.
+
+    Example: meshkit doctor
+    """
+    diagnoses = [_python(), _machine(), *_extras(), _kubectl(), _files(), _sandbox()]
+    text = columns(("what", "state", "detail"), [(d.name, d.state, d.detail) for d in diagnoses])
+    show([asdict(d) for d in diagnoses], text, as_json=as_json)
+    return 1 if any(d.state == "missing" for d in diagnoses) else 0
 
 
 def _python() -> Diagnosis:
@@ -51,17 +56,17 @@ def _extras() -> list[Diagnosis]:
         "sandbox": ("aiohttp", "cryptography", "envoy", "httptools", "uvloop"),
         "lab": ("anywidget", "jupyterlab"),
     }
-    found = []
+    diagnoses = []
     for extra, names in modules.items():
         missing = [name for name in names if importlib.util.find_spec(name) is None]
         detail = f"missing: {', '.join(missing)}; pip install 'meshkit[{extra}]'" if missing else "installed"
-        found.append(Diagnosis(f"extra {extra}", "optional" if missing else "ok", detail))
-    return found
+        diagnoses.append(Diagnosis(f"extra {extra}", "optional" if missing else "ok", detail))
+    return diagnoses
 
 
 def _kubectl() -> Diagnosis:
     path = shutil.which("kubectl")
-    return Diagnosis("kubectl", "ok" if path else "optional", path or "not found; meshkit does not need it")
+    return Diagnosis("kubectl", "ok" if path else "optional", path or "not found; not required")
 
 
 def _files() -> Diagnosis:
@@ -71,7 +76,7 @@ def _files() -> Diagnosis:
 
 
 def _sandbox() -> Diagnosis:
-    """Whether the sandbox can run here, asked of the sandbox itself."""
+    """Ask the sandbox module whether the sandbox can run on this machine."""
     from meshkit.errors import SandboxError
     from meshkit.sandbox.machine import check_inotify, check_machine
 

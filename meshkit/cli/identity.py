@@ -1,4 +1,4 @@
-"""``meshkit identity`` shows the trust anchor and the issuer of a mesh, and replaces them."""
+"""Status and rotation of a mesh's trust anchor and issuer: ``meshkit identity``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _namespace_option = click.option(
 
 @click.group("identity")
 def identity_group() -> None:
-    """Show the trust anchor and the issuer that meshkit made for Linkerd, and replace them without a lost
-    request.
+    """Show or rotate Linkerd's trust anchor and issuer without losing requests.
+
+    Example: meshkit identity status
     """
 
 
@@ -27,7 +28,10 @@ def identity_group() -> None:
 @cluster_options
 @json_option
 def status_command(mesh: str | None, namespace: str, choice: ClusterChoice, as_json: bool) -> None:
-    """Show the trust anchors, the issuer, until when they are valid, and how far a rotation is."""
+    """Show the trusted anchors, the issuer, when they expire, and the state of a rotation.
+
+    Example: meshkit identity status
+    """
     from meshkit.operations.identity.rotate import identity_status
 
     status = identity_status(choice.connect(), mesh=mesh, namespace=namespace)
@@ -37,13 +41,17 @@ def status_command(mesh: str | None, namespace: str, choice: ClusterChoice, as_j
 @identity_group.command("rotate")
 @mesh_option
 @_namespace_option
-@click.option("--anchor-days", default=3650, show_default=True, help="Lifetime of the new anchor.")
-@click.option("--issuer-days", default=365, show_default=True, help="Lifetime of the new issuer.")
-@click.option("--at-once", default=1, show_default=True, help="Workloads restarted at the same time.")
-@click.option("--watch-s", default=10.0, show_default=True, help="Seconds that calls are watched a wave.")
-@click.option("--force", is_flag=True, help="Go on where no call is seen: nothing is judged.")
-@click.option("--dry-run", is_flag=True, help="Only show the next of the four changes. Exit code 5.")
-@click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
+@click.option("--anchor-days", default=3650, show_default=True, help="Lifetime of the new anchor, in days.")
+@click.option("--issuer-days", default=365, show_default=True, help="Lifetime of the new issuer, in days.")
+@click.option(
+    "--at-once", default=1, show_default=True, help="Number of workloads restarted at the same time."
+)
+@click.option(
+    "--watch-s", default=10.0, show_default=True, help="Seconds for which calls are counted after each wave."
+)
+@click.option("--force", is_flag=True, help="Continue without judgement when no calls are seen.")
+@click.option("--dry-run", is_flag=True, help="Show only the next of the four changes. Exit code 5.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation by the context's name.")
 @cluster_options
 @json_option
 def rotate_command(
@@ -59,8 +67,11 @@ def rotate_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Replace the trust anchor and the issuer in four changes; every meshed workload restarts three times.
-    Goes on with one that was interrupted.
+    """Replace the trust anchor and the issuer in four changes.
+
+    Every meshed workload restarts three times. An interrupted rotation resumes from its current phase.
+
+    Example: meshkit identity rotate --dry-run
     """
     from meshkit.operations.change import apply
     from meshkit.operations.identity.rotate import RotationOptions, plan_rotation

@@ -1,8 +1,9 @@
-"""``meshkit lab``: JupyterLab on the notebooks, for this user only.
+"""JupyterLab on the notebooks, for the current user only: ``meshkit lab``.
 
-It listens on the loopback address with a random token that stands in the environment, not in the process
-list; its files are in a private folder; kernels talk over Unix sockets. The settings say: no news popup, and
-no subshells, on which widget callbacks would run in another thread than the notebook (ipykernel#1510).
+The server listens on the loopback address with a random token that is passed in the environment, not on the
+command line. Its files are in a private folder; kernels use Unix sockets. The settings disable news popups
+and subshells, because with subshells widget callbacks run in another thread than the notebook
+(ipykernel#1510).
 """
 
 from __future__ import annotations
@@ -33,21 +34,23 @@ START_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab. ``url`` opens it at the first notebook and holds the token."""
+    """A running JupyterLab; ``url`` opens its first notebook and contains the token."""
 
     process: subprocess.Popen[bytes]
     url: str
 
 
 @click.command("lab")
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--no-browser", is_flag=True, help="Print the address without opening a browser.")
 @click.option(
-    "--no-sandbox", is_flag=True, help="Do not start the sandbox: the notebooks shall use a cluster."
+    "--no-sandbox", is_flag=True, help="Do not start the sandbox; the notebooks use another cluster."
 )
 def lab_command(no_browser: bool, no_sandbox: bool) -> int:
-    """Open JupyterLab on the notebooks, with the sandbox up; Ctrl-C ends it.
+    """Open JupyterLab on the notebooks and start the sandbox.
 
-    The sandbox stays up, and releases go on: they run in processes of their own.
+    Ctrl-C stops JupyterLab. The sandbox keeps running, and so do releases, which have their own processes.
+
+    Example: meshkit lab --no-browser
     """
     import webbrowser
 
@@ -66,8 +69,9 @@ def lab_command(no_browser: bool, no_sandbox: bool) -> int:
 
 
 def own_notebooks() -> Path:
-    """The notebooks to open: those of the checkout, or else copies of the installed ones that the user may
-    change.
+    """Return the folder of notebooks to open.
+
+    This is the checkout's folder, or an editable copy of the installed notebooks.
     """
     from meshkit.runbooks.catalogue import shipped_folder
 
@@ -84,10 +88,10 @@ def own_notebooks() -> Path:
 
 @contextlib.contextmanager
 def running_lab(folder: Path, *, theme: str | None = None, options: tuple[str, ...] = ()) -> Iterator[Lab]:
-    """JupyterLab on a folder, stopped with its kernels at the end.
+    """Run JupyterLab on a folder, and stop it and its kernels at the end.
 
-    With a ``theme`` it is that of every JupyterLab alike: the user's own settings and layout stay out of it.
-    Raises BadInput when JupyterLab is not installed, TimedOut when it does not answer within a minute.
+    With a ``theme``, JupyterLab ignores the user's own settings and layout. Raises ``BadInput`` if JupyterLab
+    is not installed, and ``TimedOut`` if it does not respond within a minute.
     """
     if importlib.util.find_spec("jupyterlab") is None:
         raise BadInput(
@@ -133,13 +137,13 @@ def _wait_for_address(private: Path, process: subprocess.Popen[bytes]) -> str:
     while time.monotonic() < deadline_s and process.poll() is None:
         for file in private.glob("jpserver-*.json"):
             with contextlib.suppress(ValueError):
-                found = json.loads(file.read_text())
-                return f"{found['url']}lab/tree/{START}?token={found['token']}"
+                server = json.loads(file.read_text())
+                return f"{server['url']}lab/tree/{START}?token={server['token']}"
         time.sleep(0.1)
     last = (private / "lab.log").read_text(errors="replace").strip().splitlines()[-1:]
     raise TimedOut(
-        f"JupyterLab did not start: {''.join(last) or 'it said nothing'}",
-        remedy="Run `python -m jupyterlab` to see what is wrong.",
+        f"JupyterLab did not start: {''.join(last) or 'it printed no output'}",
+        remedy="Run `python -m jupyterlab` to see the error.",
         waited_s=START_TIMEOUT_S,
     )
 

@@ -1,4 +1,4 @@
-"""``meshkit observability``: rules, scrape configuration and dashboard as files, without a cluster."""
+"""Alert rules, scrape configuration and dashboard as files: ``meshkit observability``."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ from meshkit.errors import BadInput
 @required_mesh_option
 @json_option
 def observability_command(file: str | None, folder: str, mesh: str | None, as_json: bool) -> None:
-    """Write alert rules, a scrape configuration and a Grafana dashboard as files. No cluster is asked: to put
-    them, access logs and traces into one, plan and apply a file with kind: Observability.
+    """Write alert rules, a scrape configuration and a Grafana dashboard as files.
+
+    The command does not connect to a cluster. To install them in a cluster, together with access logs and
+    traces, plan and apply a file with kind: Observability.
+
+    Example: meshkit observability --mesh istio --to out
     """
     from meshkit.intent.document import load_intents
     from meshkit.intent.observability import Observability
     from meshkit.operations.observability import observability_files
 
     intents = load_intents(file) if file else [Observability()]
-    wanted = [intent for intent in intents if isinstance(intent, Observability)]
-    if len(wanted) != 1:
+    documents = [intent for intent in intents if isinstance(intent, Observability)]
+    if len(documents) != 1:
         raise BadInput(
             file or "",
-            f"it holds {len(wanted)} documents of kind: Observability.",
+            f"it contains {len(documents)} documents of kind: Observability.",
             remedy="Give exactly one.",
         )
-    files = observability_files(wanted[0], mesh=mesh)
+    files = observability_files(documents[0], mesh=mesh)
     written = [_write(Path(folder) / name, text) for name, text in files.items()]
     rules = next(path for path in written if path.name == "rules.yaml")
     show(
         {"files": [str(path) for path in written]},
         "\n".join(f"wrote {path}" for path in written)
         + f"\nCheck them with: promtool check rules {rules}"
-        + "\nName them in prometheus.yml: scrape_config_files and rule_files; import the .json in Grafana.",
+        + "\nAdd them to prometheus.yml (scrape_config_files, rule_files); import the .json in Grafana.",
         as_json=as_json,
     )
 
@@ -49,6 +53,6 @@ def _write(path: Path, text: str) -> Path:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInput(
-            "--to", f"{path} cannot be written: {error}.", remedy="Name a folder of yours."
+            "--to", f"{path} cannot be written: {error}.", remedy="Choose a folder that you can write to."
         ) from error
     return path

@@ -1,4 +1,4 @@
-"""What every command shares: the options that choose a cluster, and printing for people or for programs."""
+"""Options and output that all commands share: choice of the cluster, tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def json_option(command: F) -> F:
-    """``--json``, as the argument ``as_json``."""
+    """Add the flag ``--json`` as the argument ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
 
 
 @dataclass(frozen=True)
 class ClusterChoice:
-    """What the options of a command say about its cluster."""
+    """The cluster that a command's options select."""
 
     context: str | None
     kubeconfig: str | None
@@ -38,14 +38,15 @@ class ClusterChoice:
 
     @property
     def words(self) -> str:
-        """The options as they were given, for a command that is proposed next: it must reach this cluster."""
+        """Return the given options as text, to suggest a next command for the same cluster."""
         given = (("--kubeconfig", self.kubeconfig), ("--context", self.context))
         return "".join(f" {option} {shlex.quote(value)}" for option, value in given if value is not None)
 
     def connect(self, *, name_it: bool = False) -> Cluster:
-        """The cluster. Where the options do not name its context, stderr says which it is and why.
+        """Connect to the cluster, and print its name on stderr if the options do not name its context.
 
-        With ``name_it`` stderr always names it, for output that has no place for it: a list in JSON.
+        With ``name_it``, stderr always names the cluster. Use it when the output cannot name it, such as a
+        JSON list.
         """
         from meshkit.cluster.connect import connect
 
@@ -57,7 +58,7 @@ class ClusterChoice:
 
 
 def cluster_options(command: F) -> F:
-    """``--kubeconfig`` and ``--context``, as the one argument ``choice``, a ``ClusterChoice``."""
+    """Add ``--kubeconfig`` and ``--context`` as the one argument ``choice``, a ``ClusterChoice``."""
 
     @click.option(
         "--kubeconfig",
@@ -78,47 +79,48 @@ def cluster_options(command: F) -> F:
 
 
 def mesh_option(command: F) -> F:
-    """``--mesh``; None where it is not given. The library resolves it and checks it against its meshes."""
-    help_text = "istio or linkerd; needed only where the cluster has no mesh yet, or several."
+    """Add the option ``--mesh``; the library resolves an absent value and validates a given one."""
+    help_text = "istio or linkerd; required only if the cluster has no mesh yet, or several."
     return click.option("--mesh", metavar="NAME", help=help_text)(command)
 
 
 def required_mesh_option(command: F) -> F:
-    """``--mesh`` of a command that asks no cluster; the library refuses to go on without it."""
+    """Add the option ``--mesh`` to a command that does not connect to a cluster."""
     return click.option("--mesh", metavar="NAME", help="istio or linkerd; required.")(command)
 
 
 def file_option(help_text: str) -> Callable[[F], F]:
-    """``-f FILE``, required, as the argument ``file``."""
+    """Add the required option ``-f FILE`` as the argument ``file``."""
     return click.option("-f", "--file", "file", required=True, metavar="FILE", help=help_text)
 
 
 def not_yet(group: click.Group, name: str, help_text: str, instead: str) -> None:
-    """Add a command that is not there yet to a group: whatever its arguments, it says so in one sentence."""
+    """Add a placeholder for a command that is not implemented yet; it always raises ``BadInput``."""
 
     @group.command(
-        name, help=f"{help_text} (not there yet)", context_settings={"ignore_unknown_options": True}
+        name, help=f"{help_text} (not implemented yet)", context_settings={"ignore_unknown_options": True}
     )
     @click.argument("_arguments", nargs=-1, type=click.UNPROCESSED, metavar="")
     @click.pass_context
     def refuse(context: click.Context, _arguments: tuple[str, ...]) -> None:
-        raise BadInput(context.command_path, "this verb is not there yet.", remedy=instead)
+        raise BadInput(context.command_path, "this command is not implemented yet.", remedy=instead)
 
 
 def show(data: Any, text: str, *, as_json: bool) -> None:
-    """Print ``data`` as JSON, or ``text``."""
+    """Print ``data`` as JSON, or else ``text``."""
     click.echo(json.dumps(data, indent=2, default=str) if as_json else text)
 
 
 def confirm_plan(cluster: Cluster, *, as_json: bool) -> None:
-    """Ask a person whether to apply the plan that was shown; no ends the command."""
+    """Ask for confirmation of the plan that was shown, and abort the command on "no"."""
     click.confirm(f"Apply this plan to cluster {cluster}?", abort=True, err=as_json)
 
 
 def require_typed(name: str, to: str, *, as_json: bool) -> None:
-    """Ask a person to type a name before something that hurts; anything else ends the command.
+    """Ask the user to type a name before a disruptive action, and abort on any other answer.
 
-    ``to`` says what happens and names the cluster: ``upgrade the mesh of cluster prod (https://prod:6443)``.
+    ``to`` describes the action and names the cluster: ``upgrade the mesh of cluster prod
+    (https://prod:6443)``.
     """
     typed = click.prompt(f"Type {name} to {to}", default="", show_default=False, err=as_json)
     if typed != name:
@@ -127,7 +129,7 @@ def require_typed(name: str, to: str, *, as_json: bool) -> None:
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in text: columns as wide as their longest cell, two spaces between them."""
+    """Format rows as a text table whose columns are as wide as their longest cell."""
     lines = [list(head), *[list(row) for row in rows]]
     widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""``meshkit rehearse``: drain a zone or a node on purpose, and compare with what was computed."""
+"""Drain rehearsals that are compared with their forecast: ``meshkit rehearse``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from meshkit.errors import CHANGES_PENDING
 
 @click.command("rehearse")
 @click.option("--zone", default="", metavar="NAME", help="The zone to drain.")
-@click.option("--node", default="", metavar="NAME", help="Or the one node to drain.")
-@click.option("--force", is_flag=True, help="Even if that takes the whole control plane away.")
-@click.option("--dry-run", is_flag=True, help="Only say what would happen. Exit code 5.")
-@click.option("--yes", is_flag=True, help="Do not ask for the name once more.")
+@click.option("--node", default="", metavar="NAME", help="The node to drain, instead of a zone.")
+@click.option("--force", is_flag=True, help="Drain even if no control plane replica remains available.")
+@click.option("--dry-run", is_flag=True, help="Show only the forecast. Exit code 5.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation by name.")
 @mesh_option
 @cluster_options
 @json_option
@@ -34,8 +34,11 @@ def rehearse_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Drain a zone or a node, count what becomes of the mesh meanwhile, and open it again. Exit code 1: it
-    went otherwise than computed.
+    """Drain a zone or a node, measure the effect on the mesh, and uncordon it again.
+
+    Exit code 1: the result differs from the forecast.
+
+    Example: meshkit rehearse --zone zone-a --dry-run
     """
     from meshkit.operations.change import apply
     from meshkit.operations.rehearsal.rehearse import plan_rehearsal

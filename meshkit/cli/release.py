@@ -1,4 +1,4 @@
-"""``meshkit release``: run a release, look at it, and send it commands through the cluster."""
+"""Canary releases: ``meshkit release`` runs, observes and controls a release through the cluster."""
 
 from __future__ import annotations
 
@@ -31,18 +31,23 @@ _FILE = "YAML file with one document of kind Release."
 
 @click.group("release")
 def release_group() -> None:
-    """Release a new version by canary, judged against the stable version beside it."""
+    """Release a new version as a canary that is compared with the stable version.
+
+    Example: meshkit release run -f release.yaml
+    """
 
 
 _prometheus_option = click.option(
-    "--prometheus", metavar="URL", help="Measure by this Prometheus; default: the sidecars' pages."
+    "--prometheus",
+    metavar="URL",
+    help="Take metrics from this Prometheus; default: from the sidecars' metrics endpoints.",
 )
 
 
 @release_group.command("run")
 @file_option(_FILE)
 @mesh_option
-@click.option("--detach", is_flag=True, help="Run in a process of its own and return at once.")
+@click.option("--detach", is_flag=True, help="Run in a separate process and return at once.")
 @_prometheus_option
 @cluster_options
 @json_option
@@ -54,8 +59,11 @@ def run_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Run a release to its end: promoted (0), rolled back (1), or undecided (3). Resumes one whose runner
-    has died.
+    """Run a release to its end, or resume one whose runner has died.
+
+    Exit code 0: promoted; 1: rolled back; 3: undecided.
+
+    Example: meshkit release run -f release.yaml
     """
     from meshkit.operations.release.detached import run_detached
     from meshkit.operations.release.runner import run_release
@@ -80,7 +88,10 @@ def run_command(
 @cluster_options
 @json_option
 def status_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
-    """Where a release stands, from the journal in the cluster."""
+    """Show the state of a release, from the journal in the cluster.
+
+    Example: meshkit release status -f release.yaml
+    """
     from meshkit.operations.release.runner import release_state
 
     release = _release(file)
@@ -99,7 +110,7 @@ def status_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
 
 
 def _command(verb: Verb, help_text: str) -> None:
-    @release_group.command(verb, help=help_text)
+    @release_group.command(verb, help=f"{help_text}\n\nExample: meshkit release {verb} -f release.yaml")
     @file_option(_FILE)
     @cluster_options
     @json_option
@@ -116,17 +127,17 @@ def _command(verb: Verb, help_text: str) -> None:
         show({"release": name, "sent": verb, "cluster": asdict(cluster.ref)}, text, as_json=as_json)
 
 
-_command("hold", "Stay at the present step; the safety net stays on.")
-_command("resume", "Go on after a hold.")
-_command("promote", "Give all requests to the canary now.")
-_command("rollback", "Give all requests back to the stable version now.")
+_command("hold", "Stay at the current step; automatic rollback stays on.")
+_command("resume", "Continue after a hold.")
+_command("promote", "Send all requests to the canary now.")
+_command("rollback", "Send all requests back to the stable version now.")
 
 
 @release_group.command("forecast")
 @file_option(_FILE)
 @mesh_option
-@click.option("--rps", type=click.FloatRange(min=0, min_open=True), help="Requests a second to plan for.")
-@click.option("--strict", is_flag=True, help="Exit with 5 when it warns.")
+@click.option("--rps", type=click.FloatRange(min=0, min_open=True), help="Requests per second to assume.")
+@click.option("--strict", is_flag=True, help="Exit with 5 if the forecast has warnings.")
 @_prometheus_option
 @cluster_options
 @json_option
@@ -139,11 +150,13 @@ def forecast_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Say how long a release would take at this traffic, and whether it can pass and fail as written.
+    """Forecast how long a release takes at the current traffic, and whether it can pass and fail as written.
 
-    The traffic is measured in the cluster for a quarter of a minute, by Prometheus for a whole one; with
-    --rps and no cluster in reach a usual service is assumed. Nothing is changed. Exits with 0; with --strict
-    5 when it warns.
+    The traffic is measured in the cluster for 15 seconds, or with Prometheus for a minute. With --rps and
+    without a cluster, the forecast assumes a typical service. The command changes nothing. Exit code 0; with
+    --strict, 5 if there are warnings.
+
+    Example: meshkit release forecast -f release.yaml --rps 50
     """
     from meshkit.operations.release.forecast import forecast_release
 
@@ -155,7 +168,7 @@ def forecast_command(
         if rps is None or choice.explicit or prometheus:
             raise
         cluster = None
-        click.echo(f"A usual service is assumed: {problem.message}", err=True)
+        click.echo(f"The forecast assumes a typical service: {problem.message}", err=True)
         forecast = forecast_release(release, mesh=mesh, rps=rps)
     where = cluster.ref if cluster else None
     show(_facts(forecast, where), _text(forecast, release, where), as_json=as_json)
@@ -163,7 +176,7 @@ def forecast_command(
 
 
 def _facts(forecast: ReleaseForecast, where: ClusterRef | None) -> dict[str, Any]:
-    """The forecast for programs; a time that never comes is null, as is the cluster of a usual service."""
+    """Return the forecast as JSON data; infinite times, and the cluster of a typical service, are null."""
 
     def finite(value: Any) -> Any:
         if isinstance(value, dict):
@@ -184,7 +197,7 @@ def _text(forecast: ReleaseForecast, release: Release, where: ClusterRef | None)
     def time(value: float) -> str:
         return seconds(value) if math.isfinite(value) else "never"
 
-    traffic = f"{rate(forecast.rps)} requests a second" + (f" on cluster {where}" if where else "")
+    traffic = f"{rate(forecast.rps)} requests per second" + (f" on cluster {where}" if where else "")
     lines = [f"Release {release.name} at {traffic}: promoted after {time(forecast.promote_s)}."]
     if release.watch_s:
         lines.append(f"Then it is watched for {seconds(release.watch_s)}.")
@@ -201,7 +214,7 @@ def _text(forecast: ReleaseForecast, release: Release, where: ClusterRef | None)
     lines += ["", columns(("step", "lasts"), [(percent(s.percent), time(s.seconds)) for s in forecast.steps])]
     lines += [
         "",
-        "Nine in ten canaries that are worse are rolled back, from the first weight on, within about:",
+        "Of the canaries that are worse, 90 % are rolled back within about (from the first weight on):",
     ]
     lines.append(columns(("harm", "within"), [(h.name, time(h.seconds)) for h in forecast.harms]))
     for finding in forecast.findings:
@@ -213,12 +226,12 @@ def _release(file: str) -> Release:
     from meshkit.intent.document import load_intents
     from meshkit.intent.release import Release
 
-    found = [intent for intent in load_intents(file) if isinstance(intent, Release)]
-    if len(found) != 1:
+    releases = [intent for intent in load_intents(file) if isinstance(intent, Release)]
+    if len(releases) != 1:
         raise BadInput(
-            file, f"it holds {len(found)} releases.", remedy="Write one document of `kind: Release`."
+            file, f"it contains {len(releases)} releases.", remedy="Write one document of `kind: Release`."
         )
-    return found[0]
+    return releases[0]
 
 
 def _print_look(state: ReleaseState) -> None:

@@ -1,4 +1,4 @@
-"""``meshkit runbook``: list, show and run the shipped runbooks."""
+"""Shipped runbooks: ``meshkit runbook`` lists, shows and runs them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from meshkit.errors import BadInput
 
 @click.group("runbook")
 def runbook_group() -> None:
-    """Run the steps headless, as papermill notebooks with typed parameters."""
+    """Run operational procedures headless, as papermill notebooks with typed parameters.
+
+    Example: meshkit runbook list
+    """
 
 
 def _complete_name(
@@ -29,13 +32,16 @@ def _complete_name(
 @runbook_group.command("list")
 @json_option
 def list_command(as_json: bool) -> None:
-    """The runbooks that come with meshkit."""
+    """List the runbooks that come with meshkit.
+
+    Example: meshkit runbook list
+    """
     from meshkit.runbooks.catalogue import find_runbooks
 
-    found = find_runbooks()
-    rows = [(r.name, r.summary) for r in found]
+    runbooks = find_runbooks()
+    rows = [(r.name, r.summary) for r in runbooks]
     show(
-        [{"name": r.name, "title": r.title, "summary": r.summary} for r in found],
+        [{"name": r.name, "title": r.title, "summary": r.summary} for r in runbooks],
         columns(("runbook", "what it does"), rows),
         as_json=as_json,
     )
@@ -45,7 +51,10 @@ def list_command(as_json: bool) -> None:
 @click.argument("name", shell_complete=_complete_name)
 @json_option
 def show_command(name: str, as_json: bool) -> None:
-    """What a runbook does, and its parameters with types and defaults."""
+    """Show what a runbook does, and its parameters with types and defaults.
+
+    Example: meshkit runbook show install_control_plane
+    """
     from meshkit.runbooks.catalogue import load_runbook
 
     runbook = load_runbook(name)
@@ -60,35 +69,48 @@ def show_command(name: str, as_json: bool) -> None:
 
 @runbook_group.command("run")
 @click.argument("name", shell_complete=_complete_name)
-@click.option("-p", "given", multiple=True, metavar="KEY=VALUE", help="A parameter; repeat for more.")
-@click.option("-f", "--file", "file", metavar="FILE", help="Parameters as YAML; -p wins over it.")
-@click.option("--apply", "apply_", is_flag=True, help="Change the cluster; without it a runbook only shows.")
+@click.option("-p", "given", multiple=True, metavar="KEY=VALUE", help="Set a parameter; can be repeated.")
+@click.option(
+    "-f", "--file", "file", metavar="FILE", help="Read parameters from a YAML file; -p takes precedence."
+)
+@click.option(
+    "--apply",
+    "apply_",
+    is_flag=True,
+    help="Change the cluster; without this option, the runbook only shows its plan.",
+)
 @click.option(
     "--out",
     default="out",
     show_default=True,
     metavar="DIR",
-    help="Folder for notebook, report and JUnit file.",
+    help="Folder for the notebook, the report and the JUnit file.",
 )
 @json_option
 def run_command(
     name: str, given: tuple[str, ...], file: str | None, apply_: bool, out: str, as_json: bool
 ) -> int:
-    """Execute a runbook; the exit code says how it ended: 5 is a dry run that left changes pending.
-    Parameters are checked before anything runs.
+    """Execute a runbook; without --apply it is a dry run.
+
+    Parameters are validated before anything runs. The exit code is that of the runbook; 5: a dry run with
+    pending changes.
+
+    Example: meshkit runbook run install_control_plane -p mesh=istio
     """
     from meshkit.runbooks.execution import run_runbook
     from meshkit.runbooks.parameters import read_parameter_file
 
     from_file = read_parameter_file(Path(file)) if file else {}
     applied = {"apply": "true"} if apply_ else {}
-    wanted = {**from_file, **_pairs(given), **applied}
-    result = run_runbook(name, {**wanted, **_chosen_cluster(name, wanted)}, out=Path(out))
+    parameters = {**from_file, **_pairs(given), **applied}
+    result = run_runbook(name, {**parameters, **_chosen_cluster(name, parameters)}, out=Path(out))
     state = "done" if result.error is None else f"exit {result.exit_code}: {result.error}"
     if result.error is None and result.parameters.get("apply") is False:
         state = "dry run, nothing was changed"
         state += (
-            "; changes are pending: --apply makes them" if result.exit_code else " and nothing is pending"
+            "; changes are pending, use --apply to make them"
+            if result.exit_code
+            else " and nothing is pending"
         )
     facts: dict[str, Any] = {
         "runbook": result.runbook.name,
@@ -112,7 +134,7 @@ def run_command(
 
 
 def _chosen_cluster(name: str, given: dict[str, str]) -> dict[str, str]:
-    """Parameters for the cluster that is chosen where none is named, so that it is known before the run."""
+    """Return the parameters of the default cluster if none is given, so that the run is bound to it."""
     from meshkit.runbooks.catalogue import load_runbook
     from meshkit.runbooks.parameters import convert_parameters
     from meshkit.runbooks.secrets import is_reference

@@ -1,4 +1,4 @@
-"""``meshkit sandbox``: the small Kubernetes with real proxies on this machine."""
+"""The sandbox, a small local Kubernetes with real proxies: ``meshkit sandbox``."""
 
 from __future__ import annotations
 
@@ -17,27 +17,40 @@ if TYPE_CHECKING:
 
 @click.group("sandbox")
 def sandbox_group() -> None:
-    """Start and stop the sandbox: a Kubernetes API with real Envoy proxies, no Docker, no root."""
+    """Start and stop the sandbox, a local Kubernetes API with real Envoy proxies.
+
+    It needs no Docker and no root.
+
+    Example: meshkit sandbox up
+    """
 
 
 sandbox_group.add_command(chaos_group)
 
 
 @sandbox_group.command("up")
-@click.option("--port", type=click.IntRange(1, 65535), help="Insist on this port of the API server.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the API server; fail if it is in use.")
 @json_option
 def up_command(port: int | None, as_json: bool) -> None:
-    """Start the sandbox, or say that it runs."""
+    """Start the sandbox, or report that it is running.
+
+    Example: meshkit sandbox up
+    """
     from meshkit.sandbox.lifecycle import up
 
-    found = up(port=port, progress=None if as_json else click.echo)
-    show(asdict(found), _where(found), as_json=as_json)
+    sandbox = up(port=port, progress=None if as_json else click.echo)
+    show(asdict(sandbox), _where(sandbox), as_json=as_json)
 
 
 @sandbox_group.command("down")
 @json_option
 def down_command(as_json: bool) -> None:
-    """Stop it and every process of its pods. What was created in it is kept for the next start."""
+    """Stop the sandbox and all processes of its pods.
+
+    Its objects are kept for the next start.
+
+    Example: meshkit sandbox down
+    """
     from meshkit.sandbox.lifecycle import down
 
     stopped = down(progress=None if as_json else click.echo)
@@ -56,12 +69,17 @@ def down_command(as_json: bool) -> None:
 )
 @json_option
 def status_command(window_s: float, as_json: bool) -> int:
-    """Whether it runs, its nodes and workloads, and who talks to whom. Exit code 1: it does not run."""
+    """Show whether the sandbox runs, its nodes and workloads, and the calls between them.
+
+    Exit code 1: the sandbox does not run.
+
+    Example: meshkit sandbox status
+    """
     from meshkit.sandbox.lifecycle import status
 
-    found = status()
-    if not found.running:
-        show(asdict(found), _where(found), as_json=as_json)
+    sandbox = status()
+    if not sandbox.running:
+        show(asdict(sandbox), _where(sandbox), as_json=as_json)
         return 1
     from meshkit.cluster.connect import connect_sandbox
     from meshkit.facts import Kind
@@ -71,10 +89,10 @@ def status_command(window_s: float, as_json: bool) -> int:
     cluster, color = connect_sandbox(), sys.stdout.isatty()
     graph = service_graph(cluster, window_s=window_s)
     nodes, pods = (cluster.api.list(Kind("v1", kind)) for kind in ("Node", "Pod"))
-    drawn = [_where(found), cluster_text(nodes, pods, color=color)]
+    drawn = [_where(sandbox), cluster_text(nodes, pods, color=color)]
     if any(map(has_sidecar, pods)):
         drawn.append(graph_text(graph, pods, color=color))
-    show({**asdict(found), "graph": graph.as_json()}, "\n\n".join(drawn), as_json=as_json)
+    show({**asdict(sandbox), "graph": graph.as_json()}, "\n\n".join(drawn), as_json=as_json)
     return 0
 
 
@@ -82,15 +100,20 @@ def status_command(window_s: float, as_json: bool) -> int:
 @click.option("--rps", type=click.FloatRange(0), required=True, help="Requests a second.")
 @json_option
 def load_command(rps: float, as_json: bool) -> None:
-    """Change the rate at which the demo shop's caller sends."""
+    """Change the request rate of the demo shop's caller.
+
+    Example: meshkit sandbox load --rps 50
+    """
     from meshkit.cluster.connect import connect_sandbox
     from meshkit.operations.shop import set_load
 
     set_load(connect_sandbox(), rps)
-    show({"rps": rps}, f"The caller sends {rps:g} requests a second.", as_json=as_json)
+    show({"rps": rps}, f"The caller sends {rps:g} requests per second.", as_json=as_json)
 
 
-def _where(found: Status) -> str:
-    if not found.running:
-        return "The sandbox does not run. `meshkit sandbox up` starts it."
-    return f"The sandbox runs on {found.server}, process {found.pid}\nexport KUBECONFIG={found.kubeconfig}"
+def _where(sandbox: Status) -> str:
+    if not sandbox.running:
+        return "The sandbox does not run. Start it with `meshkit sandbox up`."
+    return (
+        f"The sandbox runs on {sandbox.server}, process {sandbox.pid}\nexport KUBECONFIG={sandbox.kubeconfig}"
+    )

@@ -1,4 +1,4 @@
-"""``meshkit setup status | plan | apply | undo``: the stages of the guided path, from a shell."""
+"""The stages of the guided setup: ``meshkit setup status | plan | apply | undo``."""
 
 from __future__ import annotations
 
@@ -26,19 +26,29 @@ if TYPE_CHECKING:
     from meshkit.operations.setup.status import StageStatus
 
 _NAMESPACE = click.option(
-    "-n", "--namespace", default="shop", show_default=True, metavar="NAME", help="The namespace to bring in."
+    "-n",
+    "--namespace",
+    default="shop",
+    show_default=True,
+    metavar="NAME",
+    help="The namespace to add to the mesh.",
 )
 
 
 @click.group("setup")
 def setup_group() -> None:
-    """The guided path: from an empty cluster to a namespace in the mesh, stage by stage."""
+    """Set up a mesh stage by stage, from an empty cluster to a meshed namespace.
+
+    Example: meshkit setup status --mesh istio -n shop
+    """
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from meshkit.operations.setup.guide import STAGES
 
-    return [CompletionItem(one.name, help=one.title) for one in STAGES if one.name.startswith(incomplete)]
+    return [
+        CompletionItem(stage.name, help=stage.title) for stage in STAGES if stage.name.startswith(incomplete)
+    ]
 
 
 _STAGE = click.argument("stage", shell_complete=_complete)
@@ -48,14 +58,19 @@ _STAGE = click.argument("stage", shell_complete=_complete)
 @_NAMESPACE
 @mesh_option
 @click.option(
-    "--window", "window_s", default=3.0, show_default=True, help="Seconds in which calls are counted."
+    "--window", "window_s", default=3.0, show_default=True, help="Seconds over which calls are counted."
 )
 @cluster_options
 @json_option
 def status_command(
     namespace: str, mesh: str | None, window_s: float, choice: ClusterChoice, as_json: bool
 ) -> int:
-    """Where each stage stands, from the cluster. Exit code 5: one can be applied, or needs attention."""
+    """Show the state of each stage, read from the cluster.
+
+    Exit code 5: a stage can be applied, or needs attention.
+
+    Example: meshkit setup status --mesh istio -n shop
+    """
     cluster = choice.connect(name_it=as_json)
     look = _setup(namespace, mesh, cluster).watch(window_s)
     head = f"{look.observation.mesh} in namespace {namespace} of cluster {cluster}"
@@ -71,7 +86,12 @@ def status_command(
 @cluster_options
 @json_option
 def plan_command(stage: str, namespace: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
-    """What a stage would change, field by field; changes nothing. Exit code 5: changes are pending."""
+    """Show what a stage would change, field by field.
+
+    The command changes nothing. Exit code 5: changes are pending.
+
+    Example: meshkit setup plan injection --mesh istio -n shop
+    """
     setup = _setup(namespace, mesh, choice.connect())
     plan = setup.plan(stage, look=setup.watch(3.0))
     click.echo(plan.to_json() if as_json else str(plan))
@@ -93,7 +113,12 @@ def apply_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> None:
-    """Show the plan of a stage, ask, and carry it out. Mutual TLS is strict when nobody speaks plain text."""
+    """Apply a stage after showing its plan and asking for confirmation.
+
+    Mutual TLS becomes strict if no plaintext callers were seen.
+
+    Example: meshkit setup apply injection --mesh istio -n shop
+    """
     setup = _setup(namespace, mesh, choice.connect())
     plan = setup.plan(stage, look=setup.watch(_window_s(stage)))
     if not as_json:
@@ -116,13 +141,18 @@ def apply_command(
 @cluster_options
 @json_option
 def undo_command(stage: str, namespace: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> None:
-    """Take the newest change of a stage back. What others changed since is not touched."""
+    """Undo the newest change of a stage.
+
+    The command refuses to touch objects that others have changed since.
+
+    Example: meshkit setup undo injection --mesh istio -n shop
+    """
     change = _setup(namespace, mesh, choice.connect()).undo(stage, progress=progress(as_json=as_json))
     show(asdict(change), str(change), as_json=as_json)
 
 
 def _window_s(name: str) -> float:
-    """How long calls are counted before a plan: longer where they decide what is proposed."""
+    """Return how long calls are counted before a plan; longer if the proposal depends on them."""
     from meshkit.operations.setup.guide import stage
 
     return 10.0 if stage(name).watched else 3.0
@@ -152,7 +182,7 @@ def _records(status: StageStatus) -> dict[str, Any]:
 
 
 def _next_words(look: SetupSnapshot, choice: ClusterChoice) -> str:
-    """The command to go on with; nothing where no plan of meshkit's can help."""
+    """Return the next command to run, or nothing if no stage can be applied."""
     after = look.next
     if after is None or after.intent is None:
         return ""

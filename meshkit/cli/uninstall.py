@@ -1,4 +1,4 @@
-"""``meshkit uninstall``: a mesh taken away, after it was shown and a name was typed."""
+"""Removal of a mesh after a preview and a typed confirmation: ``meshkit uninstall``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh
 
 @click.command("uninstall")
 @mesh_option
-@click.option("--namespace", default="", metavar="NAME", help="The control plane's; default: the usual one.")
-@click.option("--crds", is_flag=True, help="Also the mesh's definitions, where they hold no objects.")
-@click.option("--force", is_flag=True, help="Even while pods still run its sidecar.")
-@click.option("--dry-run", is_flag=True, help="Only show what would go. Exit code 5: something would.")
-@click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
+@click.option(
+    "--namespace",
+    default="",
+    metavar="NAME",
+    help="The control plane's namespace; default: the mesh's standard one.",
+)
+@click.option(
+    "--crds", is_flag=True, help="Also remove the mesh's CustomResourceDefinitions that have no objects."
+)
+@click.option("--force", is_flag=True, help="Uninstall even if pods still run the mesh's sidecar.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show only what would be removed. Exit code 5: there is something to remove.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation by the context's name.")
 @cluster_options
 @json_option
 def uninstall_command(
@@ -27,7 +38,12 @@ def uninstall_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Show all that a mesh has in a cluster, ask, and take it away. `meshkit undo ID` brings it back."""
+    """Remove a mesh from a cluster after showing what is removed and asking for confirmation.
+
+    `meshkit undo ID` restores it.
+
+    Example: meshkit uninstall --mesh istio --dry-run
+    """
     from meshkit.operations.change import apply
     from meshkit.operations.uninstall import plan_uninstall
 
@@ -38,7 +54,7 @@ def uninstall_command(
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
-        require_typed(cluster.context, f"take this away from cluster {cluster}", as_json=as_json)
+        require_typed(cluster.context, f"remove this from cluster {cluster}", as_json=as_json)
     change = apply(plan, cluster, confirm=cluster.context, progress=progress(as_json=as_json))
     show_change(change, choice, as_json=as_json)
     return 0

@@ -1,4 +1,4 @@
-"""``meshkit upgrade``: a mesh brought to a new version, wave by wave, and back in one command."""
+"""Upgrades of a mesh in waves, and their rollback: ``meshkit upgrade``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,30 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _target_options(command: F) -> F:
-    """What the control plane shall be: a file's ControlPlane, or these options."""
+    """Add the options that describe the new control plane: a file with a ControlPlane, or single options."""
     options = (
         mesh_option,
-        click.option("-f", "--file", default="", metavar="FILE", help="YAML with a ControlPlane."),
+        click.option("-f", "--file", default="", metavar="FILE", help="YAML file with a ControlPlane."),
         click.option("--version", default="", metavar="VERSION", help="The new version."),
-        click.option("--revision", default="", metavar="NAME", help="Beside the old one, under this name."),
-        click.option("--charts", default="", metavar="WHERE", help="published, a URL, or a directory."),
-        click.option("--tag", "tags", multiple=True, metavar="NAME", help="A name it takes over at the end."),
+        click.option(
+            "--revision",
+            default="",
+            metavar="NAME",
+            help="Install the new control plane beside the old one, under this name.",
+        ),
+        click.option(
+            "--charts",
+            default="",
+            metavar="WHERE",
+            help="Source of the charts: published, a URL, or a directory.",
+        ),
+        click.option(
+            "--tag",
+            "tags",
+            multiple=True,
+            metavar="NAME",
+            help="Revision tag to move to the new control plane at the end; can be repeated.",
+        ),
         cluster_options,
         json_option,
     )
@@ -44,13 +60,19 @@ def _target_options(command: F) -> F:
 
 @click.group("upgrade")
 def upgrade_group() -> None:
-    """A mesh to a new version: control plane, then namespace by namespace, judged by its calls."""
+    """Upgrade a mesh: the control plane first, then one namespace at a time, judged by its calls.
+
+    Example: meshkit upgrade status -f control-plane.yaml --mesh istio
+    """
 
 
 @upgrade_group.command("status")
 @_target_options
 def status_command(as_json: bool, **target: Any) -> None:
-    """The control planes, the proxies of each, and what comes next."""
+    """Show the control planes, how many proxies use each, and the next step.
+
+    Example: meshkit upgrade status -f control-plane.yaml --mesh istio
+    """
     from meshkit.operations.upgrade.run import upgrade_status
 
     to, cluster, mesh = _target(**target)
@@ -60,13 +82,23 @@ def status_command(as_json: bool, **target: Any) -> None:
 
 @upgrade_group.command("run")
 @_target_options
-@click.option("--namespace", "order", multiple=True, metavar="NAME", help="Moved first, in this order.")
-@click.option("--at-once", default=1, show_default=True, help="Workloads restarted at the same time.")
-@click.option("--watch-s", default=10.0, show_default=True, help="Seconds that calls are watched a wave.")
-@click.option("--force", is_flag=True, help="Go on where no call is seen: nothing is judged.")
-@click.option("--retire", is_flag=True, help="Take the old control plane away at the end.")
-@click.option("--dry-run", is_flag=True, help="Only show the next change. Exit code 5: there is one.")
-@click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
+@click.option(
+    "--namespace",
+    "order",
+    multiple=True,
+    metavar="NAME",
+    help="Move this namespace first; repeat to set an order.",
+)
+@click.option(
+    "--at-once", default=1, show_default=True, help="Number of workloads restarted at the same time."
+)
+@click.option(
+    "--watch-s", default=10.0, show_default=True, help="Seconds for which calls are counted after each wave."
+)
+@click.option("--force", is_flag=True, help="Continue without judgement when no calls are seen.")
+@click.option("--retire", is_flag=True, help="Remove the old control plane at the end.")
+@click.option("--dry-run", is_flag=True, help="Show only the next change. Exit code 5: there is one.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation by the context's name.")
 def run_command(
     as_json: bool,
     order: tuple[str, ...],
@@ -78,8 +110,12 @@ def run_command(
     yes: bool,
     **target: Any,
 ) -> int:
-    """Bring everything to the new version, from wherever it stands. A wave that makes calls worse takes its
-    namespace back; `meshkit upgrade back` takes all of it back.
+    """Upgrade everything to the new version, or resume an interrupted upgrade.
+
+    If calls get worse after a wave, its namespace is rolled back. `meshkit upgrade back` rolls back the whole
+    upgrade.
+
+    Example: meshkit upgrade run -f control-plane.yaml --mesh istio --dry-run
     """
     from meshkit.operations.change import apply
     from meshkit.operations.traffic_gate import TrafficGateOptions
@@ -96,27 +132,30 @@ def run_command(
         require_typed(cluster.context, f"upgrade the mesh of cluster {cluster}", as_json=as_json)
     done = apply(plan, cluster, progress=progress(as_json=as_json))
     status = upgrade_status(to, cluster, mesh=mesh)
-    back = f"Take it back with: meshkit upgrade back{target['choice'].words}"
+    back = f"Roll it back with: meshkit upgrade back{target['choice'].words}"
     lines = [*map(str, done.changes), str(status), back]
     show([asdict(change) for change in done.changes], "\n".join(lines), as_json=as_json)
     return 0
 
 
 @upgrade_group.command("back")
-@click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation by the context's name.")
 @cluster_options
 @json_option
 def back_command(yes: bool, choice: ClusterChoice, as_json: bool) -> int:
-    """Take the newest upgrade back: the old control plane, every namespace, then the new control plane."""
+    """Roll back the newest upgrade: the old control plane, every namespace, then the new control plane.
+
+    Example: meshkit upgrade back
+    """
     from meshkit.operations.upgrade.rollback import back_changes, describe, upgrade_back
 
     cluster = choice.connect()
     changes = back_changes(cluster)
     if not as_json:
-        click.echo(f"Upgrade to {describe(changes[0].operation)}, to be taken back on cluster {cluster}:")
+        click.echo(f"Upgrade to {describe(changes[0].operation)}, to be rolled back on cluster {cluster}:")
         click.echo("\n".join(f"  {one.what}, {one.started[:16]}, {one.who}" for one in changes))
     if not yes:
-        require_typed(cluster.context, f"take the upgrade of cluster {cluster} back", as_json=as_json)
+        require_typed(cluster.context, f"roll back the upgrade of cluster {cluster}", as_json=as_json)
     done = upgrade_back(cluster, progress=progress(as_json=as_json))
     show([asdict(change) for change in done], "\n".join(map(str, done)), as_json=as_json)
     return 0
@@ -131,18 +170,16 @@ def _target(
     tags: tuple[str, ...],
     choice: ClusterChoice,
 ) -> tuple[ControlPlane, Cluster, str | None]:
-    """The control plane that the options ask for (the file's, and those given here over it), where, and in
-    which mesh.
-    """
+    """Return the requested control plane, its cluster and its mesh; options override the file."""
     from meshkit.errors import BadInput
     from meshkit.intent.document import load_intents
     from meshkit.intent.mesh import ControlPlane
 
     given = {"version": version, "revision": revision, "charts": charts, "tags": tags}
     asked = {name: value for name, value in given.items() if value}
-    found = [one for one in load_intents(file) if isinstance(one, ControlPlane)] if file else []
-    if file and not found:
-        raise BadInput(file, "it holds no ControlPlane.", remedy="Name the file that installed the mesh.")
-    base = found[0].model_dump(exclude_unset=True) if found else {}
+    documents = [intent for intent in load_intents(file) if isinstance(intent, ControlPlane)] if file else []
+    if file and not documents:
+        raise BadInput(file, "it contains no ControlPlane.", remedy="Name the file that installed the mesh.")
+    base = documents[0].model_dump(exclude_unset=True) if documents else {}
     to = ControlPlane(**{**base, **asked})
     return to, choice.connect(), mesh

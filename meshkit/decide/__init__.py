@@ -1,7 +1,7 @@
-"""Samples and a release -> a verdict. Pure: no clock, no I/O, standard library only.
+"""Derive a verdict from samples and a release, in pure functions: no clock, no I/O, standard library only.
 
-Here live the statistics (sequential.py: e-processes on 2x2 tables), the rule that turns them into
-continue | promote | rollback | undecided (rule.py; verdict.py is that as data, sentences.py in words), and
-the arithmetic of the ladder of weights (ladder.py). What measures belongs to observe/, what waits or writes
-to operate/.
+statistics/ has the tests and detectors (sequential.py: e-processes on 2x2 tables); rule.py turns evidence
+into continue | promote | rollback | undecided; verdict.py has the verdict as data, sentences.py as text;
+ladder.py has the arithmetic of the steps. Measurement belongs to observe/, waiting and writing to
+operations/.
 """

@@ -29,10 +29,11 @@ ENOUGH = 5
 
 @dataclass(frozen=True)
 class Baseline:
-    """The stable version before the first weight: its latency histogram, cumulative as in ArmCounts, its
-    failures among all requests, the seconds that took, and how much its pods differed (None: not measured).
+    """The measurements of the stable version before the first weight.
 
-    ``slow_edge_ms`` is an edge that a declared objective adds to the watched ones.
+    They are its latency histogram, cumulative as in ArmCounts, its failures among all requests, the seconds
+    measured, and the spread of its pods (None: not measured). ``slow_edge_ms`` is the watched edge of a
+    declared objective.
     """
 
     latency_ms: tuple[tuple[float, int], ...]
@@ -44,10 +45,10 @@ class Baseline:
 
     @classmethod
     def of(cls, counts: ArmCounts, seconds: float = 0.0, slower_than_ms: float | None = None) -> Baseline:
-        """From the counts of the stable version in that many seconds.
+        """Create a baseline from counts of the stable version over ``seconds``.
 
-        ``slower_than_ms`` of an objective becomes the first edge that is not below it: what is slower than
-        the edge is slower than asked, so the objective is never held to more than was declared.
+        ``slower_than_ms`` of an objective is rounded up to a bucket edge, so the objective is never stricter
+        than declared.
         """
         edges = [edge for edge, _ in counts.latency_ms if math.isfinite(edge)]
         slow = next((e for e in edges if slower_than_ms is not None and e >= slower_than_ms), None)
@@ -60,7 +61,7 @@ class Baseline:
 
     @cached_property
     def edges_ms(self) -> tuple[float, ...]:
-        """The watched edges in ms, rising: of HARM_QUANTILES, of the margins, of an objective."""
+        """The watched edges in ms, rising: those of HARM_QUANTILES, of the margins and of an objective."""
         if not self.requests or not self._finite:
             return ()
         edges = {self.edge_ms(q) for q in HARM_QUANTILES}
@@ -72,10 +73,10 @@ class Baseline:
         return self._nearest(quantile, self._finite)
 
     def margin_edge_ms(self, quantile: float) -> float:
-        """Where a margin of that quantile is judged: the nearest edge that enough of the baseline was
-        slower than.
+        """The edge at which the margin of a quantile is judged: the nearest with enough slower baseline
+        requests.
 
-        With coarse buckets the nearest edge may lie so far in the tail that nothing ever happens beyond it.
+        With coarse buckets the nearest edge may lie so far in the tail that no request is slower.
         """
         seen = [e for e in self._finite if self.slower_than(e) >= ENOUGH]
         return self._nearest(quantile, seen or self._finite)
@@ -89,16 +90,16 @@ class Baseline:
         return self._interpolated(edge_ms / (1 + percent / 100)) - self._logit_slower(edge_ms)
 
     def slower_percent(self, edge_ms: float, log_odds: float, *, upper: bool) -> float:
-        """How much longer latencies are, in percent, where the odds of being slower than ``edge_ms`` are
-        e^``log_odds`` times the baseline's; rounded to bucket edges, up for an ``upper`` bound, else down.
+        """Convert log odds of being slower than ``edge_ms``, relative to the baseline, to percent of latency.
 
-        The inverse of ``margin_log_odds``. Infinite where the histogram cannot tell.
+        The result is rounded to bucket edges, up for an ``upper`` bound, else down. It is the inverse of
+        ``margin_log_odds``, and infinite if the histogram cannot bound it.
         """
-        edges, wanted = self._finite, self._logit_slower(edge_ms) + log_odds
+        edges, target = self._finite, self._logit_slower(edge_ms) + log_odds
         if upper:
-            reached = [edge for edge in edges if self._logit_slower(edge) >= wanted]
+            reached = [edge for edge in edges if self._logit_slower(edge) >= target]
             return 100 * (edge_ms / reached[-1] - 1) if reached else math.inf
-        reached = [edge for edge in edges if self._logit_slower(edge) <= wanted]
+        reached = [edge for edge in edges if self._logit_slower(edge) <= target]
         return 100 * (edge_ms / reached[0] - 1) if reached else -100.0
 
     def slower_than(self, edge_ms: float) -> int:
@@ -106,7 +107,7 @@ class Baseline:
         return slower_than(self.latency_ms, (edge_ms,))[0]
 
     def share_slower(self, edge_ms: float) -> float:
-        """The share of requests slower than an edge; never 0 or 1: half a request is added to either side."""
+        """The share of requests slower than an edge, never 0 or 1: half a request is added to either side."""
         return 1 / (1 + math.exp(-self._logit_slower(edge_ms)))
 
     def as_record(self) -> dict[str, Any]:
@@ -123,9 +124,7 @@ class Baseline:
         return cls(**{**fields, "latency_ms": histogram, "noise": noise})
 
     def _nearest(self, quantile: float, edges: Sequence[float]) -> float:
-        """Of edges equally near, the one next to where the requests lie: far from them nothing is told
-        apart.
-        """
+        """Select the edge nearest to a quantile; of two equally near, the one closer to most requests."""
 
         def distance(edge: float) -> tuple[float, float]:
             away = self._logit_slower(edge) - _logit(1 - quantile)
@@ -139,7 +138,7 @@ class Baseline:
 
     @cached_property
     def _logits(self) -> dict[float, float]:
-        """The log odds of being slower than each finite edge, made once: one look asks for them often."""
+        """The log odds of being slower than each finite edge, cached because they are used often."""
         edges = tuple(edge for edge, _ in self.latency_ms if math.isfinite(edge) and edge > 0)
         slower = slower_than(self.latency_ms, edges)
         return {

@@ -1,10 +1,9 @@
-"""All evidence about one release, folded look by look against its yardstick: harm, margins, slow leaks, and
-what the canary does once it is alone.
+"""All evidence about one release, accumulated window by window: harm, margins, slow leaks, and gross decay.
 
-Everything that compares is read off the likelihoods of yardstick.py. Errors have a second way to be within
-their margin, for services that hardly ever fail: the canary's own count against (lower bound of stable +
-error_points), with alpha/2 for either way and alpha/4 for each of the two bounds. That way pools counts, so
-it uses the present step only, where the share is constant.
+Comparisons use the likelihoods of thresholds.py. Errors have a second test for their margin, for services
+that hardly ever fail: the canary's own count against (lower bound of stable + error_points), with alpha/2 for
+either test and alpha/4 for each of the two bounds. That test pools counts, so it uses only the current step,
+where the share is constant.
 """
 
 from __future__ import annotations
@@ -31,8 +30,10 @@ from meshkit.decide.thresholds import GROSS_PERCENT, LatencyMargin, Yardstick
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known after some looks. ``stable`` and ``canary`` are totals since the first weight,
-    ``*_step`` totals of the present step."""
+    """The accumulated evidence after some sample windows.
+
+    ``stable`` and ``canary`` are totals since the first weight, ``*_step`` are totals of the current step.
+    """
 
     yardstick: Yardstick
     errors: Likelihood
@@ -53,7 +54,7 @@ class Evidence:
 
     @classmethod
     def start(cls, yardstick: Yardstick) -> Evidence:
-        """Before the first look."""
+        """The evidence before the first sample window."""
         nothing = ArmWindow(slower=(0,) * len(yardstick.edges_ms))
         return cls(
             yardstick=yardstick,
@@ -68,8 +69,9 @@ class Evidence:
         )
 
     def updated(self, look: SampleWindow) -> Evidence:
-        """With one more look. Looks before the first weight change nothing; latencies of a warming look do
-        not count.
+        """Return the evidence with one more sample window.
+
+        Windows before the first weight change nothing; latencies of a warming window do not count.
         """
         if look.step < 0:
             return self
@@ -95,7 +97,9 @@ class Evidence:
             after = replace(
                 after,
                 judged_step=judged_before + look.canary.requests,
-                slower=tuple(one.updated(_slower(look, i)) for i, one in enumerate(self.slower)),
+                slower=tuple(
+                    likelihood.updated(_slower(look, i)) for i, likelihood in enumerate(self.slower)
+                ),
             )
         return after._folded() if self.detector.due(look.end_s) else after
 
@@ -113,11 +117,13 @@ class Evidence:
     def log_harm_slower(self) -> tuple[float, ...]:
         """Log evidence at each watched edge that the canary is slower than stable."""
         tolerances = self.yardstick.tolerance_slower
-        return tuple(one.log_evidence(u, WORSE) for one, u in zip(self.slower, tolerances, strict=True))
+        return tuple(
+            likelihood.log_evidence(u, WORSE) for likelihood, u in zip(self.slower, tolerances, strict=True)
+        )
 
     @property
     def harm_parts(self) -> dict[str, float]:
-        """The log evidence of each part of harm, its weight taken in; the largest names the cause."""
+        """The weighted log evidence of each part of harm; the largest names the cause."""
         weights, slower = self.yardstick.weights, self.log_harm_slower
         parts = {"errors": (weights.errors, self.log_harm_errors)}
         if slower:
@@ -130,20 +136,21 @@ class Evidence:
 
     @property
     def harm(self) -> float:
-        """Evidence that the canary is worse than stable, or breaks an objective that stable keeps, as odds
-        against 1.
+        """The evidence of harm as odds against 1.
+
+        Harm means that the canary is worse than stable, or breaks an objective that stable keeps.
         """
         return exp(log_sum_exp(list(self.harm_parts.values())))
 
     @property
     def worst_edge(self) -> int | None:
         """The index of the watched edge with the strongest evidence of harm, None without edges."""
-        found = self.log_harm_slower
-        return max(range(len(found)), key=lambda i: found[i], default=None)
+        log_harm = self.log_harm_slower
+        return max(range(len(log_harm)), key=lambda i: log_harm[i], default=None)
 
     @property
     def leak(self) -> float:
-        """The slow-leak detector's sum, to be below ALARM."""
+        """The slow-leak detector's sum, which must stay below ALARM."""
         return exp(self.detector.log_sum)
 
     @property
@@ -172,8 +179,10 @@ class Evidence:
         return max(by_odds, exp(by_points) / 2)
 
     def alone_harm(self, error_points: float) -> float:
-        """Evidence that the canary, now alone, decays grossly: against stable's totals with the margin of
-        errors, or latencies GROSS_PERCENT longer (or the margin, where it is wider).
+        """The evidence that a canary without a stable version beside it decays grossly.
+
+        It is compared with stable's totals plus the margin of errors, or with latencies GROSS_PERCENT longer
+        (or the margin, if wider).
         """
         fails = _share(self.stable.errors, self.stable.requests) + error_points / 100
         parts = [_alone(self.canary_step.requests, self.canary_step.errors, fails)]
@@ -197,8 +206,9 @@ class Evidence:
 def points_log_evidence(
     yardstick: Yardstick, error_points: float, canary: tuple[float, float], stable: tuple[float, float]
 ) -> float:
-    """Log evidence that the canary fails less often than stable's lower bound plus ``error_points``, from
-    (requests, errors) of either. The spread of the pods is taken off that share.
+    """Log evidence that the canary fails less often than stable's lower bound plus ``error_points``.
+
+    ``stable`` and ``canary`` are (requests, errors). The spread of the pods is subtracted from the limit.
     """
     floor = alone_lower_bound(*stable, math.log(4 / yardstick.alpha))
     share = min(floor + error_points / 100, 1 - 1e-9)
@@ -206,12 +216,12 @@ def points_log_evidence(
     if yardstick.baseline.noise:
         noise = yardstick.baseline.noise
         odds *= math.exp(-noise.tolerance(noise.sd_errors, yardstick.alpha))
-    found = alone_log_evidence(*canary, odds / (1 + odds), [-g for g in ALONE])
-    return found / yardstick.dispersion
+    log_evidence = alone_log_evidence(*canary, odds / (1 + odds), [-g for g in ALONE])
+    return log_evidence / yardstick.dispersion
 
 
 def exp(log_value: float) -> float:
-    """e^x, at most 1e300: evidence is read by people, not multiplied further."""
+    """e^x, at most 1e300, because evidence is displayed and not multiplied further."""
     return math.exp(min(log_value, 690.0))
 
 
@@ -224,7 +234,7 @@ def _slower(look: SampleWindow, edge: int) -> Table:
 
 
 def _held_to(objective: Objective | None, look: SampleWindow, edge: int | None) -> Objective | None:
-    """An objective with one more look: failures, or requests slower than an edge."""
+    """Update an objective with one more window: failures, or requests slower than an edge."""
     if objective is None or (edge is not None and look.warming):
         return objective
     table = _failures(look) if edge is None else _slower(look, edge)

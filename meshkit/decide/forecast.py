@@ -23,30 +23,30 @@ from meshkit.decide.statistics.sequential import WORSE, Likelihood, Table
 from meshkit.decide.thresholds import LatencyMargin, Yardstick
 
 POWER = 0.9
-"""The share of releases that take no longer than said, when the canary is not worse."""
+"""The share of releases that finish within the forecast time if the canary is not worse."""
 GRID_COST = 1.9
 """Natural log of what averaging over the alternatives costs against knowing the right one (simulated)."""
 LONGEST_S = 365 * 86_400.0
-"""Times beyond a year are infinite to a release."""
+"""Times beyond a year count as infinite."""
 _MANY_EVENTS = 2000.0
 _Z = NormalDist().inv_cdf(POWER)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Requests a second of either version."""
+    """Requests per second of both versions."""
 
     canary: float
     stable: float
 
     @classmethod
     def at(cls, rps: float, percent: float) -> Rates:
-        """Of ``rps`` in all, the canary gets ``percent``."""
+        """Split ``rps`` so that the canary gets ``percent``."""
         return cls(rps * percent / 100, rps * (1 - percent / 100))
 
     @property
     def paired(self) -> float:
-        """Canary requests a second times the share of stable: what comparing lives on."""
+        """Canary requests per second times the share of stable, which determines the rate of evidence."""
         both = self.canary + self.stable
         return self.canary * self.stable / both if both else 0.0
 
@@ -59,7 +59,7 @@ def information_needed(shift: float, alpha: float) -> float:
 
 
 def latency_seconds(yardstick: Yardstick, margin: LatencyMargin, rates: Rates, known: float = 0.0) -> float:
-    """Seconds until a margin of latency is shown; ``known`` is the information there is already."""
+    """Seconds until a margin of latency is shown; ``known`` is the information already available."""
     needed = information_needed(margin.null, yardstick.alpha) - known
     p = yardstick.baseline.share_slower(margin.edge_ms)
     return _over(needed, rates.paired * p * (1 - p) / yardstick.dispersion)
@@ -68,9 +68,9 @@ def latency_seconds(yardstick: Yardstick, margin: LatencyMargin, rates: Rates, k
 def error_seconds(
     yardstick: Yardstick, error_points: float, rates: Rates, known: float = 0.0, step_s: float = 0.0
 ) -> float:
-    """Seconds until errors are shown to be within the margin, by the quicker of the two ways.
+    """Seconds until errors are shown to be within the margin, by the quicker of the two tests.
 
-    ``known`` is the information there is already, ``step_s`` how long the present step has counted.
+    ``known`` is the information already available, ``step_s`` the elapsed time of the current step.
     """
     p = usual_error_share(yardstick)
     needed = information_needed(yardstick.error_null, yardstick.alpha / 2) - known
@@ -81,7 +81,7 @@ def error_seconds(
 def points_seconds(yardstick: Yardstick, error_points: float, rates: Rates) -> float:
     """Seconds of one step until the canary's own count shows at most ``error_points`` more errors.
 
-    The counts to be expected (the canary's on the high side) are played through the rule itself.
+    The expected counts (the canary's on the high side) are evaluated with the rule itself.
     """
     p, limit = yardstick.baseline.errors / max(1, yardstick.baseline.answered), math.log(4 / yardstick.alpha)
 
@@ -105,11 +105,11 @@ def points_seconds(yardstick: Yardstick, error_points: float, rates: Rates) -> f
 
 
 def harm_seconds(yardstick: Yardstick, share: float, log_odds: float, weight: float, rates: Rates) -> float:
-    """Seconds until a canary whose odds of an event of that ``share`` are e^``log_odds`` times stable's is
-    rolled back on it; ``weight`` is that event's part of the evidence of harm.
+    """Seconds until a harmful canary is rolled back.
 
-    The counts to be expected, enough of them that rounding does not matter, are played through the
-    likelihood itself.
+    Its odds of an event with that ``share`` are e^``log_odds`` times stable's; ``weight`` is the event's part
+    of the evidence of harm. The expected counts, large enough for rounding not to matter, are evaluated with
+    the likelihood itself.
     """
     tolerance = yardstick.tolerance_errors
     if log_odds <= tolerance or not rates.paired:
@@ -135,7 +135,7 @@ def _z_with(needed: float) -> float:
 
 
 def _over(needed: float, rate: float) -> float:
-    """Seconds; 0 when nothing is needed any more, infinite when it would take longer than LONGEST_S."""
+    """Seconds to reach ``needed`` at ``rate``; 0 if nothing is needed, infinite beyond LONGEST_S."""
     if needed <= 0:
         return 0.0
     seconds = needed / rate if rate else math.inf

@@ -1,4 +1,4 @@
-"""How numbers are written for people: durations, percentages, evidence, counts, changes."""
+"""Format numbers for people: durations, percentages, evidence, counts, changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rate(value: float) -> str:
 
 
 def share_of(part: float, whole: float, share_percent: float | None) -> str:
-    """``9 of 30 (30 %)``; without a share where there is nothing to share."""
+    """Format ``9 of 30 (30 %)``; without the percentage if there is none."""
     share = "" if share_percent is None else f" ({share_percent:.3g}{_SPACE}%)"
     return f"{count(part)} of {count(whole)}{share}"
 

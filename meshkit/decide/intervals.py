@@ -16,9 +16,9 @@ from meshkit.decide.thresholds import TOLERANCE, Yardstick
 
 
 def slower_percent(evidence: Evidence, edge: int) -> tuple[float, float]:
-    """Between how many percent the latency at a watched edge is longer than stable's (negative: shorter).
+    """The bounds, in percent, of how much longer the latency at a watched edge is than stable's.
 
-    -100 and infinity where nothing bounds it.
+    Negative means shorter; -100 and infinity mean unbounded.
     """
     yardstick = evidence.yardstick
     low, high = _widened(evidence.slower[edge], yardstick, yardstick.tolerance_slower[edge])
@@ -29,7 +29,7 @@ def slower_percent(evidence: Evidence, edge: int) -> tuple[float, float]:
 
 
 def failure_ratio(evidence: Evidence) -> tuple[float, float]:
-    """Between how many times as often as stable the canary fails, as odds; 0 and infinity: unbounded."""
+    """The bounds of the canary's odds of failing relative to stable's; 0 and infinity mean unbounded."""
     yardstick = evidence.yardstick
     low, high = _widened(evidence.errors, yardstick, yardstick.tolerance_errors)
     return math.exp(low), math.exp(high) if high < FARTHEST else math.inf

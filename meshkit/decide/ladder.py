@@ -1,6 +1,4 @@
-"""The arithmetic of the ladder: weights of a step, the next step, and whether the measured share is the
-asked one.
-"""
+"""Arithmetic of the ladder of steps: weights, the next step, and agreement of the measured share."""
 
 from __future__ import annotations
 
@@ -14,8 +12,9 @@ AGREEMENT_POINTS = 0.5
 
 
 def weights(percent: float) -> tuple[int, int]:
-    """Integer weights (stable, canary) of a canary share in percent: out of 100, or of 1000 with a
-    decimal.
+    """Convert a canary share in percent to integer weights (stable, canary).
+
+    They add up to 100, or to 1000 for a share with a decimal.
     """
     tenths = round(percent * 10)
     if tenths % 10:
@@ -29,9 +28,9 @@ def next_step(steps: Sequence[float], step: int) -> int | None:
 
 
 def share_agrees(requests: int, canary_requests: int, asked_percent: float, before_percent: float) -> bool:
-    """Whether the counts of both versions fit the asked share, and fit it better than the share before.
+    """Whether the counts of both versions fit the requested share better than the previous one.
 
-    ``requests`` are of both versions together. Without a request nothing agrees.
+    ``requests`` are those of both versions together. Without requests nothing agrees.
     """
     if not requests:
         return False

@@ -1,7 +1,7 @@
-"""The numbers behind a verdict, under fixed names: all that its sentences may say.
+"""The numbers behind a verdict under fixed names; its sentences use no others.
 
 Shares and changes are in percent, times in seconds, evidence in odds against 1. A number that does not exist
-(no latency was measured; nothing bounds an interval) is left out.
+(no latency was measured; an interval is unbounded) is omitted.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def numbers_of(
     harm: float,
     conditions: Sequence[Condition],
 ) -> dict[str, float]:
-    """Every number that a sentence about this verdict may say."""
-    found = {
+    """Return every number that the sentences of a verdict may use."""
+    numbers = {
         **_asked(release, progress.step),
         **_seen(evidence),
         **_yardstick(evidence),
@@ -45,12 +45,12 @@ def numbers_of(
         "gross_percent": GROSS_PERCENT,
     }
     if progress.step == release.deciding_step:
-        found |= _needed(evidence, release, conditions)
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+        numbers |= _needed(evidence, release, conditions)
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _asked(release: Release, step: int) -> dict[str, float]:
-    """What the release asks for."""
+    """The numbers that the release requests."""
     margins, ladder = release.margins, release.ladder
     asked = {
         "error_points": margins.error_points,
@@ -73,8 +73,9 @@ def _asked(release: Release, step: int) -> dict[str, float]:
 
 
 def _seen(evidence: Evidence) -> dict[str, float]:
-    """Counts and shares of both versions, at the edge with the strongest evidence of harm, and how much
-    worse the canary is there.
+    """Counts and shares of both versions, and how much worse the canary is.
+
+    They are given at the edge with the strongest evidence of harm.
     """
     found: dict[str, float] = {}
     worst = evidence.worst_edge
@@ -114,7 +115,7 @@ def _counted(name: str, arm: ArmWindow, worst: int | None) -> dict[str, float]:
 
 
 def _yardstick(evidence: Evidence) -> dict[str, float]:
-    """What the stable version's pods showed, and the history that an objective was refused for."""
+    """The spread of the stable version's pods, and the history for which an objective was refused."""
     yardstick, baseline = evidence.yardstick, evidence.yardstick.baseline
     found = {"dispersion": yardstick.dispersion}
     if baseline.noise:
@@ -135,7 +136,7 @@ def _yardstick(evidence: Evidence) -> dict[str, float]:
 
 
 def _needed(evidence: Evidence, release: Release, conditions: Sequence[Condition]) -> dict[str, float]:
-    """Seconds until the open margins would be shown at this step's rates, and at half of the traffic."""
+    """Seconds until the open margins would be shown, at this step's rates and at half of the traffic."""
     seconds = evidence.until_s - evidence.step_since_s
     if seconds <= 0:
         return {}

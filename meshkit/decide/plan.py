@@ -1,8 +1,8 @@
-"""Before a release: how long each of its statements takes at this traffic, and whether it can end at all.
+"""Forecast a release: how long each of its margins takes at this traffic, and whether it can end at all.
 
-The steps of the ladder are walked through with the rates that the traffic gives them; the evidence of
-latencies comes from all steps, that of errors per point from the deciding one. What cannot pass or cannot
-fail as written becomes a finding whose remedy is the share, the margin or the time that would do.
+The steps of the ladder are evaluated at the rates that the traffic gives them; evidence of latencies
+accumulates over all steps, evidence of error points comes from the deciding one. A release that cannot pass
+or cannot fail as written gets a finding whose remedy is a sufficient share, margin or time.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ TYPICAL_HARM_PERCENT = 20.0
 
 @dataclass(frozen=True)
 class Statement:
-    """One thing to be shown before the promotion. ``seconds`` count from the first weight; infinite: never.
+    """One margin to be shown before the promotion.
 
-    ``limit`` is in ``unit`` (``%`` longer, or ``points`` of failures); ``canary_requests`` are those by then.
+    ``seconds`` count from the first weight; infinite means never. ``limit`` is in ``unit`` (``%`` longer, or
+    ``points`` of failures); ``canary_requests`` are those until then.
     """
 
     name: str
@@ -70,7 +71,7 @@ class StepTime:
 
 @dataclass(frozen=True)
 class ReleaseForecast:
-    """What to expect of a release at ``rps`` requests a second. ``promote_s`` counts from the start."""
+    """The forecast of a release at ``rps`` requests per second; ``promote_s`` counts from the start."""
 
     rps: float
     steps: tuple[StepTime, ...]
@@ -82,7 +83,7 @@ class ReleaseForecast:
 
 
 def release_forecast(release: Release, baseline: Baseline, rps: float) -> ReleaseForecast:
-    """The plan of a release whose stable version answers ``rps`` requests a second as ``baseline`` shows."""
+    """Forecast a release whose stable version answers ``rps`` requests per second as in ``baseline``."""
     yardstick = Yardstick.of(baseline, release)
     steps = _steps(release, rps)
     statements = tuple(_statements(release, yardstick, steps, rps))
@@ -161,8 +162,9 @@ def _statement(
 
 
 def _harms(yardstick: Yardstick, release: Release, steps: Sequence[StepTime], rps: float) -> list[Harm]:
-    """Typical harms: a point more errors, and latencies TYPICAL_HARM_PERCENT longer, which some three watched
-    edges show.
+    """Typical harms: one point more errors, and latencies TYPICAL_HARM_PERCENT longer.
+
+    About three watched edges show the latter.
     """
     weights, share = yardstick.weights, forecast.usual_error_share(yardstick)
     more = min(share + 0.01, 0.999)
@@ -191,9 +193,7 @@ def _found_s(
     rps: float,
     warm_up_s: float,
 ) -> float:
-    """Seconds from the first weight until a harm is found on the way up the ladder; the last step has no
-    end.
-    """
+    """Seconds from the first weight until a harm is detected; the last step has no end."""
     passed_s, left = 0.0, 1.0
     for step in steps:
         took_s = forecast.harm_seconds(yardstick, share, log_odds, weight, Rates.at(rps, step.percent))
@@ -240,7 +240,7 @@ def _cannot_pass(
 
 
 def _offers(release: Release, baseline: Baseline, rps: float) -> str:
-    """The share, the margin and the time that would do, as far as one of them does by itself."""
+    """The share, the margin and the time that would each suffice by itself."""
     offers = []
     shared = release.model_copy(update={"steps": _with_share(release.steps)})
     if shared.steps != release.steps and (at_s := _promotes_s(shared, baseline, rps)) <= release.deadline_s:
@@ -279,7 +279,7 @@ def _promotes_s(release: Release, baseline: Baseline, rps: float) -> float:
 def _cannot_fail(
     release: Release, yardstick: Yardstick, steps: Sequence[StepTime], promote_s: float, rps: float
 ) -> list[Finding]:
-    """Whether even a canary that fails every request would be over before there is evidence of it."""
+    """Whether the release would end before a canary that fails every request is detected."""
     where = f"Release {release.namespace}/{release.name}"
     ends_s = min(promote_s, release.deadline_s) - _measuring_s(release, rps)
     share = forecast.usual_error_share(yardstick)

@@ -30,24 +30,22 @@ if TYPE_CHECKING:
 Phase = Literal["comparing", "watching", "alone"]
 
 CALM = 2.0
-"""A step is not left while the evidence of harm is at 2 : 1 or more."""
+"""The release stays at a step while the evidence of harm is at 2 : 1 or more."""
 
 
 def judge(evidence: Evidence, release: Release, progress: Progress) -> Verdict:
-    """The verdict on a release after the looks in ``evidence``. Pure: the same looks give the same
-    verdict.
-    """
+    """Return the verdict on a release after the sample windows in ``evidence``; a pure function."""
     action, harm, conditions = decided(evidence, release, progress)
     numbers = numbers_of(evidence, release, progress, harm, conditions)
-    told = sentences.of(action, release, evidence, progress, conditions, numbers)
+    text = sentences.of(action, release, evidence, progress, conditions, numbers)
     label = "shared cause" if action == "pause" else _label(evidence, action)
-    return Verdict(action, told, harm, evidence.yardstick.harm_limit, conditions, numbers, label)
+    return Verdict(action, text, harm, evidence.yardstick.harm_limit, conditions, numbers, label)
 
 
 def decided(
     evidence: Evidence, release: Release, progress: Progress
 ) -> tuple[Action, float, tuple[Condition, ...]]:
-    """What to do, the evidence of harm, and the conditions: a verdict without its words."""
+    """Return the action, the evidence of harm, and the conditions: a verdict without sentences."""
     phase = phase_of(release, progress.step)
     harm = evidence.alone_harm(release.margins.error_points) if phase == "alone" else evidence.harm
     conditions = _conditions(evidence, release, progress, harm)
@@ -67,16 +65,14 @@ def decided(
 
 
 def phase_of(release: Release, step: int) -> Phase:
-    """What a step of the ladder is for: comparing until the promotion, then watching beside what stable
-    keeps, or alone.
-    """
+    """The purpose of a step: comparing until the promotion, then watching beside stable, or alone."""
     if step == len(release.ladder) - 1:
         return "alone"
     return "watching" if step > release.deciding_step else "comparing"
 
 
 def _label(evidence: Evidence, action: Action) -> str:
-    """What the error rate of this verdict covers; a rollback on an objective says that it is one."""
+    """What the error rate of this verdict covers; a rollback on an objective has its own label."""
     parts = evidence.harm_parts
     if action == "rollback" and max(parts, key=lambda name: parts[name]).startswith("objective"):
         return "against your objective"
@@ -86,7 +82,7 @@ def _label(evidence: Evidence, action: Action) -> str:
 def _conditions(
     evidence: Evidence, release: Release, progress: Progress, harm: float
 ) -> tuple[Condition, ...]:
-    """Everything that is shown; ``needed`` marks what this step waits for."""
+    """All displayed conditions; ``needed`` marks those that this step waits for."""
     phase, clock = phase_of(release, progress.step), progress.step_elapsed_s or 0.0
     agrees = progress.step_elapsed_s is not None
     always = (

@@ -1,5 +1,6 @@
-"""What one look at the two versions saw. A look is what the journal keeps: every verdict can be folded from
-looks.
+"""Sample windows: the counts of both versions between two times.
+
+The journal stores them, and every verdict can be recomputed from them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from meshkit.facts import ArmCounts
 
 @dataclass(frozen=True)
 class ArmWindow:
-    """One version in one look: counts of this look, and latencies over the last seconds for people to look
-    at.
+    """One version in one sample window: its counts, and recent latencies for display.
 
     ``timed`` requests have a latency; ``slower[i]`` of them took longer than the i-th watched edge of the
     release.
@@ -29,7 +29,7 @@ class ArmWindow:
     p99_ms: float | None = None
 
     def __add__(self, other: ArmWindow) -> ArmWindow:
-        """Counts summed; the latencies are those of the later look."""
+        """Sum the counts; the latencies are those of the later window."""
         slower = tuple(a + b for a, b in zip(self.slower, other.slower, strict=True))
         return ArmWindow(
             requests=self.requests + other.requests,
@@ -42,9 +42,7 @@ class ArmWindow:
 
     @classmethod
     def of(cls, counts: ArmCounts, edges_ms: Sequence[float], recent: ArmCounts) -> ArmWindow:
-        """From this look's counts and the counts of the ``recent`` seconds that the shown quantiles are
-        read from.
-        """
+        """Create a window from its counts and from the ``recent`` counts for the displayed quantiles."""
         return cls(
             requests=counts.requests,
             errors=counts.errors,
@@ -57,10 +55,9 @@ class ArmWindow:
 
 @dataclass(frozen=True)
 class SampleWindow:
-    """Both versions between two times (seconds since the epoch) at one step of the ladder (-1: before the
-    first).
+    """Both versions between two times (seconds since the epoch) at one step (-1: before the first weight).
 
-    ``agreed``: the measured share had agreed with ``asked_percent`` before this look, so the step's clock
+    ``agreed``: the measured share had agreed with ``asked_percent`` before this window, so the step's clock
     ran. ``warming``: too soon after a change of weights for latencies to count (errors always count).
     """
 
@@ -94,8 +91,9 @@ class SampleWindow:
 
 
 def slower_than(latency_ms: tuple[tuple[float, int], ...], edges_ms: Sequence[float]) -> tuple[int, ...]:
-    """How many requests of a cumulative histogram were slower than each edge. Raises NoData for an
-    unknown edge.
+    """Count the requests of a cumulative histogram that were slower than each edge.
+
+    Raises ``NoData`` for an unknown edge.
     """
     if not latency_ms:
         return (0,) * len(edges_ms)
@@ -104,7 +102,7 @@ def slower_than(latency_ms: tuple[tuple[float, int], ...], edges_ms: Sequence[fl
     if gone:
         raise NoData(
             f"The callers' proxies no longer count latencies at {gone[0]:g} ms.",
-            remedy="Leave their histogram buckets alone while a release runs.",
+            remedy="Do not change their histogram buckets while a release runs.",
         )
     return tuple(latency_ms[-1][1] - within[edge] for edge in edges_ms)
 

@@ -1,7 +1,6 @@
-"""Sentences a person can act on: the effect with its interval, the requests and time behind it, the limit,
-what happens next and what would change it.
+"""Sentences of a verdict: the effect with its interval, the data behind it, the limit, and what comes next.
 
-Every number in them is one of ``numbers`` or of the conditions, so that programs read what people read.
+Every number in them comes from ``numbers`` or from the conditions, so programs get the same values as people.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def of(
     conditions: Sequence[Condition],
     numbers: Numbers,
 ) -> tuple[str, ...]:
-    """What a verdict says, the most important sentence first."""
+    """Return the sentences of a verdict, the most important first."""
     deciding = progress.step == release.deciding_step
     if action == "rollback":
         return _rolled_back(release, evidence, conditions, numbers)
@@ -56,7 +55,7 @@ def of(
 
 
 def effect(release: Release, evidence: Evidence, numbers: Numbers) -> str:
-    """What is worse about the canary, by how much, from how many requests in what time, and the margin."""
+    """Describe what is worse about the canary, by how much, from which data, and the margin."""
     parts = evidence.harm_parts
     cause = max(parts, key=lambda name: parts[name])
     if cause.startswith("objective"):
@@ -84,7 +83,7 @@ def effect(release: Release, evidence: Evidence, numbers: Numbers) -> str:
 
 
 def basis(release: Release, evidence: Evidence, numbers: Numbers) -> str:
-    """How often such a verdict is wrong, and what that covers."""
+    """Describe how often such a verdict is wrong, and what this rate covers."""
     yardstick, stable = evidence.yardstick, release.stable
     head = f"Wrong for at most {percent(numbers['alpha_percent'])} of releases that are not worse"
     if yardstick.label == "pods not measured":
@@ -107,7 +106,7 @@ def basis(release: Release, evidence: Evidence, numbers: Numbers) -> str:
 
 
 def requests(release: Release, numbers: Numbers) -> str:
-    """How much was seen of either version, and for how long."""
+    """Describe how many requests of each version were seen, and for how long."""
     if not numbers["canary_requests"]:
         return f"{release.canary} has answered no request: no data is never success."
     canary, stable = _failed(numbers, "canary"), _failed(numbers, "stable")
@@ -117,8 +116,9 @@ def requests(release: Release, numbers: Numbers) -> str:
 
 
 def condition(release: Release, found: Condition, *, refused: bool = False) -> str:
-    """One condition with its state: ``p99 at most 10 % worse (3.1 : 1 of 20 : 1)``. ``refused``: no traffic
-    could show it.
+    """Describe one condition with its state: ``p99 at most 10 % worse (3.1 : 1 of 20 : 1)``.
+
+    ``refused`` means that no traffic could show it.
     """
     margins = release.margins
     if found.name == "share":
@@ -219,7 +219,7 @@ def _promise(kind: str, numbers: Numbers) -> str:
 
 
 def _unmet(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
-    """The objectives that were refused, each with the history that refused it."""
+    """Describe the objectives that were refused, each with the reason."""
     said = []
     for kind in evidence.yardstick.unmet:
         promise = _promise(kind, numbers)
@@ -243,7 +243,7 @@ def _open(release: Release, evidence: Evidence, conditions: Sequence[Condition])
 
 
 def _needs(numbers: Numbers) -> tuple[str, ...]:
-    """How much longer would decide, if the canary is not worse."""
+    """Describe how much longer would decide, if the canary is not worse."""
     best = ""
     if "needed_at_best_s" in numbers and numbers["needed_at_best_s"] < 0.8 * numbers.get("needed_s", 0.0):
         best = f", or {seconds(numbers['needed_at_best_s'])} at {percent(numbers['best_percent'])}"
@@ -264,7 +264,7 @@ def _within(release: Release, numbers: Numbers) -> str:
 
 
 def _kept(release: Release, numbers: Numbers) -> tuple[str, ...]:
-    """What follows the promotion."""
+    """Describe what follows the promotion."""
     if not release.watch_s:
         return ()
     watch = seconds(numbers["watch_s"])

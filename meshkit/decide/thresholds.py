@@ -1,11 +1,11 @@
-"""What a release is measured with. All of it is fixed before the first weight, from the stable version's
-baseline and the release alone, so that no later look can choose its own yardstick.
+"""Thresholds of a release, fixed before the first weight from its baseline and specification only.
 
-Where the error rates go (alpha = 1 - confidence of the release):
+No later sample window can therefore change the measure. The error rates are spent as follows (alpha = 1 -
+confidence of the release):
 
 - *harm*: a weighted mean of e-processes, itself one: errors, the mean over all watched latency edges, and
-  (where an objective is declared and the baseline met it) the canary alone against the objective. It is
-  compared with 1/alpha. Where the pods' spread widens a tolerance, half of alpha is spent on that and the
+  (if an objective is declared and the baseline met it) the canary alone against the objective. It is
+  compared with 1/alpha. If the pods' spread widens a tolerance, half of alpha is spent on that and the
   limit is 2/alpha.
 - *margins*: errors and each of p50, p90, p99 must be shown to stay below their margin; all of them must, so
   none needs a correction. The spread of the pods shrinks the margins.
@@ -39,7 +39,7 @@ _INTERVAL_POINTS = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0)
 
 @dataclass(frozen=True)
 class Weights:
-    """The parts of the mean that is the evidence of harm: against stable, and against the objective."""
+    """The weights of the parts of the evidence of harm: against stable, and against the objective."""
 
     errors: float = 0.5
     slower: float = 0.5
@@ -49,8 +49,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class LatencyMargin:
-    """The margin of one quantile: at ``edge_ms`` (index ``edge`` of the watched ones) the log odds ratio
-    stays below ``null``; ``shift`` is ``null`` before the spread of the pods was taken off.
+    """The margin of one quantile, as a limit on the log odds ratio at ``edge_ms``.
+
+    ``edge`` is the index among the watched edges; the log odds ratio must stay below ``null``; ``shift`` is
+    ``null`` before the spread of the pods is subtracted.
     """
 
     quantile: str
@@ -73,8 +75,10 @@ class LatencyMargin:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """Edges, tolerances, margins, objectives and limits of one release. ``tolerance_slower`` and ``names``
-    have one entry a watched edge; tolerances are log odds ratios. ``unmet`` objectives were refused.
+    """Edges, tolerances, margins, objectives and limits of one release.
+
+    ``tolerance_slower`` and ``names`` have one entry per watched edge; tolerances are log odds ratios.
+    ``unmet`` objectives were refused.
     """
 
     baseline: Baseline
@@ -95,7 +99,7 @@ class Yardstick:
 
     @classmethod
     def of(cls, baseline: Baseline, release: Release) -> Yardstick:
-        """Fixed from what was measured before the first weight and what the release asks for."""
+        """Compute the thresholds from the baseline and the release."""
         edges, noise = baseline.edges_ms, baseline.noise
         alpha = 1 - release.margins.confidence
         by_pods = [noise.tolerance(sd, alpha) for sd in noise.sd_slower] if noise else [0.0] * len(edges)
@@ -144,14 +148,14 @@ class Yardstick:
 
     def of_slower(self) -> tuple[Likelihood, ...]:
         """The likelihoods of latencies beyond each watched edge before the first table."""
-        found = []
+        likelihoods = []
         for i, tolerance in enumerate(self.tolerance_slower):
             points = [tolerance + step for step in (0.0, *WORSE)]
             for margin in self.margins:
                 if margin.edge == i:
                     points += [margin.null + step for step in (0.0, *margin.steps)]
-            found.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion))
-        return tuple(found)
+            likelihoods.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion))
+        return tuple(likelihoods)
 
 
 def _name(baseline: Baseline, edge_ms: float) -> str:
@@ -166,13 +170,13 @@ def _margins(baseline: Baseline, release: Release, by_pods: list[float]) -> tupl
         return ()
     asked = release.margins
     percents = {"p50": asked.p50_percent, "p90": asked.p90_percent, "p99": asked.p99_percent}
-    found = []
+    margins = []
     for name, quantile in MARGIN_QUANTILES:
         edge_ms = baseline.margin_edge_ms(quantile)
         edge = baseline.edges_ms.index(edge_ms)
         shift = baseline.margin_log_odds(edge_ms, percents[name])
-        found.append(LatencyMargin(name, percents[name], edge, edge_ms, shift - by_pods[edge], shift))
-    return tuple(found)
+        margins.append(LatencyMargin(name, percents[name], edge, edge_ms, shift - by_pods[edge], shift))
+    return tuple(margins)
 
 
 def _objectives(
@@ -198,10 +202,10 @@ def _objectives(
 def _weights(
     baseline: Baseline, release: Release, errors: Objective | None, slower: Objective | None
 ) -> Weights:
-    """Most to the comparison where it decides, most to the objective where few canary requests are to come.
+    """Weigh the comparison more, or the objective if few canary requests are expected.
 
-    0.4/0.4/0.1/0.1 and 0.15/0.15/0.45/0.25, by simulation (docs/ideas/verdict.md); what an objective that
-    is not there would have goes to the comparison.
+    The weights 0.4/0.4/0.1/0.1 and 0.15/0.15/0.45/0.25 come from simulation (docs/ideas/verdict.md); the
+    weight of a missing objective goes to the comparison.
     """
     rps = baseline.answered / baseline.seconds if baseline.seconds else math.inf
     low = rps * release.steps[0] / 100 < LOW_TRAFFIC_RPS

@@ -1,4 +1,4 @@
-"""A verdict as data: what to do now, why, and the numbers behind it. It is taken in rule.py."""
+"""A verdict as data: the action, the reasons and the numbers; rule.py computes it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Action = Literal["continue", "promote", "rollback", "pause", "undecided"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a release stands: ``step`` (-1 before the first) and seconds by the caller's clock.
+    """The progress of a release: ``step`` (-1 before the first) and seconds by the caller's clock.
 
-    ``step_elapsed_s`` counts from when the measured share agreed with the asked one, None until then.
-    ``forced``: a person sent the canary to 100 % before the evidence did.
+    ``step_elapsed_s`` counts from when the measured share agreed with the requested one, None until then.
+    ``forced``: a person sent the canary to 100 % before the evidence sufficed.
     """
 
     step: int
@@ -28,8 +28,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing a step or the promotion waits for. ``value`` against ``limit`` in ``unit``; ``needed`` at
-    this step.
+    """One condition of a step or of the promotion: ``value`` against ``limit`` in ``unit``.
+
+    ``needed`` says whether the current step waits for it.
     """
 
     name: str
@@ -42,9 +43,11 @@ class Condition:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do now and why. ``harm`` and ``harm_limit`` are odds against 1; ``numbers`` holds what
-    sentences say. ``label`` says what the stated error rate covers: ``per request``, ``pods not measured``,
-    ``pods measured``, ``calibrated on A/A``, ``against your objective`` or ``shared cause``.
+    """The action and its reasons.
+
+    ``harm`` and ``harm_limit`` are odds against 1; ``numbers`` holds the values used in ``sentences``.
+    ``label`` says what the stated error rate covers: ``per request``, ``pods not measured``, ``pods
+    measured``, ``calibrated on A/A``, ``against your objective`` or ``shared cause``.
     """
 
     action: Action
@@ -57,7 +60,7 @@ class Verdict:
 
     @property
     def open(self) -> tuple[Condition, ...]:
-        """What is needed at this step and not yet met."""
+        """The conditions of this step that are not met."""
         return tuple(c for c in self.conditions if c.needed and not c.met)
 
     def as_record(self) -> dict[str, Any]:
@@ -84,12 +87,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class JudgedWindow:
-    """A look and the verdict after it: what charts, panels and reports are drawn from."""
+    """A sample window and the verdict after it, for charts, panels and reports."""
 
     look: SampleWindow
     verdict: Verdict
 
 
 def _short(value: float) -> float:
-    """Four significant digits: the journal is read by people."""
+    """Round to four significant digits, for people who read the journal."""
     return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,8 +1,8 @@
-"""Changes that are made of steps: plan them, apply them, take them back, list them.
+"""Plan, apply, undo and list changes that consist of steps.
 
-A plan shows what the server would do; apply does exactly that, with the prior state in the cluster's journal
-before each step; undo reads the journal, so anyone with the rights can undo what someone else applied.
-``operations/undo.py`` is above this file: it also knows how other changes are taken back.
+A plan shows what the server would do. ``apply`` does exactly that, and writes the prior state to the
+cluster's journal before each step. ``undo`` reads the journal, so anyone with the rights can undo another
+person's change. ``operations/undo.py`` builds on this module and also undoes other kinds of changes.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Report = Callable[[Progress], None]
 
 
 def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str | None = None) -> Plan:
-    """What it takes to make the intents true on this cluster with its mesh. Changes nothing.
+    """Compute the steps that make the intents true on a cluster with a mesh, without changing anything.
 
-    Every object is dry-run on the server; an object whose namespace or kind an earlier step makes is checked
-    against its definition now and dry-run right before its own step. Raises ``BadInput`` for what the mesh or
-    the cluster cannot take, ``Conflict`` naming whoever owns a field that would be changed, and the server's
-    refusals. ``mesh`` is needed only where the cluster does not answer which it is: see ``mesh_of``.
+    Every object is dry-run on the server. An object whose namespace or kind is created by an earlier step is
+    validated against its definition now and dry-run right before its own step. Raises ``BadInput`` for what
+    the mesh or the cluster does not support, ``Conflict`` naming the owner of a field that would be changed,
+    and the server's refusals. ``mesh`` is required only if the cluster has none, or several: see ``mesh_of``.
     """
     wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
     mesh = mesh_of(cluster, mesh)
@@ -64,7 +64,7 @@ def plan_steps(
     what: str,
     findings: Iterable[Finding] = (),
 ) -> Plan:
-    """A plan of steps, checked as ``plan`` says. ``findings`` go before what the server itself says."""
+    """Make a plan from steps, validated as in ``plan``; ``findings`` precede the server's own warnings."""
     checked = _checked(cluster, steps)
     pending = tuple(one for one in checked if one.action != "keep")
     _require_fitting(pending)
@@ -98,19 +98,19 @@ def apply(
     why: str = "",
     confirm: str = "",
 ) -> Change | R:
-    """Carry out a plan: what was shown, or nothing. ``mk.undo`` takes it back.
+    """Apply a plan exactly as it was shown; ``mk.undo`` reverts it.
 
-    ``progress`` is called with each event. ``why`` is kept in the journal for people. A plan that hurts has a
-    ``confirmation``, a name that must be given once more as ``confirm``. Rights are checked before the first
-    change, those for what charts make too: ``Forbidden`` names all that are missing. An object that has
-    changed since the plan stops the change with ``Conflict``; so does any other failure. What was done by
-    then is taken back, and ``ChangeFailed`` says so (``ManualActionRequired`` if even that failed); but after
-    ``Halted`` the change stays as it is.
+    ``progress`` is called with each event. ``why`` is stored in the journal as free text. A disruptive plan
+    has a ``confirmation``, a name that must be repeated as ``confirm``. Rights are checked before the first
+    change, including those for objects that charts create; ``Forbidden`` names all that are missing. If an
+    object has changed since the plan, the change stops with ``Conflict``. After this or any other failure,
+    the completed steps are undone and ``ChangeFailed`` is raised (``ManualActionRequired`` if reverting
+    fails too). After ``Halted``, the completed steps stay.
     """
     require_same_cluster(plan, cluster)
     if plan.confirmation and not plan.empty and confirm != plan.confirmation:
         problem = f"it is {confirm!r}, not {plan.confirmation!r}."
-        raise BadInput("confirm", problem, remedy="Write the name once more.")
+        raise BadInput("confirm", problem, remedy=f"Pass confirm={plan.confirmation!r}.")
     if isinstance(plan, Plan):
         return apply_steps(plan, cluster, progress=progress, why=why)
     return plan.run(cluster, progress=progress, why=why)
@@ -131,8 +131,9 @@ def apply_steps(
     why: str = "",
     judge: executor.Judge = noop,
 ) -> Change:
-    """Carry out the steps of a plan as ``apply`` says. ``judge`` is asked after each wave of steps, and stops
-    the change by raising.
+    """Apply the steps of a plan as described in ``apply``.
+
+    ``judge`` is called after each wave of steps; it stops the change by raising an exception.
     """
     require_same_cluster(plan, cluster)
     if plan.empty:
@@ -159,18 +160,18 @@ def _applied(plan: Plan, cluster: Cluster, report: Report, why: str, judge: exec
 
 
 def undo_steps(change_id: str, cluster: Cluster, *, progress: Report = noop, dry_run: bool = False) -> Change:
-    """Put back every object that the steps of a change wrote; with ``dry_run`` only see whether that can be
-    done.
+    """Restore every object that the steps of a change wrote.
 
-    Raises ``ManualActionRequired`` when others have changed the objects since: then nothing is touched.
-    Namespaces and CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
+    With ``dry_run``, only check whether this is possible. Raises ``ManualActionRequired``, without changing
+    anything, if others have changed the objects since. Namespaces and CustomResourceDefinitions that contain
+    other objects stay; ``Change.kept`` lists them.
     """
     journal = Journal(cluster)
     records = records_to_undo(change_id, journal)
     what = f"Undo of {records[0]['what']}"
     wanted = undoing.restorations(cluster.api, records)
     if not wanted:
-        raise BadInput("change", f"{change_id} has changed no object.", remedy="Nothing is left to undo.")
+        raise BadInput("change", f"{change_id} changed no objects.", remedy="There is nothing to undo.")
     _require_undoable(cluster, wanted)
     if dry_run:
         return Change(change_id, what, len(wanted), cluster.ref, dry=True)
@@ -179,17 +180,18 @@ def undo_steps(change_id: str, cluster: Cluster, *, progress: Report = noop, dry
 
 
 def records_to_undo(change_id: str, journal: Journal) -> list[dict[str, Any]]:
-    """The records of a change that was not taken back yet. Raises ``BadInput`` for one that was."""
+    """Return the records of a change; raise ``BadInput`` if it was already undone."""
     records = journal.records(change_id)
     if any(record.get("state") == "undone" for record in records):
-        raise BadInput("change", f"{change_id} is undone already.", remedy="Nothing is left to do.")
+        raise BadInput("change", f"{change_id} is already undone.", remedy="There is nothing to do.")
     return records
 
 
 def undo_together(ids: Sequence[str], cluster: Cluster, *, what: str, progress: Report = noop) -> Change:
-    """Take several changes back as one, given newest first: what decides over pods before any restart.
+    """Undo several changes, given newest first, as one.
 
-    Raises what ``undo_steps`` raises. Changes that have changed nothing are only marked.
+    Objects that determine new pods are restored before any restart. Raises what ``undo_steps`` raises.
+    Changes that changed nothing are only marked as undone.
     """
     journal = Journal(cluster)
     changes = [journal.records(id) for id in reversed(ids)]
@@ -211,7 +213,7 @@ def _undone(
     journal: Journal,
     progress: Report,
 ) -> tuple[str, ...]:
-    """Put the objects of these changes back and say so in the journal; what stays on purpose."""
+    """Restore the objects of these changes, mark them as undone in the journal, and return what stays."""
     kept = undoing.restore(cluster, wanted, progress)
     ending = {"event": "end", "state": "undone", "who": cluster.api.whoami(), "kept": kept}
     for id in ids:
@@ -220,25 +222,27 @@ def _undone(
 
 
 def without_operation(changes: Iterable[ChangeSummary]) -> str:
-    """The remedy where a search by operation found nothing: older changes are undone by their ids only."""
+    """Return the remedy for a search by operation without a result: older changes are undone by their ids
+    only.
+    """
     older = [one.id for one in changes if not one.has_operation and one.state in ("done", "open")]
     if not older:
         return "See 'meshkit history'."
     listed = ", ".join(older[:3])
-    return f"{len(older)} changes do not say which operation made them ({listed}): 'meshkit undo ID' each."
+    return f"{len(older)} changes do not record their operation ({listed}): run 'meshkit undo ID' for each."
 
 
 def history(cluster: Cluster) -> list[ChangeSummary]:
-    """Every change that the cluster's journal holds, the newest first."""
+    """List every change in the cluster's journal, newest first."""
     return Journal(cluster).changes()
 
 
 @contextmanager
 def locked(cluster: Cluster, name: str, progress: Callable[[E], None]) -> Iterator[Callable[[E], None]]:
-    """The only one that changes what the Lease ``name`` stands for, for the time of a ``with`` block.
+    """Hold the Lease ``name`` for the duration of a ``with`` block.
 
-    Gives a report that stops a change before its next step once the Lease was lost to somebody else. Without
-    a name nothing is locked.
+    Yields a progress callback that stops the change before its next step once the Lease is lost to another
+    holder. Without a name, nothing is locked.
     """
     if not name:
         yield progress
@@ -260,30 +264,32 @@ def _checked(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]
     except Conflict as error:
         if RELEASE_MANAGER not in error.managers:
             raise
-        remedy = "A release moves these weights: let it end, or run it again if its process is gone."
+        remedy = "A release manages these weights: let it end, or run it again if its process has died."
         raise Conflict(error.message, remedy=remedy, managers=error.managers) from error
 
 
 def _warnings(pending: Sequence[PlannedStep]) -> Iterator[Finding]:
-    """What the server said in the dry runs, once for all objects that it said it of."""
+    """Yield the warnings from the server's dry runs, each once for all objects that it applies to."""
     said: dict[str, list[str]] = {}
-    for one in pending:
-        for text in one.warnings:
-            said.setdefault(text, []).append(one.step.title)
+    for planned in pending:
+        for text in planned.warnings:
+            said.setdefault(text, []).append(planned.step.title)
     for text, (first, *more) in said.items():
         where = f"{first} and {len(more)} more" if more else first
         yield codes.finding(codes.SERVER_WARNING, where, f"{text.rstrip('.')}.")
 
 
 def _require_fitting(pending: Sequence[PlannedStep]) -> None:
-    """Check objects of kinds that the plan itself installs against their definitions."""
-    for one in pending:
-        if one.needs is None or one.needs.kind.kind != "CustomResourceDefinition":
+    """Validate objects of kinds that the plan itself installs against their definitions."""
+    for planned in pending:
+        if planned.needs is None or planned.needs.kind.kind != "CustomResourceDefinition":
             continue
-        found = schema.problems(one.step.object, one.needs.object)
-        if found:
-            remedy = "Correct the intent; nothing was changed."
-            raise BadInput(one.step.title, f"does not fit its definition: {'; '.join(found)}.", remedy=remedy)
+        errors = schema.problems(planned.step.object, planned.needs.object)
+        if errors:
+            remedy = "Correct the intent. Nothing was changed."
+            raise BadInput(
+                planned.step.title, f"does not match its definition: {'; '.join(errors)}.", remedy=remedy
+            )
 
 
 def _require_rights(cluster: Cluster, planned: Sequence[PlannedStep]) -> None:
@@ -293,7 +299,7 @@ def _require_rights(cluster: Cluster, planned: Sequence[PlannedStep]) -> None:
 
 
 def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitError) -> MeshkitError | None:
-    """Undo a change that stopped half way, and say how that went; None when it had changed nothing yet."""
+    """Undo a change that stopped half way, and return the error to raise, or None if nothing was changed."""
     try:
         records = journal.records(change)
         wanted = undoing.restorations(cluster.api, records)
@@ -305,11 +311,11 @@ def _taken_back(cluster: Cluster, journal: Journal, change: str, error: MeshkitE
         journal.append(change, {"event": "end", "state": "undone", "error": str(error)})
     except MeshkitError as second:
         return ManualActionRequired(
-            f"{error.message} What was done before could not be taken back: {second.message}",
-            remedy=f"Settle this by hand, then run 'meshkit undo {change}'. {second.remedy}",
+            f"{error.message} The completed steps could not be undone: {second.message}",
+            remedy=f"Resolve this by hand, then run 'meshkit undo {change}'. {second.remedy}",
         )
     return ChangeFailed(
-        f"{error.message} The steps before were taken back.",
+        f"{error.message} The completed steps were undone.",
         remedy=error.remedy,
         change_id=change,
         undone=True,

@@ -1,10 +1,10 @@
-"""What goes wrong in a cluster, on purpose: a pod, a node or a zone is lost, a dependency gets slow.
+"""Fault injection: loss of a pod, a node or a zone, and slow dependencies.
 
-For the sandbox only, where nobody else is hurt; any other cluster is refused. Everything goes through the
-Kubernetes API: a pod is deleted without a grace period, a node carries an annotation that its agent obeys as
-if the power had gone (every process ends at once, and nobody says goodbye), and a workload is told to be slow
-on its control port. What follows is Kubernetes' business: the node is found NotReady, its pods leave their
-services, and others are made elsewhere.
+It is available for the sandbox only; any other cluster is refused. Everything uses the Kubernetes API: a pod
+is deleted without a grace period, and an annotation makes the node's agent behave as after a power failure
+(all processes end at once, without a graceful shutdown). A workload is slowed through its control port. The
+consequences are Kubernetes' own: the node becomes NotReady, its pods leave their services, and replacements
+start on other nodes.
 """
 
 from __future__ import annotations
@@ -23,46 +23,51 @@ if TYPE_CHECKING:
 
 NODE, POD = Kind("v1", "Node"), Kind("v1", "Pod")
 DOWN = "sandbox.meshkit.dev/down"
-"""The annotation that the sandbox's node agent obeys."""
+"""The annotation that makes the sandbox's node agent stop its node."""
 SANDBOX_RUNTIME = "meshkit://"
 WEB_IMAGE = "meshkit.dev/sandbox/web"
-"""The one workload that can be told to be slow."""
+"""The only image whose latency can be set."""
 CONTROL_PORT = 9000
 
 
 class Chaos:
-    """Trouble for one sandbox. BadInput for any other cluster, and for what is not there."""
+    """Fault injection for one sandbox.
+
+    Raises ``BadInput`` for any other cluster and for objects that do not exist.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._api = cluster, cluster.api
-        runtimes = [each["status"]["nodeInfo"]["containerRuntimeVersion"] for each in self._nodes()]
-        if not runtimes or not all(each.startswith(SANDBOX_RUNTIME) for each in runtimes):
+        runtimes = [node["status"]["nodeInfo"]["containerRuntimeVersion"] for node in self._nodes()]
+        if not runtimes or not all(node.startswith(SANDBOX_RUNTIME) for node in runtimes):
             raise BadInput(
                 "cluster",
-                f"{cluster.context} is no sandbox, and trouble is made nowhere else.",
+                f"{cluster.context} is not a sandbox; faults are injected only there.",
                 remedy="Start one with 'meshkit sandbox up' and connect to it.",
             )
 
     def kill_pod(self, namespace: str, name: str) -> None:
-        """End a pod's processes at once, without a grace period; its owner makes another."""
+        """End a pod's processes at once, without a grace period; its owner creates a replacement."""
         if self._api.get(POD, name, namespace) is None:
-            raise BadInput("pod", f"{namespace}/{name} is not there.", remedy="See 'kubectl get pods -A'.")
+            raise BadInput("pod", f"{namespace}/{name} does not exist.", remedy="See 'kubectl get pods -A'.")
         self._api.delete(POD, name, namespace, grace_s=0)
 
     def kill_node(self, name: str) -> None:
         """Switch a node off."""
-        known = [each["metadata"]["name"] for each in self._nodes()]
+        known = [node["metadata"]["name"] for node in self._nodes()]
         if name not in known:
-            raise BadInput("node", f"{name!r} is not there.", remedy=f"Known: {', '.join(sorted(known))}.")
+            raise BadInput(
+                "node", f"{name!r} does not exist.", remedy=f"Existing nodes: {', '.join(sorted(known))}."
+            )
         self._switch(name, off=True)
 
     def kill_zone(self, zone: str) -> list[str]:
-        """Switch every node of a zone off. Returns their names."""
-        zones = {each["metadata"]["name"]: each["metadata"]["labels"].get(ZONE, "") for each in self._nodes()}
+        """Switch off every node of a zone, and return their names."""
+        zones = {node["metadata"]["name"]: node["metadata"]["labels"].get(ZONE, "") for node in self._nodes()}
         names = sorted(name for name, here in zones.items() if here == zone)
         if not names:
             known = ", ".join(sorted(set(zones.values())))
-            raise BadInput("zone", f"{zone!r} is not there.", remedy=f"Known: {known}.")
+            raise BadInput("zone", f"{zone!r} does not exist.", remedy=f"Existing zones: {known}.")
         for name in names:
             self._switch(name, off=True)
         return names
@@ -70,26 +75,23 @@ class Chaos:
     def slow(
         self, namespace: str, workload: str, *, latency_ms: float, error_percent: float | None = None
     ) -> list[str]:
-        """Let every running pod of a Deployment answer with this median latency, and with errors if asked.
+        """Set the median latency, and optionally the error rate, of every running pod of a Deployment.
 
-        A pod that starts later is as fast as ever. Returns the pods that obeyed.
+        Pods that start later are not affected. Returns the affected pods.
         """
         pods = [pod for pod in self._webs(namespace) if _is_of(pod, workload)]
         if not pods:
             raise BadInput(
                 "workload",
                 f"{namespace}/{workload} has no running pod of the image {WEB_IMAGE}.",
-                remedy="Only the sandbox's own web can be told to be slow; the shop's are web-v1 and stock.",
+                remedy="Only the sandbox's own web image can be slowed; the shop's are web-v1 and stock.",
             )
         errors = {} if error_percent is None else {"error_percent": error_percent}
         return self._tell(pods, "/-/behaviour", {"latency_ms": latency_ms, **errors})
 
     def restore(self) -> list[str]:
-        """Switch every node on again, and let every workload answer as it did at first.
-
-        Returns the nodes and pods that this concerned.
-        """
-        down = [each["metadata"]["name"] for each in self._nodes() if _is_down(each)]
+        """Switch on every node and reset every workload, and return the affected nodes and pods."""
+        down = [node["metadata"]["name"] for node in self._nodes() if _is_down(node)]
         for name in down:
             self._switch(name, off=False)
         return [*down, *self._tell(self._webs(None), "/-/restore", {})]
@@ -102,7 +104,7 @@ class Chaos:
         self._api.merge_patch(NODE, node, None, {"metadata": {"annotations": annotations}})
 
     def _webs(self, namespace: str | None) -> list[Object]:
-        """The ready pods that can be told how to answer."""
+        """The ready pods whose behaviour can be set."""
         return [pod for pod in self._api.list(POD, namespace) if is_ready(pod) and _runs_web(pod)]
 
     def _tell(self, pods: Sequence[Object], path: str, body: dict[str, float]) -> list[str]:
@@ -124,4 +126,4 @@ def _is_of(pod: Object, workload: str) -> bool:
 
 
 def _runs_web(pod: Object) -> bool:
-    return any(each["image"].startswith(WEB_IMAGE) for each in pod["spec"]["containers"])
+    return any(container["image"].startswith(WEB_IMAGE) for container in pod["spec"]["containers"])

@@ -1,4 +1,4 @@
-"""Time as the verbs see it: replaced by a fake one in tests."""
+"""Clock of the operations; tests replace it with a fake one."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait; not at all when ``seconds`` is 0 or less."""
+        """Wait; return at once if ``seconds`` is 0 or less."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The system clock."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait; not at all when ``seconds`` is 0 or less."""
+        """Wait; return at once if ``seconds`` is 0 or less."""
         if seconds > 0:
             time.sleep(seconds)

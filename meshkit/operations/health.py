@@ -1,4 +1,4 @@
-"""``mk.check``: is the mesh well, or can it be installed? Reads, changes nothing."""
+"""``mk.check`` examines the health of a mesh, or whether it can be installed; it changes nothing."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ from meshkit.operations.which_mesh import mesh_of
 
 
 class Findings(tuple[Finding, ...]):
-    """Findings of a cluster, the worst first, that read as a table."""
+    """Findings of a cluster, worst first, shown as a table."""
 
     cluster: ClusterRef | None
 
     def __new__(cls, found: Iterable[Finding] = (), cluster: ClusterRef | None = None) -> Findings:
-        """Findings, and the cluster that they are of: None where they are of several, or of none."""
+        """Create findings of ``cluster``; None if they belong to several clusters or to none."""
         self = super().__new__(cls, found)
         self.cluster = cluster
         return self
 
     @property
     def errors(self) -> int:
-        """How many are errors."""
-        return sum(one.severity == "error" for one in self)
+        """The number of errors."""
+        return sum(finding.severity == "error" for finding in self)
 
     @property
     def warnings(self) -> int:
-        """How many are warnings."""
-        return sum(one.severity == "warning" for one in self)
+        """The number of warnings."""
+        return sum(finding.severity == "warning" for finding in self)
 
     def require(self, *, strict: bool = False) -> None:
-        """Raise ``Unhealthy`` for errors, and under ``strict`` ``WarningsFound`` for warnings alone."""
+        """Raise ``Unhealthy`` if there are errors, or with ``strict`` ``WarningsFound`` if there are only
+        warnings.
+        """
         counts = f"{self.errors} errors and {self.warnings} warnings were found."
         if self.errors:
             raise Unhealthy(counts, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
@@ -48,10 +50,13 @@ class Findings(tuple[Finding, ...]):
 
     def __str__(self) -> str:
         if not self:
-            return f"Nothing was found{self._where}."
+            return f"No problems were found{self._where}."
         lines = []
-        for one in self:
-            lines += [f"{one.severity:7}  {one.code:7}  {one.object}", f"{'':18}{one.message} {one.remedy}"]
+        for finding in self:
+            lines += [
+                f"{finding.severity:7}  {finding.code:7}  {finding.object}",
+                f"{'':18}{finding.message} {finding.remedy}",
+            ]
         return "\n".join([*lines, self.total])
 
     __repr__ = __str__
@@ -62,16 +67,16 @@ class Findings(tuple[Finding, ...]):
 
     @property
     def total(self) -> str:
-        """How many errors and warnings, and where."""
+        """The number of errors and warnings, and the cluster."""
         return f"{self.errors} errors, {self.warnings} warnings{self._where}."
 
 
 def check(cluster: Cluster, *, mesh: str | None = None, pre: bool = False) -> Findings:
-    """What is wrong with the mesh, or should be known; with ``pre`` what stands against installing it.
+    """Check the health of the mesh; with ``pre``, check whether it can be installed.
 
-    Reads the cluster once. Where the mesh's own program (istioctl, linkerd) is on PATH, what it finds is
-    added. Raises ``ClusterError`` where the cluster cannot be read, and ``BadInput`` where ``mesh`` is not
-    given and the cluster has none, or several.
+    The cluster is read once. If the mesh's own program (istioctl, linkerd) is on PATH, its findings are
+    added. Raises ``ClusterError`` if the cluster cannot be read, and ``BadInput`` if
+    ``mesh`` is not given and the cluster has none, or several.
     """
     mesh = mesh_of(cluster, mesh)
     analyzer = registry.mesh(mesh).analyzer

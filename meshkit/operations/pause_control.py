@@ -1,7 +1,7 @@
 """Pause, resume and stop a change that runs in another thread.
 
-A change reports each step before it makes it, in its own thread: whoever listens may keep it waiting there,
-or raise, and then what was done is taken back. Nothing is interrupted half way through a step.
+A change reports each step before it makes it, in its own thread. The progress callback may block there, or
+raise an exception, which undoes the completed steps. No step is interrupted half way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from meshkit.operations.progress import Event, OnEvent
 
 
 class PauseControl:
-    """Hold a change: give it as ``progress`` to ``mk.apply``. Safe to use from other threads."""
+    """A thread-safe ``progress`` callback for ``mk.apply`` that can pause and stop the change."""
 
     def __init__(self, report: OnEvent) -> None:
         self._report = report
@@ -23,19 +23,19 @@ class PauseControl:
         self._stopped = False
 
     def __call__(self, event: Event) -> None:
-        """What the change calls: waits while paused, raises ``Stopped`` when it shall end."""
+        """Handle an event of the change: wait while paused, raise ``Stopped`` once stopped."""
         self._report(event)
         if isinstance(event, Progress) and event.state == "applying":
             self.hold()
 
     def hold(self) -> None:
-        """Wait here while paused. Raises ``Stopped`` once stopped."""
+        """Wait while paused, and raise ``Stopped`` once stopped."""
         self._free.wait()
         if self._stopped:
-            raise Stopped("It was stopped by hand.", remedy="Plan again to go on.")
+            raise Stopped("The change was stopped by hand.", remedy="Plan again to continue.")
 
     def pause(self) -> None:
-        """Begin no further step until resumed."""
+        """Start no further step until resumed."""
         self._free.clear()
 
     def resume(self) -> None:
@@ -43,11 +43,11 @@ class PauseControl:
         self._free.set()
 
     def stop(self) -> None:
-        """Begin no further step at all; what was done is taken back."""
+        """Start no further step; the completed steps are undone."""
         self._stopped = True
         self._free.set()
 
     @property
     def paused(self) -> bool:
-        """Whether it waits, or will before its next step."""
+        """Whether the change waits, or will wait before its next step."""
         return not self._free.is_set()

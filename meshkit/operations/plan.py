@@ -1,4 +1,4 @@
-"""A plan as data, and how it reads: as text, and as JSON for programs."""
+"""Plans and changes as data, with their text and JSON forms."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 R_co = TypeVar("R_co", covariant=True)
 PENDING = "application/vnd.meshkit.pending+json"
-"""The media type by which an output says how many steps wait to be applied: the runbook's exit code is made
-from it, and a program that reads an executed notebook finds it there.
+"""The media type of an output that says how many steps are pending.
+
+The runbook's exit code is derived from it, and programs find it in an executed notebook.
 """
 _FIELDS_SHOWN = 12
 _VALUE_CHARS = 60
@@ -27,11 +28,11 @@ _VALUE_CHARS = 60
 
 @dataclass(frozen=True)
 class Plan:
-    """What a change would do: steps in order, none when there is nothing to do.
+    """What a change would do: its steps in order, or none if there is nothing to do.
 
-    Every step was dry-run on the server, or says after which step it will be. ``unchanged`` counts objects
-    that are as they should be; ``findings`` are warnings. ``what`` is its title, for people; ``operation``,
-    ``target`` and ``facts`` go to the journal, and the change is found again by them.
+    Every step was dry-run on the server, or names the step after which it will be. ``unchanged`` counts the
+    objects that are already as desired; ``findings`` are warnings. ``what`` is the title; ``operation``,
+    ``target`` and ``facts`` are stored in the journal to find the change again.
     """
 
     what: str
@@ -45,18 +46,18 @@ class Plan:
     target: str = ""
     facts: Mapping[str, str | bool] = field(default_factory=dict)
     lock: str = ""
-    """The Lease that is held while it is applied; empty where others may change the cluster beside it."""
+    """The Lease held while the plan is applied; empty if concurrent changes are allowed."""
     confirmation: str = ""
-    """A name that a person must write once more before it is applied, for a plan that hurts."""
+    """The name that confirms a disruptive plan; empty if no confirmation is needed."""
 
     @property
     def record(self) -> Operation:
-        """What the journal says of the change that this plan becomes."""
+        """The operation under which the journal stores this plan's change."""
         return Operation(self.operation, self.mesh, self.target, self.facts)
 
     @property
     def cluster(self) -> ClusterRef:
-        """The cluster that it was made for."""
+        """The cluster that the plan was made for."""
         return ClusterRef(self.context, self.server)
 
     @property
@@ -67,9 +68,9 @@ class Plan:
     def __str__(self) -> str:
         lines = [self.heading]
         lines += (f"warning {f.code} {f.object}: {f.message} {f.remedy}" for f in self.findings)
-        for number, one in enumerate(self.steps, start=1):
-            lines.append(f"{number:3}  {one.action:6}  {one.step.title}{_note(self.note(one))}")
-            lines += (f"{'':13}{line}" for line in self.changed_fields(one))
+        for number, planned in enumerate(self.steps, start=1):
+            lines.append(f"{number:3}  {planned.action:6}  {planned.step.title}{_note(self.note(planned))}")
+            lines += (f"{'':13}{line}" for line in self.changed_fields(planned))
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -87,13 +88,13 @@ class Plan:
                 "cluster": vars(self.cluster),
                 "unchanged": self.unchanged,
                 "findings": [finding.as_record() for finding in self.findings],
-                "steps": [self._step(one) for one in self.steps],
+                "steps": [self._step(planned) for planned in self.steps],
             },
             indent=2,
         )
 
     def note(self, one: PlannedStep) -> str:
-        """What is special about a step: when it is checked, what it waits for."""
+        """Say when a step is validated and what it waits for."""
         parts = []
         if one.needs is not None:
             maker = next(n for n, other in enumerate(self.steps, start=1) if other.step is one.needs)
@@ -103,7 +104,7 @@ class Plan:
         return ", ".join(parts)
 
     def changed_fields(self, one: PlannedStep) -> list[str]:
-        """The fields that a step changes, a line each; none for one that creates or removes its object."""
+        """List the fields that a step changes, one per line; empty if it creates or deletes its object."""
         if one.action != "change":
             return []
         more = len(one.changes) - _FIELDS_SHOWN
@@ -112,9 +113,9 @@ class Plan:
 
     @property
     def heading(self) -> str:
-        """What it does, where, and how much, in a sentence."""
+        """Summarise what the plan does, where, and in how many steps."""
         where = f"{self.mesh} on cluster {self.cluster}"
-        same = f"{self.unchanged} objects are as they should be"
+        same = f"{self.unchanged} objects are unchanged"
         if self.empty:
             return f"{self.what}, {where}: nothing to do, {same}."
         steps = f"{len(self.steps)} step{'s' if len(self.steps) > 1 else ''}"
@@ -130,20 +131,20 @@ class Plan:
 
 
 class OperationPlan(Protocol[R_co]):
-    """The plan of an operation of several changes, or of more than steps. ``mk.apply`` runs it.
+    """A plan that consists of several changes, or of more than steps; ``mk.apply`` runs it.
 
-    It holds all that is random or read from the clock, so that what was shown is what runs. What comes after
-    its first change is planned again from what the cluster holds then.
+    It contains everything random or time-dependent, so that what was shown is what runs. Later changes are
+    planned from the state of the cluster at their time.
     """
 
     @property
     def cluster(self) -> ClusterRef:
-        """The cluster that it was made for."""
+        """The cluster that the plan was made for."""
         ...
 
     @property
     def confirmation(self) -> str:
-        """A name that a person must write once more before it is applied; empty where none is needed."""
+        """The name that must be repeated to apply the plan; empty if no confirmation is needed."""
         ...
 
     @property
@@ -158,10 +159,10 @@ class OperationPlan(Protocol[R_co]):
 
 @dataclass(frozen=True)
 class Change:
-    """A change that was made or taken back, or, in a dry run, would be.
+    """A change that was made or undone, or, in a dry run, would be.
 
-    ``id`` names it in the journal, empty when there was nothing to do. ``kept`` has a sentence for each
-    object that was to go and stays on purpose.
+    ``id`` is its id in the journal, empty if there was nothing to do. ``kept`` has one sentence for each
+    object that was to be deleted and deliberately stays.
     """
 
     id: str
@@ -188,7 +189,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """The changes that one operation made, the oldest first. ``mk.undo`` takes them back together."""
+    """The changes of one operation, oldest first; ``mk.undo`` undoes them together."""
 
     what: str
     changes: tuple[Change, ...] = ()
@@ -201,7 +202,7 @@ class Changes:
 
 
 def pending(steps: int) -> dict[str, Any]:
-    """The part of an output that says how many steps wait."""
+    """Return the part of an output that says how many steps are pending."""
     return {PENDING: {"steps": steps}}
 
 

@@ -1,6 +1,6 @@
-"""What an operation reports while it runs: one dataclass an event; ``str()`` is its sentence for people.
+"""Progress events of operations: one dataclass per event, whose ``str()`` is a sentence for people.
 
-Programs look at the class and its fields, never at the sentence.
+Programs use the class and its fields, never the sentence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ChangeStarted:
 
 @dataclass(frozen=True)
 class BaselineStarted:
-    """The calls before a change are counted for so many seconds."""
+    """The calls before a change are counted for ``seconds``."""
 
     seconds: float
 
@@ -34,7 +34,7 @@ class BaselineStarted:
 
 @dataclass(frozen=True)
 class WatchStarted:
-    """What a change did to the calls is watched for so many seconds. ``what`` was changed."""
+    """The calls after a change are watched for ``seconds``; ``what`` was changed."""
 
     what: str
     seconds: float
@@ -45,7 +45,7 @@ class WatchStarted:
 
 @dataclass(frozen=True)
 class CallsCounted:
-    """Calls by how they ended, as text. ``when`` says of which time."""
+    """Calls by outcome, as text; ``when`` names the period."""
 
     when: str
     calls: str
@@ -66,18 +66,18 @@ class CallsGotWorse:
 
 @dataclass(frozen=True)
 class UndoStarted:
-    """Something is taken back; ``reason`` is empty where a person asked for it."""
+    """A change is being undone; ``reason`` is empty if the user asked for it."""
 
     what: str
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.reason} Taking {self.what} back.".strip()
+        return f"{self.reason} Undoing {self.what}.".strip()
 
 
 @dataclass(frozen=True)
 class WaitStarted:
-    """Nothing goes on until ``what`` has happened."""
+    """The operation waits until ``what`` has happened."""
 
     what: str
 
@@ -87,18 +87,18 @@ class WaitStarted:
 
 @dataclass(frozen=True)
 class PodsRemain:
-    """So many of the pods that are to leave a node are still there."""
+    """The number of pods that have not yet left a node that is being drained."""
 
     remaining: int
     total: int
 
     def __str__(self) -> str:
-        return f"{self.remaining} of {self.total} pods are still there."
+        return f"{self.remaining} of {self.total} pods are still on the node."
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a person should know and no program needs."""
+    """A message for people without a field for programs."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""The rights that installing a mesh takes, and what the API server must tell its extensions."""
+"""The rights that installing a mesh requires, and the API server's authentication of its extensions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _CREATED = {
     "policy": "poddisruptionbudgets",
     "networking.k8s.io": "networkpolicies",
 }
-"""What installing a control plane makes: ``istioctl x precheck``'s list, Linkerd's Secret, our isolation."""
+"""What an installation creates: the list of ``istioctl x precheck``, Linkerd's Secret, our isolation."""
 _AUTHENTICATION, _CLIENT_CA = "extension-apiserver-authentication", "requestheader-client-ca-file"
 _SYSTEM = "kube-system"
 
 
 def missing_rights(cluster: Cluster, mesh: str, home: str) -> Iterator[Finding]:
-    """The rights to install ``mesh`` into the namespace ``home`` that this client has not."""
+    """Yield the rights to install ``mesh`` into the namespace ``home`` that this client lacks."""
     row = registry.mesh(mesh)
     asked = [Right("create", group, name) for group, names in _CREATED.items() for name in names.split()]
     asked += [
@@ -50,19 +50,19 @@ def _forbidden(cluster: Cluster, what: str) -> Finding:
 
 
 def _authentication(cluster: Cluster, command: str) -> Iterator[Finding]:
-    """A mesh's own API behind the API server must learn from it whom to believe, or ``command`` fails.
+    """Check that extension API servers can authenticate the API server, which ``command`` needs.
 
-    A server that takes no such APIs has nothing to tell.
+    A server without aggregated APIs passes.
     """
     if cluster.api.resource(Kind("apiregistration.k8s.io/v1", "APIService")) is None:
         return
     try:
-        found = cluster.api.get(Kind("v1", "ConfigMap"), _AUTHENTICATION, _SYSTEM) or {}
+        settings = cluster.api.get(Kind("v1", "ConfigMap"), _AUTHENTICATION, _SYSTEM) or {}
     except Forbidden:
-        # Read instead of asked for: the usual role for it names this one ConfigMap.
+        # Read it instead of reviewing the right: the usual Role names only this ConfigMap.
         yield _forbidden(cluster, f"get configmap {_AUTHENTICATION} in {_SYSTEM}")
         return
-    if not (found.get("data") or {}).get(_CLIENT_CA):
-        message = f"it does not tell {_CLIENT_CA}: '{command}' will refuse everybody."
+    if not (settings.get("data") or {}).get(_CLIENT_CA):
+        message = f"it has no {_CLIENT_CA}: '{command}' will refuse all clients."
         where = f"ConfigMap {_SYSTEM}/{_AUTHENTICATION}"
         yield codes.finding(codes.NO_REQUEST_HEADER_CA, where, message)

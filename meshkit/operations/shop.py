@@ -1,14 +1,15 @@
-"""The demo shop, for the sandbox only, and the knobs it has: a caller, three versions of the service ``web``,
-and ``stock``, which web asks for every path under ``/order``. On request a second caller lives in a namespace
-without a mesh: the batch job that everybody forgot, and that strict mutual TLS would cut off.
+"""The demo shop of the sandbox: a caller, three versions of the service ``web``, and ``stock``.
 
-The workloads are the sandbox's own images. Each listens on 8080 for traffic, which the mesh's proxy captures,
-and on 9000 for control, which it does not: so a version can be slowed down, and the caller's ledger read,
-whatever the mesh does. Control is reached through the API server's pod proxy, as everything is.
+``web`` calls ``stock`` for every path under ``/order``. Optionally, a second caller runs in a namespace
+without a mesh, as an example of a forgotten batch job that strict mutual TLS would cut off.
 
-The caller is an open-loop load generator: it sends at the asked rate whether or not answers come, counts
-latency from the time a request was due, and remembers every request. That ledger is what a release is judged
-by in the end: it is kept by none of the parts that took the decision.
+The workloads use the sandbox's own images. Each listens on 8080 for traffic, which the mesh's proxy captures,
+and on 9000 for control, which it does not. So a version can be slowed and the caller's ledger read
+independently of the mesh. Control requests use the API server's pod proxy.
+
+The caller is an open-loop load generator: it sends at a fixed rate whether or not responses arrive, measures
+latency from the time at which a request was due, and records every request. This ledger is the independent
+reference for a release's verdict.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ SERVICE = "web"
 DEPENDENCY = "stock"
 CLIENT = "client"
 UNMESHED_NAMESPACE, UNMESHED = "legacy", "batch"
-"""Where the caller without a sidecar lives, and its name. Injection into that namespace brings it in."""
+"""Namespace and name of the caller without a sidecar. Injection into that namespace adds it to the mesh."""
 UNMESHED_RPS = 2.0
 PATHS = {"/": 9, "/order": 1}
-"""What the caller asks for, by weight: a tenth of the requests need the dependency."""
+"""The caller's paths by weight: a tenth of the requests need the dependency."""
 PORT = 8080
 CONTROL_PORT = 9000
 POD, DEPLOYMENT = Kind("v1", "Pod"), Kind("apps/v1", "Deployment")
@@ -59,14 +60,12 @@ _FINE_BUCKETS = {
         {"istiocustom": [*_EDGES_MS, 1000, 2500, 5000, 10000]}
     )
 }
-"""Between Istio's own edges of 50, 100 and 250 ms a p99 could not be seen to move. Linkerd's are fixed."""
+"""Istio's default edges of 50, 100 and 250 ms are too coarse to show a change of p99. Linkerd's are fixed."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How a version answers: the median and the spread (of the logarithm) of its latency, and the share of
-    500s.
-    """
+    """How a version responds: median and spread (of the logarithm) of its latency, and its share of 500s."""
 
     latency_ms: float = 30.0
     sigma: float = 0.3
@@ -78,15 +77,15 @@ BAD = Behaviour(latency_ms=330.0, sigma=0.03, error_percent=30.0)
 """Answers 30 % of its requests with 500 and the rest 300 ms later than GOOD."""
 
 QUICK = Behaviour(latency_ms=4.0)
-"""How the dependency answers."""
+"""The normal behaviour of the dependency."""
 
 VERSIONS: Mapping[str, Behaviour] = {"v1": GOOD, "v2": GOOD, "v3": BAD}
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Every request the caller was due to send in a time, one entry a request. ``status`` 0 is no answer at
-    all.
+    """All requests that the caller was due to send in a period, one entry each; ``status`` 0 means no
+    response.
     """
 
     scheduled_s: tuple[float, ...]
@@ -99,7 +98,7 @@ class Ledger:
 
     @property
     def failed(self) -> int:
-        """Requests without an answer or with a server error."""
+        """The number of requests without a response or with a server error."""
         return sum(1 for status in self.status if status == 0 or status >= 500)
 
     def median_ms(self, version: str) -> float | None:
@@ -109,7 +108,7 @@ class Ledger:
         return latencies[len(latencies) // 2] if latencies else None
 
     def harmed(self, *, slower_than_ms: float) -> int:
-        """Requests that failed, or took longer than that."""
+        """The number of requests that failed or took longer than the limit."""
         rows = zip(self.latency_ms, self.status, strict=True)
         return sum(1 for ms, status in rows if status == 0 or status >= 500 or ms > slower_than_ms)
 
@@ -117,8 +116,10 @@ class Ledger:
 def shop_objects(
     *, rps: float = 200.0, versions: Mapping[str, Behaviour] = VERSIONS, unmeshed: bool = False
 ) -> tuple[Object, ...]:
-    """The shop's manifests: namespace, accounts, services, two pods of each version and of the dependency,
-    one caller at ``rps``; with ``unmeshed`` a second caller, in a namespace of its own.
+    """Build the shop's manifests, with one caller at ``rps``.
+
+    They are: namespace, accounts, services, and two pods of each version and of the dependency. ``unmeshed``
+    adds a second caller in its own namespace.
     """
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
@@ -139,10 +140,10 @@ def deploy_shop(
     unmeshed: bool = False,
     timeout_s: float = 60.0,
 ) -> None:
-    """Create or update the shop and wait until all its pods are ready. TimedOut when they are not in time.
+    """Create or update the shop and wait until all its pods are ready; raise ``TimedOut`` otherwise.
 
-    ``unmeshed`` adds a caller in the namespace ``legacy``, which has no sidecar until somebody asks for
-    injection there: under strict mutual TLS it is refused.
+    ``unmeshed`` adds a caller in the namespace ``legacy``, which has no sidecar until injection is enabled
+    there: strict mutual TLS refuses it.
     """
     objects = shop_objects(rps=rps, versions=versions, unmeshed=unmeshed)
     for obj in objects:
@@ -176,9 +177,7 @@ def shop_route(*versions: str) -> Route:
 
 
 def route_shop(cluster: Cluster, *versions: str, mesh: str | None = None) -> Route:
-    """Give the shop its route and return it. A route that is there already is left as it is, whatever its
-    weights.
-    """
+    """Create the shop's route and return it; an existing route stays as it is, whatever its weights."""
     from meshkit.intent.release import Release
     from meshkit.operations.change import apply, plan
     from meshkit.operations.release.route import route_object
@@ -196,18 +195,19 @@ def route_shop(cluster: Cluster, *versions: str, mesh: str | None = None) -> Rou
 
 
 def set_load(cluster: Cluster, rps: float) -> None:
-    """Let the caller send ``rps`` requests a second from now on."""
+    """Set the caller's rate to ``rps`` requests per second."""
     _control(cluster, NAMESPACE, f"app={CLIENT}", "/-/rate", {"rps": rps})
 
 
 def set_behaviour(cluster: Cluster, version: str, behaviour: Behaviour) -> None:
-    """Change how every pod of a version of ``web`` answers, from now on and until that pod restarts."""
+    """Set how every pod of a version of ``web`` responds, until that pod restarts."""
     _behave(cluster, f"app={SERVICE},version={version}", behaviour)
 
 
 def set_dependency(cluster: Cluster, behaviour: Behaviour = QUICK) -> None:
-    """Change how the dependency answers: its delay and its errors become those of a tenth of web's requests,
-    whichever version answers.
+    """Set how the dependency responds.
+
+    Its latency and errors affect a tenth of web's requests, for every version.
     """
     _behave(cluster, f"app={DEPENDENCY}", behaviour)
 
@@ -215,12 +215,14 @@ def set_dependency(cluster: Cluster, behaviour: Behaviour = QUICK) -> None:
 def read_ledger(
     cluster: Cluster, since_s: float, until_s: float, *, caller: tuple[str, str] = (NAMESPACE, CLIENT)
 ) -> Ledger:
-    """What a caller (namespace, name) recorded between two times (seconds since the epoch)."""
+    """Read what a caller (namespace, name) recorded between two times (seconds since the epoch)."""
     namespace, name = caller
     pod = _pods(cluster, namespace, f"app={name}")[0]
     path = f"/-/requests?since={since_s:.6f}&until={until_s:.6f}"
-    found = json.loads(cluster.api.pod_get(namespace, pod, CONTROL_PORT, path))
-    return Ledger(**{name: tuple(found[name]) for name in ("scheduled_s", "latency_ms", "status", "version")})
+    entries = json.loads(cluster.api.pod_get(namespace, pod, CONTROL_PORT, path))
+    return Ledger(
+        **{name: tuple(entries[name]) for name in ("scheduled_s", "latency_ms", "status", "version")}
+    )
 
 
 def _behave(cluster: Cluster, selector: str, behaviour: Behaviour) -> None:
@@ -238,17 +240,17 @@ def _control(cluster: Cluster, namespace: str, selector: str, path: str, body: M
 
 
 def _pods(cluster: Cluster, namespace: str, selector: str) -> list[str]:
-    """The running pods behind a selector, none of them on its way out."""
-    found = [
+    """The running pods of a selector, without those that are terminating."""
+    names = [
         pod["metadata"]["name"]
         for pod in cluster.api.list(POD, namespace, selector)
         if pod.get("status", {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
     ]
-    if not found:
+    if not names:
         raise BadInput(
             "shop", f"no pod with {selector} runs in {namespace}.", remedy="Deploy it with mk.deploy_shop."
         )
-    return sorted(found)
+    return sorted(names)
 
 
 def _rolled_out(obj: Object | None) -> bool:

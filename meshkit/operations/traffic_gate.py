@@ -1,9 +1,9 @@
-"""The traffic gate: what the calls in a mesh become while a change goes through it wave by wave.
+"""The traffic gate judges the calls in a mesh while a change restarts pods in waves.
 
-The sidecars' own counters are read again and again, also while pods are replaced, so that what a proxy counts
-is known before it ends. At the end of a wave the calls since its beginning are compared with those before the
-change; where they are worse the gate raises, and whoever made the change takes it back. No calls are no
-success: without any before the change a person must accept that nothing is judged.
+The sidecars' counters are read repeatedly, also while pods are replaced, so that a proxy's counts are known
+before it ends. At the end of a wave, the calls since its start are compared with those before the change. If
+they are worse, the gate raises an exception, and the caller undoes the change. No calls do not count as
+success: if there are none before the change, a person must accept that nothing is judged.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ from meshkit.operations.progress import (
 
 LOOK_S = 2.0
 TOLERATED = 3
-"""Calls that may go wrong without blame: retries and restarts lose none, other causes may."""
+"""Number of bad calls to tolerate: retries and restarts lose none, but other causes may."""
 CHANCE = 1e-3
-"""How often a wave that changes nothing may be blamed: one in a thousand."""
+"""False alarm rate of one wave: one in a thousand waves that change nothing."""
 PATIENCE_S = 30.0
-"""How much longer than asked for one looks where counters cannot be read: a busy API server answers late."""
+"""Extra watch time, as a factor, if counters cannot be read: a busy API server responds late."""
 ENOUGH = 20
-"""Calls in a window, after which none in the next is no accident."""
+"""Number of calls in a window that makes none in the next one significant."""
 WATCH_S = 10.0
 RIGHTS = (Right("list", "", "pods"), Right("get", "", "pods/proxy"))
-"""What reading the sidecars' counters takes."""
+"""The right to read the sidecars' counters."""
 _BAD: dict[How, str] = {
     "failed": "got no answer",
-    "refused": "were refused for want of an identity",
+    "refused": "were refused without a mesh identity",
     "plain": "went in plain text",
 }
 
@@ -67,8 +67,8 @@ _BAD: dict[How, str] = {
 class TrafficGateOptions:
     """How the waves of a change are judged.
 
-    Calls are counted for ``watch_s`` seconds before the change, and again after each wave. ``force`` goes on
-    where no call was seen before, which judges nothing.
+    Calls are counted for ``watch_s`` seconds before the change, and again after each wave. With ``force``,
+    the change continues without judgement if no calls were seen before it.
     """
 
     watch_s: float = WATCH_S
@@ -77,25 +77,25 @@ class TrafficGateOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.watch_s <= 3600:
-            raise BadInput("watch_s", f"{self.watch_s:g} is not between 0 and 3600.", remedy="Take 10 to 60.")
+            raise BadInput("watch_s", f"{self.watch_s:g} is not between 0 and 3600.", remedy="Use 10 to 60.")
 
 
 class CallWindows:
-    """Calls between one reading and the next. ``read`` gives the sidecars' counters now."""
+    """Calls between successive readings; ``read`` returns the sidecars' current counters."""
 
     def __init__(self, read: Callable[[], Reading]) -> None:
         self._read = read
         self._before = read()
 
     def take(self) -> Calls:
-        """What happened since the last reading."""
+        """Return the calls since the last reading."""
         after = self._read()
         calls = between(self._before, after)
         self._before = after
         return calls
 
     def during(self, seconds: float, clock: Clock) -> Iterator[Calls]:
-        """A window every LOOK_S seconds, until the time is over."""
+        """Yield a window every LOOK_S seconds until the time is over."""
         until_s = clock.now() + seconds
         while (left_s := until_s - clock.now()) > 0:
             clock.sleep(min(LOOK_S, left_s))
@@ -104,41 +104,41 @@ class CallWindows:
 
 @dataclass
 class Tally:
-    """Calls by how they ended, and by link; how often sidecars were asked for them, and answered."""
+    """Number of calls by outcome and link, and how many sidecars were asked for them and responded."""
 
     links: Counter[Link] = field(default_factory=Counter)
     asked: int = 0
     answered: int = 0
 
     def add(self, calls: Calls) -> None:
-        """Count the calls of one look."""
+        """Add the calls of one window."""
         self.links.update(calls.in_window)
         self.asked += calls.asked
         self.answered += calls.answered
 
     @property
     def is_blind(self) -> bool:
-        """Whether no call was seen, and not every sidecar showed its counters: nothing follows from that."""
+        """Whether no calls were seen and some sidecars could not be read, so nothing is known."""
         return not self.all and self.answered < max(1, self.asked)
 
     def count(self, *how: How) -> int:
-        """Calls that ended so."""
+        """The number of calls with these outcomes."""
         return sum(n for link, n in self.links.items() if link.how in how)
 
     @property
     def all(self) -> int:
-        """All calls: the servers count those that they answered or refused, the callers those that failed."""
+        """The number of all calls: servers count those answered or refused, callers those that failed."""
         return self.links.total()
 
     def by_namespace(self) -> dict[str, Tally]:
-        """The calls of each namespace's servers."""
+        """The calls by the namespace of their servers."""
         found: dict[str, Tally] = {}
         for link, n in self.links.items():
             found.setdefault(link.server.partition("/")[0], Tally()).links[link] += n
         return found
 
     def servers(self, how: How) -> str:
-        """Where calls ended so, the busiest first."""
+        """The servers of calls with this outcome, the busiest first."""
         found: Counter[str] = Counter()
         for link, n in self.links.items():
             if link.how == how:
@@ -153,12 +153,12 @@ class Tally:
 
 
 def trouble(before: Tally, after: Tally, *, looks: int = 1) -> str:
-    """What has become worse in any namespace's servers, as a sentence; empty where nothing has.
+    """Describe what has become worse for any namespace's servers; empty if nothing has.
 
-    ``looks`` is how often this is asked of one wave: CHANCE is that of the whole wave.
+    ``looks`` is how often one wave is tested: CHANCE applies to the whole wave.
     """
     if before.all and not after.all:
-        return f"No call is seen any more; there were {before.all:,} before."
+        return f"No calls are seen any more; there were {before.all:,} before."
     served, serving = before.by_namespace(), after.by_namespace()
     chance = CHANCE / (looks * len(_BAD) * max(1, len(serving)))
     for namespace, now in serving.items():
@@ -170,11 +170,11 @@ def trouble(before: Tally, after: Tally, *, looks: int = 1) -> str:
 
 
 def silenced(before: Tally, after: Tally) -> str:
-    """A namespace whose servers had calls and have none at all any more; known only after a whole window."""
+    """Name a namespace whose servers had calls before and have none now; valid only after a whole window."""
     serving = after.by_namespace()
     for namespace, was in before.by_namespace().items():
         if was.all >= ENOUGH and namespace not in serving:
-            return f"No call is seen any more in {namespace}; there were {was.all:,} before."
+            return f"No calls are seen any more in {namespace}; there were {was.all:,} before."
     return ""
 
 
@@ -193,7 +193,7 @@ def _risen(how: How, was: Tally, now: Tally) -> str:
 
 
 class Gate:
-    """A gate for one change. In a ``with`` block calls are counted in the background too."""
+    """A gate for one change; in a ``with`` block, calls are also counted in the background."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class Gate:
     def of(
         cls, cluster: Cluster, mesh: str, options: TrafficGateOptions, *, progress: OnEvent = noop
     ) -> Self:
-        """A gate for all of a mesh's calls. Raises ``NoData`` where no pod has a sidecar."""
+        """Create a gate for all calls of a mesh; raise ``NoData`` if no pod has a sidecar."""
         return cls(lambda: read_callers(cluster, mesh), options, progress=progress)
 
     def __enter__(self) -> Self:
@@ -223,8 +223,10 @@ class Gate:
         self._thread.join()
 
     def measure(self) -> None:
-        """Count the calls before the change. Raises ``ManualActionRequired`` where there are none, unless
-        accepted, and ``NoData`` where no sidecar shows its counters.
+        """Count the calls before the change.
+
+        Raises ``ManualActionRequired`` if there are none and this is not accepted, and ``NoData`` if no
+        sidecar's counters can be read.
         """
         watch_s = self._options.watch_s
         self._report(BaselineStarted(watch_s))
@@ -232,25 +234,26 @@ class Gate:
             self._before.add(self._windows.take())
         if not self._before.answered:
             raise NoData(
-                "None of the sidecars showed its counters. Nothing was changed.",
-                remedy="They are read through the API server: that takes the right 'get pods/proxy'.",
+                "The counters of the sidecars could not be read. Nothing was changed.",
+                remedy="Reading them through the API server requires the right 'get pods/proxy'.",
             )
         self._report(CallsCounted("Before", str(self._before)))
         if not (self._before.all or self._options.force):
             raise ManualActionRequired(
-                f"No call was seen in {watch_s:g} s, so nothing could be judged. Nothing was changed.",
-                remedy="Send traffic, watch longer, or go on with nothing judged: force=True (--force).",
+                f"No calls were seen in {watch_s:g} s to judge the change by. Nothing was changed.",
+                remedy="Send traffic, watch longer, or continue without judgement: force=True (--force).",
             )
 
     def after_wave(self, steps: Sequence[Step]) -> None:
-        """Judge a wave in which pods were made anew; other steps are let through. Raises ``GateFailed``
-        where calls are worse than before the change.
+        """Judge a wave that restarted pods; other waves pass.
+
+        Raises ``GateFailed`` if calls are worse than before the change.
         """
         if any(step.wave for step in steps):
             self.judge(", ".join(step.title for step in steps))
 
     def judge(self, wave: str) -> None:
-        """Watch what a wave has changed, and raise ``GateFailed`` where calls are worse than before."""
+        """Watch the effect of a wave, and raise ``GateFailed`` if calls are worse than before."""
         clock = self._options.clock
         self._report(WatchStarted(wave, self._options.watch_s))
         for until_s in self._until_over(self._wave):
@@ -262,7 +265,7 @@ class Gate:
             self._wave = Tally()
 
     def _until_over(self, tally: Tally) -> Iterator[float]:
-        """The time for each look, and longer while nothing can be read; yields when it was to be over."""
+        """Yield the end of each look; extend the time while no counters can be read."""
         clock = self._options.clock
         until_s = clock.now() + self._options.watch_s
         while clock.now() < until_s or (tally.is_blind and clock.now() < until_s + PATIENCE_S):
@@ -270,7 +273,10 @@ class Gate:
             yield until_s
 
     def _require_as_before(self, *, over: bool, patient: bool = True) -> None:
-        """That no call has come is known only when the time is over, and from counters that were read."""
+        """Raise ``GateFailed`` if calls are worse.
+
+        A lack of calls is significant only at the end, and only if counters could be read.
+        """
         looks = math.ceil(self._options.watch_s / LOOK_S)
         with self._lock:
             is_known = self._wave.all or (over and not (patient and self._wave.is_blind))
@@ -279,7 +285,7 @@ class Gate:
                 worse = silenced(self._before, self._wave)
         if worse:
             self._report(CallsGotWorse(worse))
-            raise GateFailed(worse, remedy="Look at the pods of that wave and their sidecars, then go on.")
+            raise GateFailed(worse, remedy="Check the pods of that wave and their sidecars, then continue.")
 
     def _look(self) -> None:
         with self._lock:
@@ -302,12 +308,11 @@ def apply_gated(
     why: str = "",
     undo_alone: bool = True,
 ) -> Change:
-    """Apply a plan, judging the calls of its mesh after each wave of restarts, or once at the end where
-    nothing is restarted by it.
+    """Apply a plan, and judge the calls of its mesh after each wave of restarts.
 
-    Where they are worse than before, the change is taken back and ``ChangeFailed`` says so; where taking it
-    back alone is of no use (``undo_alone`` is false), it stays and ``GateHalted`` is raised. A mesh without a
-    proxy has no calls to judge.
+    A plan without restarts is judged once at the end. If calls are worse, the change is undone and
+    ``ChangeFailed`` is raised; if undoing it alone is useless (``undo_alone`` is false), it stays and
+    ``GateHalted`` is raised. A mesh without proxies has no calls to judge.
     """
     rights.require(cluster.api, RIGHTS)
     try:
@@ -336,19 +341,19 @@ def apply_gated(
 
 
 def restarts(plan: Plan) -> bool:
-    """Whether a plan makes pods anew."""
+    """Whether a plan restarts pods."""
     return any(one.step.wave for one in plan.steps)
 
 
 def taken_back(change: Change, cluster: Cluster, trouble: MeshkitError) -> MeshkitError:
-    """Undo a change because of a trouble, and the error that says how that went."""
+    """Undo a change because of an error, and return the error to raise."""
     try:
         undo_steps(change.id, cluster)
     except MeshkitError as second:
         return ManualActionRequired(
-            f"{trouble.message} It could not be taken back: {second.message}",
-            remedy=f"Settle this by hand, then run 'meshkit undo {change.id}'.",
+            f"{trouble.message} The change could not be undone: {second.message}",
+            remedy=f"Resolve this by hand, then run 'meshkit undo {change.id}'.",
         )
     return ChangeFailed(
-        f"{trouble.message} It was taken back.", remedy=trouble.remedy, change_id=change.id, undone=True
+        f"{trouble.message} The change was undone.", remedy=trouble.remedy, change_id=change.id, undone=True
     )

@@ -1,7 +1,7 @@
-"""``mk.undo``: take back any change that the journal holds, whichever operation made it.
+"""``mk.undo`` undoes any change in the journal, whichever operation made it.
 
-A change of steps is put back object by object. An operation whose changes are something else, or must go back
-in an order of their own, stands in a table here; the journal's field ``operation`` chooses.
+A change of steps is restored object by object. Operations with other kinds of changes, or with a required
+order of undo, are listed in tables here; the journal's field ``operation`` selects the entry.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from meshkit.operations.upgrade.rollback import undo_upgrade
 
 Records = Sequence[Mapping[str, Any]]
 _ONE: Mapping[str, Callable[[str, Cluster, Journal, Records], Change]] = {"release": undo_release}
-"""Operations whose single change is not made of steps."""
+"""Operations whose single change does not consist of steps."""
 _TOGETHER: Mapping[str, Callable[..., list[Change]]] = {UPGRADE: undo_upgrade, ROTATION: undo_rotation}
-"""Operations whose changes go back together in an order of their own. They are given newest first."""
+"""Operations whose changes are undone together in a specific order; they are passed newest first."""
 
 
 @overload
@@ -44,11 +44,11 @@ def undo(
     progress: OnEvent = noop,
     dry_run: bool = False,
 ) -> Change | Changes:
-    """Take a change back, whoever made it, or the changes of an operation; a change may be named by its id.
-    With ``dry_run`` only see whether that can be done.
+    """Undo a change, or all changes of an operation, whoever made them; a change may be given by its id.
 
-    Raises ``ManualActionRequired`` when others have changed the objects since: then nothing is touched.
-    Namespaces and CustomResourceDefinitions that hold objects of others stay, and ``Change.kept`` says so.
+    With ``dry_run``, only check whether this is possible. Raises ``ManualActionRequired``, without changing
+    anything, if others have changed the objects since. Namespaces and CustomResourceDefinitions that contain
+    other objects stay; ``Change.kept`` lists them.
     """
     if isinstance(change, Changes):
         return _together(change, cluster, progress, dry_run=dry_run)
@@ -64,14 +64,16 @@ def undo(
 
 
 def _together(changes: Changes, cluster: Cluster, progress: OnEvent, *, dry_run: bool) -> Changes:
-    """Take back those of the changes that still stand."""
+    """Undo those of the changes that are not undone yet."""
     what = f"Undo of {changes.what}"
-    ids = {one.id for one in changes.changes}
-    standing = [one for one in history(cluster) if one.id in ids and one.state in ("done", "open")]
+    ids = {change.id for change in changes.changes}
+    standing = [
+        change for change in history(cluster) if change.id in ids and change.state in ("done", "open")
+    ]
     if not standing:
-        raise BadInput("changes", f"{changes.what} is undone already.", remedy="Nothing is left to do.")
+        raise BadInput("changes", f"{changes.what} is already undone.", remedy="There is nothing to do.")
     if dry_run:
-        return Changes(what, tuple(undo_steps(one.id, cluster, dry_run=True) for one in standing))
+        return Changes(what, tuple(undo_steps(change.id, cluster, dry_run=True) for change in standing))
     special = _TOGETHER.get(standing[0].operation.name)
     if special is not None:
         return Changes(what, tuple(special(standing, cluster, progress=progress)))
@@ -79,11 +81,11 @@ def _together(changes: Changes, cluster: Cluster, progress: OnEvent, *, dry_run:
 
 
 def _all(standing: Sequence[ChangeSummary], cluster: Cluster, what: str, progress: OnEvent) -> Change:
-    return undo_together([one.id for one in standing], cluster, what=what, progress=progress)
+    return undo_together([change.id for change in standing], cluster, what=what, progress=progress)
 
 
 def _operation(records: Records) -> str:
-    """The operation that made a change. Records of releases before they had one are known by their form."""
+    """The operation that made a change; early records of releases are recognised by their form."""
     name = operation_of(records[0]).name
     if not name and any(record.get("kind") == BEGIN for record in records):
         return "release"

@@ -1,7 +1,7 @@
-"""``mk.plan_uninstall``: what takes a mesh away from a cluster, shown before anything goes.
+"""``mk.plan_uninstall`` plans the removal of a mesh and shows it before anything is removed.
 
-The result is a plan like any other, which ``mk.apply`` carries out once the context's name was written: the
-prior state of every object goes to the journal first, ``mk.undo`` brings back what went.
+The result is an ordinary plan. ``mk.apply`` runs it once the context's name was given as confirmation. The
+prior state of every object is stored in the journal first, so that ``mk.undo`` can restore it.
 """
 
 from __future__ import annotations
@@ -44,14 +44,13 @@ def plan_uninstall(
     crds: bool = False,
     force: bool = False,
 ) -> Plan:
-    """What takes a mesh away from a cluster, in order. Changes nothing; ``mk.apply`` carries it out, given
-    the context's name as ``confirm``.
+    """Plan the removal of a mesh from a cluster; ``mk.apply`` runs it with the context's name as ``confirm``.
 
-    ``namespace`` is the control plane's, by default the mesh's usual one. CustomResourceDefinitions go only
-    with ``crds``, and only those without objects; a namespace that holds objects of others stays. Findings
-    name what stays and who still needs the mesh. Raises ``BadInput`` naming the namespaces with meshed pods,
-    unless ``force``, for a control plane that neither meshkit nor Helm installed, and where ``mesh`` is not
-    given and the cluster has several.
+    ``namespace`` is the control plane's, by default the mesh's standard one. CustomResourceDefinitions are
+    removed only with ``crds``, and only those without objects; a namespace that contains other objects stays.
+    Findings name what stays and what still needs the mesh. Raises ``BadInput`` naming the namespaces with
+    meshed pods, unless ``force`` is set, for a control plane that neither meshkit nor Helm installed,
+    and if ``mesh`` is not given and the cluster has several.
     """
     mesh = mesh_of(cluster, mesh)
     row = registry.mesh(mesh)
@@ -74,15 +73,16 @@ def plan_uninstall(
 
 
 def _read(cluster: Cluster, home: str, copied: str) -> Snapshot:
-    """All of the control plane's namespace, and what a mesh has in the cluster and elsewhere; ``copied`` is
-    the label of what it writes into every namespace.
+    """Read all objects in the control plane's namespace, and the mesh's objects elsewhere.
+
+    ``copied`` is the label of objects that the mesh writes into every namespace.
     """
     inside = [kind for kind in cluster.api.namespaced_kinds() if kind.kind not in removal.BOOKKEEPING_KINDS]
     needs = [Need(NAMESPACE), Need(POD), *map(Need, _CLUSTER_WIDE)]
-    found = snapshot.read(cluster, [*needs, *(Need(kind, home) for kind in inside if kind != POD)])
+    objects = snapshot.read(cluster, [*needs, *(Need(kind, home) for kind in inside if kind != POD)])
     copies = cluster.api.list(CONFIG_MAP, labels=copied) if copied else []
-    elsewhere = (each for each in copies if each["metadata"]["namespace"] != home)
-    return Snapshot((*found.objects, *elsewhere, *helm.installed(cluster)))
+    elsewhere = (copy for copy in copies if copy["metadata"]["namespace"] != home)
+    return Snapshot((*objects.objects, *elsewhere, *helm.installed(cluster)))
 
 
 def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
@@ -92,13 +92,13 @@ def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
         raise BadInput(
             "uninstall",
             f"pods still run {mesh}'s sidecar, in {pods}.",
-            remedy="Undo their injection first ('meshkit history'), or say force=True (--force): "
-            "they go on without new routes, and without each other once their certificates end.",
+            remedy="Undo their injection first ('meshkit history'), or use force=True (--force): "
+            "their proxies get no new routes, and their connections fail once their certificates expire.",
         )
 
 
 def _staying(cluster: Cluster, steps: Sequence[Step]) -> dict[str, str]:
-    """Title -> why, of what would take objects of others along."""
+    """Return the titles of objects that must stay because removal would delete others, and the reasons."""
     holders = (step for step in steps if step.kind.kind in removal.HOLDERS)
     read = (helm.client_for(cluster, step.kind).get(step.kind, step.name, step.namespace) for step in holders)
     live = [holder for holder in read if holder]

@@ -79,7 +79,7 @@ def test_strict_mode_that_refuses_a_caller_is_taken_back_by_itself(ci: Ci) -> No
     setup = mk.Setup(ci.cluster, ci.mesh, "shop")
     plan = setup.plan("mutual-tls", mk.MutualTLS(namespace="shop", mode="strict"))
     events: list[Event] = []
-    with pytest.raises(ChangeFailed, match="It was taken back"):
+    with pytest.raises(ChangeFailed, match="The change was undone"):
         setup.apply("mutual-tls", plan, progress=events.append, watch_s=20)
     assert "permissive" in setup.look().of("mutual-tls").summary
     assert any(isinstance(event, UndoStarted) for event in events)

@@ -46,7 +46,7 @@ def planned(cluster: Cluster, namespace: str, mesh: str = "istio", **data: str) 
 
 def test_a_change_that_only_speaks_of_an_upgrade_is_none(cluster: Cluster, namespace: str) -> None:
     apply(planned(cluster, namespace, price="2"), cluster, why="upgrade to the new price list")
-    with pytest.raises(BadInput, match="the journal holds none"):
+    with pytest.raises(BadInput, match="the journal contains no upgrade"):
         back_changes(cluster)
 
 
@@ -54,7 +54,7 @@ def test_a_stage_of_one_mesh_is_not_undone_as_that_of_another(cluster: Cluster, 
     istio, linkerd = (Setup(cluster, mesh, namespace) for mesh in ("istio", "linkerd"))
     made = istio.apply("control-plane", planned(cluster, namespace, a="1"))
     assert linkerd.undoable("control-plane") == ""
-    with pytest.raises(BadInput, match="the journal holds no change of this stage"):
+    with pytest.raises(BadInput, match="the journal contains no change of this stage"):
         linkerd.undo("control-plane")
     assert istio.undoable("control-plane") == made.id
     istio.undo("control-plane")

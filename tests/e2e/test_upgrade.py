@@ -126,7 +126,7 @@ class Fault:
 def test_a_wave_that_makes_calls_worse_takes_its_namespace_back(meshed: Cluster, mesh: str) -> None:
     """In place the injector is new already, so the whole upgrade goes back: its pods would be new again."""
     fault = Fault(meshed, mesh)
-    whole = "The whole upgrade was taken back" if mesh == "linkerd" else "The steps before were taken back"
+    whole = "The whole upgrade was rolled back" if mesh == "linkerd" else "The completed steps were undone"
     try:
         with pytest.raises(ChangeFailed, match=rf"got no answer .*, at shop/web.*{whole}"):
             apply(upgrade(meshed, mesh), meshed, progress=fault)
@@ -200,7 +200,7 @@ def test_one_command_takes_all_of_it_back(meshed: Cluster, mesh: str) -> None:
         back = upgrade_back(meshed)
     assert requests.failed == 0
     assert [one.what.partition(":")[0] for one in back] == ["Undo of Upgrade"] * (3 if mesh == "istio" else 2)
-    with pytest.raises(BadInput, match=r"the newest one .* was taken back"):
+    with pytest.raises(BadInput, match=r"the newest one .* was already rolled back"):
         upgrade_back(meshed)
     assert of_shop(meshed, mesh) == {OLD[mesh]}
     assert [(one.revision, one.version) for one in status(meshed, mesh).installed] == [OLD[mesh]]

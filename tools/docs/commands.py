@@ -14,7 +14,7 @@ from meshkit.cli.app import cli
 from tools.docs import pages
 from tools.docs.markdown import code, prose, table
 
-NOT_YET = "(not there yet)"
+NOT_YET = "(not implemented yet)"
 """How the help of a command ends that is announced and refused."""
 
 

@@ -1,12 +1,12 @@
-"""A slow leak, watched for after a promotion while the stable version keeps a little of the traffic.
+"""Detect slow leaks after a promotion, while the stable version keeps a small share of the traffic.
 
-The running product of likelihood ratios remembers all the good hours and is slow to notice that they are
-over. The Shiryaev-Roberts detector starts anew at every look: with the same ratios, folded every PERIOD_S,
+The running product of likelihood ratios accumulates evidence from good hours and reacts slowly to their end.
+The Shiryaev-Roberts detector effectively restarts at every look: with the same ratios, folded every PERIOD_S,
 
-    R <- (1 + R) * ratio
+ R <- (1 + R) * ratio
 
-``R - looks`` is a supermartingale while the canary is not worse, so P(alarm within n looks) <= n / ALARM,
-and the mean time between false alarms is at least ALARM looks, however long one watches.
+``R - looks`` is a supermartingale while the canary is not worse, so P(alarm within n looks) <= n / ALARM, and
+the mean time between false alarms is at least ALARM looks, however long one watches.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Ratios = Sequence[Sequence[float]]
 
 @dataclass(frozen=True)
 class LeakDetector:
-    """``sums`` are ln R for each kind and step; ``marks`` the ratios when they were last folded."""
+    """``sums`` are ln R for each kind and step; ``marks`` are the ratios at the last fold."""
 
     sums: tuple[tuple[float, ...], ...] = ()
     marks: tuple[tuple[float, ...], ...] = ()

@@ -1,9 +1,8 @@
-"""Has the share of bad requests risen? Two windows of one system, compared exactly.
+"""Fisher's exact test, one sided: whether the share of bad requests has risen between two windows.
 
-Fisher's exact test, one sided: given how many requests were bad in both windows together, how likely is it
-that so many of them, or more, fall into the later one, if nothing has changed? No model, no smallest sample:
-few requests give no small number, so they never speak against a change. It holds for one look; a look more
-adds its own risk (the union bound).
+Given the number of bad requests in both windows together, it is the probability that so many of them, or
+more, fall into the later one if nothing has changed. It needs no model and no minimum sample: few requests
+give no small probability. It holds for one look; each further look adds its own risk (the union bound).
 """
 
 from __future__ import annotations

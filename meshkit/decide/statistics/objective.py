@@ -1,10 +1,9 @@
-"""The canary alone against a declared share of bad requests: what tells a bad canary where traffic is low.
+"""Test the canary alone against a declared share of bad requests, which works at low traffic.
 
 A likelihood ratio of the canary's own counts against "at most ``share`` of requests are bad" is an e-process
-for every canary that keeps the objective, whatever its rate does. It would also accuse the canary of what
-both versions suffer. So a window's counts wait until GATE_S after it, and count only if the stable version
-kept the objective around it. The gate looks at the stable version alone, which is why it cannot break the
-bound.
+for every canary that keeps the objective, whatever its rate does. It would also count failures that affect
+both versions. So a window's counts wait until GATE_S after it, and count only if the stable version kept the
+objective around it. The gate depends on the stable version only, so it cannot break the bound.
 """
 
 from __future__ import annotations

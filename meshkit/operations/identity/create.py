@@ -1,6 +1,6 @@
-"""``mk.plan_identity``: the trust anchor and the issuer that a mesh's charts want before they are installed.
+"""``mk.plan_identity`` creates the trust anchor and issuer that a mesh's charts require.
 
-Keys are made with the plan and go straight into Secrets: they are in no journal, log or output.
+Keys are generated with the plan and written only to Secrets: no journal, log or output contains them.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def plan_identity(
     anchor_days: int = 3650,
     issuer_days: int = 365,
 ) -> Plan:
-    """A new trust anchor and an issuer signed by it, ECDSA P-256, as Secrets in the namespace of the control
-    plane.
+    """Plan a new trust anchor and an issuer signed by it, ECDSA P-256, as Secrets in the mesh's namespace.
 
-    The lifetimes are those of Linkerd's own guide: ten years and one. The anchor's key stays in its Secret;
-    whoever reads it can make identities, and it is needed only to sign the next issuer. ``namespace`` is by
-    default the mesh's usual one. Raises ``UnsupportedByMesh`` for a mesh that makes its own, and ``BadInput``
-    where there is an identity already, or the issuer would outlive its anchor.
+    The default lifetimes are those of Linkerd's guide: ten years and one year. The anchor's key stays in its
+    Secret; anyone who can read it can issue identities, and it is needed only to sign the next issuer.
+    ``namespace`` is by default the mesh's standard one. Raises ``UnsupportedByMesh`` for a mesh that creates
+    its own identity, and ``BadInput`` if there is an identity already, or if the issuer would outlive its
+    anchor.
     """
     require_lifetimes(anchor_days, issuer_days)
     mesh = mesh_of(cluster, mesh)
@@ -52,10 +52,8 @@ def plan_identity(
     namespace = namespace or registry.mesh(mesh).control_plane.home
     for name in identity.secrets:
         if cluster.api.get(SECRET, name, namespace) is not None:
-            problem = f"there is a Secret {namespace}/{name} already."
-            remedy = (
-                f"It would be replaced under running proxies. 'meshkit check --mesh {mesh}' tells its end."
-            )
+            problem = f"the Secret {namespace}/{name} already exists."
+            remedy = f"Running proxies depend on it. 'meshkit check --mesh {mesh}' shows when it expires."
             raise BadInput("identity", problem, remedy=remedy)
     anchor = made_anchor(identity, trust_domain, anchor_days)
     issuer = made_issuer(identity, anchor, trust_domain, issuer_days)
@@ -78,17 +76,17 @@ def identity_of(mesh: str) -> Identity:
 
 
 def require_lifetimes(anchor_days: int, issuer_days: int) -> None:
-    """Refuse an issuer that would outlive its anchor."""
+    """Raise ``BadInput`` for an issuer that would outlive its anchor."""
     if not 0 < issuer_days <= anchor_days:
         raise BadInput(
             "issuer_days",
             f"{issuer_days} is not between 1 and the {anchor_days} days of the trust anchor.",
-            remedy="An issuer is of no use after its anchor has ended.",
+            remedy="An issuer is not valid after its anchor has expired.",
         )
 
 
 def made_anchor(identity: Identity, trust_domain: str, days: int) -> Pair:
-    """A new trust anchor, valid for ``days``."""
+    """Generate a new trust anchor, valid for ``days``."""
     name, key = (
         identity.anchor_name.format(trust_domain=trust_domain),
         ec.generate_private_key(ec.SECP256R1()),
@@ -97,23 +95,25 @@ def made_anchor(identity: Identity, trust_domain: str, days: int) -> Pair:
 
 
 def made_issuer(identity: Identity, anchor: Pair, trust_domain: str, days: int) -> Pair:
-    """A new issuer signed by the anchor, valid for ``days`` but not longer than the anchor."""
+    """Generate a new issuer signed by the anchor, valid for ``days`` but not longer than the anchor."""
     above = x509.load_pem_x509_certificate(anchor.certificate.encode())
     by_key = serialization.load_pem_private_key(anchor.key.encode(), password=None)
     assert isinstance(by_key, ec.EllipticCurvePrivateKey)
-    left = above.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    remaining = above.not_valid_after_utc - dt.datetime.now(dt.UTC)
     (common_name,) = above.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     name, key = (
         identity.issuer_name.format(trust_domain=trust_domain),
         ec.generate_private_key(ec.SECP256R1()),
     )
     by = str(common_name.value)
-    certificate = _authority(name, key, by, by_key, min(days, left / dt.timedelta(days=1)), path_length=0)
+    certificate = _authority(
+        name, key, by, by_key, min(days, remaining / dt.timedelta(days=1)), path_length=0
+    )
     return Pair(certificate, _pem(key))
 
 
 def _authority(name: str, key: Key, by: str, by_key: Key, days: float, *, path_length: int) -> str:
-    """The certificate of an authority, PEM. ``path_length``: how many authorities may stand below it."""
+    """Return the PEM certificate of a CA; ``path_length`` is the number of CAs allowed below it."""
     now = dt.datetime.now(dt.UTC)
     usage = {use: use in ("key_cert_sign", "crl_sign") for use in _USES}
     above = x509.AuthorityKeyIdentifier.from_issuer_public_key(by_key.public_key())

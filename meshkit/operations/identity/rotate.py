@@ -1,8 +1,8 @@
-"""``mk.plan_rotation``: a new trust anchor and issuer for a running mesh, without a lost request.
+"""``mk.plan_rotation`` replaces the trust anchor and issuer of a running mesh without losing requests.
 
-Four changes, each journaled and undone like any other: ``IdentityState.phase`` says what they are. The
-plan holds the new keys, so that the anchor which was shown is the one that is trusted; from there they go
-straight into Secrets. Each later change is planned from what the cluster holds then.
+A rotation is four changes, each journaled and undone like any other; ``IdentityState.phase`` names them. The
+plan holds the new keys, so that the anchor that was shown is the one that becomes trusted; from the plan they
+go straight into Secrets. Each later change is planned from the state of the cluster at that time.
 """
 
 from __future__ import annotations
@@ -35,22 +35,20 @@ from meshkit.operations.which_mesh import mesh_of
 NAME = "rotation"
 _LOOK_S = 1.0
 _TAKEN_UP_S = 300.0
-"""How long a control plane may take to notice an issuer; kubelets take up to two minutes to bring a changed
-Secret in.
-"""
+"""Time limit for a control plane to load an issuer: kubelets update a mounted Secret within two minutes."""
 _WHAT: dict[Phase, str] = {
     "settled": "Identity: settled",
-    "trust": "Identity 1/4: a new anchor is trusted beside the old",
-    "issue": "Identity 2/4: an issuer of the new anchor",
-    "renew": "Identity 3/4: certificates of the new issuer",
-    "retire": "Identity 4/4: the old anchor is trusted no more",
+    "trust": "Identity 1/4: trust a new anchor beside the old",
+    "issue": "Identity 2/4: install an issuer signed by the new anchor",
+    "renew": "Identity 3/4: renew certificates with the new issuer",
+    "retire": "Identity 4/4: stop trusting the old anchor",
 }
 _PHASES: tuple[Phase, ...] = tuple(phase for phase in get_args(Phase) if phase != "settled")
 
 
 @dataclass(frozen=True)
 class IdentityStatus:
-    """Who is trusted and who issues, until when, and what a rotation is in the middle of."""
+    """The trusted anchors and the issuer, when they expire, and the phase of a rotation."""
 
     cluster: ClusterRef
     mesh: str
@@ -59,20 +57,23 @@ class IdentityStatus:
     issuer: str
     proxies: int
     untrusting: int
-    """Proxies made with another bundle of anchors."""
+    """Proxies that were created with another trust bundle."""
 
     def __str__(self) -> str:
         lines = [f"{self.mesh} on cluster {self.cluster}", *(f"anchor  {text}" for text in self.anchors)]
-        lines += [f"issuer  {self.issuer}", f"{self.proxies} proxies, {self.untrusting} with other anchors."]
-        begun = "A rotation is under way: 'meshkit identity rotate' goes on."
-        return "\n".join([*lines, "No rotation is under way." if self.phase == "settled" else begun])
+        lines += [
+            f"issuer  {self.issuer}",
+            f"{self.proxies} proxies, {self.untrusting} with another trust bundle.",
+        ]
+        begun = "A rotation is in progress: 'meshkit identity rotate' resumes it."
+        return "\n".join([*lines, "No rotation is in progress." if self.phase == "settled" else begun])
 
     __repr__ = __str__
 
 
 @dataclass(frozen=True)
 class RotationOptions:
-    """How an identity is rotated: lifetimes in days, workloads restarted at once, how calls are judged."""
+    """Options of a rotation: lifetimes in days, workloads restarted at once, and how calls are judged."""
 
     anchor_days: int = 3650
     issuer_days: int = 365
@@ -83,14 +84,12 @@ class RotationOptions:
     def __post_init__(self) -> None:
         require_lifetimes(self.anchor_days, self.issuer_days)
         if not 1 <= self.at_once <= 20:
-            raise BadInput("at_once", f"{self.at_once} is not between 1 and 20.", remedy="Take 1.")
+            raise BadInput("at_once", f"{self.at_once} is not between 1 and 20.", remedy="Use 1.")
 
 
 @dataclass(frozen=True)
 class RotationPlan:
-    """A rotation as ``mk.apply`` runs it: the next change, the ones after it, and the new keys. Made by
-    ``mk.plan_rotation``.
-    """
+    """A plan of ``mk.plan_rotation``: the next change, the changes after it, and the new keys."""
 
     mesh: str
     namespace: str
@@ -131,14 +130,13 @@ class RotationPlan:
         return json.dumps({**json.loads(self.first.to_json()), **certificates, "then": then}, indent=2)
 
     def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Changes:
-        """Rotate the trust anchor and the issuer, from the plan's first change to the end. ``mk.apply`` calls
+        """Rotate the trust anchor and the issuer, starting with the plan's first change; ``mk.apply`` calls
         this.
 
-        Every proxy is restarted three times, and the mesh's calls are judged after each wave of restarts. A
-        change that fails, or makes calls worse, is taken back, and the error says so; plan again to go on.
-        Raises what ``plan_rotation`` raises, ``ManualActionRequired`` before anything is changed where no
-        call is seen (see ``TrafficGateOptions``), and ``TimedOut`` where the control plane does not use the
-        new issuer.
+        Every proxy restarts three times, and the mesh's calls are judged after each wave of restarts. A
+        change that fails or makes calls worse is undone, and the error says so; plan again to continue.
+        Raises what ``plan_rotation`` raises; ``ManualActionRequired`` before any change if no calls are seen
+        (see ``TrafficGateOptions``); and ``TimedOut`` if the control plane does not load the new issuer.
         """
         done: list[Change] = []
         plan, gate = self.first, self.options.gate
@@ -160,10 +158,10 @@ class RotationPlan:
 
 
 def identity_status(cluster: Cluster, *, mesh: str | None = None, namespace: str = "") -> IdentityStatus:
-    """The trust anchors and the issuer of a mesh, and how far a rotation is; shows no key.
+    """Return the trust anchors and the issuer of a mesh and the state of a rotation, without reading keys.
 
-    ``namespace`` is the control plane's, by default the mesh's usual one. Raises ``BadInput`` where there is
-    no identity, and ``UnsupportedByMesh`` for a mesh that makes its own.
+    ``namespace`` is the control plane's, by default the mesh's standard one. Raises ``BadInput`` if there is
+    no identity, and ``UnsupportedByMesh`` for a mesh that creates its own.
     """
     mesh = mesh_of(cluster, mesh)
     state = _read(cluster, mesh, namespace or _home(mesh))
@@ -185,12 +183,11 @@ def plan_rotation(
     namespace: str = "",
     options: RotationOptions | None = None,
 ) -> RotationPlan:
-    """What rotates the trust anchor and the issuer of a mesh. Goes on with a rotation that is under way, and
-    begins one otherwise. Changes nothing.
+    """Plan the rotation of a mesh's trust anchor and issuer, or the rest of an interrupted rotation.
 
-    ``namespace`` is the control plane's, by default the mesh's usual one. Raises ``UnsupportedByMesh`` for a
-    mesh that makes its own identity, ``BadInput`` for an identity that Helm or cert-manager owns, and
-    ``ManualActionRequired`` for pods that no Deployment makes anew.
+    Changes nothing. ``namespace`` is the control plane's, by default the mesh's standard one. Raises
+    ``UnsupportedByMesh`` for a mesh that creates its own identity, ``BadInput`` for an identity that Helm or
+    cert-manager owns, and ``ManualActionRequired`` for pods that no Deployment recreates.
     """
     options = options or RotationOptions()
     mesh = mesh_of(cluster, mesh)
@@ -248,7 +245,7 @@ def await_taken_up(
     title = registry.mesh(mesh).title
     progress(WaitStarted(f"{title} takes the new issuer up; a kubelet needs up to two minutes"))
     until_s = clock.now() + _TAKEN_UP_S
-    # An Event's time is in whole seconds.
+    # Events have a resolution of one second.
     earliest = since.replace(microsecond=0) if since else dt.datetime.min.replace(tzinfo=dt.UTC)
     while not any(at >= earliest for at in _read(cluster, mesh, namespace).times_taken_up):
         if clock.now() >= until_s:
@@ -258,7 +255,7 @@ def await_taken_up(
                 waited_s=_TAKEN_UP_S,
             )
         clock.sleep(_LOOK_S)
-    # Events and pods know whole seconds: a pod of the same second would count as made before.
+    # Timestamps have a resolution of one second: a pod of the same second would count as older.
     clock.sleep(1.0)
 
 
@@ -267,7 +264,7 @@ def _described(pair: Pair) -> str:
 
 
 def _describe(certificate: x509.Certificate) -> str:
-    """A certificate for people: name, end, the beginning of its SHA-256."""
+    """Describe a certificate by its name, its end and the beginning of its SHA-256."""
     end: dt.datetime = certificate.not_valid_after_utc
     name: Any = certificate.subject.rfc4514_string()
     return f"{name}, until {end:%Y-%m-%d}, sha256 {certificate.fingerprint(hashes.SHA256()).hex()[:16]}"

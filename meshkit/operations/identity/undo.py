@@ -1,7 +1,7 @@
-"""A rotation of a mesh's identity taken back as a whole, in the order in which no request is lost.
+"""Undo a rotation of a mesh's identity as a whole, in an order that loses no requests.
 
-The old anchor is trusted again before the old issuer issues, the proxies get its certificates after that, and
-only then is the new anchor trusted no more.
+First the old anchor becomes trusted again, then the old issuer is restored, then the proxies renew their
+certificates with it, and only then the new anchor is removed from the trust bundle.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _ORDER = ("retire", "issue", "renew", "trust")
 def undo_rotation(
     changes: Sequence[ChangeSummary], cluster: Cluster, *, progress: OnEvent = noop
 ) -> list[Change]:
-    """Take these changes of a rotation back. Run it again where it was interrupted."""
+    """Undo these changes of a rotation; an interrupted run can be repeated."""
     done = []
     for phase in _ORDER:
-        for one in changes:
-            if one.operation.facts.get("phase") == phase:
+        for change in changes:
+            if change.operation.facts.get("phase") == phase:
                 if phase == "renew":
-                    _await_old_issuer(cluster, one.operation.mesh, one.operation.target, progress)
-                progress(UndoStarted(one.what))
-                done.append(undo_steps(one.id, cluster, progress=progress))
+                    _await_old_issuer(cluster, change.operation.mesh, change.operation.target, progress)
+                progress(UndoStarted(change.what))
+                done.append(undo_steps(change.id, cluster, progress=progress))
     return done
 
 
 def _await_old_issuer(cluster: Cluster, mesh: str, namespace: str, progress: OnEvent) -> None:
-    """Wait until the control plane uses the issuer that was put back, maybe by an earlier run."""
+    """Wait until the control plane has loaded the restored issuer, possibly in an earlier run."""
     journal = Journal(cluster)
     for one in journal.changes():
         operation = one.operation

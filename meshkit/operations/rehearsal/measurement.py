@@ -1,5 +1,7 @@
-"""What is counted during a rehearsal: ready replicas at every look, injection asked for again and again, and
-what the callers' sidecars say of their requests.
+"""Measurements during a rehearsal: ready replicas, injection and the callers' requests.
+
+Ready replicas are read at every sample, injection is requested repeatedly as a dry run, and requests come
+from the counters of the callers' sidecars.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ _PROBE = "meshkit-rehearsal"
 
 @dataclass(frozen=True)
 class Counted:
-    """What was counted in ``seconds``.
+    """The measurements of a rehearsal over ``seconds``.
 
-    The least ready replicas of each component in ``looks`` looks; how often injection was asked for and did
-    not come, at most how often in a row, and the last reason; requests as the sidecars count them that are
-    there at the end.
+    They are: the lowest number of ready replicas of each component in ``looks`` samples; how often injection
+    was requested and failed, the longest run of failures, and the last reason; and requests as counted by the
+    sidecars that exist at the end.
     """
 
     seconds: float
@@ -44,13 +46,13 @@ class Counted:
     left: tuple[str, ...] = ()
 
     def with_left(self, left: tuple[str, ...]) -> Counted:
-        """The same with the pods that did not leave."""
+        """Return a copy with the pods that did not leave."""
         return replace(self, left=left)
 
     def sentences(self) -> Iterator[str]:
-        """What was counted, one sentence a fact."""
+        """Yield the measurements, one sentence each."""
         for component, least in self.least_ready.items():
-            yield f"{component}: {least} ready replicas at the least, in {self.looks} looks."
+            yield f"{component}: at least {least} ready replicas, in {self.looks} samples."
         if self.asked:
             yield f"Injection: {self.asked - self.unanswered} of {self.asked} pods got a sidecar (dry runs)."
         else:
@@ -58,15 +60,15 @@ class Counted:
         if self.requests or self.failed:
             yield f"Requests in the mesh: {self.failed:,} without an answer, {self.requests:,} with one."
         else:
-            yield "Requests in the mesh: none seen, so nothing is known of them."
+            yield "Requests in the mesh: none seen, so losses cannot be measured."
         if self.left:
             yield f"{len(self.left)} pods did not leave: {', '.join(self.left[:3])}."
 
 
 class Watcher:
-    """Looks every ``look_s`` seconds, in a thread of its own, from ``start`` to ``stop``.
+    """Sample the cluster every ``look_s`` seconds in a background thread, from ``start`` to ``stop``.
 
-    ``counted`` is asked for after that.
+    Read ``counted`` after ``stop``.
     """
 
     def __init__(self, cluster: Cluster, view: View, look_s: float) -> None:
@@ -106,8 +108,8 @@ class Watcher:
             unanswered=self._unanswered,
             unanswered_in_a_row=self._most_in_a_row,
             trouble=self._trouble,
-            requests=sum(each.count("mutual_tls", "plain") for each in calls),
-            failed=sum(each.count("failed") for each in calls),
+            requests=sum(links.count("mutual_tls", "plain") for links in calls),
+            failed=sum(links.count("failed") for links in calls),
         )
 
     def _run(self) -> None:
@@ -134,20 +136,20 @@ class Watcher:
             self._trouble = trouble or self._trouble
 
     def _injection_trouble(self) -> str:
-        """Let the API server make a pod without keeping it: it asks the injector as for any other."""
+        """Create a pod as a server-side dry run, which calls the injector, and return what went wrong."""
         container = {"name": "app", "image": "meshkit.dev/rehearsal"}
         pod = manifests.obj(POD, _PROBE, self._asking, spec={"containers": [container]})
         try:
             made = self._cluster.api.apply(pod, dry_run=True, manager=_PROBE)
         except ClusterError as error:
             return error.message
-        return "" if runs_sidecar(made, self._view.mesh) else "the pod came without a sidecar."
+        return "" if runs_sidecar(made, self._view.mesh) else "the pod was created without a sidecar."
 
     def _readings(self) -> dict[str, Reading]:
-        found = {}
+        readings = {}
         for name in sorted(self._view.meshed_namespaces):
             try:
-                found[name] = read_callers(self._cluster, self._view.mesh, name)
+                readings[name] = read_callers(self._cluster, self._view.mesh, name)
             except MeshkitError:
                 continue
-        return found
+        return readings

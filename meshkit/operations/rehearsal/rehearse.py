@@ -1,10 +1,9 @@
-"""``mk.plan_rehearsal``: high availability proven by draining a node or a whole zone, and counted while it
-happens.
+"""``mk.plan_rehearsal`` tests high availability by draining a node or a zone and measuring the effect.
 
-The plan says what will happen. Applied, with the place's name as confirmation, its nodes are cordoned (a
-change in the journal, so that an undo opens them again whatever becomes of this process) and their pods
-evicted within their budgets. Meanwhile the control plane's ready replicas are counted and injection is asked
-for. At the end the nodes are opened again, always, and what was counted is compared with the forecast.
+The plan forecasts what will happen. ``mk.apply``, with the place's name as confirmation, cordons the nodes (a
+change in the journal, so that an undo uncordons them even if this process dies) and evicts their pods within
+their disruption budgets. Meanwhile it counts the control plane's ready replicas and requests injection. At
+the end it always uncordons the nodes and compares the measurements with the forecast.
 """
 
 from __future__ import annotations
@@ -36,20 +35,21 @@ from meshkit.operations.which_mesh import mesh_of
 
 MANAGER = "meshkit-rehearsal"
 LIMIT_S = 300.0
-"""How long the pods have to leave, as long as kubectl is usually given for a node."""
+"""Time limit for the pods to leave, a common timeout of ``kubectl drain``."""
 LOOK_S = 0.5
 MISSED_IN_A_ROW = 2
 """Dry runs of injection that may fail one after the other: a replica that ends may take a call along, and
 whoever makes a pod asks again.
 """
 RIGHTS = (Right("create", "", "pods/eviction"), Right("list", "", "pods"), Right("get", "", "nodes"))
-"""What is needed besides changing nodes and writing the journal."""
+"""The rights that are required besides changing nodes and writing the journal."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """How a rehearsal went: the forecast, what was counted while it happened, and the change that cordoned
-    the nodes (undone since).
+    """The result of a rehearsal: the forecast, the measurements, and the change that cordoned the nodes.
+
+    That change has been undone.
     """
 
     cluster: ClusterRef
@@ -61,11 +61,11 @@ class Rehearsal:
 
     @property
     def agrees(self) -> bool:
-        """Whether it went as forecast."""
+        """Whether the measurements agree with the forecast."""
         return not list(self._surprises())
 
     def require(self) -> None:
-        """Raise ``Unhealthy`` where it did not go as forecast, or a component was away for a time."""
+        """Raise ``Unhealthy`` if the result differs from the forecast or a component was unavailable."""
         _require_none([*self._surprises(), *_away(self.forecast)], self.place)
 
     def as_record(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Rehearsal:
         for each in self.forecast.components:
             least = counted.least_ready.get(each.component, 0)
             if each.keeps != (least > 0):
-                yield f"{each.component}: {least} ready replicas at the least, computed was otherwise."
+                yield f"{each.component}: at least {least} ready replicas, which differs from the forecast."
         if counted.left and not any(each.blocked for each in self.forecast.components):
             yield f"{len(counted.left)} pods did not leave: {', '.join(counted.left[:3])}."
         away = counted.unanswered_in_a_row > MISSED_IN_A_ROW
@@ -90,8 +90,8 @@ class Rehearsal:
         yield "Counted:"
         yield from (f"  {sentence}" for sentence in self.counted.sentences())
         surprises = list(self._surprises())
-        yield from (f"  OTHERWISE than computed: {each}" for each in surprises)
-        yield "It went otherwise than computed." if surprises else "It went as computed."
+        yield from (f"  DIFFERS from the forecast: {surprise}" for surprise in surprises)
+        yield "The result differs from the forecast." if surprises else "The result agrees with the forecast."
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -101,10 +101,10 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class RehearsalPlan:
-    """A drain as ``mk.apply`` runs it, with its forecast. Made by ``mk.plan_rehearsal``.
+    """The plan of a drain with its forecast, made by ``mk.plan_rehearsal`` and run by ``mk.apply``.
 
-    ``confirmation`` is the zone's or node's name. With ``force`` it is run although it would take the whole
-    control plane away, or could not end. The pods have ``limit_s`` seconds to leave.
+    ``confirmation`` is the zone's or node's name. With ``force``, the drain runs even if no control plane
+    replica would remain available, or if it could not complete. The pods have ``limit_s`` seconds to leave.
     """
 
     mesh: str
@@ -120,11 +120,11 @@ class RehearsalPlan:
 
     @property
     def confirmation(self) -> str:
-        """The zone's or node's name once more."""
+        """The zone's or node's name, which must be repeated to apply the plan."""
         return self.place
 
     def require(self) -> None:
-        """Raise ``Unhealthy`` where a component would be away for a time."""
+        """Raise ``Unhealthy`` if the forecast says that a component becomes unavailable."""
         _require_none(list(_away(self.forecast)), self.place)
 
     def as_record(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class RehearsalPlan:
         }
 
     def __str__(self) -> str:
-        applied = f"Nothing was touched. mk.apply(plan, cluster, confirm={self.place!r}) does it."
+        applied = f"Nothing was changed. Run mk.apply(plan, cluster, confirm={self.place!r}) to drain it."
         return "\n".join([*_computed(self.cluster, self.mesh, self.place, self.forecast), applied])
 
     __repr__ = __str__
@@ -146,17 +146,16 @@ class RehearsalPlan:
         return pending(len(self.forecast.pods))
 
     def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Rehearsal:
-        """Drain the nodes, count what becomes of the mesh meanwhile, and open them again. ``mk.apply`` calls
-        this.
+        """Drain the nodes, measure the effect on the mesh, and uncordon them; ``mk.apply`` calls this.
 
-        What would take the whole control plane, or could not end, is refused with ``BadInput`` unless
-        ``force``; another cluster than was computed with, with ``Conflict``. ``ManualActionRequired`` where
-        the nodes could not be opened again.
+        Raises ``BadInput`` if the drain would leave no control plane replica available or could not complete,
+        unless ``force`` is set; ``Conflict`` if the cluster has changed since the forecast; and
+        ``ManualActionRequired`` if the nodes could not be uncordoned.
         """
         view = _view(cluster, self.mesh)
         now = forecast_drain(view, self.forecast.nodes)
         if now.components != self.forecast.components:
-            problem = f"The control plane's replicas on {self.place} are not those of the plan any more."
+            problem = f"The control plane's replicas on {self.place} have changed since the plan."
             raise Conflict(problem, remedy="Plan again.")
         self._require_sense(view)
         rights.require(cluster.api, RIGHTS)
@@ -174,12 +173,14 @@ class RehearsalPlan:
 
     def _require_sense(self, view: View) -> None:
         if not view.components:
-            raise BadInput("mesh", f"{view.mesh} has no control plane here.", remedy="Install it first.")
+            raise BadInput(
+                "mesh", f"{view.mesh} has no control plane in this cluster.", remedy="Install it first."
+            )
         if not (self.forecast.carries or self.force):
             raise BadInput(
                 "zone",
-                f"{self.place} cannot be spared: {' '.join(self.forecast.sentences())}",
-                remedy="'meshkit check' says what is missing; force=True (--force) does it all the same.",
+                f"{self.place} cannot be drained safely: {' '.join(self.forecast.sentences())}",
+                remedy="Run 'meshkit check' for the causes, or drain it anyway with force=True (--force).",
             )
 
 
@@ -192,7 +193,7 @@ def plan_rehearsal(
     force: bool = False,
     limit_s: float = LIMIT_S,
 ) -> RehearsalPlan:
-    """What draining a zone or a node would do to the mesh, to be applied. Changes nothing."""
+    """Plan to drain a zone or a node, and forecast the effect on the mesh; changes nothing."""
     mesh = mesh_of(cluster, mesh)
     view = _view(cluster, mesh)
     nodes, place = nodes_of(view, zone, node), zone or node
@@ -213,11 +214,11 @@ def _view(cluster: Cluster, mesh: str) -> View:
 
 def _require_none(troubles: list[str], place: str) -> None:
     if troubles:
-        raise Unhealthy(f"{place}: {' '.join(troubles)}", remedy="'meshkit check' says what is missing.")
+        raise Unhealthy(f"{place}: {' '.join(troubles)}", remedy="Run 'meshkit check' for the causes.")
 
 
 def _away(forecast: DrainForecast) -> Iterator[str]:
-    return (f"{each.component} was away." for each in forecast.components if not each.keeps)
+    return (f"{each.component} was unavailable." for each in forecast.components if not each.keeps)
 
 
 def _record(cluster: ClusterRef, mesh: str, place: str, forecast: DrainForecast) -> dict[str, Any]:
@@ -226,12 +227,12 @@ def _record(cluster: ClusterRef, mesh: str, place: str, forecast: DrainForecast)
 
 
 def _computed(cluster: ClusterRef, mesh: str, place: str, forecast: DrainForecast) -> Iterator[str]:
-    yield f"{place} of cluster {cluster}, {mesh}. Computed:"
+    yield f"{place} of cluster {cluster}, {mesh}. Forecast:"
     yield from (f"  {sentence}" for sentence in forecast.sentences())
 
 
 def _cordoning(cluster: Cluster, mesh: str, place: str, nodes: tuple[str, ...]) -> Plan:
-    """The change that closes the nodes for new pods; those that somebody closed before stay closed after."""
+    """Plan the cordon of the nodes; nodes that are already cordoned stay so afterwards."""
     steps = [
         Step(manifests.obj(NODE, name, spec={"unschedulable": True}), manager=MANAGER, partial=True)
         for name in nodes
@@ -242,7 +243,7 @@ def _cordoning(cluster: Cluster, mesh: str, place: str, nodes: tuple[str, ...]) 
 def drained(
     cluster: Cluster, forecast: DrainForecast, limit_s: float, clock: Clock, progress: OnEvent = noop
 ) -> tuple[str, ...]:
-    """Evict until all have left or the time is over; returns who has not left."""
+    """Evict pods until all have left or the time limit passes, and return those that remain."""
     until_s = clock.now() + limit_s
     waiting, reported = set(forecast.pods), -1
     while waiting:
@@ -251,7 +252,7 @@ def drained(
             progress(PodsRemain(reported, len(forecast.pods)))
         for namespace, name in sorted(waiting):
             pod = cluster.api.get(POD, name, namespace)
-            # A StatefulSet makes its pod again under the same name, elsewhere.
+            # A StatefulSet recreates its pod under the same name on another node.
             if pod is None or pod["spec"].get("nodeName") not in forecast.nodes:
                 waiting.discard((namespace, name))
             elif "deletionTimestamp" not in pod["metadata"]:
@@ -269,15 +270,15 @@ def _open(cluster: Cluster, change_id: str, progress: OnEvent) -> None:
         undo_steps(change_id, cluster)
     except MeshkitError as error:
         raise ManualActionRequired(
-            f"The nodes could not be opened again: {error.message}",
-            remedy=f"'meshkit undo {change_id}', or 'kubectl uncordon'.",
+            f"The nodes could not be uncordoned: {error.message}",
+            remedy=f"Run 'meshkit undo {change_id}' or 'kubectl uncordon'.",
         ) from error
-    progress(Note("The nodes are open again."))
+    progress(Note("The nodes are uncordoned."))
 
 
 def _await_components(cluster: Cluster, view: View, progress: OnEvent) -> None:
-    """Wait until every replica of the control plane is back."""
-    progress(WaitStarted("the control plane is whole again"))
+    """Wait until every replica of the control plane is ready."""
+    progress(WaitStarted("all control plane replicas are ready"))
     for each in view.components:
         meta = each["metadata"]
         kind = Kind(each["apiVersion"], each["kind"])

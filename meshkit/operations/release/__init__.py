@@ -1,4 +1,4 @@
-"""``meshkit release``: the loop that shifts traffic to a new version, its state, commands and undo.
+"""Canary releases: the loop that shifts traffic to a new version, its state, commands and undo.
 
-No widgets and no HTML.
+This package contains no widgets and no HTML.
 """

@@ -1,6 +1,6 @@
-"""The stable version before the first weight: how it usually answers, and how much its own pods differ.
+"""Measure the stable version before the first weight: its usual latencies and the spread of its pods.
 
-Nothing of this is kept by a runner that is killed: the next one measures again.
+The measurements are kept in memory only: a runner that takes over measures again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BLOCKS = 10
 
 
 class BaselineMeter:
-    """Adds up samples of the stable version until there are enough of them."""
+    """Accumulate samples of the stable version until there are enough."""
 
     def __init__(self, release: Release) -> None:
         self._release = release
@@ -35,9 +35,9 @@ class BaselineMeter:
         self._began_s: float | None = None
 
     def measured(self, samples: Samples, cluster: Cluster) -> Baseline | None:
-        """The baseline with one more window, or None while more is needed.
+        """Add a window and return the baseline, or None while more samples are needed.
 
-        Raises ValueError where the buckets of the histograms changed meanwhile.
+        Raises ``ValueError`` if the buckets of the histograms changed in between.
         """
         release = self._release
         self._counts += samples.arms[release.stable]
@@ -50,14 +50,16 @@ class BaselineMeter:
         if requests < ENOUGH_REQUESTS and seconds < LEAST_S:
             return None
         slow_ms = release.objectives.slower_than_ms if release.objectives else None
-        found = Baseline.of(self._counts, seconds, slow_ms)
+        baseline = Baseline.of(self._counts, seconds, slow_ms)
         if not release.baseline_s:
-            return found
+            return baseline
         canary_pods = running_pods(cluster, release, release.canary)
-        return replace(found, noise=pod_noise(self._blocks, found.edges_ms, canary_pods))
+        return replace(baseline, noise=pod_noise(self._blocks, baseline.edges_ms, canary_pods))
 
     def _add_pods(self, pods: Mapping[str, ArmCounts], seconds: float) -> None:
-        """Add to the block of time that ``seconds`` lie in; pods that come or go are left out at the end."""
+        """Add counts to the block of time that contains ``seconds``; pods that come or go are dropped at the
+        end.
+        """
         block = int(seconds * BLOCKS / self._release.baseline_s) if self._release.baseline_s else 0
         while len(self._blocks) <= min(block, BLOCKS - 1):
             self._blocks.append({})
@@ -67,8 +69,9 @@ class BaselineMeter:
 
 
 def running_pods(cluster: Cluster, release: Release, version: str) -> int:
-    """Pods of a version that run behind the release's Service, by the ``version`` label; 0 if none can be
-    told.
+    """Count the running pods of a version behind the release's Service by their ``version`` label.
+
+    Returns 0 if they cannot be identified.
     """
     service = cluster.api.get(Kind("v1", "Service"), release.service, release.namespace)
     selector = ((service or {}).get("spec") or {}).get("selector") or {}

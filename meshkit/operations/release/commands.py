@@ -1,7 +1,7 @@
-"""How a release is found and spoken to through the cluster: one ConfigMap for each release name.
+"""Address and command a release through the cluster: one ConfigMap for each release name.
 
-It names the journal of the present run and holds the last command. Anyone with the right to change it can
-hold, resume, promote or roll back; the runner reads it at every look.
+It names the journal of the current run and holds the last command. Anyone with the right to change it can
+hold, resume, promote or roll back; the runner reads it in every iteration.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Verb = Literal["hold", "resume", "promote", "rollback"]
 
 @dataclass(frozen=True)
 class Command:
-    """What a person asked for. ``command_id`` tells two equal commands apart."""
+    """A user's command; ``command_id`` distinguishes two equal commands."""
 
     command_id: str
     verb: Verb
@@ -42,7 +42,7 @@ class Mailbox:
         return self._data().get("change")
 
     def open(self, change_id: str) -> None:
-        """Point at a new run. A command left over from the one before is forgotten."""
+        """Point at a new run, and drop a command that the previous run has not read."""
         if self._api.get(CONFIG_MAP, self._name, NAMESPACE) is None:
             meta = {"name": self._name, "namespace": NAMESPACE}
             self._api.create(
@@ -52,26 +52,26 @@ class Mailbox:
         self._patch({"change": change_id, "command": None})
 
     def put(self, verb: Verb) -> None:
-        """Leave a command for the runner, over any earlier one that it has not read."""
+        """Store a command for the runner, replacing an earlier one that it has not read."""
         if verb not in get_args(Verb):
             raise UnknownName("command", verb, get_args(Verb))
         if self.change_id() is None:
             raise BadInput(
                 "release",
-                f"no release named {self._release_name!r} was ever started here.",
+                f"no release named {self._release_name!r} was ever started on this cluster.",
                 remedy="Start it first.",
             )
         command = {"command_id": uuid.uuid4().hex[:12], "verb": verb, "who": self._api.whoami()}
         self._patch({"command": json.dumps(command)})
 
     def last(self) -> Command | None:
-        """The last command left here."""
+        """Return the last command, or None."""
         text = self._data().get("command")
         return Command(**json.loads(text)) if text else None
 
     def _data(self) -> dict[str, str]:
-        found = self._api.get(CONFIG_MAP, self._name, NAMESPACE)
-        return dict(found.get("data") or {}) if found else {}
+        config_map = self._api.get(CONFIG_MAP, self._name, NAMESPACE)
+        return dict(config_map.get("data") or {}) if config_map else {}
 
     def _patch(self, data: dict[str, str | None]) -> None:
         self._api.merge_patch(CONFIG_MAP, self._name, NAMESPACE, {"data": data})

@@ -1,8 +1,7 @@
-"""What a person can do to a service under release: shift requests by hand, start, hold, roll back, slow a
-version down.
+"""Controls of a service under release: shift requests by hand, start, hold, roll back, slow a version.
 
-Each verb does what the command line does. A release runs in a process of its own and is told what to do
-through the cluster, so several panels, shells and people may hold these controls at once.
+Each method equals a command of the command line. A release runs in its own process and receives commands
+through the cluster, so several panels, shells and people can use these controls at once.
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Controls:
-    """The verbs on one release. ``route`` is the user's own route, None where requests are not shifted by
-    hand.
+    """The controls of one release.
+
+    ``route`` is the user's own route, or None if requests are not shifted by hand.
     """
 
     release: Release
@@ -34,15 +34,15 @@ class Controls:
     route: Route | None = None
 
     def start(self) -> None:
-        """Run the release in a process of its own; resumes one whose process is gone."""
+        """Run the release in a separate process, or resume one whose process has died."""
         run_detached(self.release, self.cluster, mesh=self.mesh)
 
     def send(self, verb: Verb) -> None:
-        """Tell the running release to ``hold``, ``resume``, ``promote`` or ``rollback``."""
+        """Send ``hold``, ``resume``, ``promote`` or ``rollback`` to the running release."""
         send_command(self.release.name, verb, self.cluster)
 
     def shift(self, canary_percent: float) -> None:
-        """Apply the route with this share for the canary: a change like any other, in the journal."""
+        """Apply the route with this share for the canary, as a change in the journal."""
         if self.route is None:
             return
         split = {self.release.stable: 100.0 - canary_percent, self.release.canary: canary_percent}
@@ -50,6 +50,6 @@ class Controls:
         apply(plan([route], self.cluster, mesh=self.mesh), self.cluster)
 
     def slow_down(self, extra_ms: float) -> None:
-        """Let the canary of the demo shop answer this much later than a good version."""
+        """Set the latency of the demo shop's canary to ``extra_ms`` above that of a good version."""
         slowed = shop.Behaviour(latency_ms=shop.GOOD.latency_ms + extra_ms)
         shop.set_behaviour(self.cluster, self.release.canary, slowed)

@@ -1,8 +1,8 @@
-"""A release in a process of its own, which goes on when the notebook or shell that started it is gone.
+"""Run a release in a separate process that outlives the notebook or shell that started it.
 
-The process is ``meshkit release run`` with the release in a private file. It belongs to a session of its own,
-so that neither Ctrl-C nor the end of a kernel reaches it; what it does is read from the cluster, its words
-are in a log file.
+The process is ``meshkit release run`` with the release in a private file. It has its own session, so that
+neither Ctrl-C nor the end of a kernel stops it. Its state is read from the cluster, and its output goes to a
+log file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from meshkit.intent.release import Release
 
 GRACE_S = 3.0
-"""A process that ends with an error within this time is reported by whoever started it."""
+"""A process that fails within this time makes ``run_detached`` raise an error."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ def run_detached(
     prometheus: str | None = None,
     grace_s: float = GRACE_S,
 ) -> Runner:
-    """Start (or resume) a release in a process of its own, on this very cluster, and return at once.
+    """Start or resume a release in a separate process on this cluster, and return at once.
 
-    Raises ReleaseNotStarted with the process's own words when it ends with an error within ``grace_s``
-    seconds, as it does when another process holds the release.
+    Raises ``ReleaseNotStarted`` with the process's output if it fails within ``grace_s`` seconds, for example
+    because another process runs the release.
     """
     from meshkit.operations.which_mesh import mesh_of
 
@@ -68,7 +68,7 @@ def run_detached(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # Without a kubeconfig the cluster is that of this pod, which comes after $KUBECONFIG.
+            # Without a kubeconfig the cluster is the one of this pod; $KUBECONFIG would take precedence.
             env=settings.child_environment(KUBECONFIG=cluster.kubeconfig),
         )
     deadline_s = time.monotonic() + grace_s
@@ -77,7 +77,7 @@ def run_detached(
     if process.returncode not in (None, 0):
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
         raise ReleaseNotStarted(
-            f"release {release.name} did not start: {''.join(last) or 'its process said nothing'}",
+            f"release {release.name} did not start: {''.join(last) or 'its process printed no output'}",
             remedy=f"The log is {log}.",
         )
     return Runner(process.pid, log)

@@ -1,4 +1,4 @@
-"""What to expect of a release, from the traffic that its service has now. Only reads; nothing is changed."""
+"""Forecast a release from the current traffic of its service, without changing anything."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from meshkit.operations.clock import Clock
 
 MEASURED_S = 15.0
-"""How long the present traffic is measured on the sidecars' own pages, in seconds."""
+"""How long the current traffic is measured from the sidecars' metrics endpoints, in seconds."""
 SCRAPED_S = 60.0
-"""How long by Prometheus, in seconds: its counters stand still between two scrapes, mostly for 15 s."""
+"""How long it is measured from Prometheus, whose counters change only at a scrape, usually every 15 s."""
 ASSUMED_ERROR_SHARE, ASSUMED_P50_MS, ASSUMED_SIGMA = 0.001, 60.0, 0.6
-"""A usual service, where none can be measured: 0.1 % failures, lognormal latencies with a p99 of 242 ms."""
+"""The service to assume if none can be measured: 0.1 % failures, lognormal latencies, p99 of 242 ms."""
 
 
 def forecast_release(
@@ -37,12 +37,12 @@ def forecast_release(
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> ReleaseForecast:
-    """How long a release will take, and whether it can pass and fail as written.
+    """Forecast how long a release takes, and whether it can pass and fail as written.
 
-    With a cluster the stable version is measured for MEASURED_S seconds, by Prometheus for SCRAPED_S
-    (latencies and failures since its callers' proxies started). ``rps`` stands for the measured requests a
-    second, or, without a cluster, for a usual service. ``prometheus`` is the URL of the Prometheus to measure
-    by, as in ``canary``. Raises NoData when neither tells the traffic.
+    With a cluster, the stable version is measured for MEASURED_S seconds, or for SCRAPED_S with Prometheus
+    (latencies and failures since its callers' proxies started). ``rps`` replaces the measured requests per
+    second; without a cluster it describes a typical service. ``prometheus`` is the URL of the Prometheus to
+    query, as in ``run_release``. Raises ``NoData`` if the traffic is unknown.
     """
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
@@ -51,7 +51,7 @@ def forecast_release(
     said_mesh(mesh)
     if cluster is None:
         if not rps:
-            raise NoData("Without a cluster the traffic is not known.", remedy="Give --rps.")
+            raise NoData("Without a cluster the traffic is unknown.", remedy="Give --rps.")
         return release_forecast(release, assumed_baseline(release), rps)
     window_s = SCRAPED_S if prometheus or settings.prometheus() else MEASURED_S
     observer = observer or observer_of(mesh_of(cluster, mesh), prometheus)
@@ -59,7 +59,7 @@ def forecast_release(
     if not (rps or measured_rps):
         raise NoData(
             f"{release.stable} answered no request in {window_s:g} s.",
-            remedy="See that it gets traffic through its callers' proxies, or give --rps.",
+            remedy="Make sure that it gets traffic through its callers' proxies, or give --rps.",
         )
     slow_ms = release.objectives.slower_than_ms if release.objectives else None
     rate = rps or measured_rps
@@ -68,7 +68,7 @@ def forecast_release(
 
 
 def assumed_baseline(release: Release) -> Baseline:
-    """A usual service in buckets of a ratio of 1.1, as if it had answered 100,000 requests."""
+    """Return the baseline of a typical service, with bucket edges at a ratio of 1.1 and 100,000 requests."""
     requests, edges = 100_000, [ASSUMED_P50_MS * 1.1**i for i in range(-20, 40)]
     errors = round(requests * ASSUMED_ERROR_SHARE)
     usual = NormalDist(math.log(ASSUMED_P50_MS), ASSUMED_SIGMA)
@@ -81,7 +81,7 @@ def assumed_baseline(release: Release) -> Baseline:
 def _measured(
     release: Release, cluster: Cluster, observer: Observer, clock: Clock, window_s: float
 ) -> tuple[ArmCounts, float]:
-    """What stable has answered since its callers' proxies started, and all requests a second now."""
+    """Return the stable version's counts since its callers' proxies started, and the current total rate."""
     versions = (release.stable, release.canary)
     target = Target(release.namespace, release.service, release.port, versions)
     before = observer.counters(cluster, target)

@@ -1,10 +1,9 @@
-"""The loop of a release: look, judge, act. Everything it knows is in the journal, so any other process can
-go on.
+"""The control loop of a release: measure, judge, act; its state is in the journal, so any process can resume.
 
-Order within a step: the intention is journaled, then the weights are written, then the measured share must
-agree before the step's clock starts. A kill at any point leaves either the old weights or the new ones, and
-the journal says which were meant. Every look begins by comparing the two: weights set by someone else stop
-the release, and are left alone.
+Within a step, the intention is journaled first, then the weights are written, and the step's clock starts
+once the measured share agrees. A kill at any point leaves either the old or the new weights, and the journal
+says which were intended. Every iteration first compares the two: if someone else has changed the weights, the
+release stops and leaves them alone.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ if TYPE_CHECKING:
     from meshkit.operations.release.commands import Mailbox
 
 SHOWN_S = 10.0
-"""The quantiles that are shown cover this many seconds."""
+"""The displayed quantiles cover this many seconds."""
 
 _AGREEMENT_LOOKS = (1, 5)
 
 
 class Runner:
-    """Runs one release to its end. The lock is held by the caller."""
+    """Run one release to its end; the caller holds the lock."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class Runner:
         self._in_doubt = False
 
     def run(self) -> ReleaseState:
-        """Look until the release has ended."""
+        """Iterate until the release has ended."""
         try:
             before: Counters | None = None
             while not self.state.ended:
@@ -82,12 +81,12 @@ class Runner:
                 if not self.state.ended:
                     self._clock.sleep(self._next_look_s - self._clock.now())
         except ChangedByOthers as found:
-            asked = f"the release had asked for {self.state.asked_percent:g} %"
+            asked = f"the release had set {self.state.asked_percent:g} %"
             self._end(
                 "undecided",
                 (
                     f"Someone else changed {self._weights.route}: {found.message}, {asked}.",
-                    "Nothing more was written; settle it, then run the release again.",
+                    "Nothing more was written. Correct the weights, then run the release again.",
                 ),
             )
         except ManualActionRequired as error:
@@ -96,7 +95,7 @@ class Runner:
         return self.state
 
     def _turn(self, before: Counters | None) -> Counters | None:
-        """One look, whatever the cluster answers. Returns the counters that the next window starts from."""
+        """Run one iteration, whatever the cluster answers, and return the counters for the next window."""
         self._next_look_s = self._clock.now() + self.state.release.look_s
         try:
             self._lock.renew()
@@ -177,7 +176,7 @@ class Runner:
         )
 
     def _shown(self, version: str) -> ArmCounts:
-        """The counts of the last seconds, as far back as the buckets are the same."""
+        """Sum the counts of the last seconds, as far back as the buckets are the same."""
         total = ArmCounts()
         for samples in reversed(self._recent):
             try:
@@ -187,7 +186,7 @@ class Runner:
         return total
 
     def _measure_baseline(self, samples: Samples) -> None:
-        """Measure stable; when that is enough, fix the yardstick and take the first step."""
+        """Measure the stable version; once that is enough, fix the thresholds and take the first step."""
         baseline = self._meter.measured(samples, self._cluster)
         if baseline is None:
             return
@@ -197,7 +196,7 @@ class Runner:
             self._shift(0)
 
     def _compare_share(self, now: float) -> None:
-        """Start the step's clock once the measured share is the asked one."""
+        """Start the step's clock once the measured share agrees with the requested one."""
         looks = self.state.step_looks
         for length in (*_AGREEMENT_LOOKS, len(looks)):
             canary = sum(look.canary.requests for look in looks[-length:])
@@ -207,13 +206,13 @@ class Runner:
                 return
 
     def _shift(self, step: int) -> None:
-        """Move the weights to a step: journaled first, then written."""
+        """Move the weights to a step: first journal the change, then write it."""
         asked = self.state.release.ladder[step]
         self._record("weights", step=step, asked_percent=asked)
         self._weights.move(*weights(asked), expected_percent=self.state.before_percent)
 
     def _obey(self) -> None:
-        """Take the last command, if it is new, and do what a person still wants."""
+        """Read the last command, and carry it out if it is new or still pending."""
         command = self._mailbox.last()
         if command and command.command_id != self.state.last_command:
             self._record("command", command_id=command.command_id, verb=command.verb, who=command.who)
@@ -224,15 +223,15 @@ class Runner:
             self._shift(len(self.state.release.ladder) - 1)
 
     def _read_again(self) -> None:
-        """After a request that got no answer: it may have been carried out, so the cluster is asked."""
+        """Read the weights after a request without an answer, because it may have taken effect."""
         self.state = fold(self._journal.records(self.state.change_id))
         self._evidence = _evidence_of(self.state)
         self._in_doubt = False
 
     def _take_up(self) -> None:
-        """Make the weights what the journal says they should be, after a runner that was killed.
+        """Bring the weights to what the journal says, after the previous runner was killed.
 
-        Raises ChangedByOthers when they are not what any runner of this release would have left.
+        Raises ``ChangedByOthers`` if the weights are none that a runner of this release would have left.
         """
         state = self.state
         now = self._weights.read()[1].canary_percent
@@ -249,19 +248,22 @@ class Runner:
     def _give_back(
         self, result: Status, sentences: tuple[str, ...], *, expected_percent: float | None = None
     ) -> None:
-        """End with the weights as they were found: the stable version serves all requests again."""
+        """End the release with the original weights, so that the stable version serves all requests."""
         self._weights.move(*self.state.found_weights, expected_percent=expected_percent)
         self._end(result, sentences, self.state.found_percent)
 
     def _end(self, result: Status, sentences: tuple[str, ...], percent: float | None = None) -> None:
-        """Hand the fields back, then journal the end. ``percent`` goes to the canary, None: as asked."""
+        """Hand the fields back, then journal the end.
+
+        ``percent`` is the final share of the canary; None leaves the requested share.
+        """
         self._weights.hand_back(self.state.managed_fields)
         percent = self.state.asked_percent if percent is None else percent
         self._record("end", state=result, result=result, sentences=list(sentences), percent=percent)
         self._on_look(self.state)
 
     def _note(self, text: str) -> None:
-        """Journal a line for people, once until another one comes."""
+        """Journal a message for people, unless it repeats the last one."""
         if not self.state.events or self.state.events[-1].text != text:
             self._record("note", text=text)
 
@@ -269,7 +271,7 @@ class Runner:
         writer = self._lock.transitions
         record: Mapping[str, Any] = {"kind": kind, "at_s": self._clock.now(), "writer": writer, **fields}
         self._journal.append(self.state.change_id, record)
-        # Folded from what a reader will get back: lists, not tuples, and rounded numbers.
+        # Fold what a reader gets back from JSON: lists instead of tuples, and rounded numbers.
         self.state = after(self.state, json.loads(json.dumps(record)))
 
     def _elapsed_s(self) -> float:
@@ -284,12 +286,12 @@ def _evidence_of(state: ReleaseState) -> Evidence:
 
 
 def _no_samples(state: ReleaseState, now: float) -> Samples:
-    """A window in which nothing could be measured."""
+    """Return an empty window, for when nothing could be measured."""
     since = state.looks[-1].look.end_s if state.looks else now
     release = state.release
     return Samples(since, now, {release.stable: ArmCounts(), release.canary: ArmCounts()})
 
 
 def _may_pass(error: ClusterError) -> bool:
-    """Whether there was no answer, or one that speaks of the server and not of the request."""
+    """Whether an error is temporary: no answer, or an error of the server rather than of the request."""
     return error.status is None or error.status == 429 or error.status >= 500

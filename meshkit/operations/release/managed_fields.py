@@ -1,8 +1,9 @@
-"""Handing fields back: managedFields after a release as if only the weights' values had changed.
+"""Restore managedFields after a release, as if only the values of the weights had changed.
 
-A JSON patch of a weight makes the patching manager the owner of the whole atomic list, and the owner's next
-server-side apply would meet a conflict. So the ownership found at the start is put back at the end: what
-the release took returns to whom it was taken from; what others wrote meanwhile stays theirs.
+A JSON patch of a weight makes the patching manager the owner of the whole atomic list, so the owner's next
+server-side apply would fail with a conflict. Therefore the ownership at the start is restored at the end:
+fields that the release took over return to their previous manager; fields that others wrote in the meantime
+stay theirs.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ Path = tuple[str, ...]
 
 
 def handed_back(saved: Sequence[Entry], current: Sequence[Entry], manager: str) -> list[Entry]:
-    """The managedFields to write: ``saved`` at the start, ``current`` now, ``manager`` wrote the weights
-    (by Update).
+    """Compute the managedFields to write at the end of a release.
+
+    ``saved`` are those at the start, ``current`` those now; ``manager`` wrote the weights (by Update).
     """
     before, now = {_key(e): e for e in saved}, {_key(e): e for e in current}
     ours = {key for key in now if key[0] == manager and key[1] == "Update" and not key[3]}
@@ -46,7 +48,7 @@ def _key(entry: Entry) -> tuple[str, str, str, str]:
 
 
 def _paths(fields: Mapping[str, Any], prefix: Path = ()) -> set[Path]:
-    """A FieldsV1 set as its members; ``.`` and an empty mapping mark a member."""
+    """Convert a FieldsV1 set to its members; ``.`` and an empty mapping mark a member."""
     found: set[Path] = set()
     for name, inner in fields.items():
         if name == ".":
@@ -59,7 +61,7 @@ def _paths(fields: Mapping[str, Any], prefix: Path = ()) -> set[Path]:
 
 
 def _fields(paths: Iterable[Path]) -> dict[str, Any]:
-    """Members as a FieldsV1 set."""
+    """Convert members to a FieldsV1 set."""
     root: dict[str, Any] = {}
     members = sorted(paths)
     for path in members:

@@ -1,8 +1,8 @@
-"""The weights of a release as they stand, and the JSON patch that moves them and nothing else.
+"""The weights of a release, and the JSON patch that changes only these weights.
 
-The lists that hold the weights (``spec.http``, ``spec.rules``) are atomic: server-side apply can only own
-them whole. So the patch changes two values and tests everything it relies on: the resourceVersion read and
-both destinations. Where they stand in the object of a mesh says its planner (``WeightedRoute``).
+The lists that contain the weights (``spec.http``, ``spec.rules``) are atomic: server-side apply can only own
+them whole. So the patch changes two values and tests everything it relies on: the resourceVersion and both
+destinations. The mesh's planner knows their location in the object (``WeightedRoute``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Operation = dict[str, Any]
 
 @dataclass(frozen=True)
 class Destination:
-    """One weighted destination: its JSON pointer, where it sends to (tested by every patch), its weight."""
+    """One weighted destination: its JSON pointer, its target (tested by every patch) and its weight."""
 
     pointer: str
     identity: str
@@ -42,12 +42,12 @@ class Weights:
 
     @property
     def canary_percent(self) -> float:
-        """The canary's share in percent; 0 when both weights are."""
+        """The canary's share in percent; 0 if both weights are 0."""
         total = self.stable.weight + self.canary.weight
         return 100 * self.canary.weight / total if total else 0.0
 
     def patch(self, stable: int, canary: int) -> list[Operation]:
-        """The JSON patch that sets both weights if nothing it relies on has changed since they were read."""
+        """Build the JSON patch that sets both weights, if nothing has changed since they were read."""
         tests = [{"op": "test", "path": "/metadata/resourceVersion", "value": self.resource_version}]
         writes = []
         for destination, weight in ((self.stable, stable), (self.canary, canary)):
@@ -57,19 +57,19 @@ class Weights:
 
 
 def route_object(mesh: str, release: Release) -> WeightedRoute:
-    """The object whose weights a release moves on a mesh. Raises UnknownName for an unknown mesh."""
+    """Return the object whose weights a release changes; raise ``UnknownName`` for an unknown mesh."""
     return registry.mesh(mesh).planner.weighted_route(release)
 
 
 def weights_of(obj: Object, route: WeightedRoute, release: Release) -> Weights:
-    """The weights in the object. Raises BadInput when the release does not fit what the object says."""
+    """Read the weights of the object; raise ``BadInput`` if it does not match the release."""
     splits = list(_splits(obj, route))
     fitting = [split for split in splits if {route.stable, route.canary} <= set(split)]
     if len(fitting) != 1:
         raise BadInput(
             f"release.{_missing(splits, route)}",
             f"{route} has no single route {release.route!r} with both {release.stable} and {release.canary}.",
-            remedy="Plan a Route with both versions first; the release only moves their weights.",
+            remedy="Apply a Route with both versions first; the release only changes their weights.",
         )
     split = fitting[0]
     ours = (route.stable, route.canary)
@@ -78,20 +78,20 @@ def weights_of(obj: Object, route: WeightedRoute, release: Release) -> Weights:
         raise BadInput(
             "release.route",
             f"{route} also sends requests to {', '.join(others)}.",
-            remedy="Give all weight to the stable version first: a release moves it from there.",
+            remedy="Give all weight to the stable version before the release.",
         )
     return Weights(str(obj["metadata"]["resourceVersion"]), split[route.stable], split[route.canary])
 
 
 def _missing(splits: Sequence[Mapping[str, Destination]], route: WeightedRoute) -> str:
-    """Which field of the release names what the object does not have."""
+    """Return the field of the release that names something missing in the object."""
     known = {name for split in splits for name in split}
     named = (("stable", route.stable), ("canary", route.canary))
     return next((field for field, name in named if known and name not in known), "route")
 
 
 def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination]]:
-    """The weighted destinations of each rule that may be the release's, by what the mesh calls a version."""
+    """Yield the weighted destinations of each candidate rule, by the mesh's name of the version."""
     for i, rule in enumerate(obj["spec"].get(route.rules) or []):
         if route.rule is not None and rule.get("name") != route.rule:
             continue

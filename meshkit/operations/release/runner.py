@@ -1,8 +1,8 @@
-"""Releases: run one to its end, send commands to one that runs, read one. All through the cluster.
+"""Run releases, send commands to them, and read their state, all through the cluster.
 
-The loop lives in the process that calls ``run_release``; any number of others may watch (``release_state``)
-and command (``send_command``). One writer at a time, by a Lease that expires when its holder has died:
-whoever calls ``run_release`` with the same release then goes on from the journal.
+The loop runs in the process that calls ``run_release``; any number of other processes can read its state
+(``release_state``) and send commands (``send_command``). A Lease that expires when its holder has died
+ensures a single writer; the next ``run_release`` of the same release then resumes from the journal.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 Result = Literal["promoted", "rolled_back", "undecided"]
 
 LEASE_S = 15.0
-"""How long a runner may be silent before another may take over; never less than three looks."""
+"""How long a runner may fail to renew its lock before another may take over; at least three iterations."""
 
 _EXIT_CODES: dict[Result, int] = {"promoted": 0, "rolled_back": 1, "undecided": 3}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a release ended. ``change_id`` names its journal; ``sentences`` say why, the most important
-    first.
+    """The result of a release; ``sentences`` explain it, the most important first.
+
+    ``change_id`` is the id of its journal.
     """
 
     result: Result
@@ -58,14 +59,16 @@ class Outcome:
         return _EXIT_CODES[self.result]
 
     def require_promoted(self) -> None:
-        """Return if the canary was promoted; else raise RolledBack or Undecided, which say why."""
+        """Raise ``RolledBack`` or ``Undecided``, with the reasons, unless the canary was promoted."""
         if self.result == "rolled_back":
             raise RolledBack(
-                " ".join(self.sentences), remedy="Look at the chart, correct the new version, release again."
+                " ".join(self.sentences),
+                remedy="Look at the chart, correct the new version, and release again.",
             )
         if self.result == "undecided":
             raise Undecided(
-                " ".join(self.sentences), remedy="See that both versions get requests, then release again."
+                " ".join(self.sentences),
+                remedy="Make sure that both versions get requests, then release again.",
             )
 
 
@@ -81,10 +84,11 @@ def run_release(
 ) -> Outcome:
     """Start a release and run it to its end, or resume one whose runner has died.
 
-    ``prometheus`` is the URL of the Prometheus to measure by; without it, the one of the settings, else the
-    sidecars' own pages. ``on_look`` is called after every look with a snapshot. Before anything is changed it
-    raises Forbidden naming every right that is missing, BadInput when the release does not fit the route, and
-    Conflict when another process runs it; later ManualActionRequired when the route disappears.
+    ``prometheus`` is the URL of the Prometheus to query; the default is the one in the settings, else the
+    sidecars' metrics endpoints. ``on_look`` is called with a snapshot after every iteration. Before any
+    change, it raises ``Forbidden`` naming all missing rights, ``BadInput`` if the release does not match the
+    route, and ``Conflict`` if another process runs it; later, ``ManualActionRequired`` if the route
+    disappears.
     """
     from meshkit.cluster.journal import Journal
     from meshkit.observe.source import observer as observer_of
@@ -119,7 +123,7 @@ def run_release(
 def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
     """Tell the runner of a release to hold, resume, promote (to 100 % at once) or roll back.
 
-    The command waits in the cluster until a runner reads it at its next look.
+    The command is stored in the cluster until the runner's next iteration.
     """
     from meshkit.operations.release.commands import Mailbox
 
@@ -127,9 +131,7 @@ def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
 
 
 def release_state(release_name: str, cluster: Cluster) -> ReleaseState:
-    """A snapshot of the latest run of a release, read from its journal. Raises UnknownName when there is
-    none.
-    """
+    """Read a snapshot of the latest run of a release; raise ``UnknownName`` if there is none."""
     from meshkit.cluster.journal import Journal
     from meshkit.operations.release.commands import Mailbox
 
@@ -140,28 +142,28 @@ def release_state(release_name: str, cluster: Cluster) -> ReleaseState:
 
 
 def require_rights(cluster: Cluster, route: WeightedRoute) -> None:
-    """Raise Forbidden naming every right that is missing to run a release, or to take one back.
+    """Raise ``Forbidden`` naming all missing rights to run or undo a release.
 
-    Needed: get and patch on the object with the weights, get on its Service, list on pods and get on
-    pods/proxy anywhere (a caller may live in any namespace), and the journal's and the lock's own.
+    Required: get and patch on the object with the weights, get on its Service, list on pods and get on
+    pods/proxy in all namespaces (a caller may be in any namespace), and those of the journal and the lock.
     """
     from meshkit.cluster import rights
 
     resource = cluster.api.resource(route.kind)
-    wanted = rights.of_journal(cluster.api) | rights.of_lock()
-    wanted |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
-    wanted.add(rights.Right("get", "", "services", route.namespace))
+    required = rights.of_journal(cluster.api) | rights.of_lock()
+    required |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
+    required.add(rights.Right("get", "", "services", route.namespace))
     if resource:
         group, plural = route.kind.group, resource.plural
-        wanted |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
-    rights.require(cluster.api, wanted)
+        required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
+    rights.require(cluster.api, required)
 
 
 @contextmanager
 def hold_lock(cluster: Cluster, release: Release, clock: Clock | None = None) -> Iterator[Lock]:
-    """The only writer of the release's weights for the time of a ``with`` block.
+    """Hold the lock of the release's weights for the duration of a ``with`` block.
 
-    Raises Conflict when another process is.
+    Raises ``Conflict`` if another process holds it.
     """
     from meshkit.cluster.lock import Lock
     from meshkit.operations.clock import SystemClock
@@ -176,9 +178,7 @@ def hold_lock(cluster: Cluster, release: Release, clock: Clock | None = None) ->
 
 
 def _take(lock: Lock, cluster: Cluster, name: str, duration_s: float, clock: Clock) -> None:
-    """Take the lock. One whose holder has vanished is waited for; one that is being renewed raises
-    Conflict.
-    """
+    """Take the lock: wait for one whose holder has died, raise ``Conflict`` for one that is being renewed."""
     from meshkit.cluster.journal import NAMESPACE
     from meshkit.cluster.lock import LEASE
 
@@ -206,7 +206,7 @@ def _going_on(
     clock: Clock,
     lock: Lock,
 ) -> ReleaseState:
-    """The state to start from: a new run, or one whose runner has died."""
+    """Return the initial state: that of a new run, or of one whose runner has died."""
     stamp = {"at_s": clock.now(), "writer": lock.transitions, "who": cluster.api.whoami()}
     change_id = mailbox.change_id()
     if change_id is not None:
@@ -215,10 +215,10 @@ def _going_on(
             if state.release != release or state.mesh != mesh:
                 raise BadInput(
                     "release",
-                    f"{release.name!r} is under way with other settings.",
+                    f"{release.name!r} is already running with other settings.",
                     remedy="Run it with the same settings, roll it back first, or choose another name.",
                 )
-            # Read again behind this record: what a runner that was only slow adds from now on is not counted.
+            # Read again after this record: later records of a runner that was only slow are ignored.
             journal.append(change_id, {"kind": "taken up", **stamp})
             return fold(journal.records(change_id))
     record = _begin(release, cluster, mesh, route, journal) | stamp
@@ -230,17 +230,17 @@ def _going_on(
 def _begin(
     release: Release, cluster: Cluster, mesh: str, route: WeightedRoute, journal: Journal
 ) -> dict[str, Any]:
-    """The first record of a release, once it is known to fit the route."""
+    """Write the first record of a release, after validating it against the route."""
     from meshkit.cluster.journal import Operation
     from meshkit.operations.release.route import weights_of
 
     _require_port(cluster, release)
     obj = _route_now(cluster, route)
-    found = weights_of(obj, route, release)
-    if found.canary_percent >= release.steps[0]:
+    current = weights_of(obj, route, release)
+    if current.canary_percent >= release.steps[0]:
         raise BadInput(
             "release.canary",
-            f"{release.canary} already gets {found.canary_percent:g} % of {route}.",
+            f"{release.canary} already gets {current.canary_percent:g} % of {route}.",
             remedy=f"Give all weight to {release.stable} first, or start with a higher step.",
         )
     operation = Operation("release", mesh, release.name, {"namespace": release.namespace})
@@ -251,7 +251,7 @@ def _begin(
         "release": release.model_dump(mode="json"),
         "mesh": mesh,
         "object": str(route),
-        "weights": [found.stable.weight, found.canary.weight],
+        "weights": [current.stable.weight, current.canary.weight],
         "managed_fields": obj["metadata"].get("managedFields") or [],
     }
 

@@ -1,7 +1,7 @@
-"""The state of a release as a fold over its journal: the runner and every view read it the same way.
+"""The state of a release as a fold over its journal, shared by the runner and every view.
 
-A record is appended before its effect (``weights`` before the weights are written), so whoever folds the
-records of a killed runner knows what it was about to do.
+A record is appended before its effect (``weights`` before the weights are written), so the records of a
+killed runner show what it was about to do.
 """
 
 from __future__ import annotations
@@ -21,33 +21,32 @@ Status = Literal[
 ]
 Record = Mapping[str, Any]
 BEGIN = "begin"
-"""The kind of the record that opens a release."""
+"""The kind of the record that starts a release."""
 
 
 @dataclass(frozen=True)
 class ReleaseEvent:
-    """One line for people: what happened when (seconds since the epoch), and who did it if a person asked
-    for it.
-    """
+    """One line of a release's history: what happened when (seconds since the epoch), and who requested it."""
 
     at_s: float
     kind: Literal["begin", "weights", "agreed", "command", "note", "end"]
     text: str
     who: str = ""
     verb: str = ""
-    """Of a command: what was asked for."""
+    """The requested command, for a command event."""
 
 
 @dataclass(frozen=True)
 class ReleaseState:
-    """A snapshot of a release. ``step`` is -1 before the first weight; times are seconds since the epoch.
+    """A snapshot of a release.
 
-    ``status``: measuring (stable alone, before the first weight), shifting (weights asked, share not yet
-    measured), watching (the step's clock runs), paused (a cause that both versions share), held, or how it
-    ended. ``found_percent`` is the canary's
-    share at the start. The deadline counts from ``deadline_from_s``, and not while the release is held (since
-    ``held_s``): a gate may wait as long as it likes, with the safety net on. From the promotion on it
-    begins anew.
+    ``step`` is -1 before the first weight; times are seconds since the epoch.
+
+    ``status`` is one of: measuring (stable alone, before the first weight), shifting (weights set, share not
+    yet measured), watching (the step's clock runs), paused (a cause that affects both versions), held, or the
+    result. ``found_percent`` is the canary's share at the start. The deadline counts from ``deadline_from_s``
+    and stops while the release is held (since ``held_s``), so a manual gate can take any time; automatic
+    rollback stays on. The deadline restarts at the promotion.
     """
 
     change_id: str
@@ -75,7 +74,7 @@ class ReleaseState:
 
     @property
     def status(self) -> Status:
-        """Where the release stands, in one word."""
+        """The state of the release in one word."""
         if self.result:
             return self.result
         if self.held:
@@ -93,11 +92,11 @@ class ReleaseState:
 
     @property
     def held(self) -> bool:
-        """Whether the release waits for a person."""
+        """Whether the release waits for a person to resume it."""
         return self.held_s is not None
 
     def elapsed_s(self, now_s: float) -> float:
-        """How much of the deadline has passed, in seconds."""
+        """How many seconds of the deadline have passed."""
         return (now_s if self.held_s is None else self.held_s) - self.deadline_from_s
 
     @property
@@ -112,14 +111,14 @@ class ReleaseState:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What to tell a person now, the most important first."""
+        """Sentences for people about the current state, the most important first."""
         if self.end_sentences:
             return self.end_sentences
         return self.verdict.sentences if self.verdict else (f"Measuring {self.release.stable}.",)
 
     @property
     def step_looks(self) -> tuple[SampleWindow, ...]:
-        """The looks since the last change of weights."""
+        """The sample windows since the last change of weights."""
         found: list[SampleWindow] = []
         for judged in reversed(self.looks):
             if judged.look.step != self.step:
@@ -129,10 +128,10 @@ class ReleaseState:
 
 
 def fold(records: Iterable[Record]) -> ReleaseState:
-    """The state after the records of one release: those from its ``begin`` on.
+    """Fold the records of one release, from its ``begin`` on, into its state.
 
-    ``writer`` is the number of the lock's holder. A record of a holder that was only slow, added after the
-    next one's first, counts for nothing.
+    ``writer`` is the number of the lock's holder. Records of an earlier holder that follow the first record
+    of the next one are ignored.
     """
     first, *rest = dropwhile(lambda record: record.get("kind") != BEGIN, records)
     state, newest = begun(first), first.get("writer", 0)
@@ -144,7 +143,7 @@ def fold(records: Iterable[Record]) -> ReleaseState:
 
 
 def begun(record: Record) -> ReleaseState:
-    """The state that a ``begin`` record opens."""
+    """Return the initial state from a ``begin`` record."""
     stable, canary = record["weights"]
     release = Release(**record["release"])
     text = f"{record['object']}: {release.stable} to {release.canary}"
@@ -162,8 +161,9 @@ def begun(record: Record) -> ReleaseState:
 
 
 def after(state: ReleaseState, record: Record) -> ReleaseState:
-    """The state after one more record. Records of an unknown kind change nothing: a newer meshkit may write
-    them.
+    """Return the state after one more record.
+
+    Records of an unknown kind change nothing, because a newer meshkit may have written them.
     """
     match record.get("kind"):
         case "look":
@@ -190,7 +190,7 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
         case "hold":
             return _noted(_held(state, record["at_s"]), record, "note", "held at the deadline")
         case "taken up":
-            return _noted(state, record, "note", "gone on with by another process", record["who"])
+            return _noted(state, record, "note", "resumed by another process", record["who"])
         case "note":
             return _noted(state, record, "note", record["text"])
         case "end":
@@ -211,7 +211,7 @@ def _held(state: ReleaseState, at_s: float) -> ReleaseState:
 
 
 def _resumed(state: ReleaseState, at_s: float) -> ReleaseState:
-    """The deadline goes on from where it was held; one that had passed begins anew."""
+    """Restart the deadline from where it was held; one that had already passed starts again from zero."""
     passed_s = state.elapsed_s(at_s)
     if passed_s >= state.release.deadline_s:
         passed_s = 0.0

@@ -1,4 +1,4 @@
-"""Taking a release back after its end: the weights as it found them, for whoever owned them since."""
+"""Undo a finished release: restore its original weights, and keep the fields' current owners."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 def undo_release(
     change_id: str, cluster: Cluster, journal: Journal, records: Sequence[Mapping[str, Any]]
 ) -> Change:
-    """Put back the weights that a release found.
+    """Restore the weights from before a release.
 
-    Raises BadInput when it has left none changed or is under way, ManualActionRequired when someone else has
-    moved them since: then nothing is touched. Killed half way it is finished by the next call.
+    Raises ``BadInput`` if the release changed none or is still running, and ``ManualActionRequired``, without
+    changing anything, if someone else has changed them since. An interrupted undo is completed by the next
+    call.
     """
     state = fold(records)
     if not state.ended:
-        problem = f"{change_id} is the release {state.release.name!r}, which is under way."
-        remedy = "Roll it back with 'meshkit release rollback'; if its process is gone, then run it again."
+        problem = f"{change_id} is the release {state.release.name!r}, which is still running."
+        remedy = "Roll it back with 'meshkit release rollback'; if its process has died, also run it again."
         raise BadInput("change", problem, remedy=remedy)
     if same_percent(state.asked_percent, state.found_percent):
-        problem = f"{change_id} left the weights as it found them."
-        raise BadInput("change", problem, remedy="Nothing is left to undo.")
+        problem = f"{change_id} did not change the weights."
+        raise BadInput("change", problem, remedy="There is nothing to undo.")
     route = route_object(state.mesh, state.release)
     require_rights(cluster, route)
     with hold_lock(cluster, state.release) as lock:
@@ -45,7 +46,7 @@ def undo_release(
             writer.move(*state.found_weights, expected_percent=state.asked_percent)
         except ChangedByOthers as found:
             raise ManualActionRequired(
-                f"{route} was changed since by others: {found.message}, the release left"
+                f"{route} has since been changed by others: {found.message}, the release left"
                 f" {state.asked_percent:g} %.",
                 remedy="Nothing was changed. Plan a Route with the weights you want.",
             ) from found

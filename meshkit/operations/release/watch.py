@@ -1,9 +1,9 @@
-"""What the two versions of a service do now, whether or not a release moves their weights.
+"""Current metrics of the two versions of a service, whether or not a release is running.
 
-While a release runs, its own looks are in the journal in the cluster; before and after it, a watch looks for
-itself. Both are looks of the same kind, put together by time, so one chart shows requests shifted by hand and
-by a release. A watch only reads. A new one, in another kernel or on another machine, shows the same releases:
-they come from the cluster.
+A running release stores its sample windows in the journal; before and after it, a ``Watch`` samples by
+itself. Both are sample windows of the same kind, merged by time, so one chart shows requests shifted by hand
+and by a release. A watch only reads. Any number of them, in any kernel or on any machine, shows the same
+releases, because these come from the cluster.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
     from meshkit.operations.release.state import ReleaseState
 
 RECENT_S = 6.0
-"""Shown quantiles are read from requests of this many seconds: at 1 request a second fewer say nothing."""
+"""Displayed quantiles cover this many seconds: at 1 request per second, fewer have too few requests."""
 KEPT_LOOKS = 900
-"""Looks of one's own that are kept: half an hour at one in two seconds."""
+"""Number of own sample windows to keep: half an hour at one every two seconds."""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A snapshot for views. ``canary_percent`` is the share asked for by the route; ``problem`` says what
-    could not be read.
+    """A snapshot for views.
+
+    ``canary_percent`` is the share set in the route; ``problem`` says what could not be read.
     """
 
     taken_s: float
@@ -46,9 +47,7 @@ class Watched:
 
 
 class Watch:
-    """Looks at one service until it is thrown away; ``look`` is called every second or two, by one thread at
-    a time.
-    """
+    """Periodic samples of one service; call ``look`` every second or two, from one thread at a time."""
 
     def __init__(
         self, release: Release, cluster: Cluster, *, mesh: str | None = None, clock: Clock | None = None
@@ -63,8 +62,9 @@ class Watch:
         self._own: deque[SampleWindow] = deque(maxlen=KEPT_LOOKS)
 
     def look(self) -> Watched:
-        """Read the release, the route and the counters. What is not there yet is None, with a sentence in
-        ``problem``.
+        """Read the release, the route and the counters.
+
+        Missing parts are None, with an explanation in ``problem``.
         """
         state = self._state()
         percent = self._canary_percent()
@@ -80,8 +80,8 @@ class Watch:
 
     def _canary_percent(self) -> float | None:
         place = route_object(self.mesh, self.release)
-        found = self.cluster.api.get(place.kind, place.name, place.namespace)
-        return weights_of(found, place, self.release).canary_percent if found else None
+        route = self.cluster.api.get(place.kind, place.name, place.namespace)
+        return weights_of(route, place, self.release).canary_percent if route else None
 
     def _measure(self, percent: float) -> str:
         try:
@@ -114,7 +114,7 @@ class Watch:
 
 
 def together(own: tuple[SampleWindow, ...], released: tuple[SampleWindow, ...]) -> tuple[SampleWindow, ...]:
-    """Looks by time: those of a release, and one's own before and after it."""
+    """Merge sample windows by time: those of a release, and the watch's own before and after it."""
     if not released:
         return own
     first_s, last_s = released[0].start_s, released[-1].end_s

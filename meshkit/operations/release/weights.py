@@ -1,9 +1,9 @@
-"""Moving the weights of a route that belongs to someone else, and handing its fields back afterwards.
+"""Change the weights of a route that has another owner, and hand its fields back afterwards.
 
-Every write is preceded by a renewal of the lock, so that a writer who lost it writes nothing more, and tests
-the resourceVersion and the destinations that were read. Handing back is a write of its own, because the
-server gives a changed field to whoever changes it; it changes no value, so a kill before it costs nothing
-but the handing back, which the next process makes up for.
+Every write first renews the lock, so that a writer who lost it stops writing, and tests the resourceVersion
+and the destinations that were read. Fields are handed back in a separate write, because the server gives a
+changed field to its last writer. That write changes no value; if a kill prevents it, the next process repeats
+it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _ATTEMPTS = 5
 
 
 class WeightWriter:
-    """Reads and writes the weights of one release. The lock is held by the caller."""
+    """Read and write the weights of one release; the caller holds the lock."""
 
     def __init__(self, api: Api, lock: Lock, route: WeightedRoute, release: Release) -> None:
         self.route = route
         self._api, self._lock, self._release = api, lock, release
 
     def read(self) -> tuple[Object, Weights]:
-        """The object and its weights. Raises ManualActionRequired when either is not there any more."""
+        """Return the object and its weights; raise ``ManualActionRequired`` if either no longer exists."""
         obj = self._api.get(self.route.kind, self.route.name, self.route.namespace)
         if obj is None:
             raise ManualActionRequired(
@@ -51,23 +51,23 @@ class WeightWriter:
             ) from error
 
     def move(self, stable: int, canary: int, expected_percent: float | None = None) -> None:
-        """Write both weights; with ``expected_percent`` only over this share of the canary.
+        """Write both weights; with ``expected_percent``, only if the canary still has this share.
 
-        Raises ChangedByOthers when the share is neither that nor the wanted one already.
+        Raises ``ChangedByOthers`` if the share is neither that nor the requested one.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            _, found = self.read()
-            if (found.stable.weight, found.canary.weight) == (stable, canary):
+            _, current = self.read()
+            if (current.stable.weight, current.canary.weight) == (stable, canary):
                 return
-            if expected_percent is not None and not same_percent(found.canary_percent, expected_percent):
-                if same_percent(found.canary_percent, 100 * canary / (stable + canary)):
+            if expected_percent is not None and not same_percent(current.canary_percent, expected_percent):
+                if same_percent(current.canary_percent, 100 * canary / (stable + canary)):
                     return
-                raise ChangedByOthers(found.canary_percent)
-            if self._patched(found.patch(stable, canary), last=attempt == _ATTEMPTS):
+                raise ChangedByOthers(current.canary_percent)
+            if self._patched(current.patch(stable, canary), last=attempt == _ATTEMPTS):
                 return
 
     def hand_back(self, saved: Sequence[Mapping[str, Any]]) -> None:
-        """Give the fields back to whom they belonged: ``saved`` are the managedFields before the release."""
+        """Return the fields to their managers; ``saved`` are the managedFields before the release."""
         for attempt in range(1, _ATTEMPTS + 1):
             obj, found = self.read()
             current = obj["metadata"].get("managedFields") or []
@@ -80,7 +80,7 @@ class WeightWriter:
                 return
 
     def _patched(self, operations: list[dict[str, Any]], *, last: bool) -> bool:
-        """Whether the patch was taken; False when something it tests has changed and it may be retried."""
+        """Apply the patch; return False if a test failed and the caller may retry."""
         self._lock.renew()
         try:
             route = self.route
@@ -93,5 +93,5 @@ class WeightWriter:
 
 
 def same_percent(left: float, right: float) -> bool:
-    """Whether two shares are the same as far as integer weights can tell."""
+    """Whether two shares are equal within the precision of integer weights."""
     return math.isclose(left, right, abs_tol=0.05)

@@ -1,8 +1,8 @@
-"""Strict mutual TLS, watched: applied, looked at while calls run, taken back by itself when one is refused.
+"""Apply strict mutual TLS, watch the calls, and undo the change if calls are refused.
 
-Refusals are counted by the servers' proxies, lost requests by the callers'. Both are compared with what they
-were before, so a shop that fails anyway is not blamed on this change. A caller that is known to speak plain
-text is refused on purpose only when a person accepted that.
+Refusals are counted by the servers' proxies, lost requests by the callers'. Both are compared with the counts
+before the change, so that existing failures are not attributed to it. A caller that is known to send plain
+text is refused only if a person has accepted that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshkit.operations.progress import CallsCounted, OnEvent, UndoStarted, Watc
 from meshkit.operations.traffic_gate import TOLERATED, CallWindows, taken_back
 
 WATCH_S = 20.0
-"""How long refusals are looked for after the last step."""
+"""How long refusals are counted after the last step, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class Watching:
 
 
 def enforce(plan: Plan, cluster: Cluster, watching: Watching, *, progress: OnEvent, why: str = "") -> Change:
-    """Apply a plan of mutual TLS and watch it. ChangeFailed, undone, when calls are refused or lost."""
+    """Apply a plan of mutual TLS and watch it.
+
+    Raises ``ChangeFailed``, with the change undone, if calls are refused or lost.
+    """
     windows = CallWindows(lambda: read_callers(cluster, plan.mesh, watching.namespace))
     change = apply_steps(plan, cluster, progress=progress, why=why)
     if not change.id:
@@ -63,7 +66,7 @@ def _require_calm(calls: Calls, watching: Watching) -> None:
     if failed > TOLERATED:
         raise GateFailed(
             f"{failed:,} requests of meshed callers got no answer.",
-            remedy="Look at the servers' pods and sidecars, then try again.",
+            remedy="Check the servers' pods and sidecars, then try again.",
         )
 
 

@@ -1,8 +1,8 @@
-"""The guided path as data: its stages from an empty cluster to a namespace in the mesh, for any mesh.
+"""The guided setup as data: its stages from an empty cluster to a meshed namespace, for any mesh.
 
-A stage says why it is there, what comes before it, what it proposes, and how far the cluster is. Everything a
-face needs (the wizard, a runbook, the command line) is a verb of ``Setup``: look, plan, apply, undo. None
-keeps a state of its own, so a closed notebook, a second person and a CI job see the same.
+A stage has a purpose, prerequisites, a proposal and a status. The wizard, a runbook and the command line all
+use the methods of ``Setup``: look, plan, apply, undo. The status is read from the cluster only, so that a
+reopened notebook, a second person and a CI job see the same.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from meshkit.operations.setup.status import ClusterObservation, StageStatus
 from meshkit.operations.which_mesh import mesh_of
 
 CHECKED_S = 20.0
-"""The checks of the whole cluster are made this often while somebody looks."""
+"""The interval in seconds between checks of the whole cluster, while ``look`` is called repeatedly."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its key, its title, why it is there, and the stages that must be done before it."""
+    """One stage: its key, its title, its purpose, and the stages that must be done before it."""
 
     name: str
     title: str
@@ -50,11 +50,11 @@ class Stage:
     after: tuple[str, ...]
     stand: Callable[[ClusterObservation], StageStatus]
     propose: Callable[[ClusterObservation], Intent | None] = lambda _: None
-    """What this stage would do by itself; None where a person must say it, or where nothing is changed."""
+    """Proposes the stage's intent; None if a person must provide it, or if the stage changes nothing."""
     intent: type[Intent] | None = None
-    """What its form is made from; None for a stage that only looks."""
+    """The type of intent that its form edits; None for a stage that changes nothing."""
     watched: bool = False
-    """Its change is watched while calls run, and taken back by itself when they are refused."""
+    """Whether its change is watched, and undone automatically if calls are refused."""
 
     def __repr__(self) -> str:
         return f"Stage({self.name!r})"
@@ -64,7 +64,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "preflight",
         "Preflight",
-        "Looks whether this cluster can carry the mesh: nodes in several zones, the rights that the next "
+        "Checks whether this cluster can run the mesh: nodes in several zones, the rights that the next "
         "stages need, no second mesh in the way. Nothing is changed.",
         (),
         stands.preflight,
@@ -73,7 +73,7 @@ STAGES: tuple[Stage, ...] = (
         "control-plane",
         "Control plane",
         "Installs the control plane: it hands certificates and routes to the sidecars and injects them into "
-        "new pods. Its replicas stand in different zones, so that one zone can be lost. Running workloads "
+        "new pods. Its replicas run in different zones, so that one zone can be lost. Running workloads "
         "are not touched.",
         ("preflight",),
         stands.control_plane,
@@ -84,7 +84,7 @@ STAGES: tuple[Stage, ...] = (
         "injection",
         "Sidecar injection",
         "From now on every new pod of {namespace} gets a sidecar, which encrypts, measures and routes its "
-        "calls. Pods that run already are replaced in waves: a Deployment keeps its replicas while it "
+        "calls. Running pods are replaced in waves: a Deployment keeps its replicas while it "
         "restarts, and the next wave waits until the last is available.",
         ("control-plane",),
         stands.injection,
@@ -95,8 +95,8 @@ STAGES: tuple[Stage, ...] = (
         "mutual-tls",
         "Mutual TLS",
         "Servers in {namespace} prove who they are and ask callers for the same. Permissive still takes "
-        "plain text and shows who sends it; strict refuses it. Strict mode is watched and taken back by "
-        "itself when calls are refused.",
+        "plain text and shows who sends it; strict refuses it. Strict mode is watched and undone "
+        "automatically if calls are refused.",
         ("injection",),
         stands.mutual_tls,
         lambda observed: MutualTLS(namespace=observed.namespace, mode=_next_mode(observed)),
@@ -106,8 +106,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "access",
         "Access rules",
-        "Says which accounts may call a service; every other caller is answered with 403. Proposed are the "
-        "callers that the sidecars have seen: look whether one is missing that calls only at night.",
+        "Defines which accounts may call a service; other callers get status 403. The proposal contains the "
+        "callers that the sidecars have seen: add those that call rarely, such as nightly jobs.",
         ("mutual-tls",),
         stands.access,
         propose_access,
@@ -116,8 +116,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "routes",
         "Routes and limits",
-        "Says how requests to a service are shared out among its versions, how often they are tried again, "
-        "and when a pod that fails is left alone. A release by canary later moves the weights of this "
+        "Defines how requests to a service are split among its versions, how often they are retried, "
+        "and when a failing pod is ejected. A canary release later changes the weights of this "
         "route.",
         ("injection",),
         stands.routes,
@@ -127,7 +127,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "verify",
         "Verify",
-        "Looks at all of it together, under the traffic that runs now: every pod with its sidecar, every "
+        "Verifies the whole setup under the current traffic: every pod has its sidecar, every "
         "call over mutual TLS, none refused, none lost. Nothing is changed.",
         ("mutual-tls",),
         stands.verified,
@@ -137,35 +137,40 @@ STAGES: tuple[Stage, ...] = (
 
 @dataclass(frozen=True)
 class SetupSnapshot:
-    """All stages at one time. Give it to the next ``look``, so that calls between the two are counted."""
+    """The status of all stages at one time.
+
+    Pass it to the next ``look``, so that the calls between the two are counted.
+    """
 
     taken_s: float
     observation: ClusterObservation
     statuses: tuple[StageStatus, ...]
     reading: Reading | None = None
     checked_s: float = 0.0
-    """When the cluster was checked whole."""
+    """The time of the last check of the whole cluster."""
     cluster: ClusterRef | None = None
 
     def of(self, name: str) -> StageStatus:
-        """How far one stage is."""
+        """The status of one stage."""
         return self.statuses[STAGES.index(stage(name))]
 
     @property
     def next(self) -> Stage | None:
         """The first stage that is not done; None when all are."""
-        found = (one for one, stand in zip(STAGES, self.statuses, strict=True) if stand.state != "done")
-        return next(found, None)
+        open_stages = (
+            stage for stage, stand in zip(STAGES, self.statuses, strict=True) if stand.state != "done"
+        )
+        return next(open_stages, None)
 
     def require(self, name: str, *, strict: bool = False) -> None:
-        """Raise Unhealthy where a stage has errors, WarningsFound for warnings alone under ``strict``."""
-        told = [one for one in self.of(name).findings if one.severity != "info"]
-        Findings(sorted(told, key=lambda one: one.severity)).require(strict=strict)
+        """Raise ``Unhealthy`` if a stage has errors, or with ``strict`` ``WarningsFound`` for warnings."""
+        findings = [finding for finding in self.of(name).findings if finding.severity != "info"]
+        Findings(sorted(findings, key=lambda finding: finding.severity)).require(strict=strict)
 
     def __str__(self) -> str:
         lines = [f"{self.observation.mesh} on cluster {self.cluster}"] if self.cluster else []
-        for number, (one, stand) in enumerate(zip(STAGES, self.statuses, strict=True), start=1):
-            lines.append(f"{number}. {one.title:18} {stand.state:9}  {stand.summary}")
+        for number, (stage, stand) in enumerate(zip(STAGES, self.statuses, strict=True), start=1):
+            lines.append(f"{number}. {stage.title:18} {stand.state:9}  {stand.summary}")
             lines += (f"   {f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in stand.findings)
         return "\n".join(lines)
 
@@ -175,7 +180,7 @@ class SetupSnapshot:
 
 @dataclass(frozen=True, init=False)
 class Setup:
-    """The guided path on one cluster, with one mesh, for one namespace."""
+    """The guided setup of one namespace on one cluster with one mesh."""
 
     cluster: Cluster
     mesh: str
@@ -188,7 +193,10 @@ class Setup:
             object.__setattr__(self, name, value)
 
     def look(self, before: SetupSnapshot | None = None) -> SetupSnapshot:
-        """Where every stage stands. With the look ``before`` (of the last minute or so) calls are counted."""
+        """Read the status of every stage.
+
+        With an earlier snapshot ``before`` (at most about a minute old), calls are counted.
+        """
         kinds = (*_KINDS, *registry.mesh(self.mesh).kinds.all)
         seen = snapshot.read(self.cluster, [Need(kind) for kind in kinds])
         reading = self._reading(seen)
@@ -202,7 +210,7 @@ class Setup:
         )
 
     def watch(self, window_s: float = 10.0) -> SetupSnapshot:
-        """Two looks ``window_s`` seconds apart, so that the calls between them are known."""
+        """Take two snapshots ``window_s`` seconds apart, so that the calls between them are counted."""
         first = self.look()
         if first.reading is None:
             return first
@@ -210,28 +218,28 @@ class Setup:
         return self.look(first)
 
     def propose(self, name: str, look: SetupSnapshot) -> Intent | None:
-        """What a stage would do here by itself; None where a person must say it."""
+        """Return the intent that a stage proposes for this cluster; None if a person must provide it."""
         return stage(name).propose(look.observation)
 
     def plan(self, name: str, *intents: Intent, look: SetupSnapshot | None = None) -> Plan:
-        """The plan of a stage, for what it proposes or for what is given. Changes nothing.
+        """Plan a stage, with its proposal or with the given intents; changes nothing.
 
-        Raises BadInput for a stage that changes nothing, or while a stage before it is not done.
+        Raises ``BadInput`` for a stage that changes nothing, or while a stage before it is not done.
         """
         look, wanted = look or self.look(), stage(name)
         if wanted.intent is None:
-            raise BadInput(wanted.name, "this stage only looks.", remedy="There is nothing to apply.")
+            raise BadInput(wanted.name, "this stage changes nothing.", remedy="There is nothing to apply.")
         if look.of(name).state == "blocked":
             remedy = "Do that stage first."
             raise BadInput(wanted.name, f"{look.of(name).summary}.", remedy=remedy)
         proposed = wanted.propose(look.observation)
         chosen = intents or ((proposed,) if proposed else ())
         if not chosen:
-            raise BadInput(wanted.name, "there is nothing it could propose.", remedy="Give it an intent.")
+            raise BadInput(wanted.name, "this stage has no proposal.", remedy="Pass an intent.")
         return self._of_stage(wanted, plan(chosen, self.cluster, mesh=self.mesh))
 
     def danger(self, name: str, intents: Sequence[Intent], look: SetupSnapshot) -> str:
-        """What may go wrong with this, as a sentence a person must accept by name; empty when nothing may."""
+        """Describe the risk of these intents, which a person must accept; empty if there is none."""
         strict = any(isinstance(one, MutualTLS) and one.mode == "strict" for one in intents)
         if strict and stands.tls_mode(look.observation) != "strict":
             worst = [one for one in stands.readiness(look.observation) if one.severity != "info"]
@@ -240,10 +248,10 @@ class Setup:
         return ""
 
     def require_safe(self, name: str, intent: Intent, look: SetupSnapshot) -> None:
-        """Raise ManualActionRequired where a person must accept a danger before anything is changed."""
+        """Raise ``ManualActionRequired``, before any change, if a person must accept a risk."""
         danger = self.danger(name, (intent,), look)
         if danger:
-            remedy = "Bring these callers in, or go on all the same: force=True."
+            remedy = "Add these callers to the mesh, or continue anyway with force=True (--force)."
             raise ManualActionRequired(f"{danger} Nothing was changed.", remedy=remedy)
 
     def apply(
@@ -255,8 +263,10 @@ class Setup:
         watch_s: float = WATCH_S,
         force: bool = False,
     ) -> Change:
-        """Carry out the plan of a stage. Mutual TLS is watched for ``watch_s`` seconds and taken back by
-        itself when calls are refused, unless ``force``.
+        """Apply the plan of a stage.
+
+        Mutual TLS is watched for ``watch_s`` seconds and undone if calls are refused, unless ``force`` is
+        set.
         """
         wanted = stage(name)
         own = self._of_stage(wanted, plan)
@@ -265,46 +275,53 @@ class Setup:
         return apply_steps(own, self.cluster, progress=progress)
 
     def undoable(self, name: str) -> str:
-        """The newest change of a stage that is not undone yet; empty when there is none."""
+        """Return the id of the newest change of a stage that is not undone; empty if there is none."""
         return self._newest(stage(name), history(self.cluster))
 
     def undo(self, name: str, *, progress: OnEvent = noop) -> Change:
-        """Take the newest change of a stage back. Stages that stand on it come first: BadInput names them."""
+        """Undo the newest change of a stage.
+
+        Raises ``BadInput`` naming the later stages that must be undone first.
+        """
         changes = history(self.cluster)
-        later = [one.title for one in STAGES if name in _before(one) and self._newest(one, changes)]
+        later = [
+            later_stage.title
+            for later_stage in STAGES
+            if name in _before(later_stage) and self._newest(later_stage, changes)
+        ]
         if later:
             remedy = f"Undo {', '.join(reversed(later))} first."
-            raise BadInput(stage(name).name, "other stages stand on it.", remedy=remedy)
+            raise BadInput(stage(name).name, "later stages depend on it.", remedy=remedy)
         change = self._newest(stage(name), changes)
         if not change:
-            problem = "the journal holds no change of this stage."
+            problem = "the journal contains no change of this stage."
             raise BadInput(stage(name).name, problem, remedy=without_operation(changes))
         return undo_steps(change, self.cluster, progress=progress)
 
     def cannot(self, intent: Intent) -> dict[str, str]:
-        """What this mesh has no means for, by its planner: field, or ``field: choice``, to the reason."""
-        found = {}
+        """Return what this mesh does not support: field, or ``field: choice``, to the planner's reason."""
+        reasons = {}
         for place, probe in samples(intent):
             try:
                 registry.mesh(self.mesh).planner.plan(probe, Snapshot())
             except UnsupportedByMesh as error:
-                found[place] = f"{error.problem} {error.remedy}"
+                reasons[place] = f"{error.problem} {error.remedy}"
             except BadInput:
                 continue
-        return found
+        return reasons
 
     def _operation(self, wanted: Stage) -> Operation:
-        """What the journal says of a stage's change; the control plane is no namespace's."""
+        """The operation of a stage in the journal; the control plane's has no namespace."""
         namespace = {} if wanted.intent is ControlPlane else {"namespace": self.namespace}
         return Operation("setup", self.mesh, wanted.name, namespace)
 
     def _of_stage(self, wanted: Stage, made: Plan) -> Plan:
-        """The plan as that of a stage, by which its change is found again."""
+        """Mark a plan as that of a stage, so that its change can be found again."""
         operation = self._operation(wanted)
         return replace(made, operation=operation.name, target=operation.target, facts=operation.facts)
 
     def _newest(self, wanted: Stage, changes: Sequence[ChangeSummary]) -> str:
-        """The newest change of a stage that still stands; empty when there is none."""
+        """The id of the newest change of a stage that is not undone; empty if there is none."""
         operation = self._operation(wanted)
         return next((one.id for one in changes if one.operation == operation and one.state == "done"), "")
 
@@ -317,9 +334,9 @@ class Setup:
             return None
 
     def _checked(self, seen: Snapshot, before: SetupSnapshot | None) -> tuple[tuple[Finding, ...], float]:
-        """What ``mk.check`` says: of installing the mesh before it is there, of its health afterwards.
+        """The findings of ``mk.check``: preflight before the mesh is installed, health afterwards.
 
-        A look within CHECKED_S seconds of the last takes over what that one found.
+        They are reused from a snapshot that is less than CHECKED_S seconds old.
         """
         installed = any(webhooks(seen, self.mesh))
         if (
@@ -333,19 +350,19 @@ class Setup:
 
 _CORE = ("Node", "Namespace", "Pod", "Service")
 _KINDS = (*(Kind("v1", name) for name in _CORE), *WORKLOADS, MUTATING_WEBHOOK)
-"""What a look reads of every mesh's cluster, beside the mesh's own kinds."""
+"""The kinds that a snapshot reads for every mesh, besides the mesh's own."""
 
 
 def stage(name: str) -> Stage:
-    """The stage of that name. Raises UnknownName, which lists the known ones."""
-    found = {one.name: one for one in STAGES}
-    if name not in found:
-        raise UnknownName("stage", name, found)
-    return found[name]
+    """Return the stage with a name; raise ``UnknownName``, which lists the known names."""
+    by_name = {stage_.name: stage_ for stage_ in STAGES}
+    if name not in by_name:
+        raise UnknownName("stage", name, by_name)
+    return by_name[name]
 
 
 def stage_statuses(observed: ClusterObservation) -> tuple[StageStatus, ...]:
-    """Each stage's own word, and "blocked" for one whose ground is not laid yet."""
+    """The status of each stage, "blocked" if a stage before it is not done."""
     found: dict[str, StageStatus] = {}
     for one in STAGES:
         missing = [_in_a_sentence(stage(name)) for name in one.after if _not_laid(found[name])]
@@ -361,7 +378,7 @@ def _in_a_sentence(one: Stage) -> str:
 
 
 def _not_laid(standing: StageStatus) -> bool:
-    """Whether a stage keeps the next ones waiting. One that was begun and has a warning does not."""
+    """Whether a stage blocks later ones; a stage that was started and has a warning does not."""
     errors = any(finding.severity == "error" for finding in standing.findings)
     return standing.state in ("ready", "blocked") or (standing.state == "attention" and errors)
 
@@ -373,6 +390,6 @@ def _before(one: Stage) -> set[str]:
 
 
 def _next_mode(observed: ClusterObservation) -> Any:
-    """Strict once nobody was seen to speak plain text, else permissive."""
+    """Strict if no plaintext caller was seen, else permissive."""
     ready = all(finding.severity == "info" for finding in stands.readiness(observed))
     return "strict" if ready or stands.tls_mode(observed) == "strict" else "permissive"

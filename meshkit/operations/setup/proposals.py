@@ -1,4 +1,4 @@
-"""What the guided path proposes for access and routes, from what is there and from calls that were seen."""
+"""Proposals of the guided setup for access and routes, from the cluster's objects and the calls seen."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from meshkit.operations.setup.status import ClusterObservation
 
 TIMEOUT_S = 15.0
-"""For a request and its retries: longer than most services take, shorter than people wait."""
+"""Timeout of a request and its retries: above most services' latencies, below a user's patience."""
 ATTEMPTS = 2
 FAILED_IN_A_ROW = 5
-"""5xx answers before a pod is left alone: the default of OutlierDetection."""
+"""Number of 5xx responses before a pod is ejected: the default of OutlierDetection."""
 
 
 _SAMPLES: dict[str, Part] = {
@@ -38,11 +38,11 @@ _SAMPLES: dict[str, Part] = {
     "retries": Retries(attempts=1),
     "fault": Fault(delay_s=1),
 }
-"""The smallest of each optional part of a route, to ask a planner whether its mesh has the like."""
+"""A minimal instance of each optional part of a route, to test whether a mesh's planner supports it."""
 
 
 def samples(intent: Intent) -> Iterator[tuple[str, Intent]]:
-    """The same intent with each optional part, and with each choice of a field: what a form may offer."""
+    """Yield the intent with each optional part and each choice of a field, as candidates for a form."""
     for name, field in type(intent).model_fields.items():
         if get_origin(field.annotation) is Literal:
             for choice in get_args(field.annotation):
@@ -52,9 +52,10 @@ def samples(intent: Intent) -> Iterator[tuple[str, Intent]]:
 
 
 def propose_access(observed: ClusterObservation) -> Access | None:
-    """The accounts that were seen to call a service over mutual TLS, for the first service without a rule.
+    """Propose an access rule for the first service without one, from the accounts that called it over mutual
+    TLS.
 
-    None before calls were measured, and where rules exist: they are somebody's decision.
+    Returns None before calls were measured, and if rules exist, because a person has decided on those.
     """
     if observed.calls is None or access_rules(observed):
         return None
@@ -78,22 +79,23 @@ def propose_access(observed: ClusterObservation) -> Access | None:
 
 
 def propose_route(observed: ClusterObservation) -> Route | None:
-    """A route for the service with the most versions on its pods, all requests to the first of them.
+    """Propose a route for the service with the most versions, with all requests to the first version.
 
-    With a timeout, two retries of what never reached a pod, and outlier detection: what a service without any
-    limits lacks. None where a route is there already: its weights are somebody's decision.
+    It adds a timeout, two retries of requests that never reached a pod, and outlier detection, which a
+    service without a route lacks. Returns None if a route exists, because a person has decided on its
+    weights.
     """
     if observed.of(observed.row.kinds.route):
         return None
-    found = []
+    candidates = []
     for service in observed.snapshot.of("Service", observed.namespace):
         selector = service["spec"].get("selector") or {}
         versions = _versions(observed, selector) if selector else []
         if versions and service["spec"].get("ports"):
-            found.append((service, selector, versions))
-    if not found:
+            candidates.append((service, selector, versions))
+    if not candidates:
         return None
-    service, selector, versions = max(found, key=lambda each: len(each[2]))
+    service, selector, versions = max(candidates, key=lambda each: len(each[2]))
     return _route(observed.namespace, service, selector, versions)
 
 
@@ -114,6 +116,6 @@ def _route(namespace: str, service: Object, selector: dict[str, str], versions: 
 
 
 def _versions(observed: ClusterObservation, selector: dict[str, str]) -> list[str]:
-    """The values of the label ``version`` on the pods behind a selector."""
+    """The values of the label ``version`` on the pods of a selector."""
     pods = (pod for pod in observed.snapshot.of("Pod", observed.namespace) if selects(selector, pod))
     return sorted({str(labels(pod)["version"]) for pod in pods if "version" in labels(pod)})

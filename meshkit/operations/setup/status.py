@@ -1,7 +1,8 @@
-"""Where each stage of the guided path stands, told from the objects in the cluster. Pure functions.
+"""Derive the status of each stage of the guided setup from the objects in the cluster.
 
-Nothing is remembered between two looks: a second notebook, a second person and a restarted kernel are told
-the same. What the metrics say comes as ``Calls``; "no traffic seen" is never read as "safe".
+These are pure functions without state between two calls, so that a second notebook, a second person and a
+restarted kernel get the same answer. Metrics are passed as ``Calls``; "no traffic seen" never counts as
+"safe".
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from meshkit.observe.callers import Calls
 from meshkit.observe.unmeshed_workloads import labelled_control_plane, unmeshed_workloads
 
 State = Literal["done", "ready", "blocked", "attention"]
-"""``ready``: its plan can be applied; ``blocked``: another stage comes first; ``attention``: look first."""
+"""``ready``: it can be applied; ``blocked``: another stage comes first; ``attention``: it has problems."""
 Tone = Literal["good", "warn", "bad", "note", "waiting"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Evidence of a stage: rows of text, each with a tone."""
+    """Evidence for a stage's status: rows of text, each with a tone."""
 
     title: str
     note: str
@@ -41,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """How far one stage is, in one line, with what was found and the evidence for it."""
+    """The status of one stage in one line, with its findings and evidence."""
 
     state: State
     summary: str
@@ -51,38 +52,41 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class ClusterObservation:
-    """What was seen of a cluster at one time. ``calls`` is None before two readings of the sidecars."""
+    """What was read from a cluster at one time.
+
+    ``calls`` is None before the sidecars' counters were read twice.
+    """
 
     mesh: str
     namespace: str
     snapshot: Snapshot
     calls: Calls | None = None
     found: tuple[Finding, ...] = ()
-    """What the checks of the whole cluster say: of installing before it is installed, else of its health."""
+    """Findings of the checks of the whole cluster: preflight before the installation, health afterwards."""
 
     @property
     def row(self) -> Mesh:
-        """What meshkit knows of the mesh."""
+        """The registry's entry of the mesh."""
         return registry.mesh(self.mesh)
 
     @property
     def installed(self) -> bool:
-        """Whether the mesh's injector is there."""
+        """Whether the mesh's injector is installed."""
         return any(webhooks(self.snapshot, self.mesh))
 
     def of(self, kind: Kind) -> list[Object]:
         """The objects of a kind in the namespace, in any version of its group."""
-        found = self.snapshot.of(kind.kind, self.namespace)
-        return [one for one in found if Kind(one["apiVersion"], one["kind"]).group == kind.group]
+        objects = self.snapshot.of(kind.kind, self.namespace)
+        return [obj for obj in objects if Kind(obj["apiVersion"], obj["kind"]).group == kind.group]
 
     @property
     def workloads(self) -> tuple[Injected, ...]:
-        """Every workload of the namespace: what its next pod would be, and what its pods are."""
+        """Every workload of the namespace: how its next pod would be injected, and how its pods are."""
         return injected(self.snapshot, self.mesh, self.namespace)
 
 
 def preflight(observed: ClusterObservation) -> StageStatus:
-    """Can this cluster carry the mesh? Asked before the first change, true afterwards too."""
+    """Can the cluster run the mesh? This applies before and after the installation."""
     findings = [*(() if observed.installed else observed.found)]
     if not any(finding.code == codes.SECOND_MESH.id for finding in findings):
         findings += _other_mesh(observed)
@@ -101,22 +105,22 @@ def preflight(observed: ClusterObservation) -> StageStatus:
 
 
 def control_plane(observed: ClusterObservation) -> StageStatus:
-    """Is the mesh's control plane there, whole and trusted?"""
+    """Is the mesh's control plane installed, available and trusted?"""
     hooks = list(webhooks(observed.snapshot, observed.mesh))
     if not hooks:
         return StageStatus("ready", "not installed")
     namespace = hooks[0]["clientConfig"]["service"]["namespace"]
     parts = [
-        each
-        for each in observed.snapshot.of("Deployment", namespace)
-        if labelled_control_plane(each["spec"]["template"])
+        deployment
+        for deployment in observed.snapshot.of("Deployment", namespace)
+        if labelled_control_plane(deployment["spec"]["template"])
     ]
     findings = [
         codes.finding(
             codes.COMPONENT_UNAVAILABLE,
             f"Deployment {namespace}/{part['metadata']['name']}",
             f"has {_ready(part)} of {part['spec'].get('replicas', 1)} replicas.",
-            "Look at its pods' events; new pods of meshed namespaces wait until it is back.",
+            "Check the events of its pods; new pods of meshed namespaces wait until it is available.",
         )
         for part in parts
         if not available(part)
@@ -136,25 +140,27 @@ def control_plane(observed: ClusterObservation) -> StageStatus:
 
 
 def injection(observed: ClusterObservation) -> StageStatus:
-    """Does every pod of the namespace have its sidecar, and would the next one?"""
+    """Does every pod of the namespace have its sidecar, and will its next one?"""
     now = observed.workloads
     then = injected(observed.snapshot, observed.mesh, observed.namespace, marked=True)
-    eligible = [one for one in then if not one.opted_out]
-    behind = [one for one in eligible if one.meshed < one.pods]
+    eligible = [workload for workload in then if not workload.opted_out]
+    behind = [workload for workload in eligible if workload.meshed < workload.pods]
     findings = (*_opted_out(then), *_to_restart_by_hand(observed, behind))
     tables = (_injection_table(now, then),)
     if not now:
         summary = f"no workload in {observed.namespace} yet"
         return StageStatus("ready", summary, findings)
-    summary = f"{sum(one.meshed == one.pods for one in eligible)} of {_count(len(then), 'workload')}"
-    if not behind and all(one.will for one in now if not one.opted_out):
+    summary = (
+        f"{sum(workload.meshed == workload.pods for workload in eligible)} of {_count(len(then), 'workload')}"
+    )
+    if not behind and all(workload.will for workload in now if not workload.opted_out):
         return StageStatus("done", summary, findings, tables)
-    started = any(one.meshed for one in now)
+    started = any(workload.meshed for workload in now)
     return StageStatus("attention" if started else "ready", summary, findings, tables)
 
 
 def mutual_tls(observed: ClusterObservation) -> StageStatus:
-    """Is plain text refused, and if not yet: who would be refused then?"""
+    """Is plain text refused, and if not yet, which callers would be refused?"""
     mode, tables = tls_mode(observed), _calls_tables(observed)
     if mode == "strict":
         findings = tuple(_refused_now(observed))
@@ -169,7 +175,7 @@ def mutual_tls(observed: ClusterObservation) -> StageStatus:
 
 
 def readiness(observed: ClusterObservation) -> Iterator[Finding]:
-    """What stands against strict mutual TLS: plain text seen, and what could not be seen."""
+    """Yield what prevents strict mutual TLS: plaintext calls, and traffic that was not observed."""
     calls, where = observed.calls, f"Namespace {observed.namespace}"
     if calls is None:
         yield codes.finding(codes.CALLS_NOT_MEASURED, where, "has not been measured yet.")
@@ -191,34 +197,34 @@ def readiness(observed: ClusterObservation) -> Iterator[Finding]:
 
 
 def tls_mode(observed: ClusterObservation) -> str:
-    """``strict``, ``permissive`` or ``disable``: what the namespace's servers accept now."""
+    """The current mode of the namespace's servers: ``strict``, ``permissive`` or ``disable``."""
     return observed.row.mutual_tls(observed.snapshot, observed.namespace)
 
 
 def access(observed: ClusterObservation) -> StageStatus:
-    """Is it written down who may call the services of the namespace?"""
-    found = sorted(obj["metadata"]["name"] for obj in access_rules(observed))
-    if not found:
+    """Do rules define who may call the services of the namespace?"""
+    names = sorted(obj["metadata"]["name"] for obj in access_rules(observed))
+    if not names:
         return StageStatus("ready", "every meshed caller may call")
-    return StageStatus("done", _count(len(found), "rule"))
+    return StageStatus("done", _count(len(names), "rule"))
 
 
 def access_rules(observed: ClusterObservation) -> list[Object]:
-    """The mesh's own rules in the namespace; another mesh may have a kind of the same name."""
+    """The mesh's own rules in the namespace; another mesh may have a kind with the same name."""
     return observed.of(observed.row.kinds.access)
 
 
 def routes(observed: ClusterObservation) -> StageStatus:
     """Do the services of the namespace have routes?"""
-    found = sorted(obj["metadata"]["name"] for obj in observed.of(observed.row.kinds.route))
-    if not found:
+    names = sorted(obj["metadata"]["name"] for obj in observed.of(observed.row.kinds.route))
+    if not names:
         return StageStatus("ready", "no route yet")
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return StageStatus("done", f"{', '.join(found[:3])}{more}")
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return StageStatus("done", f"{', '.join(names[:3])}{more}")
 
 
 def verified(observed: ClusterObservation) -> StageStatus:
-    """Does all of it hold at once, under the traffic that runs now?"""
+    """Does the whole setup hold at once, under the current traffic?"""
     calls, where = observed.calls, f"Namespace {observed.namespace}"
     findings = [*observed.found, *_refused_now(observed)]
     if calls is None:
@@ -234,7 +240,7 @@ def verified(observed: ClusterObservation) -> StageStatus:
         problem = f"{failed:,} requests of meshed callers got no answer in {_seconds(calls.window_s)}."
         findings.append(codes.finding(codes.REQUESTS_UNANSWERED, where, problem))
     whole = tls_mode(observed) == "strict" and all(
-        one.settled for one in observed.workloads if not one.opted_out
+        workload.settled for workload in observed.workloads if not workload.opted_out
     )
     bad = plain or failed or any(finding.severity == "error" for finding in findings)
     summary = f"{calls.count('mutual_tls'):,} calls in {_seconds(calls.window_s)}, {failed} failed"
@@ -244,7 +250,7 @@ def verified(observed: ClusterObservation) -> StageStatus:
 
 
 def _plaintext(observed: ClusterObservation, server: str, recent: int, ever: int) -> Finding:
-    """One plaintext link; only a recent one is a warning, an old one is told all the same."""
+    """Describe one plaintext link; a recent one is a warning, an older one is for information."""
     calls = observed.calls
     assert calls is not None
     rate = f"{recent / max(calls.window_s, 0.1):.1f} req/s over the last {_seconds(calls.window_s)}"
@@ -252,9 +258,9 @@ def _plaintext(observed: ClusterObservation, server: str, recent: int, ever: int
     who = suspects(observed)
     callers = "; ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
     remedy = (
-        f"Without a sidecar run {callers}: inject it, or strict mode refuses it."
+        f"These run without a sidecar: {callers}. Inject them, or strict mode refuses them."
         if who
-        else ("No pod without a sidecar runs now: the caller has ended, or stands outside the cluster.")
+        else ("No pod without a sidecar runs now: the caller has ended, or is outside the cluster.")
     )
     problem = f"was called in plain text: {rate if recent else 'not lately'} ({since})."
     severity: Severity = "warning" if recent else "info"
@@ -273,7 +279,7 @@ def _refused_now(observed: ClusterObservation) -> Iterator[Finding]:
             who = ", ".join(suspects(observed)[:3]) or "a caller outside the cluster"
             window_s = observed.calls.window_s if observed.calls else 0
             problem = f"refused {recent:,} connections in {_seconds(window_s)}."
-            remedy = f"Without a sidecar run: {who}. Inject it, or go back to permissive."
+            remedy = f"These run without a sidecar: {who}. Inject them, or go back to permissive."
             yield codes.finding(codes.CONNECTIONS_REFUSED, f"Server {link.server}", problem, remedy)
 
 
@@ -333,9 +339,11 @@ def _parts_table(observed: ClusterObservation, parts: Sequence[Object]) -> tuple
 
 
 def _opted_out(workloads: Sequence[Injected]) -> Iterator[Finding]:
-    for one in workloads:
-        if one.opted_out and one.pods:
-            yield codes.finding(codes.WORKLOAD_OPTED_OUT, one.workload, f"gets no sidecar: {one.why}.")
+    for workload in workloads:
+        if workload.opted_out and workload.pods:
+            yield codes.finding(
+                codes.WORKLOAD_OPTED_OUT, workload.workload, f"gets no sidecar: {workload.why}."
+            )
 
 
 def _to_restart_by_hand(observed: ClusterObservation, behind: Sequence[Injected]) -> Iterator[Finding]:
@@ -348,7 +356,7 @@ def _to_restart_by_hand(observed: ClusterObservation, behind: Sequence[Injected]
 def _other_mesh(observed: ClusterObservation) -> Iterator[Finding]:
     for row in registry.MESHES.values():
         if row is not observed.row and any(row.injection.webhooks(observed.snapshot)):
-            problem = f"{row.title} is installed in this cluster, too."
+            problem = f"{row.title} is also installed in this cluster."
             yield codes.finding(codes.SECOND_MESH, "MutatingWebhookConfiguration", problem)
 
 

@@ -1,1 +1,1 @@
-"""Upgrade of a mesh: where it stands, the steps of what comes next, and the way back. No widgets."""
+"""Upgrades of a mesh: status, steps and rollback, without widgets."""

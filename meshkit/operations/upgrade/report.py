@@ -1,4 +1,4 @@
-"""The progress of an upgrade for people: control planes, each namespace with its proxies, what comes next."""
+"""The status of an upgrade for people: control planes, namespaces with their proxies, next step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshkit.operations.upgrade.state import Installed, NamespaceProgress, Upgra
 
 @dataclass(frozen=True)
 class UpgradeStatus:
-    """The control planes that are there, the namespaces with their proxies, and what comes next."""
+    """The installed control planes, the namespaces with their proxies, and the next step."""
 
     cluster: ClusterRef
     mesh: str
@@ -24,25 +24,27 @@ class UpgradeStatus:
 
     def __str__(self) -> str:
         lines = [self.heading]
-        lines += (f"  {self.control_plane(one)}" for one in self.installed)
-        lines += (f"  {_bar(self.share_moved(one))}  {one.name}: {self.counted(one)}" for one in self.spaces)
-        lines += (f"  by hand: {what}" for one in self.spaces for what in one.by_hand)
+        lines += (f"  {self.control_plane(entry)}" for entry in self.installed)
+        lines += (
+            f"  {_bar(self.share_moved(entry))}  {entry.name}: {self.counted(entry)}" for entry in self.spaces
+        )
+        lines += (f"  by hand: {what}" for entry in self.spaces for what in entry.by_hand)
         return "\n".join([*lines, self.next])
 
     __repr__ = __str__
 
     def share_moved(self, one: NamespaceProgress) -> float:
-        """How much of a namespace has moved, from 0 to 1."""
+        """The share of a namespace's proxies that have moved, from 0 to 1."""
         whole = one.moved + one.behind
         return one.moved / whole if whole else float(one.settled)
 
     def counted(self, one: NamespaceProgress) -> str:
-        """How many proxies of a namespace have moved, in words."""
+        """The number of a namespace's proxies that have moved, as text."""
         return f"{one.moved} of {one.moved + one.behind} proxies moved"
 
     @property
     def heading(self) -> str:
-        """The mesh, its cluster, and where it goes."""
+        """The mesh, its cluster and the target version."""
         revision = f", revision {self.revision}" if self._named else ""
         return f"{self.mesh} on cluster {self.cluster} to {self.version}{revision}"
 
@@ -51,7 +53,7 @@ class UpgradeStatus:
         return self.revision != DEFAULT_REVISION
 
     def control_plane(self, one: Installed) -> str:
-        """A control plane in a line."""
+        """A control plane in one line."""
         name = "" if one.revision == DEFAULT_REVISION and not self._named else f"{one.revision} "
         tags = f", tags {', '.join(one.tags)}" if one.tags else ""
         ready = f"{one.ready} of {one.replicas} replicas"
@@ -59,20 +61,20 @@ class UpgradeStatus:
 
 
 def next_of(state: UpgradeState, spaces: Sequence[NamespaceProgress]) -> str:
-    """What comes next, as a sentence."""
-    here = next((one for one in state.installed if one.revision == state.revision), None)
+    """The next step as a sentence."""
+    here = next((entry for entry in state.installed if entry.revision == state.revision), None)
     if here is None or not state.is_wanted(here.version) or here.ready < here.replicas:
         return f"Next: control plane {state.version}."
-    waiting = [one.name for one in spaces if not one.settled]
+    waiting = [entry.name for entry in spaces if not entry.settled]
     if waiting:
         return f"Next: namespace {waiting[0]}, {len(waiting)} to go."
-    if any(one.by_hand for one in spaces):
-        return "Next: what is left by hand."
+    if any(entry.by_hand for entry in spaces):
+        return "Next: the workloads that must be upgraded by hand."
     wanted = [tag for tag in state.to.tags if tag != DEFAULT_REVISION]
-    if any(one.behind for one in spaces) or any(not state.serves(tag) for tag in wanted):
-        return "Next: what stands for the whole mesh."
+    if any(entry.behind for entry in spaces) or any(not state.serves(tag) for tag in wanted):
+        return "Next: mesh-wide settings."
     if state.old:
-        return f"Next: retire {', '.join(one.revision for one in state.old)}."
+        return f"Next: retire {', '.join(entry.revision for entry in state.old)}."
     return "Nothing is left to do."
 
 

@@ -1,7 +1,7 @@
-"""Taking the old revisions of a control plane away, once no proxy obeys them and no namespace asks for them.
+"""Remove the old revisions of a control plane once no proxy and no namespace uses them.
 
-What a revision is made of, and in which order it goes, the mesh says (``Revisions.retirement``); a mesh
-without revisions has nothing to retire.
+The mesh defines what a revision consists of and in which order it is removed (``Revisions.retirement``). A
+mesh without revisions has nothing to retire.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from meshkit.operations.upgrade.state import UpgradeState
 
 
 def needs(mesh: str, home: str) -> tuple[Need, ...]:
-    """What ``retirement`` must see beside what an UpgradeState sees."""
+    """What ``retirement`` must read besides what an UpgradeState reads."""
     revisions = registry.mesh(mesh).revisions
     return revisions.retirement.needs(home) if revisions else ()
 
 
 def require_unused(state: UpgradeState) -> None:
-    """Raise ``ManualActionRequired`` naming who still obeys or asks for an old revision."""
+    """Raise ``ManualActionRequired`` naming the pods and namespaces that still use an old revision."""
     users = [
-        *(f"{one.name} ({one.behind} proxies)" for one in state.spaces if one.behind),
+        *(f"{space.name} ({space.behind} proxies)" for space in state.spaces if space.behind),
         *(
-            f"{one.name} (asks for {one.asks})"
-            for one in state.spaces
-            if one.asks and not one.behind and not state.serves(one.asks)
+            f"{space.name} (selects {space.asks})"
+            for space in state.spaces
+            if space.asks and not space.behind and not state.serves(space.asks)
         ),
     ]
     if users:
-        by_hand = [what for one in state.spaces for what in one.by_hand]
-        told = f" By hand: {', '.join(by_hand[:5])}." if by_hand else ""
+        by_hand = [what for space in state.spaces for what in space.by_hand]
+        manual = f" By hand: {', '.join(by_hand[:5])}." if by_hand else ""
         raise ManualActionRequired(
-            f"The old control plane is still needed in {', '.join(users)}.{told} Nothing was changed.",
-            remedy="Bring these to the new version ('meshkit upgrade run'), then go on.",
+            f"The old control plane is still needed in {', '.join(users)}.{manual} Nothing was changed.",
+            remedy="Upgrade these with 'meshkit upgrade run', then continue.",
         )
 
 
 def require_handed_over(state: UpgradeState) -> None:
-    """Raise ``BadInput`` where the old control plane serves what the new one would leave to nobody."""
+    """Raise ``BadInput`` if the old control plane has a role that no new one takes over."""
     if revisions := state.row.revisions:
         revisions.retirement.require_handed_over(_gone(state), state.to.tags)
 
@@ -53,17 +53,19 @@ def require_ours(state: UpgradeState) -> None:
 
 
 def retirement(state: UpgradeState) -> list[Step]:
-    """The steps that take the old revisions away, in order."""
+    """The steps that remove the old revisions, in order."""
     revisions = state.row.revisions
     parts = {name: state.parts[name] for name in _gone(state)}
     return revisions.retirement.steps(state.snapshot, parts) if revisions else []
 
 
 def left_over(state: UpgradeState) -> Iterator[Object]:
-    """What carries an old revision's label and neither meshkit nor Helm made: its maker must take it away."""
+    """Yield objects with an old revision's label that neither meshkit nor Helm made; their owner must remove
+    them.
+    """
     if revisions := state.row.revisions:
         yield from revisions.retirement.left_over(state.snapshot, _gone(state))
 
 
 def _gone(state: UpgradeState) -> list[str]:
-    return [one.revision for one in state.old]
+    return [installed.revision for installed in state.old]

@@ -1,7 +1,7 @@
-"""``mk.upgrade_back``: the newest upgrade taken back in one command, in the order that works.
+"""``mk.upgrade_back`` rolls back the newest upgrade in the required order.
 
-The changes of an upgrade are found in the journal by operation, mesh, version and revision; their ``phase``
-says in which order they go back.
+The journal identifies the changes of an upgrade by operation, mesh, version and revision; their ``phase``
+determines the order of the rollback.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ NAME = "upgrade"
 CONTROL_PLANE, NAMESPACE, WHOLE_MESH, RETIRE = "control-plane", "namespace", "whole-mesh", "retire"
 """The phases of an upgrade, as the journal names them."""
 LOCK = "upgrade"
-"""The name of the Lease that whoever upgrades holds."""
+"""The name of the Lease held during an upgrade."""
 
 
 def operation_of_phase(
     mesh: str, version: str, revision: str, phase: str, *, namespace: str = "", in_place: bool = False
 ) -> Operation:
-    """What the journal says of one change of an upgrade. ``revision`` is empty for an upgrade in place."""
+    """The journal's operation for one change of an upgrade; ``revision`` is empty for an upgrade in place."""
     facts: dict[str, str | bool] = {"revision": revision, "phase": phase}
     facts |= {"namespace": namespace} if namespace else {}
     facts |= {"in_place": True} if in_place else {}
@@ -38,18 +38,22 @@ def operation_of_phase(
 
 
 def back_changes(cluster: Cluster) -> list[ChangeSummary]:
-    """The changes of the newest upgrade that still stand, the newest first: what ``upgrade_back`` undoes.
+    """The changes of the newest upgrade that are not undone, newest first, which ``upgrade_back`` undoes.
 
-    Raises ``BadInput`` where the journal holds no upgrade, or the newest was taken back.
+    Raises ``BadInput`` if the journal contains no upgrade, or if the newest was rolled back.
     """
     changes = history(cluster)
-    upgrades = [one for one in changes if one.operation.name == NAME]
+    upgrades = [change for change in changes if change.operation.name == NAME]
     if not upgrades:
-        raise BadInput("upgrade", "the journal holds none.", remedy=without_operation(changes))
+        raise BadInput("upgrade", "the journal contains no upgrade.", remedy=without_operation(changes))
     newest = upgrades[0].operation
-    standing = [one for one in upgrades if _is_same(one.operation, newest) and one.state in ("done", "open")]
+    standing = [
+        change
+        for change in upgrades
+        if _is_same(change.operation, newest) and change.state in ("done", "open")
+    ]
     if not standing:
-        problem = f"the newest one ({describe(newest)}) was taken back."
+        problem = f"the newest one ({describe(newest)}) was already rolled back."
         raise BadInput("upgrade", problem, remedy="See 'meshkit history'.")
     return standing
 
@@ -61,11 +65,12 @@ def describe(operation: Operation) -> str:
 
 
 def upgrade_back(cluster: Cluster, *, progress: OnEvent = noop) -> list[Change]:
-    """Take the newest upgrade back: an old control plane that was retired or replaced in its place first,
-    then every namespace, its marks before its pods, and at last a new control plane beside the old.
+    """Roll back the newest upgrade.
 
-    Run it again where it was interrupted. Raises what ``back_changes`` raises, and ``ManualActionRequired``
-    for objects that others have changed since, or where somebody still needs the new control plane.
+    First an old control plane that was retired or replaced in place is restored, then every namespace (its
+    label before its pods), and at last a new control plane beside the old one is removed. An interrupted
+    rollback can be repeated. Raises what ``back_changes`` raises, and ``ManualActionRequired`` for objects
+    that others have changed since, or if the new control plane is still in use.
     """
     return undo_upgrade(back_changes(cluster), cluster, progress=progress)
 
@@ -73,14 +78,17 @@ def upgrade_back(cluster: Cluster, *, progress: OnEvent = noop) -> list[Change]:
 def undo_upgrade(
     changes: Sequence[ChangeSummary], cluster: Cluster, *, progress: OnEvent = noop
 ) -> list[Change]:
-    """Take back these changes of an upgrade, given newest first, in the same order."""
+    """Undo these changes of an upgrade, given newest first, in the order of ``upgrade_back``."""
     with locked(cluster, LOCK, progress) as report:
         return back_under_lock(changes, cluster, report)
 
 
 def back_under_lock(changes: Sequence[ChangeSummary], cluster: Cluster, progress: OnEvent) -> list[Change]:
-    """A control plane that was replaced in its place goes back before the proxies: those that are made anew
-    while the new one is there would be new again. One beside the old goes last.
+    """Undo changes in the order of their phases; the caller holds the lock.
+
+    A control plane that was replaced in place is restored before the proxies, because pods that restart while
+    the new one is installed would get the new proxy again. A control plane beside the old one is removed
+    last.
     """
     done = []
     for phase in ("retire", "replaced", "moved", "beside"):
@@ -96,7 +104,7 @@ def back_under_lock(changes: Sequence[ChangeSummary], cluster: Cluster, progress
 
 
 def _order(operation: Operation) -> str:
-    """In which of the four groups a change goes back."""
+    """The phase in which a change is undone."""
     phase = operation.facts.get("phase")
     if phase == RETIRE:
         return "retire"
@@ -112,14 +120,15 @@ def _is_same(one: Operation, other: Operation) -> bool:
 
 
 def _require_nobody(cluster: Cluster, revision: str) -> None:
-    """The control plane beside the old one goes only once nobody needs it: pods may have come since, and
-    namespaces that ask for it.
+    """Raise ``ManualActionRequired`` if pods or namespaces still use the new control plane.
+
+    They may have been created since the upgrade.
     """
     seen = Snapshot((*cluster.api.list(POD), *cluster.api.list(kube_kinds.NAMESPACE)))
     rows = (row for row in registry.MESHES.values() if row.revisions)
-    found = [user for row in rows for user in users(seen, row, revision)]
-    if found:
+    titles = [user for row in rows for user in users(seen, row, revision)]
+    if titles:
         raise ManualActionRequired(
-            f"{len(found)} need revision {revision} still: {', '.join(found[:5])}. It stays.",
-            remedy="Let them ask for the old one and restart them, then take the upgrade back again.",
+            f"{len(titles)} still use revision {revision}: {', '.join(titles[:5])}. It was not removed.",
+            remedy="Select the old revision there, restart the pods, and roll back the upgrade again.",
         )

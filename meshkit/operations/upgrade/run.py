@@ -1,9 +1,9 @@
-"""``mk.plan_upgrade``: a mesh brought to a new version: control plane, namespaces, the old one away.
+"""``mk.plan_upgrade`` upgrades a mesh: control plane, namespaces, and removal of the old control plane.
 
-An upgrade is several changes, each journaled and undone like any other; see state.py for what they are. The
-plan holds the first one, checked on the server, and what follows; each later change is planned from what the
-cluster holds then. The calls of the whole mesh are judged after each wave of restarts, and a wave that makes
-them worse takes its namespace back. ``upgrade_back`` takes all of it back.
+An upgrade is several changes, each journaled and undone like any other; state.py describes them. The plan
+holds the first one, validated on the server, and a summary of the rest; each later change is planned from the
+state of the cluster at that time. The calls of the whole mesh are judged after each wave of restarts, and a
+wave that makes them worse rolls back its namespace. ``upgrade_back`` rolls back the whole upgrade.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ from meshkit.operations.upgrade.rollback import (
 from meshkit.operations.upgrade.state import NamespaceProgress, UpgradeState
 from meshkit.operations.which_mesh import mesh_of
 
-_MAKER = "Whoever made it must take it away."
+_MAKER = "Its owner must remove it."
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a mesh is upgraded to: with a ``revision`` beside the old control plane (Istio only), without one
-    in its place. Plans are made from what the cluster holds now.
+    """The target of an upgrade; a ``revision`` is installed beside the old control plane (Istio only).
+
+    Without a revision, the control plane is replaced in place. Plans use the current state of the cluster.
     """
 
     cluster: Cluster
@@ -63,24 +64,24 @@ class Target:
     def __post_init__(self) -> None:
         registry.mesh(self.mesh)
         if not 1 <= self.at_once <= 20:
-            raise BadInput("at_once", f"{self.at_once} is not between 1 and 20.", remedy="Take 1.")
+            raise BadInput("at_once", f"{self.at_once} is not between 1 and 20.", remedy="Use 1.")
 
     def read(self, *more: Any) -> UpgradeState:
-        """Where the upgrade stands."""
+        """Read the state of the upgrade."""
         empty = UpgradeState(Snapshot(), self.mesh, self.to)
         seen = snapshot.read(self.cluster, (*upgrade.needs(empty.home), *more))
         return UpgradeState(seen, self.mesh, self.to)
 
     def ordered(self, state: UpgradeState) -> list[NamespaceProgress]:
-        """The namespaces in the order in which they move: the smallest first, unless some go before."""
+        """The namespaces in the order in which they move: those named first, then the smallest first."""
         places = {name: place for place, name in enumerate(self.order)}
         return sorted(state.spaces, key=lambda one: places.get(one.name, len(places)))
 
     def next_change(self, *, without: Collection[str] = ()) -> Plan:
-        """The next change; empty when only the old control plane is left to be retired.
+        """Plan the next change; empty if only the old control plane is left to be retired.
 
-        ``without`` names namespaces to be passed over. Raises ``BadInput`` for an upgrade that the mesh does
-        not take, and what ``mk.plan`` raises.
+        ``without`` names namespaces to skip. Raises ``BadInput`` for an upgrade that the mesh does not
+        support, and what ``mk.plan`` raises.
         """
         state = self.read()
         upgrade.require_upgradable(state)
@@ -95,10 +96,10 @@ class Target:
                 steps = upgrade.move_steps(state, space, self.at_once)
                 what = f"Upgrade: namespace {space.name}"
                 return self._plan(steps, NAMESPACE, what, namespace=space.name)
-        return self._planned(self._settled(state), WHOLE_MESH, "Upgrade: what stands for the whole mesh")
+        return self._planned(self._settled(state), WHOLE_MESH, "Upgrade: mesh-wide settings")
 
     def retirement(self) -> Plan:
-        """What takes the old control plane away; the new one takes its place as the default before."""
+        """Plan the removal of the old control plane; the new one becomes the default before."""
         state = self.read(*retirement.needs(self.mesh, UpgradeState(Snapshot(), self.mesh, self.to).home))
         if not state.old:
             return self._plan([], RETIRE, "Upgrade: retirement")
@@ -118,11 +119,11 @@ class Target:
         return replace(self._plan(steps, RETIRE, what, findings=findings), lock=LOCK)
 
     def _alone(self) -> ControlPlane:
-        """The control plane alone: what makes it everybody's comes after the namespaces have moved."""
+        """The control plane without the parts that make it the default, which follow after the namespaces."""
         return self.to.model_copy(update={"tags": (), "gateway": None}) if self.to.revision else self.to
 
     def _settled(self, state: UpgradeState) -> ControlPlane:
-        """All that was asked for. The default is handed over when the one that has it goes."""
+        """The complete control plane; the default tag is handed over when its current owner is retired."""
         held = any(one.revision == DEFAULT_REVISION for one in state.old)
         kept = tuple(tag for tag in self.to.tags if not (held and tag == DEFAULT_REVISION))
         return self.to.model_copy(update={"tags": kept})
@@ -149,30 +150,30 @@ class Target:
 
 @dataclass(frozen=True)
 class Move:
-    """A namespace that an upgrade will move, as it stands now: its workloads, by waves of restarts."""
+    """A namespace that an upgrade will move: its current workloads, in waves of restarts."""
 
     namespace: str
     waves: tuple[tuple[str, ...], ...]
 
     def __str__(self) -> str:
         return (
-            f"namespace {self.namespace}: {'; '.join(', '.join(wave) for wave in self.waves) or 'its mark'}"
+            f"namespace {self.namespace}: {'; '.join(', '.join(wave) for wave in self.waves) or 'its label'}"
         )
 
 
 @dataclass(frozen=True)
 class UpgradePlan:
-    """An upgrade as ``mk.apply`` runs it: the next change, and what follows. Made by ``mk.plan_upgrade``."""
+    """A plan of ``mk.plan_upgrade``: the next change and a summary of the rest."""
 
     to: ControlPlane
     mesh: str
     cluster: ClusterRef
     first: Plan
-    """The next change, checked on the server; empty where nothing is left to do but the retirement."""
+    """The next change, validated on the server; empty if only the retirement is left."""
     moves: tuple[Move, ...]
-    """The namespaces that move after it, in this order; each is planned again when its turn comes."""
+    """The namespaces that move after it, in this order; each is planned again at its time."""
     retire: bool = False
-    """Whether the old control plane is taken away at the end."""
+    """Whether the old control plane is removed at the end."""
     order: tuple[str, ...] = ()
     at_once: int = 1
     gate: TrafficGateOptions = field(default_factory=TrafficGateOptions)
@@ -198,12 +199,12 @@ class UpgradePlan:
         return json.dumps({**json.loads(self.first.to_json()), "then": list(self.later())}, indent=2)
 
     def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Changes:
-        """Bring everything to the new version, from the plan's first change on. ``mk.apply`` calls this.
+        """Upgrade everything, starting with the plan's first change; ``mk.apply`` calls this.
 
-        Raises what ``plan_upgrade`` raises; ``ChangeFailed`` where a wave made calls worse: its namespace was
-        taken back or, where the mark by which it moved is older than this change or there is none, the whole
-        upgrade; ``ManualActionRequired`` before anything moves where no call is seen (see
-        ``TrafficGateOptions``), and at the end for what only a person can bring to the new version.
+        Raises what ``plan_upgrade`` raises; ``ChangeFailed`` if a wave made calls worse: its namespace was
+        rolled back or, if its label is older than this change or it has none, the whole upgrade; and
+        ``ManualActionRequired`` before any namespace moves if no calls are seen (see ``TrafficGateOptions``),
+        and at the end for what must be upgraded by hand.
         """
         target = Target(cluster, self.to, self.mesh, self.order, self.at_once)
         done: list[Change] = []
@@ -224,11 +225,11 @@ class UpgradePlan:
 
     @property
     def _why(self) -> str:
-        """What the journal says to people of each change."""
+        """The reason that the journal stores with each change."""
         return f"upgrade to {describe(self.first.record)}"
 
     def later(self) -> Iterator[str]:
-        """What follows the first change, a line each."""
+        """Yield the changes after the first one, as text."""
         yield from map(str, self.moves)
         if self.retire:
             yield "the old control plane is retired"
@@ -236,7 +237,7 @@ class UpgradePlan:
     def _carried_out(self, plan: Plan, cluster: Cluster, progress: OnEvent, why: str) -> Change:
         if not self._touches_calls(plan):
             return apply_steps(plan, cluster, progress=progress, why=why)
-        # Pods that are made anew come out as before only where this very change decides what they get.
+        # Undoing this change alone restores the old proxies only if this change selects the revision.
         alone = any(one.step.manager != RESTART_MANAGER for one in plan.steps) and not _in_place(plan)
         try:
             return apply_gated(plan, cluster, self.gate, progress=progress, why=why, undo_alone=alone)
@@ -245,8 +246,8 @@ class UpgradePlan:
             raise _all_back(worse, cluster, progress) from worse
 
     def _touches_calls(self, plan: Plan) -> bool:
-        """Whether calls may change: pods are made anew, a gateway moves, or the control plane is replaced
-        under its proxies.
+        """Whether calls may be affected: pods restart, a gateway moves, or the control plane is replaced in
+        place.
         """
         if plan.facts.get("phase") == RETIRE:
             return False
@@ -265,12 +266,12 @@ def plan_upgrade(
     gate: TrafficGateOptions | None = None,
     retire: bool = False,
 ) -> UpgradePlan:
-    """What brings a mesh to the control plane ``to``, from wherever an upgrade stands. Changes nothing.
+    """Plan the upgrade of a mesh to the control plane ``to``, or the rest of an interrupted one.
 
-    With a ``revision`` it is installed beside the old one (Istio only), without one in its place. Namespaces
-    move one at a time, the smallest first unless ``order`` names some to go before; ``at_once`` workloads
-    restart together. With ``retire`` the old control plane goes at the end. Raises ``BadInput`` for an
-    upgrade that the mesh does not take, and what ``mk.plan`` raises.
+    Changes nothing. With a ``revision``, the new control plane is installed beside the old one (Istio only),
+    otherwise in place. Namespaces move one at a time, those in ``order`` first, then the smallest first;
+    ``at_once`` workloads restart together. With ``retire``, the old control plane is removed at the end.
+    Raises ``BadInput`` for an upgrade that the mesh does not support, and what ``mk.plan`` raises.
     """
     mesh = mesh_of(cluster, mesh)
     target = Target(cluster, to, mesh, order, at_once)
@@ -292,10 +293,10 @@ def plan_upgrade(
 
 
 def plan_retirement(to: ControlPlane, cluster: Cluster, *, mesh: str | None = None) -> Plan:
-    """What takes the old control plane away after an upgrade to ``to``. Changes nothing.
+    """Plan the removal of the old control plane after an upgrade to ``to``; changes nothing.
 
-    Empty where there is no old one. Raises ``ManualActionRequired`` while it is still needed, and
-    ``BadInput`` where nobody would be the default after it.
+    The plan is empty if there is no old one. Raises ``ManualActionRequired`` while it is still in use, and
+    ``BadInput`` if no control plane would be the default afterwards.
     """
     return Target(cluster, to, mesh_of(cluster, mesh)).retirement()
 
@@ -303,7 +304,7 @@ def plan_retirement(to: ControlPlane, cluster: Cluster, *, mesh: str | None = No
 def upgrade_status(
     to: ControlPlane, cluster: Cluster, *, mesh: str | None = None, order: tuple[str, ...] = ()
 ) -> UpgradeStatus:
-    """Where the upgrade of a mesh to the control plane ``to`` stands. Changes nothing."""
+    """Read the status of a mesh's upgrade to the control plane ``to``; changes nothing."""
     mesh = mesh_of(cluster, mesh)
     target = Target(cluster, to, mesh, order)
     state = target.read()
@@ -320,7 +321,7 @@ def upgrade_status(
 
 
 def _moves(target: Target, first: Plan) -> Iterator[Move]:
-    """The namespaces that are to move after the first change."""
+    """Yield the namespaces that move after the first change."""
     state = target.read()
     for space in target.ordered(state):
         if not space.settled and space.name != first.facts.get("namespace"):
@@ -331,35 +332,39 @@ def _moves(target: Target, first: Plan) -> Iterator[Move]:
             yield Move(space.name, waves)
 
 
-def _require_all(target: Target, left: Plan) -> None:
+def _require_all(target: Target, retirement: Plan) -> None:
     """Raise ``ManualActionRequired`` for what has not moved."""
     spaces = target.ordered(target.read())
-    by_hand = [what for one in spaces for what in one.by_hand]
-    stuck = [f"namespace {one.name}, whose new pods are not new" for one in spaces if not one.settled]
-    stuck += [] if left.empty else [left.what]
+    by_hand = [what for space in spaces for what in space.by_hand]
+    stuck = [
+        f"namespace {space.name}, whose new pods still get the old proxy"
+        for space in spaces
+        if not space.settled
+    ]
+    stuck += [] if retirement.empty else [retirement.what]
     if by_hand or stuck:
         raise ManualActionRequired(
-            f"All that meshkit can move has moved. Left: {', '.join([*by_hand, *stuck][:5])}.",
-            remedy="Bring these to the new version ('meshkit upgrade status'), then retire the old one.",
+            f"Some proxies must be upgraded by hand: {', '.join([*by_hand, *stuck][:5])}.",
+            remedy="Upgrade these (see 'meshkit upgrade status'), then retire the old control plane.",
         )
 
 
 def _all_back(worse: MeshkitError, cluster: Cluster, progress: OnEvent) -> MeshkitError:
-    """Take the whole upgrade back, and the error that says how that went."""
+    """Roll back the whole upgrade, and return the error to raise."""
     changes = back_changes(cluster)
     try:
         back_under_lock(changes, cluster, progress)
     except MeshkitError as second:
         return ManualActionRequired(
-            f"{worse.message} The upgrade could not be taken back: {second.message}",
-            remedy="Settle this by hand, then run 'meshkit upgrade back'.",
+            f"{worse.message} The upgrade could not be rolled back: {second.message}",
+            remedy="Resolve this by hand, then run 'meshkit upgrade back'.",
         )
-    text = f"{worse.message} The whole upgrade was taken back."
+    text = f"{worse.message} The whole upgrade was rolled back."
     return ChangeFailed(text, remedy=worse.remedy, change_id=changes[0].id, undone=True)
 
 
 def _key(plan: Plan) -> tuple[str, str]:
-    """Which change of an upgrade a plan is: one that comes up again has not done what it should."""
+    """Identify a change of an upgrade; a repeated key means that the change had no effect."""
     return str(plan.facts.get("phase", "")), str(plan.facts.get("namespace", ""))
 
 
@@ -368,7 +373,7 @@ def _in_place(plan: Plan) -> bool:
 
 
 def _replaces(plan: Plan, state: UpgradeState) -> bool:
-    """Whether a plan of the control plane changes one that proxies obey."""
+    """Whether a plan replaces a control plane that proxies use."""
     here = state.parts.get(state.revision, ())
     names = {one["metadata"]["name"] for one in here} | {release_of(one) for one in here}
     return any(

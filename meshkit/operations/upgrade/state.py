@@ -1,9 +1,9 @@
-"""How far an upgrade of a mesh is, read from the cluster, and the steps of what comes next.
+"""The state of a mesh's upgrade, read from the cluster, and the steps of the next change.
 
-The control plane comes first: beside the old one where it has a revision of its own, else in its place. Then
-each namespace, so that a fault meets few: its mark, then its workloads in waves, for a pod keeps the proxy it
-was made with. At the end what stands for the whole mesh, and the old revision goes. Nothing is remembered but
-in the cluster: whoever comes next goes on where it stands.
+The control plane comes first: beside the old one if it has its own revision, otherwise in place. Then the
+namespaces follow one at a time, to limit the effect of a fault: first the label, then the workloads in waves
+of restarts, because a pod keeps the proxy that it was created with. At the end come mesh-wide settings and
+the removal of the old revision. All state is in the cluster, so that anyone can resume an upgrade.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ASKING = ("spec", "template", "metadata", "labels")
 
 @dataclass(frozen=True)
 class Installed:
-    """One revision of the control plane, and the proxies that obey it."""
+    """One revision of the control plane, and the number of proxies that use it."""
 
     revision: str
     version: str
@@ -49,26 +49,26 @@ class Installed:
 
 @dataclass(frozen=True)
 class NamespaceProgress:
-    """A namespace with proxies, or one that asks for them, and how far its proxies have moved."""
+    """A namespace with proxies or with an injection label, and how many of its proxies have moved."""
 
     name: str
     asks: str
-    """The revision or tag that it asks for; empty where its pods ask for themselves."""
+    """The revision or tag that its label selects; empty if its pods have their own labels."""
     moved: int
     """Proxies of the new version."""
     behind: int
     settled: bool
-    """Its next pod gets the new version, and every pod that a restart makes anew has it."""
+    """Whether new pods get the new version, and all pods that a restart recreates have it."""
     by_hand: tuple[str, ...] = ()
-    """What only a person can bring to the new version."""
+    """What must be upgraded by hand."""
 
 
 @dataclass(frozen=True)
 class UpgradeState:
-    """One mesh in a Snapshot, and the control plane that it shall have.
+    """One mesh in a Snapshot, and the control plane that is its target.
 
-    With a revision everything moves to it; without one the control plane without a name is upgraded in its
-    place, and the proxies of other revisions are left alone.
+    With a revision, everything moves to it. Without one, the control plane without a name is upgraded in
+    place, and the proxies of other revisions are not touched.
     """
 
     snapshot: Snapshot
@@ -77,7 +77,7 @@ class UpgradeState:
 
     @cached_property
     def row(self) -> Mesh:
-        """What meshkit knows of the mesh."""
+        """The registry's entry of the mesh."""
         return registry.mesh(self.mesh)
 
     @property
@@ -87,12 +87,12 @@ class UpgradeState:
 
     @property
     def revision(self) -> str:
-        """The revision that shall be, by label."""
+        """The target revision, as in labels."""
         return self.to.revision or DEFAULT_REVISION
 
     @property
     def version(self) -> str:
-        """The version that shall be: what its images are tagged with."""
+        """The target version, as in image tags."""
         facts = self.row.control_plane
         given: Any = self.to.values
         for key in facts.version_value:
@@ -101,7 +101,7 @@ class UpgradeState:
 
     @cached_property
     def tags(self) -> Mapping[str, str]:
-        """Tag -> the revision it names; empty for a mesh without revisions."""
+        """Tag -> its revision; empty for a mesh without revisions."""
         revisions = self.row.revisions
         return revisions.tags(self.snapshot) if revisions else {}
 
@@ -112,12 +112,12 @@ class UpgradeState:
 
     @property
     def label(self) -> str:
-        """The label that asks for a revision; empty for a mesh without revisions."""
+        """The label that selects a revision; empty for a mesh without revisions."""
         return self.row.revisions.label if self.row.revisions else ""
 
     @cached_property
     def proxies(self) -> Sequence[Object]:
-        """The pods with a proxy that the upgrade is about."""
+        """The pods with a proxy that the upgrade affects."""
         rules, facts = self.row.injection, self.row.control_plane
         return [
             pod
@@ -128,7 +128,7 @@ class UpgradeState:
 
     @cached_property
     def installed(self) -> tuple[Installed, ...]:
-        """The revisions of the control plane that are there."""
+        """The installed revisions of the control plane."""
         obeying = Counter(self.row.injection.origin(pod).revision for pod in self.proxies)
         return tuple(
             self._installed(revision, parts, obeying[revision]) for revision, parts in self.parts.items()
@@ -136,18 +136,22 @@ class UpgradeState:
 
     @property
     def old(self) -> tuple[Installed, ...]:
-        """The revisions that shall go."""
-        return tuple(one for one in self.installed if self.to.revision and one.revision != self.revision)
+        """The revisions to remove."""
+        return tuple(
+            installed
+            for installed in self.installed
+            if self.to.revision and installed.revision != self.revision
+        )
 
     @cached_property
     def spaces(self) -> tuple[NamespaceProgress, ...]:
-        """The namespaces that the upgrade is about, those with the fewest proxies first."""
-        found = [self._progress(each) for each in self.snapshot.of("Namespace")]
-        mine = [one for one in found if one.asks or one.moved or one.behind]
-        return tuple(sorted(mine, key=lambda one: (one.moved + one.behind, one.name)))
+        """The namespaces that the upgrade affects, those with the fewest proxies first."""
+        progress = [self._progress(namespace) for namespace in self.snapshot.of("Namespace")]
+        mine = [space for space in progress if space.asks or space.moved or space.behind]
+        return tuple(sorted(mine, key=lambda space: (space.moved + space.behind, space.name)))
 
     def behind(self, namespace: str) -> list[Object]:
-        """The pods of a namespace with another proxy than the new control plane's."""
+        """The pods of a namespace whose proxy is not of the new control plane."""
         inside = self._meshed.get(namespace, ())
         return [pod for pod in inside if not self._is_new(*self.row.injection.origin(pod))]
 
@@ -160,50 +164,50 @@ class UpgradeState:
 
     @cached_property
     def _inside(self) -> Mapping[str, Sequence[Object]]:
-        """Namespace -> what it holds: a Snapshot of all is looked through once."""
+        """Namespace -> its objects, in one pass over the whole Snapshot."""
         found: dict[str, list[Object]] = defaultdict(list)
         for one in self.snapshot.objects:
             found[one["metadata"].get("namespace", "")].append(one)
         return found
 
     def rolling(self, namespace: str) -> tuple[list[Object], list[str]]:
-        """The workloads whose restart brings a namespace's pods to the new version, and what is by hand."""
+        """The workloads whose restart upgrades a namespace's proxies, and what must be done by hand."""
         inside = Snapshot(tuple(self._inside.get(namespace, ())))
         workloads, pods = kube_workloads.owners(self.behind(namespace), inside)
-        by_hand, found = [title(pod) for pod in pods], []
-        for each in workloads:
-            reason = self._by_hand(each, namespace)
+        by_hand, restartable = [title(pod) for pod in pods], []
+        for workload in workloads:
+            reason = self._by_hand(workload, namespace)
             if reason:
-                by_hand.append(f"{title(each)} ({reason})")
-            elif not self._is_gateway(each):
-                found.append(each)
-        return found, by_hand
+                by_hand.append(f"{title(workload)} ({reason})")
+            elif not self._is_gateway(workload):
+                restartable.append(workload)
+        return restartable, by_hand
 
     def _by_hand(self, workload: Object, namespace: str) -> str:
-        """Why a restart of a workload would be in vain, or its template somebody else's; empty otherwise."""
+        """Why meshkit cannot upgrade a workload by a restart or a label; empty if it can."""
         if self.row.injection.pinned(workload):
-            return "its template names its proxy"
+            return "its pod template contains the proxy"
         if self.asked_in(namespace) or self.revision == DEFAULT_REVISION or self.asks_itself(workload):
             return ""
-        # Its pods name the old revision themselves; what a chart wrote, its release must change.
+        # The pod template selects the old revision; a label owned by a chart must be changed in its release.
         if release_of(workload) is not None and not self._is_gateway(workload):
             return "its Helm release"
         owners = set(managers(workload, *_ASKING, self.label)) - {MANAGER}
         return f"its label {self.label} belongs to {', '.join(sorted(owners))}" if owners else ""
 
     def _is_gateway(self, workload: Object) -> bool:
-        """Whether it is the intent's own gateway, which the plan of the intent brings to a new revision."""
+        """Whether it is the intent's own gateway, which the intent's plan moves to a new revision."""
         gateway = self.to.gateway if self.to.revision else None
         return gateway is not None and release_of(workload) == (gateway.namespace, gateway.name)
 
     def serves(self, asked: str) -> bool:
-        """Whether the new control plane is what a mark asks for."""
+        """Whether a revision label selects the new control plane."""
         plain = DEFAULT_REVISION in self._revisions
         named = asked if asked == DEFAULT_REVISION and plain else self.tags.get(asked, asked)
         return named == self.revision
 
     def is_wanted(self, version: str) -> bool:
-        """Whether a version is the wanted one; an image may say more of itself: ``1.31.4-distroless``."""
+        """Whether a version is the target; an image tag may have a suffix: ``1.31.4-distroless``."""
         return version == self.version or version.startswith(f"{self.version}-")
 
     def _is_new(self, revision: str, version: str) -> bool:
@@ -221,12 +225,12 @@ class UpgradeState:
         return NamespaceProgress(name, asks, whole - behind, behind, settled, tuple(by_hand))
 
     def _foreign_mark(self, namespace: Object, asks: str) -> str:
-        """Whose the label or the tag is that would have to change, where it is not meshkit's."""
+        """Name the owner of the label or tag that must change, if it is not meshkit."""
         revisions = self.row.revisions
         return revisions.foreign_mark(self.snapshot, namespace, asks) if revisions else ""
 
     def asked_in(self, name: str) -> str:
-        """What a namespace asks for, as far as this upgrade is concerned."""
+        """The revision that a namespace selects, if this upgrade affects it."""
         namespace = self._namespaces.get(name)
         if namespace is None or name == self.home:
             return ""
@@ -235,20 +239,20 @@ class UpgradeState:
 
     @cached_property
     def _namespaces(self) -> Mapping[str, Object]:
-        return {one["metadata"]["name"]: one for one in self.snapshot.of("Namespace")}
+        return {namespace["metadata"]["name"]: namespace for namespace in self.snapshot.of("Namespace")}
 
     @cached_property
     def parts(self) -> Mapping[str, list[Object]]:
-        """Revision -> the Deployments of its control plane."""
+        """Revision -> its control plane's Deployments."""
         facts = self.row.control_plane
         found: dict[str, list[Object]] = {}
-        for one in self.snapshot.of("Deployment", self.home):
-            if facts.is_component(one):
-                found.setdefault(facts.revision_of(one), []).append(one)
+        for deployment in self.snapshot.of("Deployment", self.home):
+            if facts.is_component(deployment):
+                found.setdefault(facts.revision_of(deployment), []).append(deployment)
         return found
 
     def asks_itself(self, workload: Object) -> bool:
-        """Whether a workload's own pods name the new revision."""
+        """Whether a workload's pod template selects the new revision."""
         return labels(workload["spec"].get("template") or {}).get(self.label) == self.revision
 
     def _installed(self, revision: str, parts: Sequence[Object], obeying: int) -> Installed:
@@ -263,18 +267,16 @@ class UpgradeState:
 
 
 def needs(home: str) -> tuple[Need, ...]:
-    """What an UpgradeState must see."""
+    """What an UpgradeState must read."""
     return (*workload_needs(None), Need(MUTATING_WEBHOOK), Need(QUOTA, home))
 
 
 def require_upgradable(state: UpgradeState) -> None:
-    """Refuse a mesh that is not there, a step back, more minor versions than the mesh takes at once, and a
-    quota that has no room for the new control plane beside the old.
-    """
+    """Reject a mesh that is not installed, a downgrade, too large a version skew, or a too small quota."""
     if not state.installed:
         raise BadInput(
             "upgrade",
-            f"{state.home} holds no control plane of {state.mesh}.",
+            f"the namespace {state.home} has no control plane of {state.mesh}.",
             remedy="Install it: 'meshkit setup apply control-plane', or 'meshkit apply -f FILE'.",
         )
     here = next((one for one in state.installed if one.revision == state.revision), None)
@@ -284,7 +286,7 @@ def require_upgradable(state: UpgradeState) -> None:
         raise BadInput(
             "control_plane.version",
             f"{state.version} is older than {newest}, which is installed.",
-            remedy="'meshkit upgrade back' takes an upgrade back.",
+            remedy="Run 'meshkit upgrade back' to roll back an upgrade.",
         )
     if here is None:
         oldest = min((one.version for one in state.installed), key=_numbers)
@@ -310,7 +312,7 @@ def _require_minors(state: UpgradeState, old: str, *, beside: bool) -> None:
 
 
 def _require_headroom(state: UpgradeState) -> None:
-    """A quota that refuses the new replicas would be noticed only when the change times out."""
+    """Reject a quota that would block the new replicas, which otherwise shows only as a timeout."""
     intent = state.to
     resources = intent.resources or state.row.control_plane.resources
     needed = {"cpu": resources.cpu, "memory": resources.memory, "pods": "1"}
@@ -329,12 +331,12 @@ def _require_headroom(state: UpgradeState) -> None:
                     "control_plane.quota",
                     f"{title(quota)} has {float(free):g} of {key} left, and {intent.replicas} replicas"
                     f" beside the old ones take {float(taken):g}.",
-                    remedy="Raise it for the time of the upgrade, or lower replicas.",
+                    remedy="Raise the quota for the duration of the upgrade, or use fewer replicas.",
                 )
 
 
 def move_steps(state: UpgradeState, progress: NamespaceProgress, at_once: int) -> list[Step]:
-    """A namespace's mark, where it asks for another revision, and the restarts of what has an old proxy."""
+    """The steps that move a namespace: its label, if it must change, and the restarts of old proxies."""
     workloads, _ = state.rolling(progress.name)
     if progress.asks and not state.serves(progress.asks):
         return [*_mark(state, progress), *restarts(workloads, at_once)]
@@ -349,7 +351,7 @@ def move_steps(state: UpgradeState, progress: NamespaceProgress, at_once: int) -
 
 
 def _mark(state: UpgradeState, progress: NamespaceProgress) -> list[Step]:
-    """The step that lets a namespace, or the tag that it names, ask for the new revision."""
+    """The step that makes a namespace, or the tag that it uses, select the new revision."""
     revisions = state.row.revisions
     if revisions is None:
         return []
@@ -360,7 +362,7 @@ def _mark(state: UpgradeState, progress: NamespaceProgress) -> list[Step]:
 
 
 def _asking_itself(workload: Object, state: UpgradeState, *, wave: int) -> Step:
-    """The label on a workload's pods, which makes them anew at once."""
+    """The step that sets the label in a workload's pod template, which restarts its pods."""
     meta, kind = workload["metadata"], Kind(workload["apiVersion"], workload["kind"])
     template = {"metadata": {"labels": {state.label: state.revision}}}
     part = manifests.obj(kind, meta["name"], meta["namespace"], spec={"template": template})
@@ -369,13 +371,16 @@ def _asking_itself(workload: Object, state: UpgradeState, *, wave: int) -> Step:
 
 
 def users(snapshot: Snapshot, mesh: Mesh, revision: str) -> list[str]:
-    """The pods whose proxy came from a revision, and the namespaces that ask for it, as titles."""
+    """The titles of pods whose proxy comes from a revision, and of namespaces that select it."""
     rules = mesh.injection
     pods = rules.proxies(snapshot.of("Pod"))
-    found = [title(pod) for pod in pods if rules.origin(pod).revision == revision]
-    return [*found, *(title(one) for one in snapshot.of("Namespace") if rules.asked(one) == revision)]
+    titles = [title(pod) for pod in pods if rules.origin(pod).revision == revision]
+    return [
+        *titles,
+        *(title(namespace) for namespace in snapshot.of("Namespace") if rules.asked(namespace) == revision),
+    ]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The numbers of a version: (1, 31, 4), or (26, 6, 3) of ``edge-26.6.3``."""
+    """Parse the numbers of a version: (1, 31, 4), or (26, 6, 3) for ``edge-26.6.3``."""
     return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])))[:3] or (0, 0)

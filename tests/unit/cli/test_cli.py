@@ -67,7 +67,7 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         (["release", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["upgrade", "status", "--revision", "1.31"], "control_plane.revision: '1.31' is not"),
         (["upgrade", "run", "-f", "no-such-file.yaml"], "there is no such file"),
-        (["evidence", "verify", "release.json"], "meshkit evidence: this verb is not there yet"),
+        (["evidence", "verify", "release.json"], "meshkit evidence: this command is not implemented yet"),
         (["demo", "--mesh", "consul"], "'consul' is not known"),
         (["demo"], "mesh: none is named"),
     ],
@@ -130,7 +130,7 @@ def test_release_forecast_without_a_cluster_says_how_long_and_what_would_do(
     assert run(*plan, "--rps", "10") == 0
     shown = capsys.readouterr()
     assert "MK1603: It cannot pass as written" in shown.out
-    assert "A usual service is assumed" in shown.err
+    assert "The forecast assumes a typical service" in shown.err
     assert run(*plan, "--rps", "10", "--strict", "--json") == 5
     facts = json.loads(capsys.readouterr().out)
     assert facts["measured"] is False

@@ -142,7 +142,7 @@ def test_a_label_that_somebody_else_wrote_is_theirs_to_change() -> None:
     (shop,) = found.spaces
     assert shop.settled, "the others go on"
     assert shop.by_hand == ("istio-injection on Namespace shop, which belongs to kubectl-label",)
-    with pytest.raises(ManualActionRequired, match=r"shop \(asks for default\)"):
+    with pytest.raises(ManualActionRequired, match=r"shop \(selects default\)"):
         retirement.require_unused(found)
 
 
@@ -198,7 +198,10 @@ def test_what_names_its_proxy_itself_is_left_to_people(template: dict[str, Any])
     deployment, pod = workload("web", "shop", "default", "1.30.5")
     deployment["spec"]["template"] = template
     (shop,) = standing(*BOTH, asking("shop", "1-31-4"), deployment, pod).spaces
-    assert (shop.settled, shop.by_hand) == (True, ("Deployment shop/web (its template names its proxy)",))
+    assert (shop.settled, shop.by_hand) == (
+        True,
+        ("Deployment shop/web (its pod template contains the proxy)",),
+    )
 
 
 def test_marks_of_others_are_named_and_the_rest_goes_on() -> None:
@@ -252,7 +255,7 @@ def test_linkerd_restarts_what_has_an_older_proxy() -> None:
 @pytest.mark.parametrize(
     ("objects", "to", "sentence"),
     [
-        ((), NEW, "istio-system holds no control plane of istio"),
+        ((), NEW, "istio-system has no control plane of istio"),
         ((istiod("default", "1.32.0"),), NEW, "1.31.4 is older than 1.32.0"),
         ((istiod("default", "1.28.2"),), NEW, "more than Istio takes at once beside .*: 2 minor"),
         (

@@ -24,7 +24,7 @@ def test_the_table_has_what_and_what_to_do() -> None:
         "                  it ends soon. Rotate it.",
         "1 errors, 1 warnings.",
     ]
-    assert str(Findings()) == "Nothing was found."
+    assert str(Findings()) == "No problems were found."
 
 
 @pytest.mark.parametrize(

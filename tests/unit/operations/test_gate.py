@@ -62,7 +62,7 @@ def test_calls_that_stay_as_they_were_pass_wave_after_wave() -> None:
     gate.after_wave([RESTART])
     gate.after_wave([RESTART])
     assert str(events[1]) == (
-        "Before: 200 over mutual TLS, 5 got no answer, 0 were refused for want of an identity,"
+        "Before: 200 over mutual TLS, 5 got no answer, 0 were refused without a mesh identity,"
         " 0 went in plain text."
     )
     assert events[2] == WatchStarted("Deployment shop/web", 10)
@@ -73,9 +73,9 @@ def test_calls_that_stay_as_they_were_pass_wave_after_wave() -> None:
     ("after", "sentence"),
     [
         ({"mutual_tls": 19, "failed": 3}, r"of \d+ calls got no answer \(13.6%, before 0.0%\), at shop/web"),
-        ({"mutual_tls": 15, "refused": 5}, "were refused for want of an identity"),
+        ({"mutual_tls": 15, "refused": 5}, "were refused without a mesh identity"),
         ({"mutual_tls": 10, "plain": 10}, "went in plain text"),
-        ({}, "No call is seen any more; there were 200 before"),
+        ({}, "No calls are seen any more; there were 200 before"),
     ],
 )
 def test_calls_that_are_worse_stop_the_change(after: Mapping[How, float], sentence: str) -> None:
@@ -92,7 +92,7 @@ BUSY: dict[How, float] = {"mutual_tls": 9900, "failed": 100}
     ("after", "sentence"),
     [
         ({"failed": 5}, r"of \d+ calls got no answer .100.0%, before 0.0%., at shop/web"),
-        ({}, "No call is seen any more in shop; there were 50 before"),
+        ({}, "No calls are seen any more in shop; there were 50 before"),
     ],
 )
 def test_a_small_namespace_is_not_lost_beside_a_busy_one(after: Mapping[How, float], sentence: str) -> None:
@@ -129,7 +129,7 @@ def test_good_waves_are_seldom_blamed() -> None:
 def test_counters_that_cannot_be_read_are_no_quiet_mesh() -> None:
     clock = FakeClock()
     gate = Gate(lambda: Reading(clock.now(), 0.0, {"proxy/0": None}), TrafficGateOptions(clock=clock))
-    with pytest.raises(NoData, match="None of the sidecars showed its counters"):
+    with pytest.raises(NoData, match="The counters of the sidecars could not be read"):
         gate.measure()
 
 
@@ -171,7 +171,7 @@ def test_steps_that_restart_nothing_are_let_through_at_once() -> None:
 
 
 def test_no_call_before_the_change_is_no_success() -> None:
-    with pytest.raises(ManualActionRequired, match=r"No call was seen in 10 s.*Nothing was changed"):
+    with pytest.raises(ManualActionRequired, match=r"No calls were seen in 10 s.*Nothing was changed"):
         opened({})
     _, gate = opened({}, force=True)
     gate.after_wave([RESTART])

@@ -393,7 +393,7 @@ def test_running_release_with_other_settings_is_refused() -> None:
     stage = Stage()
     stage.run_until_killed(lambda state: state.step == 0)
     stage.release = stage.release.model_copy(update={"step_s": 7.0})
-    with pytest.raises(BadInput, match="under way with other settings"):
+    with pytest.raises(BadInput, match="already running with other settings"):
         stage.run()
 
 
@@ -487,7 +487,7 @@ def test_undo_of_a_promoted_release_puts_weights_and_owners_back(mesh: str) -> N
     undo(outcome.change_id, stage.cluster)
     assert stage.fake.weights() == (100, 0)
     assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
-    with pytest.raises(BadInput, match="is undone already"):
+    with pytest.raises(BadInput, match="is already undone"):
         undo(outcome.change_id, stage.cluster)
 
 
@@ -521,10 +521,10 @@ def test_undo_of_a_release_refuses_what_others_changed_since() -> None:
 def test_undo_of_a_release_under_way_or_rolled_back_says_what_to_do() -> None:
     stage = Stage(canary_behaviour=BAD)
     killed = stage.run_until_killed(lambda state: state.step == 0)
-    with pytest.raises(BadInput, match=r"is under way\. Roll it back"):
+    with pytest.raises(BadInput, match=r"is still running\. Roll it back"):
         undo(killed.change_id, stage.cluster)
     assert stage.run().result == "rolled_back"
-    with pytest.raises(BadInput, match="left the weights as it found them"):
+    with pytest.raises(BadInput, match="did not change the weights"):
         undo(killed.change_id, stage.cluster)
 
 

@@ -152,7 +152,7 @@ def test_stop_asks_once_more_and_then_takes_back() -> None:
     free: Callable[[SetupWizard], None] = lambda _: setup.gate.set()  # noqa: E731
     stop = (press("Stop and undo…"), press("Stop and undo now"))
     wizard = drive(setup, press("Apply 1 change"), *stop, free)
-    assert "It was stopped by hand." in wizard._problem.value
+    assert "The change was stopped by hand." in wizard._problem.value
 
 
 def test_strict_with_plaintext_callers_wants_the_namespace_typed() -> None:
