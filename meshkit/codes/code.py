@@ -1,8 +1,7 @@
-"""A code, the finding that is made from it, and the link from a finding to its explanation."""
+"""A code, and the finding that is made from it."""
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
 from meshkit.facts import Finding, Severity
@@ -35,11 +34,3 @@ def finding(
     if severity not in (None, code.severity, code.also):
         raise ValueError(f"{code.id} may not be of severity {severity!r}")
     return Finding(code.id, severity or code.severity, obj, message, remedy or code.remedy)
-
-
-def html_link(found: Finding, base: str) -> str:
-    """The code of a finding as an HTML link into the documentation at ``base``; codes of other programs have
-    no page and stay text.
-    """
-    text = html.escape(found.code)
-    return f'<a href="{html.escape(f"{base}/{found.anchor}")}">{text}</a>' if found.anchor else text

@@ -89,7 +89,7 @@ class SetupWizard(LiveBox):
         self._typed.observe(lambda _: self._soon(self._show_actions()), "value")
 
     def _children(self) -> tuple[widgets.Widget, ...]:
-        style = widgets.HTML(f"<style>{STYLE}</style>", layout={"display": "none"})
+        style = widgets.HTML(STYLE, layout={"display": "none"})
         turn = widgets.HBox([self._chip, self._back, self._next]).add_class("mk-turn")
         head = widgets.HBox([self._head, turn]).add_class("mk-wizard-head")
         stages = [

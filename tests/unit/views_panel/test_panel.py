@@ -128,7 +128,7 @@ def test_a_callback_on_another_thread_is_handed_to_the_loop() -> None:
 
 def test_an_error_of_a_verb_is_shown_in_the_panel() -> None:
     panel = drive(watched(None), Controls(), lambda panel: button(panel, "Start release").click())
-    assert "Start release: joao&#x27;s session holds this release" in panel._problem.value
+    assert "Start release: joao&#39;s session holds this release" in panel._problem.value
     assert 'role="alert"' in panel._problem.value
 
 
