@@ -1,6 +1,6 @@
 """Nodes that are lost: NotReady, tainted, and emptied; and back again.
 
-A node is lost when the node agent no longer runs its pods, which chaos asks for by the annotation ``DOWN``.
+A node is lost when the node agent no longer runs its pods, which chaos asks for by the annotation ``POWERED_OFF``.
 Then everything goes as Kubernetes' node lifecycle controller has it: the condition Ready becomes Unknown,
 pods are no longer ready and leave their EndpointSlices, the taint ``unreachable`` keeps new pods away and
 evicts those that are there. An evicted pod stays Terminating until its node is back and can say that it has
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from meshkit.kube.nodes import is_switched_off
 from meshkit.kube.pods import is_ready
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
@@ -31,16 +32,9 @@ from meshkit.sandbox.controllers.taints import UNREACHABLE, evicted_after_s
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
-DOWN = "sandbox.meshkit.dev/down"
-"""The annotation of a node that is switched off."""
 NOTICE_S = 1.0
 EVICT_AFTER_S = 1.0
 SOURCE = "node-controller"
-
-
-def is_down(node: Object) -> bool:
-    """Whether the node is switched off."""
-    return (node["metadata"].get("annotations") or {}).get(DOWN) == "true"
 
 
 class NodeController:
@@ -61,7 +55,7 @@ class NodeController:
         node = await self._client.get("nodes", name)
         if node is None:
             return None
-        if not is_down(node):
+        if not is_switched_off(node):
             self._silent_since_s.pop(name, None)
             await self._found_again(node)
         else:
