@@ -186,7 +186,7 @@ class ReleasePanel(LiveBox):
             self._now = await asyncio.to_thread(self._watch.look)
             self._show(self._now)
         except Exception as problem:
-            self._hint.value = hint(f"No news from the cluster: {problem}")
+            self._hint.value = hint(f"The cluster cannot be read: {problem}")
 
     def _show(self, now: Watched | None) -> None:
         state = now.state if now else None
