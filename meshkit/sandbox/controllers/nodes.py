@@ -1,6 +1,6 @@
 """Nodes that are lost: NotReady, tainted, and emptied; and back again.
 
-A node is lost when the node agent no longer runs its pods, which chaos asks for by the annotation ``POWERED_OFF``.
+A node is lost when the node agent no longer runs its pods, which the annotation ``POWERED_OFF`` asks for.
 Then everything goes as Kubernetes' node lifecycle controller has it: the condition Ready becomes Unknown,
 pods are no longer ready and leave their EndpointSlices, the taint ``unreachable`` keeps new pods away and
 evicts those that are there. An evicted pod stays Terminating until its node is back and can say that it has
