@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from meshkit.cli.lab import running_lab
+from meshkit.cli.local.lab import running_lab
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.testing import running_sandbox
 

@@ -27,7 +27,7 @@ from meshkit.sandbox.controllers.objects import (
     set_condition,
     timestamp,
 )
-from meshkit.sandbox.controllers.taints import UNREACHABLE, evicted_after_s
+from meshkit.sandbox.controllers.scheduling.taints import UNREACHABLE, evicted_after_s
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

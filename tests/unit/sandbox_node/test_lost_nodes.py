@@ -9,8 +9,8 @@ import pytest
 from meshkit.kube.nodes import POWERED_OFF
 from meshkit.sandbox.api.client import LocalClient
 from meshkit.sandbox.controllers.objects import condition
-from meshkit.sandbox.controllers.placement import choose, refusal
-from meshkit.sandbox.controllers.taints import UNREACHABLE, evicted_after_s, untolerated
+from meshkit.sandbox.controllers.scheduling.placement import choose, refusal
+from meshkit.sandbox.controllers.scheduling.taints import UNREACHABLE, evicted_after_s, untolerated
 from meshkit.sandbox.node.agent import ZONES, node_object
 from tests.unit.sandbox_node.stage import DEPLOYMENTS, deployment, play, rolled_out, until
 
