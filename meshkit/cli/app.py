@@ -14,16 +14,16 @@ import click
 
 from meshkit.cli.changes import apply_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
-from meshkit.cli.demo import demo_command
-from meshkit.cli.doctor import doctor_command
 from meshkit.cli.identity import identity_group
-from meshkit.cli.lab import lab_command
+from meshkit.cli.local.demo import demo_command
+from meshkit.cli.local.doctor import doctor_command
+from meshkit.cli.local.lab import lab_command
+from meshkit.cli.local.sandbox import sandbox_group
 from meshkit.cli.observability import observability_command
 from meshkit.cli.output import not_yet
 from meshkit.cli.rehearse import rehearse_command
 from meshkit.cli.release import release_group
 from meshkit.cli.runbook import runbook_group
-from meshkit.cli.sandbox import sandbox_group
 from meshkit.cli.setup import setup_group
 from meshkit.cli.uninstall import uninstall_command
 from meshkit.cli.upgrade import upgrade_group

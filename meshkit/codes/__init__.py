@@ -5,7 +5,7 @@ topic; ``python -m tools.findings`` generates ``docs/reference/findings.md`` fro
 ``errors`` and ``facts`` from meshkit.
 """
 
-from meshkit.codes.code import Code, finding, html_link
+from meshkit.codes.code import Code, finding
 from meshkit.codes.control_plane import *  # noqa: F403  (the register is one namespace)
 from meshkit.codes.data_plane import *  # noqa: F403
 from meshkit.codes.planned import *  # noqa: F403
@@ -39,4 +39,4 @@ def register() -> dict[str, Code]:
     return dict(sorted(named.items(), key=lambda item: item[1].id))
 
 
-__all__ = ["BLOCKS", "Code", "finding", "html_link", "register"]
+__all__ = ["BLOCKS", "Code", "finding", "register"]

@@ -1,8 +1,7 @@
-"""Finding codes, the findings made from them, and links to their documentation."""
+"""Finding codes, and the findings made from them."""
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
 from meshkit.facts import Finding, Severity
@@ -35,9 +34,3 @@ def finding(
     if severity not in (None, code.severity, code.also):
         raise ValueError(f"{code.id} may not be of severity {severity!r}")
     return Finding(code.id, severity or code.severity, obj, message, remedy or code.remedy)
-
-
-def html_link(found: Finding, base: str) -> str:
-    """The code of a finding as an HTML link to the documentation at ``base``; foreign codes stay text."""
-    text = html.escape(found.code)
-    return f'<a href="{html.escape(f"{base}/{found.anchor}")}">{text}</a>' if found.anchor else text

@@ -16,18 +16,14 @@ from typing import TYPE_CHECKING
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object
 from meshkit.kube.kinds import ZONE
+from meshkit.kube.nodes import POWERED_OFF, can_be_switched_off, is_switched_off
 from meshkit.kube.pods import is_ready
+from meshkit.operations.shop import BEHAVIOUR_PORT
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
 NODE, POD = Kind("v1", "Node"), Kind("v1", "Pod")
-DOWN = "sandbox.meshkit.dev/down"
-"""The annotation that makes the sandbox's node agent stop its node."""
-SANDBOX_RUNTIME = "meshkit://"
-WEB_IMAGE = "meshkit.dev/sandbox/web"
-"""The only image whose latency can be set."""
-CONTROL_PORT = 9000
 
 
 class Chaos:
@@ -38,11 +34,11 @@ class Chaos:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._api = cluster, cluster.api
-        runtimes = [node["status"]["nodeInfo"]["containerRuntimeVersion"] for node in self._nodes()]
-        if not runtimes or not all(node.startswith(SANDBOX_RUNTIME) for node in runtimes):
+        nodes = self._nodes()
+        if not nodes or not all(map(can_be_switched_off, nodes)):
             raise BadInput(
                 "cluster",
-                f"{cluster.context} is not a sandbox; faults are injected only there.",
+                f"the nodes of {cluster.context} cannot be switched off: it is not a sandbox.",
                 remedy="Start one with 'meshkit sandbox up' and connect to it.",
             )
 
@@ -83,15 +79,15 @@ class Chaos:
         if not pods:
             raise BadInput(
                 "workload",
-                f"{namespace}/{workload} has no running pod of the image {WEB_IMAGE}.",
-                remedy="Only the sandbox's own web image can be slowed; the shop's are web-v1 and stock.",
+                f"{namespace}/{workload} has no running pod with the annotation {BEHAVIOUR_PORT}.",
+                remedy="Only the servers of the demo shop can be slowed down, such as web-v1 and stock.",
             )
         errors = {} if error_percent is None else {"error_percent": error_percent}
         return self._tell(pods, "/-/behaviour", {"latency_ms": latency_ms, **errors})
 
     def restore(self) -> list[str]:
         """Switch on every node and reset every workload, and return the affected nodes and pods."""
-        down = [node["metadata"]["name"] for node in self._nodes() if _is_down(node)]
+        down = [node["metadata"]["name"] for node in self._nodes() if is_switched_off(node)]
         for name in down:
             self._switch(name, off=False)
         return [*down, *self._tell(self._webs(None), "/-/restore", {})]
@@ -100,24 +96,20 @@ class Chaos:
         return self._api.list(NODE)
 
     def _switch(self, node: str, *, off: bool) -> None:
-        annotations = {DOWN: "true" if off else None}
+        annotations = {POWERED_OFF: "true" if off else None}
         self._api.merge_patch(NODE, node, None, {"metadata": {"annotations": annotations}})
 
     def _webs(self, namespace: str | None) -> list[Object]:
         """The ready pods whose behaviour can be set."""
-        return [pod for pod in self._api.list(POD, namespace) if is_ready(pod) and _runs_web(pod)]
+        return [pod for pod in self._api.list(POD, namespace) if is_ready(pod) and _behaviour_port(pod)]
 
     def _tell(self, pods: Sequence[Object], path: str, body: dict[str, float]) -> list[str]:
         names = []
         for pod in pods:
             namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-            self._api.pod_put(namespace, name, CONTROL_PORT, path, json.dumps(body))
+            self._api.pod_put(namespace, name, int(_behaviour_port(pod)), path, json.dumps(body))
             names.append(f"{namespace}/{name}")
         return names
-
-
-def _is_down(node: Object) -> bool:
-    return (node["metadata"].get("annotations") or {}).get(DOWN) == "true"
 
 
 def _is_of(pod: Object, workload: str) -> bool:
@@ -125,5 +117,5 @@ def _is_of(pod: Object, workload: str) -> bool:
     return any(owner == workload or owner.rpartition("-")[0] == workload for owner in owners)
 
 
-def _runs_web(pod: Object) -> bool:
-    return any(container["image"].startswith(WEB_IMAGE) for container in pod["spec"]["containers"])
+def _behaviour_port(pod: Object) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(BEHAVIOUR_PORT, ""))

@@ -37,6 +37,8 @@ PATHS = {"/": 9, "/order": 1}
 """The caller's paths by weight: a tenth of the requests need the dependency."""
 PORT = 8080
 CONTROL_PORT = 9000
+BEHAVIOUR_PORT = "meshkit.dev/behaviour-port"
+"""The annotation of a pod that names the port where its latency and its share of errors can be set."""
 POD, DEPLOYMENT = Kind("v1", "Pod"), Kind("apps/v1", "Deployment")
 _UNCAPTURED = {
     "traffic.sidecar.istio.io/excludeInboundPorts": str(CONTROL_PORT),
@@ -293,7 +295,10 @@ def _answering(version: str, behaviour: Behaviour) -> dict[str, str]:
 
 def _server(name: str, account: str, labels: Mapping[str, str], env: Mapping[str, str]) -> Object:
     ports = {"http": PORT, "control": CONTROL_PORT}
-    return _deployment(name, "web", labels, account=account, replicas=2, env=env, ports=ports)
+    annotations = {BEHAVIOUR_PORT: str(CONTROL_PORT)}
+    return _deployment(
+        name, "web", labels, account=account, replicas=2, env=env, ports=ports, annotations=annotations
+    )
 
 
 def _caller(name: str, namespace: str, rps: float) -> Object:
@@ -306,6 +311,7 @@ def _caller(name: str, namespace: str, rps: float) -> Object:
         replicas=1,
         env={**target, "RATE": f"{rps:g}"},
         ports={"control": CONTROL_PORT},
+        annotations={},
         namespace=namespace,
     )
 
@@ -327,6 +333,7 @@ def _deployment(
     replicas: int,
     env: Mapping[str, str],
     ports: Mapping[str, int],
+    annotations: Mapping[str, str],
     namespace: str = NAMESPACE,
 ) -> Object:
     container = {
@@ -341,7 +348,7 @@ def _deployment(
         },
     }
     pod = {
-        "metadata": {"labels": dict(labels), "annotations": {**_UNCAPTURED, **_FINE_BUCKETS}},
+        "metadata": {"labels": dict(labels), "annotations": {**_UNCAPTURED, **_FINE_BUCKETS, **annotations}},
         "spec": {"serviceAccountName": account, "containers": [container]},
     }
     return _object(

@@ -1,7 +1,8 @@
-"""What people look at, drawn from immutable snapshots. No decision and no request to a cluster is made here.
+"""Widgets, HTML and text for people, made from immutable snapshots of a cluster, a plan or a release.
 
-Here live the chart of a release (chart.py, chart_svg.py), the pieces of HTML it is shown with
-(release_html.py, icons.py, style.css), the widget that lets a chart grow in a notebook (live_chart.py,
-live_chart.js), the panel made of them (panel.py), and the pages that open offline (report.py, demo_page.py).
-Each shows a widget where there is a kernel, HTML or SVG where there is none, and text where there is neither.
+display.py holds the tables that a notebook shows for plans and findings, plan_html.py a plan field by field,
+report.py and demo_page.py the pages that open offline, cluster_text.py the tables for a terminal; release/
+holds the chart and the panel of a release, setup/ the wizard. Every function that makes HTML returns
+``markupsafe.Markup``, which escapes each plain string that is put into it. May not happen here: a decision,
+or a request to a cluster on the event loop of the notebook. A request runs in a thread (live_box.py).
 """

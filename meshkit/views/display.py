@@ -1,16 +1,17 @@
-"""How plans, findings and an upgrade's status show themselves in a notebook cell: as tables in HTML.
+"""The HTML tables that a notebook cell shows for plans, findings and the status of an upgrade.
 
-``install`` registers them with IPython by the names of their classes, so nothing is imported before the first
-of them is shown. Outside a notebook each is its text.
+``install`` registers the tables with IPython by the names of the classes, so that nothing is imported before
+the first of them is shown. Outside a notebook each prints as text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from meshkit import codes, settings
+from markupsafe import Markup
+
+from meshkit.views.code_link import code_link
 
 if TYPE_CHECKING:
     from meshkit.cluster.executor import PlannedStep
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from meshkit.operations.upgrade.report import UpgradeStatus
     from meshkit.operations.upgrade.run import UpgradePlan
 
-_LEFT = " style='text-align:left'"
+_LEFT = Markup(" style='text-align:left'")
 
 
 def install(formatter: Any = None) -> None:
@@ -36,71 +37,80 @@ def install(formatter: Any = None) -> None:
         html.for_type_by_name(module, name, table)
 
 
-def plan_table(plan: Plan) -> str:
+def plan_table(plan: Plan) -> Markup:
     """A plan: its heading, its findings, and a row for each step."""
-    rows = [_step_cells(plan, number, one) for number, one in enumerate(plan.steps, start=1)]
-    docs = settings.docs()
-    notes = "".join(
-        f"<p><strong>{codes.html_link(f, docs)}</strong> {escape(f'{f.object}: {f.message} {f.remedy}')}</p>"
+    rows = [_step_cells(plan, number, planned) for number, planned in enumerate(plan.steps, start=1)]
+    notes = Markup("").join(
+        Markup("<p><strong>{}</strong> {}: {} {}</p>").format(code_link(f), f.object, f.message, f.remedy)
         for f in plan.findings
     )
     table = _table("meshkit-plan", ("#", "", "object", "what changes"), rows) if rows else ""
-    return f"<p>{escape(plan.heading)}</p>{notes}{table}"
+    return Markup("<p>{}</p>{}{}").format(plan.heading, notes, table)
 
 
-def upgrade_plan_table(plan: UpgradePlan) -> str:
-    """The next change of an upgrade, and what follows it."""
-    later = "".join(f"<li>{escape(one)}</li>" for one in plan.later())
-    return plan_table(plan.first) + (f"<p>Then:</p><ol>{later}</ol>" if later else "")
+def upgrade_plan_table(plan: UpgradePlan) -> Markup:
+    """The next change of an upgrade, and the changes that follow it."""
+    later = _items(plan.later())
+    return plan_table(plan.first) + (Markup("<p>Then:</p><ol>{}</ol>").format(later) if later else "")
 
 
-def findings_table(findings: Findings) -> str:
+def findings_table(findings: Findings) -> Markup:
     """Findings, the worst first."""
     if not findings:
-        return f"<p>{escape(str(findings))}</p>"
-    docs = settings.docs()
-    rows = [
-        [one.severity, codes.html_link(one, docs), *map(escape, (one.object, one.message, one.remedy))]
-        for one in findings
-    ]
+        return Markup("<p>{}</p>").format(findings)
+    rows = [(f.severity, code_link(f), f.object, f.message, f.remedy) for f in findings]
     table = _table("meshkit-findings", ("", "code", "object", "what", "what to do"), rows)
-    return f"{table}<p>{escape(findings.total)}</p>"
+    return table + Markup("<p>{}</p>").format(findings.total)
 
 
-def upgrade_table(status: UpgradeStatus) -> str:
-    """The control planes, a bar for each namespace, and what comes next."""
-    rows = "".join(
-        f"<tr><td{_LEFT}>{escape(one.name)}</td><td style='width:14em'>{_bar(status.share_moved(one))}</td>"
-        f"<td{_LEFT}>{escape(status.counted(one))}</td></tr>"
-        for one in status.spaces
+def upgrade_table(status: UpgradeStatus) -> Markup:
+    """The control planes, a bar for each namespace, and the next step."""
+    rows = Markup("").join(
+        Markup("<tr><td{}>{}</td><td style='width:14em'>{}</td><td{}>{}</td></tr>").format(
+            _LEFT, space.name, _bar(status.share_moved(space)), _LEFT, status.counted(space)
+        )
+        for space in status.spaces
     )
-    planes = "".join(f"<li>{escape(status.control_plane(one))}</li>" for one in status.installed)
-    by_hand = "".join(f"<li>by hand: {escape(what)}</li>" for one in status.spaces for what in one.by_hand)
-    return (
-        f"<p>{escape(status.heading)}</p><ul class='meshkit-upgrade'>{planes}</ul><table>{rows}</table>"
-        f"{f'<ul>{by_hand}</ul>' if by_hand else ''}<p>{escape(status.next)}</p>"
+    planes = _items(map(status.control_plane, status.installed))
+    by_hand = _items(f"by hand: {what}" for space in status.spaces for what in space.by_hand)
+    return Markup("<p>{}</p><ul class='meshkit-upgrade'>{}</ul><table>{}</table>{}<p>{}</p>").format(
+        status.heading,
+        planes,
+        rows,
+        Markup("<ul>{}</ul>").format(by_hand) if by_hand else "",
+        status.next,
     )
 
 
-def _step_cells(plan: Plan, number: int, one: PlannedStep) -> list[str]:
-    lines = [*plan.changed_fields(one), plan.note(one)]
-    what = "<br>".join(escape(line) for line in lines if line)
-    return [str(number), one.action, escape(one.step.title), what]
+def _step_cells(plan: Plan, number: int, planned: PlannedStep) -> tuple[str, ...]:
+    lines = [*plan.changed_fields(planned), plan.note(planned)]
+    what = Markup("<br>").join(line for line in lines if line)
+    return str(number), planned.action, planned.step.title, what
 
 
-def _table(name: str, columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already."""
-    heads = "".join(f"<th{_LEFT}>{column}</th>" for column in columns)
-    body = "".join(f"<tr>{''.join(f'<td{_LEFT}>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table class='{name}'><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+def _items(texts: Iterable[str]) -> Markup:
+    return Markup("").join(Markup("<li>{}</li>").format(text) for text in texts)
 
 
-def _bar(share: float) -> str:
-    inner = f"<div style='width:{100 * share:.0f}%;height:0.7em;background:#1f77b4'></div>"
-    return f"<div style='background:#8883;width:100%'>{inner}</div>"
+def _table(name: str, columns: Iterable[str], rows: Iterable[Sequence[str]]) -> Markup:
+    """A table of cells; a cell that is not ``Markup`` is escaped."""
+    heads = Markup("").join(Markup("<th{}>{}</th>").format(_LEFT, column) for column in columns)
+    body = Markup("").join(Markup("<tr>{}</tr>").format(_cells(row)) for row in rows)
+    return Markup("<table class='{}'><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(
+        name, heads, body
+    )
 
 
-_TABLES: dict[tuple[str, str], Callable[[Any], str]] = {
+def _cells(row: Sequence[str]) -> Markup:
+    return Markup("").join(Markup("<td{}>{}</td>").format(_LEFT, cell) for cell in row)
+
+
+def _bar(share: float) -> Markup:
+    inner = Markup("<div style='width:{:.0f}%;height:0.7em;background:#1f77b4'></div>").format(100 * share)
+    return Markup("<div style='background:#8883;width:100%'>{}</div>").format(inner)
+
+
+_TABLES: dict[tuple[str, str], Callable[[Any], Markup]] = {
     ("meshkit.operations.plan", "Plan"): plan_table,
     ("meshkit.operations.health", "Findings"): findings_table,
     ("meshkit.operations.upgrade.report", "UpgradeStatus"): upgrade_table,

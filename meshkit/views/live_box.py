@@ -1,24 +1,24 @@
-"""What lives in a notebook cell: a box that looks at the cluster on the notebook's own loop.
+"""The base class of the widgets that follow a cluster: tasks on the event loop, requests in threads.
 
-Requests are made in threads, widgets touched on the loop only. Callbacks of widgets may come on another
-thread (ipykernel#1510), so each only hands its work to the loop.
+Widgets are changed on the event loop only. Callbacks of widgets may come on another thread
+(ipykernel#1510), so each only schedules its work on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import html
 from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
+from markupsafe import Markup
 
 
 class LiveBox(widgets.VBox):  # type: ignore[misc]
-    """A box with tasks on the notebook's loop. Without a loop, as in a script, it shows one look only."""
+    """A box with tasks on the notebook's event loop. Without a loop, it reads the cluster once."""
 
     _shown: ClassVar[dict[tuple[str, ...], LiveBox]]
-    """What is shown now, of each class apart."""
+    """The boxes that are shown now, by what they show; each class has its own."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -32,13 +32,13 @@ class LiveBox(widgets.VBox):  # type: ignore[misc]
             self._loop = None
 
     def close(self) -> None:
-        """Stop looking and remove the widgets. What was asked of the cluster goes on to its end."""
+        """Stop reading the cluster and remove the widgets. A request that was sent is not cancelled."""
         for task in self._tasks:
             task.cancel()
         super().close()
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        """Hand work to the notebook's loop, from whichever thread a callback came on."""
+        """Schedule work on the notebook's event loop, from any thread."""
         if self._loop:
             self._loop.call_soon_threadsafe(self._spawn, work)
         else:
@@ -50,24 +50,24 @@ class LiveBox(widgets.VBox):  # type: ignore[misc]
         task.add_done_callback(self._tasks.discard)
 
     def _replace_older(self, *key: str) -> None:
-        """End the box of this class that showed the same before."""
+        """Close the box of this class that showed the same before."""
         older = self._shown.pop(key, None)
         if older:
             older.close()
         self._shown[key] = self
 
 
-def set_html(widget: widgets.HTML, value: str) -> None:
-    """Only what differs travels to the browser."""
+def set_html(widget: widgets.HTML, value: Markup) -> None:
+    """Set the HTML of a widget, unless it is set already: a message to the browser is saved."""
     if widget.value != value:
         widget.value = value
 
 
-def alert(sentence: str) -> str:
-    """A problem, announced to screen readers."""
-    return f'<div class="mk-alert" role="alert">{html.escape(sentence)}</div>'
+def alert(sentence: str) -> Markup:
+    """A problem, which screen readers announce."""
+    return Markup('<div class="mk-alert" role="alert">{}</div>').format(sentence)
 
 
-def hint(sentence: str) -> str:
+def hint(sentence: str) -> Markup:
     """A sentence beside the buttons."""
-    return f'<span class="mk-muted">{html.escape(sentence)}</span>'
+    return Markup('<span class="mk-muted">{}</span>').format(sentence)

@@ -1,25 +1,30 @@
-"""Self-contained HTML pages: of one executed runbook, and the frame that any page of meshkit uses.
+"""Self-contained HTML pages: the report of an executed runbook, and the frame of every page.
 
-Nothing is loaded from anywhere and no script is needed: the charts are the SVG that stands beside every
-plotly figure, so a page opens offline, prints, and can be kept as evidence for years.
+A page loads nothing and needs no script: its charts are the SVG that is stored beside every plotly figure.
+It opens offline, prints, and can be kept as evidence for years.
 """
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from meshkit.errors import CHANGES_PENDING
 from meshkit.facts import ClusterRef
 from meshkit.version import __version__
 from meshkit.views.icons import icon
 
-STYLE = "".join(
-    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("style.css", "setup/setup.css")
+STYLE = Markup("<style>{}</style>").format(
+    Markup("").join(
+        Markup((Path(__file__).parent / name).read_text(encoding="utf-8"))
+        for name in ("style.css", "setup/setup.css")
+    )
 )
+"""The style of every page and widget, as an HTML element."""
 _ENDINGS = {
     0: ("good", "Done."),
     3: ("warn", "Undecided."),
@@ -27,43 +32,50 @@ _ENDINGS = {
 }
 """Tone and headline of an exit code; any other is a failure."""
 _STYLED = re.compile(r"\A<div class=\"mk\"><style>.*?</style>", re.DOTALL)
-"""How a piece of meshkit's own begins; the page has the style already."""
+"""How the HTML outputs of meshkit begin. The page has the style already."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 
 
-def page(title: str, body: str) -> str:
+def page(title: str, body: Markup) -> Markup:
     """A whole HTML document around a body, with meshkit's style in it."""
-    return (
+    return Markup(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
-        f'<body class="mk-page"><main class="mk">{body}</main></body></html>\n'
-    )
+        "<title>{}</title>{}</head>"
+        '<body class="mk-page"><main class="mk">{}</main></body></html>\n'
+    ).format(title, STYLE, body)
 
 
-def verdict_block(tone: str, headline: str, detail: str = "", footnote: str = "") -> str:
+def verdict_block(tone: str, headline: str, detail: str = "", footnote: str = "") -> Markup:
     """The coloured block that states a result. ``tone`` is good, bad, warn or note."""
-    lines = f"<strong>{html.escape(headline)}</strong>"
-    lines += f"<span>{html.escape(detail)}</span>" if detail else ""
-    lines += f'<div class="mk-muted">{html.escape(footnote)}</div>' if footnote else ""
-    return f'<div class="mk-verdict mk-{tone}" role="status">{icon(tone)}<div>{lines}</div></div>'
-
-
-def chip(tone: str, words: str) -> str:
-    """A state in a pill: its icon and its words."""
-    return f'<span class="mk-chip mk-{tone}">{icon(tone)}{html.escape(words)}</span>'
-
-
-def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, numbers: tuple[int, ...] = ()) -> str:
-    """A table of cells that are HTML already; the columns at the indices ``numbers`` are right-aligned."""
-    classes = [' class="mk-number"' if index in numbers else "" for index in range(len(columns))]
-    head = "".join(f"<th{c}>{html.escape(name)}</th>" for c, name in zip(classes, columns, strict=True))
-    body = "".join(
-        "<tr>" + "".join(f"<td{c}>{cell}</td>" for c, cell in zip(classes, row, strict=True)) + "</tr>"
-        for row in rows
+    lines = Markup("<strong>{}</strong>").format(headline)
+    lines += Markup("<span>{}</span>").format(detail) if detail else ""
+    lines += Markup('<div class="mk-muted">{}</div>').format(footnote) if footnote else ""
+    return Markup('<div class="mk-verdict mk-{}" role="status">{}<div>{}</div></div>').format(
+        tone, icon(tone), lines
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def chip(tone: str, words: str) -> Markup:
+    """A state in a pill: its icon and its words."""
+    return Markup('<span class="mk-chip mk-{}">{}{}</span>').format(tone, icon(tone), words)
+
+
+def table(
+    columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, numbers: tuple[int, ...] = ()
+) -> Markup:
+    """A table of cells; a cell that is not ``Markup`` is escaped. The columns at the indices ``numbers`` are
+    right-aligned.
+    """
+    classes = [Markup(' class="mk-number"') if index in numbers else "" for index in range(len(columns))]
+
+    def cells(template: Markup, row: tuple[str, ...]) -> Markup:
+        return Markup("").join(template.format(c, cell) for c, cell in zip(classes, row, strict=True))
+
+    head = cells(Markup("<th{}>{}</th>"), columns)
+    body = Markup("").join(Markup("<tr>{}</tr>").format(cells(Markup("<td{}>{}</td>"), row)) for row in rows)
+    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
 
 
 def runbook_page(
@@ -75,9 +87,9 @@ def runbook_page(
     parameters: Mapping[str, Any],
     duration_s: float,
     cluster: ClusterRef | None = None,
-) -> str:
-    """The report of an executed runbook: how it ended, on which cluster, its parameters, and every cell with
-    its output.
+) -> Markup:
+    """The report of an executed runbook: its result, its cluster, its parameters, and every cell with its
+    output.
     """
     tone, headline = _ENDINGS.get(exit_code, ("bad", "Failed."))
     if exit_code in (0, CHANGES_PENDING) and parameters.get("apply") is False:
@@ -85,54 +97,64 @@ def runbook_page(
         tone, headline = "note", f"Dry run. {pending} was changed."
     footnote = f"{duration_s:.1f} s" + (f" on cluster {cluster}" if cluster else "")
     rows = [
-        (f"<code>{html.escape(name)}</code>", f"<code>{html.escape(str(value))}</code>")
+        (Markup("<code>{}</code>").format(name), Markup("<code>{}</code>").format(value))
         for name, value in parameters.items()
     ]
-    body = (
-        f'<header class="mk-head"><h1>{html.escape(title)}</h1>{chip(tone, f"exit {exit_code}")}</header>'
-        + verdict_block(tone, headline, error or "Every cell ran to its end.", footnote)
-        + "".join(cell_html(cell) for cell in notebook.cells if not _is_banner(cell))
-        + f"<h2>Parameters</h2>{table(('parameter', 'value'), rows)}"
-        + f'<p class="mk-muted">meshkit {__version__}</p>'
+    body = Markup("").join(
+        (
+            Markup('<header class="mk-head"><h1>{}</h1>{}</header>').format(
+                title, chip(tone, f"exit {exit_code}")
+            ),
+            verdict_block(tone, headline, error or "Every cell ran to its end.", footnote),
+            *(cell_html(cell) for cell in notebook.cells if not _is_banner(cell)),
+            Markup("<h2>Parameters</h2>{}").format(table(("parameter", "value"), rows)),
+            Markup('<p class="mk-muted">meshkit {}</p>').format(__version__),
+        )
     )
     return page(title, body)
 
 
-def cell_html(cell: Any) -> str:
-    """A notebook cell: prose as it reads, code folded, outputs in full."""
+def cell_html(cell: Any) -> Markup:
+    """A notebook cell: its prose as HTML, its code folded, its outputs in full."""
     if cell.cell_type == "markdown":
         return _prose(cell.source)
     if cell.cell_type != "code" or not cell.source.strip():
-        return ""
-    code = f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>"
-    return code + "".join(_output_html(output) for output in cell.outputs)
+        return Markup("")
+    code = Markup("<details><summary>code</summary><pre>{}</pre></details>").format(cell.source)
+    return code + Markup("").join(_output_html(output) for output in cell.outputs)
 
 
-def _output_html(output: Any) -> str:
+def _output_html(output: Any) -> Markup:
+    """An output of a cell. What the cell itself shows as SVG or HTML is kept, without its scripts."""
     if output.output_type == "error":
-        return f"<pre>{html.escape(f'{output.ename}: {output.evalue}')}</pre>"
+        return _pre(f"{output.ename}: {output.evalue}")
     if output.output_type == "stream":
-        return f"<pre>{html.escape(_ANSI.sub('', _text(output.text)))}</pre>"
+        return _pre(_text(output.text))
     data = output.data
     if "image/svg+xml" in data:
-        return f'<div class="mk-card mk-chart">{_text(data["image/svg+xml"])}</div>'
+        return Markup('<div class="mk-card mk-chart">{}</div>').format(Markup(_text(data["image/svg+xml"])))
     if "text/html" in data:
         shown = _SCRIPT.sub("", _text(data["text/html"]))
         own = _STYLED.sub("<div>", shown)
-        return own if own != shown else f'<div class="mk-card">{shown}</div>'
-    return f"<pre>{html.escape(_ANSI.sub('', _text(data.get('text/plain', ''))))}</pre>"
+        return Markup(own) if own != shown else Markup('<div class="mk-card">{}</div>').format(Markup(shown))
+    return _pre(_text(data.get("text/plain", "")))
 
 
-def _prose(source: str) -> str:
-    """Markdown as HTML, without the notebook's own title: the page has it."""
+def _pre(text: str) -> Markup:
+    """Plain text as it was printed, without the colours of a terminal."""
+    return Markup("<pre>{}</pre>").format(_ANSI.sub("", text))
+
+
+def _prose(source: str) -> Markup:
+    """Markdown as HTML, without the notebook's title, which the page shows already."""
     import mistune
 
     without_title = re.sub(r"\A# .*\n?", "", source)
-    return str(mistune.html(without_title))
+    return Markup(mistune.html(without_title))
 
 
 def _is_banner(cell: Any) -> bool:
-    """Whether papermill added the cell itself, to point at the failing one."""
+    """Whether papermill added the cell, to point at the cell that failed."""
     return any(tag.startswith("papermill-error") for tag in cell.metadata.get("tags", ()))
 
 

@@ -158,7 +158,7 @@ def test_a_command_declares_its_cluster_by_the_one_option() -> None:
     """No command declares --kubeconfig or --context by itself."""
     declared = [
         path.name
-        for path in (PACKAGE / "cli").glob("*.py")
+        for path in (PACKAGE / "cli").rglob("*.py")
         if {"--kubeconfig", "--context"}
         & {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
     ]

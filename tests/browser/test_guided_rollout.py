@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 import meshkit as mk
-from meshkit.cli.lab import running_lab
+from meshkit.cli.local.lab import running_lab
 from meshkit.operations import shop
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.testing import running_sandbox

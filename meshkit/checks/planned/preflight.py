@@ -6,17 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from meshkit import codes
 from meshkit.checks.planned import traffic
-from meshkit.facts import Finding, Object, Snapshot
+from meshkit.facts import Finding, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube.kinds import ZONE
+from meshkit.kube.nodes import has_built_in_images
 from meshkit.meshes import registry
-
-BUILT_IN_RUNTIME = "meshkit://"
-"""The prefix of the container runtime version of nodes that can run the images of meshkit's manifests."""
 
 
 def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Finding, ...]:
@@ -39,7 +37,7 @@ def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Fin
 def control_plane(intent: ControlPlane, snapshot: Snapshot) -> Iterator[Finding]:
     """Check that the nodes can run the control plane and are in enough zones."""
     nodes = list(snapshot.of("Node"))
-    if intent.charts is None and not _run_built_in_images(nodes):
+    if intent.charts is None and not any(map(has_built_in_images, nodes)):
         message = "without charts its images exist in the sandbox only, and no node here can run them."
         yield codes.finding(codes.BUILT_IN_IMAGES_CANNOT_RUN, "control_plane.charts", message)
         return
@@ -55,11 +53,6 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> Iterator[Finding]
         message = f"{intent.replicas} replicas cannot be in {intent.zones} zones."
         remedy = f"Ask for replicas={intent.zones} or more."
         yield codes.finding(codes.FEWER_REPLICAS_THAN_ZONES, "control_plane.replicas", message, remedy)
-
-
-def _run_built_in_images(nodes: Sequence[Object]) -> bool:
-    infos = (node.get("status", {}).get("nodeInfo", {}) for node in nodes)
-    return any(str(info.get("containerRuntimeVersion")).startswith(BUILT_IN_RUNTIME) for info in infos)
 
 
 def _namespace(intent: Injection | MutualTLS, snapshot: Snapshot) -> Iterator[Finding]:

@@ -26,9 +26,10 @@ def trust_anchors(snapshot: Snapshot, namespace: str) -> str:
     data: Mapping[str, str] = (secret or {}).get("data") or {}
     if not {"ca.crt", "tls.crt", "tls.key"} <= set(data):
         raise BadInput(
-            "control_plane", f"Linkerd's charts need an issuer: there is no Secret {namespace}/{ISSUER} with
-            ca.crt, tls.crt" " and tls.key.", remedy="Create it: mk.apply(mk.plan_identity(cluster,
-            mesh='linkerd'), cluster), or use cert-manager.",
+            "control_plane",
+            f"Linkerd's charts need an issuer: there is no Secret {namespace}/{ISSUER} with ca.crt, tls.crt"
+            " and tls.key.",
+            remedy="Create it: mk.apply(mk.plan_identity(cluster, mesh='linkerd'), cluster).",
         )
     return base64.b64decode(data["ca.crt"]).decode()
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from meshkit.kube.pods import is_ready
 from meshkit.kube.selectors import holds
-from meshkit.sandbox.controllers.deployments import DEPLOYMENTS, REPLICASETS
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
@@ -25,6 +24,7 @@ from meshkit.sandbox.controllers.objects import (
     set_condition,
 )
 from meshkit.sandbox.controllers.pods import Selectors
+from meshkit.sandbox.controllers.workloads.deployments import DEPLOYMENTS, REPLICASETS
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

@@ -1,7 +1,7 @@
 """The node controller marks unreachable nodes as not ready, taints them and evicts their pods.
 
-A chaos experiment switches a node off with the annotation ``DOWN``; the node agent then no longer runs its
-pods. From there the controller follows Kubernetes' node lifecycle controller: the condition Ready becomes
+A chaos experiment switches a node off with the annotation ``POWERED_OFF``; the node agent then no longer runs
+its pods. From there the controller follows Kubernetes' node lifecycle controller: the condition Ready becomes
 Unknown, the pods become not ready and leave their EndpointSlices, and the taint ``unreachable`` repels new
 pods and evicts existing ones. An evicted pod remains Terminating until its node is reachable again and
 confirms that its processes have ended; meanwhile the pod's controller creates a replacement on another node.
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from meshkit.kube.nodes import is_switched_off
 from meshkit.kube.pods import is_ready
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
@@ -27,21 +28,14 @@ from meshkit.sandbox.controllers.objects import (
     set_condition,
     timestamp,
 )
-from meshkit.sandbox.controllers.taints import UNREACHABLE, evicted_after_s
+from meshkit.sandbox.controllers.scheduling.taints import UNREACHABLE, evicted_after_s
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
-DOWN = "sandbox.meshkit.dev/down"
-"""The annotation that switches a node off."""
 NOTICE_S = 1.0
 EVICT_AFTER_S = 1.0
 SOURCE = "node-controller"
-
-
-def is_down(node: Object) -> bool:
-    """Return whether the node is switched off."""
-    return (node["metadata"].get("annotations") or {}).get(DOWN) == "true"
 
 
 class NodeController:
@@ -62,7 +56,7 @@ class NodeController:
         node = await self._client.get("nodes", name)
         if node is None:
             return None
-        if not is_down(node):
+        if not is_switched_off(node):
             self._down_since_s.pop(name, None)
             await self._mark_reachable(node)
         else:

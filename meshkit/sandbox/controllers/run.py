@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from meshkit.sandbox.controllers import loop
 from meshkit.sandbox.controllers.budgets import BudgetController
-from meshkit.sandbox.controllers.cronjobs import CronJobController
-from meshkit.sandbox.controllers.deployments import DeploymentController
 from meshkit.sandbox.controllers.endpoints import EndpointController
 from meshkit.sandbox.controllers.garbage import GarbageCollector
-from meshkit.sandbox.controllers.jobs import JobController
 from meshkit.sandbox.controllers.namespaces import NamespaceController
 from meshkit.sandbox.controllers.nodes import NodeController
 from meshkit.sandbox.controllers.quotas import QuotaController
-from meshkit.sandbox.controllers.replicasets import ReplicaSetController
-from meshkit.sandbox.controllers.scheduler import Scheduler
+from meshkit.sandbox.controllers.scheduling.scheduler import Scheduler
+from meshkit.sandbox.controllers.workloads.cronjobs import CronJobController
+from meshkit.sandbox.controllers.workloads.deployments import DeploymentController
+from meshkit.sandbox.controllers.workloads.jobs import JobController
+from meshkit.sandbox.controllers.workloads.replicasets import ReplicaSetController
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

@@ -15,9 +15,9 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshkit.kube.nodes import PROCESS_RUNTIME, is_switched_off
 from meshkit.meshes.model.pods import Peer, service_account
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.controllers.nodes import is_down
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
 from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, pod_folder
 from meshkit.sandbox.node.addresses import Addresses
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 ZONES = {"sandbox-a": "zone-a", "sandbox-b": "zone-b", "sandbox-c": "zone-c"}
 KUBELET_VERSION = "v1.37.0+meshkit.sandbox"
-RUNTIME_VERSION = "meshkit://1"
+RUNTIME_VERSION = f"{PROCESS_RUNTIME}://1"
 TOKEN_LIFETIME_S = 365 * 24 * 3600
 """A pod's token is not renewed; it becomes invalid with its ServiceAccount."""
 CLOSE_GRACE_S = 1.0
@@ -59,7 +59,7 @@ class NodeAgent:
             node = await self._client.get("nodes", name)
             if node is None:
                 await self._client.create("nodes", node_object(name))
-            elif is_down(node):
+            elif is_switched_off(node):
                 self._down.add(name)
         pods = await self._client.list("pods")
         for pod in pods:
@@ -89,7 +89,7 @@ class NodeAgent:
         """Switch nodes off and on when their annotation changes."""
         async for event in self._client.watch("nodes"):
             name = key_of(event.object)[1]
-            if is_down(event.object):
+            if is_switched_off(event.object):
                 self._switch_off(name)
             elif name in self._down:
                 await self._switch_on(name)

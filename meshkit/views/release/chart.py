@@ -1,5 +1,5 @@
-"""The latency chart of a release: both versions side by side, weight shifts, and how it ended. A pure
-function of looks.
+"""The latency chart of a release: both versions side by side, weight shifts, and the result. A pure function
+of the measurements.
 
 Rows from top to bottom: p99, p50, errors, share of the canary, over one time axis; a gutter at the right
 names each row and says its latest values, so that no legend is needed and nothing moves with the lines.
@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
 
 from meshkit.decide.formatting import percent
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
@@ -70,7 +72,7 @@ class Chart:
     text: str
 
     @property
-    def svg(self) -> str:
+    def svg(self) -> Markup:
         """The figure as a self-contained SVG document."""
         return svg_chart(self.figure, self.text)
 
@@ -278,22 +280,22 @@ def _gutter(
     row: Row, number: int, stable: Values, canary: Values, limit: float | None, release: Release
 ) -> list[dict[str, Any]]:
     """The name of a row and its latest values, at fixed places right of the plot."""
-    lines = [(f"<b>{row.title}</b>", "")]
+    lines = [(Markup("<b>{}</b>").format(row.title), "")]
     if row.key == "share":
-        lines += [("─ asked", _last(row, stable)), ("◆ measured", _last(row, canary))]
+        lines += [(Markup("─ asked"), _last(row, stable)), (Markup("◆ measured"), _last(row, canary))]
     else:
         lines += [
-            (f"● {_short(release.stable)}", _last(row, stable)),
-            (f"◆ {_short(release.canary)}", _last(row, canary)),
+            (escape(f"● {_short(release.stable)}"), _last(row, stable)),
+            (escape(f"◆ {_short(release.canary)}"), _last(row, canary)),
         ]
     if limit is not None:
-        lines.append(("┄ limit at start", f"{limit:.{row.digits}f} {row.unit}"))
+        lines.append((Markup("┄ limit at start"), f"{limit:.{row.digits}f} {row.unit}"))
     colours = {"●": STABLE, "◆": CANARY}
     top = _domains()[number - 1][1]
     found = []
     for i, (name, value) in enumerate(lines):
         glyph = (
-            f'<span style="color:{colours[name[0]]}">{name[0]}</span>{name[1:]}'
+            Markup('<span style="color:{}">{}</span>{}').format(colours[name[0]], name[0], name[1:])
             if name[0] in colours
             else name
         )

@@ -1,7 +1,7 @@
-"""The figures of chart.py as SVG, by the standard library alone: for readers without scripts, and for paper.
+"""Draws the figures of chart.py as SVG, for readers without scripts and for print.
 
-It draws what those figures use of plotly's schema: line and marker traces on stacked y axes over one time
-axis, straight shapes, and text. Text takes the colour of the page around it.
+Supported is what these figures use of plotly's schema: line and marker traces on stacked y axes over one time
+axis, straight shapes, and text. Text has the colour of the page.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup, escape
+
 WIDTH = 900
 
-_DASH = {"dash": ' stroke-dasharray="5 4"'}
+_DASH = {"dash": Markup(' stroke-dasharray="5 4"')}
 _TIME_STEPS_S = (5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _SPAN = re.compile(r'<span style="color:(#\w+)">(.*?)</span>')
 
 
-def svg_chart(figure: Mapping[str, Any], label: str = "") -> str:
+def svg_chart(figure: Mapping[str, Any], label: str = "") -> Markup:
     """An SVG document of a figure. ``label`` is what a screen reader says."""
     return _Drawing(figure).document(label)
 
@@ -40,15 +42,15 @@ class _Drawing:
         self._x1: float
         self._x0, self._x1 = self._layout["xaxis"]["range"]
 
-    def document(self, label: str) -> str:
+    def document(self, label: str) -> Markup:
         parts = [*self._axes(), *self._traces(), *self._shapes(), *self._texts()]
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self._height}" width="100%" '
-            f'role="img" aria-label="{html.escape(label)}" font-family="system-ui, sans-serif" '
-            f'font-size="12" fill="currentColor">{"".join(parts)}</svg>'
-        )
+        return Markup(
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" width="100%" '
+            'role="img" aria-label="{}" font-family="system-ui, sans-serif" '
+            'font-size="12" fill="currentColor">{}</svg>'
+        ).format(WIDTH, self._height, label, Markup("").join(parts))
 
-    def _axes(self) -> Iterator[str]:
+    def _axes(self) -> Iterator[Markup]:
         for name, axis in self._layout.items():
             if name.startswith("yaxis"):
                 for tick in axis["tickvals"]:
@@ -59,7 +61,7 @@ class _Drawing:
             shown = time.strftime(self._layout["xaxis"]["tickformat"], time.gmtime(at_ms / 1000))
             yield _label(self._x(at_ms), self._bottom + 18, shown, "middle", 11)
 
-    def _traces(self) -> Iterator[str]:
+    def _traces(self) -> Iterator[Markup]:
         for trace in self._data:
             axis = self._layout["yaxis" + trace["yaxis"][1:]]
             low, high = axis["range"]
@@ -74,15 +76,14 @@ class _Drawing:
             line = trace["line"]
             for run in _runs(points):
                 path = "".join(_segments(run, steps=line.get("shape") == "vh"))
-                yield (
-                    f'<path d="{path}" fill="none" stroke="{line["color"]}" stroke-width="{line["width"]}" '
-                    'stroke-linejoin="round"/>'
-                )
+                yield Markup(
+                    '<path d="{}" fill="none" stroke="{}" stroke-width="{}" stroke-linejoin="round"/>'
+                ).format(path, line["color"], line["width"])
             last = next((p for p in reversed(points) if p), None)
             if last and points[-1] and trace["marker"]["size"][-1]:
                 yield _mark(*last, trace["marker"]["symbol"], line["color"])
 
-    def _shapes(self) -> Iterator[str]:
+    def _shapes(self) -> Iterator[Markup]:
         for shape in self._layout["shapes"]:
             axis = self._layout.get("yaxis" + shape["yref"][1:]) if shape["yref"] != "paper" else None
             xs = [
@@ -94,12 +95,12 @@ class _Drawing:
                 xs[0], ys[0], xs[1], ys[1], line["color"], line["width"], _DASH.get(line.get("dash"), "")
             )
 
-    def _texts(self) -> Iterator[str]:
+    def _texts(self) -> Iterator[Markup]:
         for note in self._layout["annotations"]:
             x = self._x(note["x"]) if note["xref"] == "x" else self._paper_x(note["x"])
             y = self._paper_y(note["y"]) - note["yshift"] + 11
             anchor = {"left": "start", "right": "end"}[note["xanchor"]]
-            yield _raw_label(x + note["xshift"], y, _markup(note["text"]), anchor, note["font"]["size"])
+            yield _label(x + note["xshift"], y, _markup(note["text"]), anchor, note["font"]["size"])
 
     def _x(self, at_ms: float) -> float:
         return self._left + (self._right - self._left) * (at_ms - self._x0) / ((self._x1 - self._x0) or 1)
@@ -122,7 +123,7 @@ def _time_ticks(start_ms: float, end_ms: float) -> list[float]:
 
 
 def _runs(points: Sequence[tuple[float, float] | None]) -> Iterator[list[tuple[float, float]]]:
-    """The points between gaps: a gap is never bridged."""
+    """The runs of points between gaps. No line is drawn across a gap."""
     run: list[tuple[float, float]] = []
     for point in [*points, None]:
         if point is not None:
@@ -142,36 +143,43 @@ def _segments(run: Sequence[tuple[float, float]], *, steps: bool) -> Iterator[st
             yield f"L{x:.1f} {y:.1f}"
 
 
-def _mark(x: float, y: float, symbol: str, colour: str) -> str:
-    """Where a line ends: a circle for stable, a diamond for the canary."""
+def _mark(x: float, y: float, symbol: str, colour: str) -> Markup:
+    """The mark at the end of a line: a circle for stable, a diamond for the canary."""
     if symbol == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
-    return f'<path d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z" fill="{colour}"/>'
+        return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="{}"/>').format(x, y, colour)
+    return Markup('<path d="M{:.1f} {:.1f}l5 5l-5 5l-5 -5z" fill="{}"/>').format(x, y - 5, colour)
 
 
-def _triangle(x: float, y: float, colour: str) -> str:
-    return f'<path d="M{x:.1f} {y:.1f}l4 6h-8z" fill="{colour}"/>'
+def _triangle(x: float, y: float, colour: str) -> Markup:
+    return Markup('<path d="M{:.1f} {:.1f}l4 6h-8z" fill="{}"/>').format(x, y, colour)
 
 
-def _line(x0: float, y0: float, x1: float, y1: float, colour: str, width: float, more: str = "") -> str:
+def _line(x0: float, y0: float, x1: float, y1: float, colour: str, width: float, more: str = "") -> Markup:
     path = f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"
-    return f'<path d="{path}" stroke="{colour}" stroke-width="{width}" fill="none"{more}/>'
+    return Markup('<path d="{}" stroke="{}" stroke-width="{}" fill="none"{}/>').format(
+        path, colour, width, more
+    )
 
 
-def _label(x: float, y: float, text: str, anchor: str, size: float) -> str:
-    return _raw_label(x, y, html.escape(text), anchor, size)
+def _label(x: float, y: float, text: str, anchor: str, size: float) -> Markup:
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" font-size="{}">{}</text>').format(
+        x, y, anchor, size, text
+    )
 
 
-def _raw_label(x: float, y: float, markup: str, anchor: str, size: float) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{markup}</text>'
-
-
-def _markup(text: str) -> str:
-    """plotly's few tags as SVG's; everything else is escaped."""
+def _markup(text: str) -> Markup:
+    """The text of an annotation, in which plotly allows a few tags and entities, as SVG."""
     bold = text.startswith("<b>")
     plain = text.removeprefix("<b>").removesuffix("</b>")
     coloured = _SPAN.search(plain)
     if coloured:
         colour, glyph = coloured.groups()
-        return f'<tspan fill="{colour}">{html.escape(glyph)}</tspan>{html.escape(plain[coloured.end() :])}'
-    return f'<tspan font-weight="650">{html.escape(plain)}</tspan>' if bold else html.escape(plain)
+        rest = _plain(plain[coloured.end() :])
+        return Markup('<tspan fill="{}">{}</tspan>{}').format(colour, _plain(glyph), rest)
+    return (
+        Markup('<tspan font-weight="650">{}</tspan>').format(_plain(plain)) if bold else escape(_plain(plain))
+    )
+
+
+def _plain(text: str) -> str:
+    return html.unescape(str(text))

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
+from markupsafe import Markup
 
 from meshkit.decide import formatting as words
 from meshkit.operations.release.controls import Controls
@@ -64,7 +64,7 @@ class ReleasePanel(LiveBox):
             f"{release.canary}. Run the cell to see it live."
         )
         bundle: dict[str, Any] = dict(super()._repr_mimebundle_(**kwargs) or {})
-        return bundle | {"text/plain": text, "text/html": f"<p>{html.escape(text)}</p>"}
+        return bundle | {"text/plain": text, "text/html": Markup("<p>{}</p>").format(text)}
 
     # The widgets
 
@@ -98,7 +98,7 @@ class ReleasePanel(LiveBox):
         )
         hands = widgets.HBox([self._share, self._slow]).add_class("mk-hands")
         body = widgets.HBox([card, self._side]).add_class("mk-body")
-        style = widgets.HTML(f"<style>{STYLE}</style>", layout={"display": "none"})
+        style = widgets.HTML(STYLE, layout={"display": "none"})
         return (
             style,
             self._head,
@@ -186,7 +186,7 @@ class ReleasePanel(LiveBox):
             self._now = await asyncio.to_thread(self._watch.look)
             self._show(self._now)
         except Exception as problem:
-            self._hint.value = hint(f"No news from the cluster: {problem}")
+            self._hint.value = hint(f"The cluster cannot be read: {problem}")
 
     def _show(self, now: Watched | None) -> None:
         state = now.state if now else None
@@ -266,7 +266,7 @@ class SvgChart(widgets.HTML):  # type: ignore[misc]
         self.value = svg_chart(figure)
 
 
-_CHART_TITLE = '<div class="mk-head"><h3>Stable and canary, side by side</h3></div>'
+_CHART_TITLE = Markup('<div class="mk-head"><h3>Stable and canary, side by side</h3></div>')
 
 
 def _chart(figure: Mapping[str, Any]) -> Any:

@@ -1,15 +1,16 @@
 """A release as pieces of HTML: title, ladder, verdict, evidence, journal. Pure functions of a ReleaseState.
 
-The panel, the report and the demo's page are put together from these, so a release looks the same in each.
-The pieces keep their heights whatever the state, so that nothing jumps while a release runs.
+The panel, the report and the page of the demo are made of these pieces, so a release looks the same in each.
+The height of a piece does not depend on the state, so that nothing moves while a release runs.
 """
 
 from __future__ import annotations
 
-import html
 import math
 import time
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from meshkit.decide import formatting as words
 from meshkit.views.icons import icon
@@ -53,39 +54,51 @@ _CONDITIONS = {
 }
 
 
-def head(release: Release, where: str, state: ReleaseState | None, note: str = "") -> str:
-    """The title line: what is released where, and the state in a pill."""
+def head(release: Release, where: str, state: ReleaseState | None, note: str = "") -> Markup:
+    """The title line: the service, its versions, the cluster, and the state of the release."""
     shape, said = STATUS[state.status] if state else ("todo", "Not started")
     if state and state.status in ("shifting", "watching"):
         said = f"{said}, step {state.step + 1} of {len(release.ladder)}"
     tone = f" mk-{shape}" if shape in ("good", "bad", "warn") else ""
-    return (
+    return Markup(
         '<div class="mk-head mk-title"><div>'
-        f"<h1>Canary release of {html.escape(release.service)}</h1>"
-        f'<div class="mk-muted">{icon("stable")} stable {html.escape(release.stable)} &nbsp; '
-        f"{icon('canary')} canary {html.escape(release.canary)} · "
-        f"namespace {html.escape(release.namespace)} · {html.escape(where)}</div></div>"
-        f'<div class="mk-nowrap"><span class="mk-muted">{html.escape(note)}</span> '
-        f'<span class="mk-chip{tone}">{icon(shape)}{html.escape(said)}</span></div></div>'
+        "<h1>Canary release of {service}</h1>"
+        '<div class="mk-muted">{stable_icon} stable {stable} &nbsp; {canary_icon} canary {canary} · '
+        "namespace {namespace} · {where}</div></div>"
+        '<div class="mk-nowrap"><span class="mk-muted">{note}</span> '
+        '<span class="mk-chip{tone}">{state_icon}{said}</span></div></div>'
+    ).format(
+        service=release.service,
+        stable_icon=icon("stable"),
+        stable=release.stable,
+        canary_icon=icon("canary"),
+        canary=release.canary,
+        namespace=release.namespace,
+        where=where,
+        note=note,
+        tone=tone,
+        state_icon=icon(shape),
+        said=said,
     )
 
 
-def ladder(release: Release, state: ReleaseState | None) -> str:
+def ladder(release: Release, state: ReleaseState | None) -> Markup:
     """The steps as an ordered list: done, present, to come."""
     items = []
     for index, percent in enumerate(release.ladder):
         kind = _step_kind(index, release, state)
-        current = ' aria-current="step"' if kind == "now" else ""
-        said = html.escape(_step_words(index, kind, release, state))
+        current = Markup(' aria-current="step"') if kind == "now" else ""
+        said = _step_words(index, kind, release, state)
         items.append(
-            f'<li class="mk-step mk-step-{kind}"{current}>{_step_mark(kind)}'
-            f'<strong>{words.percent(percent)}</strong><span class="mk-muted">{said}</span></li>'
+            Markup(
+                '<li class="mk-step mk-step-{}"{}>{}<strong>{}</strong><span class="mk-muted">{}</span></li>'
+            ).format(kind, current, _step_mark(kind), words.percent(percent), said)
         )
-    return f'<ol class="mk-ladder">{"".join(items)}</ol>'
+    return Markup('<ol class="mk-ladder">{}</ol>').format(Markup("").join(items))
 
 
-def verdict(state: ReleaseState | None) -> str:
-    """The block that says where the release stands and what happens next by itself."""
+def verdict(state: ReleaseState | None) -> Markup:
+    """The block that states the result so far, and the next step that needs no person."""
     if state is None:
         return _block(
             "note", "waiting", "No release has been started.", "Move traffic by hand, or start the release."
@@ -96,20 +109,20 @@ def verdict(state: ReleaseState | None) -> str:
     return _block(tone, shape, title + first, " ".join(rest))
 
 
-def evidence(state: ReleaseState | None) -> str:
-    """Two cards: the odds that the canary does harm, and what the present step waits for."""
+def evidence(state: ReleaseState | None) -> Markup:
+    """Two cards: the evidence that the canary does harm, and the conditions of the present step."""
     found = state.verdict if state else None
-    return f'<div class="mk-side">{_harm_card(found)}{_conditions_card(found, state)}</div>'
+    return Markup('<div class="mk-side">{}{}</div>').format(_harm_card(found), _conditions_card(found, state))
 
 
-def journal(state: ReleaseState | None, *, lines: int | None = JOURNAL_LINES, note: str = "") -> str:
-    """What happened, the newest first; a fixed number of lines, or (None) all of them."""
+def journal(state: ReleaseState | None, *, lines: int | None = JOURNAL_LINES, note: str = "") -> Markup:
+    """The events of the release, the newest first: a fixed number of lines, or all of them for ``None``."""
     events = list(reversed(state.events)) if state else []
     shown = events if lines is None else events[:lines]
     rows = [_journal_row(state, event) for event in shown if state]
-    rows += ['<li class="mk-row">&nbsp;</li>'] * ((lines or 0) - len(rows))
-    listed = f'<ul class="mk-journal" role="log">{"".join(rows)}</ul>'
-    return _card(_both("<h3>Journal</h3>", html.escape(note), muted=True), listed)
+    rows += [Markup('<li class="mk-row">&nbsp;</li>')] * ((lines or 0) - len(rows))
+    listed = Markup('<ul class="mk-journal" role="log">{}</ul>').format(Markup("").join(rows))
+    return _card(_both(Markup("<h3>Journal</h3>"), note, muted=True), listed)
 
 
 def clock_utc(at_s: float) -> str:
@@ -127,9 +140,9 @@ def _step_kind(index: int, release: Release, state: ReleaseState | None) -> str:
     return "now"
 
 
-def _step_mark(kind: str) -> str:
+def _step_mark(kind: str) -> Markup:
     return {"done": icon("good"), "bad": icon("bad"), "todo": icon("todo")}.get(
-        kind, '<i class="mk-ring"></i>'
+        kind, Markup('<i class="mk-ring"></i>')
     )
 
 
@@ -156,54 +169,59 @@ def _tone(state: ReleaseState) -> tuple[str, str]:
     return "note", "waiting"
 
 
-def _block(tone: str, shape: str, headline: str, detail: str) -> str:
-    return (
-        f'<div class="mk-verdict mk-{tone}" role="status" aria-live="polite">{icon(shape)}'
-        f"<div><strong>{html.escape(headline)}</strong><span>{html.escape(detail)}</span></div></div>"
-    )
+def _block(tone: str, shape: str, headline: str, detail: str) -> Markup:
+    return Markup(
+        '<div class="mk-verdict mk-{}" role="status" aria-live="polite">{}'
+        "<div><strong>{}</strong><span>{}</span></div></div>"
+    ).format(tone, icon(shape), headline, detail)
 
 
-def _harm_card(found: Verdict | None) -> str:
+def _harm_card(found: Verdict | None) -> Markup:
     limit, harm = (found.harm_limit, found.harm) if found else (20.0, 0.0)
     return _card(
-        _both("<h3>Evidence of harm</h3>", f"rolls back at {words.odds(limit)}", muted=True),
-        _both("The canary does harm", f"<strong>{words.odds(harm) if found else '–'}</strong>"),
+        _both(Markup("<h3>Evidence of harm</h3>"), f"rolls back at {words.odds(limit)}", muted=True),
+        _both(
+            "The canary does harm", Markup("<strong>{}</strong>").format(words.odds(harm) if found else "–")
+        ),
         _bar(harm, limit, 100.0, "mk-harm"),
     )
 
 
-def _conditions_card(found: Verdict | None, state: ReleaseState | None) -> str:
+def _conditions_card(found: Verdict | None, state: ReleaseState | None) -> Markup:
     conditions = found.conditions if found else ()
     met = f"{sum(c.met for c in conditions)} of {len(conditions)} met" if conditions else ""
-    rows = "".join(_condition_row(c, state) for c in conditions)
+    rows = Markup("").join(_condition_row(c, state) for c in conditions)
     return _card(
-        _both("<h3>Evidence toward the next step</h3>", met, muted=True),
-        rows or '<p class="mk-muted">Nothing is measured yet.</p>',
+        _both(Markup("<h3>Evidence toward the next step</h3>"), met, muted=True),
+        rows or Markup('<p class="mk-muted">Nothing is measured yet.</p>'),
     )
 
 
-def _card(*parts: str) -> str:
-    return f'<div class="mk-card">{"".join(parts)}</div>'
+def _card(*parts: Markup) -> Markup:
+    return Markup('<div class="mk-card">{}</div>').format(Markup("").join(parts))
 
 
-def _both(left: str, right: str, *, muted: bool = False) -> str:
+def _both(left: str, right: str, *, muted: bool = False) -> Markup:
     """One line with something at either end."""
     kind = "mk-nowrap mk-muted" if muted else "mk-nowrap"
-    return f'<div class="mk-head"><span>{left}</span><span class="{kind}">{right}</span></div>'
+    return Markup('<div class="mk-head"><span>{}</span><span class="{}">{}</span></div>').format(
+        left, kind, right
+    )
 
 
-def _condition_row(condition: Condition, state: ReleaseState | None) -> str:
+def _condition_row(condition: Condition, state: ReleaseState | None) -> Markup:
     shape = "good" if condition.met else "waiting" if condition.needed else "todo"
     label = _CONDITIONS.get(condition.name) or _margin_words(condition.name, state)
-    muted = "" if condition.needed else ' class="mk-muted"'
+    muted = "" if condition.needed else Markup(' class="mk-muted"')
     below = condition.name == "harm"
     bar = _bar(
         condition.value, condition.limit, 80.0, "mk-harm" if below and not condition.met else "mk-odds"
     )
     if not condition.unit.startswith(": 1"):
         bar = _plain_bar(condition.value, condition.limit)
-    line = _both(f"<span{muted}>{icon(shape)} {html.escape(label)}</span>", _condition_value(condition))
-    return f'<div class="mk-condition">{line}{bar}</div>'
+    name = Markup("<span{}>{} {}</span>").format(muted, icon(shape), label)
+    line = _both(name, _condition_value(condition))
+    return Markup('<div class="mk-condition">{}{}</div>').format(line, bar)
 
 
 def _margin_words(name: str, state: ReleaseState | None) -> str:
@@ -225,33 +243,32 @@ def _condition_value(condition: Condition) -> str:
     return f"{words.odds(condition.value).split(chr(160))[0]} of {words.odds(condition.limit)}"
 
 
-def _bar(value: float, limit: float, limit_at_percent: float, kind: str) -> str:
+def _bar(value: float, limit: float, limit_at_percent: float, kind: str) -> Markup:
     """A bar on a log scale from 1 : 1; the limit's tick stands at ``limit_at_percent`` of the track."""
     length = math.log(value) / math.log(limit) * limit_at_percent if value > 1 and limit > 1 else 0.0
     return _track(min(length, 100.0), limit_at_percent, kind)
 
 
-def _plain_bar(value: float, limit: float) -> str:
+def _plain_bar(value: float, limit: float) -> Markup:
     return _track(min(80 * value / limit, 100.0) if limit else 80.0, 80.0, "mk-odds")
 
 
-def _track(percent: float, tick_percent: float, kind: str) -> str:
-    return (
-        f'<div class="mk-track" aria-hidden="true"><i class="{kind}" style="width:{percent:.1f}%"></i>'
-        f'<b style="left:calc({tick_percent:.0f}% - 2px)"></b></div>'
-    )
+def _track(percent: float, tick_percent: float, kind: str) -> Markup:
+    return Markup(
+        '<div class="mk-track" aria-hidden="true"><i class="{}" style="width:{:.1f}%"></i>'
+        '<b style="left:calc({:.0f}% - 2px)"></b></div>'
+    ).format(kind, percent, tick_percent)
 
 
-def _journal_row(state: ReleaseState, event: ReleaseEvent) -> str:
+def _journal_row(state: ReleaseState, event: ReleaseEvent) -> Markup:
     shape = (
         STATUS[state.status][0]
         if event.kind == "end" and state.ended
         else _EVENT_ICONS.get(event.kind, "note")
     )
     who = f" by {event.who}" if event.who else ""
-    return (
-        f'<li class="mk-row"><span class="mk-muted">{clock_utc(event.at_s)}</span> {icon(shape)} '
-        f"{html.escape(_event_words(event) + who)}</li>"
+    return Markup('<li class="mk-row"><span class="mk-muted">{}</span> {} {}</li>').format(
+        clock_utc(event.at_s), icon(shape), _event_words(event) + who
     )
 
 

@@ -7,13 +7,13 @@ lists and mappings are written as YAML in one line, as they stand in a file of i
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import ipywidgets as widgets
 import yaml
+from markupsafe import Markup
 from pydantic.fields import FieldInfo
 
 from meshkit.errors import BadInput
@@ -211,8 +211,8 @@ def _default(field: FieldInfo) -> Any:
 
 def _help(words: str, reason: str) -> widgets.HTML:
     """The line below an input: what it is, or why it is closed."""
-    text = f'<span class="mk-warn">{html.escape(reason)}</span>' if reason else html.escape(words)
-    return widgets.HTML(f'<span class="mk-muted">{text}</span>').add_class("mk-form-help")
+    text = Markup('<span class="mk-warn">{}</span>').format(reason) if reason else words
+    return widgets.HTML(Markup('<span class="mk-muted">{}</span>').format(text)).add_class("mk-form-help")
 
 
 def _plain_type(annotation: Any) -> tuple[Any, bool]:

@@ -1,19 +1,20 @@
-"""The guided path as pieces of HTML: stages, findings, evidence, progress. Pure functions of a SetupSnapshot.
+"""The guided setup as HTML: stages, findings, evidence, progress. Pure functions of a SetupSnapshot.
 
-The wizard, the pages of runbooks and what a reader without a kernel sees are put together from these.
+The wizard, the reports of runbooks and the outputs for readers without a kernel are made of these pieces.
 """
 
 from __future__ import annotations
 
-import html
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from meshkit import codes, settings
+from markupsafe import Markup, escape
+
 from meshkit.operations.setup.guide import STAGES
+from meshkit.views.code_link import code_link
 from meshkit.views.icons import icon
 from meshkit.views.plan_html import card
 from meshkit.views.report import STYLE
@@ -57,36 +58,44 @@ def state_words(standing: StageStatus) -> str:
     ]
 
 
-def head(mesh_title: str, cluster: ClusterRef, namespace: str, note: str) -> str:
+def head(mesh_title: str, cluster: ClusterRef, namespace: str, note: str) -> Markup:
     """The title: which mesh, on which cluster, for which namespace."""
     where = f"{mesh_title} · namespace {namespace} · {cluster}"
-    return (
-        '<div class="mk-title"><h1>Set up the mesh</h1>'
-        f'<div class="mk-muted">{html.escape(where)} · {html.escape(note)}</div></div>'
-    )
+    return Markup(
+        '<div class="mk-title"><h1>Set up the mesh</h1><div class="mk-muted">{} · {}</div></div>'
+    ).format(where, note)
 
 
-def position(number: int, standing: StageStatus) -> str:
+def position(number: int, standing: StageStatus) -> Markup:
     """Which stage of how many, in a pill."""
-    return f'<span class="mk-chip">{icon(stage_icon(standing))}Stage {number} of {len(STAGES)}</span>'
-
-
-def stage_row(number: int, stage: Stage, standing: StageStatus, *, selected: bool) -> str:
-    """One line of the list at the left; hidden from screen readers, which read the button above it."""
-    return (
-        f'<div class="mk-stage-row{" mk-stage-now" if selected else ""}" aria-hidden="true">'
-        f"{icon(stage_icon(standing))}<div><span>{number}. {html.escape(stage.title)}</span>"
-        f'<span class="mk-muted">{html.escape(standing.summary)}</span></div></div>'
+    return Markup('<span class="mk-chip">{}Stage {} of {}</span>').format(
+        icon(stage_icon(standing)), number, len(STAGES)
     )
 
 
-def explanation(number: int, stage: Stage, namespace: str) -> str:
+def stage_row(number: int, stage: Stage, standing: StageStatus, *, selected: bool) -> Markup:
+    """One line of the list at the left; hidden from screen readers, which read the button above it."""
+    return Markup(
+        '<div class="mk-stage-row{}" aria-hidden="true">{}<div><span>{}. {}</span>'
+        '<span class="mk-muted">{}</span></div></div>'
+    ).format(
+        " mk-stage-now" if selected else "",
+        icon(stage_icon(standing)),
+        number,
+        stage.title,
+        standing.summary,
+    )
+
+
+def explanation(number: int, stage: Stage, namespace: str) -> Markup:
     """What the stage is for."""
-    why = html.escape(stage.why).replace("{namespace}", f"<code>{html.escape(namespace)}</code>")
-    return f'<h2 class="mk-stage-title">{number}. {html.escape(stage.title)}</h2><p class="mk-why">{why}</p>'
+    why = escape(stage.why).replace("{namespace}", Markup("<code>{}</code>").format(namespace))
+    return Markup('<h2 class="mk-stage-title">{}. {}</h2><p class="mk-why">{}</p>').format(
+        number, stage.title, why
+    )
 
 
-def findings_card(standing: StageStatus, taken_s: float) -> str:
+def findings_card(standing: StageStatus, taken_s: float) -> Markup:
     """What the checks found, the worst first."""
     order = ("error", "warning", "info")
     found = sorted(standing.findings, key=lambda finding: order.index(finding.severity))
@@ -96,105 +105,134 @@ def findings_card(standing: StageStatus, taken_s: float) -> str:
         if (n := sum(finding.severity == severity for finding in found)) or severity != "info"
     )
     if not found:
-        body = f'<p class="mk-none">{icon("good")} Nothing stands against it.</p>'
+        body = Markup('<p class="mk-none">{} No findings.</p>').format(icon("good"))
     else:
-        head = '<tr><th>severity</th><th>what, and what to do</th><th class="mk-number">code</th></tr>'
-        body = f'<table class="mk-findings">{head}{"".join(map(_finding_row, found))}</table>'
+        body = Markup(
+            '<table class="mk-findings"><tr><th>severity</th><th>what, and what to do</th>'
+            '<th class="mk-number">code</th></tr>{}</table>'
+        ).format(Markup("").join(map(_finding_row, found)))
     return card("Findings", f"{counts} · read {clock(taken_s)}", body)
 
 
-def _finding_row(finding: Finding) -> str:
+def _finding_row(finding: Finding) -> Markup:
     shape, word = _WORDS[finding.severity]
-    return (
-        f'<tr><td class="mk-nowrap mk-{shape}">{icon(shape)} {word}</td>'
-        f"<td><strong>{html.escape(finding.object)}</strong><br>{_with_code(finding.message)}"
-        f'<br><span class="mk-remedy">{_with_code(finding.remedy)}</span></td>'
-        f'<td class="mk-number">{codes.html_link(finding, settings.docs())}</td></tr>'
+    return Markup(
+        '<tr><td class="mk-nowrap mk-{}">{} {}</td><td><strong>{}</strong><br>{}'
+        '<br><span class="mk-remedy">{}</span></td><td class="mk-number">{}</td></tr>'
+    ).format(
+        shape,
+        icon(shape),
+        word,
+        finding.object,
+        _with_code(finding.message),
+        _with_code(finding.remedy),
+        code_link(finding),
     )
 
 
-def _with_code(sentence: str) -> str:
+def _with_code(sentence: str) -> Markup:
     """A sentence with its names and commands in code font."""
-    return _CODE.sub(r"<code>\1</code>", html.escape(sentence, quote=False))
-
-
-def tables(standing: StageStatus) -> str:
-    """The evidence of a stage: who calls whom, which workload gets a sidecar."""
-    return "".join(map(_table_card, standing.tables))
-
-
-def _table_card(table: Table) -> str:
-    numbers = {index for index, name in enumerate(table.columns) if name.startswith(("req/s", "in "))}
-    head = "".join(
-        f"<th{' class=mk-number' if index in numbers else ''}>{html.escape(name)}</th>"
-        for index, name in enumerate(table.columns)
+    pieces = enumerate(_CODE.split(sentence))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(text) if index % 2 else text for index, text in pieces
     )
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{' class=mk-number' if index in numbers else ''}>"
-            f"{icon(tone) + ' ' if index == 0 else ''}{html.escape(cell)}</td>"
-            for index, cell in enumerate(cells)
-        )
-        + "</tr>"
+
+
+def tables(standing: StageStatus) -> Markup:
+    """The evidence of a stage: who calls whom, which workload gets a sidecar."""
+    return Markup("").join(map(_table_card, standing.tables))
+
+
+def _table_card(table: Table) -> Markup:
+    numbers = {index for index, name in enumerate(table.columns) if name.startswith(("req/s", "in "))}
+    classes = [Markup(" class=mk-number") if i in numbers else "" for i in range(len(table.columns))]
+    head = _cells(Markup("<th{}>{}</th>"), classes, table.columns)
+    rows = Markup("").join(
+        Markup("<tr>{}</tr>").format(_cells(Markup("<td{}>{}</td>"), classes, _with_icon(tone, cells)))
         for tone, cells in table.rows
     )
-    body = f'<table class="mk-evidence"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    body = Markup('<table class="mk-evidence"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>').format(
+        head, rows
+    )
     return card(table.title, table.note, body)
 
 
-def progress_card(lines: Sequence[ProgressLine], log: Sequence[str], note: str) -> str:
+def _cells(template: Markup, classes: Sequence[str], texts: Sequence[str]) -> Markup:
+    return Markup("").join(template.format(*pair) for pair in zip(classes, texts, strict=True))
+
+
+def _with_icon(tone: str, cells: Sequence[str]) -> Sequence[str]:
+    """The cells of a row, the first behind an icon."""
+    return [Markup("{} {}").format(icon(tone), cells[0]), *cells[1:]]
+
+
+def progress_card(lines: Sequence[ProgressLine], log: Sequence[str], note: str) -> Markup:
     """A bar, the steps around the present one, and the log."""
     done = sum(line.state == "good" for line in lines)
     share = 100 * done / len(lines) if lines else 0
-    bar = f'<div class="mk-track mk-bar" role="img" aria-label="{done} of {len(lines)} done">'
-    bar += f'<i style="width:{share:.0f}%"></i></div>'
+    bar = Markup(
+        '<div class="mk-track mk-bar" role="img" aria-label="{} of {} done">'
+        '<i style="width:{:.0f}%"></i></div>'
+    ).format(done, len(lines), share)
     first = max(0, min(done - 2, len(lines) - STEPS_SHOWN))
     shown = lines[first : first + STEPS_SHOWN]
-    steps = "".join(map(_progress_row, shown))
+    steps = Markup("").join(map(_progress_row, shown))
     if len(lines) > STEPS_SHOWN:
-        steps += f'<li class="mk-muted">steps {first + 1} to {first + len(shown)} of {len(lines)}</li>'
-    said = html.escape(
-        "\n".join(log[-LOG_LINES:]) or "Nothing has been changed yet. The log starts with Apply."
-    )
-    body = (
-        f'{bar}<ol class="mk-progress">{steps}</ol><pre class="mk-log" role="log" tabindex="0">{said}</pre>'
-    )
+        steps += Markup('<li class="mk-muted">steps {} to {} of {}</li>').format(
+            first + 1, first + len(shown), len(lines)
+        )
+    said = "\n".join(log[-LOG_LINES:]) or "Nothing has been changed yet. The log starts with Apply."
+    body = Markup(
+        '{}<ol class="mk-progress">{}</ol><pre class="mk-log" role="log" tabindex="0">{}</pre>'
+    ).format(bar, steps, said)
     return card("Progress", note, body)
 
 
-def _progress_row(line: ProgressLine) -> str:
+def _progress_row(line: ProgressLine) -> Markup:
     took = "" if line.seconds is None else f"{line.seconds:.1f} s"
     muted = " mk-todo" if line.state == "todo" else ""
-    return (
-        f'<li class="mk-progress-row{muted}">{icon(line.state)}<span>{html.escape(line.words)}</span>'
-        f'<span class="mk-muted">{took}</span></li>'
+    return Markup(
+        '<li class="mk-progress-row{}">{}<span>{}</span><span class="mk-muted">{}</span></li>'
+    ).format(muted, icon(line.state), line.words, took)
+
+
+def overview(look: SetupSnapshot, title: str) -> Markup:
+    """The whole path as one piece of HTML, for a reader without a kernel."""
+    rows = Markup("").join(
+        Markup("<tr><td>{} {}. {}</td><td>{}</td><td>{}{}</td></tr>").format(
+            icon(stage_icon(standing)),
+            number,
+            stage.title,
+            state_words(standing),
+            standing.summary,
+            Markup("").join(map(_short_finding, standing.findings)),
+        )
+        for number, (stage, standing) in enumerate(zip(STAGES, look.statuses, strict=True), start=1)
+    )
+    body = Markup(
+        "<table><thead><tr><th>stage</th><th>state</th><th>what the cluster says</th></tr></thead>"
+        "<tbody>{}</tbody></table>"
+    ).format(rows)
+    found = card(title, f"read {clock(look.taken_s)} UTC", body)
+    return Markup('<div class="mk">{}{}{}</div>').format(STYLE, found, tables_of(look))
+
+
+def _short_finding(finding: Finding) -> Markup:
+    return Markup('<div class="mk-remedy">{} {} {} {} {}</div>').format(
+        icon(_WORDS[finding.severity][0]),
+        finding.object,
+        finding.message,
+        finding.remedy,
+        code_link(finding),
     )
 
 
-def overview(look: SetupSnapshot, title: str) -> str:
-    """The whole path as one piece of HTML, for a reader without a kernel."""
-    rows = []
-    for number, (stage, standing) in enumerate(zip(STAGES, look.statuses, strict=True), start=1):
-        findings = "".join(
-            f'<div class="mk-remedy">{icon(_WORDS[f.severity][0])} {html.escape(f.object)} '
-            f"{html.escape(f.message)} {html.escape(f.remedy)} {codes.html_link(f, settings.docs())}</div>"
-            for f in standing.findings
-        )
-        rows.append(
-            f"<tr><td>{icon(stage_icon(standing))} {number}. {html.escape(stage.title)}</td>"
-            f"<td>{state_words(standing)}</td><td>{html.escape(standing.summary)}{findings}</td></tr>"
-        )
-    head = "<tr><th>stage</th><th>state</th><th>what the cluster says</th></tr>"
-    body = f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
-    found = card(title, f"read {clock(look.taken_s)} UTC", body)
-    return f'<div class="mk"><style>{STYLE}</style>{found}{tables_of(look)}</div>'
-
-
-def tables_of(look: SetupSnapshot) -> str:
+def tables_of(look: SetupSnapshot) -> Markup:
     """The evidence of every stage, once."""
     distinct = {table.title: standing for standing in look.statuses for table in standing.tables}
-    return "".join(_table_card(t) for s in distinct.values() for t in s.tables if distinct[t.title] is s)
+    return Markup("").join(
+        _table_card(t) for s in distinct.values() for t in s.tables if distinct[t.title] is s
+    )
 
 
 def clock(at_s: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from meshkit.operations.plan import pending
 from meshkit.operations.setup.guide import STAGES, stage
@@ -31,10 +32,10 @@ class StageReport:
         waiting = pending(len(self.plan.steps)) if self.plan is not None else {}
         return {"text/plain": str(self), "text/html": self.html(), **waiting}
 
-    def html(self) -> str:
-        """The report as HTML with its style."""
+    def html(self) -> Markup:
+        """The report as HTML, with its style."""
         one, standing = stage(self.name), self.look.of(self.name)
-        why = html.escape(one.why.replace("{namespace}", self.look.observation.namespace))
+        why = one.why.replace("{namespace}", self.look.observation.namespace)
         parts = [
             verdict_block(
                 _TONES[standing.state], f"{one.title}: {standing.summary}", one_line(why), self._where
@@ -43,7 +44,7 @@ class StageReport:
             setup_html.tables(standing),
             plan_card(self.plan) if self.plan is not None else "",
         ]
-        return f'<div class="mk"><style>{STYLE}</style>{"".join(parts)}</div>'
+        return Markup('<div class="mk">{}{}</div>').format(STYLE, Markup("").join(parts))
 
     def __str__(self) -> str:
         standing = self.look.of(self.name)

@@ -1,11 +1,11 @@
-"""The wizard: the guided path in a notebook cell. Stages at the left, what will happen and why at the right.
+"""The wizard: the guided setup in a notebook cell. Stages stand at the left, the selected one at the right.
 
-It keeps nothing that the cluster does not know: a closed notebook, a restarted kernel and a second person see
-the same stages in the same states. Requests are made in threads, widgets touched on the notebook's loop only;
-callbacks of widgets may come on another thread, so each only hands its work to the loop.
+All state is kept in the cluster: after a restart of the kernel, or for a second person, the wizard shows the
+same stages in the same states. Requests to the cluster are made in threads. Widgets are changed on the
+notebook's event loop only; their callbacks may come on another thread, so each only schedules its work.
 
-Apply opens once its plan was shown, and only for what was shown; where calls may be refused it wants the
-namespace typed. While it runs it can be paused between two steps, or stopped, and then it is taken back.
+Apply is enabled once its plan is shown, and applies that plan only. Where calls may be refused, the namespace
+must be typed first. A running change can be paused between two steps, or stopped, which undoes it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
+from markupsafe import Markup
 
 from meshkit.errors import BadInput, MeshkitError
 from meshkit.meshes import registry
@@ -34,17 +35,18 @@ if TYPE_CHECKING:
 
 LOOK_S = 2.0
 """Time between two looks while the wizard is shown."""
+READING = "reading the cluster…"
 WINDOW_LOOKS = 6
 """Calls are counted between a look and the one this many before it."""
 
 
 class SetupWizard(LiveBox):
-    """The wizard of one cluster, mesh and namespace. A new one of the same ends the one before."""
+    """The wizard of one cluster, mesh and namespace. A new wizard of the same closes the older one."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._looks: deque[SetupSnapshot] = deque([setup.look()], maxlen=WINDOW_LOOKS)
-        self._index = STAGES.index(self._look.next or STAGES[-1])
+        self._looks: deque[SetupSnapshot] = deque(maxlen=WINDOW_LOOKS)
+        self._index = 0
         self._plan: Plan | None = None
         self._planned_for: tuple[int, tuple[Intent, ...]] | None = None
         self._undoable = ""
@@ -55,15 +57,20 @@ class SetupWizard(LiveBox):
         super().__init__(self._children())
         self.add_class("mk").add_class("mk-wizard")
         self._replace_older(self._setup.cluster.server, self._setup.mesh, self._setup.namespace)
-        self._choose(self._index)
         if self._loop:
+            self._show_reading()
             self._spawn(self._look_for_ever())
+        else:
+            self._open(setup.look())
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """The widget, and the state of every stage for a reader without a kernel."""
+        """The widget, and the state of every stage as HTML and as text for readers without a kernel."""
         bundle: dict[str, Any] = dict(super()._repr_mimebundle_(**kwargs) or {})
-        where = f"namespace {self._setup.namespace} of cluster {self._setup.cluster.ref}"
-        page = setup_html.overview(self._look, f"{self._title()}, {where}")
+        title = f"{self._title()}, namespace {self._setup.namespace} of cluster {self._setup.cluster.ref}"
+        if not self._looks:
+            text = f"{title}: the guided setup. Run the cell to see it live."
+            return bundle | {"text/plain": text, "text/html": Markup("<p>{}</p>").format(text)}
+        page = setup_html.overview(self._look, title)
         return bundle | {"text/plain": str(self._look), "text/html": page}
 
     # The widgets
@@ -89,7 +96,7 @@ class SetupWizard(LiveBox):
         self._typed.observe(lambda _: self._soon(self._show_actions()), "value")
 
     def _children(self) -> tuple[widgets.Widget, ...]:
-        style = widgets.HTML(f"<style>{STYLE}</style>", layout={"display": "none"})
+        style = widgets.HTML(STYLE, layout={"display": "none"})
         turn = widgets.HBox([self._chip, self._back, self._next]).add_class("mk-turn")
         head = widgets.HBox([self._head, turn]).add_class("mk-wizard-head")
         stages = [
@@ -126,7 +133,7 @@ class SetupWizard(LiveBox):
     # What a person does
 
     async def _do(self, verb: Callable[[], None]) -> None:
-        """Carry out one click; an error is shown as a sentence."""
+        """Carry out one click and show its error, if any."""
         try:
             verb()
         except Exception as problem:
@@ -136,8 +143,8 @@ class SetupWizard(LiveBox):
         self._choose(min(max(self._index + by, 0), len(STAGES) - 1))
 
     def _choose(self, index: int) -> None:
-        """Show another stage. While a change runs, its own stage stays."""
-        if self._running:
+        """Show another stage. While a change runs, its stage stays selected."""
+        if self._running or not self._looks:
             return
         self._index, self._plan, self._planned_for, self._asking = index, None, None, ""
         self._problem.value, self._undoable, self._run = "", "", None
@@ -148,7 +155,7 @@ class SetupWizard(LiveBox):
             self._spawn(self._examine())
 
     def _ask(self, what: str) -> None:
-        """Ask for a confirmation in the place of the buttons, or go back to them."""
+        """Replace the buttons by a confirmation, or show them again."""
         self._asking, self._typed.value = what, ""
         self._show_actions_now()
 
@@ -198,30 +205,43 @@ class SetupWizard(LiveBox):
         self._show_actions_now()
 
     def _later(self) -> None:
-        """A change that runs has news; called in its thread."""
+        """Schedule a refresh of the progress; called in the thread of a running change."""
         if self._loop:
             self._loop.call_soon_threadsafe(self._show_run)
 
     # What is seen
 
     async def _look_for_ever(self) -> None:
+        while not self._looks:
+            try:
+                look = await asyncio.to_thread(self._setup.look)
+            except Exception as problem:
+                self._problem.value = alert(f"The cluster cannot be read: {problem}")
+                await asyncio.sleep(LOOK_S)
+            else:
+                self._open(look)
         while True:
             await asyncio.sleep(LOOK_S)
             if not self._running:
                 await self._look_once()
                 await self._examine()
 
+    def _open(self, look: SetupSnapshot) -> None:
+        """Show the first look at the cluster, at the first stage that is not done."""
+        self._looks.append(look)
+        self._choose(STAGES.index(look.next or STAGES[-1]))
+
     async def _look_once(self) -> None:
         try:
             look = await asyncio.to_thread(self._setup.look, self._looks[0])
         except Exception as problem:
-            self._hint.value = hint(f"No news from the cluster: {problem}")
+            self._hint.value = hint(f"The cluster cannot be read: {problem}")
             return
         self._looks.append(look)
         self._show()
 
     async def _examine(self) -> None:
-        """Plan what is proposed now, and see what could be undone."""
+        """Plan the present settings, and look up the change that can be undone."""
         index, stage = self._index, self._stage
         if self._running or stage.intent is None:
             self._show()
@@ -238,7 +258,7 @@ class SetupWizard(LiveBox):
         self._show()
 
     async def _plan_again(self, index: int) -> None:
-        """Dry-run what the form says, when that is not what was planned last."""
+        """Dry-run the settings, unless the plan shown is a plan of the same settings."""
         if self._look.statuses[index].state == "blocked":
             self._plan = None
             return
@@ -261,13 +281,22 @@ class SetupWizard(LiveBox):
                 self._problem.value, self._unplannable = "", False
 
     def _propose(self) -> None:
-        """The settings that the stage proposes; none where nothing can be proposed yet."""
+        """Fill the form with the settings that the stage proposes, or remove it where there are none."""
         proposed = self._setup.propose(self._stage.name, self._look) if self._stage.intent else None
         self._settings.propose(proposed, self._setup.cannot(proposed) if proposed else {})
 
     async def _show_settings(self) -> None:
         self._settings.show()
         await self._examine()
+
+    def _show_reading(self) -> None:
+        """Show the stages without their states until the cluster was read for the first time."""
+        cluster = self._setup.cluster.ref
+        set_html(self._head, setup_html.head(self._title(), cluster, self._setup.namespace, READING))
+        for number, (stage, pick) in enumerate(zip(STAGES, self._picks, strict=True), start=1):
+            pick.description = f"{number}. {stage.title}"
+        for button in (*self._picks, self._back, self._next):
+            button.disabled = True
 
     def _show(self) -> None:
         look, stand = self._look, self._standing
@@ -287,17 +316,21 @@ class SetupWizard(LiveBox):
         set_html(self._shown_plan, self._plan_html())
         self._show_run()
 
-    def _plan_html(self) -> str:
+    def _plan_html(self) -> Markup:
         if self._plan is not None:
             return plan_card(self._plan)
-        return no_plan_card(self._standing, self._settings.form is not None) if self._stage.intent else ""
+        return (
+            no_plan_card(self._standing, self._settings.form is not None)
+            if self._stage.intent
+            else Markup("")
+        )
 
     def _show_run(self) -> None:
         run = self._run
         lines = run.lines() if run else setup_html.planned_lines(self._plan, watched=self._stage.watched)
         log = list(run.log) if run else []
         note = run.words() if run else f"0 of {len(lines)} done" if lines else ""
-        set_html(self._progress, setup_html.progress_card(lines, log, note) if lines or log else "")
+        set_html(self._progress, setup_html.progress_card(lines, log, note) if lines or log else Markup(""))
         self._show_actions_now()
 
     async def _show_actions(self) -> None:
@@ -332,7 +365,7 @@ class SetupWizard(LiveBox):
         if self._stage.intent is None:
             return ()
         if self._asking == "apply":
-            self._really.description, self._really.icon = "Apply all the same", "check"
+            self._really.description, self._really.icon = "Apply anyway", "check"
             self._really.disabled = self._typed.value != self._setup.namespace
             self._typed.placeholder = f"type {self._setup.namespace}"
             self._typed.description = f"Type {self._setup.namespace}"
@@ -351,13 +384,13 @@ class SetupWizard(LiveBox):
         """The sentence beside the buttons."""
         where = self._setup.cluster.context
         if self._asking == "apply":
-            return f"{self._danger()} Type the namespace to apply it to {where} all the same."
+            return f"{self._danger()} Type the namespace to apply it to {where} anyway."
         if self._asking == "stop":
-            return "Stop before the next step, and take back what was done?"
+            return "Stop before the next step, and undo the steps that are done?"
         if self._asking == "undo":
             return (
-                f"Take change {self._undoable} of this stage back on {where}? "
-                "What others changed since is not touched."
+                f"Undo change {self._undoable} of this stage on {where}? "
+                "Fields that others changed since then are not touched."
             )
         if self._running:
             return "It can be paused between two steps." if self._run and self._run.verb == "apply" else ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from meshkit.errors import BadInput
-from meshkit.views.live_box import set_html
+from meshkit.views.live_box import hint, set_html
 from meshkit.views.setup.form import IntentForm
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class StageSettings(widgets.VBox):  # type: ignore[misc]
         self.toggle.description = "Use what is proposed" if self.opened else "Change the settings"
         shown: tuple[widgets.Widget, ...] = ()
         if self.form:
-            set_html(self._words, f'<span class="mk-muted">{html.escape(self._sentence())}</span>')
+            set_html(self._words, hint(self._sentence()))
             shown = (self._line, self.form) if self.opened else (self._line,)
         if self.children != shown:  # type: ignore[has-type]
             self.children = shown

@@ -8,8 +8,8 @@ import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput
-from meshkit.operations.chaos import DOWN, Chaos
-from meshkit.sandbox.controllers import nodes
+from meshkit.kube.nodes import POWERED_OFF
+from meshkit.operations.chaos import Chaos
 
 
 class Api:
@@ -39,14 +39,14 @@ def cluster(runtime: str = "meshkit://1") -> tuple[Cluster, Api]:
 
 
 def test_any_other_cluster_is_refused() -> None:
-    with pytest.raises(BadInput, match="prod is not a sandbox"):
+    with pytest.raises(BadInput, match="prod cannot be switched off: it is not a sandbox"):
         Chaos(cluster("containerd://2.1")[0])
 
 
 def test_a_zone_is_all_its_nodes() -> None:
     where, api = cluster()
     assert Chaos(where).kill_zone("z1") == ["n1", "n2"]
-    assert api.patched == [("n1", {DOWN: "true"}), ("n2", {DOWN: "true"})]
+    assert api.patched == [("n1", {POWERED_OFF: "true"}), ("n2", {POWERED_OFF: "true"})]
 
 
 def test_what_is_not_there_is_named_with_what_is() -> None:
@@ -61,7 +61,3 @@ def test_what_is_not_there_is_named_with_what_is() -> None:
         chaos.kill_pod("shop", "gone")
     with pytest.raises(BadInput, match="shop/stock has no running pod"):
         chaos.slow("shop", "stock", latency_ms=300)
-
-
-def test_both_ends_of_the_wire_mean_the_same_annotation() -> None:
-    assert DOWN == nodes.DOWN

@@ -9,8 +9,8 @@ import pytest
 
 from meshkit.sandbox.api.client import LocalClient
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.controllers.jobs import JOBS, delay_s, wanted_active
 from meshkit.sandbox.controllers.objects import is_finished, timestamp
+from meshkit.sandbox.controllers.workloads.jobs import JOBS, delay_s, wanted_active
 from tests.unit.sandbox_node.stage import play, until
 
 Judge = Callable[[int], bool]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from meshkit.kube.nodes import POWERED_OFF
 from meshkit.sandbox.api.client import LocalClient
-from meshkit.sandbox.controllers.nodes import DOWN
 from meshkit.sandbox.controllers.objects import condition
-from meshkit.sandbox.controllers.placement import choose, refusal
-from meshkit.sandbox.controllers.taints import UNREACHABLE, evicted_after_s, untolerated
+from meshkit.sandbox.controllers.scheduling.placement import choose, refusal
+from meshkit.sandbox.controllers.scheduling.taints import UNREACHABLE, evicted_after_s, untolerated
 from meshkit.sandbox.node.agent import ZONES, node_object
 from tests.unit.sandbox_node.stage import DEPLOYMENTS, deployment, play, rolled_out, until
 
@@ -82,7 +82,7 @@ def test_a_lost_zone_counts_as_empty_unless_the_constraint_honours_taints(
 
 
 async def switch(client: LocalClient, name: str, *, off: bool) -> None:
-    annotations = {DOWN: "true" if off else None}
+    annotations = {POWERED_OFF: "true" if off else None}
     await client.merge_patch("nodes", name, None, {"metadata": {"annotations": annotations}})
 
 

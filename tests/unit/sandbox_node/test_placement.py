@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshkit.sandbox.api.client import LocalClient
-from meshkit.sandbox.controllers.placement import choose, refusal
+from meshkit.sandbox.controllers.scheduling.placement import choose, refusal
 from meshkit.sandbox.node.agent import node_object
 from tests.unit.sandbox_node.stage import DEPLOYMENTS, deployment, play, until
 

@@ -6,7 +6,15 @@ import random
 
 import pytest
 
-from meshkit.sandbox.controllers.rollout import Limits, Share, Size, grown, limits, proportional, shrunk
+from meshkit.sandbox.controllers.workloads.rollout import (
+    Limits,
+    Share,
+    Size,
+    grown,
+    limits,
+    proportional,
+    shrunk,
+)
 
 
 @pytest.mark.parametrize(

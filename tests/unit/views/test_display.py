@@ -18,6 +18,7 @@ from meshkit.operations.health import Findings
 from meshkit.operations.plan import PENDING, Plan
 from meshkit.operations.upgrade.report import UpgradeStatus
 from meshkit.operations.upgrade.state import Installed, NamespaceProgress
+from meshkit.views.code_link import code_link
 from meshkit.views.display import install, plan_table
 
 SHOP = PlannedStep(Step(manifests.obj(NAMESPACE, "shop")), "change", (FieldChange("metadata.a", "<b>", "c"),))
@@ -62,6 +63,11 @@ def test_every_code_links_to_its_explanation(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MESHKIT_DOCS", "https://docs.example/")
     link = '<a href="https://docs.example/reference/findings.md#mk0802">MK0802</a>'
     assert link in str(shown(found)["text/html"])
+
+
+def test_a_code_of_another_program_has_no_link() -> None:
+    foreign = Finding("IST<0102", "info", "Pod a/b", "it is so.", "See there.")
+    assert code_link(foreign) == "IST&lt;0102"
 
 
 def test_an_upgrade_has_a_bar_for_each_namespace() -> None:

@@ -23,11 +23,13 @@ class Cluster:
 
 @dataclass
 class Watch:
-    """Shows one snapshot for ever."""
+    """Always the same snapshot; remembers on which thread it was asked for."""
 
     now: Watched
+    threads: set[str] = field(default_factory=set)
 
     def look(self) -> Watched:
+        self.threads.add(threading.current_thread().name)
         return self.now
 
 
@@ -67,11 +69,11 @@ def watched(seconds: int | None, *, percent: float = 0.0, **how: float) -> Watch
     return Watched(1000.0, tuple(j.look for j in state.looks), state, state.asked_percent)
 
 
-def drive(now: Watched, controls: Controls, act: Callable[[ReleasePanel], None]) -> ReleasePanel:
+def drive(now: Watched | Watch, controls: Controls, act: Callable[[ReleasePanel], None]) -> ReleasePanel:
     """Build the panel as a cell does, let it look, act on it, and let it look again."""
 
     async def cell() -> ReleasePanel:
-        panel = ReleasePanel(Watch(now), controls, slow_down=True)
+        panel = ReleasePanel(now if isinstance(now, Watch) else Watch(now), controls, slow_down=True)
         await asyncio.sleep(0.1)
         act(panel)
         await asyncio.sleep(0.3)
@@ -114,6 +116,13 @@ def test_a_verb_runs_in_a_thread_and_not_on_the_loop() -> None:
     assert "MainThread" not in controls.threads
 
 
+def test_no_request_is_made_on_the_loop_of_the_notebook() -> None:
+    watch = Watch(watched(20))
+    drive(watch, Controls(), lambda _: None)
+    assert watch.threads
+    assert "MainThread" not in watch.threads
+
+
 def test_a_callback_on_another_thread_is_handed_to_the_loop() -> None:
     controls = Controls()
 
@@ -128,7 +137,7 @@ def test_a_callback_on_another_thread_is_handed_to_the_loop() -> None:
 
 def test_an_error_of_a_verb_is_shown_in_the_panel() -> None:
     panel = drive(watched(None), Controls(), lambda panel: button(panel, "Start release").click())
-    assert "Start release: joao&#x27;s session holds this release" in panel._problem.value
+    assert "Start release: joao&#39;s session holds this release" in panel._problem.value
     assert 'role="alert"' in panel._problem.value
 
 

@@ -35,17 +35,25 @@ class FakeSetup(Setup):
         super().__init__(Cluster(), "istio", "shop")  # type: ignore[arg-type]
         object.__setattr__(self, "observation", seen)
         object.__setattr__(self, "done", [])
+        object.__setattr__(self, "threads", set())
+        object.__setattr__(self, "failures", [])
         object.__setattr__(self, "gate", threading.Event())
         self.gate.set()
 
     observation: ClusterObservation
     done: list[tuple[Any, ...]]
+    threads: set[threading.Thread]
+    failures: list[Exception]
     gate: threading.Event
 
     def look(self, before: SetupSnapshot | None = None) -> SetupSnapshot:
+        self.threads.add(threading.current_thread())
+        if self.failures:
+            raise self.failures.pop()
         return SetupSnapshot(1_790_000_000.0, self.observation, stage_statuses(self.observation))
 
     def plan(self, name: str, *intents: Intent, look: SetupSnapshot | None = None) -> Plan:
+        self.threads.add(threading.current_thread())
         obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
         change = FieldChange("metadata.labels.a", None, "b")
         steps = (PlannedStep(Step(obj), "change", (change,)),)
@@ -60,6 +68,7 @@ class FakeSetup(Setup):
         return "Injection: 1 step done, change 7."
 
     def undoable(self, name: str) -> str:
+        self.threads.add(threading.current_thread())
         return "20261123-1" if name == "injection" else ""
 
     def undo(self, name: str, **how: Any) -> Any:
@@ -71,6 +80,14 @@ BARE = sight("istio", webhook("istio"), deployment(), pod(1))
 PLAINTEXT = sight("istio", *meshed("istio"), seen=calls({TLS: 500, PLAIN: 8}))
 
 
+async def settled(wizard: SetupWizard) -> None:
+    """Wait until the wizard only looks, or a change runs; at most five seconds."""
+    for _ in range(100):
+        if wizard._looks and (wizard._running or len(wizard._tasks) <= 1):
+            return
+        await asyncio.sleep(0.05)
+
+
 def drive(setup: FakeSetup, *acts: Callable[[SetupWizard], None]) -> SetupWizard:
     """Build the wizard as a cell does, and act on it, with time to answer after each act."""
 
@@ -79,6 +96,7 @@ def drive(setup: FakeSetup, *acts: Callable[[SetupWizard], None]) -> SetupWizard
         for act in (lambda _: None, *acts):
             act(wizard)
             await asyncio.sleep(0.25)
+            await settled(wizard)
         for task in wizard._tasks:
             task.cancel()
         return wizard
@@ -106,6 +124,41 @@ def test_it_opens_at_the_first_stage_that_is_not_done() -> None:
     wizard = drive(FakeSetup(BARE))
     assert wizard._stage.name == "injection"
     assert "3. Sidecar injection: ready, shown" in [one.description for one in wizard._picks]
+
+
+def test_no_request_is_made_on_the_loop_of_the_notebook() -> None:
+    setup = FakeSetup(BARE)
+    drive(setup, pick("mutual-tls"), pick("injection"))
+    assert setup.threads
+    assert threading.main_thread() not in setup.threads
+
+
+def test_until_the_cluster_was_read_the_stages_have_no_state() -> None:
+    async def cell() -> SetupWizard:
+        wizard = SetupWizard(FakeSetup(BARE))
+        for task in wizard._tasks:
+            task.cancel()
+        return wizard
+
+    wizard = asyncio.run(cell())
+    assert "reading the cluster" in wizard._head.value
+    assert wizard._picks[2].description == "3. Sidecar injection"
+    assert all(one.disabled for one in (*wizard._picks, wizard._back, wizard._next))
+    assert wizard._actions.children == ()
+    assert "Run the cell to see it live." in wizard._repr_mimebundle_()["text/plain"]
+
+
+def test_a_cluster_that_cannot_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshkit.views.setup.wizard.LOOK_S", 0.1)
+    setup = FakeSetup(BARE)
+    setup.failures.append(ConnectionError("<refused>"))
+    wizard = drive(setup)
+    assert wizard._stage.name == "injection"
+    assert wizard._problem.value == ""
+
+
+def test_without_a_loop_the_cluster_is_read_once() -> None:
+    assert SetupWizard(FakeSetup(BARE))._stage.name == "injection"
 
 
 def test_apply_opens_with_the_plan_shown_and_runs_off_the_loop() -> None:
@@ -171,7 +224,7 @@ def test_strict_with_plaintext_callers_wants_the_namespace_typed() -> None:
         assert wizard._really.disabled
         wizard._typed.value = "shop"
 
-    acts = (pick("mutual-tls"), strict, press("Apply 1 change"), wrong, closed, press("Apply all the same"))
+    acts = (pick("mutual-tls"), strict, press("Apply 1 change"), wrong, closed, press("Apply anyway"))
     drive(setup, *acts)
     assert [each[:3] for each in setup.done if each[0] == "apply"] == [("apply", "mutual-tls", True)]
 

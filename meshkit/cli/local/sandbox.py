@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshkit.cli.chaos import chaos_group
+from meshkit.cli.local.chaos import chaos_group
 from meshkit.cli.output import json_option, show
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from meshkit.kube.pods import is_ready
 from meshkit.kube.selectors import holds
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.controllers.deployments import REPLICASETS
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
@@ -30,6 +29,7 @@ from meshkit.sandbox.controllers.objects import (
     set_condition,
 )
 from meshkit.sandbox.controllers.pods import OwnedPods, Selectors
+from meshkit.sandbox.controllers.workloads.deployments import REPLICASETS
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

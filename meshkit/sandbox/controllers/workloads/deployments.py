@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meshkit.sandbox.controllers import rollout
 from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
@@ -30,6 +29,7 @@ from meshkit.sandbox.controllers.objects import (
     set_condition,
     timestamp,
 )
+from meshkit.sandbox.controllers.workloads import rollout
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

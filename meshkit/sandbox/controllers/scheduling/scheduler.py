@@ -16,7 +16,7 @@ from meshkit.sandbox.controllers.objects import (
     key_of,
     set_condition,
 )
-from meshkit.sandbox.controllers.placement import choose, refusal
+from meshkit.sandbox.controllers.scheduling.placement import choose, refusal
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient

@@ -19,7 +19,7 @@ from typing import Any
 
 from meshkit.kube.selectors import holds
 from meshkit.sandbox.controllers.objects import Object, controller_of, is_terminating, key_of
-from meshkit.sandbox.controllers.taints import untolerated
+from meshkit.sandbox.controllers.scheduling.taints import untolerated
 
 
 def choose(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str | None:

@@ -1,0 +1,1 @@
+"""The choice of a node for each pod: filters, spread, taints and tolerations."""

@@ -1,0 +1,141 @@
+"""The charters of the packages: what their docstrings say may not happen in them, checked on the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "meshkit"
+MOST_MODULES = 16
+"""Modules side by side in one folder, ``__init__`` not counted."""
+TAG = re.compile(
+    r"</?(a|b|br|code|div|h[1-6]|i|li|ol|p|pre|span|strong|style|svg|table|td|th|tr|ul)\b[^<>]*>"
+)
+MESH_WORD = re.compile(r"istio|linkerd|envoy", re.IGNORECASE)
+SANDBOX_MARK = re.compile(r"^meshkit-sandbox|meshkit://|^meshkit\.dev/sandbox|sandbox\.meshkit\.dev")
+"""Names by which code could tell the sandbox from another cluster."""
+MAY_TELL_THE_SANDBOX = ("meshkit/cluster/connect.py", "meshkit/sandbox/")
+MAKES_THE_DEMO = "meshkit/operations/shop.py"
+"""Writes the images of the demo's workloads into their manifests, and decides nothing by them."""
+TRUSTED = {
+    ("report.py", "(Path(__file__).parent / name).read_text(encoding='utf-8')"),  # meshkit's own style
+    ("report.py", "_text(data['image/svg+xml'])"),  # what a cell of the notebook drew
+    ("report.py", "own"),
+    ("report.py", "shown"),
+    ("report.py", "mistune.html(without_title)"),  # the prose of the notebook
+}
+"""Files and expressions that become ``Markup`` as they are."""
+
+
+def modules(*under: str) -> list[Path]:
+    return sorted(path for folder in under or ("",) for path in (PACKAGE / folder).rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def strings(path: Path) -> Iterator[ast.Constant]:
+    """The string constants of a module that are no docstrings."""
+    tree = ast.parse(path.read_text())
+    prose = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
+    }  # docstrings, also those of attributes
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if "views" not in p.parts], ids=name)
+def test_html_is_made_in_the_views_alone(path: Path) -> None:
+    found = [f"{path}:{node.lineno}: {node.value}" for node in strings(path) if TAG.search(node.value)]
+    assert not found
+
+
+@pytest.mark.parametrize("path", modules("views"), ids=name)
+def test_the_views_leave_escaping_to_markupsafe(path: Path) -> None:
+    """A value enters HTML through ``Markup(template).format``, which escapes every plain string."""
+    tree = ast.parse(path.read_text())
+    specs = {id(node.format_spec) for node in ast.walk(tree) if isinstance(node, ast.FormattedValue)}
+    for node in ast.walk(tree):
+        place = f"{path}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) != "html.escape", place
+        if isinstance(node, ast.ImportFrom) and node.module == "html":
+            pytest.fail(place)
+        if isinstance(node, ast.JoinedStr) and id(node) not in specs:
+            text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+            assert "<" not in text, f"{place}: an f-string does not escape: use Markup(...).format(...)"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Markup":
+            (given,) = node.args
+            trusted = isinstance(given, ast.Constant) or (path.name, ast.unparse(given)) in TRUSTED
+            assert trusted, f"{place}: only a literal is HTML as it stands"
+
+
+@pytest.mark.parametrize("path", modules("views"), ids=name)
+def test_tags_in_the_views_are_markup(path: Path) -> None:
+    """A string with a tag in it is a template of ``Markup``, so what makes HTML cannot return plain text."""
+    tree = ast.parse(path.read_text())
+    templates = {
+        id(node.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Markup" and node.args
+    }
+    reads = {
+        id(node)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func).split(".")[-1]
+        in ("compile", "startswith", "removeprefix", "removesuffix", "sub")
+        for node in call.args
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and TAG.search(node.value):
+            assert id(node) in templates | reads, f"{path}:{node.lineno}: {node.value}"
+
+
+@pytest.mark.parametrize("path", modules("cluster"), ids=name)
+def test_the_cluster_knows_no_mesh(path: Path) -> None:
+    found = [f"{path}:{node.lineno}: {node.value}" for node in strings(path) if MESH_WORD.search(node.value)]
+    assert not found
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_nothing_is_decided_by_being_a_sandbox(path: Path) -> None:
+    """What the sandbox can and others cannot is a fact of its nodes (``kube.nodes``) or of its pods."""
+    if name(path).startswith(MAY_TELL_THE_SANDBOX):
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Compare):
+            test = node if isinstance(node, ast.Compare) else node.test
+            words = {each.id for each in ast.walk(test) if isinstance(each, ast.Name)}
+            words |= {each.attr for each in ast.walk(test) if isinstance(each, ast.Attribute)}
+            decided = {word for word in words if "sandbox" in word.lower() and word != "no_sandbox"}
+            assert not decided, f"{path}:{test.lineno} decides by {decided}"
+    if name(path) != MAKES_THE_DEMO:
+        marks = [f"{path}:{node.lineno}" for node in strings(path) if SANDBOX_MARK.search(node.value)]
+        assert not marks
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in modules()}), ids=lambda folder: str(folder.relative_to(ROOT))
+)
+def test_a_folder_can_be_taken_in_at_a_glance(folder: Path) -> None:
+    found = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+    assert len(found) <= MOST_MODULES, f"{folder} has {len(found)} modules: group them"
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["kube", "intent", "decide", "meshes", "checks", "cluster", "observe", "operations", "views", "codes"],
+)
+def test_a_package_says_what_may_not_happen_in_it(package: str) -> None:
+    said = ast.get_docstring(ast.parse((PACKAGE / package / "__init__.py").read_text())) or ""
+    assert re.search(r"\b(no|not|nothing|never|nor|read-only)\b", said, re.IGNORECASE), (
+        f"{package} has no charter"
+    )
