@@ -29,7 +29,7 @@ def trust_anchors(snapshot: Snapshot, namespace: str) -> str:
             "control_plane",
             f"Linkerd's charts need an issuer: there is no Secret {namespace}/{ISSUER} with ca.crt, tls.crt"
             " and tls.key.",
-            remedy="Create it: mk.apply(mk.plan_identity(cluster, mesh='linkerd'), cluster).",
+            remedy="Create it with mk.plan_identity(cluster) and mk.apply, or let cert-manager create it.",
         )
     return base64.b64decode(data["ca.crt"]).decode()
 
