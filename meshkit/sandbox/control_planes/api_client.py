@@ -152,7 +152,7 @@ class ApiClient:
             await _check(answer)
             buffer = b""
             async for chunk in answer.content.iter_any():
-                *lines, rest = (buffer + chunk).split(b"\n")
+                *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
