@@ -1,8 +1,8 @@
 """The register of finding codes, each with its severity, meaning, reason and remedy.
 
 Usage: ``codes.finding(codes.NO_READY_REPLICA, "Deployment a/b", "...")``. There is one file of codes for each
-topic; ``python -m tools.findings`` generates ``docs/reference/findings.md`` from them. It imports only
-``errors`` and ``facts`` from meshkit.
+topic; ``python -m tools.findings`` generates ``docs/reference/findings.md`` from them. From
+meshkit it imports only ``errors`` and ``facts``, and nothing here may emit a finding by itself.
 """
 
 from meshkit.codes.code import Code, finding

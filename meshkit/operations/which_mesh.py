@@ -18,9 +18,10 @@ def mesh_of(cluster: Cluster, mesh: str | None = None) -> str:
     Raises ``UnknownName`` for a name without a mesh before any request is made, and ``BadInput`` of the field
     ``mesh`` where no name was given and the cluster has no mesh, has several, or may not be asked.
     """
-    said = said_mesh(mesh, cluster.mesh)
-    if said is not None:
-        return said
+    if mesh is not None:
+        return registry.mesh(mesh).name
+    if cluster.mesh is not None:
+        return registry.mesh(cluster.mesh).name
     try:
         found = installed_meshes(cluster)
     except Forbidden as error:

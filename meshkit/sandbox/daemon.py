@@ -187,7 +187,7 @@ def choose_port(requested: int | None, last: int | None) -> int:
     if requested is not None:
         if not _is_free(requested):
             raise SandboxError(
-                f"Port {requested} of {HOST} is in use or not allowed.",
+                f"Port {requested} of {HOST} is taken or not allowed.",
                 remedy="Choose another port, or omit it to let the sandbox choose.",
             )
         return requested

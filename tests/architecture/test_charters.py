@@ -19,7 +19,7 @@ TAG = re.compile(
 MESH_WORD = re.compile(r"istio|linkerd|envoy", re.IGNORECASE)
 SANDBOX_MARK = re.compile(r"^meshkit-sandbox|meshkit://|^meshkit\.dev/sandbox|sandbox\.meshkit\.dev")
 """Names by which code could tell the sandbox from another cluster."""
-MAY_TELL_THE_SANDBOX = ("meshkit/cluster/connect.py", "meshkit/sandbox/")
+MAY_TELL_THE_SANDBOX = ("meshkit/cluster/connect.py", "meshkit/cli/local/sandbox.py", "meshkit/sandbox/")
 MAKES_THE_DEMO = "meshkit/operations/shop.py"
 """Writes the images of the demo's workloads into their manifests, and decides nothing by them."""
 TRUSTED = {

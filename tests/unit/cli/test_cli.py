@@ -59,7 +59,7 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
     [
         (["runbook", "show", "instal_control_plane"], "Did you mean 'install_control_plane'?"),
         (["runbook", "run", "install_control_plane", "-p", "mehs=istio"], "Did you mean 'mesh'?"),
-        (["runbook", "run", "install_control_plane", "-p", "replicas=many"], "'many' is no int"),
+        (["runbook", "run", "install_control_plane", "-p", "replicas=many"], "'many' is not a valid int"),
         (["runbook", "run", "install_control_plane", "-p", "replicas"], "Write it as -p name=value"),
         (["runbook", "run", "enforce_mtls", "-f", "no-such.yaml"], "it cannot be read"),
         (["runbook", "run", "release", "--apply"], "'apply' is not known"),
