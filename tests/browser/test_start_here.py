@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 import meshkit as mk
-from meshkit.cli.lab import running_lab
+from meshkit.cli.local.lab import running_lab
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.testing import running_sandbox
 from tests.browser.lab import (
