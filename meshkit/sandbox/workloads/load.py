@@ -5,7 +5,7 @@ from the *scheduled* time. A stall of the service (or of this process) therefore
 closed-loop generator would hide it by sending fewer requests ("coordinated omission"). Failed requests are
 not retried; ``client.py`` defines a missing response and the single exception.
 
-Environment (with defaults): TARGET (http://web.shop:8080/), PATHS (a JSON object from paths to weights; by
+Environment: TARGET (http://web.shop:8080/), PATHS (a JSON object from paths to weights; by
 default the path of TARGET), RATE (200 requests per second), HEADERS (a JSON object, none), TIMEOUT_S (10),
 HTTP_PROXY (the pod's sidecar), MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar).
 

@@ -5,7 +5,7 @@ distribution of service times: ``latency_ms`` is its median and ``sigma`` the st
 logarithm. Errors are returned immediately, like those of a service that fails before its work. With a
 dependency, requests for its paths also wait for the dependency, and their status is 502 when it fails.
 
-Environment (with defaults): VERSION (v1), LATENCY_MS (20), LATENCY_SIGMA (0.25), ERROR_PERCENT (0),
+Environment: VERSION (v1), LATENCY_MS (20), LATENCY_SIGMA (0.25), ERROR_PERCENT (0),
 DEPENDENCY (a URL, none), DEPENDENCY_PATHS (the prefix of paths that call it, /), and POD_NAME,
 MESHKIT_LISTEN, HTTP_PROXY, MESHKIT_SERVICES, POD_NAMESPACE.
 """

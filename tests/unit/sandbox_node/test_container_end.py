@@ -36,14 +36,19 @@ def test_ended_while_it_waits_for_its_next_start_it_is_terminated(tmp_path: Path
         async def environment() -> dict[str, str]:
             return {}
 
-        async def tell(kind: str, reason: str, message: str) -> None:
+        async def record_event(kind: str, reason: str, message: str) -> None:
             if reason == "BackOff":
                 waits.set()
 
         setting: Any = SimpleNamespace(
-            environment=environment, pod_dir=tmp_path, changed=lambda: None, tell=tell, restart="Always",
-            log_lines=None, is_ready=None,
-        )  # fmt: skip
+            environment=environment,
+            pod_dir=tmp_path,
+            changed=lambda: None,
+            record_event=record_event,
+            restart="Always",
+            log_lines=None,
+            is_ready=None,
+        )
         image: Any = SimpleNamespace(role="service", command=lambda _dir, _args: ["/bin/false"])
         fails = Container({"name": "side", "image": "x"}, cast(Image, image), cast(ContainerContext, setting))
         running = asyncio.create_task(fails.run())

@@ -122,7 +122,7 @@ def test_a_value_of_a_config_map_is_the_one_that_it_has_now() -> None:
 
 def test_a_value_from_where_the_sandbox_does_not_look_is_refused_by_name() -> None:
     found = pod(env=[{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])
-    with pytest.raises(ValueError, match="env KEY: secretKeyRef"):
+    with pytest.raises(ValueError, match="env KEY: the sandbox does not support secretKeyRef"):
         container_environment(found, found["spec"]["containers"][0], "127.7.0.1", NODE_CONFIG)
 
 
@@ -165,7 +165,7 @@ def test_a_probe_that_is_not_known_is_refused() -> None:
 
 
 def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) -> None:
-    async def tell(kind: str, reason: str, message: str) -> None:
+    async def record_event(kind: str, reason: str, message: str) -> None:
         events.append(reason)
 
     async def environment() -> dict[str, str]:
@@ -177,7 +177,7 @@ def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) 
             pod_dir=tmp_path,
             address_of=str,
             changed=lambda: None,
-            tell=tell,
+            record_event=record_event,
             restart="Always",
         )
         image = Image("program", lambda folder, args: ["/bin/sh", "-c", "echo ran; exit 3"])
