@@ -149,7 +149,7 @@ def test_what_it_has_no_means_for_is_refused(cluster: Cluster, namespace: str) -
 
 def test_uninstalling_it_names_its_own_objects(cluster: Cluster, installed: str) -> None:
     # The pods of other tests may still be leaving.
-    shown = plan_uninstall(cluster, mesh="toy", namespace=installed, crds=True, while_meshed=True)
+    shown = plan_uninstall(cluster, mesh="toy", namespace=installed, crds=True, force=True)
     titles = [step.step.title for step in shown.steps]
     assert f"ConfigMap {installed}/{SETTINGS}" in titles
     assert "CustomResourceDefinition toyroutes.toy.example.com" in titles
