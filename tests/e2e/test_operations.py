@@ -72,7 +72,7 @@ def test_a_change_recorded_without_its_operation_is_undone_by_its_id_only(
     patch = {"data": {"000000": json.dumps(older)}}
     cluster.api.merge_patch(CONFIG_MAP, part["metadata"]["name"], NAMESPACE, patch)
 
-    with pytest.raises(BadInput, match=rf"do not say which operation made them \({made.id}"):
+    with pytest.raises(BadInput, match=rf"do not record their operation \({made.id}"):
         setup.undo("injection")
     undo(made.id, cluster)
     assert cluster.api.get(CONFIG_MAP, "settings-istio", namespace) is None
