@@ -63,11 +63,7 @@ def _command(words: list[str]) -> str:
         command = command.commands[words[0]]
         path.append(words[0])
         words = words[1:]
-    return (
-        "-".join(["command-meshkit", *path])
-        if path and "(not implemented yet)" not in (command.help or "")
-        else ""
-    )
+    return "-".join(["command-meshkit", *path]) if path else ""
 
 
 def _resolve(

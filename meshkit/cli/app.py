@@ -20,7 +20,6 @@ from meshkit.cli.local.doctor import doctor_command
 from meshkit.cli.local.lab import lab_command
 from meshkit.cli.local.sandbox import sandbox_group
 from meshkit.cli.observability import observability_command
-from meshkit.cli.output import not_yet
 from meshkit.cli.rehearse import rehearse_command
 from meshkit.cli.release import release_group
 from meshkit.cli.runbook import runbook_group
@@ -64,12 +63,6 @@ for _command in (
     doctor_command,
 ):
     cli.add_command(_command)
-not_yet(
-    cli,
-    "evidence",
-    "Verify the evidence of a release.",
-    "Read the executed notebook instead: it contains every sample window and verdict.",
-)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

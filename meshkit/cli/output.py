@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from meshkit.errors import BadInput
-
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
@@ -92,18 +90,6 @@ def required_mesh_option(command: F) -> F:
 def file_option(help_text: str) -> Callable[[F], F]:
     """Add the required option ``-f FILE`` as the argument ``file``."""
     return click.option("-f", "--file", "file", required=True, metavar="FILE", help=help_text)
-
-
-def not_yet(group: click.Group, name: str, help_text: str, instead: str) -> None:
-    """Add a placeholder for a command that is not implemented yet; it always raises ``BadInput``."""
-
-    @group.command(
-        name, help=f"{help_text} (not implemented yet)", context_settings={"ignore_unknown_options": True}
-    )
-    @click.argument("_arguments", nargs=-1, type=click.UNPROCESSED, metavar="")
-    @click.pass_context
-    def refuse(context: click.Context, _arguments: tuple[str, ...]) -> None:
-        raise BadInput(context.command_path, "this command is not implemented yet.", remedy=instead)
 
 
 def show(data: Any, text: str, *, as_json: bool) -> None:

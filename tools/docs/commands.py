@@ -14,9 +14,6 @@ from meshkit.cli.app import cli
 from tools.docs import pages
 from tools.docs.markdown import code, prose, table
 
-NOT_YET = "(not implemented yet)"
-"""How the help of a command ends that is announced and refused."""
-
 
 @dataclass(frozen=True)
 class Command:
@@ -37,7 +34,7 @@ def commands() -> list[Command]:
 
 
 def _walk(command: Command) -> Iterator[Command]:
-    if command.click.hidden or NOT_YET in (command.click.help or ""):
+    if command.click.hidden:
         return
     yield command
     if isinstance(command.click, click.Group):

@@ -67,7 +67,6 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         (["release", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["upgrade", "status", "--revision", "1.31"], "control_plane.revision: '1.31' is not"),
         (["upgrade", "run", "-f", "no-such-file.yaml"], "there is no such file"),
-        (["evidence", "verify", "release.json"], "meshkit evidence: this command is not implemented yet"),
         (["demo", "--mesh", "consul"], "'consul' is not known"),
         (["demo"], "mesh: none is named"),
     ],
@@ -249,10 +248,18 @@ def test_every_command_that_meets_a_cluster_can_be_told_which() -> None:
         "demo",
         "lab",
         "doctor",
-        "evidence",
         "observability",
         "runbook list",
         "runbook show",
         "runbook run",
     }
     assert {name for name in without if not name.startswith("sandbox ")} == here
+
+
+def test_no_placeholder_is_listed_for_a_command_that_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("evidence", "verify", "release.json") == 2
+    assert "No such command 'evidence'" in capsys.readouterr().err
+    assert run("--help") == 0
+    assert "evidence" not in capsys.readouterr().out
