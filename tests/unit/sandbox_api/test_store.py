@@ -42,7 +42,7 @@ def test_a_write_that_was_not_acknowledged_leaves_no_trace(tmp_path: Path) -> No
     store.create(key("a"), thing("a"))
     before = store.rv
     store._db.execute("PRAGMA query_only=ON")
-    with pytest.raises(ApiError, match="refuses the write"):
+    with pytest.raises(ApiError, match="rejected the write"):
         store.create(key("b"), thing("b"))
     assert store.get(key("b")) is None
     assert store.rv == before
