@@ -45,8 +45,6 @@ from meshkit.operations.upgrade.rollback import (
 from meshkit.operations.upgrade.state import NamespaceProgress, UpgradeState
 from meshkit.operations.which_mesh import mesh_of
 
-_MAKER = "Its owner must remove it."
-
 
 @dataclass(frozen=True)
 class Target:
