@@ -103,7 +103,7 @@ async def run(home: SandboxHome, asked_port: int | None, report: Report) -> None
     await agent.prepare()
     restarts = f"; {len(pods)} pods restart" if pods else ""
     report({"progress": f"pods use addresses in 127.{net}.0.0/16{restarts}"})
-    services = loop.run(ServicesFile(client, node_config.services), client)
+    services = loop.run(ServicesFile(client, node_config.services), client, loop.Turns())
     tasks = [asyncio.create_task(work) for work in (run_all(client), services, agent.run())]
     _write_record(home, port, net)
     tasks.append(asyncio.create_task(_end_with_record(home, stop)))

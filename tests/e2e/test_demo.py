@@ -24,7 +24,7 @@ def test_all_of_it_comes_true(mesh: str, tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text()
     assert page.count("<svg xmlns") == 2
     assert not re.search(r"<script|<link|@import|src=|url\(http", page)
-    assert "These are not meshkit's defaults" in page
+    assert "These settings are neither meshkit's defaults nor a recommendation" in page
     notebooks = sorted(tmp_path.glob("*.ipynb"))
     assert len(notebooks) == 5
     for path in notebooks[3:]:

@@ -97,14 +97,30 @@ class WorkQueue:
             self.add(key)
 
 
-async def run(controller: Controller, client: LocalClient) -> None:
+class Turns:
+    """Starts at most one reconciliation in each iteration of the event loop, over all controllers.
+
+    Most reconciliations finish without suspending. Without turns, many objects that change at once keep the
+    API server from answering for seconds.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def next(self) -> None:
+        """Wait for the caller's turn, in the order of the calls."""
+        async with self._lock:
+            await asyncio.sleep(0)
+
+
+async def run(controller: Controller, client: LocalClient, turns: Turns) -> None:
     """Run one controller until cancelled."""
     queue = WorkQueue()
     async with asyncio.TaskGroup() as tasks:
         for resource, keys_of in controller.watches.items():
             tasks.create_task(_watch(client, resource, keys_of, queue))
         for _ in range(WORKERS):
-            tasks.create_task(_work(controller, queue))
+            tasks.create_task(_work(controller, queue, turns))
 
 
 async def _watch(
@@ -115,10 +131,11 @@ async def _watch(
             queue.add(key)
 
 
-async def _work(controller: Controller, queue: WorkQueue) -> None:
+async def _work(controller: Controller, queue: WorkQueue, turns: Turns) -> None:
     failures: dict[Key, int] = {}
     while True:
         key = await queue.take()
+        await turns.next()
         try:
             again_s = await controller.reconcile(*key)
             failures.pop(key, None)

@@ -42,7 +42,8 @@ async def run_all(client: LocalClient) -> None:
         NodeController(acting("node-controller")),
         Scheduler(client.acting_as("system:kube-scheduler")),
     ]
+    turns = loop.Turns()
     async with asyncio.TaskGroup() as tasks:
         for controller in controllers:
-            tasks.create_task(loop.run(controller, client))
+            tasks.create_task(loop.run(controller, client, turns))
         tasks.create_task(GarbageCollector(acting("generic-garbage-collector")).run())

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.control_planes.registry import data_plane_of, is_proxy, peer_of
+from meshkit.sandbox.controllers.loop import Turns
 from meshkit.sandbox.controllers.objects import key_of
 from meshkit.sandbox.dataplane.exposition import PeerLookup
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
@@ -67,6 +68,8 @@ class Node:
     """Returns the ServiceAccount token for a pod."""
     volumes: Volumes
     watch: FolderWatch = field(default_factory=FolderWatch)
+    turns: Turns = field(default_factory=Turns)
+    """For the writers of pod statuses."""
 
 
 class PodRunner:
@@ -212,6 +215,7 @@ class PodRunner:
         namespace, name = key_of(self.pod)
         while True:
             await self._changed.wait()
+            await self._node.turns.next()
             self._changed.clear()
             self._status = pod_status(
                 self.pod,

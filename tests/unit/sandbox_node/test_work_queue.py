@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
 
-from meshkit.sandbox.controllers.loop import WorkQueue
+from meshkit.sandbox.controllers.loop import Turns, WorkQueue, run
 
 KEY = ("shop", "web")
 A_LITTLE_S = 1e-10
@@ -52,3 +56,33 @@ def test_a_key_added_while_it_is_held_comes_again() -> None:
         assert KEY in queue
 
     asyncio.run(scenario())
+
+
+def test_many_keys_at_once_do_not_delay_another_task() -> None:
+    """The event loop starts at most one reconciliation in each iteration, over all controllers."""
+    started: list[str] = []
+    seen: list[int] = []
+
+    class Busy:
+        watches: ClassVar[Mapping[str, Callable[[Any], Iterable[tuple[str, str]]]]] = {
+            "pods": lambda event: event
+        }
+
+        async def reconcile(self, namespace: str, name: str) -> None:
+            started.append(name)
+
+    class Client:
+        async def watch(self, resource: str) -> AsyncIterator[SimpleNamespace]:
+            yield SimpleNamespace(object=[("shop", f"pod-{n}") for n in range(50)])
+
+    async def scenario() -> None:
+        turns = Turns()
+        running = [asyncio.create_task(run(Busy(), cast(Any, Client()), turns)) for _ in range(3)]
+        while len(started) < 150:
+            seen.append(len(started))
+            await asyncio.sleep(0)
+        for task in running:
+            task.cancel()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    assert max(later - before for before, later in itertools.pairwise(seen)) == 1
