@@ -18,7 +18,8 @@ demo:            ## walk the whole path on the sandbox: make demo [MESH=linkerd]
 test: check      ## run every test that needs no Go, including the browser tests
 	@tools/browser
 	@$(PY) tools/helm.py >/dev/null
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 \
+	  --ignore tests/architecture $(ARGS)
 
 check: setup docs  ## check lint, format, types, layers, docs
 	@.venv/bin/ruff check .
@@ -32,7 +33,7 @@ docs: setup      ## build the documentation site into out/docs; warnings are err
 conformance: setup  ## run the same contracts on real Kubernetes and Istio programs
 	@$(PY) tests/conformance/parts.py || [ -z "$$CI" ]
 	@tools/prometheus
-	@$(PY) -m pytest -m conformance $(ARGS)
+	@$(PY) -m pytest -m conformance $(or $(ARGS),tests/contract tests/conformance)
 
 soak: setup      ## run the long forms of the tests: make soak [SEED=1]
 	@SEED=$(SEED) $(PY) -m pytest -m soak $(ARGS)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "meshkit"
+from tests.architecture.source import PACKAGE, modules, name, tree
+
 MOST_MODULES = 16
 """Modules side by side in one folder, ``__init__`` not counted."""
 TAG = re.compile(
@@ -32,37 +32,29 @@ TRUSTED = {
 """Files and expressions that become ``Markup`` as they are."""
 
 
-def modules(*under: str) -> list[Path]:
-    return sorted(path for folder in under or ("",) for path in (PACKAGE / folder).rglob("*.py"))
-
-
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
 def strings(path: Path) -> Iterator[ast.Constant]:
     """The string constants of a module that are no docstrings."""
-    tree = ast.parse(path.read_text())
-    prose = {
-        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
-    }  # docstrings, also those of attributes
-    for node in ast.walk(tree):
+    # Docstrings, also those of attributes, are expressions of their own.
+    prose = {id(node.value) for node in ast.walk(tree(path)) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
             yield node
 
 
-@pytest.mark.parametrize("path", [p for p in modules() if "views" not in p.parts], ids=name)
-def test_html_is_made_in_the_views_alone(path: Path) -> None:
-    found = [f"{path}:{node.lineno}: {node.value}" for node in strings(path) if TAG.search(node.value)]
+def test_html_is_made_in_the_views_alone() -> None:
+    outside = [path for path in modules() if "views" not in path.parts]
+    found = [
+        (name(p), node.lineno, node.value) for p in outside for node in strings(p) if TAG.search(node.value)
+    ]
     assert not found
 
 
 @pytest.mark.parametrize("path", modules("views"), ids=name)
 def test_the_views_leave_escaping_to_markupsafe(path: Path) -> None:
     """A value enters HTML through ``Markup(template).format``, which escapes every plain string."""
-    tree = ast.parse(path.read_text())
-    specs = {id(node.format_spec) for node in ast.walk(tree) if isinstance(node, ast.FormattedValue)}
-    for node in ast.walk(tree):
+    module = tree(path)
+    specs = {id(node.format_spec) for node in ast.walk(module) if isinstance(node, ast.FormattedValue)}
+    for node in ast.walk(module):
         place = f"{path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Attribute):
             assert ast.unparse(node) != "html.escape", place
@@ -80,54 +72,61 @@ def test_the_views_leave_escaping_to_markupsafe(path: Path) -> None:
 @pytest.mark.parametrize("path", modules("views"), ids=name)
 def test_tags_in_the_views_are_markup(path: Path) -> None:
     """A string with a tag in it is a template of ``Markup``, so what makes HTML cannot return plain text."""
-    tree = ast.parse(path.read_text())
+    module = tree(path)
     templates = {
         id(node.args[0])
-        for node in ast.walk(tree)
+        for node in ast.walk(module)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Markup" and node.args
     }
     reads = {
         id(node)
-        for call in ast.walk(tree)
+        for call in ast.walk(module)
         if isinstance(call, ast.Call)
         and ast.unparse(call.func).split(".")[-1]
         in ("compile", "startswith", "removeprefix", "removesuffix", "sub")
         for node in call.args
     }
-    for node in ast.walk(tree):
+    for node in ast.walk(module):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and TAG.search(node.value):
             assert id(node) in templates | reads, f"{path}:{node.lineno}: {node.value}"
 
 
-@pytest.mark.parametrize("path", modules("cluster"), ids=name)
-def test_the_cluster_knows_no_mesh(path: Path) -> None:
-    found = [f"{path}:{node.lineno}: {node.value}" for node in strings(path) if MESH_WORD.search(node.value)]
+def test_the_cluster_knows_no_mesh() -> None:
+    found = [
+        (name(path), node.lineno, node.value)
+        for path in modules("cluster")
+        for node in strings(path)
+        if MESH_WORD.search(node.value)
+    ]
     assert not found
 
 
-@pytest.mark.parametrize("path", modules(), ids=name)
-def test_nothing_is_decided_by_being_a_sandbox(path: Path) -> None:
-    """What the sandbox can and others cannot is a fact of its nodes (``kube.nodes``) or of its pods."""
-    if name(path).startswith(MAY_TELL_THE_SANDBOX):
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
+def decided_by(path: Path) -> Iterator[tuple[int, set[str]]]:
+    """The line of each decision of a module with the names in it that speak of a sandbox."""
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Compare):
             test = node if isinstance(node, ast.Compare) else node.test
             words = {each.id for each in ast.walk(test) if isinstance(each, ast.Name)}
             words |= {each.attr for each in ast.walk(test) if isinstance(each, ast.Attribute)}
-            decided = {word for word in words if "sandbox" in word.lower() and word != "no_sandbox"}
-            assert not decided, f"{path}:{test.lineno} decides by {decided}"
-    if name(path) != MAKES_THE_DEMO:
-        marks = [f"{path}:{node.lineno}" for node in strings(path) if SANDBOX_MARK.search(node.value)]
-        assert not marks
+            yield test.lineno, {word for word in words if "sandbox" in word.lower() and word != "no_sandbox"}
 
 
-@pytest.mark.parametrize(
-    "folder", sorted({path.parent for path in modules()}), ids=lambda folder: str(folder.relative_to(ROOT))
-)
-def test_a_folder_can_be_taken_in_at_a_glance(folder: Path) -> None:
-    found = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
-    assert len(found) <= MOST_MODULES, f"{folder} has {len(found)} modules: group them"
+def test_nothing_is_decided_by_being_a_sandbox() -> None:
+    """What the sandbox can and others cannot is a fact of its nodes (``kube.nodes``) or of its pods."""
+    for path in modules():
+        if name(path).startswith(MAY_TELL_THE_SANDBOX):
+            continue
+        for line, words in decided_by(path):
+            assert not words, f"{name(path)}:{line} decides by {words}"
+        if name(path) != MAKES_THE_DEMO:
+            marks = [node.lineno for node in strings(path) if SANDBOX_MARK.search(node.value)]
+            assert not marks, name(path)
+
+
+def test_a_folder_can_be_taken_in_at_a_glance() -> None:
+    for folder in {path.parent for path in modules()}:
+        found = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+        assert len(found) <= MOST_MODULES, f"{name(folder)} has {len(found)} modules: group them"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ def test_a_folder_can_be_taken_in_at_a_glance(folder: Path) -> None:
     ["kube", "intent", "decide", "meshes", "checks", "cluster", "observe", "operations", "views", "codes"],
 )
 def test_a_package_says_what_may_not_happen_in_it(package: str) -> None:
-    said = ast.get_docstring(ast.parse((PACKAGE / package / "__init__.py").read_text())) or ""
+    said = ast.get_docstring(tree(PACKAGE / package / "__init__.py")) or ""
     assert re.search(r"\b(no|not|nothing|never|nor|read-only)\b", said, re.IGNORECASE), (
         f"{package} has no charter"
     )

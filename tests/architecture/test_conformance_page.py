@@ -8,9 +8,19 @@ import sys
 
 from tests.conformance.page import PAGE, row_of, rows
 
+SUITE = ("tests/contract", "tests/conformance")
+"""Where ``make conformance`` looks for its cases."""
+
+
+def test_no_case_lies_elsewhere() -> None:
+    tests = PAGE.parents[2] / "tests"
+    marked = [path for path in tests.rglob("*.py") if "pytest.mark.conformance" in path.read_text()]
+    assert {f"tests/{path.relative_to(tests).parts[0]}" for path in marked} <= {*SUITE, "tests/architecture"}
+
 
 def test_the_page_names_every_case() -> None:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "conformance", "-p", "no:xdist"]
+    options = ("--collect-only", "-q", "-m", "conformance", "-p", "no:xdist")
+    command = [sys.executable, "-m", "pytest", *options, *SUITE]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     said = subprocess.run(
         command, cwd=PAGE.parents[2], env=inherited, capture_output=True, text=True, timeout=120, check=False

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
-
-import pytest
 
 from meshkit import codes
+from tests.architecture.source import PACKAGE, modules, tree
 from tools.findings import PAGE, page
 
-PACKAGE = Path(codes.__file__).parents[1]
-EMITTERS = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "codes"]
+EMITTERS = [path for path in modules() if path.parent.name != "codes"]
 OF_OTHER_PROGRAMS = {PACKAGE / "meshes" / mesh / "analysis.py" for mesh in ("istio", "linkerd")}
 
 
@@ -26,30 +23,29 @@ def test_every_code_is_registered_once_in_a_block_that_has_a_title() -> None:
     assert {code[:4] for code in ids} == set(codes.BLOCKS)
 
 
-@pytest.mark.parametrize(("name", "code"), codes.register().items())
-def test_every_code_is_explained_in_sentences(name: str, code: codes.Code) -> None:
-    assert re.fullmatch(r"MK\d{4}", code.id), name
-    assert code.also != code.severity
-    for text in (code.meaning, code.reason, code.remedy):
-        assert text.endswith((".", "...")), f"{name}: {text}"
+def test_every_code_is_explained_in_sentences() -> None:
+    for name, code in codes.register().items():
+        assert re.fullmatch(r"MK\d{4}", code.id), name
+        assert code.also != code.severity, name
+        for text in (code.meaning, code.reason, code.remedy):
+            assert text.endswith((".", "...")), f"{name}: {text}"
 
 
 def test_every_registered_code_is_emitted_and_every_emitted_one_is_registered() -> None:
     emitted = {
         node.attr
         for path in EMITTERS
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "codes"
         if node.attr.isupper()
     }
     assert emitted == set(codes.register())
 
 
-@pytest.mark.parametrize("path", EMITTERS, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_code_is_written_outside_the_register(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            assert not re.fullmatch(r"MK\d{4}", node.value), f"{path}:{node.lineno} holds {node.value}"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
-            assert path in OF_OTHER_PROGRAMS, f"{path}:{node.lineno} makes a Finding without the register"
+def test_no_code_is_written_outside_the_register() -> None:
+    for path in EMITTERS:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.fullmatch(r"MK\d{4}", node.value), f"{path}:{node.lineno} holds {node.value}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
+                assert path in OF_OTHER_PROGRAMS, f"{path}:{node.lineno} makes a Finding without the register"

@@ -10,9 +10,8 @@ import pytest
 
 from meshkit.meshes.registry import MESHES
 from meshkit.sandbox.control_planes.registry import DATA_PLANES
+from tests.architecture.source import PACKAGE, modules, name, tree
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "meshkit"
 HOMES = ("meshes", "sandbox/control_planes")
 """Where a mesh has a folder of its own. What stands beside these folders knows no mesh but for a table."""
 TABLES = {"meshkit/meshes/registry.py", "meshkit/sandbox/control_planes/registry.py"}
@@ -21,26 +20,20 @@ GENERATOR = "meshkit/meshes/generate.py"
 """A tool that packs published definitions into the folders of meshes; no part of the library imports it."""
 
 
-def relative(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
 def is_home(path: Path) -> bool:
     """Whether a file lies in the folder of one mesh."""
-    return any(path.is_relative_to(PACKAGE / home / name) for home in HOMES for name in NAMES)
+    return any(path.is_relative_to(PACKAGE / home / mesh) for home in HOMES for mesh in NAMES)
 
 
-GENERAL_MODULES = [
-    pytest.param(path, id=relative(path)) for path in sorted(PACKAGE.rglob("*.py")) if not is_home(path)
-]
+GENERAL_MODULES = [path for path in modules() if not is_home(path)]
 """Every file outside the folders of meshes."""
 
 
-def decisions_by_name(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def decisions_by_name(module: ast.AST) -> Iterator[tuple[int, str]]:
     """Line and text of each place where a mesh's name decides something: a comparison, a key of a table, a
     subscript, a case, a default of a parameter.
     """
-    for node in ast.walk(tree):
+    for node in ast.walk(module):
         found: list[ast.AST | None] = []
         match node:
             case ast.Compare():
@@ -60,8 +53,8 @@ def decisions_by_name(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 if isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "startswith"):
                     found += node.args
         for each in found:
-            for name in _names(each):
-                yield node.lineno if hasattr(node, "lineno") else each.lineno, name  # type: ignore[union-attr]
+            for mesh in _names(each):
+                yield node.lineno if hasattr(node, "lineno") else each.lineno, mesh  # type: ignore[union-attr]
 
 
 def _names(node: ast.AST | None) -> Iterator[str]:
@@ -73,34 +66,32 @@ def _names(node: ast.AST | None) -> Iterator[str]:
             yield from _names(each)
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+def imported(module: ast.AST) -> Iterator[str]:
     """The dotted names that a module imports, for type checkers too."""
-    for node in ast.walk(tree):
+    for node in ast.walk(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", GENERAL_MODULES)
-def test_no_decision_is_made_by_the_name_of_a_mesh(path: Path) -> None:
-    if relative(path) == GENERATOR:
-        pytest.skip("writes into the folders of meshes")
-    found = [f"line {line}: {name}" for line, name in decisions_by_name(ast.parse(path.read_text()))]
-    assert not found, f"{relative(path)}: {found}; add what differs to meshes/base.py"
+def test_no_decision_is_made_by_the_name_of_a_mesh() -> None:
+    for path in GENERAL_MODULES:
+        if name(path) != GENERATOR:
+            found = [f"line {line}: {mesh}" for line, mesh in decisions_by_name(tree(path))]
+            assert not found, f"{name(path)}: {found}; add what differs to meshes/base.py"
 
 
-@pytest.mark.parametrize("path", GENERAL_MODULES)
-def test_only_the_tables_import_the_folder_of_a_mesh(path: Path) -> None:
-    if relative(path) in TABLES:
-        return
-    homes = {f"meshkit.{home.replace('/', '.')}.{name}" for home in HOMES for name in NAMES}
-    found = {
-        each
-        for each in imported(ast.parse(path.read_text()))
-        if any(each == home or each.startswith(f"{home}.") for home in homes)
-    }
-    assert not found, f"{relative(path)} imports {found}"
+def test_only_the_tables_import_the_folder_of_a_mesh() -> None:
+    homes = tuple(f"meshkit.{home.replace('/', '.')}.{mesh}" for home in HOMES for mesh in NAMES)
+    for path in GENERAL_MODULES:
+        if name(path) not in TABLES:
+            found = {
+                each
+                for each in imported(tree(path))
+                if any(each == home or each.startswith(f"{home}.") for home in homes)
+            }
+            assert not found, f"{name(path)} imports {found}"
 
 
 def test_the_sandbox_has_a_data_plane_for_every_mesh() -> None:
