@@ -6,10 +6,7 @@ import os
 import subprocess
 import sys
 
-from tests.conformance.page import PAGE, row_of, rows
-
-SUITE = ("tests/contract", "tests/conformance")
-"""Where ``make conformance`` looks for its cases."""
+from tests.conformance.page import PAGE, SUITE, row_of, rows
 
 
 def test_no_case_lies_elsewhere() -> None:

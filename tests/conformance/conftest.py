@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.fixtures import part, real_cluster
-from tests.conformance.page import Page
+from tests.conformance.page import SUITE, Page
 
 __all__ = ["part", "real_cluster"]
 
@@ -33,6 +33,6 @@ def pytest_runtest_makereport(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    whole = not config.args or set(config.args) <= set(config.getini("testpaths"))
+    whole = set(config.args) >= set(SUITE) or set(config.args) <= set(config.getini("testpaths"))
     if config.option.markexpr == "conformance" and whole and not config.option.keyword:
         config.pluginmanager.register(Page())
