@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshkit.facts import Kind
 from meshkit.meshes.gateway_api.meaning.status import RouteStatus
 from meshkit.meshes.model.inbound import Inbound
 from meshkit.meshes.model.outbound import Object, Outbound
 from meshkit.meshes.model.registry import Registry
 
-RESOURCES: tuple[str, ...] = ()
+KINDS: dict[str, Kind] = {}
 
 
 def caller_of(registry: Registry, pod: Object) -> str:

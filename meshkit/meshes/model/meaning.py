@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from meshkit.facts import Kind
 from meshkit.meshes.gateway_api.meaning.status import RouteStatus
 from meshkit.meshes.model.inbound import Inbound
 from meshkit.meshes.model.outbound import Object, Outbound
@@ -15,8 +16,8 @@ class Meaning(Protocol):
     """Converts the objects of a cluster to the proxy configuration of a pod. A module implements it."""
 
     @property
-    def RESOURCES(self) -> tuple[str, ...]:
-        """The resources that the conversion reads."""
+    def KINDS(self) -> Mapping[str, Kind]:
+        """The kinds that the conversion reads, by the names of resources in a ``Registry``."""
 
     def caller_of(self, registry: Registry, pod: Object, /) -> Any:
         """The key of a pod's outbound configuration: pods with equal callers share one configuration."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshkit.facts import Kind
 from meshkit.kube.selectors import selects
 from meshkit.meshes.model.outbound import Object
 
@@ -31,6 +32,23 @@ class Registry:
     _sorted: dict[tuple[str, str | None], list[Object]] = field(
         default_factory=dict, compare=False, repr=False
     )
+
+    @classmethod
+    def reading(cls, objects: Iterable[Object], kinds: Mapping[str, Kind], root_namespace: str) -> Registry:
+        """Index objects as an API server returns them. ``kinds`` maps the names of resources to kinds.
+
+        ConfigMaps count in the root namespace only.
+        """
+        resources = {(kind.group, kind.kind): resource for resource, kind in kinds.items()}
+        found: dict[str, list[Object]] = {resource: [] for resource in kinds}
+        for item in objects:
+            group = str(item.get("apiVersion", "")).rpartition("/")[0]
+            resource = resources.get((group, str(item.get("kind", ""))))
+            if resource == "configmaps" and item["metadata"].get("namespace") != root_namespace:
+                continue
+            if resource is not None:
+                found[resource].append(item)
+        return cls(found, root_namespace)
 
     def of(self, resource: str, namespace: str | None = None) -> list[Object]:
         """The objects of one resource, of one namespace or of all, by age, then name, then namespace."""
@@ -88,3 +106,18 @@ def age_of(item: Object) -> tuple[str, str, str]:
     """Sort key for objects: oldest first, then by name and namespace."""
     meta = item["metadata"]
     return (str(meta.get("creationTimestamp") or ""), str(meta["name"]), str(meta.get("namespace") or ""))
+
+
+def resource_names(kinds: Mapping[str, Kind]) -> tuple[str, ...]:
+    """Return the full resource names of kinds: ``virtualservices.networking.istio.io``.
+
+    A version other than v1 is part of the name: ``servers.v1beta3.policy.linkerd.io``.
+    """
+    names = []
+    for resource, kind in kinds.items():
+        version = kind.api_version.rpartition("/")[2]
+        plural = resource.partition(".")[0]
+        names.append(
+            ".".join(part for part in (plural, version if version != "v1" else "", kind.group) if part)
+        )
+    return tuple(names)

@@ -20,7 +20,7 @@ import aiohttp
 from meshkit.meshes.model.meaning import Meaning
 from meshkit.meshes.model.outbound import Object, Outbound
 from meshkit.meshes.model.pods import is_running, obeys
-from meshkit.meshes.model.registry import Registry
+from meshkit.meshes.model.registry import Registry, resource_names
 from meshkit.sandbox.control_planes.api_client import ApiClient, Mirror
 from meshkit.sandbox.control_planes.data_plane import DataPlane
 from meshkit.sandbox.control_planes.route_status import StatusWriter
@@ -118,7 +118,7 @@ class Configurator:
         self._source = event_source
         self._run_dir = run_dir
         self._namespace = namespace
-        self._mirror = Mirror(api, meaning.RESOURCES, {"configmaps": namespace})
+        self._mirror = Mirror(api, resource_names(meaning.KINDS), {"configmaps": namespace})
         self._workers: dict[str, _Worker] = {}
         self._suspects: set[Key] = set()
         self._accepted: dict[Key, Object] = {}

@@ -17,6 +17,7 @@ import yaml
 
 from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.model.outbound import OUTBOUND_PORT
+from meshkit.meshes.model.registry import resource_names
 from meshkit.sandbox.dataplane import pod_directory as poddir
 from tests.conformance.routes import answers, meaning, proxies
 from tests.conformance.routes.answers import Answers
@@ -91,7 +92,7 @@ class Bench:
         applied = await self._world.apply(written)
         try:
             number = await self._tell(applied)
-            objects = await self._world.objects(istio.RESOURCES)
+            objects = await self._world.objects(resource_names(istio.KINDS))
             objects["sidecars"] = [
                 item for item in objects["sidecars"] if item["metadata"]["name"] not in (LISTENERS, SERVED)
             ]

@@ -10,9 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from meshkit.facts import Kind
 from meshkit.meshes.model.outbound import HeaderEdits, Match, MatchKind, NamedMatch, StringMatch
 
 GROUP = "gateway.networking.k8s.io"
+KINDS: Mapping[str, Kind] = {
+    "httproutes": Kind(f"{GROUP}/v1", "HTTPRoute"),
+    "grpcroutes": Kind(f"{GROUP}/v1", "GRPCRoute"),
+}
 _PATH_KINDS: Mapping[str, MatchKind] = {
     "Exact": "exact",
     "PathPrefix": "segments",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
+from meshkit.meshes.gateway_api.meaning.matches import KINDS, matches_of, rank
 from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
 from meshkit.meshes.gateway_api.meaning.status import Condition, ParentStatus, RouteStatus, resolved
 from meshkit.meshes.istio.meaning import actions
@@ -18,11 +18,9 @@ from meshkit.meshes.istio.meaning.hosts import Host
 from meshkit.meshes.istio.meaning.routes import Routing
 from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.model.outbound import HashKey, Object, Problem, Route
-from meshkit.meshes.model.registry import Registry, age_of
+from meshkit.meshes.model.registry import Registry, age_of, resource_names
 
 CONTROLLER = "istio.io/gateway-controller"
-KINDS = {"httproutes": "HTTPRoute", "grpcroutes": "GRPCRoute"}
-RESOURCES = tuple(f"{name}.gateway.networking.k8s.io" for name in KINDS)
 _HEADERS = {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror"}
 _FILTERS = {"HTTPRoute": {*_HEADERS, "RequestRedirect", "URLRewrite"}, "GRPCRoute": _HEADERS}
 
@@ -31,12 +29,12 @@ def routes_of(routing: Routing, host: Host, port: int) -> tuple[Route, ...]:
     """The routes of a Service port by Gateway API; none where a VirtualService rules it, or nothing does."""
     namespace = routing.caller.namespace
     found = [
-        (item, kind)
+        (item, kind.kind)
         for resource, kind in KINDS.items()
         for item in routing.work.registry.of(resource)
         if item["metadata"]["namespace"] in (namespace, host.namespace)
         and attached(item, host.item, port)
-        and _is_valid(routing, item, kind)
+        and _is_valid(routing, item, kind.kind)
     ]
     own = [(item, kind) for item, kind in found if item["metadata"]["namespace"] == namespace]
     chosen = sorted(own or found, key=lambda pair: age_of(pair[0]))
@@ -90,7 +88,7 @@ def _unknown_filter(item: Object, kind: str) -> str:
 def statuses(registry: Registry) -> Iterable[RouteStatus]:
     """The status that istiod writes to routes on Services."""
     services = {(s["metadata"]["namespace"], s["metadata"]["name"]) for s in registry.of("services")}
-    for resource, full in zip(KINDS, RESOURCES, strict=True):
+    for resource, full in zip(KINDS, resource_names(KINDS), strict=True):
         for item in registry.of(resource):
             own = item["metadata"]["namespace"]
             refs = _in_istios_words(resolved(registry, item, missing="backend({}) not found"))

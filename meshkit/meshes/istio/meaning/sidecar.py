@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from meshkit.facts import Kind
 from meshkit.kube.selectors import contains
+from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.istio.meaning import (
     authorization as istio_authorization,
 )
@@ -51,15 +53,25 @@ NOT_CARRIED = {
     "requestauthentications": "RequestAuthentication is not carried out: tokens are not looked at.",
     "workloadentries": "WorkloadEntry is not carried out by the sandbox.",
 }
-RESOURCES = (
-    *("namespaces", "nodes", "pods", "services", "configmaps", "endpointslices.discovery.k8s.io"),
-    *("virtualservices.networking.istio.io", "destinationrules.networking.istio.io"),
-    *("serviceentries.networking.istio.io", "gateways.networking.istio.io", "sidecars.networking.istio.io"),
-    *("workloadentries.networking.istio.io", "requestauthentications.security.istio.io"),
-    *("peerauthentications.security.istio.io", "authorizationpolicies.security.istio.io"),
-    *istio_gateway.RESOURCES,
-)
-"""Of configmaps only the control plane's own namespace is read."""
+KINDS: Mapping[str, Kind] = {
+    "namespaces": Kind("v1", "Namespace"),
+    "nodes": Kind("v1", "Node"),
+    "pods": Kind("v1", "Pod"),
+    "services": Kind("v1", "Service"),
+    "configmaps": Kind("v1", "ConfigMap"),
+    "endpointslices": Kind("discovery.k8s.io/v1", "EndpointSlice"),
+    "virtualservices": Kind("networking.istio.io/v1", "VirtualService"),
+    "destinationrules": Kind("networking.istio.io/v1", "DestinationRule"),
+    "serviceentries": Kind("networking.istio.io/v1", "ServiceEntry"),
+    "gateways": Kind("networking.istio.io/v1", "Gateway"),
+    "sidecars": Kind("networking.istio.io/v1", "Sidecar"),
+    "workloadentries": Kind("networking.istio.io/v1", "WorkloadEntry"),
+    "requestauthentications": Kind("security.istio.io/v1", "RequestAuthentication"),
+    "peerauthentications": Kind("security.istio.io/v1", "PeerAuthentication"),
+    "authorizationpolicies": Kind("security.istio.io/v1", "AuthorizationPolicy"),
+    **gateway_api.KINDS,
+}
+"""The resources that the conversion reads; of configmaps only the control plane's own namespace."""
 _MODES: Mapping[str, InboundMode] = {"DISABLE": "plaintext", "PERMISSIVE": "permissive", "STRICT": "strict"}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from meshkit.facts import Kind
 from meshkit.kube.selectors import holds
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
@@ -29,16 +30,13 @@ from meshkit.meshes.model.pods import captured_ports
 from meshkit.meshes.model.registry import Registry
 
 GROUP = "policy.linkerd.io"
-RESOURCES = tuple(
-    f"{plural}.{version}.{GROUP}"
-    for plural, version in (
-        ("servers", "v1beta3"),
-        ("httproutes", "v1beta3"),
-        ("authorizationpolicies", "v1alpha1"),
-        ("meshtlsauthentications", "v1alpha1"),
-        ("networkauthentications", "v1alpha1"),
-    )
-)
+KINDS: Mapping[str, Kind] = {
+    "servers.policy": Kind(f"{GROUP}/v1beta3", "Server"),
+    "httproutes.policy": Kind(f"{GROUP}/v1beta3", "HTTPRoute"),
+    "authorizationpolicies.policy": Kind(f"{GROUP}/v1alpha1", "AuthorizationPolicy"),
+    "meshtlsauthentications.policy": Kind(f"{GROUP}/v1alpha1", "MeshTLSAuthentication"),
+    "networkauthentications.policy": Kind(f"{GROUP}/v1alpha1", "NetworkAuthentication"),
+}
 ROUTES = {
     "httproutes": (gateway_api.GROUP, "HTTPRoute"),
     "grpcroutes": (gateway_api.GROUP, "GRPCRoute"),

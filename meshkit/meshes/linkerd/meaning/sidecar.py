@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from meshkit.facts import Kind
 from meshkit.kube.pods import has_sidecar
+from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
 from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
@@ -41,12 +43,14 @@ from meshkit.meshes.model.pods import is_control_plane, service_account
 from meshkit.meshes.model.registry import Registry, age_of
 from meshkit.meshes.model.translation import Translation
 
-__all__ = ["RESOURCES", "caller_of", "inbound", "outbound", "statuses"]
-RESOURCES = (
-    *("pods", "services", "endpointslices.discovery.k8s.io"),
-    *("httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"),
-    *linkerd_authorization.RESOURCES,
-)
+__all__ = ["KINDS", "caller_of", "inbound", "outbound", "statuses"]
+KINDS: Mapping[str, Kind] = {
+    "pods": Kind("v1", "Pod"),
+    "services": Kind("v1", "Service"),
+    "endpointslices": Kind("discovery.k8s.io/v1", "EndpointSlice"),
+    **gateway_api.KINDS,
+    **linkerd_authorization.KINDS,
+}
 _HEADERS = {"RequestHeaderModifier", "ResponseHeaderModifier"}
 _FILTERS = {"HTTPRoute": {*_HEADERS, "RequestRedirect"}, "GRPCRoute": _HEADERS}
 _KINDS: Mapping[str, tuple[str, ...]] = {
