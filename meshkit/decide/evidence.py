@@ -178,22 +178,26 @@ class Evidence:
         )
         return max(by_odds, exp(by_points) / 2)
 
-    def alone_harm(self, error_points: float) -> float:
-        """The evidence that a canary without a stable version beside it decays grossly.
+    def alone_parts(self, error_points: float) -> dict[str, float]:
+        """The log evidence of each part of ``alone_harm``: ``errors`` and the quantiles of the margins.
 
-        It is compared with stable's totals plus the margin of errors, or with latencies GROSS_PERCENT longer
-        (or the margin, if wider).
+        The canary is compared with stable's totals plus the margin of errors, or with latencies GROSS_PERCENT
+        longer (or the margin, if wider).
         """
         fails = _share(self.stable.errors, self.stable.requests) + error_points / 100
-        parts = [_alone(self.canary_step.requests, self.canary_step.errors, fails)]
+        parts = {"errors": _alone(self.canary_step.requests, self.canary_step.errors, fails)}
         baseline = self.yardstick.baseline
         for margin in self.yardstick.margins:
             usual = _share(self.stable.slower[margin.edge], self.stable.timed)
             gross = baseline.margin_log_odds(margin.edge_ms, max(margin.percent, GROSS_PERCENT))
             odds = usual / (1 - usual) * math.exp(gross)
             slower = self.canary_step.slower[margin.edge]
-            parts.append(_alone(self.canary_step.timed, slower, odds / (1 + odds)))
-        return exp(log_mean_exp(parts))
+            parts[margin.quantile] = _alone(self.canary_step.timed, slower, odds / (1 + odds))
+        return parts
+
+    def alone_harm(self, error_points: float) -> float:
+        """The evidence, as odds against 1, that a canary without stable beside it decays grossly."""
+        return exp(log_mean_exp(list(self.alone_parts(error_points).values())))
 
     def _folded(self) -> Evidence:
         yardstick = self.yardstick

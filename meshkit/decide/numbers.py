@@ -44,6 +44,8 @@ def numbers_of(
         "leak_alarm_days": ALARM * PERIOD_S / 86_400,
         "gross_percent": GROSS_PERCENT,
     }
+    if progress.step == len(release.ladder) - 1:
+        numbers |= _alone(evidence)
     if progress.step == release.deciding_step:
         numbers |= _needed(evidence, release, conditions)
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
@@ -99,6 +101,22 @@ def _seen(evidence: Evidence) -> dict[str, float]:
                 f"objective_{name}_bad": objective.bad,
             }
             found[f"objective_{name}_bad_percent"] = _percent(objective.bad, objective.requests)
+    return found
+
+
+def _alone(evidence: Evidence) -> dict[str, float]:
+    """Counts and shares since the canary serves all requests, and stable's at the edges of the margins."""
+    canary, stable = evidence.canary_step, evidence.stable
+    found: dict[str, float] = {}
+    found |= {"alone_requests": canary.requests, "alone_errors": canary.errors, "alone_timed": canary.timed}
+    found["alone_error_percent"] = _percent(canary.errors, canary.requests)
+    for margin in evidence.yardstick.margins:
+        for name, arm in (("alone", canary), ("stable", stable)):
+            slower = arm.slower[margin.edge]
+            found |= {f"{name}_{margin.quantile}_slower": slower}
+            found |= {f"{name}_{margin.quantile}_slower_percent": _percent(slower, arm.timed)}
+    if evidence.yardstick.margins:
+        found["stable_timed"] = stable.timed
     return found
 
 

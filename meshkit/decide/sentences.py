@@ -30,6 +30,8 @@ def of(
 ) -> tuple[str, ...]:
     """Return the sentences of a verdict, the most important first."""
     deciding = progress.step == release.deciding_step
+    if action == "rollback" and progress.step == len(release.ladder) - 1:
+        return _rolled_back_alone(release, evidence, numbers)
     if action == "rollback":
         return _rolled_back(release, evidence, conditions, numbers)
     if action == "undecided":
@@ -188,6 +190,35 @@ def _rolled_back(
         f"Correct {release.canary} and release again; if it is meant to be so, move the weights by a Route."
     )
     return (effect(release, evidence, numbers), net, basis(release, evidence, numbers), f"{again} {then}")
+
+
+def _rolled_back_alone(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
+    """Describe a rollback from serving all requests, by the part of ``alone_harm`` that decided."""
+    parts = evidence.alone_parts(release.margins.error_points)
+    cause = max(parts, key=lambda name: parts[name])
+    if cause == "errors":
+        whole, share = numbers["alone_requests"], numbers.get("alone_error_percent")
+        now, before = share_of(numbers["alone_errors"], whole, share), _failed(numbers, "stable")
+        worse_now = f"fails more often than {release.stable} did: {now} failed"
+        limit = f"the margin is {numbers['error_points']:+g} points"
+    else:
+        now, before = (
+            share_of(
+                numbers[f"{arm}_{cause}_slower"],
+                numbers[f"{arm}_timed"],
+                numbers.get(f"{arm}_{cause}_slower_percent"),
+            )
+            for arm in ("alone", "stable")
+        )
+        edge_ms = numbers[f"{cause}_edge_ms"]
+        worse_now = f"is slower than {release.stable} was: {now} took longer than {edge_ms:.4g}{_SPACE}ms"
+        gross = percent(max(numbers["gross_percent"], numbers[f"{cause}_percent"]))
+        limit = f"alone, only a {cause} that is {gross} longer is acted on"
+    return (
+        f"{release.canary} {worse_now} since it serves all requests, {before} before; {limit}.",
+        _harm(numbers, "so the release is rolled back"),
+        f"{release.stable} was not beside it: a cause outside of {release.canary} would look the same.",
+    )
 
 
 def _paused(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:

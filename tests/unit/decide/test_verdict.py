@@ -21,6 +21,8 @@ from meshkit.intent.release import Margins, Objectives, Release
 
 BASELINE = Baseline(((10.0, 200), (20.0, 500), (30.0, 900), (40.0, 990), (50.0, 999), (math.inf, 1000)))
 GOOD = (800, 500, 100, 10, 1)
+SLOW = tuple(round(600 * share) for share in (0.9, 0.8, 0.6, 0.4, 0.3))[-len(BASELINE.edges_ms) :]
+"""Of 600 requests, how many took longer than each edge, where the canary has become much slower."""
 
 
 def release(**fields: object) -> Release:
@@ -190,6 +192,23 @@ def test_alone_a_failing_canary_is_rolled_back() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("after", "cause"),
+    [
+        (arm(600, errors=60), r"^v2 fails more often than v1 did: 180 of 1 800 \(10 %\) failed since"),
+        (arm(600, 0, SLOW), r"^v2 is slower than v1 was: \d+ of 1 800 .* took longer than \d+ ms since"),
+    ],
+    ids=["errors", "latency"],
+)
+def test_a_rollback_of_a_canary_alone_names_what_decided(after: ArmWindow, cause: str) -> None:
+    """Beside stable, the canary had failed more often without reaching the limit: that is not the cause."""
+    before = [look(1, arm(300), arm(300, errors=1))] * 5
+    looks = evidence(*before, *[look(2, arm(0), after)] * 3)
+    verdict = judge(looks, release(watch_s=30, keep_percent=0), Progress(2, 3, 70))
+    assert verdict.action == "rollback"
+    assert re.search(cause, told(verdict)), verdict.sentences
+
+
 def test_looks_before_the_first_weight_are_no_evidence() -> None:
     assert evidence(look(-1, arm(1000), arm(0))) == evidence()
 
@@ -342,6 +361,16 @@ def situations() -> dict[str, Verdict]:
         "held": judge(evidence(*many), release(), Progress(1, 60, 60, held=True)),
         "alone": judge(
             evidence(*many, look(2, arm(0), arm(600))), release(watch_s=9, keep_percent=0), Progress(2, 9, 70)
+        ),
+        "alone fails": judge(
+            evidence(*many, look(2, arm(0), arm(600, errors=60))),
+            release(watch_s=9, keep_percent=0),
+            Progress(2, 3, 70),
+        ),
+        "alone slow": judge(
+            evidence(*many, *[look(2, arm(0), arm(600, 0, SLOW))] * 3),
+            release(watch_s=9, keep_percent=0),
+            Progress(2, 3, 70),
         ),
         "pause": judge(promised(*spread(0, 3, 27)), objectives, Progress(0, 100, 100)),
         "unmet": judge(promised(look(0, arm(900), arm(100)), history=bad), objectives, Progress(0, 5, 5)),
