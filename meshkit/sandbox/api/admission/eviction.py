@@ -8,13 +8,13 @@ the pod. A pod that is pending, finished or being deleted does not count as a di
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 from meshkit.kube.pods import is_ready
 from meshkit.kube.selectors import holds
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.requests import DeleteOptions, Object, Options, Target, now
 from meshkit.sandbox.api.storage.store import Stored
 from meshkit.sandbox.api.storage.writes import Writes
@@ -127,7 +127,7 @@ def _with_one_less(budget: Mapping[str, Any], pod_name: str) -> Object:
             f"The disruption budget {name} needs {counted.get('desiredHealthy', 0)} healthy pods and has "
             f"{counted.get('currentHealthy', 0)} currently"
         )
-    new = copy.deepcopy(dict(budget))
+    new = copied(dict(budget))
     new["status"]["disruptionsAllowed"] -= 1
     new["status"].setdefault("disruptedPods", {})[pod_name] = now()
     return new

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.http.tables import at
 from meshkit.sandbox.api.schema.registry import Resource
 
@@ -47,7 +47,7 @@ def with_replicas(resource: Resource, obj: Mapping[str, Any], scale: Mapping[str
     if not isinstance(replicas, int) or replicas < 0:
         cause = status.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise status.invalid("Scale", "autoscaling", obj["metadata"]["name"], [cause])
-    changed: dict[str, Any] = copy.deepcopy(dict(obj))
+    changed: dict[str, Any] = copied(dict(obj))
     _put(resource, changed, replicas)
     changed["metadata"]["resourceVersion"] = (scale.get("metadata") or {}).get("resourceVersion", "")
     changed["apiVersion"] = resource.api_version

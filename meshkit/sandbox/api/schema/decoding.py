@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.requests import Object, Options, PatchType, Target
 from meshkit.sandbox.api.schema import bodies, validation
 from meshkit.sandbox.api.schema import types as schemas
@@ -38,7 +38,7 @@ def decoded(target: Target, obj: Object, options: Options) -> Object:
             raise status.bad_request(
                 f"the {name} in the data ({given}) does not match the expected {name} ({wanted})"
             )
-    new = copy.deepcopy(obj) | {"apiVersion": resource.stored_api_version, "kind": resource.kind}
+    new = copied(obj) | {"apiVersion": resource.stored_api_version, "kind": resource.kind}
     if not isinstance(new.setdefault("metadata", {}), dict):
         raise status.bad_request("metadata is not an object")
     validation.drop_nulls(resource.schema, new)

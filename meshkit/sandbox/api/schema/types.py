@@ -15,6 +15,8 @@ Schema = Mapping[str, Any]
 Shape = Literal["leaf", "object", "map", "set"]
 
 _REF = "#/components/schemas/"
+_merged: dict[int, tuple[Schema, Schema]] = {}
+"""The schemas of built-in kinds that have keywords beside a reference, each with its resolved form."""
 OBJECT_META = {"$ref": _REF + "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 
 
@@ -32,8 +34,11 @@ def resolve(schema: Schema) -> Schema:
         return resolve(definitions()[schema["$ref"].removeprefix(_REF)])
     parts = schema.get("allOf")
     if parts and "$ref" in parts[0]:
-        beside = {key: value for key, value in schema.items() if key != "allOf"}
-        return {**resolve(parts[0]), **beside}
+        found = _merged.get(id(schema))
+        if found is None or found[0] is not schema:
+            beside = {key: value for key, value in schema.items() if key != "allOf"}
+            found = _merged[id(schema)] = (schema, {**resolve(parts[0]), **beside})
+        return found[1]
     return schema
 
 
@@ -46,7 +51,7 @@ def member(schema: Schema | None, name: str) -> Schema | None:
         field_schema = schema.get("additionalProperties")
     if field_schema is None and schema.get("x-kubernetes-embedded-resource"):
         field_schema = _EMBEDDED.get(name)
-    return resolve(field_schema) if isinstance(field_schema, Mapping) else None
+    return resolve(field_schema) if isinstance(field_schema, dict) else None
 
 
 def items(schema: Schema | None) -> Schema | None:

@@ -7,13 +7,13 @@ integer: "string"``.
 
 from __future__ import annotations
 
-import copy
 import json
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.schema import bodies, patterns
 from meshkit.sandbox.api.schema import types as schemas
 from meshkit.sandbox.api.schema.registry import CRDS, Resource
@@ -67,8 +67,22 @@ def _parts(schema: Schema | None, value: Any, path: str) -> Iterator[tuple[Schem
         for name, child in value.items():
             yield schemas.member(schema, name), child, _join(path, name)
     elif isinstance(value, list):
+        below = schemas.items(schema)
         for index, child in enumerate(value):
-            yield schemas.items(schema), child, f"{path}[{index}]"
+            yield below, child, f"{path}[{index}]"
+
+
+def _nested(schema: Schema | None, value: Any) -> Iterator[tuple[Schema | None, Any]]:
+    """Yield those children of a value that are maps or lists, with their schemas."""
+    if isinstance(value, dict):
+        for name, child in value.items():
+            if isinstance(child, (dict, list)):
+                yield schemas.member(schema, name), child
+    elif isinstance(value, list):
+        below = schemas.items(schema)
+        for child in value:
+            if isinstance(child, (dict, list)):
+                yield below, child
 
 
 def prune(schema: Schema | None, value: Any, path: str = "") -> list[str]:
@@ -99,7 +113,7 @@ def drop_nulls(schema: Schema | None, value: Any) -> None:
             below = schemas.member(schema, name)
             if below is not None and not below.get("nullable"):
                 del value[name]
-    for below, child, _ in _parts(schema, value, ""):
+    for below, child in _nested(schema, value):
         drop_nulls(below, child)
 
 
@@ -124,7 +138,7 @@ def _drop_empty_maps(schema: Schema | None, value: Any) -> None:
             below = schemas.member(schema, name)
             if below is not None and below.get("additionalProperties"):
                 del value[name]
-    for below, child, _ in _parts(schema, value, ""):
+    for below, child in _nested(schema, value):
         _drop_empty_maps(below, child)
 
 
@@ -143,15 +157,15 @@ def _fill_defaults(schema: Schema | None, value: Any) -> None:
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         _work.spend(len(properties))
-        for name, below in properties.items():
-            absent = name not in value or (value[name] is None and not below.get("nullable"))
-            if "default" in below and absent:
-                default = below["default"]
+        for name, declared in properties.items():
+            absent = name not in value or (value[name] is None and not declared.get("nullable"))
+            if "default" in declared and absent:
+                default = declared["default"]
                 if isinstance(default, (str, dict, list)):
                     _work.spend(1 + bodies.size_bytes(default) // 8)
-                value[name] = copy.deepcopy(default)
-    for each_schema, child, _ in _parts(schema, value, ""):
-        _fill_defaults(each_schema, child)
+                value[name] = copied(default)
+    for below, child in _nested(schema, value):
+        _fill_defaults(below, child)
 
 
 def find_causes(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:

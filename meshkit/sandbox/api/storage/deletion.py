@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.requests import DeleteOptions, Object, now
 from meshkit.sandbox.api.schema.registry import Resource
 
@@ -15,7 +15,7 @@ def marked(resource: Resource, obj: Mapping[str, Any], delete: DeleteOptions) ->
 
     Sets the deletion timestamp, the grace period and the finalizers of the propagation policy.
     """
-    new = copy.deepcopy(dict(obj))
+    new = copied(dict(obj))
     metadata = new["metadata"]
     finalizers = _finalizers(metadata, delete.propagation)
     if finalizers != metadata.get("finalizers", []):

@@ -10,12 +10,12 @@ Changing a field of another manager is a conflict. The rules follow Kubernetes' 
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.schema import types as schemas
 from meshkit.sandbox.api.schema.types import Schema
 from meshkit.sandbox.api.storage import fieldset
@@ -247,7 +247,7 @@ def apply(
     _settle(owners, manager, change, forced, force=force)
     if manager in owners and (change.added or change.modified or change.removed):
         owners[manager] = replace(owners[manager], time=time)
-    return Applied(copy.deepcopy(result), owners)
+    return Applied(copied(result), owners)
 
 
 def _only(config: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
@@ -268,12 +268,12 @@ def _merge(schema: Schema | None, live: Any, config: Any) -> Any:
     """
     shape = schemas.shape(schema, config)
     if shape == "leaf" or type(live) is not type(config):
-        return copy.deepcopy(config)
+        return copied(config)
     if shape == "object":
         merged = dict(live)
         for name, value in config.items():
             below = schemas.member(schema, name)
-            merged[name] = _merge(below, live[name], value) if name in live else copy.deepcopy(value)
+            merged[name] = _merge(below, live[name], value) if name in live else copied(value)
         return merged
     below = schemas.items(schema)
     old = {child.element: child.value for child in fieldset.children(schema, live)}

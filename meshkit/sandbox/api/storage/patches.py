@@ -7,11 +7,11 @@ its input.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.schema import bodies
 from meshkit.sandbox.api.schema import types as schemas
 from meshkit.sandbox.api.schema.types import Schema
@@ -46,7 +46,7 @@ def json_patch(target: Any, operations: Any) -> Any:
         raise TooLarge(
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         )
-    result = copy.deepcopy(target)
+    result = copied(target)
     copied_bytes = 0
     for operation in operations:
         if operation.get("op") == "copy":
@@ -73,8 +73,8 @@ def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
             raise PatchFailed(f"unable to move {source} into itself at {path}")
         return _add(_remove(document, source), path, value)
     if name == "copy":
-        return _add(document, path, copy.deepcopy(_get(document, str(operation.get("from", "")))))
-    value = copy.deepcopy(operation.get("value"))
+        return _add(document, path, copied(_get(document, str(operation.get("from", "")))))
+    value = copied(operation.get("value"))
     if name == "test":
         if _get(document, path) != value:
             raise PatchFailed(f"testing value {path} failed")
@@ -160,7 +160,7 @@ def _remove(document: Any, path: str) -> Any:
 def merge_patch(target: Any, patch: Any) -> Any:
     """Apply a merge patch, which merges objects, removes null fields and replaces everything else."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return copied(patch)
     result = dict(target) if isinstance(target, dict) else {}
     for name, value in patch.items():
         if value is None:
@@ -180,7 +180,7 @@ def strategic_patch(schema: Schema | None, target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         raise PatchFailed("a strategic merge patch must be an object", malformed=True)
     if patch.get("$patch") == "replace":
-        return {name: copy.deepcopy(value) for name, value in patch.items() if name != "$patch"}
+        return {name: copied(value) for name, value in patch.items() if name != "$patch"}
     if patch.get("$patch") == "delete":
         return {}
     result = dict(target) if isinstance(target, dict) else {}
@@ -206,7 +206,7 @@ def _strategic_value(schema: Schema | None, old: Any, new: Any) -> Any:
         before = old if isinstance(old, list) else []
         key = schema.get("x-kubernetes-patch-merge-key")
         return _merge_list(schemas.items(schema), key, before, new) if key else _union(before, new)
-    return copy.deepcopy(new)
+    return copied(new)
 
 
 def _identity(value: Any) -> str:
@@ -229,7 +229,7 @@ def _merge_list(schema: Schema | None, key: str, old: list[Any], new: list[Any])
     if not all(isinstance(item, dict) for item in (*old, *new)):
         raise PatchFailed(f"a list with the merge key {key} must contain objects only", malformed=True)
     if any(item.get("$patch") == "replace" for item in new):
-        return [copy.deepcopy(item) for item in new if "$patch" not in item]
+        return [copied(item) for item in new if "$patch" not in item]
     result: dict[str, Any] = {}
     # Of several items with one key, a patch merges the first item only, and deletes all of them.
     duplicates: dict[str, list[str]] = {}

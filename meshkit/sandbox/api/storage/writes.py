@@ -7,7 +7,6 @@ Patches and applies are then recomputed, as in Kubernetes.
 
 from __future__ import annotations
 
-import copy
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from meshkit.sandbox.api import lastapplied, offload, status
 from meshkit.sandbox.api.admission import chain, notices, quotas
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.http import negotiation
 from meshkit.sandbox.api.requests import (
     Admission,
@@ -243,13 +243,13 @@ class Writes:
     def _carried_over(self, target: Target, before: Mapping[str, Any], new: Object) -> Object:
         """Return the new object with the fields that this endpoint cannot change copied from the old one."""
         if target.subresource == "status":
-            result: Object = copy.deepcopy(dict(before))
+            result: Object = copied(dict(before))
             result.pop("status", None)
             return result | ({"status": new["status"]} if "status" in new else {})
         if "status" in target.resource.subresources:
             new.pop("status", None)
             if "status" in before:
-                new["status"] = copy.deepcopy(before["status"])
+                new["status"] = copied(before["status"])
         if target.resource.key == "namespaces":
             new.setdefault("spec", {})["finalizers"] = list(before["spec"].get("finalizers", ()))
         for name in _SYSTEM_METADATA:
