@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
+from meshkit.facts import Finding, Kind, Severity, Snapshot
 from meshkit.intent.traffic import Route
 from meshkit.meshes.view import View
 
@@ -83,8 +83,6 @@ class MeshChecks:
     init_container: str
     """The init container that captures traffic where there is no CNI node agent."""
     node_agent: NodeAgent
-    asks_for_injection: Callable[[Object], bool]
-    """Whether a namespace asks for injection."""
     definitions: tuple[Kind, ...]
     """The mesh's own kinds in the versions that meshkit writes."""
     authorities: tuple[Authority, ...]

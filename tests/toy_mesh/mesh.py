@@ -44,7 +44,6 @@ TOY = Mesh(
         oldest_kubernetes=(1, 30),
         init_container="toy-init",
         node_agent=NodeAgent("toy-node", "toy-validator"),
-        asks_for_injection=_asks,
         definitions=(),
         authorities=(),
         gateway_versions=(),
@@ -58,7 +57,9 @@ TOY = Mesh(
         webhook=f".{GROUP}",
         mark=INJECT,
         pin=f"{GROUP}/proxy-version",
-        refusal=lambda template: f"its pods say {INJECT}=no" if notes(template).get(INJECT) == "no" else "",
+        refusal=lambda template: (
+            f"its pods say {INJECT}=no" if notes(template).get(INJECT) == "no" else ""
+        ),
         decision=_decision,
         marked=_marked,
         asked=lambda namespace: DEFAULT_REVISION if _asks(namespace) else "",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, notes, title
-from meshkit.meshes.linkerd.injection import ASKS, INJECT
+from meshkit.meshes.linkerd.injection import INJECT
 from meshkit.meshes.view import View
 
 _ANNOTATIONS_ONLY = (INJECT, "config.linkerd.io/", "config.alpha.linkerd.io/")
@@ -28,11 +28,6 @@ def check(view: View) -> Iterator[Finding]:
         message = f"{key} is the {given} of {count} {kind}s, and Linkerd reads it as {wanted} only."
         remedy = f"Make it the {wanted}."
         yield codes.finding(codes.LABEL_ANNOTATION_SWAPPED, f"Namespace {namespace}", message, remedy)
-
-
-def asks_for_injection(namespace: Object) -> bool:
-    """Whether a namespace asks for Linkerd's sidecar."""
-    return notes(namespace).get(INJECT) in ASKS
 
 
 def _swapped(obj: Object) -> Iterator[tuple[str, str, str, str]]:
