@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshkit.facts import Object, Snapshot
-from meshkit.kube.metadata import Labels, labels, notes
+from meshkit.kube.metadata import Labels, annotations_of, labels
 from meshkit.kube.pods import all_containers, has_sidecar, is_live
 from meshkit.kube.selectors import selects
 from meshkit.kube.selectors import unmet as unmet_terms
@@ -83,7 +83,7 @@ class Injection:
         """
         template = workload["spec"].get("template") or {}
         own = (each for each in all_containers(template) if each["name"] == self.sidecar)
-        return any(each.get("image") != "auto" for each in own) or self.pin in notes(template)
+        return any(each.get("image") != "auto" for each in own) or self.pin in annotations_of(template)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from meshkit import codes
 from meshkit.facts import Finding, Object
-from meshkit.kube.metadata import labels, notes, title
+from meshkit.kube.metadata import annotations_of, labels, title
 from meshkit.meshes.linkerd.injection import INJECT
 from meshkit.meshes.view import View
 
@@ -36,5 +36,5 @@ def _swapped(obj: Object) -> Iterator[tuple[str, str, str, str]]:
     for key in labels(obj):
         if key.startswith(_ANNOTATIONS_ONLY):
             yield namespace, kind, key, "label"
-    if kind == "Service" and _LABEL_ONLY in notes(obj):
+    if kind == "Service" and _LABEL_ONLY in annotations_of(obj):
         yield namespace, kind, _LABEL_ONLY, "annotation"
