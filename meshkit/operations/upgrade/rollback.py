@@ -47,15 +47,15 @@ def back_changes(cluster: Cluster) -> list[ChangeSummary]:
     if not upgrades:
         raise BadInput("upgrade", "the journal contains no upgrade.", remedy=without_operation(changes))
     newest = upgrades[0].operation
-    standing = [
+    not_undone = [
         change
         for change in upgrades
         if _is_same(change.operation, newest) and change.state in ("done", "open")
     ]
-    if not standing:
+    if not not_undone:
         problem = f"the newest one ({describe(newest)}) was already rolled back."
         raise BadInput("upgrade", problem, remedy="See 'meshkit history'.")
-    return standing
+    return not_undone
 
 
 def describe(operation: Operation) -> str:

@@ -176,19 +176,19 @@ def _block(tone: str, shape: str, headline: str, detail: str) -> Markup:
     ).format(tone, icon(shape), headline, detail)
 
 
-def _harm_card(found: Verdict | None) -> Markup:
-    limit, harm = (found.harm_limit, found.harm) if found else (20.0, 0.0)
+def _harm_card(verdict: Verdict | None) -> Markup:
+    limit, harm = (verdict.harm_limit, verdict.harm) if verdict else (20.0, 0.0)
     return _card(
         _both(Markup("<h3>Evidence of harm</h3>"), f"rolls back at {words.odds(limit)}", muted=True),
         _both(
-            "The canary does harm", Markup("<strong>{}</strong>").format(words.odds(harm) if found else "–")
+            "The canary does harm", Markup("<strong>{}</strong>").format(words.odds(harm) if verdict else "–")
         ),
         _bar(harm, limit, 100.0, "mk-harm"),
     )
 
 
-def _conditions_card(found: Verdict | None, state: ReleaseState | None) -> Markup:
-    conditions = found.conditions if found else ()
+def _conditions_card(verdict: Verdict | None, state: ReleaseState | None) -> Markup:
+    conditions = verdict.conditions if verdict else ()
     met = f"{sum(c.met for c in conditions)} of {len(conditions)} met" if conditions else ""
     rows = Markup("").join(_condition_row(c, state) for c in conditions)
     return _card(

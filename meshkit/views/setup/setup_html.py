@@ -42,19 +42,19 @@ class ProgressLine:
     seconds: float | None = None
 
 
-def stage_icon(standing: StageStatus) -> str:
+def stage_icon(status: StageStatus) -> str:
     """The icon's name of how far a stage is."""
-    if standing.state == "done":
-        return "warn" if any(f.severity != "info" for f in standing.findings) else "good"
-    return {"ready": "running", "blocked": "todo", "attention": "warn"}[standing.state]
+    if status.state == "done":
+        return "warn" if any(f.severity != "info" for f in status.findings) else "good"
+    return {"ready": "running", "blocked": "todo", "attention": "warn"}[status.state]
 
 
-def state_words(standing: StageStatus) -> str:
+def state_words(status: StageStatus) -> str:
     """The state in a word, for those who do not see the icon."""
-    if standing.state == "done" and stage_icon(standing) == "warn":
+    if status.state == "done" and stage_icon(status) == "warn":
         return "done, with warnings"
     return {"done": "done", "ready": "ready", "blocked": "to do", "attention": "needs attention"}[
-        standing.state
+        status.state
     ]
 
 
@@ -66,24 +66,24 @@ def head(mesh_title: str, cluster: ClusterRef, namespace: str, note: str) -> Mar
     ).format(where, note)
 
 
-def position(number: int, standing: StageStatus) -> Markup:
+def position(number: int, status: StageStatus) -> Markup:
     """Which stage of how many, in a pill."""
     return Markup('<span class="mk-chip">{}Stage {} of {}</span>').format(
-        icon(stage_icon(standing)), number, len(STAGES)
+        icon(stage_icon(status)), number, len(STAGES)
     )
 
 
-def stage_row(number: int, stage: Stage, standing: StageStatus, *, selected: bool) -> Markup:
+def stage_row(number: int, stage: Stage, status: StageStatus, *, selected: bool) -> Markup:
     """One line of the list at the left; hidden from screen readers, which read the button above it."""
     return Markup(
         '<div class="mk-stage-row{}" aria-hidden="true">{}<div><span>{}. {}</span>'
         '<span class="mk-muted">{}</span></div></div>'
     ).format(
         " mk-stage-now" if selected else "",
-        icon(stage_icon(standing)),
+        icon(stage_icon(status)),
         number,
         stage.title,
-        standing.summary,
+        status.summary,
     )
 
 
@@ -95,10 +95,10 @@ def explanation(number: int, stage: Stage, namespace: str) -> Markup:
     )
 
 
-def findings_card(standing: StageStatus, taken_s: float) -> Markup:
+def findings_card(status: StageStatus, taken_s: float) -> Markup:
     """What the checks found, the worst first."""
     order = ("error", "warning", "info")
-    found = sorted(standing.findings, key=lambda finding: order.index(finding.severity))
+    found = sorted(status.findings, key=lambda finding: order.index(finding.severity))
     counts = ", ".join(
         f"{n} {word}{'' if n == 1 else 's'}"
         for severity, (_, word) in _WORDS.items()
@@ -138,9 +138,9 @@ def _with_code(sentence: str) -> Markup:
     )
 
 
-def tables(standing: StageStatus) -> Markup:
+def tables(status: StageStatus) -> Markup:
     """The evidence of a stage: who calls whom, which workload gets a sidecar."""
-    return Markup("").join(map(_table_card, standing.tables))
+    return Markup("").join(map(_table_card, status.tables))
 
 
 def _table_card(table: Table) -> Markup:
@@ -200,14 +200,14 @@ def overview(look: SetupSnapshot, title: str) -> Markup:
     """The whole path as one piece of HTML, for a reader without a kernel."""
     rows = Markup("").join(
         Markup("<tr><td>{} {}. {}</td><td>{}</td><td>{}{}</td></tr>").format(
-            icon(stage_icon(standing)),
+            icon(stage_icon(status)),
             number,
             stage.title,
-            state_words(standing),
-            standing.summary,
-            Markup("").join(map(_short_finding, standing.findings)),
+            state_words(status),
+            status.summary,
+            Markup("").join(map(_short_finding, status.findings)),
         )
-        for number, (stage, standing) in enumerate(zip(STAGES, look.statuses, strict=True), start=1)
+        for number, (stage, status) in enumerate(zip(STAGES, look.statuses, strict=True), start=1)
     )
     body = Markup(
         "<table><thead><tr><th>stage</th><th>state</th><th>what the cluster says</th></tr></thead>"
@@ -229,7 +229,7 @@ def _short_finding(finding: Finding) -> Markup:
 
 def tables_of(look: SetupSnapshot) -> Markup:
     """The evidence of every stage, once."""
-    distinct = {table.title: standing for standing in look.statuses for table in standing.tables}
+    distinct = {table.title: status for status in look.statuses for table in status.tables}
     return Markup("").join(
         _table_card(t) for s in distinct.values() for t in s.tables if distinct[t.title] is s
     )

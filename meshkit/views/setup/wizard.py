@@ -1,4 +1,4 @@
-"""The wizard: the guided setup in a notebook cell. Stages stand at the left, the selected one at the right.
+"""The wizard: the guided setup in a notebook cell. Stages status at the left, the selected one at the right.
 
 All state is kept in the cluster: after a restart of the kernel, or for a second person, the wizard shows the
 same stages in the same states. Requests to the cluster are made in threads. Widgets are changed on the
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.base import Intent
     from meshkit.operations.plan import Plan
+    from meshkit.operations.setup.status import StageStatus
 
 LOOK_S = 2.0
 """Time between two looks while the wizard is shown."""
@@ -299,19 +300,19 @@ class SetupWizard(LiveBox):
             button.disabled = True
 
     def _show(self) -> None:
-        look, stand = self._look, self._standing
+        look, status = self._look, self._status
         taken = f"read {setup_html.clock(look.taken_s)} UTC"
         cluster = self._setup.cluster.ref
         set_html(self._head, setup_html.head(self._title(), cluster, self._setup.namespace, taken))
-        set_html(self._chip, setup_html.position(self._index + 1, stand))
-        for number, (stage, each) in enumerate(zip(STAGES, look.statuses, strict=True)):
+        set_html(self._chip, setup_html.position(self._index + 1, status))
+        for number, (stage, shown) in enumerate(zip(STAGES, look.statuses, strict=True)):
             selected = number == self._index
-            set_html(self._rows[number], setup_html.stage_row(number + 1, stage, each, selected=selected))
-            words = f"{number + 1}. {stage.title}: {setup_html.state_words(each)}"
+            set_html(self._rows[number], setup_html.stage_row(number + 1, stage, shown, selected=selected))
+            words = f"{number + 1}. {stage.title}: {setup_html.state_words(shown)}"
             self._picks[number].description = f"{words}, shown" if selected else words
         set_html(self._why, setup_html.explanation(self._index + 1, self._stage, self._setup.namespace))
-        set_html(self._findings, setup_html.findings_card(stand, look.taken_s))
-        set_html(self._evidence, setup_html.tables(stand))
+        set_html(self._findings, setup_html.findings_card(status, look.taken_s))
+        set_html(self._evidence, setup_html.tables(status))
         self._settings.show()
         set_html(self._shown_plan, self._plan_html())
         self._show_run()
@@ -320,9 +321,7 @@ class SetupWizard(LiveBox):
         if self._plan is not None:
             return plan_card(self._plan)
         return (
-            no_plan_card(self._standing, self._settings.form is not None)
-            if self._stage.intent
-            else Markup("")
+            no_plan_card(self._status, self._settings.form is not None) if self._stage.intent else Markup("")
         )
 
     def _show_run(self) -> None:
@@ -342,7 +341,7 @@ class SetupWizard(LiveBox):
             each.disabled = running
         self._back.disabled = running or self._index == 0
         self._next.disabled = (
-            running or self._index == len(STAGES) - 1 or self._standing.state in ("ready", "blocked")
+            running or self._index == len(STAGES) - 1 or self._status.state in ("ready", "blocked")
         )
         self._settings.lock(running)
         steps = len(plan.steps) if plan else 0
@@ -418,7 +417,7 @@ class SetupWizard(LiveBox):
         return STAGES[self._index]
 
     @property
-    def _standing(self) -> Any:
+    def _status(self) -> StageStatus:
         return self._look.statuses[self._index]
 
     @property
