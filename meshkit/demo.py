@@ -66,9 +66,9 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The result of the demo. ``came_true`` tells if every claim was met; ``page`` is the HTML report."""
+    """The result of the demo. ``as_expected`` is true if every claim was met; ``page`` is the HTML report."""
 
-    came_true: bool
+    as_expected: bool
     claims: tuple[Claim, ...]
     page: Path
     duration_s: float
@@ -135,7 +135,7 @@ def run_demo(cluster: Cluster, *, mesh: str, out: Path, log: Log) -> DemoResult:
         encoding="utf-8",
     )
     for claim in claims:
-        walk.tell(f"{'true ' if claim.true else 'FALSE'}  {claim.promised}: {claim.measured}")
+        walk.tell(f"{'true ' if claim.true else 'FALSE'}  {claim.statement}: {claim.measured}")
     return DemoResult(all(claim.true for claim in claims), claims, page, duration_s)
 
 

@@ -1,8 +1,8 @@
-"""The wizard: the guided setup in a notebook cell. Stages status at the left, the selected one at the right.
+"""The setup wizard for a notebook cell, with the stages at the left and the selected stage at the right.
 
 All state is kept in the cluster: after a restart of the kernel, or for a second person, the wizard shows the
 same stages in the same states. Requests to the cluster are made in threads. Widgets are changed on the
-notebook's event loop only; their callbacks may come on another thread, so each only schedules its work.
+notebook's event loop only. Their callbacks may run in another thread, so a callback only schedules its work.
 
 Apply is enabled once its plan is shown, and applies that plan only. Where calls may be refused, the namespace
 must be typed first. A running change can be paused between two steps, or stopped, which undoes it.
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from meshkit.operations.setup.status import StageStatus
 
 LOOK_S = 2.0
-"""Time between two looks while the wizard is shown."""
+"""Seconds between two snapshots of the cluster while the wizard is shown."""
 READING = "reading the cluster…"
 WINDOW_LOOKS = 6
-"""Calls are counted between a look and the one this many before it."""
+"""Calls are counted between a snapshot and the one this many before it."""
 
 
 class SetupWizard(LiveBox):
@@ -429,5 +429,5 @@ class SetupWizard(LiveBox):
 
 
 def setup_wizard(cluster: Cluster, *, mesh: str | None = None, namespace: str = "shop") -> SetupWizard:
-    """The guided path for one namespace, to be shown as the last line of a cell."""
+    """Create the setup wizard for one namespace. Make it the last expression of a notebook cell."""
     return SetupWizard(Setup(cluster, mesh, namespace))
