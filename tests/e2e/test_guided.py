@@ -23,7 +23,7 @@ from meshkit.testing import running_sandbox
 
 RPS = 300.0
 VERSIONS = {"v1": shop.QUICK, "v2": shop.QUICK}
-BRIEF = {"window_s": "3", "watch_s": "6"}
+BRIEF = {"window_s": "2", "watch_s": "4"}
 
 pytestmark = pytest.mark.timeout(420)
 
