@@ -83,8 +83,9 @@ def meshed(request: pytest.FixtureRequest) -> Iterator[Shop]:
         cluster = connect("meshkit-sandbox", sandbox.kubeconfig)
         mesh = str(request.param)
         apply(plan([mk.ControlPlane()], cluster, mesh=mesh), cluster)
-        shop.deploy_shop(cluster, rps=RPS)
+        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         apply(plan([mk.Injection(namespace="shop")], cluster, mesh=mesh), cluster)
+        shop.deploy_shop(cluster, rps=RPS)
         shop.route_shop(cluster, "v1", "v2", "v3", mesh=mesh)
         yield Shop(cluster, mesh)
 
