@@ -1,6 +1,6 @@
 """The guided setup as HTML: stages, findings, evidence, progress. Pure functions of a SetupSnapshot.
 
-The wizard, the reports of runbooks and the outputs for readers without a kernel are made of these pieces.
+The wizard, the reports of runbooks and the outputs for readers without a kernel use these pieces.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class ProgressLine:
 
 
 def stage_icon(status: StageStatus) -> str:
-    """The icon's name of how far a stage is."""
+    """The name of the icon for a stage's status."""
     if status.state == "done":
         return "warn" if any(f.severity != "info" for f in status.findings) else "good"
     return {"ready": "running", "blocked": "todo", "attention": "warn"}[status.state]
 
 
 def state_words(status: StageStatus) -> str:
-    """The state in a word, for those who do not see the icon."""
+    """The status in words, for users who do not see the icon."""
     if status.state == "done" and stage_icon(status) == "warn":
         return "done, with warnings"
     return {"done": "done", "ready": "ready", "blocked": "to do", "attention": "needs attention"}[
@@ -59,7 +59,7 @@ def state_words(status: StageStatus) -> str:
 
 
 def head(mesh_title: str, cluster: ClusterRef, namespace: str, note: str) -> Markup:
-    """The title: which mesh, on which cluster, for which namespace."""
+    """The title, with the mesh, the cluster and the namespace."""
     where = f"{mesh_title} · namespace {namespace} · {cluster}"
     return Markup(
         '<div class="mk-title"><h1>Set up the mesh</h1><div class="mk-muted">{} · {}</div></div>'
@@ -67,7 +67,7 @@ def head(mesh_title: str, cluster: ClusterRef, namespace: str, note: str) -> Mar
 
 
 def position(number: int, status: StageStatus) -> Markup:
-    """Which stage of how many, in a pill."""
+    """The number of the stage and of all stages, in a pill."""
     return Markup('<span class="mk-chip">{}Stage {} of {}</span>').format(
         icon(stage_icon(status)), number, len(STAGES)
     )
@@ -88,7 +88,7 @@ def stage_row(number: int, stage: Stage, status: StageStatus, *, selected: bool)
 
 
 def explanation(number: int, stage: Stage, namespace: str) -> Markup:
-    """What the stage is for."""
+    """The purpose of the stage."""
     why = escape(stage.why).replace("{namespace}", Markup("<code>{}</code>").format(namespace))
     return Markup('<h2 class="mk-stage-title">{}. {}</h2><p class="mk-why">{}</p>').format(
         number, stage.title, why
@@ -96,7 +96,7 @@ def explanation(number: int, stage: Stage, namespace: str) -> Markup:
 
 
 def findings_card(status: StageStatus, taken_s: float) -> Markup:
-    """What the checks found, the worst first."""
+    """The findings of the checks, worst first."""
     order = ("error", "warning", "info")
     found = sorted(status.findings, key=lambda finding: order.index(finding.severity))
     counts = ", ".join(
@@ -139,7 +139,7 @@ def _with_code(sentence: str) -> Markup:
 
 
 def tables(status: StageStatus) -> Markup:
-    """The evidence of a stage: who calls whom, which workload gets a sidecar."""
+    """The tables of a stage, such as callers by link and workloads by injection."""
     return Markup("").join(map(_table_card, status.tables))
 
 
@@ -197,7 +197,7 @@ def _progress_row(line: ProgressLine) -> Markup:
 
 
 def overview(look: SetupSnapshot, title: str) -> Markup:
-    """The whole path as one piece of HTML, for a reader without a kernel."""
+    """All stages as one piece of HTML, for readers without a kernel."""
     rows = Markup("").join(
         Markup("<tr><td>{} {}. {}</td><td>{}</td><td>{}{}</td></tr>").format(
             icon(stage_icon(status)),
@@ -228,7 +228,7 @@ def _short_finding(finding: Finding) -> Markup:
 
 
 def tables_of(look: SetupSnapshot) -> Markup:
-    """The evidence of every stage, once."""
+    """The tables of all stages, without duplicates."""
     distinct = {table.title: status for status in look.statuses for table in status.tables}
     return Markup("").join(
         _table_card(t) for s in distinct.values() for t in s.tables if distinct[t.title] is s

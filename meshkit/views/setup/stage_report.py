@@ -1,4 +1,4 @@
-"""One stage in an output that stays: what a runbook shows, and what is read without a kernel."""
+"""The static report of one stage, for runbooks and for readers without a kernel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TONES = {"done": "good", "ready": "note", "blocked": "warn", "attention": "warn
 
 @dataclass(frozen=True)
 class StageReport:
-    """Where a stage stands, what was found, the evidence, and the plan where there is one."""
+    """The status of a stage, its findings and tables, and its plan if there is one."""
 
     name: str
     look: SetupSnapshot
@@ -63,7 +63,7 @@ class StageReport:
 
 
 def stage_report(look: SetupSnapshot, name: str, plan: Plan | None = None) -> StageReport:
-    """A stage of a look as an output: ``mk.stage_report(setup.look(), "injection")``."""
+    """Create the report of a stage: ``mk.stage_report(setup.look(), "injection")``."""
     assert stage(name) in STAGES
     return StageReport(name, look, plan)
 

@@ -136,7 +136,7 @@ class SetupWizard(LiveBox):
     # What a person does
 
     async def _do(self, verb: Callable[[], None]) -> None:
-        """Carry out one click and show its error, if any."""
+        """Run the action of a click and show its error, if any."""
         try:
             verb()
         except Exception as problem:
@@ -230,7 +230,7 @@ class SetupWizard(LiveBox):
                 await self._examine()
 
     def _open(self, look: SetupSnapshot) -> None:
-        """Show the first look at the cluster, at the first stage that is not done."""
+        """Show the first snapshot of the cluster, at the first stage that is not done."""
         self._looks.append(look)
         self._choose(STAGES.index(look.next or STAGES[-1]))
 
