@@ -64,9 +64,7 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart that shows itself wherever a notebook is read: plotly where there is a script, SVG elsewhere,
-    text.
-    """
+    """A chart with three representations for notebooks: plotly, SVG and text."""
 
     figure: Figure
     text: str

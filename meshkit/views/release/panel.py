@@ -222,9 +222,7 @@ class ReleasePanel(LiveBox):
             self._actions.children = children
 
     def _tasks_of_hand(self) -> bool:
-        """Whether something else than the looking is under way, such as a shift that the cluster does not
-        show yet.
-        """
+        """Whether a task other than sampling runs, such as a shift that the cluster does not show yet."""
         return len(self._tasks) > 1
 
     def _safety_net(self, now: Watched | None, running: bool) -> str:
