@@ -66,9 +66,9 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The result of the demo. ``came_true`` tells if every claim was met; ``page`` is the HTML report."""
+    """The result of the demo. ``as_expected`` is true if every claim was met; ``page`` is the HTML report."""
 
-    came_true: bool
+    as_expected: bool
     claims: tuple[Claim, ...]
     page: Path
     duration_s: float
@@ -135,7 +135,7 @@ def run_demo(cluster: Cluster, *, mesh: str, out: Path, log: Log) -> DemoResult:
         encoding="utf-8",
     )
     for claim in claims:
-        walk.tell(f"{'true ' if claim.true else 'FALSE'}  {claim.promised}: {claim.measured}")
+        walk.tell(f"{'true ' if claim.true else 'FALSE'}  {claim.statement}: {claim.measured}")
     return DemoResult(all(claim.true for claim in claims), claims, page, duration_s)
 
 
@@ -188,7 +188,7 @@ def _wait_until_ended(walk: _Walk, namespaces: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _ReleaseResult:
     """A release and the entries of the request log for its duration."""
 
     episode: Episode
@@ -196,7 +196,7 @@ class _Told:
     seconds: float
 
 
-def _release(walk: _Walk, title: str, *, stable: str, canary: str, expected: int) -> _Told:
+def _release(walk: _Walk, title: str, *, stable: str, canary: str, expected: int) -> _ReleaseResult:
     name = f"web-{canary}"
     given = {"name": name, "stable": stable, "canary": canary, **RELEASE_PARAMETERS}
     number = len(walk.results) + 1
@@ -207,7 +207,7 @@ def _release(walk: _Walk, title: str, *, stable: str, canary: str, expected: int
     last_s = state.ended_s or time.time()
     time.sleep(1.0)  # the last requests are not answered yet
     ledger = shop.read_ledger(walk.cluster, first_s, last_s)
-    return _Told(Episode(title=title, state=state), ledger, last_s - first_s)
+    return _ReleaseResult(Episode(title=title, state=state), ledger, last_s - first_s)
 
 
 @contextlib.contextmanager
@@ -216,14 +216,14 @@ def _narrated(walk: _Walk, name: str) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        said: float | None = None
+        last: float | None = None
         while not over.wait(0.5):
             with contextlib.suppress(MeshkitError):
                 looks = release_state(name, walk.cluster).looks
                 asked = looks[-1].look.asked_percent if looks else None
-                if asked != said:
+                if asked != last:
                     walk.tell(f"{name}: {asked:g} % of the requests")
-                    said = asked
+                    last = asked
 
     watcher = threading.Thread(target=watch, name=f"narrate {name}")
     watcher.start()
@@ -246,12 +246,14 @@ def _brought_in_claim(walk: _Walk, found: tuple[str, ...], since_s: float) -> Cl
     )
 
 
-def _good_claims(told: _Told) -> tuple[Claim, ...]:
-    ledger = told.ledger
-    rate = len(ledger) / told.seconds if told.seconds else 0.0
+def _good_claims(result: _ReleaseResult) -> tuple[Claim, ...]:
+    ledger = result.ledger
+    rate = len(ledger) / result.seconds if result.seconds else 0.0
     return (
         Claim(
-            "The good release is promoted", told.episode.state.status, told.episode.state.status == "promoted"
+            "The good release is promoted",
+            result.episode.state.status,
+            result.episode.state.status == "promoted",
         ),
         Claim(
             "Not one request fails from its first weight to its last",
@@ -264,8 +266,8 @@ def _good_claims(told: _Told) -> tuple[Claim, ...]:
     )
 
 
-def _bad_claims(told: _Told) -> tuple[Claim, ...]:
-    ledger, state = told.ledger, told.episode.state
+def _bad_claims(result: _ReleaseResult) -> tuple[Claim, ...]:
+    ledger, state = result.ledger, result.episode.state
     median_ms = ledger.median_ms(state.release.stable)
     harmed = ledger.harmed(slower_than_ms=(median_ms or 0.0) + SLOWER_BY_MS)
     percent = 100 * harmed / len(ledger) if len(ledger) else 100.0

@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def no_cluster_of_the_user() -> None:
-    """No test, nor a process it starts, meets the cluster of whoever runs the tests."""
+    """Keep tests and the processes they start away from the user's own cluster."""
     os.environ.pop("KUBECONFIG", None)
 
 

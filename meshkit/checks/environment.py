@@ -12,6 +12,7 @@ from meshkit.kube.metadata import labels, title
 from meshkit.kube.selectors import selects
 from meshkit.meshes import registry
 from meshkit.meshes.checks import MeshChecks
+from meshkit.meshes.injection import rules_of
 from meshkit.meshes.view import View
 
 _GATEWAY_API = "gateway.networking.k8s.io"
@@ -91,7 +92,7 @@ def _pod_security(view: View, rules: MeshChecks) -> Iterator[Finding]:
             for pod in view.of("Pod", namespace["metadata"]["name"])
             for container in pod["spec"].get("initContainers", ())
         )
-        if captured or (rules.asks_for_injection(namespace) and not has_node_agent(view)):
+        if captured or (rules_of(view.mesh).request(namespace) and not has_node_agent(view)):
             message = f"Pod Security {level} refuses {rules.init_container}, which needs NET_ADMIN."
             yield codes.finding(codes.POD_SECURITY_REFUSES_INIT, title(namespace), message)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
-from meshkit.meshes import registry
 from meshkit.meshes.control_plane import facts_of
 from meshkit.meshes.injection import injected, proxy_origin, rules_of
 from meshkit.meshes.view import View
@@ -16,9 +15,8 @@ from meshkit.meshes.view import View
 
 def check(view: View) -> Iterator[Finding]:
     """Find pods without a sidecar, and sidecars that are not ready or have another version."""
-    asks_for_injection = registry.mesh(view.mesh).checks.asks_for_injection
     for namespace in view.of("Namespace"):
-        if asks_for_injection(namespace):
+        if rules_of(view.mesh).request(namespace):
             yield from _left_out(view, namespace)
     for pod in view.meshed:
         yield from _readiness(view, pod)

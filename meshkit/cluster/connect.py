@@ -208,7 +208,7 @@ def _sandbox_file() -> Path:
     return settings.home() / "sandbox" / "kubeconfig"
 
 
-def _connected(found: Kubeconfig, context: str, reason: str = "") -> Cluster:
+def _connected(kubeconfig: Kubeconfig, context: str, reason: str = "") -> Cluster:
     from kubernetes.client import Configuration
     from kubernetes.config import ConfigException, load_kube_config_from_dict
 
@@ -216,13 +216,13 @@ def _connected(found: Kubeconfig, context: str, reason: str = "") -> Cluster:
     try:
         with _logged() as login_problems:
             load_kube_config_from_dict(  # type: ignore[no-untyped-call]
-                found.only(context), client_configuration=configuration, persist_config=False
+                kubeconfig.only(context), client_configuration=configuration, persist_config=False
             )
-        cluster = _cluster(context, configuration, found.path, reason)
+        cluster = _cluster(context, configuration, kubeconfig.path, reason)
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        raise _unusable(context, found.path, str(error)) from error
+        raise _unusable(context, kubeconfig.path, str(error)) from error
     if login_problems:
-        raise _unusable(context, found.path, login_problems[0])
+        raise _unusable(context, kubeconfig.path, login_problems[0])
     return cluster
 
 

@@ -37,8 +37,8 @@ def remove(cluster: Cluster, live: Object, *, foreground: bool = False) -> None:
         return
     cluster.api.delete(kind, meta["name"], namespace, uid=meta["uid"], foreground=foreground)
 
-    def gone(found: Mapping[str, Any] | None) -> bool:
-        return found is None or found["metadata"]["uid"] != meta["uid"]
+    def gone(present: Mapping[str, Any] | None) -> bool:
+        return present is None or present["metadata"]["uid"] != meta["uid"]
 
     cluster.api.wait(kind, meta["name"], namespace, gone, GONE_TIMEOUT_S, "gone")
 

@@ -93,16 +93,16 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
         needs = next((maker for maker in new if _makes(cluster.api, maker, step)), None)
         if needs is not None:
             return PlannedStep(step, "create", changes(None, step.object), needs=needs)
-    said: list[str] = []
+    warned: list[str] = []
     client = client_for(cluster, step.kind)
     after = client.apply(
-        step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=said.append
+        step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=warned.append
     )
     if live is None:
-        return PlannedStep(step, "create", changes(None, after), warnings=tuple(said))
+        return PlannedStep(step, "create", changes(None, after), warnings=tuple(warned))
     found = changes(live, after)
     action: Action = "change" if found else "keep"
-    return PlannedStep(step, action, found, _seen(live), warnings=tuple(said))
+    return PlannedStep(step, action, found, _seen(live), warnings=tuple(warned))
 
 
 def _makes(api: Api, maker: Step, step: Step) -> bool:

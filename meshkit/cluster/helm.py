@@ -192,8 +192,8 @@ def program() -> str:
         )
     version = _version(found)
     if version < OLDEST:
-        told = ".".join(map(str, version))
-        raise BadInput("helm", f"{found} is Helm {told}.", remedy="Install Helm 3.14 or later.")
+        text = ".".join(map(str, version))
+        raise BadInput("helm", f"{found} is Helm {text}.", remedy="Install Helm 3.14 or later.")
     return found
 
 
@@ -204,13 +204,13 @@ def _version(helm: str) -> tuple[int, ...]:
     """The version of a Helm program; cached."""
     if helm not in _versions:
         try:
-            told = subprocess.run(
+            output = subprocess.run(
                 [helm, "version", "--template={{.Version}}"],
                 capture_output=True, text=True, check=False, timeout=_GRACE_S,
             ).stdout  # fmt: skip
         except OSError as error:
             raise BadInput("helm", f"{helm} cannot be run: {error}.", remedy="Correct the path.") from error
-        numbers = re.match(r"v(\d+)\.(\d+)", told)
+        numbers = re.match(r"v(\d+)\.(\d+)", output)
         if numbers is None:
             raise BadInput("helm", f"{helm} does not print a version of Helm.", remedy="Correct the path.")
         _versions[helm] = tuple(int(number) for number in numbers.groups())
@@ -293,14 +293,14 @@ def _release(name: str, namespace: str | None, chart: str, manifest: str, revisi
             "uid": f"{namespace}/{name}",
             "resourceVersion": str(revision),
         },
-        "spec": {"chart": chart, "objects": {title(each): _told(each) for each in objects}},
+        "spec": {"chart": chart, "objects": {title(each): _comparable(each) for each in objects}},
     }
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def _told(obj: dict[str, Any]) -> dict[str, Any]:
+def _comparable(obj: dict[str, Any]) -> dict[str, Any]:
     """An object of a chart without secret and random values; a hash for a definition, which is long."""
     if obj["kind"] == "CustomResourceDefinition":
         text = json.dumps(obj.pop("spec"), sort_keys=True, default=str)
@@ -315,14 +315,14 @@ def _told(obj: dict[str, Any]) -> dict[str, Any]:
             # istiod changes it once it answers, and its charts keep what they find.
             hook.pop("failurePolicy", None)
     template = (obj.get("spec") or {}).get("template") or {}
-    notes = (template.get("metadata") or {}).get("annotations") or {}
-    for key in [key for key in notes if key.startswith("checksum/")]:
-        del notes[key]
-    told: dict[str, Any] = json.loads(json.dumps(obj, default=str))
-    return told
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    for key in [key for key in annotations if key.startswith("checksum/")]:
+        del annotations[key]
+    plain: dict[str, Any] = json.loads(json.dumps(obj, default=str))
+    return plain
 
 
-def _failure(words: Sequence[str], told: str) -> ClusterError:
-    lines = [line for line in told.strip().splitlines() if not line.startswith(("WARNING", "level="))]
+def _failure(words: Sequence[str], output: str) -> ClusterError:
+    lines = [line for line in output.strip().splitlines() if not line.startswith(("WARNING", "level="))]
     text = (lines[-1] if lines else "no reason given").removeprefix("Error: ").rstrip(".")
     return ClusterError(f"helm {words[0]} {words[1]} failed: {text}.", remedy="Correct it, then plan again.")

@@ -17,8 +17,8 @@ def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait)
     """Wait until the object meets the condition. Raises ``TimedOut`` with the present state."""
     ready = _READY[wait.condition]
 
-    def why(found: dict[str, Any] | None) -> str:
-        return explain(api, found, wait.condition)
+    def why(obj: dict[str, Any] | None) -> str:
+        return explain(api, obj, wait.condition)
 
     api.wait(kind, name, namespace, ready, wait.timeout_s, wait.condition, why=why)
 

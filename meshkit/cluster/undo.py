@@ -218,50 +218,50 @@ def _put_back(cluster: Cluster, one: Restoration, live: Object, prior: Object) -
         return
     seen = digest(live)
 
-    def ops(found: Object) -> list[dict[str, Any]]:
-        _require_digest(one, found, seen)
-        return _differences(content(found), content(prior), "")
+    def ops(present: Object) -> list[dict[str, Any]]:
+        _require_digest(one, present, seen)
+        return _differences(content(present), content(prior), "")
 
     _patch(cluster.api, one, ops)
     _give_back_owners(cluster.api, one, prior)
 
 
 def _give_back_owners(api: Api, one: Restoration, prior: Object) -> None:
-    def ops(found: Object) -> list[dict[str, Any]]:
-        _require_digest(one, found, digest(prior))
-        return [{"op": "add", "path": "/metadata/managedFields", "value": _owners(found, prior)}]
+    def ops(present: Object) -> list[dict[str, Any]]:
+        _require_digest(one, present, digest(prior))
+        return [{"op": "add", "path": "/metadata/managedFields", "value": _owners(present, prior)}]
 
     _patch(api, one, ops)
 
 
-def _require_digest(one: Restoration, found: Object, expected: str) -> None:
+def _require_digest(one: Restoration, present: Object, expected: str) -> None:
     """Raise ``ManualActionRequired`` if anything but the status has changed during the undo."""
-    if digest(found) != expected:
+    if digest(present) != expected:
         raise ManualActionRequired(f"{one.title} was changed during the undo.", remedy="Resolve it by hand.")
 
 
 def _part_put_back(api: Api, one: Restoration, prior: Object) -> bool:
     """Restore fields of an object of others, then their ownership; return whether any differed."""
-    if not _patch(api, one, lambda found: _part_ops(one, found, prior)):
+    if not _patch(api, one, lambda present: _part_ops(one, present, prior)):
         return False
 
-    def owners(found: Object) -> list[dict[str, Any]]:
-        value = parts.owners_back(found, prior, one.managers, one.fields)
+    def owners(present: Object) -> list[dict[str, Any]]:
+        value = parts.owners_back(present, prior, one.managers, one.fields)
         return [{"op": "add", "path": "/metadata/managedFields", "value": value}]
 
     _patch(api, one, owners)
     return True
 
 
-def _part_ops(one: Restoration, found: Object, prior: Object) -> list[dict[str, Any]]:
+def _part_ops(one: Restoration, present: Object, prior: Object) -> list[dict[str, Any]]:
     """The patch for the fields.
 
     A restart that others followed by another is repeated, as pods matter here.
     """
     mark = {pointer: left for pointer, left in one.fields.items() if pointer == RESTART_MARK}
-    if one.restart and parts.changed_since(found, prior, mark):
-        return [parts.set_to(found, RESTART_MARK, str(found["metadata"]["generation"]))]
-    return parts.put_back(found, prior, one.fields)
+    if one.restart and parts.changed_since(present, prior, mark):
+        return [parts.set_to(present, RESTART_MARK, str(present["metadata"]["generation"]))]
+    return parts.put_back(present, prior, one.fields)
 
 
 def _patch(api: Api, one: Restoration, ops: Callable[[Object], list[dict[str, Any]]]) -> bool:

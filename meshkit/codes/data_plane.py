@@ -191,7 +191,7 @@ NO_ISSUER = Code(
     "error",
     "The mesh has no issuer.",
     "A sidecar that starts gets no certificate.",
-    "Create one with mk.make_identity(cluster).",
+    "Create one with mk.plan_identity and mk.apply.",
 )
 ISSUER_NOT_A_CA = Code(
     "MK0808",

@@ -1,9 +1,11 @@
-"""What the stable version looked like before the canary got traffic: which bucket edges are watched, and
-what a margin means there. Both are frozen at the start, so that no later look can choose its own yardstick.
+"""The baseline: measurements of the stable version before the canary gets traffic.
 
-A proxy's histogram knows latencies only by its bucket edges. Every statement about a quantile therefore
-becomes one about the share of requests slower than the edge nearest to it (on the logit scale, where edges
-far in the tail are as far apart as they are to a reader of quantiles).
+The baseline determines which bucket edges are watched and what a margin means at each of them. Both are fixed
+at the start of a release, so that a later measurement cannot choose its own criterion.
+
+A proxy's histogram records latencies by its bucket edges only. A statement about a quantile is therefore
+expressed as the share of requests that are slower than the nearest edge. "Nearest" is measured in log odds,
+because these separate edges in the far tail as clearly as quantiles do.
 """
 
 from __future__ import annotations

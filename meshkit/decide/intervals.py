@@ -1,9 +1,9 @@
-"""How much worse, with what certainty: intervals that hold at all times together.
+"""Confidence intervals for how much worse the canary is, valid at all times simultaneously.
 
-An interval of log odds ratios becomes one that people use: for latency, how many percent longer the quantile
-is, read through the baseline's histogram and rounded outward to bucket edges (a histogram knows nothing
-finer); for errors, how many times as often. Each holds with the release's confidence by itself; where the
-stable pods differ by more than the tolerance, their spread is added on either side.
+This module converts intervals of log odds ratios to readable units. For latency, that is the increase of a
+quantile in percent, read from the baseline's histogram and rounded outward to bucket edges. For errors, it is
+the ratio of the odds of failing. Each interval holds on its own with the release's confidence. If the stable
+pods differ by more than the tolerance, their spread is added on both sides.
 """
 
 from __future__ import annotations

@@ -47,6 +47,6 @@ def share_agrees(requests: int, canary_requests: int, asked_percent: float, befo
 
 
 def _log_likelihood(requests: int, events: int, share: float) -> float:
-    """Of a binomial count, up to a constant; a share of 0 or 1 stands for one request in a million astray."""
+    """The log likelihood of a binomial count, up to a constant; shares are limited to [1e-6, 1 - 1e-6]."""
     share = min(max(share, 1e-6), 1 - 1e-6)
     return events * math.log(share) + (requests - events) * math.log1p(-share)

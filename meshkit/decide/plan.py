@@ -180,11 +180,11 @@ def _harms(yardstick: Yardstick, release: Release, steps: Sequence[StepTime], rp
         kinds.append((name, p, shift, weight, release.warm_up_s))
     found = []
     for name, p, shift, weight, warm_up_s in kinds:
-        found.append(Harm(name, _found_s(yardstick, p, shift, weight, steps, rps, warm_up_s)))
+        found.append(Harm(name, _detection_s(yardstick, p, shift, weight, steps, rps, warm_up_s)))
     return found
 
 
-def _found_s(
+def _detection_s(
     yardstick: Yardstick,
     share: float,
     log_odds: float,
@@ -284,7 +284,7 @@ def _cannot_fail(
     ends_s = min(promote_s, release.deadline_s) - _measuring_s(release, rps)
     share = forecast.usual_error_share(yardstick)
     every = math.log(0.99 / 0.01) - math.log(share / (1 - share))
-    if _found_s(yardstick, share, every, yardstick.weights.errors, steps, rps, 0.0) <= ends_s:
+    if _detection_s(yardstick, share, every, yardstick.weights.errors, steps, rps, 0.0) <= ends_s:
         return []
     message = (
         f"It cannot fail as written: at {rate(rps)} requests a second not even a canary that fails every "

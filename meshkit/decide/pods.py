@@ -1,16 +1,17 @@
-"""How much the stable version's own pods differ: an A/A split, and the tolerance that follows from it.
+"""The differences between the stable version's own pods (an A/A split), and the tolerance derived from them.
 
-The conditional test is exact for requests that are sent to either version one by one. Two things break that,
-and time alone heals neither, so both are measured on the stable pods before the first weight:
+The conditional test is exact if every request is assigned to a version independently. Two effects violate
+this assumption, and a longer measurement removes neither. Both are therefore measured on the stable pods
+before the first weight:
 
-- *pods differ for as long as they live* (node, neighbours, start): then a few canary pods may be slow by
-  lot. The standard deviation ``s`` of the pods' log odds, chance subtracted, widens the tolerance to
-  t * s * sqrt(1/canary pods + 1/stable pods), t the 1 - alpha/4 quantile of Student's distribution: a
-  quarter of alpha each for errors and latencies, and half of alpha is left for the requests themselves.
-- *requests come in clumps* (sticky clients, retries, long connections): then counts vary more than chance
-  has it. ``dispersion`` is chi-squared over its degrees of freedom of pods against blocks of time, in which
-  neither a pod that is always slower nor a minute that is slower for all counts; it divides the likelihood.
-  That is asymptotic, not exact, and labelled so.
+- *Pods differ during their whole life*, for example by node, neighbours or start. A few canary pods may then
+  be slow by chance. With ``s``, the standard deviation of the pods' log odds without its random part, the
+  tolerance becomes t * s * sqrt(1/canary pods + 1/stable pods). Here t is the 1 - alpha/4 quantile of
+  Student's distribution: errors and latencies use a quarter of alpha each, the requests the other half.
+- *Requests are correlated*, for example by sticky clients, retries or long connections. Counts then vary more
+  than independent requests would. ``dispersion`` is the chi-squared statistic of pods against blocks of time,
+  divided by its degrees of freedom; a pod that is always slower, or a block that is slower for all pods, does
+  not contribute. It divides the likelihood. This correction is asymptotic, not exact, and reported as such.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from meshkit.decide.sample_windows import slower_than
 from meshkit.facts import ArmCounts
 
 LEAST_PODS = 4
-"""Stable pods below which their spread is not measured: Student's quantile is then wider than any margin."""
+"""The minimum number of stable pods for a measurement; with fewer, Student's quantile exceeds any margin."""
 _LEAST_EXPECTED = 5.0
 _BEYOND_CHANCE_SD = 3.0
 
@@ -36,8 +37,8 @@ Counts = tuple[int, int]
 class PodNoise:
     """The spread of the stable pods before the first weight.
 
-    ``sd_errors`` and ``sd_slower`` (one a watched edge) are standard deviations of log odds between pods;
-    ``dispersion`` is how many times the counts vary as much as chance has it, 1 unless that was shown.
+    ``sd_errors`` and ``sd_slower`` (one for each watched edge) are standard deviations of the pods' log odds.
+    ``dispersion`` is the variance of the counts relative to independent requests, 1 unless it is significant.
     """
 
     stable_pods: int
@@ -47,7 +48,7 @@ class PodNoise:
     dispersion: float = 1.0
 
     def tolerance(self, sd: float, alpha: float) -> float:
-        """The log odds ratio that pods with that standard deviation show by lot, but for alpha/4."""
+        """The log odds ratio that such pods exceed by chance with a probability of at most alpha/4."""
         quantile = student_quantile(1 - alpha / 4, self.stable_pods - 1)
         return quantile * sd * math.sqrt(1 / self.canary_pods + 1 / self.stable_pods)
 

@@ -1,15 +1,15 @@
-"""The rule: evidence and progress on the ladder -> what to do now, in sentences and as numbers.
+"""The decision rule: from the evidence and the current step to the next action, with reasons and numbers.
 
-- rollback   at any look, held or not: evidence of harm has reached its limit; after promotion also when the
-             slow-leak detector has.
-- undecided  the deadline came first, and no person holds the release. No data is never success. From the
-             promotion on the deadline has begun anew, and leaves time for the watch.
-- pause      both versions break their objective: a shared cause, for which the canary is not to blame and in
-             which nothing is learnt about it. Nothing moves until it has passed.
-- promote    this step has passed: its clock has run, the canary has answered enough since the warm-up, harm
-             stays below 2 : 1 and the measured share agrees. The deciding step, the one before the canary
-             takes over, also needs the soak and the present evidence of every margin: it is the promotion.
-             After it, that the watch is over.
+- rollback   in any sample window, even if the release is held: the evidence of harm has reached its limit, or
+             after the promotion the alarm of the slow-leak detector has.
+- undecided  the deadline has passed, and no person holds the release. Missing data never counts as success.
+             The deadline starts again at the promotion, with time for the watch.
+- pause      both versions violate their objective. The cause is shared, so the canary is not to blame and
+             cannot be judged. The weights stay until the violation ends.
+- promote    the step is complete: its time is over, the canary has answered enough requests since the
+             warm-up, the evidence of harm is below 2 : 1 and the measured share agrees. The deciding step,
+             before the canary gets all requests, also needs the soak and the evidence for every margin.
+             After it, the watch must be over.
 - continue   otherwise.
 """
 

@@ -159,7 +159,7 @@ class Yardstick:
 
 
 def _name(baseline: Baseline, edge_ms: float) -> str:
-    """The quantile that an edge stands for: ``p99``."""
+    """The quantile that an edge represents: ``p99``."""
     margins = {baseline.margin_edge_ms(q): name for name, q in MARGIN_QUANTILES}
     harm = {baseline.edge_ms(q): f"p{100 * q:g}" for q in reversed(HARM_QUANTILES)}
     return margins.get(edge_ms) or harm.get(edge_ms) or f"{edge_ms:.4g} ms"

@@ -18,20 +18,20 @@ class Margins(Part):
         default=0.2,
         gt=0,
         le=100,
-        description="more failed requests that are tolerated, in percentage points, above 0",
+        description="tolerated increase of failed requests, in percentage points, above 0",
     )
     p50_percent: float = Field(
-        default=10, gt=0, description="a higher median of latency that is tolerated, in percent, above 0"
+        default=10, gt=0, description="tolerated increase of the median latency, in percent, above 0"
     )
     p90_percent: float = Field(
         default=10,
         gt=0,
-        description="a higher 90th percentile of latency that is tolerated, in percent, above 0",
+        description="tolerated increase of the 90th percentile of latency, in percent, above 0",
     )
     p99_percent: float = Field(
         default=10,
         gt=0,
-        description="a higher 99th percentile of latency that is tolerated, in percent, above 0",
+        description="tolerated increase of the 99th percentile of latency, in percent, above 0",
     )
     confidence: float = Field(
         default=0.95,
@@ -79,7 +79,7 @@ class Release(Intent):
     service: Name = Field(description="the name of the Service")
     port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535")
     stable: Name = Field(description="the version that serves now")
-    canary: Name = Field(description="the version that is to take over")
+    canary: Name = Field(description="the version to release")
     route: Name = Field(default="primary", description="the name of the route whose weights are moved")
     steps: tuple[float, ...] = Field(
         default=(1, 5, 25, 50, 100),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshkit.facts import Kind, Object
-from meshkit.kube.metadata import notes
+from meshkit.kube.metadata import annotations_of
 
 RELEASE = Kind("helm.sh/v1", "Release")
 """A kind that no API server serves: Helm stores its releases in Secrets."""
@@ -16,7 +16,7 @@ WAIT_S = 300.0
 
 def release_of(one: Object) -> tuple[str, str] | None:
     """Return namespace and name of the release that an object belongs to, from Helm's annotations on it."""
-    found = notes(one)
+    found = annotations_of(one)
     name = found.get("meta.helm.sh/release-name")
     return (found.get("meta.helm.sh/release-namespace", ""), name) if name else None
 

@@ -16,6 +16,15 @@ def labels(obj: Object) -> Labels:
     return found
 
 
+def annotations_of(obj: Object) -> Labels:
+    """The annotations of an object, or of a pod template.
+
+    The plain name belongs to ``from __future__ import annotations``.
+    """
+    found: Labels = (obj.get("metadata") or {}).get("annotations") or {}
+    return found
+
+
 def managers(obj: Object, *path: str) -> list[str]:
     """The field managers that own the field at a path of keys."""
     found = []
@@ -25,12 +34,6 @@ def managers(obj: Object, *path: str) -> list[str]:
             node = node.get(f"f:{key}") if isinstance(node, Mapping) else None
         if node is not None:
             found.append(str(entry["manager"]))
-    return found
-
-
-def notes(obj: Object) -> Labels:
-    """The annotations of an object, or of a pod template."""
-    found: Labels = (obj.get("metadata") or {}).get("annotations") or {}
     return found
 
 

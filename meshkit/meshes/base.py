@@ -28,8 +28,8 @@ from meshkit.meshes.model.meaning import Meaning
 class WeightedRoute:
     """The location of a release's weights: the object, and the path to its weighted destinations.
 
-    ``spec[rules]`` is a list of rules, ``rule[destinations]`` the list that holds a ``weight`` for each
-    version, and ``version_at`` the path within a destination to what the mesh calls the version.
+    ``spec[rules]`` is a list of rules and ``rule[destinations]`` a list with the ``weight`` of each version.
+    ``version_at`` is the path, within a destination, to the mesh's name of the version.
     """
 
     kind: Kind
@@ -39,12 +39,12 @@ class WeightedRoute:
     destinations: str
     version_at: tuple[str, ...]
     stable: str
-    """What the mesh calls the stable version; ``canary`` likewise."""
+    """The mesh's name of the stable version; ``canary`` likewise."""
     canary: str
     rule: str | None = None
-    """The name of the rule that is moved, None where rules have no names."""
+    """The name of the rule whose weights change; None if rules have no names."""
     weight: int = 0
-    """The weight of a destination that says none."""
+    """The weight of a destination that does not state one."""
 
     def __str__(self) -> str:
         return f"{self.kind.kind} {self.namespace}/{self.name}"
@@ -78,12 +78,12 @@ class MeshKinds:
     access: Kind
     """The kind of access policies."""
     mutual_tls: Kind | None = None
-    """None if the mesh has no object for it."""
+    """The kind that sets the mutual TLS mode; None if the mesh has none."""
 
     @property
     def all(self) -> tuple[Kind, ...]:
         """All of these kinds."""
-        return tuple(each for each in (self.route, self.access, self.mutual_tls) if each)
+        return tuple(kind for kind in (self.route, self.access, self.mutual_tls) if kind)
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,13 @@ class RemovalMarks:
     """How an uninstall finds the objects of a mesh."""
 
     charts: tuple[str, ...]
-    """Its charts, in the order in which their releases go."""
+    """The mesh's charts, in the order in which their releases are removed."""
     group: str
-    """How the groups of its definitions end."""
+    """The suffix of the API groups of the mesh's CRDs."""
     written: tuple[tuple[str, str], ...]
-    """Kind and name of what the control plane itself, or ``make_identity``, wrote into its namespace."""
+    """Kind and name of the objects that the control plane or ``plan_identity`` writes to its namespace."""
     roots: str
-    """The ConfigMap with the roots that its proxies trust, which its control plane writes where they run."""
+    """The ConfigMap with the trusted roots, which the control plane writes to the namespaces of proxies."""
     elsewhere: str
     """How to remove an installation that neither meshkit nor Helm made."""
     copied: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ class RemovalMarks:
     anywhere: tuple[str, ...] = ()
     """The charts whose releases may be in any namespace."""
     definitions: tuple[str, ...] = ()
-    """The charts that contain the definitions; their releases are removed only with the definitions."""
+    """The charts that contain CRDs; their releases are removed only together with the CRDs."""
 
 
 class Retirement(Protocol):
@@ -140,7 +140,7 @@ class Revisions:
     installed: Callable[[Snapshot], set[str]]
     """The revisions that have webhooks in the cluster."""
     foreign_mark: Callable[[Snapshot, Object, str], str]
-    """The owner of the label or tag by which a namespace selects a revision; empty if meshkit owns it."""
+    """The owner, other than meshkit, of the label by which a namespace selects a revision; else empty."""
     mark: Callable[[str, str], Step]
     """The step that sets the revision of a namespace."""
     tag: Callable[[str, str, str, str], Step]
@@ -185,17 +185,18 @@ class Mesh:
     mutual_tls: Callable[[Snapshot, str], str]
     """The mutual TLS mode of a namespace's servers: ``strict``, ``permissive`` or ``disable``."""
     meaning: Meaning
+    """Computes the effective configuration of callers and servers from the mesh's objects."""
     revisions: Revisions | None = None
     analyzer: Analyzer | None = None
     identity: Identity | None = None
-    """None where the control plane makes its own trust anchor and issuer."""
+    """The identity that meshkit creates and rotates; None if the control plane creates its own."""
     install_rights: tuple[InstallRight, ...] = ()
     aggregated_api: str = ""
     """The command that needs an aggregated API of the mesh; empty if there is none."""
 
 
 def not_plannable(intent: Intent) -> BadInput:
-    """The error for an intent that is run and not planned."""
+    """The error for an intent that is run instead of planned."""
     return BadInput(
         kind(type(intent)),
         "it is not planned but run.",
@@ -204,5 +205,5 @@ def not_plannable(intent: Intent) -> BadInput:
 
 
 def cannot(mesh: str, model: type[Part], field: str, instead: str) -> UnsupportedByMesh:
-    """The error for a field that a mesh does not support, which is neither emulated nor ignored."""
+    """The error for a field that a mesh does not support; meshkit neither emulates nor ignores it."""
     return UnsupportedByMesh(f"{kind(model)}.{field}", f"{mesh} cannot do this.", remedy=instead)

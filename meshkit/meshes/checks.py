@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
+from meshkit.facts import Finding, Kind, Severity, Snapshot
 from meshkit.intent.traffic import Route
 from meshkit.meshes.view import View
 
@@ -17,7 +17,7 @@ Check = Callable[[View], Iterator[Finding]]
 
 
 class Authority(NamedTuple):
-    """A Secret of the control plane's namespace that may hold the mesh's CA, and the keys of certificates."""
+    """A Secret in the control plane's namespace that may hold the mesh's CA, and its certificates' keys."""
 
     secret: str
     keys: tuple[str, ...]
@@ -51,21 +51,21 @@ class NodeAgent:
 
     daemonset: str
     validator: str
-    """The init container that fails if no agent has captured the pod's traffic."""
+    """The init container that fails if the agent did not set up traffic capture."""
     is_expected: Callable[[View], bool] = _never
-    """Whether new pods rely on the agent, by the configuration of the installation."""
+    """Whether new pods need the agent, by the configuration of the installation."""
 
 
 @dataclass(frozen=True)
 class PortProtocols:
-    """How a mesh learns the protocol of a Service's port."""
+    """How a mesh determines the protocol of a Service's port."""
 
     app_protocols: frozenset[str]
-    """The values of appProtocol that it knows, in lower case."""
+    """The supported values of appProtocol, in lower case."""
     name_prefixes: frozenset[str] | None
-    """The prefixes of port names that it knows; None: it does not read names."""
+    """The supported prefixes of port names; None if the mesh does not use names."""
     unknown_effect: str
-    """What it does with an appProtocol that it does not know: ``guesses the protocol``."""
+    """The mesh's reaction to another appProtocol, as a verb phrase: ``guesses the protocol``."""
 
 
 def _no_findings(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
@@ -75,28 +75,26 @@ def _no_findings(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class MeshChecks:
-    """The facts of one mesh that checks compare a cluster with, and the mesh's own checks."""
+    """The facts about one mesh that checks compare a cluster with, and the mesh's own checks."""
 
     kinds: tuple[Kind, ...]
-    """What its own checks read of the whole cluster, beside ``view.NEEDED``."""
+    """The kinds that its own checks read, in addition to ``view.NEEDED``."""
     oldest_kubernetes: tuple[int, int]
     init_container: str
-    """The init container that captures traffic where there is no CNI node agent."""
+    """The init container that sets up traffic capture without a CNI node agent."""
     node_agent: NodeAgent
-    asks_for_injection: Callable[[Object], bool]
-    """Whether a namespace asks for injection."""
     definitions: tuple[Kind, ...]
     """The mesh's own kinds in the versions that meshkit writes."""
     authorities: tuple[Authority, ...]
-    """Where its CA may be; the first Secret that exists counts."""
+    """The Secrets that may hold the mesh's CA; the first that exists is used."""
     gateway_versions: tuple[GatewayVersion, ...]
     called_ports: tuple[CalledPort, ...]
     port_protocols: PortProtocols
     before: tuple[Check, ...]
-    """Its own checks before it is installed."""
+    """The mesh's own checks before it is installed."""
     running: tuple[Check, ...]
-    """Its own checks of a running mesh."""
+    """The mesh's own checks once it is installed."""
     check_route: Callable[[Route, Snapshot], Iterator[Finding]] = _no_findings
-    """Its own check of a planned route."""
+    """The mesh's own check of a planned route."""
     requires_gateway_api: bool = False
-    """Whether it has to find the Gateway API when it starts."""
+    """Whether the control plane needs the Gateway API's CRDs when it starts."""

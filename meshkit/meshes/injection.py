@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshkit.facts import Object, Snapshot
-from meshkit.kube.metadata import Labels, labels, notes
+from meshkit.kube.metadata import Labels, annotations_of, labels
 from meshkit.kube.pods import all_containers, has_sidecar, is_live
 from meshkit.kube.selectors import selects
 from meshkit.kube.selectors import unmet as unmet_terms
@@ -23,7 +23,7 @@ _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 class ProxyOrigin(NamedTuple):
-    """The revision and the version of the control plane that a pod's proxy came from."""
+    """The revision and the version of the control plane that injected a pod's proxy."""
 
     revision: str
     version: str
@@ -42,18 +42,18 @@ class Injection:
     pin: str
     """The annotation of a pod that sets the proxy's version or image."""
     refusal: Callable[[Object], str]
-    """Why a pod template refuses a sidecar whatever its namespace says; empty when it does not."""
+    """Why a pod template opts out of injection, regardless of its namespace; empty if it does not."""
     decision: Callable[[Object, Object, Mapping[str, Any]], tuple[bool, str]]
-    """What the injector does with a pod of a template, in a namespace, for which the API server calls this
-    webhook: whether it adds a sidecar, and the reason."""
+    """Whether the injector adds a sidecar, and the reason, from a pod template, its namespace and the webhook
+    that the API server calls for its pods."""
     marked: Callable[[Object], Object]
-    """The namespace as it will be once the intent ``Injection`` is applied."""
+    """The namespace as it is after the intent ``Injection`` is applied."""
     asked: Callable[[Object], str]
-    """The revision or tag that a namespace asks for; empty where it asks for no injection."""
+    """The revision or tag that a namespace requests; empty if it does not request injection."""
     request: Callable[[Object], str]
-    """What a namespace asks for injection with, as people write it (``key=value``); empty likewise."""
+    """The label or annotation by which a namespace requests injection (``key=value``); else empty."""
     origin: Callable[[Object], ProxyOrigin]
-    """Where a pod's proxy came from."""
+    """The revision and version of the control plane that injected a pod's proxy."""
 
     def webhooks(self, snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
         """The injection webhooks of the mesh in the cluster."""
@@ -82,8 +82,9 @@ class Injection:
         It does so by a proxy container with an image (other than ``auto``) or by an annotation.
         """
         template = workload["spec"].get("template") or {}
-        own = (each for each in all_containers(template) if each["name"] == self.sidecar)
-        return any(each.get("image") != "auto" for each in own) or self.pin in notes(template)
+        containers = [one for one in all_containers(template) if one["name"] == self.sidecar]
+        has_image = any(container.get("image") != "auto" for container in containers)
+        return has_image or self.pin in annotations_of(template)
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,7 @@ def rules_of(mesh: str) -> Injection:
 def injected(snapshot: Snapshot, mesh: str, namespace: str, *, marked: bool = False) -> tuple[Injected, ...]:
     """The injection of all workloads of a namespace. ``marked`` assumes that injection is enabled there."""
     rules = rules_of(mesh)
-    found = snapshot.find("Namespace", namespace)
-    home = found or {"kind": "Namespace", "metadata": {"name": namespace}}
+    home = snapshot.find("Namespace", namespace) or {"kind": "Namespace", "metadata": {"name": namespace}}
     if marked:
         home = rules.marked(home)
     hooks = tuple(rules.webhooks(snapshot))
@@ -143,7 +143,7 @@ def proxies(pods: Iterable[Object], mesh: str) -> list[Object]:
 
 
 def proxy_origin(pod: Object, mesh: str) -> ProxyOrigin:
-    """The revision and the version of the control plane that a pod's proxy came from."""
+    """The revision and the version of the control plane that injected a pod's proxy."""
     return rules_of(mesh).origin(pod)
 
 
@@ -201,10 +201,10 @@ def _unmet(hook: Mapping[str, Any], home: Object, template: Object) -> list[str]
 
 
 def _fails(selector: Mapping[str, Any], carried: Labels, whose: str) -> Iterator[str]:
-    for one in unmet_terms(selector, carried):
-        key, values = one["key"], one.get("values") or []
+    for term in unmet_terms(selector, carried):
+        key, values = term["key"], term.get("values") or []
         has, listed = carried.get(key), " or ".join(values)
-        match one["operator"]:
+        match term["operator"]:
             case "In":
                 now = f"{key}={has}" if has is not None else f"no label {key}"
                 yield f"{whose} {'carry' if whose.endswith('pods') else 'carries'} {now} (wanted: {listed})"
@@ -217,7 +217,7 @@ def _fails(selector: Mapping[str, Any], carried: Labels, whose: str) -> Iterator
 
 
 def _workloads(snapshot: Snapshot, namespace: str) -> Iterator[tuple[str, Object, list[Object]]]:
-    """(name, pod template, live pods) of each workload; a pod without a workload is listed alone."""
+    """Name, pod template and live pods of each workload; a pod without a workload is its own workload."""
     living = [pod for pod in snapshot.of("Pod", namespace) if is_live(pod)]
     claimed: set[str] = set()
     for kind in _RESTARTED:

@@ -159,11 +159,11 @@ def _sent(text: str, table: MetricTable, me: str) -> Iterator[tuple[_Sent, float
         )
 
 
-def _destination(found: Mapping[str, str], labels: PeerLabels) -> str:
-    name = found.get(labels.workload, "")
+def _destination(series: Mapping[str, str], labels: PeerLabels) -> str:
+    name = series.get(labels.workload, "")
     if name and name != "unknown":
-        return f"{found.get(labels.namespace, '')}/{name}"
-    service, _, rest = found.get(labels.asked_for, "").partition(":")[0].partition(".")
+        return f"{series.get(labels.namespace, '')}/{name}"
+    service, _, rest = series.get(labels.asked_for, "").partition(":")[0].partition(".")
     return f"{rest.partition('.')[0] or '?'}/{service or '?'} (no endpoint)"
 
 

@@ -101,8 +101,8 @@ class PrometheusObserver:
         }
         return Counters(taken_s=now_s, versions=target.versions, pages=pages)
 
-    def _page(self, found: Iterable[Sample], target: Target) -> Page:
-        listed = list(found)
+    def _page(self, page_samples: Iterable[Sample], target: Target) -> Page:
+        listed = list(page_samples)
         pod = next((sample.labels["pod"] for sample in listed if sample.labels.get("pod")), "")
         return page_of(listed, self.table, target, pod)
 

@@ -270,11 +270,11 @@ def _checked(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]
 
 def _warnings(pending: Sequence[PlannedStep]) -> Iterator[Finding]:
     """Yield the warnings from the server's dry runs, each once for all objects that it applies to."""
-    said: dict[str, list[str]] = {}
+    titles_by_warning: dict[str, list[str]] = {}
     for planned in pending:
         for text in planned.warnings:
-            said.setdefault(text, []).append(planned.step.title)
-    for text, (first, *more) in said.items():
+            titles_by_warning.setdefault(text, []).append(planned.step.title)
+    for text, (first, *more) in titles_by_warning.items():
         where = f"{first} and {len(more)} more" if more else first
         yield codes.finding(codes.SERVER_WARNING, where, f"{text.rstrip('.')}.")
 

@@ -22,9 +22,9 @@ class Findings(tuple[Finding, ...]):
 
     cluster: ClusterRef | None
 
-    def __new__(cls, found: Iterable[Finding] = (), cluster: ClusterRef | None = None) -> Findings:
+    def __new__(cls, findings: Iterable[Finding] = (), cluster: ClusterRef | None = None) -> Findings:
         """Create findings of ``cluster``; None if they belong to several clusters or to none."""
-        self = super().__new__(cls, found)
+        self = super().__new__(cls, findings)
         self.cluster = cluster
         return self
 

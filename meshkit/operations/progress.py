@@ -122,4 +122,4 @@ OnEvent = Callable[[Event], None]
 
 
 def noop(_: object) -> None:
-    """Report to nobody."""
+    """Ignore the event."""

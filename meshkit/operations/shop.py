@@ -203,15 +203,12 @@ def set_load(cluster: Cluster, rps: float) -> None:
 
 def set_behaviour(cluster: Cluster, version: str, behaviour: Behaviour) -> None:
     """Set how every pod of a version of ``web`` responds, until that pod restarts."""
-    _behave(cluster, f"app={SERVICE},version={version}", behaviour)
-
-
-def set_dependency(cluster: Cluster, behaviour: Behaviour = QUICK) -> None:
-    """Set how the dependency responds.
-
-    Its latency and errors affect a tenth of web's requests, for every version.
-    """
-    _behave(cluster, f"app={DEPENDENCY}", behaviour)
+    body = {
+        "latency_ms": behaviour.latency_ms,
+        "sigma": behaviour.sigma,
+        "error_percent": behaviour.error_percent,
+    }
+    _control(cluster, NAMESPACE, f"app={SERVICE},version={version}", "/-/behaviour", body)
 
 
 def read_ledger(
@@ -225,15 +222,6 @@ def read_ledger(
     return Ledger(
         **{name: tuple(entries[name]) for name in ("scheduled_s", "latency_ms", "status", "version")}
     )
-
-
-def _behave(cluster: Cluster, selector: str, behaviour: Behaviour) -> None:
-    body = {
-        "latency_ms": behaviour.latency_ms,
-        "sigma": behaviour.sigma,
-        "error_percent": behaviour.error_percent,
-    }
-    _control(cluster, NAMESPACE, selector, "/-/behaviour", body)
 
 
 def _control(cluster: Cluster, namespace: str, selector: str, path: str, body: Mapping[str, float]) -> None:

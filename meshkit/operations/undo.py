@@ -67,21 +67,21 @@ def _together(changes: Changes, cluster: Cluster, progress: OnEvent, *, dry_run:
     """Undo those of the changes that are not undone yet."""
     what = f"Undo of {changes.what}"
     ids = {change.id for change in changes.changes}
-    standing = [
+    not_undone = [
         change for change in history(cluster) if change.id in ids and change.state in ("done", "open")
     ]
-    if not standing:
+    if not not_undone:
         raise BadInput("changes", f"{changes.what} is already undone.", remedy="There is nothing to do.")
     if dry_run:
-        return Changes(what, tuple(undo_steps(change.id, cluster, dry_run=True) for change in standing))
-    special = _TOGETHER.get(standing[0].operation.name)
+        return Changes(what, tuple(undo_steps(change.id, cluster, dry_run=True) for change in not_undone))
+    special = _TOGETHER.get(not_undone[0].operation.name)
     if special is not None:
-        return Changes(what, tuple(special(standing, cluster, progress=progress)))
-    return Changes(what, (_all(standing, cluster, what, progress),))
+        return Changes(what, tuple(special(not_undone, cluster, progress=progress)))
+    return Changes(what, (_all(not_undone, cluster, what, progress),))
 
 
-def _all(standing: Sequence[ChangeSummary], cluster: Cluster, what: str, progress: OnEvent) -> Change:
-    return undo_together([change.id for change in standing], cluster, what=what, progress=progress)
+def _all(not_undone: Sequence[ChangeSummary], cluster: Cluster, what: str, progress: OnEvent) -> Change:
+    return undo_together([change.id for change in not_undone], cluster, what=what, progress=progress)
 
 
 def _operation(records: Records) -> str:

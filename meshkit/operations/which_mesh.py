@@ -35,7 +35,7 @@ def mesh_of(cluster: Cluster, mesh: str | None = None) -> str:
     return found[0]
 
 
-def said_mesh(*names: str | None) -> str | None:
+def named_mesh(*names: str | None) -> str | None:
     """The first of these names that is not None; None where all are. Raises ``UnknownName``."""
     for name in names:
         if name is not None:

@@ -1,7 +1,7 @@
-"""A cluster for a terminal of 80 columns: nodes by zone, control planes, workloads, and who talks to whom.
+"""Render a cluster for a terminal of 80 columns: nodes, control planes, workloads and the service graph.
 
-Pure: objects and a ServiceGraph in, text out. Colour is ANSI, and only where it is asked for; without it the
-arrows alone tell encrypted (``==>``) from plain text (``-->``) and refused (``--x``).
+The functions are pure: they turn objects and a ServiceGraph into text. Colours are ANSI codes and optional;
+without them the arrows distinguish encrypted (``==>``), plaintext (``-->``) and refused (``--x``) calls.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from meshkit.observe.unmeshed_workloads import control_plane_of, unmeshed_worklo
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _HEALTHY_PERCENT = 99.0
-"""Success below this is shown in red."""
+"""A success rate below this is red."""
 
 
 def cluster_text(nodes: Sequence[Object], pods: Sequence[Object], *, color: bool = False) -> str:
-    """Nodes, control planes and workloads, a line each."""
+    """The nodes, control planes and workloads, one line each."""
     ended = ("Succeeded", "Failed")
     pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ended]
     zone_of = {name(node): (node["metadata"].get("labels") or {}).get(ZONE, "") for node in nodes}
@@ -30,7 +30,7 @@ def cluster_text(nodes: Sequence[Object], pods: Sequence[Object], *, color: bool
     for node in sorted(nodes, key=lambda node: (zone_of[name(node)], name(node))):
         ready, here = is_ready(node), sum(pod["spec"].get("nodeName") == name(node) for pod in pods)
         state = _paint(f"{'Ready' if ready else 'NotReady':<9}", _GREEN if ready else _RED, color)
-        away = "  takes no pods" if (node.get("spec") or {}).get("unschedulable") else ""
+        away = "  cordoned" if (node.get("spec") or {}).get("unschedulable") else ""
         lines.append(f"  {zone_of[name(node)]:<10}{name(node):<16}{state}{here:>3} pods{away}")
     planes = {key: group for key, group in workloads(pods).items() if _control_plane(group[0])}
     others = {key: group for key, group in workloads(pods).items() if key not in planes}
@@ -48,8 +48,8 @@ def cluster_text(nodes: Sequence[Object], pods: Sequence[Object], *, color: bool
 
 
 def graph_text(graph: ServiceGraph, pods: Sequence[Object], *, color: bool = False) -> str:
-    """Who talks to whom: an edge a line under its caller, with rate, success and latency."""
-    title = f"Who talks to whom ({graph.seconds:.1f} s)"
+    """The service graph: one line for each edge, grouped by caller, with rate, success and latency."""
+    title = f"Service graph ({graph.seconds:.1f} s)"
     head = f"{title:<33}{'over':<14}{'rate':>9}{'ok':>8}{'p50':>8}{'p99':>8}"
     lines = [_paint(head, _BOLD, color)]
     callers = sorted(graph.edges, key=lambda edge: (edge.source == "", edge.source))
@@ -68,24 +68,24 @@ def graph_text(graph: ServiceGraph, pods: Sequence[Object], *, color: bool = Fal
 
 def workloads(pods: Iterable[Object]) -> dict[str, list[Object]]:
     """Pods by ``namespace/workload``."""
-    found: dict[str, list[Object]] = {}
+    grouped: dict[str, list[Object]] = {}
     for pod in sorted(pods, key=workload):
-        found.setdefault(workload(pod), []).append(pod)
-    return found
+        grouped.setdefault(workload(pod), []).append(pod)
+    return grouped
 
 
 def name(obj: Object) -> str:
-    """The object's name."""
+    """The name of an object."""
     return str(obj["metadata"]["name"])
 
 
 def has_sidecar(pod: Object) -> bool:
-    """Whether a mesh's proxy is one of the pod's containers."""
+    """Whether a pod has the proxy of a mesh."""
     return any(row.injection.runs_sidecar(pod) for row in MESHES.values())
 
 
 def _control_plane(pod: Object) -> str:
-    """The title of the mesh whose control plane the pod is part of, or nothing."""
+    """The title of the mesh whose control plane the pod belongs to; empty if there is none."""
     mesh = control_plane_of(pod)
     return MESHES[mesh].title if mesh else ""
 
@@ -103,7 +103,7 @@ def _workload_line(
 def _edge_line(edge: Edge, seconds: float, color: bool) -> str:
     counts, success = edge.counts, edge.success_percent
     if not counts.requests and edge.refused:
-        refused = f"refused {edge.refused / seconds:.1f}/s for want of an identity"
+        refused = f"refused {edge.refused / seconds:.1f}/s: no mesh identity"
         return f"  {_paint('--x', _RED, color)} {_cut(edge.destination, 26):<27}{refused}"
     arrow = _paint("==>", _GREEN, color) if edge.security == "mTLS" else _paint("-->", _YELLOW, color)
     over = f"{edge.security} {edge.protocol}"

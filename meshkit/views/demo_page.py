@@ -1,6 +1,4 @@
-"""The page that the demo writes: what was promised, what the load generator measured, and a chart of each
-release.
-"""
+"""The HTML report of the demo: its claims, the load generator's measurements, and a chart of each release."""
 
 from __future__ import annotations
 
@@ -22,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Claim:
-    """One promise of the demo, what was measured, and whether the promise was kept."""
+    """One claim of the demo, its measurement, and whether the measurement confirms it."""
 
-    promised: str
+    statement: str
     measured: str
     true: bool
 
@@ -59,24 +57,26 @@ def demo_page(
 ) -> Markup:
     """The page as one self-contained HTML document; ``duration_s`` is the whole demo without installation."""
     good = all(claim.true for claim in claims)
-    tone, said = ("good", "All of it came true") if good else ("bad", "Not all of it came true")
+    tone, outcome = (
+        ("good", "All results are as expected") if good else ("bad", "Not all results are as expected")
+    )
     body = Markup("").join(
         (
             Markup(
                 '<header class="mk-head"><h1>meshkit demo on {}: from an empty cluster '
                 "to two releases</h1>{}</header>"
-            ).format(mesh, chip(tone, said)),
+            ).format(mesh, chip(tone, outcome)),
             verdict_block(
                 tone,
-                f"{said}, in {duration_s:.0f} s.",
+                f"{outcome}, in {duration_s:.0f} s.",
                 "A good release was promoted and a bad one rolled back, on real Envoys with mutual TLS.",
-                "Measured by the load generator's own record of every request, which no part that decides "
-                "can write.",
+                "Measured with the load generator's own log of every request, which is independent of the "
+                "code that decides about releases.",
             ),
-            Markup("<h2>What was promised, and what was measured</h2>{}").format(_claims(claims)),
+            Markup("<h2>Claims and measurements</h2>{}").format(_claims(claims)),
             *(_episode(episode) for episode in episodes),
-            Markup("<h2>Runbooks, executed by papermill</h2>{}").format(_runs(runs)),
-            Markup("<h2>The demo's own margins and times</h2>{}").format(_settings(settings)),
+            Markup("<h2>Runbooks executed by papermill</h2>{}").format(_runs(runs)),
+            Markup("<h2>The demo's margins and times</h2>{}").format(_settings(settings)),
             Markup('<p class="mk-muted">meshkit {} · times are UTC</p>').format(__version__),
         )
     )
@@ -84,8 +84,8 @@ def demo_page(
 
 
 def _claims(claims: Sequence[Claim]) -> Markup:
-    rows = [(_truth(claim.true), claim.promised, claim.measured) for claim in claims]
-    return table(("", "promised", "measured"), rows)
+    rows = [(_truth(claim.true), claim.statement, claim.measured) for claim in claims]
+    return table(("", "claim", "measured"), rows)
 
 
 def _truth(true: bool) -> Markup:
@@ -123,8 +123,8 @@ def _settings(settings: Mapping[str, str]) -> Markup:
     prose = Markup(
         "<p>These settings are neither meshkit's defaults nor a recommendation. A step of a real release "
         "takes minutes and its margins are far narrower. A step of the demo lasts seconds, so few requests "
-        "are measured, and only wide margins can be decided on. The first step is small: a version that "
-        "fails every request fails less than 1 % of all requests.</p>"
+        "are measured, which is enough for wide margins only. The first step is small, so that a version "
+        "that fails every request fails less than 1 % of all requests.</p>"
     )
     rows = [(Markup("<code>{}</code>").format(key), value) for key, value in settings.items()]
     return prose + table(("setting", "value"), rows)

@@ -46,5 +46,5 @@ _ICONS = {
 
 
 def icon(name: str) -> Markup:
-    """The SVG of a state's icon. It is hidden from screen readers: the word stands beside it."""
+    """The SVG of a state's icon. It is hidden from screen readers, which read the word beside it."""
     return _ICONS[name]

@@ -1,6 +1,6 @@
-"""The base class of the widgets that follow a cluster: tasks on the event loop, requests in threads.
+"""The base class of live widgets: tasks on the event loop, requests in threads.
 
-Widgets are changed on the event loop only. Callbacks of widgets may come on another thread
+Widgets are changed on the event loop only. Callbacks of widgets may run in another thread
 (ipykernel#1510), so each only schedules its work on the event loop.
 """
 
@@ -50,7 +50,7 @@ class LiveBox(widgets.VBox):  # type: ignore[misc]
         task.add_done_callback(self._tasks.discard)
 
     def _replace_older(self, *key: str) -> None:
-        """Close the box of this class that showed the same before."""
+        """Close the older box of this class that shows the same."""
         older = self._shown.pop(key, None)
         if older:
             older.close()
@@ -58,13 +58,13 @@ class LiveBox(widgets.VBox):  # type: ignore[misc]
 
 
 def set_html(widget: widgets.HTML, value: Markup) -> None:
-    """Set the HTML of a widget, unless it is set already: a message to the browser is saved."""
+    """Set the HTML of a widget unless it is equal, which saves a message to the browser."""
     if widget.value != value:
         widget.value = value
 
 
 def alert(sentence: str) -> Markup:
-    """A problem, which screen readers announce."""
+    """An error message that screen readers announce."""
     return Markup('<div class="mk-alert" role="alert">{}</div>').format(sentence)
 
 

@@ -58,14 +58,14 @@ def plan_card(plan: Plan) -> Markup:
     return card(title, f"in this order: {_sums(plan)}", table + Markup("").join(_foreign_words(plan)))
 
 
-def no_plan_card(standing: StageStatus, proposed: bool) -> Markup:
+def no_plan_card(status: StageStatus, proposed: bool) -> Markup:
     """The card that says why there is no plan."""
     words = {
-        "blocked": f"Comes {standing.summary}.",
+        "blocked": f"Comes {status.summary}.",
         "done": "Done. Change the settings to plan again.",
     }
     otherwise = "Asking the server what would change…" if proposed else "Nothing can be proposed yet."
-    reason = words.get(standing.state, otherwise)
+    reason = words.get(status.state, otherwise)
     return card("Plan", "", Markup('<p class="mk-muted">{}</p>').format(reason))
 
 

@@ -77,7 +77,7 @@ def imports(path: Path) -> set[str]:
 
 
 def is_meaning(parts: Sequence[str]) -> bool:
-    """Whether a dotted name lies in a ``meaning`` package or in the model that all of them produce."""
+    """Whether a dotted name is in a ``meaning`` package or in the model that all of them produce."""
     return parts[1:3] == ["meshes", "model"] or (parts[1] == "meshes" and "meaning" in parts)
 
 

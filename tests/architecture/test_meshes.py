@@ -21,7 +21,7 @@ GENERATOR = "meshkit/meshes/generate.py"
 
 
 def is_home(path: Path) -> bool:
-    """Whether a file lies in the folder of one mesh."""
+    """Whether a file is in the folder of one mesh."""
     return any(path.is_relative_to(PACKAGE / home / mesh) for home in HOMES for mesh in NAMES)
 
 

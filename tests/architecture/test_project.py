@@ -82,7 +82,7 @@ def test_every_make_verb_of_contributing_exists() -> None:
 
 
 def test_no_test_module_is_imported_for_its_helpers() -> None:
-    """What several tests share stands in a conftest or a helper module, never in a ``test_*`` file."""
+    """Helpers that several tests share are in a conftest or a helper module, not in a ``test_*`` file."""
     importers = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in (ROOT / "tests").rglob("*.py")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import meshkit as mk
+from tests.architecture.source import modules, text
 
 
 def test_no_public_name_is_a_module() -> None:
@@ -54,3 +56,8 @@ def test_import_is_light() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+def test_messages_and_docstrings_name_public_names_only() -> None:
+    named = ((path, word) for path in modules() for word in re.findall(r"\bmk\.([A-Za-z_]+)", text(path)))
+    assert [f"{path}: mk.{word}" for path, word in named if word not in mk.__all__] == []

@@ -1,8 +1,8 @@
-"""01_guided_rollout as a person walks it: from the first click to a shop in the mesh, in a real browser.
+"""01_guided_rollout in a real browser, from the first click to a shop in the mesh.
 
-One story for each mesh, because its parts are slow: about a minute and a half each to install, restart the
-shop behind sidecars, find the caller without one, watch strict mutual TLS, and look at all of it. Istio is
-walked light and wide, Linkerd dark and narrow. Every stage is kept as a picture under ``out/screens``.
+One test for each mesh, because setup is slow: it takes about 90 s to install the mesh, restart the shop with
+sidecars, find the caller without one, and watch strict mutual TLS. Istio is tested with a light theme and a
+wide page, Linkerd with a dark theme and a narrow one. Screenshots of all stages are saved in ``out/screens``.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def lost_requests(cluster: mk.Cluster, since_s: float) -> int:
 
 
 def restart_shows_the_same(walk: Walk) -> None:
-    """Another kernel knows nothing, asks the cluster, and shows where it is."""
+    """A new kernel has no state; the wizard reads the state of the stages from the cluster."""
     walk.page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel().then(() => undefined)"
     )

@@ -1,8 +1,8 @@
-"""00_start_here as a person meets it: JupyterLab in a real browser, a live chart, buttons that answer.
+"""00_start_here in JupyterLab in a real browser, with its live chart and buttons.
 
-One test with one story, because its parts are slow: it takes about a minute to start JupyterLab, install a
-mesh, and run a release until a slowed down version is rolled back.
-``MESHKIT_PICTURE=docs/images/start_here.png`` saves the README's picture on the way.
+One test, because setup is slow: it takes about a minute to start JupyterLab, install a mesh, and run a
+release until a version that was slowed down is rolled back.
+With ``MESHKIT_PICTURE=docs/images/start_here.png`` it also saves the README's picture.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def hold_and_resume(page: Page) -> None:
 
 
 def restart_the_kernel(page: Page) -> int:
-    """Nothing is lost: the release has gone on, and the cells show it again. Points in the new chart."""
+    """Restart the kernel and run the cells again; return the number of points in the new chart."""
     page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel().then(() => undefined)"
     )

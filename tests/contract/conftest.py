@@ -41,7 +41,7 @@ def cluster(kubeconfig: Path) -> Cluster:
 
 @pytest.fixture(scope="session")
 def sandbox_images(cluster: Cluster) -> None:
-    """For tests whose pods must run: their images are known to the sandbox's nodes only."""
+    """Skip a test whose pods must run where the nodes do not have the sandbox's images."""
     runtimes = [node["status"]["nodeInfo"]["containerRuntimeVersion"] for node in cluster.api.list(NODE)]
     if not any(each.startswith("meshkit://") for each in runtimes):
         pytest.skip("no node of this cluster runs the sandbox's images")
@@ -49,7 +49,7 @@ def sandbox_images(cluster: Cluster) -> None:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of the test's own."""
+    """A new namespace for the test."""
     name = f"contract-{secrets.token_hex(4)}"
     cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="test")
     yield name
@@ -58,7 +58,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def as_account(cluster: Cluster, kubeconfig: Path, namespace: str, tmp_path: Path) -> Callable[..., Cluster]:
-    """The same cluster for a ServiceAccount of ``namespace``, or for whoever holds a token."""
+    """The same cluster with the credentials of a ServiceAccount of ``namespace``, or with a given token."""
 
     def connected(account: str = "nobody", token: str | None = None) -> Cluster:
         if token is None:
@@ -91,7 +91,7 @@ def kubectl(kubeconfig: Path, namespace: str, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def watching() -> Any:
-    """Lines of a kubectl that does not end by itself."""
+    """Start a kubectl that runs until the end of the test; returns its output."""
     running: list[subprocess.Popen[str]] = []
 
     def start(kubectl: Kubectl, *words: str) -> Any:

@@ -110,7 +110,7 @@ def test_more_zones_than_the_cluster_has_are_refused(cluster: Cluster) -> None:
 
 
 def test_what_the_server_warns_of_is_shown_with_the_plan() -> None:
-    """On the sandbox: it cannot evaluate one rule of this kind, and says so at every write."""
+    """The sandbox cannot evaluate one rule of this kind and returns a warning for every write."""
     rule = {"rule": "cel.bind(x, 1, x == 1)"}
     schema = {
         "type": "object",

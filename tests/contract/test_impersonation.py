@@ -1,4 +1,4 @@
-"""Who may act as whom: users, groups, uids, extras and service accounts are authorized one by one."""
+"""Impersonation: users, groups, uids, extras and service accounts are each authorized."""
 
 from __future__ import annotations
 

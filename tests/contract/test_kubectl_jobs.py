@@ -86,7 +86,7 @@ def test_applying_a_job_twice_changes_nothing_and_its_template_is_fixed(kubectl:
 
 
 def test_a_cron_job_is_kept(kubectl: Kubectl) -> None:
-    """The sandbox makes no Job of it, and says so in an Event."""
+    """The sandbox creates no Job from it and explains this in an Event."""
     made = job()
     spec = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": made["spec"]}}
     cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"}, "spec": spec}

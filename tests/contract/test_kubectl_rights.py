@@ -1,4 +1,4 @@
-"""kubectl asks for everything that a user may, and nobody gives away more than that."""
+"""kubectl lists the rights of a user, and no user can grant rights that it does not have."""
 
 from __future__ import annotations
 

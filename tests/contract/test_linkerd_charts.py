@@ -138,7 +138,7 @@ def accepted(found: Any) -> bool:
 
 @pytest.mark.timeout(600)
 def test_an_identity_of_charts_is_rotated(cluster: Cluster, wanted: dict[str, Any]) -> None:
-    """Every proxy, those of the control plane included, is made anew three times: about three minutes."""
+    """Every proxy, also of the control plane, is replaced three times, which takes about three minutes."""
     install(cluster, wanted)
     deploy_shop(cluster, rps=20)
     apply(plan(Injection(namespace="shop"), cluster, mesh="linkerd"), cluster)

@@ -40,7 +40,7 @@ def written(cluster: Cluster, *steps: Step) -> Change:
 
 
 def deployment(cluster: Cluster, namespace: str) -> dict[str, Any]:
-    """A Deployment without pods, as somebody else made it."""
+    """A Deployment without pods that another manager owns."""
     spec = {
         "replicas": 0,
         "selector": {"matchLabels": {"app": "web"}},

@@ -50,8 +50,9 @@ def sandbox() -> Iterator[Sandbox]:
         patch.setenv("MESHKIT_HOME", str(running.home.parent))
         cluster = mk.connect()
         mk.apply(mk.plan(mk.ControlPlane(), cluster, mesh="istio"), cluster)
-        mk.deploy_shop(cluster)
+        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         mk.apply(mk.plan(mk.Injection(namespace="shop"), cluster, mesh="istio"), cluster)
+        mk.deploy_shop(cluster)
         yield running
 
 

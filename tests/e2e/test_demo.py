@@ -1,7 +1,4 @@
-"""The demo itself, on both meshes.
-
-Each takes one to two minutes, as it does for a newcomer: it is the promise of the README's first line.
-"""
+"""The demo on both meshes, as a newcomer runs it. Each takes one to two minutes."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import pytest
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("mesh", ["istio", "linkerd"])
-def test_all_of_it_comes_true(mesh: str, tmp_path: Path) -> None:
+def test_all_results_are_as_expected(mesh: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "meshkit", "demo", "--mesh", mesh, "--out", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

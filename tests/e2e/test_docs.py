@@ -1,4 +1,4 @@
-"""The code of README and of docs/ runs on a sandbox, page by page.
+"""Run the code blocks of README and docs/ on a sandbox, page by page.
 
 The tutorial runs first, from nothing; the other pages find the mesh and the shop that it leaves. It takes
 about 45 seconds: the tutorial installs a mesh, restarts the shop in it and runs two releases.

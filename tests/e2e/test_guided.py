@@ -23,7 +23,7 @@ from meshkit.testing import running_sandbox
 
 RPS = 300.0
 VERSIONS = {"v1": shop.QUICK, "v2": shop.QUICK}
-BRIEF = {"window_s": "3", "watch_s": "6"}
+BRIEF = {"window_s": "2", "watch_s": "4"}
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -110,7 +110,7 @@ def test_a_change_is_rolled_back_by_its_runbook(ci: Ci) -> None:
 def test_linkerd_by_runbooks_alone_with_the_kubeconfig_as_a_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From nothing to a service that one account alone may call, and back; the token stands nowhere."""
+    """Set up a service that only one account may call, and undo it; no file or journal contains the token."""
     with running_sandbox() as sandbox:
         ci = Ci(sandbox.kubeconfig, "linkerd", tmp_path / "out")
         monkeypatch.setenv("CI_KUBECONFIG", sandbox.kubeconfig.read_text())

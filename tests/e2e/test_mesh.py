@@ -343,7 +343,7 @@ def test_no_privilege_is_needed() -> None:
 
 
 def _leader(meshed: Shop) -> Any:
-    """The pod that leads. Between two leaders the Lease names nobody: then it is waited for."""
+    """The pod that leads. Wait for it if the Lease has no holder."""
 
     def found() -> Any:
         lease = meshed.api.get(LEASE, LEASE_OF[meshed.mesh], meshed.control_namespace) or {}

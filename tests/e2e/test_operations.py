@@ -1,4 +1,4 @@
-"""Changes are found by the journal's fields, never by its texts."""
+"""Changes are selected by the fields of the journal, not by its texts."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Shop:
         """Seconds instead of minutes, and wide margins to match."""
         quick: dict[str, Any] = {
             "steps": (5, 50, 100),
-            "step_s": 3,
+            "step_s": 2,
             "look_s": 1,
             "min_requests": 10,
             "warm_up_s": 1,
@@ -83,8 +83,9 @@ def meshed(request: pytest.FixtureRequest) -> Iterator[Shop]:
         cluster = connect("meshkit-sandbox", sandbox.kubeconfig)
         mesh = str(request.param)
         apply(plan([mk.ControlPlane()], cluster, mesh=mesh), cluster)
-        shop.deploy_shop(cluster, rps=RPS)
+        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         apply(plan([mk.Injection(namespace="shop")], cluster, mesh=mesh), cluster)
+        shop.deploy_shop(cluster, rps=RPS)
         shop.route_shop(cluster, "v1", "v2", "v3", mesh=mesh)
         yield Shop(cluster, mesh)
 
@@ -134,7 +135,7 @@ def test_release_without_traffic_is_not_promoted(v1_serves: Shop) -> None:
 
 
 def test_killed_runner_is_gone_on_with(v1_serves: Shop) -> None:
-    """Takes half a minute: the lease of a runner that was killed has to expire."""
+    """The lease of the killed runner has to expire first; it is shorter here than a release's own."""
     release = v1_serves.release("v1", "v2", step_s=5)
     owners = v1_serves.owners(release)
     process = subprocess.Popen([sys.executable, "-c", RUNNER, *_arguments(v1_serves, release)])
@@ -165,9 +166,10 @@ RUNNER = """
 import sys
 from meshkit.cluster.connect import connect
 from meshkit.intent.release import Release
-from meshkit.operations.release.runner import run_release
+from meshkit.operations.release import runner
+runner.LEASE_S = 4.0
 kubeconfig, mesh, release = sys.argv[1:]
-run_release(Release.model_validate_json(release), connect("meshkit-sandbox", kubeconfig), mesh=mesh)
+runner.run_release(Release.model_validate_json(release), connect("meshkit-sandbox", kubeconfig), mesh=mesh)
 """
 
 

@@ -34,6 +34,13 @@ def own() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def second() -> Iterator[Sandbox]:
+    """A sandbox beside the session's, which every test leaves as it found it."""
+    with running_sandbox() as running:
+        yield running
+
+
 @pytest.fixture
 def empty_home() -> Iterator[SandboxHome]:
     """A home without a sandbox, with a path short enough for sockets."""
@@ -141,11 +148,11 @@ def processes_of(home: Path) -> set[int]:
     return found
 
 
-def test_up_twice_is_one_sandbox(own: Sandbox) -> None:
-    home = SandboxHome(own.home)
+def test_up_twice_is_one_sandbox(second: Sandbox) -> None:
+    home = SandboxHome(second.home)
     first = lifecycle.status(home)
     assert lifecycle.up(home) == first
-    assert processes_of(own.home) == {first.pid}
+    assert processes_of(second.home) == {first.pid}
 
 
 def test_up_tells_how_it_goes(empty_home: SandboxHome) -> None:
@@ -157,10 +164,10 @@ def test_up_tells_how_it_goes(empty_home: SandboxHome) -> None:
         lifecycle.down(empty_home)
 
 
-def test_the_home_is_private(own: Sandbox) -> None:
-    assert own.home.stat().st_mode & 0o777 == 0o700
+def test_the_home_is_private(second: Sandbox) -> None:
+    assert second.home.stat().st_mode & 0o777 == 0o700
     for name in ("token", "kubeconfig", "ca.key", "server.key"):
-        assert (own.home / name).stat().st_mode & 0o777 == 0o600
+        assert (second.home / name).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_deployment_runs_in_three_zones_on_addresses_of_its_own(sandbox: Sandbox) -> None:
@@ -303,8 +310,8 @@ def test_a_sandbox_whose_folder_is_removed_ends(own: Sandbox) -> None:
     until(lambda: processes_of(own.home) == set())
 
 
-def test_the_token_of_another_sandbox_is_refused_in_one_sentence(own: Sandbox, sandbox: Sandbox) -> None:
-    home = SandboxHome(own.home)
+def test_the_token_of_another_sandbox_is_refused_in_one_sentence(second: Sandbox, sandbox: Sandbox) -> None:
+    home = SandboxHome(second.home)
     right = home.token.read_text()
     home.token.write_text((sandbox.home / "token").read_text())
     try:
@@ -323,21 +330,21 @@ def test_a_field_without_effect_is_an_event(sandbox: Sandbox) -> None:
     assert (told.type, told.count) == ("Warning", 1)
 
 
-def test_two_homes_do_not_meet(own: Sandbox, sandbox: Sandbox) -> None:
-    one, other = (lifecycle.running(SandboxHome(each.home)) for each in (own, sandbox))
+def test_two_homes_do_not_meet(second: Sandbox, sandbox: Sandbox) -> None:
+    one, other = (lifecycle.running(SandboxHome(each.home)) for each in (second, sandbox))
     assert one is not None
     assert other is not None
     assert (one.port, one.net) != (other.port, other.net)
     assert one.port != other.port
     assert one.net != other.net
-    kube = Kube(own)
+    kube = Kube(second)
     kube.core.create_namespaced_config_map("default", {"metadata": {"name": "mine"}})
     names = [each.metadata.name for each in Kube(sandbox).core.list_namespaced_config_map("default").items]
     assert "mine" not in names
 
 
-def test_a_record_of_another_process_is_not_taken_for_the_daemon(own: Sandbox) -> None:
-    home = SandboxHome(own.home)
+def test_a_record_of_another_process_is_not_taken_for_the_daemon(second: Sandbox) -> None:
+    home = SandboxHome(second.home)
     record = json.loads(home.daemon.read_text())
     home.daemon.write_text(json.dumps(record | {"pid": os.getpid()}))
     try:
@@ -357,9 +364,9 @@ def test_an_occupied_port_is_refused_when_asked_for_by_name(empty_home: SandboxH
     assert lifecycle.running(empty_home) is None
 
 
-def test_another_port_for_a_running_sandbox_is_refused(own: Sandbox) -> None:
+def test_another_port_for_a_running_sandbox_is_refused(second: Sandbox) -> None:
     with pytest.raises(SandboxError, match="already runs on port"):
-        lifecycle.up(SandboxHome(own.home), port=1)
+        lifecycle.up(SandboxHome(second.home), port=1)
 
 
 def test_a_home_that_cannot_be_made_is_one_sentence() -> None:

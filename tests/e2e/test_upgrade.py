@@ -1,7 +1,6 @@
-"""A mesh is upgraded under traffic and taken back: Istio beside the old control plane, Linkerd in its place.
+"""Upgrade a mesh under traffic and roll it back: Istio beside the old control plane, Linkerd in place.
 
-About 70 s a mesh: each has a sandbox with a shop in it, whose pods move there and back, and every wave of
-restarts is watched.
+Takes about 70 s for each mesh: the pods of a shop move to the new version and back in watched waves.
 """
 
 from __future__ import annotations
@@ -124,7 +123,7 @@ class Fault:
 
 
 def test_a_wave_that_makes_calls_worse_takes_its_namespace_back(meshed: Cluster, mesh: str) -> None:
-    """In place the injector is new already, so the whole upgrade goes back: its pods would be new again."""
+    """An upgrade in place is rolled back entirely: the new injector would inject new proxies again."""
     fault = Fault(meshed, mesh)
     whole = "The whole upgrade was rolled back" if mesh == "linkerd" else "The completed steps were undone"
     try:
@@ -144,7 +143,7 @@ def test_a_wave_that_makes_calls_worse_takes_its_namespace_back(meshed: Cluster,
 def test_everything_moves_however_often_it_is_interrupted(
     meshed: Cluster, mesh: str, runbook: Callable[..., RunbookResult]
 ) -> None:
-    """Begun by one, interrupted, gone on with by a pipeline."""
+    """An upgrade that is interrupted is completed by the runbook."""
 
     def interrupt(event: Event) -> None:
         if isinstance(event, Progress) and event.state == "done" and event.title == "Deployment shop/client":

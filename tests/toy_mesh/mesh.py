@@ -11,7 +11,7 @@ from typing import Any
 from meshkit.facts import Object
 from meshkit.intent.mesh import Resources
 from meshkit.kube.kinds import CONFIG_MAP
-from meshkit.kube.metadata import labels, notes
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks
 from meshkit.meshes.checks import MeshChecks, NodeAgent, PortProtocols
 from meshkit.meshes.control_plane import ControlPlaneFacts
@@ -29,6 +29,10 @@ def _asks(namespace: Object) -> bool:
     return labels(namespace).get(INJECT) == "enabled"
 
 
+def _refusal(template: Object) -> str:
+    return f"its pods say {INJECT}=no" if annotations_of(template).get(INJECT) == "no" else ""
+
+
 def _marked(namespace: Object) -> Object:
     meta = {**namespace["metadata"], "labels": {**labels(namespace), INJECT: "enabled"}}
     return {**namespace, "metadata": meta}
@@ -44,7 +48,6 @@ TOY = Mesh(
         oldest_kubernetes=(1, 30),
         init_container="toy-init",
         node_agent=NodeAgent("toy-node", "toy-validator"),
-        asks_for_injection=_asks,
         definitions=(),
         authorities=(),
         gateway_versions=(),
@@ -58,7 +61,7 @@ TOY = Mesh(
         webhook=f".{GROUP}",
         mark=INJECT,
         pin=f"{GROUP}/proxy-version",
-        refusal=lambda template: f"its pods say {INJECT}=no" if notes(template).get(INJECT) == "no" else "",
+        refusal=_refusal,
         decision=_decision,
         marked=_marked,
         asked=lambda namespace: DEFAULT_REVISION if _asks(namespace) else "",

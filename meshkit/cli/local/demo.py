@@ -48,10 +48,10 @@ def demo_command(mesh: str | None, out: str, keep: bool) -> int:
 
         cluster = connect(SANDBOX, home.kubeconfig)
         result = run_demo(cluster, mesh=mesh, out=Path(out), log=click.echo)
-    outcome = "All results are as expected" if result.came_true else "NOT all results are as expected"
+    outcome = "All results are as expected" if result.as_expected else "NOT all results are as expected"
     click.echo(f"{outcome}, in {result.duration_s:.0f} s. Open {result.page}")
     click.echo("Next: run `make lab` to open the notebook that runs such a release interactively.")
-    return 0 if result.came_true else 1
+    return 0 if result.as_expected else 1
 
 
 @contextlib.contextmanager

@@ -1,19 +1,20 @@
-"""Evidence that may be looked at at any time: the conditional likelihood of the odds ratio, table by table.
+"""Anytime-valid evidence from the conditional likelihood of the odds ratio.
 
-One window gives one table per kind of event (failed; slower than an edge): ``x`` of the canary's ``n_c``
-requests and ``E - x`` of the stable version's ``n_b``. Given the margins (n_c, n_b, E) the count ``x``
-follows Fisher's noncentral hypergeometric distribution, whose only parameter is the log odds ratio u: load,
-time of day, weights and outages shared by both versions cancel exactly. Its log likelihood is
+Each sample window yields one table for each kind of event (failed, or slower than an edge): ``x`` events
+among the canary's ``n_c`` requests, and ``E - x`` among the stable version's ``n_b``. Given the margins (n_c,
+n_b, E), ``x`` follows Fisher's noncentral hypergeometric distribution. Its only parameter is the log odds
+ratio u: load, time of day, weights and outages that affect both versions cancel exactly. The log likelihood
+is
 
     l(u) = sum over tables of  x u - A(u),    A(u) = ln sum_k C(n_c, k) C(n_b, E - k) e^(u k)
 
-and all that is said about a release is read off this one concave function, kept at points chosen before the
-first table:
+All statements about a release are derived from this concave function, which is stored at points that are
+chosen before the first table:
 
 - the mean over g > 0 of e^(l(u0 + g) - l(u0)) is an e-process: P(it ever reaches 1/alpha) <= alpha when the
   odds ratio is at most e^u0, however often one looks (likewise downwards for g < 0: at least e^u0);
-- the u at which l lies within ln(1/alpha) of the log of its mean over the points are an interval that holds
-  the truth at all times together with probability 1 - alpha.
+- the values of u at which l is within ln(1/alpha) of the log of its mean over the points form an interval
+  that contains the true value at all times simultaneously with probability 1 - alpha.
 
 (ter Schure et al., NEJSDS 2(2), 2024; Ville's inequality.)
 """
@@ -35,7 +36,7 @@ BETTER = (-0.1, -0.2, -0.35, -0.6, -1.0, -1.6)
 ALONE = (0.7, 1.4, 2.2, 3.0)
 """Steps in log odds for one version against a fixed share (twice to twenty times more; negated: less)."""
 FARTHEST = 15.0
-"""Log odds ratios beyond this (3 million to 1) are told apart by nothing that a release could count."""
+"""The largest log odds ratio (3 million to 1): no release has enough requests to distinguish larger ones."""
 
 _EXACT_TERMS = 40
 _PANEL = 0.25

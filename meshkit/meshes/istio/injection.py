@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshkit.facts import Object
-from meshkit.kube.metadata import labels, notes
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.pods import all_containers, image_tag
 from meshkit.meshes.injection import Injection, ProxyOrigin
 from meshkit.meshes.istio.revisions import DEFAULT, INJECT, INJECTION, REVISION, asked
@@ -15,7 +15,7 @@ SIDECAR = "istio-proxy"
 
 
 def _refusal(template: Object) -> str:
-    for where, values in (("label", labels(template)), ("annotation", notes(template))):
+    for where, values in (("label", labels(template)), ("annotation", annotations_of(template))):
         if values.get(INJECT) == "false":
             return f"its pods carry the {where} {INJECT}=false"
     return ""
@@ -43,7 +43,7 @@ def _request(namespace: Object) -> str:
 
 def _origin(pod: Object) -> ProxyOrigin:
     image = next(str(each["image"]) for each in all_containers(pod) if each["name"] == SIDECAR)
-    return ProxyOrigin(str(notes(pod).get(REVISION, DEFAULT)), image_tag(image))
+    return ProxyOrigin(str(annotations_of(pod).get(REVISION, DEFAULT)), image_tag(image))
 
 
 INJECTION_RULES = Injection(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshkit.facts import Object
-from meshkit.kube.metadata import notes
+from meshkit.kube.metadata import annotations_of
 from meshkit.meshes.injection import DEFAULT_REVISION, Injection, ProxyOrigin
 
 INJECT = "linkerd.io/inject"
@@ -16,7 +16,7 @@ ASKS = ("enabled", "ingress")
 
 
 def _refusal(template: Object) -> str:
-    if notes(template).get(INJECT) == "disabled":
+    if annotations_of(template).get(INJECT) == "disabled":
         return f"its pods carry the annotation {INJECT}=disabled"
     return ""
 
@@ -24,7 +24,7 @@ def _refusal(template: Object) -> str:
 def _decision(template: Object, home: Object, hook: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether the injector adds a proxy; a pod's annotation takes precedence over its namespace's."""
     del hook
-    own, general = notes(template).get(INJECT), notes(home).get(INJECT)
+    own, general = annotations_of(template).get(INJECT), annotations_of(home).get(INJECT)
     for value, whose in ((own, "its pods carry"), (general, "its namespace carries")):
         if value:
             return value in ASKS, f"{whose} {INJECT}={value}"
@@ -33,20 +33,23 @@ def _decision(template: Object, home: Object, hook: Mapping[str, Any]) -> tuple[
 
 def _marked(namespace: Object) -> Object:
     meta = namespace["metadata"]
-    return {**namespace, "metadata": {**meta, "annotations": {**notes(namespace), INJECT: "enabled"}}}
+    return {
+        **namespace,
+        "metadata": {**meta, "annotations": {**annotations_of(namespace), INJECT: "enabled"}},
+    }
 
 
 def _asked(namespace: Object) -> str:
-    return DEFAULT_REVISION if notes(namespace).get(INJECT) in ASKS else ""
+    return DEFAULT_REVISION if annotations_of(namespace).get(INJECT) in ASKS else ""
 
 
 def _request(namespace: Object) -> str:
-    value = notes(namespace).get(INJECT)
+    value = annotations_of(namespace).get(INJECT)
     return f"{INJECT}={value}" if value in ASKS else ""
 
 
 def _origin(pod: Object) -> ProxyOrigin:
-    return ProxyOrigin(DEFAULT_REVISION, str(notes(pod).get("linkerd.io/proxy-version", "")))
+    return ProxyOrigin(DEFAULT_REVISION, str(annotations_of(pod).get("linkerd.io/proxy-version", "")))
 
 
 INJECTION_RULES = Injection(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from meshkit.facts import Kind, Object
 from meshkit.kube.manifests import obj
-from meshkit.kube.metadata import notes
+from meshkit.kube.metadata import annotations_of
 from meshkit.kube.steps import Step
 from meshkit.meshes.identity import Pair
 
@@ -40,12 +40,12 @@ def trusts(proxy: Object, bundle: Object) -> bool:
     if _takes_from_bundle(proxy):
         return dt.datetime.fromisoformat(proxy["metadata"]["creationTimestamp"]) > _written_at(bundle)
     text = str((bundle.get("data") or {}).get(BUNDLE_KEY, ""))
-    return notes(proxy).get(TRUSTED_HASH) in bundle_hashes(text)
+    return annotations_of(proxy).get(TRUSTED_HASH) in bundle_hashes(text)
 
 
 def is_known(proxy: Object) -> bool:
     """Whether the trust anchors of a proxy are known."""
-    return TRUSTED_HASH in notes(proxy)
+    return TRUSTED_HASH in annotations_of(proxy)
 
 
 def _takes_from_bundle(proxy: Object) -> bool:

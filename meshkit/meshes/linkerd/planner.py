@@ -22,7 +22,7 @@ from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Rou
 from meshkit.kube import manifests
 from meshkit.kube.kinds import POD, SERVICE
 from meshkit.kube.manifests import namespace_part
-from meshkit.kube.metadata import notes
+from meshkit.kube.metadata import annotations_of
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
@@ -127,7 +127,7 @@ def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> list[Step]:
 def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
     """The mutual TLS mode of new pods in a namespace: ``strict`` or ``permissive``."""
     found = snapshot.find("Namespace", namespace) or {}
-    return "strict" if notes(found).get(INBOUND_POLICY) in STRICT_POLICIES else "permissive"
+    return "strict" if annotations_of(found).get(INBOUND_POLICY) in STRICT_POLICIES else "permissive"
 
 
 def _route(route: Route, snapshot: Snapshot) -> list[Step]:

@@ -24,7 +24,7 @@ from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.kube import manifests
 from meshkit.kube.helm import release_of
 from meshkit.kube.kinds import CONFIG_MAP
-from meshkit.kube.metadata import notes, title
+from meshkit.kube.metadata import annotations_of, title
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import owners, restarts, workload_needs
 from meshkit.meshes.identity import CLOCK_SKEW, Pair, Phase, signed
@@ -202,7 +202,7 @@ def require_rotatable(state: LinkerdIdentity) -> None:
             f"the trust anchors in {title(found)} belong to a Helm release.",
             remedy="Take it out of the release: the plan of the control plane says how.",
         )
-    if "cert-manager.io/certificate-name" in notes(secret):
+    if "cert-manager.io/certificate-name" in annotations_of(secret):
         raise BadInput(
             "identity",
             f"cert-manager renews {title(secret)}.",

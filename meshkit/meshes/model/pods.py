@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meshkit.kube.metadata import labels, notes
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.pods import has_sidecar
 from meshkit.meshes.model.outbound import Object
 
@@ -64,7 +64,7 @@ class Peer:
 
 def revision_of(pod: Object, proxy: Proxy) -> str:
     """The revision of the control plane that injected the pod and configures it."""
-    return str(notes(pod).get(proxy.revision_mark, DEFAULT_REVISION))
+    return str(annotations_of(pod).get(proxy.revision_mark, DEFAULT_REVISION))
 
 
 def obeys(pod: Object, proxy: Proxy, revision: str) -> bool:
@@ -85,7 +85,7 @@ def captured_ports(pod: Object, proxy: Proxy) -> tuple[int, ...]:
     """
     if not has_sidecar(pod, proxy.container) or is_control_plane(pod, proxy):
         return ()
-    skipped = notes(pod).get(proxy.skipped_ports, "")
+    skipped = annotations_of(pod).get(proxy.skipped_ports, "")
     without = {int(port) for port in skipped.split(",") if port.strip().isdigit()}
     ports = {
         int(port["containerPort"])

@@ -32,15 +32,15 @@ def steps(intent: Observability, signals: Signals, namespace: str, snapshot: Sna
     """The steps that set up observability of a mesh. ``namespace`` is the mesh's own."""
     home = intent.namespace or namespace
     name = f"meshkit-{signals.mesh}"
-    told = groups(signals, intent.alerts)
+    rule_groups = groups(signals, intent.alerts)
     jobs = (signals.proxies, signals.control_plane)
     by_operator = _has_operator(snapshot) if intent.operator is None else intent.operator
     if by_operator:
         made = [job.monitor(home, intent.labels, intent.interval_s) for job in jobs]
-        made.append(obj(RULE, name, home, labels=intent.labels, spec={"groups": told}))
+        made.append(obj(RULE, name, home, labels=intent.labels, spec={"groups": rule_groups}))
     else:
         configs = {"scrape_configs": [job.config(intent.interval_s) for job in jobs]}
-        files = {SCRAPE_FILE: _text(configs), RULES_FILE: _text({"groups": told})}
+        files = {SCRAPE_FILE: _text(configs), RULES_FILE: _text({"groups": rule_groups})}
         made = [obj(CONFIG_MAP, f"{name}-prometheus", home, labels=intent.labels, data=files)]
     page = {DASHBOARD_FILE.replace("dashboard", name): dashboard(signals)}
     made.append(obj(CONFIG_MAP, f"{name}-dashboard", home, labels=_SIDECAR_LABEL, data=page))

@@ -38,8 +38,8 @@ LIMIT_S = 300.0
 """Time limit for the pods to leave, a common timeout of ``kubectl drain``."""
 LOOK_S = 0.5
 MISSED_IN_A_ROW = 2
-"""Dry runs of injection that may fail one after the other: a replica that ends may take a call along, and
-whoever makes a pod asks again.
+"""The number of consecutive dry runs of injection that may fail. A replica that terminates may drop a call,
+and controllers retry the creation of pods.
 """
 RIGHTS = (Right("create", "", "pods/eviction"), Right("list", "", "pods"), Right("get", "", "nodes"))
 """The rights that are required besides changing nodes and writing the journal."""

@@ -46,9 +46,9 @@ def forecast_release(
     """
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
-    from meshkit.operations.which_mesh import mesh_of, said_mesh
+    from meshkit.operations.which_mesh import mesh_of, named_mesh
 
-    said_mesh(mesh)
+    named_mesh(mesh)
     if cluster is None:
         if not rps:
             raise NoData("Without a cluster the traffic is unknown.", remedy="Give --rps.")

@@ -30,7 +30,7 @@ from meshkit.operations.change import apply_steps, history, plan, undo_steps, wi
 from meshkit.operations.health import Findings, check
 from meshkit.operations.plan import Change, Plan
 from meshkit.operations.progress import OnEvent, noop
-from meshkit.operations.setup import status as stands
+from meshkit.operations.setup import status as stage_status
 from meshkit.operations.setup.enforcement import WATCH_S, Watching, enforce
 from meshkit.operations.setup.proposals import propose_access, propose_route, samples
 from meshkit.operations.setup.status import ClusterObservation, StageStatus
@@ -48,7 +48,7 @@ class Stage:
     title: str
     why: str
     after: tuple[str, ...]
-    stand: Callable[[ClusterObservation], StageStatus]
+    status: Callable[[ClusterObservation], StageStatus]
     propose: Callable[[ClusterObservation], Intent | None] = lambda _: None
     """Proposes the stage's intent; None if a person must provide it, or if the stage changes nothing."""
     intent: type[Intent] | None = None
@@ -67,7 +67,7 @@ STAGES: tuple[Stage, ...] = (
         "Checks whether this cluster can run the mesh: nodes in several zones, the rights that the next "
         "stages need, no second mesh in the way. Nothing is changed.",
         (),
-        stands.preflight,
+        stage_status.preflight,
     ),
     Stage(
         "control-plane",
@@ -76,7 +76,7 @@ STAGES: tuple[Stage, ...] = (
         "new pods. Its replicas run in different zones, so that one zone can be lost. Running workloads "
         "are not touched.",
         ("preflight",),
-        stands.control_plane,
+        stage_status.control_plane,
         lambda observed: ControlPlane(),
         ControlPlane,
     ),
@@ -87,7 +87,7 @@ STAGES: tuple[Stage, ...] = (
         "calls. Running pods are replaced in waves: a Deployment keeps its replicas while it "
         "restarts, and the next wave waits until the last is available.",
         ("control-plane",),
-        stands.injection,
+        stage_status.injection,
         lambda observed: Injection(namespace=observed.namespace),
         Injection,
     ),
@@ -98,7 +98,7 @@ STAGES: tuple[Stage, ...] = (
         "plain text and shows who sends it; strict refuses it. Strict mode is watched and undone "
         "automatically if calls are refused.",
         ("injection",),
-        stands.mutual_tls,
+        stage_status.mutual_tls,
         lambda observed: MutualTLS(namespace=observed.namespace, mode=_next_mode(observed)),
         MutualTLS,
         watched=True,
@@ -109,7 +109,7 @@ STAGES: tuple[Stage, ...] = (
         "Defines which accounts may call a service; other callers get status 403. The proposal contains the "
         "callers that the sidecars have seen: add those that call rarely, such as nightly jobs.",
         ("mutual-tls",),
-        stands.access,
+        stage_status.access,
         propose_access,
         Access,
     ),
@@ -120,7 +120,7 @@ STAGES: tuple[Stage, ...] = (
         "and when a failing pod is ejected. A canary release later changes the weights of this "
         "route.",
         ("injection",),
-        stands.routes,
+        stage_status.routes,
         propose_route,
         Route,
     ),
@@ -130,7 +130,7 @@ STAGES: tuple[Stage, ...] = (
         "Verifies the whole setup under the current traffic: every pod has its sidecar, every "
         "call over mutual TLS, none refused, none lost. Nothing is changed.",
         ("mutual-tls",),
-        stands.verified,
+        stage_status.verified,
     ),
 )
 
@@ -158,7 +158,7 @@ class SetupSnapshot:
     def next(self) -> Stage | None:
         """The first stage that is not done; None when all are."""
         open_stages = (
-            stage for stage, stand in zip(STAGES, self.statuses, strict=True) if stand.state != "done"
+            stage for stage, status in zip(STAGES, self.statuses, strict=True) if status.state != "done"
         )
         return next(open_stages, None)
 
@@ -169,9 +169,9 @@ class SetupSnapshot:
 
     def __str__(self) -> str:
         lines = [f"{self.observation.mesh} on cluster {self.cluster}"] if self.cluster else []
-        for number, (stage, stand) in enumerate(zip(STAGES, self.statuses, strict=True), start=1):
-            lines.append(f"{number}. {stage.title:18} {stand.state:9}  {stand.summary}")
-            lines += (f"   {f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in stand.findings)
+        for number, (stage, status) in enumerate(zip(STAGES, self.statuses, strict=True), start=1):
+            lines.append(f"{number}. {stage.title:18} {status.state:9}  {status.summary}")
+            lines += (f"   {f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in status.findings)
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -241,8 +241,8 @@ class Setup:
     def danger(self, name: str, intents: Sequence[Intent], look: SetupSnapshot) -> str:
         """Describe the risk of these intents, which a person must accept; empty if there is none."""
         strict = any(isinstance(one, MutualTLS) and one.mode == "strict" for one in intents)
-        if strict and stands.tls_mode(look.observation) != "strict":
-            worst = [one for one in stands.readiness(look.observation) if one.severity != "info"]
+        if strict and stage_status.tls_mode(look.observation) != "strict":
+            worst = [one for one in stage_status.readiness(look.observation) if one.severity != "info"]
             if worst:
                 return "Calls may be refused: " + " ".join(f"{one.object} {one.message}" for one in worst)
         return ""
@@ -344,7 +344,7 @@ class Setup:
             and time.time() - before.checked_s < CHECKED_S
             and before.observation.installed == installed
         ):
-            return before.observation.found, before.checked_s
+            return before.observation.findings, before.checked_s
         return check(self.cluster, mesh=self.mesh, pre=not installed), time.time()
 
 
@@ -365,8 +365,8 @@ def stage_statuses(observed: ClusterObservation) -> tuple[StageStatus, ...]:
     """The status of each stage, "blocked" if a stage before it is not done."""
     found: dict[str, StageStatus] = {}
     for one in STAGES:
-        missing = [_in_a_sentence(stage(name)) for name in one.after if _not_laid(found[name])]
-        own = one.stand(observed)
+        missing = [_in_a_sentence(stage(name)) for name in one.after if _blocks_later(found[name])]
+        own = one.status(observed)
         if missing and own.state != "done":
             own = StageStatus("blocked", f"after {' and '.join(missing)}")
         found[one.name] = own
@@ -377,10 +377,10 @@ def _in_a_sentence(one: Stage) -> str:
     return one.title[0].lower() + one.title[1:]
 
 
-def _not_laid(standing: StageStatus) -> bool:
+def _blocks_later(status: StageStatus) -> bool:
     """Whether a stage blocks later ones; a stage that was started and has a warning does not."""
-    errors = any(finding.severity == "error" for finding in standing.findings)
-    return standing.state in ("ready", "blocked") or (standing.state == "attention" and errors)
+    errors = any(finding.severity == "error" for finding in status.findings)
+    return status.state in ("ready", "blocked") or (status.state == "attention" and errors)
 
 
 def _before(one: Stage) -> set[str]:
@@ -391,5 +391,5 @@ def _before(one: Stage) -> set[str]:
 
 def _next_mode(observed: ClusterObservation) -> Any:
     """Strict if no plaintext caller was seen, else permissive."""
-    ready = all(finding.severity == "info" for finding in stands.readiness(observed))
-    return "strict" if ready or stands.tls_mode(observed) == "strict" else "permissive"
+    ready = all(finding.severity == "info" for finding in stage_status.readiness(observed))
+    return "strict" if ready or stage_status.tls_mode(observed) == "strict" else "permissive"

@@ -61,7 +61,7 @@ class ClusterObservation:
     namespace: str
     snapshot: Snapshot
     calls: Calls | None = None
-    found: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
     """Findings of the checks of the whole cluster: preflight before the installation, health afterwards."""
 
     @property
@@ -87,7 +87,7 @@ class ClusterObservation:
 
 def preflight(observed: ClusterObservation) -> StageStatus:
     """Can the cluster run the mesh? This applies before and after the installation."""
-    findings = [*(() if observed.installed else observed.found)]
+    findings = [*(() if observed.installed else observed.findings)]
     if not any(finding.code == codes.SECOND_MESH.id for finding in findings):
         findings += _other_mesh(observed)
     if observed.snapshot.find("Namespace", observed.namespace) is None:
@@ -226,7 +226,7 @@ def routes(observed: ClusterObservation) -> StageStatus:
 def verified(observed: ClusterObservation) -> StageStatus:
     """Does the whole setup hold at once, under the current traffic?"""
     calls, where = observed.calls, f"Namespace {observed.namespace}"
-    findings = [*observed.found, *_refused_now(observed)]
+    findings = [*observed.findings, *_refused_now(observed)]
     if calls is None:
         return StageStatus("ready", "not measured yet", tuple(findings))
     if not calls.count("mutual_tls", "plain"):

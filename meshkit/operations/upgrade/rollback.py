@@ -47,15 +47,15 @@ def back_changes(cluster: Cluster) -> list[ChangeSummary]:
     if not upgrades:
         raise BadInput("upgrade", "the journal contains no upgrade.", remedy=without_operation(changes))
     newest = upgrades[0].operation
-    standing = [
+    not_undone = [
         change
         for change in upgrades
         if _is_same(change.operation, newest) and change.state in ("done", "open")
     ]
-    if not standing:
+    if not not_undone:
         problem = f"the newest one ({describe(newest)}) was already rolled back."
         raise BadInput("upgrade", problem, remedy="See 'meshkit history'.")
-    return standing
+    return not_undone
 
 
 def describe(operation: Operation) -> str:
@@ -95,7 +95,7 @@ def back_under_lock(changes: Sequence[ChangeSummary], cluster: Cluster, progress
         group = [one for one in changes if _order(one.operation) == phase]
         if group:
             if phase == "beside":
-                _require_nobody(cluster, str(group[0].operation.facts.get("revision", "")))
+                _require_unused(cluster, str(group[0].operation.facts.get("revision", "")))
             what = ", ".join(dict.fromkeys(one.what for one in group))
             progress(UndoStarted(what))
             ids = [one.id for one in group]
@@ -119,7 +119,7 @@ def _is_same(one: Operation, other: Operation) -> bool:
     return (one.mesh, one.target) == (other.mesh, other.target) and revisions[0] == revisions[1]
 
 
-def _require_nobody(cluster: Cluster, revision: str) -> None:
+def _require_unused(cluster: Cluster, revision: str) -> None:
     """Raise ``ManualActionRequired`` if pods or namespaces still use the new control plane.
 
     They may have been created since the upgrade.

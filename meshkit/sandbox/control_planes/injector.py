@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from meshkit.kube.metadata import labels, notes
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.meshes.model.outbound import Object
 from meshkit.meshes.model.pods import Proxy
 from meshkit.sandbox.control_planes.registry import data_plane_of
@@ -54,7 +54,7 @@ def patch_for(injection: Injection, pod: Object, namespace: Object, injector: In
     return [
         _container(pod, added.container),
         *_added(pod, "labels", labels(pod), added.labels),
-        *_added(pod, "annotations", notes(pod), added.annotations),
+        *_added(pod, "annotations", annotations_of(pod), added.annotations),
     ]
 
 

@@ -2,7 +2,7 @@
 of the measurements.
 
 Rows from top to bottom: p99, p50, errors, share of the canary, over one time axis; a gutter at the right
-names each row and says its latest values, so that no legend is needed and nothing moves with the lines.
+shows the name and latest values of each row, so that no legend is needed and no label moves with the lines.
 Stable is blue, thin and marked by circles, the canary orange, thicker and marked by diamonds: the same in
 light and dark. The time axis grows by fixed windows; the latency axes are frozen from stable's first looks
 and grow only when three samples in a row leave them, so that a line that rises is a version that got
@@ -45,7 +45,7 @@ _GAP = 0.035
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its name in the gutter, its unit, its share of the height, digits after the point."""
+    """One row: its name in the gutter, its unit, its share of the height and its number of decimals."""
 
     key: str
     title: str
@@ -64,9 +64,7 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart that shows itself wherever a notebook is read: plotly where there is a script, SVG elsewhere,
-    text.
-    """
+    """A chart with three representations for notebooks: plotly, SVG and text."""
 
     figure: Figure
     text: str
@@ -159,7 +157,7 @@ def _error_percent(arms: Sequence[ArmWindow]) -> float | None:
 
 
 def _limit(row: Row, stable: Values, release: Release) -> float | None:
-    """Where a latency row's margin lay at the start: stable's median value there, and the margin on top."""
+    """The limit of a latency row: stable's median at the start, plus the margin."""
     usual = _usual(stable)
     if row.unit != "ms" or usual is None:
         return None
@@ -176,8 +174,8 @@ def _usual(stable: Values) -> float | None:
 def _y_range(
     row: Row, stable: Values, canary: Values, limit: float | None, *, patience: int
 ) -> tuple[float, float]:
-    """Frozen from the first values of stable; upwards by half as much again once ``patience`` values in a row
-    lie beyond.
+    """The range is fixed by the first values of stable; it grows by half once ``patience`` consecutive values
+    exceed it.
     """
     if row.key == "share":
         return -8.0, 110.0
@@ -195,8 +193,8 @@ def _y_range(
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Two to four round values inside a range, none near its edges: labels of neighbouring rows would
-    meet.
+    """Two to four round values inside a range, none near its edges, where labels of neighbouring rows
+    would overlap.
     """
     rough, room = (high - low) / 3.2 or 1.0, 0.06 * (high - low)
     power = 10 ** math.floor(math.log10(rough))
@@ -208,7 +206,7 @@ def _ticks(low: float, high: float) -> list[float]:
 def _traces(
     row: Row, axis: str, x: list[float], stable: Values, canary: Values, high: float
 ) -> list[dict[str, Any]]:
-    """Stable, canary, and small triangles at the upper edge where a value lies beyond it."""
+    """Stable, canary, and small triangles at the upper edge for values beyond it."""
     common = {"type": "scatter", "x": x, "xaxis": "x", "yaxis": axis}
     hover = f"%{{y:.{row.digits}f}} {row.unit}"
 
@@ -267,7 +265,7 @@ def _layout(x_range: Sequence[float]) -> dict[str, Any]:
 
 
 def _domains() -> list[tuple[float, float]]:
-    """Where each row lies in the plot's height, 0 at the bottom."""
+    """The vertical range of each row, from 0 at the bottom to 1."""
     unit = (1 - _GAP * (len(ROWS) - 1)) / sum(row.height for row in ROWS)
     top, found = 1.0, []
     for row in ROWS:

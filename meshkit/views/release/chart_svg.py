@@ -1,7 +1,7 @@
 """Draws the figures of chart.py as SVG, for readers without scripts and for print.
 
-Supported is what these figures use of plotly's schema: line and marker traces on stacked y axes over one time
-axis, straight shapes, and text. Text has the colour of the page.
+It supports the parts of plotly's schema that these figures use: line and marker traces on stacked y axes
+over one time axis, straight shapes, and text. Text has the colour of the page.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SPAN = re.compile(r'<span style="color:(#\w+)">(.*?)</span>')
 
 
 def svg_chart(figure: Mapping[str, Any], label: str = "") -> Markup:
-    """An SVG document of a figure. ``label`` is what a screen reader says."""
+    """An SVG document of a figure. ``label`` is the text for screen readers."""
     return _Drawing(figure).document(label)
 
 

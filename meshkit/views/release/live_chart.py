@@ -1,4 +1,4 @@
-"""A plotly chart that grows in a notebook: only new points travel.
+"""A plotly chart that grows in a notebook and sends only new points to the browser.
 
 plotly's FigureWidget sends its 5 MB script with every figure and cannot append, so a live chart would cost
 100 KB an update. Here the browser asks the kernel once a page for plotly's script (compressed, from the
@@ -23,7 +23,7 @@ Figure = Mapping[str, Any]
 
 
 class LiveChart(anywidget.AnyWidget):
-    """A chart of which the latest figure is shown. ``show`` must be called on the kernel's event loop."""
+    """A chart that shows its latest figure. Call ``show`` on the kernel's event loop."""
 
     _esm = Path(__file__).parent / "live_chart.js"
 
@@ -33,7 +33,7 @@ class LiveChart(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def show(self, figure: Figure) -> None:
-        """Show a figure, sending only how it differs from the one shown before."""
+        """Show a figure by sending its differences from the previous one."""
         message = changes(self._figure, figure)
         self._figure = figure
         if message is not None:

@@ -1,8 +1,7 @@
-"""The canary panel: one live latency chart of both versions, and the controls of a release, in a notebook
-cell.
+"""The release panel for a notebook cell: a live latency chart of both versions, and the release's controls.
 
 The cell returns at once. A task on the notebook's own event loop looks every second; requests to the cluster
-are made in threads, widgets are touched on the loop only. Callbacks of widgets may come on another thread
+are made in threads, widgets are changed on the loop only. Callbacks of widgets may run in another thread
 (ipykernel#1510), so each only hands its work to the loop. Nothing is kept here that the cluster does not
 know: after a restart of the kernel, running the cell again shows the same release, which has gone on in its
 own process meanwhile.
@@ -38,7 +37,7 @@ MOST_MS = 500.0
 
 
 class ReleasePanel(LiveBox):
-    """The panel of one release. ``close`` ends it; a new panel of the same release ends the one before."""
+    """The panel of one release. A new panel of the same release closes the older one."""
 
     def __init__(self, watch: Watch, controls: Controls, *, slow_down: bool = False) -> None:
         self._watch, self._controls = watch, controls
@@ -57,7 +56,7 @@ class ReleasePanel(LiveBox):
             self._spawn(self._look_for_ever())
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """The widget, and what a reader without a kernel sees."""
+        """The widget, and its HTML and text for readers without a kernel."""
         release = self._release
         text = (
             f"Canary release of {release.service} in {release.namespace}: {release.stable} to "
@@ -136,7 +135,7 @@ class ReleasePanel(LiveBox):
     # What a person does
 
     async def _do(self, what: str, verb: Callable[[], None], button: widgets.Button) -> None:
-        """Carry out one verb in a thread; its error is shown as a sentence, in the panel."""
+        """Run a command in a thread and show its error in the panel."""
         button.disabled = True
         self._problem.value = ""
         self._confirming = False
@@ -150,7 +149,7 @@ class ReleasePanel(LiveBox):
         await self._look_once()
 
     async def _slid(self, slider: widgets.FloatSlider, value: float, verb: Callable[[float], None]) -> None:
-        """A slider was moved, by a person or by ``_show``: only what the cluster does not yet say is done."""
+        """Apply a slider's new value unless the cluster already has it, as after ``_show``."""
         asked = self._now.canary_percent if self._now else None
         if slider is self._share and (self._running() or asked == value):
             return
@@ -223,9 +222,7 @@ class ReleasePanel(LiveBox):
             self._actions.children = children
 
     def _tasks_of_hand(self) -> bool:
-        """Whether something else than the looking is under way, such as a shift that the cluster does not
-        show yet.
-        """
+        """Whether a task other than sampling runs, such as a shift that the cluster does not show yet."""
         return len(self._tasks) > 1
 
     def _safety_net(self, now: Watched | None, running: bool) -> str:
@@ -249,17 +246,17 @@ def release_panel(
     route: Route | None = None,
     slow_down: bool = False,
 ) -> ReleasePanel:
-    """The panel of a release, to be shown as the last line of a cell.
+    """Create the panel of a release. Make it the last expression of a notebook cell.
 
     With a ``route`` that has both versions, requests can be shifted by hand while no release runs.
-    ``slow_down`` offers to slow the canary of the demo shop down.
+    ``slow_down`` adds a slider that slows down the canary of the demo shop.
     """
     watch = Watch(release, cluster, mesh=mesh)
     return ReleasePanel(watch, Controls(release, cluster, watch.mesh, route), slow_down=slow_down)
 
 
 class SvgChart(widgets.HTML):  # type: ignore[misc]
-    """The chart where anywidget is not installed: the same picture as SVG, drawn anew at each look."""
+    """The chart without anywidget: the same picture as SVG, drawn again for each sample window."""
 
     def show(self, figure: Mapping[str, Any]) -> None:
         """Show a figure."""

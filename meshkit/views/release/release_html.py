@@ -1,6 +1,6 @@
 """A release as pieces of HTML: title, ladder, verdict, evidence, journal. Pure functions of a ReleaseState.
 
-The panel, the report and the page of the demo are made of these pieces, so a release looks the same in each.
+The panel, the report and the demo page use these pieces, so a release looks the same in each.
 The height of a piece does not depend on the state, so that nothing moves while a release runs.
 """
 
@@ -83,7 +83,7 @@ def head(release: Release, where: str, state: ReleaseState | None, note: str = "
 
 
 def ladder(release: Release, state: ReleaseState | None) -> Markup:
-    """The steps as an ordered list: done, present, to come."""
+    """The steps as an ordered list: done, current and future."""
     items = []
     for index, percent in enumerate(release.ladder):
         kind = _step_kind(index, release, state)
@@ -98,7 +98,7 @@ def ladder(release: Release, state: ReleaseState | None) -> Markup:
 
 
 def verdict(state: ReleaseState | None) -> Markup:
-    """The block that states the result so far, and the next step that needs no person."""
+    """The block with the present result and the next automatic step."""
     if state is None:
         return _block(
             "note", "waiting", "No release has been started.", "Move traffic by hand, or start the release."
@@ -176,19 +176,19 @@ def _block(tone: str, shape: str, headline: str, detail: str) -> Markup:
     ).format(tone, icon(shape), headline, detail)
 
 
-def _harm_card(found: Verdict | None) -> Markup:
-    limit, harm = (found.harm_limit, found.harm) if found else (20.0, 0.0)
+def _harm_card(verdict: Verdict | None) -> Markup:
+    limit, harm = (verdict.harm_limit, verdict.harm) if verdict else (20.0, 0.0)
     return _card(
         _both(Markup("<h3>Evidence of harm</h3>"), f"rolls back at {words.odds(limit)}", muted=True),
         _both(
-            "The canary does harm", Markup("<strong>{}</strong>").format(words.odds(harm) if found else "–")
+            "The canary does harm", Markup("<strong>{}</strong>").format(words.odds(harm) if verdict else "–")
         ),
         _bar(harm, limit, 100.0, "mk-harm"),
     )
 
 
-def _conditions_card(found: Verdict | None, state: ReleaseState | None) -> Markup:
-    conditions = found.conditions if found else ()
+def _conditions_card(verdict: Verdict | None, state: ReleaseState | None) -> Markup:
+    conditions = verdict.conditions if verdict else ()
     met = f"{sum(c.met for c in conditions)} of {len(conditions)} met" if conditions else ""
     rows = Markup("").join(_condition_row(c, state) for c in conditions)
     return _card(
@@ -202,7 +202,7 @@ def _card(*parts: Markup) -> Markup:
 
 
 def _both(left: str, right: str, *, muted: bool = False) -> Markup:
-    """One line with something at either end."""
+    """One line with texts at both ends."""
     kind = "mk-nowrap mk-muted" if muted else "mk-nowrap"
     return Markup('<div class="mk-head"><span>{}</span><span class="{}">{}</span></div>').format(
         left, kind, right
@@ -244,7 +244,7 @@ def _condition_value(condition: Condition) -> str:
 
 
 def _bar(value: float, limit: float, limit_at_percent: float, kind: str) -> Markup:
-    """A bar on a log scale from 1 : 1; the limit's tick stands at ``limit_at_percent`` of the track."""
+    """A bar on a log scale from 1 : 1; the limit's tick is at ``limit_at_percent`` of the track."""
     length = math.log(value) / math.log(limit) * limit_at_percent if value > 1 and limit > 1 else 0.0
     return _track(min(length, 100.0), limit_at_percent, kind)
 

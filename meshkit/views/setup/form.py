@@ -1,8 +1,8 @@
-"""A form made from an intent: one input for each field, with its type, its limits and its help.
+"""A form that is generated from an intent: one input for each field, with its type, limits and help.
 
-Nothing is declared twice: labels, limits and help are those of the intent's own fields, and what the chosen
-mesh cannot do comes from its planner. An optional part is a box to tick, which opens the part's own inputs;
-lists and mappings are written as YAML in one line, as they stand in a file of intents.
+Labels, limits and help come from the fields of the intent's model, and the reason why a mesh does not support
+a field comes from the mesh's planner. An optional part is a checkbox that shows the inputs of the part. Lists
+and mappings are written as one line of YAML, with the same syntax as in a file of intents.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LABEL = {"description_width": "190px"}
 
 
 class IntentForm(widgets.VBox):  # type: ignore[misc]
-    """Inputs for one intent. ``read`` gives the intent as it is written now."""
+    """Inputs for one intent. ``read`` returns the intent with the present values."""
 
     def __init__(
         self, intent: Intent, cannot: Mapping[str, str], changed: Callable[[], None] = lambda: None
@@ -43,19 +43,19 @@ class IntentForm(widgets.VBox):  # type: ignore[misc]
         self.add_class("mk-form")
 
     def read(self) -> Intent:
-        """The intent. Raises BadInput that names the field."""
+        """The intent. Raises ``BadInput`` with the name of an invalid field."""
         given = {name: one.read() for name, one in self._inputs.items()}
         return self._model(**{name: value for name, value in given.items() if value is not _UNSET})
 
     def fill(self, intent: Intent) -> None:
-        """Show another intent; that is no change by a person."""
+        """Show another intent, without calling ``changed``."""
         self._filling = True
         for name, one in self._inputs.items():
             one.fill(getattr(intent, name))
         self._filling = False
 
     def lock(self, locked: bool) -> None:
-        """Take no input while something runs."""
+        """Disable or enable input."""
         for one in self._inputs.values():
             one.lock(locked)
 
@@ -64,7 +64,7 @@ _UNSET = object()
 
 
 def _input(name: str, field: FieldInfo, value: Any, cannot: Mapping[str, str]) -> _Input | _PartInput:
-    """The input that fits the type of a field."""
+    """Create the input for the type of a field."""
     model, optional = _plain_type(field.annotation)
     if optional and isinstance(model, type) and issubclass(model, Part):
         return _PartInput(name, field, model, value, cannot)
@@ -72,7 +72,7 @@ def _input(name: str, field: FieldInfo, value: Any, cannot: Mapping[str, str]) -
 
 
 class _Input:
-    """One field: its widget, and the way between the widget's value and the field's."""
+    """The input of one field: its widget, and the conversion between the values of widget and field."""
 
     def __init__(self, name: str, field: FieldInfo, value: Any, cannot: Mapping[str, str]) -> None:
         self.name, self._field = name, field
@@ -95,15 +95,15 @@ class _Input:
         return widgets.VBox([self.widget, _help(help_words, self._reason)]).add_class("mk-form-row")
 
     def widgets(self) -> list[widgets.Widget]:
-        """What a person can change."""
+        """The widgets that the user can change."""
         return [self.widget]
 
     def lock(self, locked: bool) -> None:
-        """Take no input while something runs."""
+        """Disable or enable input."""
         self.widget.disabled = locked or self.barred
 
     def read(self) -> Any:
-        """The value of the field; ``_UNSET`` where the field's own default shall hold."""
+        """The value of the field; ``_UNSET`` if the field's default applies."""
         value = self.widget.value
         if isinstance(self.widget, widgets.Checkbox | widgets.BoundedIntText):
             return value
@@ -148,7 +148,7 @@ class _Input:
 
 
 class _PartInput:
-    """An optional part of an intent: a box to tick, and the part's own inputs below it while it is ticked."""
+    """The input of an optional part: a checkbox, and the inputs of the part while it is checked."""
 
     def __init__(
         self, name: str, field: FieldInfo, model: type[Part], value: Part | None, cannot: Mapping[str, str]
@@ -165,25 +165,25 @@ class _PartInput:
         self.widget.disabled = self.barred
 
     def row(self) -> widgets.Widget:
-        """The box, its help, and the part's inputs."""
+        """The checkbox, its help and the inputs of the part."""
         hint = _help(self._field.description or "", self._reason)
         return widgets.VBox([self.widget, hint, self._box]).add_class("mk-form-row")
 
     def widgets(self) -> list[widgets.Widget]:
-        """What a person can change."""
+        """The widgets that the user can change."""
         return [self.widget, *(widget for one in self.inputs.values() for widget in one.widgets())]
 
     def lock(self, locked: bool) -> None:
-        """Take no input while something runs."""
+        """Disable or enable input."""
         self.widget.disabled = locked or self.barred
         for one in self.inputs.values():
             one.lock(locked)
 
     def read(self) -> Any:
-        """The part's fields, None while it is not ticked. The intent checks them, and names the field.
+        """The fields of the part, None while it is not checked. The intent's model validates them.
 
-        What stands at its default is not given: a mesh refuses what was asked for and it cannot do, not what
-        nobody asked for.
+        Fields with their default value are left out, because a mesh rejects fields that are set and that it
+        does not support.
         """
         if not self.widget.value:
             return None
@@ -196,7 +196,7 @@ class _PartInput:
         }
 
     def fill(self, value: Part | None) -> None:
-        """Show a part; for None its defaults, which are what a person begins with who ticks the box."""
+        """Show a part; for None its defaults, which the user sees on checking the box."""
         for name, each in self._model.model_fields.items():
             self.inputs[name].fill(_default(each) if value is None else getattr(value, name))
         self.widget.value = value is not None
@@ -210,13 +210,13 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _help(words: str, reason: str) -> widgets.HTML:
-    """The line below an input: what it is, or why it is closed."""
+    """The line below an input: its help, or the reason why it is disabled."""
     text = Markup('<span class="mk-warn">{}</span>').format(reason) if reason else words
     return widgets.HTML(Markup('<span class="mk-muted">{}</span>').format(text)).add_class("mk-form-help")
 
 
 def _plain_type(annotation: Any) -> tuple[Any, bool]:
-    """A field's type without its wrappings, and whether it may be None."""
+    """A field's type without ``Annotated`` and ``Optional``, and whether it may be None."""
     if get_origin(annotation) is Annotated:
         return _plain_type(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -227,14 +227,14 @@ def _plain_type(annotation: Any) -> tuple[Any, bool]:
 
 
 def _limits(field: FieldInfo) -> tuple[int, int]:
-    """The least and greatest value of a field, as its own constraints have them."""
-    low = next((int(each.ge) for each in field.metadata if hasattr(each, "ge")), 0)
-    high = next((int(each.le) for each in field.metadata if hasattr(each, "le")), 2**31 - 1)
+    """The smallest and largest value of a field, by its constraints."""
+    low = next((int(limit.ge) for limit in field.metadata if hasattr(limit, "ge")), 0)
+    high = next((int(limit.le) for limit in field.metadata if hasattr(limit, "le")), 2**31 - 1)
     return low, high
 
 
 def _written(value: Any) -> str:
-    """A value as one line of YAML; nothing for None and for what is empty."""
+    """A value as one line of YAML; empty for None and for an empty value."""
     plain = _plain(value)
     if plain is None or plain == []:
         return ""
@@ -245,7 +245,7 @@ def _written(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Parts as mappings with only what was given, tuples as lists."""
+    """Parts as mappings with the fields that are set, tuples as lists."""
     if isinstance(value, Part):
         return value.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     if isinstance(value, tuple | list):

@@ -1,6 +1,6 @@
 """The guided setup as HTML: stages, findings, evidence, progress. Pure functions of a SetupSnapshot.
 
-The wizard, the reports of runbooks and the outputs for readers without a kernel are made of these pieces.
+The wizard, the reports of runbooks and the outputs for readers without a kernel use these pieces.
 """
 
 from __future__ import annotations
@@ -42,63 +42,63 @@ class ProgressLine:
     seconds: float | None = None
 
 
-def stage_icon(standing: StageStatus) -> str:
-    """The icon's name of how far a stage is."""
-    if standing.state == "done":
-        return "warn" if any(f.severity != "info" for f in standing.findings) else "good"
-    return {"ready": "running", "blocked": "todo", "attention": "warn"}[standing.state]
+def stage_icon(status: StageStatus) -> str:
+    """The name of the icon for a stage's status."""
+    if status.state == "done":
+        return "warn" if any(f.severity != "info" for f in status.findings) else "good"
+    return {"ready": "running", "blocked": "todo", "attention": "warn"}[status.state]
 
 
-def state_words(standing: StageStatus) -> str:
-    """The state in a word, for those who do not see the icon."""
-    if standing.state == "done" and stage_icon(standing) == "warn":
+def state_words(status: StageStatus) -> str:
+    """The status in words, for users who do not see the icon."""
+    if status.state == "done" and stage_icon(status) == "warn":
         return "done, with warnings"
     return {"done": "done", "ready": "ready", "blocked": "to do", "attention": "needs attention"}[
-        standing.state
+        status.state
     ]
 
 
 def head(mesh_title: str, cluster: ClusterRef, namespace: str, note: str) -> Markup:
-    """The title: which mesh, on which cluster, for which namespace."""
+    """The title, with the mesh, the cluster and the namespace."""
     where = f"{mesh_title} · namespace {namespace} · {cluster}"
     return Markup(
         '<div class="mk-title"><h1>Set up the mesh</h1><div class="mk-muted">{} · {}</div></div>'
     ).format(where, note)
 
 
-def position(number: int, standing: StageStatus) -> Markup:
-    """Which stage of how many, in a pill."""
+def position(number: int, status: StageStatus) -> Markup:
+    """The number of the stage and of all stages, in a pill."""
     return Markup('<span class="mk-chip">{}Stage {} of {}</span>').format(
-        icon(stage_icon(standing)), number, len(STAGES)
+        icon(stage_icon(status)), number, len(STAGES)
     )
 
 
-def stage_row(number: int, stage: Stage, standing: StageStatus, *, selected: bool) -> Markup:
+def stage_row(number: int, stage: Stage, status: StageStatus, *, selected: bool) -> Markup:
     """One line of the list at the left; hidden from screen readers, which read the button above it."""
     return Markup(
         '<div class="mk-stage-row{}" aria-hidden="true">{}<div><span>{}. {}</span>'
         '<span class="mk-muted">{}</span></div></div>'
     ).format(
         " mk-stage-now" if selected else "",
-        icon(stage_icon(standing)),
+        icon(stage_icon(status)),
         number,
         stage.title,
-        standing.summary,
+        status.summary,
     )
 
 
 def explanation(number: int, stage: Stage, namespace: str) -> Markup:
-    """What the stage is for."""
+    """The purpose of the stage."""
     why = escape(stage.why).replace("{namespace}", Markup("<code>{}</code>").format(namespace))
     return Markup('<h2 class="mk-stage-title">{}. {}</h2><p class="mk-why">{}</p>').format(
         number, stage.title, why
     )
 
 
-def findings_card(standing: StageStatus, taken_s: float) -> Markup:
-    """What the checks found, the worst first."""
+def findings_card(status: StageStatus, taken_s: float) -> Markup:
+    """The findings of the checks, worst first."""
     order = ("error", "warning", "info")
-    found = sorted(standing.findings, key=lambda finding: order.index(finding.severity))
+    found = sorted(status.findings, key=lambda finding: order.index(finding.severity))
     counts = ", ".join(
         f"{n} {word}{'' if n == 1 else 's'}"
         for severity, (_, word) in _WORDS.items()
@@ -138,9 +138,9 @@ def _with_code(sentence: str) -> Markup:
     )
 
 
-def tables(standing: StageStatus) -> Markup:
-    """The evidence of a stage: who calls whom, which workload gets a sidecar."""
-    return Markup("").join(map(_table_card, standing.tables))
+def tables(status: StageStatus) -> Markup:
+    """The tables of a stage, such as callers by link and workloads by injection."""
+    return Markup("").join(map(_table_card, status.tables))
 
 
 def _table_card(table: Table) -> Markup:
@@ -197,17 +197,17 @@ def _progress_row(line: ProgressLine) -> Markup:
 
 
 def overview(look: SetupSnapshot, title: str) -> Markup:
-    """The whole path as one piece of HTML, for a reader without a kernel."""
+    """All stages as one piece of HTML, for readers without a kernel."""
     rows = Markup("").join(
         Markup("<tr><td>{} {}. {}</td><td>{}</td><td>{}{}</td></tr>").format(
-            icon(stage_icon(standing)),
+            icon(stage_icon(status)),
             number,
             stage.title,
-            state_words(standing),
-            standing.summary,
-            Markup("").join(map(_short_finding, standing.findings)),
+            state_words(status),
+            status.summary,
+            Markup("").join(map(_short_finding, status.findings)),
         )
-        for number, (stage, standing) in enumerate(zip(STAGES, look.statuses, strict=True), start=1)
+        for number, (stage, status) in enumerate(zip(STAGES, look.statuses, strict=True), start=1)
     )
     body = Markup(
         "<table><thead><tr><th>stage</th><th>state</th><th>what the cluster says</th></tr></thead>"
@@ -228,8 +228,8 @@ def _short_finding(finding: Finding) -> Markup:
 
 
 def tables_of(look: SetupSnapshot) -> Markup:
-    """The evidence of every stage, once."""
-    distinct = {table.title: standing for standing in look.statuses for table in standing.tables}
+    """The tables of all stages, without duplicates."""
+    distinct = {table.title: status for status in look.statuses for table in status.tables}
     return Markup("").join(
         _table_card(t) for s in distinct.values() for t in s.tables if distinct[t.title] is s
     )

@@ -1,4 +1,4 @@
-"""One stage in an output that stays: what a runbook shows, and what is read without a kernel."""
+"""The static report of one stage, for runbooks and for readers without a kernel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TONES = {"done": "good", "ready": "note", "blocked": "warn", "attention": "warn
 
 @dataclass(frozen=True)
 class StageReport:
-    """Where a stage stands, what was found, the evidence, and the plan where there is one."""
+    """The status of a stage, its findings and tables, and its plan if there is one."""
 
     name: str
     look: SetupSnapshot
@@ -34,24 +34,22 @@ class StageReport:
 
     def html(self) -> Markup:
         """The report as HTML, with its style."""
-        one, standing = stage(self.name), self.look.of(self.name)
+        one, status = stage(self.name), self.look.of(self.name)
         why = one.why.replace("{namespace}", self.look.observation.namespace)
         parts = [
-            verdict_block(
-                _TONES[standing.state], f"{one.title}: {standing.summary}", one_line(why), self._where
-            ),
-            setup_html.findings_card(standing, self.look.taken_s),
-            setup_html.tables(standing),
+            verdict_block(_TONES[status.state], f"{one.title}: {status.summary}", one_line(why), self._where),
+            setup_html.findings_card(status, self.look.taken_s),
+            setup_html.tables(status),
             plan_card(self.plan) if self.plan is not None else "",
         ]
         return Markup('<div class="mk">{}{}</div>').format(STYLE, Markup("").join(parts))
 
     def __str__(self) -> str:
-        standing = self.look.of(self.name)
-        lines = [f"{stage(self.name).title}: {standing.state}, {standing.summary}"]
+        status = self.look.of(self.name)
+        lines = [f"{stage(self.name).title}: {status.state}, {status.summary}"]
         lines += [self._where] if self._where else []
-        lines += (f"{f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in standing.findings)
-        for table in standing.tables:
+        lines += (f"{f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in status.findings)
+        for table in status.tables:
             lines += [f"{table.title} ({table.note})", *("  ".join(cells) for _, cells in table.rows)]
         return "\n".join([*lines, *([str(self.plan)] if self.plan is not None else [])])
 
@@ -65,7 +63,7 @@ class StageReport:
 
 
 def stage_report(look: SetupSnapshot, name: str, plan: Plan | None = None) -> StageReport:
-    """A stage of a look as an output: ``mk.stage_report(setup.look(), "injection")``."""
+    """Create the report of a stage: ``mk.stage_report(setup.look(), "injection")``."""
     assert stage(name) in STAGES
     return StageReport(name, look, plan)
 

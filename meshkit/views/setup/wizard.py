@@ -1,8 +1,8 @@
-"""The wizard: the guided setup in a notebook cell. Stages stand at the left, the selected one at the right.
+"""The setup wizard for a notebook cell, with the stages at the left and the selected stage at the right.
 
 All state is kept in the cluster: after a restart of the kernel, or for a second person, the wizard shows the
 same stages in the same states. Requests to the cluster are made in threads. Widgets are changed on the
-notebook's event loop only; their callbacks may come on another thread, so each only schedules its work.
+notebook's event loop only. Their callbacks may run in another thread, so a callback only schedules its work.
 
 Apply is enabled once its plan is shown, and applies that plan only. Where calls may be refused, the namespace
 must be typed first. A running change can be paused between two steps, or stopped, which undoes it.
@@ -25,6 +25,7 @@ from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.plan_html import no_plan_card, plan_card
 from meshkit.views.report import STYLE
 from meshkit.views.setup import setup_html
+from meshkit.views.setup.wizard_actions import ActionRow, ActionState, Asking, Verbs
 from meshkit.views.setup.wizard_run import Run
 from meshkit.views.setup.wizard_settings import StageSettings
 
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.base import Intent
     from meshkit.operations.plan import Plan
+    from meshkit.operations.setup.status import StageStatus
 
 LOOK_S = 2.0
-"""Time between two looks while the wizard is shown."""
+"""Seconds between two snapshots of the cluster while the wizard is shown."""
 READING = "reading the cluster…"
 WINDOW_LOOKS = 6
-"""Calls are counted between a look and the one this many before it."""
+"""Calls are counted between a snapshot and the one this many before it."""
 
 
 class SetupWizard(LiveBox):
@@ -50,7 +52,8 @@ class SetupWizard(LiveBox):
         self._plan: Plan | None = None
         self._planned_for: tuple[int, tuple[Intent, ...]] | None = None
         self._undoable = ""
-        self._asking, self._unplannable = "", False
+        self._asking: Asking = ""
+        self._unplannable = False
         self._run: Run | None = None
         self._join_loop()
         self._build()
@@ -84,16 +87,16 @@ class SetupWizard(LiveBox):
         self._why, self._findings, self._evidence = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._settings = StageSettings(lambda: self._soon(self._show_settings()))
         self._shown_plan, self._progress = widgets.HTML(), widgets.HTML()
-        self._hint, self._problem = widgets.HTML().add_class("mk-hint"), widgets.HTML()
-        self._actions = widgets.HBox().add_class("mk-actions")
-        self._undo = self._button("Undo…", "undo", lambda: self._ask("undo"))
-        self._apply = self._button("Apply", "", self._apply_asked, "mk-primary")
-        self._cancel = self._button("Cancel", "", lambda: self._ask(""))
-        self._really = self._button("Undo now", "undo", self._confirmed, "mk-danger-now")
-        self._pause = self._button("Pause", "pause", self._toggle_pause)
-        self._stop = self._button("Stop and undo…", "undo", lambda: self._ask("stop"), "mk-danger")
-        self._typed = widgets.Text(continuous_update=True).add_class("mk-typed")
-        self._typed.observe(lambda _: self._soon(self._show_actions()), "value")
+        self._problem = widgets.HTML()
+        verbs = Verbs(
+            apply=self._apply_asked,
+            ask=self._ask,
+            confirm=self._confirmed,
+            toggle_pause=self._toggle_pause,
+            typed=lambda: self._soon(self._show_actions()),
+        )
+        namespace, context = self._setup.namespace, self._setup.cluster.context
+        self._actions = ActionRow(namespace, context, verbs, self._button)
 
     def _children(self) -> tuple[widgets.Widget, ...]:
         style = widgets.HTML(STYLE, layout={"display": "none"})
@@ -133,7 +136,7 @@ class SetupWizard(LiveBox):
     # What a person does
 
     async def _do(self, verb: Callable[[], None]) -> None:
-        """Carry out one click and show its error, if any."""
+        """Run the action of a click and show its error, if any."""
         try:
             verb()
         except Exception as problem:
@@ -154,9 +157,9 @@ class SetupWizard(LiveBox):
         if self._loop:
             self._spawn(self._examine())
 
-    def _ask(self, what: str) -> None:
+    def _ask(self, what: Asking) -> None:
         """Replace the buttons by a confirmation, or show them again."""
-        self._asking, self._typed.value = what, ""
+        self._asking, self._actions.typed.value = what, ""
         self._show_actions_now()
 
     def _apply_asked(self) -> None:
@@ -227,7 +230,7 @@ class SetupWizard(LiveBox):
                 await self._examine()
 
     def _open(self, look: SetupSnapshot) -> None:
-        """Show the first look at the cluster, at the first stage that is not done."""
+        """Show the first snapshot of the cluster, at the first stage that is not done."""
         self._looks.append(look)
         self._choose(STAGES.index(look.next or STAGES[-1]))
 
@@ -235,7 +238,7 @@ class SetupWizard(LiveBox):
         try:
             look = await asyncio.to_thread(self._setup.look, self._looks[0])
         except Exception as problem:
-            self._hint.value = hint(f"The cluster cannot be read: {problem}")
+            self._actions.hint.value = hint(f"The cluster cannot be read: {problem}")
             return
         self._looks.append(look)
         self._show()
@@ -299,19 +302,19 @@ class SetupWizard(LiveBox):
             button.disabled = True
 
     def _show(self) -> None:
-        look, stand = self._look, self._standing
+        look, status = self._look, self._status
         taken = f"read {setup_html.clock(look.taken_s)} UTC"
         cluster = self._setup.cluster.ref
         set_html(self._head, setup_html.head(self._title(), cluster, self._setup.namespace, taken))
-        set_html(self._chip, setup_html.position(self._index + 1, stand))
-        for number, (stage, each) in enumerate(zip(STAGES, look.statuses, strict=True)):
+        set_html(self._chip, setup_html.position(self._index + 1, status))
+        for number, (stage, shown) in enumerate(zip(STAGES, look.statuses, strict=True)):
             selected = number == self._index
-            set_html(self._rows[number], setup_html.stage_row(number + 1, stage, each, selected=selected))
-            words = f"{number + 1}. {stage.title}: {setup_html.state_words(each)}"
+            set_html(self._rows[number], setup_html.stage_row(number + 1, stage, shown, selected=selected))
+            words = f"{number + 1}. {stage.title}: {setup_html.state_words(shown)}"
             self._picks[number].description = f"{words}, shown" if selected else words
         set_html(self._why, setup_html.explanation(self._index + 1, self._stage, self._setup.namespace))
-        set_html(self._findings, setup_html.findings_card(stand, look.taken_s))
-        set_html(self._evidence, setup_html.tables(stand))
+        set_html(self._findings, setup_html.findings_card(status, look.taken_s))
+        set_html(self._evidence, setup_html.tables(status))
         self._settings.show()
         set_html(self._shown_plan, self._plan_html())
         self._show_run()
@@ -320,9 +323,7 @@ class SetupWizard(LiveBox):
         if self._plan is not None:
             return plan_card(self._plan)
         return (
-            no_plan_card(self._standing, self._settings.form is not None)
-            if self._stage.intent
-            else Markup("")
+            no_plan_card(self._status, self._settings.form is not None) if self._stage.intent else Markup("")
         )
 
     def _show_run(self) -> None:
@@ -342,63 +343,16 @@ class SetupWizard(LiveBox):
             each.disabled = running
         self._back.disabled = running or self._index == 0
         self._next.disabled = (
-            running or self._index == len(STAGES) - 1 or self._standing.state in ("ready", "blocked")
+            running or self._index == len(STAGES) - 1 or self._status.state in ("ready", "blocked")
         )
         self._settings.lock(running)
         steps = len(plan.steps) if plan else 0
-        self._apply.description = (
-            "Applying…"
-            if running
-            else f"Apply {steps} change{'' if steps == 1 else 's'}"
-            if steps
-            else "Apply"
-        )
-        self._apply.disabled = running or not steps
-        self._undo.disabled = running or not self._undoable
-        self._pause.description = "Resume" if self._run and self._run.paused else "Pause"
-        set_html(self._hint, hint(self._words()))
-        children = self._buttons()
-        if self._actions.children != children:
-            self._actions.children = children
-
-    def _buttons(self) -> tuple[widgets.Widget, ...]:
         if self._stage.intent is None:
-            return ()
-        if self._asking == "apply":
-            self._really.description, self._really.icon = "Apply anyway", "check"
-            self._really.disabled = self._typed.value != self._setup.namespace
-            self._typed.placeholder = f"type {self._setup.namespace}"
-            self._typed.description = f"Type {self._setup.namespace}"
-            return self._hint, self._typed, self._cancel, self._really
-        if self._asking:
-            self._really.description = "Stop and undo now" if self._asking == "stop" else "Undo now"
-            self._really.icon, self._really.disabled = "undo", False
-            return self._hint, self._cancel, self._really
-        if self._running:
-            if self._run and self._run.verb == "apply":
-                return self._hint, self._pause, self._stop, self._apply
-            return self._hint, self._apply
-        return self._hint, self._undo, self._apply
-
-    def _words(self) -> str:
-        """The sentence beside the buttons."""
-        where = self._setup.cluster.context
-        if self._asking == "apply":
-            return f"{self._danger()} Type the namespace to apply it to {where} anyway."
-        if self._asking == "stop":
-            return "Stop before the next step, and undo the steps that are done?"
-        if self._asking == "undo":
-            return (
-                f"Undo change {self._undoable} of this stage on {where}? "
-                "Fields that others changed since then are not touched."
-            )
-        if self._running:
-            return "It can be paused between two steps." if self._run and self._run.verb == "apply" else ""
-        if self._plan and self._plan.steps:
-            return "Dry run on the server: accepted. Nothing has been changed yet."
-        if self._undoable:
-            return f"The last change of this stage is {self._undoable}."
-        return ""
+            self._actions.show(None)
+            return
+        run = self._run if running else None
+        danger = self._danger() if self._asking == "apply" else ""
+        self._actions.show(ActionState(self._asking, steps, self._undoable, danger, run))
 
     def _danger(self) -> str:
         if self._planned_for is None:
@@ -418,7 +372,7 @@ class SetupWizard(LiveBox):
         return STAGES[self._index]
 
     @property
-    def _standing(self) -> Any:
+    def _status(self) -> StageStatus:
         return self._look.statuses[self._index]
 
     @property
@@ -430,5 +384,5 @@ class SetupWizard(LiveBox):
 
 
 def setup_wizard(cluster: Cluster, *, mesh: str | None = None, namespace: str = "shop") -> SetupWizard:
-    """The guided path for one namespace, to be shown as the last line of a cell."""
+    """Create the setup wizard for one namespace. Make it the last expression of a notebook cell."""
     return SetupWizard(Setup(cluster, mesh, namespace))

@@ -1,6 +1,7 @@
-"""One change while it runs in a thread: its steps, its log, and how a person pauses or stops it.
+"""A change that runs in a thread: its steps, its log, and methods to pause and stop it.
 
-The thread writes, the notebook's loop reads: every piece of state is one assignment or one append.
+The thread writes the state and the notebook's event loop reads it, without a lock: every update is a single
+assignment or append.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """An apply or an undo of one stage. ``carry_out`` blocks until it is over; all else is read meanwhile."""
+    """An apply or undo of one stage. ``carry_out`` blocks until it ends; the rest is read meanwhile."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class Run:
 
     @classmethod
     def apply(cls, setup: Setup, name: str, plan: Plan, news: Callable[[], None], *, force: bool) -> Run:
-        """The plan of a stage, carried out."""
+        """Create a run that applies the plan of a stage."""
 
         def work(run: Run) -> str:
             return str(setup.apply(name, plan, progress=run._pause_control, force=force))
@@ -51,11 +52,11 @@ class Run:
 
     @classmethod
     def undo(cls, setup: Setup, name: str, news: Callable[[], None]) -> Run:
-        """The newest change of a stage, taken back."""
+        """Create a run that undoes the newest change of a stage."""
         return cls("undo", lambda run: str(setup.undo(name, progress=run._on_event)), [], news)
 
     def carry_out(self) -> None:
-        """Do it; what it raises is logged and raised."""
+        """Run the change. An exception is logged and raised again."""
         try:
             self.log_line(self._work(self))
             self._finish("good")
@@ -73,7 +74,7 @@ class Run:
         self._news()
 
     def toggle_pause(self) -> None:
-        """Pause before the next step, or go on."""
+        """Pause before the next step, or resume."""
         if self._pause_control.paused:
             self._pause_control.resume()
             self.log_line("Resumed.")
@@ -82,21 +83,21 @@ class Run:
             self.log_line("Paused before the next step.")
 
     def stop(self) -> None:
-        """End before the next step and take back what was done."""
-        self.log_line("Stopping: what was done is taken back.")
+        """Stop before the next step and undo the steps that are done."""
+        self.log_line("Stopping: the steps that are done will be undone.")
         self._pause_control.stop()
 
     @property
     def paused(self) -> bool:
-        """Whether it waits, or will before its next step."""
+        """Whether the change is paused, or will pause before its next step."""
         return self._pause_control.paused
 
     def lines(self) -> list[ProgressLine]:
-        """Every step with its state."""
+        """The steps with their states."""
         return list(self._steps)
 
     def words(self) -> str:
-        """Where it is, in a few words."""
+        """The progress in a few words."""
         done = sum(line.state == "good" for line in self._steps)
         if self._ended_words:
             return self._ended_words
@@ -120,7 +121,7 @@ class Run:
             "done": "good",
         }[progress.state]  # type: ignore[assignment]
         if self.verb == "undo":
-            self._steps[progress.index - 1] = ProgressLine(f"Put back {progress.title}", "todo")
+            self._steps[progress.index - 1] = ProgressLine(f"Restore {progress.title}", "todo")
         self._mark(progress.index, state)
         self.log.append(f"{clock(time.time())}  {progress.state:8}  {progress.title}")
         self._news()
@@ -135,4 +136,4 @@ class Run:
             if line.state in ("running", "waiting") or (state == "good" and line.state == "todo"):
                 self._mark(index, state)
         took = f"{time.monotonic() - self._began_s:.1f} s"
-        self._ended_words = f"{'done' if state == 'good' else 'not done'}, {took}"
+        self._ended_words = f"{'done' if state == 'good' else 'failed'}, {took}"

@@ -1,4 +1,4 @@
-"""The settings of one stage in the wizard: one line as proposed, a form once a person wants others."""
+"""The settings of one stage in the wizard: a summary of the proposal, and a form to change it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class StageSettings(widgets.VBox):  # type: ignore[misc]
-    """What is proposed, in words; below it the form, while it is open."""
+    """A summary of the settings, with a form below it while the user changes them."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        """``changed`` is called on the widgets' own thread when a person changes a value, opens or closes."""
+        """``changed`` is called on the widgets' thread when the user changes a value or toggles the form."""
         self._changed = changed
         self.form: IntentForm | None = None
         self._words = widgets.HTML().add_class("mk-hint")
@@ -31,33 +31,33 @@ class StageSettings(widgets.VBox):  # type: ignore[misc]
 
     @property
     def opened(self) -> bool:
-        """Whether a person works on them: then what is proposed does not replace them."""
+        """Whether the form is open; then a new proposal does not replace the settings."""
         return bool(self.toggle.value)
 
     def propose(self, intent: Intent | None, cannot: Mapping[str, str]) -> None:
-        """Begin anew with what a stage proposes; None where nothing can be proposed yet."""
+        """Reset to the proposal of a stage; None if nothing can be proposed yet."""
         self.form = IntentForm(intent, cannot, self._changed) if intent else None
         self.show()
 
     def follow(self, intent: Intent | None) -> None:
-        """Take what is proposed now, as the cluster changes; not for settings that are opened."""
+        """Show a newer proposal. Do not call it while the form is open."""
         if intent and self.form:
             self.form.fill(intent)
 
     def read(self) -> Intent:
-        """The intent as it is set now. Raises BadInput that names the field."""
+        """The intent with the present settings. Raises ``BadInput`` with the name of an invalid field."""
         assert self.form is not None
         return self.form.read()
 
     def lock(self, locked: bool) -> None:
-        """Take no input while something runs."""
+        """Disable or enable input."""
         self.toggle.disabled = locked
         if self.form:
             self.form.lock(locked)
 
     def show(self) -> None:
-        """Bring the words and the widgets up to date."""
-        self.toggle.description = "Use what is proposed" if self.opened else "Change the settings"
+        """Update the summary and the widgets."""
+        self.toggle.description = "Use the proposal" if self.opened else "Change the settings"
         shown: tuple[widgets.Widget, ...] = ()
         if self.form:
             set_html(self._words, hint(self._sentence()))

@@ -1,4 +1,4 @@
-"""Findings before a plan: what stands against an intent in this cluster, each with a remedy."""
+"""Findings before a plan: the problems of an intent in this cluster, each with a remedy."""
 
 from __future__ import annotations
 

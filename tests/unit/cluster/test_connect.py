@@ -210,7 +210,7 @@ def test_files_are_merged_as_kubectl_does(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
-    """Also those of a user that stands in another file than the cluster."""
+    """Also for a user that is in another file than its cluster."""
     clusters = [
         {"name": "prod", "cluster": {"server": "https://c.invalid", "certificate-authority": "ca.crt"}}
     ]

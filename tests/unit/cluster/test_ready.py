@@ -1,4 +1,4 @@
-"""When a workload counts as available: every replica of the newest template, whoever makes the pods."""
+"""A workload is available when every replica has the newest template, whichever controller makes the pods."""
 
 from __future__ import annotations
 

@@ -40,9 +40,7 @@ def test_margin_is_judged_where_something_happens() -> None:
 
 
 def test_of_edges_equally_near_the_one_next_to_the_requests_is_taken() -> None:
-    """All requests in one bucket: the edges below it are alike, and only the last tells a quicker version
-    apart.
-    """
+    """All requests are in one bucket; only its upper edge distinguishes a faster version."""
     one = Baseline(((1.0, 0), (100.0, 0), (250.0, 0), (500.0, 1000), (1000.0, 1000), (math.inf, 1000)))
     assert one.margin_edge_ms(0.5) == 250
     assert one.edge_ms(0.999) == 500

@@ -32,7 +32,7 @@ def test_plan_is_golden(mesh: str, case: str) -> None:
 
 
 def written(step: Step) -> dict[str, Any]:
-    """A step as it stands in a golden file; of a definition, which is data, only the name."""
+    """A step in the form of a golden file; for a CRD, only its name."""
     obj: Any = step.object
     if step.kind.kind == "CustomResourceDefinition":
         obj = {"kind": "CustomResourceDefinition", "metadata": {"name": step.name}}

@@ -1,4 +1,4 @@
-"""Where a rotation of Linkerd's identity stands, told from the objects of a cluster alone."""
+"""The state of a rotation of Linkerd's identity is derived from the objects of the cluster alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An upgrade as the cluster shows it: who has which proxy, what comes next, what is refused."""
+"""The state of an upgrade is derived from the cluster: proxies by version, next step, and refusals."""
 
 from __future__ import annotations
 

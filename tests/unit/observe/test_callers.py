@@ -1,4 +1,4 @@
-"""Who calls whom in plain text, read from the pages that each mesh's sidecars write."""
+"""Plaintext callers are read from the metrics pages of each mesh's sidecars."""
 
 from __future__ import annotations
 

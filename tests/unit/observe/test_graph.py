@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - lines of a metrics page are as long as they are
-"""Who talks to whom: one edge from what two sidecars count, and callers that no sidecar names."""
+"""The service graph: one edge from the counters of two sidecars, and callers without a sidecar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drain of a rehearsal: who has left, who is asked again, and when it gives up."""
+"""The drain of a rehearsal: which pods are gone, which evictions are retried, and the time limit."""
 
 from __future__ import annotations
 

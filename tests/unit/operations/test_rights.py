@@ -17,7 +17,7 @@ CLIENT_CA = "requestheader-client-ca-file"
 
 @dataclass
 class Api:
-    """An API server that refuses what it is told to refuse."""
+    """An API server that denies the given rights."""
 
     refused: set[tuple[str, str]] = field(default_factory=set)
     aggregates: bool = True

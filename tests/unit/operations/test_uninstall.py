@@ -48,7 +48,7 @@ def test_where_nothing_is_left_nothing_has_to_be_written() -> None:
 
 
 def test_what_goes_with_a_release_keeps_no_namespace() -> None:
-    """Its objects but those it is told to keep, and Helm's records of all its revisions."""
+    """Helm's uninstall removes all objects except those to keep, and the records of all revisions."""
 
     def obj(kind: str, name: str, **notes: str) -> dict[str, Any]:
         return {"kind": kind, "metadata": {"name": name, "namespace": "linkerd", "annotations": notes}}

@@ -1,4 +1,4 @@
-"""A secret is given by its place, reaches the runbook as a file, and stands in nothing left behind."""
+"""A secret is passed by reference, reaches the runbook as a file, and is in no output."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 
 
 def encoded(kind: str, value: Any) -> bytes:
-    """What stands in a field of this kind."""
+    """An example value for a field of this kind."""
     name = kind.removeprefix(f"{EXTENSIONS}.")
     if kind == "string":
         return str(value).encode()

@@ -1,4 +1,4 @@
-"""CronJobs over a store in memory: kept, and told of."""
+"""CronJobs in a store in memory are kept and reported."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_no_log_is_read_outside_the_folder_of_a_pod(tmp_path: Path) -> None:
 
 @pytest.fixture
 def evil(tmp_path: Path) -> Path:
-    """A folder with code that a Python process would load, were it told to."""
+    """A folder with code that a Python process loads if it is on its path."""
     folder = tmp_path / "evil"
     folder.mkdir()
     code = f"open({str(folder / 'it-ran')!r}, 'w').close()"

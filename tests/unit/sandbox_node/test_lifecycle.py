@@ -1,4 +1,4 @@
-"""Which homes and ports ``up`` refuses, and whom a daemon's record is taken for."""
+"""Homes and ports that ``up`` refuses, and records of a daemon that belong to another process."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_port_taken_since_it_was_looked_at_ends_only_who_insists_on_it(
 def test_a_port_that_another_listens_on_first_is_no_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have bound it, as reuse allows; who listens first has it, and the other is told only then."""
+    """With port reuse both can bind it; the second fails only when it listens."""
     home, listen = SandboxHome(tmp_path), socket.socket.listen
 
     async def serve_there(port: int) -> int:

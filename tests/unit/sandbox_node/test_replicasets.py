@@ -1,4 +1,4 @@
-"""ReplicaSets and pods that nobody owns, or that no longer fit."""
+"""ReplicaSets and pods that have no owner, or that no longer match a selector."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_an_edge_tells_rate_success_and_latency() -> None:
 def test_callers_without_a_sidecar_appear_as_such() -> None:
     last = graph_text(GRAPH, PODS).partition("callers without a sidecar")[2]
     assert re.search(r"--> shop/web-v1 +plaintext http +2\.0/s +- +- +-", last)
-    assert re.search(r"--x shop/web-v2 +refused 2\.0/s for want of an identity", last)
+    assert re.search(r"--x shop/web-v2 +refused 2\.0/s: no mesh identity", last)
     assert "They are among: legacy/batch" in last
 
 

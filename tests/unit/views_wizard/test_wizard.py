@@ -175,7 +175,7 @@ def test_a_blocked_stage_has_no_plan_and_no_apply() -> None:
     setup = FakeSetup(BARE)
     wizard = drive(setup, pick("mutual-tls"))
     assert "Comes after sidecar injection." in wizard._shown_plan.value
-    assert wizard._apply.disabled
+    assert wizard._actions.apply.disabled
     assert not any(each[:2] == ("plan", "mutual-tls") for each in setup.done)
 
 
@@ -184,7 +184,7 @@ def test_while_it_runs_it_can_be_paused_and_nothing_else_started() -> None:
     setup.gate.clear()
 
     def look(wizard: SetupWizard) -> None:
-        assert wizard._apply.description == "Applying…"
+        assert wizard._actions.apply.description == "Applying…"
         assert all(one.disabled for one in wizard._picks)
 
     def free(wizard: SetupWizard) -> None:
@@ -217,12 +217,12 @@ def test_strict_with_plaintext_callers_wants_the_namespace_typed() -> None:
         wizard._settings.form._inputs["mode"].widget.value = "strict"
 
     def wrong(wizard: SetupWizard) -> None:
-        assert "Calls may be refused" in wizard._hint.value
-        wizard._typed.value = "shoop"
+        assert "Calls may be refused" in wizard._actions.hint.value
+        wizard._actions.typed.value = "shoop"
 
     def closed(wizard: SetupWizard) -> None:
-        assert wizard._really.disabled
-        wizard._typed.value = "shop"
+        assert wizard._actions.confirm.disabled
+        wizard._actions.typed.value = "shop"
 
     acts = (pick("mutual-tls"), strict, press("Apply 1 change"), wrong, closed, press("Apply anyway"))
     drive(setup, *acts)

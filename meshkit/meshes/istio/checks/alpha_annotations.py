@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from meshkit import codes
 from meshkit.facts import Finding, Object
-from meshkit.kube.metadata import notes
+from meshkit.kube.metadata import annotations_of
 from meshkit.meshes.view import View
 
 _TEMPLATES = "inject.istio.io/templates"
@@ -54,7 +54,7 @@ def check(view: View) -> Iterator[Finding]:
     for kind in ("Namespace", "Service"):
         for obj in view.of(kind):
             namespace = obj["metadata"].get("namespace", obj["metadata"]["name"])
-            used[namespace] |= _ALPHA_ELSEWHERE & set(notes(obj))
+            used[namespace] |= _ALPHA_ELSEWHERE & set(annotations_of(obj))
     for kind in ("Deployment", "StatefulSet", "DaemonSet"):
         for workload in view.of(kind):
             used[workload["metadata"]["namespace"]] |= _on_template(workload)
@@ -65,6 +65,6 @@ def check(view: View) -> Iterator[Finding]:
 
 
 def _on_template(workload: Object) -> set[str]:
-    annotations = notes(workload["spec"].get("template") or {})
-    by_charts = {_TEMPLATES} if annotations.get(_TEMPLATES) == "gateway" else set()
-    return (_ALPHA_ON_PODS & set(annotations)) - by_charts
+    on_template = annotations_of(workload["spec"].get("template") or {})
+    by_charts = {_TEMPLATES} if on_template.get(_TEMPLATES) == "gateway" else set()
+    return (_ALPHA_ON_PODS & set(on_template)) - by_charts

@@ -26,11 +26,6 @@ def check(view: View) -> Iterator[Finding]:
         yield from _bypass(pod)
 
 
-def asks_for_injection(namespace: Object) -> bool:
-    """Whether a namespace asks for Istio's sidecar by either label."""
-    return labels(namespace).get(INJECTION) == "enabled" or REVISION in labels(namespace)
-
-
 def _labels(namespace: Object, served: set[str | None]) -> Iterator[Finding]:
     given = labels(namespace)
     if INJECTION in given and REVISION in given:

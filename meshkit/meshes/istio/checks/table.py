@@ -26,7 +26,6 @@ CHECKS = MeshChecks(
     oldest_kubernetes=(1, 32),
     init_container="istio-init",
     node_agent=NodeAgent("istio-cni-node", "istio-validation"),
-    asks_for_injection=injection.asks_for_injection,
     definitions=(
         planner.VIRTUAL_SERVICE,
         planner.DESTINATION_RULE,

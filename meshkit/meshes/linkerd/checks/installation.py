@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from meshkit import codes
 from meshkit.facts import Finding
-from meshkit.kube.metadata import labels, notes, title
+from meshkit.kube.metadata import annotations_of, labels, title
 from meshkit.meshes.linkerd.checks.chart_values import CONFIG_MAP, chart_values
 from meshkit.meshes.view import View
 
@@ -44,7 +44,7 @@ def _validators(view: View) -> Iterator[Finding]:
 
 
 def _values(view: View) -> Iterator[Finding]:
-    by_charts = [component for component in view.components if _CREATED_BY in notes(component)]
+    by_charts = [component for component in view.components if _CREATED_BY in annotations_of(component)]
     if by_charts and not chart_values(view):
         where = f"ConfigMap {view.home}/{CONFIG_MAP}"
         message = f"it holds no values of the charts that installed {title(by_charts[0])}."

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from meshkit import codes
 from meshkit.facts import Finding, Object
-from meshkit.kube.metadata import labels, notes, title
-from meshkit.meshes.linkerd.injection import ASKS, INJECT
+from meshkit.kube.metadata import annotations_of, labels, title
+from meshkit.meshes.linkerd.injection import INJECT
 from meshkit.meshes.view import View
 
 _ANNOTATIONS_ONLY = (INJECT, "config.linkerd.io/", "config.alpha.linkerd.io/")
@@ -30,16 +30,11 @@ def check(view: View) -> Iterator[Finding]:
         yield codes.finding(codes.LABEL_ANNOTATION_SWAPPED, f"Namespace {namespace}", message, remedy)
 
 
-def asks_for_injection(namespace: Object) -> bool:
-    """Whether a namespace asks for Linkerd's sidecar."""
-    return notes(namespace).get(INJECT) in ASKS
-
-
 def _swapped(obj: Object) -> Iterator[tuple[str, str, str, str]]:
     """Namespace, kind, key and where the key was written, for each misplaced key of an object."""
     namespace, kind = obj["metadata"]["namespace"], obj["kind"]
     for key in labels(obj):
         if key.startswith(_ANNOTATIONS_ONLY):
             yield namespace, kind, key, "label"
-    if kind == "Service" and _LABEL_ONLY in notes(obj):
+    if kind == "Service" and _LABEL_ONLY in annotations_of(obj):
         yield namespace, kind, _LABEL_ONLY, "annotation"

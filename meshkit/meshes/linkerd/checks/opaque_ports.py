@@ -12,7 +12,7 @@ from typing import Any
 
 from meshkit import codes
 from meshkit.facts import Finding, Object
-from meshkit.kube.metadata import labels, notes, title
+from meshkit.kube.metadata import annotations_of, labels, title
 from meshkit.kube.selectors import selects
 from meshkit.meshes.linkerd.checks.chart_values import chart_values
 from meshkit.meshes.view import View
@@ -39,7 +39,7 @@ def check(view: View) -> Iterator[Finding]:
 
 
 def _service(service: Object, pods: Sequence[Object], default: str) -> Iterator[Finding]:
-    if not any(OPAQUE in notes(obj) for obj in (service, *pods)):
+    if not any(OPAQUE in annotations_of(obj) for obj in (service, *pods)):
         return
     opaque = _ports(service, default)
     for port in service["spec"].get("ports") or ():
@@ -82,7 +82,7 @@ def _named_ports(pod: Object) -> dict[str, int]:
 def _ports(annotated: Object, default: str) -> list[tuple[int, int]]:
     """The ports that an annotation lists as (first, last): numbers, ranges, and names of a pod's ports."""
     ranges = []
-    for part in notes(annotated).get(OPAQUE, default).split(","):
+    for part in annotations_of(annotated).get(OPAQUE, default).split(","):
         low, _, high = part.strip().partition("-")
         if low.isdigit() and (high or low).isdigit():
             ranges.append((int(low), int(high or low)))

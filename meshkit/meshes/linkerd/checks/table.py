@@ -28,7 +28,6 @@ CHECKS = MeshChecks(
     oldest_kubernetes=(1, 31),
     init_container="linkerd-init",
     node_agent=NodeAgent("linkerd-cni", "linkerd-network-validator", uses_node_agent),
-    asks_for_injection=labels.asks_for_injection,
     definitions=(access.SERVER, access.AUTHORIZATION_POLICY, access.MESH_TLS, access.NETWORK),
     authorities=(Authority(ISSUER, ("ca.crt", "tls.crt", "crt.pem")),),
     gateway_versions=(

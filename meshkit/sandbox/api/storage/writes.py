@@ -8,14 +8,12 @@ Patches and applies are then recomputed, as in Kubernetes.
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from meshkit.sandbox.api import lastapplied, offload, status
 from meshkit.sandbox.api.admission import chain, notices, quotas
-from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.http import negotiation
 from meshkit.sandbox.api.requests import (
     Admission,
@@ -30,29 +28,13 @@ from meshkit.sandbox.api.requests import (
 from meshkit.sandbox.api.schema import bodies, validation
 from meshkit.sandbox.api.schema.decoding import decoded_config, decoded_patch, decoded_whole
 from meshkit.sandbox.api.schema.registry import CRDS, Registry, Resource
-from meshkit.sandbox.api.storage import deletion, fieldset, ownership
+from meshkit.sandbox.api.storage import deletion, fieldset, ownership, server_fields
 from meshkit.sandbox.api.storage.ownership import Owners
 from meshkit.sandbox.api.storage.store import Exists, Key, Missing, Stale, Store, Stored
 
 _RETRIES = 5
 _MANY_OPERATIONS = 100  # of a JSON patch; each operation traverses the object
 _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # of k8s.io/apimachinery util/rand: no vowels, no look-alikes
-_SYSTEM_METADATA = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-)
-_WITHOUT_GENERATION = {
-    "leases.coordination.k8s.io",
-    "limitranges",
-    "namespaces",
-    "nodes",
-    "resourcequotas",
-    "services",
-}
-_KEEPS_STATUS_ON_CREATE = {"nodes", "namespaces"}
 _UNDELETABLE = ("default", "kube-system")
 
 
@@ -74,15 +56,8 @@ class Writes:
         target = self._named(target, new)
         self._require_active_namespace(target)
         resource = target.resource
-        if "status" in resource.subresources and resource.key not in _KEEPS_STATUS_ON_CREATE:
-            new.pop("status", None)
-        metadata = new["metadata"]
-        for name in (*_SYSTEM_METADATA, "resourceVersion", "selfLink"):
-            metadata.pop(name, None)
-        metadata["uid"] = str(uuid.uuid4())
-        metadata["creationTimestamp"] = now()
-        if _counts_generations(resource):
-            metadata["generation"] = 1
+        server_fields.remove(resource, new)
+        server_fields.begin(resource, new)
         new = await self._admitted(Admission("CREATE", target, new, None, options), large=options.large)
         owners = await offload.run(
             options.large, ownership.updated, None, new, target.endpoint, options.manager, now()
@@ -205,17 +180,16 @@ class Writes:
         before = old.object
         large = options.large or bodies.is_large(old.body)
         self._preconditions(target, before, new["metadata"])
-        new = await offload.run(large, self._carried_over, target, before, new)
+        new = await offload.run(large, server_fields.carried_over, target, before, new)
         new = await self._admitted(Admission("UPDATE", target, new, before, options), large=large)
-        if _counts_generations(target.resource) and _generation_fields(before) != _generation_fields(new):
-            new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+        server_fields.count_generation(target.resource, before, new)
         if owners is None:
             owners = await offload.run(
                 large, ownership.updated, before, new, target.endpoint, options.manager, now()
             )
         await offload.run(large, self._own, new, owners)
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
-        if await offload.run(large, _same, before, new):
+        if await offload.run(large, server_fields.is_unchanged, before, new):
             return before
         options.warnings.extend(await offload.run(large, _notices, target.resource, new))
         self._check_quotas(target, new, before)
@@ -239,24 +213,6 @@ class Writes:
             )
         if metadata.get("resourceVersion") and metadata["resourceVersion"] != present["resourceVersion"]:
             raise target.conflict()
-
-    def _carried_over(self, target: Target, before: Mapping[str, Any], new: Object) -> Object:
-        """Return the new object with the fields that this endpoint cannot change copied from the old one."""
-        if target.subresource == "status":
-            result: Object = copied(dict(before))
-            result.pop("status", None)
-            return result | ({"status": new["status"]} if "status" in new else {})
-        if "status" in target.resource.subresources:
-            new.pop("status", None)
-            if "status" in before:
-                new["status"] = copied(before["status"])
-        if target.resource.key == "namespaces":
-            new.setdefault("spec", {})["finalizers"] = list(before["spec"].get("finalizers", ()))
-        for name in _SYSTEM_METADATA:
-            new["metadata"].pop(name, None)
-            if name in before["metadata"]:
-                new["metadata"][name] = before["metadata"][name]
-        return new
 
     # --- apply
 
@@ -320,9 +276,7 @@ class Writes:
         )
         new = applied.object
         lastapplied.refresh(new, sent, options.manager)
-        new["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
-        if _counts_generations(target.resource):
-            new["metadata"]["generation"] = 1
+        server_fields.begin(target.resource, new)
         new = await self._admitted(Admission("CREATE", target, new, None, options), large=options.large)
         await offload.run(options.large, self._own, new, applied.owners)
         return await self._added(target, new, options)
@@ -388,27 +342,3 @@ def _notices(resource: Resource, new: Object) -> list[str]:
 
 def _has_many_operations(patch: Any) -> bool:
     return isinstance(patch, list) and len(patch) > _MANY_OPERATIONS
-
-
-def _counts_generations(resource: Resource) -> bool:
-    return resource.custom or (
-        "spec" in resource.schema["properties"] and resource.key not in _WITHOUT_GENERATION
-    )
-
-
-def _generation_fields(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that count for ``generation``, which exclude metadata and status."""
-    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-
-
-def _same(before: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether a write changes nothing, ignoring the timestamps of managedFields."""
-    if {**before, "metadata": None} != {**new, "metadata": None}:
-        return False
-    old, now_ = dict(before["metadata"]), dict(new["metadata"])
-    owned, owned_now = ownership.owners_of(before), ownership.owners_of(new)
-    old.pop("managedFields", None)
-    now_.pop("managedFields", None)
-    return old == now_ and {k: e.paths for k, e in owned.items()} == {
-        k: e.paths for k, e in owned_now.items()
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from meshkit.kube.metadata import labels, notes
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.meshes.istio.meaning.proxy import PROXY, TLS_MODE, TLS_MODE_LABEL
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
@@ -15,8 +15,8 @@ _INJECT = "sidecar.istio.io/inject"
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
     """Return a native sidecar with the image of the injector's own version."""
-    of_pod, annotations = labels(pod), notes(pod)
-    refused = of_pod.get(_INJECT, annotations.get(_INJECT)) == "false"
+    of_pod = labels(pod)
+    refused = of_pod.get(_INJECT, annotations_of(pod).get(_INJECT)) == "false"
     if refused or namespace["metadata"]["name"] in _NEVER:
         return None
     name = of_pod.get("app.kubernetes.io/name") or of_pod.get("app") or owner_name(pod)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from meshkit.kube.metadata import labels, notes
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.meshes.linkerd.meaning.proxy import COMPONENT, PROXY
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
@@ -18,8 +18,8 @@ _INJECT = "linkerd.io/inject"
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
     """Return a native sidecar with the image of the injector's own version and the current roots."""
-    defaults = notes(namespace)
-    wanted = notes(pod).get(_INJECT) or defaults.get(_INJECT)
+    defaults = annotations_of(namespace)
+    wanted = annotations_of(pod).get(_INJECT) or defaults.get(_INJECT)
     if wanted not in ("enabled", "ingress") or COMPONENT in labels(pod):
         return None
     container: dict[str, Any] = {
@@ -32,14 +32,14 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
         ],
     }
     copied = {key: value for key, value in defaults.items() if key.startswith("config.linkerd.io/")}
-    annotations = {
+    added = {
         **copied,
         "linkerd.io/created-by": f"linkerd/proxy-injector {injector.version}",
         "linkerd.io/proxy-version": injector.version,
     }
     if injector.roots:
         container["env"] = [{"name": PROXY.roots_variable, "value": injector.roots}]
-        annotations["linkerd.io/trust-root-sha256"] = hashlib.sha256(injector.roots.encode()).hexdigest()
+        added["linkerd.io/trust-root-sha256"] = hashlib.sha256(injector.roots.encode()).hexdigest()
     return Sidecar(
         container,
         labels={
@@ -47,5 +47,5 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
             "linkerd.io/workload-ns": str(namespace["metadata"]["name"]),
             "linkerd.io/proxy-deployment": owner_name(pod),
         },
-        annotations=annotations,
+        annotations=added,
     )
