@@ -7,7 +7,7 @@ API says; one without endpoints 503.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +51,17 @@ def attached(item: Object, service: Object, port: int) -> bool:
         and int(parent.get("port") or port) == port
         for parent in parents_of(item)
     )
+
+
+def meant_for(item: Object, service: Object, ports: Collection[int]) -> list[int]:
+    """Those of a Service's ``ports`` that a route names, or all if the Service has no other."""
+    meta, own = service["metadata"], item["metadata"]["namespace"]
+    every = {int(port["port"]) for port in service["spec"].get("ports") or ()}
+    named: set[int] = set()
+    for parent in parents_of(item):
+        if parent["name"] == meta["name"] and parent.get("namespace", own) == meta["namespace"]:
+            named |= {int(parent["port"])} if parent.get("port") else every if every <= set(ports) else set()
+    return sorted(named & set(ports))
 
 
 def route_of(

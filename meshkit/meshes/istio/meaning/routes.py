@@ -65,6 +65,19 @@ class Routing:
         """The routes of a host that only VirtualServices name."""
         return next((found for item in items if (found := self._routes(item, port))), ())
 
+    def on_tcp_ports(self) -> Iterable[Problem]:
+        """Http routes of ports that Istio does not read as HTTP, where they have no effect."""
+        for host in self.hosts.values():
+            ports = [port.number for port in host.ports if port.read_as == "tcp"]
+            for item in self.services.of(host.name)[:1] if ports else ():
+                for owner, where, entry in self.services.routes(item):
+                    asked = {each.get("port") for each in entry.get("match") or ({},)}
+                    everywhere = None in asked and len(ports) == len(host.ports)
+                    for number in ports if everywhere else [port for port in ports if port in asked]:
+                        message = f"{where}: port {number} of {host.name} is TCP for Istio, and http routes "
+                        message += "have no effect there."
+                        yield Problem(owner, "HttpRouteOnTcpPort", message)
+
     def _plain(self, host: str, port: int) -> Route:
         name = cluster_name(port, "", host)
         retry = actions.retry_of(self.mesh.retries, hashed=False)

@@ -23,7 +23,14 @@ from meshkit.meshes.istio.meaning import (
 )
 from meshkit.meshes.istio.meaning import load_balancing as locality
 from meshkit.meshes.istio.meaning.destinations import DestinationRules, unreached
-from meshkit.meshes.istio.meaning.hosts import Host, HostPort, Workload, hosts_for, locality_of
+from meshkit.meshes.istio.meaning.hosts import (
+    Host,
+    HostPort,
+    Workload,
+    hosts_for,
+    inbound_protocol,
+    locality_of,
+)
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.istio.meaning.routes import Routing
@@ -33,12 +40,15 @@ from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter
 from meshkit.meshes.model.inbound import Inbound, InboundMode, InboundRoute
 from meshkit.meshes.model.outbound import (
+    Backend,
     Cluster,
     Endpoint,
     Locality,
+    Match,
     Object,
     Outbound,
     Problem,
+    Route,
     VirtualHost,
     cluster_name,
 )
@@ -98,24 +108,35 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
             host.name,
             port.number,
             host.domains[port.number],
-            istio_gateway.routes_of(routing, host, port.number) or routing.of_host(host, port.number),
+            _routes(routing, host, port),
+            port.read_as,
         )
         for host in hosts.values()
         for port in host.ports
     ]
+    work.problems += [*routing.on_tcp_ports(), *istio_gateway.on_tcp_ports(routing)]
     rest, far = elsewhere(routing)
     return Outbound(_distinct((*virtual, *rest)), (*clusters.values(), *far), _once(work.problems))
 
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
-    """The captured ports of a pod and their mutual TLS modes."""
+    """The captured ports of a pod, with their protocols, mutual TLS modes and authorization."""
     meta = pod["metadata"]
-    routes = (InboundRoute(authorization=istio_authorization.authorization_of(registry, pod)),)
     labels = meta.get("labels") or {}
-    return tuple(
-        Inbound(port, _MODES[workload_mode(registry, meta["namespace"], labels, port)], routes)
-        for port in captured_ports(pod, PROXY)
-    )
+    found = []
+    for port in captured_ports(pod, PROXY):
+        mode = _MODES[workload_mode(registry, meta["namespace"], labels, port)]
+        protocol = inbound_protocol(registry, pod, port)
+        authorization = istio_authorization.authorization_of(registry, pod, protocol)
+        found.append(Inbound(port, mode, (InboundRoute(authorization=authorization),), protocol=protocol))
+    return tuple(found)
+
+
+def _routes(routing: Routing, host: Host, port: HostPort) -> tuple[Route, ...]:
+    """The routes of a port; no rule for requests holds where Istio reads none."""
+    if port.read_as == "tcp":
+        return (Route("default", (Match(),), (Backend(cluster_name(port.number, "", host.name), 1),)),)
+    return istio_gateway.routes_of(routing, host, port.number) or routing.of_host(host, port.number)
 
 
 def workload_mode(registry: Registry, namespace: str, labels: Mapping[str, str], port: int) -> str:
