@@ -71,7 +71,8 @@ class Routing:
             ports = [port.number for port in host.ports if port.read_as == "tcp"]
             for item in self.services.of(host.name)[:1] if ports else ():
                 for owner, where, entry in self.services.routes(item):
-                    asked = {each.get("port") for each in entry.get("match") or ({},)}
+                    matches: Iterable[Json] = entry.get("match") or ({},)
+                    asked = {match.get("port") for match in matches}
                     everywhere = None in asked and len(ports) == len(host.ports)
                     for number in ports if everywhere else [port for port in ports if port in asked]:
                         message = f"{where}: port {number} of {host.name} is TCP for Istio, and http routes "
