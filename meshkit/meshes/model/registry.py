@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from meshkit.facts import Kind
 from meshkit.kube.selectors import selects
 from meshkit.meshes.model.outbound import Object
 
-T = TypeVar("T")
+Computed = TypeVar("Computed")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Registry:
     _sorted: dict[tuple[str, str | None], list[Object]] = field(
         default_factory=dict, compare=False, repr=False
     )
-    _derived: dict[Callable[..., Any], Any] = field(default_factory=dict, compare=False, repr=False)
+    _once: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def reading(cls, objects: Iterable[Object], kinds: Mapping[str, Kind], root_namespace: str) -> Registry:
@@ -64,11 +64,12 @@ class Registry:
             self._sorted[(resource, namespace)] = sorted(found, key=age_of)
         return self._sorted[(resource, namespace)]
 
-    def once(self, derive: Callable[[Registry], T]) -> T:
-        """What a function derives from the objects, computed at its first call."""
-        if derive not in self._derived:
-            self._derived[derive] = derive(self)
-        return cast(T, self._derived[derive])
+    def once(self, key: Hashable, compute: Callable[[], Computed]) -> Computed:
+        """What ``compute`` returns, computed for these objects once. The key names the computation."""
+        if key not in self._once:
+            self._once[key] = compute()
+        found: Computed = self._once[key]
+        return found
 
     def pods_of(self, service: Object) -> list[Object]:
         """The pods a Service selects, ready or not."""

@@ -310,7 +310,7 @@ def test_on_an_opaque_port_of_linkerd_no_route_holds() -> None:
     outbound = linkerd.outbound(Registry(objects), "shop")
     assert [(host.port, host.protocol) for host in outbound.hosts] == [(8080, "http"), (9090, "tcp")]
     (only,) = outbound.hosts[1].routes
-    assert (only.owner, only.retry, only.timeout_s) == ("", None, None)
+    assert (only.owner, only.timeout_s) == ("", None)
     assert [(p.reason, "9090" in p.message) for p in outbound.problems] == [("OpaquePort", True)]
 
 

@@ -156,12 +156,13 @@ def _without_http(rule: Json) -> Json:
 
 def _on_tcp_ports(registry: Registry) -> Iterable[Problem]:
     """Rules with fields of HTTP that reach a TCP port, where they mean something else."""
+    pods = registry.once("pods with tcp ports", lambda: _tcp_ports(registry))
     for item in registry.of("authorizationpolicies"):
         action = _spec(item).get("action", "ALLOW")
         rules = [(n, rule) for n, rule in enumerate(_spec(item).get("rules") or ()) if _http_fields(rule)]
         if not rules or action not in ("ALLOW", "DENY") or _is_dry(item):
             continue
-        ports = sorted({port for pod, port in registry.once(_tcp_ports) if _reaches(registry, item, pod)})
+        ports = sorted({port for pod, port in pods if _reaches(registry, item, pod)})
         for number, rule in rules:
             if reached := [port for port in ports if _names(rule, port)]:
                 message = f"spec.rules[{number}]: {_on_tcp(rule, action, reached)}"
@@ -184,7 +185,7 @@ def _tcp_ports(registry: Registry) -> list[tuple[Object, int]]:
     """The pods with TCP ports and the numbers of these."""
     return [
         (pod, number)
-        for namespace in registry.once(tcp_ports)
+        for namespace in tcp_ports(registry)
         for pod in registry.of("pods", namespace)
         for number in captured_ports(pod, PROXY)
         if inbound_protocol(registry, pod, number) == "tcp"

@@ -165,7 +165,7 @@ def read_as(protocol: str) -> PortProtocol:
 def inbound_protocol(registry: Registry, pod: Object, number: int) -> PortProtocol:
     """How a pod's proxy reads a port: by the oldest Service that leads to it; without any it detects."""
     namespace = pod["metadata"]["namespace"]
-    if not any(_leads(*each, pod, number) for each in registry.once(tcp_ports).get(namespace, ())):
+    if not any(_leads(*each, pod, number) for each in tcp_ports(registry).get(namespace, ())):
         return "http"
     every = ((service, port) for service in registry.of("services", namespace) for port in _ports(service))
     return next(read_as(protocol_of(port)) for service, port in every if _leads(service, port, pod, number))
@@ -173,6 +173,10 @@ def inbound_protocol(registry: Registry, pod: Object, number: int) -> PortProtoc
 
 def tcp_ports(registry: Registry) -> Mapping[str, list[tuple[Object, Mapping[str, Any]]]]:
     """By namespace: the Services and their ports that are TCP."""
+    return registry.once("tcp ports", lambda: _tcp_ports(registry))
+
+
+def _tcp_ports(registry: Registry) -> Mapping[str, list[tuple[Object, Mapping[str, Any]]]]:
     found: dict[str, list[tuple[Object, Mapping[str, Any]]]] = {}
     for service in registry.of("services"):
         for port in _ports(service):

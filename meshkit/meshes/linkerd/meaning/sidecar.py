@@ -17,7 +17,7 @@ from meshkit.facts import Kind
 from meshkit.kube.pods import has_sidecar
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
-from meshkit.meshes.gateway_api.meaning.routes import attached, meant_for, parents_of, route_of
+from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning import protocols
 from meshkit.meshes.linkerd.meaning.authorization import GROUP as POLICY_GROUP
@@ -54,7 +54,7 @@ KINDS: Mapping[str, Kind] = {
 }
 _HEADERS = {"RequestHeaderModifier", "ResponseHeaderModifier"}
 _FILTERS = {"HTTPRoute": {*_HEADERS, "RequestRedirect"}, "GRPCRoute": _HEADERS}
-_KINDS: Mapping[str, tuple[str, ...]] = {  # by appProtocol; with any other value a port is TCP
+_KINDS: Mapping[str, tuple[str, ...]] = {
     "": ("GRPCRoute", "HTTPRoute"),
     "kubernetes.io/h2c": ("GRPCRoute", "HTTPRoute"),
     "http": ("HTTPRoute",),
@@ -90,16 +90,11 @@ def outbound(registry: Registry, namespace: str) -> Outbound:
     hosts = []
     for service in registry.of("services"):
         for port in service["spec"].get("ports") or ():
-            number, protocol = int(port["port"]), protocols.of_service(service, port)
-            if protocol == "tcp":
-                _tell_opaque(work, service, port, taken)
-                routes = [
-                    Route("default", (Match(),), (Backend(cluster_name(number, "", host_of(service)), 1),))
-                ]
-            else:
-                routes = _routes(work, service, port, taken, clusters)
+            number = int(port["port"])
+            routes = tuple(_routes(work, service, port, taken, clusters))
             domains = domains_of(service, number, namespace)
-            hosts.append(VirtualHost(host_of(service), number, domains, tuple(routes), protocol))
+            protocol = protocols.of_service(service, port)
+            hosts.append(VirtualHost(host_of(service), number, domains, routes, protocol))
     return Outbound(tuple(hosts), tuple(clusters.values()), tuple(work.problems))
 
 
@@ -187,7 +182,7 @@ def _routes(
     Only one kind is served: gRPC's before HTTP's. Without any route it is the Service itself.
     """
     number = int(port["port"])
-    for kind in _KINDS[protocols.app_protocol(port)]:
+    for kind in _kinds(work, service, port, taken):
         ranked: list[tuple[tuple[Any, ...], Route]] = []
         items = [
             (item, group)
@@ -208,16 +203,16 @@ def _routes(
     return [Route("default", (Match(),), (Backend(name, 1),), timeout_s=timeout_s, retry=retry)]
 
 
-def _tell_opaque(work: Translation, service: Object, port: Mapping[str, Any], taken: _Taken) -> None:
-    """Record that routes which name a TCP port have no effect there."""
-    number = int(port["port"])
-    tcp = [each for each in service["spec"]["ports"] if protocols.of_service(service, each) == "tcp"]
-    every = {int(each["port"]) for each in tcp}
-    if any(number in meant_for(item, service, every) for found in taken.values() for item, _ in found):
-        declared = protocols.app_protocol(port)
+def _kinds(work: Translation, service: Object, port: Mapping[str, Any], taken: _Taken) -> tuple[str, ...]:
+    """The kinds of routes that Linkerd looks for on a port, by its appProtocol; none on a TCP port."""
+    declared = protocols.app_protocol(port)
+    if protocols.of_service(service, port) == "http":
+        return _KINDS[declared]
+    if any(attached(item, service, int(port["port"])) for found in taken.values() for item, _ in found):
         why = f"takes appProtocol {declared!r} for plain TCP" if declared else "has it among the opaque ports"
-        message = f"port {number}: Linkerd {why}; no route holds."
+        message = f"port {port['port']}: Linkerd {why}; no route holds."
         work.problems.append(Problem(service, "OpaquePort", message))
+    return ()
 
 
 def _as_read(rule: Mapping[str, Any], group: str) -> Mapping[str, Any]:
