@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from meshkit.facts import Kind
 from meshkit.kube.selectors import selects
 from meshkit.meshes.model.outbound import Object
 
-Computed = TypeVar("Computed")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Registry:
     _sorted: dict[tuple[str, str | None], list[Object]] = field(
         default_factory=dict, compare=False, repr=False
     )
-    _once: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    _derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def reading(cls, objects: Iterable[Object], kinds: Mapping[str, Kind], root_namespace: str) -> Registry:
@@ -64,11 +64,11 @@ class Registry:
             self._sorted[(resource, namespace)] = sorted(found, key=age_of)
         return self._sorted[(resource, namespace)]
 
-    def once(self, key: Hashable, compute: Callable[[], Computed]) -> Computed:
-        """What ``compute`` returns, computed for these objects once. The key names the computation."""
-        if key not in self._once:
-            self._once[key] = compute()
-        found: Computed = self._once[key]
+    def derived(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` derives from the objects alone; it is computed once for each name."""
+        if name not in self._derived:
+            self._derived[name] = make()
+        found: T = self._derived[name]
         return found
 
     def pods_of(self, service: Object) -> list[Object]:

@@ -7,7 +7,7 @@ API says; one without endpoints 503.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +53,7 @@ def attached(item: Object, service: Object, port: int) -> bool:
     )
 
 
-def meant_for(item: Object, service: Object, ports: Collection[int]) -> list[int]:
+def meant_for(item: Object, service: Object, ports: list[int]) -> list[int]:
     """Those of a Service's ``ports`` that a route names, or all if the Service has no other."""
     meta, own = service["metadata"], item["metadata"]["namespace"]
     every = {int(port["port"]) for port in service["spec"].get("ports") or ()}

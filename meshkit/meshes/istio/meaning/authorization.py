@@ -156,7 +156,7 @@ def _without_http(rule: Json) -> Json:
 
 def _on_tcp_ports(registry: Registry) -> Iterable[Problem]:
     """Rules with fields of HTTP that reach a TCP port, where they mean something else."""
-    pods = registry.once("pods with tcp ports", lambda: _tcp_ports(registry))
+    pods = registry.derived("pods with tcp ports", lambda: _tcp_ports(registry))
     for item in registry.of("authorizationpolicies"):
         action = _spec(item).get("action", "ALLOW")
         rules = [(n, rule) for n, rule in enumerate(_spec(item).get("rules") or ()) if _http_fields(rule)]

@@ -173,7 +173,7 @@ def inbound_protocol(registry: Registry, pod: Object, number: int) -> PortProtoc
 
 def tcp_ports(registry: Registry) -> Mapping[str, list[tuple[Object, Mapping[str, Any]]]]:
     """By namespace: the Services and their ports that are TCP."""
-    return registry.once("tcp ports", lambda: _tcp_ports(registry))
+    return registry.derived("tcp ports", lambda: _tcp_ports(registry))
 
 
 def _tcp_ports(registry: Registry) -> Mapping[str, list[tuple[Object, Mapping[str, Any]]]]:

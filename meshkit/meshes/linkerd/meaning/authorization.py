@@ -27,8 +27,8 @@ from meshkit.meshes.model.inbound import (
     Policy,
     Rule,
 )
-from meshkit.meshes.model.outbound import Match, Object, PortProtocol, Problem, StringMatch
-from meshkit.meshes.model.pods import captured_ports, port_numbers
+from meshkit.meshes.model.outbound import Match, Object, Problem, StringMatch
+from meshkit.meshes.model.pods import captured_ports
 from meshkit.meshes.model.registry import Registry
 
 GROUP = "policy.linkerd.io"
@@ -66,21 +66,28 @@ def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
 
 def _inbound(registry: Registry, pod: Object, port: int) -> Inbound:
     servers = servers_of(registry, pod, port)
-    protocol = protocols.of_pod(pod, port, servers[0] if servers else None)
     if not servers:
         written = (pod["metadata"].get("annotations") or {}).get(INBOUND_POLICY, ALL)
         policy = written if written in POLICIES else ALL
-        routes = _default_routes(pod, port, Authorization(allow=_default_policy(policy)), protocol)
-        return Inbound(port, "permissive", routes, f"/default/{policy}", protocol)
+        authorization = Authorization(allow=_default_policy(policy))
+        if protocols.of_pod(pod, port) == "tcp":
+            return _tcp(port, authorization, f"/default/{policy}")
+        return Inbound(port, "permissive", _default_routes(pod, port, authorization), f"/default/{policy}")
     server = servers[0]
     name = server["metadata"]["name"]
     allowed = (
         *_allowed(registry, server, ("Server", name), ("Namespace", server["metadata"]["namespace"])),
         *_default_policy(server["spec"].get("accessPolicy", "deny")),
     )
-    routes = _routes(registry, server, allowed) if protocol == "http" else ()
-    routes = routes or _default_routes(pod, port, Authorization(allow=allowed), protocol)
-    return Inbound(port, "permissive", routes, f"{GROUP}/server/{name}", protocol)
+    if protocols.of_server(server) == "tcp":
+        return _tcp(port, Authorization(allow=allowed), f"{GROUP}/server/{name}")
+    routes = _routes(registry, server, allowed)
+    routes = routes or _default_routes(pod, port, Authorization(allow=allowed))
+    return Inbound(port, "permissive", routes, f"{GROUP}/server/{name}")
+
+
+def _tcp(port: int, authorization: Authorization, server: str) -> Inbound:
+    return Inbound(port, "permissive", (InboundRoute(authorization=authorization),), server, "tcp")
 
 
 def servers_of(registry: Registry, pod: Object, port: int) -> list[Object]:
@@ -90,8 +97,19 @@ def servers_of(registry: Registry, pod: Object, port: int) -> list[Object]:
         server
         for server in registry.of("servers.policy", meta["namespace"])
         if holds(server["spec"].get("podSelector"), meta.get("labels") or {})
-        and port in port_numbers(pod, server["spec"]["port"])
+        and port in _numbers(server["spec"]["port"], pod)
     ]
+
+
+def _numbers(written: int | str, pod: Object) -> set[int]:
+    if isinstance(written, int):
+        return {written}
+    return {
+        int(port["containerPort"])
+        for container in pod["spec"].get("containers") or ()
+        for port in container.get("ports") or ()
+        if port.get("name") == written
+    }
 
 
 def _default_policy(name: str) -> tuple[Policy, ...]:
@@ -102,14 +120,12 @@ def _default_policy(name: str) -> tuple[Policy, ...]:
     return (Policy(f"/default/{name}", (Rule((conditions,)),)),)
 
 
-def _default_routes(
-    pod: Object, port: int, authorization: Authorization, protocol: PortProtocol
-) -> tuple[InboundRoute, ...]:
-    """What kubelet asks for over HTTP is open to all, the rest as the policy says."""
+def _default_routes(pod: Object, port: int, authorization: Authorization) -> tuple[InboundRoute, ...]:
+    """What kubelet asks for is open to all, the rest as the policy says."""
     everyone = Authorization(allow=(Policy("/default/probe"),))
     probes = tuple(
         InboundRoute("/default/probe", Match(StringMatch("exact", path)), everyone)
-        for path in (_probe_paths(pod, port) if protocol == "http" else ())
+        for path in _probe_paths(pod, port)
     )
     return (*probes, InboundRoute("/default/default", Match(), authorization))
 
@@ -120,7 +136,7 @@ def _probe_paths(pod: Object, port: int) -> list[str]:
         for container in pod["spec"].get("containers") or ()
         for probe in _PROBES
         if "httpGet" in (container.get(probe) or {})
-        and port in port_numbers(pod, container[probe]["httpGet"]["port"])
+        and port in _numbers(container[probe]["httpGet"]["port"], pod)
     }
     return sorted(asked)
 
@@ -160,6 +176,16 @@ def _is_on(item: Object, server: Object) -> bool:
         and parent["name"] == server["metadata"]["name"]
         for parent in item["spec"].get("parentRefs") or ()
     )
+
+
+def unread_routes(registry: Registry, server: Object) -> Iterable[Problem]:
+    """Problems for the routes on a Server whose port is TCP, where they have no effect."""
+    name, protocol = server["metadata"]["name"], server["spec"].get("proxyProtocol")
+    for resource in ROUTES if protocols.of_server(server) == "tcp" else ():
+        for item in registry.of(resource, server["metadata"]["namespace"]):
+            if _is_on(item, server):
+                message = f"Server {name} has proxyProtocol {protocol}: Linkerd reads no requests there, "
+                yield Problem(item, "OpaquePort", message + "and the route has no effect on it.")
 
 
 def _allowed(
@@ -239,23 +265,11 @@ def problems(registry: Registry) -> tuple[Problem, ...]:
         except InvalidPolicy as problem:
             found.append(Problem(item, "PolicyIgnored", f"{problem}; Linkerd leaves the policy out."))
     for server in registry.of("servers.policy"):
-        if protocols.of_server(server) == "tcp":
-            found += _unread(registry, server)
+        found += unread_routes(registry, server)
         if server["spec"].get("externalWorkloadSelector"):
             message = "spec.externalWorkloadSelector: the sandbox has no external workloads."
             found.append(Problem(server, "NotSupported", message))
     return (*found, *_rivals(registry))
-
-
-def _unread(registry: Registry, server: Object) -> Iterable[Problem]:
-    """Routes on a Server whose port is TCP."""
-    name = server["metadata"]["name"]
-    for resource in ROUTES:
-        for item in registry.of(resource, server["metadata"]["namespace"]):
-            if _is_on(item, server):
-                message = f"Server {name} has proxyProtocol {server['spec']['proxyProtocol']}: Linkerd reads "
-                message += "no requests there, and the route has no effect on it."
-                yield Problem(item, "OpaquePort", message)
 
 
 def _rivals(registry: Registry) -> Iterable[Problem]:

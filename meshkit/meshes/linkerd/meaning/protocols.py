@@ -33,11 +33,9 @@ def of_service(service: Object, port: Mapping[str, Any]) -> PortProtocol:
     return "tcp" if is_opaque(service, int(port["port"])) else "http"
 
 
-def of_pod(pod: Object, port: int, server: Object | None) -> PortProtocol:
-    """How a pod's proxy reads a port, with the Server of the port, if there is one."""
-    if server is None:
-        return "tcp" if is_opaque(pod, port) else "http"
-    return of_server(server)
+def of_pod(pod: Object, port: int) -> PortProtocol:
+    """How a pod's proxy reads a port that has no Server."""
+    return "tcp" if is_opaque(pod, port) else "http"
 
 
 def of_server(server: Object) -> PortProtocol:
