@@ -61,9 +61,9 @@ class Routing:
                 return found
         return (self._plain(host.name, port),)
 
-    def of_virtual_services(self, items: Iterable[Object], port: int) -> tuple[Route, ...]:
-        """The routes of a host that only VirtualServices name."""
-        return next((found for item in items if (found := self._routes(item, port))), ())
+    def of_tcp(self, host: Host, port: int) -> tuple[Route, ...]:
+        """The one route of a TCP port: no rule for requests holds there."""
+        return (Route("default", (Match(),), (Backend(cluster_name(port, "", host.name), 1),)),)
 
     def on_tcp_ports(self) -> Iterable[Problem]:
         """Http routes of ports that Istio does not read as HTTP, where they have no effect."""
@@ -78,6 +78,10 @@ class Routing:
                         message = f"{where}: port {number} of {host.name} is TCP for Istio, and http routes "
                         message += "have no effect there."
                         yield Problem(owner, "HttpRouteOnTcpPort", message)
+
+    def of_virtual_services(self, items: Iterable[Object], port: int) -> tuple[Route, ...]:
+        """The routes of a host that only VirtualServices name."""
+        return next((found for item in items if (found := self._routes(item, port))), ())
 
     def _plain(self, host: str, port: int) -> Route:
         name = cluster_name(port, "", host)

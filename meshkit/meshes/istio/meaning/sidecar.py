@@ -40,15 +40,12 @@ from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter
 from meshkit.meshes.model.inbound import Inbound, InboundMode, InboundRoute
 from meshkit.meshes.model.outbound import (
-    Backend,
     Cluster,
     Endpoint,
     Locality,
-    Match,
     Object,
     Outbound,
     Problem,
-    Route,
     VirtualHost,
     cluster_name,
 )
@@ -108,7 +105,9 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
             host.name,
             port.number,
             host.domains[port.number],
-            _routes(routing, host, port),
+            routing.of_tcp(host, port.number)
+            if port.read_as == "tcp"
+            else istio_gateway.routes_of(routing, host, port.number) or routing.of_host(host, port.number),
             port.read_as,
         )
         for host in hosts.values()
@@ -130,13 +129,6 @@ def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
         authorization = istio_authorization.authorization_of(registry, pod, protocol)
         found.append(Inbound(port, mode, (InboundRoute(authorization=authorization),), protocol=protocol))
     return tuple(found)
-
-
-def _routes(routing: Routing, host: Host, port: HostPort) -> tuple[Route, ...]:
-    """The routes of a port; no rule for requests holds where Istio reads none."""
-    if port.read_as == "tcp":
-        return (Route("default", (Match(),), (Backend(cluster_name(port.number, "", host.name), 1),)),)
-    return istio_gateway.routes_of(routing, host, port.number) or routing.of_host(host, port.number)
 
 
 def workload_mode(registry: Registry, namespace: str, labels: Mapping[str, str], port: int) -> str:
