@@ -22,6 +22,8 @@ from meshkit.sandbox.dataplane.pod_directory import config_socket
 
 ADMIN_PORT = 15000
 ROUTES = "outbound"
+TUNNEL = "tunnel"
+"""The name of routes that carry an application's CONNECT to a TCP port."""
 Kind = Literal["lds", "cds", "rds"]
 
 VERSION_STAT: Mapping[Kind, str] = {
@@ -193,6 +195,7 @@ def access_log(direction: Literal["inbound", "outbound"], latency_until: str) ->
         "flags": "%RESPONSE_FLAGS%",
         "cluster": "%UPSTREAM_CLUSTER_RAW%",
         "route": "%ROUTE_NAME%",
+        "protocol": "%METADATA(ROUTE:meshkit:protocol)%",
         "service": "%METADATA(ROUTE:meshkit:service)%",
         "owner": "%METADATA(ROUTE:meshkit:owner)%",
         "server": "%METADATA(ROUTE:meshkit:server)%",
@@ -207,6 +210,27 @@ def access_log(direction: Literal["inbound", "outbound"], latency_until: str) ->
         "uptls": "%UPSTREAM_TLS_VERSION%",
         "authority": "%REQ(:AUTHORITY)%",
         "grpc": "%GRPC_STATUS_NUMBER%",
+    }
+    return _stdout(fields)
+
+
+def connection_log(server: str) -> dict[str, Any]:
+    """Return an access log that writes a JSON line when a TCP connection ends.
+
+    Before its first byte the caller's certificate may not be known. ``server`` names the object that rules
+    the port.
+    """
+    fields = {
+        "dir": "inbound",
+        "protocol": "tcp",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%CONNECTION_TERMINATION_DETAILS%",
+        "local": "%DOWNSTREAM_LOCAL_ADDRESS%",
+        "remote": "%DOWNSTREAM_REMOTE_ADDRESS%",
+        "uri": "%DOWNSTREAM_PEER_URI_SAN%",
+        "dns": "%DOWNSTREAM_PEER_DNS_SAN%",
+        "tls": "%DOWNSTREAM_TLS_VERSION%",
+        "server": server,
     }
     return _stdout(fields)
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.exposition import Family, Histogram, Labels, braces
 
 
@@ -30,6 +31,14 @@ class Series(Protocol):
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
         """Return the labels of the request's latency, or None for a connection without a request."""
+
+
+def is_connection(entry: Mapping[str, Any]) -> bool:
+    """Return whether a log line is of a TCP connection, which is logged at its end.
+
+    A caller's plain request to a TCP port is none, because requests share connections.
+    """
+    return entry["dir"] == "inbound" or entry.get("route") == envoy.TUNNEL
 
 
 class PodMetrics:

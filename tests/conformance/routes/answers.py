@@ -53,10 +53,13 @@ async def send(
 async def _once(group: Group, url: str, observe: tuple[str, ...], session: aiohttp.ClientSession) -> Outcome:
     headers = {"host": group.to, **group.headers}
     begun_s = time.monotonic()
-    async with session.request(group.method, url, headers=headers, allow_redirects=False) as answer:
-        text = await answer.text()
-        told = _told(text) if "x-upstream" in answer.headers else {}
-        outcome = [str(answer.status), *(_seen(name, answer, told, text) for name in observe)]
+    try:
+        async with session.request(group.method, url, headers=headers, allow_redirects=False) as answer:
+            text = await answer.text()
+            told = _told(text) if "x-upstream" in answer.headers else {}
+            outcome = [str(answer.status), *(_seen(name, answer, told, text) for name in observe)]
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        outcome = ["connection closed"]
     if group.slow_s is not None:
         outcome.append("slow" if time.monotonic() - begun_s >= group.slow_s else "fast")
     return tuple(outcome)

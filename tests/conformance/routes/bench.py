@@ -88,7 +88,10 @@ class Bench:
 
     async def _case(self, case: Case) -> tuple[Side, Side]:
         client = self._client(case)
-        written = [*case.objects, *([_served(client, self._real, self._beside)] if client.serves else [])]
+        written = [
+            *case.objects,
+            *([_served(client, case, self._real, self._beside)] if client.serves else []),
+        ]
         applied = await self._world.apply(written)
         try:
             number = await self._tell(applied)
@@ -96,6 +99,7 @@ class Bench:
             objects["sidecars"] = [
                 item for item in objects["sidecars"] if item["metadata"]["name"] not in (LISTENERS, SERVED)
             ]
+            _declare(objects["services"], case)
             async with self._running(
                 proxies.of_istiod(client, self._istiod.xds, self._dir("real"), self._real, self._session)
             ) as real:
@@ -224,17 +228,23 @@ def _listeners(address: str) -> dict[str, Any]:
     return {"apiVersion": api, "kind": "Sidecar", "metadata": meta, "spec": {"egress": egress}}
 
 
-def _served(client: proxies.Client, address: str, beside: str) -> dict[str, Any]:
+def _served(client: proxies.Client, case: Case, address: str, beside: str) -> dict[str, Any]:
     """The same for a server: it listens for its application, which answers where it always does."""
     made = _listeners(beside)
     ingress = {
-        "port": {"number": 8080, "protocol": "HTTP", "name": "http"},
+        "port": {"number": 8080, "protocol": case.protocol, "name": case.protocol.lower()},
         "bind": address,
         "captureMode": "NONE",
         "defaultEndpoint": "0.0.0.0:8080",  # the address of the pod itself
     }
     spec = {"workloadSelector": {"labels": dict(client.labels)}, "ingress": [ingress], **made["spec"]}
     return {**made, "metadata": {"name": SERVED, "namespace": client.namespace}, "spec": spec}
+
+
+def _declare(services: list[dict[str, Any]], case: Case) -> None:
+    """Declare the protocol of a case on port 8080, where the sandbox reads what a Sidecar says to istiod."""
+    for port in (port for service in services for port in service["spec"]["ports"] if port["port"] == 8080):
+        port["appProtocol"] = case.protocol.lower()
 
 
 def _settled(number: int) -> dict[str, Any]:

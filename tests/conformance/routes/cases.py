@@ -3,6 +3,7 @@
 about: one sentence, for the page in the docs
 client: {namespace: shop, labels: {app: shop-front}}
 server: web-v1-1      the requests go to this pod through its own proxy, and not through a client's
+protocol: TCP         of the server's port 8080, else HTTP
 requests:
   - {to: "web:8080", path: /, method: GET, headers: {}, count: 400, at_once: 8}
 observe: [version, path, "header:x-user", ...]       what of an answer is compared, beside its status
@@ -24,7 +25,7 @@ import yaml
 HERE = Path(__file__).parent / "cases"
 COMPARED = ("routes", "clusters", "answers")
 OF_SERVER = ("modes", "answers")
-_FIELDS = {"about", "client", "server", "requests", "observe", "compare", "differs", "objects"}
+_FIELDS = {"about", "client", "server", "protocol", "requests", "observe", "compare", "differs", "objects"}
 _REQUEST = {"to", "path", "method", "headers", "count", "at_once", "slow_s", "hits"}
 
 
@@ -68,6 +69,7 @@ class Case:
     namespace: str = "shop"
     labels: Mapping[str, str] = field(default_factory=dict)
     server: str = ""
+    protocol: str = "HTTP"
     differs_in: frozenset[str] = frozenset()
     reason: str = ""
 
@@ -99,6 +101,7 @@ def read(path: Path) -> Case:
         namespace=namespace,
         labels=client.get("labels") or {"app": "client"},
         server=written.get("server", ""),
+        protocol=written.get("protocol", "HTTP"),
         differs_in=differs_in,
         reason=differs.get("reason", ""),
     )

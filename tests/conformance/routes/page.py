@@ -19,7 +19,7 @@ difference disappears.
 Not compared:
 
 - mutual TLS itself, because certificates come from Istio's agent, which does not run in these cases. For PeerAuthentication the
-  generated listeners are compared, for AuthorizationPolicy the answers to plaintext callers;
+  generated listeners are compared, for AuthorizationPolicy the answers to plaintext callers, on a TCP port their connections;
 - gateways;
 - Linkerd, whose proxy and policy controller cannot be built here.
 

@@ -53,6 +53,17 @@ def attached(item: Object, service: Object, port: int) -> bool:
     )
 
 
+def meant_for(item: Object, service: Object, ports: list[int]) -> list[int]:
+    """Those of a Service's ``ports`` that a route names, or all if the Service has no other."""
+    meta, own = service["metadata"], item["metadata"]["namespace"]
+    every = {int(port["port"]) for port in service["spec"].get("ports") or ()}
+    named: set[int] = set()
+    for parent in parents_of(item):
+        if parent["name"] == meta["name"] and parent.get("namespace", own) == meta["namespace"]:
+            named |= {int(parent["port"])} if parent.get("port") else every if every <= set(ports) else set()
+    return sorted(named & set(ports))
+
+
 def route_of(
     work: Translation, item: Object, index: int, rule: Json, match: Match, clusters: Clusters
 ) -> Route:

@@ -1,8 +1,11 @@
-"""Translate the AuthorizationPolicies that apply to a pod.
+"""Translate the AuthorizationPolicies that apply to a port of a pod.
 
 DENY before ALLOW; without any ALLOW for the pod all is allowed, with one only what one of them names. A
 policy in the root namespace holds for the whole mesh. A rule of an ALLOW policy that cannot be judged never
 holds: leaving a condition out would let in whom it was meant to keep out.
+
+A TCP port has no requests. There an ALLOW rule with a field of HTTP never holds, and a DENY rule holds
+without these fields, so it refuses more.
 """
 
 from __future__ import annotations
@@ -12,33 +15,43 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from meshkit.kube.selectors import contains
+from meshkit.meshes.istio.meaning.hosts import inbound_protocol, tcp_ports
+from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.model.inbound import All, Authorization, Condition, Policy, Rule, Subject
-from meshkit.meshes.model.outbound import Object, Problem, StringMatch
+from meshkit.meshes.model.outbound import Object, PortProtocol, Problem, StringMatch
+from meshkit.meshes.model.pods import captured_ports
 from meshkit.meshes.model.registry import Registry
 
 DRY_RUN = "istio.io/dry-run"
+Json = Mapping[str, Any]
+_HTTP = {
+    *("requestPrincipals", "notRequestPrincipals", "hosts", "notHosts"),
+    *("methods", "notMethods", "paths", "notPaths"),
+}
+_HTTP_KEYS = ("request.headers[", "request.auth.")
 _Matcher = Callable[[str, str], StringMatch]
 """From a written value and the policy's namespace to what is compared."""
 
 
-def authorization_of(registry: Registry, pod: Object) -> Authorization:
-    """All policies that hold for a pod."""
+def authorization_of(registry: Registry, pod: Object, protocol: PortProtocol = "http") -> Authorization:
+    """All policies that hold for a pod's ports of a protocol."""
     by_action: dict[str, list[Policy]] = {"ALLOW": [], "DENY": []}
     for namespace in dict.fromkeys((registry.root_namespace, pod["metadata"]["namespace"])):
         for item in registry.of("authorizationpolicies", namespace):
             action = _spec(item).get("action", "ALLOW")
             if action in by_action and not _is_dry(item) and _holds_for(item, pod):
-                by_action[action].append(_policy(item))
+                by_action[action].append(_policy(item, protocol))
     return Authorization(tuple(by_action["DENY"]), tuple(by_action["ALLOW"]) or None)
 
 
 def problems(registry: Registry) -> tuple[Problem, ...]:
     """Problems for policies and fields without effect."""
-    return tuple(
+    unsupported = (
         Problem(item, "NotSupported", message)
         for item in registry.of("authorizationpolicies")
         for message in dict.fromkeys(_without_effect(item))
     )
+    return (*unsupported, *_on_tcp_ports(registry))
 
 
 def _without_effect(item: Object) -> Iterable[str]:
@@ -71,9 +84,12 @@ def _holds_for(item: Object, pod: Object) -> bool:
     return contains(pod["metadata"].get("labels"), (spec.get("selector") or {}).get("matchLabels"))
 
 
-def _policy(item: Object) -> Policy:
-    meta = item["metadata"]
-    rules = tuple(_rule(rule, meta["namespace"]) for rule in _spec(item).get("rules") or ())
+def _policy(item: Object, protocol: PortProtocol) -> Policy:
+    meta, written = item["metadata"], _spec(item).get("rules") or ()
+    if protocol == "tcp":
+        without = _spec(item).get("action") == "DENY"
+        written = [_without_http(rule) for rule in written if without or not _http_fields(rule)]
+    rules = tuple(_rule(rule, meta["namespace"]) for rule in written)
     return Policy(f"{meta['namespace']}/{meta['name']}", rules)
 
 
@@ -117,6 +133,82 @@ def _unjudged(rule: Mapping[str, Any]) -> Iterable[str]:
         key = str(entry["key"])
         if key not in _KEYS and not key.startswith("request.headers["):
             yield f"when key {key}: the sandbox cannot know it, so no value of it ever holds."
+
+
+def _http_fields(rule: Json) -> list[str]:
+    """The fields of a rule that only requests have."""
+    named = [name for entry in rule.get("from") or () for name in entry.get("source") or ()]
+    named += [name for entry in rule.get("to") or () for name in entry.get("operation") or ()]
+    keys = [str(entry["key"]) for entry in rule.get("when") or ()]
+    return sorted({*_HTTP & set(named), *(key for key in keys if key.startswith(_HTTP_KEYS))})
+
+
+def _without_http(rule: Json) -> Json:
+    def rest(fields: Json | None) -> Json:
+        return {name: value for name, value in (fields or {}).items() if name not in _HTTP}
+
+    return {
+        "from": [{"source": rest(entry.get("source"))} for entry in rule.get("from") or ()],
+        "to": [{"operation": rest(entry.get("operation"))} for entry in rule.get("to") or ()],
+        "when": [entry for entry in rule.get("when") or () if not entry["key"].startswith(_HTTP_KEYS)],
+    }
+
+
+def _on_tcp_ports(registry: Registry) -> Iterable[Problem]:
+    """Rules with fields of HTTP that reach a TCP port, where they mean something else."""
+    pods = registry.derived("pods with tcp ports", lambda: _tcp_ports(registry))
+    for item in registry.of("authorizationpolicies"):
+        action = _spec(item).get("action", "ALLOW")
+        rules = [(n, rule) for n, rule in enumerate(_spec(item).get("rules") or ()) if _http_fields(rule)]
+        if not rules or action not in ("ALLOW", "DENY") or _is_dry(item):
+            continue
+        ports = sorted({port for pod, port in pods if _reaches(registry, item, pod)})
+        for number, rule in rules:
+            if reached := [port for port in ports if _names(rule, port)]:
+                message = f"spec.rules[{number}]: {_on_tcp(rule, action, reached)}"
+                yield Problem(item, "HttpFieldsOnTcpPort", message)
+
+
+def _on_tcp(rule: Json, action: str, ports: Iterable[int]) -> str:
+    fields, where = ", ".join(_http_fields(rule)), " and ".join(f"port {port}" for port in ports)
+    begin = f"{where} of its pods is TCP for Istio, without {fields}: the rule"
+    if action == "ALLOW":
+        return f"{begin} lets nobody in there."
+    rest = _without_http(rule)
+    callers = all(entry["source"] for entry in rest["from"]) and bool(rest["from"])
+    if callers or any(entry["key"] != "destination.port" for entry in rest["when"]):
+        return f"{begin} holds without them there, and refuses more. Name the HTTP ports in operation.ports."
+    return f"{begin} refuses every connection there. Name the HTTP ports in to.operation.ports."
+
+
+def _tcp_ports(registry: Registry) -> list[tuple[Object, int]]:
+    """The pods with TCP ports and the numbers of these."""
+    return [
+        (pod, number)
+        for namespace in tcp_ports(registry)
+        for pod in registry.of("pods", namespace)
+        for number in captured_ports(pod, PROXY)
+        if inbound_protocol(registry, pod, number) == "tcp"
+    ]
+
+
+def _reaches(registry: Registry, item: Object, pod: Object) -> bool:
+    namespace = item["metadata"]["namespace"]
+    return namespace in (registry.root_namespace, pod["metadata"]["namespace"]) and _holds_for(item, pod)
+
+
+def _names(rule: Json, port: int) -> bool:
+    """Whether a rule leaves a port in: by its operations and its conditions on the port."""
+    operations = [entry.get("operation") or {} for entry in rule.get("to") or ()] or [{}]
+    asked = [(each.get("ports"), each.get("notPorts")) for each in operations]
+    when = [entry for entry in rule.get("when") or () if entry["key"] == "destination.port"]
+    return any(_is_in(port, *each) for each in asked) and all(
+        _is_in(port, entry.get("values"), entry.get("notValues")) for entry in when
+    )
+
+
+def _is_in(port: int, listed: Iterable[str] | None, left_out: Iterable[str] | None) -> bool:
+    return str(port) in (listed or (str(port),)) and str(port) not in (left_out or ())
 
 
 def _text(value: str, namespace: str) -> StringMatch:

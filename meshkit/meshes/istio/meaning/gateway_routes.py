@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from meshkit.meshes.gateway_api.meaning.matches import KINDS, matches_of, rank
-from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
+from meshkit.meshes.gateway_api.meaning.routes import attached, meant_for, parents_of, route_of
 from meshkit.meshes.gateway_api.meaning.status import Condition, ParentStatus, RouteStatus, resolved
 from meshkit.meshes.istio.meaning import actions
 from meshkit.meshes.istio.meaning.hosts import Host
@@ -50,6 +50,17 @@ def routes_of(routing: Routing, host: Host, port: int) -> tuple[Route, ...]:
                 route = route_of(routing.work, item, index, rule, match, routing.clusters)
                 ranked.append(((*rank(match), age, index), _with_defaults(routing, route, rule)))
     return tuple(route for _, route in sorted(ranked, key=lambda pair: pair[0]))
+
+
+def on_tcp_ports(routing: Routing) -> Iterable[Problem]:
+    """Routes of ports that Istio does not read as HTTP, where they have no effect."""
+    for host in routing.hosts.values():
+        ports = [port.number for port in host.ports if port.read_as == "tcp"]
+        for resource in KINDS if ports else ():
+            for item in routing.work.registry.of(resource):
+                for number in meant_for(item, host.item, ports):
+                    message = f"port {number} of {host.name} is TCP for Istio: the route has no effect there."
+                    yield Problem(item, "HttpRouteOnTcpPort", message)
 
 
 def _with_defaults(routing: Routing, route: Route, rule: dict[str, dict[str, str]]) -> Route:

@@ -16,14 +16,18 @@ from meshkit.kube.selectors import selects
 from meshkit.meshes.istio.meaning.proxy import PROXY, TLS_MODE, TLS_MODE_LABEL
 from meshkit.meshes.istio.meaning.visibility import Caller, exported
 from meshkit.meshes.model.hosts import domains_of, host_of
-from meshkit.meshes.model.outbound import Locality, Object
-from meshkit.meshes.model.pods import service_account
+from meshkit.meshes.model.outbound import Locality, Object, PortProtocol
+from meshkit.meshes.model.pods import port_numbers, service_account
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.model.translation import Translation
 
 _LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 _HTTP = ("http", "http2", "grpc", "grpc-web")
-_HTTP2 = ("http2", "grpc", "kubernetes.io/h2c")
+_HTTP2 = ("http2", "grpc", "grpc-web")
+_NOT_HTTP = ("tcp", "udp", "tls", "https", "mongo", "mysql", "redis")
+_BY_APP_PROTOCOL = {"kubernetes.io/h2c": "http2", "kubernetes.io/ws": "http", "kubernetes.io/wss": "https"}
+_NEVER_DETECTED = (25, 53, 3306, 27017)
+"""Ports whose servers speak first or fail on detection: TCP without a declared protocol."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class HostPort:
-    """A port of a host. ``source`` is what its object says of it."""
+    """A port of a host. ``source`` is what its object says of it.
+
+    An empty ``protocol`` is detected by Istio for each connection.
+    """
 
     number: int
     protocol: str
@@ -55,6 +62,11 @@ class HostPort:
     def is_http2(self) -> bool:
         """Whether the port is declared to speak HTTP/2."""
         return self.protocol in _HTTP2
+
+    @property
+    def read_as(self) -> PortProtocol:
+        """How proxies read the port. The sandbox detects nothing and reads HTTP there."""
+        return read_as(self.protocol)
 
 
 @dataclass(frozen=True)
@@ -103,9 +115,7 @@ def locality_of(registry: Registry, node: str) -> Locality:
 
 def _service_host(registry: Registry, service: Object, caller: Caller) -> Host:
     namespace = service["metadata"]["namespace"]
-    ports = tuple(
-        HostPort(int(port["port"]), protocol_of(port), port) for port in service["spec"].get("ports") or ()
-    )
+    ports = tuple(HostPort(int(port["port"]), protocol_of(port), port) for port in _ports(service))
     accounts = sorted({service_account(pod) for pod in registry.pods_of(service)})
     return Host(
         host_of(service),
@@ -132,10 +142,58 @@ def _of_pod(registry: Registry, address: str, port: int, pod: Object | None) -> 
 
 
 def protocol_of(port: Mapping[str, Any]) -> str:
-    """The declared protocol of a Service port: ``appProtocol``, else the prefix of its name."""
-    if port.get("appProtocol"):
-        return str(port["appProtocol"]).lower()
-    return str(port.get("name", "")).lower().partition("-")[0]
+    """The protocol of a Service port: by ``appProtocol``, else by the prefix of its name.
+
+    Empty where Istio detects it for each connection (pkg/config/kube, ConvertProtocol).
+    """
+    if port.get("protocol") == "UDP":
+        return "udp"
+    written = str(port.get("appProtocol") or port.get("name") or "").lower()
+    if port.get("appProtocol") and written in _BY_APP_PROTOCOL:
+        return _BY_APP_PROTOCOL[written]
+    prefix = "grpc-web" if written.startswith("grpc-web") else written.partition("-")[0]
+    if prefix in (*_HTTP, *_NOT_HTTP):
+        return prefix
+    return "tcp" if int(port["port"]) in _NEVER_DETECTED else ""
+
+
+def read_as(protocol: str) -> PortProtocol:
+    """How proxies read the connections of a protocol."""
+    return "tcp" if protocol in _NOT_HTTP else "http"
+
+
+def inbound_protocol(registry: Registry, pod: Object, number: int) -> PortProtocol:
+    """How a pod's proxy reads a port: by the oldest Service that leads to it; without any it detects."""
+    namespace = pod["metadata"]["namespace"]
+    if not any(_leads(*each, pod, number) for each in tcp_ports(registry).get(namespace, ())):
+        return "http"
+    every = ((service, port) for service in registry.of("services", namespace) for port in _ports(service))
+    return next(read_as(protocol_of(port)) for service, port in every if _leads(service, port, pod, number))
+
+
+def tcp_ports(registry: Registry) -> Mapping[str, list[tuple[Object, Mapping[str, Any]]]]:
+    """By namespace: the Services and their ports that are TCP."""
+    return registry.derived("tcp ports", lambda: _tcp_ports(registry))
+
+
+def _tcp_ports(registry: Registry) -> Mapping[str, list[tuple[Object, Mapping[str, Any]]]]:
+    found: dict[str, list[tuple[Object, Mapping[str, Any]]]] = {}
+    for service in registry.of("services"):
+        for port in _ports(service):
+            if read_as(protocol_of(port)) == "tcp":
+                found.setdefault(service["metadata"]["namespace"], []).append((service, port))
+    return found
+
+
+def _ports(service: Object) -> list[Mapping[str, Any]]:
+    """The ports of a Service that proxies serve: none of UDP."""
+    return [port for port in service["spec"].get("ports") or () if port.get("protocol") != "UDP"]
+
+
+def _leads(service: Object, port: Mapping[str, Any], pod: Object, number: int) -> bool:
+    target = port_numbers(pod, port.get("targetPort") or int(port["port"]))
+    selector = service["spec"].get("selector")
+    return number in target and bool(selector) and selects(selector, pod)
 
 
 def _entry_hosts(work: Translation, entry: Object) -> Iterable[Host]:

@@ -23,7 +23,14 @@ from meshkit.meshes.istio.meaning import (
 )
 from meshkit.meshes.istio.meaning import load_balancing as locality
 from meshkit.meshes.istio.meaning.destinations import DestinationRules, unreached
-from meshkit.meshes.istio.meaning.hosts import Host, HostPort, Workload, hosts_for, locality_of
+from meshkit.meshes.istio.meaning.hosts import (
+    Host,
+    HostPort,
+    Workload,
+    hosts_for,
+    inbound_protocol,
+    locality_of,
+)
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.istio.meaning.routes import Routing
@@ -98,24 +105,30 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
             host.name,
             port.number,
             host.domains[port.number],
-            istio_gateway.routes_of(routing, host, port.number) or routing.of_host(host, port.number),
+            routing.of_tcp(host, port.number)
+            if port.read_as == "tcp"
+            else istio_gateway.routes_of(routing, host, port.number) or routing.of_host(host, port.number),
+            port.read_as,
         )
         for host in hosts.values()
         for port in host.ports
     ]
+    work.problems += [*routing.on_tcp_ports(), *istio_gateway.on_tcp_ports(routing)]
     rest, far = elsewhere(routing)
     return Outbound(_distinct((*virtual, *rest)), (*clusters.values(), *far), _once(work.problems))
 
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
-    """The captured ports of a pod and their mutual TLS modes."""
+    """The captured ports of a pod, with their protocols, mutual TLS modes and authorization."""
     meta = pod["metadata"]
-    routes = (InboundRoute(authorization=istio_authorization.authorization_of(registry, pod)),)
     labels = meta.get("labels") or {}
-    return tuple(
-        Inbound(port, _MODES[workload_mode(registry, meta["namespace"], labels, port)], routes)
-        for port in captured_ports(pod, PROXY)
-    )
+    found = []
+    for port in captured_ports(pod, PROXY):
+        mode = _MODES[workload_mode(registry, meta["namespace"], labels, port)]
+        protocol = inbound_protocol(registry, pod, port)
+        authorization = istio_authorization.authorization_of(registry, pod, protocol)
+        found.append(Inbound(port, mode, (InboundRoute(authorization=authorization),), protocol=protocol))
+    return tuple(found)
 
 
 def workload_mode(registry: Registry, namespace: str, labels: Mapping[str, str], port: int) -> str:

@@ -2,7 +2,8 @@
 
 A port without a Server is ruled by the pod's default policy, fixed when the pod was made; with one, only by
 what AuthorizationPolicies allow on the Server, its namespace, or a route. A Server with routes answers 404 to
-what none of them takes. Kubelet's probes pass by themselves only while a Server has no routes.
+what none of them takes. Kubelet's probes pass by themselves only while a Server has no routes. A TCP port has
+no routes, so nothing but the policies of its Server and namespace hold for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from meshkit.facts import Kind
 from meshkit.kube.selectors import holds
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
+from meshkit.meshes.linkerd.meaning import protocols
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.inbound import (
@@ -67,17 +69,25 @@ def _inbound(registry: Registry, pod: Object, port: int) -> Inbound:
     if not servers:
         written = (pod["metadata"].get("annotations") or {}).get(INBOUND_POLICY, ALL)
         policy = written if written in POLICIES else ALL
-        routes = _default_routes(pod, port, Authorization(allow=_default_policy(policy)))
-        return Inbound(port, "permissive", routes, f"/default/{policy}")
+        authorization = Authorization(allow=_default_policy(policy))
+        if protocols.of_pod(pod, port) == "tcp":
+            return _tcp(port, authorization, f"/default/{policy}")
+        return Inbound(port, "permissive", _default_routes(pod, port, authorization), f"/default/{policy}")
     server = servers[0]
     name = server["metadata"]["name"]
     allowed = (
         *_allowed(registry, server, ("Server", name), ("Namespace", server["metadata"]["namespace"])),
         *_default_policy(server["spec"].get("accessPolicy", "deny")),
     )
+    if protocols.of_server(server) == "tcp":
+        return _tcp(port, Authorization(allow=allowed), f"{GROUP}/server/{name}")
     routes = _routes(registry, server, allowed)
     routes = routes or _default_routes(pod, port, Authorization(allow=allowed))
     return Inbound(port, "permissive", routes, f"{GROUP}/server/{name}")
+
+
+def _tcp(port: int, authorization: Authorization, server: str) -> Inbound:
+    return Inbound(port, "permissive", (InboundRoute(authorization=authorization),), server, "tcp")
 
 
 def servers_of(registry: Registry, pod: Object, port: int) -> list[Object]:
@@ -168,6 +178,16 @@ def _is_on(item: Object, server: Object) -> bool:
     )
 
 
+def unread_routes(registry: Registry, server: Object) -> Iterable[Problem]:
+    """Problems for the routes on a Server whose port is TCP, where they have no effect."""
+    name, protocol = server["metadata"]["name"], server["spec"].get("proxyProtocol")
+    for resource in ROUTES if protocols.of_server(server) == "tcp" else ():
+        for item in registry.of(resource, server["metadata"]["namespace"]):
+            if _is_on(item, server):
+                message = f"Server {name} has proxyProtocol {protocol}: Linkerd reads no requests there, "
+                yield Problem(item, "OpaquePort", message + "and the route has no effect on it.")
+
+
 def _allowed(
     registry: Registry, server: Object, *targets: tuple[str, str], group: str | None = None
 ) -> tuple[Policy, ...]:
@@ -245,10 +265,7 @@ def problems(registry: Registry) -> tuple[Problem, ...]:
         except InvalidPolicy as problem:
             found.append(Problem(item, "PolicyIgnored", f"{problem}; Linkerd leaves the policy out."))
     for server in registry.of("servers.policy"):
-        protocol = server["spec"].get("proxyProtocol", "unknown")
-        if protocol in ("opaque", "TLS"):
-            message = f"spec.proxyProtocol {protocol}: the sandbox reads every connection as HTTP."
-            found.append(Problem(server, "NotSupported", message))
+        found += unread_routes(registry, server)
         if server["spec"].get("externalWorkloadSelector"):
             message = "spec.externalWorkloadSelector: the sandbox has no external workloads."
             found.append(Problem(server, "NotSupported", message))

@@ -19,6 +19,7 @@ from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
 from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
+from meshkit.meshes.linkerd.meaning import protocols
 from meshkit.meshes.linkerd.meaning.authorization import GROUP as POLICY_GROUP
 from meshkit.meshes.linkerd.meaning.authorization import inbound
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
@@ -91,9 +92,9 @@ def outbound(registry: Registry, namespace: str) -> Outbound:
         for port in service["spec"].get("ports") or ():
             number = int(port["port"])
             routes = tuple(_routes(work, service, port, taken, clusters))
-            hosts.append(
-                VirtualHost(host_of(service), number, domains_of(service, number, namespace), routes)
-            )
+            domains = domains_of(service, number, namespace)
+            protocol = protocols.of_service(service, port)
+            hosts.append(VirtualHost(host_of(service), number, domains, routes, protocol))
     return Outbound(tuple(hosts), tuple(clusters.values()), tuple(work.problems))
 
 
@@ -203,14 +204,13 @@ def _routes(
 
 
 def _kinds(work: Translation, service: Object, port: Mapping[str, Any], taken: _Taken) -> tuple[str, ...]:
-    """The kinds of routes that Linkerd looks for on a port, by its appProtocol."""
-    protocol = str(port.get("appProtocol") or "").lower()
-    if protocol in _KINDS:
-        return _KINDS[protocol]
+    """The kinds of routes that Linkerd looks for on a port, by its appProtocol; none on a TCP port."""
+    declared = protocols.app_protocol(port)
+    if protocols.of_service(service, port) == "http":
+        return _KINDS[declared]
     if any(attached(item, service, int(port["port"])) for found in taken.values() for item, _ in found):
-        message = (
-            f"port {port['port']}: Linkerd takes appProtocol {protocol!r} for plain TCP; no route holds."
-        )
+        why = f"takes appProtocol {declared!r} for plain TCP" if declared else "has it among the opaque ports"
+        message = f"port {port['port']}: Linkerd {why}; no route holds."
         work.problems.append(Problem(service, "OpaquePort", message))
     return ()
 

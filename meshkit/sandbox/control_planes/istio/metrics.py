@@ -13,6 +13,7 @@ from meshkit.meshes.istio.meaning.proxy import identity
 from meshkit.meshes.model.outbound import Object
 from meshkit.meshes.model.pods import Peer
 from meshkit.sandbox.dataplane.exposition import Family, Labels, PeerLookup
+from meshkit.sandbox.dataplane.metrics import is_connection
 
 BUCKETS_MS = (
     *(
@@ -36,6 +37,7 @@ BUCKETS_MS = (
 )
 BUCKETS_ANNOTATION = "sidecar.istio.io/statsHistogramBuckets"
 UNKNOWN = "unknown"
+_OF_REQUESTS = ("response_code", "grpc_response_status")
 _NOWHERE = ("PassthroughCluster", "BlackHoleCluster")
 
 
@@ -44,6 +46,7 @@ class IstioSeries:
 
     families = (
         Family("istio_requests_total", "counter", "requests total"),
+        Family("istio_tcp_connections_opened_total", "counter", "tcp connections opened total"),
         Family("istio_tcp_connections_closed_total", "counter", "tcp connections closed total"),
     )
     histogram = Family("istio_request_duration_milliseconds", "histogram", "request duration in milliseconds")
@@ -57,11 +60,16 @@ class IstioSeries:
         """Return the counters that a request or a refused connection increments."""
         if entry["dir"] == "refused":
             return [("istio_tcp_connections_closed_total", self._refused(entry))]
+        if entry.get("protocol") == "tcp":
+            labels = tuple(pair for pair in self._request(entry) if pair[0] not in _OF_REQUESTS)
+            events = ("opened", "closed") if is_connection(entry) else ()
+            return [(f"istio_tcp_connections_{event}_total", labels) for event in events]
         return [("istio_requests_total", self._request(entry))]
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
         """Return the labels of the request's duration, or None for a connection without a request."""
-        return None if entry["dir"] == "refused" else self._request(entry)
+        of_connection = entry["dir"] == "refused" or entry.get("protocol") == "tcp"
+        return None if of_connection else self._request(entry)
 
     def _refused(self, entry: Mapping[str, Any]) -> Labels:
         """Return the labels of a refused connection, whose caller and Service are unknown."""
@@ -96,6 +104,7 @@ class IstioSeries:
             secured,
             entry.get("uptls") is not None,
             grpc,
+            entry.get("protocol"),
         )
         if key not in self._cache:
             self._cache[key] = self._build(entry, outbound, other, (service, asked))
@@ -115,7 +124,7 @@ class IstioSeries:
             ("destination_service", host),
             ("destination_service_name", name),
             ("destination_service_namespace", namespace),
-            ("request_protocol", "http" if grpc is None else "grpc"),
+            ("request_protocol", str(entry.get("protocol") or ("http" if grpc is None else "grpc"))),
             ("response_code", str(entry.get("code", 0))),
             ("grpc_response_status", "" if grpc is None else str(grpc)),
             ("response_flags", str(entry.get("flags") or "-")),

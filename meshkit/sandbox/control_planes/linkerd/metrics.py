@@ -36,6 +36,8 @@ class LinkerdSeries:
         Family("inbound_http_authz_allow_total", "counter", "Inbound HTTP requests that were authorized."),
         Family("inbound_http_authz_deny_total", "counter", "Inbound HTTP requests that were not authorized."),
         Family("inbound_http_route_not_found_total", "counter", "Inbound HTTP requests that no route takes."),
+        Family("inbound_tcp_authz_allow_total", "counter", "Inbound TCP connections that were authorized."),
+        Family("inbound_tcp_authz_deny_total", "counter", "Inbound TCP connections that were refused."),
     )
     histogram = Family(
         "response_latency_ms", "histogram", "Elapsed times between a request and its response."
@@ -49,12 +51,23 @@ class LinkerdSeries:
         """Return the counters that a request increments."""
         if entry["dir"] == "refused":
             return []
+        if entry.get("protocol") == "tcp":
+            return self._connection(entry)
         if entry["dir"] == "inbound":
             refusal = _refusal(entry)
             if refusal is not None:
                 return [self._refused(entry, refusal)]
             return [self._allowed(entry), *self._answered(entry)]
         return [*self._answered(entry), *self._routed(entry)]
+
+    def _connection(self, entry: Mapping[str, Any]) -> list[tuple[str, Labels]]:
+        """Return the counter of a connection to an opaque port; callers count none."""
+        if entry["dir"] == "outbound":
+            return []
+        refused = str(entry.get("details") or "").startswith("rbac_access_denied")
+        target = _target(entry)
+        labels = (*target, *_server(entry, target), *_inbound_tls(entry))
+        return [(f"inbound_tcp_authz_{'deny' if refused else 'allow'}_total", labels)]
 
     def _answered(self, entry: Mapping[str, Any]) -> list[tuple[str, Labels]]:
         base = self._base(entry)
@@ -92,6 +105,8 @@ class LinkerdSeries:
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
         """Return the labels of the response's latency, or None for a connection without a request."""
+        if entry.get("protocol") == "tcp":
+            return None
         if entry["dir"] == "refused" or (entry["dir"] == "inbound" and _refusal(entry) is not None):
             return None
         status = _status(entry)

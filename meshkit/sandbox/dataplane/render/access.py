@@ -1,7 +1,7 @@
-"""Renders the authorization rules of a route as Envoy's RBAC filters.
+"""Renders authorization rules as Envoy's RBAC filters.
 
-Every inbound filter chain has two empty RBAC filters, first for denying and then for allowing rules; each
-route configures them with its own rules.
+Every inbound filter chain of HTTP has two empty RBAC filters, first for denying and then for allowing rules;
+each route configures them with its own rules. The filters of a TCP port contain their rules.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ DENY, ALLOW = "deny", "allow"
 _OF_CALLER = {"identity", "source_ip", "remote_ip"}
 _HEADERS = {"method": ":method", "host": ":authority"}
 _RBAC = TYPE + "extensions.filters.http.rbac.v3."
+_NETWORK_RBAC = TYPE + "extensions.filters.network.rbac.v3.RBAC"
 
 
 def rbac_filters() -> list[JSON]:
@@ -26,12 +27,32 @@ def rbac_filters() -> list[JSON]:
 
 def route_rbac(model: Authorization) -> JSON:
     """Return a route's per-filter configuration with its authorization rules."""
-    filled: JSON = {}
-    if model.deny:
-        filled[DENY] = _rules("DENY", model.deny)
-    if model.allow is not None:
-        filled[ALLOW] = _rules("ALLOW", model.allow)
+    filled = {
+        name: {"@type": _RBAC + "RBACPerRoute", "rbac": {"rules": rules}}
+        for name, rules in _both(model).items()
+    }
     return {"typed_per_filter_config": filled} if filled else {}
+
+
+def connection_rbac(model: Authorization) -> list[JSON]:
+    """Return the network filters that close the connections which the authorization refuses."""
+    return [
+        {
+            "name": "envoy.filters.network.rbac",
+            "typed_config": {"@type": _NETWORK_RBAC, "stat_prefix": f"{name}.", "rules": rules},
+        }
+        for name, rules in _both(model).items()
+    ]
+
+
+def _both(model: Authorization) -> dict[str, JSON]:
+    """Render the denying and the allowing rules, if there are any."""
+    found: dict[str, JSON] = {}
+    if model.deny:
+        found[DENY] = _rules("DENY", model.deny)
+    if model.allow is not None:
+        found[ALLOW] = _rules("ALLOW", model.allow)
+    return found
 
 
 def _rules(action: str, policies: Iterable[Policy]) -> JSON:
@@ -40,8 +61,7 @@ def _rules(action: str, policies: Iterable[Policy]) -> JSON:
         for policy in policies
         for number, rule in enumerate(policy.rules)
     }
-    rules = {"action": action, "policies": listed}
-    return {"@type": _RBAC + "RBACPerRoute", "rbac": {"rules": rules}}
+    return {"action": action, "policies": listed}
 
 
 def _policy(rule: Rule) -> JSON:

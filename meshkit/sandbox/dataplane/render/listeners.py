@@ -13,6 +13,7 @@ from meshkit.meshes.model.outbound import OUTBOUND_PORT
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.render.access import rbac_filters, route_rbac
 from meshkit.sandbox.dataplane.render.clusters import app_cluster
+from meshkit.sandbox.dataplane.render.connections import tcp_filters
 from meshkit.sandbox.dataplane.render.matches import request_match
 from meshkit.sandbox.dataplane.render.style import ProxyStyle
 from meshkit.sandbox.dataplane.render.tls import downstream_tls
@@ -42,18 +43,24 @@ def _outbound(pod_dir: Path, pod_ip: str, style: ProxyStyle) -> JSON:
 
 
 def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, style: ProxyStyle) -> JSON:
-    manager = _connection_manager("inbound", style, {"route_config": _inbound_routes(model)}, rbac_filters())
+    if model.protocol == "tcp":
+        filters = tcp_filters(model)
+    else:
+        routes = {"route_config": _inbound_routes(model)}
+        filters = [_connection_manager("inbound", style, routes, rbac_filters())]
     raw: JSON = {
         "name": "raw",
-        "filters": [manager],
+        "filters": filters,
         "filter_chain_match": {"transport_protocol": "raw_buffer"},
     }
     tls: JSON = {
         "name": "tls",
-        "filters": [manager],
+        "filters": filters,
         "filter_chain_match": {"transport_protocol": "tls"},
         "transport_socket": downstream_tls(),
     }
+    if model.protocol == "tcp" and model.mode == "plaintext":
+        del raw["filter_chain_match"]  # TLS of the application passes, too.
     chains = {"plaintext": [raw], "strict": [tls]}.get(model.mode, [tls, raw])
     inspector = "extensions.filters.listener.tls_inspector.v3.TlsInspector"
     return {

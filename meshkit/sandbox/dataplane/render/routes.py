@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from meshkit.meshes.model.outbound import Cors, Route, VirtualHost
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.render.actions import direct_response, forward, header_edits, redirect
+from meshkit.sandbox.dataplane.render.connections import tcp_routes
 from meshkit.sandbox.dataplane.render.matches import request_match, string_matcher
 from meshkit.sandbox.dataplane.render.wire import JSON, TYPE, fault, percent
 
@@ -25,7 +26,9 @@ def route_table(hosts: Iterable[VirtualHost]) -> list[JSON]:
                 {
                     "name": f"{host.service}:{host.port}",
                     "domains": list(host.domains),
-                    "routes": [entry for route in host.routes for entry in _route(route, host)],
+                    "routes": tcp_routes(host)
+                    if host.protocol == "tcp"
+                    else [entry for route in host.routes for entry in _route(route, host)],
                 }
                 for host in hosts
             ],
