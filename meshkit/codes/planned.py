@@ -71,9 +71,9 @@ HOST_ROUTED_ELSEWHERE = Code(
 TWO_ROUTES_FOR_ONE_SERVICE = Code(
     "MK0205",
     "error",
-    "One plan holds two routes for the same Service.",
+    "One plan holds two routes for the same port of a Service.",
     "The second route would overwrite the first.",
-    "Put all versions of the Service into one route.",
+    "Put all versions of the port into one route.",
 )
 SERVER_WARNING = Code(
     "MK0301",

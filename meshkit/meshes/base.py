@@ -43,6 +43,8 @@ class WeightedRoute:
     canary: str
     rule: str | None = None
     """The name of the rule that is moved, None where rules have no names."""
+    port: int | None = None
+    """Rules whose ``match`` entries all name other ports are left out; None where rules have no ports."""
     weight: int = 0
     """The weight of a destination that says none."""
 

@@ -22,8 +22,9 @@ from meshkit.cluster.lock import held
 from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActionRequired, MeshkitError
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
-from meshkit.kube.steps import RELEASE_MANAGER, Step, ordered
+from meshkit.kube.steps import RELEASE_MANAGER, Step
 from meshkit.meshes import registry
+from meshkit.meshes.routing.planned import steps_of
 from meshkit.operations.plan import Change, OperationPlan, Plan
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.which_mesh import mesh_of
@@ -51,7 +52,7 @@ def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str | No
     for finding in findings:
         if finding.severity == "error":
             raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
-    steps = ordered(step for intent in wanted for step in planner.plan(intent, seen))
+    steps = steps_of(wanted, seen, planner)
     what = ", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing"
     return plan_steps(steps, cluster, Operation("apply", mesh), what=what, findings=findings)
 

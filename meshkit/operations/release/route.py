@@ -93,7 +93,7 @@ def _missing(splits: Sequence[Mapping[str, Destination]], route: WeightedRoute) 
 def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination]]:
     """Yield the weighted destinations of each candidate rule, by the mesh's name of the version."""
     for i, rule in enumerate(obj["spec"].get(route.rules) or []):
-        if route.rule is not None and rule.get("name") != route.rule:
+        if (route.rule is not None and rule.get("name") != route.rule) or not _takes(rule, route.port):
             continue
         split = {}
         for j, entry in enumerate(rule.get(route.destinations) or []):
@@ -104,6 +104,12 @@ def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination
                 pointer, f"{pointer}/{field}", entry.get(field), weight
             )
         yield split
+
+
+def _takes(rule: Object, port: int | None) -> bool:
+    """Whether a rule can hold for requests to a port."""
+    ports = [match.get("port") for match in rule.get("match") or ()]
+    return not ports or any(port is None or each in (None, port) for each in ports)
 
 
 def _version(entry: Object, path: Sequence[str]) -> str:
