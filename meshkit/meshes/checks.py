@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
-from meshkit.intent.traffic import Route
+from meshkit.facts import Finding, Kind, Object, Severity
 from meshkit.meshes.view import View
 
 Check = Callable[[View], Iterator[Finding]]
@@ -68,11 +67,6 @@ class PortProtocols:
     """What it does with an appProtocol that it does not know: ``guesses the protocol``."""
 
 
-def _no_findings(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
-    del route, snapshot
-    return iter(())
-
-
 @dataclass(frozen=True)
 class MeshChecks:
     """The facts of one mesh that checks compare a cluster with, and the mesh's own checks."""
@@ -96,7 +90,5 @@ class MeshChecks:
     """Its own checks before it is installed."""
     running: tuple[Check, ...]
     """Its own checks of a running mesh."""
-    check_route: Callable[[Route, Snapshot], Iterator[Finding]] = _no_findings
-    """Its own check of a planned route."""
     requires_gateway_api: bool = False
     """Whether it has to find the Gateway API when it starts."""

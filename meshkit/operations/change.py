@@ -24,7 +24,7 @@ from meshkit.facts import Finding
 from meshkit.intent.base import Intent
 from meshkit.kube.steps import RELEASE_MANAGER, Step
 from meshkit.meshes import registry
-from meshkit.meshes.routing.planned import steps_of
+from meshkit.meshes.routing.planned import needs_of, steps_of
 from meshkit.operations.plan import Change, OperationPlan, Plan
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.which_mesh import mesh_of
@@ -46,13 +46,13 @@ def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str | No
     """
     wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
     mesh = mesh_of(cluster, mesh)
-    planner = registry.mesh(mesh).planner
-    seen = snapshot.read(cluster, [need for intent in wanted for need in planner.needs(intent)])
+    row = registry.mesh(mesh)
+    seen = snapshot.read(cluster, needs_of(wanted, row))
     findings = preflight.check(wanted, seen, mesh)
     for finding in findings:
         if finding.severity == "error":
             raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
-    steps = steps_of(wanted, seen, planner)
+    steps = steps_of(wanted, seen, row.planner)
     what = ", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing"
     return plan_steps(steps, cluster, Operation("apply", mesh), what=what, findings=findings)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from meshkit.facts import Object, Snapshot
+from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.traffic import Route
 from meshkit.kube.steps import Step, ordered
-from meshkit.meshes.base import MeshPlanner
+from meshkit.meshes.base import Mesh, MeshPlanner
+from meshkit.meshes.routing import live
 
 NEWEST = "9999-12-31T23:59:59Z"
 """The creationTimestamp of an object that a plan creates: it is younger than all others."""
@@ -30,13 +31,21 @@ def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner
     return ordered(steps)
 
 
+def needs_of(intents: Iterable[Intent], row: Mesh) -> Iterator[Need]:
+    """The objects that plans of the intents, and the checks before them, read."""
+    for intent in intents:
+        yield from row.planner.needs(intent)
+        if isinstance(intent, Route):
+            yield from live.needs(row, intent.namespace)
+
+
 def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:
     """The Snapshot with the objects that these steps apply as a whole."""
     objects = {_key(obj): obj for obj in snapshot.objects}
     for step in steps:
         if not step.partial and not step.removed:
             objects[_key(step.object)] = _applied(objects.get(_key(step.object)), step.object)
-    return Snapshot(tuple(objects.values()))
+    return Snapshot(tuple(objects.values()), snapshot.unread)
 
 
 def _applied(present: Object | None, wanted: Object) -> Object:

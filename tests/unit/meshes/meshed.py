@@ -27,3 +27,35 @@ def service(name: str, *ports: int, namespace: str = "shop") -> dict[str, Any]:
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"clusterIP": "10.9.0.1", "selector": {"app": name}, "ports": listed},
     }
+
+
+def virtual_service(
+    name: str,
+    host: str,
+    http: list[dict[str, Any]],
+    *,
+    namespace: str = "shop",
+    created: str = "2026-01-01T00:00:00Z",
+    **spec: Any,
+) -> dict[str, Any]:
+    """A VirtualService for one host."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": created},
+        "spec": {"hosts": [host], "http": http, **spec},
+    }
+
+
+def http_route(
+    name: str, rules: list[dict[str, Any]], *, service: str = "web", port: int = 8080, namespace: str = "shop"
+) -> dict[str, Any]:
+    """An HTTPRoute on a port of a Service in shop."""
+    parent = {"group": "", "kind": "Service", "name": service, "namespace": "shop", "port": port}
+    created = "2026-01-01T00:00:00Z"
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": created},
+        "spec": {"parentRefs": [parent], "rules": rules},
+    }
