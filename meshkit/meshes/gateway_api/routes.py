@@ -57,16 +57,20 @@ def _name_for(route: Route, snapshot: Snapshot) -> str:
 
 def weighted_route(release: Release) -> WeightedRoute:
     """Where an HTTPRoute keeps the weights of a release. Rules have no names here: the route has one."""
+    backends = {
+        version: backend_name(release.service, version) for version in (release.stable, release.canary)
+    }
     return WeightedRoute(
         HTTP_ROUTE,
-        route_name(release.service, release.route),
+        route_name(release.service, release.route_name),
         release.namespace,
         rules="rules",
         destinations="backendRefs",
         version_at=("name",),
-        stable=backend_name(release.service, release.stable),
-        canary=backend_name(release.service, release.canary),
+        stable=backends[release.stable],
+        canary=backends[release.canary],
         weight=1,
+        services=backends,
     )
 
 

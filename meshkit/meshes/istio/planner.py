@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from meshkit.facts import Kind, Need, Snapshot
+from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -19,6 +20,7 @@ from meshkit.kube.kinds import NODE, POD, SERVICE
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, not_plannable
+from meshkit.meshes.gateway_api.splits import splits as gateway_splits
 from meshkit.meshes.istio import access as istio_access
 from meshkit.meshes.istio import observability as istio_observability
 from meshkit.meshes.istio import routes as istio_routes
@@ -26,6 +28,7 @@ from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_pla
 from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
 from meshkit.meshes.istio.routes import DESTINATION_RULE, VIRTUAL_SERVICE
+from meshkit.meshes.istio.splits import splits as virtual_service_splits
 
 __all__ = [
     "DESTINATION_RULE",
@@ -90,9 +93,14 @@ class IstioPlanner:
             version_at=("destination", "subset"),
             stable=release.stable,
             canary=release.canary,
-            rule=release.route,
+            rule=release.route_name,
             port=release.port,
         )
+
+    def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
+        """The rules of a VirtualService, HTTPRoute or GRPCRoute that split requests between both versions."""
+        of_kind = virtual_service_splits if obj["kind"] == VIRTUAL_SERVICE.kind else gateway_splits
+        return of_kind(release, obj, snapshot)
 
 
 PLANNER = IstioPlanner()

@@ -7,11 +7,11 @@ not support (faults, connection limits, load balancing algorithms) are rejected.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshkit.facts import Need, Snapshot
+from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -33,6 +33,7 @@ from meshkit.meshes.gateway_api.routes import (
     http_route,
     weighted_route,
 )
+from meshkit.meshes.gateway_api.splits import splits
 from meshkit.meshes.linkerd import access as linkerd_access
 from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
@@ -89,6 +90,10 @@ class LinkerdPlanner:
     def weighted_route(self, release: Release) -> WeightedRoute:
         """The HTTPRoute of the release's route: a version is a Service of its own."""
         return weighted_route(release)
+
+    def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
+        """The rules of an HTTPRoute or GRPCRoute that split requests between both versions."""
+        return splits(release, obj, snapshot)
 
 
 PLANNER = LinkerdPlanner()

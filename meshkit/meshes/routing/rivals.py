@@ -7,9 +7,11 @@ meaning, so age, visibility, gateways, ports and matches count as the mesh count
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import permutations
 
 from meshkit import codes
 from meshkit.facts import Finding, Object, Snapshot
+from meshkit.intent.release import Release
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh
@@ -33,7 +35,7 @@ def check(route: Route, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:
         namespaces = sorted({name for each, keeper in found if keeper == owner for name in each.namespaces})
         others = any(keeper != owner for _, keeper in found)
         for obj in objects_named(owner, row, planned):
-            yield _finding(obj, port, namespaces, only_some=others)
+            yield _finding(obj, port, namespaces, only_some=others, remedy=_way(route, obj, planned, row))
 
 
 def _keeper(each: Held, written: Iterable[Object]) -> str:
@@ -59,10 +61,34 @@ def _takes(route: HeldRoute, match: Match) -> bool:
     return any(every(own) or own == match for own in route.matches)
 
 
-def _finding(obj: Object, port: Port, namespaces: list[str], *, only_some: bool) -> Finding:
+def _way(route: Route, obj: Object, planned: Snapshot, row: Mesh) -> str:
+    """How to get what the route asks for by way of the object that rules."""
+    for stable, canary in permutations([version.name for version in route.versions], 2):
+        release = Release(
+            name=route.service,
+            namespace=route.namespace,
+            service=route.service,
+            port=route.port,
+            stable=stable,
+            canary=canary,
+        )
+        if any(row.planner.splits(release, obj, planned)):
+            return (
+                f"Release through it ('meshkit release run'): a Release of {route.service} from {stable} to"
+                f" {canary} finds it by its host and changes only its weights."
+            )
+    return (
+        f"Let {title(obj)} split these requests between the versions, with weights such as 100 and 0: a"
+        " Release then finds it by its host and changes only its weights."
+    )
+
+
+def _finding(obj: Object, port: Port, namespaces: list[str], *, only_some: bool, remedy: str) -> Finding:
     message = f"{title(obj)} already rules the requests to {port} from callers in {', '.join(namespaces)}"
     if only_some:
         message += "; the planned route holds for other callers only."
-        return codes.finding(codes.HOST_ROUTED_ELSEWHERE, "route.service", message, severity="warning")
+        return codes.finding(
+            codes.HOST_ROUTED_ELSEWHERE, "route.service", message, remedy, severity="warning"
+        )
     message += ", and the planned route would have no effect beside it."
-    return codes.finding(codes.HOST_ROUTED_ELSEWHERE, "route.service", message)
+    return codes.finding(codes.HOST_ROUTED_ELSEWHERE, "route.service", message, remedy)
