@@ -65,6 +65,8 @@ class Snapshot:
     """Objects read from one cluster at one time."""
 
     objects: tuple[Object, ...] = ()
+    unread: tuple[str, ...] = ()
+    """What the account may not read: ``VirtualService outside shop``."""
 
     def of(self, kind: str, namespace: str | None = None) -> Iterator[Object]:
         """Iterate over the objects of a kind, in one namespace or in all."""
@@ -161,3 +163,7 @@ class Need:
 
     kind: Kind
     namespace: str | None = None
+    within: str = ""
+    """The namespace to read instead if the account may not read the whole cluster."""
+    optional: bool = False
+    """What may not be read is left out, and named in ``Snapshot.unread``."""

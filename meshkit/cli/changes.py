@@ -39,12 +39,18 @@ class JsonPlan(Protocol):
         ...
 
 
+_take_fields_option = click.option(
+    "--take-fields", is_flag=True, help="Take over fields that another manager owns; the plan lists them."
+)
+
+
 @click.command("plan")
 @file_option("YAML file of intents, one document each.")
 @mesh_option
 @cluster_options
+@_take_fields_option
 @json_option
-def plan_command(file: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
+def plan_command(file: str, mesh: str | None, choice: ClusterChoice, take_fields: bool, as_json: bool) -> int:
     """Show what a file of intents would change, field by field.
 
     The command changes nothing. Exit code 5: changes are pending.
@@ -52,7 +58,7 @@ def plan_command(file: str, mesh: str | None, choice: ClusterChoice, as_json: bo
     Example: meshkit plan -f shop.yaml
     """
     intents = _load(file)
-    plan = _plan(intents, mesh, choice.connect())
+    plan = _plan(intents, mesh, choice.connect(), take_fields=take_fields)
     return show_plan(plan, as_json=as_json)
 
 
@@ -61,8 +67,11 @@ def plan_command(file: str, mesh: str | None, choice: ClusterChoice, as_json: bo
 @mesh_option
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
 @cluster_options
+@_take_fields_option
 @json_option
-def apply_command(file: str, mesh: str | None, yes: bool, choice: ClusterChoice, as_json: bool) -> None:
+def apply_command(
+    file: str, mesh: str | None, yes: bool, choice: ClusterChoice, take_fields: bool, as_json: bool
+) -> None:
     """Apply a file of intents after showing the plan and asking for confirmation.
 
     `meshkit undo ID` restores the previous state.
@@ -73,7 +82,7 @@ def apply_command(file: str, mesh: str | None, yes: bool, choice: ClusterChoice,
 
     intents = _load(file)
     cluster = choice.connect()
-    plan = _plan(intents, mesh, cluster)
+    plan = _plan(intents, mesh, cluster, take_fields=take_fields)
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
@@ -121,10 +130,10 @@ def undo_command(change_id: str, choice: ClusterChoice, as_json: bool) -> None:
     show(asdict(change), str(change), as_json=as_json)
 
 
-def _plan(intents: list[Intent], mesh: str | None, cluster: Cluster) -> Plan:
+def _plan(intents: list[Intent], mesh: str | None, cluster: Cluster, *, take_fields: bool) -> Plan:
     from meshkit.operations.change import plan
 
-    return plan(intents, cluster, mesh=mesh)
+    return plan(intents, cluster, mesh=mesh, take_fields=take_fields)
 
 
 def _load(file: str) -> list[Intent]:

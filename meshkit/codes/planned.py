@@ -64,16 +64,24 @@ ROUTE_TO_MISSING_VERSION = Code(
 HOST_ROUTED_ELSEWHERE = Code(
     "MK0204",
     "error",
-    "Another VirtualService already routes the host of the planned route.",
-    "Istio's sidecars do not merge two VirtualServices for one host: they follow the older one only.",
-    "Change that VirtualService, or release through it, instead of planning a second route.",
+    "Another route already rules the requests of the planned route. A warning if it does for some callers.",
+    "Proxies follow one of two routes for the same requests: by age, or by visibility to the caller.",
+    "Release through that route, which a Release finds by its host; where it has no weights, add them there.",
+    also="warning",
+)
+ROUTES_UNSEEN = Code(
+    "MK0231",
+    "warning",
+    "The account may not read all routes, so routes of others that rule the same requests can be overlooked.",
+    "The planned route may have no effect for some callers.",
+    "Plan with an account that may list routes and pods in all namespaces, or ask those who may.",
 )
 TWO_ROUTES_FOR_ONE_SERVICE = Code(
     "MK0205",
     "error",
-    "One plan holds two routes for the same Service.",
+    "One plan holds two routes for the same port of a Service.",
     "The second route would overwrite the first.",
-    "Put all versions of the Service into one route.",
+    "Put all versions of the port into one route.",
 )
 SERVER_WARNING = Code(
     "MK0301",

@@ -21,8 +21,13 @@ Location = tuple[int | str, ...]
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
+def is_name(text: str) -> bool:
+    """Whether a text is a DNS label (RFC 1123)."""
+    return _DNS_LABEL.fullmatch(text) is not None
+
+
 def _dns_label(name: str) -> str:
-    if not _DNS_LABEL.fullmatch(name):
+    if not is_name(name):
         raise ValueError(
             f"{name!r} is not a Kubernetes name (lower case letters, digits and '-', at most 63)"
         )

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from meshkit.intent.base import At, Intent, Name, Part
+from meshkit.intent.base import At, Intent, Name, Part, is_name
+
+PRIMARY = "primary"
+"""The name of a route where none is given."""
+
+
+def _route_reference(text: str) -> str:
+    parts = text.split("/")
+    if len(parts) == 1 and is_name(text):
+        return text
+    if len(parts) in (3, 4) and parts[0].isalpha() and is_name(parts[1]) and all(parts):
+        return text
+    raise ValueError(f"{text!r} is neither the name of a route nor KIND/NAMESPACE/NAME of an object")
 
 
 class Margins(Part):
@@ -80,7 +92,11 @@ class Release(Intent):
     port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535")
     stable: Name = Field(description="the version that serves now")
     canary: Name = Field(description="the version to release")
-    route: Name = Field(default="primary", description="the name of the route whose weights are moved")
+    route: Annotated[str, AfterValidator(_route_reference)] = Field(
+        default=PRIMARY,
+        description="the name of the route whose weights are moved, or the object that holds them, as "
+        "KIND/NAMESPACE/NAME or KIND/NAMESPACE/NAME/RULE, such as 'VirtualService/shop/web'",
+    )
     steps: tuple[float, ...] = Field(
         default=(1, 5, 25, 50, 100),
         min_length=2,
@@ -136,6 +152,23 @@ class Release(Intent):
         description="share of the requests that stable keeps for that time to compare with, in percent below "
         "50; at 0 slowdowns under about 40 % stay invisible after promotion",
     )
+
+    @property
+    def route_name(self) -> str:
+        """The name of the route; ``primary`` where the release names an object."""
+        return PRIMARY if "/" in self.route else self.route
+
+    @property
+    def route_object(self) -> tuple[str, str, str] | None:
+        """Kind, namespace and name of the object that the release names, or None."""
+        parts = self.route.split("/")
+        return (parts[0], parts[1], parts[2]) if len(parts) > 1 else None
+
+    @property
+    def route_rule(self) -> str | None:
+        """The rule of the object that the release names, or None."""
+        parts = self.route.split("/")
+        return parts[3] if len(parts) == 4 else None
 
     @property
     def ladder(self) -> tuple[float, ...]:

@@ -66,6 +66,14 @@ class Step:
         namespace: str | None = self.object["metadata"].get("namespace")
         return namespace
 
+    def is_replaced_by(self, other: Step) -> bool:
+        """Whether another step applies the same object as a whole, by the same manager."""
+        mine, theirs = (
+            (step.kind, step.namespace, step.name, step.manager, step.partial, step.removed)
+            for step in (self, other)
+        )
+        return mine == theirs and not (self.partial or self.removed)
+
     @property
     def title(self) -> str:
         """Kind and name of the object: ``Deployment istio-system/istiod``."""

@@ -8,7 +8,7 @@ mesh or uses it as a key.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from meshkit.errors import BadInput, UnsupportedByMesh
@@ -42,9 +42,17 @@ class WeightedRoute:
     """The mesh's name of the stable version; ``canary`` likewise."""
     canary: str
     rule: str | None = None
-    """The name of the rule whose weights change; None if rules have no names."""
+    """The name of the rule whose weights change; None if it has no name."""
+    conditions: Sequence[Mapping[str, Any]] | None = None
+    """The matches of a rule without a name, by which it is found again; None: any rule with both versions."""
+    port: int | None = None
+    """Rules whose ``match`` entries all name other ports are left out; None where rules have no ports."""
     weight: int = 0
     """The weight of a destination that does not state one."""
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Version -> its Service, where each version has one of its own."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Version -> the ``version`` label of its pods, where that is not the name of the version."""
 
     def __str__(self) -> str:
         return f"{self.kind.kind} {self.namespace}/{self.name}"
@@ -67,7 +75,13 @@ class MeshPlanner(Protocol):
         """
 
     def weighted_route(self, release: Release) -> WeightedRoute:
-        """The location of the weights that a release changes; ``plan`` of a Route writes them there."""
+        """The location of a release's weights if ``plan`` of a Route wrote them."""
+
+    def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
+        """The rules of a route object, whoever wrote it, that split requests between both versions.
+
+        ``snapshot`` has the objects that say which pods a destination leads to.
+        """
 
 
 @dataclass(frozen=True)

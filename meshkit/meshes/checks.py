@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from meshkit.facts import Finding, Kind, Severity, Snapshot
-from meshkit.intent.traffic import Route
+from meshkit.facts import Finding, Kind, Severity
 from meshkit.meshes.view import View
 
 Check = Callable[[View], Iterator[Finding]]
@@ -68,11 +67,6 @@ class PortProtocols:
     """The mesh's reaction to another appProtocol, as a verb phrase: ``guesses the protocol``."""
 
 
-def _no_findings(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
-    del route, snapshot
-    return iter(())
-
-
 @dataclass(frozen=True)
 class MeshChecks:
     """The facts about one mesh that checks compare a cluster with, and the mesh's own checks."""
@@ -94,7 +88,5 @@ class MeshChecks:
     """The mesh's own checks before it is installed."""
     running: tuple[Check, ...]
     """The mesh's own checks once it is installed."""
-    check_route: Callable[[Route, Snapshot], Iterator[Finding]] = _no_findings
-    """The mesh's own check of a planned route."""
     requires_gateway_api: bool = False
     """Whether the control plane needs the Gateway API's CRDs when it starts."""

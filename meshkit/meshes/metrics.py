@@ -71,5 +71,7 @@ class MetricTable:
     """The counters that ``links`` reads."""
     links: Callable[[Sample, Object, str | None], Iterator[Link]]
     """The links that a sample of a pod's sidecar counts, for servers of a namespace (None: of any)."""
+    service_label: str = ""
+    """The label with the Service that a request was sent to; versions that are Services are told by it."""
     pod_label: str = ""
     pod_where: Mapping[str, str] = field(default_factory=dict)

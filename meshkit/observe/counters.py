@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from meshkit.facts import ArmCounts, Samples
@@ -12,6 +12,7 @@ from meshkit.observe.rises import rises
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
+    from meshkit.meshes.metrics import MetricTable
 
 What = Literal["requests", "errors", "latency"]
 
@@ -44,6 +45,27 @@ class Target:
     service: str
     port: int
     versions: tuple[str, ...]
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Version -> its Service, where each version has one of its own."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Version -> the ``version`` label of its pods, where that is not the name of the version."""
+
+    def told_by(self, table: MetricTable) -> tuple[str, Mapping[str, str]]:
+        """The label by which a mesh's metrics tell the versions apart, and value -> version."""
+        if self.services and table.service_label:
+            return table.service_label, {self.services[version]: version for version in self.versions}
+        names = {"service": self.service, "namespace": self.namespace}
+        values = {
+            table.version_value.format(version=self.labels.get(version, version), **names): version
+            for version in self.versions
+        }
+        return table.version_label, values
+
+    def where(self, table: MetricTable) -> dict[str, str]:
+        """The labels, with their values, that all requests to the target have."""
+        label, _ = self.told_by(table)
+        names = {"service": self.service, "namespace": self.namespace}
+        return {name: value.format(**names) for name, value in table.where.items() if name != label}
 
 
 @dataclass(frozen=True)

@@ -183,15 +183,13 @@ def _read_token(path: Path) -> str:
 def _query(table: MetricTable, target: Target) -> str:
     """The query for all series of the target's versions; the table then tells which of them are failures."""
     names = {"service": target.service, "namespace": target.namespace}
-    versions = [table.version_value.format(version=each, **names) for each in target.versions]
+    version_label, versions = target.told_by(table)
+    where = target.where(table)
     metrics = [table.requests, f"{table.latency}_bucket"]
-    base = [f"__name__=~{_any_of(metrics)}", f"{table.version_label}=~{_any_of(versions)}"]
+    base = [f"__name__=~{_any_of(metrics)}", f"{version_label}=~{_any_of(versions)}"]
     base += [f"{name}=~{_any_of(['', value.format(**names)])}" for name, value in table.where_present.items()]
-    sides = [table.where, *([{**table.where, **table.pod_where}] if table.pod_where else [])]
-    selectors = [
-        [*base, *(f"{name}={json.dumps(value.format(**names))}" for name, value in side.items())]
-        for side in sides
-    ]
+    sides = [where, *([{**where, **table.pod_where}] if table.pod_where else [])]
+    selectors = [[*base, *(f"{name}={json.dumps(value)}" for name, value in side.items())] for side in sides]
     return " or ".join("{" + ",".join(each) + "}" for each in selectors)
 
 

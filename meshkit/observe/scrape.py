@@ -72,12 +72,12 @@ def _counters(
     page_samples: Iterable[Sample], table: MetricTable, target: Target, own_pod: str
 ) -> Iterator[tuple[CounterKey, float]]:
     names = {"service": target.service, "namespace": target.namespace}
-    where = {label: value.format(**names) for label, value in table.where.items()}
+    where = target.where(table)
     own = {**where, **table.pod_where} if own_pod and table.pod_where else None
     present = {label: value.format(**names) for label, value in table.where_present.items()}
-    versions = {table.version_value.format(version=v, **names): v for v in target.versions}
+    version_label, versions = target.told_by(table)
     for name, labels, value in page_samples:
-        version = versions.get(labels.get(table.version_label, ""))
+        version = versions.get(labels.get(version_label, ""))
         if version is None or any(labels.get(label, wanted) != wanted for label, wanted in present.items()):
             continue
         if all(labels.get(label) == wanted for label, wanted in where.items()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from meshkit import codes
@@ -22,36 +23,52 @@ from meshkit.cluster.lock import held
 from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActionRequired, MeshkitError
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
-from meshkit.kube.steps import RELEASE_MANAGER, Step, ordered
+from meshkit.kube.steps import RELEASE_MANAGER, Step
 from meshkit.meshes import registry
+from meshkit.meshes.routing.planned import needs_of, steps_of
 from meshkit.operations.plan import Change, OperationPlan, Plan
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.which_mesh import mesh_of
 
 __all__ = ["Change", "Plan", "Progress", "apply", "history", "plan", "undo_steps"]
 
+_RELEASED = "A release manages these weights: let it end, or run it again if its process has died."
+_OWNED = (
+    "Leave the fields to that manager, or take them over with take_fields=True (--take-fields). To shift"
+    " traffic through a route that others own, run a release: it changes the weights only."
+)
 E = TypeVar("E")
 R = TypeVar("R")
 Report = Callable[[Progress], None]
 
 
-def plan(intents: Intent | Iterable[Intent], cluster: Cluster, *, mesh: str | None = None) -> Plan:
+def plan(
+    intents: Intent | Iterable[Intent],
+    cluster: Cluster,
+    *,
+    mesh: str | None = None,
+    take_fields: bool = False,
+) -> Plan:
     """Compute the steps that make the intents true on a cluster with a mesh, without changing anything.
 
     Every object is dry-run on the server. An object whose namespace or kind is created by an earlier step is
     validated against its definition now and dry-run right before its own step. Raises ``BadInput`` for what
     the mesh or the cluster does not support, ``Conflict`` naming the owner of a field that would be changed,
-    and the server's refusals. ``mesh`` is required only if the cluster has none, or several: see ``mesh_of``.
+    and the server's refusals. With ``take_fields``, the plan takes such fields over and lists their owners;
+    it never takes the weights of a running release. ``mesh`` is required only if the cluster has none, or
+    several: see ``mesh_of``.
     """
     wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
     mesh = mesh_of(cluster, mesh)
-    planner = registry.mesh(mesh).planner
-    seen = snapshot.read(cluster, [need for intent in wanted for need in planner.needs(intent)])
+    row = registry.mesh(mesh)
+    seen = snapshot.read(cluster, needs_of(wanted, row))
     findings = preflight.check(wanted, seen, mesh)
     for finding in findings:
         if finding.severity == "error":
             raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
-    steps = ordered(step for intent in wanted for step in planner.plan(intent, seen))
+    steps = steps_of(wanted, seen, row.planner)
+    if take_fields:
+        steps = tuple(replace(step, force=True) for step in steps)
     what = ", ".join(dict.fromkeys(type(intent).__name__ for intent in wanted)) or "Nothing"
     return plan_steps(steps, cluster, Operation("apply", mesh), what=what, findings=findings)
 
@@ -260,12 +277,18 @@ def locked(cluster: Cluster, name: str, progress: Callable[[E], None]) -> Iterat
 
 def _checked(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
     try:
-        return executor.check(cluster, steps)
+        checked = executor.check(cluster, steps)
     except Conflict as error:
-        if RELEASE_MANAGER not in error.managers:
+        if not error.managers:
             raise
-        remedy = "A release manages these weights: let it end, or run it again if its process has died."
+        remedy = _RELEASED if RELEASE_MANAGER in error.managers else _OWNED
         raise Conflict(error.message, remedy=remedy, managers=error.managers) from error
+    for one in checked:
+        taken = tuple(change.path for change in one.changes if RELEASE_MANAGER in change.owners)
+        if one.step.force and taken:
+            message = f"{RELEASE_MANAGER} owns {', '.join(taken)} of {one.step.title}."
+            raise Conflict(message, remedy=_RELEASED, managers={RELEASE_MANAGER: taken})
+    return checked
 
 
 def _warnings(pending: Sequence[PlannedStep]) -> Iterator[Finding]:

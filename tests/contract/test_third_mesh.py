@@ -10,14 +10,16 @@ import pytest
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.ready import established
-from meshkit.errors import NoData, UnsupportedByMesh
+from meshkit.errors import Conflict, NoData, UnsupportedByMesh
 from meshkit.facts import Kind, Need
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Release
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import Route, Version
+from meshkit.kube import manifests
 from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, NODE, POD, SERVICE
+from meshkit.kube.steps import RELEASE_MANAGER
 from meshkit.meshes import registry
 from meshkit.observe.callers import read_callers
 from meshkit.observe.counters import Target, window
@@ -105,6 +107,27 @@ def test_its_routes_are_objects_of_its_own_kind(cluster: Cluster, installed: str
     assert weights(cluster, installed) == {"v1": 100, "v2": 0}
     undo(first.id, cluster)
     assert weights(cluster, installed) is None
+
+
+def test_fields_of_another_manager_are_taken_only_when_asked(cluster: Cluster, installed: str) -> None:
+    service(cluster, installed)
+    for version in ("v1", "v2"):
+        pod(cluster, installed, f"web-{version}", version)
+    spec = {"service": "web", "rules": [{"backends": [{"version": "v1", "weight": 1}]}]}
+    theirs = manifests.obj(ROUTE, "web", installed, spec=spec)
+    cluster.api.apply(theirs, manager="argocd")
+    with pytest.raises(Conflict, match=r"argocd owns \.spec\.rules.*--take-fields"):
+        plan(route(installed, 10), cluster, mesh="toy")
+    shown = plan(route(installed, 10), cluster, mesh="toy", take_fields=True)
+    assert ("argocd",) in [change.owners for change in shown.steps[0].changes]
+    change = apply(shown, cluster)
+    assert weights(cluster, installed) == {"v1": 90, "v2": 10}
+    undo(change.id, cluster)
+    assert weights(cluster, installed) == {"v1": 1}
+    cluster.api.apply(theirs, manager=RELEASE_MANAGER, force=True)
+    with pytest.raises(Conflict, match="A release manages these weights"):
+        plan(route(installed, 10), cluster, mesh="toy", take_fields=True)
+    cluster.api.delete(ROUTE, "web", installed)
 
 
 def test_a_release_finds_its_weights(cluster: Cluster, installed: str) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 import meshkit as mk
 from meshkit.cluster.connect import Cluster, connect
-from meshkit.errors import UnknownName
+from meshkit.errors import BadInput, UnknownName
+from meshkit.facts import Kind
 from meshkit.intent.release import Margins, Release
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
@@ -116,6 +117,65 @@ def test_bad_release_is_rolled_back(v1_serves: Shop) -> None:
     assert v1_serves.canary_percent(release) == 0
     assert outcome.state.step == 0
     v1_serves.send_all_to("v2")
+
+
+def test_route_of_another_owner_between_services_is_found_by_its_host(v1_serves: Shop) -> None:
+    """As Flagger and Argo Rollouts lay it out: the names are theirs, and each version has a Service."""
+    release = v1_serves.release("v1", "v2")
+    api, planned = v1_serves.cluster.api, v1_serves.route(release)
+    own = own_route(v1_serves.mesh)
+    for obj in (version_service("old", "v1"), version_service("next", "v2")):
+        api.apply(obj, manager="team")
+    api.delete(kind_of(planned), planned["metadata"]["name"], "shop")
+    try:
+        api.apply(own, manager="team")
+        time.sleep(2)
+        outcome = v1_serves.run(release)
+        assert outcome.result == "promoted", outcome.sentences
+        after = api.get(kind_of(own), "a-split", "shop")
+        assert after is not None
+        rule = (after["spec"].get("http") or after["spec"]["rules"])[0]
+        assert [each["weight"] for each in rule.get("route") or rule["backendRefs"]] == [0, 100]
+        fields = after["metadata"]["managedFields"]
+        assert [each["manager"] for each in fields if not each.get("subresource")] == ["team"]
+        with pytest.raises(BadInput, match="Release through it"):
+            plan([shop.shop_route("v1", "v2")], v1_serves.cluster, mesh=v1_serves.mesh)
+    finally:
+        api.delete(kind_of(own), "a-split", "shop")
+        v1_serves.send_all_to("v1")
+
+
+def own_route(mesh: str) -> dict[str, Any]:
+    """A team's own route, whose weights are between Services."""
+    if mesh == "istio":
+        to = [
+            {"destination": {"host": f"web-{name}"}, "weight": weight}
+            for name, weight in (("old", 100), ("next", 0))
+        ]
+        kind, spec = "VirtualService", {"hosts": ["web"], "http": [{"route": to}]}
+        return made("networking.istio.io/v1", kind, "a-split", spec)
+    refs = [
+        {"name": f"web-{name}", "port": 8080, "weight": weight}
+        for name, weight in (("old", 100), ("next", 0))
+    ]
+    parent = {"group": "", "kind": "Service", "name": "web", "port": 8080}
+    spec = {"parentRefs": [parent], "rules": [{"backendRefs": refs}]}
+    return made("gateway.networking.k8s.io/v1", "HTTPRoute", "a-split", spec)
+
+
+def version_service(name: str, version: str) -> dict[str, Any]:
+    port = {"name": "http", "port": 8080, "appProtocol": "http"}
+    spec = {"selector": {"app": "web", "version": version}, "ports": [port]}
+    return made("v1", "Service", f"web-{name}", spec)
+
+
+def made(api_version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    meta = {"name": name, "namespace": "shop"}
+    return {"apiVersion": api_version, "kind": kind, "metadata": meta, "spec": spec}
+
+
+def kind_of(obj: dict[str, Any]) -> Kind:
+    return Kind(obj["apiVersion"], obj["kind"])
 
 
 def test_with_versions_exchanged_the_outcome_is_exchanged(v1_serves: Shop) -> None:

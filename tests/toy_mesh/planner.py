@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from meshkit.facts import Kind, Need, Snapshot
+from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -69,6 +69,9 @@ class ToyPlanner:
             stable=release.stable,
             canary=release.canary,
         )
+
+    def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
+        return iter(())
 
 
 PLANNER = ToyPlanner()

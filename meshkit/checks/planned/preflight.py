@@ -15,11 +15,12 @@ from meshkit.intent.traffic import Route
 from meshkit.kube.kinds import ZONE
 from meshkit.kube.nodes import has_built_in_images
 from meshkit.meshes import registry
+from meshkit.meshes.routing import rivals
 
 
 def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Finding, ...]:
     """All findings about the intents: errors stop a plan, warnings are shown with it."""
-    rules = registry.mesh(mesh).checks
+    row = registry.mesh(mesh)
     findings: list[Finding] = []
     for intent in intents:
         match intent:
@@ -29,8 +30,7 @@ def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Fin
                 findings += _namespace(intent, snapshot)
             case Route():
                 findings += traffic.check(intent, snapshot)
-                if snapshot.find("Service", intent.service, intent.namespace):
-                    findings += rules.check_route(intent, snapshot)
+                findings += rivals.check(intent, snapshot, row)
     return (*findings, *traffic.one_route_each([intent for intent in intents if isinstance(intent, Route)]))
 
 

@@ -40,11 +40,11 @@ def _versions(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def one_route_each(routes: Sequence[Route]) -> Iterator[Finding]:
-    """Find Services with two routes in one plan, of which the second would overwrite the first."""
-    seen: set[tuple[str, str]] = set()
+    """Find ports with two routes in one plan, of which the second would overwrite the first."""
+    seen: set[tuple[str, str, int]] = set()
     for route in routes:
-        key = (route.namespace, route.service)
+        key = (route.namespace, route.service, route.port)
         if key in seen:
-            message = f"Service {route.namespace}/{route.service} has two routes in this plan."
+            message = f"port {route.port} of {route.namespace}/{route.service} has two routes in this plan."
             yield codes.finding(codes.TWO_ROUTES_FOR_ONE_SERVICE, "route.service", message)
         seen.add(key)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from meshkit.facts import Kind
+from meshkit.facts import Kind, Snapshot
 from meshkit.intent.release import Release
 from meshkit.intent.traffic import HeaderMatch, Route
 from meshkit.kube.manifests import obj
@@ -25,8 +25,8 @@ def route_name(service: str, route: str) -> str:
     return f"{service}-{route}"
 
 
-def http_route(route: Route, annotations: dict[str, str]) -> dict[str, Any]:
-    """The HTTPRoute ``<service>-<route name>``: a rule for each header match, then the split as the last."""
+def http_route(route: Route, annotations: dict[str, str], snapshot: Snapshot) -> dict[str, Any]:
+    """The HTTPRoute of a Route: a rule for each header match, then the split as the last."""
     rules = [_header_rule(route, match) for match in route.matches]
     rules.append({"backendRefs": _backends(route, tuple(route.weights().items()))})
     if route.timeout_s is not None:
@@ -34,7 +34,7 @@ def http_route(route: Route, annotations: dict[str, str]) -> dict[str, Any]:
             rule["timeouts"] = {"request": gateway_duration(route.timeout_s)}
     return obj(
         HTTP_ROUTE,
-        route_name(route.service, route.name),
+        _name_for(route, snapshot),
         route.namespace,
         annotations=annotations,
         spec={
@@ -44,18 +44,33 @@ def http_route(route: Route, annotations: dict[str, str]) -> dict[str, Any]:
     )
 
 
+def _name_for(route: Route, snapshot: Snapshot) -> str:
+    """``<service>-<route name>``, with the port where a route for another port has that name."""
+    name = route_name(route.service, route.name)
+    with_port = f"{name}-{route.port}"
+    if snapshot.find(HTTP_ROUTE.kind, with_port, route.namespace):
+        return with_port
+    found = snapshot.find(HTTP_ROUTE.kind, name, route.namespace) or {}
+    ports = [parent.get("port") for parent in (found.get("spec") or {}).get("parentRefs") or ()]
+    return with_port if any(port not in (None, route.port) for port in ports) else name
+
+
 def weighted_route(release: Release) -> WeightedRoute:
     """Where an HTTPRoute keeps the weights of a release. Rules have no names here: the route has one."""
+    backends = {
+        version: backend_name(release.service, version) for version in (release.stable, release.canary)
+    }
     return WeightedRoute(
         HTTP_ROUTE,
-        route_name(release.service, release.route),
+        route_name(release.service, release.route_name),
         release.namespace,
         rules="rules",
         destinations="backendRefs",
         version_at=("name",),
-        stable=backend_name(release.service, release.stable),
-        canary=backend_name(release.service, release.canary),
+        stable=backends[release.stable],
+        canary=backends[release.canary],
         weight=1,
+        services=backends,
     )
 
 

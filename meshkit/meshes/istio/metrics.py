@@ -57,6 +57,7 @@ METRICS = MetricTable(
     },
     where_present={},
     version_label="destination_version",
+    service_label="destination_service_name",
     version_value="{version}",
     failed={"response_code": "5..|0", "grpc_response_status": "2|4|13|14|15"},
     outbound=("reporter", "source"),

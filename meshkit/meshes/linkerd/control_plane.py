@@ -25,7 +25,7 @@ from meshkit.kube.workloads import ROLLOUT_TIMEOUT_S
 from meshkit.meshes import isolation
 from meshkit.meshes.base import cannot
 from meshkit.meshes.control_plane import Component, release_step, require_tested
-from meshkit.meshes.definitions import crds
+from meshkit.meshes.gateway_api import definitions as gateway_api
 from meshkit.meshes.linkerd import anchors as linkerd_anchors
 from meshkit.meshes.linkerd.definitions import definitions
 from meshkit.meshes.linkerd.injection import INJECT
@@ -53,9 +53,9 @@ PORTS = {
 
 
 def control_plane_needs(intent: ControlPlane) -> tuple[Need, ...]:
-    """The nodes, and for the charts the Secrets and the bundle that hold the identity."""
+    """The nodes and definitions, and for the charts the Secrets and the bundle that hold the identity."""
     if intent.charts is None:
-        return (Need(NODE),)
+        return (Need(NODE), Need(kube_kinds.CUSTOM_RESOURCE_DEFINITION))
     namespace = intent.namespace or NAMESPACE
     return (Need(NODE), Need(SECRET, namespace), Need(CONFIG_MAP, namespace))
 
@@ -79,7 +79,7 @@ def control_plane(intent: ControlPlane, snapshot: Snapshot) -> tuple[Step, ...]:
     if intent.charts:
         return (*before, *_releases(intent, namespace, snapshot))
     return (
-        *manifests.crd_steps((*crds("gateway_api"), *definitions())),
+        *manifests.crd_steps((*gateway_api.definitions(snapshot), *definitions())),
         *before,
         *_manifests(intent, namespace),
     )

@@ -54,6 +54,7 @@ METRICS = MetricTable(
     where={"direction": "outbound"},
     where_present={"dst_namespace": "{namespace}"},
     version_label="dst_service",
+    service_label="dst_service",
     version_value="{service}-{version}",
     failed={"classification": "failure", "status_code": "5.."},
     outbound=("direction", "outbound"),

@@ -7,11 +7,11 @@ not support (faults, connection limits, load balancing algorithms) are rejected.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshkit.facts import Need, Snapshot
+from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -22,7 +22,7 @@ from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Rou
 from meshkit.kube import manifests
 from meshkit.kube.kinds import POD, SERVICE
 from meshkit.kube.manifests import namespace_part
-from meshkit.kube.metadata import annotations_of
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
@@ -33,6 +33,7 @@ from meshkit.meshes.gateway_api.routes import (
     http_route,
     weighted_route,
 )
+from meshkit.meshes.gateway_api.splits import splits
 from meshkit.meshes.linkerd import access as linkerd_access
 from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
@@ -43,6 +44,9 @@ INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
 STRICT_POLICIES = ("all-authenticated", "cluster-authenticated")
 """The values of INBOUND_POLICY that refuse callers without an identity."""
+_VERSION_OF = "meshkit.dev/version-of"
+"""The label of a version's Service, with the Service that clients name."""
+_PORT_FIELDS = ("name", "targetPort", "appProtocol", "protocol")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,10 @@ class LinkerdPlanner:
     def weighted_route(self, release: Release) -> WeightedRoute:
         """The HTTPRoute of the release's route: a version is a Service of its own."""
         return weighted_route(release)
+
+    def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
+        """The rules of an HTTPRoute or GRPCRoute that split requests between both versions."""
+        return splits(release, obj, snapshot)
 
 
 PLANNER = LinkerdPlanner()
@@ -137,7 +145,7 @@ def _route(route: Route, snapshot: Snapshot) -> list[Step]:
     if breaker:
         part = manifests.obj(SERVICE, route.service, route.namespace, annotations=breaker)
         steps.append(Step(part, manager="meshkit-outlier-detection", partial=True))
-    return [*steps, Step(http_route(route, _retry_annotations(route.retries)))]
+    return [*steps, Step(http_route(route, _retry_annotations(route.retries), snapshot))]
 
 
 def _refuse_what_linkerd_drops(route: Route) -> None:
@@ -157,19 +165,35 @@ def _refuse_what_linkerd_drops(route: Route) -> None:
 
 
 def _backend(route: Route, version: Version, breaker: dict[str, str], snapshot: Snapshot) -> dict[str, Any]:
-    """The Service of one version: the ports of the Service that clients name, its pods only."""
+    """The Service of one version: the ports of the Service that clients name, its pods only.
+
+    Ports that another Route gave it stay.
+    """
     name = backend_name(route.service, version.name)
     selector = {**route.pod_selector(), **version.pod_labels()}
     port = _port(route, snapshot)
     backend = {**port, "port": route.port, "protocol": port.get("protocol", "TCP")}
+    ports = [*_other_ports(name, route, snapshot), backend]
     return manifests.obj(
         SERVICE,
         name,
         route.namespace,
-        labels={"meshkit.dev/version-of": route.service},
+        labels={_VERSION_OF: route.service},
         annotations=breaker,
-        spec={"selector": selector, "ports": [backend]},
+        spec={"selector": selector, "ports": sorted(ports, key=lambda each: int(each["port"]))},
     )
+
+
+def _other_ports(name: str, route: Route, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The other ports of a version's Service that meshkit made."""
+    present = snapshot.find(SERVICE.kind, name, route.namespace)
+    if present is None or labels(present).get(_VERSION_OF) != route.service:
+        return []
+    return [
+        {key: port[key] for key in (*_PORT_FIELDS, "port") if key in port}
+        for port in present["spec"].get("ports") or ()
+        if port["port"] != route.port
+    ]
 
 
 def _port(route: Route, snapshot: Snapshot) -> dict[str, Any]:
@@ -179,7 +203,7 @@ def _port(route: Route, snapshot: Snapshot) -> dict[str, Any]:
     found = next(
         (port for port in ports if port["port"] == route.port), {"name": "http", "targetPort": route.port}
     )
-    return {key: found[key] for key in ("name", "targetPort", "appProtocol", "protocol") if key in found}
+    return {key: found[key] for key in _PORT_FIELDS if key in found}
 
 
 def _failure_accrual(outlier: OutlierDetection | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from meshkit.facts import ArmCounts, Kind, Samples
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
 
 ENOUGH_REQUESTS = 1000
 """Stable requests that fix the watched edges; with fewer, LEAST_REQUESTS after LEAST_S have to do."""
@@ -28,8 +29,8 @@ BLOCKS = 10
 class BaselineMeter:
     """Accumulate samples of the stable version until there are enough."""
 
-    def __init__(self, release: Release) -> None:
-        self._release = release
+    def __init__(self, release: Release, route: WeightedRoute) -> None:
+        self._release, self._route = release, route
         self._counts = ArmCounts()
         self._blocks: list[dict[str, ArmCounts]] = []
         self._began_s: float | None = None
@@ -53,7 +54,7 @@ class BaselineMeter:
         baseline = Baseline.of(self._counts, seconds, slow_ms)
         if not release.baseline_s:
             return baseline
-        canary_pods = running_pods(cluster, release, release.canary)
+        canary_pods = running_pods(cluster, release, self._route, release.canary)
         return replace(baseline, noise=pod_noise(self._blocks, baseline.edges_ms, canary_pods))
 
     def _add_pods(self, pods: Mapping[str, ArmCounts], seconds: float) -> None:
@@ -68,14 +69,18 @@ class BaselineMeter:
             last[pod] = last.get(pod, ArmCounts()) + counts
 
 
-def running_pods(cluster: Cluster, release: Release, version: str) -> int:
-    """Count the running pods of a version behind the release's Service by their ``version`` label.
+def running_pods(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int:
+    """Count the running pods of a version: those of its Service, else those with its ``version`` label.
 
     Returns 0 if they cannot be identified.
     """
-    service = cluster.api.get(Kind("v1", "Service"), release.service, release.namespace)
-    selector = ((service or {}).get("spec") or {}).get("selector") or {}
-    wanted = {**selector, "version": version}
+    name = route.services.get(version, release.service)
+    service = cluster.api.get(Kind("v1", "Service"), name, release.namespace)
+    wanted = dict(((service or {}).get("spec") or {}).get("selector") or {})
+    if version not in route.services:
+        wanted["version"] = route.labels.get(version, version)
+    if not wanted:
+        return 0
     labels = ",".join(f"{name}={value}" for name, value in sorted(wanted.items()))
     pods = cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels)
     return sum((pod.get("status") or {}).get("phase") == "Running" for pod in pods)

@@ -12,11 +12,12 @@ from meshkit.decide.baseline import Baseline
 from meshkit.decide.plan import ReleaseForecast, release_forecast
 from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
-from meshkit.observe.counters import Counters, Observer, Target, window
+from meshkit.observe.counters import Counters, Observer, window
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
     from meshkit.operations.clock import Clock
 
 MEASURED_S = 15.0
@@ -46,6 +47,7 @@ def forecast_release(
     """
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
+    from meshkit.operations.release.route import find_route
     from meshkit.operations.which_mesh import mesh_of, named_mesh
 
     named_mesh(mesh)
@@ -54,8 +56,10 @@ def forecast_release(
             raise NoData("Without a cluster the traffic is unknown.", remedy="Give --rps.")
         return release_forecast(release, assumed_baseline(release), rps)
     window_s = SCRAPED_S if prometheus or settings.prometheus() else MEASURED_S
-    observer = observer or observer_of(mesh_of(cluster, mesh), prometheus)
-    counts, measured_rps = _measured(release, cluster, observer, clock or SystemClock(), window_s)
+    mesh = mesh_of(cluster, mesh)
+    observer = observer or observer_of(mesh, prometheus)
+    route = find_route(mesh, release, cluster)
+    counts, measured_rps = _measured(release, cluster, route, observer, clock or SystemClock(), window_s)
     if not (rps or measured_rps):
         raise NoData(
             f"{release.stable} answered no request in {window_s:g} s.",
@@ -79,11 +83,18 @@ def assumed_baseline(release: Release) -> Baseline:
 
 
 def _measured(
-    release: Release, cluster: Cluster, observer: Observer, clock: Clock, window_s: float
+    release: Release,
+    cluster: Cluster,
+    route: WeightedRoute,
+    observer: Observer,
+    clock: Clock,
+    window_s: float,
 ) -> tuple[ArmCounts, float]:
     """Return the stable version's counts since its callers' proxies started, and the current total rate."""
-    versions = (release.stable, release.canary)
-    target = Target(release.namespace, release.service, release.port, versions)
+    from meshkit.operations.release.route import target_of
+
+    target = target_of(release, route)
+    versions = target.versions
     before = observer.counters(cluster, target)
     clock.sleep(window_s)
     after = observer.counters(cluster, target)

@@ -22,10 +22,10 @@ from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
 from meshkit.errors import ChangedByOthers, ClusterError, ManualActionRequired, NoData
 from meshkit.facts import ArmCounts, Samples
-from meshkit.observe.counters import Counters, Observer, Target, window
+from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
 from meshkit.operations.release.baseline import BaselineMeter
-from meshkit.operations.release.route import route_object
+from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.state import ReleaseState, Status, after, fold
 from meshkit.operations.release.weights import WeightWriter, same_percent
 
@@ -62,13 +62,11 @@ class Runner:
         self._journal, self._lock, self._mailbox = journal, lock, mailbox
         self._on_look = on_look
         release = state.release
-        route = route_object(state.mesh, release)
+        route = route_of(state.route)
         self._weights = WeightWriter(cluster.api, lock, route, release)
-        self._target = Target(
-            release.namespace, release.service, release.port, (release.stable, release.canary)
-        )
+        self._target = target_of(release, route)
         self._evidence = _evidence_of(state)
-        self._meter = BaselineMeter(release)
+        self._meter = BaselineMeter(release, route)
         self._recent: deque[Samples] = deque()
         self._in_doubt = False
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput
-from meshkit.facts import Object
+from meshkit.facts import Kind, Object
 from meshkit.meshes import registry
 
 if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
+    from meshkit.observe.counters import Target
 
 Operation = dict[str, Any]
 
@@ -57,8 +59,43 @@ class Weights:
 
 
 def route_object(mesh: str, release: Release) -> WeightedRoute:
-    """Return the object whose weights a release changes; raise ``UnknownName`` for an unknown mesh."""
+    """Return where a Route writes the weights of a release; raise ``UnknownName`` for an unknown mesh."""
     return registry.mesh(mesh).planner.weighted_route(release)
+
+
+def find_route(mesh: str, release: Release, cluster: Cluster) -> WeightedRoute:
+    """Find the rule whose weights a release moves, whoever wrote it, by what rules the requests to its port.
+
+    Raises ``BadInput`` if several could be meant, or if the object that rules the port does not fit.
+    """
+    from meshkit.cluster import snapshot
+    from meshkit.meshes.routing import releases
+
+    row = registry.mesh(mesh)
+    return releases.live_route(release, snapshot.read(cluster, releases.needs(row, release)), row)
+
+
+def target_of(release: Release, route: WeightedRoute) -> Target:
+    """What to measure of a release whose weights are in this route."""
+    from meshkit.observe.counters import Target
+
+    versions = (release.stable, release.canary)
+    return Target(
+        release.namespace, release.service, release.port, versions, dict(route.services), dict(route.labels)
+    )
+
+
+def record_of(route: WeightedRoute) -> dict[str, Any]:
+    """The route as a JSON-ready mapping; ``route_of`` is its inverse."""
+    return {**vars(route), "kind": list(route.kind), "version_at": list(route.version_at)}
+
+
+def route_of(record: Mapping[str, Any]) -> WeightedRoute:
+    """The route from the record of a journal."""
+    from meshkit.meshes.base import WeightedRoute
+
+    version_at = tuple(record["version_at"])
+    return WeightedRoute(**{**record, "kind": Kind(*record["kind"]), "version_at": version_at})
 
 
 def weights_of(obj: Object, route: WeightedRoute, release: Release) -> Weights:
@@ -93,7 +130,7 @@ def _missing(splits: Sequence[Mapping[str, Destination]], route: WeightedRoute) 
 def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination]]:
     """Yield the weighted destinations of each candidate rule, by the mesh's name of the version."""
     for i, rule in enumerate(obj["spec"].get(route.rules) or []):
-        if route.rule is not None and rule.get("name") != route.rule:
+        if not _is_meant(rule, route):
             continue
         split = {}
         for j, entry in enumerate(rule.get(route.destinations) or []):
@@ -104,6 +141,17 @@ def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination
                 pointer, f"{pointer}/{field}", entry.get(field), weight
             )
         yield split
+
+
+def _is_meant(rule: Object, route: WeightedRoute) -> bool:
+    """Whether a rule has the name, or else the conditions, of the route's rule, and can hold for its port."""
+    matches = rule.get("match") or rule.get("matches") or []
+    if route.rule is not None:
+        same = rule.get("name") == route.rule
+    else:
+        same = route.conditions is None or list(matches) == list(route.conditions)
+    ports = [match.get("port") for match in matches] or [None]
+    return same and (route.port is None or any(port in (None, route.port) for port in ports))
 
 
 def _version(entry: Object, path: Sequence[str]) -> str:

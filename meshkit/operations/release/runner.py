@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from meshkit.errors import BadInput, Conflict, RolledBack, Undecided, UnknownName
+from meshkit.errors import BadInput, Conflict, Forbidden, RolledBack, Undecided, UnknownName
 from meshkit.facts import ClusterRef, Kind
 from meshkit.operations.release.state import BEGIN, ReleaseState, fold
 
@@ -95,14 +95,13 @@ def run_release(
     from meshkit.operations.clock import SystemClock
     from meshkit.operations.release.commands import Mailbox
     from meshkit.operations.release.loop import Runner
-    from meshkit.operations.release.route import route_object
     from meshkit.operations.which_mesh import mesh_of
 
     mesh = mesh_of(cluster, mesh)
     clock = clock or SystemClock()
     observer = observer or observer_of(mesh, prometheus)
     journal, mailbox = Journal(cluster), Mailbox(cluster, release.name)
-    route = route_object(mesh, release)
+    route = _route(release, cluster, mesh, journal, mailbox)
     require_rights(cluster, route)
     with hold_lock(cluster, release, clock) as lock:
         state = _going_on(release, cluster, mesh, route, journal, mailbox, clock, lock)
@@ -227,15 +226,31 @@ def _going_on(
     return fold([record])
 
 
+def _route(
+    release: Release, cluster: Cluster, mesh: str, journal: Journal, mailbox: Mailbox
+) -> WeightedRoute:
+    """Return the route of a run that has not ended, else find the live one."""
+    from meshkit.operations.release.route import find_route, route_of
+
+    try:
+        change_id = mailbox.change_id()
+        state = fold(journal.records(change_id)) if change_id is not None else None
+    except Forbidden:
+        state = None  # all missing rights are named together later
+    if state is not None and not state.ended and state.mesh == mesh:
+        return route_of(state.route)
+    return find_route(mesh, release, cluster)
+
+
 def _begin(
     release: Release, cluster: Cluster, mesh: str, route: WeightedRoute, journal: Journal
 ) -> dict[str, Any]:
     """Write the first record of a release, after validating it against the route."""
     from meshkit.cluster.journal import Operation
-    from meshkit.operations.release.route import weights_of
+    from meshkit.operations.release.route import record_of, weights_of
 
     _require_port(cluster, release)
-    obj = _route_now(cluster, route)
+    obj = _route_now(cluster, route, release.port)
     current = weights_of(obj, route, release)
     if current.canary_percent >= release.steps[0]:
         raise BadInput(
@@ -251,6 +266,7 @@ def _begin(
         "release": release.model_dump(mode="json"),
         "mesh": mesh,
         "object": str(route),
+        "route": record_of(route),
         "weights": [current.stable.weight, current.canary.weight],
         "managed_fields": obj["metadata"].get("managedFields") or [],
     }
@@ -268,12 +284,12 @@ def _require_port(cluster: Cluster, release: Release) -> None:
         raise BadInput("release.port", f"{where} has no port {release.port}.", remedy=remedy)
 
 
-def _route_now(cluster: Cluster, route: WeightedRoute) -> dict[str, Any]:
+def _route_now(cluster: Cluster, route: WeightedRoute, port: int) -> dict[str, Any]:
     obj = cluster.api.get(route.kind, route.name, route.namespace)
     if obj is None:
         raise BadInput(
             "release.service",
-            f"{route} does not exist.",
+            f"{route} does not exist, and no other route rules the requests to port {port}.",
             remedy="Plan a Route with both versions first (mk.plan).",
         )
     return obj

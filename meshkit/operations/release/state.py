@@ -44,9 +44,10 @@ class ReleaseState:
 
     ``status`` is one of: measuring (stable alone, before the first weight), shifting (weights set, share not
     yet measured), watching (the step's clock runs), paused (a cause that affects both versions), held, or the
-    result. ``found_percent`` is the canary's share at the start. The deadline counts from ``deadline_from_s``
-    and stops while the release is held (since ``held_s``), so a manual gate can take any time; automatic
-    rollback stays on. The deadline restarts at the promotion.
+    result. ``found_percent`` is the canary's share at the start, and
+    ``route`` says where the weights are. The deadline counts from ``deadline_from_s`` and stops while the
+    release is held (since ``held_s``), so a manual gate can take any time; automatic rollback stays on. The
+    deadline restarts at the promotion.
     """
 
     change_id: str
@@ -57,6 +58,7 @@ class ReleaseState:
     found_percent: float
     found_weights: tuple[int, int]
     managed_fields: tuple[Mapping[str, Any], ...]
+    route: Mapping[str, Any]
     baseline: Baseline | None = None
     step: int = -1
     asked_percent: float = 0.0
@@ -156,6 +158,7 @@ def begun(record: Record) -> ReleaseState:
         found_percent=100 * canary / (stable + canary) if stable + canary else 0.0,
         found_weights=(stable, canary),
         managed_fields=tuple(record["managed_fields"]),
+        route=record["route"],
         events=(ReleaseEvent(record["at_s"], "begin", text, record["who"]),),
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, ChangedByOthers, ManualActionRequired
 from meshkit.operations.plan import Change
-from meshkit.operations.release.route import route_object
+from meshkit.operations.release.route import route_of
 from meshkit.operations.release.runner import hold_lock, require_rights
 from meshkit.operations.release.state import fold
 from meshkit.operations.release.weights import WeightWriter, same_percent
@@ -34,7 +34,7 @@ def undo_release(
     if same_percent(state.asked_percent, state.found_percent):
         problem = f"{change_id} did not change the weights."
         raise BadInput("change", problem, remedy="There is nothing to undo.")
-    route = route_object(state.mesh, state.release)
+    route = route_of(state.route)
     require_rights(cluster, route)
     with hold_lock(cluster, state.release) as lock:
         writer = WeightWriter(cluster.api, lock, route, state.release)

@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
-from meshkit.errors import NoData, UnknownName
+from meshkit.errors import BadInput, NoData, UnknownName
 from meshkit.observe.counters import Counters, Target, window
 from meshkit.observe.source import observer as observer_of
 from meshkit.operations.clock import Clock, SystemClock
-from meshkit.operations.release.route import route_object, weights_of
+from meshkit.operations.release.route import find_route, route_object, route_of, target_of, weights_of
 from meshkit.operations.release.runner import release_state
 from meshkit.operations.which_mesh import mesh_of
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
     from meshkit.operations.release.state import ReleaseState
 
 RECENT_S = 6.0
@@ -55,9 +56,7 @@ class Watch:
         self.release, self.cluster, self.mesh = release, cluster, mesh_of(cluster, mesh)
         self._clock = clock or SystemClock()
         self._observer = observer_of(self.mesh)
-        self._target = Target(
-            release.namespace, release.service, release.port, (release.stable, release.canary)
-        )
+        self._found: WeightedRoute | None = None
         self._counters: deque[Counters] = deque(maxlen=60)
         self._own: deque[SampleWindow] = deque(maxlen=KEPT_LOOKS)
 
@@ -67,8 +66,9 @@ class Watch:
         Missing parts are None, with an explanation in ``problem``.
         """
         state = self._state()
-        percent = self._canary_percent()
-        problem = self._measure(percent or 0.0)
+        route = self._route(state)
+        percent = self._canary_percent(route)
+        problem = self._measure(target_of(self.release, route), percent or 0.0)
         looks = together(tuple(self._own), tuple(judged.look for judged in state.looks) if state else ())
         return Watched(self._clock.now(), looks, state, percent, problem)
 
@@ -78,14 +78,24 @@ class Watch:
         except UnknownName:
             return None
 
-    def _canary_percent(self) -> float | None:
-        place = route_object(self.mesh, self.release)
+    def _route(self, state: ReleaseState | None) -> WeightedRoute:
+        """Return the route of the release, else the one that a release would find; it is found once."""
+        if state is not None:
+            return route_of(state.route)
+        if self._found is None:
+            try:
+                self._found = find_route(self.mesh, self.release, self.cluster)
+            except BadInput:
+                return route_object(self.mesh, self.release)
+        return self._found
+
+    def _canary_percent(self, place: WeightedRoute) -> float | None:
         route = self.cluster.api.get(place.kind, place.name, place.namespace)
         return weights_of(route, place, self.release).canary_percent if route else None
 
-    def _measure(self, percent: float) -> str:
+    def _measure(self, target: Target, percent: float) -> str:
         try:
-            now = self._observer.counters(self.cluster, self._target)
+            now = self._observer.counters(self.cluster, target)
         except NoData as problem:
             return str(problem)
         if self._counters:

@@ -47,9 +47,10 @@ def route(**split: float) -> Route:
 
 def virtual_service(name: str, host: str) -> dict[str, Any]:
     return {
+        "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
-        "metadata": {"name": name, "namespace": "shop"},
-        "spec": {"hosts": [host]},
+        "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"hosts": [host], "http": [{"route": [{"destination": {"host": "web"}}]}]},
     }
 
 

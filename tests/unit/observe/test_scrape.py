@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -75,6 +76,22 @@ def test_istio_page_from_the_callers_side() -> None:
     page = read_page(ISTIO_PAGE, istio.METRICS, TARGET)
     assert totals(page, "v1") == (105, 10, ((25.0, 80), (math.inf, 90)))
     assert totals(page, "v2") == (10, 0, ())
+
+
+def test_versions_with_services_of_their_own_are_told_by_them() -> None:
+    target = replace(TARGET, services={"v1": "web-primary", "v2": "web-canary"})
+    lines = (
+        f"istio_requests_total{{{istio_series('unknown', '200', service=service)}}} {count}"
+        for service, count in (("web-primary", 90), ("web-canary", 10), ("web", 1000))
+    )
+    page = read_page("\n".join(lines), istio.METRICS, target)
+    assert [totals(dict(page), version)[0] for version in ("v1", "v2")] == [90, 10]
+
+
+def test_versions_with_labels_of_another_name_are_told_by_them() -> None:
+    exchanged = replace(TARGET, labels={"v1": "v2", "v2": "v1"})
+    page = read_page(ISTIO_PAGE, istio.METRICS, exchanged)
+    assert [totals(dict(page), version)[0] for version in ("v1", "v2")] == [10, 105]
 
 
 def test_linkerd_page_from_the_callers_side() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -428,6 +429,21 @@ def test_release_without_a_route_is_refused() -> None:
     del stage.fake.api.objects["VirtualService", "shop", "web"]
     with pytest.raises(BadInput, match="VirtualService shop/web does not exist"):
         stage.run()
+
+
+def test_virtual_service_of_another_name_is_released_and_handed_back() -> None:
+    stage = Stage()
+    obj = stage.fake.api.objects.pop(("VirtualService", "shop", "web"))
+    obj["metadata"]["name"] = "web-vs"
+    stage.fake.api.create(obj)
+    stage.fake.route = replace(stage.fake.route, name="web-vs")
+    stage.run_until_killed(lambda state: state.step == 1)
+    outcome = stage.run()
+    assert outcome.result == "promoted"
+    assert stage.weights[-1] == (0, 100)
+    assert stage.fake.object()["metadata"]["managedFields"] == [OWNER]
+    undo(outcome.change_id, stage.cluster)
+    assert stage.fake.weights() == (100, 0)
 
 
 def test_after_promotion_the_canary_is_watched() -> None:

@@ -14,20 +14,28 @@ from meshkit.operations.release.route import Weights, route_object, weights_of
 RELEASE = Release(name="web-v2", namespace="shop", service="web", port=8080, stable="v1", canary="v2")
 
 
+EMPTY = Snapshot()
+
+
 def planned(
-    mesh: str, split: dict[str, float], versions: tuple[str, ...] = ("v1", "v2")
+    mesh: str,
+    split: dict[str, float],
+    versions: tuple[str, ...] = ("v1", "v2"),
+    *,
+    port: int = 8080,
+    over: Snapshot = EMPTY,
 ) -> dict[str, object]:
     """The route object as this mesh's planner makes it, as a server would return it."""
     route = Route(
         namespace="shop",
         service="web",
-        port=8080,
+        port=port,
         versions=tuple(Version(name=name) for name in versions),
         split=split,
         matches=(HeaderMatch(header="x-version", value="v2", version="v2"),),
     )
     where = route_object(mesh, RELEASE)
-    for step in MESHES[mesh].planner.plan(route, Snapshot()):
+    for step in MESHES[mesh].planner.plan(route, over):
         obj = dict(step.object)
         if obj["kind"] == where.kind.kind and obj["metadata"]["name"] == where.name:
             obj["metadata"] = {**obj["metadata"], "resourceVersion": "7"}
@@ -67,6 +75,13 @@ def test_third_version_with_traffic_is_refused(mesh: str) -> None:
 def test_version_that_the_route_does_not_know_names_the_field(mesh: str) -> None:
     with pytest.raises(BadInput, match=r"release\.canary"):
         found_on(mesh, planned(mesh, {"v1": 100}), RELEASE.model_copy(update={"canary": "v9"}))
+
+
+def test_a_rule_of_the_same_name_for_another_port_is_not_meant() -> None:
+    both = planned("istio", {"v1": 100}, over=Snapshot((planned("istio", {"v2": 100}, port=9090),)))
+    assert len(both["spec"]["http"]) == 4  # type: ignore[index]
+    found = found_on("istio", both)
+    assert (found.stable.weight, found.canary.weight) == (100, 0)
 
 
 def test_unknown_mesh_lists_the_known_ones() -> None:

@@ -67,6 +67,13 @@ def test_istio_request_that_reached_no_server() -> None:
     assert 'response_flags="UH"' in one
 
 
+def test_istio_names_the_service_that_the_route_chose() -> None:
+    made = metrics()
+    made.observe(line(cluster="outbound|8080||web-canary.shop.svc.cluster.local"))
+    (one,) = series(made.exposition(), "istio_requests_total")
+    assert 'destination_service_name="web-canary"' in one
+
+
 def test_istio_names_hosts_that_are_no_services() -> None:
     made = metrics()
     made.observe(line(service="static.example"))

@@ -14,6 +14,7 @@ from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import JudgedWindow, Progress
 from meshkit.intent.release import Release
+from meshkit.operations.release.route import record_of, route_object
 from meshkit.operations.release.state import ReleaseState, after, begun
 from meshkit.views.release.chart import Figure, figure_data, release_chart
 
@@ -45,6 +46,7 @@ def state(shown: list[SampleWindow], result: str | None = None) -> ReleaseState:
         "mesh": "istio",
         "who": "ana",
         "object": "VirtualService shop/web",
+        "route": record_of(route_object("istio", RELEASE)),
         "weights": [100, 0],
         "managed_fields": [],
     }

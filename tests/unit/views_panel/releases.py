@@ -15,6 +15,7 @@ from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Release
+from meshkit.operations.release.route import record_of, route_object
 from meshkit.operations.release.state import ReleaseState, fold
 
 EDGES_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, math.inf)
@@ -48,6 +49,7 @@ def begin() -> dict[str, Any]:
         "mesh": "istio",
         "who": "ana",
         "object": "VirtualService shop/web",
+        "route": record_of(route_object("istio", RELEASE)),
         "weights": [100, 0],
         "managed_fields": [],
     }

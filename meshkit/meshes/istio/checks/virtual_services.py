@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from meshkit import codes
-from meshkit.facts import Finding, Object, Snapshot
-from meshkit.intent.traffic import Route
+from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
@@ -18,16 +17,6 @@ def check(view: View) -> Iterator[Finding]:
     """Find VirtualServices without effect, and destinations that are subsets without pods."""
     yield from _shadowed(view)
     yield from _subsets(view)
-
-
-def check_route(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
-    """Find VirtualServices of others that already route the host of a planned route."""
-    short, full = route.service, _full_name(route.service, route.namespace)
-    for other in snapshot.of("VirtualService", route.namespace):
-        name, hosts = other["metadata"]["name"], (other.get("spec") or {}).get("hosts") or ()
-        if name != route.service and {short, full} & set(hosts):
-            message = f"VirtualService {route.namespace}/{name} already routes {short}, and two do not merge."
-            yield codes.finding(codes.HOST_ROUTED_ELSEWHERE, "route.service", message)
 
 
 def _full_name(host: str, namespace: str) -> str:

@@ -90,7 +90,7 @@ class IstioSeries:
         outbound = entry["dir"] == "outbound"
         other_address = str(entry.get("upstream") or "") if outbound else str(entry.get("remote") or "")
         secured = bool(entry.get("uri"))
-        service, asked = str(entry.get("service") or ""), str(entry.get("authority") or "")
+        service, asked = _chosen(entry, outbound), str(entry.get("authority") or "")
         asked = asked if service in ("", *_NOWHERE) else ""
         other = self._peers(other_address) if other_address and (outbound or secured) else None
         code, flags, grpc = entry.get("code", 0), entry.get("flags"), entry.get("grpc")
@@ -131,6 +131,13 @@ class IstioSeries:
             ("connection_security_policy", UNKNOWN if outbound else "mutual_tls" if secured else "none"),
         ]
         return tuple(labels)
+
+
+def _chosen(entry: Mapping[str, Any], outbound: bool) -> str:
+    """Return the host of a request: of a Service, the one that the route chose."""
+    service, chosen = str(entry.get("service") or ""), str(entry.get("cluster") or "").rpartition("|")[2]
+    both = all(host.endswith(".svc.cluster.local") for host in (service, chosen))
+    return chosen if outbound and both else service
 
 
 def _istio_side(side: str, peer: Peer | None, secured: bool) -> list[tuple[str, str]]:

@@ -1,0 +1,175 @@
+"""Plan the VirtualService and the DestinationRule of a Route.
+
+Both hold for the Route's port only: rules match it, and policies are settings of the port. What another Route
+wrote for another port of the Service stays. The DestinationRule is applied first, because requests to a
+subset fail with status 503 until its DestinationRule defines it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from meshkit.facts import Kind, Object, Snapshot
+from meshkit.intent.traffic import Fault, LoadBalancing, Retries, Route
+from meshkit.kube import manifests
+from meshkit.kube.steps import Step
+from meshkit.meshes.gateway_api.routes import duration
+
+VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
+DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
+
+_RETRY_ON = {
+    "gateway-error": "gateway-error,connect-failure,refused-stream",
+    "5xx": "5xx,connect-failure,refused-stream",
+}
+
+
+def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
+    """The steps of a Route: the subsets and their policy, then the rules."""
+    kept = tuple(_kept_rules(route, snapshot))
+    return (Step(_destination_rule(route, snapshot, kept)), Step(_virtual_service(route, kept)))
+
+
+def _kept_rules(route: Route, snapshot: Snapshot) -> Iterator[Object]:
+    """The rules of the present VirtualService that hold for other ports only."""
+    present = snapshot.find(VIRTUAL_SERVICE.kind, route.service, route.namespace) or {}
+    for rule in (present.get("spec") or {}).get("http") or ():
+        matches = rule.get("match") or [{}]
+        if all(match.get("port") not in (None, route.port) for match in matches):
+            yield rule
+
+
+def _destination_rule(route: Route, snapshot: Snapshot, kept: Sequence[Object]) -> dict[str, Any]:
+    """The subsets of this Route and those that the kept rules use, and the settings of each port."""
+    present = snapshot.find(DESTINATION_RULE.kind, route.service, route.namespace) or {}
+    spec = present.get("spec") or {}
+    subsets = [{"name": version.name, "labels": version.pod_labels()} for version in route.versions]
+    names, used = {version.name for version in route.versions}, set(_subsets_of(kept))
+    subsets += [each for each in spec.get("subsets") or () if each["name"] in used - names]
+    others = _ports_of(kept)
+    settings = [
+        each
+        for each in (spec.get("trafficPolicy") or {}).get("portLevelSettings") or ()
+        if each["port"]["number"] in others
+    ]
+    policy = _traffic_policy(route)
+    if policy:
+        settings.append({"port": {"number": route.port}, **policy})
+    body: dict[str, Any] = {"host": route.service, "subsets": subsets}
+    if settings:
+        body["trafficPolicy"] = {
+            "portLevelSettings": sorted(settings, key=lambda each: int(each["port"]["number"]))
+        }
+    return manifests.obj(DESTINATION_RULE, route.service, route.namespace, spec=body)
+
+
+def _ports_of(rules: Iterable[Object]) -> set[int]:
+    return {match["port"] for rule in rules for match in rule["match"]}
+
+
+def _subsets_of(rules: Iterable[Object]) -> Iterator[str]:
+    for rule in rules:
+        for entry in rule.get("route") or ():
+            yield entry["destination"].get("subset", "")
+
+
+def _traffic_policy(route: Route) -> dict[str, Any]:
+    policy: dict[str, Any] = {}
+    if route.load_balancing:
+        policy["loadBalancer"] = _load_balancer(route.load_balancing)
+    if route.connection_limits:
+        limits = route.connection_limits
+        http = {
+            "http1MaxPendingRequests": limits.max_pending_requests,
+            "http2MaxRequests": limits.max_requests,
+            "maxRequestsPerConnection": limits.max_requests_per_connection,
+        }
+        pool = {"tcp": _given({"maxConnections": limits.max_connections}), "http": _given(http)}
+        policy["connectionPool"] = {key: value for key, value in pool.items() if value}
+    if route.outlier_detection:
+        outlier = route.outlier_detection
+        policy["outlierDetection"] = {
+            "consecutive5xxErrors": outlier.consecutive_5xx,
+            "interval": duration(outlier.interval_s),
+            "baseEjectionTime": duration(outlier.base_ejection_s),
+            "maxEjectionPercent": int(outlier.max_ejection_percent),
+        }
+        # Otherwise outlier detection would also enable locality failover, which the intent does not ask for.
+        policy.setdefault("loadBalancer", {})["localityLbSetting"] = {"enabled": False}
+    return policy
+
+
+def _load_balancer(wanted: LoadBalancing) -> dict[str, Any]:
+    if wanted.hash_header:
+        return {"consistentHash": {"httpHeaderName": wanted.hash_header}}
+    return {"simple": str(wanted.algorithm).upper()}
+
+
+def _virtual_service(route: Route, kept: Sequence[Object]) -> dict[str, Any]:
+    http = [
+        _http_route(
+            route,
+            f"{route.name}-match-{number}",
+            {match.version: None},
+            headers={match.header.lower(): {"exact": match.value}},
+        )
+        for number, match in enumerate(route.matches, start=1)
+    ]
+    http.append(_http_route(route, route.name, route.weights()))
+    by_port = sorted([*kept, *http], key=lambda rule: min(_ports_of([rule])))
+    spec = {"hosts": [route.service], "http": by_port}
+    return manifests.obj(VIRTUAL_SERVICE, route.service, route.namespace, spec=spec)
+
+
+def _http_route(
+    route: Route, name: str, weights: Mapping[str, int | None], **conditions: Any
+) -> dict[str, Any]:
+    destinations = [
+        _given(
+            {
+                "destination": {
+                    "host": route.service,
+                    "subset": version,
+                    "port": {"number": route.port},
+                },
+                "weight": weight,
+            }
+        )
+        for version, weight in weights.items()
+    ]
+    return _given(
+        {
+            "name": name,
+            "match": [{**conditions, "port": route.port}],
+            "route": destinations,
+            "timeout": None if route.timeout_s is None else duration(route.timeout_s),
+            "retries": _retries(route.retries),
+            "fault": _fault(route.fault),
+        }
+    )
+
+
+def _retries(retries: Retries | None) -> dict[str, Any] | None:
+    if retries is None:
+        return None
+    per_try = None if retries.per_try_timeout_s is None else duration(retries.per_try_timeout_s)
+    if not retries.attempts:
+        return {"attempts": 0}
+    return _given({"attempts": retries.attempts, "perTryTimeout": per_try, "retryOn": _RETRY_ON[retries.on]})
+
+
+def _fault(fault: Fault | None) -> dict[str, Any] | None:
+    if fault is None:
+        return None
+    parts: dict[str, Any] = {}
+    if fault.delay_s is not None:
+        percentage = {"value": fault.delay_percent}
+        parts["delay"] = {"fixedDelay": duration(fault.delay_s), "percentage": percentage}
+    if fault.abort_status is not None:
+        parts["abort"] = {"httpStatus": fault.abort_status, "percentage": {"value": fault.abort_percent}}
+    return parts
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

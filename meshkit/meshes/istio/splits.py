@@ -1,0 +1,95 @@
+"""Find the rules of VirtualServices, whoever wrote them, that split requests between two versions.
+
+The versions are subsets of the Service, or Services of their own. A subset is meant by its name or by the
+``version`` label of its pods, a Service by its name or by its selector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from meshkit.facts import Kind, Object, Snapshot
+from meshkit.intent.release import Release
+from meshkit.meshes.base import WeightedRoute
+from meshkit.meshes.gateway_api.splits import leads_to
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host
+
+
+class _Arm(NamedTuple):
+    """The destination of a version: the field that names it, its value, and what tells its requests apart."""
+
+    field: str
+    written: str
+    service: str = ""
+    label: str = ""
+
+
+def splits(release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
+    """The rules of a VirtualService that have a destination for each version of the release."""
+    meta = obj["metadata"]
+    subsets = _subset_labels(release, snapshot)
+    for rule in obj["spec"].get("http") or ():
+        matches: Sequence[Object] = rule.get("match") or [{}]
+        ports = [match.get("port") for match in matches]
+        if not any(port in (None, release.port) for port in ports):
+            continue
+        arms = {}
+        for version in (release.stable, release.canary):
+            found = [
+                arm
+                for entry in rule.get("route") or ()
+                if (arm := _arm(entry["destination"], version, release, meta["namespace"], subsets, snapshot))
+            ]
+            if len(found) == 1:
+                arms[version] = found[0]
+        if len(arms) < 2 or arms[release.stable].field != arms[release.canary].field:
+            continue
+        stable, canary = arms[release.stable], arms[release.canary]
+        if stable.written == canary.written:
+            continue
+        yield WeightedRoute(
+            Kind(obj["apiVersion"], obj["kind"]),
+            meta["name"],
+            meta["namespace"],
+            rules="http",
+            destinations="route",
+            version_at=("destination", stable.field),
+            stable=stable.written,
+            canary=canary.written,
+            rule=rule.get("name"),
+            conditions=rule.get("match") or [],
+            port=release.port,
+            services={version: arm.service for version, arm in arms.items() if arm.service},
+            labels={version: arm.label for version, arm in arms.items() if arm.label not in ("", version)},
+        )
+
+
+def _arm(
+    destination: Mapping[str, Any],
+    version: str,
+    release: Release,
+    namespace: str,
+    subsets: Mapping[str, Mapping[str, str]],
+    snapshot: Snapshot,
+) -> _Arm | None:
+    written = str(destination["host"])
+    host, subset = full_host(written.lower(), namespace), destination.get("subset")
+    name, _, domain = host.partition(".")
+    if domain != f"{release.namespace}.svc.{CLUSTER_DOMAIN}":
+        return None
+    if name == release.service:
+        label = subsets.get(str(subset), {}).get("version", "")
+        return _Arm("subset", str(subset), label=label) if subset and version in (subset, label) else None
+    return _Arm("host", written, service=name) if leads_to(name, version, release, snapshot) else None
+
+
+def _subset_labels(release: Release, snapshot: Snapshot) -> Mapping[str, Mapping[str, str]]:
+    """The labels of the Service's subsets, by their names."""
+    host = f"{release.service}.{release.namespace}.svc.{CLUSTER_DOMAIN}"
+    return {
+        subset["name"]: subset.get("labels") or {}
+        for rule in snapshot.of("DestinationRule")
+        if full_host(str(rule["spec"].get("host", "")), rule["metadata"]["namespace"]) == host
+        for subset in rule["spec"].get("subsets") or ()
+    }

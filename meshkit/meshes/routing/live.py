@@ -1,0 +1,137 @@
+"""Ask the meaning of a Snapshot which routes hold for the requests to one Service port.
+
+The answer is computed from a small part of the Snapshot: the Service, one pod for each kind of caller, and
+all routes. What routes lead to, such as subsets and endpoints, does not decide which of them hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from meshkit.facts import Need, Object, Snapshot
+from meshkit.kube.metadata import labels
+from meshkit.kube.selectors import selects
+from meshkit.meshes.base import Mesh
+from meshkit.meshes.model.hosts import host_of
+from meshkit.meshes.model.outbound import Match, Route
+from meshkit.meshes.model.registry import Registry
+
+_NOT_READ = ("nodes", "endpointslices", "destinationrules")
+"""The resources that do not decide which route holds."""
+_WHOLE = ("namespaces", "nodes")
+"""The resources without a namespace."""
+
+
+class Port(NamedTuple):
+    """A port of a Service."""
+
+    namespace: str
+    service: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.service}.{self.namespace}:{self.number}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """The routes of a Service port, in order of precedence, for callers in ``namespaces`` that share them."""
+
+    namespaces: tuple[str, ...]
+    routes: tuple[Route, ...]
+
+
+def needs(row: Mesh, namespace: str) -> Iterator[Need]:
+    """What ``held`` reads: of the whole cluster, or of the namespace where only that may be read."""
+    for resource, kind in row.meaning.KINDS.items():
+        if resource == "configmaps":
+            yield Need(kind, row.control_plane.home, optional=True)
+        elif resource in _WHOLE:
+            yield Need(kind, optional=True)
+        elif resource not in _NOT_READ:
+            yield Need(kind, within=namespace, optional=True)
+
+
+def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:
+    """The routes of a Service port for every caller; for one in its own namespace where no pod has a proxy.
+
+    Empty without the Service.
+    """
+    service = snapshot.find("Service", port.service, port.namespace)
+    if service is None or not row.meaning.KINDS:
+        return ()
+    pods = [*_callers(snapshot, row), _pod(port.namespace)]
+    registry = Registry.reading(_relevant(service, snapshot, pods), row.meaning.KINDS, row.control_plane.home)
+    found: dict[tuple[Route, ...], dict[str, None]] = {}
+    for caller, namespaces in _by_caller(registry, pods, row).items():
+        for host in row.meaning.outbound(registry, caller).hosts:
+            if (host.service, host.port) == (host_of(service), port.number):
+                found.setdefault(host.routes, {}).update(dict.fromkeys(namespaces))
+    return tuple(Held(tuple(namespaces), routes) for routes, namespaces in found.items())
+
+
+def owners(held_routes: Sequence[Held], row: Mesh, snapshot: Snapshot) -> tuple[Object, ...]:
+    """The objects that the routes stand in, each once, in order of precedence."""
+    names = dict.fromkeys(route.owner for each in held_routes for route in each.routes if route.owner)
+    return tuple(obj for name in names for obj in objects_named(name, row, snapshot))
+
+
+def objects_named(owner: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
+    """The route objects with this namespace and name; of several kinds where they share it."""
+    namespace, _, name = owner.partition("/")
+    kinds = {(kind.group, kind.kind) for kind in row.meaning.KINDS.values()}
+    return [
+        obj
+        for obj in snapshot.objects
+        if obj["metadata"]["name"] == name
+        and obj["metadata"].get("namespace") == namespace
+        and obj["kind"] in ("VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute")
+        and (str(obj.get("apiVersion", "")).rpartition("/")[0], obj["kind"]) in kinds
+    ]
+
+
+def every(match: Match) -> bool:
+    """Whether a match holds for every request."""
+    path = match.path
+    anything = path is None or (path.kind, path.value) in (
+        ("prefix", "/"),
+        ("segments", "/"),
+        ("regex", ".*"),
+    )
+    return anything and not match.method and not match.headers and not match.query
+
+
+def _callers(snapshot: Snapshot, row: Mesh) -> Iterator[Object]:
+    """One pod for each namespace and set of labels that pods with a proxy have."""
+    seen = set()
+    for pod in row.injection.proxies(snapshot.of("Pod")):
+        key = (pod["metadata"]["namespace"], tuple(sorted(labels(pod).items())))
+        if key not in seen and key[0] != row.control_plane.home:
+            seen.add(key)
+            yield _pod(key[0], **dict(key[1]))
+
+
+def _pod(namespace: str, **carried: str) -> Object:
+    meta = {"name": "caller", "namespace": namespace, "labels": carried}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {}}
+
+
+def _by_caller(registry: Registry, pods: Sequence[Object], row: Mesh) -> dict[object, list[str]]:
+    found: dict[object, list[str]] = {}
+    for pod in pods:
+        found.setdefault(row.meaning.caller_of(registry, pod), []).append(pod["metadata"]["namespace"])
+    return found
+
+
+def _relevant(service: Object, snapshot: Snapshot, pods: Sequence[Object]) -> Iterator[Object]:
+    selector = service["spec"].get("selector") or {}
+    namespace = service["metadata"]["namespace"]
+    for obj in snapshot.objects:
+        if obj["kind"] == "Pod":
+            if selector and obj["metadata"].get("namespace") == namespace and selects(selector, obj):
+                yield obj
+        elif obj["kind"] not in ("Service", "EndpointSlice", "DestinationRule", "Node") or obj is service:
+            yield obj
+    yield from pods

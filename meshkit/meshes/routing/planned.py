@@ -1,0 +1,58 @@
+"""Plan several intents together, and the Snapshot that a plan leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from meshkit.facts import Need, Object, Snapshot
+from meshkit.intent.base import Intent
+from meshkit.intent.traffic import Route
+from meshkit.kube.steps import Step, ordered
+from meshkit.meshes.base import Mesh, MeshPlanner
+from meshkit.meshes.routing import live
+
+NEWEST = "9999-12-31T23:59:59Z"
+"""The creationTimestamp of an object that a plan creates: it is younger than all others."""
+
+
+def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner) -> tuple[Step, ...]:
+    """The steps of all intents, in order.
+
+    Two Routes for ports of one Service share objects, so each is planned over what those before it write.
+    """
+    steps: list[Step] = []
+    for intent in intents:
+        planned = planner.plan(intent, snapshot)
+        if isinstance(intent, Route):
+            snapshot = after(snapshot, planned)
+            steps = [step for step in steps if not any(map(step.is_replaced_by, planned))]
+        steps += planned
+    return ordered(steps)
+
+
+def needs_of(intents: Iterable[Intent], row: Mesh) -> Iterator[Need]:
+    """The objects that plans of the intents, and the checks before them, read."""
+    for intent in intents:
+        yield from row.planner.needs(intent)
+        if isinstance(intent, Route):
+            yield from live.needs(row, intent.namespace)
+
+
+def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:
+    """The Snapshot with the objects that these steps apply as a whole."""
+    objects = {_key(obj): obj for obj in snapshot.objects}
+    for step in steps:
+        if not step.partial and not step.removed:
+            objects[_key(step.object)] = _applied(objects.get(_key(step.object)), step.object)
+    return Snapshot(tuple(objects.values()), snapshot.unread)
+
+
+def _applied(present: Object | None, wanted: Object) -> Object:
+    meta = present["metadata"] if present else {"creationTimestamp": NEWEST}
+    return {**(present or {}), **wanted, "metadata": {**meta, **wanted["metadata"]}}
+
+
+def _key(obj: Object) -> tuple[Any, ...]:
+    group = str(obj.get("apiVersion", "")).rpartition("/")[0]
+    return group, obj.get("kind"), obj["metadata"].get("namespace"), obj["metadata"]["name"]

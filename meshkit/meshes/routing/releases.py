@@ -1,0 +1,120 @@
+"""Find the live route of a release, whoever wrote it: the object that rules the requests to its port.
+
+An object is found by the meaning of the Snapshot, not by a name. Where several could be meant, the release
+has to name one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from meshkit.errors import BadInput
+from meshkit.facts import Need, Object, Snapshot
+from meshkit.intent.release import PRIMARY, Release
+from meshkit.kube.metadata import title
+from meshkit.meshes.base import Mesh, WeightedRoute
+from meshkit.meshes.routing import live
+from meshkit.meshes.routing.live import Port, held, owners
+
+
+def needs(row: Mesh, release: Release) -> Iterator[Need]:
+    """What ``live_route`` reads: as far as the account may."""
+    yield from live.needs(row, release.namespace)
+    resource = row.meaning.KINDS.get("destinationrules")
+    if resource:
+        yield Need(resource, within=release.namespace, optional=True)
+
+
+def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute:
+    """The rule whose weights a release moves.
+
+    It is in the object that the release names, else where a Route writes it, else in the only object that
+    rules the port and has both versions. Where no object rules the port, it is where a Route would write it.
+    Raises ``BadInput`` if several could be meant, or if the one that rules the port does not fit.
+    """
+    port = Port(release.namespace, release.service, release.port)
+    ruling = owners(held(port, snapshot, row), row, snapshot)
+    usual = row.planner.weighted_route(release)
+    found = [each for obj in ruling for each in row.planner.splits(release, obj, snapshot)]
+    if release.route_object is not None:
+        return _named(release, ruling, found, port)
+    fitting = [each for each in found if _same_place(each, usual)]
+    if not fitting and release.route == PRIMARY:
+        fitting = found
+    chosen = _whole(fitting)
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        raise BadInput(
+            "release.route",
+            f"the requests to {port} are split in several places: {_listed(chosen)}.",
+            remedy=f"Name one of them, such as route: {_reference(chosen[0])}.",
+        )
+    if not ruling or any(_is(obj, usual) for obj in ruling):
+        return usual
+    raise _unfit(release, ruling, port)
+
+
+def _named(
+    release: Release, ruling: Sequence[Object], found: Sequence[WeightedRoute], port: Port
+) -> WeightedRoute:
+    """The rule of the object that the release names."""
+    kind, namespace, name = release.route_object or ("", "", "")
+    wanted = f"{kind} {namespace}/{name}"
+    here = [each for each in found if str(each) == wanted]
+    fitting = [each for each in here if release.route_rule in (None, each.rule)]
+    chosen = _whole(fitting)
+    if len(chosen) == 1:
+        return chosen[0]
+    if not any(title(obj) == wanted for obj in ruling):
+        rules = f"; {' and '.join(map(title, ruling))} does" if ruling else ""
+        remedy = f"Name the object that does, as KIND/NAMESPACE/NAME{_or_leave_it(ruling)}."
+        raise BadInput(
+            "release.route", f"{wanted} does not rule the requests to {port}{rules}.", remedy=remedy
+        )
+    if chosen:
+        problem = f"{wanted} splits the requests to {port} in several rules: {_listed(chosen)}."
+        raise BadInput("release.route", problem, remedy="Name one: KIND/NAMESPACE/NAME/RULE.")
+    if here:
+        problem = f"{wanted} has no rule {release.route_rule} with both versions."
+        raise BadInput("release.route", problem, remedy=f"Name one of {_listed(here)}.")
+    raise _unfit(release, [obj for obj in ruling if title(obj) == wanted], port)
+
+
+def _or_leave_it(ruling: Sequence[Object]) -> str:
+    return ", or leave the field out" if ruling else ""
+
+
+def _unfit(release: Release, ruling: Sequence[Object], port: Port) -> BadInput:
+    """The error for a port whose requests are ruled, but not split between both versions."""
+    name = title(ruling[0])
+    return BadInput(
+        "release.route",
+        f"{name} rules the requests to {port}, and no rule of it has a destination for each of"
+        f" {release.stable} and {release.canary}.",
+        remedy=f"Add both to {name} as destinations, {release.stable} with weight 100 and {release.canary}"
+        " with weight 0; the release then finds it by its host and changes only these weights.",
+    )
+
+
+def _same_place(each: WeightedRoute, usual: WeightedRoute) -> bool:
+    return str(each) == str(usual) and usual.rule in (None, each.rule)
+
+
+def _is(obj: Object, usual: WeightedRoute) -> bool:
+    return title(obj) == str(usual)
+
+
+def _whole(routes: Sequence[WeightedRoute]) -> list[WeightedRoute]:
+    """The rules for every request where there are any: a rule with conditions is for some requests only."""
+    whole = [route for route in routes if not any(set(match) - {"port"} for match in route.conditions or ())]
+    return whole or list(routes)
+
+
+def _reference(route: WeightedRoute) -> str:
+    rule = f"/{route.rule}" if route.rule else ""
+    return f"{route.kind.kind}/{route.namespace}/{route.name}{rule}"
+
+
+def _listed(routes: Iterable[WeightedRoute]) -> str:
+    return ", ".join(map(_reference, routes))

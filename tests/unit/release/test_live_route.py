@@ -1,0 +1,201 @@
+"""A release finds the live route by its host, whoever wrote it, and asks where several could be meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshkit.errors import BadInput
+from meshkit.facts import Object, Snapshot
+from meshkit.intent.release import Release
+from meshkit.meshes.base import WeightedRoute
+from meshkit.meshes.registry import MESHES
+from meshkit.meshes.routing.releases import live_route
+from meshkit.operations.release.route import record_of, route_of, weights_of
+from tests.unit.meshes.meshed import http_route, service, sidecar, virtual_service
+
+FULL = "web.shop.svc.cluster.local"
+
+
+def release(**fields: Any) -> Release:
+    usual = {"name": "web-v2", "namespace": "shop", "service": "web", "port": 8080}
+    return Release(**{**usual, "stable": "v1", "canary": "v2", **fields})
+
+
+def backing(name: str, version: str) -> dict[str, Any]:
+    """A Service of one version."""
+    made = service(name, 8080)
+    made["spec"]["selector"] = {"app": "web", "version": version}
+    return made
+
+
+def subsets(**labels: str) -> dict[str, Any]:
+    """A DestinationRule: subset -> version label."""
+    listed = [{"name": name, "labels": {"version": version}} for name, version in labels.items()]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "web-rule", "namespace": "shop"},
+        "spec": {"host": "web", "subsets": listed},
+    }
+
+
+def to_subsets(*names: str, **rule: Any) -> dict[str, Any]:
+    entries = [
+        {"destination": {"host": "web", "subset": name}, "weight": 0 if index else 100}
+        for index, name in enumerate(names)
+    ]
+    return {**rule, "route": entries}
+
+
+def to_hosts(*hosts: str, **rule: Any) -> dict[str, Any]:
+    entries = [
+        {"destination": {"host": host}, "weight": 0 if index else 100} for index, host in enumerate(hosts)
+    ]
+    return {**rule, "route": entries}
+
+
+def backends(*names: str, **rule: Any) -> dict[str, Any]:
+    refs = [{"name": name, "port": 8080, "weight": 0 if index else 100} for index, name in enumerate(names)]
+    return {**rule, "backendRefs": refs}
+
+
+def found(mesh: str, wanted: Release, *objects: Object) -> WeightedRoute:
+    seen = Snapshot((service("web", 8080, 9090), sidecar(mesh), *objects))
+    route = live_route(wanted, seen, MESHES[mesh])
+    assert route_of(record_of(route)) == route
+    return route
+
+
+def weights(route: WeightedRoute, obj: dict[str, Any], wanted: Release) -> tuple[int, int]:
+    obj["metadata"]["resourceVersion"] = "7"
+    read = weights_of(obj, route, wanted)
+    return read.stable.weight, read.canary.weight
+
+
+def test_a_virtual_service_of_any_name_with_subsets() -> None:
+    obj = virtual_service("web-vs", "web", [to_subsets("v1", "v2", name="anything")])
+    route = found("istio", release(), obj, subsets(v1="v1", v2="v2"))
+    assert str(route) == "VirtualService shop/web-vs"
+    assert weights(route, obj, release()) == (100, 0)
+    assert (route.services, route.labels) == ({}, {})
+
+
+def test_subsets_with_names_of_their_own_are_known_by_the_label_of_their_pods() -> None:
+    obj = virtual_service("reviews", FULL, [to_subsets("stable", "next")])
+    route = found("istio", release(), obj, subsets(stable="v1", next="v2"))
+    assert weights(route, obj, release()) == (100, 0)
+    by_name = release(stable="stable", canary="next")
+    assert found("istio", by_name, obj, subsets(stable="v1", next="v2")).labels == {
+        "stable": "v1",
+        "next": "v2",
+    }
+
+
+def test_weights_between_services_as_flagger_writes_them() -> None:
+    obj = virtual_service("web", "web", [to_hosts("web-primary", "web-canary")])
+    wanted = release(stable="primary", canary="canary")
+    route = found("istio", wanted, obj, service("web-primary", 8080), service("web-canary", 8080))
+    assert route.services == {"primary": "web-primary", "canary": "web-canary"}
+    assert weights(route, obj, wanted) == (100, 0)
+
+
+def test_weights_between_services_known_by_their_selectors() -> None:
+    obj = virtual_service(
+        "rollout", "web", [to_hosts("stable-svc", f"canary-svc.{FULL[4:]}", name="primary")]
+    )
+    route = found("istio", release(), obj, backing("stable-svc", "v1"), backing("canary-svc", "v2"))
+    assert route.services == {"v1": "stable-svc", "v2": "canary-svc"}
+    assert weights(route, obj, release()) == (100, 0)
+
+
+def test_weights_in_a_delegate() -> None:
+    root = virtual_service("root", "web", [{"delegate": {"name": "split", "namespace": "shop"}}])
+    part = virtual_service("split", "", [to_subsets("v1", "v2")])
+    part["spec"].pop("hosts")
+    route = found("istio", release(), root, part, subsets(v1="v1", v2="v2"))
+    assert str(route) == "VirtualService shop/split"
+    assert weights(route, part, release()) == (100, 0)
+
+
+@pytest.mark.parametrize("mesh", list(MESHES))
+def test_an_http_route_of_any_name(mesh: str) -> None:
+    obj = http_route("a-split", [backends("web-old", "web-next")])
+    route = found(mesh, release(), obj, backing("web-old", "v1"), backing("web-next", "v2"))
+    assert str(route) == "HTTPRoute shop/a-split"
+    assert route.services == {"v1": "web-old", "v2": "web-next"}
+    assert weights(route, obj, release()) == (100, 0)
+
+
+def test_the_rule_for_every_request_is_meant_and_found_again_by_its_conditions() -> None:
+    some = to_subsets("v2", "v1", match=[{"headers": {"x-beta": {"exact": "yes"}}}])
+    other_port = to_subsets("v2", "v1", match=[{"port": 9090}])
+    obj = virtual_service("web-vs", "web", [some, other_port, to_subsets("v1", "v2")])
+    route = found("istio", release(), obj, subsets(v1="v1", v2="v2"))
+    assert weights(route, obj, release()) == (100, 0)
+    obj["spec"]["http"].insert(0, to_subsets("v1", "v2", match=[{"uri": {"prefix": "/new"}}]))
+    assert weights(route, obj, release()) == (100, 0)
+
+
+def test_the_route_of_a_plan_comes_before_others_that_hold_beside_it() -> None:
+    planned = http_route("web-primary", [backends("web-v1", "web-v2")])
+    path = {"path": {"type": "PathPrefix", "value": "/new"}}
+    beside = http_route("new", [backends("web-v1", "web-v2", matches=[path])])
+    versions = (service("web-v1", 8080), service("web-v2", 8080))
+    assert found("linkerd", release(), beside, planned, *versions).name == "web-primary"
+
+
+def two() -> tuple[Object, ...]:
+    ours = virtual_service("ours", "web", [to_subsets("v1", "v2", name="all")])
+    theirs = virtual_service("theirs", FULL, [to_subsets("v1", "v2")], namespace="tests", exportTo=["."])
+    theirs["spec"]["http"][0]["route"] = [
+        {**each, "destination": {**each["destination"], "host": FULL}}
+        for each in to_subsets("v1", "v2")["route"]
+    ]
+    return ours, theirs, subsets(v1="v1", v2="v2"), sidecar("istio", "tests")
+
+
+def test_where_two_could_be_meant_it_asks() -> None:
+    with pytest.raises(BadInput) as error:
+        found("istio", release(), *two())
+    assert "VirtualService/shop/ours/all, VirtualService/tests/theirs" in str(error.value)
+    assert error.value.field == "release.route"
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        ("VirtualService/shop/ours", "ours"),
+        ("VirtualService/shop/ours/all", "ours"),
+        ("VirtualService/tests/theirs", "theirs"),
+    ],
+)
+def test_a_release_may_name_the_object(named: str, name: str) -> None:
+    assert found("istio", release(route=named), *two()).name == name
+
+
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ("VirtualService/shop/web", "VirtualService shop/web does not rule the requests to web.shop:8080"),
+        ("VirtualService/shop/ours/other", "VirtualService shop/ours has no rule other with both versions"),
+    ],
+)
+def test_a_named_object_that_does_not_fit_is_refused(named: str, problem: str) -> None:
+    with pytest.raises(BadInput, match=problem):
+        found("istio", release(route=named), *two())
+
+
+def test_a_rival_without_the_versions_is_named_with_a_way_that_works() -> None:
+    rival = virtual_service("web-defaults", FULL, [to_hosts(FULL)], namespace="defaults")
+    ours = virtual_service("web", "web", [to_subsets("v1", "v2")], created="2026-02-01T00:00:00Z")
+    with pytest.raises(BadInput, match="VirtualService defaults/web-defaults rules the requests") as error:
+        found("istio", release(), rival, ours, subsets(v1="v1", v2="v2"))
+    assert "Add both to VirtualService defaults/web-defaults" in error.value.remedy
+
+
+@pytest.mark.parametrize("route", ["Primary", "VirtualService/web", "VirtualService//web", "a/b/c/d/e"])
+def test_what_names_no_route_is_refused(route: str) -> None:
+    with pytest.raises(BadInput, match=r"release\.route"):
+        release(route=route)
