@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from meshkit.facts import Kind
 from meshkit.kube.selectors import selects
 from meshkit.meshes.model.outbound import Object
+
+Computed = TypeVar("Computed")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Registry:
     _sorted: dict[tuple[str, str | None], list[Object]] = field(
         default_factory=dict, compare=False, repr=False
     )
+    _once: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def reading(cls, objects: Iterable[Object], kinds: Mapping[str, Kind], root_namespace: str) -> Registry:
@@ -60,6 +63,21 @@ class Registry:
             ]
             self._sorted[(resource, namespace)] = sorted(found, key=age_of)
         return self._sorted[(resource, namespace)]
+
+    def once(self, key: Hashable, compute: Callable[[], Computed]) -> Computed:
+        """What ``compute`` returns, computed for these objects once. The key names the computation."""
+        if key not in self._once:
+            self._once[key] = compute()
+        found: Computed = self._once[key]
+        return found
+
+    def find(self, resource: str, namespace: str, name: str) -> Object | None:
+        """An object by its name, or None."""
+
+        def index() -> Mapping[str, Object]:
+            return {item["metadata"]["name"]: item for item in self.of(resource, namespace)}
+
+        return self.once(("find", resource, namespace), index).get(name)
 
     def pods_of(self, service: Object) -> list[Object]:
         """The pods a Service selects, ready or not."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from meshkit.meshes.gateway_api.meaning.matches import KINDS, matches_of, rank
+from meshkit.meshes.gateway_api.meaning.precedence import Ranked, shadowed
 from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
 from meshkit.meshes.gateway_api.meaning.status import Condition, ParentStatus, RouteStatus, resolved
 from meshkit.meshes.istio.meaning import actions
@@ -48,8 +49,12 @@ def routes_of(routing: Routing, host: Host, port: int) -> tuple[Route, ...]:
         for index, rule in enumerate(item["spec"].get("rules") or ()):
             for match in matches_of(rule, kind):
                 route = route_of(routing.work, item, index, rule, match, routing.clusters)
-                ranked.append(((*rank(match), age, index), _with_defaults(routing, route, rule)))
-    return tuple(route for _, route in sorted(ranked, key=lambda pair: pair[0]))
+                order = (*rank(match), age, index)
+                ranked.append((order, _with_defaults(routing, route, rule), Ranked(item, kind, index, match)))
+    ranked.sort(key=lambda entry: entry[0])
+    where = f"{host.item['metadata']['namespace']}/{host.item['metadata']['name']}:{port}"
+    routing.work.problems += shadowed([one for _, _, one in ranked], where)
+    return tuple(route for _, route, _ in ranked)
 
 
 def _with_defaults(routing: Routing, route: Route, rule: dict[str, dict[str, str]]) -> Route:

@@ -15,6 +15,7 @@ from typing import Any
 from meshkit.facts import Kind
 from meshkit.kube.selectors import contains
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
+from meshkit.meshes.gateway_api.meaning import references
 from meshkit.meshes.istio.meaning import (
     authorization as istio_authorization,
 )
@@ -88,6 +89,7 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     work = Translation(registry, caller.namespace)
     mesh, problems = MeshConfig.of(registry)
     work.problems += [*problems, *_not_carried(registry), *istio_authorization.problems(registry)]
+    work.problems += references.problems(registry, gateway_api.ROUTES, "fail with 500")
     hosts = {host.name: host for host in hosts_for(work, caller)}
     clusters, policies = _clusters(work, caller, mesh, hosts)
     work.problems += unreached(registry, hosts)

@@ -1,0 +1,86 @@
+"""Rules that take no request, because a rule before them in the order of precedence takes them all.
+
+A rule is found where one earlier match takes everything that it could take. Several earlier matches that do
+so together are not looked for, so what is found is always true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from meshkit.meshes.model.outbound import Match, Object, Problem, StringMatch
+
+RULE_SHADOWED = "RuleShadowed"
+ROUTE_SHADOWED = "RouteShadowed"
+_EVERY_PATH = {StringMatch("segments", "/"), StringMatch("prefix", "/"), StringMatch("prefix", "")}
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One match of a rule of a route; ``index`` is the position of its rule."""
+
+    item: Object
+    kind: str
+    index: int
+    match: Match
+
+
+def shadowed(ranked: Sequence[Ranked], where: str) -> Iterator[Problem]:
+    """The rules and whole routes without effect. ``ranked`` are all matches of a port, the first first."""
+    by: dict[tuple[int, int], Ranked | None] = {}
+    for place, one in enumerate(ranked):
+        key = (id(one.item), one.index)
+        first = next((each for each in ranked[:place] if covers(each.match, one.match)), None)
+        if key not in by:
+            by[key] = first
+        elif first is None:
+            by[key] = None
+    routes = {id(one.item): one for one in ranked}
+    for identity, one in routes.items():
+        rules = {index: first for (owner, index), first in by.items() if owner == identity}
+        yield from _of_route(one, rules, where)
+
+
+def _of_route(one: Ranked, rules: dict[int, Ranked | None], where: str) -> Iterator[Problem]:
+    others = [first for first in rules.values() if first is not None and first.item is not one.item]
+    if len(others) == len(rules):
+        message = f"it takes no request of {where}: {_name(others[0])}, which comes before it, takes them."
+        yield Problem(one.item, ROUTE_SHADOWED, message)
+        return
+    for index, first in rules.items():
+        if first is None:
+            continue
+        same = first.item is one.item
+        by = f"spec.rules[{first.index}]" if same else f"{_name(first)}, rule {first.index},"
+        yield Problem(
+            one.item,
+            RULE_SHADOWED,
+            f"spec.rules[{index}] takes no request of {where}: {by} comes before it and takes them.",
+        )
+
+
+def _name(one: Ranked) -> str:
+    meta = one.item["metadata"]
+    return f"{one.kind} {meta['namespace']}/{meta['name']}"
+
+
+def covers(first: Match, second: Match) -> bool:
+    """Whether a match takes every request that the second one takes."""
+    return (
+        _covers_path(first.path, second.path)
+        and first.method in (None, second.method)
+        and set(first.headers) <= set(second.headers)
+        and set(first.query) <= set(second.query)
+    )
+
+
+def _covers_path(first: StringMatch | None, second: StringMatch | None) -> bool:
+    if first is None or first in _EVERY_PATH or first == second:
+        return True
+    if second is None or second.kind not in ("exact", "segments", "prefix"):
+        return False
+    if first.kind == "segments":
+        root = first.value.rstrip("/")
+        return second.kind != "prefix" and (second.value == root or second.value.startswith(f"{root}/"))
+    return first.kind == "prefix" and second.value.startswith(first.value)
