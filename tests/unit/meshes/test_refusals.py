@@ -18,6 +18,7 @@ from meshkit.intent.traffic import (
     Fault,
     LoadBalancing,
     OutlierDetection,
+    Retries,
     Route,
     Version,
 )
@@ -50,6 +51,24 @@ def route(**fields: Any) -> Route:
 )
 def test_linkerd_refuses_what_it_would_drop(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(BadInput, match="Linkerd cannot do this") as raised:
+        linkerd.PLANNER.plan(route(**fields), Snapshot())
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"timeout_s": 100.5}, "route.timeout_s"),
+        ({"timeout_s": 0.0004}, "route.timeout_s"),
+        ({"retries": Retries(attempts=1, per_try_timeout_s=0.0004)}, "retries.per_try_timeout_s"),
+        (
+            {"outlier_detection": OutlierDetection(base_ejection_s=1.0004)},
+            "outlier_detection.base_ejection_s",
+        ),
+    ],
+)
+def test_linkerd_gets_no_time_that_it_could_not_read(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadInput) as raised:
         linkerd.PLANNER.plan(route(**fields), Snapshot())
     assert raised.value.field == field
 
