@@ -147,7 +147,7 @@ def test_a_service_goes_on_without_what_cannot_be_read() -> None:
     assert only.retry is not None
     assert (only.retry.attempts, only.retry.retry_on[0]) == (1, "5xx")
     assert found.clusters[0].outlier is None
-    assert told(found) == [("web", "NotSupported")] * 2
+    assert told(found) == [("web", "AnnotationUnreadable")] * 2
 
 
 def test_a_limit_of_no_retries_asks_for_one() -> None:
@@ -317,3 +317,17 @@ def test_a_route_without_a_parent_or_whose_parent_is_not_there() -> None:
     none = route({"backendRefs": [to("web-v1")]}, name="none")
     none["spec"]["parentRefs"] = []
     assert told(meaning(httproutes=[lost, none])) == [("lost", "ParentNotFound"), ("none", "NoParent")]
+
+
+def test_problems_of_routes_are_told_whoever_calls() -> None:
+    older = route({"backendRefs": [to("web-v2")]}, name="producer")
+    consumer = route(
+        {"backendRefs": [to("web", namespace="shop")]}, name="c", namespace="edge", created="2027"
+    )
+    lost = route({"backendRefs": [to("gone")]}, name="lost", namespace="other")
+    held = {"services": [service(), service("web-v2")], "httproutes": [older, consumer, lost]}
+    found = linkerd.route_problems(Registry(held, "linkerd"))
+    assert sorted((problem.object["metadata"]["name"], problem.reason) for problem in found) == [
+        ("c", "RouteShadowed"),
+        ("lost", "BackendNotFound"),
+    ]

@@ -1,4 +1,4 @@
-"""Rules that take no request, because a rule before them in the order of precedence takes them all.
+"""The order of the rules of Gateway API routes, and rules that take no request because of it.
 
 A rule is found where one earlier match takes everything that it could take. Several earlier matches that do
 so together are not looked for, so what is found is always true.
@@ -6,9 +6,10 @@ so together are not looked for, so what is found is always true.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
 from meshkit.meshes.model.outbound import Match, Object, Problem, StringMatch
 
 RULE_SHADOWED = "RuleShadowed"
@@ -26,17 +27,31 @@ class Ranked:
     match: Match
 
 
-def shadowed(ranked: Sequence[Ranked], where: str) -> Iterator[Problem]:
-    """The rules and whole routes without effect. ``ranked`` are all matches of a port, the first first."""
+def ranked(items: Iterable[tuple[Object, str]]) -> list[Ranked]:
+    """The matches of all routes on one port in the order of precedence.
+
+    ``items`` are the routes with their kinds, the oldest first.
+    """
+    found = [
+        ((*rank(match), age, index), Ranked(item, kind, index, match))
+        for age, (item, kind) in enumerate(items)
+        for index, rule in enumerate(item["spec"].get("rules") or ())
+        for match in matches_of(rule, kind)
+    ]
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def shadowed(matches: Sequence[Ranked], where: str) -> Iterator[Problem]:
+    """The rules and whole routes without effect among all matches of a port, in order of precedence."""
     by: dict[tuple[int, int], Ranked | None] = {}
-    for place, one in enumerate(ranked):
+    for place, one in enumerate(matches):
         key = (id(one.item), one.index)
-        first = next((each for each in ranked[:place] if covers(each.match, one.match)), None)
+        first = next((each for each in matches[:place] if covers(each.match, one.match)), None)
         if key not in by:
             by[key] = first
         elif first is None:
             by[key] = None
-    routes = {id(one.item): one for one in ranked}
+    routes = {id(one.item): one for one in matches}
     for identity, one in routes.items():
         rules = {index: first for (owner, index), first in by.items() if owner == identity}
         yield from _of_route(one, rules, where)

@@ -12,8 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from meshkit.meshes.gateway_api.meaning import precedence
-from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
-from meshkit.meshes.gateway_api.meaning.precedence import Ranked
 from meshkit.meshes.gateway_api.meaning.routes import attached, route_of
 from meshkit.meshes.linkerd.meaning import reliability, services
 from meshkit.meshes.linkerd.meaning.route_status import has_cluster_address
@@ -34,6 +32,8 @@ from meshkit.meshes.model.translation import Translation
 OPAQUE_PORT = "OpaquePort"
 PROFILE_RULES = "ServiceProfileRules"
 KIND_NOT_SERVED = "KindNotServed"
+PARENT_WITHOUT_ADDRESS = "ParentWithoutAddress"
+ANNOTATION_UNREADABLE = "AnnotationUnreadable"
 EVERYONE = ""
 """The caller's namespace for callers of every namespace that has no routes or profiles of its own."""
 Clusters = Mapping[str, Cluster]
@@ -56,8 +56,12 @@ def routes_of(
         for taken in candidates
         if taken.namespace in (service["metadata"]["namespace"], work.namespace)
         and attached(taken.item, service, number)
-        and has_cluster_address(service)
     ]
+    if not has_cluster_address(service):
+        for taken in here:
+            message = f"Service {_title(service)} has no cluster address: Linkerd takes no route for it."
+            work.problems.append(Problem(taken.item, PARENT_WITHOUT_ADDRESS, message))
+        here = []
     if why := services.opaque_reason(service, port):
         return _opaque(work, service, number, here, why)
     if profile := services.profile_of(work.registry, service, work.namespace):
@@ -122,21 +126,19 @@ def _by_profile(
 def _ranked(
     work: Translation, service: Object, number: int, items: Sequence[TakenRoute], clusters: Clusters
 ) -> list[Route]:
-    ranked: list[tuple[tuple[Any, ...], Route, Ranked]] = []
-    for age, taken in enumerate(items):
-        for index, rule in enumerate(taken.rules):
-            for match in matches_of(rule, taken.kind):
-                route = route_of(work, taken.item, index, rule, match, clusters)
-                if not route.redirect:
-                    route = _reliable(work, service, number, taken, rule, route)
-                order = (*rank(match), age, index)
-                ranked.append((order, route, Ranked(taken.item, taken.kind, index, match)))
-    ranked.sort(key=lambda entry: entry[0])
-    for problem in precedence.shadowed([one for _, _, one in ranked], f"{_title(service)}:{number}"):
+    by_item = {id(taken.item): taken for taken in items}
+    ranked = precedence.ranked((taken.item, taken.kind) for taken in items)
+    for problem in precedence.shadowed(ranked, f"{_title(service)}:{number}"):
         # A consumer route may take the requests of its namespace from a producer route, which others follow.
         if work.namespace in (EVERYONE, problem.object["metadata"]["namespace"]):
             work.problems.append(problem)
-    return [route for _, route, _ in ranked]
+    found = []
+    for one in ranked:
+        taken = by_item[id(one.item)]
+        rule = taken.rules[one.index]
+        route = route_of(work, one.item, one.index, rule, one.match, clusters)
+        found.append(route if route.redirect else _reliable(work, service, number, taken, rule, route))
+    return found
 
 
 def _reliable(
@@ -167,11 +169,13 @@ def _of_service(
     try:
         timeout_s = _told(work, service, notes).get("request") or None
     except ValueError as problem:
-        work.ignore(service, f"annotation {problem}; the Service has no timeouts.")
+        message = f"annotation {problem}; the Service has no timeouts."
+        work.problems.append(Problem(service, ANNOTATION_UNREADABLE, message))
     try:
         retry = reliability.retry(notes, kind)
     except ValueError as problem:
-        work.ignore(service, f"annotation {problem}; the Service has no retries.")
+        message = f"annotation {problem}; the Service has no retries."
+        work.problems.append(Problem(service, ANNOTATION_UNREADABLE, message))
     return timeout_s, retry or reliability.TO_ANOTHER_ENDPOINT
 
 

@@ -18,9 +18,9 @@ from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.gateway_api.meaning import references
 from meshkit.meshes.gateway_api.meaning.routes import parents_of
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
-from meshkit.meshes.linkerd.meaning import reliability, services
+from meshkit.meshes.linkerd.meaning import policy_problems, reliability, services
 from meshkit.meshes.linkerd.meaning.authorization import inbound
-from meshkit.meshes.linkerd.meaning.port_routes import EVERYONE, routes_of
+from meshkit.meshes.linkerd.meaning.port_routes import ANNOTATION_UNREADABLE, EVERYONE, routes_of
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.linkerd.meaning.route_status import statuses
 from meshkit.meshes.linkerd.meaning.taken import TakenRoute, taken_routes
@@ -39,7 +39,7 @@ from meshkit.meshes.model.pods import is_control_plane, service_account
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.model.translation import Translation
 
-__all__ = ["KINDS", "caller_of", "inbound", "outbound", "statuses"]
+__all__ = ["KINDS", "caller_of", "inbound", "outbound", "route_problems", "statuses"]
 KINDS: Mapping[str, Kind] = {
     "pods": Kind("v1", "Pod"),
     "services": Kind("v1", "Service"),
@@ -80,12 +80,9 @@ def caller_of(registry: Registry, pod: Object) -> str:
 
 def outbound(registry: Registry, namespace: str) -> Outbound:
     """The outbound configuration of the sidecars of one namespace."""
-    shared = registry.once("linkerd", lambda: _shared(registry))
-    own = {
-        *((namespace, item["metadata"]["name"]) for item in registry.of("services", namespace)),
-        *(key for key, routes in shared.attached.items() if any(r.namespace == namespace for r in routes)),
-        *_profiled(registry, namespace),
-    }
+    shared = _shared_by_all(registry)
+    own = {_key(service) for service in registry.of("services", namespace)}
+    own |= _apart(registry, shared, namespace)
     told: list[_Told] = []
     for service in registry.of("services"):
         key = _key(service)
@@ -93,13 +90,40 @@ def outbound(registry: Registry, namespace: str) -> Outbound:
             told += _hosts(Translation(registry, namespace), service, shared.attached, shared.clusters)
         else:
             told += shared.hosts[key]
-    problems = (*shared.problems, *(problem for each in told for problem in each.problems))
+    policies = policy_problems.problems(registry)
+    problems = (*policies, *shared.problems, *(problem for each in told for problem in each.problems))
     return Outbound(tuple(each.host for each in told), tuple(shared.clusters.values()), _once(problems))
+
+
+def route_problems(registry: Registry) -> tuple[Problem, ...]:
+    """What of the routes, and of the annotations of Services, has no effect, whoever calls."""
+    return registry.once("problems of routes", lambda: _route_problems(registry))
+
+
+def _route_problems(registry: Registry) -> tuple[Problem, ...]:
+    shared = _shared_by_all(registry)
+    found = [
+        *shared.problems,
+        *(p for hosts in shared.hosts.values() for told in hosts for p in told.problems),
+    ]
+    namespaces = {taken.namespace for routes in shared.attached.values() for taken in routes}
+    namespaces |= {item["metadata"]["namespace"] for item in registry.of("serviceprofiles.linkerd")}
+    for namespace in sorted(namespaces):
+        for home, name in sorted(_apart(registry, shared, namespace)):
+            service = registry.find("services", home, name)
+            if service and home != namespace:
+                work = Translation(registry, namespace)
+                hosts = _hosts(work, service, shared.attached, shared.clusters)
+                found += (problem for told in hosts for problem in told.problems)
+    return _once(found)
+
+
+def _shared_by_all(registry: Registry) -> _Shared:
+    return registry.once("linkerd", lambda: _shared(registry))
 
 
 def _shared(registry: Registry) -> _Shared:
     work = Translation(registry, EVERYONE)
-    work.problems += linkerd_authorization.problems(registry)
     work.problems += references.problems(registry, linkerd_authorization.ROUTES, _LOST)
     clusters = {
         cluster.name: cluster
@@ -124,11 +148,13 @@ def _key(service: Object) -> tuple[str, str]:
     return (service["metadata"]["namespace"], service["metadata"]["name"])
 
 
-def _profiled(registry: Registry, namespace: str) -> Iterable[tuple[str, str]]:
-    """The Services that a namespace has ServiceProfiles for."""
+def _apart(registry: Registry, shared: _Shared, namespace: str) -> set[tuple[str, str]]:
+    """The Services for which callers of a namespace follow routes or ServiceProfiles of their own."""
+    found = {key for key, routes in shared.attached.items() if any(r.namespace == namespace for r in routes)}
     for profile in registry.of("serviceprofiles.linkerd", namespace):
         name, _, rest = profile["metadata"]["name"].partition(".")
-        yield (rest.partition(".")[0], name)
+        found.add((rest.partition(".")[0], name))
+    return found
 
 
 def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -179,5 +205,6 @@ def _failure_accrual(work: Translation, service: Object) -> Outlier | None:
     try:
         return reliability.failure_accrual(notes)
     except ValueError as problem:
-        work.ignore(service, f"annotation {problem}; the Service has no circuit breaker.")
+        message = f"annotation {problem}; the Service has no circuit breaker."
+        work.problems.append(Problem(service, ANNOTATION_UNREADABLE, message))
         return None
