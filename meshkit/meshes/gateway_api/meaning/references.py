@@ -45,7 +45,7 @@ def problems(registry: Registry, resources: Mapping[str, tuple[str, str]], lost:
             for problem in (*_parents(registry, item, group), *_backends(registry, item, lost))
         )
 
-    return registry.once("references of routes", compute)
+    return registry.derived("references of routes", compute)
 
 
 def _parents(registry: Registry, item: Object, own_group: str) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ API says; one without endpoints 503.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from meshkit.meshes.gateway_api.meaning.matches import GROUP, header_edits
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.outbound import (
     Backend,
-    Cluster,
     HeaderEdits,
     Match,
     Mirror,
@@ -29,7 +28,8 @@ from meshkit.meshes.model.outbound import (
 from meshkit.meshes.model.translation import Translation
 
 Json = Mapping[str, Any]
-Clusters = Mapping[str, Cluster]
+Clusters = Container[str]
+"""The names of the clusters that there are."""
 
 
 def parents_of(item: Object) -> list[Json]:

@@ -91,7 +91,7 @@ def _unknown_filter(item: Object, kind: str) -> str:
 
 def route_problems(registry: Registry) -> tuple[Problem, ...]:
     """What of the Gateway API routes has no effect, whoever calls."""
-    return registry.once("problems of routes", lambda: tuple(_route_problems(registry)))
+    return registry.derived("problems of routes", lambda: tuple(_route_problems(registry)))
 
 
 def _route_problems(registry: Registry) -> Iterator[Problem]:

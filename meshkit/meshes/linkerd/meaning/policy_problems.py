@@ -32,7 +32,7 @@ _Ports = dict[int, list[Object]]
 
 def problems(registry: Registry) -> tuple[Problem, ...]:
     """The problems of all policies, found once."""
-    return registry.once("problems of policies", lambda: tuple(_problems(registry)))
+    return registry.derived("problems of policies", lambda: tuple(_problems(registry)))
 
 
 def _problems(registry: Registry) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ rules, no route holds. No retries and no timeouts unless asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from meshkit.meshes.linkerd.meaning.taken import TakenRoute
 from meshkit.meshes.model.hosts import host_of
 from meshkit.meshes.model.outbound import (
     Backend,
-    Cluster,
     Match,
     Object,
     Problem,
@@ -36,7 +35,6 @@ PARENT_WITHOUT_ADDRESS = "ParentWithoutAddress"
 ANNOTATION_UNREADABLE = "AnnotationUnreadable"
 EVERYONE = ""
 """The caller's namespace for callers of every namespace that has no routes or profiles of its own."""
-Clusters = Mapping[str, Cluster]
 
 
 def routes_of(
@@ -44,7 +42,7 @@ def routes_of(
     service: Object,
     port: Mapping[str, Any],
     candidates: Sequence[TakenRoute],
-    clusters: Clusters,
+    clusters: Container[str],
 ) -> list[Route]:
     """The routes of a port for the callers of ``work.namespace``. ``candidates`` are on the Service.
 
@@ -105,7 +103,7 @@ def _by_profile(
     service: Object,
     number: int,
     here: Sequence[TakenRoute],
-    clusters: Clusters,
+    clusters: Container[str],
 ) -> list[Route]:
     meta, home = profile["metadata"], service["metadata"]["namespace"]
     for taken in here:
@@ -124,7 +122,7 @@ def _by_profile(
 
 
 def _ranked(
-    work: Translation, service: Object, number: int, items: Sequence[TakenRoute], clusters: Clusters
+    work: Translation, service: Object, number: int, items: Sequence[TakenRoute], clusters: Container[str]
 ) -> list[Route]:
     by_item = {id(taken.item): taken for taken in items}
     ranked = precedence.ranked((taken.item, taken.kind) for taken in items)

@@ -110,7 +110,8 @@ def _limit(notes: Notes) -> int:
 
 def _http_conditions(written: str) -> tuple[list[str], list[int]]:
     """Envoy's names and the statuses of ``5xx,gateway-error,429,500-504``."""
-    conditions, statuses = [], []
+    conditions: list[str] = []
+    statuses: list[int] = []
     for text in written.split(","):
         if text.lower() in ("5xx", "gateway-error"):
             conditions.append(text.lower())

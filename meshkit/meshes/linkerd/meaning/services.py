@@ -8,7 +8,7 @@ Service; one in the caller's namespace comes before the Service's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from meshkit.facts import Kind
@@ -79,7 +79,7 @@ def profile_of(registry: Registry, service: Object, namespace: str) -> Object | 
     return None
 
 
-def profile_route(profile: Object, service: Object, port: int, clusters: Mapping[str, Any]) -> Route:
+def profile_route(profile: Object, service: Object, port: int, clusters: Container[str]) -> Route:
     """The Service itself, or the overrides of its ServiceProfile with their weights."""
     meta = profile["metadata"]
     backends: Sequence[Backend] = [

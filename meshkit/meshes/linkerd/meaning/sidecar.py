@@ -8,7 +8,7 @@ is the same for all callers is computed once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,7 +49,6 @@ KINDS: Mapping[str, Kind] = {
     **services.PROFILES,
 }
 _LOST = "fail with 500"
-Clusters = Mapping[str, Cluster]
 _Attached = Mapping[tuple[str, str], Sequence[TakenRoute]]
 """The routes on a Service, by its namespace and name, the oldest first."""
 
@@ -65,7 +64,8 @@ class _Told(NamedTuple):
 class _Shared:
     """What is the same for every caller, computed once for a registry."""
 
-    clusters: Clusters
+    names: frozenset[str]
+    """The names of all clusters."""
     attached: _Attached
     hosts: Mapping[tuple[str, str], tuple[_Told, ...]]
     """The hosts of each Service as callers of other namespaces have them."""
@@ -87,17 +87,17 @@ def outbound(registry: Registry, namespace: str) -> Outbound:
     for service in registry.of("services"):
         key = _key(service)
         if key in own:
-            told += _hosts(Translation(registry, namespace), service, shared.attached, shared.clusters)
+            told += _hosts(Translation(registry, namespace), service, shared.attached, shared.names)
         else:
             told += shared.hosts[key]
     policies = policy_problems.problems(registry)
     problems = (*policies, *shared.problems, *(problem for each in told for problem in each.problems))
-    return Outbound(tuple(each.host for each in told), tuple(shared.clusters.values()), _once(problems))
+    return Outbound(tuple(each.host for each in told), _clusters(registry), _once(problems))
 
 
 def route_problems(registry: Registry) -> tuple[Problem, ...]:
     """What of the routes, and of the annotations of Services, has no effect, whoever calls."""
-    return registry.once("problems of routes", lambda: _route_problems(registry))
+    return registry.derived("problems of routes", lambda: _route_problems(registry))
 
 
 def _route_problems(registry: Registry) -> tuple[Problem, ...]:
@@ -113,24 +113,25 @@ def _route_problems(registry: Registry) -> tuple[Problem, ...]:
             service = registry.find("services", home, name)
             if service and home != namespace:
                 work = Translation(registry, namespace)
-                hosts = _hosts(work, service, shared.attached, shared.clusters)
+                hosts = _hosts(work, service, shared.attached, shared.names)
                 found += (problem for told in hosts for problem in told.problems)
     return _once(found)
 
 
 def _shared_by_all(registry: Registry) -> _Shared:
-    return registry.once("linkerd", lambda: _shared(registry))
+    return registry.derived("linkerd", lambda: _shared(registry))
 
 
 def _shared(registry: Registry) -> _Shared:
     work = Translation(registry, EVERYONE)
     work.problems += references.problems(registry, linkerd_authorization.ROUTES, _LOST)
-    clusters = {
-        cluster.name: cluster
+    names = frozenset(
+        cluster_name(int(port["port"]), "", host_of(service))
         for service in registry.of("services")
         for port in service["spec"].get("ports") or ()
-        for cluster in [_cluster(work, service, port)]
-    }
+    )
+    for service in registry.of("services"):
+        work.problems += _breaker(registry, service)[1]
     attached_to: dict[tuple[str, str], list[TakenRoute]] = defaultdict(list)
     for taken in taken_routes(work):
         for parent in parents_of(taken.item):
@@ -138,10 +139,10 @@ def _shared(registry: Registry) -> _Shared:
             if taken not in routes:
                 routes.append(taken)
     hosts = {
-        _key(service): tuple(_hosts(Translation(registry, EVERYONE), service, attached_to, clusters))
+        _key(service): tuple(_hosts(Translation(registry, EVERYONE), service, attached_to, names))
         for service in registry.of("services")
     }
-    return _Shared(clusters, attached_to, hosts, tuple(work.problems))
+    return _Shared(names, attached_to, hosts, tuple(work.problems))
 
 
 def _key(service: Object) -> tuple[str, str]:
@@ -162,7 +163,9 @@ def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple({problem.key: problem for problem in problems}.values())
 
 
-def _hosts(work: Translation, service: Object, attached_to: _Attached, clusters: Clusters) -> list[_Told]:
+def _hosts(
+    work: Translation, service: Object, attached_to: _Attached, clusters: Container[str]
+) -> list[_Told]:
     """The hosts of all ports of a Service for the callers of ``work.namespace``."""
     found = []
     for port in service["spec"].get("ports") or ():
@@ -174,17 +177,30 @@ def _hosts(work: Translation, service: Object, attached_to: _Attached, clusters:
     return found
 
 
-def _cluster(work: Translation, service: Object, port: Mapping[str, Any]) -> Cluster:
+def _clusters(registry: Registry) -> tuple[Cluster, ...]:
+    """The clusters of all Service ports, which are the same for every caller."""
+
+    def make() -> tuple[Cluster, ...]:
+        return tuple(
+            _cluster(registry, service, port)
+            for service in registry.of("services")
+            for port in service["spec"].get("ports") or ()
+        )
+
+    return registry.derived("clusters of linkerd", make)
+
+
+def _cluster(registry: Registry, service: Object, port: Mapping[str, Any]) -> Cluster:
     namespace = service["metadata"]["namespace"]
-    accounts = sorted({service_account(pod) for pod in work.registry.pods_of(service)})
+    accounts = sorted({service_account(pod) for pod in registry.pods_of(service)})
     return Cluster(
         name=cluster_name(int(port["port"]), "", host_of(service)),
         endpoints=tuple(
             Endpoint(b.address, b.port, b.pod is not None and _is_meshed(b.pod))
-            for b in work.registry.backings(service, port)
+            for b in registry.backings(service, port)
         ),
         identities=tuple(PROXY.identity(namespace, account) for account in accounts),
-        outlier=_failure_accrual(work, service),
+        outlier=_breaker(registry, service)[0],
     )
 
 
@@ -192,19 +208,19 @@ def _is_meshed(pod: Object) -> bool:
     return has_sidecar(pod, PROXY.container) and not is_control_plane(pod, PROXY)
 
 
-def _failure_accrual(work: Translation, service: Object) -> Outlier | None:
-    """Linkerd's consecutive failure accrual. A value that will not parse means none, as there."""
+def _breaker(registry: Registry, service: Object) -> tuple[Outlier | None, tuple[Problem, ...]]:
+    """Linkerd's failure accrual by consecutive failures. A value that will not parse means none, as there."""
     notes = service["metadata"].get("annotations") or {}
-    if notes.get(reliability.ACCRUAL, "consecutive") != "consecutive":
-        work.ignore(
-            service, f"annotation {reliability.ACCRUAL}: only 'consecutive' is carried out by the sandbox."
-        )
-        return None
-    if services.profile_of(work.registry, service, service["metadata"]["namespace"]):
-        return None
+    if reliability.ACCRUAL not in notes:
+        return None, ()
+    if services.profile_of(registry, service, service["metadata"]["namespace"]):
+        return None, ()
     try:
-        return reliability.failure_accrual(notes)
+        found = reliability.failure_accrual(notes)
     except ValueError as problem:
         message = f"annotation {problem}; the Service has no circuit breaker."
-        work.problems.append(Problem(service, ANNOTATION_UNREADABLE, message))
-        return None
+        return None, (Problem(service, ANNOTATION_UNREADABLE, message),)
+    if found is None:
+        message = f"annotation {reliability.ACCRUAL}: the sandbox carries out 'consecutive' only."
+        return None, (Problem(service, "NotSupported", message),)
+    return found, ()
