@@ -40,6 +40,7 @@ from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
 from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_needs
 from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
+from meshkit.meshes.linkerd.routable import refuse_void
 
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
@@ -135,6 +136,7 @@ def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
 def _route(route: Route, snapshot: Snapshot) -> list[Step]:
     _refuse_what_linkerd_drops(route)
     _refuse_fractions(route)
+    refuse_void(route, snapshot)
     breaker = _failure_accrual(route.outlier_detection)
     steps = [Step(_backend(route, version, breaker, snapshot)) for version in route.versions]
     if breaker:

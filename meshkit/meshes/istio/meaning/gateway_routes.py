@@ -100,14 +100,14 @@ def _route_problems(registry: Registry) -> Iterator[Problem]:
     for resource, (_, kind) in ROUTES.items():
         for item in registry.of(resource):
             own = item["metadata"]["namespace"]
-            named = {(parent.get("namespace") or own, parent["name"]) for parent in parents_of(item)}
-            for service in named if not _unknown_filter(item, kind) else ():
-                on[service].append((item, kind))
+            named = {(ref.get("namespace") or own, ref["name"]) for ref in parents_of(item)}
+            for parent in named if not _unknown_filter(item, kind) else ():
+                on[parent].append((item, kind))
     for (namespace, name), routes in on.items():
-        found = registry.find("services", namespace, name)
-        for port in (found["spec"].get("ports") or ()) if found else ():
+        service = registry.find("services", namespace, name) or {"spec": {}}
+        for port in service["spec"].get("ports") or ():
             number = int(port["port"])
-            here = [(item, kind) for item, kind in routes if attached(item, found, number)]
+            here = [(item, kind) for item, kind in routes if attached(item, service, number)]
             # The routes of each namespace hold together: those of a caller's replace the Service's.
             for owner in {item["metadata"]["namespace"] for item, _ in here}:
                 own_routes = [pair for pair in here if pair[0]["metadata"]["namespace"] == owner]

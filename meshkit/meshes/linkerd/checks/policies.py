@@ -10,6 +10,7 @@ from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.meshes.linkerd.meaning import policy_problems
 from meshkit.meshes.linkerd.meaning import sidecar as meaning
+from meshkit.meshes.model.outbound import Problem
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.view import View
 
@@ -28,7 +29,7 @@ _IDENTITY = ".serviceaccount.identity."
 def check(view: View) -> Iterator[Finding]:
     """Find policies without effect, and Servers that let nobody in."""
     registry = Registry.reading(view.snapshot.objects, meaning.KINDS, view.home)
-    told = {}
+    told: dict[tuple[int, str], tuple[Code, Problem]] = {}
     for problem in policy_problems.problems(registry):
         if code := CODES.get(problem.reason):
             # A Server's conflict is a problem for each pod; one finding is enough.

@@ -41,7 +41,7 @@ def opaque_reason(service: Object, port: Mapping[str, Any]) -> str:
     if protocol:
         return "" if protocol in _KINDS else f"appProtocol {protocol!r}"
     annotated = (service["metadata"].get("annotations") or {}).get(OPAQUE)
-    if _contains(OPAQUE_BY_DEFAULT if annotated is None else annotated, int(port["port"])):
+    if lists(OPAQUE_BY_DEFAULT if annotated is None else annotated, int(port["port"])):
         return "Linkerd's default opaque ports" if annotated is None else f"the annotation {OPAQUE}"
     return ""
 
@@ -50,7 +50,8 @@ def _app_protocol(port: Mapping[str, Any]) -> str:
     return str(port.get("appProtocol") or "").lower()
 
 
-def _contains(written: str, number: int) -> bool:
+def lists(written: str, number: int) -> bool:
+    """Whether a list of ports and ranges, ``25,9000-9999``, holds a number."""
     for part in written.split(","):
         low, _, high = part.strip().partition("-")
         if low.isdigit() and (high or low).isdigit() and int(low) <= number <= int(high or low):
