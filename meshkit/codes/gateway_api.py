@@ -151,3 +151,10 @@ IDENTITY_MISSING = Code(
     "No caller has that identity.",
     "Correct the name and the namespace.",
 )
+POLICY_UNREADABLE = Code(
+    "MK1907",
+    "error",
+    "The cluster holds a policy that Linkerd's webhook refuses.",
+    "It came in while the webhook was missing or down, and Linkerd's policy controller leaves it out.",
+    "Correct the field that the message names.",
+)

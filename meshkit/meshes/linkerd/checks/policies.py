@@ -8,8 +8,9 @@ from meshkit import codes
 from meshkit.codes import Code
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
-from meshkit.meshes.linkerd.meaning import policy_problems
+from meshkit.meshes.linkerd.meaning import admission, policy_problems
 from meshkit.meshes.linkerd.meaning import sidecar as meaning
+from meshkit.meshes.linkerd.meaning.authorization import KINDS, ROUTES
 from meshkit.meshes.model.outbound import Problem
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.view import View
@@ -23,6 +24,7 @@ CODES: Mapping[str, Code] = {
     policy_problems.POLICY_IGNORED: codes.POLICY_IGNORED,
 }
 """The reason of a Problem -> the code of its finding. What only the sandbox cannot do is no finding."""
+_POLICIES = [resource for resource in KINDS if resource not in ROUTES]
 _IDENTITY = ".serviceaccount.identity."
 
 
@@ -36,6 +38,10 @@ def check(view: View) -> Iterator[Finding]:
             told.setdefault((id(problem.object), problem.reason), (code, problem))
     for code, problem in told.values():
         yield codes.finding(code, title(problem.object), problem.message)
+    for resource in _POLICIES:
+        for item in registry.of(resource):
+            if why := admission.refusal(item):
+                yield codes.finding(codes.POLICY_UNREADABLE, title(item), f"{why}.")
     for item in registry.of("meshtlsauthentications.policy"):
         yield from _identities(view, item)
 
