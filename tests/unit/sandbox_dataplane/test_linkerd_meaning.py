@@ -331,3 +331,15 @@ def test_problems_of_routes_are_told_whoever_calls() -> None:
         ("c", "RouteShadowed"),
         ("lost", "BackendNotFound"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "takes"), [({}, True), ({"clusterIP": "None"}, False), ({"type": "ExternalName"}, False)]
+)
+def test_a_service_without_a_cluster_address_takes_no_routes(spec: Made, takes: bool) -> None:
+    web = service()
+    del web["spec"]["clusterIP"]
+    web["spec"].update(spec)
+    found = meaning(services=[web, service("web-v1")], httproutes=[route({"backendRefs": [to("web-v1")]})])
+    assert goes_to(found) == [[("web-v1" if takes else "web", 1)]]
+    assert told(found) == ([] if takes else [("r", "ParentWithoutAddress")])

@@ -80,4 +80,4 @@ def _parent_condition(registry: Registry, parent: _Parent) -> Condition:
 def has_cluster_address(service: Object) -> bool:
     """Whether a Service can be the parent of a route in Linkerd. One that is only a file gets an address."""
     spec = service["spec"]
-    return str(spec.get("type")) != "ExternalName" and str(spec.get("clusterIP")) != "None"
+    return bool(spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None")
