@@ -1,40 +1,80 @@
-"""Checks of Gateway API routes: their backends exist, and the mesh accepts them."""
+"""Checks of Gateway API routes, by what the mesh makes of them, and of their status."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from meshkit import codes
+from meshkit.codes import Code
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
+from meshkit.meshes import registry
+from meshkit.meshes.effective import Effective
+from meshkit.meshes.model.outbound import Problem
 from meshkit.meshes.view import View
+
+CODES: Mapping[str, Code] = {
+    "RouteShadowed": codes.ROUTE_SHADOWED,
+    "RuleShadowed": codes.RULE_SHADOWED,
+    "BackendNotFound": codes.BACKEND_MISSING,
+    "BackendPortNotFound": codes.BACKEND_PORT_MISSING,
+    "BackendKindUnknown": codes.BACKEND_KIND_UNKNOWN,
+    "ParentNotFound": codes.ROUTE_PARENT_MISSING,
+    "ServerNotFound": codes.ROUTE_PARENT_MISSING,
+    "ParentPortNotFound": codes.ROUTE_PARENT_PORT_MISSING,
+    "ParentWithoutAddress": codes.ROUTE_PARENT_KIND_UNKNOWN,
+    "ParentKindUnknown": codes.ROUTE_PARENT_KIND_UNKNOWN,
+    "NoParent": codes.ROUTE_WITHOUT_PARENT,
+    "OpaquePort": codes.ROUTE_ON_OPAQUE_PORT,
+    "ServiceProfileRules": codes.ROUTE_UNDER_SERVICE_PROFILE,
+    "RouteDropped": codes.ROUTE_DROPPED,
+    "TimeoutVoid": codes.ROUTE_TIMEOUT_VOID,
+    "KindNotServed": codes.ROUTE_KIND_NOT_SERVED,
+    "IgnoredField": codes.ROUTE_FIELD_IGNORED,
+    "FilterConfused": codes.ROUTE_FIELD_IGNORED,
+    "AnnotationUnreadable": codes.SERVICE_ANNOTATION_UNREADABLE,
+}
+"""The reason of a Problem -> the code of its finding. What only the sandbox cannot do is no finding."""
+
+_TELLS = {
+    "NoMatchingParent": frozenset(
+        {"ParentNotFound", "ParentPortNotFound", "ServerNotFound", "ParentWithoutAddress"}
+    ),
+    "BackendNotFound": frozenset({"BackendNotFound", "BackendPortNotFound"}),
+    "InvalidKind": frozenset({"BackendKindUnknown"}),
+    "RouteReasonConflicted": frozenset({"KindNotServed"}),
+}
+"""The reason of a condition -> the reasons of Problems that say the same and more."""
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Find backends that do not exist, and routes that the mesh does not accept."""
+    """Find routes, and parts of them, without effect or with failing requests."""
+    mesh = registry.mesh(view.mesh)
+    meaning = Effective(view.snapshot, view.mesh, mesh.meaning, view.home)
+    problems = list(mesh.meaning.route_problems(meaning.registry))
+    yield from findings_of(problems, CODES)
+    told: dict[int, set[str]] = defaultdict(set)
+    for problem in problems:
+        told[id(problem.object)].add(problem.reason)
     for kind in ("HTTPRoute", "GRPCRoute"):
         for route in view.of(kind):
-            yield from _backends(view, route)
-            yield from _conditions(route)
+            yield from _conditions(route, told[id(route)])
 
 
-def _backends(view: View, route: Object) -> Iterator[Finding]:
-    for rule in route["spec"].get("rules") or ():
-        for backend in rule.get("backendRefs") or ():
-            namespace = backend.get("namespace", route["metadata"]["namespace"])
-            if backend.get("kind", "Service") != "Service" or not backend.get("weight", 1):
-                continue
-            services = view.of("Service", namespace)
-            if not any(service["metadata"]["name"] == backend["name"] for service in services):
-                message = (
-                    f"Service {namespace}/{backend['name']} does not exist: requests to it fail with 500."
-                )
-                yield codes.finding(codes.BACKEND_MISSING, title(route), message)
+def findings_of(problems: Iterable[Problem], by_reason: Mapping[str, Code]) -> Iterator[Finding]:
+    """The findings for problems with these reasons."""
+    for problem in problems:
+        if code := by_reason.get(problem.reason):
+            yield codes.finding(code, title(problem.object), problem.message)
 
 
-def _conditions(route: Object) -> Iterator[Finding]:
+def _conditions(route: Object, told: Set[str]) -> Iterator[Finding]:
+    """What the control plane wrote to the route's status, except what is told in more detail."""
     for parent in (route.get("status") or {}).get("parents") or ():
         for condition in parent.get("conditions") or ():
+            if _TELLS.get(condition["reason"], frozenset()) & told:
+                continue
             if condition["type"] in ("Accepted", "ResolvedRefs") and condition["status"] == "False":
                 reason = str(condition.get("message") or condition["reason"]).rstrip(".")
                 message = f"its condition {condition['type']} is False: {reason}."

@@ -7,7 +7,7 @@ from typing import Any
 from meshkit.facts import Kind
 from meshkit.meshes.gateway_api.meaning.status import RouteStatus
 from meshkit.meshes.model.inbound import Inbound
-from meshkit.meshes.model.outbound import Object, Outbound
+from meshkit.meshes.model.outbound import Object, Outbound, Problem
 from meshkit.meshes.model.registry import Registry
 
 KINDS: dict[str, Kind] = {}
@@ -22,6 +22,10 @@ def outbound(registry: Registry, caller: Any) -> Outbound:
 
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
+    return ()
+
+
+def route_problems(registry: Registry) -> tuple[Problem, ...]:
     return ()
 
 

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from meshkit.errors import BadInput
 from meshkit.facts import Kind, Snapshot
 from meshkit.intent.release import Release
 from meshkit.intent.traffic import HeaderMatch, Route
 from meshkit.kube.manifests import obj
 from meshkit.meshes.base import WeightedRoute
 
+_UNITS = (("s", Decimal(1)), ("ms", Decimal("0.001")), ("m", Decimal(60)), ("h", Decimal(3600)))
+_MOST_OF_A_UNIT = 99999
 HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute")
 
 
@@ -30,8 +33,9 @@ def http_route(route: Route, annotations: dict[str, str], snapshot: Snapshot) ->
     rules = [_header_rule(route, match) for match in route.matches]
     rules.append({"backendRefs": _backends(route, tuple(route.weights().items()))})
     if route.timeout_s is not None:
+        timeout = gateway_duration(route.timeout_s, "route.timeout_s")
         for rule in rules:
-            rule["timeouts"] = {"request": gateway_duration(route.timeout_s)}
+            rule["timeouts"] = {"request": timeout}
     return obj(
         HTTP_ROUTE,
         _name_for(route, snapshot),
@@ -95,10 +99,23 @@ def _backends(route: Route, weights: Sequence[tuple[str, int]]) -> list[dict[str
     ]
 
 
-def gateway_duration(seconds: float) -> str:
-    """Seconds as Gateway API reads them (GEP-2257): whole units of at most five digits, ``100s500ms``."""
-    whole, milliseconds = divmod(int(Decimal(str(seconds)) * 1000), 1000)
-    return (f"{whole}s" if whole or not milliseconds else "") + (f"{milliseconds}ms" if milliseconds else "")
+def gateway_duration(seconds: float, field: str) -> str:
+    """Seconds as one whole number of at most five digits and one unit, the form that every mesh reads alike.
+
+    Gateway API (GEP-2257) also allows ``100s500ms``, in which Linkerd sees no timeout at all. Raises
+    ``BadInput`` for ``field`` if no single unit can say it.
+    """
+    exact = Decimal(str(seconds))
+    for unit, length_s in _UNITS:
+        number = exact / length_s
+        if number == int(number) and 0 < number <= _MOST_OF_A_UNIT:
+            return f"{int(number)}{unit}"
+    raise BadInput(
+        field,
+        f"{seconds} s is not a whole number of one unit (h, m, s or ms) of at most five digits, and Linkerd"
+        " takes any other duration for no timeout.",
+        remedy="Use whole milliseconds up to 99.999 s, and whole seconds, minutes or hours above.",
+    )
 
 
 def duration(seconds: float) -> str:

@@ -22,12 +22,12 @@ from meshkit.meshes import access
 from meshkit.meshes.access import Account, Target
 from meshkit.meshes.base import cannot
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.linkerd.routable import opaque_reason
 
 SERVER = Kind("policy.linkerd.io/v1beta3", "Server")
 AUTHORIZATION_POLICY = Kind("policy.linkerd.io/v1alpha1", "AuthorizationPolicy")
 MESH_TLS = Kind("policy.linkerd.io/v1alpha1", "MeshTLSAuthentication")
 NETWORK = Kind("policy.linkerd.io/v1alpha1", "NetworkAuthentication")
-_HTTP = {"", "http", "kubernetes.io/h2c"}
 _MOST_MATCHES = 64  # of one rule of an HTTPRoute
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
@@ -40,7 +40,7 @@ def needs(intent: Access) -> tuple[Need, ...]:
 def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
     """The steps for authentications, policies and routes, and finally the Servers."""
     target, callers = access.target(intent, snapshot), access.accounts(intent, snapshot)
-    _refuse_opaque(intent, target)
+    _refuse_opaque(intent, target, snapshot)
     _refuse_rival_servers(intent, target, snapshot)
     objects = [_mesh_tls(intent, callers)]
     if intent.paths or intent.methods:
@@ -149,13 +149,15 @@ def _number(get: Object, container: Object) -> int | None:
     return next((p["containerPort"] for p in ports if p.get("name") == get["port"]), None)
 
 
-def _refuse_opaque(intent: Access, target: Target) -> None:
-    """Reject HTTP rules on a port whose appProtocol Linkerd does not know, as it treats it as plain TCP."""
+def _refuse_opaque(intent: Access, target: Target, snapshot: Snapshot) -> None:
+    """Reject HTTP rules on a port that Linkerd takes for plain TCP."""
+    service = snapshot.find("Service", intent.service, intent.namespace)
+    if service is None or not (intent.paths or intent.methods):
+        return
     for port in target.service_ports:
-        protocol = str(port.get("appProtocol") or "").lower()
-        if (intent.paths or intent.methods) and protocol not in _HTTP:
+        if why := opaque_reason(service, port, target.pods):
             field = "paths" if intent.paths else "methods"
-            instead = f"Port {port['port']} is {protocol}, which it takes for plain TCP: leave it out."
+            instead = f"It takes port {port['port']} for plain TCP because of {why}: leave it out."
             raise cannot("Linkerd", Access, field, instead)
 
 

@@ -232,6 +232,7 @@ _EVERY_COMPONENT = (
     manifests.rule(["apps"], ["deployments", "replicasets"], _READ),
     manifests.rule(["discovery.k8s.io"], ["endpointslices"], _READ),
     manifests.rule(["gateway.networking.k8s.io", "policy.linkerd.io"], ["*"], _READ),
+    manifests.rule(["linkerd.io"], ["serviceprofiles"], _READ),
     manifests.rule(["coordination.k8s.io"], ["leases"], "get list watch create update patch"),
     manifests.rule(["", "events.k8s.io"], ["events"], "create patch"),
 )

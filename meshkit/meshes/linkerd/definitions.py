@@ -1,4 +1,4 @@
-"""Linkerd's policy kinds, as far as an API server needs them: names, fields, types, limits and defaults.
+"""Linkerd's policy kinds and ServiceProfile, as far as an API server needs them: fields, types and defaults.
 
 Written by hand from the published field lists of Linkerd edge-26.8 (no Go module of Linkerd is in a registry,
 so there is nothing to generate from), with facts only and none of its text. Where Linkerd allows a field more
@@ -223,8 +223,42 @@ def _route_status() -> Schema:
     return _object(("parents",), parents=_array(parent, maxItems=32))
 
 
+def _service_profile() -> Schema:
+    """Conditions nest, so they are not described further."""
+    condition = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    response = _object(("condition",), condition=condition, isFailure={"type": "boolean"})
+    route = _object(
+        ("name", "condition"),
+        name=_text(),
+        condition=condition,
+        isRetryable={"type": "boolean"},
+        timeout=_text(),
+        responseClasses=_array(response),
+    )
+    number = {"type": "number"}
+    budget = _object(
+        ("minRetriesPerSecond", "retryRatio", "ttl"),
+        minRetriesPerSecond={"type": "integer"},
+        retryRatio=number,
+        ttl=_text(),
+    )
+    weight = {"x-kubernetes-int-or-string": True}
+    override = _object(("authority", "weight"), authority=_text(), weight=weight)
+    return _object(
+        routes=_array(route),
+        retryBudget=budget,
+        dstOverrides=_array(override),
+        opaquePorts=_array(_text()),
+    )
+
+
 def _definition(
-    kind: str, plural: str, versions: Sequence[tuple[str, Schema]], *, short: Sequence[str] = ()
+    kind: str,
+    plural: str,
+    versions: Sequence[tuple[str, Schema]],
+    *,
+    short: Sequence[str] = (),
+    group: str = GROUP,
 ) -> Schema:
     """A definition that serves all versions and stores the last."""
     names: Schema = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
@@ -233,9 +267,9 @@ def _definition(
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{group}"},
         "spec": {
-            "group": GROUP,
+            "group": group,
             "names": names,
             "scope": "Namespaced",
             "versions": [
@@ -288,5 +322,12 @@ def definitions() -> tuple[Schema, ...]:
         ),
         _definition(
             "Server", "servers", [("v1beta1", old), ("v1beta2", old), ("v1beta3", new)], short=["srv"]
+        ),
+        _definition(
+            "ServiceProfile",
+            "serviceprofiles",
+            [("v1alpha2", _service_profile())],
+            short=["sp"],
+            group="linkerd.io",
         ),
     )

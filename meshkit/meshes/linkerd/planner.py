@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+from meshkit.errors import BadInput
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -39,6 +41,7 @@ from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
 from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_needs
 from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
+from meshkit.meshes.linkerd.routable import refuse_void
 
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
@@ -140,6 +143,8 @@ def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
 
 def _route(route: Route, snapshot: Snapshot) -> list[Step]:
     _refuse_what_linkerd_drops(route)
+    _refuse_fractions(route)
+    refuse_void(route, snapshot)
     breaker = _failure_accrual(route.outlier_detection)
     steps = [Step(_backend(route, version, breaker, snapshot)) for version in route.versions]
     if breaker:
@@ -162,6 +167,19 @@ def _refuse_what_linkerd_drops(route: Route) -> None:
             if field in route.outlier_detection.model_fields_set:
                 instead = "Leave it out: Linkerd looks at every request and may set all pods aside."
                 raise cannot("Linkerd", OutlierDetection, field, instead)
+
+
+def _refuse_fractions(route: Route) -> None:
+    """Reject times of annotations that are not whole milliseconds, which Linkerd could not read."""
+    outlier, retries = route.outlier_detection, route.retries
+    times_s = {
+        "outlier_detection.base_ejection_s": outlier.base_ejection_s if outlier else None,
+        "retries.per_try_timeout_s": retries.per_try_timeout_s if retries else None,
+    }
+    for field, seconds in times_s.items():
+        if seconds is not None and Decimal(str(seconds)) % Decimal("0.001"):
+            problem = f"{seconds} s is not a whole number of milliseconds, and Linkerd reads no fractions."
+            raise BadInput(field, problem, remedy="Use whole milliseconds, as 0.025.")
 
 
 def _backend(route: Route, version: Version, breaker: dict[str, str], snapshot: Snapshot) -> dict[str, Any]:

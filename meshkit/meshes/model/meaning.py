@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from meshkit.facts import Kind
 from meshkit.meshes.gateway_api.meaning.status import RouteStatus
 from meshkit.meshes.model.inbound import Inbound
-from meshkit.meshes.model.outbound import Object, Outbound
+from meshkit.meshes.model.outbound import Object, Outbound, Problem
 from meshkit.meshes.model.registry import Registry
 
 
@@ -27,6 +27,9 @@ class Meaning(Protocol):
 
     def inbound(self, registry: Registry, pod: Object, /) -> tuple[Inbound, ...]:
         """The inbound configuration of a pod."""
+
+    def route_problems(self, registry: Registry, /) -> Iterable[Problem]:
+        """What of the Gateway API routes has no effect, whoever calls."""
 
     def statuses(self, registry: Registry, /) -> Iterable[RouteStatus]:
         """The status that the control plane writes to routes."""

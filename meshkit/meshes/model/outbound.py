@@ -343,7 +343,8 @@ class Problem:
     def key(self) -> tuple[str, str, str]:
         """The identity of the problem, which is reported once for each generation of the object."""
         meta = self.object["metadata"]
-        return (str(meta.get("uid", "")), str(meta.get("generation", "")), self.message)
+        named = f"{self.object.get('kind')}/{meta.get('namespace')}/{meta['name']}"
+        return (str(meta.get("uid") or named), str(meta.get("generation", "")), self.message)
 
 
 @dataclass(frozen=True)

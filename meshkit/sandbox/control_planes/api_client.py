@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ class ApiClient:
             if refusal.status == 404:
                 return None
             raise
+
+    async def list(self, resource: str, namespace: str | None = None) -> Sequence[Object]:
+        """Return the objects of a resource, of one namespace or of all."""
+        items: Sequence[Object] = (await self._call("GET", _path(resource, namespace)))["items"]
+        return items
 
     async def create(self, resource: str, item: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object; raise ApiError(409) if it exists."""

@@ -57,7 +57,7 @@ class Validators:
     """The validating webhooks for a mesh's own objects; each is a role with a port."""
 
     ports: Mapping[str, int]
-    application: Callable[[], web.Application]
+    application: Callable[[ApiClient], web.Application]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class ControlPlane:
         validators = self._settings.validators
         if validators and self._roles[0] in validators.ports:
             port = validators.ports[self._roles[0]]
-            await serving.serve(validators.application(), pair.context, self._ip, port)
+            await serving.serve(validators.application(self._api), pair.context, self._ip, port)
         else:
             await self._webhook().serve(pair.context, self._ip, self._settings.webhook_port)
         await self._report_ready()

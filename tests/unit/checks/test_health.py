@@ -118,11 +118,14 @@ OTHERS_WEBHOOK = obj(
 OLD_PROXY = pod("old", "shop", "a", {}, ("web", "web:1"), ("istio-proxy", "docker.io/istio/proxyv2:1.30.1"))
 ROUTE = obj(
     *("gateway.networking.k8s.io/v1", "HTTPRoute", "web", "shop"),
-    spec={"rules": [{"backendRefs": [{"name": "nobody", "port": 80}]}]},
+    spec={
+        "parentRefs": [{"group": "", "kind": "Service", "name": "web"}],
+        "rules": [{"backendRefs": [{"name": "nobody", "port": 80}]}],
+    },
 )
 REFUSED = obj(
     *("gateway.networking.k8s.io/v1", "HTTPRoute", "web", "shop"),
-    spec={},
+    spec={"parentRefs": [{"name": "gateway"}]},
     status={
         "parents": [{"conditions": [{"type": "Accepted", "status": "False", "reason": "NoMatchingParent"}]}]
     },

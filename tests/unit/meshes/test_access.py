@@ -111,6 +111,18 @@ def test_linkerd_refuses_a_second_server_on_a_port() -> None:
         linkerd.PLANNER.plan(access(), Snapshot((service(), pod(), server)))
 
 
+@pytest.mark.parametrize("annotated", ["Service", "Pod"])
+def test_linkerd_takes_no_paths_on_an_opaque_port(annotated: str) -> None:
+    served, server = service(), pod(app="web")
+    opaque = served if annotated == "Service" else server
+    opaque["metadata"]["annotations"] = {"config.linkerd.io/opaque-ports": "80,8080"}
+    seen = Snapshot((served, server))
+    with pytest.raises(BadInput, match="for plain TCP because of the annotation") as raised:
+        linkerd.PLANNER.plan(access(paths=("/a",)), seen)
+    assert raised.value.field == "access.paths"
+    assert linkerd.PLANNER.plan(access(), seen)
+
+
 def test_linkerd_refuses_more_than_a_route_holds() -> None:
     paths = tuple(f"/{number}" for number in range(33))
     with pytest.raises(BadInput, match="Use several Access"):

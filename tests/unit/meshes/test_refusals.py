@@ -18,6 +18,7 @@ from meshkit.intent.traffic import (
     Fault,
     LoadBalancing,
     OutlierDetection,
+    Retries,
     Route,
     Version,
 )
@@ -52,6 +53,82 @@ def test_linkerd_refuses_what_it_would_drop(fields: dict[str, Any], field: str) 
     with pytest.raises(BadInput, match="Linkerd cannot do this") as raised:
         linkerd.PLANNER.plan(route(**fields), Snapshot())
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"timeout_s": 100.5}, "route.timeout_s"),
+        ({"timeout_s": 0.0004}, "route.timeout_s"),
+        ({"retries": Retries(attempts=1, per_try_timeout_s=0.0004)}, "retries.per_try_timeout_s"),
+        (
+            {"outlier_detection": OutlierDetection(base_ejection_s=1.0004)},
+            "outlier_detection.base_ejection_s",
+        ),
+    ],
+)
+def test_linkerd_gets_no_time_that_it_could_not_read(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        linkerd.PLANNER.plan(route(**fields), Snapshot())
+    assert raised.value.field == field
+
+
+def service(notes: dict[str, str] | None = None, **port: Any) -> dict[str, Any]:
+    meta = {"name": "web", "namespace": "shop", "annotations": notes or {}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": meta,
+        "spec": {"ports": [{"port": 80, **port}]},
+    }
+
+
+OPAQUE = {"config.linkerd.io/opaque-ports": "70-90"}
+
+
+@pytest.mark.parametrize(
+    ("web", "why"),
+    [
+        (service(OPAQUE), "annotation config.linkerd.io/opaque-ports"),
+        (service(appProtocol="grpc"), "appProtocol 'grpc'"),
+        (service(appProtocol="linkerd.io/opaque"), "appProtocol 'linkerd.io/opaque'"),
+        (service(OPAQUE, appProtocol="http"), None),
+        (service(OPAQUE, appProtocol="kubernetes.io/h2c"), None),
+        (service(), None),
+        (service({"config.linkerd.io/opaque-ports": "81"}), None),
+    ],
+)
+def test_linkerd_gets_no_route_on_an_opaque_port(web: dict[str, Any], why: str | None) -> None:
+    if why is None:
+        assert linkerd.PLANNER.plan(route(), Snapshot((web,)))
+        return
+    with pytest.raises(BadInput, match="the route would have no effect") as raised:
+        linkerd.PLANNER.plan(route(), Snapshot((web,)))
+    assert raised.value.field == "route.port"
+    assert why in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "spec", "refused"),
+    [
+        ("shop", {"routes": [{"name": "all", "condition": {}}]}, True),
+        ("shop", {"dstOverrides": [{"authority": "web-v1.shop.svc.cluster.local:80", "weight": 1}]}, True),
+        ("shop", {"opaquePorts": []}, False),
+        ("edge", {"routes": [{"name": "all", "condition": {}}]}, False),
+    ],
+)
+def test_linkerd_gets_no_route_beside_a_service_profile(
+    namespace: str, spec: dict[str, Any], refused: bool
+) -> None:
+    meta = {"name": "web.shop.svc.cluster.local", "namespace": namespace}
+    profile = {"apiVersion": "linkerd.io/v1alpha2", "kind": "ServiceProfile", "metadata": meta, "spec": spec}
+    seen = Snapshot((service(), profile))
+    if not refused:
+        assert linkerd.PLANNER.plan(route(), seen)
+        return
+    with pytest.raises(BadInput, match="rules Service shop/web") as raised:
+        linkerd.PLANNER.plan(route(), seen)
+    assert raised.value.field == "route.service"
 
 
 def test_linkerd_cannot_switch_mutual_tls_off() -> None:

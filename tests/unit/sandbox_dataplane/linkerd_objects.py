@@ -5,5 +5,5 @@ from __future__ import annotations
 from typing import Any
 
 
-def to(name: str, weight: int = 1) -> dict[str, Any]:
-    return {"name": name, "port": 8080, "weight": weight}
+def to(name: str, weight: int = 1, **more: str) -> dict[str, Any]:
+    return {"name": name, "port": 8080, "weight": weight, **more}

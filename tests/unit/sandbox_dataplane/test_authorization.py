@@ -14,6 +14,7 @@ import aiohttp
 
 from meshkit.meshes.istio.meaning import authorization as istio_authorization
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
+from meshkit.meshes.linkerd.meaning import policy_problems
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.registry import Registry
 from tests.unit.sandbox_dataplane.istio_objects import total
@@ -208,7 +209,7 @@ def test_linkerd_judges_callers(tmp_path: Path) -> None:
         both = "MeshTLSAuthentication/client", "NetworkAuthentication/nowhere"
         assert await who(allowing("Server", "two", *both)) == [403, 403, 403]
         assert await who(allowing("Server", "two", "MeshTLSAuthentication/gone")) == [403, 403, 403]
-        reasons = [problem.reason for problem in linkerd_authorization.problems(mesh.registry())]
+        reasons = [problem.reason for problem in policy_problems.problems(mesh.registry())]
         assert reasons == ["PolicyIgnored"]
 
     run("linkerd", tmp_path, body)

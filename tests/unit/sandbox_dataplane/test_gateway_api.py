@@ -80,7 +80,8 @@ def test_linkerd_serves_one_kind_of_route_on_a_port(tmp_path: Path) -> None:
         await mesh.apply()
         assert set(await mesh.split("client", 20)) == {(200, "web-v1"), (200, "web-v2")}
         problems = linkerd.outbound(mesh.registry(), "shop").problems
-        assert [problem.reason for problem in problems] == ["OpaquePort"]
+        told = sorted((problem.object["metadata"]["name"], problem.reason) for problem in problems)
+        assert told == [("grpc", "OpaquePort"), ("http", "OpaquePort")]
 
     run("linkerd", tmp_path, body)
 

@@ -18,6 +18,8 @@ KINDS: Mapping[str, Kind] = {
     "httproutes": Kind(f"{GROUP}/v1", "HTTPRoute"),
     "grpcroutes": Kind(f"{GROUP}/v1", "GRPCRoute"),
 }
+ROUTES = {resource: (kind.group, kind.kind) for resource, kind in KINDS.items()}
+"""Where routes are kept in the registry, and the group and kind each has there."""
 _PATH_KINDS: Mapping[str, MatchKind] = {
     "Exact": "exact",
     "PathPrefix": "segments",

@@ -7,7 +7,7 @@ API says; one without endpoints 503.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from meshkit.meshes.gateway_api.meaning.matches import GROUP, header_edits
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.outbound import (
     Backend,
-    Cluster,
     HeaderEdits,
     Match,
     Mirror,
@@ -29,7 +28,8 @@ from meshkit.meshes.model.outbound import (
 from meshkit.meshes.model.translation import Translation
 
 Json = Mapping[str, Any]
-Clusters = Mapping[str, Cluster]
+Clusters = Container[str]
+"""The names of the clusters that there are."""
 
 
 def parents_of(item: Object) -> list[Json]:
@@ -150,13 +150,21 @@ def _mirrors(
 
 
 def _cluster(work: Translation, item: Object, index: int, reference: Json, clusters: Clusters) -> str | None:
+    """The cluster of a backend, None if there is none. What does not exist is told by ``references``."""
     name = backend_cluster(item, reference)
     if name in clusters:
         return name
-    where = f"{reference['name']}:{reference.get('port')}"
-    message = f"spec.rules[{index}]: there is no Service port {where}; its share is answered with 500."
-    work.problems.append(Problem(item, "BackendNotFound", message))
+    if name and _exists(work, item, reference):
+        where = f"{reference['name']}:{reference.get('port')}"
+        message = f"spec.rules[{index}]: Service port {where} is not exported to the callers; they get 500."
+        work.problems.append(Problem(item, "BackendNotVisible", message))
     return None
+
+
+def _exists(work: Translation, item: Object, reference: Json) -> bool:
+    namespace = reference.get("namespace") or item["metadata"]["namespace"]
+    service = work.registry.find("services", namespace, reference["name"]) or {"spec": {}}
+    return any(int(port["port"]) == reference.get("port") for port in service["spec"].get("ports") or ())
 
 
 def backend_cluster(item: Object, reference: Json) -> str:

@@ -7,10 +7,14 @@ same host the older one rules, unless the route is the caller's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from meshkit.meshes.gateway_api.meaning.matches import KINDS, matches_of, rank
+from meshkit.meshes.gateway_api.meaning import references
+from meshkit.meshes.gateway_api.meaning.matches import KINDS, ROUTES, matches_of, rank
+from meshkit.meshes.gateway_api.meaning.precedence import ranked as in_order
+from meshkit.meshes.gateway_api.meaning.precedence import shadowed
 from meshkit.meshes.gateway_api.meaning.routes import attached, meant_for, parents_of, route_of
 from meshkit.meshes.gateway_api.meaning.status import Condition, ParentStatus, RouteStatus, resolved
 from meshkit.meshes.istio.meaning import actions
@@ -94,6 +98,32 @@ def _unknown_filter(item: Object, kind: str) -> str:
             if entry["type"] not in _FILTERS[kind]:
                 return f"spec.rules[{index}]: the filter {entry['type']}"
     return ""
+
+
+def route_problems(registry: Registry) -> tuple[Problem, ...]:
+    """What of the Gateway API routes has no effect, whoever calls."""
+    return registry.derived("problems of routes", lambda: tuple(_route_problems(registry)))
+
+
+def _route_problems(registry: Registry) -> Iterator[Problem]:
+    yield from references.problems(registry, ROUTES, "fail with 500")
+    on: dict[tuple[str, str], list[tuple[Object, str]]] = defaultdict(list)
+    for resource, (_, kind) in ROUTES.items():
+        for item in registry.of(resource):
+            own = item["metadata"]["namespace"]
+            named = {(ref.get("namespace") or own, ref["name"]) for ref in parents_of(item)}
+            for parent in named if not _unknown_filter(item, kind) else ():
+                on[parent].append((item, kind))
+    for (namespace, name), routes in on.items():
+        service = registry.find("services", namespace, name) or {"spec": {}}
+        for port in service["spec"].get("ports") or ():
+            number = int(port["port"])
+            here = [(item, kind) for item, kind in routes if attached(item, service, number)]
+            # The routes of each namespace hold together: those of a caller's replace the Service's.
+            for owner in {item["metadata"]["namespace"] for item, _ in here}:
+                own_routes = [pair for pair in here if pair[0]["metadata"]["namespace"] == owner]
+                ordered = in_order(sorted(own_routes, key=lambda pair: age_of(pair[0])))
+                yield from shadowed(ordered, f"{namespace}/{name}:{number}")
 
 
 def statuses(registry: Registry) -> Iterable[RouteStatus]:

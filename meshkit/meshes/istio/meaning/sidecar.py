@@ -54,6 +54,7 @@ from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.model.translation import Translation
 
 statuses = istio_gateway.statuses
+route_problems = istio_gateway.route_problems
 NOT_CARRIED = {
     "gateways": "Gateway: there are no gateways in the sandbox; routes hold for sidecars only.",
     "sidecars": "Sidecar is not carried out by the sandbox: every proxy knows every host.",
@@ -95,6 +96,7 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     work = Translation(registry, caller.namespace)
     mesh, problems = MeshConfig.of(registry)
     work.problems += [*problems, *_not_carried(registry), *istio_authorization.problems(registry)]
+    work.problems += istio_gateway.route_problems(registry)
     hosts = {host.name: host for host in hosts_for(work, caller)}
     clusters, policies = _clusters(work, caller, mesh, hosts)
     work.problems += unreached(registry, hosts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshkit.facts import Kind
 from meshkit.meshes.checks import (
     Authority,
     CalledPort,
@@ -18,13 +19,15 @@ from meshkit.meshes.linkerd.checks import (
     installation,
     labels,
     opaque_ports,
+    policies,
     webhook_certificates,
 )
 from meshkit.meshes.linkerd.checks.chart_values import uses_node_agent
+from meshkit.meshes.linkerd.meaning import sidecar as meaning
 from meshkit.meshes.linkerd.pki import ISSUER
 
 CHECKS = MeshChecks(
-    kinds=(),
+    kinds=(*meaning.KINDS.values(), Kind("v1", "ServiceAccount")),
     oldest_kubernetes=(1, 31),
     init_container="linkerd-init",
     node_agent=NodeAgent("linkerd-cni", "linkerd-network-validator", uses_node_agent),
@@ -50,6 +53,7 @@ CHECKS = MeshChecks(
         labels.check,
         inbound_policy.check,
         opaque_ports.check,
+        policies.check,
         cluster_networks.check,
     ),
 )

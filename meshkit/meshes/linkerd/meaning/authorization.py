@@ -97,11 +97,12 @@ def servers_of(registry: Registry, pod: Object, port: int) -> list[Object]:
         server
         for server in registry.of("servers.policy", meta["namespace"])
         if holds(server["spec"].get("podSelector"), meta.get("labels") or {})
-        and port in _numbers(server["spec"]["port"], pod)
+        and port in numbers(server["spec"]["port"], pod)
     ]
 
 
-def _numbers(written: int | str, pod: Object) -> set[int]:
+def numbers(written: int | str, pod: Object) -> set[int]:
+    """The ports of a pod's containers that a number or a name stands for."""
     if isinstance(written, int):
         return {written}
     return {
@@ -136,7 +137,7 @@ def _probe_paths(pod: Object, port: int) -> list[str]:
         for container in pod["spec"].get("containers") or ()
         for probe in _PROBES
         if "httpGet" in (container.get(probe) or {})
-        and port in _numbers(container[probe]["httpGet"]["port"], pod)
+        and port in numbers(container[probe]["httpGet"]["port"], pod)
     }
     return sorted(asked)
 
@@ -146,7 +147,7 @@ def _routes(registry: Registry, server: Object, allowed: tuple[Policy, ...]) -> 
     ranked = []
     for resource, (group, kind) in ROUTES.items():
         for item in registry.of(resource, server["metadata"]["namespace"]):
-            if not _is_on(item, server) or (kind == "HTTPRoute" and _has_grpc(registry, server)):
+            if not is_on(item, server) or (kind == "HTTPRoute" and _has_grpc(registry, server)):
                 continue
             name = item["metadata"]["name"]
             who = Authorization(allow=(*_allowed(registry, server, (kind, name), group=group), *allowed))
@@ -166,10 +167,11 @@ def _routes(registry: Registry, server: Object, allowed: tuple[Policy, ...]) -> 
 
 def _has_grpc(registry: Registry, server: Object) -> bool:
     """Beside a route of gRPC those of HTTP on the same Server are in conflict, and do not count."""
-    return any(_is_on(item, server) for item in registry.of("grpcroutes", server["metadata"]["namespace"]))
+    return any(is_on(item, server) for item in registry.of("grpcroutes", server["metadata"]["namespace"]))
 
 
-def _is_on(item: Object, server: Object) -> bool:
+def is_on(item: Object, server: Object) -> bool:
+    """Whether a route has a Server as its parent."""
     return any(
         parent.get("kind") == "Server"
         and parent.get("group") == GROUP
@@ -183,7 +185,7 @@ def unread_routes(registry: Registry, server: Object) -> Iterable[Problem]:
     name, protocol = server["metadata"]["name"], server["spec"].get("proxyProtocol")
     for resource in ROUTES if protocols.of_server(server) == "tcp" else ():
         for item in registry.of(resource, server["metadata"]["namespace"]):
-            if _is_on(item, server):
+            if is_on(item, server):
                 message = f"Server {name} has proxyProtocol {protocol}: Linkerd reads no requests there, "
                 yield Problem(item, "OpaquePort", message + "and the route has no effect on it.")
 
@@ -198,14 +200,14 @@ def _allowed(
         if (target["kind"], target["name"]) not in targets or group not in (None, target.get("group", "")):
             continue
         try:
-            rule = Rule(_sources(registry, item))
+            rule = Rule(sources(registry, item))
         except InvalidPolicy:
             continue
         found.append(Policy(f"{GROUP}/authorizationpolicy/{item['metadata']['name']}", (rule,)))
     return tuple(found)
 
 
-def _sources(registry: Registry, item: Object) -> tuple[All, ...]:
+def sources(registry: Registry, item: Object) -> tuple[All, ...]:
     """An identity *and* a network, where both are asked for; a network may leave parts of it out."""
     identity: All = ()
     networks: tuple[All, ...] = ((),)
@@ -254,30 +256,3 @@ def _network(entry: Mapping[str, Any]) -> All:
     inside = Condition("source_ip", (StringMatch("exact", entry["cidr"]),))
     without = tuple(StringMatch("exact", each) for each in entry.get("except") or ())
     return (inside, Condition("source_ip", without, inverted=True)) if without else (inside,)
-
-
-def problems(registry: Registry) -> tuple[Problem, ...]:
-    """What Linkerd leaves out, and what the sandbox does."""
-    found = []
-    for item in registry.of("authorizationpolicies.policy"):
-        try:
-            _sources(registry, item)
-        except InvalidPolicy as problem:
-            found.append(Problem(item, "PolicyIgnored", f"{problem}; Linkerd leaves the policy out."))
-    for server in registry.of("servers.policy"):
-        found += unread_routes(registry, server)
-        if server["spec"].get("externalWorkloadSelector"):
-            message = "spec.externalWorkloadSelector: the sandbox has no external workloads."
-            found.append(Problem(server, "NotSupported", message))
-    return (*found, *_rivals(registry))
-
-
-def _rivals(registry: Registry) -> Iterable[Problem]:
-    """Servers that rule nothing, because an older one has the port."""
-    for pod in registry.of("pods"):
-        for port in captured_ports(pod, PROXY):
-            for younger in servers_of(registry, pod, port)[1:]:
-                message = (
-                    f"port {port} of {pod['metadata']['name']} has an older Server; this one is ignored."
-                )
-                yield Problem(younger, "ServerConflict", message)

@@ -78,5 +78,6 @@ def _parent_condition(registry: Registry, parent: _Parent) -> Condition:
 
 
 def has_cluster_address(service: Object) -> bool:
-    """Whether a Service can be the parent of a route in Linkerd."""
-    return service["spec"].get("clusterIP") not in (None, "", "None")
+    """Whether a Service can be the parent of a route in Linkerd. One that is only a file gets an address."""
+    spec = service["spec"]
+    return bool(spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None")

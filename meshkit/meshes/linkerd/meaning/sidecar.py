@@ -1,74 +1,75 @@
 """Translate Services, Gateway API routes and annotations to the proxy model, as Linkerd does.
 
 Follows Linkerd's policy controller: a route hangs on a Service (producer routes in the Service's namespace
-hold for all callers, consumer routes for their own namespace), rules are ranked as Gateway API says, versions
-are Services of their own, and a rule with a filter Linkerd does not know drops the *whole* route in silence.
-Here that silence is an Event. No retries and no timeouts unless asked for; the load balancer is always
-latency-aware.
+hold for all callers, consumer routes for their own namespace), and versions are Services of their own. What
+is the same for all callers is computed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from meshkit.facts import Kind
 from meshkit.kube.pods import has_sidecar
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
-from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
-from meshkit.meshes.gateway_api.meaning.routes import attached, parents_of, route_of
+from meshkit.meshes.gateway_api.meaning import references
+from meshkit.meshes.gateway_api.meaning.routes import parents_of
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
-from meshkit.meshes.linkerd.meaning import protocols
-from meshkit.meshes.linkerd.meaning.authorization import GROUP as POLICY_GROUP
+from meshkit.meshes.linkerd.meaning import policy_problems, protocols, reliability, services
 from meshkit.meshes.linkerd.meaning.authorization import inbound
+from meshkit.meshes.linkerd.meaning.port_routes import ANNOTATION_UNREADABLE, EVERYONE, routes_of
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
-from meshkit.meshes.linkerd.meaning.route_status import has_cluster_address, statuses
-from meshkit.meshes.model.durations import duration_s
+from meshkit.meshes.linkerd.meaning.route_status import statuses
+from meshkit.meshes.linkerd.meaning.taken import TakenRoute, taken_routes
 from meshkit.meshes.model.hosts import domains_of, host_of
 from meshkit.meshes.model.outbound import (
-    Backend,
     Cluster,
     Endpoint,
-    Match,
     Object,
     Outbound,
     Outlier,
     Problem,
-    Retry,
-    Route,
     VirtualHost,
     cluster_name,
 )
 from meshkit.meshes.model.pods import is_control_plane, service_account
-from meshkit.meshes.model.registry import Registry, age_of
+from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.model.translation import Translation
 
-__all__ = ["KINDS", "caller_of", "inbound", "outbound", "statuses"]
+__all__ = ["KINDS", "caller_of", "inbound", "outbound", "route_problems", "statuses"]
 KINDS: Mapping[str, Kind] = {
     "pods": Kind("v1", "Pod"),
     "services": Kind("v1", "Service"),
     "endpointslices": Kind("discovery.k8s.io/v1", "EndpointSlice"),
     **gateway_api.KINDS,
     **linkerd_authorization.KINDS,
+    **services.PROFILES,
 }
-_HEADERS = {"RequestHeaderModifier", "ResponseHeaderModifier"}
-_FILTERS = {"HTTPRoute": {*_HEADERS, "RequestRedirect"}, "GRPCRoute": _HEADERS}
-_KINDS: Mapping[str, tuple[str, ...]] = {
-    "": ("GRPCRoute", "HTTPRoute"),
-    "kubernetes.io/h2c": ("GRPCRoute", "HTTPRoute"),
-    "http": ("HTTPRoute",),
-}
-_GRPC_STATUSES = {"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"}
-_Taken = Mapping[str, list[tuple[Object, str]]]
-"""Kind -> the routes that Linkerd takes, each with its group, the oldest first."""
-_TRANSPORT_ERRORS = ("connect-failure", "refused-stream", "reset")
-_TO_ANOTHER_ENDPOINT = Retry(
-    attempts=3, retry_on=("connect-failure",), avoid_previous_hosts=True, backoff_s=0.005
-)
-"""No retry in Linkerd's sense: its balancer gives requests only to endpoints that it has a connection to. So
-a request that met one that cannot be connected to goes to another.
-"""
+_LOST = "fail with 500"
+_Attached = Mapping[tuple[str, str], Sequence[TakenRoute]]
+"""The routes on a Service, by its namespace and name, the oldest first."""
+
+
+class _Told(NamedTuple):
+    """The host of a Service port for some callers, and the problems that came up."""
+
+    host: VirtualHost
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What is the same for every caller, computed once for a registry."""
+
+    names: frozenset[str]
+    """The names of all clusters."""
+    attached: _Attached
+    hosts: Mapping[tuple[str, str], tuple[_Told, ...]]
+    """The hosts of each Service as callers of other namespaces have them."""
+    problems: tuple[Problem, ...]
 
 
 def caller_of(registry: Registry, pod: Object) -> str:
@@ -79,46 +80,129 @@ def caller_of(registry: Registry, pod: Object) -> str:
 
 def outbound(registry: Registry, namespace: str) -> Outbound:
     """The outbound configuration of the sidecars of one namespace."""
-    work = Translation(registry, namespace)
-    work.problems += linkerd_authorization.problems(registry)
-    clusters: dict[str, Cluster] = {}
+    shared = _shared_by_all(registry)
+    own = {_key(service) for service in registry.of("services", namespace)}
+    own |= _apart(registry, shared, namespace)
+    told: list[_Told] = []
     for service in registry.of("services"):
-        for port in service["spec"].get("ports") or ():
-            cluster = _cluster(work, service, port)
-            clusters[cluster.name] = cluster
-    taken = _taken(work)
-    hosts = []
-    for service in registry.of("services"):
-        for port in service["spec"].get("ports") or ():
-            number = int(port["port"])
-            routes = tuple(_routes(work, service, port, taken, clusters))
-            domains = domains_of(service, number, namespace)
-            protocol = protocols.of_service(service, port)
-            hosts.append(VirtualHost(host_of(service), number, domains, routes, protocol))
-    return Outbound(tuple(hosts), tuple(clusters.values()), tuple(work.problems))
+        key = _key(service)
+        if key in own:
+            told += _hosts(Translation(registry, namespace), service, shared.attached, shared.names)
+        else:
+            told += shared.hosts[key]
+    policies = policy_problems.problems(registry)
+    problems = (*policies, *shared.problems, *(problem for each in told for problem in each.problems))
+    return Outbound(tuple(each.host for each in told), _clusters(registry), _once(problems))
 
 
-def _taken(work: Translation) -> _Taken:
-    found: dict[str, list[tuple[Object, str]]] = {}
-    for resource, (group, kind) in linkerd_authorization.ROUTES.items():
-        usable = [(item, group) for item in work.registry.of(resource) if _usable(work, item, kind, group)]
-        found.setdefault(kind, []).extend(usable)
-    for items in found.values():
-        items.sort(key=lambda pair: age_of(pair[0]))
+def route_problems(registry: Registry) -> tuple[Problem, ...]:
+    """What of the routes, and of the annotations of Services, has no effect, whoever calls."""
+    return registry.derived("problems of routes", lambda: _route_problems(registry))
+
+
+def _route_problems(registry: Registry) -> tuple[Problem, ...]:
+    shared = _shared_by_all(registry)
+    found = [
+        *shared.problems,
+        *(p for hosts in shared.hosts.values() for told in hosts for p in told.problems),
+    ]
+    namespaces = {taken.namespace for routes in shared.attached.values() for taken in routes}
+    namespaces |= {item["metadata"]["namespace"] for item in registry.of("serviceprofiles.linkerd")}
+    for namespace in sorted(namespaces):
+        for home, name in sorted(_apart(registry, shared, namespace)):
+            service = registry.find("services", home, name)
+            if service and home != namespace:
+                work = Translation(registry, namespace)
+                hosts = _hosts(work, service, shared.attached, shared.names)
+                found += (problem for told in hosts for problem in told.problems)
+    return _once(found)
+
+
+def _shared_by_all(registry: Registry) -> _Shared:
+    return registry.derived("linkerd", lambda: _shared(registry))
+
+
+def _shared(registry: Registry) -> _Shared:
+    work = Translation(registry, EVERYONE)
+    work.problems += references.problems(registry, linkerd_authorization.ROUTES, _LOST)
+    names = frozenset(
+        cluster_name(int(port["port"]), "", host_of(service))
+        for service in registry.of("services")
+        for port in service["spec"].get("ports") or ()
+    )
+    for service in registry.of("services"):
+        work.problems += _breaker(registry, service)[1]
+    attached_to: dict[tuple[str, str], list[TakenRoute]] = defaultdict(list)
+    for taken in taken_routes(work):
+        for parent in parents_of(taken.item):
+            routes = attached_to[(parent.get("namespace") or taken.namespace, parent["name"])]
+            if taken not in routes:
+                routes.append(taken)
+    hosts = {
+        _key(service): tuple(_hosts(Translation(registry, EVERYONE), service, attached_to, names))
+        for service in registry.of("services")
+    }
+    return _Shared(names, attached_to, hosts, tuple(work.problems))
+
+
+def _key(service: Object) -> tuple[str, str]:
+    return (service["metadata"]["namespace"], service["metadata"]["name"])
+
+
+def _apart(registry: Registry, shared: _Shared, namespace: str) -> set[tuple[str, str]]:
+    """The Services for which callers of a namespace follow routes or ServiceProfiles of their own."""
+    found = {key for key, routes in shared.attached.items() if any(r.namespace == namespace for r in routes)}
+    for profile in registry.of("serviceprofiles.linkerd", namespace):
+        name, _, rest = profile["metadata"]["name"].partition(".")
+        found.add((rest.partition(".")[0], name))
     return found
 
 
-def _cluster(work: Translation, service: Object, port: Mapping[str, Any]) -> Cluster:
+def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each problem once, however many ports and callers it was met at."""
+    return tuple({problem.key: problem for problem in problems}.values())
+
+
+def _hosts(
+    work: Translation, service: Object, attached_to: _Attached, clusters: Container[str]
+) -> list[_Told]:
+    """The hosts of all ports of a Service for the callers of ``work.namespace``."""
+    found = []
+    for port in service["spec"].get("ports") or ():
+        here = Translation(work.registry, work.namespace)
+        number = int(port["port"])
+        routes = tuple(routes_of(here, service, port, attached_to.get(_key(service), ()), clusters))
+        domains = domains_of(service, number, work.namespace)
+        protocol = protocols.of_service(service, port)
+        host = VirtualHost(host_of(service), number, domains, routes, protocol)
+        found.append(_Told(host, tuple(here.problems)))
+    return found
+
+
+def _clusters(registry: Registry) -> tuple[Cluster, ...]:
+    """The clusters of all Service ports, which are the same for every caller."""
+
+    def make() -> tuple[Cluster, ...]:
+        return tuple(
+            _cluster(registry, service, port)
+            for service in registry.of("services")
+            for port in service["spec"].get("ports") or ()
+        )
+
+    return registry.derived("clusters of linkerd", make)
+
+
+def _cluster(registry: Registry, service: Object, port: Mapping[str, Any]) -> Cluster:
     namespace = service["metadata"]["namespace"]
-    accounts = sorted({service_account(pod) for pod in work.registry.pods_of(service)})
+    accounts = sorted({service_account(pod) for pod in registry.pods_of(service)})
     return Cluster(
         name=cluster_name(int(port["port"]), "", host_of(service)),
         endpoints=tuple(
             Endpoint(b.address, b.port, b.pod is not None and _is_meshed(b.pod))
-            for b in work.registry.backings(service, port)
+            for b in registry.backings(service, port)
         ),
         identities=tuple(PROXY.identity(namespace, account) for account in accounts),
-        outlier=_failure_accrual(work, service),
+        outlier=_breaker(registry, service)[0],
     )
 
 
@@ -126,172 +210,19 @@ def _is_meshed(pod: Object) -> bool:
     return has_sidecar(pod, PROXY.container) and not is_control_plane(pod, PROXY)
 
 
-def _failure_accrual(work: Translation, service: Object) -> Outlier | None:
-    """Linkerd's consecutive failure accrual. A value that will not parse means none, as there."""
-    prefix = "balancer.linkerd.io/failure-accrual"
+def _breaker(registry: Registry, service: Object) -> tuple[Outlier | None, tuple[Problem, ...]]:
+    """Linkerd's failure accrual by consecutive failures. A value that will not parse means none, as there."""
     notes = service["metadata"].get("annotations") or {}
-    if notes.get(prefix) != "consecutive":
-        if prefix in notes:
-            work.ignore(service, f"annotation {prefix}: only 'consecutive' is carried out by the sandbox.")
-        return None
+    if reliability.ACCRUAL not in notes:
+        return None, ()
+    if services.profile_of(registry, service, service["metadata"]["namespace"]):
+        return None, ()
     try:
-        return Outlier(
-            consecutive_5xx=int(notes.get(f"{prefix}-consecutive-max-failures", 7)),
-            interval_s=0.1,
-            base_ejection_s=duration_s(notes.get(f"{prefix}-consecutive-min-penalty", "1s")) or 1.0,
-            max_ejection_s=duration_s(notes.get(f"{prefix}-consecutive-max-penalty", "1m")) or 60.0,
-            max_ejection_percent=100,
-        )
+        found = reliability.failure_accrual(notes)
     except ValueError as problem:
-        work.ignore(service, f"annotation {prefix}-*: {problem}; the Service has no circuit breaker.")
-        return None
-
-
-def _usable(work: Translation, item: Object, kind: str, group: str) -> bool:
-    """Whether Linkerd takes the route at all."""
-    if not parents_of(item):
-        return False
-    for index, rule in enumerate(item["spec"].get("rules") or ()):
-        where = f"spec.rules[{index}]"
-        refs = rule.get("backendRefs") or ()
-        filters = [*(rule.get("filters") or ()), *(f for ref in refs for f in ref.get("filters") or ())]
-        for entry in filters:
-            if entry["type"] not in _FILTERS[kind]:
-                message = f"{where} has the filter {entry['type']}: Linkerd drops the whole route."
-                work.problems.append(Problem(item, "RouteDropped", message))
-                return False
-            if group == POLICY_GROUP and entry["type"] == "ResponseHeaderModifier":
-                message = f"{where}: Linkerd takes a ResponseHeaderModifier of this kind for one of requests."
-                work.problems.append(Problem(item, "FilterConfused", message))
-        ignored = [name for name in ("retry", "sessionPersistence") if rule.get(name)]
-        ignored += ["timeouts.backendRequest"] if (rule.get("timeouts") or {}).get("backendRequest") else []
-        for name in ignored:
-            work.problems.append(Problem(item, "IgnoredField", f"{where}.{name} is ignored by Linkerd."))
-    return True
-
-
-def _routes(
-    work: Translation,
-    service: Object,
-    port: Mapping[str, Any],
-    taken: _Taken,
-    clusters: Mapping[str, Cluster],
-) -> list[Route]:
-    """The rules of all routes on one Service port, in Gateway API's order of precedence.
-
-    Only one kind is served: gRPC's before HTTP's. Without any route it is the Service itself.
-    """
-    number = int(port["port"])
-    for kind in _kinds(work, service, port, taken):
-        ranked: list[tuple[tuple[Any, ...], Route]] = []
-        items = [
-            (item, group)
-            for item, group in taken.get(kind, ())
-            if item["metadata"]["namespace"] in (service["metadata"]["namespace"], work.namespace)
-            and attached(item, service, number)
-            and has_cluster_address(service)
-        ]
-        for age, (item, group) in enumerate(items):
-            for index, rule in enumerate(item["spec"].get("rules") or ()):
-                for match in matches_of(rule, kind):
-                    route = _route(work, service, item, index, _as_read(rule, group), match, clusters)
-                    ranked.append(((*rank(match), age, index), route))
-        if items:
-            return [route for _, route in sorted(ranked, key=lambda pair: pair[0])]
-    name = cluster_name(number, "", host_of(service))
-    timeout_s, retry = _reliability(work, service, None, {})
-    return [Route("default", (Match(),), (Backend(name, 1),), timeout_s=timeout_s, retry=retry)]
-
-
-def _kinds(work: Translation, service: Object, port: Mapping[str, Any], taken: _Taken) -> tuple[str, ...]:
-    """The kinds of routes that Linkerd looks for on a port, by its appProtocol; none on a TCP port."""
-    declared = protocols.app_protocol(port)
-    if protocols.of_service(service, port) == "http":
-        return _KINDS[declared]
-    if any(attached(item, service, int(port["port"])) for found in taken.values() for item, _ in found):
-        why = f"takes appProtocol {declared!r} for plain TCP" if declared else "has it among the opaque ports"
-        message = f"port {port['port']}: Linkerd {why}; no route holds."
-        work.problems.append(Problem(service, "OpaquePort", message))
-    return ()
-
-
-def _as_read(rule: Mapping[str, Any], group: str) -> Mapping[str, Any]:
-    """A rule as Linkerd reads it: in routes of its own kind it takes response filters for request filters."""
-    if group != POLICY_GROUP:
-        return rule
-    filters = [
-        {"type": "RequestHeaderModifier", "requestHeaderModifier": entry.get("responseHeaderModifier")}
-        if entry["type"] == "ResponseHeaderModifier"
-        else entry
-        for entry in rule.get("filters") or ()
-    ]
-    return {**rule, "filters": filters}
-
-
-def _route(
-    work: Translation,
-    service: Object,
-    item: Object,
-    index: int,
-    rule: Mapping[str, Any],
-    match: Match,
-    clusters: Mapping[str, Cluster],
-) -> Route:
-    route = route_of(work, item, index, rule, match, clusters)
-    if route.redirect:
-        return route
-    timeout_s, retry = _reliability(work, service, item, rule.get("timeouts") or {})
-    return replace(route, timeout_s=timeout_s, retry=retry)
-
-
-def _reliability(
-    work: Translation, service: Object, item: Object | None, timeouts: Mapping[str, str]
-) -> tuple[float | None, Retry | None]:
-    """Timeout and retries of a route.
-
-    A route's annotations replace all of the Service's and take precedence over timeouts.request.
-    """
-    own = (item["metadata"].get("annotations") or {}) if item else {}
-    general = service["metadata"].get("annotations") or {}
-    try:
-        timing = own if any(key.startswith("timeout.linkerd.io/") for key in own) else general
-        for name in ("response", "idle"):
-            if f"timeout.linkerd.io/{name}" in timing:
-                work.ignore(item or service, f"annotation timeout.linkerd.io/{name} is not carried out.")
-        request_s = duration_s(timing.get("timeout.linkerd.io/request")) or duration_s(
-            timeouts.get("request")
-        )
-        retrying = own if any(key.startswith("retry.linkerd.io/") for key in own) else general
-        return request_s, _retry(retrying)
-    except ValueError as problem:
-        work.ignore(item or service, f"retry and timeout annotations: {problem}; they have no effect.")
-        return None, None
-
-
-def _retry(notes: Mapping[str, str]) -> Retry:
-    """By HTTP status, by gRPC status, or both; once unless a limit is given."""
-    conditions: list[str] = []
-    statuses: list[int] = []
-    for text in _listed(notes.get("retry.linkerd.io/http")):
-        if text in ("5xx", "gateway-error"):
-            conditions.append(text)
-        else:
-            first, _, last = text.partition("-")
-            statuses += range(int(first), int(last or first) + 1)
-    for text in _listed(notes.get("retry.linkerd.io/grpc")):
-        if text not in _GRPC_STATUSES:
-            raise ValueError(f"{text!r} is no gRPC status to retry on")
-        conditions.append(text)
-    if not conditions and not statuses:
-        return _TO_ANOTHER_ENDPOINT
-    return Retry(
-        attempts=int(notes.get("retry.linkerd.io/limit", "1")),
-        retry_on=(*conditions, *_TRANSPORT_ERRORS),
-        statuses=tuple(statuses),
-        per_try_timeout_s=duration_s(notes.get("retry.linkerd.io/timeout")),
-        avoid_previous_hosts=False,
-    )
-
-
-def _listed(written: str | None) -> list[str]:
-    return [part.strip() for part in (written or "").split(",") if part.strip()]
+        message = f"annotation {problem}; the Service has no circuit breaker."
+        return None, (Problem(service, ANNOTATION_UNREADABLE, message),)
+    if found is None:
+        message = f"annotation {reliability.ACCRUAL}: the sandbox carries out 'consecutive' only."
+        return None, (Problem(service, "NotSupported", message),)
+    return found, ()

@@ -1,22 +1,47 @@
-"""The sandbox's version of Linkerd's validating webhooks, which allows every object.
-
-Objects that a real webhook refuses are refused by the schema of their CRD, or the sandbox's control plane
-reports in an Event that they have no effect.
-"""
+"""The sandbox's version of Linkerd's validating webhooks: they refuse what its controllers cannot read."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
 from aiohttp import web
 
+from meshkit.meshes.linkerd.meaning import admission
+from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError
 
-def application() -> web.Application:
-    """Return an application that allows every review on every path."""
+_LOG = logging.getLogger("validator")
+_SERVERS = "servers.v1beta3.policy.linkerd.io"
+
+
+def application(api: ApiClient) -> web.Application:
+    """Return an application that reviews objects on every path. ``api`` is asked for Servers."""
+
+    async def review(request: web.Request) -> web.Response:
+        asked = (await request.json())["request"]
+        why = admission.refusal(asked["object"], await _servers(api, asked)) if asked.get("object") else ""
+        kind = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+        return web.json_response({**kind, "response": _answer(asked["uid"], why)})
+
     app = web.Application()
-    app.router.add_post("/{path:.*}", _review)
+    app.router.add_post("/{path:.*}", review)
     return app
 
 
-async def _review(request: web.Request) -> web.Response:
-    admission = (await request.json())["request"]
-    kind = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
-    return web.json_response({**kind, "response": {"uid": admission["uid"], "allowed": True}})
+def _answer(uid: str, why: str) -> Mapping[str, Any]:
+    if not why:
+        return {"uid": uid, "allowed": True}
+    return {"uid": uid, "allowed": False, "status": {"code": 403, "message": f"{why}."}}
+
+
+async def _servers(api: ApiClient, asked: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The Servers of the namespace, if a Server is reviewed."""
+    if asked["object"].get("kind") != "Server":
+        return ()
+    try:
+        return await api.list(_SERVERS, asked.get("namespace"))
+    except (ApiError, aiohttp.ClientError, OSError) as problem:
+        _LOG.warning("cannot list Servers: %s", problem)
+        return ()

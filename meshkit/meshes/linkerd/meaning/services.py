@@ -1,0 +1,84 @@
+"""What Linkerd makes of a Service's port: which kinds of routes hold there, and what makes them void.
+
+Routes hold on ports that Linkerd reads as HTTP or detects. ``appProtocol`` decides; without it the annotation
+``config.linkerd.io/opaque-ports`` of the Service, or the ports that Linkerd takes for opaque by default. A
+ServiceProfile with routes or overrides replaces all routes, retries, timeouts and circuit breakers of its
+Service; one in the caller's namespace comes before the Service's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+
+from meshkit.facts import Kind
+from meshkit.kube.quantities import parse
+from meshkit.meshes.linkerd.meaning import protocols
+from meshkit.meshes.model.hosts import host_of
+from meshkit.meshes.model.outbound import Backend, Match, Object, Route, cluster_name
+from meshkit.meshes.model.registry import Registry
+
+PROFILES: Mapping[str, Kind] = {
+    "serviceprofiles.linkerd": Kind("linkerd.io/v1alpha2", "ServiceProfile"),
+}
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "": ("GRPCRoute", "HTTPRoute"),
+    "kubernetes.io/h2c": ("GRPCRoute", "HTTPRoute"),
+    "http": ("HTTPRoute",),
+}
+
+
+def kinds_of(service: Object, port: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds of routes that Linkerd looks for on a port, in this order; none on an opaque port."""
+    return () if opaque_reason(service, port) else _KINDS[protocols.app_protocol(port)]
+
+
+def opaque_reason(service: Object, port: Mapping[str, Any]) -> str:
+    """Why Linkerd takes a port for plain TCP; empty if it does not."""
+    protocol = protocols.app_protocol(port)
+    if protocol:
+        return "" if protocol in _KINDS else f"appProtocol {protocol!r}"
+    if not protocols.is_opaque(service, int(port["port"])):
+        return ""
+    annotated = protocols.OPAQUE in (service["metadata"].get("annotations") or {})
+    return f"the annotation {protocols.OPAQUE}" if annotated else "Linkerd's default opaque ports"
+
+
+def profile_name(service: Object) -> str:
+    """The name of a Service's ServiceProfile, which is the full host name."""
+    return host_of(service)
+
+
+def is_active(profile: Object) -> bool:
+    """Whether proxies follow a ServiceProfile instead of routes: it has routes or overrides."""
+    spec = profile.get("spec") or {}
+    return bool(spec.get("routes") or spec.get("dstOverrides"))
+
+
+def profile_of(registry: Registry, service: Object, namespace: str) -> Object | None:
+    """The ServiceProfile that callers of a namespace follow for a Service; None if they follow routes."""
+    name = profile_name(service)
+    for where in dict.fromkeys((namespace, service["metadata"]["namespace"])):
+        for profile in registry.of("serviceprofiles.linkerd", where):
+            if profile["metadata"]["name"] == name:
+                return profile if is_active(profile) else None
+    return None
+
+
+def profile_route(profile: Object, service: Object, port: int, clusters: Container[str]) -> Route:
+    """The Service itself, or the overrides of its ServiceProfile with their weights."""
+    meta = profile["metadata"]
+    backends: Sequence[Backend] = [
+        Backend(name if name in clusters else None, int(parse(entry.get("weight", 0)).amount * 1000))
+        for entry in (profile.get("spec") or {}).get("dstOverrides") or ()
+        for name in [_cluster_of(str(entry["authority"]), port)]
+    ]
+    weighty = tuple(backend for backend in backends if backend.weight)
+    itself = Backend(cluster_name(port, "", host_of(service)), 1)
+    owner = f"{meta['namespace']}/{meta['name']}"
+    return Route("profile", (Match(),), weighty or (itself,), owner=owner)
+
+
+def _cluster_of(authority: str, port: int) -> str:
+    host, _, number = authority.partition(":")
+    return cluster_name(int(number) if number.isdecimal() else port, "", host.rstrip("."))

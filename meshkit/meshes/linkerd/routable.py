@@ -1,0 +1,68 @@
+"""Refuse HTTP rules where Linkerd would follow none: on opaque ports, and beside a ServiceProfile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from meshkit.errors import BadInput
+from meshkit.facts import Object, Snapshot
+from meshkit.intent.traffic import Route
+from meshkit.meshes.linkerd.meaning import protocols, services
+
+_REMEDY = "If the port speaks HTTP, set appProtocol: http on it in the Service; else leave the rules out."
+
+
+def refuse_void(route: Route, snapshot: Snapshot) -> None:
+    """Raise ``BadInput`` for a Route that Linkerd would accept and not follow."""
+    service = snapshot.find("Service", route.service, route.namespace)
+    if service is None:
+        return
+    name = f"{route.namespace}/{route.service}"
+    for port in _ports(service, route.port):
+        if why := services.opaque_reason(service, port):
+            problem = (
+                f"Linkerd takes port {route.port} of Service {name} for plain TCP because of {why}:"
+                " the route would have no effect."
+            )
+            raise BadInput("route.port", problem, remedy=_REMEDY)
+    for profile in _profiles(service, snapshot):
+        problem = (
+            f"ServiceProfile {profile['metadata']['namespace']}/{profile['metadata']['name']} rules Service"
+            f" {name}: Linkerd's proxies follow it, and the route would have no effect."
+        )
+        remedy = "Move its retries and timeouts into the Route. Without routes and dstOverrides it is void."
+        raise BadInput("route.service", problem, remedy=remedy)
+
+
+def _ports(service: Object, number: int) -> Iterator[Mapping[str, Any]]:
+    for port in service["spec"].get("ports") or ():
+        if port["port"] == number:
+            yield port
+
+
+def _profiles(service: Object, snapshot: Snapshot) -> Iterator[Object]:
+    """The ServiceProfiles that rule a Service for all its callers."""
+    for profile in snapshot.of("ServiceProfile", service["metadata"]["namespace"]):
+        if profile["metadata"]["name"] == services.profile_name(service) and services.is_active(profile):
+            yield profile
+
+
+def opaque_reason(service: Object, port: Mapping[str, Any], pods: tuple[Object, ...]) -> str:
+    """Why the callers' or the servers' proxies take a port of a Service for plain TCP; empty if none does."""
+    if why := services.opaque_reason(service, port):
+        return why
+    for pod in pods:
+        for number in _targets(port, pod):
+            if protocols.is_opaque(pod, number, default=""):
+                return f"the annotation {protocols.OPAQUE} of pod {pod['metadata']['name']}"
+    return ""
+
+
+def _targets(port: Mapping[str, Any], pod: Object) -> Iterator[int]:
+    target = port.get("targetPort") or port["port"]
+    if isinstance(target, int):
+        yield target
+        return
+    for container in pod["spec"].get("containers") or ():
+        yield from (int(p["containerPort"]) for p in container.get("ports") or () if p.get("name") == target)
