@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from meshkit.facts import Kind
 from meshkit.kube.selectors import selects
 from meshkit.meshes.model.outbound import Object
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Registry:
     _sorted: dict[tuple[str, str | None], list[Object]] = field(
         default_factory=dict, compare=False, repr=False
     )
+    _derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def reading(cls, objects: Iterable[Object], kinds: Mapping[str, Kind], root_namespace: str) -> Registry:
@@ -52,22 +55,50 @@ class Registry:
 
     def of(self, resource: str, namespace: str | None = None) -> list[Object]:
         """The objects of one resource, of one namespace or of all, by age, then name, then namespace."""
-        if (resource, namespace) not in self._sorted:
-            found = [
-                item
-                for item in self.objects.get(resource, ())
-                if namespace is None or item["metadata"].get("namespace") == namespace
-            ]
-            self._sorted[(resource, namespace)] = sorted(found, key=age_of)
-        return self._sorted[(resource, namespace)]
+        if (resource, None) not in self._sorted:
+            found = sorted(self.objects.get(resource, ()), key=age_of)
+            for item in found:
+                where = item["metadata"].get("namespace")
+                if where is not None:
+                    self._sorted.setdefault((resource, where), []).append(item)
+            self._sorted[(resource, None)] = found
+        return self._sorted.get((resource, namespace), [])
+
+    def derived(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` derives from the objects alone; it is computed once for each name."""
+        if name not in self._derived:
+            self._derived[name] = make()
+        found: T = self._derived[name]
+        return found
 
     def pods_of(self, service: Object) -> list[Object]:
         """The pods a Service selects, ready or not."""
-        selector = service["spec"].get("selector")
-        if not selector:
+        return self.pods_with(service["spec"].get("selector"), service["metadata"]["namespace"])
+
+    def pods_with(self, wanted: Mapping[str, str] | None, namespace: str) -> list[Object]:
+        """The pods of a namespace that have all these labels; none if no label is given."""
+        if not wanted:
             return []
-        pods = self.of("pods", service["metadata"]["namespace"])
-        return [pod for pod in pods if selects(selector, pod)]
+        index = self.derived("pods by label", self._pods_by_label)
+        fewest = min((index.get((namespace, *label), []) for label in wanted.items()), key=len)
+        return [pod for pod in fewest if selects(wanted, pod)]
+
+    def _pods_by_label(self) -> dict[tuple[str, str, str], list[Object]]:
+        found: dict[tuple[str, str, str], list[Object]] = {}
+        for pod in self.of("pods"):
+            for key, value in (pod["metadata"].get("labels") or {}).items():
+                found.setdefault((pod["metadata"]["namespace"], key, value), []).append(pod)
+        return found
+
+    def _pods_by_name(self) -> dict[tuple[str, str], Object]:
+        return {(pod["metadata"]["namespace"], pod["metadata"]["name"]): pod for pod in self.of("pods")}
+
+    def _slices_by_service(self) -> dict[tuple[str, str], list[Object]]:
+        found: dict[tuple[str, str], list[Object]] = {}
+        for item in self.of("endpointslices"):
+            service = (item["metadata"].get("labels") or {}).get("kubernetes.io/service-name", "")
+            found.setdefault((item["metadata"]["namespace"], service), []).append(item)
+        return found
 
     def backings(self, service: Object, port: Mapping[str, Any]) -> tuple[Backing, ...]:
         """The ready, not terminating addresses of one Service port, from its EndpointSlices.
@@ -75,18 +106,17 @@ class Registry:
         A pod that is being deleted is left out at once, before its slice is updated.
         """
         meta = service["metadata"]
-        pods = {pod["metadata"]["name"]: pod for pod in self.of("pods", meta["namespace"])}
+        pods = self.derived("pods by name", self._pods_by_name)
+        slices = self.derived("slices by service", self._slices_by_service)
         found: dict[tuple[str, int], Backing] = {}
-        for piece in self.of("endpointslices", meta["namespace"]):
-            if (piece["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != meta["name"]:
-                continue
+        for piece in slices.get((meta["namespace"], meta["name"]), ()):
             numbers = [
                 int(p["port"])
                 for p in piece.get("ports") or ()
                 if (p.get("name") or "") == port.get("name", "")
             ]
             for endpoint in piece.get("endpoints") or ():
-                pod = pods.get((endpoint.get("targetRef") or {}).get("name", ""))
+                pod = pods.get((meta["namespace"], (endpoint.get("targetRef") or {}).get("name", "")))
                 if not _serves(endpoint, pod):
                     continue
                 for number in numbers:

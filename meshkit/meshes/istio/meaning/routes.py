@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from meshkit.meshes.istio.meaning import actions
 from meshkit.meshes.istio.meaning.hosts import Host
@@ -39,6 +39,23 @@ _FIELDS = {
     *("name", "match", "route", "redirect", "directResponse", "rewrite", "timeout", "retries", "fault"),
     *("mirror", "mirrorPercent", "mirror_percent", "mirrorPercentage", "mirrors", "corsPolicy", "headers"),
 }
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a destination sends requests. ``subset`` is empty for the whole host."""
+
+    host: str
+    port: int
+    subset: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """The name of its cluster."""
+        return cluster_name(self.port, self.subset, self.host)
+
+    def __str__(self) -> str:
+        return f"subset {self.subset!r} of {self.host}" if self.subset else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -180,20 +197,31 @@ class Routing:
         weighty = [backend for backend in found if backend.weight]
         return tuple(weighty or found)
 
-    def _cluster(self, item: Object, where: str, target: Json, port: int) -> str:
-        """The cluster of a destination. One that is not there answers 503, and is told."""
+    def target(self, item: Object, target: Json, port: int) -> Target:
+        """The host, port and subset that a destination of ``item`` means, for requests to ``port``."""
         name = full_host(str(target["host"]).lower(), item["metadata"]["namespace"])
         host = self.hosts.get(name)
         number = int((target.get("port") or {}).get("number") or 0)
         if not number:
             number = host.ports[0].number if host and len(host.ports) == 1 else port
-        subset = target.get("subset") or ""
-        cluster = cluster_name(number, subset, name)
-        if cluster not in self.clusters:
-            missing = f"subset {subset!r} of {name}" if subset else f"{name}:{number}"
-            message = f"{where}: there is no {missing}; its requests are answered with 503."
+        return Target(name, number, target.get("subset") or "")
+
+    def missing(self, target: Target) -> Literal["host", "port", "subset", ""]:
+        """The part of a target that is not there; empty if all of it is."""
+        host = self.hosts.get(target.host)
+        if host is None:
+            return "host"
+        if target.port not in {port.number for port in host.ports}:
+            return "port"
+        return "" if target.cluster in self.clusters else "subset"
+
+    def _cluster(self, item: Object, where: str, target: Json, port: int) -> str:
+        """The cluster of a destination. One that is not there answers 503, and is told."""
+        found = self.target(item, target, port)
+        if self.missing(found):
+            message = f"{where}: there is no {found}; its requests are answered with 503."
             self.work.problems.append(Problem(item, "UnknownDestination", message))
-        return cluster
+        return found.cluster
 
     def _mirrors(self, item: Object, where: str, entry: Json, port: int) -> Iterable[Mirror]:
         old = entry.get("mirrorPercent", entry.get("mirror_percent"))
