@@ -8,6 +8,8 @@ meshkit it imports only ``errors`` and ``facts``, and nothing here may emit a fi
 from meshkit.codes.code import Code, finding
 from meshkit.codes.control_plane import *  # noqa: F403  (the register is one namespace)
 from meshkit.codes.data_plane import *  # noqa: F403
+from meshkit.codes.istio_objects import *  # noqa: F403
+from meshkit.codes.istio_routes import *  # noqa: F403
 from meshkit.codes.planned import *  # noqa: F403
 from meshkit.codes.setup import *  # noqa: F403
 
@@ -29,6 +31,8 @@ BLOCKS = {
     "MK15": "Programs of the meshes",
     "MK16": "Forecast of a release",
     "MK17": "Stages of the guided setup",
+    "MK18": "Istio's Gateways",
+    "MK19": "Istio's Sidecars, Telemetries and EnvoyFilters",
 }
 """The first two digits of a code -> the title of its block."""
 

@@ -1,91 +1,101 @@
-"""Checks for competing VirtualServices of one host, and for missing destinations."""
+"""Checks for competing VirtualServices of one host, and for hosts that nobody registers."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from meshkit import codes
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import title
-from meshkit.kube.pods import is_live
-from meshkit.kube.selectors import selects
-from meshkit.meshes.view import View
+from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.meaning.perspective import Perspective
+from meshkit.meshes.istio.meaning.virtual_services import hosts_of, of_the_mesh
+from meshkit.meshes.istio.meaning.visibility import covers
+from meshkit.meshes.model.hosts import full_host
+from meshkit.meshes.model.registry import age_of
+
+_KINDS = ("http", "tcp", "tls")
 
 
-def check(view: View) -> Iterator[Finding]:
-    """Find VirtualServices without effect, and destinations that are subsets without pods."""
-    yield from _shadowed(view)
-    yield from _subsets(view)
+def check(world: World) -> Iterator[Finding]:
+    """Find VirtualServices without effect for a host, and hosts that do not exist."""
+    for host, items in of_the_mesh(world.registry).items():
+        if len(items) > 1:
+            yield from _rivals(world, host)
+    yield from _unknown_hosts(world)
 
 
 def check_route(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
-    """Find VirtualServices of others that already route the host of a planned route."""
-    short, full = route.service, _full_name(route.service, route.namespace)
-    for other in snapshot.of("VirtualService", route.namespace):
-        name, hosts = other["metadata"]["name"], (other.get("spec") or {}).get("hosts") or ()
-        if name != route.service and {short, full} & set(hosts):
-            message = f"VirtualService {route.namespace}/{name} already routes {short}, and two do not merge."
+    """Find VirtualServices of others that already route the host of a planned route for sidecars."""
+    full = full_host(route.service, route.namespace)
+    others = [other for other in snapshot.of("VirtualService") if full in _hosts_in_the_mesh(other)]
+    ours = [other for other in others if _name(other) == (route.namespace, route.service)]
+    for other in others:
+        if other not in ours and not (ours and age_of(ours[0]) < age_of(other)):
+            namespace, name = _name(other)
+            message = f"VirtualService {namespace}/{name} already routes {route.service}; two do not merge."
             yield codes.finding(codes.HOST_ROUTED_ELSEWHERE, "route.service", message)
 
 
-def _full_name(host: str, namespace: str) -> str:
-    return host if "." in host else f"{host}.{namespace}.svc.cluster.local"
+def _hosts_in_the_mesh(item: Object) -> list[str]:
+    spec = item.get("spec") or {}
+    if "mesh" not in (spec.get("gateways") or ["mesh"]) or "~" in (spec.get("exportTo") or ()):
+        return []
+    return hosts_of(item)
 
 
-def _shadowed(view: View) -> Iterator[Finding]:
-    """Find VirtualServices without effect: sidecars do not merge two for one host, and the older one wins."""
-    by_host: dict[str, list[Object]] = defaultdict(list)
-    for service in view.of("VirtualService"):
-        gateways = service["spec"].get("gateways") or ["mesh"]
-        for host in service["spec"].get("hosts") or () if "mesh" in gateways else ():
-            by_host[_full_name(host, service["metadata"]["namespace"])].append(service)
-    for host, services in by_host.items():
-        oldest = min(services, key=lambda service: str(service["metadata"].get("creationTimestamp", "")))
-        for service in services:
-            if service is not oldest:
-                message = f"it has no effect for {host}: {title(oldest)} is older, and they do not merge."
-                yield codes.finding(codes.SHADOWED_VIRTUAL_SERVICE, title(service), message)
+def _name(item: Object) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
 
 
-def _subsets(view: View) -> Iterator[Finding]:
-    defined = {
-        (_full_name(rule["spec"]["host"], rule["metadata"]["namespace"]), subset["name"]): subset
-        for rule in view.of("DestinationRule")
-        for subset in rule["spec"].get("subsets") or ()
-    }
-    services = {
-        _full_name(service["metadata"]["name"], service["metadata"]["namespace"]): service
-        for service in view.of("Service")
-    }
-    for virtual_service in view.of("VirtualService"):
-        for http in virtual_service["spec"].get("http") or ():
-            for route in http.get("route") or ():
-                if route.get("weight", 100):
-                    yield from _destination(view, virtual_service, route["destination"], defined, services)
+def _rivals(world: World, host: str) -> Iterator[Finding]:
+    """Find the VirtualServices of one host that others keep from all their callers, or from some."""
+    effective: set[int] = set()
+    kept: dict[int, tuple[Object, Object, list[str]]] = {}
+    for perspective in world.perspectives(host):
+        ruling: dict[str, Object] = {}
+        for item in perspective.services.naming(host):
+            mine = [kind for kind in _KINDS if _rules(perspective, host, item, kind)]
+            if any(kind not in ruling for kind in mine):
+                effective.add(id(item))
+            elif mine:
+                first = ruling[mine[0]]
+                kept.setdefault(id(item), (item, first, []))[2].append(perspective.caller.namespace)
+            ruling = {**dict.fromkeys(mine, item), **ruling}
+    for number, (item, first, namespaces) in kept.items():
+        yield _without_effect(host, item, first, list(dict.fromkeys(namespaces)), number in effective)
 
 
-def _destination(
-    view: View,
-    virtual_service: Object,
-    destination: Object,
-    defined: Mapping[tuple[str, str], Object],
-    services: Mapping[str, Object],
-) -> Iterator[Finding]:
-    host = _full_name(destination["host"], virtual_service["metadata"]["namespace"])
-    name = destination.get("subset")
-    if name is None:
-        return
-    subset = defined.get((host, name))
-    if subset is None:
-        message = f"subset {name} of {host} is not defined: requests to it fail with 503."
-        yield codes.finding(codes.SUBSET_UNDEFINED, title(virtual_service), message)
-        return
-    service = services.get(host)
-    selector = {**((service or {}).get("spec", {}).get("selector") or {}), **(subset.get("labels") or {})}
-    if service is not None and not any(
-        is_live(pod) and selects(selector, pod) for pod in view.of("Pod", service["metadata"]["namespace"])
-    ):
-        message = f"subset {name} of {host} has no pod: requests to it fail with 503."
-        yield codes.finding(codes.SUBSET_WITHOUT_PODS, title(virtual_service), message)
+def _rules(perspective: Perspective, host: str, item: Object, kind: str) -> bool:
+    """Whether a VirtualService has a route of this kind for a caller of the host."""
+    if kind != "http" or not item["spec"].get("http"):
+        return bool(item["spec"].get(kind))
+    known = perspective.hosts.get(host)
+    ports = [port.number for port in known.ports] if known else [80]
+    return any(perspective.routing.applies(item, port) for port in ports)
+
+
+def _without_effect(host: str, item: Object, first: Object, namespaces: list[str], partly: bool) -> Finding:
+    why = "is older" if age_of(first) < age_of(item) else "is exported to fewer namespaces"
+    where = f" for callers in namespace {', '.join(namespaces)}" if partly else ""
+    message = f"it has no effect for {host}{where}: {title(first)} {why}, and they do not merge."
+    severity = "info" if partly else None
+    return codes.finding(codes.SHADOWED_VIRTUAL_SERVICE, title(item), message, severity=severity)
+
+
+def _unknown_hosts(world: World) -> Iterator[Finding]:
+    """Find hosts that no Service and no ServiceEntry registers for any caller."""
+    known = _known(world)
+    for host, items in of_the_mesh(world.registry).items():
+        if host in known or any(covers(pattern, host) for pattern in known if pattern.startswith("*")):
+            continue
+        if host.startswith("*") and any(covers(host, name) for name in known):
+            continue
+        for item in items:
+            message = f"no Service and no ServiceEntry has host {host}: sidecars follow it on port 80 only."
+            yield codes.finding(codes.ROUTE_FOR_UNKNOWN_HOST, title(item), message)
+
+
+def _known(world: World) -> Mapping[str, None]:
+    return {name: None for each in world.perspectives() for name in each.hosts}

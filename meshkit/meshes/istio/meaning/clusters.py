@@ -79,6 +79,10 @@ class Clusters(Mapping[str, Cluster]):
             return False
         return True
 
+    def rule_of(self, host: Host) -> DestinationRule:
+        """The DestinationRules that hold for a host."""
+        return self._rules.of(host)
+
     def place(self, name: str) -> _Place:
         """The parts of a cluster's name. Raises KeyError for one that is not there."""
         _, number, subset, host_name = name.split("|", 3)

@@ -71,6 +71,12 @@ class Host:
     identities: tuple[str, ...] = ()
     workloads: Mapping[int, tuple[Workload, ...]] = field(default_factory=dict)
 
+    @property
+    def declared(self) -> list[int]:
+        """The numbers of the ports that its object declares, also of those that are not carried."""
+        ports = self.item["spec"].get("ports") or ()
+        return [int(port.get("port") or port.get("number") or 0) for port in ports]
+
 
 def hosts_for(work: Translation, caller: Caller) -> list[Host]:
     """All hosts that a caller can address.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from meshkit.meshes.istio.meaning import actions
+from meshkit.meshes.istio.meaning.clusters import Clusters
 from meshkit.meshes.istio.meaning.hosts import Host
 from meshkit.meshes.istio.meaning.matches import CLAIMS, FIELDS, concerns, is_catch_all, match_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
@@ -22,7 +23,6 @@ from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.model.hosts import full_host
 from meshkit.meshes.model.outbound import (
     Backend,
-    Cluster,
     HashKey,
     HeaderEdits,
     Match,
@@ -66,7 +66,7 @@ class Routing:
     caller: Caller
     mesh: MeshConfig
     hosts: Mapping[str, Host]
-    clusters: Mapping[str, Cluster]
+    clusters: Clusters
     policies: Mapping[str, Policy]
     services: VirtualServices
 
@@ -81,6 +81,10 @@ class Routing:
     def of_virtual_services(self, items: Iterable[Object], port: int) -> tuple[Route, ...]:
         """The routes of a host that only VirtualServices name."""
         return next((found for item in items if (found := self._routes(item, port))), ())
+
+    def applies(self, item: Object, port: int) -> bool:
+        """Whether a VirtualService has a route for this caller and port."""
+        return bool(self._routes(item, port))
 
     def _plain(self, host: str, port: int) -> Route:
         name = cluster_name(port, "", host)
@@ -207,18 +211,18 @@ class Routing:
         return Target(name, number, target.get("subset") or "")
 
     def missing(self, target: Target) -> Literal["host", "port", "subset", ""]:
-        """The part of a target that is not there; empty if all of it is."""
+        """The part of a target that no object declares; empty if all of it is there."""
         host = self.hosts.get(target.host)
         if host is None:
             return "host"
-        if target.port not in {port.number for port in host.ports}:
+        if target.port not in host.declared:
             return "port"
-        return "" if target.cluster in self.clusters else "subset"
+        return "" if target.subset in self.clusters.rule_of(host).subsets else "subset"
 
     def _cluster(self, item: Object, where: str, target: Json, port: int) -> str:
         """The cluster of a destination. One that is not there answers 503, and is told."""
         found = self.target(item, target, port)
-        if self.missing(found):
+        if found.cluster not in self.clusters:
             message = f"{where}: there is no {found}; its requests are answered with 503."
             self.work.problems.append(Problem(item, "UnknownDestination", message))
         return found.cluster

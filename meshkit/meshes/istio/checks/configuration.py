@@ -1,0 +1,28 @@
+"""All checks of Istio's configuration, on one reading of the objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from meshkit.facts import Finding, Kind
+from meshkit.meshes.istio.checks import destination_rules, destinations, mutual_tls, virtual_services
+from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.meaning import sidecar as meaning
+from meshkit.meshes.view import NEEDED, View
+
+_READ_AT_HOME = Kind("v1", "ConfigMap")
+KINDS = tuple(kind for kind in meaning.KINDS.values() if kind not in (*NEEDED, _READ_AT_HOME))
+"""What these checks read of the whole cluster."""
+_PARTS: tuple[Callable[[World], Iterator[Finding]], ...] = (
+    virtual_services.check,
+    destinations.check,
+    destination_rules.check,
+    mutual_tls.check,
+)
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Find what is wrong with the objects of Istio, by what they mean."""
+    world = World(view)
+    for part in _PARTS:
+        yield from part(world)
