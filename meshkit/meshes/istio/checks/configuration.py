@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from meshkit.facts import Finding, Kind
-from meshkit.meshes.istio.checks import destination_rules, destinations, mutual_tls, virtual_services
+from meshkit.meshes.istio.checks import (
+    annotations,
+    destination_rules,
+    destinations,
+    envoy_filters,
+    gateways,
+    matches,
+    mutual_tls,
+    policies,
+    selectors,
+    services,
+    virtual_services,
+)
+from meshkit.meshes.istio.checks import world as reading
 from meshkit.meshes.istio.checks.world import World
-from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.view import NEEDED, View
 
 _READ_AT_HOME = Kind("v1", "ConfigMap")
-KINDS = tuple(kind for kind in meaning.KINDS.values() if kind not in (*NEEDED, _READ_AT_HOME))
+KINDS = tuple(kind for kind in reading.KINDS.values() if kind not in (*NEEDED, _READ_AT_HOME))
 """What these checks read of the whole cluster."""
 _PARTS: tuple[Callable[[World], Iterator[Finding]], ...] = (
     virtual_services.check,
     destinations.check,
     destination_rules.check,
     mutual_tls.check,
+    matches.check,
+    gateways.check,
+    policies.check,
+    selectors.check,
+    envoy_filters.check,
+    services.check,
+    annotations.check,
 )
 
 

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from meshkit.facts import Object
+from meshkit.facts import Kind, Object
 from meshkit.kube.metadata import labels
 from meshkit.kube.pods import is_live
+from meshkit.kube.selectors import selects
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.meaning.hosts import Host
-from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
+from meshkit.meshes.istio.meaning.mesh_config import CONFIG_MAP, MeshConfig, written_of
 from meshkit.meshes.istio.meaning.perspective import Perspective
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter, patterns_for, wildcards
@@ -25,6 +26,13 @@ from meshkit.meshes.model.hosts import full_host, host_of
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.view import View
 
+KINDS: Mapping[str, Kind] = {
+    **meaning.KINDS,
+    "telemetries": Kind("telemetry.istio.io/v1", "Telemetry"),
+    "envoyfilters": Kind("networking.istio.io/v1alpha3", "EnvoyFilter"),
+}
+"""What the checks read: the meaning's resources, and those that it does not know."""
+_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 _OF_NODES = ("topology.kubernetes.io/", "topology.istio.io/", "kubernetes.io/hostname")
 """Labels that Istio adds to pods from their nodes."""
 
@@ -34,8 +42,9 @@ class World:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self.registry = Registry.reading(view.snapshot.objects, meaning.KINDS, view.home)
+        self.registry = Registry.reading(view.snapshot.objects, KINDS, view.home)
         self._perspectives: dict[Caller, Perspective] = {}
+        self._anywhere: dict[tuple[tuple[str, str], ...], list[Object]] = {}
 
     @cached_property
     def mesh(self) -> MeshConfig:
@@ -124,6 +133,53 @@ class World:
         if any(selector.get(key, value) != value for key, value in wanted.items()):
             return []
         return [pod for pod in self.registry.pods_with(wanted, host.namespace) if is_live(pod)]
+
+    def pods_anywhere(self, wanted: Mapping[str, str]) -> list[Object]:
+        """The live pods of all namespaces that have these labels; all pods if no label is given."""
+        key = tuple(sorted(wanted.items()))
+        if key not in self._anywhere:
+            pods = self.registry.of("pods")
+            self._anywhere[key] = [pod for pod in pods if is_live(pod) and selects(wanted, pod)]
+        return self._anywhere[key]
+
+    def services_selecting(self, pod: Object) -> list[Object]:
+        """The Services of a pod's namespace that select it; also of a template with a namespace."""
+        namespace = pod["metadata"]["namespace"]
+        found = [
+            service
+            for label in labels(pod).items()
+            for service in self._services_by_label.get((namespace, label), ())
+            if selects(service["spec"]["selector"], pod)
+        ]
+        return sorted(found, key=lambda service: str(service["metadata"]["name"]))
+
+    @cached_property
+    def _services_by_label(self) -> Mapping[tuple[str, tuple[str, str]], Sequence[Object]]:
+        """By namespace and the first label of the selector."""
+        found: dict[tuple[str, tuple[str, str]], list[Object]] = defaultdict(list)
+        for service in self.registry.of("services"):
+            for label in list((service["spec"].get("selector") or {}).items())[:1]:
+                found[service["metadata"]["namespace"], label].append(service)
+        return found
+
+    @cached_property
+    def gateway_pods(self) -> Mapping[str, Sequence[Object]]:
+        """Namespace -> the pods of Gateways of the Gateway API."""
+        found: dict[str, list[Object]] = defaultdict(list)
+        for pod in self.registry.of("pods"):
+            if _GATEWAY_NAME in labels(pod):
+                found[pod["metadata"]["namespace"]].append(pod)
+        return found
+
+    @cached_property
+    def default_log_providers(self) -> Sequence[str]:
+        """The providers of access logs that the mesh config names."""
+        for item in self.registry.of("configmaps"):
+            if item["metadata"]["name"] == CONFIG_MAP:
+                written = written_of(item)
+                found = (written.get("defaultProviders") or {}).get("accessLogging") or ()
+                return [*found, *([written["accessLogFile"]] if written.get("accessLogFile") else [])]
+        return ()
 
     @cached_property
     def routed_subsets(self) -> frozenset[tuple[str, str]]:
