@@ -10,20 +10,20 @@ from meshkit.facts import Finding
 from meshkit.kube.metadata import labels, notes, title
 from meshkit.kube.quantities import parse
 from meshkit.meshes.istio.checks.annotation_table import DEPRECATED, KINDS, SET_BY_ISTIO
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.view import View
 
 _INJECT = "sidecar.istio.io/inject"
 
 
-def check(world: World) -> Iterator[Finding]:
+def check(view: View) -> Iterator[Finding]:
     """Find annotations that Istio does not follow.
 
     Of pods that a workload has made its template is read, because Istio adds annotations to pods.
     """
     for kind in ("Namespace", "Service", "Deployment", "StatefulSet", "DaemonSet", "Pod"):
-        for obj in world.view.of(kind):
+        for obj in view.of(kind):
             meta = obj["metadata"]
-            if world.view.home in (meta.get("namespace"), meta["name"]):
+            if view.home in (meta.get("namespace"), meta["name"]):
                 continue
             if kind == "Pod" and meta.get("ownerReferences"):
                 continue

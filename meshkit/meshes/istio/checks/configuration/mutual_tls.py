@@ -9,7 +9,7 @@ from typing import Any
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, notes, title
-from meshkit.meshes.istio.checks.world import World, target_port
+from meshkit.meshes.istio.checks.configuration.world import World, target_port
 from meshkit.meshes.istio.meaning.hosts import Host, HostPort
 from meshkit.meshes.istio.meaning.mutual_tls import namespace_mode, workload_mode
 from meshkit.meshes.istio.meaning.perspective import Perspective

@@ -8,7 +8,7 @@ from meshkit import codes
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import title
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.istio.meaning.perspective import Perspective
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of, of_the_mesh
 from meshkit.meshes.istio.meaning.visibility import covers

@@ -9,8 +9,8 @@ from typing import Any
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
-from meshkit.meshes.istio.checks.problems import findings_of
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.checks.configuration.problems import findings_of
+from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.istio.meaning.destinations import unreached
 from meshkit.meshes.istio.meaning.perspective import entries_by_host, services_by_host
 from meshkit.meshes.istio.meaning.visibility import covers

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from meshkit.facts import Finding, Kind
-from meshkit.meshes.istio.checks import (
-    annotations,
+from meshkit.meshes.istio.checks.configuration import (
     destination_rules,
     destinations,
     envoy_filters,
@@ -18,8 +17,8 @@ from meshkit.meshes.istio.checks import (
     services,
     virtual_services,
 )
-from meshkit.meshes.istio.checks import world as reading
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.checks.configuration import world as reading
+from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.view import NEEDED, View
 
 _READ_AT_HOME = Kind("v1", "ConfigMap")
@@ -36,7 +35,6 @@ _PARTS: tuple[Callable[[World], Iterator[Finding]], ...] = (
     selectors.check,
     envoy_filters.check,
     services.check,
-    annotations.check,
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from meshkit import codes
 from meshkit.facts import Finding
 from meshkit.kube.metadata import title
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.checks.configuration.world import World
 
 _ROUTES = ("ROUTE_CONFIGURATION", "HTTP_ROUTE")
 _REPLACEABLE = ("HTTP_FILTER", "NETWORK_FILTER", "VIRTUAL_HOST")

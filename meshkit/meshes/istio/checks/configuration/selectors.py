@@ -11,7 +11,7 @@ from meshkit.codes import Code
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, notes, title
 from meshkit.kube.pods import is_live
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.checks.configuration.world import World
 
 _MODE, _INJECTION = "istio.io/dataplane-mode", "istio-injection"
 _REDIRECTION = "ambient.istio.io/redirection"

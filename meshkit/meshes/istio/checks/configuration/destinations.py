@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
-from meshkit.meshes.istio.checks.problems import findings_of
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.checks.configuration.problems import findings_of
+from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.istio.meaning.perspective import Perspective
 from meshkit.meshes.istio.meaning.routes import Target
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of

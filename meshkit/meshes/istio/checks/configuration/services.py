@@ -9,8 +9,8 @@ from typing import Any
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
+from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.istio.checks.injection import asks_for_injection
-from meshkit.meshes.istio.checks.world import World
 
 
 def check(world: World) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.istio.meaning.matches import is_catch_all, match_of
 from meshkit.meshes.model.outbound import Match, StringMatch
 

@@ -8,7 +8,7 @@ from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.selectors import contains
-from meshkit.meshes.istio.checks.world import World
+from meshkit.meshes.istio.checks.configuration.world import World
 
 _POLICIES = ("authorizationpolicies", "peerauthentications", "requestauthentications")
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
