@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from meshkit import codes
 from meshkit.checks import injection, ports, routes, webhooks
 from meshkit.facts import Snapshot
 from meshkit.meshes.istio.checks.table import CHECKS
@@ -59,3 +60,13 @@ def test_the_mistake_is_found_and_nothing_else(path: Path) -> None:
 def test_what_is_valid_has_no_findings(path: Path) -> None:
     objects = objects_of(path) if path.name != "mesh.yaml" else []
     assert found(*objects) == []
+
+
+def test_the_table_of_istioctls_messages_names_what_is_found() -> None:
+    page = (HERE.parents[2] / "docs" / "reference" / "istioctl.md").read_text()
+    rows = dict(re.findall(r"^\| (IST\d+) \w+ \| (.*) \|$", page, re.MULTILINE))
+    for path in BAD:
+        said = _FIRST.match(path.read_text().splitlines()[0])
+        for code in (said[2] or "").split(", ") if said else ():
+            assert not code or re.findall(r"MK\d{4}", rows[code]), f"{path.name}: {code} has no row"
+    assert set(re.findall(r"MK\d{4}", page)) <= {each.id for each in codes.register().values()}

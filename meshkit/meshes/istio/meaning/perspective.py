@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from meshkit.meshes.istio.meaning.clusters import Clusters
-from meshkit.meshes.istio.meaning.destinations import DestinationRules
+from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
+from meshkit.meshes.istio.meaning.destinations.rules import DestinationRules
 from meshkit.meshes.istio.meaning.hosts import Host, entry_hosts, service_host
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.routes import Routing

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from meshkit.meshes.istio.meaning import actions
-from meshkit.meshes.istio.meaning.clusters import Clusters
+from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
+from meshkit.meshes.istio.meaning.destinations.traffic_policy import Policy, consistent_hash
 from meshkit.meshes.istio.meaning.hosts import Host
 from meshkit.meshes.istio.meaning.matches import CLAIMS, FIELDS, concerns, is_catch_all, match_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
-from meshkit.meshes.istio.meaning.traffic_policy import Policy, consistent_hash
 from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.model.durations import duration_s

@@ -19,8 +19,8 @@ from meshkit.meshes.istio.meaning import (
 from meshkit.meshes.istio.meaning import (
     gateway_routes as istio_gateway,
 )
-from meshkit.meshes.istio.meaning.clusters import Clusters
-from meshkit.meshes.istio.meaning.destinations import DestinationRules, unreached
+from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
+from meshkit.meshes.istio.meaning.destinations.rules import DestinationRules, unreached
 from meshkit.meshes.istio.meaning.hosts import hosts_for, locality_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.mutual_tls import workload_mode

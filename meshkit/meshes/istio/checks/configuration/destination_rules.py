@@ -11,7 +11,7 @@ from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.meshes.istio.checks.configuration.problems import findings_of
 from meshkit.meshes.istio.checks.configuration.world import World
-from meshkit.meshes.istio.meaning.destinations import unreached
+from meshkit.meshes.istio.meaning.destinations.rules import unreached
 from meshkit.meshes.istio.meaning.perspective import entries_by_host, services_by_host
 from meshkit.meshes.istio.meaning.visibility import covers
 from meshkit.meshes.model.hosts import full_host

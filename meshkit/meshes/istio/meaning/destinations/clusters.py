@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from meshkit.kube.selectors import contains
-from meshkit.meshes.istio.meaning import load_balancing as locality
-from meshkit.meshes.istio.meaning.destinations import DestinationRule, DestinationRules
+from meshkit.meshes.istio.meaning.destinations import load_balancing as locality
+from meshkit.meshes.istio.meaning.destinations.rules import DestinationRule, DestinationRules
+from meshkit.meshes.istio.meaning.destinations.traffic_policy import Policy, policy_of
 from meshkit.meshes.istio.meaning.hosts import Host, HostPort, Workload
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.mutual_tls import namespace_mode, workload_mode
-from meshkit.meshes.istio.meaning.traffic_policy import Policy, policy_of
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.model.outbound import Cluster, Endpoint, Locality, cluster_name
 from meshkit.meshes.model.registry import Registry
