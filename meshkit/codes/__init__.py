@@ -32,7 +32,7 @@ BLOCKS = {
     "MK16": "Forecast of a release",
     "MK17": "Stages of the guided setup",
     "MK18": "Istio's Gateways",
-    "MK19": "Istio's Sidecars, Telemetries and EnvoyFilters",
+    "MK20": "Istio's Sidecars, Telemetries and EnvoyFilters",
 }
 """The first two digits of a code -> the title of its block."""
 

@@ -126,56 +126,56 @@ GATEWAY_INTERNAL = Code(
     "Write an HTTPRoute for that Gateway.",
 )
 SIDECARS_CONFLICT = Code(
-    "MK1901",
+    "MK2001",
     "error",
     "Two Sidecars apply to the same pods.",
     "Istio follows either of them.",
     "Keep one, or make their selectors distinct.",
 )
 SIDECAR_SELECTS_NOTHING = Code(
-    "MK1902",
+    "MK2002",
     "warning",
     "A Sidecar selects no pod.",
     "It has no effect; often a label is misspelled.",
     "Correct the selector.",
 )
 SIDECAR_WITHOUT_EFFECT = Code(
-    "MK1903",
+    "MK2003",
     "warning",
     "A Sidecar applies to pods or a namespace of the ambient mode.",
     "These pods have no sidecar, so it has no effect.",
     "Remove it.",
 )
 TELEMETRIES_CONFLICT = Code(
-    "MK1904",
+    "MK2004",
     "error",
     "Two Telemetries apply to the same pods.",
     "Istio follows either of them.",
     "Keep one, or make their selectors distinct.",
 )
 TELEMETRY_SELECTS_NOTHING = Code(
-    "MK1905",
+    "MK2005",
     "warning",
     "A Telemetry selects no pod.",
     "It has no effect; often a label is misspelled.",
     "Correct the selector.",
 )
 TELEMETRY_WITHOUT_PROVIDER = Code(
-    "MK1906",
+    "MK2006",
     "warning",
     "A Telemetry turns on access logs without naming a provider, and the mesh has no default provider.",
     "Istio ignores it: nothing is logged.",
     "Name a provider.",
 )
 ENVOY_FILTER_RELATIVE = Code(
-    "MK1910",
+    "MK2010",
     "warning",
     "An EnvoyFilter changes something relative to other filters and has no priority.",
     "It has no effect when it is applied before what it refers to.",
     "Set a priority, or use INSERT_FIRST or ADD.",
 )
 ENVOY_FILTER_RELATIVE_BY_VERSION = Code(
-    "MK1911",
+    "MK2011",
     "warning",
     "An EnvoyFilter for a version of the proxy changes something relative to other filters and has no "
     "priority.",
@@ -183,21 +183,21 @@ ENVOY_FILTER_RELATIVE_BY_VERSION = Code(
     "Set a priority, or use INSERT_FIRST or ADD.",
 )
 ENVOY_FILTER_REPLACE = Code(
-    "MK1912",
+    "MK2012",
     "error",
     "An EnvoyFilter uses REPLACE on what cannot be replaced.",
     "Istio ignores the patch.",
     "Use REPLACE for HTTP_FILTER, NETWORK_FILTER and VIRTUAL_HOST only.",
 )
 ENVOY_FILTER_ADD = Code(
-    "MK1913",
+    "MK2013",
     "error",
     "An EnvoyFilter uses ADD on ROUTE_CONFIGURATION or HTTP_ROUTE.",
     "Istio ignores the patch.",
     "Use MERGE or INSERT_FIRST.",
 )
 ENVOY_FILTER_REMOVE = Code(
-    "MK1914",
+    "MK2014",
     "error",
     "An EnvoyFilter uses REMOVE on ROUTE_CONFIGURATION or HTTP_ROUTE.",
     "Istio ignores the patch.",

@@ -88,7 +88,7 @@ DUPLICATE_SUBSET = Code(
     "Keep one definition.",
 )
 RIVAL_TRAFFIC_POLICY = Code(
-    "MK0231",
+    "MK0237",
     "warning",
     "Two DestinationRules of one namespace have a trafficPolicy for the same host.",
     "Istio follows the policy of the oldest rule and ignores the others.",
