@@ -11,7 +11,7 @@ from meshkit.meshes.checks import (
     PortProtocols,
 )
 from meshkit.meshes.istio import access, observability, planner
-from meshkit.meshes.istio.checks import alpha_annotations, annotations, injection
+from meshkit.meshes.istio.checks import alpha_annotations, injection, known_annotations
 from meshkit.meshes.istio.checks.configuration import run as configuration
 from meshkit.meshes.istio.checks.configuration import virtual_services
 
@@ -52,6 +52,6 @@ CHECKS = MeshChecks(
     called_ports=(CalledPort(15012, "sidecars"), CalledPort(15017, "the API server")),
     port_protocols=PortProtocols(_PROTOCOLS, _PROTOCOLS, "guesses the protocol"),
     before=(alpha_annotations.check,),
-    running=(injection.check, annotations.check, configuration.check),
+    running=(injection.check, known_annotations.check, configuration.check),
     check_route=virtual_services.check_route,
 )

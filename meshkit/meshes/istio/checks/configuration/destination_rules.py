@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,8 +15,11 @@ from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.istio.meaning.destinations.rules import unreached
 from meshkit.meshes.istio.meaning.perspective import entries_by_host, services_by_host
 from meshkit.meshes.istio.meaning.visibility import covers
-from meshkit.meshes.model.hosts import full_host
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host
 from meshkit.meshes.model.outbound import Problem
+
+_ALMOST = 0.85
+"""How alike a name must be to a known host to count as a misspelling of it, from 0 to 1."""
 
 
 def check(world: World) -> Iterator[Finding]:
@@ -37,10 +41,16 @@ def check(world: World) -> Iterator[Finding]:
 
 
 def _unknown_hosts(world: World, known: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find rules for Services that do not exist, and for names outside that are almost a known one.
+
+    Any other name outside may be one that callers use without a ServiceEntry.
+    """
     wild = [pattern for pattern in known if pattern.startswith("*")]
     for problem in unreached(world.registry, known):
         host = full_host(str(problem.object["spec"].get("host", "")).lower(), _namespace(problem.object))
-        if not any(covers(pattern, host) for pattern in wild):
+        inside = host.endswith(f".svc.{CLUSTER_DOMAIN}")
+        meant = inside or difflib.get_close_matches(host, known, n=1, cutoff=_ALMOST)
+        if meant and not any(covers(pattern, host) for pattern in wild):
             yield from findings_of([problem])
 
 

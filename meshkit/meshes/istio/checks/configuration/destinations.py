@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from meshkit import codes
-from meshkit.facts import Finding, Object
+from meshkit.facts import Finding, Object, Severity
 from meshkit.kube.metadata import title
 from meshkit.meshes.istio.checks.configuration.problems import findings_of
 from meshkit.meshes.istio.checks.configuration.world import World
@@ -100,8 +100,7 @@ def _destination(world: World, written: _Written, callers: list[Perspective]) ->
     target = Target("", 0)
     for perspective in callers:
         target = _target(perspective, written)
-        part = perspective.routing.missing(target)
-        missing.setdefault(part, []).append(perspective.caller.namespace)
+        missing.setdefault(perspective.routing.missing(target), []).append(perspective.caller.namespace)
     for part, namespaces in missing.items():
         if part:
             yield _lost(written, target, part, namespaces if missing.get("") else [])
@@ -124,7 +123,7 @@ def _lost(written: _Written, target: Target, part: str, namespaces: list[str]) -
         "subset": f"subset {target.subset} of {target.host} is not defined",
     }[part]
     message = f"{written.where}: {named}{where}: requests to it fail with 503."
-    severity = "warning" if namespaces else None
+    severity: Severity = "warning" if namespaces else "error"
     return codes.finding(_MISSING[part], title(written.item), message, severity=severity)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from meshkit import codes
-from meshkit.facts import Finding, Object, Snapshot
+from meshkit.facts import Finding, Object, Severity, Snapshot
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import title
 from meshkit.meshes.istio.checks.configuration.world import World
@@ -80,7 +80,7 @@ def _without_effect(host: str, item: Object, first: Object, namespaces: list[str
     why = "is older" if age_of(first) < age_of(item) else "is exported to fewer namespaces"
     where = f" for callers in namespace {', '.join(namespaces)}" if partly else ""
     message = f"it has no effect for {host}{where}: {title(first)} {why}, and they do not merge."
-    severity = "info" if partly else None
+    severity: Severity = "info" if partly else "warning"
     return codes.finding(codes.SHADOWED_VIRTUAL_SERVICE, title(item), message, severity=severity)
 
 
