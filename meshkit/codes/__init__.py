@@ -9,6 +9,8 @@ from meshkit.codes.code import Code, finding
 from meshkit.codes.control_plane import *  # noqa: F403  (the register is one namespace)
 from meshkit.codes.data_plane import *  # noqa: F403
 from meshkit.codes.gateway_api import *  # noqa: F403
+from meshkit.codes.istio_objects import *  # noqa: F403
+from meshkit.codes.istio_routes import *  # noqa: F403
 from meshkit.codes.planned import *  # noqa: F403
 from meshkit.codes.setup import *  # noqa: F403
 
@@ -30,7 +32,9 @@ BLOCKS = {
     "MK15": "Programs of the meshes",
     "MK16": "Forecast of a release",
     "MK17": "Stages of the guided setup",
+    "MK18": "Istio's Gateways",
     "MK19": "Access policies of Linkerd",
+    "MK20": "Istio's Sidecars, Telemetries and EnvoyFilters",
 }
 """The first two digits of a code -> the title of its block."""
 

@@ -7,16 +7,21 @@ from meshkit.codes.code import Code
 SHADOWED_VIRTUAL_SERVICE = Code(
     "MK0206",
     "warning",
-    "A VirtualService has no effect for a host, because an older one already routes that host.",
-    "Istio's sidecars do not merge two VirtualServices for one host: they follow the older one only.",
+    "A VirtualService has no effect for a host, because another one routes that host. An info where it has "
+    "none for some callers only.",
+    "Istio's sidecars do not merge two VirtualServices for one host: what a namespace keeps to itself comes "
+    "first, then the oldest.",
     "Put the rules of both into one VirtualService.",
+    also="info",
 )
 SUBSET_UNDEFINED = Code(
     "MK0207",
     "error",
-    "A VirtualService sends traffic to a subset that no DestinationRule defines.",
+    "A VirtualService sends traffic to a subset that no DestinationRule defines. A warning where it is so "
+    "for some callers only.",
     "These requests fail with status 503.",
-    "Define the subset in the DestinationRule of that host.",
+    "Define the subset in the DestinationRule that applies to the callers of that host.",
+    also="warning",
 )
 SUBSET_WITHOUT_PODS = Code(
     "MK0208",
@@ -126,14 +131,14 @@ PROXY_VERSION_UNSUPPORTED = Code(
 RIVAL_POLICIES = Code(
     "MK0701",
     "warning",
-    "Several PeerAuthentications apply to a whole namespace.",
+    "Several PeerAuthentications apply to a whole namespace, or have the same selector.",
     "Istio follows the oldest only and ignores the others.",
     "Keep one of them.",
 )
 PLAINTEXT_TO_STRICT = Code(
     "MK0702",
     "error",
-    "A DestinationRule makes clients send no mutual TLS to a namespace in strict mode.",
+    "A DestinationRule makes clients send no mutual TLS to a port that accepts nothing else.",
     "These requests fail with status 503.",
     "Remove tls from the DestinationRule: Istio chooses mutual TLS by itself.",
 )

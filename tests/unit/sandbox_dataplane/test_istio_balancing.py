@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from meshkit.meshes.istio.meaning.destinations.load_balancing import distributed, priorities
 from meshkit.meshes.istio.meaning.hosts import Workload
-from meshkit.meshes.istio.meaning.load_balancing import distributed, priorities
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.model.outbound import Locality
 from tests.unit.sandbox_dataplane.istio_objects import destination_rule, run, virtual_service

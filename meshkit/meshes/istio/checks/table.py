@@ -11,7 +11,8 @@ from meshkit.meshes.checks import (
     PortProtocols,
 )
 from meshkit.meshes.istio import access, observability, planner
-from meshkit.meshes.istio.checks import alpha_annotations, injection, mutual_tls, virtual_services
+from meshkit.meshes.istio.checks import alpha_annotations, injection, known_annotations
+from meshkit.meshes.istio.checks.configuration import run as configuration
 
 _PROTOCOLS = frozenset(
     {
@@ -22,7 +23,7 @@ _PROTOCOLS = frozenset(
 """appProtocol values and prefixes of port names (pkg/config/kube/conversion.go of Istio)."""
 
 CHECKS = MeshChecks(
-    kinds=(planner.VIRTUAL_SERVICE, planner.DESTINATION_RULE, planner.PEER_AUTHENTICATION),
+    kinds=configuration.KINDS,
     oldest_kubernetes=(1, 32),
     init_container="istio-init",
     node_agent=NodeAgent("istio-cni-node", "istio-validation"),
@@ -49,5 +50,5 @@ CHECKS = MeshChecks(
     called_ports=(CalledPort(15012, "sidecars"), CalledPort(15017, "the API server")),
     port_protocols=PortProtocols(_PROTOCOLS, _PROTOCOLS, "guesses the protocol"),
     before=(alpha_annotations.check,),
-    running=(injection.check, mutual_tls.check, virtual_services.check),
+    running=(injection.check, known_annotations.check, configuration.check),
 )

@@ -83,6 +83,12 @@ class Host:
     identities: tuple[str, ...] = ()
     workloads: Mapping[int, tuple[Workload, ...]] = field(default_factory=dict)
 
+    @property
+    def declared(self) -> list[int]:
+        """The numbers of the ports that its object declares, also of those that are not carried."""
+        ports = self.item["spec"].get("ports") or ()
+        return [int(port.get("port") or port.get("number") or 0) for port in ports]
+
 
 def hosts_for(work: Translation, caller: Caller) -> list[Host]:
     """All hosts that a caller can address.
@@ -91,29 +97,34 @@ def hosts_for(work: Translation, caller: Caller) -> list[Host]:
     """
     found: dict[str, Host] = {}
     for service in work.registry.of("services"):
-        host = _service_host(work.registry, service, caller)
+        host = service_host(work.registry, service, caller)
         found[host.name] = host
     for entry in work.registry.of("serviceentries"):
         if exported(entry, caller, ()):
-            for host in _entry_hosts(work, entry):
+            for host in entry_hosts(work, entry):
                 found.setdefault(host.name, host)
     return list(found.values())
 
 
 def locality_of(registry: Registry, node: str) -> Locality:
     """The locality that a node's labels name."""
+    return registry.derived("localities", lambda: _localities(registry)).get(node, Locality())
+
+
+def _localities(registry: Registry) -> dict[str, Locality]:
+    found: dict[str, Locality] = {}
     for item in registry.of("nodes"):
-        if item["metadata"]["name"] == node:
-            labels = item["metadata"].get("labels") or {}
-            return Locality(
-                labels.get("topology.kubernetes.io/region", ""),
-                labels.get("topology.kubernetes.io/zone", ""),
-                labels.get("topology.istio.io/subzone", ""),
-            )
-    return Locality()
+        labels = item["metadata"].get("labels") or {}
+        found[item["metadata"]["name"]] = Locality(
+            labels.get("topology.kubernetes.io/region", ""),
+            labels.get("topology.kubernetes.io/zone", ""),
+            labels.get("topology.istio.io/subzone", ""),
+        )
+    return found
 
 
-def _service_host(registry: Registry, service: Object, caller: Caller) -> Host:
+def service_host(registry: Registry, service: Object, caller: Caller) -> Host:
+    """The host of a Service."""
     namespace = service["metadata"]["namespace"]
     ports = tuple(HostPort(int(port["port"]), protocol_of(port), port) for port in _ports(service))
     accounts = sorted({service_account(pod) for pod in registry.pods_of(service)})
@@ -196,7 +207,8 @@ def _leads(service: Object, port: Mapping[str, Any], pod: Object, number: int) -
     return number in target and bool(selector) and selects(selector, pod)
 
 
-def _entry_hosts(work: Translation, entry: Object) -> Iterable[Host]:
+def entry_hosts(work: Translation, entry: Object) -> Iterable[Host]:
+    """The hosts of a ServiceEntry."""
     spec, namespace = entry["spec"], entry["metadata"]["namespace"]
     resolution = spec.get("resolution", "NONE")
     named = [port for port in spec.get("ports") or () if _carried(work, entry, port)]

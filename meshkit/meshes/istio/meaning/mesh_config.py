@@ -51,12 +51,7 @@ class MeshConfig:
         if not found:
             return cls(), ()
         item = found[0]
-        try:
-            written = yaml.safe_load((item.get("data") or {}).get("mesh") or "") or {}
-        except yaml.YAMLError as cause:
-            raise ValueError(f"data.mesh is not YAML: {cause}") from cause
-        if not isinstance(written, dict):
-            raise ValueError("data.mesh is not a mapping")
+        written = written_of(item)
         return cls._read(written), tuple(_problems(item, written))
 
     @classmethod
@@ -77,6 +72,17 @@ class MeshConfig:
                 if written.get(name) is not None
             },
         )
+
+
+def written_of(item: Object) -> Mapping[str, Any]:
+    """The mesh config in a ConfigMap as it is written. Raises ValueError if it is not a mapping in YAML."""
+    try:
+        written = yaml.safe_load((item.get("data") or {}).get("mesh") or "") or {}
+    except yaml.YAMLError as cause:
+        raise ValueError(f"data.mesh is not YAML: {cause}") from cause
+    if not isinstance(written, dict):
+        raise ValueError("data.mesh is not a mapping")
+    return written
 
 
 _EXPORTS = {

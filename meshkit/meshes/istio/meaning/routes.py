@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from meshkit.meshes.istio.meaning import actions
+from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
+from meshkit.meshes.istio.meaning.destinations.traffic_policy import Policy, consistent_hash
 from meshkit.meshes.istio.meaning.hosts import Host
 from meshkit.meshes.istio.meaning.matches import CLAIMS, FIELDS, concerns, is_catch_all, match_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
-from meshkit.meshes.istio.meaning.traffic_policy import Policy, consistent_hash
 from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.model.hosts import full_host
 from meshkit.meshes.model.outbound import (
     Backend,
-    Cluster,
     HashKey,
     HeaderEdits,
     Match,
@@ -42,6 +42,23 @@ _FIELDS = {
 
 
 @dataclass(frozen=True)
+class Target:
+    """Where a destination sends requests. ``subset`` is empty for the whole host."""
+
+    host: str
+    port: int
+    subset: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """The name of its cluster."""
+        return cluster_name(self.port, self.subset, self.host)
+
+    def __str__(self) -> str:
+        return f"subset {self.subset!r} of {self.host}" if self.subset else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
 class Routing:
     """Builds the routes of one caller."""
 
@@ -49,7 +66,7 @@ class Routing:
     caller: Caller
     mesh: MeshConfig
     hosts: Mapping[str, Host]
-    clusters: Mapping[str, Cluster]
+    clusters: Clusters
     policies: Mapping[str, Policy]
     services: VirtualServices
 
@@ -82,6 +99,10 @@ class Routing:
     def of_virtual_services(self, items: Iterable[Object], port: int) -> tuple[Route, ...]:
         """The routes of a host that only VirtualServices name."""
         return next((found for item in items if (found := self._routes(item, port))), ())
+
+    def applies(self, item: Object, port: int) -> bool:
+        """Whether a VirtualService has a route for this caller and port."""
+        return bool(self._routes(item, port))
 
     def _plain(self, host: str, port: int) -> Route:
         name = cluster_name(port, "", host)
@@ -198,20 +219,31 @@ class Routing:
         weighty = [backend for backend in found if backend.weight]
         return tuple(weighty or found)
 
-    def _cluster(self, item: Object, where: str, target: Json, port: int) -> str:
-        """The cluster of a destination. One that is not there answers 503, and is told."""
+    def target(self, item: Object, target: Json, port: int) -> Target:
+        """The host, port and subset that a destination of ``item`` means, for requests to ``port``."""
         name = full_host(str(target["host"]).lower(), item["metadata"]["namespace"])
         host = self.hosts.get(name)
         number = int((target.get("port") or {}).get("number") or 0)
         if not number:
             number = host.ports[0].number if host and len(host.ports) == 1 else port
-        subset = target.get("subset") or ""
-        cluster = cluster_name(number, subset, name)
-        if cluster not in self.clusters:
-            missing = f"subset {subset!r} of {name}" if subset else f"{name}:{number}"
-            message = f"{where}: there is no {missing}; its requests are answered with 503."
+        return Target(name, number, target.get("subset") or "")
+
+    def missing(self, target: Target) -> Literal["host", "port", "subset", ""]:
+        """The part of a target that no object declares; empty if all of it is there."""
+        host = self.hosts.get(target.host)
+        if host is None:
+            return "host"
+        if target.port not in host.declared:
+            return "port"
+        return "" if target.subset in self.clusters.rule_of(host).subsets else "subset"
+
+    def _cluster(self, item: Object, where: str, target: Json, port: int) -> str:
+        """The cluster of a destination. One that is not there answers 503, and is told."""
+        found = self.target(item, target, port)
+        if found.cluster not in self.clusters:
+            message = f"{where}: there is no {found}; its requests are answered with 503."
             self.work.problems.append(Problem(item, "UnknownDestination", message))
-        return cluster
+        return found.cluster
 
     def _mirrors(self, item: Object, where: str, entry: Json, port: int) -> Iterable[Mirror]:
         old = entry.get("mirrorPercent", entry.get("mirror_percent"))

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from meshkit.facts import Kind
-from meshkit.kube.selectors import contains
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.istio.meaning import (
     authorization as istio_authorization,
@@ -21,33 +19,22 @@ from meshkit.meshes.istio.meaning import (
 from meshkit.meshes.istio.meaning import (
     gateway_routes as istio_gateway,
 )
-from meshkit.meshes.istio.meaning import load_balancing as locality
-from meshkit.meshes.istio.meaning.destinations import DestinationRules, unreached
-from meshkit.meshes.istio.meaning.hosts import (
-    Host,
-    HostPort,
-    Workload,
-    hosts_for,
-    inbound_protocol,
-    locality_of,
-)
+from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
+from meshkit.meshes.istio.meaning.destinations.rules import DestinationRules, unreached
+from meshkit.meshes.istio.meaning.hosts import hosts_for, inbound_protocol, locality_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
+from meshkit.meshes.istio.meaning.mutual_tls import workload_mode
 from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.istio.meaning.routes import Routing
-from meshkit.meshes.istio.meaning.traffic_policy import Policy, policy_of
 from meshkit.meshes.istio.meaning.unregistered_hosts import elsewhere
 from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter
 from meshkit.meshes.model.inbound import Inbound, InboundMode, InboundRoute
 from meshkit.meshes.model.outbound import (
-    Cluster,
-    Endpoint,
-    Locality,
     Object,
     Outbound,
     Problem,
     VirtualHost,
-    cluster_name,
 )
 from meshkit.meshes.model.pods import captured_ports
 from meshkit.meshes.model.registry import Registry
@@ -98,10 +85,13 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     work.problems += [*problems, *_not_carried(registry), *istio_authorization.problems(registry)]
     work.problems += istio_gateway.route_problems(registry)
     hosts = {host.name: host for host in hosts_for(work, caller)}
-    clusters, policies = _clusters(work, caller, mesh, hosts)
+    rules = DestinationRules(work, caller, mesh.exports.get("destinationrules", ()))
+    clusters = Clusters(work, caller, mesh, hosts, rules)
+    outgoing = list(clusters.values())
     work.problems += unreached(registry, hosts)
     services = VirtualServices(work, caller, mesh.exports.get("virtualservices", ()))
-    routing = Routing(work, caller, mesh, hosts, clusters, policies, services)
+    services.tell()
+    routing = Routing(work, caller, mesh, hosts, clusters, clusters.policies, services)
     virtual = [
         VirtualHost(
             host.name,
@@ -117,7 +107,7 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     ]
     work.problems += [*routing.on_tcp_ports(), *istio_gateway.on_tcp_ports(routing)]
     rest, far = elsewhere(routing)
-    return Outbound(_distinct((*virtual, *rest)), (*clusters.values(), *far), _once(work.problems))
+    return Outbound(_distinct((*virtual, *rest)), (*outgoing, *far), _once(work.problems))
 
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
@@ -131,44 +121,6 @@ def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
         authorization = istio_authorization.authorization_of(registry, pod, protocol)
         found.append(Inbound(port, mode, (InboundRoute(authorization=authorization),), protocol=protocol))
     return tuple(found)
-
-
-def workload_mode(registry: Registry, namespace: str, labels: Mapping[str, str], port: int) -> str:
-    """The mode of one port of a workload: what its proxy asks for, and what callers know of it.
-
-    Port before workload before namespace before mesh, the oldest of each; UNSET inherits; nothing at all is
-    PERMISSIVE.
-    """
-    for item in registry.of("peerauthentications", namespace):
-        spec = item.get("spec") or {}
-        selector = (spec.get("selector") or {}).get("matchLabels")
-        if selector and namespace != registry.root_namespace and contains(labels, selector):
-            ports = {int(number): value for number, value in (spec.get("portLevelMtls") or {}).items()}
-            chosen = _port_mode(ports.get(port, {})) or _mtls_mode(spec)
-            return chosen or namespace_mode(registry, namespace)
-    return namespace_mode(registry, namespace)
-
-
-def namespace_mode(registry: Registry, namespace: str) -> str:
-    """The mode of a namespace without regard to workloads: with DISABLE no caller begins mutual TLS."""
-    for scope in (namespace, registry.root_namespace):
-        for item in registry.of("peerauthentications", scope):
-            spec = item.get("spec") or {}
-            if not (spec.get("selector") or {}).get("matchLabels"):
-                mode = _mtls_mode(spec)
-                if mode:
-                    return mode
-                break
-    return "PERMISSIVE"
-
-
-def _mtls_mode(spec: Mapping[str, Any] | None) -> str | None:
-    return _port_mode((spec or {}).get("mtls") or {})
-
-
-def _port_mode(value: Mapping[str, Any]) -> str | None:
-    mode = value.get("mode", "UNSET")
-    return mode if mode in _MODES else None
 
 
 def _distinct(hosts: Iterable[VirtualHost]) -> tuple[VirtualHost, ...]:
@@ -194,83 +146,3 @@ def _not_carried(registry: Registry) -> list[Problem]:
         for resource, sentence in NOT_CARRIED.items()
         for item in registry.of(resource)
     ]
-
-
-def _clusters(
-    work: Translation, caller: Caller, mesh: MeshConfig, hosts: Mapping[str, Host]
-) -> tuple[dict[str, Cluster], dict[str, Policy]]:
-    """By name: the cluster of every port and subset, and the policy it follows."""
-    rules = DestinationRules(work, caller, mesh.exports.get("destinationrules", ()))
-    clusters: dict[str, Cluster] = {}
-    policies: dict[str, Policy] = {}
-    for host in hosts.values():
-        rule = rules.of(host)
-        for port in host.ports:
-            for subset, labels in rule.subsets.items():
-                policy = policy_of(
-                    rule.policy, rule.subset_policies.get(subset), host, port, mesh, work, rule.owner
-                )
-                cluster = _cluster(work, caller, mesh, host, port, subset, labels, policy)
-                clusters[cluster.name], policies[cluster.name] = cluster, policy
-    return clusters, policies
-
-
-def _cluster(
-    work: Translation,
-    caller: Caller,
-    mesh: MeshConfig,
-    host: Host,
-    port: HostPort,
-    subset: str,
-    labels: Mapping[str, str],
-    policy: Policy,
-) -> Cluster:
-    chosen = [each for each in host.workloads.get(port.number, ()) if contains(each.labels, labels)]
-    endpoints, weights = _endpoints(work.registry, caller, mesh, host, policy, chosen)
-    automatic = (
-        mesh.automatic_tls
-        and not host.external
-        and namespace_mode(work.registry, host.namespace) != "DISABLE"
-    )
-    return Cluster(
-        name=cluster_name(port.number, subset, host.name),
-        endpoints=endpoints,
-        identities=policy.names or host.identities,
-        tls=policy.tls or ("auto" if automatic else "never"),
-        balancing=locality.weighted(policy.balancing, weights),
-        protocol=policy.protocol,
-        limits=policy.limits,
-        outlier=policy.outlier,
-        as_asked=host.as_asked and not chosen,
-    )
-
-
-def _endpoints(
-    registry: Registry,
-    caller: Caller,
-    mesh: MeshConfig,
-    host: Host,
-    policy: Policy,
-    chosen: Iterable[Workload],
-) -> tuple[tuple[Endpoint, ...], tuple[tuple[Locality, int], ...]]:
-    """The endpoints in the order that locality gives them, and the weights of localities where they count."""
-    listed = tuple(chosen)
-    weights: tuple[tuple[Locality, int], ...] = ()
-    setting, always = locality.effective_locality(policy.locality, host.item, mesh.locality)
-    ranks: dict[Workload, int] = {}
-    if setting is not None and setting.get("distribute"):
-        listed, weights = locality.distributed(setting, caller, listed)
-    elif setting is not None and (always or policy.outlier):
-        ranks = locality.priorities(setting, caller, listed)
-    return tuple(
-        Endpoint(
-            each.address,
-            each.port,
-            each.takes_mutual_tls
-            and workload_mode(registry, host.namespace, each.labels, each.port) != "DISABLE",
-            each.locality,
-            ranks.get(each, 0),
-            each.weight,
-        )
-        for each in listed
-    ), weights

@@ -8,11 +8,20 @@ replaced by those of the other VirtualService, each narrowed by the conditions o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
-from meshkit.meshes.istio.meaning.visibility import Caller, export_rank, exported, most_specific
+from meshkit.meshes.istio.meaning.visibility import (
+    Caller,
+    export_rank,
+    exported,
+    most_specific,
+    patterns_for,
+    wildcards,
+)
 from meshkit.meshes.model.hosts import full_host
 from meshkit.meshes.model.outbound import Object, Problem
+from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.model.translation import Translation
 
 Json = Mapping[str, Any]
@@ -24,6 +33,26 @@ _INHERITED = (
 )
 
 
+def hosts_of(item: Object) -> list[str]:
+    """The hosts of a VirtualService in full."""
+    return [
+        full_host(host.lower(), item["metadata"]["namespace"]) for host in item["spec"].get("hosts") or ()
+    ]
+
+
+def of_the_mesh(registry: Registry) -> Mapping[str, list[Object]]:
+    """Host -> the VirtualServices that name it and apply to sidecars, oldest first."""
+
+    def index() -> dict[str, list[Object]]:
+        found: dict[str, list[Object]] = {}
+        for item in registry.of("virtualservices"):
+            for host in hosts_of(item) if "mesh" in (item["spec"].get("gateways") or ["mesh"]) else ():
+                found.setdefault(host, []).append(item)
+        return found
+
+    return registry.derived("virtualservices of the mesh", index)
+
+
 class VirtualServices:
     """The VirtualServices that apply to one caller."""
 
@@ -31,17 +60,44 @@ class VirtualServices:
         self._work = work
         self._caller = caller
         self._default_export = default_export
-        self._by_host: dict[str, list[Object]] = {}
-        for item in self._seen():
-            self._tell_left_out(item)
-            for written in item["spec"].get("hosts") or ():
-                host = full_host(written.lower(), item["metadata"]["namespace"])
-                self._by_host.setdefault(host, []).append(item)
-        self._tell_conflicts()
 
     def of(self, host: str) -> list[Object]:
         """The VirtualServices of a host, the one that rules it first: the next only where it has no route."""
-        return most_specific(self._by_host, host) or []
+        index = of_the_mesh(self._work.registry)
+        for pattern in patterns_for(host, index, self._wildcards):
+            if seen := self.naming(pattern):
+                return seen
+        return []
+
+    def naming(self, pattern: str) -> list[Object]:
+        """The VirtualServices that this caller sees with exactly this host or wildcard, in order of rule."""
+        mine, default = self._caller, self._default_export
+        items = of_the_mesh(self._work.registry).get(pattern, ())
+        seen = [item for item in items if exported(item, mine, default)]
+        return sorted(seen, key=lambda item: export_rank(item, mine, default))
+
+    def tell(self) -> None:
+        """Record the problems of the VirtualServices that this caller sees."""
+        for item in self._seen():
+            self._tell_left_out(item)
+        for host, items in self._by_host.items():
+            first = items[0]["metadata"]
+            for item in items[1:]:
+                message = f"{host} is already routed by {first['namespace']}/{first['name']}, which is older."
+                self._work.problems.append(Problem(item, "HostConflict", message))
+
+    @cached_property
+    def _by_host(self) -> Mapping[str, list[Object]]:
+        found: dict[str, list[Object]] = {}
+        for item in self._seen():
+            for host in hosts_of(item):
+                found.setdefault(host, []).append(item)
+        return found
+
+    @cached_property
+    def _wildcards(self) -> list[str]:
+        index = of_the_mesh(self._work.registry)
+        return self._work.registry.derived("wildcards of virtualservices", lambda: wildcards(index))
 
     def elsewhere(self, known: Iterable[str]) -> dict[str, list[Object]]:
         """Those of hosts that nothing is registered for: host (perhaps a wildcard) -> VirtualServices."""
@@ -78,13 +134,6 @@ class VirtualServices:
         for kind in ("tcp", "tls"):
             if item["spec"].get(kind):
                 self._work.ignore(item, f"spec.{kind}: the sandbox routes http only; these have no effect.")
-
-    def _tell_conflicts(self) -> None:
-        for host, items in self._by_host.items():
-            first = items[0]["metadata"]
-            for item in items[1:]:
-                message = f"{host} is already routed by {first['namespace']}/{first['name']}, which is older."
-                self._work.problems.append(Problem(item, "HostConflict", message))
 
     def _delegated(self, item: Object, where: str, entry: Json) -> list[tuple[Object, str, Json]]:
         wanted = entry["delegate"]

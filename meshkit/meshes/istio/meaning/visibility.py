@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -32,6 +32,10 @@ class Caller:
 
 def labels_that_matter(registry: Registry) -> frozenset[str]:
     """The labels of callers that any VirtualService or DestinationRule selects by."""
+    return registry.derived("labels that matter", lambda: _labels_that_matter(registry))
+
+
+def _labels_that_matter(registry: Registry) -> frozenset[str]:
     asked: set[str] = set()
     for item in registry.of("virtualservices"):
         for entry in item["spec"].get("http") or ():
@@ -73,6 +77,18 @@ def covers(pattern: str, host: str) -> bool:
     if pattern == host or pattern == "*":
         return True
     return pattern.startswith("*") and len(host) >= len(pattern) and host.endswith(pattern[1:])
+
+
+def wildcards(patterns: Iterable[str]) -> list[str]:
+    """The wildcards among host patterns, longest first."""
+    return sorted((pattern for pattern in patterns if pattern.startswith("*")), key=len, reverse=True)
+
+
+def patterns_for(host: str, patterns: Collection[str], wild: Iterable[str]) -> Iterator[str]:
+    """The patterns that match a host, most specific first; ``wild`` are the wildcards, longest first."""
+    if host in patterns:
+        yield host
+    yield from (pattern for pattern in wild if pattern != host and covers(pattern, host))
 
 
 def most_specific(patterns: Mapping[str, T], host: str) -> T | None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from meshkit.meshes.istio.meaning.destinations.load_balancing import HASHED, balancing, hash_keys
 from meshkit.meshes.istio.meaning.hosts import Host, HostPort
-from meshkit.meshes.istio.meaning.load_balancing import HASHED, balancing, hash_keys
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.model.outbound import (

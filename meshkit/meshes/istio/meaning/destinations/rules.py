@@ -23,12 +23,16 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class DestinationRule:
-    """All that holds for one host: its subsets ("" is the whole host) and the policies."""
+    """All that holds for one host: its subsets ("" is the whole host) and the policies.
+
+    ``sources`` has the object that each subset comes from; that of "" has the policy of the whole host.
+    """
 
     owner: Object | None = None
     policy: Json = field(default_factory=dict)
     subsets: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {"": {}})
     subset_policies: Mapping[str, Json] = field(default_factory=dict)
+    sources: Mapping[str, Object] = field(default_factory=dict)
 
 
 class DestinationRules:
@@ -39,9 +43,15 @@ class DestinationRules:
         self._caller = caller
         self._default_export = default_export
         self._by_namespace: dict[str, dict[str, list[Object]]] = {}
+        self._of_host: dict[str, DestinationRule] = {}
 
     def of(self, host: Host) -> DestinationRule:
         """The rule for one host."""
+        if host.name not in self._of_host:
+            self._of_host[host.name] = self._found(host)
+        return self._of_host[host.name]
+
+    def _found(self, host: Host) -> DestinationRule:
         for namespace in self._namespaces(host):
             found = most_specific(self._in(namespace), host.name)
             if found:
@@ -73,6 +83,7 @@ class DestinationRules:
             return DestinationRule()
         subsets: dict[str, Mapping[str, str]] = {"": {}}
         policies: dict[str, Json] = {}
+        sources = {"": next((rule for rule in chosen if _policy(rule)), chosen[0])}
         for rule in chosen:
             for subset in rule["spec"].get("subsets") or ():
                 if subset["name"] in subsets:
@@ -80,8 +91,8 @@ class DestinationRules:
                     continue
                 subsets[subset["name"]] = subset.get("labels") or {}
                 policies[subset["name"]] = subset.get("trafficPolicy") or {}
-        policy: Json = next((_policy(rule) for rule in chosen if _policy(rule)), {})
-        return DestinationRule(chosen[0], policy, subsets, policies)
+                sources[subset["name"]] = rule
+        return DestinationRule(chosen[0], _policy(sources[""]), subsets, policies, sources)
 
     def _told_twice(self, rule: Object, name: str) -> None:
         message = (

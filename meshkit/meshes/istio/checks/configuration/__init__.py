@@ -1,0 +1,1 @@
+"""Checks of Istio's objects, as questions to their meaning; no rule of Istio is repeated here."""

@@ -1,0 +1,27 @@
+"""The findings for what the meaning tells of objects without effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshkit import codes
+from meshkit.codes import Code
+from meshkit.facts import Finding
+from meshkit.kube.metadata import title
+from meshkit.meshes.model.outbound import Problem
+
+CODES: dict[str, Code] = {
+    "UnknownDelegate": codes.DELEGATE_UNKNOWN,
+    "MatchConflict": codes.DELEGATE_MATCH_CONFLICT,
+    "DuplicateSubset": codes.DUPLICATE_SUBSET,
+    "UnknownHost": codes.RULE_FOR_UNKNOWN_HOST,
+}
+"""The reason of a Problem -> the code of its finding. What only the sandbox cannot do is no finding."""
+
+
+def findings_of(problems: Iterable[Problem]) -> Iterator[Finding]:
+    """The findings of the problems that concern every mesh, each once."""
+    for problem in {problem.key: problem for problem in problems}.values():
+        if code := CODES.get(problem.reason):
+            message = problem.message if problem.message.endswith(".") else f"{problem.message}."
+            yield codes.finding(code, title(problem.object), message)

@@ -1,0 +1,45 @@
+"""All checks of Istio's configuration, on one reading of the objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from meshkit.facts import Finding, Kind
+from meshkit.meshes.istio.checks.configuration import (
+    destination_rules,
+    destinations,
+    envoy_filters,
+    gateways,
+    matches,
+    mutual_tls,
+    policies,
+    selectors,
+    services,
+    virtual_services,
+)
+from meshkit.meshes.istio.checks.configuration import world as reading
+from meshkit.meshes.istio.checks.configuration.world import World
+from meshkit.meshes.view import NEEDED, View
+
+_READ_AT_HOME = Kind("v1", "ConfigMap")
+KINDS = tuple(kind for kind in reading.KINDS.values() if kind not in (*NEEDED, _READ_AT_HOME))
+"""What these checks read of the whole cluster."""
+_PARTS: tuple[Callable[[World], Iterator[Finding]], ...] = (
+    virtual_services.check,
+    destinations.check,
+    destination_rules.check,
+    mutual_tls.check,
+    matches.check,
+    gateways.check,
+    policies.check,
+    selectors.check,
+    envoy_filters.check,
+    services.check,
+)
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Find what is wrong with the objects of Istio, by what they mean."""
+    world = World(view)
+    for part in _PARTS:
+        yield from part(world)

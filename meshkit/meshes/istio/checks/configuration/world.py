@@ -1,0 +1,219 @@
+"""What Istio's checks ask the meaning: the callers that matter for a host, and the servers behind it.
+
+Callers of one namespace with the same labels, as far as objects select by them, see the same routes; node and
+locality change no finding. Of the namespaces only those count that an object about a host names, and one more
+that stands for all the others, so the cost grows with the objects and not with objects times namespaces.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from meshkit.facts import Kind, Object
+from meshkit.kube.metadata import labels
+from meshkit.kube.pods import is_live
+from meshkit.kube.selectors import selects
+from meshkit.meshes.istio.meaning import sidecar as meaning
+from meshkit.meshes.istio.meaning.hosts import Host
+from meshkit.meshes.istio.meaning.mesh_config import CONFIG_MAP, MeshConfig, written_of
+from meshkit.meshes.istio.meaning.perspective import Perspective
+from meshkit.meshes.istio.meaning.virtual_services import hosts_of
+from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter, patterns_for, wildcards
+from meshkit.meshes.model.hosts import full_host, host_of
+from meshkit.meshes.model.registry import Registry
+from meshkit.meshes.view import View
+
+KINDS: Mapping[str, Kind] = {
+    **meaning.KINDS,
+    "telemetries": Kind("telemetry.istio.io/v1", "Telemetry"),
+    "envoyfilters": Kind("networking.istio.io/v1alpha3", "EnvoyFilter"),
+}
+"""What the checks read: the meaning's resources, and those that it does not know."""
+_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+_OF_NODES = ("topology.kubernetes.io/", "topology.istio.io/", "kubernetes.io/hostname")
+"""Labels that Istio adds to pods from their nodes."""
+
+
+class World:
+    """The objects of one Istio mesh, as its own meaning reads them."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.registry = Registry.reading(view.snapshot.objects, KINDS, view.home)
+        self._perspectives: dict[Caller, Perspective] = {}
+        self._anywhere: dict[tuple[tuple[str, str], ...], list[Object]] = {}
+
+    @cached_property
+    def mesh(self) -> MeshConfig:
+        """The mesh config, or the defaults if it cannot be read."""
+        try:
+            return MeshConfig.of(self.registry)[0]
+        except ValueError:
+            return MeshConfig()
+
+    @cached_property
+    def namespaces(self) -> frozenset[str]:
+        """The names of all namespaces that are known: by an object of their own or by one in them."""
+        named = {item["metadata"]["name"] for item in self.registry.of("namespaces")}
+        return frozenset(
+            named | {str(obj["metadata"].get("namespace") or "") for obj in self._objects} - {""}
+        )
+
+    @property
+    def _objects(self) -> Iterable[Object]:
+        return self.view.snapshot.objects
+
+    @cached_property
+    def _callers(self) -> Mapping[str, Sequence[Caller]]:
+        """Namespace -> its callers. Without any sidecar, as in files, every namespace calls."""
+        found: dict[str, dict[Caller, None]] = defaultdict(dict)
+        matter = labels_that_matter(self.registry)
+        for pod in self.view.meshed:
+            carried = tuple(sorted((k, v) for k, v in labels(pod).items() if k in matter))
+            found[pod["metadata"]["namespace"]][Caller(pod["metadata"]["namespace"], carried)] = None
+        if not found:
+            return {name: (Caller(name),) for name in sorted(self.namespaces - {self.view.home})}
+        return {name: tuple(callers) for name, callers in sorted(found.items())}
+
+    @cached_property
+    def _interested(self) -> Mapping[str, frozenset[str]]:
+        """Host pattern -> the namespaces that an object about it stands in, is exported to or asks for."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for service in self.registry.of("services"):
+            found[host_of(service)].add(service["metadata"]["namespace"])
+        for resource in ("virtualservices", "destinationrules", "serviceentries"):
+            for item in self.registry.of(resource):
+                spec, own = item["spec"], item["metadata"]["namespace"]
+                named = {own, *(spec.get("exportTo") or ())} - {".", "*", "~"}
+                for entry in spec.get("http") or ():
+                    named |= {match.get("sourceNamespace") or own for match in entry.get("match") or ()}
+                rule = [full_host(str(spec["host"]).lower(), own)] if spec.get("host") else []
+                for host in (*hosts_of(item), *rule):
+                    found[host] |= named
+        return {host: frozenset(names) for host, names in found.items()}
+
+    @cached_property
+    def _wildcards(self) -> Sequence[str]:
+        return wildcards(self._interested)
+
+    def perspectives(self, *hosts: str, namespace: str = "") -> Iterator[Perspective]:
+        """What the callers see that matter for any of these hosts; those of ``namespace`` first."""
+        wanted = [namespace, *sorted(self._namespaces_of(hosts))]
+        chosen = [name for name in dict.fromkeys(wanted) if name in self._callers]
+        other = next((name for name in self._callers if name not in chosen), None)
+        for name in [*chosen, *([other] if other else [])]:
+            for caller in self._callers[name]:
+                yield self.perspective(caller)
+
+    def _namespaces_of(self, hosts: Iterable[str]) -> set[str]:
+        index = self._interested
+        return {
+            name
+            for host in hosts
+            for pattern in patterns_for(host, index, self._wildcards)
+            for name in index[pattern]
+        }
+
+    def perspective(self, caller: Caller) -> Perspective:
+        """What one caller sees."""
+        if caller not in self._perspectives:
+            self._perspectives[caller] = Perspective(self.registry, caller, self.mesh)
+        return self._perspectives[caller]
+
+    def servers(self, host: Host, subset: Mapping[str, str]) -> list[Object] | None:
+        """The live pods of a host that have the labels of a subset; None if the host is not made of pods."""
+        spec = host.item["spec"]
+        selector = spec.get("selector") if host.item["kind"] == "Service" else _selected(spec)
+        if not selector:
+            return None
+        wanted = {**selector, **{k: v for k, v in subset.items() if not k.startswith(_OF_NODES)}}
+        if any(selector.get(key, value) != value for key, value in wanted.items()):
+            return []
+        return [pod for pod in self.registry.pods_with(wanted, host.namespace) if is_live(pod)]
+
+    def pods_anywhere(self, wanted: Mapping[str, str]) -> list[Object]:
+        """The live pods of all namespaces that have these labels; all pods if no label is given."""
+        key = tuple(sorted(wanted.items()))
+        if key not in self._anywhere:
+            pods = self.registry.of("pods")
+            self._anywhere[key] = [pod for pod in pods if is_live(pod) and selects(wanted, pod)]
+        return self._anywhere[key]
+
+    def services_selecting(self, pod: Object) -> list[Object]:
+        """The Services of a pod's namespace that select it; also of a template with a namespace."""
+        namespace = pod["metadata"]["namespace"]
+        found = [
+            service
+            for label in labels(pod).items()
+            for service in self._services_by_label.get((namespace, label), ())
+            if selects(service["spec"]["selector"], pod)
+        ]
+        return sorted(found, key=lambda service: str(service["metadata"]["name"]))
+
+    @cached_property
+    def _services_by_label(self) -> Mapping[tuple[str, tuple[str, str]], Sequence[Object]]:
+        """By namespace and the first label of the selector."""
+        found: dict[tuple[str, tuple[str, str]], list[Object]] = defaultdict(list)
+        for service in self.registry.of("services"):
+            for label in list((service["spec"].get("selector") or {}).items())[:1]:
+                found[service["metadata"]["namespace"], label].append(service)
+        return found
+
+    @cached_property
+    def gateway_pods(self) -> Mapping[str, Sequence[Object]]:
+        """Namespace -> the pods of Gateways of the Gateway API."""
+        found: dict[str, list[Object]] = defaultdict(list)
+        for pod in self.registry.of("pods"):
+            if _GATEWAY_NAME in labels(pod):
+                found[pod["metadata"]["namespace"]].append(pod)
+        return found
+
+    @cached_property
+    def default_log_providers(self) -> Sequence[str]:
+        """The providers of access logs that the mesh config names."""
+        for item in self.registry.of("configmaps"):
+            if item["metadata"]["name"] == CONFIG_MAP:
+                written = written_of(item)
+                found = (written.get("defaultProviders") or {}).get("accessLogging") or ()
+                return [*found, *([written["accessLogFile"]] if written.get("accessLogFile") else [])]
+        return ()
+
+    @cached_property
+    def routed_subsets(self) -> frozenset[tuple[str, str]]:
+        """The hosts and subsets that some VirtualService sends requests to."""
+        found = set()
+        for item in self.registry.of("virtualservices"):
+            own = item["metadata"]["namespace"]
+            for kind in ("http", "tcp", "tls"):
+                for entry in item["spec"].get(kind) or ():
+                    listed = entry.get("route") or ()
+                    for each in listed:
+                        target = each["destination"]
+                        if target.get("subset") and (len(listed) == 1 or each.get("weight")):
+                            found.add((full_host(target["host"].lower(), own), target["subset"]))
+        return frozenset(found)
+
+    @cached_property
+    def meshed(self) -> frozenset[int]:
+        """The identities of the pods that have a sidecar."""
+        return frozenset(id(pod) for pod in self.view.meshed)
+
+
+def _selected(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    found: Mapping[str, str] = (spec.get("workloadSelector") or {}).get("labels") or {}
+    return found
+
+
+def target_port(service_port: Mapping[str, Any], pod: Object) -> int | None:
+    """The port of a pod that a port of a Service or ServiceEntry leads to; None if it names none."""
+    target = service_port.get("targetPort") or service_port.get("port") or service_port.get("number")
+    if isinstance(target, int) or str(target).isdigit():
+        return int(str(target))
+    for container in pod["spec"].get("containers") or ():
+        for port in container.get("ports") or ():
+            if port.get("name") == target:
+                return int(port["containerPort"])
+    return None

@@ -1,0 +1,1 @@
+"""What callers know of their destinations: DestinationRules, traffic policies and clusters."""

@@ -1,0 +1,72 @@
+"""Findings about Istio's objects: each file here has one mistake, and its first line names the codes for it.
+
+``valid_*.yaml`` have none. All of them stand in the mesh of ``mesh.yaml``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from meshkit import codes
+from meshkit.checks import injection, ports, routes, webhooks
+from meshkit.facts import Snapshot
+from meshkit.meshes.istio.checks.table import CHECKS
+from meshkit.meshes.view import View
+
+HERE = Path(__file__).parent
+FILES = sorted(path for path in HERE.glob("*.yaml") if path.name != "mesh.yaml")
+BAD = [path for path in FILES if not path.name.startswith("valid_")]
+NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+_FIRST = re.compile(r"# meshkit: ([A-Z0-9, ]+)(?: · istioctl: ([A-Z0-9, ]+))?$")
+
+
+def objects_of(path: Path) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(path.read_text()) if each]
+
+
+def expected(path: Path) -> set[str]:
+    """The codes of meshkit that a file names."""
+    said = _FIRST.match(path.read_text().splitlines()[0])
+    assert said, f"{path.name} does not say what is found in it"
+    return {code.strip() for code in said[1].split(",")}
+
+
+def found(*objects: dict[str, Any]) -> list[Any]:
+    """The findings about objects of the mesh, without those about its installation."""
+    view = View(Snapshot((*objects_of(HERE / "mesh.yaml"), *objects)), "istio", NOW)
+    checks = [*CHECKS.running, *CHECKS.before, injection.check, routes.check, webhooks.check]
+    return [
+        *(finding for check in checks for finding in check(view)),
+        *ports.check(view, CHECKS),
+    ]
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_the_mistake_is_found_and_nothing_else(path: Path) -> None:
+    seen = found(*objects_of(path))
+    assert {each.code for each in seen} == expected(path), seen
+    assert all(each.message.endswith(".") and each.remedy for each in seen)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path not in BAD] + [HERE / "mesh.yaml"], ids=lambda path: path.stem
+)
+def test_what_is_valid_has_no_findings(path: Path) -> None:
+    objects = objects_of(path) if path.name != "mesh.yaml" else []
+    assert found(*objects) == []
+
+
+def test_the_table_of_istioctls_messages_names_what_is_found() -> None:
+    page = (HERE.parents[2] / "docs" / "reference" / "istioctl.md").read_text()
+    rows = dict(re.findall(r"^\| (IST\d+) \w+ \| (.*) \|$", page, re.MULTILINE))
+    for path in BAD:
+        said = _FIRST.match(path.read_text().splitlines()[0])
+        for code in (said[2] or "").split(", ") if said else ():
+            assert not code or re.findall(r"MK\d{4}", rows[code]), f"{path.name}: {code} has no row"
+    assert set(re.findall(r"MK\d{4}", page)) <= {each.id for each in codes.register().values()}
