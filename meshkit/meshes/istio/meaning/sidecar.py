@@ -22,10 +22,10 @@ from meshkit.meshes.istio.meaning import (
     gateway_routes as istio_gateway,
 )
 from meshkit.meshes.istio.meaning import load_balancing as locality
-from meshkit.meshes.istio.meaning.destinations import DestinationRules, unreached
+from meshkit.meshes.istio.meaning.destinations import DestinationRule, DestinationRules, unreached
 from meshkit.meshes.istio.meaning.hosts import Host, HostPort, Workload, hosts_for, locality_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
-from meshkit.meshes.istio.meaning.proxy import PROXY
+from meshkit.meshes.istio.meaning.proxy import PROXY as PROXY
 from meshkit.meshes.istio.meaning.routes import Routing
 from meshkit.meshes.istio.meaning.traffic_policy import Policy, policy_of
 from meshkit.meshes.istio.meaning.unregistered_hosts import elsewhere
@@ -196,8 +196,16 @@ def _clusters(
                     rule.policy, rule.subset_policies.get(subset), host, port, mesh, work, rule.owner
                 )
                 cluster = _cluster(work, caller, mesh, host, port, subset, labels, policy)
+                cluster = replace(cluster, source=_source(rule))
                 clusters[cluster.name], policies[cluster.name] = cluster, policy
     return clusters, policies
+
+
+def _source(rule: DestinationRule) -> str:
+    if rule.owner is None:
+        return ""
+    meta = rule.owner["metadata"]
+    return f"DestinationRule {meta['namespace']}/{meta['name']}"
 
 
 def _cluster(

@@ -43,7 +43,7 @@ from meshkit.meshes.model.pods import is_control_plane, service_account
 from meshkit.meshes.model.registry import Registry, age_of
 from meshkit.meshes.model.translation import Translation
 
-__all__ = ["KINDS", "caller_of", "inbound", "outbound", "statuses"]
+__all__ = ["KINDS", "PROXY", "caller_of", "inbound", "outbound", "statuses"]
 KINDS: Mapping[str, Kind] = {
     "pods": Kind("v1", "Pod"),
     "services": Kind("v1", "Service"),
