@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from meshkit.cluster.connect import Cluster
-from meshkit.facts import Need, Snapshot
+from meshkit.errors import Forbidden
+from meshkit.facts import Need, Object, Snapshot
 
 _THREADS = 8
 
@@ -22,3 +23,39 @@ def read(cluster: Cluster, needs: Iterable[Need]) -> Snapshot:
             for obj in found
         }
     return Snapshot(tuple(objects.values()))
+
+
+def read_permitted(
+    cluster: Cluster, needs: Iterable[Need], namespaces: Sequence[str]
+) -> tuple[Snapshot, tuple[str, ...]]:
+    """Read what this account may read, and tell what it may not (``Pod: only namespace shop was read``).
+
+    A kind that may not be listed in the whole cluster is listed in each of ``namespaces``.
+    """
+    distinct = list(dict.fromkeys(needs))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = list(pool.map(lambda need: _permitted(cluster, need, namespaces), distinct))
+    objects = {
+        (obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]): obj
+        for found, _ in parts
+        for obj in found
+    }
+    return Snapshot(tuple(objects.values())), tuple(missing for _, missing in parts if missing)
+
+
+def _permitted(cluster: Cluster, need: Need, namespaces: Sequence[str]) -> tuple[list[Object], str]:
+    try:
+        return list(cluster.api.list(need.kind, need.namespace)), ""
+    except Forbidden:
+        if need.namespace is not None:
+            return [], f"{need.kind.kind}: namespace {need.namespace} was not read"
+    found: list[Object] = []
+    read: list[str] = []
+    for namespace in namespaces:
+        try:
+            found += cluster.api.list(need.kind, namespace)
+            read.append(namespace)
+        except Forbidden:
+            continue
+    where = f"only namespace {', '.join(read)} was read" if read else "not read"
+    return found, f"{need.kind.kind}: {where}"

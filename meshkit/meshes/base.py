@@ -185,6 +185,10 @@ class Mesh:
     mutual_tls: Callable[[Snapshot, str], str]
     """The mutual TLS mode of a namespace's servers: ``strict``, ``permissive`` or ``disable``."""
     meaning: Meaning
+    crds: Callable[[], Sequence[Object]] = tuple
+    """The definitions of the mesh's kinds and of the Gateway API, as meshkit knows them."""
+    not_evaluated: tuple[Kind, ...] = ()
+    """The kinds that change requests and that ``meaning`` does not read."""
     revisions: Revisions | None = None
     analyzer: Analyzer | None = None
     identity: Identity | None = None

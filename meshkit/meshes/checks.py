@@ -96,6 +96,8 @@ class MeshChecks:
     """Its own checks before it is installed."""
     running: tuple[Check, ...]
     """Its own checks of a running mesh."""
+    of_objects: tuple[Check, ...] = ()
+    """Those of ``running`` that need no control plane, for files that are not applied yet."""
     check_route: Callable[[Route, Snapshot], Iterator[Finding]] = _no_findings
     """Its own check of a planned route."""
     requires_gateway_api: bool = False

@@ -22,6 +22,11 @@ DEFAULT_REVISION = "default"
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
 
 
+def _asks_nothing(template: Object) -> bool:
+    del template
+    return False
+
+
 class ProxyOrigin(NamedTuple):
     """The revision and the version of the control plane that a pod's proxy came from."""
 
@@ -54,6 +59,14 @@ class Injection:
     """What a namespace asks for injection with, as people write it (``key=value``); empty likewise."""
     origin: Callable[[Object], ProxyOrigin]
     """Where a pod's proxy came from."""
+    asks: Callable[[Object], bool] = _asks_nothing
+    """Whether a pod template asks for injection itself, in a namespace that does not."""
+
+    def expects_sidecar(self, template: Object, home: Object) -> bool:
+        """Whether new pods of a template get a sidecar in a namespace where the mesh's usual webhooks run."""
+        if self.opted_out(template):
+            return False
+        return bool(self.asked(home)) or self.asks(template)
 
     def webhooks(self, snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
         """The injection webhooks of the mesh in the cluster."""

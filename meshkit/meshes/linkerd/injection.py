@@ -45,6 +45,10 @@ def _request(namespace: Object) -> str:
     return f"{INJECT}={value}" if value in ASKS else ""
 
 
+def _asks(template: Object) -> bool:
+    return notes(template).get(INJECT) in ASKS
+
+
 def _origin(pod: Object) -> ProxyOrigin:
     return ProxyOrigin(DEFAULT_REVISION, str(notes(pod).get("linkerd.io/proxy-version", "")))
 
@@ -60,4 +64,5 @@ INJECTION_RULES = Injection(
     asked=_asked,
     request=_request,
     origin=_origin,
+    asks=_asks,
 )

@@ -51,5 +51,6 @@ CHECKS = MeshChecks(
     port_protocols=PortProtocols(_PROTOCOLS, _PROTOCOLS, "guesses the protocol"),
     before=(alpha_annotations.check,),
     running=(injection.check, mutual_tls.check, virtual_services.check),
+    of_objects=(mutual_tls.check, virtual_services.check),
     check_route=virtual_services.check_route,
 )

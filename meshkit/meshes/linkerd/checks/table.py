@@ -53,4 +53,5 @@ CHECKS = MeshChecks(
         opaque_ports.check,
         cluster_networks.check,
     ),
+    of_objects=(labels.check, opaque_ports.check),
 )
