@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from meshkit.cluster import field_undo as parts
@@ -71,6 +71,8 @@ class PlannedStep:
     """The step that creates this object's namespace or kind; the server can check this step only after it."""
     warnings: tuple[str, ...] = ()
     """The warnings of the server about the object."""
+    after: Object | None = field(default=None, repr=False, compare=False)
+    """The object as the server's dry run returned it; None if it was not dry-run."""
 
 
 def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
@@ -99,10 +101,10 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
         step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=said.append
     )
     if live is None:
-        return PlannedStep(step, "create", changes(None, after), warnings=tuple(said))
+        return PlannedStep(step, "create", changes(None, after), warnings=tuple(said), after=after)
     found = changes(live, after)
     action: Action = "change" if found else "keep"
-    return PlannedStep(step, action, found, _seen(live), warnings=tuple(said))
+    return PlannedStep(step, action, found, _seen(live), warnings=tuple(said), after=after)
 
 
 def _makes(api: Api, maker: Step, step: Step) -> bool:

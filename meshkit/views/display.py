@@ -15,6 +15,7 @@ from meshkit.views.code_link import code_link
 
 if TYPE_CHECKING:
     from meshkit.cluster.executor import PlannedStep
+    from meshkit.operations.effects import Effects
     from meshkit.operations.health import Findings
     from meshkit.operations.plan import Plan
     from meshkit.operations.upgrade.report import UpgradeStatus
@@ -45,7 +46,22 @@ def plan_table(plan: Plan) -> Markup:
         for f in plan.findings
     )
     table = _table("meshkit-plan", ("#", "", "object", "what changes"), rows) if rows else ""
-    return Markup("<p>{}</p>{}{}").format(plan.heading, notes, table)
+    effects = effects_table(plan.effects) if plan.effects is not None else ""
+    return Markup("<p>{}</p>{}{}{}").format(plan.heading, notes, table, effects)
+
+
+def effects_table(effects: Effects) -> Markup:
+    """The requests that change, one row for each group of callers, and what was not seen."""
+    if not effects.changed:
+        return Markup("").join(Markup("<p>{}</p>").format(line) for line in effects.lines)
+    rows = [
+        (", ".join(e.callers), e.place, e.conditions, "; ".join(e.before) or "-", "; ".join(e.after) or "-")
+        for e in effects.changed
+    ]
+    table = _table("meshkit-effects", ("callers", "host", "requests", "before", "after"), rows)
+    return table + (
+        Markup("<p>Not seen:</p><ul>{}</ul>").format(_items(effects.not_seen)) if effects.not_seen else ""
+    )
 
 
 def upgrade_plan_table(plan: UpgradePlan) -> Markup:
