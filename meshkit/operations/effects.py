@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from meshkit.cluster.connect import Cluster
@@ -83,7 +83,7 @@ def _read(deciding: Sequence[PlannedStep], cluster: Cluster, row: Mesh, unseen: 
     removed = [one.step.object for one in deciding if one.step.removed]
     seen = applied(before.effective.snapshot, written, removed)
     effective = Effective(seen, row.name, row.meaning, before.effective.home)
-    after = replace(before, effective=effective)
+    after = Explainer(effective, row.not_evaluated)
     stale = tuple(_stale(deciding, before.effective.snapshot.objects))
     missing = _not_carried(after, [title(item) for item in (*written, *removed)])
     return Effects(effects(before, after), (*unseen, *not_read, *stale, *missing))
@@ -140,7 +140,8 @@ def _not_carried(after: Explainer, titles: Sequence[str]) -> tuple[str, ...]:
     """The parts of the plan's own objects that the mesh carries out and the meaning does not."""
     found = (
         f"{title(problem.object)}: {problem.message}"
-        for problem in after.effective.problems
+        for caller in {group.caller for group in after.groups if group.caller is not None}
+        for problem in after.effective.outbound(caller).problems
         if problem.reason == NOT_CARRIED and title(problem.object) in titles
     )
     return tuple(dict.fromkeys(found))

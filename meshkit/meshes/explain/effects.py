@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from meshkit.facts import Object, Snapshot
+from meshkit.meshes.explain.expected import addressed, endpoint_slices, service_of
 from meshkit.meshes.explain.explainer import Explainer, Group
 from meshkit.meshes.explain.ways import Way
 from meshkit.meshes.model import words
@@ -39,15 +40,17 @@ class Effect:
 
 
 def applied(snapshot: Snapshot, written: Iterable[Object], removed: Iterable[Object]) -> Snapshot:
-    """The Snapshot with objects written and others removed."""
+    """The Snapshot with objects written and others removed, and with the endpoints of changed Services."""
     held = {_key(item): item for item in snapshot.objects}
     for item in removed:
         held.pop(_key(item), None)
     for item in written:
+        if item["kind"] == "Service" and _selection(item) != _selection(held.get(_key(item))):
+            _select_anew(held, item)
         meta = item["metadata"]
         if not meta.get("creationTimestamp"):
             item = {**item, "metadata": {**meta, "creationTimestamp": _YOUNGEST}}
-        held[_key(item)] = item
+        held[_key(item)] = addressed(item, len(held))
     return Snapshot(tuple(held.values()))
 
 
@@ -56,14 +59,37 @@ def effects(before: Explainer, after: Explainer) -> tuple[Effect, ...]:
     later = {group.name: group for group in after.groups}
     touched = _touched(before, after)
     found: dict[Effect, list[str]] = {}
+    places: dict[Any, list[Place]] = {}
     for group in before.groups:
         other = later.get(group.name)
         if other is None:
             continue
-        for host, port in _places(before, after, group, other, touched):
+        pair = (group.caller, other.caller)
+        if pair not in places:
+            places[pair] = list(_places(before, after, group, other, touched))
+        for host, port in places[pair]:
             for effect in _of_place(before, after, group, other, host, port):
                 found.setdefault(effect, []).append(group.name)
     return tuple(replace(effect, callers=tuple(sorted(names))) for effect, names in found.items())
+
+
+def _selection(service: Object | None) -> tuple[Any, Any]:
+    spec = (service or {}).get("spec") or {}
+    return spec.get("selector"), spec.get("ports")
+
+
+def _select_anew(held: dict[tuple[str, str, str, str], Object], service: Object) -> None:
+    """Replace the EndpointSlices of a Service whose selector or ports change."""
+    meta = service["metadata"]
+    if not (service.get("spec") or {}).get("selector"):
+        return
+    for key, item in list(held.items()):
+        own = item["kind"] == "EndpointSlice" and item["metadata"].get("namespace") == meta["namespace"]
+        if own and service_of(item) == meta["name"]:
+            del held[key]
+    pods = [item for item in held.values() if item["kind"] == "Pod"]
+    for piece in endpoint_slices(service, pods):
+        held[_key(piece)] = piece
 
 
 def _of_place(

@@ -10,6 +10,7 @@ from typing import Any
 
 from meshkit.facts import Object, Snapshot
 from meshkit.kube.metadata import notes
+from meshkit.kube.pods import is_ready
 from meshkit.kube.selectors import selects
 from meshkit.meshes.base import Mesh
 
@@ -28,7 +29,7 @@ _MOST_PODS = 250
 
 def expected(objects: Iterable[Object], mesh: Mesh) -> Snapshot:
     """The objects, each in a namespace, with the pods and EndpointSlices that a cluster would add."""
-    placed = [_addressed(_placed(each), number) for number, each in enumerate(objects)]
+    placed = [addressed(_placed(each), number) for number, each in enumerate(objects)]
     spaces = {each["metadata"]["name"]: each for each in placed if each["kind"] == "Namespace"}
     pods: list[Object] = []
     for item in placed:
@@ -36,18 +37,24 @@ def expected(objects: Iterable[Object], mesh: Mesh) -> Snapshot:
             pods.append(_pod(item, template, owner, number, len(pods), spaces, mesh))
     services = [each for each in placed if each["kind"] == "Service"]
     given = {
-        (each["metadata"]["namespace"], _service_of(each))
+        (each["metadata"]["namespace"], service_of(each))
         for each in placed
         if each["kind"] == "EndpointSlice"
     }
     slices = [
-        _slice(service, port, pods)
+        piece
         for service in services
         if (service["metadata"]["namespace"], service["metadata"]["name"]) not in given
-        for port in (service.get("spec") or {}).get("ports") or ()
+        for piece in endpoint_slices(service, pods)
     ]
     kept = (each for each in placed if each["kind"] != "Pod")
     return Snapshot((*kept, *pods, *slices))
+
+
+def endpoint_slices(service: Object, pods: Iterable[Object]) -> list[Object]:
+    """The EndpointSlices that a cluster makes for a Service: for each port, the ready pods it selects."""
+    ready = [pod for pod in pods if is_ready(pod) and (pod.get("status") or {}).get("podIP")]
+    return [_slice(service, port, ready) for port in (service.get("spec") or {}).get("ports") or ()]
 
 
 def _placed(item: Object) -> Object:
@@ -58,9 +65,9 @@ def _placed(item: Object) -> Object:
     return {**whole, "metadata": {**item["metadata"], "namespace": "default"}}
 
 
-def _addressed(item: Object, number: int) -> Object:
+def addressed(item: Object, number: int) -> Object:
     """A Service with a cluster address, which the API server gives it."""
-    spec = item["spec"]
+    spec = item.get("spec") or {}
     if item["kind"] != "Service" or spec.get("clusterIP") or spec.get("type") == "ExternalName":
         return item
     return {**item, "spec": {**spec, "clusterIP": f"10.0.{number >> 8 & 255}.{number & 255}"}}
@@ -170,5 +177,6 @@ def _number(pod: Object, port: Mapping[str, Any]) -> int:
     return 0
 
 
-def _service_of(piece: Object) -> str:
+def service_of(piece: Object) -> str:
+    """The name of the Service that an EndpointSlice belongs to."""
     return str((piece["metadata"].get("labels") or {}).get("kubernetes.io/service-name", ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from meshkit.meshes.effective import Effective
 from meshkit.meshes.explain.servers import Servers
 from meshkit.meshes.explain.ways import Destination, Way, together
 from meshkit.meshes.explain.witnesses import operations, witness
-from meshkit.meshes.model import words
+from meshkit.meshes.model import requests, words
 from meshkit.meshes.model.hosts import domains_of, full_host, host_of
 from meshkit.meshes.model.outbound import (
     Backend,
@@ -53,6 +53,8 @@ class Explainer:
     effective: Effective
     foreign: tuple[Kind, ...] = ()
     addresses_known: bool = True
+    _services: dict[Any, Object | None] = field(default_factory=dict, compare=False, repr=False)
+    _by_domain: dict[Any, Mapping[str, VirtualHost]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -69,7 +71,7 @@ class Explainer:
         if group.caller is None:
             return self._plain_way(group, request)
         outbound = self.effective.outbound(group.caller)
-        host = virtual_host_of(outbound.hosts, request)
+        host = virtual_host_of(self._domains(group.caller), request)
         if host is None:
             way = Way((group.name,), request.host, request.port or 0, rule="no rule")
             return replace(way, not_known=(f"{_LEAVES}.",))
@@ -89,7 +91,7 @@ class Explainer:
         request = Request(host, port)
         matches = [Match()]
         if group.caller is not None:
-            found = virtual_host_of(self.effective.outbound(group.caller).hosts, request)
+            found = virtual_host_of(self._domains(group.caller), request)
             for route in found.routes if found else ():
                 matches += route.matches
         matches += [
@@ -104,6 +106,12 @@ class Explainer:
     def servers(self) -> Servers:
         """The servers' side."""
         return Servers(self.effective, self.addresses_known)
+
+    def _domains(self, caller: Any) -> Mapping[str, VirtualHost]:
+        """The virtual hosts of a caller's proxy, by domain."""
+        if caller not in self._by_domain:
+            self._by_domain[caller] = requests.domains_of(self.effective.outbound(caller).hosts)
+        return self._by_domain[caller]
 
     def _all(self, group: Group, host: str, port: int | None) -> Iterator[Way]:
         general: Way | None = None
@@ -238,6 +246,12 @@ class Explainer:
         return number, self.servers.plain_cluster(cluster_name(number, "", host_of(service)), found)
 
     def _service(self, host: str, port: int | None, namespace: str) -> Object | None:
+        key = (host, port, namespace)
+        if key not in self._services:
+            self._services[key] = self._find_service(host, port, namespace)
+        return self._services[key]
+
+    def _find_service(self, host: str, port: int | None, namespace: str) -> Object | None:
         wanted = host.lower() if port is None else f"{host.lower()}:{port}"
         for service in self.effective.registry.of("services"):
             for each in service["spec"].get("ports") or ():

@@ -96,9 +96,13 @@ class Decision(NamedTuple):
         return self.status is None
 
 
-def virtual_host_of(hosts: Iterable[VirtualHost], request: Request) -> VirtualHost | None:
+def domains_of(hosts: Iterable[VirtualHost]) -> Mapping[str, VirtualHost]:
+    """The virtual hosts by their domains."""
+    return {domain.lower(): host for host in hosts for domain in host.domains}
+
+
+def virtual_host_of(by_domain: Mapping[str, VirtualHost], request: Request) -> VirtualHost | None:
     """The virtual host of a request: exact domain, longest suffix, longest prefix wildcard, then ``*``."""
-    by_domain = {domain.lower(): host for host in hosts for domain in host.domains}
     own = any(name.lower() == "host" for name, _ in request.headers)
     # Clients leave out port 80; both forms name it where it exists.
     name = request.authority if own or request.port is None else f"{request.host}:{request.port}"

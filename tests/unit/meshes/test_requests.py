@@ -22,6 +22,7 @@ from meshkit.meshes.model.requests import (
     Sender,
     Taken,
     decide,
+    domains_of,
     holds,
     route_of,
     sent,
@@ -62,13 +63,13 @@ HOSTS = (
     ],
 )
 def test_a_request_takes_the_most_specific_domain(request_: Request, found: str) -> None:
-    chosen = virtual_host_of(HOSTS, request_)
+    chosen = virtual_host_of(domains_of(HOSTS), request_)
     assert chosen is not None
     assert chosen.service == found
 
 
 def test_without_a_domain_there_is_no_host() -> None:
-    assert virtual_host_of(HOSTS[1:], Request("other", 8080)) is None
+    assert virtual_host_of(domains_of(HOSTS[1:]), Request("other", 8080)) is None
 
 
 @pytest.mark.parametrize(

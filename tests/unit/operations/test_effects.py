@@ -50,6 +50,7 @@ def rows(effects: Effects) -> list[tuple[Any, ...]]:
     return [(e.callers, e.place, e.conditions, e.before, e.after) for e in effects.changed]
 
 
+OPEN = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, annotations: {linkerd.io/inject: enabled}}}"
 BETA = "{match: [{uri: {prefix: /beta}}], route: [{destination: {host: web, subset: v2}}]}"
 SPLIT = "[{destination: {host: web, subset: v1}, weight: 90}, {destination: {host: web}, weight: 10}]"
 BOTH = ("shop/client", "shop/web")
@@ -121,6 +122,27 @@ def test_a_part_that_meshkit_does_not_evaluate_is_not_seen() -> None:
         "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: a, namespace: shop}, spec: {}}"
     )
     assert "Sidecar shop/a" in seen(step(sidecar)).not_seen[0]
+
+
+def test_the_endpoints_of_a_new_service_are_the_ready_pods_that_it_selects() -> None:
+    service = """
+apiVersion: v1
+kind: Service
+metadata: {name: web-v1, namespace: shop}
+spec: {selector: {version: v1}, clusterIP: 10.0.9.9, ports: [{name: http, port: 8080, targetPort: 8080}]}
+"""
+    route = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: web, port: 8080}]
+  rules: [{backendRefs: [{name: web-v1, port: 8080}]}]
+"""
+    found = seen(step(service), step(route), held=OPEN, mesh="linkerd")
+    assert [(place, after) for _, place, _, _, after in rows(found) if place == WEB] == [
+        (WEB, ("100 % web-v1.shop.svc.cluster.local:8080 (mutual TLS)",))
+    ]
 
 
 def test_what_was_applied_meanwhile_is_not_seen() -> None:

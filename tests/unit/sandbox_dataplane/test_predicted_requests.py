@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from meshkit.meshes.istio.meaning import sidecar as istio
-from meshkit.meshes.model.requests import Request, Sender, decide, route_of, sent, virtual_host_of
+from meshkit.meshes.model.requests import Request, Sender, decide, domains_of, route_of, sent, virtual_host_of
 from tests.unit.sandbox_dataplane.istio_objects import destination_rule, run, to, virtual_service
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh
 
@@ -65,7 +65,7 @@ def predicted(mesh: MiniMesh, request: Request) -> list[tuple[int, str]]:
     registry = mesh.registry()
     pods = {pod["metadata"]["name"]: pod for pod in mesh.objects["pods"]}
     out = istio.outbound(registry, istio.caller_of(registry, pods["client"]))
-    host = virtual_host_of(out.hosts, request)
+    host = virtual_host_of(domains_of(out.hosts), request)
     assert host is not None
     taken = route_of(host, request)
     assert taken is not None
