@@ -17,6 +17,9 @@ from meshkit.meshes.model.outbound import HeaderEdits, Match, NamedMatch, Route,
 
 Pairs = tuple[tuple[str, str], ...]
 _PORT = 80
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_BACKTRACKED, _LONGEST = 20, 2000
+"""Characters of a text that are evaluated. Python tries a repeated group in exponentially many ways."""
 
 
 class NotKnown(Exception):
@@ -276,6 +279,8 @@ def _holds_for_all(match: StringMatch) -> bool:
 
 
 def _regex_holds(pattern: str, text: str) -> bool:
+    if len(text) > (_BACKTRACKED if _REPEATED_GROUP.search(pattern) else _LONGEST):
+        raise NotKnown(f"whether a text of {len(text)} characters matches the regular expression {pattern!r}")
     try:
         return re.fullmatch(pattern, text, re.ASCII) is not None
     except re.error as error:

@@ -102,6 +102,13 @@ def test_a_regular_expression_that_python_lacks_is_not_known() -> None:
         text_holds(StringMatch("regex", r"\pL+"), "a")
 
 
+def test_a_regular_expression_that_would_run_for_hours_is_not_known() -> None:
+    assert text_holds(StringMatch("regex", "/(a+)+"), "/aaa")
+    with pytest.raises(NotKnown, match="49 characters"):
+        text_holds(StringMatch("regex", "/(a+)+"), "/" + 47 * "a" + "!")
+    assert text_holds(StringMatch("regex", "/a+"), "/" + 48 * "a")
+
+
 def test_a_text_known_by_its_expression_only_meets_that_and_what_meets_all() -> None:
     text = Matching("/a[0-9]+")
     assert text_holds(StringMatch("regex", "/a[0-9]+"), text)
