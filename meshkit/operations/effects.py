@@ -86,7 +86,8 @@ def _read(deciding: Sequence[PlannedStep], cluster: Cluster, row: Mesh, unseen: 
     after = Explainer(effective, row.not_evaluated)
     stale = tuple(_stale(deciding, before.effective.snapshot.objects))
     missing = _not_carried(after, [title(item) for item in (*written, *removed)])
-    return Effects(effects(before, after), (*unseen, *not_read, *stale, *missing))
+    changed, not_known = effects(before, after)
+    return Effects(changed, tuple(dict.fromkeys((*unseen, *not_read, *stale, *missing, *not_known))))
 
 
 def _stale(deciding: Sequence[PlannedStep], held: Iterable[Object]) -> Iterator[str]:

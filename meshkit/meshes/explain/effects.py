@@ -54,11 +54,15 @@ def applied(snapshot: Snapshot, written: Iterable[Object], removed: Iterable[Obj
     return Snapshot(tuple(held.values()))
 
 
-def effects(before: Explainer, after: Explainer) -> tuple[Effect, ...]:
-    """What changes for requests from one state to the other, equal callers together."""
+def effects(before: Explainer, after: Explainer) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
+    """What changes for requests from one state to the other, and what may change them and is not known.
+
+    Callers for which the same changes are joined.
+    """
     later = {group.name: group for group in after.groups}
     touched = _touched(before, after)
     found: dict[Effect, list[str]] = {}
+    not_known: dict[str, None] = {}
     places: dict[Any, list[Place]] = {}
     for group in before.groups:
         other = later.get(group.name)
@@ -68,9 +72,10 @@ def effects(before: Explainer, after: Explainer) -> tuple[Effect, ...]:
         if pair not in places:
             places[pair] = list(_places(before, after, group, other, touched))
         for host, port in places[pair]:
-            for effect in _of_place(before, after, group, other, host, port):
+            for effect in _of_place(before, after, group, other, host, port, not_known):
                 found.setdefault(effect, []).append(group.name)
-    return tuple(replace(effect, callers=tuple(sorted(names))) for effect, names in found.items())
+    joined = (replace(effect, callers=tuple(sorted(names))) for effect, names in found.items())
+    return tuple(joined), tuple(not_known)
 
 
 def _selection(service: Object | None) -> tuple[Any, Any]:
@@ -93,13 +98,20 @@ def _select_anew(held: dict[tuple[str, str, str, str], Object], service: Object)
 
 
 def _of_place(
-    before: Explainer, after: Explainer, group: Group, other: Group, host: str, port: int
+    before: Explainer,
+    after: Explainer,
+    group: Group,
+    other: Group,
+    host: str,
+    port: int,
+    not_known: dict[str, None],
 ) -> Iterator[Effect]:
     """The effects on one host, the general one without the special ones that equal it."""
     probes = dict((*before.probes(group, host, port), *after.probes(other, host, port)))
     changes: dict[Match, Effect | None] = {}
     for match, request in probes.items():
         old, new = before.way(group, request), after.way(other, request)
+        not_known |= dict.fromkeys(text for way in (old, new) if way.registered for text in way.not_known)
         changes[match] = None if old.outcome == new.outcome else _effect(match, old, new)
     general = changes.get(Match())
     for match, effect in changes.items():

@@ -73,7 +73,7 @@ class Explainer:
         outbound = self.effective.outbound(group.caller)
         host = virtual_host_of(self._domains(group.caller), request)
         if host is None:
-            way = Way((group.name,), request.host, request.port or 0, rule="no rule")
+            way = Way((group.name,), request.host, request.port or 0, rule="no rule", registered=False)
             return replace(way, not_known=(f"{_LEAVES}.",))
         return self._routed(group, request, outbound, host)
 
@@ -165,7 +165,8 @@ class Explainer:
         if taken is None:
             return replace(way, rule="no rule matches", answer="404: no route takes the request")
         if not host.port and (not taken.route.direct or taken.route.direct.body):
-            return replace(way, rule="no rule", not_known=(f"{_LEAVES}.", *way.not_known))
+            known = (f"{_LEAVES}.", *way.not_known)
+            return replace(way, rule="no rule", registered=False, not_known=known)
         rule = taken.route.source or f"no route: Service {service}"
         way = replace(way, rule=rule, answer=words.answer(taken.route), actions=words.actions(taken.route))
         return self._forwarded(way, group, request, outbound, taken)
@@ -220,7 +221,7 @@ class Explainer:
         service = self._service(request.host, request.port, namespace)
         if service is None:
             way = Way((group.name,), request.host, request.port or 80, _asked(request), _NO_PROXY)
-            return replace(way, not_known=("no Service has this host and port.",))
+            return replace(way, registered=False, not_known=("no Service has this host and port.",))
         number, cluster = self._direct(service, request.port)
         not_known: list[str] = []
         entries = self.servers.entries(group.pod, cluster, request, not_known)

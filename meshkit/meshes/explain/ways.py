@@ -122,6 +122,8 @@ class Way:
     destinations: tuple[Destination, ...] = ()
     not_known: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    registered: bool = True
+    """Whether the mesh knows the host."""
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -138,7 +140,9 @@ class Way:
     def outcome(self) -> Way:
         """What happens, without who asks, which rule says so and what is not known: for comparisons."""
         plain = tuple(sorted((each.outcome for each in self.destinations), key=lambda d: d.title))
-        return Way((), self.host, self.port, "", "", self.answer, self.actions, plain)
+        return Way(
+            (), self.host, self.port, "", "", self.answer, self.actions, plain, registered=self.registered
+        )
 
     @property
     def parts(self) -> tuple[str, ...]:

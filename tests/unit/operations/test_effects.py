@@ -124,6 +124,17 @@ def test_a_part_that_meshkit_does_not_evaluate_is_not_seen() -> None:
     assert "Sidecar shop/a" in seen(step(sidecar)).not_seen[0]
 
 
+def test_what_may_change_a_request_and_is_not_known_is_not_seen() -> None:
+    regex = virtual_service(r"[{match: [{uri: {regex: '\pL+'}}], route: [{destination: {host: web}}]}]")
+    assert "regular expression" in seen(step(regex)).not_seen[0]
+    lua = (
+        "{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: a, namespace: shop}}"
+    )
+    http = f"[{BETA}, {{timeout: 5s, route: {SPLIT}}}]"
+    found = seen(step(virtual_service(http)), held=f"{ISTIO}---\n{lua}")
+    assert found.not_seen == ("EnvoyFilter shop/a: meshkit does not evaluate this kind.",)
+
+
 def test_the_endpoints_of_a_new_service_are_the_ready_pods_that_it_selects() -> None:
     service = """
 apiVersion: v1
