@@ -72,7 +72,7 @@ class PlannedStep:
     warnings: tuple[str, ...] = ()
     """The warnings of the server about the object."""
     after: Object | None = field(default=None, repr=False, compare=False)
-    """The object as the server's dry run returned it; None if it was not dry-run."""
+    """The object as the server's dry run returned it; None if it was not dry-run, and for a Secret."""
 
 
 def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
@@ -100,11 +100,12 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
     after = client.apply(
         step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=said.append
     )
+    kept = None if step.kind == _SECRET else after
     if live is None:
-        return PlannedStep(step, "create", changes(None, after), warnings=tuple(said), after=after)
+        return PlannedStep(step, "create", changes(None, after), warnings=tuple(said), after=kept)
     found = changes(live, after)
     action: Action = "change" if found else "keep"
-    return PlannedStep(step, action, found, _seen(live), warnings=tuple(said), after=after)
+    return PlannedStep(step, action, found, _seen(live), warnings=tuple(said), after=kept)
 
 
 def _makes(api: Api, maker: Step, step: Step) -> bool:

@@ -121,15 +121,16 @@ def _unseen(steps: Iterable[PlannedStep], row: Mesh) -> Iterator[str]:
         kind = one.step.kind.kind
         if kind == "Namespace" and one.action == "create":
             continue
-        if not _decides(one, row) and kind not in _WITHOUT_EFFECT and not _is_other_config(one):
+        if not _decides(one, row) and kind not in _WITHOUT_EFFECT and not _is_elsewhere(one, row):
             found.setdefault(kind, []).append(one.step.title.removeprefix(f"{kind} "))
     for kind, names in found.items():
         yield f"what {kind} {', '.join(names)} changes for requests."
 
 
-def _is_other_config(one: PlannedStep) -> bool:
-    """Whether a step writes settings that no proxy reads: other ConfigMaps and Secrets."""
-    return one.step.kind.group == "" and one.step.kind.kind in ("ConfigMap", "Secret")
+def _is_elsewhere(one: PlannedStep, row: Mesh) -> bool:
+    """Whether a step writes settings that no control plane reads: ConfigMaps and Secrets of other namespaces."""
+    is_config = one.step.kind.group == "" and one.step.kind.kind in ("ConfigMap", "Secret")
+    return is_config and one.step.namespace != row.control_plane.home
 
 
 def _object(one: PlannedStep) -> Object:

@@ -107,6 +107,7 @@ def test_a_younger_rival_changes_no_request() -> None:
     [
         "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {}}",
         "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: cacerts, namespace: istio-system}}",
         "{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: a, namespace: shop}}",
     ],
 )
