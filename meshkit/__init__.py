@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from meshkit.operations.change import history as history
     from meshkit.operations.change import plan as plan
     from meshkit.operations.chaos import Chaos as Chaos
+    from meshkit.operations.explain import Explanation as Explanation
+    from meshkit.operations.explain import explain as explain
     from meshkit.operations.health import Findings as Findings
     from meshkit.operations.health import check as check
     from meshkit.operations.identity.create import plan_identity as plan_identity
@@ -95,6 +97,7 @@ _HOMES = {
     "operations.chaos": ("Chaos",),
     "operations.traffic_gate": ("TrafficGateOptions",),
     "operations.undo": ("undo",),
+    "operations.explain": ("Explanation", "explain"),
     "operations.health": ("Findings", "check"),
     "operations.identity.create": ("plan_identity",),
     "operations.observability": ("observability_files",),

@@ -14,6 +14,7 @@ import click
 
 from meshkit.cli.changes import apply_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
+from meshkit.cli.explain import explain_command
 from meshkit.cli.identity import identity_group
 from meshkit.cli.local.demo import demo_command
 from meshkit.cli.local.doctor import doctor_command
@@ -48,6 +49,7 @@ for _command in (
     lab_command,
     sandbox_group,
     check_command,
+    explain_command,
     plan_command,
     apply_command,
     history_command,

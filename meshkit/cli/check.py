@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import click
 
-from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, show
+from meshkit.cli.output import ClusterChoice, cluster_options, files_option, json_option, mesh_option, show
 from meshkit.errors import WarningsFound
 
 
 @click.command("check")
 @click.option("--pre", is_flag=True, help="Check whether the mesh can be installed on this cluster.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if there are warnings.")
+@files_option("Check the objects in this file or folder in place of a cluster; repeatable.")
 @mesh_option
 @cluster_options
 @json_option
-def check_command(pre: bool, strict: bool, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
-    """Check the health of a mesh, or whether it can be installed.
+def check_command(
+    pre: bool, strict: bool, files: tuple[str, ...], mesh: str | None, choice: ClusterChoice, as_json: bool
+) -> int:
+    """Check the health of a mesh, whether it can be installed, or files before they are applied.
 
     The command changes nothing. Exit code 1: there are errors; 5: there are warnings and --strict is set.
 
@@ -23,7 +26,8 @@ def check_command(pre: bool, strict: bool, mesh: str | None, choice: ClusterChoi
     """
     from meshkit.operations.health import check
 
-    findings = check(choice.connect(name_it=as_json), mesh=mesh, pre=pre)
+    cluster = None if files else choice.connect(name_it=as_json)
+    findings = check(cluster, mesh=mesh, pre=pre, files=files)
     show([finding.as_record() for finding in findings], str(findings), as_json=as_json)
     if findings.errors:
         return 1

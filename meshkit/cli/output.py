@@ -92,6 +92,11 @@ def file_option(help_text: str) -> Callable[[F], F]:
     return click.option("-f", "--file", "file", required=True, metavar="FILE", help=help_text)
 
 
+def files_option(help_text: str) -> Callable[[F], F]:
+    """Add the repeatable option ``-f FILE`` as the argument ``files``."""
+    return click.option("-f", "--file", "files", multiple=True, metavar="FILE", help=help_text)
+
+
 def show(data: Any, text: str, *, as_json: bool) -> None:
     """Print ``data`` as JSON, or else ``text``."""
     click.echo(json.dumps(data, indent=2, default=str) if as_json else text)

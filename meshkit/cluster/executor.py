@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from meshkit.cluster import field_undo as parts
@@ -71,6 +71,8 @@ class PlannedStep:
     """The step that creates this object's namespace or kind; the server can check this step only after it."""
     warnings: tuple[str, ...] = ()
     """The warnings of the server about the object."""
+    after: Object | None = field(default=None, repr=False, compare=False)
+    """The object as the server's dry run returned it; None if it was not dry-run, and for a Secret."""
 
 
 def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
@@ -98,11 +100,12 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
     after = client.apply(
         step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=warned.append
     )
+    kept = None if step.kind == _SECRET else after
     if live is None:
-        return PlannedStep(step, "create", changes(None, after), warnings=tuple(warned))
+        return PlannedStep(step, "create", changes(None, after), warnings=tuple(warned), after=kept)
     found = changes(live, after)
     action: Action = "change" if found else "keep"
-    return PlannedStep(step, action, found, _seen(live), warnings=tuple(warned))
+    return PlannedStep(step, action, found, _seen(live), warnings=tuple(warned), after=kept)
 
 
 def _makes(api: Api, maker: Step, step: Step) -> bool:

@@ -42,3 +42,39 @@ def _listed(cluster: Cluster, need: Need) -> tuple[Sequence[Object], str]:
         except Forbidden:
             pass
     return (), f"{need.kind.kind}{where}"
+
+
+def read_permitted(
+    cluster: Cluster, needs: Iterable[Need], namespaces: Sequence[str]
+) -> tuple[Snapshot, tuple[str, ...]]:
+    """Read what this account may read, and tell what it may not (``Pod: only namespace shop was read``).
+
+    A kind that may not be listed in the whole cluster is listed in each of ``namespaces``.
+    """
+    distinct = list(dict.fromkeys(needs))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = list(pool.map(lambda need: _permitted(cluster, need, namespaces), distinct))
+    objects = {
+        (obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]): obj
+        for found, _ in parts
+        for obj in found
+    }
+    return Snapshot(tuple(objects.values())), tuple(missing for _, missing in parts if missing)
+
+
+def _permitted(cluster: Cluster, need: Need, namespaces: Sequence[str]) -> tuple[list[Object], str]:
+    try:
+        return list(cluster.api.list(need.kind, need.namespace)), ""
+    except Forbidden:
+        if need.namespace is not None:
+            return [], f"{need.kind.kind}: namespace {need.namespace} was not read"
+    found: list[Object] = []
+    read: list[str] = []
+    for namespace in namespaces:
+        try:
+            found += cluster.api.list(need.kind, namespace)
+            read.append(namespace)
+        except Forbidden:
+            continue
+    where = f"only namespace {', '.join(read)} was read" if read else "not read"
+    return found, f"{need.kind.kind}: {where}"

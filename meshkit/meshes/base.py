@@ -200,6 +200,10 @@ class Mesh:
     """The mutual TLS mode of a namespace's servers: ``strict``, ``permissive`` or ``disable``."""
     meaning: Meaning
     """Computes the effective configuration of callers and servers from the mesh's objects."""
+    crds: Callable[[], Sequence[Object]] = tuple
+    """The definitions of the mesh's kinds and of the Gateway API, as meshkit knows them."""
+    not_evaluated: tuple[Kind, ...] = ()
+    """The kinds that change requests and that ``meaning`` does not read."""
     revisions: Revisions | None = None
     analyzer: Analyzer | None = None
     identity: Identity | None = None

@@ -88,5 +88,7 @@ class MeshChecks:
     """The mesh's own checks before it is installed."""
     running: tuple[Check, ...]
     """The mesh's own checks once it is installed."""
+    of_objects: tuple[Check, ...] = ()
+    """Those of ``running`` that need no control plane, for files that are not applied yet."""
     requires_gateway_api: bool = False
     """Whether the control plane needs the Gateway API's CRDs when it starts."""

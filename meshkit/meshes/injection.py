@@ -22,6 +22,11 @@ DEFAULT_REVISION = "default"
 _RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
 
 
+def _asks_nothing(template: Object) -> bool:
+    del template
+    return False
+
+
 class ProxyOrigin(NamedTuple):
     """The revision and the version of the control plane that injected a pod's proxy."""
 
@@ -54,6 +59,14 @@ class Injection:
     """The label or annotation by which a namespace requests injection (``key=value``); else empty."""
     origin: Callable[[Object], ProxyOrigin]
     """The revision and version of the control plane that injected a pod's proxy."""
+    asks: Callable[[Object], bool] = _asks_nothing
+    """Whether a pod template requests injection itself, in a namespace that does not."""
+
+    def expects_sidecar(self, template: Object, home: Object) -> bool:
+        """Whether new pods of a template get a sidecar in a namespace where the mesh's usual webhooks run."""
+        if self.opted_out(template):
+            return False
+        return bool(self.asked(home)) or self.asks(template)
 
     def webhooks(self, snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
         """The injection webhooks of the mesh in the cluster."""

@@ -26,6 +26,7 @@ from meshkit.intent.base import Intent
 from meshkit.kube.steps import RELEASE_MANAGER, Step
 from meshkit.meshes import registry
 from meshkit.meshes.routing.planned import needs_of, steps_of
+from meshkit.operations.effects import effects_of
 from meshkit.operations.plan import Change, OperationPlan, Plan
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.which_mesh import mesh_of
@@ -96,6 +97,7 @@ def plan_steps(
         operation=operation.name,
         target=operation.target,
         facts=operation.facts,
+        look=lambda: effects_of(pending, cluster, operation.mesh),
     )
 
 

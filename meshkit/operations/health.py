@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from pathlib import Path
 
-from meshkit.checks.health import findings
+from meshkit.checks.health import findings, findings_of_objects
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import Unhealthy, WarningsFound
+from meshkit.errors import BadInput, Unhealthy, WarningsFound
 from meshkit.facts import ClusterRef, Finding, Need, Snapshot
 from meshkit.meshes import registry
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
+from meshkit.operations.explain import explainer_of_files
 from meshkit.operations.rights import missing_rights
 from meshkit.operations.which_mesh import mesh_of
 
@@ -71,13 +73,29 @@ class Findings(tuple[Finding, ...]):
         return f"{self.errors} errors, {self.warnings} warnings{self._where}."
 
 
-def check(cluster: Cluster, *, mesh: str | None = None, pre: bool = False) -> Findings:
+def check(
+    cluster: Cluster | None = None,
+    *,
+    mesh: str | None = None,
+    pre: bool = False,
+    files: Iterable[str | Path] = (),
+) -> Findings:
     """Check the health of the mesh; with ``pre``, check whether it can be installed.
+
+    With ``files`` in place of a cluster, the objects in YAML files are checked as if they were applied: their
+    routes, ports, access and mutual TLS.
 
     The cluster is read once. If the mesh's own program (istioctl, linkerd) is on PATH, its findings are
     added. Raises ``ClusterError`` if the cluster cannot be read, and ``BadInput`` if
     ``mesh`` is not given and the cluster has none, or several.
     """
+    paths = tuple(files)
+    if (cluster is None) == (not paths):
+        raise BadInput("files", "either a cluster or files are needed.", remedy="Give one of the two.")
+    if cluster is None:
+        if pre:
+            raise BadInput("pre", "files do not tell it.", remedy="Give a cluster in place of files.")
+        return _check_files(paths, mesh)
     mesh = mesh_of(cluster, mesh)
     analyzer = registry.mesh(mesh).analyzer
     now = dt.datetime.now(dt.UTC)
@@ -89,3 +107,9 @@ def check(cluster: Cluster, *, mesh: str | None = None, pre: bool = False) -> Fi
     rights = missing_rights(cluster, mesh, home) if pre else ()
     own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
     return Findings((*found, *rights, *own), cluster.ref)
+
+
+def _check_files(paths: Iterable[str | Path], mesh: str | None) -> Findings:
+    explainer = explainer_of_files(paths, mesh)
+    view = View(explainer.effective.snapshot, explainer.effective.mesh, dt.datetime.now(dt.UTC))
+    return Findings(findings_of_objects(view))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meshkit.cluster.diff import FieldChange
@@ -14,6 +15,7 @@ from meshkit.facts import ClusterRef, Finding
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
+    from meshkit.operations.effects import Effects
     from meshkit.operations.progress import OnEvent
 
 R_co = TypeVar("R_co", covariant=True)
@@ -49,6 +51,16 @@ class Plan:
     """The Lease held while the plan is applied; empty if concurrent changes are allowed."""
     confirmation: str = ""
     """The name that confirms a disruptive plan; empty if no confirmation is needed."""
+    look: Callable[[], Effects] | None = field(default=None, repr=False, compare=False)
+    """Reads the cluster to tell which requests the plan changes."""
+
+    @cached_property
+    def effects(self) -> Effects | None:
+        """Which requests change, from what to what; None if the plan has no steps or no cluster to read.
+
+        The cluster is read when this is used for the first time.
+        """
+        return self.look() if self.look is not None and self.steps else None
 
     @property
     def record(self) -> Operation:
@@ -71,6 +83,7 @@ class Plan:
         for number, planned in enumerate(self.steps, start=1):
             lines.append(f"{number:3}  {planned.action:6}  {planned.step.title}{_note(self.note(planned))}")
             lines += (f"{'':13}{line}" for line in self.changed_fields(planned))
+        lines += self.effects.lines if self.effects is not None else ()
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -89,6 +102,7 @@ class Plan:
                 "unchanged": self.unchanged,
                 "findings": [finding.as_record() for finding in self.findings],
                 "steps": [self._step(planned) for planned in self.steps],
+                "effects": self.effects.as_record() if self.effects is not None else None,
             },
             indent=2,
         )

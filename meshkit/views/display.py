@@ -15,6 +15,8 @@ from meshkit.views.code_link import code_link
 
 if TYPE_CHECKING:
     from meshkit.cluster.executor import PlannedStep
+    from meshkit.operations.effects import Effects
+    from meshkit.operations.explain import Explanation
     from meshkit.operations.health import Findings
     from meshkit.operations.plan import Plan
     from meshkit.operations.upgrade.report import UpgradeStatus
@@ -45,7 +47,34 @@ def plan_table(plan: Plan) -> Markup:
         for f in plan.findings
     )
     table = _table("meshkit-plan", ("#", "", "object", "what changes"), rows) if rows else ""
-    return Markup("<p>{}</p>{}{}").format(plan.heading, notes, table)
+    effects = effects_table(plan.effects) if plan.effects is not None else ""
+    return Markup("<p>{}</p>{}{}{}").format(plan.heading, notes, table, effects)
+
+
+def effects_table(effects: Effects) -> Markup:
+    """The requests that change, one row for each group of callers, and what was not seen."""
+    if not effects.changed:
+        return Markup("").join(Markup("<p>{}</p>").format(line) for line in effects.lines)
+    rows = [
+        (", ".join(e.callers), e.place, e.conditions, "; ".join(e.before) or "-", "; ".join(e.after) or "-")
+        for e in effects.changed
+    ]
+    table = _table("meshkit-effects", ("callers", "host", "requests", "before", "after"), rows)
+    return table + (
+        Markup("<p>Not seen:</p><ul>{}</ul>").format(_items(effects.not_seen)) if effects.not_seen else ""
+    )
+
+
+def explanation_table(explanation: Explanation) -> Markup:
+    """The trace of one way as text, or a row for each of several ways; what is not known stands below."""
+    ways = explanation.ways
+    if len(ways) < 2:
+        return Markup("<pre>{}</pre>").format(explanation)
+    rows = [(", ".join(w.callers), w.place, w.conditions, w.rule, w.summary) for w in ways]
+    table = _table("meshkit-explanation", ("callers", "host", "requests", "rule", "what happens"), rows)
+    open_points = [f"not known: {text}" for way in ways for text in way.not_known]
+    open_points += [f"not read: {text}" for text in explanation.not_read]
+    return table + Markup("<ul>{}</ul>").format(_items(dict.fromkeys(open_points)))
 
 
 def upgrade_plan_table(plan: UpgradePlan) -> Markup:
@@ -112,6 +141,7 @@ def _bar(share: float) -> Markup:
 
 _TABLES: dict[tuple[str, str], Callable[[Any], Markup]] = {
     ("meshkit.operations.plan", "Plan"): plan_table,
+    ("meshkit.operations.explain", "Explanation"): explanation_table,
     ("meshkit.operations.health", "Findings"): findings_table,
     ("meshkit.operations.upgrade.report", "UpgradeStatus"): upgrade_table,
     ("meshkit.operations.upgrade.run", "UpgradePlan"): upgrade_plan_table,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from meshkit.cluster.diff import FieldChange
+from meshkit.views.display import effects_table
 from meshkit.views.icons import icon
 
 if TYPE_CHECKING:
@@ -55,7 +56,14 @@ def plan_card(plan: Plan) -> Markup:
     table = Markup('<table class="mk-plan"><colgroup>{}</colgroup><tbody>{}{}</tbody></table>').format(
         columns, head, Markup("").join(rows)
     )
-    return card(title, f"in this order: {_sums(plan)}", table + Markup("").join(_foreign_words(plan)))
+    body = table + Markup("").join(_foreign_words(plan)) + _effects(plan)
+    return card(title, f"in this order: {_sums(plan)}", body)
+
+
+def _effects(plan: Plan) -> Markup:
+    """The requests that change, if they were looked at: a view makes no request itself."""
+    seen = vars(plan).get("effects")
+    return Markup('<div class="mk-effects">{}</div>').format(effects_table(seen)) if seen else Markup("")
 
 
 def no_plan_card(status: StageStatus, proposed: bool) -> Markup:

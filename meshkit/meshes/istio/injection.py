@@ -41,6 +41,11 @@ def _request(namespace: Object) -> str:
     return f"{REVISION}={found[REVISION]}" if REVISION in found else ""
 
 
+def _asks(template: Object) -> bool:
+    """Whether a pod selects an injector by its own labels."""
+    return labels(template).get(INJECT) == "true" or REVISION in labels(template)
+
+
 def _origin(pod: Object) -> ProxyOrigin:
     image = next(str(each["image"]) for each in all_containers(pod) if each["name"] == SIDECAR)
     return ProxyOrigin(str(annotations_of(pod).get(REVISION, DEFAULT)), image_tag(image))
@@ -57,4 +62,5 @@ INJECTION_RULES = Injection(
     asked=asked,
     request=_request,
     origin=_origin,
+    asks=_asks,
 )

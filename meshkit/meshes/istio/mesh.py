@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from meshkit.facts import Kind
 from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks, Revisions
 from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
+from meshkit.meshes.definitions import crds
 from meshkit.meshes.istio import retirement, revisions
 from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
 from meshkit.meshes.istio.analysis import ANALYZER
@@ -57,6 +59,12 @@ ISTIO = Mesh(
     ),
     mutual_tls=mutual_tls,
     meaning=meaning,
+    crds=lambda: (*crds("istio"), *crds("gateway_api")),
+    not_evaluated=(
+        Kind("networking.istio.io/v1alpha3", "EnvoyFilter"),
+        Kind("extensions.istio.io/v1alpha1", "WasmPlugin"),
+        Kind("networking.istio.io/v1beta1", "ProxyConfig"),
+    ),
     revisions=Revisions(
         label=revisions.REVISION,
         tags=revisions.tags,

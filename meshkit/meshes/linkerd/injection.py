@@ -48,6 +48,10 @@ def _request(namespace: Object) -> str:
     return f"{INJECT}={value}" if value in ASKS else ""
 
 
+def _asks(template: Object) -> bool:
+    return annotations_of(template).get(INJECT) in ASKS
+
+
 def _origin(pod: Object) -> ProxyOrigin:
     return ProxyOrigin(DEFAULT_REVISION, str(annotations_of(pod).get("linkerd.io/proxy-version", "")))
 
@@ -63,4 +67,5 @@ INJECTION_RULES = Injection(
     asked=_asked,
     request=_request,
     origin=_origin,
+    asks=_asks,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from meshkit.facts import Kind
 from meshkit.meshes.base import InstallRight, Mesh, MeshKinds, RemovalMarks
 from meshkit.meshes.control_plane import ControlPlaneFacts
+from meshkit.meshes.definitions import crds
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
 from meshkit.meshes.identity import Identity
 from meshkit.meshes.linkerd import rotation
@@ -11,11 +13,21 @@ from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY
 from meshkit.meshes.linkerd.analysis import ANALYZER
 from meshkit.meshes.linkerd.checks.table import CHECKS
 from meshkit.meshes.linkerd.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
+from meshkit.meshes.linkerd.definitions import definitions
 from meshkit.meshes.linkerd.injection import INJECTION_RULES
 from meshkit.meshes.linkerd.meaning import sidecar as meaning
 from meshkit.meshes.linkerd.metrics import METRICS
 from meshkit.meshes.linkerd.pki import ANCHOR, ISSUER, identity_steps
 from meshkit.meshes.linkerd.planner import PLANNER, mutual_tls
+
+_NOT_EVALUATED = (
+    Kind("linkerd.io/v1alpha2", "ServiceProfile"),
+    Kind("policy.linkerd.io/v1alpha1", "EgressNetwork"),
+    Kind("policy.linkerd.io/v1alpha1", "HTTPLocalRateLimitPolicy"),
+    Kind("workload.linkerd.io/v1beta1", "ExternalWorkload"),
+    Kind("gateway.networking.k8s.io/v1alpha2", "TCPRoute"),
+    Kind("gateway.networking.k8s.io/v1alpha2", "TLSRoute"),
+)
 
 LINKERD = Mesh(
     name="linkerd",
@@ -50,6 +62,8 @@ LINKERD = Mesh(
     ),
     mutual_tls=mutual_tls,
     meaning=meaning,
+    crds=lambda: (*definitions(), *crds("gateway_api")),
+    not_evaluated=tuple(kind for kind in _NOT_EVALUATED if kind not in meaning.KINDS.values()),
     analyzer=ANALYZER,
     identity=Identity(
         secrets=(ISSUER, ANCHOR),

@@ -9,6 +9,7 @@ from meshkit.facts import Kind
 from meshkit.meshes.gateway_api.meaning.status import RouteStatus
 from meshkit.meshes.model.inbound import Inbound
 from meshkit.meshes.model.outbound import Object, Outbound, Problem
+from meshkit.meshes.model.pods import Proxy
 from meshkit.meshes.model.registry import Registry
 
 
@@ -18,6 +19,10 @@ class Meaning(Protocol):
     @property
     def KINDS(self) -> Mapping[str, Kind]:
         """The kinds that the conversion reads, by the names of resources in a ``Registry``."""
+
+    @property
+    def PROXY(self) -> Proxy:
+        """How to recognize the mesh's proxy in a pod, and its identity."""
 
     def caller_of(self, registry: Registry, pod: Object, /) -> Any:
         """The key of a pod's outbound configuration: pods with equal callers share one configuration."""

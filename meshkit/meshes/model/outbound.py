@@ -171,7 +171,8 @@ class Cors:
 class Route:
     """Requests that meet any of ``matches`` go to ``backends``. ``owner`` is its object's namespace/name.
 
-    With a ``redirect`` or a ``direct`` answer there are no backends.
+    With a ``redirect`` or a ``direct`` answer there are no backends. ``source`` is the object and its rule as
+    people name them: ``VirtualService shop/web http[0]``.
     """
 
     name: str
@@ -189,6 +190,7 @@ class Route:
     response_headers: HeaderEdits = HeaderEdits()
     hash_keys: tuple[HashKey, ...] = ()
     owner: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -317,7 +319,7 @@ class Cluster:
     ``tls`` is auto (mutual TLS to meshed endpoints only), always, never, or the TLS of a server outside the
     mesh. ``identities`` are the accepted server names over the mesh's TLS; empty accepts every name of its
     CA. ``protocol`` is http2, or the protocol of the caller. ``as_asked`` sends a request to the loopback
-    address that it names.
+    address that it names. ``source`` is the object that defines the subset or the settings.
     """
 
     name: str
@@ -329,6 +331,7 @@ class Cluster:
     limits: Limits = Limits()
     outlier: Outlier | None = None
     as_asked: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ class Proxy:
     """The annotation of pods and label of objects with the revision; empty for a mesh without revisions."""
     own_pods: str = ""
     """The label of the control plane's pods, if these have proxies."""
+    pod_labels: tuple[tuple[str, str], ...] = ()
+    """The labels of pods with the proxy, which the injector sets."""
+    inherited_annotations: str = ""
+    """The prefix of the annotations that the injector copies from a namespace to its pods."""
     roots_variable: str = ""
     """The environment variable with the root certificates that a proxy trusts while it runs; empty if the
     control plane sends them.

@@ -278,6 +278,7 @@ class SetupWizard(LiveBox):
         if self._planned_for == (index, wanted):
             return
         plan = await asyncio.to_thread(self._setup.plan, self._stage.name, *wanted, look=self._look)
+        await asyncio.to_thread(lambda: plan.effects)  # reads the cluster, so that showing the plan does not
         if index == self._index and not self._running:
             self._plan, self._planned_for = plan, (index, wanted)
             if self._unplannable:

@@ -41,6 +41,7 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         "lab",
         "sandbox",
         "check",
+        "explain",
         "plan",
         "apply",
         "history",
@@ -52,6 +53,49 @@ def test_every_command_of_the_design_is_there(capsys: pytest.CaptureFixture[str]
         "doctor",
     ):
         assert f"  {verb} " in shown
+
+
+SHOP = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio-injection: enabled}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: app}]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 8080}]}
+"""
+
+
+def test_explain_reads_files_and_exits_with_0_where_the_request_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = tmp_path / "shop.yaml"
+    shop.write_text(SHOP)
+    asked = ["explain", "-f", str(shop), "--header", "x-user=jason", "--from", "shop/web"]
+    assert run(*asked, "web:8080/") == 0
+    assert "shop/web -> web.shop.svc.cluster.local:8080, GET /, x-user: jason" in capsys.readouterr().out
+    assert run(*asked, "web:8080/", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["failures"] == []
+    shop.write_text(SHOP.replace("selector: {app: web}", "selector: {app: none}"))
+    assert run("explain", "-f", str(shop), "web.shop:8080") == 0
+    assert "503: no ready endpoint" in capsys.readouterr().out
+    assert run("explain", "-f", str(shop), "web:8080/", "--header", "x-user") == 2
+
+
+def test_check_reads_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shop = tmp_path / "shop.yaml"
+    shop.write_text(SHOP)
+    assert run("check", "-f", str(tmp_path)) == 0
+    assert "No problems were found." in capsys.readouterr().out
+    shop.write_text(SHOP.replace("name: http", "name: what"))
+    assert run("check", "-f", str(shop)) == 0
+    assert "port 8080 declares no protocol" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

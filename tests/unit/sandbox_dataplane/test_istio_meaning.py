@@ -54,6 +54,7 @@ def test_the_oldest_virtual_service_of_a_host_wins_and_the_other_is_told() -> No
     second["metadata"] |= {"name": "a", "creationTimestamp": "2026-01-02T00:00:00Z"}
     outbound = translate(virtualservices=[second, first], destinationrules=[destination_rule()])
     assert routes(outbound)[0].owner == "shop/z"
+    assert routes(outbound)[0].source == "VirtualService shop/z http[0]"
     assert [(p.reason, p.object["metadata"]["name"]) for p in outbound.problems] == [("HostConflict", "a")]
 
 

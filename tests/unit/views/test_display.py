@@ -14,6 +14,8 @@ from meshkit.facts import ClusterRef, Finding
 from meshkit.kube import manifests
 from meshkit.kube.kinds import NAMESPACE
 from meshkit.kube.steps import Step
+from meshkit.meshes.explain.ways import Way
+from meshkit.operations.explain import Explanation
 from meshkit.operations.health import Findings
 from meshkit.operations.plan import PENDING, Plan
 from meshkit.operations.upgrade.report import UpgradeStatus
@@ -42,6 +44,16 @@ def test_a_plan_is_a_table_and_says_how_many_steps_wait() -> None:
 
 def test_an_empty_plan_is_a_sentence() -> None:
     assert plan_table(Plan("Injection", "istio", "sandbox", "https://here", ())).startswith("<p>Injection")
+
+
+def test_an_explanation_is_a_trace_or_a_table_whose_html_is_escaped() -> None:
+    way = Way(("shop/client",), "web.shop", 8080, "path is <b>", "VirtualService shop/web http[0]")
+    one = str(shown(Explanation("web.shop:8080", "istio", (way,)))["text/html"])
+    assert "shop/client -&gt; web.shop:8080, path is &lt;b&gt;" in one
+    two = Explanation("web.shop", "istio", (way, Way(("a/b",), "web", 80)), ("Pod: not read",))
+    html = str(shown(two)["text/html"])
+    assert "<td style='text-align:left'>path is &lt;b&gt;</td>" in html
+    assert "not read: Pod: not read" in html
 
 
 def test_findings_are_a_table_whose_html_is_escaped() -> None:

@@ -69,10 +69,12 @@ def route_of(
 ) -> Route:
     """The route of one match of a rule."""
     meta, filters = item["metadata"], rule.get("filters") or ()
+    owner = f"{meta['namespace']}/{meta['name']}"
     common = Route(
         name=rule.get("name") or f"{meta['name']}-{index}",
         matches=(match,),
-        owner=f"{meta['namespace']}/{meta['name']}",
+        owner=owner,
+        source=f"{item.get('kind', 'HTTPRoute')} {owner} rules[{index}]",
         request_headers=header_edits(filters, "Request"),
         response_headers=header_edits(filters, "Response"),
     )

@@ -51,4 +51,5 @@ CHECKS = MeshChecks(
     port_protocols=PortProtocols(_PROTOCOLS, _PROTOCOLS, "guesses the protocol"),
     before=(alpha_annotations.check,),
     running=(injection.check, known_annotations.check, configuration.check),
+    of_objects=(known_annotations.check, configuration.check),
 )

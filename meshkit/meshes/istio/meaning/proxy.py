@@ -23,4 +23,5 @@ PROXY = Proxy(
     san_type="URI",
     identity=identity,
     revision_mark="istio.io/rev",
+    pod_labels=((TLS_MODE_LABEL, TLS_MODE),),
 )

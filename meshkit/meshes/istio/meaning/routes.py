@@ -154,6 +154,7 @@ class Routing:
         name = str(entry.get("name") or f"{meta['name']}-{where.rpartition('[')[2].rstrip(']')}")
         common: dict[str, Any] = {
             "owner": f"{meta['namespace']}/{meta['name']}",
+            "source": f"VirtualService {meta['namespace']}/{meta['name']} {where.removeprefix('spec.')}",
             "response_headers": actions.header_edits(headers.get("response"), request=False),
             "fault": actions.fault_of(entry.get("fault")),
             "cors": actions.cors_of(entry.get("corsPolicy")),
@@ -199,6 +200,7 @@ class Routing:
             fault=route.fault,
             cors=route.cors,
             owner=route.owner,
+            source=route.source,
         )
 
     def _backends(self, item: Object, where: str, listed: list[Json], port: int) -> tuple[Backend, ...]:

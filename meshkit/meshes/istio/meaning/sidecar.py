@@ -24,7 +24,7 @@ from meshkit.meshes.istio.meaning.destinations.rules import DestinationRules, un
 from meshkit.meshes.istio.meaning.hosts import hosts_for, inbound_protocol, locality_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.mutual_tls import workload_mode
-from meshkit.meshes.istio.meaning.proxy import PROXY
+from meshkit.meshes.istio.meaning.proxy import PROXY as PROXY
 from meshkit.meshes.istio.meaning.routes import Routing
 from meshkit.meshes.istio.meaning.unregistered_hosts import elsewhere
 from meshkit.meshes.istio.meaning.virtual_services import VirtualServices

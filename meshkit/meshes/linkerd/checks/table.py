@@ -56,4 +56,5 @@ CHECKS = MeshChecks(
         policies.check,
         cluster_networks.check,
     ),
+    of_objects=(labels.check, opaque_ports.check, policies.check),
 )

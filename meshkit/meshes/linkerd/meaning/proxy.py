@@ -21,5 +21,6 @@ PROXY = Proxy(
     san_type="DNS",
     identity=identity,
     own_pods=COMPONENT,
+    inherited_annotations="config.linkerd.io/",
     roots_variable="LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS",
 )

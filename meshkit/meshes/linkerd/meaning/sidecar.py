@@ -39,7 +39,7 @@ from meshkit.meshes.model.pods import is_control_plane, service_account
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.model.translation import Translation
 
-__all__ = ["KINDS", "caller_of", "inbound", "outbound", "route_problems", "statuses"]
+__all__ = ["KINDS", "PROXY", "caller_of", "inbound", "outbound", "route_problems", "statuses"]
 KINDS: Mapping[str, Kind] = {
     "pods": Kind("v1", "Pod"),
     "services": Kind("v1", "Service"),

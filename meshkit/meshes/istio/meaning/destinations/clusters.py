@@ -51,16 +51,7 @@ class Clusters(Mapping[str, Cluster]):
         if name not in self._made:
             place = self.place(name)
             policy = self.policies[name]
-            self._made[name] = _cluster(
-                self._work,
-                self._caller,
-                self._mesh,
-                place.host,
-                place.port,
-                place.subset,
-                place.rule.subsets[place.subset],
-                policy,
-            )
+            self._made[name] = _cluster(self._work, self._caller, self._mesh, place, policy)
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -122,16 +113,15 @@ class Policies(Mapping[str, Policy]):
         return len(self._clusters)
 
 
-def _cluster(
-    work: Translation,
-    caller: Caller,
-    mesh: MeshConfig,
-    host: Host,
-    port: HostPort,
-    subset: str,
-    labels: Mapping[str, str],
-    policy: Policy,
-) -> Cluster:
+def _source(rule: DestinationRule) -> str:
+    if rule.owner is None:
+        return ""
+    meta = rule.owner["metadata"]
+    return f"DestinationRule {meta['namespace']}/{meta['name']}"
+
+
+def _cluster(work: Translation, caller: Caller, mesh: MeshConfig, place: _Place, policy: Policy) -> Cluster:
+    host, port, labels = place.host, place.port, place.rule.subsets[place.subset]
     chosen = [each for each in host.workloads.get(port.number, ()) if contains(each.labels, labels)]
     endpoints, weights = _endpoints(work.registry, caller, mesh, host, policy, chosen)
     automatic = (
@@ -140,7 +130,7 @@ def _cluster(
         and namespace_mode(work.registry, host.namespace) != "DISABLE"
     )
     return Cluster(
-        name=cluster_name(port.number, subset, host.name),
+        name=cluster_name(port.number, place.subset, host.name),
         endpoints=endpoints,
         identities=policy.names or host.identities,
         tls=policy.tls or ("auto" if automatic else "never"),
@@ -149,6 +139,7 @@ def _cluster(
         limits=policy.limits,
         outlier=policy.outlier,
         as_asked=host.as_asked and not chosen,
+        source=_source(place.rule),
     )
 
 

@@ -1,0 +1,78 @@
+"""Read Kubernetes objects from YAML and JSON files, as ``kubectl apply -f`` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from meshkit.errors import BadInput
+from meshkit.facts import Object
+
+_ENDINGS = (".yaml", ".yml", ".json")
+_NOT_OBJECTS = "kustomize.config.k8s.io"
+"""The group of kustomize's own files, which describe objects and are none."""
+
+
+def read_objects(paths: Iterable[str | Path]) -> tuple[Object, ...]:
+    """The objects of files and of all YAML and JSON files below folders, items of Lists each on its own.
+
+    Raises ``BadInput``, which names the file and the document, for what is no Kubernetes object.
+    """
+    found = tuple(item for path in paths for file in _files(Path(path)) for item in _objects(file))
+    if not found:
+        raise BadInput("files", "they hold no Kubernetes object.", remedy="Name files with objects in YAML.")
+    return found
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from sorted(each for each in path.rglob("*") if each.suffix in _ENDINGS and each.is_file())
+    elif path.is_file():
+        yield path
+    else:
+        raise BadInput(str(path), "there is no such file or folder.", remedy="Correct the path.")
+
+
+def _objects(file: Path) -> Iterator[Object]:
+    try:
+        documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{file} line {mark.line + 1}" if mark else str(file)
+        raise BadInput(where, f"this is not YAML: {error.problem}.", remedy="Correct the line.") from error
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        problem = str(error).splitlines()[0]
+        raise BadInput(str(file), f"it cannot be read: {problem}.", remedy="Give a YAML file.") from error
+    for number, document in enumerate(documents, start=1):
+        if document is not None:
+            yield from _checked(document, f"{file} document {number}")
+
+
+def _checked(document: Any, where: str) -> Iterator[Object]:
+    remedy = "Give objects with apiVersion, kind and metadata.name."
+    if not isinstance(document, dict):
+        raise BadInput(where, "it is no mapping of fields.", remedy=remedy)
+    if str(document.get("apiVersion", "")).startswith(_NOT_OBJECTS):
+        return
+    for name in ("apiVersion", "kind"):
+        if not isinstance(document.get(name), str):
+            raise BadInput(f"{where}: {name}", "it is missing or no text.", remedy=remedy)
+    if document["kind"].endswith("List") and isinstance(document.get("items"), list):
+        for number, item in enumerate(document["items"]):
+            yield from _checked(item, f"{where} items[{number}]")
+        return
+    if not isinstance(document.get("spec"), dict | None):
+        raise BadInput(f"{where}: spec", "it is no mapping of fields.", remedy=remedy)
+    meta = document.get("metadata")
+    if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
+        raise BadInput(f"{where}: metadata.name", "it is missing or no text.", remedy=remedy)
+    for name in ("labels", "annotations"):
+        values = meta.get(name) or {}
+        if not isinstance(values, dict) or not all(isinstance(each, str) for each in values.values()):
+            raise BadInput(
+                f"{where}: metadata.{name}", "every value is a text.", remedy='Quote numbers: "true", "1".'
+            )
+    yield document

@@ -1,0 +1,211 @@
+"""Which requests change between two states of a cluster: by rule, for groups of callers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from meshkit.facts import Object, Snapshot
+from meshkit.meshes.explain.expected import addressed, endpoint_slices, service_of
+from meshkit.meshes.explain.explainer import Explainer, Group
+from meshkit.meshes.explain.ways import Way
+from meshkit.meshes.model import words
+from meshkit.meshes.model.hosts import host_of
+from meshkit.meshes.model.outbound import Match, Outbound, Route, VirtualHost
+
+_YOUNGEST = "9999-12-31T23:59:59Z"
+"""The creation time of an object that is not made yet: older ones go before it."""
+Place = tuple[str, int]
+"""A host and a port."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A change of what happens to some requests: parts that only the state before or after has."""
+
+    callers: tuple[str, ...]
+    place: str
+    conditions: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    def __str__(self) -> str:
+        before, after = "; ".join(self.before) or "nothing", "; ".join(self.after) or "nothing"
+        return f"{', '.join(self.callers)} -> {self.place}, {self.conditions}: {before} -> {after}"
+
+    def as_record(self) -> dict[str, Any]:
+        """The effect as a JSON-ready mapping."""
+        return asdict(self)
+
+
+def applied(snapshot: Snapshot, written: Iterable[Object], removed: Iterable[Object]) -> Snapshot:
+    """The Snapshot with objects written and others removed, and with the endpoints of changed Services."""
+    held = {_key(item): item for item in snapshot.objects}
+    for item in removed:
+        held.pop(_key(item), None)
+    for item in written:
+        if item["kind"] == "Service" and _selection(item) != _selection(held.get(_key(item))):
+            _select_anew(held, item)
+        meta = item["metadata"]
+        if not meta.get("creationTimestamp"):
+            item = {**item, "metadata": {**meta, "creationTimestamp": _YOUNGEST}}
+        held[_key(item)] = addressed(item, len(held))
+    return Snapshot(tuple(held.values()))
+
+
+def effects(before: Explainer, after: Explainer) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
+    """What changes for requests from one state to the other, and what may change them and is not known.
+
+    Callers for which the same changes are joined.
+    """
+    later = {group.name: group for group in after.groups}
+    touched = _touched(before, after)
+    found: dict[Effect, list[str]] = {}
+    not_known: dict[str, None] = {}
+    places: dict[Any, list[Place]] = {}
+    for group in before.groups:
+        other = later.get(group.name)
+        if other is None:
+            continue
+        pair = (group.caller, other.caller)
+        if pair not in places:
+            places[pair] = list(_places(before, after, group, other, touched))
+        for host, port in places[pair]:
+            for effect in _of_place(before, after, group, other, host, port, not_known):
+                found.setdefault(effect, []).append(group.name)
+    joined = (replace(effect, callers=tuple(sorted(names))) for effect, names in found.items())
+    return tuple(joined), tuple(not_known)
+
+
+def _selection(service: Object | None) -> tuple[Any, Any]:
+    spec = (service or {}).get("spec") or {}
+    return spec.get("selector"), spec.get("ports")
+
+
+def _select_anew(held: dict[tuple[str, str, str, str], Object], service: Object) -> None:
+    """Replace the EndpointSlices of a Service whose selector or ports change."""
+    meta = service["metadata"]
+    if not (service.get("spec") or {}).get("selector"):
+        return
+    for key, item in list(held.items()):
+        own = item["kind"] == "EndpointSlice" and item["metadata"].get("namespace") == meta["namespace"]
+        if own and service_of(item) == meta["name"]:
+            del held[key]
+    pods = [item for item in held.values() if item["kind"] == "Pod"]
+    for piece in endpoint_slices(service, pods):
+        held[_key(piece)] = piece
+
+
+def _of_place(
+    before: Explainer,
+    after: Explainer,
+    group: Group,
+    other: Group,
+    host: str,
+    port: int,
+    not_known: dict[str, None],
+) -> Iterator[Effect]:
+    """The effects on one host, the general one without the special ones that equal it."""
+    probes = dict((*before.probes(group, host, port), *after.probes(other, host, port)))
+    changes: dict[Match, Effect | None] = {}
+    for match, request in probes.items():
+        old, new = before.way(group, request), after.way(other, request)
+        not_known |= dict.fromkeys(text for way in (old, new) if way.registered for text in way.not_known)
+        changes[match] = None if old.outcome == new.outcome else _effect(match, old, new)
+    general = changes.get(Match())
+    for match, effect in changes.items():
+        if effect is None or (match != Match() and general and _same(effect, general)):
+            continue
+        yield effect
+
+
+def _same(one: Effect, other: Effect) -> bool:
+    return (one.before, one.after) == (other.before, other.after)
+
+
+def _effect(match: Match, old: Way, new: Way) -> Effect:
+    before, after = old.parts, new.parts
+    return Effect(
+        (),
+        new.place,
+        words.conditions(match),
+        tuple(part for part in before if part not in after),
+        tuple(part for part in after if part not in before),
+    )
+
+
+def _places(
+    before: Explainer, after: Explainer, group: Group, other: Group, touched: frozenset[str]
+) -> Iterator[Place]:
+    """The hosts and ports of which a caller's requests may change."""
+    if group.caller is None:
+        yield from _plain_places(before, touched)
+        return
+    old, new = before.effective.outbound(group.caller), after.effective.outbound(other.caller)
+    changed = _changed_clusters(old, new, touched)
+    hosts = [{(host.service, host.port): host for host in each.hosts} for each in (old, new)]
+    for place in dict.fromkeys((*hosts[0], *hosts[1])):
+        pair = [each.get(place) for each in hosts]
+        if place[1] and (_routes(pair[0]) != _routes(pair[1]) or _uses(pair, changed)):
+            yield place
+
+
+def _plain_places(explainer: Explainer, touched: frozenset[str]) -> Iterator[Place]:
+    registry = explainer.effective.registry
+    for service in registry.of("services"):
+        for port in service["spec"].get("ports") or ():
+            if any(each.address in touched for each in registry.backings(service, port)):
+                yield host_of(service), int(port["port"])
+
+
+def _changed_clusters(old: Outbound, new: Outbound, touched: frozenset[str]) -> frozenset[str]:
+    """The clusters that differ, or whose servers do."""
+    pairs = [{cluster.name: replace(cluster, source="") for cluster in each.clusters} for each in (old, new)]
+    differing = {
+        name for name in pairs[0].keys() | pairs[1].keys() if pairs[0].get(name) != pairs[1].get(name)
+    }
+    served = {
+        cluster.name
+        for each in (old, new)
+        for cluster in each.clusters
+        if any(endpoint.address in touched for endpoint in cluster.endpoints)
+    }
+    return frozenset(differing | served)
+
+
+def _touched(before: Explainer, after: Explainer) -> frozenset[str]:
+    """The addresses of pods whose proxies treat requests otherwise."""
+    later = {_key(pod): pod for pod in after.effective.registry.of("pods")}
+    registry, found = before.effective.registry, set()
+    for service in registry.of("services"):
+        for port in service["spec"].get("ports") or ():
+            for backing in registry.backings(service, port):
+                pod = backing.pod
+                other = later.get(_key(pod)) if pod is not None else None
+                if pod is None or other is None or backing.address in found:
+                    continue
+                if before.servers.inbound(pod, backing.port) != after.servers.inbound(other, backing.port):
+                    found.add(backing.address)
+    return frozenset(found)
+
+
+def _routes(host: VirtualHost | None) -> tuple[Route, ...]:
+    """The routes of a host without the names of their objects."""
+    routes = host.routes if host else ()
+    return tuple(replace(route, name="", owner="", source="") for route in routes)
+
+
+def _uses(hosts: Iterable[VirtualHost | None], clusters: frozenset[str]) -> bool:
+    return any(
+        name in clusters
+        for host in hosts
+        for route in (host.routes if host else ())
+        for name in (*(backend.cluster for backend in route.backends), *(m.cluster for m in route.mirrors))
+    )
+
+
+def _key(item: Object) -> tuple[str, str, str, str]:
+    meta = item["metadata"]
+    group = str(item["apiVersion"]).rpartition("/")[0]
+    return group, str(item["kind"]), str(meta.get("namespace") or ""), str(meta["name"])

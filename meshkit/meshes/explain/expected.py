@@ -1,0 +1,182 @@
+"""The pods and endpoints that the workloads and Services of files would have in a cluster with a mesh.
+
+Every pod is ready, and has a sidecar where the mesh's injection rules ask for one. Addresses are made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from meshkit.facts import Object, Snapshot
+from meshkit.kube.metadata import annotations_of
+from meshkit.kube.pods import is_ready
+from meshkit.kube.selectors import selects
+from meshkit.meshes.base import Mesh
+
+_CLUSTER_WIDE = frozenset(
+    {
+        *("Namespace", "Node", "PersistentVolume", "StorageClass", "PriorityClass", "RuntimeClass"),
+        *("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "APIService", "IngressClass"),
+        *("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "GatewayClass"),
+    }
+)
+_MANY = ("Deployment", "StatefulSet", "ReplicaSet")
+_ONE = ("DaemonSet", "Job")
+_MOST_PODS = 250
+"""Pods made for one workload; more change nothing but the number of endpoints."""
+
+
+def expected(objects: Iterable[Object], mesh: Mesh) -> Snapshot:
+    """The objects, each in a namespace, with the pods and EndpointSlices that a cluster would add."""
+    placed = [addressed(_placed(each), number) for number, each in enumerate(objects)]
+    spaces = {each["metadata"]["name"]: each for each in placed if each["kind"] == "Namespace"}
+    pods: list[Object] = []
+    for item in placed:
+        for number, (template, owner) in enumerate(_templates(item)):
+            pods.append(_pod(item, template, owner, number, len(pods), spaces, mesh))
+    services = [each for each in placed if each["kind"] == "Service"]
+    given = {
+        (each["metadata"]["namespace"], service_of(each))
+        for each in placed
+        if each["kind"] == "EndpointSlice"
+    }
+    slices = [
+        piece
+        for service in services
+        if (service["metadata"]["namespace"], service["metadata"]["name"]) not in given
+        for piece in endpoint_slices(service, pods)
+    ]
+    kept = (each for each in placed if each["kind"] != "Pod")
+    return Snapshot((*kept, *pods, *slices))
+
+
+def endpoint_slices(service: Object, pods: Iterable[Object]) -> list[Object]:
+    """The EndpointSlices that a cluster makes for a Service: for each port, the ready pods it selects."""
+    ready = [pod for pod in pods if is_ready(pod) and (pod.get("status") or {}).get("podIP")]
+    return [_slice(service, port, ready) for port in (service.get("spec") or {}).get("ports") or ()]
+
+
+def _placed(item: Object) -> Object:
+    """The object with a ``spec``, and with the namespace ``default`` if it names none."""
+    whole = {**item, "spec": item.get("spec") or {}}
+    if item["kind"] in _CLUSTER_WIDE or item["metadata"].get("namespace"):
+        return whole
+    return {**whole, "metadata": {**item["metadata"], "namespace": "default"}}
+
+
+def addressed(item: Object, number: int) -> Object:
+    """A Service with a cluster address, which the API server gives it."""
+    spec = item.get("spec") or {}
+    if item["kind"] != "Service" or spec.get("clusterIP") or spec.get("type") == "ExternalName":
+        return item
+    return {**item, "spec": {**spec, "clusterIP": f"10.0.{number >> 8 & 255}.{number & 255}"}}
+
+
+def _templates(item: Object) -> Iterator[tuple[Object, list[Mapping[str, str]]]]:
+    """The pod template of each pod of a workload, and the owner of these pods."""
+    spec = item.get("spec") or {}
+    owner: list[Mapping[str, str]] = [{"kind": item["kind"], "name": item["metadata"]["name"]}]
+    if item["kind"] == "Pod":
+        yield item, list(item["metadata"].get("ownerReferences") or ())
+    elif item["kind"] == "CronJob":
+        yield (spec.get("jobTemplate") or {}).get("spec", {}).get("template") or {}, owner
+    elif item["kind"] in (*_MANY, *_ONE):
+        wanted = spec.get("replicas") if item["kind"] in _MANY else 1
+        for _ in range(min(1 if wanted is None else int(wanted), _MOST_PODS)):
+            yield spec.get("template") or {}, owner
+
+
+def _pod(
+    item: Object,
+    template: Object,
+    owner: list[Mapping[str, str]],
+    number: int,
+    total: int,
+    spaces: Mapping[str, Object],
+    mesh: Mesh,
+) -> Object:
+    meta, written = item["metadata"], template.get("metadata") or {}
+    spec = dict(template.get("spec") or {})
+    home = spaces.get(meta["namespace"]) or {"kind": "Namespace", "metadata": {"name": meta["namespace"]}}
+    carried, annotated = dict(written.get("labels") or {}), dict(written.get("annotations") or {})
+    rules, proxy = mesh.injection, mesh.meaning.PROXY
+    ready = {"metadata": written, "spec": spec}
+    if rules.runs_sidecar(ready) or rules.expects_sidecar(ready, home):
+        carried |= dict(proxy.pod_labels)
+        annotated = {**_inherited(home, proxy.inherited_annotations), **annotated}
+        if not rules.runs_sidecar(ready):
+            spec["containers"] = [*(spec.get("containers") or ()), {"name": rules.sidecar, "image": ""}]
+    name = meta["name"] if item["kind"] == "Pod" else f"{meta['name']}-{number}"
+    address = f"10.{64 + (total >> 16)}.{total >> 8 & 255}.{total & 255}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": meta["namespace"],
+            "uid": f"{meta['namespace']}/{item['kind']}/{name}",
+            "labels": carried,
+            "annotations": annotated,
+            "ownerReferences": owner,
+        },
+        "spec": spec,
+        "status": {
+            "phase": "Running",
+            "podIP": address,
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+def _inherited(home: Object, prefix: str) -> dict[str, str]:
+    """The annotations of a namespace that its pods get from the injector."""
+    return {key: value for key, value in annotations_of(home).items() if prefix and key.startswith(prefix)}
+
+
+def _slice(service: Object, port: Mapping[str, Any], pods: Iterable[Object]) -> Object:
+    meta, selector = service["metadata"], (service.get("spec") or {}).get("selector") or {}
+    chosen = [
+        pod
+        for pod in pods
+        if selector and pod["metadata"]["namespace"] == meta["namespace"] and selects(selector, pod)
+    ]
+    named = {"name": port["name"]} if port.get("name") else {}
+    found = [(pod, _number(pod, port)) for pod in chosen]
+    number = next((each for _, each in found if each), 0)
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": f"{meta['name']}-{port['port']}",
+            "namespace": meta["namespace"],
+            "labels": {"kubernetes.io/service-name": meta["name"]},
+        },
+        "ports": [{**named, "port": number}],
+        "endpoints": [
+            {
+                "addresses": [pod["status"]["podIP"]],
+                "conditions": {"ready": True},
+                "targetRef": {"kind": "Pod", "name": pod["metadata"]["name"]},
+            }
+            for pod, each in found
+            if each == number and number
+        ],
+    }
+
+
+def _number(pod: Object, port: Mapping[str, Any]) -> int:
+    """The container port behind a Service port; 0 if the pod has none of this name."""
+    target = port.get("targetPort") or port["port"]
+    if isinstance(target, int) or str(target).isdigit():
+        return int(target)
+    for container in pod["spec"].get("containers") or ():
+        for each in container.get("ports") or ():
+            if each.get("name") == target:
+                return int(each["containerPort"])
+    return 0
+
+
+def service_of(piece: Object) -> str:
+    """The name of the Service that an EndpointSlice belongs to."""
+    return str((piece["metadata"].get("labels") or {}).get("kubernetes.io/service-name", ""))

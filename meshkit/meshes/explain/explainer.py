@@ -1,0 +1,344 @@
+"""Follow requests through the meaning of a Snapshot: for one request, or for all requests to a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from meshkit.facts import Kind, Object
+from meshkit.kube.metadata import title
+from meshkit.kube.pods import has_sidecar, is_live
+from meshkit.meshes.effective import Effective
+from meshkit.meshes.explain.servers import Servers
+from meshkit.meshes.explain.ways import Destination, Way, together
+from meshkit.meshes.explain.witnesses import operations, witness
+from meshkit.meshes.model import requests, words
+from meshkit.meshes.model.hosts import domains_of, full_host, host_of
+from meshkit.meshes.model.outbound import (
+    Backend,
+    Cluster,
+    Match,
+    Outbound,
+    Problem,
+    VirtualHost,
+    cluster_name,
+)
+from meshkit.meshes.model.pods import workload_name
+from meshkit.meshes.model.requests import NotKnown, Request, Taken, route_of, sent, virtual_host_of
+
+NOT_CARRIED = "NotSupported"
+"""The reason of problems for what meshkit's meaning leaves out and the mesh carries out."""
+_NO_PROXY = "no rule: the caller has no proxy of the mesh"
+_LEAVES = "the host is not registered in the mesh: the request leaves it as it is"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pods of one workload: ``pod`` stands for all of them. ``caller`` is None without a proxy."""
+
+    name: str
+    pod: Object
+    caller: Any
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Follows requests. ``foreign`` are the kinds that change requests and that the meaning does not know.
+
+    ``addresses_known`` is False where pods have no real addresses yet, as in files.
+    """
+
+    effective: Effective
+    foreign: tuple[Kind, ...] = ()
+    addresses_known: bool = True
+    _services: dict[Any, Object | None] = field(default_factory=dict, compare=False, repr=False)
+    _by_domain: dict[Any, Mapping[str, VirtualHost]] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The workloads that can call, each with a pod; pods that share a configuration are preferred."""
+        by_workload: dict[str, list[Object]] = {}
+        for pod in self.effective.registry.of("pods"):
+            if is_live(pod) and pod["metadata"]["namespace"] != self.effective.home:
+                by_workload.setdefault(name_of(pod), []).append(pod)
+        used: dict[Any, None] = {}
+        return tuple(self._group(name, pods, used) for name, pods in sorted(by_workload.items()))
+
+    def way(self, group: Group, request: Request) -> Way:
+        """The way of one request of a caller."""
+        if group.caller is None:
+            return self._plain_way(group, request)
+        outbound = self.effective.outbound(group.caller)
+        host = virtual_host_of(self._domains(group.caller), request)
+        if host is None:
+            way = Way((group.name,), request.host, request.port or 0, rule="no rule", registered=False)
+            return replace(way, not_known=(f"{_LEAVES}.",))
+        return self._routed(group, request, outbound, host)
+
+    def ways_to(self, host: str, port: int | None, groups: Iterable[Group]) -> tuple[Way, ...]:
+        """The ways of all requests to a host: one for each rule and for each group of equal callers."""
+        return together(
+            way
+            for group in groups
+            for number in self._ports(group, host, port)
+            for way in self._all(group, host, number)
+        )
+
+    def probes(self, group: Group, host: str, port: int | None) -> tuple[tuple[Match, Request], ...]:
+        """A request for each rule that a caller's requests to a host may meet, the general one last."""
+        request = Request(host, port)
+        matches = [Match()]
+        if group.caller is not None:
+            found = virtual_host_of(self._domains(group.caller), request)
+            for route in found.routes if found else ():
+                matches += route.matches
+        matches += [
+            match
+            for server in self._servers_of(host, port, group)
+            for match in operations(self.servers.inbound(*server))
+        ]
+        distinct = dict.fromkeys(sorted(matches, key=lambda match: match == Match()))
+        return tuple((match, witness(match, host, port)) for match in distinct)
+
+    @cached_property
+    def servers(self) -> Servers:
+        """The servers' side."""
+        return Servers(self.effective, self.addresses_known)
+
+    def _domains(self, caller: Any) -> Mapping[str, VirtualHost]:
+        """The virtual hosts of a caller's proxy, by domain."""
+        if caller not in self._by_domain:
+            self._by_domain[caller] = requests.domains_of(self.effective.outbound(caller).hosts)
+        return self._by_domain[caller]
+
+    def _all(self, group: Group, host: str, port: int | None) -> Iterator[Way]:
+        general: Way | None = None
+        found: list[Way] = []
+        for match, request in self.probes(group, host, port):
+            way = replace(self.way(group, request), conditions=words.conditions(match))
+            found.append(way)
+            general = way if match == Match() else general
+        seen: set[Way] = set()
+        for way in found:
+            repeats = general is not None and (way.outcome, way.rule) == (general.outcome, general.rule)
+            if way is general or (not repeats and way not in seen):
+                seen.add(way)
+                yield way
+
+    def _ports(self, group: Group, host: str, port: int | None) -> Sequence[int | None]:
+        """The ports of a host that a caller can address."""
+        if port is not None:
+            return (port,)
+        if group.caller is None:
+            service = self._service(host, None, group.pod["metadata"]["namespace"])
+            return [int(each["port"]) for each in service["spec"].get("ports") or ()] if service else (None,)
+        hosts = self.effective.outbound(group.caller).hosts
+        named = [each.port for each in hosts if host.lower() in {d.partition(":")[0] for d in each.domains}]
+        return tuple(dict.fromkeys(named)) or (None,)
+
+    def _group(self, name: str, pods: Sequence[Object], used: dict[Any, None]) -> Group:
+        meaning = self.effective.meaning
+        meshed = [pod for pod in pods if has_sidecar(pod, meaning.PROXY.container)]
+        if not meshed:
+            return Group(name, pods[0], None)
+        keys = [(meaning.caller_of(self.effective.registry, pod), pod) for pod in meshed]
+        caller, pod = next((pair for pair in keys if pair[0] in used), keys[0])
+        used[caller] = None
+        return Group(name, pod, caller)
+
+    def _routed(self, group: Group, request: Request, outbound: Outbound, host: VirtualHost) -> Way:
+        service = host.service if host.port else request.host
+        way = Way(
+            (group.name,),
+            service,
+            host.port or request.port or 80,
+            _asked(request),
+            not_known=self._not_known(group, outbound.problems, service),
+            ignored=_ignored(outbound.problems, service),
+        )
+        try:
+            taken = route_of(host, request)
+        except NotKnown as problem:
+            return replace(way, rule="not known", not_known=(f"{problem}.", *way.not_known))
+        if taken is None:
+            return replace(way, rule="no rule matches", answer="404: no route takes the request")
+        if not host.port and (not taken.route.direct or taken.route.direct.body):
+            known = (f"{_LEAVES}.", *way.not_known)
+            return replace(way, rule="no rule", registered=False, not_known=known)
+        rule = taken.route.source or f"no route: Service {service}"
+        way = replace(way, rule=rule, answer=words.answer(taken.route), actions=words.actions(taken.route))
+        return self._forwarded(way, group, request, outbound, taken)
+
+    def _forwarded(self, way: Way, group: Group, request: Request, outbound: Outbound, taken: Taken) -> Way:
+        if way.answer:
+            return way
+        try:
+            received = sent(request, taken)
+        except NotKnown as problem:
+            return replace(way, not_known=(f"{problem}.", *way.not_known))
+        clusters = {cluster.name: cluster for cluster in outbound.clusters}
+        total = sum(backend.weight for backend in taken.route.backends) or 1
+        unresolved = _unresolved(outbound.problems)
+        not_known: list[str] = []
+        destinations = tuple(
+            self._destination(group, received, backend, clusters, total, unresolved, not_known)
+            for backend in taken.route.backends
+        )
+        return replace(way, destinations=destinations, not_known=(*dict.fromkeys(not_known), *way.not_known))
+
+    def _destination(
+        self,
+        group: Group,
+        request: Request,
+        backend: Backend,
+        clusters: Mapping[str, Cluster],
+        total: int,
+        unresolved: frozenset[str],
+        not_known: list[str],
+    ) -> Destination:
+        share = 100.0 * backend.weight / total
+        if backend.cluster is None:
+            return Destination(share, "an invalid backend", 0, answer="500: the route's backend is not valid")
+        _, number, subset, host = [*backend.cluster.split("|"), "", "", ""][:4]
+        there = Destination(share, host or backend.cluster, int(number or 0), subset)
+        cluster = clusters.get(backend.cluster)
+        if cluster is None:
+            what = f"subset {subset} of {host}" if subset else f"{host}:{number}"
+            return replace(there, answer=f"503: there is no {what}")
+        there = replace(there, settings=words.settings(cluster), source=cluster.source)
+        if not cluster.endpoints:
+            if cluster.as_asked or host in unresolved:
+                return replace(there, endpoints=None)
+            return replace(there, answer="503: no ready endpoint")
+        entries = self.servers.entries(group.pod, cluster, request, not_known)
+        return replace(there, endpoints=len(cluster.endpoints), entries=entries)
+
+    def _plain_way(self, group: Group, request: Request) -> Way:
+        """The way of a request of a pod without a proxy: to the Service's endpoints, in plaintext."""
+        namespace = group.pod["metadata"]["namespace"]
+        service = self._service(request.host, request.port, namespace)
+        if service is None:
+            way = Way((group.name,), request.host, request.port or 80, _asked(request), _NO_PROXY)
+            return replace(way, registered=False, not_known=("no Service has this host and port.",))
+        number, cluster = self._direct(service, request.port)
+        not_known: list[str] = []
+        entries = self.servers.entries(group.pod, cluster, request, not_known)
+        answer = "" if cluster.endpoints else "no connection: no ready endpoint"
+        there = Destination(
+            100.0, host_of(service), number, endpoints=len(cluster.endpoints), answer=answer, entries=entries
+        )
+        return Way(
+            (group.name,),
+            host_of(service),
+            number,
+            _asked(request),
+            _NO_PROXY,
+            destinations=(there,),
+            not_known=tuple(not_known),
+        )
+
+    def _direct(self, service: Object, port: int | None) -> tuple[int, Cluster]:
+        ports = service["spec"].get("ports") or ()
+        chosen = next((each for each in ports if port in (None, int(each["port"]))), None)
+        number = int(chosen["port"]) if chosen else port or 0
+        found = self.effective.registry.backings(service, chosen) if chosen else ()
+        return number, self.servers.plain_cluster(cluster_name(number, "", host_of(service)), found)
+
+    def _service(self, host: str, port: int | None, namespace: str) -> Object | None:
+        key = (host, port, namespace)
+        if key not in self._services:
+            self._services[key] = self._find_service(host, port, namespace)
+        return self._services[key]
+
+    def _find_service(self, host: str, port: int | None, namespace: str) -> Object | None:
+        wanted = host.lower() if port is None else f"{host.lower()}:{port}"
+        for service in self.effective.registry.of("services"):
+            for each in service["spec"].get("ports") or ():
+                names = domains_of(service, int(each["port"]), namespace)
+                if wanted in names or (port is None and wanted in {name.partition(":")[0] for name in names}):
+                    return service
+        return None
+
+    def _servers_of(self, host: str, port: int | None, group: Group) -> Iterator[tuple[Object, int]]:
+        service = self._service(host, port, group.pod["metadata"]["namespace"])
+        for each in (service["spec"].get("ports") or ()) if service else ():
+            if service and port in (None, int(each["port"])):
+                for backing in self.effective.registry.backings(service, each):
+                    if backing.pod is not None:
+                        yield backing.pod, backing.port
+
+    def _not_known(self, group: Group, problems: Iterable[Problem], service: str) -> tuple[str, ...]:
+        """The objects near this request that the meaning leaves out."""
+        own = group.pod["metadata"]["namespace"]
+        near = {self.effective.home, own, *service.split(".")[1:2]}
+        found = [
+            f"{title_of(problem.object)}: {problem.message}"
+            for problem in problems
+            if problem.reason == NOT_CARRIED
+            and problem.object["metadata"].get("namespace") in near
+            and problem.object.get("kind") != "Gateway"  # gateways take no requests of sidecars
+        ]
+        return (*found, *(text for where, text in self._foreign_objects if where in near))
+
+    @cached_property
+    def _foreign_objects(self) -> tuple[tuple[str, str], ...]:
+        wanted = {(kind.group, kind.kind) for kind in self.foreign}
+        return tuple(
+            (item["metadata"].get("namespace", ""), f"{title(item)}: meshkit does not evaluate this kind.")
+            for item in self.effective.snapshot.objects
+            if (str(item["apiVersion"]).rpartition("/")[0], item["kind"]) in wanted
+        )
+
+
+def name_of(pod: Object) -> str:
+    """The workload of a pod: ``shop/web``."""
+    return f"{pod['metadata']['namespace']}/{workload_name(pod)}"
+
+
+def title_of(item: Object) -> str:
+    """Kind and name of an object that may not say its kind."""
+    return title({"kind": "object", **item})
+
+
+def _asked(request: Request) -> str:
+    query = "&".join(f"{name}={value}" for name, value in request.query)
+    headers = "".join(f", {name}: {value}" for name, value in request.headers)
+    return f"{request.method} {request.path}{'?' if query else ''}{query}{headers}"
+
+
+def _unresolved(problems: Iterable[Problem]) -> frozenset[str]:
+    """The hosts of which the meaning does not know the endpoints."""
+    return frozenset(
+        str(host).lower()
+        for problem in problems
+        if problem.reason == NOT_CARRIED
+        for host in (problem.object.get("spec") or {}).get("hosts") or ()
+    )
+
+
+def _ignored(problems: Iterable[Problem], service: str) -> tuple[str, ...]:
+    """The parts of objects without effect that name the service."""
+    found = (
+        f"{title_of(problem.object)}: {problem.message}"
+        for problem in problems
+        if problem.reason != NOT_CARRIED and _names(problem.object, service)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _names(item: Object, service: str) -> bool:
+    namespace = item["metadata"].get("namespace", "")
+    return any(full_host(text.lower(), namespace) == service for text in _texts(item.get("spec") or {}))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)

@@ -1,0 +1,209 @@
+"""A plan tells which requests change, and says no requests change only where everything was seen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from meshkit.cluster.executor import PlannedStep, Seen
+from meshkit.kube.steps import Step
+from meshkit.operations.effects import Effects, effects_of
+from meshkit.operations.plan import Plan
+from meshkit.views.display import plan_table
+from meshkit.views.plan_html import plan_card
+from tests.unit.operations.explained import ISTIO, LINKERD, WORKLOADS, Api, cluster, objects
+
+WEB = "web.shop.svc.cluster.local:8080"
+
+
+def step(text: str, *, removed: bool = False) -> PlannedStep:
+    item: dict[str, Any] = yaml.safe_load(text)
+    return PlannedStep(Step(item, removed=removed), "remove" if removed else "change", after=item)
+
+
+def seen(*steps: PlannedStep, held: str = ISTIO, mesh: str = "istio", **refuse: Any) -> Effects:
+    return effects_of(steps, cluster(Api(objects(mesh, WORKLOADS, held), **refuse), mesh), mesh)
+
+
+def policy(rules: str, name: str = "no-admin") -> str:
+    return f"""
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {name}, namespace: shop}}
+spec: {rules}
+"""
+
+
+def virtual_service(http: str, name: str = "web") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: shop}}
+spec: {{hosts: [web], http: {http}}}
+"""
+
+
+def rows(effects: Effects) -> list[tuple[Any, ...]]:
+    return [(e.callers, e.place, e.conditions, e.before, e.after) for e in effects.changed]
+
+
+OPEN = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, annotations: {linkerd.io/inject: enabled}}}"
+BETA = "{match: [{uri: {prefix: /beta}}], route: [{destination: {host: web, subset: v2}}]}"
+SPLIT = "[{destination: {host: web, subset: v1}, weight: 90}, {destination: {host: web}, weight: 10}]"
+BOTH = ("shop/client", "shop/web")
+
+
+def test_a_new_timeout_changes_the_requests_of_its_rule_only() -> None:
+    found = seen(step(virtual_service(f"[{BETA}, {{timeout: 5s, route: {SPLIT}}}]")))
+    assert rows(found) == [(BOTH, WEB, "every request", ("timeout 2.5 s",), ("timeout 5 s",))]
+    assert found.not_seen == ()
+
+
+def test_a_rule_in_front_changes_its_requests_only() -> None:
+    header = "{match: [{headers: {x-user: {exact: jason}}}], route: [{destination: {host: web, subset: v1}}]}"
+    found = seen(step(virtual_service(f"[{header}, {BETA}, {{timeout: 2.5s, route: {SPLIT}}}]")))
+    assert [(e.callers, e.conditions) for e in found.changed] == [(BOTH, "header x-user is jason")]
+
+
+def test_a_policy_changes_the_requests_that_it_refuses() -> None:
+    rule = "{action: DENY, rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/client]}}]}]}"
+    found = seen(step(policy(rule, "no-client")))
+    (row,) = [row for row in rows(found) if row[2] == "every request"]
+    assert row[0] == ("shop/client",)
+    assert "mutual TLS" in row[3][0]
+    assert "403: refused" in row[4][0]
+
+
+def test_mutual_tls_that_is_no_longer_required_lets_plain_callers_in() -> None:
+    mode = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+    found = seen(step(mode, removed=True))
+    assert [(e.callers, e.conditions, "403" in str(e)) for e in found.changed] == [
+        (("legacy/old",), "path starts with /admin", True),
+        (("legacy/old",), "every request", False),
+    ]
+
+
+def test_what_repeats_the_state_changes_no_request() -> None:
+    repeated = virtual_service(f"[{BETA}, {{timeout: 2.5s, route: {SPLIT}}}]")
+    assert str(seen(step(repeated))) == "No request changes."
+
+
+def test_a_younger_rival_changes_no_request() -> None:
+    """The oldest VirtualService of a host wins, and one that is not made yet is the youngest."""
+    rival = virtual_service("[{route: [{destination: {host: web, subset: v2}}]}]", "a")
+    assert seen(step(rival)).changed == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {}}",
+        "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: cacerts, namespace: istio-system}}",
+        "{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: a, namespace: shop}}",
+    ],
+)
+def test_what_shows_only_later_is_not_seen(text: str) -> None:
+    found = seen(step(text))
+    assert not found.changed
+    assert "not seen: what" in str(found)
+    assert "No request changes" not in str(found)
+
+
+def test_a_part_that_meshkit_does_not_evaluate_is_not_seen() -> None:
+    sidecar = (
+        "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: a, namespace: shop}, spec: {}}"
+    )
+    assert "Sidecar shop/a" in seen(step(sidecar)).not_seen[0]
+
+
+def test_what_may_change_a_request_and_is_not_known_is_not_seen() -> None:
+    regex = virtual_service(r"[{match: [{uri: {regex: '\pL+'}}], route: [{destination: {host: web}}]}]")
+    assert "regular expression" in seen(step(regex)).not_seen[0]
+    lua = (
+        "{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: a, namespace: shop}}"
+    )
+    http = f"[{BETA}, {{timeout: 5s, route: {SPLIT}}}]"
+    found = seen(step(virtual_service(http)), held=f"{ISTIO}---\n{lua}")
+    assert found.not_seen == ("EnvoyFilter shop/a: meshkit does not evaluate this kind.",)
+
+
+def test_the_endpoints_of_a_new_service_are_the_ready_pods_that_it_selects() -> None:
+    service = """
+apiVersion: v1
+kind: Service
+metadata: {name: web-v1, namespace: shop}
+spec: {selector: {version: v1}, clusterIP: 10.0.9.9, ports: [{name: http, port: 8080, targetPort: 8080}]}
+"""
+    route = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: web, port: 8080}]
+  rules: [{backendRefs: [{name: web-v1, port: 8080}]}]
+"""
+    found = seen(step(service), step(route), held=OPEN, mesh="linkerd")
+    assert [(place, after) for _, place, _, _, after in rows(found) if place == WEB] == [
+        (WEB, ("100 % web-v1.shop.svc.cluster.local:8080 (mutual TLS)",))
+    ]
+
+
+def test_what_was_applied_meanwhile_is_not_seen() -> None:
+    """The state before is gone once a plan is applied, so that nothing can be said about its effect."""
+    item = yaml.safe_load(virtual_service(f"[{BETA}]"))
+    changed = PlannedStep(Step(item), "change", seen=Seen("uid", "7", ""), after=item)
+    sentence = "VirtualService shop/web has changed since it was planned."
+    assert sentence in seen(changed).not_seen
+    assert sentence in seen(PlannedStep(Step(item), "create", after=item)).not_seen
+
+
+def test_what_may_not_be_read_is_not_seen() -> None:
+    repeated = virtual_service(f"[{BETA}, {{timeout: 2.5s, route: {SPLIT}}}]")
+    found = seen(step(repeated), refused=("Pod",), own="shop")
+    assert found.not_seen == ("Pod: only namespace shop was read",)
+
+
+def test_a_step_that_decides_nothing_reads_nothing() -> None:
+    api = Api([])
+    account = step("{apiVersion: v1, kind: ServiceAccount, metadata: {name: a, namespace: shop}}")
+    assert str(effects_of([account], cluster(api), "istio")) == "No request changes."
+    assert api.requests == 0
+
+
+def test_linkerd_shows_the_requests_that_an_authorization_lets_in() -> None:
+    allow = """
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: {name: web, namespace: shop}
+spec: {podSelector: {matchLabels: {app: web}}, port: 8080, accessPolicy: all-authenticated}
+"""
+    found = seen(step(allow), held=LINKERD, mesh="linkerd")
+    assert [(e.callers, e.conditions) for e in found.changed] == [(BOTH, "every request")]
+
+
+def test_a_plan_shows_its_effects_where_it_is_looked_at() -> None:
+    looks = []
+    one = step(virtual_service(f"[{BETA}, {{timeout: 5s, route: {SPLIT}}}]"))
+
+    def look() -> Effects:
+        looks.append(1)
+        return seen(one)
+
+    plan = Plan("Route", "istio", "prod", "https://prod", (one,), look=look)
+    assert not looks
+    assert "timeout 2.5 s" not in plan_card(plan)
+    sentence = f"changes: shop/client, shop/web -> {WEB}, every request: timeout 2.5 s -> timeout 5 s"
+    assert sentence in str(plan)
+    assert json.loads(plan.to_json())["effects"]["changed"][0]["after"] == ["timeout 5 s"]
+    assert "timeout 2.5 s" in plan_table(plan)
+    assert "timeout 2.5 s" in plan_card(plan)
+    assert len(looks) == 1

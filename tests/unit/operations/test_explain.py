@@ -1,0 +1,175 @@
+"""``mk.explain`` tells the way of a request, for files and for a cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshkit.errors import BadInput, UnknownName
+from meshkit.operations.explain import Explanation, explain
+from meshkit.operations.health import check
+from tests.unit.operations.explained import ISTIO, LINKERD, WORKLOADS, Api, cluster, objects, write
+
+ENVOY_FILTER = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: lua, namespace: shop}
+spec: {configPatches: []}
+"""
+
+
+def istio(folder: Path, request: str, *more: str, caller: str = "shop/client", **options: Any) -> Explanation:
+    return explain(request, files=write(folder, WORKLOADS, ISTIO, *more), caller=caller, **options)
+
+
+def test_a_trace_names_the_rule_the_shares_and_what_the_server_does(tmp_path: Path) -> None:
+    found = istio(tmp_path, "web.shop:8080/x")
+    (way,) = found.ways
+    assert way.callers == ("shop/client",)
+    assert (way.place, way.rule) == ("web.shop.svc.cluster.local:8080", "VirtualService shop/web http[1]")
+    assert way.actions[0] == "timeout 2.5 s"
+    first, second = way.destinations
+    assert (first.title, first.endpoints) == ("90 % web.shop.svc.cluster.local:8080 subset v1", 2)
+    assert (second.title, first.source) == (
+        "10 % web.shop.svc.cluster.local:8080",
+        "DestinationRule shop/web",
+    )
+    (entry,) = first.entries
+    assert (entry.pods, entry.tls, entry.mode, entry.answer) == (2, "mutual TLS", "strict", "")
+    assert found.failures == ()
+    assert "2 pods: mutual TLS; the server takes mutual TLS only; allowed" in str(found)
+    assert json.loads(json.dumps(found.as_record()))["ways"][0]["rule"] == way.rule
+
+
+@pytest.mark.parametrize(
+    ("request_", "caller", "failure"),
+    [
+        ("web:8080/beta", "shop/client", "503: no ready endpoint"),
+        ("web:8080/admin/users", "shop/client", "403: refused"),
+        ("web.shop:8080/", "legacy/old", "no connection: the server takes mutual TLS only"),
+    ],
+)
+def test_a_request_that_fails_says_where(tmp_path: Path, request_: str, caller: str, failure: str) -> None:
+    found = istio(tmp_path, request_, caller=caller)
+    assert found.failures == (failure,)
+    assert str(found).endswith(f"Failures: {failure}.")
+
+
+def test_the_policy_that_refuses_is_named(tmp_path: Path) -> None:
+    (way,) = istio(tmp_path, "web:8080/admin").ways
+    assert way.destinations[0].entries[0].by == "policy shop/no-admin"
+
+
+def test_without_a_path_there_is_a_row_for_each_rule_and_for_all_callers(tmp_path: Path) -> None:
+    found = istio(tmp_path, "web.shop:8080", caller="")
+    assert [(way.callers, way.conditions) for way in found.ways] == [
+        (("legacy/old",), "every request"),
+        (("shop/client", "shop/web"), "path starts with /beta"),
+        (("shop/client", "shop/web"), "path starts with /admin"),
+        (("shop/client", "shop/web"), "every request"),
+    ]
+
+
+def test_what_the_meaning_does_not_know_is_said(tmp_path: Path) -> None:
+    (way,) = istio(tmp_path, "web:8080/", ENVOY_FILTER).ways
+    assert way.not_known == ("EnvoyFilter shop/lua: meshkit does not evaluate this kind.",)
+    (far,) = istio(tmp_path, "example.com/", ENVOY_FILTER).ways
+    assert "not registered" in far.not_known[0]
+
+
+def test_linkerd_is_explained_from_the_same_workloads(tmp_path: Path) -> None:
+    found = explain("web:8080/", files=write(tmp_path, WORKLOADS, LINKERD), caller="shop/client")
+    assert found.mesh == "linkerd"
+    (way,) = found.ways
+    assert way.rule == "HTTPRoute shop/web rules[0]"
+    assert way.destinations[1].answer == "500: the route's backend is not valid"
+    assert way.destinations[0].entries[0].answer == "403: no policy allows it"
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ("https://web/x", "proxies see no path"),
+        ("web:port/x", "Port could not be cast"),
+        (":80/x", "names no host"),
+        ("web shop/x", "names no host"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_refused(tmp_path: Path, request_: str, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence) as raised:
+        istio(tmp_path, request_)
+    assert raised.value.field == "request"
+
+
+def test_an_unknown_caller_is_told_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="shop/clint") as raised:
+        istio(tmp_path, "web/", caller="shop/clint")
+    assert raised.value.known == ("legacy/old", "shop/client", "shop/web")
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("a: [", "line 1"),
+        ("- 1", "document 1"),
+        ("kind: Pod", "apiVersion"),
+        ("{apiVersion: v1, kind: Pod}", "metadata.name"),
+        ("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {a: 1}}}", "metadata.labels"),
+        ("{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: []}", "spec"),
+        ("{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{}]}}", "Service a"),
+        (
+            "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: a}, "
+            "spec: {http: [{rout: []}]}}",
+            "VirtualService a",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_its_place(tmp_path: Path, text: str, field: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        explain("web/", files=write(tmp_path, text), mesh="istio")
+    assert field in raised.value.field
+
+
+def test_the_mesh_must_be_named_where_files_do_not_tell_it(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="mesh: none is named"):
+        explain("web/", files=write(tmp_path, WORKLOADS))
+    with pytest.raises(BadInput, match="the files use istio and linkerd"):
+        explain("web/", files=write(tmp_path, ISTIO, LINKERD))
+
+
+def test_a_folder_is_read_and_one_source_is_needed(tmp_path: Path) -> None:
+    write(tmp_path, WORKLOADS, ISTIO)
+    assert explain("web:8080/", files=[tmp_path], caller="shop/client").ways
+    with pytest.raises(BadInput, match="no such file"):
+        explain("web/", files=[tmp_path / "none"])
+    with pytest.raises(BadInput, match="either a cluster or files"):
+        explain("web/")
+
+
+def test_a_cluster_is_explained_like_its_files(tmp_path: Path) -> None:
+    seen = cluster(Api(objects("istio", WORKLOADS, ISTIO)), "istio")
+    live = explain("web:8080/x", seen, caller="shop/client")
+    assert live.ways == istio(tmp_path, "web:8080/x").ways
+    assert live.not_read == ()
+
+
+def test_who_may_read_one_namespace_gets_what_it_tells() -> None:
+    kinds = ("Pod", "Namespace", "VirtualService", "Deployment", "MutatingWebhookConfiguration", "Service")
+    api = Api(objects("istio", WORKLOADS, ISTIO), kinds, own="shop")
+    found = explain("web.shop:8080/x", cluster(api), caller="shop/client")
+    assert found.mesh == "istio"
+    assert found.ways[0].rule == "VirtualService shop/web http[1]"
+    assert "VirtualService: only namespace shop was read" in found.not_read
+    assert "not read: Pod: only namespace shop was read" in str(found)
+
+
+def test_check_reads_files_as_if_they_were_applied(tmp_path: Path) -> None:
+    found = check(files=write(tmp_path, WORKLOADS, ISTIO))
+    assert [(each.code, each.object) for each in found] == [("MK0208", "VirtualService shop/web")]
+    linkerd = check(files=write(tmp_path, WORKLOADS, LINKERD))
+    assert [(each.code, each.object) for each in linkerd] == [("MK0209", "HTTPRoute shop/web")]
+    with pytest.raises(BadInput, match="pre"):
+        check(files=write(tmp_path, WORKLOADS, ISTIO), pre=True)
