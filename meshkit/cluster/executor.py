@@ -93,16 +93,16 @@ def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Itera
         needs = next((maker for maker in new if _makes(cluster.api, maker, step)), None)
         if needs is not None:
             return PlannedStep(step, "create", changes(None, step.object), needs=needs)
-    warned: list[str] = []
+    said: list[str] = []
     client = client_for(cluster, step.kind)
     after = client.apply(
-        step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=warned.append
+        step.object, dry_run=True, force=step.force, manager=step.manager, on_warning=said.append
     )
     if live is None:
-        return PlannedStep(step, "create", changes(None, after), warnings=tuple(warned))
+        return PlannedStep(step, "create", changes(None, after), warnings=tuple(said))
     found = changes(live, after)
     action: Action = "change" if found else "keep"
-    return PlannedStep(step, action, found, _seen(live), warnings=tuple(warned))
+    return PlannedStep(step, action, found, _seen(live), warnings=tuple(said))
 
 
 def _makes(api: Api, maker: Step, step: Step) -> bool:

@@ -79,7 +79,7 @@ class Release(Intent):
     service: Name = Field(description="the name of the Service")
     port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535")
     stable: Name = Field(description="the version that serves now")
-    canary: Name = Field(description="the version to release")
+    canary: Name = Field(description="the version that is to take over")
     route: Name = Field(default="primary", description="the name of the route whose weights are moved")
     steps: tuple[float, ...] = Field(
         default=(1, 5, 25, 50, 100),

@@ -42,9 +42,9 @@ class WeightedRoute:
     """The mesh's name of the stable version; ``canary`` likewise."""
     canary: str
     rule: str | None = None
-    """The name of the rule whose weights change; None if rules have no names."""
+    """The name of the rule that is moved, None where rules have no names."""
     weight: int = 0
-    """The weight of a destination that does not state one."""
+    """The weight of a destination that says none."""
 
     def __str__(self) -> str:
         return f"{self.kind.kind} {self.namespace}/{self.name}"
@@ -185,7 +185,6 @@ class Mesh:
     mutual_tls: Callable[[Snapshot, str], str]
     """The mutual TLS mode of a namespace's servers: ``strict``, ``permissive`` or ``disable``."""
     meaning: Meaning
-    """Computes the effective configuration of callers and servers from the mesh's objects."""
     revisions: Revisions | None = None
     analyzer: Analyzer | None = None
     identity: Identity | None = None

@@ -91,9 +91,9 @@ class MeshChecks:
     called_ports: tuple[CalledPort, ...]
     port_protocols: PortProtocols
     before: tuple[Check, ...]
-    """The mesh's own checks before it is installed."""
+    """Its own checks before it is installed."""
     running: tuple[Check, ...]
-    """The mesh's own checks once it is installed."""
+    """Its own checks of a running mesh."""
     check_route: Callable[[Route, Snapshot], Iterator[Finding]] = _no_findings
     """The mesh's own check of a planned route."""
     requires_gateway_api: bool = False

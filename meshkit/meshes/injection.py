@@ -53,7 +53,7 @@ class Injection:
     request: Callable[[Object], str]
     """The label or annotation by which a namespace requests injection (``key=value``); else empty."""
     origin: Callable[[Object], ProxyOrigin]
-    """The revision and version of the control plane that injected a pod's proxy."""
+    """Where a pod's proxy came from."""
 
     def webhooks(self, snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
         """The injection webhooks of the mesh in the cluster."""

@@ -60,23 +60,23 @@ def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> P
     return page_of(samples(text, (table.requests, f"{table.latency}_bucket")), table, target, pod)
 
 
-def page_of(page_samples: Iterable[Sample], table: MetricTable, target: Target, pod: str = "") -> Page:
+def page_of(found: Iterable[Sample], table: MetricTable, target: Target, pod: str = "") -> Page:
     """The counters of the target's versions among the samples of the proxy of ``pod``."""
     page: dict[CounterKey, float] = {}
-    for key, value in _counters(page_samples, table, target, pod):
+    for key, value in _counters(found, table, target, pod):
         page[key] = page.get(key, 0) + value
     return page
 
 
 def _counters(
-    page_samples: Iterable[Sample], table: MetricTable, target: Target, own_pod: str
+    found: Iterable[Sample], table: MetricTable, target: Target, own_pod: str
 ) -> Iterator[tuple[CounterKey, float]]:
     names = {"service": target.service, "namespace": target.namespace}
     where = {label: value.format(**names) for label, value in table.where.items()}
     own = {**where, **table.pod_where} if own_pod and table.pod_where else None
     present = {label: value.format(**names) for label, value in table.where_present.items()}
     versions = {table.version_value.format(version=v, **names): v for v in target.versions}
-    for name, labels, value in page_samples:
+    for name, labels, value in found:
         version = versions.get(labels.get(table.version_label, ""))
         if version is None or any(labels.get(label, wanted) != wanted for label, wanted in present.items()):
             continue
