@@ -87,7 +87,7 @@ def test_a_subset_that_is_not_there_is_told() -> None:
 )
 def test_what_is_not_carried_out_is_told(http: dict[str, Any], field: str) -> None:
     outbound = translate(virtualservices=[virtual_service(http)], destinationrules=[destination_rule()])
-    assert f"spec.http[0].{field} is not carried out" in outbound.problems[0].message
+    assert f"spec.http[0].{field} is not supported" in outbound.problems[0].message
 
 
 def test_a_match_that_cannot_be_judged_never_holds() -> None:

@@ -203,13 +203,13 @@ def test_the_mesh_config_sets_retries_timeouts_and_a_common_policy() -> None:
     assert retry
     assert (retry.attempts, retry.retry_on) == (5, ("5xx",))
     assert [p.message for p in outbound.problems] == [
-        "data.mesh: shinyNewField is not carried out by the sandbox."
+        "data.mesh: shinyNewField is not supported by the sandbox."
     ]
 
 
 def test_kinds_that_are_not_carried_out_are_told() -> None:
     item = {"kind": "Sidecar", "metadata": {"name": "default", "namespace": "shop", "uid": "s"}, "spec": {}}
-    assert "Sidecar is not carried out" in translate(sidecars=[item]).problems[0].message
+    assert "Sidecar is not supported" in translate(sidecars=[item]).problems[0].message
 
 
 def test_a_destination_without_a_port_is_the_services_only_one() -> None:

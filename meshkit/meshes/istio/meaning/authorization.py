@@ -45,11 +45,11 @@ def _without_effect(item: Object) -> Iterable[str]:
     spec = _spec(item)
     match spec.get("action"):
         case "CUSTOM":
-            yield "action CUSTOM: the sandbox has no external authorizer, so the policy is left out."
+            yield "action CUSTOM: the sandbox has no external authorizer, so the policy is ignored."
         case "AUDIT":
-            yield "action AUDIT: nothing writes an audit log here, and no request is refused by it."
+            yield "action AUDIT: the sandbox writes no audit log, and the policy rejects no request."
     if spec.get("targetRef") or spec.get("targetRefs"):
-        yield "targetRefs: only gateways and waypoints have them; no sidecar obeys the policy."
+        yield "targetRefs: they select gateways and waypoints; sidecars ignore the policy."
     if _is_dry(item):
         yield f"annotation {DRY_RUN}: the policy is not enforced, and no result is counted."
     for rule in spec.get("rules") or ():

@@ -85,7 +85,7 @@ class DestinationRules:
 
     def _told_twice(self, rule: Object, name: str) -> None:
         message = (
-            f"spec.subsets: {name!r} is already there, in this rule or in an older one of the same host."
+            f"spec.subsets: {name!r} is already defined, in this rule or in an older one of the same host."
         )
         self._work.problems.append(Problem(rule, "DuplicateSubset", message))
 

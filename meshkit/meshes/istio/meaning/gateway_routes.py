@@ -71,7 +71,7 @@ def _with_defaults(routing: Routing, route: Route, rule: dict[str, dict[str, str
 def _is_valid(routing: Routing, item: Object, kind: str) -> bool:
     unknown = _unknown_filter(item, kind)
     if unknown:
-        message = f"{unknown} is not carried out by the sandbox: the whole route is left out."
+        message = f"{unknown} is not supported by the sandbox: the whole route is ignored."
         routing.work.problems.append(Problem(item, "NotSupported", message))
     return not unknown
 

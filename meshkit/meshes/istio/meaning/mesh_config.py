@@ -93,6 +93,6 @@ _READ = {
 def _problems(item: Object, written: Mapping[str, Any]) -> list[Problem]:
     unknown = sorted(set(written) - _READ - _WITHOUT_EFFECT_HERE)
     return [
-        Problem(item, "NotSupported", f"data.mesh: {name} is not carried out by the sandbox.")
+        Problem(item, "NotSupported", f"data.mesh: {name} is not supported by the sandbox.")
         for name in unknown
     ]

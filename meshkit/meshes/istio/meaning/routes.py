@@ -101,7 +101,7 @@ class Routing:
             unknown += [f"headers[{name}]" for name in each.get("headers") or () if name.startswith(CLAIMS)]
             if unknown:
                 place = f"{where}.match[{index}].{unknown[0]}"
-                self.work.ignore(item, f"{place} is not carried out by the sandbox: this match never holds.")
+                self.work.ignore(item, f"{place} is not supported by the sandbox: this match never applies.")
             elif concerns(each, self.caller, port):
                 found.append(match_of(each))
         return tuple(found)
@@ -130,7 +130,7 @@ class Routing:
             direct = actions.direct_of(entry["directResponse"])
             return Route(name, matches, direct=direct, request_headers=request, **common)
         if not entry.get("route"):
-            self.work.ignore(item, f"{where} has no route: the entry is left out.")
+            self.work.ignore(item, f"{where} has no route: the entry is ignored.")
             return None
         return self._forward(
             item, where, entry, Route(name, matches, request_headers=request, **common), port
@@ -208,9 +208,9 @@ class Routing:
 
     def _tell_ignored(self, item: Object, where: str, entry: Json) -> None:
         for unknown in sorted(set(entry) - _FIELDS):
-            self.work.ignore(item, f"{where}.{unknown} is not carried out by the sandbox.")
+            self.work.ignore(item, f"{where}.{unknown} is not supported by the sandbox.")
         for unknown in actions.faults_ignored(entry.get("fault")):
-            self.work.ignore(item, f"{where}.fault.{unknown} is not carried out by the sandbox.")
+            self.work.ignore(item, f"{where}.fault.{unknown} is not supported by the sandbox.")
 
 
 def _share(written: Json | None, otherwise: float) -> float:

@@ -49,9 +49,9 @@ from meshkit.meshes.model.translation import Translation
 statuses = istio_gateway.statuses
 NOT_CARRIED = {
     "gateways": "Gateway: there are no gateways in the sandbox; routes hold for sidecars only.",
-    "sidecars": "Sidecar is not carried out by the sandbox: every proxy knows every host.",
-    "requestauthentications": "RequestAuthentication is not carried out: tokens are not looked at.",
-    "workloadentries": "WorkloadEntry is not carried out by the sandbox.",
+    "sidecars": "Sidecar is not supported by the sandbox: every proxy gets the routes of every host.",
+    "requestauthentications": "RequestAuthentication is not supported: the sandbox verifies no tokens.",
+    "workloadentries": "WorkloadEntry is not supported by the sandbox.",
 }
 KINDS: Mapping[str, Kind] = {
     "namespaces": Kind("v1", "Namespace"),

@@ -96,7 +96,7 @@ class _Told:
     notes: Translation
     owner: Object | None
 
-    def __call__(self, field_name: str, why: str = "is not carried out by the sandbox.") -> None:
+    def __call__(self, field_name: str, why: str = "is not supported by the sandbox.") -> None:
         if self.owner is not None:
             self.notes.ignore(self.owner, f"trafficPolicy.{field_name} {why}")
 

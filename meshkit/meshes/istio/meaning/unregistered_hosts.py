@@ -51,7 +51,10 @@ def _named(routing: Routing) -> list[VirtualHost]:
 
 
 def _unregistered(item: Object, host: str) -> Problem:
-    message = f"spec.hosts: nothing is registered as {host}: it holds for http://{host}/ on port 80 only."
+    message = (
+        f"spec.hosts: no Service or ServiceEntry has the name {host}: "
+        f"the route applies to http://{host}/ on port 80 only."
+    )
     return Problem(item, "UnknownHost", message)
 
 
