@@ -88,6 +88,12 @@ def test_istio_does_not_read_the_requests_of_these_protocols(protocol: str) -> N
     assert host.protocol == "tcp"
 
 
+def test_istio_serves_no_port_of_udp() -> None:
+    ports = port(53, name="dns", protocol="UDP"), port(53, name="dns-tcp", protocol="TCP")
+    served = [(host.port, host.protocol) for host in istio_hosts(service(*ports)) if host.port]
+    assert served == [(53, "tcp")]
+
+
 @pytest.mark.parametrize("protocol", ["", "unknown", "http", "http2", "grpc", "grpc-web"])
 def test_the_sandbox_reads_http_where_istio_does_or_detects(protocol: str) -> None:
     (host,) = (h for h in istio_hosts(service(port(name=protocol))) if h.port == 9090)
