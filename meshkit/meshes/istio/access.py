@@ -6,7 +6,6 @@ all ports that no Service exposes: access to debug and metrics ports does not ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from meshkit.facts import Kind, Need, Object, Snapshot
@@ -16,10 +15,9 @@ from meshkit.kube.steps import Step
 from meshkit.meshes import access
 from meshkit.meshes.access import Account, Target
 from meshkit.meshes.base import cannot
+from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
 
 AUTHORIZATION_POLICY = Kind("security.istio.io/v1", "AuthorizationPolicy")
-_HTTP = {"http", "http2", "grpc", "grpc-web", "kubernetes.io/h2c", "kubernetes.io/ws"}
-_NOT_HTTP = {"tcp", "udp", "tls", "https", "mongo", "mysql", "redis", "kubernetes.io/wss"}
 _MOST_ACCOUNTS = 16  # serviceAccounts.maxItems of the CustomResourceDefinition
 
 
@@ -72,16 +70,8 @@ def _paths(path: str) -> list[str]:
 def _refuse_http_on_tcp(intent: Access, target: Target) -> None:
     """Reject HTTP rules on a port that Istio treats as plain TCP, where they never match."""
     for port in target.service_ports:
-        if (intent.paths or intent.methods) and _protocol(port) in _NOT_HTTP:
+        protocol = protocol_of(port)
+        if (intent.paths or intent.methods) and read_as(protocol) == "tcp":
             field = "paths" if intent.paths else "methods"
-            instead = (
-                f"Port {port['port']} is {_protocol(port)}, not HTTP: leave it out, or name the port http."
-            )
+            instead = f"Port {port['port']} is {protocol}, not HTTP: leave it out, or name the port http."
             raise cannot("Istio", Access, field, instead)
-
-
-def _protocol(port: Mapping[str, Any]) -> str:
-    """The protocol by appProtocol, else by the prefix of the port's name; empty if Istio detects it."""
-    written = str(port.get("appProtocol") or port.get("name") or "").lower()
-    known = _HTTP | _NOT_HTTP
-    return next((part for part in (written, written.partition("-")[0]) if part in known), "")

@@ -129,6 +129,12 @@ def test_linkerd_refuses_more_than_a_route_holds() -> None:
         linkerd.PLANNER.plan(access(paths=paths, methods=("GET", "POST")), Snapshot((service(),)))
 
 
+def test_istio_refuses_paths_on_a_port_that_it_never_detects() -> None:
+    database = service("web", {"name": "db", "port": 3306})
+    with pytest.raises(BadInput, match="Port 3306 is tcp, not HTTP"):
+        istio.PLANNER.plan(access(paths=("/a",)), Snapshot((database,)))
+
+
 def test_istio_splits_more_accounts_than_a_source_holds() -> None:
     callers = tuple(Caller(namespace="shop", service_account=f"a{number}") for number in range(20))
     (step,) = istio.PLANNER.plan(access(callers=callers), Snapshot((service(),)))

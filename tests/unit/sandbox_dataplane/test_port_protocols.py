@@ -10,7 +10,6 @@ from meshkit.meshes.istio.meaning import authorization as istio_authorization
 from meshkit.meshes.istio.meaning import hosts
 from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.istio.meaning.visibility import Caller
-from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning import protocols
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.inbound import Condition, Inbound, Rule
@@ -87,6 +86,12 @@ def test_istio_takes_the_app_protocol_before_the_prefix_of_the_name(written: Obj
 def test_istio_does_not_read_the_requests_of_these_protocols(protocol: str) -> None:
     (host,) = (h for h in istio_hosts(service(port(name=protocol))) if h.port == 9090)
     assert host.protocol == "tcp"
+
+
+def test_istio_serves_no_port_of_udp() -> None:
+    ports = port(53, name="dns", protocol="UDP"), port(53, name="dns-tcp", protocol="TCP")
+    served = [(host.port, host.protocol) for host in istio_hosts(service(*ports)) if host.port]
+    assert served == [(53, "tcp")]
 
 
 @pytest.mark.parametrize("protocol", ["", "unknown", "http", "http2", "grpc", "grpc-web"])
@@ -311,7 +316,7 @@ def test_on_an_opaque_port_of_linkerd_no_route_holds() -> None:
     assert [(host.port, host.protocol) for host in outbound.hosts] == [(8080, "http"), (9090, "tcp")]
     (only,) = outbound.hosts[1].routes
     assert (only.owner, only.timeout_s) == ("", None)
-    assert [(p.reason, "9090" in p.message) for p in outbound.problems] == [("OpaquePort", True)]
+    assert ["9090" in p.message for p in outbound.problems if p.reason == "OpaquePort"] == [True]
 
 
 def server(protocol: str = "opaque", port: int | str = "admin") -> Object:
@@ -342,5 +347,5 @@ def test_an_opaque_server_of_linkerd_takes_policies_of_itself_and_its_namespace_
     assert [each.name.rpartition("/")[2] for each in only.authorization.allow or ()] == [
         *("namespace-shop", "server-admin"),
     ]
-    (problem,) = linkerd_authorization.problems(registry)
-    assert (problem.reason, problem.object["metadata"]["name"]) == ("OpaquePort", "route")
+    problems = linkerd.outbound(registry, "shop").problems
+    assert [p.object["metadata"]["name"] for p in problems if p.reason == "OpaquePort"] == ["route"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,21 @@ def test_an_opaque_server_of_linkerd_judges_connections_by_identity(tmp_path: Pa
         assert total(web, "inbound_tcp_authz_deny_total", 'tls="no_identity"') == 1
 
     run("linkerd", tmp_path, body)
+
+
+def test_an_https_port_of_a_service_entry_carries_tls_of_the_application(tmp_path: Path) -> None:
+    async def body(mesh: MiniMesh) -> None:
+        number = await mesh.tls_server(tmp_path)
+        ports = [{"name": "https", "number": 443, "protocol": "HTTPS", "targetPort": number}]
+        spec = {"hosts": ["tls.example"], "ports": ports, "resolution": "STATIC", "location": "MESH_EXTERNAL"}
+        entry = {"metadata": {"name": "outside", "namespace": "shop", "uid": "se"}, "spec": spec}
+        mesh.objects["serviceentries"] = [
+            {**entry, "spec": {**spec, "endpoints": [{"address": "127.0.0.1"}]}}
+        ]
+        await mesh.apply()
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+        proxy = f"http://{mesh.address('client')}:15001"
+        async with mesh.session.get("https://tls.example/", proxy=proxy, ssl=trusted) as answer:
+            assert (answer.status, await answer.text()) == (200, "anonymous")
+
+    run("istio", tmp_path, body)

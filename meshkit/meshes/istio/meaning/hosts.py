@@ -235,9 +235,9 @@ def entry_hosts(work: Translation, entry: Object) -> Iterable[Host]:
 
 
 def _carried(work: Translation, entry: Object, port: Mapping[str, Any]) -> bool:
-    if str(port["protocol"]).lower() in _HTTP:
+    if str(port["protocol"]).lower() in (*_HTTP, *_NOT_HTTP) and port["protocol"].lower() != "udp":
         return True
-    work.ignore(entry, f"spec.ports: {port['name']}: only HTTP, HTTP2 and GRPC are carried by the sandbox.")
+    work.ignore(entry, f"spec.ports: {port['name']}: {port['protocol']} is not carried by the sandbox.")
     return False
 
 
