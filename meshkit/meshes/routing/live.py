@@ -6,7 +6,7 @@ all routes. What routes lead to, such as subsets and endpoints, does not decide 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,12 +14,16 @@ from meshkit.facts import Need, Object, Snapshot
 from meshkit.kube.metadata import labels
 from meshkit.kube.selectors import selects
 from meshkit.meshes.base import Mesh
-from meshkit.meshes.model.hosts import host_of
+from meshkit.meshes.model.hosts import full_host, host_of
 from meshkit.meshes.model.outbound import Match, Route
 from meshkit.meshes.model.registry import Registry
 
+_LEADS_NOWHERE = ("Service", "EndpointSlice", "DestinationRule", "Node")
+"""The kinds, beside the Service itself, that do not decide which of its routes holds."""
 _NOT_READ = ("nodes", "endpointslices", "destinationrules")
 """The resources that do not decide which route holds."""
+_NAMED = 4
+"""How many namespaces a message names."""
 _WHOLE = ("namespaces", "nodes")
 """The resources without a namespace."""
 
@@ -92,6 +96,13 @@ def objects_named(owner: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
     ]
 
 
+def callers_in(namespaces: Iterable[str]) -> str:
+    """Callers by their namespaces, for a message: ``callers in shop, tests and 3 more namespaces``."""
+    names = sorted(set(namespaces))
+    more = len(names) - _NAMED
+    return f"callers in {', '.join(names[:_NAMED])}" + (f" and {more} more namespaces" if more > 0 else "")
+
+
 def every(match: Match) -> bool:
     """Whether a match holds for every request."""
     path = match.path
@@ -132,6 +143,15 @@ def _relevant(service: Object, snapshot: Snapshot, pods: Sequence[Object]) -> It
         if obj["kind"] == "Pod":
             if selector and obj["metadata"].get("namespace") == namespace and selects(selector, obj):
                 yield obj
-        elif obj["kind"] not in ("Service", "EndpointSlice", "DestinationRule", "Node") or obj is service:
+        elif obj is service or (obj["kind"] not in _LEADS_NOWHERE and _concerns(obj, service)):
             yield obj
     yield from pods
+
+
+def _concerns(obj: Object, service: Object) -> bool:
+    """Whether an object can say something about a Service, by the hosts or the parents that it names."""
+    spec, meta = obj.get("spec") or {}, obj["metadata"]
+    if spec.get("parentRefs"):
+        return any(parent.get("name") == service["metadata"]["name"] for parent in spec["parentRefs"])
+    hosts = [full_host(str(host).lower(), meta.get("namespace", "")) for host in spec.get("hosts") or ()]
+    return not hosts or any(host.startswith("*") or host == host_of(service) for host in hosts)

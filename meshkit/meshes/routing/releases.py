@@ -14,7 +14,7 @@ from meshkit.intent.release import PRIMARY, Release
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh, WeightedRoute
 from meshkit.meshes.routing import live
-from meshkit.meshes.routing.live import Port, held, owners
+from meshkit.meshes.routing.live import Port, callers_in, held, objects_named, owners
 
 
 def needs(row: Mesh, release: Release) -> Iterator[Need]:
@@ -53,6 +53,22 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
     if not ruling or any(_is(obj, usual) for obj in ruling):
         return usual
     raise _unfit(release, ruling, port)
+
+
+def unmoved(release: Release, route: WeightedRoute, snapshot: Snapshot, row: Mesh) -> tuple[str, ...]:
+    """A sentence for each object that rules the requests of some callers beside the route of a release."""
+    port = Port(release.namespace, release.service, release.port)
+    owner = f"{route.namespace}/{route.name}"
+    aside: dict[str, list[str]] = {}
+    for each in held(port, snapshot, row):
+        if all(one.owner != owner for one in each.routes):
+            for name in {one.owner for one in each.routes if one.owner}:
+                aside.setdefault(name, []).extend(each.namespaces)
+    return tuple(
+        f"{title(obj)} rules the requests of {callers_in(namespaces)}; the release does not shift them."
+        for name, namespaces in aside.items()
+        for obj in objects_named(name, row, snapshot)
+    )
 
 
 def _named(

@@ -17,7 +17,7 @@ from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.outbound import Match
 from meshkit.meshes.model.outbound import Route as HeldRoute
-from meshkit.meshes.routing.live import Held, Port, every, held, objects_named
+from meshkit.meshes.routing.live import Held, Port, callers_in, every, held, objects_named
 from meshkit.meshes.routing.planned import after
 
 
@@ -32,10 +32,10 @@ def check(route: Route, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:
     port = Port(route.namespace, route.service, route.port)
     found = [(each, _keeper(each, written)) for each in held(port, planned, row)]
     for owner in dict.fromkeys(keeper for _, keeper in found if keeper):
-        namespaces = sorted({name for each, keeper in found if keeper == owner for name in each.namespaces})
+        callers = callers_in(name for each, keeper in found if keeper == owner for name in each.namespaces)
         others = any(keeper != owner for _, keeper in found)
         for obj in objects_named(owner, row, planned):
-            yield _finding(obj, port, namespaces, only_some=others, remedy=_way(route, obj, planned, row))
+            yield _finding(obj, port, callers, only_some=others, remedy=_way(route, obj, planned, row))
 
 
 def _keeper(each: Held, written: Iterable[Object]) -> str:
@@ -83,8 +83,8 @@ def _way(route: Route, obj: Object, planned: Snapshot, row: Mesh) -> str:
     )
 
 
-def _finding(obj: Object, port: Port, namespaces: list[str], *, only_some: bool, remedy: str) -> Finding:
-    message = f"{title(obj)} already rules the requests to {port} from callers in {', '.join(namespaces)}"
+def _finding(obj: Object, port: Port, callers: str, *, only_some: bool, remedy: str) -> Finding:
+    message = f"{title(obj)} already rules the requests to {port} from {callers}"
     if only_some:
         message += "; the planned route holds for other callers only."
         return codes.finding(

@@ -58,7 +58,7 @@ def forecast_release(
     window_s = SCRAPED_S if prometheus or settings.prometheus() else MEASURED_S
     mesh = mesh_of(cluster, mesh)
     observer = observer or observer_of(mesh, prometheus)
-    route = find_route(mesh, release, cluster)
+    route = find_route(mesh, release, cluster).route
     counts, measured_rps = _measured(release, cluster, route, observer, clock or SystemClock(), window_s)
     if not (rps or measured_rps):
         raise NoData(

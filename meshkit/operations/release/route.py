@@ -63,7 +63,15 @@ def route_object(mesh: str, release: Release) -> WeightedRoute:
     return registry.mesh(mesh).planner.weighted_route(release)
 
 
-def find_route(mesh: str, release: Release, cluster: Cluster) -> WeightedRoute:
+@dataclass(frozen=True)
+class Found:
+    """The live route of a release, and a sentence for each route that other callers follow."""
+
+    route: WeightedRoute
+    unmoved: tuple[str, ...] = ()
+
+
+def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
     """Find the rule whose weights a release moves, whoever wrote it, by what rules the requests to its port.
 
     Raises ``BadInput`` if several could be meant, or if the object that rules the port does not fit.
@@ -72,7 +80,9 @@ def find_route(mesh: str, release: Release, cluster: Cluster) -> WeightedRoute:
     from meshkit.meshes.routing import releases
 
     row = registry.mesh(mesh)
-    return releases.live_route(release, snapshot.read(cluster, releases.needs(row, release)), row)
+    seen = snapshot.read(cluster, releases.needs(row, release))
+    route = releases.live_route(release, seen, row)
+    return Found(route, releases.unmoved(release, route, seen, row))
 
 
 def target_of(release: Release, route: WeightedRoute) -> Target:

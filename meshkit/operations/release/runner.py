@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from meshkit.observe.counters import Observer
     from meshkit.operations.clock import Clock
     from meshkit.operations.release.commands import Mailbox, Verb
+    from meshkit.operations.release.route import Found
 
 Result = Literal["promoted", "rolled_back", "undecided"]
 
@@ -101,10 +102,10 @@ def run_release(
     clock = clock or SystemClock()
     observer = observer or observer_of(mesh, prometheus)
     journal, mailbox = Journal(cluster), Mailbox(cluster, release.name)
-    route = _route(release, cluster, mesh, journal, mailbox)
-    require_rights(cluster, route)
+    found = _find(release, cluster, mesh, journal, mailbox)
+    require_rights(cluster, found.route)
     with hold_lock(cluster, release, clock) as lock:
-        state = _going_on(release, cluster, mesh, route, journal, mailbox, clock, lock)
+        state = _going_on(release, cluster, mesh, found, journal, mailbox, clock, lock)
         runner = Runner(
             state,
             cluster,
@@ -199,7 +200,7 @@ def _going_on(
     release: Release,
     cluster: Cluster,
     mesh: str,
-    route: WeightedRoute,
+    found: Found,
     journal: Journal,
     mailbox: Mailbox,
     clock: Clock,
@@ -220,17 +221,17 @@ def _going_on(
             # Read again after this record: later records of a runner that was only slow are ignored.
             journal.append(change_id, {"kind": "taken up", **stamp})
             return fold(journal.records(change_id))
-    record = _begin(release, cluster, mesh, route, journal) | stamp
-    journal.append(record["change_id"], record)
+    record = _begin(release, cluster, mesh, found.route, journal) | stamp
+    notes = [{"kind": "note", "text": text, **stamp} for text in found.unmoved]
+    for each in (record, *notes):
+        journal.append(record["change_id"], each)
     mailbox.open(record["change_id"])
-    return fold([record])
+    return fold([record, *notes])
 
 
-def _route(
-    release: Release, cluster: Cluster, mesh: str, journal: Journal, mailbox: Mailbox
-) -> WeightedRoute:
+def _find(release: Release, cluster: Cluster, mesh: str, journal: Journal, mailbox: Mailbox) -> Found:
     """Return the route of a run that has not ended, else find the live one."""
-    from meshkit.operations.release.route import find_route, route_of
+    from meshkit.operations.release.route import Found, find_route, route_of
 
     try:
         change_id = mailbox.change_id()
@@ -238,7 +239,7 @@ def _route(
     except Forbidden:
         state = None  # all missing rights are named together later
     if state is not None and not state.ended and state.mesh == mesh:
-        return route_of(state.route)
+        return Found(route_of(state.route))
     return find_route(mesh, release, cluster)
 
 

@@ -84,7 +84,7 @@ class Watch:
             return route_of(state.route)
         if self._found is None:
             try:
-                self._found = find_route(self.mesh, self.release, self.cluster)
+                self._found = find_route(self.mesh, self.release, self.cluster).route
             except BadInput:
                 return route_object(self.mesh, self.release)
         return self._found

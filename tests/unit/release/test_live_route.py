@@ -11,7 +11,7 @@ from meshkit.facts import Object, Snapshot
 from meshkit.intent.release import Release
 from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.registry import MESHES
-from meshkit.meshes.routing.releases import live_route
+from meshkit.meshes.routing.releases import live_route, unmoved
 from meshkit.operations.release.route import record_of, route_of, weights_of
 from tests.unit.meshes.meshed import http_route, service, sidecar, virtual_service
 
@@ -185,6 +185,15 @@ def test_a_release_may_name_the_object(named: str, name: str) -> None:
 def test_a_named_object_that_does_not_fit_is_refused(named: str, problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
         found("istio", release(route=named), *two())
+
+
+def test_callers_that_follow_another_route_are_told() -> None:
+    ours, theirs, *rest = two()
+    wanted = release(route="VirtualService/shop/ours")
+    seen = Snapshot((service("web", 8080), sidecar("istio"), ours, theirs, *rest))
+    row = MESHES["istio"]
+    (told,) = unmoved(wanted, live_route(wanted, seen, row), seen, row)
+    assert told.startswith("VirtualService tests/theirs rules the requests of callers in tests; ")
 
 
 def test_a_rival_without_the_versions_is_named_with_a_way_that_works() -> None:
