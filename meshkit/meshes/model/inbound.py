@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meshkit.meshes.model.outbound import Match, StringMatch
+from meshkit.meshes.model.outbound import Match, PortProtocol, StringMatch
 
 Subject = Literal[
     "identity", "source_ip", "remote_ip", "path", "method", "host", "header", "port", "sni", "nothing"
@@ -76,10 +76,13 @@ InboundMode = Literal["plaintext", "permissive", "strict"]
 class Inbound:
     """A captured port.
 
-    ``strict`` refuses plaintext connections; ``server`` names the object that rules it.
+    ``strict`` refuses plaintext connections; ``server`` names the object that rules it. With the
+    ``protocol`` tcp there is one route, for whole connections, and its authorization asks for nothing that
+    only a request has.
     """
 
     port: int
     mode: InboundMode
     routes: tuple[InboundRoute, ...] = (InboundRoute(),)
     server: str = ""
+    protocol: PortProtocol = "http"

@@ -16,6 +16,9 @@ Object = Mapping[str, Any]
 OUTBOUND_PORT = 15001
 """The port on which a proxy receives the requests of its application, as in Istio."""
 
+PortProtocol = Literal["http", "tcp"]
+"""How a proxy reads the connections of a port: request by request, or as bytes."""
+
 MatchKind = Literal["exact", "prefix", "suffix", "segments", "regex", "present"]
 
 
@@ -190,12 +193,16 @@ class Route:
 
 @dataclass(frozen=True)
 class VirtualHost:
-    """The routes of one Service port: ``service`` is its full host name, ``domains`` what callers use."""
+    """The routes of one Service port: ``service`` is its full host name, ``domains`` what callers use.
+
+    With the ``protocol`` tcp there is one route, which has only backends: it takes whole connections.
+    """
 
     service: str
     port: int
     domains: tuple[str, ...]
     routes: tuple[Route, ...]
+    protocol: PortProtocol = "http"
 
 
 @dataclass(frozen=True)

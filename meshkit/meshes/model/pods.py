@@ -97,6 +97,18 @@ def captured_ports(pod: Object, proxy: Proxy) -> tuple[int, ...]:
     return tuple(sorted(ports - without))
 
 
+def port_numbers(pod: Object, written: int | str) -> set[int]:
+    """The container ports of a pod that a number or the name of a port stands for."""
+    if isinstance(written, int):
+        return {written}
+    return {
+        int(port["containerPort"])
+        for container in pod["spec"].get("containers") or ()
+        for port in container.get("ports") or ()
+        if port.get("name") == written
+    }
+
+
 def service_account(pod: Object) -> str:
     """The name of the pod's ServiceAccount."""
     return str(pod["spec"].get("serviceAccountName") or "default")

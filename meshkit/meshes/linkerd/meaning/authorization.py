@@ -2,7 +2,8 @@
 
 A port without a Server is ruled by the pod's default policy, fixed when the pod was made; with one, only by
 what AuthorizationPolicies allow on the Server, its namespace, or a route. A Server with routes answers 404 to
-what none of them takes. Kubelet's probes pass by themselves only while a Server has no routes.
+what none of them takes. Kubelet's probes pass by themselves only while a Server has no routes. A TCP port has
+no routes, so nothing but the policies of its Server and namespace hold for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from meshkit.facts import Kind
 from meshkit.kube.selectors import holds
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
+from meshkit.meshes.linkerd.meaning import protocols
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.inbound import (
@@ -25,8 +27,8 @@ from meshkit.meshes.model.inbound import (
     Policy,
     Rule,
 )
-from meshkit.meshes.model.outbound import Match, Object, StringMatch
-from meshkit.meshes.model.pods import captured_ports
+from meshkit.meshes.model.outbound import Match, Object, Problem, StringMatch
+from meshkit.meshes.model.pods import captured_ports, port_numbers
 from meshkit.meshes.model.registry import Registry
 
 GROUP = "policy.linkerd.io"
@@ -67,17 +69,25 @@ def _inbound(registry: Registry, pod: Object, port: int) -> Inbound:
     if not servers:
         written = (pod["metadata"].get("annotations") or {}).get(INBOUND_POLICY, ALL)
         policy = written if written in POLICIES else ALL
-        routes = _default_routes(pod, port, Authorization(allow=_default_policy(policy)))
-        return Inbound(port, "permissive", routes, f"/default/{policy}")
+        authorization = Authorization(allow=_default_policy(policy))
+        if protocols.of_pod(pod, port) == "tcp":
+            return _tcp(port, authorization, f"/default/{policy}")
+        return Inbound(port, "permissive", _default_routes(pod, port, authorization), f"/default/{policy}")
     server = servers[0]
     name = server["metadata"]["name"]
     allowed = (
         *_allowed(registry, server, ("Server", name), ("Namespace", server["metadata"]["namespace"])),
         *_default_policy(server["spec"].get("accessPolicy", "deny")),
     )
+    if protocols.of_server(server) == "tcp":
+        return _tcp(port, Authorization(allow=allowed), f"{GROUP}/server/{name}")
     routes = _routes(registry, server, allowed)
     routes = routes or _default_routes(pod, port, Authorization(allow=allowed))
     return Inbound(port, "permissive", routes, f"{GROUP}/server/{name}")
+
+
+def _tcp(port: int, authorization: Authorization, server: str) -> Inbound:
+    return Inbound(port, "permissive", (InboundRoute(authorization=authorization),), server, "tcp")
 
 
 def servers_of(registry: Registry, pod: Object, port: int) -> list[Object]:
@@ -87,20 +97,8 @@ def servers_of(registry: Registry, pod: Object, port: int) -> list[Object]:
         server
         for server in registry.of("servers.policy", meta["namespace"])
         if holds(server["spec"].get("podSelector"), meta.get("labels") or {})
-        and port in numbers(server["spec"]["port"], pod)
+        and port in port_numbers(pod, server["spec"]["port"])
     ]
-
-
-def numbers(written: int | str, pod: Object) -> set[int]:
-    """The ports of a pod's containers that a number or a name stands for."""
-    if isinstance(written, int):
-        return {written}
-    return {
-        int(port["containerPort"])
-        for container in pod["spec"].get("containers") or ()
-        for port in container.get("ports") or ()
-        if port.get("name") == written
-    }
 
 
 def _default_policy(name: str) -> tuple[Policy, ...]:
@@ -127,7 +125,7 @@ def _probe_paths(pod: Object, port: int) -> list[str]:
         for container in pod["spec"].get("containers") or ()
         for probe in _PROBES
         if "httpGet" in (container.get(probe) or {})
-        and port in numbers(container[probe]["httpGet"]["port"], pod)
+        and port in port_numbers(pod, container[probe]["httpGet"]["port"])
     }
     return sorted(asked)
 
@@ -168,6 +166,16 @@ def is_on(item: Object, server: Object) -> bool:
         and parent["name"] == server["metadata"]["name"]
         for parent in item["spec"].get("parentRefs") or ()
     )
+
+
+def unread_routes(registry: Registry, server: Object) -> Iterable[Problem]:
+    """Problems for the routes on a Server whose port is TCP, where they have no effect."""
+    name, protocol = server["metadata"]["name"], server["spec"].get("proxyProtocol")
+    for resource in ROUTES if protocols.of_server(server) == "tcp" else ():
+        for item in registry.of(resource, server["metadata"]["namespace"]):
+            if is_on(item, server):
+                message = f"Server {name} has proxyProtocol {protocol}: Linkerd reads no requests there, "
+                yield Problem(item, "OpaquePort", message + "and the route has no effect on it.")
 
 
 def _allowed(

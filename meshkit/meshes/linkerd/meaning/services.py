@@ -13,6 +13,7 @@ from typing import Any
 
 from meshkit.facts import Kind
 from meshkit.kube.quantities import parse
+from meshkit.meshes.linkerd.meaning import protocols
 from meshkit.meshes.model.hosts import host_of
 from meshkit.meshes.model.outbound import Backend, Match, Object, Route, cluster_name
 from meshkit.meshes.model.registry import Registry
@@ -20,9 +21,6 @@ from meshkit.meshes.model.registry import Registry
 PROFILES: Mapping[str, Kind] = {
     "serviceprofiles.linkerd": Kind("linkerd.io/v1alpha2", "ServiceProfile"),
 }
-OPAQUE = "config.linkerd.io/opaque-ports"
-OPAQUE_BY_DEFAULT = "25,587,3306,4444,5432,6379,9300,11211"
-"""The chart's value proxy.opaquePorts, which holds where nothing is annotated."""
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "": ("GRPCRoute", "HTTPRoute"),
     "kubernetes.io/h2c": ("GRPCRoute", "HTTPRoute"),
@@ -31,32 +29,18 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 def kinds_of(service: Object, port: Mapping[str, Any]) -> tuple[str, ...]:
-    """The kinds of routes that Linkerd looks for on a port, in this order; none on an opaque port."""
-    return () if opaque_reason(service, port) else _KINDS[_app_protocol(port)]
+    """The kinds of routes that Linkerd looks for on a port, in this order; none on a TCP port."""
+    return _KINDS[protocols.app_protocol(port)] if protocols.of_service(service, port) == "http" else ()
 
 
 def opaque_reason(service: Object, port: Mapping[str, Any]) -> str:
     """Why Linkerd takes a port for plain TCP; empty if it does not."""
-    protocol = _app_protocol(port)
-    if protocol:
-        return "" if protocol in _KINDS else f"appProtocol {protocol!r}"
-    annotated = (service["metadata"].get("annotations") or {}).get(OPAQUE)
-    if lists(OPAQUE_BY_DEFAULT if annotated is None else annotated, int(port["port"])):
-        return "Linkerd's default opaque ports" if annotated is None else f"the annotation {OPAQUE}"
-    return ""
-
-
-def _app_protocol(port: Mapping[str, Any]) -> str:
-    return str(port.get("appProtocol") or "").lower()
-
-
-def lists(written: str, number: int) -> bool:
-    """Whether a list of ports and ranges, ``25,9000-9999``, holds a number."""
-    for part in written.split(","):
-        low, _, high = part.strip().partition("-")
-        if low.isdigit() and (high or low).isdigit() and int(low) <= number <= int(high or low):
-            return True
-    return False
+    if protocols.of_service(service, port) == "http":
+        return ""
+    if declared := protocols.app_protocol(port):
+        return f"appProtocol {declared!r}"
+    annotated = protocols.OPAQUE in (service["metadata"].get("annotations") or {})
+    return f"the annotation {protocols.OPAQUE}" if annotated else "Linkerd's default opaque ports"
 
 
 def profile_name(service: Object) -> str:

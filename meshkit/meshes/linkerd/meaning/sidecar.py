@@ -18,7 +18,7 @@ from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.gateway_api.meaning import references
 from meshkit.meshes.gateway_api.meaning.routes import parents_of
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
-from meshkit.meshes.linkerd.meaning import policy_problems, reliability, services
+from meshkit.meshes.linkerd.meaning import policy_problems, protocols, reliability, services
 from meshkit.meshes.linkerd.meaning.authorization import inbound
 from meshkit.meshes.linkerd.meaning.port_routes import ANNOTATION_UNREADABLE, EVERYONE, routes_of
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
@@ -173,7 +173,9 @@ def _hosts(
         number = int(port["port"])
         routes = tuple(routes_of(here, service, port, attached_to.get(_key(service), ()), clusters))
         domains = domains_of(service, number, work.namespace)
-        found.append(_Told(VirtualHost(host_of(service), number, domains, routes), tuple(here.problems)))
+        protocol = protocols.of_service(service, port)
+        host = VirtualHost(host_of(service), number, domains, routes, protocol)
+        found.append(_Told(host, tuple(here.problems)))
     return found
 
 
