@@ -9,6 +9,7 @@ from meshkit.errors import BadInput
 from meshkit.facts import Object, Snapshot
 from meshkit.intent.traffic import Route
 from meshkit.meshes.linkerd.meaning import protocols, services
+from meshkit.meshes.model.pods import port_numbers
 
 _REMEDY = "If the port speaks HTTP, set appProtocol: http on it in the Service; else leave the rules out."
 
@@ -53,16 +54,7 @@ def opaque_reason(service: Object, port: Mapping[str, Any], pods: tuple[Object, 
     if why := services.opaque_reason(service, port):
         return why
     for pod in pods:
-        for number in _targets(port, pod):
-            if protocols.is_opaque(pod, number, default=""):
-                return f"the annotation {protocols.OPAQUE} of pod {pod['metadata']['name']}"
+        target = port.get("targetPort") or port["port"]
+        if any(protocols.of_pod(pod, number) == "tcp" for number in port_numbers(pod, target)):
+            return f"the opaque ports of pod {pod['metadata']['name']}"
     return ""
-
-
-def _targets(port: Mapping[str, Any], pod: Object) -> Iterator[int]:
-    target = port.get("targetPort") or port["port"]
-    if isinstance(target, int):
-        yield target
-        return
-    for container in pod["spec"].get("containers") or ():
-        yield from (int(p["containerPort"]) for p in container.get("ports") or () if p.get("name") == target)

@@ -237,3 +237,18 @@ def test_a_status_keeps_what_others_wrote_and_the_time_of_what_has_not_changed()
     (status,) = linkerd.statuses(Registry({"services": [], "httproutes": [item]}))
     changed = merged(first, status, "now")[1]["conditions"][0]
     assert (changed["status"], changed["lastTransitionTime"]) == ("False", "now")
+
+
+def test_istio_tells_of_the_route_that_another_takes_whole_in_its_own_namespace() -> None:
+    older = route("older", {"backendRefs": [{"name": "web", "port": 8080}]})
+    newer = route("newer", {"backendRefs": [{"name": "web", "port": 8080}]}, created="2026-02-02")
+    away = route(
+        "away", {"backendRefs": [{"name": "web", "port": 81, "namespace": "shop"}]}, namespace="shop"
+    )
+    away["metadata"] = {**away["metadata"], "namespace": "edge", "creationTimestamp": "2026-03-03"}
+    held = {"services": [service_of("web")], "httproutes": [older, newer, away]}
+    found = istio.route_problems(Registry(held))
+    assert sorted((problem.object["metadata"]["name"], problem.reason) for problem in found) == [
+        ("away", "BackendPortNotFound"),
+        ("newer", "RouteShadowed"),
+    ]

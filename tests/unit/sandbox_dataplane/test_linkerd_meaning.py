@@ -166,7 +166,8 @@ def test_routes_on_an_opaque_port_are_void(port: Made) -> None:
     web["metadata"]["annotations"]["timeout.linkerd.io/request"] = "1s"
     found = meaning(services=[web, service("web-v1")], httproutes=[route({"backendRefs": [to("web-v1")]})])
     assert goes_to(found) == [[("web", 1)]]
-    assert routes(found)[0].timeout_s is None
+    assert (routes(found)[0].timeout_s, routes(found)[0].retry) == (None, None)
+    assert found.hosts[0].protocol == "tcp"
     assert told(found) == [("r", "OpaquePort")]
 
 

@@ -20,6 +20,7 @@ CODES: Mapping[str, Code] = {
     policy_problems.SERVER_CONFLICT: codes.SERVER_CONFLICT,
     policy_problems.SERVER_REFUSES_ALL: codes.SERVER_REFUSES_ALL,
     policy_problems.SERVER_MISSING: codes.ROUTE_PARENT_MISSING,
+    "OpaquePort": codes.ROUTE_ON_OPAQUE_PORT,
     policy_problems.TARGET_MISSING: codes.POLICY_TARGET_MISSING,
     policy_problems.POLICY_IGNORED: codes.POLICY_IGNORED,
 }

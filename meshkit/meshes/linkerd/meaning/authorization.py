@@ -28,7 +28,7 @@ from meshkit.meshes.model.inbound import (
     Rule,
 )
 from meshkit.meshes.model.outbound import Match, Object, Problem, StringMatch
-from meshkit.meshes.model.pods import captured_ports
+from meshkit.meshes.model.pods import captured_ports, port_numbers
 from meshkit.meshes.model.registry import Registry
 
 GROUP = "policy.linkerd.io"
@@ -97,20 +97,8 @@ def servers_of(registry: Registry, pod: Object, port: int) -> list[Object]:
         server
         for server in registry.of("servers.policy", meta["namespace"])
         if holds(server["spec"].get("podSelector"), meta.get("labels") or {})
-        and port in numbers(server["spec"]["port"], pod)
+        and port in port_numbers(pod, server["spec"]["port"])
     ]
-
-
-def numbers(written: int | str, pod: Object) -> set[int]:
-    """The ports of a pod's containers that a number or a name stands for."""
-    if isinstance(written, int):
-        return {written}
-    return {
-        int(port["containerPort"])
-        for container in pod["spec"].get("containers") or ()
-        for port in container.get("ports") or ()
-        if port.get("name") == written
-    }
 
 
 def _default_policy(name: str) -> tuple[Policy, ...]:
@@ -137,7 +125,7 @@ def _probe_paths(pod: Object, port: int) -> list[str]:
         for container in pod["spec"].get("containers") or ()
         for probe in _PROBES
         if "httpGet" in (container.get(probe) or {})
-        and port in numbers(container[probe]["httpGet"]["port"], pod)
+        and port in port_numbers(pod, container[probe]["httpGet"]["port"])
     }
     return sorted(asked)
 

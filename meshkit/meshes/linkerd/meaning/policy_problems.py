@@ -12,13 +12,12 @@ from meshkit.meshes.linkerd.meaning.authorization import (
     ROUTES,
     InvalidPolicy,
     is_on,
-    numbers,
     sources,
     unread_routes,
 )
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.model.outbound import Object, Problem
-from meshkit.meshes.model.pods import is_control_plane
+from meshkit.meshes.model.pods import is_control_plane, port_numbers
 from meshkit.meshes.model.registry import Registry, age_of
 
 POLICY_IGNORED = "PolicyIgnored"
@@ -46,6 +45,7 @@ def _problems(registry: Registry) -> Iterator[Problem]:
         by_target[(item["metadata"]["namespace"], target["kind"], target["name"])].append(item)
     ruled: dict[tuple[str, str, int], list[Object]] = defaultdict(list)
     for server in registry.of("servers.policy"):
+        yield from unread_routes(registry, server)
         yield from _not_carried(server)
         yield from unread_routes(registry, server)
         ports = _ports(registry, server)
@@ -84,7 +84,7 @@ def _ports(registry: Registry, server: Object) -> _Ports:
     for pod in registry.of("pods", server["metadata"]["namespace"]):
         labels = pod["metadata"].get("labels") or {}
         if has_sidecar(pod, PROXY.container) and not is_control_plane(pod, PROXY) and holds(selector, labels):
-            for port in numbers(written, pod):
+            for port in port_numbers(pod, written):
                 found[port].append(pod)
     return found
 

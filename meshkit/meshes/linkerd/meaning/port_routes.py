@@ -94,7 +94,7 @@ def _opaque(
     for taken in here:
         message = f"Linkerd takes {where} for plain TCP because of {why}: the route has no effect there."
         work.problems.append(Problem(taken.item, OPAQUE_PORT, message))
-    return [Route("default", (Match(),), (_itself(service, number),), retry=reliability.TO_ANOTHER_ENDPOINT)]
+    return [Route("default", (Match(),), (_itself(service, number),))]
 
 
 def _by_profile(

@@ -29,17 +29,16 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 def kinds_of(service: Object, port: Mapping[str, Any]) -> tuple[str, ...]:
-    """The kinds of routes that Linkerd looks for on a port, in this order; none on an opaque port."""
-    return () if opaque_reason(service, port) else _KINDS[protocols.app_protocol(port)]
+    """The kinds of routes that Linkerd looks for on a port, in this order; none on a TCP port."""
+    return _KINDS[protocols.app_protocol(port)] if protocols.of_service(service, port) == "http" else ()
 
 
 def opaque_reason(service: Object, port: Mapping[str, Any]) -> str:
     """Why Linkerd takes a port for plain TCP; empty if it does not."""
-    protocol = protocols.app_protocol(port)
-    if protocol:
-        return "" if protocol in _KINDS else f"appProtocol {protocol!r}"
-    if not protocols.is_opaque(service, int(port["port"])):
+    if protocols.of_service(service, port) == "http":
         return ""
+    if declared := protocols.app_protocol(port):
+        return f"appProtocol {declared!r}"
     annotated = protocols.OPAQUE in (service["metadata"].get("annotations") or {})
     return f"the annotation {protocols.OPAQUE}" if annotated else "Linkerd's default opaque ports"
 
