@@ -80,7 +80,7 @@ def _table(found: Explanation) -> str:
     ]
     lines = [columns(("callers", "host", "requests", "rule", "what happens"), rows)]
     lines += dict.fromkeys(f"not known: {text}" for way in found.ways for text in way.not_known)
-    lines += dict.fromkeys(f"without effect: {text}" for way in found.ways for text in way.ignored)
+    lines += dict.fromkeys(f"problem: {text}" for way in found.ways for text in way.problems)
     lines += [f"not read: {each}" for each in found.not_read]
     return "\n".join(lines)
 

@@ -128,7 +128,7 @@ def _unseen(steps: Iterable[PlannedStep], row: Mesh) -> Iterator[str]:
 
 
 def _is_elsewhere(one: PlannedStep, row: Mesh) -> bool:
-    """Whether a step writes a ConfigMap or Secret that no control plane reads, in another namespace."""
+    """Whether a step writes a ConfigMap or Secret outside of the namespace that the control plane reads."""
     is_config = one.step.kind.group == "" and one.step.kind.kind in ("ConfigMap", "Secret")
     return is_config and one.step.namespace != row.control_plane.home
 

@@ -156,7 +156,7 @@ class Explainer:
             host.port or request.port or 80,
             _asked(request),
             not_known=self._not_known(group, outbound.problems, service),
-            ignored=_ignored(outbound.problems, service),
+            problems=_problems(outbound.problems, service),
         )
         try:
             taken = route_of(host, request)
@@ -318,7 +318,7 @@ def _unresolved(problems: Iterable[Problem]) -> frozenset[str]:
     )
 
 
-def _ignored(problems: Iterable[Problem], service: str) -> tuple[str, ...]:
+def _problems(problems: Iterable[Problem], service: str) -> tuple[str, ...]:
     """The parts of objects without effect that name the service."""
     found = (
         f"{title_of(problem.object)}: {problem.message}"

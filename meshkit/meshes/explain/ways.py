@@ -93,7 +93,9 @@ class Destination:
     def lines(self) -> Iterator[str]:
         """The destination as lines of a trace."""
         source = f", by {self.source}" if self.source else ""
-        count = "endpoints not known" if self.endpoints is None else f"{self.endpoints} ready endpoints"
+        plural = "" if self.endpoints == 1 else "s"
+        known = self.endpoints is not None
+        count = f"{self.endpoints} ready endpoint{plural}" if known else "endpoints not known"
         yield f"{self.title}{source}, {count}"
         for setting in self.settings:
             yield f"  {setting}"
@@ -109,7 +111,7 @@ class Way:
 
     ``rule`` is the object and rule that decided: ``VirtualService shop/web http[0]``. ``answer`` is set if
     the caller's proxy answers itself. ``not_known`` tells what may change the way and could not be judged;
-    ``ignored`` are the parts of objects of this host without effect.
+    ``problems`` are the parts of objects that name this host and have no effect.
     """
 
     callers: tuple[str, ...]
@@ -121,7 +123,7 @@ class Way:
     actions: tuple[str, ...] = ()
     destinations: tuple[Destination, ...] = ()
     not_known: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     registered: bool = True
     """Whether the mesh knows the host."""
 
@@ -167,7 +169,7 @@ class Way:
         lines += [f"  {action}" for action in self.actions]
         lines += [f"  {line}" for each in self.destinations for line in each.lines()]
         lines += [f"  not known: {text}" for text in self.not_known]
-        lines += [f"  without effect: {text}" for text in self.ignored]
+        lines += [f"  problem: {text}" for text in self.problems]
         return "\n".join(lines)
 
 

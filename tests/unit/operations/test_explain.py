@@ -80,6 +80,18 @@ def test_what_the_meaning_does_not_know_is_said(tmp_path: Path) -> None:
     assert "not registered" in far.not_known[0]
 
 
+def test_what_has_no_effect_on_the_host_is_said(tmp_path: Path) -> None:
+    rival = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: zz, namespace: shop}
+spec: {hosts: [web.shop.svc.cluster.local], http: [{route: [{destination: {host: web}}]}]}
+"""
+    found = istio(tmp_path, "web:8080/", rival)
+    assert "VirtualService shop/zz" in found.ways[0].problems[0]
+    assert "problem: VirtualService shop/zz" in str(found)
+
+
 def test_linkerd_is_explained_from_the_same_workloads(tmp_path: Path) -> None:
     found = explain("web:8080/", files=write(tmp_path, WORKLOADS, LINKERD), caller="shop/client")
     assert found.mesh == "linkerd"
