@@ -173,3 +173,17 @@ JWKS_UNRESTRICTED = Code(
     "Who may write a RequestAuthentication can make istiod send requests to internal addresses.",
     "Set BLOCKED_CIDRS_IN_JWKS_URIS on istiod.",
 )
+HTTP_ROUTE_ON_TCP = Code(
+    "MK0238",
+    "warning",
+    "A VirtualService has http routes for a port that Istio reads as TCP.",
+    "The routes have no effect on that port.",
+    "If the port speaks HTTP, name it http-... or set appProtocol: http in the Service; else remove the routes.",
+)
+HTTP_POLICY_ON_TCP = Code(
+    "MK0710",
+    "warning",
+    "An AuthorizationPolicy has fields of HTTP and reaches a port that Istio reads as TCP.",
+    "A DENY rule without these fields refuses more than it says, and an ALLOW rule with them lets nobody in.",
+    "Name the HTTP ports of the rule in operation.ports.",
+)

@@ -232,11 +232,16 @@ def _fails(selector: Mapping[str, Any], carried: Labels, whose: str) -> Iterator
 def _workloads(snapshot: Snapshot, namespace: str) -> Iterator[tuple[str, Object, list[Object]]]:
     """Name, pod template and live pods of each workload; a pod without a workload is its own workload."""
     living = [pod for pod in snapshot.of("Pod", namespace) if is_live(pod)]
+    by_label: dict[tuple[str, str], list[Object]] = {}
+    for pod in living:
+        for label in labels(pod).items():
+            by_label.setdefault(label, []).append(pod)
     claimed: set[str] = set()
     for kind in _RESTARTED:
         for owner in snapshot.of(kind, namespace):
             wanted = owner["spec"]["selector"].get("matchLabels") or {}
-            pods = [pod for pod in living if selects(wanted, pod)]
+            fewest = min((by_label.get(label, []) for label in wanted.items()), key=len, default=living)
+            pods = [pod for pod in fewest if selects(wanted, pod)]
             claimed |= {pod["metadata"]["name"] for pod in pods}
             yield f"{kind} {namespace}/{owner['metadata']['name']}", owner["spec"]["template"], pods
     for pod in living:

@@ -9,6 +9,7 @@ from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.selectors import contains
 from meshkit.meshes.istio.checks.configuration.world import World
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 
 _POLICIES = ("authorizationpolicies", "peerauthentications", "requestauthentications")
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
@@ -49,7 +50,8 @@ def _selected(world: World, policy: Object) -> Iterator[Finding]:
 
 def _is_outside(world: World, namespace: str) -> bool:
     """Whether a namespace has pods and none of them has a sidecar."""
-    return namespace not in world.view.meshed_namespaces and bool(world.registry.of("pods", namespace))
+    pods = world.registry.of("pods", namespace)
+    return bool(pods) and not any(id(pod) in world.meshed for pod in pods)
 
 
 def _selector(policy: Object) -> Mapping[str, str]:
@@ -95,9 +97,10 @@ def _fits(pattern: str, name: str) -> bool:
 
 
 def _namespace_of(principal: str) -> str:
-    """The namespace of ``cluster.local/ns/shop/sa/web``; empty for a pattern."""
+    """The namespace of ``cluster.local/ns/shop/sa/web``; empty for a pattern or another trust domain."""
     parts = principal.split("/")
-    return parts[2] if len(parts) == 5 and parts[1] == "ns" and "*" not in parts[2] else ""
+    ours = len(parts) == 5 and parts[:2] == [CLUSTER_DOMAIN, "ns"] and "*" not in parts[2]
+    return parts[2] if ours else ""
 
 
 def _keys(world: World) -> Iterator[Finding]:

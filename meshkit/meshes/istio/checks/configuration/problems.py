@@ -15,6 +15,8 @@ CODES: dict[str, Code] = {
     "MatchConflict": codes.DELEGATE_MATCH_CONFLICT,
     "DuplicateSubset": codes.DUPLICATE_SUBSET,
     "UnknownHost": codes.RULE_FOR_UNKNOWN_HOST,
+    "HttpRouteOnTcpPort": codes.HTTP_ROUTE_ON_TCP,
+    "HttpFieldsOnTcpPort": codes.HTTP_POLICY_ON_TCP,
 }
 """The reason of a Problem -> the code of its finding. What only the sandbox cannot do is no finding."""
 

@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import Any
 
 from meshkit.facts import Kind, Object
-from meshkit.kube.metadata import labels
+from meshkit.kube.metadata import labels, notes
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
+from meshkit.meshes.injection import proxies
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.meaning.hosts import Host
 from meshkit.meshes.istio.meaning.mesh_config import CONFIG_MAP, MeshConfig, written_of
@@ -33,6 +34,8 @@ KINDS: Mapping[str, Kind] = {
 }
 """What the checks read: the meaning's resources, and those that it does not know."""
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+_REDIRECTION = "ambient.istio.io/redirection"
+"""The annotation of pods whose connections the ambient mode takes."""
 _OF_NODES = ("topology.kubernetes.io/", "topology.istio.io/", "kubernetes.io/hostname")
 """Labels that Istio adds to pods from their nodes."""
 
@@ -198,8 +201,10 @@ class World:
 
     @cached_property
     def meshed(self) -> frozenset[int]:
-        """The identities of the pods that have a sidecar."""
-        return frozenset(id(pod) for pod in self.view.meshed)
+        """The identities of the pods that the mesh protects, by a proxy or in its ambient mode."""
+        pods = self.registry.of("pods")
+        ambient = (pod for pod in pods if notes(pod).get(_REDIRECTION) == "enabled")
+        return frozenset(id(pod) for pod in (*proxies(pods, self.view.mesh), *ambient))
 
 
 def _selected(spec: Mapping[str, Any]) -> Mapping[str, str]:
