@@ -178,7 +178,7 @@ HTTP_ROUTE_ON_TCP = Code(
     "warning",
     "A VirtualService has http routes for a port that Istio reads as TCP.",
     "The routes have no effect on that port.",
-    "If the port speaks HTTP, name it http-... or set appProtocol: http in the Service; else remove the routes.",
+    "If the port speaks HTTP, set appProtocol: http on it in the Service; else remove the routes.",
 )
 HTTP_POLICY_ON_TCP = Code(
     "MK0710",

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from meshkit.facts import Kind, Object
-from meshkit.kube.metadata import labels, notes
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
 from meshkit.meshes.injection import proxies
@@ -203,7 +203,7 @@ class World:
     def meshed(self) -> frozenset[int]:
         """The identities of the pods that the mesh protects, by a proxy or in its ambient mode."""
         pods = self.registry.of("pods")
-        ambient = (pod for pod in pods if notes(pod).get(_REDIRECTION) == "enabled")
+        ambient = (pod for pod in pods if annotations_of(pod).get(_REDIRECTION) == "enabled")
         return frozenset(id(pod) for pod in (*proxies(pods, self.view.mesh), *ambient))
 
 
