@@ -5,6 +5,7 @@ and before the sandbox. A case is a file: objects, and the status that each call
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from tests.conformance.routes.istiod import crds
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, service
 
 CASES = {
-    path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path(__file__).parent.glob("cases/*"))
+    path.stem: json.loads(json.dumps(yaml.safe_load(path.read_text())))  # keys are strings in JSON
+    for path in sorted(Path(__file__).parent.glob("cases/*"))
 }
 SERVICE = "web.shop.svc.cluster.local"
 """What cases call the service; on the real API server it is a ServiceEntry of another name."""

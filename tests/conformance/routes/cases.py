@@ -15,6 +15,7 @@ objects: [...]
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,7 @@ class Case:
 
 def read(path: Path) -> Case:
     """The case of a file. Raises ValueError naming what is not known."""
-    written = yaml.safe_load(path.read_text())
+    written = json.loads(json.dumps(yaml.safe_load(path.read_text())))  # keys are strings in JSON
     unknown = set(written) - _FIELDS | {key for each in written["requests"] for key in set(each) - _REQUEST}
     if unknown:
         raise ValueError(f"{path.name}: {sorted(unknown)} is not known")

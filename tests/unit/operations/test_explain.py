@@ -182,6 +182,10 @@ def test_check_reads_files_as_if_they_were_applied(tmp_path: Path) -> None:
     found = check(files=write(tmp_path, WORKLOADS, ISTIO))
     assert [(each.code, each.object) for each in found] == [("MK0208", "VirtualService shop/web")]
     linkerd = check(files=write(tmp_path, WORKLOADS, LINKERD))
-    assert [(each.code, each.object) for each in linkerd] == [("MK0209", "HTTPRoute shop/web")]
+    assert [(each.code, each.object) for each in linkerd] == [
+        ("MK0209", "HTTPRoute shop/web"),
+        ("MK0261", "HTTPRoute shop/web"),
+        ("MK1903", "Server shop/web"),
+    ]
     with pytest.raises(BadInput, match="pre"):
         check(files=write(tmp_path, WORKLOADS, ISTIO), pre=True)
