@@ -40,7 +40,7 @@ class Shop:
         """Seconds instead of minutes, and wide margins to match."""
         quick: dict[str, Any] = {
             "steps": (5, 50, 100),
-            "step_s": 2,
+            "step_s": 3,
             "look_s": 1,
             "min_requests": 10,
             "warm_up_s": 1,
