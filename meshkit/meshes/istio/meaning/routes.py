@@ -85,16 +85,20 @@ class Routing:
     def on_tcp_ports(self) -> Iterable[Problem]:
         """Http routes of ports that Istio does not read as HTTP, where they have no effect."""
         for host in self.hosts.values():
-            ports = [port.number for port in host.ports if port.read_as == "tcp"]
-            for item in self.services.of(host.name)[:1] if ports else ():
-                for owner, where, entry in self.services.routes(item):
-                    matches: Iterable[Json] = entry.get("match") or ({},)
-                    asked = {match.get("port") for match in matches}
-                    everywhere = None in asked and len(ports) == len(host.ports)
-                    for number in ports if everywhere else [port for port in ports if port in asked]:
-                        message = f"{where}: port {number} of {host.name} is TCP for Istio, and http routes "
-                        message += "have no effect there."
-                        yield Problem(owner, "HttpRouteOnTcpPort", message)
+            yield from self.on_tcp_ports_of(host)
+
+    def on_tcp_ports_of(self, host: Host) -> Iterable[Problem]:
+        """Http routes of one host's ports that Istio does not read as HTTP."""
+        ports = [port.number for port in host.ports if port.read_as == "tcp"]
+        for item in self.services.of(host.name)[:1] if ports else ():
+            for owner, where, entry in self.services.routes(item):
+                matches: Iterable[Json] = entry.get("match") or ({},)
+                asked = {match.get("port") for match in matches}
+                everywhere = None in asked and len(ports) == len(host.ports)
+                for number in ports if everywhere else [port for port in ports if port in asked]:
+                    message = f"{where}: port {number} of {host.name} is TCP for Istio, and http routes "
+                    message += "have no effect there."
+                    yield Problem(owner, "HttpRouteOnTcpPort", message)
 
     def of_virtual_services(self, items: Iterable[Object], port: int) -> tuple[Route, ...]:
         """The routes of a host that only VirtualServices name."""

@@ -15,6 +15,7 @@ from meshkit.meshes.istio.checks.configuration import (
     policies,
     selectors,
     services,
+    tcp_ports,
     virtual_services,
 )
 from meshkit.meshes.istio.checks.configuration import world as reading
@@ -35,6 +36,7 @@ _PARTS: tuple[Callable[[World], Iterator[Finding]], ...] = (
     selectors.check,
     envoy_filters.check,
     services.check,
+    tcp_ports.check,
 )
 
 
