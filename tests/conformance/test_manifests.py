@@ -22,7 +22,7 @@ from meshkit.facts import Object
 from meshkit.intent.document import KINDS
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.steps import Step, ordered
-from meshkit.meshes.definitions import crds
+from meshkit.meshes.registry import MESHES
 from tests.conformance.cluster import RealCluster
 from tests.conformance.definitions import serve
 from tests.conformance.istiod import running_istiod
@@ -46,8 +46,8 @@ def steps_of(mesh: str, case: str) -> list[Step]:
 def cluster(real_cluster: RealCluster) -> Cluster:
     """The real API server with the meshes' definitions and what the golden plans start from."""
     found = connect(kubeconfig=real_cluster.kubeconfig)
-    for name in ("istio", "linkerd", "gateway_api"):
-        serve(found.api, crds(name))
+    definitions = {crd["metadata"]["name"]: crd for mesh in MESHES.values() for crd in mesh.crds()}
+    serve(found.api, list(definitions.values()))
     for name in NAMESPACES:
         meta = {"name": name}
         found.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}, manager="conformance")
