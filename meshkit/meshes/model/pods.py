@@ -107,7 +107,8 @@ def port_numbers(pod: Object, written: int | str) -> set[int]:
         return {written}
     return {
         int(port["containerPort"])
-        for container in pod["spec"].get("containers") or ()
+        for field in ("initContainers", "containers")
+        for container in (pod.get("spec") or {}).get(field) or ()
         for port in container.get("ports") or ()
         if port.get("name") == written
     }
