@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 
 from meshkit import codes
 from meshkit.codes import Code
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.meshes import registry
-from meshkit.meshes.effective import Effective
-from meshkit.meshes.model.outbound import Problem
+from meshkit.meshes.checks import findings_of
 from meshkit.meshes.view import View
 
 CODES: Mapping[str, Code] = {
@@ -51,8 +50,7 @@ _TELLS = {
 def check(view: View) -> Iterator[Finding]:
     """Find routes, and parts of them, without effect or with failing requests."""
     mesh = registry.mesh(view.mesh)
-    meaning = Effective(view.snapshot, view.mesh, mesh.meaning, view.home)
-    problems = list(mesh.meaning.route_problems(meaning.registry))
+    problems = mesh.meaning.route_problems(view.registry(mesh.meaning.KINDS))
     yield from findings_of(problems, CODES)
     told: dict[int, set[str]] = defaultdict(set)
     for problem in problems:
@@ -60,13 +58,6 @@ def check(view: View) -> Iterator[Finding]:
     for kind in ("HTTPRoute", "GRPCRoute"):
         for route in view.of(kind):
             yield from _conditions(route, told[id(route)])
-
-
-def findings_of(problems: Iterable[Problem], by_reason: Mapping[str, Code]) -> Iterator[Finding]:
-    """The findings for problems with these reasons."""
-    for problem in problems:
-        if code := by_reason.get(problem.reason):
-            yield codes.finding(code, title(problem.object), problem.message)
 
 
 def _conditions(route: Object, told: Set[str]) -> Iterator[Finding]:

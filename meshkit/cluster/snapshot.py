@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import Forbidden
@@ -17,15 +18,8 @@ def read(cluster: Cluster, needs: Iterable[Need]) -> Snapshot:
 
     Raises ``Forbidden`` for a need that is not optional.
     """
-    distinct = list(dict.fromkeys(needs))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        lists = list(pool.map(lambda need: _listed(cluster, need), distinct))
-        objects = {
-            (obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]): obj
-            for found, _ in lists
-            for obj in found
-        }
-    return Snapshot(tuple(objects.values()), tuple(dict.fromkeys(missing for _, missing in lists if missing)))
+    objects, missing = _together(needs, partial(_listed, cluster))
+    return Snapshot(objects, missing)
 
 
 def _listed(cluster: Cluster, need: Need) -> tuple[Sequence[Object], str]:
@@ -51,15 +45,22 @@ def read_permitted(
 
     A kind that may not be listed in the whole cluster is listed in each of ``namespaces``.
     """
-    distinct = list(dict.fromkeys(needs))
+    objects, missing = _together(needs, lambda need: _permitted(cluster, need, namespaces))
+    return Snapshot(objects), missing
+
+
+def _together(
+    needs: Iterable[Need], look: Callable[[Need], tuple[Sequence[Object], str]]
+) -> tuple[tuple[Object, ...], tuple[str, ...]]:
+    """The objects of all needs, each once, and what of them may not be read."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        parts = list(pool.map(lambda need: _permitted(cluster, need, namespaces), distinct))
+        parts = list(pool.map(look, dict.fromkeys(needs)))
     objects = {
         (obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]): obj
         for found, _ in parts
         for obj in found
     }
-    return Snapshot(tuple(objects.values())), tuple(missing for _, missing in parts if missing)
+    return tuple(objects.values()), tuple(dict.fromkeys(missing for _, missing in parts if missing))
 
 
 def _permitted(cluster: Cluster, need: Need, namespaces: Sequence[str]) -> tuple[list[Object], str]:

@@ -25,6 +25,17 @@ def annotations_of(obj: Object) -> Labels:
     return found
 
 
+def group_of(obj: Object) -> str:
+    """The API group of an object; empty for the core group."""
+    return str(obj.get("apiVersion", "")).rpartition("/")[0]
+
+
+def identity(obj: Object) -> tuple[str, str, str, str]:
+    """Group, kind, namespace and name of an object, which are the same in all versions of its API."""
+    meta = obj["metadata"]
+    return group_of(obj), str(obj.get("kind", "")), str(meta.get("namespace") or ""), str(meta["name"])
+
+
 def managers(obj: Object, *path: str) -> list[str]:
     """The field managers that own the field at a path of keys."""
     found = []

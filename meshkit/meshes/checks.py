@@ -5,14 +5,25 @@ Each mesh defines one ``MeshChecks`` in its folder ``checks``; it is ``registry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from meshkit import codes
+from meshkit.codes import Code
 from meshkit.facts import Finding, Kind, Severity
+from meshkit.kube.metadata import title
+from meshkit.meshes.model.outbound import Problem
 from meshkit.meshes.view import View
 
 Check = Callable[[View], Iterator[Finding]]
+
+
+def findings_of(problems: Iterable[Problem], by_reason: Mapping[str, Code]) -> Iterator[Finding]:
+    """The findings for problems with these reasons. What only the sandbox cannot do has no code."""
+    for problem in problems:
+        if code := by_reason.get(problem.reason):
+            yield codes.finding(code, title(problem.object), f"{problem.message.removesuffix('.')}.")
 
 
 class Authority(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from meshkit.facts import Object, Snapshot
 from meshkit.meshes.injection import proxies
 from meshkit.meshes.model.inbound import Inbound
 from meshkit.meshes.model.meaning import Meaning
-from meshkit.meshes.model.outbound import Outbound, Problem
+from meshkit.meshes.model.outbound import Outbound
 from meshkit.meshes.model.registry import Registry
 
 
@@ -51,13 +51,3 @@ class Effective:
     def inbound(self, pod: Object) -> tuple[Inbound, ...]:
         """The inbound configuration of a pod."""
         return self.meaning.inbound(self.registry, pod)
-
-    @property
-    def problems(self) -> Iterator[Problem]:
-        """The parts of objects without effect for at least one caller, each once."""
-        seen = set()
-        for caller in self.callers:
-            for problem in self.outbound(caller).problems:
-                if problem.key not in seen:
-                    seen.add(problem.key)
-                    yield problem

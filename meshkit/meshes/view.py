@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
 from meshkit.meshes.control_plane import facts_of
 from meshkit.meshes.injection import proxies, webhooks
+from meshkit.meshes.model.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,16 @@ class View:
     snapshot: Snapshot
     mesh: str
     now: dt.datetime
+    _registries: dict[tuple[tuple[str, Kind], ...], Registry] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def registry(self, kinds: Mapping[str, Kind]) -> Registry:
+        """The objects of these kinds as a mesh's meaning reads them, indexed once for all checks."""
+        key = tuple(kinds.items())
+        if key not in self._registries:
+            self._registries[key] = Registry.reading(self.snapshot.objects, kinds, self.home)
+        return self._registries[key]
 
     @cached_property
     def _by_kind(self) -> Mapping[str, Sequence[Object]]:

@@ -15,6 +15,7 @@ from meshkit.errors import BadInput, Forbidden, UnknownName
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.kube.documents import read_objects
 from meshkit.kube.kinds import DEPLOYMENT, POD, SERVICE
+from meshkit.kube.metadata import group_of
 from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.effective import Effective
@@ -137,7 +138,7 @@ def require_valid(objects: Iterable[Object], row: Mesh) -> None:
     """Raise ``BadInput`` for a Service without port numbers, or a mesh's object against its definition."""
     definitions = {(crd["spec"]["group"], crd["spec"]["names"]["kind"]): crd for crd in row.crds()}
     for item in objects:
-        group = str(item["apiVersion"]).rpartition("/")[0]
+        group = group_of(item)
         definition = definitions.get((group, item["kind"]))
         errors = schema.problems(item, definition) if definition else ()
         if (str(item["apiVersion"]), item["kind"]) == SERVICE:
@@ -233,7 +234,7 @@ def _port_problems(service: Object) -> Iterator[str]:
 
 
 def _uses(item: Object, row: Mesh) -> bool:
-    group = str(item["apiVersion"]).rpartition("/")[0]
+    group = group_of(item)
     if group.endswith(row.removal.group):
         return True
     template = ((item.get("spec") or {}).get("template") or {}) if item["kind"] != "Pod" else item

@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from meshkit.facts import Object, Snapshot
+from meshkit.kube.metadata import identity
 from meshkit.meshes.explain.expected import addressed, endpoint_slices, service_of
 from meshkit.meshes.explain.explainer import Explainer, Group
 from meshkit.meshes.explain.ways import Way
 from meshkit.meshes.model import words
 from meshkit.meshes.model.hosts import host_of
 from meshkit.meshes.model.outbound import Match, Outbound, Route, VirtualHost
+from meshkit.meshes.model.registry import NEWEST
 
-_YOUNGEST = "9999-12-31T23:59:59Z"
-"""The creation time of an object that is not made yet: older ones go before it."""
 Place = tuple[str, int]
 """A host and a port."""
 
@@ -41,16 +41,16 @@ class Effect:
 
 def applied(snapshot: Snapshot, written: Iterable[Object], removed: Iterable[Object]) -> Snapshot:
     """The Snapshot with objects written and others removed, and with the endpoints of changed Services."""
-    held = {_key(item): item for item in snapshot.objects}
+    held = {identity(item): item for item in snapshot.objects}
     for item in removed:
-        held.pop(_key(item), None)
+        held.pop(identity(item), None)
     for item in written:
-        if item["kind"] == "Service" and _selection(item) != _selection(held.get(_key(item))):
+        if item["kind"] == "Service" and _selection(item) != _selection(held.get(identity(item))):
             _select_anew(held, item)
         meta = item["metadata"]
         if not meta.get("creationTimestamp"):
-            item = {**item, "metadata": {**meta, "creationTimestamp": _YOUNGEST}}
-        held[_key(item)] = addressed(item, len(held))
+            item = {**item, "metadata": {**meta, "creationTimestamp": NEWEST}}
+        held[identity(item)] = addressed(item, len(held))
     return Snapshot(tuple(held.values()))
 
 
@@ -94,7 +94,7 @@ def _select_anew(held: dict[tuple[str, str, str, str], Object], service: Object)
             del held[key]
     pods = [item for item in held.values() if item["kind"] == "Pod"]
     for piece in endpoint_slices(service, pods):
-        held[_key(piece)] = piece
+        held[identity(piece)] = piece
 
 
 def _of_place(
@@ -176,13 +176,13 @@ def _changed_clusters(old: Outbound, new: Outbound, touched: frozenset[str]) -> 
 
 def _touched(before: Explainer, after: Explainer) -> frozenset[str]:
     """The addresses of pods whose proxies treat requests otherwise."""
-    later = {_key(pod): pod for pod in after.effective.registry.of("pods")}
+    later = {identity(pod): pod for pod in after.effective.registry.of("pods")}
     registry, found = before.effective.registry, set()
     for service in registry.of("services"):
         for port in service["spec"].get("ports") or ():
             for backing in registry.backings(service, port):
                 pod = backing.pod
-                other = later.get(_key(pod)) if pod is not None else None
+                other = later.get(identity(pod)) if pod is not None else None
                 if pod is None or other is None or backing.address in found:
                     continue
                 if before.servers.inbound(pod, backing.port) != after.servers.inbound(other, backing.port):
@@ -203,9 +203,3 @@ def _uses(hosts: Iterable[VirtualHost | None], clusters: frozenset[str]) -> bool
         for route in (host.routes if host else ())
         for name in (*(backend.cluster for backend in route.backends), *(m.cluster for m in route.mirrors))
     )
-
-
-def _key(item: Object) -> tuple[str, str, str, str]:
-    meta = item["metadata"]
-    group = str(item["apiVersion"]).rpartition("/")[0]
-    return group, str(item["kind"]), str(meta.get("namespace") or ""), str(meta["name"])

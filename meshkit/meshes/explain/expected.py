@@ -13,6 +13,7 @@ from meshkit.kube.metadata import annotations_of
 from meshkit.kube.pods import is_ready
 from meshkit.kube.selectors import selects
 from meshkit.meshes.base import Mesh
+from meshkit.meshes.model.pods import target_port
 
 _CLUSTER_WIDE = frozenset(
     {
@@ -142,7 +143,7 @@ def _slice(service: Object, port: Mapping[str, Any], pods: Iterable[Object]) -> 
         if selector and pod["metadata"]["namespace"] == meta["namespace"] and selects(selector, pod)
     ]
     named = {"name": port["name"]} if port.get("name") else {}
-    found = [(pod, _number(pod, port)) for pod in chosen]
+    found = [(pod, target_port(pod, port) or 0) for pod in chosen]
     number = next((each for _, each in found if each), 0)
     return {
         "apiVersion": "discovery.k8s.io/v1",
@@ -163,18 +164,6 @@ def _slice(service: Object, port: Mapping[str, Any], pods: Iterable[Object]) -> 
             if each == number and number
         ],
     }
-
-
-def _number(pod: Object, port: Mapping[str, Any]) -> int:
-    """The container port behind a Service port; 0 if the pod has none of this name."""
-    target = port.get("targetPort") or port["port"]
-    if isinstance(target, int) or str(target).isdigit():
-        return int(target)
-    for container in pod["spec"].get("containers") or ():
-        for each in container.get("ports") or ():
-            if each.get("name") == target:
-                return int(each["containerPort"])
-    return 0
 
 
 def service_of(piece: Object) -> str:

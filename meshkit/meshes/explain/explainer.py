@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from meshkit.facts import Kind, Object
-from meshkit.kube.metadata import title
+from meshkit.kube.metadata import group_of, title
 from meshkit.kube.pods import has_sidecar, is_live
 from meshkit.meshes.effective import Effective
 from meshkit.meshes.explain.servers import Servers
@@ -55,6 +55,7 @@ class Explainer:
     addresses_known: bool = True
     _services: dict[Any, Object | None] = field(default_factory=dict, compare=False, repr=False)
     _by_domain: dict[Any, Mapping[str, VirtualHost]] = field(default_factory=dict, compare=False, repr=False)
+    _by_name: dict[Any, Mapping[str, Cluster]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -112,6 +113,13 @@ class Explainer:
         if caller not in self._by_domain:
             self._by_domain[caller] = requests.domains_of(self.effective.outbound(caller).hosts)
         return self._by_domain[caller]
+
+    def _clusters(self, caller: Any) -> Mapping[str, Cluster]:
+        """The clusters of a caller's proxy, by name."""
+        if caller not in self._by_name:
+            outbound = self.effective.outbound(caller)
+            self._by_name[caller] = {cluster.name: cluster for cluster in outbound.clusters}
+        return self._by_name[caller]
 
     def _all(self, group: Group, host: str, port: int | None) -> Iterator[Way]:
         general: Way | None = None
@@ -178,7 +186,7 @@ class Explainer:
             received = sent(request, taken)
         except NotKnown as problem:
             return replace(way, not_known=(f"{problem}.", *way.not_known))
-        clusters = {cluster.name: cluster for cluster in outbound.clusters}
+        clusters = self._clusters(group.caller)
         total = sum(backend.weight for backend in taken.route.backends) or 1
         unresolved = _unresolved(outbound.problems)
         not_known: list[str] = []
@@ -288,7 +296,7 @@ class Explainer:
         return tuple(
             (item["metadata"].get("namespace", ""), f"{title(item)}: meshkit does not evaluate this kind.")
             for item in self.effective.snapshot.objects
-            if (str(item["apiVersion"]).rpartition("/")[0], item["kind"]) in wanted
+            if (group_of(item), item["kind"]) in wanted
         )
 
 

@@ -6,7 +6,7 @@ Durations are in seconds, shares in percent; ``None`` means the proxy's own defa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -348,6 +348,11 @@ class Problem:
         meta = self.object["metadata"]
         named = f"{self.object.get('kind')}/{meta.get('namespace')}/{meta['name']}"
         return (str(meta.get("uid") or named), str(meta.get("generation", "")), self.message)
+
+
+def once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each problem once, however many ports, subsets and callers it was met at."""
+    return tuple({problem.key: problem for problem in problems}.values())
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.pods import has_sidecar
@@ -103,15 +103,21 @@ def captured_ports(pod: Object, proxy: Proxy) -> tuple[int, ...]:
 
 def port_numbers(pod: Object, written: int | str) -> set[int]:
     """The container ports of a pod that a number or the name of a port stands for."""
-    if isinstance(written, int):
-        return {written}
-    return {
-        int(port["containerPort"])
-        for field in ("initContainers", "containers")
-        for container in (pod.get("spec") or {}).get(field) or ()
-        for port in container.get("ports") or ()
-        if port.get("name") == written
-    }
+    return {written} if isinstance(written, int) else set(_named_ports(pod, written))
+
+
+def target_port(pod: Object, port: Mapping[str, Any]) -> int | None:
+    """The port of a pod that a port of a Service or ServiceEntry leads to; None if the pod has none."""
+    target = port.get("targetPort") or port.get("port") or port.get("number")
+    if isinstance(target, int) or str(target).isdigit():
+        return int(str(target))
+    return next(_named_ports(pod, str(target)), None)
+
+
+def _named_ports(pod: Object, name: str) -> Iterator[int]:
+    spec = pod.get("spec") or {}
+    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+        yield from (int(p["containerPort"]) for p in container.get("ports") or () if p.get("name") == name)
 
 
 def service_account(pod: Object) -> str:

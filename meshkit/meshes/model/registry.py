@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from meshkit.facts import Kind
+from meshkit.kube.metadata import group_of
 from meshkit.kube.selectors import selects
 from meshkit.meshes.model.outbound import Object
 
@@ -45,8 +46,7 @@ class Registry:
         resources = {(kind.group, kind.kind): resource for resource, kind in kinds.items()}
         found: dict[str, list[Object]] = {resource: [] for resource in kinds}
         for item in objects:
-            group = str(item.get("apiVersion", "")).rpartition("/")[0]
-            resource = resources.get((group, str(item.get("kind", ""))))
+            resource = resources.get((group_of(item), str(item.get("kind", ""))))
             if resource == "configmaps" and item["metadata"].get("namespace") != root_namespace:
                 continue
             if resource is not None:
@@ -140,6 +140,10 @@ def _serves(endpoint: Object, pod: Object | None) -> bool:
     if conditions.get("ready") is False or conditions.get("terminating"):
         return False
     return pod is None or not pod["metadata"].get("deletionTimestamp")
+
+
+NEWEST = "9999-12-31T23:59:59Z"
+"""The creationTimestamp of an object that is not created yet: it is younger than all others."""
 
 
 def age_of(item: Object) -> tuple[str, str, str]:

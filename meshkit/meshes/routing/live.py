@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from meshkit.facts import Need, Object, Snapshot
-from meshkit.kube.metadata import labels
+from meshkit.kube.metadata import group_of, labels
 from meshkit.kube.selectors import selects
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.hosts import full_host, host_of
@@ -92,7 +92,7 @@ def objects_named(owner: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
         if obj["metadata"]["name"] == name
         and obj["metadata"].get("namespace") == namespace
         and obj["kind"] in ("VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute")
-        and (str(obj.get("apiVersion", "")).rpartition("/")[0], obj["kind"]) in kinds
+        and (group_of(obj), obj["kind"]) in kinds
     ]
 
 

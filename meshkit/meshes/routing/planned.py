@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.traffic import Route
+from meshkit.kube.metadata import identity
 from meshkit.kube.steps import Step, ordered
 from meshkit.meshes.base import Mesh, MeshPlanner
+from meshkit.meshes.model.registry import NEWEST
 from meshkit.meshes.routing import live
-
-NEWEST = "9999-12-31T23:59:59Z"
-"""The creationTimestamp of an object that a plan creates: it is younger than all others."""
 
 
 def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner) -> tuple[Step, ...]:
@@ -41,18 +39,13 @@ def needs_of(intents: Iterable[Intent], row: Mesh) -> Iterator[Need]:
 
 def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:
     """The Snapshot with the objects that these steps apply as a whole."""
-    objects = {_key(obj): obj for obj in snapshot.objects}
+    objects = {identity(obj): obj for obj in snapshot.objects}
     for step in steps:
         if not step.partial and not step.removed:
-            objects[_key(step.object)] = _applied(objects.get(_key(step.object)), step.object)
+            objects[identity(step.object)] = _applied(objects.get(identity(step.object)), step.object)
     return Snapshot(tuple(objects.values()), snapshot.unread)
 
 
 def _applied(present: Object | None, wanted: Object) -> Object:
     meta = present["metadata"] if present else {"creationTimestamp": NEWEST}
     return {**(present or {}), **wanted, "metadata": {**meta, **wanted["metadata"]}}
-
-
-def _key(obj: Object) -> tuple[Any, ...]:
-    group = str(obj.get("apiVersion", "")).rpartition("/")[0]
-    return group, obj.get("kind"), obj["metadata"].get("namespace"), obj["metadata"]["name"]

@@ -45,7 +45,11 @@ def authorization_of(registry: Registry, pod: Object, protocol: PortProtocol = "
 
 
 def problems(registry: Registry) -> tuple[Problem, ...]:
-    """Problems for policies and fields without effect."""
+    """Problems for policies and fields without effect, found once for all callers."""
+    return registry.derived("problems of policies", lambda: _problems(registry))
+
+
+def _problems(registry: Registry) -> tuple[Problem, ...]:
     unsupported = (
         Problem(item, "NotSupported", message)
         for item in registry.of("authorizationpolicies")

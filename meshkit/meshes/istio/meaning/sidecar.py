@@ -35,6 +35,7 @@ from meshkit.meshes.model.outbound import (
     Outbound,
     Problem,
     VirtualHost,
+    once,
 )
 from meshkit.meshes.model.pods import captured_ports
 from meshkit.meshes.model.registry import Registry
@@ -107,7 +108,7 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     ]
     work.problems += [*routing.on_tcp_ports(), *istio_gateway.on_tcp_ports(routing)]
     rest, far = elsewhere(routing)
-    return Outbound(_distinct((*virtual, *rest)), (*outgoing, *far), _once(work.problems))
+    return Outbound(_distinct((*virtual, *rest)), (*outgoing, *far), once(work.problems))
 
 
 def inbound(registry: Registry, pod: Object) -> tuple[Inbound, ...]:
@@ -133,11 +134,6 @@ def _distinct(hosts: Iterable[VirtualHost]) -> tuple[VirtualHost, ...]:
         if left:
             found.append(replace(host, domains=left))
     return tuple(found)
-
-
-def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Each problem once, however many ports and subsets it was met at."""
-    return tuple({problem.key: problem for problem in problems}.values())
 
 
 def _not_carried(registry: Registry) -> list[Problem]:

@@ -16,7 +16,7 @@ from meshkit.kube.metadata import annotations_of, labels, title
 from meshkit.kube.selectors import selects
 from meshkit.meshes.linkerd.checks.chart_values import chart_values
 from meshkit.meshes.linkerd.meaning import protocols
-from meshkit.meshes.model.pods import port_numbers
+from meshkit.meshes.model.pods import target_port
 from meshkit.meshes.view import View
 
 
@@ -50,7 +50,7 @@ def _port(
     """A finding for the first pod that disagrees with a port of its Service."""
     number = port["port"]
     for pod in pods:
-        target = min(port_numbers(pod, port.get("targetPort") or number), default=None)
+        target = target_port(pod, port)
         if target is None or is_opaque == protocols.is_opaque(pod, target, default):
             continue
         name = pod["metadata"]["name"]

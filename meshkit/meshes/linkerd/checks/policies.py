@@ -8,11 +8,11 @@ from meshkit import codes
 from meshkit.codes import Code
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
+from meshkit.meshes.checks import findings_of
 from meshkit.meshes.linkerd.meaning import admission, policy_problems
 from meshkit.meshes.linkerd.meaning import sidecar as meaning
 from meshkit.meshes.linkerd.meaning.authorization import KINDS, ROUTES
 from meshkit.meshes.model.outbound import Problem
-from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.view import View
 
 CODES: Mapping[str, Code] = {
@@ -31,14 +31,12 @@ _IDENTITY = ".serviceaccount.identity."
 
 def check(view: View) -> Iterator[Finding]:
     """Find policies without effect, and Servers that let nobody in."""
-    registry = Registry.reading(view.snapshot.objects, meaning.KINDS, view.home)
-    told: dict[tuple[int, str], tuple[Code, Problem]] = {}
+    registry = view.registry(meaning.KINDS)
+    told: dict[tuple[int, str], Problem] = {}
     for problem in policy_problems.problems(registry):
-        if code := CODES.get(problem.reason):
-            # A Server's conflict is a problem for each pod; one finding is enough.
-            told.setdefault((id(problem.object), problem.reason), (code, problem))
-    for code, problem in told.values():
-        yield codes.finding(code, title(problem.object), problem.message)
+        # A Server's conflict is a problem for each pod; one finding is enough.
+        told.setdefault((id(problem.object), problem.reason), problem)
+    yield from findings_of(told.values(), CODES)
     for resource in _POLICIES:
         for item in registry.of(resource):
             if why := admission.refusal(item):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from meshkit.kube.metadata import group_of
 from meshkit.meshes.gateway_api.meaning.matches import GROUP as GATEWAY_API
 from meshkit.meshes.gateway_api.meaning.routes import parents_of
 from meshkit.meshes.linkerd.meaning import reliability
@@ -35,7 +36,7 @@ def refusal(item: Object, others: Iterable[Object] = ()) -> str:
 
     ``others`` are the Servers of the namespace, of which no second may select a port.
     """
-    group = str(item.get("apiVersion", "")).rpartition("/")[0]
+    group = group_of(item)
     rule = _RULES.get((group, str(item.get("kind"))))
     if rule is None:
         return ""
@@ -147,7 +148,7 @@ def _contains(whole: Network, part: Network) -> bool:
 
 
 def _route(item: Object) -> Iterator[str]:
-    kind, group = str(item["kind"]), str(item["apiVersion"]).rpartition("/")[0]
+    kind, group = str(item["kind"]), group_of(item)
     for index, parent in enumerate(item["spec"].get("parentRefs") or ()):
         if _typed(parent) == (GROUP, "EgressNetwork") and not parent.get("port"):
             yield f"spec.parentRefs[{index}]: an EgressNetwork needs a port"

@@ -8,7 +8,7 @@ is the same for all callers is computed once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ from meshkit.meshes.model.outbound import (
     Problem,
     VirtualHost,
     cluster_name,
+    once,
 )
 from meshkit.meshes.model.pods import is_control_plane, service_account
 from meshkit.meshes.model.registry import Registry
@@ -92,7 +93,7 @@ def outbound(registry: Registry, namespace: str) -> Outbound:
             told += shared.hosts[key]
     policies = policy_problems.problems(registry)
     problems = (*policies, *shared.problems, *(problem for each in told for problem in each.problems))
-    return Outbound(tuple(each.host for each in told), _clusters(registry), _once(problems))
+    return Outbound(tuple(each.host for each in told), _clusters(registry), once(problems))
 
 
 def route_problems(registry: Registry) -> tuple[Problem, ...]:
@@ -115,7 +116,7 @@ def _route_problems(registry: Registry) -> tuple[Problem, ...]:
                 work = Translation(registry, namespace)
                 hosts = _hosts(work, service, shared.attached, shared.names)
                 found += (problem for told in hosts for problem in told.problems)
-    return _once(found)
+    return once(found)
 
 
 def _shared_by_all(registry: Registry) -> _Shared:
@@ -156,11 +157,6 @@ def _apart(registry: Registry, shared: _Shared, namespace: str) -> set[tuple[str
         name, _, rest = profile["metadata"]["name"].partition(".")
         found.add((rest.partition(".")[0], name))
     return found
-
-
-def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Each problem once, however many ports and callers it was met at."""
-    return tuple({problem.key: problem for problem in problems}.values())
 
 
 def _hosts(

@@ -9,7 +9,7 @@ from typing import Any
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import annotations_of, labels, title
-from meshkit.meshes.istio.checks.configuration.world import World, target_port
+from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.istio.meaning.hosts import Host, HostPort
 from meshkit.meshes.istio.meaning.mutual_tls import namespace_mode, workload_mode
 from meshkit.meshes.istio.meaning.perspective import Perspective
@@ -17,6 +17,7 @@ from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.istio.meaning.visibility import covers
 from meshkit.meshes.model.hosts import full_host
 from meshkit.meshes.model.outbound import OriginTLS, cluster_name
+from meshkit.meshes.model.pods import target_port
 
 
 def check(world: World) -> Iterator[Finding]:
@@ -113,7 +114,7 @@ def _encrypted(
 
 def _mode(world: World, port: HostPort, pod: Object) -> str:
     """The mode of a pod's port; empty if no sidecar captures it."""
-    number = target_port(port.source, pod)
+    number = target_port(pod, port.source)
     skipped = annotations_of(pod).get(PROXY.skipped_ports, "").replace(" ", "").split(",")
     if id(pod) not in world.meshed or number is None or str(number) in skipped:
         return ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from meshkit import codes
 from meshkit.codes import Code
 from meshkit.facts import Finding
-from meshkit.kube.metadata import title
+from meshkit.meshes import checks
 from meshkit.meshes.model.outbound import Problem
 
 CODES: dict[str, Code] = {
@@ -22,8 +22,5 @@ CODES: dict[str, Code] = {
 
 
 def findings_of(problems: Iterable[Problem]) -> Iterator[Finding]:
-    """The findings of the problems that concern every mesh, each once."""
-    for problem in {problem.key: problem for problem in problems}.values():
-        if code := CODES.get(problem.reason):
-            message = problem.message if problem.message.endswith(".") else f"{problem.message}."
-            yield codes.finding(code, title(problem.object), message)
+    """The findings of the problems that Istio's meaning tells."""
+    return checks.findings_of(problems, CODES)

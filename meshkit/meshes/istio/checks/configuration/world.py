@@ -24,7 +24,6 @@ from meshkit.meshes.istio.meaning.perspective import Perspective
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter, patterns_for, wildcards
 from meshkit.meshes.model.hosts import full_host, host_of
-from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.view import View
 
 KINDS: Mapping[str, Kind] = {
@@ -45,7 +44,7 @@ class World:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self.registry = Registry.reading(view.snapshot.objects, KINDS, view.home)
+        self.registry = view.registry(KINDS)
         self._perspectives: dict[Caller, Perspective] = {}
         self._anywhere: dict[tuple[tuple[str, str], ...], list[Object]] = {}
 
@@ -210,15 +209,3 @@ class World:
 def _selected(spec: Mapping[str, Any]) -> Mapping[str, str]:
     found: Mapping[str, str] = (spec.get("workloadSelector") or {}).get("labels") or {}
     return found
-
-
-def target_port(service_port: Mapping[str, Any], pod: Object) -> int | None:
-    """The port of a pod that a port of a Service or ServiceEntry leads to; None if it names none."""
-    target = service_port.get("targetPort") or service_port.get("port") or service_port.get("number")
-    if isinstance(target, int) or str(target).isdigit():
-        return int(str(target))
-    for container in pod["spec"].get("containers") or ():
-        for port in container.get("ports") or ():
-            if port.get("name") == target:
-                return int(port["containerPort"])
-    return None
