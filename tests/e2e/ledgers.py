@@ -15,11 +15,17 @@ from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import ClusterError
 from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
-from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.operations import change, shop
 from meshkit.testing import running_sandbox
 
 POD = Kind("v1", "Pod")
+QUOTA = Quota(cpu="8", memory="16Gi", pods=20)
+INSTALLED = {
+    "istio": ControlPlane(version="1.30.5", quota=QUOTA),
+    "linkerd": ControlPlane(version="edge-26.5.1", quota=QUOTA),
+}
+"""The control planes that the shops get, of the version before the newest."""
 
 
 class Requests:

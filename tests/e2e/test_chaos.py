@@ -1,4 +1,4 @@
-"""A zone, a pod and a dependency in trouble, under load, on both meshes.
+"""A zone, a pod and a dependency in trouble, under load, on both meshes (on Linkerd as soak).
 
 Takes about 30 s for each mesh: it starts a shop with its proxies and takes a zone away from it.
 """
@@ -103,7 +103,7 @@ class Meshed:
             time.sleep(0.1)
 
 
-@pytest.fixture(scope="module", params=["istio", "linkerd"])
+@pytest.fixture(scope="module", params=["istio", pytest.param("linkerd", marks=pytest.mark.soak)])
 def meshed(request: pytest.FixtureRequest) -> Iterator[Meshed]:
     with running_sandbox() as sandbox:
         yield Meshed(connect("meshkit-sandbox", sandbox.kubeconfig), request.param)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Journal
 from meshkit.errors import CHANGES_PENDING, BadInput, UnsupportedByMesh
 from meshkit.facts import Kind
-from meshkit.intent.mesh import ControlPlane, Quota
 from meshkit.intent.observability import Alerts, Observability
 from meshkit.meshes.registry import MESHES
 from meshkit.operations import change, shop
@@ -28,27 +27,20 @@ from meshkit.operations.traffic_gate import TrafficGateOptions
 from meshkit.operations.undo import undo
 from meshkit.operations.uninstall import plan_uninstall
 from meshkit.runbooks.execution import RunbookResult, run_runbook
-from tests.e2e.ledgers import Requests, shop_in_mesh, wait_until_served
+from tests.e2e.ledgers import INSTALLED, Requests, wait_until_served
 
 NODE = Kind("v1", "Node")
 DEPLOYMENT, NAMESPACE, SECRET = Kind("apps/v1", "Deployment"), Kind("v1", "Namespace"), Kind("v1", "Secret")
 WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
-pytestmark = pytest.mark.timeout(420)
-INSTALLED = ControlPlane(quota=Quota(cpu="8", memory="16Gi", pods=20))
-
-
-@pytest.fixture(scope="module", params=["istio", "linkerd"])
-def mesh(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def meshed(mesh: str) -> Iterator[Cluster]:
+def meshed(mesh_in_use: Cluster) -> Cluster:
     """A shop in the mesh."""
-    with shop_in_mesh(mesh, INSTALLED) as cluster:
-        yield cluster
+    wait_until_served(mesh_in_use)
+    return mesh_in_use
 
 
 @pytest.fixture
@@ -173,7 +165,7 @@ def test_nothing_is_left_and_undo_brings_all_back(
     assert shop.read_ledger(cluster, before, time.time()).failed == 0, "running traffic goes on"
 
     undo(gone.id, cluster)
-    again = change.plan(INSTALLED, cluster, mesh=mesh)
+    again = change.plan(INSTALLED[mesh], cluster, mesh=mesh)
     assert again.empty, str(again)
     assert all(
         one["status"]["availableReplicas"] for one in api.list(DEPLOYMENT, MESHES[mesh].control_plane.home)

@@ -19,7 +19,6 @@ from meshkit.testing import running_sandbox
 from tools.docs import pages
 from tools.docs.pages import DOCS, ROOT, Block
 
-pytestmark = pytest.mark.timeout(420)
 RUN = {"python", "console", "yaml"}
 TUTORIAL = [page for page in pages.pages() if page.parent == DOCS / "tutorial"]
 GUIDES = [

@@ -25,8 +25,6 @@ RPS = 300.0
 VERSIONS = {"v1": shop.QUICK, "v2": shop.QUICK}
 BRIEF = {"window_s": "2", "watch_s": "4"}
 
-pytestmark = pytest.mark.timeout(420)
-
 
 class Ci:
     """A pipeline: runbooks with parameters, on one sandbox."""

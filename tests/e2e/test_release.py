@@ -37,7 +37,7 @@ class Shop:
         self.cluster, self.mesh = cluster, mesh
 
     def release(self, stable: str, canary: str, **fields: Any) -> Release:
-        """Seconds instead of minutes, and wide margins to match."""
+        """Seconds instead of minutes, and wide margins to match: the tail of a busy machine is long."""
         quick: dict[str, Any] = {
             "steps": (5, 50, 100),
             "step_s": 3,
@@ -48,7 +48,7 @@ class Shop:
             "baseline_s": 0,
             "soak_s": 0,
             "watch_s": 0,
-            "margins": Margins(error_points=2, p50_percent=100, p90_percent=100, p99_percent=200),
+            "margins": Margins(error_points=2, p50_percent=100, p90_percent=200, p99_percent=1000),
         }
         name = f"{stable}-to-{canary}-{time.monotonic_ns()}"
         common = {"name": name, "namespace": "shop", "service": "web", "port": 8080}
@@ -98,8 +98,9 @@ def v1_serves(meshed: Shop) -> Shop:
     return meshed
 
 
-def test_good_release_is_promoted_without_a_failed_request(v1_serves: Shop) -> None:
+def test_good_release_is_promoted_without_a_failed_request_and_undone(v1_serves: Shop) -> None:
     release = v1_serves.release("v1", "v2")
+    owners = v1_serves.owners(release)
     outcome = v1_serves.run(release)
     assert outcome.result == "promoted", outcome.sentences
     assert v1_serves.canary_percent(release) == 100
@@ -107,7 +108,9 @@ def test_good_release_is_promoted_without_a_failed_request(v1_serves: Shop) -> N
     ledger = shop.read_ledger(v1_serves.cluster, first_weight_s, time.time() - 0.5)
     assert ledger.failed == 0, set(ledger.status)
     assert {"v1", "v2"} <= set(ledger.version)
-    v1_serves.send_all_to("v1")
+    undo(outcome.change_id, v1_serves.cluster)
+    assert v1_serves.canary_percent(release) == 0
+    assert v1_serves.owners(release) == owners
 
 
 def test_bad_release_is_rolled_back(v1_serves: Shop) -> None:
@@ -210,16 +213,6 @@ def test_killed_runner_is_gone_on_with(v1_serves: Shop) -> None:
     assert outcome.change_id == state.change_id
     assert [h.kind for h in outcome.state.events].count("begin") == 1
     assert v1_serves.owners(release) == owners, "the owner's next apply would meet a conflict"
-
-
-def test_promoted_release_is_undone(v1_serves: Shop) -> None:
-    release = v1_serves.release("v1", "v2")
-    owners = v1_serves.owners(release)
-    outcome = v1_serves.run(release)
-    assert outcome.result == "promoted", outcome.sentences
-    undo(outcome.change_id, v1_serves.cluster)
-    assert v1_serves.canary_percent(release) == 0
-    assert v1_serves.owners(release) == owners
 
 
 RUNNER = """

@@ -6,7 +6,7 @@ Takes about 70 s for each mesh: the pods of a shop move to the new version and b
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,31 +25,24 @@ from meshkit.operations.upgrade.report import UpgradeStatus
 from meshkit.operations.upgrade.rollback import upgrade_back
 from meshkit.operations.upgrade.run import UpgradePlan, plan_retirement, plan_upgrade, upgrade_status
 from meshkit.runbooks.execution import RunbookResult, run_runbook
-from tests.e2e.ledgers import Requests, shop_in_mesh, wait_until_served
+from tests.e2e.ledgers import INSTALLED, QUOTA, Requests, wait_until_served
 
 POD, NAMESPACE = Kind("v1", "Pod"), Kind("v1", "Namespace")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
-OLD = {"istio": ("default", "1.30.5"), "linkerd": ("default", "edge-26.5.1")}
+OLD = {mesh: ("default", str(installed.version)) for mesh, installed in INSTALLED.items()}
 NEW = {"istio": ("1-31-4", "1.31.4"), "linkerd": ("default", "edge-26.6.3")}
 TO = {
-    "istio": ControlPlane(version="1.31.4", revision="1-31-4", tags=("default",)),
-    "linkerd": ControlPlane(version="edge-26.6.3"),
+    "istio": ControlPlane(version="1.31.4", revision="1-31-4", tags=("default",), quota=QUOTA),
+    "linkerd": ControlPlane(version="edge-26.6.3", quota=QUOTA),
 }
-pytestmark = pytest.mark.timeout(420)
-
-
-@pytest.fixture(scope="module", params=["istio", "linkerd"])
-def mesh(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def meshed(mesh: str) -> Iterator[Cluster]:
+def meshed(mesh_in_use: Cluster) -> Cluster:
     """A shop in a mesh of the old version."""
-    with shop_in_mesh(mesh, ControlPlane(version=OLD[mesh][1])) as cluster:
-        wait_until_served(cluster)
-        yield cluster
+    wait_until_served(mesh_in_use)
+    return mesh_in_use
 
 
 def upgrade(cluster: Cluster, mesh: str) -> UpgradePlan:
