@@ -16,6 +16,7 @@ from meshkit.cli.changes import apply_command, history_command, plan_command, un
 from meshkit.cli.check import check_command
 from meshkit.cli.explain import explain_command
 from meshkit.cli.identity import identity_group
+from meshkit.cli.init import init_command, schema_command
 from meshkit.cli.local.demo import demo_command
 from meshkit.cli.local.doctor import doctor_command
 from meshkit.cli.local.lab import lab_command
@@ -50,6 +51,8 @@ for _command in (
     sandbox_group,
     check_command,
     explain_command,
+    init_command,
+    schema_command,
     plan_command,
     apply_command,
     history_command,

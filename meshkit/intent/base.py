@@ -122,17 +122,18 @@ def _part_at(model: type[Part], location: Sequence[int | str]) -> type[Part] | N
         if isinstance(step, str):
             if step not in model.model_fields:
                 return None
-            inner = _part_in(model.model_fields[step].annotation)
+            inner = part_in(model.model_fields[step].annotation)
             if inner is None:
                 return None
             model = inner
     return model
 
 
-def _part_in(annotation: Any) -> type[Part] | None:
+def part_in(annotation: Any) -> type[Part] | None:
+    """The model in a field's annotation, or None: ``Version`` in ``tuple[Version, ...]``."""
     if isinstance(annotation, type) and issubclass(annotation, Part):
         return annotation
-    return next((found for arg in get_args(annotation) if (found := _part_in(arg))), None)
+    return next((found for arg in get_args(annotation) if (found := part_in(arg))), None)
 
 
 def labels_or(default: Mapping[str, str], labels: Mapping[str, str] | None) -> dict[str, str]:

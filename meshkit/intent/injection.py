@@ -10,7 +10,7 @@ from meshkit.intent.base import Intent, Name
 class Injection(Intent):
     """New pods of a namespace get a sidecar; running pods get one when they are restarted."""
 
-    namespace: Name = Field(description="the namespace whose pods join the mesh")
+    namespace: Name = Field(description="the namespace whose pods join the mesh", examples=["shop"])
     revision: Name | None = Field(
         default=None,
         description="a revision or tag of Istio, or nothing for the one the namespace has, else the default",

@@ -33,8 +33,8 @@ class Resources(Part):
     than one that uses free resources of its node.
     """
 
-    cpu: Amount = Field(description="processor time such as '500m'")
-    memory: Amount = Field(description="memory such as '2Gi'")
+    cpu: Amount = Field(description="processor time such as '500m'", examples=["500m"])
+    memory: Amount = Field(description="memory such as '2Gi'", examples=["2Gi"])
 
 
 class Quota(Part):
@@ -43,8 +43,8 @@ class Quota(Part):
     Under a quota Kubernetes refuses containers without requests.
     """
 
-    cpu: Amount = Field(description="the sum of requested processor time such as '8'")
-    memory: Amount = Field(description="the sum of requested memory such as '16Gi'")
+    cpu: Amount = Field(description="the sum of requested processor time such as '8'", examples=["8"])
+    memory: Amount = Field(description="the sum of requested memory such as '16Gi'", examples=["16Gi"])
     pods: int = Field(default=50, ge=1, description="a number of pods; 50 leaves room for a whole rollout")
 
 
@@ -106,6 +106,7 @@ class ControlPlane(Intent):
         pattern=r"^(published|https?://.+|oci://.+|[./~].*)$",
         description="'published' (the mesh's own), a chart repository https://..., a registry oci://..., a"
         " directory ./charts or /charts, or nothing for meshkit's manifests",
+        examples=["published"],
     )
     values: dict[str, Any] = Field(
         default_factory=dict,

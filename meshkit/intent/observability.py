@@ -37,9 +37,13 @@ class Alerts(Part):
 class Tracing(Part):
     """Traces by the proxies, for a share of the requests that have no sampling decision yet."""
 
-    percent: float = Field(ge=0, le=100, description="the share of new traces to sample, in percent")
+    percent: float = Field(
+        ge=0, le=100, description="the share of new traces to sample, in percent", examples=[1]
+    )
     provider: str = Field(
-        min_length=1, description="the name of a tracing provider in the mesh's extensionProviders"
+        min_length=1,
+        description="the name of a tracing provider in the mesh's extensionProviders",
+        examples=["otel"],
     )
 
 

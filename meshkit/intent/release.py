@@ -61,16 +61,24 @@ class Objectives(Part):
     """
 
     error_percent: float | None = Field(
-        default=None, gt=0, lt=50, description="at most this share of requests fails, in percent, below 50"
+        default=None,
+        gt=0,
+        lt=50,
+        description="at most this share of requests fails, in percent, below 50",
+        examples=[1],
     )
     slower_percent: float | None = Field(
         default=None,
         gt=0,
         lt=50,
         description="at most this share of requests is slower than slower_than_ms, in percent, below 50",
+        examples=[1],
     )
     slower_than_ms: float | None = Field(
-        default=None, gt=0, description="the latency threshold of slower_percent, in ms, above 0"
+        default=None,
+        gt=0,
+        description="the latency threshold of slower_percent, in ms, above 0",
+        examples=[300],
     )
 
     @model_validator(mode="after")
@@ -86,12 +94,12 @@ class Objectives(Part):
 class Release(Intent):
     """A canary release of one Service from a stable version to a new one, by the weights of a route."""
 
-    name: Name = Field(description="the name of the release, such as 'web-v2'")
-    namespace: Name = Field(description="the namespace of the Service")
-    service: Name = Field(description="the name of the Service")
-    port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535")
-    stable: Name = Field(description="the version that serves now")
-    canary: Name = Field(description="the version to release")
+    name: Name = Field(description="the name of the release, such as 'web-v2'", examples=["web-v2"])
+    namespace: Name = Field(description="the namespace of the Service", examples=["shop"])
+    service: Name = Field(description="the name of the Service", examples=["web"])
+    port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535", examples=[8080])
+    stable: Name = Field(description="the version that serves now", examples=["v1"])
+    canary: Name = Field(description="the version to release", examples=["v2"])
     route: Annotated[str, AfterValidator(_route_reference)] = Field(
         default=PRIMARY,
         description="the name of the route whose weights are moved, or the object that holds them, as "

@@ -17,7 +17,9 @@ _PATH = re.compile(r"/[^*?#\s{}]*(?<=/)\*|/[^*?#\s{}]*")
 class MutualTLS(Intent):
     """Servers accept mutual TLS only (``strict``), both (``permissive``) or plain text (``disable``)."""
 
-    mode: Literal["permissive", "strict", "disable"] = Field(description="permissive, strict or disable")
+    mode: Literal["permissive", "strict", "disable"] = Field(
+        description="permissive, strict or disable", examples=["strict"]
+    )
     namespace: Name | None = Field(
         default=None, description="the namespace it applies to, or nothing for the whole mesh"
     )
@@ -26,12 +28,14 @@ class MutualTLS(Intent):
 class Caller(Part):
     """A caller: a ServiceAccount, a workload (by its ServiceAccount), or all meshed pods of a namespace."""
 
-    namespace: Name = Field(description="the namespace of the caller")
+    namespace: Name = Field(description="the namespace of the caller", examples=["shop"])
     service_account: Name | None = Field(
         default=None, description="the ServiceAccount that the caller runs as, or nothing for the namespace"
     )
     workload: Name | None = Field(
-        default=None, description="a Deployment with a ServiceAccount of its own, instead of service_account"
+        default=None,
+        description="a Deployment with a ServiceAccount of its own, instead of service_account",
+        examples=["client"],
     )
 
     @model_validator(mode="after")
@@ -48,9 +52,13 @@ class Access(Intent):
     under another ``name``, opens more. The kubelet's probes always pass.
     """
 
-    namespace: Name = Field(description="the namespace of the Service")
-    service: Name = Field(description="the name of the Service")
-    callers: tuple[Caller, ...] = Field(min_length=1, description="who may call, at least one")
+    namespace: Name = Field(description="the namespace of the Service", examples=["shop"])
+    service: Name = Field(description="the name of the Service", examples=["web"])
+    callers: tuple[Caller, ...] = Field(
+        min_length=1,
+        description="who may call, at least one",
+        examples=[[{"namespace": "shop", "workload": "client"}]],
+    )
     port: int | None = Field(
         default=None, ge=1, le=65535, description="a port of the Service, or nothing for all of its ports"
     )

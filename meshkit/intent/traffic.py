@@ -17,7 +17,7 @@ Seconds = Annotated[float, Field(gt=0)]
 class Version(Part):
     """One version of a Service: the pods with these labels in addition to the Service's selector."""
 
-    name: Name = Field(description="the name of the version, such as 'v2'")
+    name: Name = Field(description="the name of the version, such as 'v2'", examples=["v2"])
     labels: Mapping[str, str] | None = Field(
         default=None, description="the labels of its pods, or nothing for version=<name>"
     )
@@ -30,16 +30,20 @@ class Version(Part):
 class HeaderMatch(Part):
     """Requests with exactly this header value go to one version, regardless of the split."""
 
-    header: str = Field(pattern=r"^[A-Za-z0-9-]+$", description="the name of a request header")
-    value: str = Field(min_length=1, description="the exact value of the header")
-    version: Name = Field(description="the version that gets these requests: one of the route's versions")
+    header: str = Field(
+        pattern=r"^[A-Za-z0-9-]+$", description="the name of a request header", examples=["x-user"]
+    )
+    value: str = Field(min_length=1, description="the exact value of the header", examples=["tester"])
+    version: Name = Field(
+        description="the version that gets these requests: one of the route's versions", examples=["v2"]
+    )
 
 
 class LoadBalancing(Part):
     """How a client's proxy selects a pod, by exactly one of ``algorithm`` and ``hash_header``."""
 
     algorithm: Literal["least_request", "round_robin", "random"] | None = Field(
-        default=None, description="least_request, round_robin or random"
+        default=None, description="least_request, round_robin or random", examples=["least_request"]
     )
     hash_header: str | None = Field(
         default=None, description="a request header: requests with the same value go to the same pod"
@@ -55,11 +59,15 @@ class LoadBalancing(Part):
 class ConnectionLimits(Part):
     """Limits of one client's proxy for a Service; requests beyond them fail at once with status 503."""
 
-    max_connections: int | None = Field(default=None, ge=1, description="TCP connections, at least 1")
-    max_pending_requests: int | None = Field(
-        default=None, ge=1, description="requests waiting for a connection, at least 1"
+    max_connections: int | None = Field(
+        default=None, ge=1, description="TCP connections, at least 1", examples=[100]
     )
-    max_requests: int | None = Field(default=None, ge=1, description="requests under way, at least 1")
+    max_pending_requests: int | None = Field(
+        default=None, ge=1, description="requests waiting for a connection, at least 1", examples=[100]
+    )
+    max_requests: int | None = Field(
+        default=None, ge=1, description="requests under way, at least 1", examples=[100]
+    )
     max_requests_per_connection: int | None = Field(
         default=None, ge=1, description="requests on one connection, at least 1"
     )
@@ -86,7 +94,10 @@ class Retries(Part):
     """Retries of failed requests. Use them only for idempotent requests."""
 
     attempts: int = Field(
-        ge=0, le=10, description="how often a request is sent again at most, 0 to 10; 0 is never"
+        ge=0,
+        le=10,
+        description="how often a request is sent again at most, 0 to 10; 0 is never",
+        examples=[2],
     )
     per_try_timeout_s: Seconds | None = Field(default=None, description="time for each attempt, in seconds")
     on: Literal["gateway-error", "5xx"] = Field(
@@ -98,7 +109,9 @@ class Retries(Part):
 class Fault(Part):
     """Fault injection in the caller's proxy: a delay, an error, or both."""
 
-    delay_s: Seconds | None = Field(default=None, description="the delay of requests, in seconds")
+    delay_s: Seconds | None = Field(
+        default=None, description="the delay of requests, in seconds", examples=[0.5]
+    )
     delay_percent: Percent = Field(
         default=100, description="the share of requests that are delayed, in percent"
     )
@@ -117,14 +130,17 @@ class Fault(Part):
 class Route(Intent):
     """How requests to a Service's port are split among its versions."""
 
-    namespace: Name = Field(description="the namespace of the Service")
-    service: Name = Field(description="the name of the Service")
-    port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535")
+    namespace: Name = Field(description="the namespace of the Service", examples=["shop"])
+    service: Name = Field(description="the name of the Service", examples=["web"])
+    port: int = Field(ge=1, le=65535, description="a port of the Service, 1 to 65535", examples=[8080])
     versions: tuple[Version, ...] = Field(
-        min_length=1, description="the versions of the Service, at least one"
+        min_length=1,
+        description="the versions of the Service, at least one",
+        examples=[[{"name": "v1"}, {"name": "v2"}]],
     )
     split: Mapping[str, float] = Field(
-        description="a percentage for each version that gets requests, 100 in all, at most one decimal"
+        description="a percentage for each version that gets requests, 100 in all, at most one decimal",
+        examples=[{"v1": 100, "v2": 0}],
     )
     name: Name = Field(default="primary", description="the name of the route, which a release refers to")
     selector: Mapping[str, str] | None = Field(
