@@ -214,11 +214,11 @@ class Mesh:
 
 
 def not_plannable(intent: Intent) -> BadInput:
-    """The error for an intent that is run instead of planned."""
+    """The error for an intent that has a plan of its own."""
     return BadInput(
         kind(type(intent)),
-        "it is not planned but run.",
-        remedy="Run releases with mk.run_release or 'meshkit release run'.",
+        "it has a plan of its own.",
+        remedy="Plan a release with mk.plan_release or 'meshkit release plan'.",
     )
 
 
