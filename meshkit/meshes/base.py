@@ -77,6 +77,9 @@ class MeshPlanner(Protocol):
     def weighted_route(self, release: Release) -> WeightedRoute:
         """The location of a release's weights if ``plan`` of a Route wrote them."""
 
+    def require_followed(self, release: Release, snapshot: Snapshot) -> None:
+        """Raise ``BadInput`` for a Service port where proxies follow no route."""
+
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         """The rules of a route object, whoever wrote it, that split requests between both versions.
 

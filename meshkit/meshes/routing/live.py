@@ -20,6 +20,7 @@ from meshkit.meshes.model.registry import Registry
 
 _LEADS_NOWHERE = ("Service", "EndpointSlice", "DestinationRule", "Node")
 """The kinds, beside the Service itself, that do not decide which of its routes holds."""
+_ROUTES = ("VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute")
 _NOT_READ = ("nodes", "endpointslices", "destinationrules")
 """The resources that do not decide which route holds."""
 _NAMED = 4
@@ -79,11 +80,16 @@ def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:
 def owners(held_routes: Sequence[Held], row: Mesh, snapshot: Snapshot) -> tuple[Object, ...]:
     """The objects that the routes stand in, each once, in order of precedence."""
     names = dict.fromkeys(route.owner for each in held_routes for route in each.routes if route.owner)
-    return tuple(obj for name in names for obj in objects_named(name, row, snapshot))
+    return tuple(obj for name in names for obj in objects_named(name, row, snapshot) if is_route(obj))
+
+
+def is_route(obj: Object) -> bool:
+    """Whether an object is a route, rather than a ServiceProfile, which proxies follow instead of routes."""
+    return obj["kind"] in _ROUTES
 
 
 def objects_named(owner: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
-    """The route objects with this namespace and name; of several kinds where they share it."""
+    """The objects with this namespace and name that rule requests; of several kinds where they share it."""
     namespace, _, name = owner.partition("/")
     kinds = {(kind.group, kind.kind) for kind in row.meaning.KINDS.values()}
     return [
@@ -91,7 +97,7 @@ def objects_named(owner: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
         for obj in snapshot.objects
         if obj["metadata"]["name"] == name
         and obj["metadata"].get("namespace") == namespace
-        and obj["kind"] in ("VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute")
+        and obj["kind"] in (*_ROUTES, "ServiceProfile")
         and (group_of(obj), obj["kind"]) in kinds
     ]
 

@@ -17,7 +17,7 @@ from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.outbound import Match
 from meshkit.meshes.model.outbound import Route as HeldRoute
-from meshkit.meshes.routing.live import Held, Port, callers_in, every, held, objects_named
+from meshkit.meshes.routing.live import Held, Port, callers_in, every, held, is_route, objects_named
 from meshkit.meshes.routing.planned import after
 
 
@@ -63,6 +63,8 @@ def _takes(route: HeldRoute, match: Match) -> bool:
 
 def _way(route: Route, obj: Object, planned: Snapshot, row: Mesh) -> str:
     """How to get what the route asks for by way of the object that rules."""
+    if not is_route(obj):
+        return "Move its retries and timeouts into the Route. Without routes and dstOverrides it is void."
     for stable, canary in permutations([version.name for version in route.versions], 2):
         release = Release(
             name=route.service,
