@@ -67,8 +67,8 @@ def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:
     service = snapshot.find("Service", port.service, port.namespace)
     if service is None or not row.meaning.KINDS:
         return ()
-    pods = [*_callers(snapshot, row), _pod(port.namespace)]
-    registry = Registry.reading(_relevant(service, snapshot, pods), row.meaning.KINDS, row.control_plane.home)
+    pods = callers(port, snapshot, row)
+    registry = Registry.reading(relevant(service, snapshot, pods), row.meaning.KINDS, row.control_plane.home)
     found: dict[tuple[Route, ...], dict[str, None]] = {}
     for caller, namespaces in _by_caller(registry, pods, row).items():
         for host in row.meaning.outbound(registry, caller).hosts:
@@ -120,6 +120,11 @@ def every(match: Match) -> bool:
     return anything and not match.method and not match.headers and not match.query
 
 
+def callers(port: Port, snapshot: Snapshot, row: Mesh) -> list[Object]:
+    """One pod for each kind of caller of a Service port, and one in its own namespace."""
+    return [*_callers(snapshot, row), _pod(port.namespace)]
+
+
 def _callers(snapshot: Snapshot, row: Mesh) -> Iterator[Object]:
     """One pod for each namespace and set of labels that pods with a proxy have."""
     seen = set()
@@ -142,7 +147,8 @@ def _by_caller(registry: Registry, pods: Sequence[Object], row: Mesh) -> dict[ob
     return found
 
 
-def _relevant(service: Object, snapshot: Snapshot, pods: Sequence[Object]) -> Iterator[Object]:
+def relevant(service: Object, snapshot: Snapshot, pods: Sequence[Object]) -> Iterator[Object]:
+    """The objects that decide which routes of a Service hold, and the callers ``pods``."""
     selector = service["spec"].get("selector") or {}
     namespace = service["metadata"]["namespace"]
     for obj in snapshot.objects:
