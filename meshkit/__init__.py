@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from meshkit.operations.plan import Plan as Plan
     from meshkit.operations.rehearsal.rehearse import plan_rehearsal as plan_rehearsal
     from meshkit.operations.release.forecast import forecast_release as forecast_release
+    from meshkit.operations.release.plan import plan_release as plan_release
     from meshkit.operations.release.runner import release_state as release_state
-    from meshkit.operations.release.runner import run_release as run_release
     from meshkit.operations.release.runner import send_command as send_command
     from meshkit.operations.setup.guide import Setup as Setup
     from meshkit.operations.shop import deploy_shop as deploy_shop
@@ -91,7 +91,8 @@ _HOMES = {
         "Version",
     ),
     "observe.graph": ("service_graph",),
-    "operations.release.runner": ("release_state", "run_release", "send_command"),
+    "operations.release.plan": ("plan_release",),
+    "operations.release.runner": ("release_state", "send_command"),
     "operations.release.forecast": ("forecast_release",),
     "operations.change": ("apply", "history", "plan"),
     "operations.chaos": ("Chaos",),

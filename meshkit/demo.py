@@ -198,7 +198,7 @@ class _ReleaseResult:
 
 def _release(walk: _Walk, title: str, *, stable: str, canary: str, expected: int) -> _ReleaseResult:
     name = f"web-{canary}"
-    given = {"name": name, "stable": stable, "canary": canary, **RELEASE_PARAMETERS}
+    given = {"name": name, "stable": stable, "canary": canary, **RELEASE_PARAMETERS, "apply": "true"}
     number = len(walk.results) + 1
     with _narrated(walk, name):
         walk.run("release", given, as_name=f"{number}_release_{canary}", expected=expected)

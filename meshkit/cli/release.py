@@ -1,4 +1,4 @@
-"""Canary releases: ``meshkit release`` runs, observes and controls a release through the cluster."""
+"""Canary releases: ``meshkit release`` plans, runs, observes and controls a release through the cluster."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from meshkit.cli.changes import progress, show_plan
 from meshkit.cli.output import (
     ClusterChoice,
     cluster_options,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from meshkit.facts import ClusterRef
     from meshkit.intent.release import Release
     from meshkit.operations.release.commands import Verb
-    from meshkit.operations.release.state import ReleaseState
 
 _FILE = "YAML file with one document of kind Release."
 
@@ -42,6 +42,29 @@ _prometheus_option = click.option(
     metavar="URL",
     help="Take metrics from this Prometheus; default: from the sidecars' metrics endpoints.",
 )
+
+
+@release_group.command("plan")
+@file_option(_FILE)
+@mesh_option
+@_prometheus_option
+@cluster_options
+@json_option
+def plan_command(
+    file: str, mesh: str | None, prometheus: str | None, choice: ClusterChoice, as_json: bool
+) -> int:
+    """Show the route that a release would shift, whose it is, its weights, the steps and a forecast.
+
+    The traffic is measured in the cluster for up to 15 seconds, or with Prometheus for a minute. The command
+    changes nothing. Exit code 5: the release can be run, or resumed.
+
+    Example: meshkit release plan -f release.yaml
+    """
+    from meshkit.operations.release.plan import plan_release
+
+    release = _release(file)
+    plan = plan_release(release, choice.connect(), mesh=mesh, prometheus=prometheus)
+    return show_plan(plan, as_json=as_json)
 
 
 @release_group.command("run")
@@ -65,8 +88,9 @@ def run_command(
 
     Example: meshkit release run -f release.yaml
     """
+    from meshkit.operations.change import apply
     from meshkit.operations.release.detached import run_detached
-    from meshkit.operations.release.runner import run_release
+    from meshkit.operations.release.plan import plan_release
 
     release = _release(file)
     cluster = choice.connect()
@@ -76,8 +100,10 @@ def run_command(
         text = f"Running on cluster {cluster} as process {runner.pid}; log in {runner.log}"
         show({**where, "pid": runner.pid, "log": str(runner.log)}, text, as_json=as_json)
         return 0
-    on_look = None if as_json else _print_look
-    outcome = run_release(release, cluster, mesh=mesh, prometheus=prometheus, on_look=on_look)
+    plan = plan_release(release, cluster, mesh=mesh, prometheus=prometheus)
+    if not as_json:
+        click.echo(plan.text(forecast=False))
+    outcome = apply(plan, cluster, progress=progress(as_json=as_json))
     facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences, **where}
     show(facts, str(outcome), as_json=as_json)
     return outcome.exit_code
@@ -152,9 +178,9 @@ def forecast_command(
 ) -> int:
     """Forecast how long a release takes at the current traffic, and whether it can pass and fail as written.
 
-    The traffic is measured in the cluster for 15 seconds, or with Prometheus for a minute. With --rps and
-    without a cluster, the forecast assumes a typical service. The command changes nothing. Exit code 0; with
-    --strict, 5 if there are warnings.
+    The traffic is measured in the cluster for up to 15 seconds, or with Prometheus for a minute. With --rps
+    and without a cluster, the forecast assumes a typical service. The command changes nothing. Exit code 0;
+    with --strict, 5 if there are warnings.
 
     Example: meshkit release forecast -f release.yaml --rps 50
     """
@@ -177,18 +203,11 @@ def forecast_command(
 
 def _facts(forecast: ReleaseForecast, where: ClusterRef | None) -> dict[str, Any]:
     """Return the forecast as JSON data; infinite times, and the cluster of a typical service, are null."""
-
-    def finite(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: finite(part) for name, part in value.items()}
-        if isinstance(value, list | tuple):
-            return [finite(part) for part in value]
-        return None if isinstance(value, float) and math.isinf(value) else value
-
-    cluster = asdict(where) if where else None
-    findings = [finding.as_record() for finding in forecast.findings]
-    measured = where is not None
-    return {**finite(asdict(forecast)), "findings": findings, "measured": measured, "cluster": cluster}
+    return {
+        **forecast.as_record(),
+        "measured": where is not None,
+        "cluster": asdict(where) if where else None,
+    }
 
 
 def _text(forecast: ReleaseForecast, release: Release, where: ClusterRef | None) -> str:
@@ -232,7 +251,3 @@ def _release(file: str) -> Release:
             file, f"it contains {len(releases)} releases.", remedy="Write one document of `kind: Release`."
         )
     return releases[0]
-
-
-def _print_look(state: ReleaseState) -> None:
-    click.echo(f"{state.status} at {state.asked_percent:g} %: {state.sentences[0]}")

@@ -73,17 +73,16 @@ class Journal:
         self._api = cluster.api
         self._last: dict[str, str] = {}
 
-    def start(self, operation: Operation, what: str, why: str = "") -> str:
-        """Start a change and return its id. Deletes changes older than 90 days."""
+    def start(self, operation: Operation, what: str, why: str = "", *, id: str = "") -> str:
+        """Start a change and return its id, by default a new one. Deletes changes older than 90 days."""
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         if self._api.get(Kind("v1", "Namespace"), NAMESPACE) is None:
             self._api.apply(namespace)
         self._drop_old()
-        now = datetime.now(UTC)
-        change = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        change = id or new_id()
         first = {
             "event": "start",
-            "at": now.isoformat(timespec="milliseconds"),
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "who": self._api.whoami(),
             "operation": operation.name,
             "mesh": operation.mesh,
@@ -126,6 +125,10 @@ class Journal:
         if not parts:
             raise UnknownName("change", id, (change.id for change in self.changes()))
         return _records(parts)
+
+    def has(self, id: str) -> bool:
+        """Whether the journal has records of a change."""
+        return bool(self._parts(id))
 
     def salt(self, id: str) -> str:
         """The salt for the hashes of a change, which protects the values of Secrets."""
@@ -171,6 +174,11 @@ class Journal:
         for part in self._api.list(CONFIG_MAP, NAMESPACE, _CHANGE):
             if part["metadata"]["labels"][_CHANGE] < oldest:
                 self._api.delete(CONFIG_MAP, part["metadata"]["name"], NAMESPACE)
+
+
+def new_id() -> str:
+    """Make the id of a new change from the present time and a random part."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _part_number(part: Mapping[str, Any]) -> int:

@@ -107,16 +107,21 @@ def of_charts(api: Api, charts: Sequence[tuple[str, Sequence[Object]]]) -> set[R
 
 def require(api: Api, rights: Iterable[Right]) -> None:
     """Raise ``Forbidden``, which lists all missing permissions."""
-    wanted = sorted(rights, key=lambda right: (right.namespace or "", *right[:3]))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        allowed = list(pool.map(lambda right: api.allowed(*right), wanted))
-    missing = [right for right, ok in zip(wanted, allowed, strict=True) if not ok]
-    if missing:
+    lacking = missing(api, rights)
+    if lacking:
         raise Forbidden(
-            f"{api.whoami()} may not {describe(missing)}.",
+            f"{api.whoami()} may not {describe(lacking)}.",
             remedy="Nothing was changed. Ask an administrator of the cluster for these rights.",
             status=403,
         )
+
+
+def missing(api: Api, rights: Iterable[Right]) -> list[Right]:
+    """The permissions among these that the user does not have."""
+    wanted = sorted(rights, key=lambda right: (right.namespace or "", *right[:3]))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        allowed = list(pool.map(lambda right: api.allowed(*right), wanted))
+    return [right for right, ok in zip(wanted, allowed, strict=True) if not ok]
 
 
 def describe(rights: Iterable[Right]) -> str:

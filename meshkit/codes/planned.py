@@ -69,6 +69,16 @@ HOST_ROUTED_ELSEWHERE = Code(
     "Release through that route, which a Release finds by its host; where it has no weights, add them there.",
     also="warning",
 )
+DESTINATION_RULED_ELSEWHERE = Code(
+    "MK0240",
+    "error",
+    "Another DestinationRule decides the planned route's subsets or policies. A warning for some callers'"
+    " policies.",
+    "Proxies take the rule of the caller's namespace before that of the Service's. In one namespace the"
+    " oldest policy and the oldest definition of each subset count.",
+    "Write what the route asks for to that DestinationRule, and leave its policies out of the route.",
+    also="warning",
+)
 ROUTES_UNSEEN = Code(
     "MK0231",
     "warning",

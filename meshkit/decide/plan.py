@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from meshkit import codes
 from meshkit.decide import forecast
@@ -80,6 +80,11 @@ class ReleaseForecast:
     promote_s: float
     findings: tuple[Finding, ...]
     label: str
+
+    def as_record(self) -> dict[str, Any]:
+        """The forecast as a JSON-ready mapping; an infinite time is None."""
+        findings = [finding.as_record() for finding in self.findings]
+        return {**_finite(asdict(self)), "findings": findings}
 
 
 def release_forecast(release: Release, baseline: Baseline, rps: float) -> ReleaseForecast:
@@ -291,3 +296,12 @@ def _cannot_fail(
         "request is found before the release is over."
     )
     return [codes.finding(codes.HARM_UNDETECTED, where, message)]
+
+
+def _finite(value: Any) -> Any:
+    """The same value with None for every infinite number."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and math.isinf(value) else value

@@ -77,6 +77,9 @@ class MeshPlanner(Protocol):
     def weighted_route(self, release: Release) -> WeightedRoute:
         """The location of a release's weights if ``plan`` of a Route wrote them."""
 
+    def require_followed(self, release: Release, snapshot: Snapshot) -> None:
+        """Raise ``BadInput`` for a Service port where proxies follow no route."""
+
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         """The rules of a route object, whoever wrote it, that split requests between both versions.
 
@@ -214,11 +217,11 @@ class Mesh:
 
 
 def not_plannable(intent: Intent) -> BadInput:
-    """The error for an intent that is run instead of planned."""
+    """The error for an intent that has a plan of its own."""
     return BadInput(
         kind(type(intent)),
-        "it is not planned but run.",
-        remedy="Run releases with mk.run_release or 'meshkit release run'.",
+        "it has a plan of its own.",
+        remedy="Plan a release with mk.plan_release or 'meshkit release plan'.",
     )
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from meshkit.cluster.executor import Progress
+
+if TYPE_CHECKING:
+    from meshkit.operations.release.state import ReleaseState
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,16 @@ class PodsRemain:
 
 
 @dataclass(frozen=True)
+class ReleaseLooked:
+    """A release has measured and judged once more."""
+
+    state: ReleaseState
+
+    def __str__(self) -> str:
+        return f"{self.state.status} at {self.state.asked_percent:g} %: {self.state.sentences[0]}"
+
+
+@dataclass(frozen=True)
 class Note:
     """A message for people without a field for programs."""
 
@@ -116,6 +129,7 @@ Event: TypeAlias = (
     | UndoStarted
     | WaitStarted
     | PodsRemain
+    | ReleaseLooked
     | Note
 )
 OnEvent = Callable[[Event], None]

@@ -15,10 +15,12 @@ from meshkit.views.code_link import code_link
 
 if TYPE_CHECKING:
     from meshkit.cluster.executor import PlannedStep
+    from meshkit.facts import Finding
     from meshkit.operations.effects import Effects
     from meshkit.operations.explain import Explanation
     from meshkit.operations.health import Findings
     from meshkit.operations.plan import Plan
+    from meshkit.operations.release.plan import ReleasePlan
     from meshkit.operations.upgrade.report import UpgradeStatus
     from meshkit.operations.upgrade.run import UpgradePlan
 
@@ -42,13 +44,9 @@ def install(formatter: Any = None) -> None:
 def plan_table(plan: Plan) -> Markup:
     """A plan: its heading, its findings, and a row for each step."""
     rows = [_step_cells(plan, number, planned) for number, planned in enumerate(plan.steps, start=1)]
-    notes = Markup("").join(
-        Markup("<p><strong>{}</strong> {}: {} {}</p>").format(code_link(f), f.object, f.message, f.remedy)
-        for f in plan.findings
-    )
     table = _table("meshkit-plan", ("#", "", "object", "what changes"), rows) if rows else ""
     effects = effects_table(plan.effects) if plan.effects is not None else ""
-    return Markup("<p>{}</p>{}{}{}").format(plan.heading, notes, table, effects)
+    return Markup("<p>{}</p>{}{}{}").format(plan.heading, _findings(plan.findings), table, effects)
 
 
 def effects_table(effects: Effects) -> Markup:
@@ -81,6 +79,20 @@ def upgrade_plan_table(plan: UpgradePlan) -> Markup:
     """The next change of an upgrade, and the changes that follow it."""
     later = _items(plan.later())
     return plan_table(plan.first) + (Markup("<p>Then:</p><ol>{}</ol>").format(later) if later else "")
+
+
+def release_plan_table(plan: ReleasePlan) -> Markup:
+    """The route of a release, its weights, steps and forecast, and when each margin is shown."""
+    rows = [*plan.overview, ("forecast", plan.forecast_text)]
+    notes = Markup("").join(Markup("<p>{}</p>").format(note) for note in plan.notes)
+    margins = _table("meshkit-release-margins", ("to be shown", "margin", "after"), plan.margins)
+    return Markup("<p>{}</p>{}{}{}{}").format(
+        plan.heading,
+        _findings(plan.all_findings),
+        _table("meshkit-release-plan", ("", ""), rows),
+        margins if plan.margins else "",
+        notes,
+    )
 
 
 def findings_table(findings: Findings) -> Markup:
@@ -117,6 +129,14 @@ def _step_cells(plan: Plan, number: int, planned: PlannedStep) -> tuple[str, ...
     return str(number), planned.action, planned.step.title, what
 
 
+def _findings(findings: Iterable[Finding]) -> Markup:
+    """Findings as paragraphs."""
+    return Markup("").join(
+        Markup("<p><strong>{}</strong> {}: {} {}</p>").format(code_link(f), f.object, f.message, f.remedy)
+        for f in findings
+    )
+
+
 def _items(texts: Iterable[str]) -> Markup:
     return Markup("").join(Markup("<li>{}</li>").format(text) for text in texts)
 
@@ -143,6 +163,7 @@ _TABLES: dict[tuple[str, str], Callable[[Any], Markup]] = {
     ("meshkit.operations.plan", "Plan"): plan_table,
     ("meshkit.operations.explain", "Explanation"): explanation_table,
     ("meshkit.operations.health", "Findings"): findings_table,
+    ("meshkit.operations.release.plan", "ReleasePlan"): release_plan_table,
     ("meshkit.operations.upgrade.report", "UpgradeStatus"): upgrade_table,
     ("meshkit.operations.upgrade.run", "UpgradePlan"): upgrade_plan_table,
 }

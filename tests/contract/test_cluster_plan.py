@@ -74,7 +74,7 @@ def web(namespace: str) -> dict[str, Any]:
             lambda ns: Release(name="r", namespace=ns, service="web", port=8080, stable="v1", canary="v2"),
             "istio",
             BadInput,
-            "release: it is not planned but run",
+            "release: it has a plan of its own",
         ),
         (
             lambda ns: MutualTLS(mode="disable", namespace=ns),

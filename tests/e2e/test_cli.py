@@ -93,6 +93,12 @@ def test_plan_apply_undo_and_a_detached_release(sandbox: Sandbox, tmp_path: Path
     assert meshkit(sandbox, "plan", "-f", route)[0] == 0
     assert meshkit(sandbox, "apply", "-f", route, "--yes") == (0, {**change, "id": "", "steps": 0})
 
+    code, planned = meshkit(sandbox, "release", "plan", "-f", release)
+    assert (code, planned["route"]["object"], planned["owners"]) == (
+        5,
+        "VirtualService shop/web",
+        ["meshkit"],
+    )
     assert meshkit(sandbox, "release", "run", "-f", release, "--detach")[0] == 0
     wait_for(sandbox, release, "watching")
     assert meshkit(sandbox, "release", "hold", "-f", release)[0] == 0

@@ -21,8 +21,9 @@ from meshkit.facts import Kind
 from meshkit.intent.release import Margins, Release
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
+from meshkit.operations.release.plan import plan_release
 from meshkit.operations.release.route import route_object, weights_of
-from meshkit.operations.release.runner import Outcome, release_state, run_release
+from meshkit.operations.release.runner import Outcome, release_state
 from meshkit.operations.release.state import ReleaseState
 from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
@@ -55,7 +56,7 @@ class Shop:
         return Release(**{**common, "stable": stable, "canary": canary, **quick, **fields})
 
     def run(self, release: Release) -> Outcome:
-        return run_release(release, self.cluster, mesh=self.mesh)
+        return apply(plan_release(release, self.cluster, mesh=self.mesh), self.cluster)
 
     def send_all_to(self, version: str) -> None:
         """Give one version all weight, as the owner of the route would: without any conflict."""
@@ -219,10 +220,13 @@ RUNNER = """
 import sys
 from meshkit.cluster.connect import connect
 from meshkit.intent.release import Release
+from meshkit.operations.change import apply
 from meshkit.operations.release import runner
+from meshkit.operations.release.plan import plan_release
 runner.LEASE_S = 4.0
 kubeconfig, mesh, release = sys.argv[1:]
-runner.run_release(Release.model_validate_json(release), connect("meshkit-sandbox", kubeconfig), mesh=mesh)
+cluster = connect("meshkit-sandbox", kubeconfig)
+apply(plan_release(Release.model_validate_json(release), cluster, mesh=mesh), cluster)
 """
 
 

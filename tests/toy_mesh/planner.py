@@ -70,6 +70,9 @@ class ToyPlanner:
             canary=release.canary,
         )
 
+    def require_followed(self, release: Release, snapshot: Snapshot) -> None:
+        return None
+
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         return iter(())
 

@@ -97,6 +97,10 @@ class IstioPlanner:
             port=release.port,
         )
 
+    def require_followed(self, release: Release, snapshot: Snapshot) -> None:
+        """Raise ``BadInput`` for a port that Istio treats as plain TCP."""
+        istio_routes.refuse_tcp(release, snapshot)
+
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         """The rules of a VirtualService, HTTPRoute or GRPCRoute that split requests between both versions."""
         of_kind = virtual_service_splits if obj["kind"] == VIRTUAL_SERVICE.kind else gateway_splits

@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object, Snapshot
+from meshkit.intent.base import kind
+from meshkit.intent.release import Release
 from meshkit.intent.traffic import Fault, LoadBalancing, Retries, Route
 from meshkit.kube import manifests
 from meshkit.kube.steps import Step
 from meshkit.meshes.gateway_api.routes import duration
+from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
 
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
 DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
@@ -26,9 +30,28 @@ _RETRY_ON = {
 
 
 def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
-    """The steps of a Route: the subsets and their policy, then the rules."""
+    """The steps of a Route: the subsets and their policy, then the rules.
+
+    Raises ``BadInput`` for a port that Istio treats as plain TCP.
+    """
+    refuse_tcp(route, snapshot)
     kept = tuple(_kept_rules(route, snapshot))
     return (Step(_destination_rule(route, snapshot, kept)), Step(_virtual_service(route, kept)))
+
+
+def refuse_tcp(intent: Route | Release, snapshot: Snapshot) -> None:
+    """Raise ``BadInput`` for a Route or Release on a port where proxies follow no rules of HTTP."""
+    service = snapshot.find("Service", intent.service, intent.namespace) or {}
+    for port in (service.get("spec") or {}).get("ports") or ():
+        protocol = protocol_of(port)
+        if port["port"] == intent.port and read_as(protocol) == "tcp":
+            what, name = kind(type(intent)), f"{intent.namespace}/{intent.service}"
+            problem = (
+                f"Istio takes port {intent.port} of Service {name} for plain TCP, as its protocol is"
+                f" {protocol}: the {what} would have no effect."
+            )
+            remedy = "If the port speaks HTTP, set appProtocol: http on it in the Service."
+            raise BadInput(f"{what}.port", problem, remedy=remedy)
 
 
 def _kept_rules(route: Route, snapshot: Snapshot) -> Iterator[Object]:

@@ -94,6 +94,10 @@ class LinkerdPlanner:
         """The HTTPRoute of the release's route: a version is a Service of its own."""
         return weighted_route(release)
 
+    def require_followed(self, release: Release, snapshot: Snapshot) -> None:
+        """Raise ``BadInput`` for an opaque port and for a Service with a ServiceProfile."""
+        refuse_void(release, snapshot)
+
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         """The rules of an HTTPRoute or GRPCRoute that split requests between both versions."""
         return splits(release, obj, snapshot)

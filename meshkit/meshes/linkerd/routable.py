@@ -7,6 +7,8 @@ from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Object, Snapshot
+from meshkit.intent.base import kind
+from meshkit.intent.release import Release
 from meshkit.intent.traffic import Route
 from meshkit.meshes.linkerd.meaning import protocols, services
 from meshkit.meshes.model.pods import port_numbers
@@ -14,26 +16,26 @@ from meshkit.meshes.model.pods import port_numbers
 _REMEDY = "If the port speaks HTTP, set appProtocol: http on it in the Service; else leave the rules out."
 
 
-def refuse_void(route: Route, snapshot: Snapshot) -> None:
-    """Raise ``BadInput`` for a Route that Linkerd would accept and not follow."""
-    service = snapshot.find("Service", route.service, route.namespace)
+def refuse_void(intent: Route | Release, snapshot: Snapshot) -> None:
+    """Raise ``BadInput`` for a Route or Release whose rules Linkerd would accept and not follow."""
+    service = snapshot.find("Service", intent.service, intent.namespace)
     if service is None:
         return
-    name = f"{route.namespace}/{route.service}"
-    for port in _ports(service, route.port):
+    what, name = kind(type(intent)), f"{intent.namespace}/{intent.service}"
+    for port in _ports(service, intent.port):
         if why := services.opaque_reason(service, port):
             problem = (
-                f"Linkerd takes port {route.port} of Service {name} for plain TCP because of {why}:"
-                " the route would have no effect."
+                f"Linkerd takes port {intent.port} of Service {name} for plain TCP because of {why}:"
+                f" the {what} would have no effect."
             )
-            raise BadInput("route.port", problem, remedy=_REMEDY)
+            raise BadInput(f"{what}.port", problem, remedy=_REMEDY)
     for profile in _profiles(service, snapshot):
         problem = (
             f"ServiceProfile {profile['metadata']['namespace']}/{profile['metadata']['name']} rules Service"
-            f" {name}: Linkerd's proxies follow it, and the route would have no effect."
+            f" {name}: Linkerd's proxies follow it, and the {what} would have no effect."
         )
-        remedy = "Move its retries and timeouts into the Route. Without routes and dstOverrides it is void."
-        raise BadInput("route.service", problem, remedy=remedy)
+        remedy = "Move its retries and timeouts into a Route. Without routes and dstOverrides it is void."
+        raise BadInput(f"{what}.service", problem, remedy=remedy)
 
 
 def _ports(service: Object, number: int) -> Iterator[Mapping[str, Any]]:

@@ -20,6 +20,7 @@ from meshkit.meshes.model.registry import Registry
 
 _LEADS_NOWHERE = ("Service", "EndpointSlice", "DestinationRule", "Node")
 """The kinds, beside the Service itself, that do not decide which of its routes holds."""
+_ROUTES = ("VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute")
 _NOT_READ = ("nodes", "endpointslices", "destinationrules")
 """The resources that do not decide which route holds."""
 _NAMED = 4
@@ -66,8 +67,8 @@ def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:
     service = snapshot.find("Service", port.service, port.namespace)
     if service is None or not row.meaning.KINDS:
         return ()
-    pods = [*_callers(snapshot, row), _pod(port.namespace)]
-    registry = Registry.reading(_relevant(service, snapshot, pods), row.meaning.KINDS, row.control_plane.home)
+    pods = callers(port, snapshot, row)
+    registry = Registry.reading(relevant(service, snapshot, pods), row.meaning.KINDS, row.control_plane.home)
     found: dict[tuple[Route, ...], dict[str, None]] = {}
     for caller, namespaces in _by_caller(registry, pods, row).items():
         for host in row.meaning.outbound(registry, caller).hosts:
@@ -79,11 +80,16 @@ def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:
 def owners(held_routes: Sequence[Held], row: Mesh, snapshot: Snapshot) -> tuple[Object, ...]:
     """The objects that the routes stand in, each once, in order of precedence."""
     names = dict.fromkeys(route.owner for each in held_routes for route in each.routes if route.owner)
-    return tuple(obj for name in names for obj in objects_named(name, row, snapshot))
+    return tuple(obj for name in names for obj in objects_named(name, row, snapshot) if is_route(obj))
+
+
+def is_route(obj: Object) -> bool:
+    """Whether an object is a route, rather than a ServiceProfile, which proxies follow instead of routes."""
+    return obj["kind"] in _ROUTES
 
 
 def objects_named(owner: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
-    """The route objects with this namespace and name; of several kinds where they share it."""
+    """The objects with this namespace and name that rule requests; of several kinds where they share it."""
     namespace, _, name = owner.partition("/")
     kinds = {(kind.group, kind.kind) for kind in row.meaning.KINDS.values()}
     return [
@@ -91,7 +97,7 @@ def objects_named(owner: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
         for obj in snapshot.objects
         if obj["metadata"]["name"] == name
         and obj["metadata"].get("namespace") == namespace
-        and obj["kind"] in ("VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute")
+        and obj["kind"] in (*_ROUTES, "ServiceProfile")
         and (group_of(obj), obj["kind"]) in kinds
     ]
 
@@ -112,6 +118,11 @@ def every(match: Match) -> bool:
         ("regex", ".*"),
     )
     return anything and not match.method and not match.headers and not match.query
+
+
+def callers(port: Port, snapshot: Snapshot, row: Mesh) -> list[Object]:
+    """One pod for each kind of caller of a Service port, and one in its own namespace."""
+    return [*_callers(snapshot, row), _pod(port.namespace)]
 
 
 def _callers(snapshot: Snapshot, row: Mesh) -> Iterator[Object]:
@@ -136,7 +147,8 @@ def _by_caller(registry: Registry, pods: Sequence[Object], row: Mesh) -> dict[ob
     return found
 
 
-def _relevant(service: Object, snapshot: Snapshot, pods: Sequence[Object]) -> Iterator[Object]:
+def relevant(service: Object, snapshot: Snapshot, pods: Sequence[Object]) -> Iterator[Object]:
+    """The objects that decide which routes of a Service hold, and the callers ``pods``."""
     selector = service["spec"].get("selector") or {}
     namespace = service["metadata"]["namespace"]
     for obj in snapshot.objects:

@@ -11,7 +11,7 @@ from meshkit.kube.metadata import identity
 from meshkit.kube.steps import Step, ordered
 from meshkit.meshes.base import Mesh, MeshPlanner
 from meshkit.meshes.model.registry import NEWEST
-from meshkit.meshes.routing import live
+from meshkit.meshes.routing import destinations, live
 
 
 def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner) -> tuple[Step, ...]:
@@ -35,6 +35,7 @@ def needs_of(intents: Iterable[Intent], row: Mesh) -> Iterator[Need]:
         yield from row.planner.needs(intent)
         if isinstance(intent, Route):
             yield from live.needs(row, intent.namespace)
+            yield from destinations.needs(row, intent.namespace)
 
 
 def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:

@@ -30,8 +30,10 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
 
     It is in the object that the release names, else where a Route writes it, else in the only object that
     rules the port and has both versions. Where no object rules the port, it is where a Route would write it.
-    Raises ``BadInput`` if several could be meant, or if the one that rules the port does not fit.
+    Raises ``BadInput`` if several could be meant, if the one that rules the port does not fit, or if proxies
+    follow no route there.
     """
+    row.planner.require_followed(release, snapshot)
     port = Port(release.namespace, release.service, release.port)
     ruling = owners(held(port, snapshot, row), row, snapshot)
     usual = row.planner.weighted_route(release)

@@ -17,7 +17,8 @@ from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.outbound import Match
 from meshkit.meshes.model.outbound import Route as HeldRoute
-from meshkit.meshes.routing.live import Held, Port, callers_in, every, held, objects_named
+from meshkit.meshes.routing import destinations
+from meshkit.meshes.routing.live import Held, Port, callers_in, every, held, is_route, objects_named
 from meshkit.meshes.routing.planned import after
 
 
@@ -30,6 +31,11 @@ def check(route: Route, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:
     written = [step.object for step in steps if step.kind == row.kinds.route]
     planned = after(snapshot, steps)
     port = Port(route.namespace, route.service, route.port)
+    versions = {version.name: version.pod_labels() for version in route.versions}
+    policies = [name for name in destinations.POLICIES if getattr(route, name) is not None]
+    made = {step.title for step in steps}
+    own = [rule for rule in destinations.rules(planned) if title(rule) in made]
+    yield from destinations.findings(port, own, versions, policies, planned, row)
     found = [(each, _keeper(each, written)) for each in held(port, planned, row)]
     for owner in dict.fromkeys(keeper for _, keeper in found if keeper):
         callers = callers_in(name for each, keeper in found if keeper == owner for name in each.namespaces)
@@ -63,6 +69,8 @@ def _takes(route: HeldRoute, match: Match) -> bool:
 
 def _way(route: Route, obj: Object, planned: Snapshot, row: Mesh) -> str:
     """How to get what the route asks for by way of the object that rules."""
+    if not is_route(obj):
+        return "Move its retries and timeouts into the Route. Without routes and dstOverrides it is void."
     for stable, canary in permutations([version.name for version in route.versions], 2):
         release = Release(
             name=route.service,

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from meshkit.operations.clock import Clock
 
 MEASURED_S = 15.0
-"""How long the current traffic is measured from the sidecars' metrics endpoints, in seconds."""
+"""How long the current traffic is measured from the sidecars' metrics endpoints at most, in seconds."""
+LOOK_S = 3.0
+ENOUGH_REQUESTS = 400
+"""So many requests tell the rate to about 5 %, which is enough for a forecast; the measurement then ends."""
 SCRAPED_S = 60.0
 """How long it is measured from Prometheus, whose counters change only at a scrape, usually every 15 s."""
 ASSUMED_ERROR_SHARE, ASSUMED_P50_MS, ASSUMED_SIGMA = 0.001, 60.0, 0.6
@@ -40,10 +43,11 @@ def forecast_release(
 ) -> ReleaseForecast:
     """Forecast how long a release takes, and whether it can pass and fail as written.
 
-    With a cluster, the stable version is measured for MEASURED_S seconds, or for SCRAPED_S with Prometheus
-    (latencies and failures since its callers' proxies started). ``rps`` replaces the measured requests per
-    second; without a cluster it describes a typical service. ``prometheus`` is the URL of the Prometheus to
-    query, as in ``run_release``. Raises ``NoData`` if the traffic is unknown.
+    With a cluster, the stable version is measured (latencies and failures since its callers' proxies started)
+    until it has answered ENOUGH_REQUESTS, at most for MEASURED_S seconds, or for SCRAPED_S with Prometheus.
+    ``rps`` replaces the measured requests per second; without a cluster it describes a typical service.
+    ``prometheus`` is the URL of the Prometheus to query, as in ``plan_release``. Raises ``NoData`` if the
+    traffic is unknown.
     """
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
@@ -55,11 +59,33 @@ def forecast_release(
         if not rps:
             raise NoData("Without a cluster the traffic is unknown.", remedy="Give --rps.")
         return release_forecast(release, assumed_baseline(release), rps)
-    window_s = SCRAPED_S if prometheus or settings.prometheus() else MEASURED_S
     mesh = mesh_of(cluster, mesh)
     observer = observer or observer_of(mesh, prometheus)
     route = find_route(mesh, release, cluster).route
-    counts, measured_rps = _measured(release, cluster, route, observer, clock or SystemClock(), window_s)
+    scraped = bool(prometheus or settings.prometheus())
+    return measured_forecast(
+        release, cluster, route, observer, clock or SystemClock(), scraped=scraped, rps=rps
+    )
+
+
+def measured_forecast(
+    release: Release,
+    cluster: Cluster,
+    route: WeightedRoute,
+    observer: Observer,
+    clock: Clock,
+    *,
+    scraped: bool,
+    rps: float | None = None,
+) -> ReleaseForecast:
+    """Forecast a release through a route from the traffic that is measured now.
+
+    ``scraped`` says that the counters change only when Prometheus scrapes. Raises ``NoData`` if there is no
+    traffic.
+    """
+    window_s = SCRAPED_S if scraped else MEASURED_S
+    look_s = SCRAPED_S if scraped else LOOK_S
+    counts, measured_rps = _measured(release, cluster, route, observer, clock, window_s, look_s)
     if not (rps or measured_rps):
         raise NoData(
             f"{release.stable} answered no request in {window_s:g} s.",
@@ -89,15 +115,19 @@ def _measured(
     observer: Observer,
     clock: Clock,
     window_s: float,
+    look_s: float,
 ) -> tuple[ArmCounts, float]:
     """Return the stable version's counts since its callers' proxies started, and the current total rate."""
     from meshkit.operations.release.route import target_of
 
     target = target_of(release, route)
     versions = target.versions
-    before = observer.counters(cluster, target)
-    clock.sleep(window_s)
-    after = observer.counters(cluster, target)
+    before = after = observer.counters(cluster, target)
+    until_s = clock.now() + window_s
     now = window(before, after)
+    while clock.now() < until_s and now.requests < ENOUGH_REQUESTS:
+        clock.sleep(min(look_s, until_s - clock.now()))
+        after = observer.counters(cluster, target)
+        now = window(before, after)
     since_start = window(Counters(0.0, versions, {}), after)
     return since_start.arms[release.stable], now.requests / (now.end_s - now.start_s)

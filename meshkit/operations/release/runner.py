@@ -1,31 +1,29 @@
-"""Run releases, send commands to them, and read their state, all through the cluster.
+"""The outcome of a release, commands to it, its state and its lock, all through the cluster.
 
-The loop runs in the process that calls ``run_release``; any number of other processes can read its state
-(``release_state``) and send commands (``send_command``). A Lease that expires when its holder has died
-ensures a single writer; the next ``run_release`` of the same release then resumes from the journal.
+The loop runs in the process that applies the plan of a release; any number of other processes can read its
+state (``release_state``) and send commands (``send_command``). A Lease that expires when its holder has died
+ensures a single writer; the next plan of the same release then resumes from the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
-from meshkit.errors import BadInput, Conflict, Forbidden, RolledBack, Undecided, UnknownName
-from meshkit.facts import ClusterRef, Kind
-from meshkit.operations.release.state import BEGIN, ReleaseState, fold
+from meshkit.errors import Conflict, RolledBack, Undecided, UnknownName
+from meshkit.facts import ClusterRef
+from meshkit.operations.release.state import ReleaseState, fold
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
-    from meshkit.cluster.journal import Journal
     from meshkit.cluster.lock import Lock
+    from meshkit.cluster.rights import Right
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
-    from meshkit.observe.counters import Observer
     from meshkit.operations.clock import Clock
-    from meshkit.operations.release.commands import Mailbox, Verb
-    from meshkit.operations.release.route import Found
+    from meshkit.operations.release.commands import Verb
 
 Result = Literal["promoted", "rolled_back", "undecided"]
 
@@ -73,53 +71,6 @@ class Outcome:
             )
 
 
-def run_release(
-    release: Release,
-    cluster: Cluster,
-    *,
-    mesh: str | None = None,
-    prometheus: str | None = None,
-    observer: Observer | None = None,
-    clock: Clock | None = None,
-    on_look: Callable[[ReleaseState], None] | None = None,
-) -> Outcome:
-    """Start a release and run it to its end, or resume one whose runner has died.
-
-    ``prometheus`` is the URL of the Prometheus to query; the default is the one in the settings, else the
-    sidecars' metrics endpoints. ``on_look`` is called with a snapshot after every iteration. Before any
-    change, it raises ``Forbidden`` naming all missing rights, ``BadInput`` if the release does not match the
-    route, and ``Conflict`` if another process runs it; later, ``ManualActionRequired`` if the route
-    disappears.
-    """
-    from meshkit.cluster.journal import Journal
-    from meshkit.observe.source import observer as observer_of
-    from meshkit.operations.clock import SystemClock
-    from meshkit.operations.release.commands import Mailbox
-    from meshkit.operations.release.loop import Runner
-    from meshkit.operations.which_mesh import mesh_of
-
-    mesh = mesh_of(cluster, mesh)
-    clock = clock or SystemClock()
-    observer = observer or observer_of(mesh, prometheus)
-    journal, mailbox = Journal(cluster), Mailbox(cluster, release.name)
-    found = _find(release, cluster, mesh, journal, mailbox)
-    require_rights(cluster, found.route)
-    with hold_lock(cluster, release, clock) as lock:
-        state = _going_on(release, cluster, mesh, found, journal, mailbox, clock, lock)
-        runner = Runner(
-            state,
-            cluster,
-            observer=observer,
-            clock=clock,
-            journal=journal,
-            lock=lock,
-            mailbox=mailbox,
-            on_look=on_look or (lambda _: None),
-        )
-        state = runner.run()
-    return Outcome(cast(Result, state.result), state.change_id, state.sentences, state, cluster.ref)
-
-
 def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
     """Tell the runner of a release to hold, resume, promote (to 100 % at once) or roll back.
 
@@ -141,10 +92,20 @@ def release_state(release_name: str, cluster: Cluster) -> ReleaseState:
     return fold(Journal(cluster).records(change_id))
 
 
-def require_rights(cluster: Cluster, route: WeightedRoute) -> None:
-    """Raise ``Forbidden`` naming all missing rights to run or undo a release.
+def running_state(release_name: str, cluster: Cluster) -> ReleaseState | None:
+    """Read the latest run of a release if it has not ended, else return None."""
+    from meshkit.cluster.journal import Journal
+    from meshkit.operations.release.commands import Mailbox
 
-    Required: get and patch on the object with the weights, get on its Service, list on pods and get on
+    change_id = Mailbox(cluster, release_name).change_id()
+    state = fold(Journal(cluster).records(change_id)) if change_id is not None else None
+    return state if state is not None and not state.ended else None
+
+
+def required_rights(cluster: Cluster, route: WeightedRoute) -> set[Right]:
+    """The permissions to run or undo a release.
+
+    They are get and patch on the object with the weights, get on its Service, list on pods and get on
     pods/proxy in all namespaces (a caller may be in any namespace), and those of the journal and the lock.
     """
     from meshkit.cluster import rights
@@ -156,7 +117,14 @@ def require_rights(cluster: Cluster, route: WeightedRoute) -> None:
     if resource:
         group, plural = route.kind.group, resource.plural
         required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
-    rights.require(cluster.api, required)
+    return required
+
+
+def require_rights(cluster: Cluster, route: WeightedRoute) -> None:
+    """Raise ``Forbidden`` naming all missing rights to run or undo a release."""
+    from meshkit.cluster import rights
+
+    rights.require(cluster.api, required_rights(cluster, route))
 
 
 @contextmanager
@@ -194,103 +162,3 @@ def _take(lock: Lock, cluster: Cluster, name: str, duration_s: float, clock: Clo
                 raise
             seen = renewed
             clock.sleep(1)
-
-
-def _going_on(
-    release: Release,
-    cluster: Cluster,
-    mesh: str,
-    found: Found,
-    journal: Journal,
-    mailbox: Mailbox,
-    clock: Clock,
-    lock: Lock,
-) -> ReleaseState:
-    """Return the initial state: that of a new run, or of one whose runner has died."""
-    stamp = {"at_s": clock.now(), "writer": lock.transitions, "who": cluster.api.whoami()}
-    change_id = mailbox.change_id()
-    if change_id is not None:
-        state = fold(journal.records(change_id))
-        if not state.ended:
-            if state.release != release or state.mesh != mesh:
-                raise BadInput(
-                    "release",
-                    f"{release.name!r} is already running with other settings.",
-                    remedy="Run it with the same settings, roll it back first, or choose another name.",
-                )
-            # Read again after this record: later records of a runner that was only slow are ignored.
-            journal.append(change_id, {"kind": "taken up", **stamp})
-            return fold(journal.records(change_id))
-    record = _begin(release, cluster, mesh, found.route, journal) | stamp
-    notes = [{"kind": "note", "text": text, **stamp} for text in found.unmoved]
-    for each in (record, *notes):
-        journal.append(record["change_id"], each)
-    mailbox.open(record["change_id"])
-    return fold([record, *notes])
-
-
-def _find(release: Release, cluster: Cluster, mesh: str, journal: Journal, mailbox: Mailbox) -> Found:
-    """Return the route of a run that has not ended, else find the live one."""
-    from meshkit.operations.release.route import Found, find_route, route_of
-
-    try:
-        change_id = mailbox.change_id()
-        state = fold(journal.records(change_id)) if change_id is not None else None
-    except Forbidden:
-        state = None  # all missing rights are named together later
-    if state is not None and not state.ended and state.mesh == mesh:
-        return Found(route_of(state.route))
-    return find_route(mesh, release, cluster)
-
-
-def _begin(
-    release: Release, cluster: Cluster, mesh: str, route: WeightedRoute, journal: Journal
-) -> dict[str, Any]:
-    """Write the first record of a release, after validating it against the route."""
-    from meshkit.cluster.journal import Operation
-    from meshkit.operations.release.route import record_of, weights_of
-
-    _require_port(cluster, release)
-    obj = _route_now(cluster, route, release.port)
-    current = weights_of(obj, route, release)
-    if current.canary_percent >= release.steps[0]:
-        raise BadInput(
-            "release.canary",
-            f"{release.canary} already gets {current.canary_percent:g} % of {route}.",
-            remedy=f"Give all weight to {release.stable} first, or start with a higher step.",
-        )
-    operation = Operation("release", mesh, release.name, {"namespace": release.namespace})
-    what = f"Release {release.namespace}/{release.name}"
-    return {
-        "kind": BEGIN,
-        "change_id": journal.start(operation, what, f"{release.stable} to {release.canary}"),
-        "release": release.model_dump(mode="json"),
-        "mesh": mesh,
-        "object": str(route),
-        "route": record_of(route),
-        "weights": [current.stable.weight, current.canary.weight],
-        "managed_fields": obj["metadata"].get("managedFields") or [],
-    }
-
-
-def _require_port(cluster: Cluster, release: Release) -> None:
-    service = cluster.api.get(Kind("v1", "Service"), release.service, release.namespace)
-    where = f"Service {release.namespace}/{release.service}"
-    if service is None:
-        remedy = "Correct namespace and service, or create it."
-        raise BadInput("release.service", f"{where} does not exist.", remedy=remedy)
-    ports = [port["port"] for port in service["spec"].get("ports") or ()]
-    if release.port not in ports:
-        remedy = f"Name one of its ports: {', '.join(map(str, ports))}."
-        raise BadInput("release.port", f"{where} has no port {release.port}.", remedy=remedy)
-
-
-def _route_now(cluster: Cluster, route: WeightedRoute, port: int) -> dict[str, Any]:
-    obj = cluster.api.get(route.kind, route.name, route.namespace)
-    if obj is None:
-        raise BadInput(
-            "release.service",
-            f"{route} does not exist, and no other route rules the requests to port {port}.",
-            remedy="Plan a Route with both versions first (mk.plan).",
-        )
-    return obj

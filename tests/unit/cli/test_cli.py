@@ -106,7 +106,7 @@ def test_check_reads_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["runbook", "run", "install_control_plane", "-p", "replicas=many"], "'many' is not a valid int"),
         (["runbook", "run", "install_control_plane", "-p", "replicas"], "Write it as -p name=value"),
         (["runbook", "run", "enforce_mtls", "-f", "no-such.yaml"], "it cannot be read"),
-        (["runbook", "run", "release", "--apply"], "'apply' is not known"),
+        (["runbook", "run", "mesh_health", "--apply"], "'apply' is not known"),
         (["plan", "-f", "no-such-file.yaml"], "there is no such file"),
         (["release", "run", "-f", "no-such-file.yaml"], "there is no such file"),
         (["upgrade", "status", "--revision", "1.31"], "control_plane.revision: '1.31' is not"),

@@ -263,9 +263,9 @@ def test_the_heartbeat_is_at_the_same_time_in_every_plan() -> None:
 @PLANNERS
 def test_a_release_is_run_not_planned(planner: MeshPlanner) -> None:
     release = Release(name="r", namespace="shop", service="web", port=80, stable="v1", canary="v2")
-    with pytest.raises(BadInput, match="not planned but run"):
+    with pytest.raises(BadInput, match="has a plan of its own"):
         planner.plan(release, Snapshot())
-    with pytest.raises(BadInput, match="not planned but run"):
+    with pytest.raises(BadInput, match="has a plan of its own"):
         planner.needs(release)
 
 

@@ -18,6 +18,7 @@ from meshkit.operations.identity.rotate import identity_status
 from meshkit.operations.observability import observability_files
 from meshkit.operations.release.detached import run_detached
 from meshkit.operations.release.forecast import forecast_release
+from meshkit.operations.release.plan import plan_release
 from meshkit.operations.setup.guide import Setup
 from meshkit.operations.uninstall import plan_uninstall
 from meshkit.operations.which_mesh import mesh_of
@@ -107,6 +108,7 @@ OPERATIONS: list[Callable[[Cluster, str | None], object]] = [
     lambda one, mesh: Setup(one, mesh),
     lambda one, mesh: run_detached(RELEASE, one, mesh=mesh),
     lambda one, mesh: forecast_release(RELEASE, one, mesh=mesh),
+    lambda one, mesh: plan_release(RELEASE, one, mesh=mesh),
 ]
 RELEASE = Release(name="web-v2", namespace="shop", service="web", port=80, stable="v1", canary="v2")
 

@@ -9,7 +9,10 @@ import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.intent.release import Margins, Release
-from meshkit.operations.release.runner import Outcome, release_state, run_release
+from meshkit.operations.change import apply
+from meshkit.operations.progress import Event, ReleaseLooked
+from meshkit.operations.release.plan import ReleasePlan, plan_release
+from meshkit.operations.release.runner import Outcome, release_state
 from meshkit.operations.release.state import ReleaseState
 from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
 from tests.unit.release.fake_api import FakeCluster
@@ -50,21 +53,32 @@ class Stage:
         self.observer = ScriptedObserver(self.clock, behaviours, rps=rps, split=self.fake.split, seed=7)
         self.weights: list[tuple[int, int]] = []
 
-    def run(self, on_look: Callable[[ReleaseState], None] = lambda _: None, observer: Any = None) -> Outcome:
-        def seen(state: ReleaseState) -> None:
-            now = self.fake.weights()
-            if not self.weights or self.weights[-1] != now:
-                self.weights.append(now)
-            on_look(state)
-
-        return run_release(
+    def plan(self, observer: Any = None) -> ReleasePlan:
+        return plan_release(
             self.release,
             self.cluster,
             mesh=self.mesh,
             observer=observer or self.observer,
             clock=self.clock,
-            on_look=seen,
         )
+
+    def run(
+        self,
+        on_look: Callable[[ReleaseState], None] = lambda _: None,
+        observer: Any = None,
+        plan: ReleasePlan | None = None,
+    ) -> Outcome:
+        """Plan the release, or take the given plan, and apply it."""
+
+        def seen(event: Event) -> None:
+            assert isinstance(event, ReleaseLooked)
+            state = event.state
+            now = self.fake.weights()
+            if not self.weights or self.weights[-1] != now:
+                self.weights.append(now)
+            on_look(state)
+
+        return apply(plan or self.plan(observer), self.cluster, progress=seen)
 
     def run_until_killed(self, when: Callable[[ReleaseState], bool]) -> ReleaseState:
         """Kill the runner at the first look that fits; returns what it left in the journal."""

@@ -21,8 +21,9 @@ from meshkit.errors import (
     Unreachable,
 )
 from meshkit.observe.counters import Counters, Target
+from meshkit.operations.change import apply
 from meshkit.operations.release.forecast import forecast_release
-from meshkit.operations.release.runner import release_state, run_release, send_command
+from meshkit.operations.release.runner import release_state, send_command
 from meshkit.operations.release.state import ReleaseState
 from meshkit.operations.undo import undo
 from meshkit.testing import Behaviour
@@ -380,9 +381,7 @@ def test_second_runner_is_refused_while_the_first_lives() -> None:
     def second(state: ReleaseState) -> None:
         if state.step == 0 and not refused:
             try:
-                run_release(
-                    stage.release, stage.cluster, mesh="istio", observer=stage.observer, clock=stage.clock
-                )
+                apply(stage.plan(), stage.cluster)
             except Conflict as error:
                 refused.append(str(error))
 

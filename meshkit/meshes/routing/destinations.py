@@ -1,0 +1,247 @@
+"""Find the DestinationRules of others that decide the subsets and policies of a Route or release.
+
+What callers take from a DestinationRule depends on namespaces, age and visibility, so it is asked of the
+mesh's meaning: once with the Route's own objects alone, and once with all. An object is named for a
+difference if it makes that difference beside the Route's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from meshkit import codes
+from meshkit.facts import Finding, Need, Object, Snapshot
+from meshkit.kube.metadata import labels, title
+from meshkit.meshes.base import Mesh
+from meshkit.meshes.model.hosts import full_host, host_of
+from meshkit.meshes.model.outbound import Cluster, HashKey, cluster_name
+from meshkit.meshes.model.registry import Registry
+from meshkit.meshes.routing.live import Port, callers, callers_in, relevant
+
+_KIND = "DestinationRule"
+_SLICE = "EndpointSlice"
+_READ = ("destinationrules", "endpointslices")
+POLICIES = {"connection_limits": "limits", "outlier_detection": "outlier", "load_balancing": "balancing"}
+"""The policies of a Route -> their field of a cluster."""
+
+
+class Difference(NamedTuple):
+    """What callers do not take from a Route's own objects; the first part that is not empty counts."""
+
+    missing: tuple[str, ...] = ()
+    """Subsets that are not defined."""
+    other_pods: tuple[str, ...] = ()
+    """Subsets with other pods."""
+    policies: tuple[str, ...] = ()
+    """Policies, by their names in a Route."""
+
+
+@dataclass(frozen=True)
+class Displaced:
+    """An object that decides in place of a Route's own for the callers in ``namespaces``, all or some."""
+
+    by: Object
+    difference: Difference
+    namespaces: tuple[str, ...]
+    every_caller: bool
+
+
+class _Taken(NamedTuple):
+    """What one caller takes: clusters by subset, and the keys of consistent hashes."""
+
+    clusters: Mapping[str, Cluster]
+    hashes: frozenset[tuple[HashKey, ...]]
+
+
+def needs(row: Mesh, namespace: str) -> Iterator[Need]:
+    """What ``displaced`` and ``undefined`` read besides ``live.needs``."""
+    for resource in _READ:
+        kind = row.meaning.KINDS.get(resource)
+        if kind is not None and "destinationrules" in row.meaning.KINDS:
+            own = resource == "endpointslices"
+            yield Need(kind, namespace if own else None, within="" if own else namespace, optional=True)
+
+
+def rules(snapshot: Snapshot) -> Iterator[Object]:
+    """The DestinationRules of a Snapshot."""
+    return iter(snapshot.of(_KIND))
+
+
+def displaced(
+    port: Port,
+    own: Sequence[Object],
+    subsets: Collection[str],
+    policies: Collection[str],
+    snapshot: Snapshot,
+    row: Mesh,
+) -> Iterator[Displaced]:
+    """The rules of others that decide about these subsets and policies in place of ``own``."""
+    world = _World.of(port, snapshot, row)
+    if world is None or not own:
+        return
+    names = {title(obj) for obj in own}
+    others = [rule for rule in world.rules if title(rule) not in names]
+    if not others:
+        return
+    expected, actual = world.taken(own, subsets), world.taken([*own, *others], subsets)
+    found: dict[tuple[str, Difference], list[str]] = {}
+    whole = [_difference(mine, real, policies) for mine, real in zip(expected, actual, strict=True)]
+    beside = [(rule, world.taken([*own, rule], subsets)) for rule in others] if any(map(any, whole)) else []
+    for index, difference in enumerate(whole):
+        if any(difference):
+            culprit = next(
+                (
+                    rule
+                    for rule, alone in beside
+                    if _difference(expected[index], alone[index], policies) == difference
+                ),
+                others[0],
+            )
+            key = (title(culprit), difference)
+            found.setdefault(key, []).append(world.pods[index]["metadata"]["namespace"])
+    by_title = {title(rule): rule for rule in others}
+    for (name, difference), namespaces in found.items():
+        listed = tuple(dict.fromkeys(namespaces))
+        yield Displaced(by_title[name], difference, listed, len(namespaces) == len(world.pods))
+
+
+def undefined(
+    port: Port, subsets: Collection[str], snapshot: Snapshot, row: Mesh
+) -> Iterator[tuple[Object, tuple[str, ...], tuple[str, ...]]]:
+    """The rules without some of these subsets that callers follow: rule, subsets and callers' namespaces."""
+    world = _World.of(port, snapshot, row)
+    if world is None:
+        return
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for index, real in enumerate(world.taken(world.rules, subsets)):
+        missing = tuple(name for name in subsets if name not in real.clusters)
+        source = real.clusters[""].source if "" in real.clusters else ""
+        if missing and source:
+            found.setdefault((source, missing), []).append(world.pods[index]["metadata"]["namespace"])
+    by_title = {title(rule): rule for rule in world.rules}
+    for (name, missing), namespaces in found.items():
+        yield by_title[name], missing, tuple(dict.fromkeys(namespaces))
+
+
+def findings(
+    port: Port,
+    own: Sequence[Object],
+    versions: Mapping[str, Mapping[str, str]],
+    policies: Collection[str],
+    snapshot: Snapshot,
+    row: Mesh,
+) -> Iterator[Finding]:
+    """The findings about a planned Route with these versions and labels, and these policies."""
+    for each in displaced(port, own, tuple(versions), policies, snapshot, row):
+        name = title(each.by)
+        message = f"{name} decides how {callers_in(each.namespaces)} reach {port}"
+        if missing := each.difference.missing:
+            message += (
+                f", and it has no subset {', '.join(missing)}: their requests would fail with status 503."
+            )
+            yield codes.finding(
+                codes.DESTINATION_RULED_ELSEWHERE, "route.versions", message, _to_add(name, versions, missing)
+            )
+        elif other := each.difference.other_pods:
+            message += f", and its subset {', '.join(other)} has other pods than the planned route asks for."
+            remedy = f"Give the versions the labels of {name}, or choose other names for the versions."
+            yield codes.finding(codes.DESTINATION_RULED_ELSEWHERE, "route.versions", message, remedy)
+        else:
+            void = each.difference.policies
+            message += f": {', '.join(void)} of the planned route would have no effect."
+            remedy = f"Write them to spec.trafficPolicy of {name}, and leave them out of the Route."
+            yield codes.finding(
+                codes.DESTINATION_RULED_ELSEWHERE,
+                f"route.{void[0]}",
+                message,
+                remedy,
+                severity="error" if each.every_caller else "warning",
+            )
+
+
+def _to_add(name: str, versions: Mapping[str, Mapping[str, str]], missing: Iterable[str]) -> str:
+    listed = (
+        f"{subset} with labels {','.join(f'{key}={value}' for key, value in versions[subset].items())}"
+        for subset in missing
+    )
+    return f"Add these subsets to {name}, {', '.join(listed)}."
+
+
+@dataclass(frozen=True)
+class _World:
+    """A Service port with its callers and all objects that decide about it, except the rules."""
+
+    port: Port
+    host: str
+    pods: Sequence[Object]
+    rules: Sequence[Object]
+    base: Sequence[Object]
+    row: Mesh
+
+    @classmethod
+    def of(cls, port: Port, snapshot: Snapshot, row: Mesh) -> _World | None:
+        service = snapshot.find("Service", port.service, port.namespace)
+        if service is None or "destinationrules" not in row.meaning.KINDS:
+            return None
+        host, pods = host_of(service), callers(port, snapshot, row)
+        slices = (
+            each
+            for each in snapshot.of(_SLICE, port.namespace)
+            if labels(each).get("kubernetes.io/service-name") == port.service
+        )
+        rules = [rule for rule in snapshot.of(_KIND) if _is_for(rule, host)]
+        return cls(port, host, pods, rules, (*relevant(service, snapshot, pods), *slices), row)
+
+    def taken(self, rules: Iterable[Object], subsets: Collection[str]) -> list[_Taken]:
+        """What each caller takes if these are all the rules."""
+        meaning, number = self.row.meaning, self.port.number
+        registry = Registry.reading((*self.base, *rules), meaning.KINDS, self.row.control_plane.home)
+        wanted = {cluster_name(number, subset, self.host): subset for subset in ("", *subsets)}
+        known: dict[Any, _Taken] = {}
+        found = []
+        for pod in self.pods:
+            caller = meaning.caller_of(registry, pod)
+            if caller not in known:
+                all_of_it = meaning.outbound(registry, caller)
+                routes = [
+                    route
+                    for host in all_of_it.hosts
+                    if (host.service, host.port) == (self.host, number)
+                    for route in host.routes
+                ]
+                clusters = {wanted[one.name]: one for one in all_of_it.clusters if one.name in wanted}
+                known[caller] = _Taken(clusters, frozenset(route.hash_keys for route in routes))
+            found.append(known[caller])
+        return found
+
+
+def _difference(expected: _Taken, actual: _Taken, policies: Collection[str]) -> Difference:
+    both = [name for name in expected.clusters if name and name in actual.clusters]
+    pairs = {name: (expected.clusters[name], actual.clusters[name]) for name in both}
+    missing = tuple(name for name in expected.clusters if name and name not in actual.clusters)
+    if missing:
+        return Difference(missing=missing)
+    pods = tuple(name for name, (mine, real) in pairs.items() if _addresses(mine) != _addresses(real))
+    if pods:
+        return Difference(other_pods=pods)
+    void = tuple(policy for policy in policies if _is_void(policy, expected, actual, pairs.values()))
+    return Difference(policies=void)
+
+
+def _is_void(policy: str, expected: _Taken, actual: _Taken, pairs: Iterable[tuple[Cluster, Cluster]]) -> bool:
+    field = POLICIES[policy]
+    if policy == "load_balancing" and expected.hashes != actual.hashes:
+        return True
+    return any(getattr(mine, field) != getattr(real, field) for mine, real in pairs)
+
+
+def _addresses(cluster: Cluster) -> frozenset[tuple[str, int]]:
+    return frozenset((each.address, each.port) for each in cluster.endpoints)
+
+
+def _is_for(rule: Object, host: str) -> bool:
+    """Whether a rule's host is this one, or a pattern that it matches."""
+    written = full_host(str(rule["spec"].get("host", "")).lower(), rule["metadata"]["namespace"])
+    return written == host or (written.startswith("*") and host.endswith(written[1:]))

@@ -1,0 +1,101 @@
+"""Start the run of a release plan in the journal, or resume the one that the plan started before.
+
+The caller holds the lock. Each check compares what the plan has seen with the present state of the cluster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshkit.cluster.journal import Operation
+from meshkit.errors import Conflict
+from meshkit.operations.release.route import record_of, weights_of
+from meshkit.operations.release.runner import running_state
+from meshkit.operations.release.state import BEGIN, ReleaseState, fold
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.cluster.journal import Journal
+    from meshkit.cluster.lock import Lock
+    from meshkit.facts import Object
+    from meshkit.operations.release.commands import Mailbox
+    from meshkit.operations.release.plan import ReleasePlan
+
+
+def start(
+    plan: ReleasePlan, cluster: Cluster, journal: Journal, mailbox: Mailbox, lock: Lock, why: str
+) -> ReleaseState:
+    """Return the initial state: that of a new run, or of the plan's own if its process has died.
+
+    Raises ``Conflict`` if another plan's run has not ended, if the plan's own has, or if the weights are no
+    longer those of the plan.
+    """
+    name = plan.release.name
+    stamp = {"at_s": plan.clock.now(), "writer": lock.transitions, "who": cluster.api.whoami()}
+    running = running_state(name, cluster)
+    if running is not None and running.change_id != plan.change_id:
+        problem = f"Release {name} was started since the plan, as change {running.change_id}."
+        raise Conflict(problem, remedy="Nothing was changed. Plan again: the plan then resumes it.")
+    records = journal.records(plan.change_id) if journal.has(plan.change_id) else []
+    if not any(record.get("kind") == BEGIN for record in records):
+        return _begin(plan, cluster, journal, mailbox, stamp, why, started=bool(records))
+    state = fold(records)
+    if state.ended:
+        problem = f"Change {plan.change_id} of the plan has ended: release {name} is {state.status}."
+        raise Conflict(problem, remedy="Nothing was changed. Plan again to start another run.")
+    if running is None:
+        mailbox.open(plan.change_id)
+    # Read again after this record: later records of a runner that was only slow are ignored.
+    journal.append(plan.change_id, {"kind": "taken up", **stamp})
+    return fold(journal.records(plan.change_id))
+
+
+def _begin(
+    plan: ReleasePlan,
+    cluster: Cluster,
+    journal: Journal,
+    mailbox: Mailbox,
+    stamp: dict[str, Any],
+    why: str,
+    *,
+    started: bool,
+) -> ReleaseState:
+    """Write the first records; ``started`` says that the change has a record, of a process that has died."""
+    release = plan.release
+    obj = _as_planned(plan, cluster)
+    if not started:
+        operation = Operation("release", plan.mesh, release.name, {"namespace": release.namespace})
+        what = f"Release {release.namespace}/{release.name}"
+        journal.start(operation, what, why or f"{release.stable} to {release.canary}", id=plan.change_id)
+    record = {
+        "kind": BEGIN,
+        "change_id": plan.change_id,
+        "release": release.model_dump(mode="json"),
+        "mesh": plan.mesh,
+        "object": str(plan.route),
+        "route": record_of(plan.route),
+        "weights": list(plan.weights),
+        "managed_fields": obj["metadata"].get("managedFields") or [],
+        **stamp,
+    }
+    notes = [{"kind": "note", "text": text, **stamp} for text in plan.unmoved]
+    for each in (record, *notes):
+        journal.append(plan.change_id, each)
+    mailbox.open(plan.change_id)
+    return fold([record, *notes])
+
+
+def _as_planned(plan: ReleasePlan, cluster: Cluster) -> Object:
+    """Return the object with the weights, which are those of the plan."""
+    remedy = "Nothing was changed. Plan again."
+    route = plan.route
+    obj = cluster.api.get(route.kind, route.name, route.namespace)
+    if obj is None:
+        raise Conflict(f"{route} was deleted since the plan.", remedy=remedy)
+    found = weights_of(obj, route, plan.release)
+    now = (found.stable.weight, found.canary.weight)
+    if now != plan.weights:
+        planned = f"{plan.weights[0]} and {plan.weights[1]}"
+        problem = f"The weights of {route} are {now[0]} and {now[1]} now; the plan saw {planned}."
+        raise Conflict(problem, remedy=remedy)
+    return obj
