@@ -7,7 +7,7 @@ mesh or uses it as a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -124,6 +124,16 @@ class RemovalMarks:
     """The charts that contain CRDs; their releases are removed only together with the CRDs."""
 
 
+class IntentChecks(Protocol):
+    """The checks of intents that only this mesh has. A module implements it."""
+
+    def needs(self, intent: Intent, /) -> Iterable[Need]:
+        """The objects that ``check`` reads, in addition to those that the planner reads."""
+
+    def check(self, intent: Intent, snapshot: Snapshot, /) -> Iterator[Finding]:
+        """The findings about an intent; an error stops the plan or the release."""
+
+
 class Retirement(Protocol):
     """Removes old revisions of a control plane that are no longer in use. A module implements it."""
 
@@ -209,6 +219,7 @@ class Mesh:
     identity: Identity | None = None
     """The identity that meshkit creates and rotates; None if the control plane creates its own."""
     install_rights: tuple[InstallRight, ...] = ()
+    intent_checks: IntentChecks | None = None
     aggregated_api: str = ""
     """The command that needs an aggregated API of the mesh; empty if there is none."""
 

@@ -11,7 +11,8 @@ from meshkit.meshes.checks import (
     PortProtocols,
 )
 from meshkit.meshes.istio import access, observability, planner
-from meshkit.meshes.istio.checks import alpha_annotations, injection, known_annotations
+from meshkit.meshes.istio.ambient import waypoints
+from meshkit.meshes.istio.checks import alpha_annotations, ambient, injection, known_annotations
 from meshkit.meshes.istio.checks.configuration import run as configuration
 
 _PROTOCOLS = frozenset(
@@ -23,7 +24,7 @@ _PROTOCOLS = frozenset(
 """appProtocol values and prefixes of port names (pkg/config/kube/conversion.go of Istio)."""
 
 CHECKS = MeshChecks(
-    kinds=configuration.KINDS,
+    kinds=(*configuration.KINDS, waypoints.GATEWAY, waypoints.GATEWAY_CLASS),
     oldest_kubernetes=(1, 32),
     init_container="istio-init",
     node_agent=NodeAgent("istio-cni-node", "istio-validation"),
@@ -50,6 +51,6 @@ CHECKS = MeshChecks(
     called_ports=(CalledPort(15012, "sidecars"), CalledPort(15017, "the API server")),
     port_protocols=PortProtocols(_PROTOCOLS, _PROTOCOLS, "guesses the protocol"),
     before=(alpha_annotations.check,),
-    running=(injection.check, known_annotations.check, configuration.check),
-    of_objects=(known_annotations.check, configuration.check),
+    running=(injection.check, known_annotations.check, configuration.check, ambient.check),
+    of_objects=(known_annotations.check, configuration.check, ambient.check),
 )
