@@ -14,6 +14,7 @@ from meshkit.codes.istio_objects import *  # noqa: F403
 from meshkit.codes.istio_routes import *  # noqa: F403
 from meshkit.codes.planned import *  # noqa: F403
 from meshkit.codes.setup import *  # noqa: F403
+from meshkit.codes.to_ambient import *  # noqa: F403
 
 BLOCKS = {
     "MK01": "What an intent asks for and the cluster does not have",
@@ -37,6 +38,7 @@ BLOCKS = {
     "MK19": "Access policies of Linkerd",
     "MK20": "Istio's Sidecars, Telemetries and EnvoyFilters",
     "MK21": "Istio's ambient mode",
+    "MK22": "Moving a namespace to Istio's ambient mode",
 }
 """The first two digits of a code -> the title of its block."""
 

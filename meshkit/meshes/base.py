@@ -22,6 +22,7 @@ from meshkit.meshes.identity import Identity
 from meshkit.meshes.injection import Injection
 from meshkit.meshes.metrics import MetricTable
 from meshkit.meshes.model.meaning import Meaning
+from meshkit.meshes.view import View
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,23 @@ class IntentChecks(Protocol):
         """The findings about an intent; an error stops the plan or the release."""
 
 
+class Sidecarless(Protocol):
+    """The checks of a move from sidecars to a mesh without them. A module implements it."""
+
+    @property
+    def KINDS(self) -> Sequence[Kind]:
+        """What the checks read of the whole cluster, in addition to ``view.NEEDED``."""
+
+    def known(self, view: View, /) -> Collection[str]:
+        """The names of the namespaces that exist."""
+
+    def movable(self, view: View, /) -> Sequence[str]:
+        """The namespaces that can be moved: they have sidecars, or ask for them."""
+
+    def check(self, view: View, namespaces: Collection[str], /) -> Iterator[Finding]:
+        """Find what stands in the way of moving these namespaces."""
+
+
 class Retirement(Protocol):
     """Removes old revisions of a control plane that are no longer in use. A module implements it."""
 
@@ -220,6 +238,8 @@ class Mesh:
     """The identity that meshkit creates and rotates; None if the control plane creates its own."""
     install_rights: tuple[InstallRight, ...] = ()
     intent_checks: IntentChecks | None = None
+    to_ambient: Sidecarless | None = None
+    """The checks of a move to the mesh's mode without sidecars; None for a mesh without one."""
     aggregated_api: str = ""
     """The command that needs an aggregated API of the mesh; empty if there is none."""
 

@@ -10,6 +10,7 @@ from meshkit.meshes.istio import retirement, revisions
 from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
 from meshkit.meshes.istio.ambient import intents as ambient_intents
 from meshkit.meshes.istio.analysis import ANALYZER
+from meshkit.meshes.istio.checks.migration import run as migration
 from meshkit.meshes.istio.checks.table import CHECKS
 from meshkit.meshes.istio.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
 from meshkit.meshes.istio.injection import INJECTION_RULES
@@ -79,4 +80,5 @@ ISTIO = Mesh(
     ),
     analyzer=ANALYZER,
     intent_checks=ambient_intents,
+    to_ambient=migration,
 )
