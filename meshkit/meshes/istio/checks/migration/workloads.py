@@ -17,8 +17,10 @@ from meshkit.meshes.istio.revisions import INJECT
 
 _HBONE = 15008
 """The port on which pods of the ambient mode take the connections of the mesh."""
-_OF_SIDECARS = ("sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/", "inject.istio.io/")
-_OF_SIDECARS += ("readiness.status.sidecar.istio.io/", "status.sidecar.istio.io/")
+_OF_SIDECARS = (
+    *("sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/", "inject.istio.io/"),
+    *("readiness.status.sidecar.istio.io/", "status.sidecar.istio.io/"),
+)
 _LEFT_OUT = "traffic.sidecar.istio.io/"
 _SPIRE = "csi.spiffe.io"
 
