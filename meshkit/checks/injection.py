@@ -31,7 +31,7 @@ def _left_out(view: View, namespace: Object) -> Iterator[Finding]:
         if workload.will and workload.outside:
             message = f"{workload.outside} of {workload.pods} pods have no sidecar; new pods get one."
             yield codes.finding(codes.POD_WITHOUT_PROXY, workload.workload, message)
-        elif not workload.will and workload.outside and not workload.opted_out:
+        elif not workload.will and workload.pods and not (workload.opted_out or workload.needs_none):
             message = f"its pods get no sidecar although the namespace asks for it: {workload.why}."
             yield codes.finding(codes.INJECTION_PREVENTED, workload.workload, message)
 

@@ -6,9 +6,8 @@ from meshkit.facts import Kind
 from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks, Revisions
 from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
 from meshkit.meshes.definitions import crds
-from meshkit.meshes.istio import retirement, revisions
+from meshkit.meshes.istio import intents, retirement, revisions
 from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
-from meshkit.meshes.istio.ambient import intents as ambient_intents
 from meshkit.meshes.istio.analysis import ANALYZER
 from meshkit.meshes.istio.checks.migration import run as migration
 from meshkit.meshes.istio.checks.table import CHECKS
@@ -79,6 +78,6 @@ ISTIO = Mesh(
         retirement=retirement,
     ),
     analyzer=ANALYZER,
-    intent_checks=ambient_intents,
+    intent_checks=intents,
     to_ambient=migration,
 )

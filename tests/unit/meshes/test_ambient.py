@@ -33,7 +33,9 @@ def pod(labels: dict[str, str], annotations: dict[str, str] | None = None, **spe
 
 
 AMBIENT, PLAIN = namespace(**{MODE: "ambient"}), namespace()
-WITH_SIDECAR: dict[str, Any] = {"containers": [{"name": "books"}, {"name": "istio-proxy", "image": "proxyv2:1.31.4"}]}
+WITH_SIDECAR: dict[str, Any] = {
+    "containers": [{"name": "books"}, {"name": "istio-proxy", "image": "proxyv2:1.31.4"}]
+}
 
 
 @pytest.mark.parametrize(
