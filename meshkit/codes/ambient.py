@@ -89,3 +89,11 @@ RELEASE_NOT_MEASURED = Code(
     "Shift the weights without a Release, or give the callers sidecars.",
     also="warning",
 )
+MUTUAL_TLS_IN_AMBIENT = Code(
+    "MK2115",
+    "warning",
+    "A planned MutualTLS of mode strict or disable is for pods of the ambient mode.",
+    "ztunnel refuses plain text in strict mode, and meshkit does not read its counts; it does not follow "
+    "disable.",
+    "Look at ztunnel's logs for refused connections after the change.",
+)

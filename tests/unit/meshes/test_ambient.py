@@ -9,7 +9,7 @@ import pytest
 from meshkit.facts import Snapshot
 from meshkit.intent.injection import Injection
 from meshkit.intent.release import Release
-from meshkit.intent.security import Access, Caller
+from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import Route, Version
 from meshkit.meshes.injection import injected
 from meshkit.meshes.istio.ambient import intents
@@ -256,6 +256,22 @@ def test_access_without_a_waypoint_selects_the_pods_and_their_ports() -> None:
     (step,) = PLANNER.plan(access(), Snapshot((AMBIENT, BOOKS, POD)))
     assert step.object["spec"]["selector"] == {"matchLabels": {"app": "books"}}
     assert step.object["spec"]["rules"][0]["to"] == [{"operation": {"ports": ["8080"]}}]
+
+
+@pytest.mark.parametrize(
+    ("mode", "home", "found"),
+    [
+        ("strict", "library", ["MK2115 warning mutual_tls.mode"]),
+        ("strict", None, ["MK2115 warning mutual_tls.mode"]),
+        ("disable", "library", ["MK2115 warning mutual_tls.mode"]),
+        ("permissive", "library", []),
+        ("strict", "shop", []),
+    ],
+)
+def test_a_mode_that_is_not_watched_or_followed_there_is_said(
+    mode: str, home: str | None, found: list[str]
+) -> None:
+    assert codes_of(MutualTLS.model_validate({"mode": mode, "namespace": home}), AMBIENT) == found
 
 
 def test_injection_beside_workloads_that_ask_for_the_mode_is_a_warning() -> None:

@@ -9,7 +9,7 @@ from meshkit.facts import Finding, Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.release import Release
-from meshkit.intent.security import Access
+from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube.kinds import NAMESPACE
 from meshkit.kube.metadata import title
@@ -33,6 +33,8 @@ def check(intent: Intent, snapshot: Snapshot) -> Iterator[Finding]:
     match intent:
         case Injection():
             yield from _injection(intent, snapshot)
+        case MutualTLS():
+            yield from _mutual_tls(intent, snapshot)
         case Access() | Route() | Release():
             pods = ambient_pods(intent.namespace, intent.service, snapshot)
             if pods:
@@ -74,6 +76,20 @@ def _injection(intent: Injection, snapshot: Snapshot) -> Iterator[Finding]:
             message = f"its pods ask for the ambient mode ({by}), and new ones get a sidecar in its place."
             where = title(workload)
             yield codes.finding(codes.SIDECAR_IN_AMBIENT, where, message, severity="warning")
+
+
+def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> Iterator[Finding]:
+    names = sorted(item["metadata"]["name"] for item in snapshot.of("Namespace") if is_ambient(item))
+    chosen = [name for name in names if intent.namespace in (None, name)]
+    if not chosen or intent.mode == "permissive":
+        return
+    effect = (
+        "ztunnel refuses plain text there, and refusals are not counted"
+        if intent.mode == "strict"
+        else "ztunnel keeps mutual TLS between pods of that mode"
+    )
+    message = f"{', '.join(chosen)} {'is' if len(chosen) == 1 else 'are'} of the ambient mode: {effect}."
+    yield codes.finding(codes.MUTUAL_TLS_IN_AMBIENT, "mutual_tls.mode", message)
 
 
 def _requests(
