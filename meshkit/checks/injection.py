@@ -28,11 +28,10 @@ def _left_out(view: View, namespace: Object) -> Iterator[Finding]:
     if not view.of("Pod", name):
         return
     for workload in injected(view.within(namespace), view.mesh, name):
-        if workload.will and workload.meshed < workload.pods:
-            missing = workload.pods - workload.meshed
-            message = f"{missing} of {workload.pods} pods have no sidecar; new pods get one."
+        if workload.will and workload.outside:
+            message = f"{workload.outside} of {workload.pods} pods have no sidecar; new pods get one."
             yield codes.finding(codes.POD_WITHOUT_PROXY, workload.workload, message)
-        elif not workload.will and workload.pods and not workload.opted_out:
+        elif not workload.will and workload.pods and not (workload.opted_out or workload.needs_none):
             message = f"its pods get no sidecar although the namespace asks for it: {workload.why}."
             yield codes.finding(codes.INJECTION_PREVENTED, workload.workload, message)
 

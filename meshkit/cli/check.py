@@ -7,27 +7,46 @@ import click
 from meshkit.cli.output import ClusterChoice, cluster_options, files_option, json_option, mesh_option, show
 from meshkit.errors import WarningsFound
 
+_ALL = "*"
+"""The value of --to-ambient without a namespace; no namespace has this name."""
+
 
 @click.command("check")
 @click.option("--pre", is_flag=True, help="Check whether the mesh can be installed on this cluster.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if there are warnings.")
+@click.option(
+    "--to-ambient",
+    "to_ambient",
+    metavar="[NAMESPACE]",
+    is_flag=False,
+    flag_value=_ALL,
+    help="Find what is in the way of moving this namespace, or each with sidecars, to Istio's ambient mode.",
+)
 @files_option("Check the objects in this file or folder in place of a cluster; repeatable.")
 @mesh_option
 @cluster_options
 @json_option
 def check_command(
-    pre: bool, strict: bool, files: tuple[str, ...], mesh: str | None, choice: ClusterChoice, as_json: bool
+    pre: bool,
+    strict: bool,
+    to_ambient: str | None,
+    files: tuple[str, ...],
+    mesh: str | None,
+    choice: ClusterChoice,
+    as_json: bool,
 ) -> int:
     """Check the health of a mesh, whether it can be installed, or files before they are applied.
 
-    The command changes nothing. Exit code 1: there are errors; 5: there are warnings and --strict is set.
+    With --to-ambient, check what a move to Istio's ambient mode needs. The command changes nothing. Exit code
+    1: there are errors; 5: there are warnings and --strict is set.
 
     Example: meshkit check --mesh istio
     """
     from meshkit.operations.health import check
 
+    wanted: str | bool = to_ambient == _ALL or to_ambient or False
     cluster = None if files else choice.connect(name_it=as_json)
-    findings = check(cluster, mesh=mesh, pre=pre, files=files)
+    findings = check(cluster, mesh=mesh, pre=pre, files=files, to_ambient=wanted)
     show([finding.as_record() for finding in findings], str(findings), as_json=as_json)
     if findings.errors:
         return 1

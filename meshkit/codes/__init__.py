@@ -5,14 +5,16 @@ topic; ``python -m tools.findings`` generates ``docs/reference/findings.md`` fro
 meshkit it imports only ``errors`` and ``facts``, and nothing here may emit a finding by itself.
 """
 
+from meshkit.codes.ambient import *  # noqa: F403  (the register is one namespace)
 from meshkit.codes.code import Code, finding
-from meshkit.codes.control_plane import *  # noqa: F403  (the register is one namespace)
+from meshkit.codes.control_plane import *  # noqa: F403
 from meshkit.codes.data_plane import *  # noqa: F403
 from meshkit.codes.gateway_api import *  # noqa: F403
 from meshkit.codes.istio_objects import *  # noqa: F403
 from meshkit.codes.istio_routes import *  # noqa: F403
 from meshkit.codes.planned import *  # noqa: F403
 from meshkit.codes.setup import *  # noqa: F403
+from meshkit.codes.to_ambient import *  # noqa: F403
 
 BLOCKS = {
     "MK01": "What an intent asks for and the cluster does not have",
@@ -35,6 +37,8 @@ BLOCKS = {
     "MK18": "Istio's Gateways",
     "MK19": "Access policies of Linkerd",
     "MK20": "Istio's Sidecars, Telemetries and EnvoyFilters",
+    "MK21": "Istio's ambient mode",
+    "MK22": "Moving a namespace to Istio's ambient mode",
 }
 """The first two digits of a code -> the title of its block."""
 

@@ -208,6 +208,15 @@ EXTENSION_TWICE = Code(
     "Linkerd's command line and its checks take any one of them.",
     "Remove the label linkerd.io/extension from all but one.",
 )
+RETIRED_HOST = Code(
+    "MK1208",
+    "warning",
+    "An image or hub of Istio is on a host that Istio switches off in December 2026. An error from then on.",
+    "A pod that starts on a node without the image cannot pull it.",
+    "Set the hub of Istio's charts (global.hub) to docker.io/istio, the charts to oci://ghcr.io/istio/release/charts,"
+    " and restart the workloads.",
+    also="error",
+)
 POLICY_CLOSES_PORT = Code(
     "MK1301",
     "error",
@@ -228,6 +237,13 @@ KUBERNETES_TOO_OLD = Code(
     "A node runs a Kubernetes that is older than the mesh supports.",
     "The mesh is not tested there and may use APIs that are missing.",
     "Upgrade the node.",
+)
+KUBERNETES_TOO_NEW = Code(
+    "MK1408",
+    "warning",
+    "A node runs a Kubernetes that is newer than the installed version of the mesh supports.",
+    "The mesh is not tested there.",
+    "Upgrade the mesh.",
 )
 GATEWAY_API_VERSION = Code(
     "MK1402",

@@ -110,8 +110,8 @@ STAYS_FOR_OTHERS = Code(
 PODS_LOSE_THEIR_MESH = Code(
     "MK0312",
     "warning",
-    "Pods of a namespace still run the sidecar of the mesh that is to be uninstalled.",
-    "Their sidecars get no new routes and no new certificates once the control plane is gone.",
+    "Pods of a namespace are still in the mesh that is to be uninstalled: by a sidecar, or without one.",
+    "They get no new routes and no new certificates once the control plane is gone.",
     "Restart the pods without sidecars.",
 )
 INJECTION_UNANSWERED = Code(

@@ -7,7 +7,7 @@ mesh or uses it as a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +22,7 @@ from meshkit.meshes.identity import Identity
 from meshkit.meshes.injection import Injection
 from meshkit.meshes.metrics import MetricTable
 from meshkit.meshes.model.meaning import Meaning
+from meshkit.meshes.view import View
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,33 @@ class RemovalMarks:
     """The charts that contain CRDs; their releases are removed only together with the CRDs."""
 
 
+class IntentChecks(Protocol):
+    """The checks of intents that only this mesh has. A module implements it."""
+
+    def needs(self, intent: Intent, /) -> Iterable[Need]:
+        """The objects that ``check`` reads, in addition to those that the planner reads."""
+
+    def check(self, intent: Intent, snapshot: Snapshot, /) -> Iterator[Finding]:
+        """The findings about an intent; an error stops the plan or the release."""
+
+
+class Sidecarless(Protocol):
+    """The checks of a move from sidecars to a mesh without them. A module implements it."""
+
+    @property
+    def KINDS(self) -> Sequence[Kind]:
+        """What the checks read of the whole cluster, in addition to ``view.NEEDED``."""
+
+    def known(self, view: View, /) -> Collection[str]:
+        """The names of the namespaces that exist."""
+
+    def movable(self, view: View, /) -> Sequence[str]:
+        """The namespaces that can be moved: they have sidecars, or ask for them."""
+
+    def check(self, view: View, namespaces: Collection[str], /) -> Iterator[Finding]:
+        """Find what stands in the way of moving these namespaces."""
+
+
 class Retirement(Protocol):
     """Removes old revisions of a control plane that are no longer in use. A module implements it."""
 
@@ -212,6 +240,9 @@ class Mesh:
     identity: Identity | None = None
     """The identity that meshkit creates and rotates; None if the control plane creates its own."""
     install_rights: tuple[InstallRight, ...] = ()
+    intent_checks: IntentChecks | None = None
+    to_ambient: Sidecarless | None = None
+    """The checks of a move to the mesh's mode without sidecars; None for a mesh without one."""
     aggregated_api: str = ""
     """The command that needs an aggregated API of the mesh; empty if there is none."""
 

@@ -26,6 +26,17 @@ def findings_of(problems: Iterable[Problem], by_reason: Mapping[str, Code]) -> I
             yield codes.finding(code, title(problem.object), f"{problem.message.removesuffix('.')}.")
 
 
+class KubernetesRange(NamedTuple):
+    """The versions of Kubernetes that a version of a mesh supports; ``newest`` is None if it names none."""
+
+    oldest: tuple[int, int]
+    newest: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        first, last = (".".join(map(str, each)) for each in (self.oldest, self.newest or self.oldest))
+        return f"{first} to {last}" if self.newest else f"{first} and later"
+
+
 class Authority(NamedTuple):
     """A Secret in the control plane's namespace that may hold the mesh's CA, and its certificates' keys."""
 
@@ -84,7 +95,8 @@ class MeshChecks:
 
     kinds: tuple[Kind, ...]
     """The kinds that its own checks read, in addition to ``view.NEEDED``."""
-    oldest_kubernetes: tuple[int, int]
+    kubernetes: Callable[[str], KubernetesRange | None]
+    """The versions of Kubernetes that a version of the mesh supports; None if that is not known."""
     init_container: str
     """The init container that sets up traffic capture without a CNI node agent."""
     node_agent: NodeAgent

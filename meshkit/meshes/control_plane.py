@@ -49,6 +49,11 @@ class ControlPlaneFacts:
     """The path of the version in the values of its charts."""
     minor_skew: MinorSkew | None = None
     """None if the version numbers do not limit upgrades."""
+    node_proxy: str = ""
+    """The suffix of the repository of the proxy on every node that carries the connections of pods without
+    a sidecar; empty for a mesh without one."""
+    node_agents: tuple[str, ...] = ()
+    """Those of its other programs on every node."""
     revision_label: str = ""
     """The label of a Deployment with its revision; empty for a mesh without revisions."""
 

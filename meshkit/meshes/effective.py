@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from meshkit.facts import Object, Snapshot
-from meshkit.meshes.injection import proxies
+from meshkit.meshes.injection import proxies, rules_of
 from meshkit.meshes.model.inbound import Inbound
 from meshkit.meshes.model.meaning import Meaning
 from meshkit.meshes.model.outbound import Outbound
@@ -41,6 +41,16 @@ class Effective:
             if pod["metadata"]["namespace"] != self.home:
                 found.setdefault(self.meaning.caller_of(self.registry, pod), []).append(pod)
         return found
+
+    @cached_property
+    def sidecarless(self) -> Mapping[int, str]:
+        """Identity of a live pod in the mesh without a sidecar -> what puts it there."""
+        rules = rules_of(self.mesh)
+        homes = {item["metadata"]["name"]: item for item in self.snapshot.of("Namespace")}
+        pods = rules.without_sidecar(self.registry.of("pods"), homes.values())
+        return {
+            id(pod): rules.sidecarless(pod, homes.get(pod["metadata"]["namespace"]) or {}) for pod in pods
+        }
 
     def outbound(self, caller: Any) -> Outbound:
         """The outbound configuration of a caller, as ``meaning.caller_of`` returns it."""

@@ -27,6 +27,11 @@ def _asks_nothing(template: Object) -> bool:
     return False
 
 
+def _none_without_sidecar(template: Object, home: Object) -> str:
+    del template, home
+    return ""
+
+
 class ProxyOrigin(NamedTuple):
     """The revision and the version of the control plane that injected a pod's proxy."""
 
@@ -61,6 +66,9 @@ class Injection:
     """The revision and version of the control plane that injected a pod's proxy."""
     asks: Callable[[Object], bool] = _asks_nothing
     """Whether a pod template requests injection itself, in a namespace that does not."""
+    sidecarless: Callable[[Object, Object], str] = _none_without_sidecar
+    """The label or annotation (``key=value``) by which a pod or template, in its namespace, is in the mesh
+    without a sidecar; else empty."""
 
     def expects_sidecar(self, template: Object, home: Object) -> bool:
         """Whether new pods of a template get a sidecar in a namespace where the mesh's usual webhooks run."""
@@ -89,6 +97,11 @@ class Injection:
         """The live pods among these that have the mesh's proxy."""
         return [pod for pod in pods if is_live(pod) and self.runs_sidecar(pod)]
 
+    def without_sidecar(self, pods: Iterable[Object], namespaces: Iterable[Object]) -> list[Object]:
+        """The live pods among these that are in the mesh without a sidecar."""
+        homes = {home["metadata"]["name"]: home for home in namespaces}
+        return [pod for pod in pods if is_live(pod) and self.sidecarless(pod, _home(pod, homes))]
+
     def pinned(self, workload: Object) -> bool:
         """Whether a workload's template sets its proxy itself, so that injectors do not change it.
 
@@ -113,11 +126,20 @@ class Injected:
     meshed: int
     opted_out: bool = False
     """The workload itself opts out; its owner must change that."""
+    sidecarless: int = 0
+    """The number of pods that are in the mesh without a sidecar."""
+    needs_none: bool = False
+    """A new pod is in the mesh without a sidecar."""
 
     @property
     def settled(self) -> bool:
         """Whether all pods have what a new pod would get."""
         return self.meshed == (self.pods if self.will else 0)
+
+    @property
+    def outside(self) -> int:
+        """The number of pods that are not in the mesh."""
+        return self.pods - self.meshed - self.sidecarless
 
 
 def rules_of(mesh: str) -> Injection:
@@ -160,6 +182,11 @@ def proxy_origin(pod: Object, mesh: str) -> ProxyOrigin:
     return rules_of(mesh).origin(pod)
 
 
+def _home(pod: Object, homes: Mapping[str, Object]) -> Object:
+    name = str(pod["metadata"]["namespace"])
+    return homes.get(name) or {"kind": "Namespace", "metadata": {"name": name}}
+
+
 def _injected(
     owner: str,
     pods: list[Object],
@@ -169,13 +196,16 @@ def _injected(
     rules: Injection,
 ) -> Injected:
     will, why = _decision(rules, template, home, hooks)
+    by = "" if will else rules.sidecarless(template, home)
     return Injected(
         workload=owner,
         will=will,
-        why=why,
+        why=f"it needs none: {by}" if by else why,
         pods=len(pods),
         meshed=sum(map(rules.runs_sidecar, pods)),
-        opted_out=bool(rules.opted_out(template)),
+        opted_out=bool(rules.opted_out(template)) and not by,
+        sidecarless=sum(bool(rules.sidecarless(pod, home)) for pod in pods),
+        needs_none=bool(by),
     )
 
 

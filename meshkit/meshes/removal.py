@@ -61,12 +61,27 @@ def meshed(snapshot: Snapshot, mesh: str, homes: set[str]) -> Counter[str]:
     return Counter(namespace for namespace in found if namespace not in homes)
 
 
+def sidecarless(snapshot: Snapshot, mesh: str, homes: set[str]) -> Counter[str]:
+    """Namespace -> number of pods in the mesh without a sidecar, without the mesh's own namespaces."""
+    rules = registry.mesh(mesh).injection
+    pods = rules.without_sidecar(snapshot.of("Pod"), snapshot.of("Namespace"))
+    found = (pod["metadata"]["namespace"] for pod in pods)
+    return Counter(namespace for namespace in found if namespace not in homes)
+
+
 def remaining_users(snapshot: Snapshot, mesh: str, homes: set[str]) -> Iterator[Finding]:
     """Warn about namespaces with meshed pods, and about those that still ask for injection."""
     for name, count in sorted(meshed(snapshot, mesh, homes).items()):
         many = "1 pod runs" if count == 1 else f"{count} pods run"
         message = f"{many} a sidecar, which gets no new route or certificate once {mesh} is gone."
         yield codes.finding(codes.PODS_LOSE_THEIR_MESH, f"Namespace {name}", message)
+    for name, count in sorted(sidecarless(snapshot, mesh, homes).items()):
+        many = "1 pod is" if count == 1 else f"{count} pods are"
+        message = (
+            f"{many} in the mesh without a sidecar, and no agent of a node carries their connections then."
+        )
+        remedy = "Remove the namespace's or the pods' label for it first."
+        yield codes.finding(codes.PODS_LOSE_THEIR_MESH, f"Namespace {name}", message, remedy)
     for namespace in snapshot.of("Namespace"):
         asked = registry.mesh(mesh).injection.request(namespace)
         if asked and namespace["metadata"]["name"] not in homes:

@@ -15,7 +15,7 @@ from meshkit.kube.metadata import labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
 from meshkit.meshes.control_plane import facts_of
-from meshkit.meshes.injection import proxies, webhooks
+from meshkit.meshes.injection import proxies, rules_of, webhooks
 from meshkit.meshes.model.registry import Registry
 
 
@@ -92,6 +92,11 @@ class View:
         return [
             pod for pod in proxies(self.of("Pod"), self.mesh) if pod["metadata"]["namespace"] != self.home
         ]
+
+    @cached_property
+    def sidecarless(self) -> Sequence[Object]:
+        """The live pods that are in this mesh without a sidecar."""
+        return rules_of(self.mesh).without_sidecar(self.of("Pod"), self.of("Namespace"))
 
     @cached_property
     def meshed_namespaces(self) -> frozenset[str]:

@@ -61,7 +61,8 @@ def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> R
     if not reading.asked:
         raise NoData(
             f"No running pod has the sidecar {table.sidecar}, so there are no counts of callers.",
-            remedy="Inject sidecars first: the servers' proxies count plaintext calls.",
+            remedy="Inject sidecars first: the servers' proxies count plaintext calls. Where pods are in the"
+            " mesh without sidecars, nothing counts them: 'meshkit apply' changes the mode without a watch.",
         )
     return reading
 

@@ -1,4 +1,4 @@
-"""Workloads without a sidecar: every plaintext caller in the cluster is one of them.
+"""Workloads outside the mesh: every plaintext caller in the cluster is one of them.
 
 Control planes are excluded: they secure their own connections to sidecars and do not call workloads.
 """
@@ -10,17 +10,26 @@ from collections.abc import Iterable
 from meshkit.facts import Object
 from meshkit.kube.pods import workload
 from meshkit.meshes import registry
+from meshkit.meshes.base import Mesh
 
 _SYSTEM = "kube-system"
 
 
-def unmeshed_workloads(pods: Iterable[Object], mesh: str | None = None) -> list[str]:
-    """The workloads (``namespace/name``) with a running pod without a sidecar of ``mesh`` (None: of any)."""
+def unmeshed_workloads(
+    pods: Iterable[Object], mesh: str | None = None, namespaces: Iterable[Object] = ()
+) -> list[str]:
+    """The workloads (``namespace/name``) with a running pod outside ``mesh`` (None: outside any mesh).
+
+    ``namespaces`` tell, beside the pods themselves, which pods are in a mesh without a sidecar.
+    """
     rows = (registry.mesh(mesh),) if mesh else tuple(registry.MESHES.values())
+    listed, homes = tuple(pods), tuple(namespaces)
+    sidecarless = {id(pod) for row in rows for pod in row.injection.without_sidecar(listed, homes)}
     found = {
         workload(pod)
-        for pod in pods
-        if (pod.get("status") or {}).get("phase") == "Running"
+        for pod in listed
+        if id(pod) not in sidecarless
+        and (pod.get("status") or {}).get("phase") == "Running"
         and "deletionTimestamp" not in pod["metadata"]
         and pod["metadata"]["namespace"] != _SYSTEM
         and not control_plane_of(pod)
@@ -35,7 +44,14 @@ def control_plane_of(pod: Object) -> str:
         return labelled
     images = [container.get("image", "") for container in pod["spec"]["containers"]]
     rows = registry.MESHES.values()
-    return next((row.name for row in rows if any(row.control_plane.image in each for each in images)), "")
+    return next((row.name for row in rows if any(_is_of(row, image) for image in images)), "")
+
+
+def _is_of(row: Mesh, image: str) -> bool:
+    """Whether an image is of a mesh's control plane or of its agents on nodes."""
+    facts = row.control_plane
+    own = (facts.image, facts.node_proxy, *facts.node_agents)
+    return any(name in image for name in own if name)
 
 
 def labelled_control_plane(pod: Object) -> str:

@@ -238,5 +238,10 @@ def _uses(item: Object, row: Mesh) -> bool:
     if group.endswith(row.removal.group):
         return True
     template = ((item.get("spec") or {}).get("template") or {}) if item["kind"] != "Pod" else item
-    asks = item["kind"] == "Namespace" and row.injection.asked(item)
-    return bool(asks) or row.injection.asks(template) or row.injection.runs_sidecar(template)
+    if item["kind"] == "Namespace":
+        return bool(row.injection.asked(item) or row.injection.sidecarless({}, item))
+    return (
+        bool(row.injection.sidecarless(template, {}))
+        or row.injection.asks(template)
+        or row.injection.runs_sidecar(template)
+    )

@@ -6,13 +6,14 @@ import datetime as dt
 from collections.abc import Iterable
 from pathlib import Path
 
-from meshkit.checks.health import findings, findings_of_objects
+from meshkit.checks.health import findings, findings_of_objects, in_order
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, Unhealthy, WarningsFound
-from meshkit.facts import ClusterRef, Finding, Need, Snapshot
+from meshkit.errors import BadInput, Unhealthy, UnknownName, UnsupportedByMesh, WarningsFound
+from meshkit.facts import ClusterRef, Finding, Kind, Need, Snapshot
 from meshkit.meshes import registry
+from meshkit.meshes.base import Sidecarless
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
 from meshkit.operations.explain import explainer_of_files
 from meshkit.operations.rights import missing_rights
@@ -79,11 +80,15 @@ def check(
     mesh: str | None = None,
     pre: bool = False,
     files: Iterable[str | Path] = (),
+    to_ambient: str | bool = False,
 ) -> Findings:
     """Check the health of the mesh; with ``pre``, check whether it can be installed.
 
+    With ``to_ambient``, find instead what stands in the way of moving a namespace to the mesh's mode without
+    sidecars; True stands for every namespace with sidecars.
+
     With ``files`` in place of a cluster, the objects in YAML files are checked as if they were applied: their
-    routes, ports, access and mutual TLS.
+    routes, ports, access and mutual TLS, or with ``to_ambient`` their move.
 
     The cluster is read once. If the mesh's own program (istioctl, linkerd) is on PATH, its findings are
     added. Raises ``ClusterError`` if the cluster cannot be read, and ``BadInput`` if
@@ -92,24 +97,53 @@ def check(
     paths = tuple(files)
     if (cluster is None) == (not paths):
         raise BadInput("files", "either a cluster or files are needed.", remedy="Give one of the two.")
+    if pre and to_ambient:
+        raise BadInput("to_ambient", "it is for an installed mesh.", remedy="Leave out pre, or to_ambient.")
     if cluster is None:
         if pre:
             raise BadInput("pre", "files do not tell it.", remedy="Give a cluster in place of files.")
-        return _check_files(paths, mesh)
+        return _check_files(paths, mesh, to_ambient)
     mesh = mesh_of(cluster, mesh)
+    if to_ambient:
+        return Findings(_move(_read(cluster, mesh, _checks_of_move(mesh).KINDS), to_ambient), cluster.ref)
     analyzer = registry.mesh(mesh).analyzer
-    now = dt.datetime.now(dt.UTC)
-    seen = snapshot.read(cluster, [Need(kind) for kind in (*NEEDED, *registry.mesh(mesh).checks.kinds)])
-    home = View(seen, mesh, now).home
-    inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
-    view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
+    view = _read(cluster, mesh, registry.mesh(mesh).checks.kinds)
     found: Iterable[Finding] = findings(view, pre=pre)
-    rights = missing_rights(cluster, mesh, home) if pre else ()
+    rights = missing_rights(cluster, mesh, view.home) if pre else ()
     own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
     return Findings((*found, *rights, *own), cluster.ref)
 
 
-def _check_files(paths: Iterable[str | Path], mesh: str | None) -> Findings:
+def _read(cluster: Cluster, mesh: str, kinds: Iterable[Kind]) -> View:
+    """What checks read of a cluster, with these kinds of the mesh."""
+    now = dt.datetime.now(dt.UTC)
+    seen = snapshot.read(cluster, [Need(kind) for kind in (*NEEDED, *kinds)])
+    home = View(seen, mesh, now).home
+    inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
+    return View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
+
+
+def _checks_of_move(mesh: str) -> Sidecarless:
+    found = registry.mesh(mesh).to_ambient
+    if found is None:
+        problem = f"{registry.mesh(mesh).title} has no mode without sidecars."
+        raise UnsupportedByMesh(
+            "to_ambient", problem, remedy="Name a mesh that has one with mesh= or --mesh."
+        )
+    return found
+
+
+def _move(view: View, to_ambient: str | bool) -> tuple[Finding, ...]:
+    """The findings of a move of one namespace, or of all that can be moved."""
+    checks = _checks_of_move(view.mesh)
+    if isinstance(to_ambient, str):
+        if to_ambient not in checks.known(view):
+            raise UnknownName("to_ambient", to_ambient, checks.known(view))
+        return in_order(checks.check(view, (to_ambient,)))
+    return in_order(checks.check(view, checks.movable(view)))
+
+
+def _check_files(paths: Iterable[str | Path], mesh: str | None, to_ambient: str | bool) -> Findings:
     explainer = explainer_of_files(paths, mesh)
     view = View(explainer.effective.snapshot, explainer.effective.mesh, dt.datetime.now(dt.UTC))
-    return Findings(findings_of_objects(view))
+    return Findings(_move(view, to_ambient) if to_ambient else findings_of_objects(view))

@@ -21,7 +21,7 @@ from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, POD
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
-from meshkit.meshes.removal import kept_definitions, meshed, remaining_users
+from meshkit.meshes.removal import kept_definitions, meshed, remaining_users, sidecarless
 from meshkit.meshes.removal import removal as steps_of
 from meshkit.operations.change import plan_steps
 from meshkit.operations.plan import Plan
@@ -87,6 +87,15 @@ def _read(cluster: Cluster, home: str, copied: str) -> Snapshot:
 
 def _require_unused(seen: Snapshot, mesh: str, homes: set[str]) -> None:
     used = meshed(seen, mesh, homes)
+    bare = sidecarless(seen, mesh, homes)
+    if bare:
+        pods = ", ".join(f"{name} ({count})" for name, count in sorted(bare.items()))
+        raise BadInput(
+            "uninstall",
+            f"pods are still in {mesh} without a sidecar, in {pods}.",
+            remedy="Remove the label by which their namespace or they ask for it, or use force=True (--force)"
+            ": their connections break when the agents on the nodes go.",
+        )
     if used:
         pods = ", ".join(f"{name} ({count})" for name, count in sorted(used.items()))
         raise BadInput(

@@ -21,8 +21,15 @@ _HEALTHY_PERCENT = 99.0
 """A success rate below this is red."""
 
 
-def cluster_text(nodes: Sequence[Object], pods: Sequence[Object], *, color: bool = False) -> str:
+def cluster_text(
+    nodes: Sequence[Object],
+    pods: Sequence[Object],
+    namespaces: Sequence[Object] = (),
+    *,
+    color: bool = False,
+) -> str:
     """The nodes, control planes and workloads, one line each."""
+    sidecarless = _sidecarless(pods, namespaces)
     ended = ("Succeeded", "Failed")
     pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ended]
     zone_of = {name(node): (node["metadata"].get("labels") or {}).get(ZONE, "") for node in nodes}
@@ -43,11 +50,18 @@ def cluster_text(nodes: Sequence[Object], pods: Sequence[Object], *, color: bool
         lines += ["", _paint("Workloads", _BOLD, color)]
     for key, group in others.items():
         meshed = "sidecar" if all(map(has_sidecar, group)) else "no sidecar"
+        meshed = "ambient" if all(id(pod) in sidecarless for pod in group) else meshed
         lines.append(_workload_line(key, group, zone_of, meshed, color))
     return "\n".join(lines)
 
 
-def graph_text(graph: ServiceGraph, pods: Sequence[Object], *, color: bool = False) -> str:
+def graph_text(
+    graph: ServiceGraph,
+    pods: Sequence[Object],
+    namespaces: Sequence[Object] = (),
+    *,
+    color: bool = False,
+) -> str:
     """The service graph: one line for each edge, grouped by caller, with rate, success and latency."""
     title = f"Service graph ({graph.seconds:.1f} s)"
     head = f"{title:<33}{'over':<14}{'rate':>9}{'ok':>8}{'p50':>8}{'p99':>8}"
@@ -59,7 +73,7 @@ def graph_text(graph: ServiceGraph, pods: Sequence[Object], *, color: bool = Fal
     if not graph.edges:
         lines.append("  no requests between sidecars were counted")
     if any(not edge.source for edge in graph.edges):
-        among = ", ".join(unmeshed_workloads(pods)) or "programs outside the cluster"
+        among = ", ".join(unmeshed_workloads(pods, None, namespaces)) or "programs outside the cluster"
         lines.append(_paint(f"  They are among: {_cut(among, 60)}", _DIM, color))
     if graph.unread:
         lines.append(_paint(f"  {graph.unread} sidecars did not answer.", _RED, color))
@@ -82,6 +96,11 @@ def name(obj: Object) -> str:
 def has_sidecar(pod: Object) -> bool:
     """Whether a pod has the proxy of a mesh."""
     return any(row.injection.runs_sidecar(pod) for row in MESHES.values())
+
+
+def _sidecarless(pods: Sequence[Object], namespaces: Sequence[Object]) -> set[int]:
+    """The identities of the pods that are in a mesh without a sidecar."""
+    return {id(pod) for row in MESHES.values() for pod in row.injection.without_sidecar(pods, namespaces)}
 
 
 def _control_plane(pod: Object) -> str:

@@ -113,7 +113,7 @@ def upgrade_table(status: UpgradeStatus) -> Markup:
         for space in status.spaces
     )
     planes = _items(map(status.control_plane, status.installed))
-    by_hand = _items(f"by hand: {what}" for space in status.spaces for what in space.by_hand)
+    by_hand = _items(f"by hand: {what}" for what in status.by_hand)
     return Markup("<p>{}</p><ul class='meshkit-upgrade'>{}</ul><table>{}</table>{}<p>{}</p>").format(
         status.heading,
         planes,

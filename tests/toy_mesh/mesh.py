@@ -13,7 +13,7 @@ from meshkit.intent.mesh import Resources
 from meshkit.kube.kinds import CONFIG_MAP
 from meshkit.kube.metadata import annotations_of, labels
 from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks
-from meshkit.meshes.checks import MeshChecks, NodeAgent, PortProtocols
+from meshkit.meshes.checks import KubernetesRange, MeshChecks, NodeAgent, PortProtocols
 from meshkit.meshes.control_plane import ControlPlaneFacts
 from meshkit.meshes.injection import DEFAULT_REVISION, Injection, ProxyOrigin
 from tests.toy_mesh import meaning
@@ -45,7 +45,7 @@ TOY = Mesh(
     metrics=METRICS,
     checks=MeshChecks(
         kinds=(),
-        oldest_kubernetes=(1, 30),
+        kubernetes=lambda version: KubernetesRange((1, 30)),
         init_container="toy-init",
         node_agent=NodeAgent("toy-node", "toy-validator"),
         definitions=(),

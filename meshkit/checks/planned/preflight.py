@@ -23,6 +23,7 @@ def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Fin
     row = registry.mesh(mesh)
     findings: list[Finding] = []
     for intent in intents:
+        findings += row.intent_checks.check(intent, snapshot) if row.intent_checks else ()
         match intent:
             case ControlPlane():
                 findings += control_plane(intent, snapshot)

@@ -88,10 +88,11 @@ def status_command(window_s: float, as_json: bool) -> int:
 
     cluster, color = connect_sandbox(), sys.stdout.isatty()
     graph = service_graph(cluster, window_s=window_s)
-    nodes, pods = (cluster.api.list(Kind("v1", kind)) for kind in ("Node", "Pod"))
-    drawn = [_where(sandbox), cluster_text(nodes, pods, color=color)]
+    kinds = ("Node", "Pod", "Namespace")
+    nodes, pods, namespaces = (cluster.api.list(Kind("v1", kind)) for kind in kinds)
+    drawn = [_where(sandbox), cluster_text(nodes, pods, namespaces, color=color)]
     if any(map(has_sidecar, pods)):
-        drawn.append(graph_text(graph, pods, color=color))
+        drawn.append(graph_text(graph, pods, namespaces, color=color))
     show({**asdict(sandbox), "graph": graph.as_json()}, "\n\n".join(drawn), as_json=as_json)
     return 0
 

@@ -31,6 +31,7 @@ from meshkit.meshes.model.requests import NotKnown, Request, Taken, route_of, se
 NOT_CARRIED = "NotSupported"
 """The reason of problems for what meshkit's meaning leaves out and the mesh carries out."""
 _NO_PROXY = "no rule: the caller has no proxy of the mesh"
+_NOT_FOLLOWED = ", and meshkit does not follow requests there"
 _LEAVES = "the host is not registered in the mesh: the request leaves it as it is"
 
 
@@ -225,6 +226,11 @@ class Explainer:
 
     def _plain_way(self, group: Group, request: Request) -> Way:
         """The way of a request of a pod without a proxy: to the Service's endpoints, in plaintext."""
+        if by := self.effective.sidecarless.get(id(group.pod)):
+            way = Way((group.name,), request.host, request.port or 80, _asked(request), rule="not known")
+            return replace(
+                way, not_known=(f"the caller is in the mesh without a sidecar ({by}){_NOT_FOLLOWED}.",)
+            )
         namespace = group.pod["metadata"]["namespace"]
         service = self._service(request.host, request.port, namespace)
         if service is None:

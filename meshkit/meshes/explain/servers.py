@@ -15,7 +15,7 @@ from meshkit.meshes.explain.ways import Entry
 from meshkit.meshes.model import words
 from meshkit.meshes.model.inbound import Inbound
 from meshkit.meshes.model.outbound import Cluster, Endpoint, OriginTLS
-from meshkit.meshes.model.pods import service_account
+from meshkit.meshes.model.pods import service_account, workload_name
 from meshkit.meshes.model.registry import Backing
 from meshkit.meshes.model.requests import NotKnown, Request, Sender, decide
 
@@ -86,6 +86,9 @@ class Servers:
 
     def _entry(self, caller: Object, cluster: Cluster, endpoint: Endpoint, request: Request) -> Entry:
         pod = self._by_address.get(endpoint.address)
+        if pod is not None and (by := self.effective.sidecarless.get(id(pod))):
+            where = f"{pod['metadata']['namespace']}/{workload_name(pod)}"
+            raise NotKnown(f"{where} is in the mesh without a sidecar ({by}): who may call it is not known")
         inbound = self.inbound(pod, endpoint.port) if pod is not None else None
         mode = inbound.mode if inbound else ""
         if isinstance(cluster.tls, OriginTLS):

@@ -1,11 +1,14 @@
 """Plan ``Access`` for Istio: one AuthorizationPolicy with action ALLOW.
 
 An ALLOW policy refuses all other requests on *every* port of the selected pods. So each policy also allows
-all ports that no Service exposes: access to debug and metrics ports does not change.
+all ports that no Service exposes: access to debug and metrics ports does not change. Where a waypoint takes
+the requests to the Service, pods see the waypoint in place of the callers, so the policy is for the waypoint:
+it names the Service as its target, and the Service's ports.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from meshkit.facts import Kind, Need, Object, Snapshot
@@ -15,6 +18,7 @@ from meshkit.kube.steps import Step
 from meshkit.meshes import access
 from meshkit.meshes.access import Account, Target
 from meshkit.meshes.base import cannot
+from meshkit.meshes.istio.ambient.intents import ambient_pods, served
 from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
 
 AUTHORIZATION_POLICY = Kind("security.istio.io/v1", "AuthorizationPolicy")
@@ -30,16 +34,27 @@ def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
     """The AuthorizationPolicy ``<service>-<name>``."""
     target, callers = access.target(intent, snapshot), access.accounts(intent, snapshot)
     _refuse_http_on_tcp(intent, target)
+    name = f"{intent.service}-{intent.name}"
+    in_ambient = ambient_pods(intent.namespace, intent.service, snapshot)
+    if in_ambient and served(intent.namespace, intent.service, snapshot).works:
+        at_waypoint = _at_waypoint(intent, target, callers)
+        return (Step(obj(AUTHORIZATION_POLICY, name, intent.namespace, spec=at_waypoint)),)
     spec = {
         "selector": {"matchLabels": dict(target.selector)},
         "action": "ALLOW",
         "rules": [
-            {"from": _sources(callers), "to": [{"operation": _operation(intent, target)}]},
+            {"from": _sources(callers), "to": [{"operation": _operation(intent, target.ports)}]},
             {"to": [{"operation": {"notPorts": [str(port) for port in target.offered]}}]},
         ],
     }
-    name = f"{intent.service}-{intent.name}"
     return (Step(obj(AUTHORIZATION_POLICY, name, intent.namespace, spec=spec)),)
+
+
+def _at_waypoint(intent: Access, target: Target, callers: tuple[Account, ...]) -> dict[str, Any]:
+    ports = sorted(int(port["port"]) for port in target.service_ports)
+    rule = {"from": _sources(callers), "to": [{"operation": _operation(intent, ports)}]}
+    refs = [{"kind": "Service", "group": "", "name": intent.service}]
+    return {"targetRefs": refs, "action": "ALLOW", "rules": [rule]}
 
 
 def _sources(callers: tuple[Account, ...]) -> list[Object]:
@@ -51,8 +66,8 @@ def _sources(callers: tuple[Account, ...]) -> list[Object]:
     return [*sources, {"source": {"namespaces": whole}}] if whole else sources
 
 
-def _operation(intent: Access, target: Target) -> dict[str, Any]:
-    operation: dict[str, Any] = {"ports": [str(port) for port in target.ports]}
+def _operation(intent: Access, ports: Iterable[int]) -> dict[str, Any]:
+    operation: dict[str, Any] = {"ports": [str(port) for port in ports]}
     if intent.paths:
         operation["paths"] = [written for path in intent.paths for written in _paths(path)]
     if intent.methods:

@@ -9,9 +9,8 @@ from meshkit.facts import Object
 from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.pods import all_containers, image_tag
 from meshkit.meshes.injection import Injection, ProxyOrigin
+from meshkit.meshes.istio.ambient.membership import SIDECAR, enrolled, is_ambient
 from meshkit.meshes.istio.revisions import DEFAULT, INJECT, INJECTION, REVISION, asked
-
-SIDECAR = "istio-proxy"
 
 
 def _refusal(template: Object) -> str:
@@ -27,8 +26,8 @@ def _decision(template: Object, home: Object, hook: Mapping[str, Any]) -> tuple[
 
 
 def _marked(namespace: Object) -> Object:
-    """Enable injection on a namespace; a namespace that selects a revision is unchanged."""
-    if REVISION in labels(namespace):
+    """Enable injection on a namespace; one that selects a revision or the ambient mode is unchanged."""
+    if REVISION in labels(namespace) or is_ambient(namespace):
         return namespace
     meta = namespace["metadata"]
     return {**namespace, "metadata": {**meta, "labels": {**labels(namespace), INJECTION: "enabled"}}}
@@ -51,6 +50,7 @@ def _origin(pod: Object) -> ProxyOrigin:
     return ProxyOrigin(str(annotations_of(pod).get(REVISION, DEFAULT)), image_tag(image))
 
 
+__all__ = ["INJECTION_RULES", "SIDECAR"]
 INJECTION_RULES = Injection(
     sidecar=SIDECAR,
     webhook="sidecar-injector.istio.io",
@@ -63,4 +63,5 @@ INJECTION_RULES = Injection(
     request=_request,
     origin=_origin,
     asks=_asks,
+    sidecarless=enrolled,
 )

@@ -6,9 +6,10 @@ from meshkit.facts import Kind
 from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks, Revisions
 from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
 from meshkit.meshes.definitions import crds
-from meshkit.meshes.istio import retirement, revisions
+from meshkit.meshes.istio import intents, retirement, revisions
 from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
 from meshkit.meshes.istio.analysis import ANALYZER
+from meshkit.meshes.istio.checks.migration import run as migration
 from meshkit.meshes.istio.checks.table import CHECKS
 from meshkit.meshes.istio.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
 from meshkit.meshes.istio.injection import INJECTION_RULES
@@ -29,6 +30,8 @@ ISTIO = Mesh(
         components=("istiod",),
         part="app=istiod",
         image="istio/pilot",
+        node_proxy="istio/ztunnel",
+        node_agents=("istio/install-cni",),
         default_version=DEFAULT_VERSION,
         resources=RESOURCES,
         version_value=("global", "tag"),
@@ -42,7 +45,7 @@ ISTIO = Mesh(
         mutual_tls=PEER_AUTHENTICATION,
     ),
     removal=RemovalMarks(
-        charts=("gateway", "istiod", "cni", "base"),
+        charts=("gateway", "ztunnel", "istiod", "cni", "base"),
         group="istio.io",
         written=(
             ("Secret", "istio-ca-secret"),
@@ -75,4 +78,6 @@ ISTIO = Mesh(
         retirement=retirement,
     ),
     analyzer=ANALYZER,
+    intent_checks=intents,
+    to_ambient=migration,
 )

@@ -24,6 +24,7 @@ from meshkit.meshes.gateway_api.splits import splits as gateway_splits
 from meshkit.meshes.istio import access as istio_access
 from meshkit.meshes.istio import observability as istio_observability
 from meshkit.meshes.istio import routes as istio_routes
+from meshkit.meshes.istio.ambient.membership import enrolled
 from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_plane
 from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
@@ -118,6 +119,7 @@ def _injection(intent: Injection, snapshot: Snapshot) -> list[Step]:
         workload
         for workload in rolling(snapshot, intent.namespace)
         if not INJECTION_RULES.opted_out(workload["spec"].get("template") or {})
+        and not enrolled(workload["spec"].get("template") or {}, {})
         and not all(map(INJECTION_RULES.runs_sidecar, pods_of(workload, snapshot)))
     ]
     return [label, *restarts(bare, intent.at_once)]

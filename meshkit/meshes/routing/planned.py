@@ -33,6 +33,7 @@ def needs_of(intents: Iterable[Intent], row: Mesh) -> Iterator[Need]:
     """The objects that plans of the intents, and the checks before them, read."""
     for intent in intents:
         yield from row.planner.needs(intent)
+        yield from row.intent_checks.needs(intent) if row.intent_checks else ()
         if isinstance(intent, Route):
             yield from live.needs(row, intent.namespace)
             yield from destinations.needs(row, intent.namespace)

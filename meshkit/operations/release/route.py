@@ -74,15 +74,23 @@ class Found:
 def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
     """Find the rule whose weights a release moves, whoever wrote it, by what rules the requests to its port.
 
-    Raises ``BadInput`` if several could be meant, or if the object that rules the port does not fit.
+    Raises ``BadInput`` if several could be meant, if the object that rules the port does not fit, and if the
+    mesh cannot carry the release out for this Service.
     """
     from meshkit.cluster import snapshot
     from meshkit.meshes.routing import releases
 
     row = registry.mesh(mesh)
-    seen = snapshot.read(cluster, releases.needs(row, release))
+    checks = row.intent_checks
+    own = checks.needs(release) if checks else ()
+    seen = snapshot.read(cluster, (*releases.needs(row, release), *own))
+    found = tuple(checks.check(release, seen)) if checks else ()
+    for finding in found:
+        if finding.severity == "error":
+            raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
     route = releases.live_route(release, seen, row)
-    return Found(route, releases.unmoved(release, route, seen, row))
+    warnings = tuple(f"{finding.message} See {finding.code}." for finding in found)
+    return Found(route, (*releases.unmoved(release, route, seen, row), *warnings))
 
 
 def target_of(release: Release, route: WeightedRoute) -> Target:

@@ -143,8 +143,8 @@ def injection(observed: ClusterObservation) -> StageStatus:
     """Does every pod of the namespace have its sidecar, and will its next one?"""
     now = observed.workloads
     then = injected(observed.snapshot, observed.mesh, observed.namespace, marked=True)
-    eligible = [workload for workload in then if not workload.opted_out]
-    behind = [workload for workload in eligible if workload.meshed < workload.pods]
+    eligible = [workload for workload in then if not workload.opted_out and not workload.needs_none]
+    behind = [workload for workload in eligible if workload.outside]
     findings = (*_opted_out(then), *_to_restart_by_hand(observed, behind))
     tables = (_injection_table(now, then),)
     if not now:
@@ -153,7 +153,12 @@ def injection(observed: ClusterObservation) -> StageStatus:
     summary = (
         f"{sum(workload.meshed == workload.pods for workload in eligible)} of {_count(len(then), 'workload')}"
     )
-    if not behind and all(workload.will for workload in now if not workload.opted_out):
+    if then and not eligible and not any(workload.opted_out for workload in then):
+        summary = f"{_count(len(then), 'workload')}, in the mesh without sidecars"
+        return StageStatus("done", summary, findings, tables)
+    if not behind and all(
+        workload.will for workload in now if not workload.opted_out and not workload.needs_none
+    ):
         return StageStatus("done", summary, findings, tables)
     started = any(workload.meshed for workload in now)
     return StageStatus("attention" if started else "ready", summary, findings, tables)
@@ -269,7 +274,8 @@ def _plaintext(observed: ClusterObservation, server: str, recent: int, ever: int
 
 def suspects(observed: ClusterObservation) -> list[str]:
     """The workloads without a sidecar that could be a plaintext caller, those of the namespace first."""
-    found = unmeshed_workloads(observed.snapshot.of("Pod"), observed.mesh)
+    seen = observed.snapshot
+    found = unmeshed_workloads(seen.of("Pod"), observed.mesh, seen.of("Namespace"))
     return sorted(found, key=lambda name: (not name.startswith(f"{observed.namespace}/"), name))
 
 
@@ -313,7 +319,7 @@ def _injection_table(now: Sequence[Injected], then: Sequence[Injected]) -> Table
     for present, planned in zip(now, then, strict=True):
         tone: Tone = "good" if present.meshed == present.pods and present.will else "waiting"
         if not planned.will:
-            tone = "warn"
+            tone = "good" if planned.needs_none and not planned.outside else "warn"
         runs = f"{present.meshed} of {present.pods}"
         rows.append((tone, (present.workload, runs, "yes" if planned.will else "no", planned.why)))
     note = "next pod: once this stage is applied"

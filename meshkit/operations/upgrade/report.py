@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshkit.facts import ClusterRef
+from meshkit.kube.metadata import title
+from meshkit.kube.pods import image_tag
 from meshkit.meshes.injection import DEFAULT_REVISION
 from meshkit.operations.upgrade.state import Installed, NamespaceProgress, UpgradeState
 
@@ -21,6 +23,8 @@ class UpgradeStatus:
     installed: tuple[Installed, ...]
     spaces: tuple[NamespaceProgress, ...]
     next: str
+    old_node_proxies: tuple[str, ...] = ()
+    """The proxies on nodes that must be upgraded by hand."""
 
     def __str__(self) -> str:
         lines = [self.heading]
@@ -28,10 +32,15 @@ class UpgradeStatus:
         lines += (
             f"  {_bar(self.share_moved(entry))}  {entry.name}: {self.counted(entry)}" for entry in self.spaces
         )
-        lines += (f"  by hand: {what}" for entry in self.spaces for what in entry.by_hand)
+        lines += (f"  by hand: {what}" for what in self.by_hand)
         return "\n".join([*lines, self.next])
 
     __repr__ = __str__
+
+    @property
+    def by_hand(self) -> tuple[str, ...]:
+        """What must be upgraded by hand."""
+        return (*(what for entry in self.spaces for what in entry.by_hand), *self.old_node_proxies)
 
     def share_moved(self, one: NamespaceProgress) -> float:
         """The share of a namespace's proxies that have moved, from 0 to 1."""
@@ -60,6 +69,18 @@ class UpgradeStatus:
         return f"control plane {name}{one.version}: {ready}, {one.proxies} proxies{tags}"
 
 
+def old_node_proxies(state: UpgradeState) -> tuple[str, ...]:
+    """The DaemonSets of another version that carry the connections of pods without a sidecar."""
+    name = state.row.control_plane.node_proxy
+    found = []
+    for daemon_set in state.snapshot.of("DaemonSet") if name else ():
+        for container in daemon_set["spec"]["template"]["spec"].get("containers") or ():
+            image = str(container.get("image", ""))
+            if name in image and not state.is_wanted(image_tag(image)):
+                found.append(f"{title(daemon_set)} ({image_tag(image)}), by its own release")
+    return tuple(found)
+
+
 def next_of(state: UpgradeState, spaces: Sequence[NamespaceProgress]) -> str:
     """The next step as a sentence."""
     here = next((entry for entry in state.installed if entry.revision == state.revision), None)
@@ -68,7 +89,7 @@ def next_of(state: UpgradeState, spaces: Sequence[NamespaceProgress]) -> str:
     waiting = [entry.name for entry in spaces if not entry.settled]
     if waiting:
         return f"Next: namespace {waiting[0]}, {len(waiting)} to go."
-    if any(entry.by_hand for entry in spaces):
+    if any(entry.by_hand for entry in spaces) or old_node_proxies(state):
         return "Next: the workloads that must be upgraded by hand."
     wanted = [tag for tag in state.to.tags if tag != DEFAULT_REVISION]
     if any(entry.behind for entry in spaces) or any(not state.serves(tag) for tag in wanted):

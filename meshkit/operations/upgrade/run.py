@@ -30,7 +30,7 @@ from meshkit.operations.progress import ChangeStarted, OnEvent, UndoStarted, noo
 from meshkit.operations.traffic_gate import TrafficGateOptions, apply_gated, restarts
 from meshkit.operations.upgrade import retirement
 from meshkit.operations.upgrade import state as upgrade
-from meshkit.operations.upgrade.report import UpgradeStatus, next_of
+from meshkit.operations.upgrade.report import UpgradeStatus, next_of, old_node_proxies
 from meshkit.operations.upgrade.rollback import (
     CONTROL_PLANE,
     LOCK,
@@ -315,6 +315,7 @@ def upgrade_status(
         installed=state.installed,
         spaces=spaces,
         next=next_of(state, spaces),
+        old_node_proxies=old_node_proxies(state),
     )
 
 
@@ -332,8 +333,9 @@ def _moves(target: Target, first: Plan) -> Iterator[Move]:
 
 def _require_all(target: Target, retirement: Plan) -> None:
     """Raise ``ManualActionRequired`` for what has not moved."""
-    spaces = target.ordered(target.read())
-    by_hand = [what for space in spaces for what in space.by_hand]
+    state = target.read()
+    spaces = target.ordered(state)
+    by_hand = [*(what for space in spaces for what in space.by_hand), *old_node_proxies(state)]
     stuck = [
         f"namespace {space.name}, whose new pods still get the old proxy"
         for space in spaces

@@ -230,6 +230,14 @@ ISTIO_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
         changed("Node", "a", status__nodeInfo={"kubeletVersion": "v1.31.9"}),
         ["MK1401 error"],
     ),
+    "a node that is too new": (
+        changed("Node", "a", status__nodeInfo={"kubeletVersion": "v1.38.0"}),
+        ["MK1408 warning"],
+    ),
+    "a provider's newest supported node": (
+        changed("Node", "a", status__nodeInfo={"kubeletVersion": "v1.37.2-eks-1a2b3c"}),
+        [],
+    ),
 }
 LINKERD_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
     "no injector": (lost("linkerd-proxy-injector"), ["MK0401 error", "MK0503 error"]),

@@ -8,7 +8,7 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
-from meshkit.meshes.removal import remaining_users, removal
+from meshkit.meshes.removal import remaining_users, removal, sidecarless
 
 HOME = "istio-system"
 
@@ -122,4 +122,19 @@ def test_who_still_needs_the_mesh_is_named() -> None:
     assert [(one.code, one.object) for one in found] == [
         ("MK0312", "Namespace shop"),
         ("MK0313", "Namespace blog"),
+    ]
+
+
+def test_pods_of_the_ambient_mode_still_need_the_mesh() -> None:
+    labels = {"labels": {"istio.io/dataplane-mode": "ambient"}}
+    seen = Snapshot((obj("Namespace", "shop", None, metadata=labels), pod("shop", "web")))
+    assert sidecarless(seen, "istio", {HOME}) == {"shop": 1}
+    (found,) = remaining_users(seen, "istio", {HOME})
+    assert (found.code, found.object) == ("MK0312", "Namespace shop")
+
+
+def test_the_release_of_ztunnel_goes_before_the_control_plane() -> None:
+    assert gone(release("istiod", "istiod"), release("ztunnel", "ztunnel"))[:2] == [
+        f"Release {HOME}/ztunnel",
+        f"Release {HOME}/istiod",
     ]

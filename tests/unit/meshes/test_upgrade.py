@@ -14,6 +14,7 @@ from meshkit.kube.kinds import CONFIG_MAP
 from meshkit.meshes.istio import revisions as istio_revisions
 from meshkit.meshes.istio.revisions import Revision
 from meshkit.operations.upgrade import retirement
+from meshkit.operations.upgrade.report import old_node_proxies
 from meshkit.operations.upgrade.state import UpgradeState, move_steps, require_upgradable
 
 NEW = ControlPlane(version="1.31.4", revision="1-31-4")
@@ -343,3 +344,13 @@ class TestRetirement:
         found = standing(istiod("default", "1.30.5", by="istioctl"), istiod("1-31-4", "1.31.4"))
         with pytest.raises(ManualActionRequired, match="neither by meshkit nor by Helm"):
             retirement.require_ours(found)
+
+
+def test_the_proxy_of_ambient_pods_on_every_node_is_upgraded_by_hand() -> None:
+    containers = [{"name": "istio-proxy", "image": "docker.io/istio/ztunnel:1.30.5"}]
+    spec = {"selector": {"matchLabels": {"app": "ztunnel"}}, "template": {"spec": {"containers": containers}}}
+    ztunnel = obj("apps/v1", "DaemonSet", "ztunnel", "istio-system", spec=spec)
+    ambient = space("shop", **{"istio.io/dataplane-mode": "ambient"})
+    found = standing(istiod("1-31-4", "1.31.4"), hook("1-31-4"), ztunnel, ambient)
+    assert found.spaces == (), "an ambient namespace has no sidecars to move"
+    assert old_node_proxies(found) == ("DaemonSet istio-system/ztunnel (1.30.5), by its own release",)

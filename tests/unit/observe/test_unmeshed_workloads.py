@@ -39,3 +39,12 @@ def test_one_that_has_ended_or_is_leaving_is_none() -> None:
         unmeshed_workloads([pod("job", phase="Succeeded"), leaving, pod("dns", namespace="kube-system")])
         == []
     )
+
+
+def test_pods_of_the_ambient_mode_and_the_programs_on_nodes_are_not_outside() -> None:
+    mode, captured = {"istio.io/dataplane-mode": "ambient"}, {"ambient.istio.io/redirection": "enabled"}
+    shop = {"kind": "Namespace", "metadata": {"name": "shop", "labels": mode}}
+    out = pod("out", labels={"istio.io/dataplane-mode": "none"})
+    pods = [BATCH, out, pod("ztunnel", image="docker.io/istio/ztunnel:1.31.4", namespace="istio-system")]
+    assert unmeshed_workloads(pods, "istio", [shop]) == ["shop/out"]
+    assert unmeshed_workloads([pod("own", labels=mode), pod("seen", annotations=captured)], "istio") == []

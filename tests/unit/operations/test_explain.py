@@ -92,6 +92,20 @@ spec: {hosts: [web.shop.svc.cluster.local], http: [{route: [{destination: {host:
     assert "problem: VirtualService shop/zz" in str(found)
 
 
+def test_requests_of_and_to_pods_without_a_sidecar_are_not_judged(tmp_path: Path) -> None:
+    ambient = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
+"""
+    files = write(tmp_path, WORKLOADS, ambient)
+    inside = explain("web.shop:8080/", files=files, caller="shop/client")
+    assert "in the mesh without a sidecar (istio.io/dataplane-mode=ambient)" in str(inside)
+    outside = explain("web.shop:8080/", files=files, caller="legacy/old")
+    assert "shop/web is in the mesh without a sidecar" in str(outside)
+    assert "no proxy" not in str(inside)
+
+
 def test_linkerd_is_explained_from_the_same_workloads(tmp_path: Path) -> None:
     found = explain("web:8080/", files=write(tmp_path, WORKLOADS, LINKERD), caller="shop/client")
     assert found.mesh == "linkerd"

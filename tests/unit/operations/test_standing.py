@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshkit.facts import Snapshot
 from meshkit.intent.security import Caller, MutualTLS
 from meshkit.intent.traffic import Fault, Route, Version
 from meshkit.operations.setup import status as standing
@@ -141,3 +142,14 @@ def test_each_stage_says_why_and_stands_after_those_before_it() -> None:
         assert one.why.endswith(".")
         assert all(names.index(before) < names.index(one.name) for before in one.after)
         assert stage(one.name) is one
+
+
+def test_an_ambient_namespace_needs_no_sidecars_and_none_of_its_workloads_is_a_suspect() -> None:
+    seen = sight("istio", webhook("istio"), deployment(), pod(1))
+    home = seen.snapshot.objects[0]
+    ambient = {**home, "metadata": {"name": "shop", "labels": {"istio.io/dataplane-mode": "ambient"}}}
+    seen = ClusterObservation("istio", "shop", Snapshot((ambient, *seen.snapshot.objects[1:])))
+    found = standing.injection(seen)
+    assert (found.state, found.summary) == ("done", "1 workload, in the mesh without sidecars")
+    assert found.findings == ()
+    assert standing.suspects(seen) == []

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from meshkit import codes
 from meshkit.codes import Code
 from meshkit.facts import Finding, Object
-from meshkit.kube.metadata import annotations_of, labels, title
+from meshkit.kube.metadata import labels, title
 from meshkit.kube.pods import is_live
+from meshkit.meshes.istio.ambient.membership import is_ambient
 from meshkit.meshes.istio.checks.configuration.world import World
-
-_MODE, _INJECTION = "istio.io/dataplane-mode", "istio-injection"
-_REDIRECTION = "ambient.istio.io/redirection"
+from meshkit.meshes.istio.revisions import INJECTION
 
 
 class _Kind(NamedTuple):
@@ -61,7 +60,7 @@ def _of_kind(world: World, kind: _Kind) -> Iterator[Finding]:
             text = ",".join(f"{key}={value}" for key, value in wanted.items())
             yield codes.finding(kind.selects_nothing, title(item), f"no pod has {text}.")
         for pod in pods:
-            if kind.resource == "sidecars" and annotations_of(pod).get(_REDIRECTION) == "enabled":
+            if kind.resource == "sidecars" and id(pod) in world.ambient:
                 message = f"pod {pod['metadata']['name']} is of the ambient mode and has no sidecar."
                 yield codes.finding(codes.SIDECAR_WITHOUT_EFFECT, title(item), message)
                 continue
@@ -93,7 +92,7 @@ def _ambient(world: World) -> set[str]:
     return {
         item["metadata"]["name"]
         for item in world.registry.of("namespaces")
-        if labels(item).get(_MODE) == "ambient" and _INJECTION not in labels(item)
+        if is_ambient(item) and INJECTION not in labels(item)
     }
 
 

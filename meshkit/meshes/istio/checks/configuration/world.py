@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from meshkit.facts import Kind, Object
-from meshkit.kube.metadata import annotations_of, labels
+from meshkit.kube.metadata import labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
-from meshkit.meshes.injection import proxies
+from meshkit.meshes.injection import proxies, rules_of
+from meshkit.meshes.istio.ambient.waypoints import Waypoints
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.meaning.hosts import Host
 from meshkit.meshes.istio.meaning.mesh_config import CONFIG_MAP, MeshConfig, written_of
@@ -33,8 +34,6 @@ KINDS: Mapping[str, Kind] = {
 }
 """What the checks read: the meaning's resources, and those that it does not know."""
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
-_REDIRECTION = "ambient.istio.io/redirection"
-"""The annotation of pods whose connections the ambient mode takes."""
 _OF_NODES = ("topology.kubernetes.io/", "topology.istio.io/", "kubernetes.io/hostname")
 """Labels that Istio adds to pods from their nodes."""
 
@@ -201,9 +200,19 @@ class World:
     @cached_property
     def meshed(self) -> frozenset[int]:
         """The identities of the pods that the mesh protects, by a proxy or in its ambient mode."""
-        pods = self.registry.of("pods")
-        ambient = (pod for pod in pods if annotations_of(pod).get(_REDIRECTION) == "enabled")
-        return frozenset(id(pod) for pod in (*proxies(pods, self.view.mesh), *ambient))
+        return self.ambient | {id(pod) for pod in proxies(self.registry.of("pods"), self.view.mesh)}
+
+    @cached_property
+    def ambient(self) -> frozenset[int]:
+        """The identities of the live pods of the ambient mode."""
+        rules = rules_of(self.view.mesh)
+        found = rules.without_sidecar(self.registry.of("pods"), self.registry.of("namespaces"))
+        return frozenset(map(id, found))
+
+    @cached_property
+    def waypoints(self) -> Waypoints:
+        """The waypoints, and what the labels of Services, pods and namespaces say of them."""
+        return Waypoints.of(self.view.snapshot.objects)
 
 
 def _selected(spec: Mapping[str, Any]) -> Mapping[str, str]:
