@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 FILES = sorted(path for path in HERE.glob("*.yaml") if path.name != "mesh.yaml")
 BAD = [path for path in FILES if not path.name.startswith("valid_")]
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
-_FIRST = re.compile(r"# meshkit: ([A-Z0-9, ]+)(?: · istioctl: ([A-Z0-9, ]+))?$")
+_FIRST = re.compile(r"# meshkit: ([A-Z0-9, ]+)(?: · istioctl: ([A-Z0-9, ]+))?(?: · kiali: ([A-Z0-9, ]+))?$")
 
 
 def objects_of(path: Path) -> list[dict[str, Any]]:
