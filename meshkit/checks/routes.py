@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Set
 from meshkit import codes
 from meshkit.codes import Code
 from meshkit.facts import Finding, Object
-from meshkit.kube.metadata import title
+from meshkit.kube.metadata import group_of, title
 from meshkit.meshes import registry
 from meshkit.meshes.checks import findings_of
 from meshkit.meshes.view import View
@@ -36,6 +36,7 @@ CODES: Mapping[str, Code] = {
 }
 """The reason of a Problem -> the code of its finding. What only the sandbox cannot do is no finding."""
 
+_GROUP = "gateway.networking.k8s.io"
 _TELLS = {
     "NoMatchingParent": frozenset(
         {"ParentNotFound", "ParentPortNotFound", "ServerNotFound", "ParentWithoutAddress"}
@@ -57,7 +58,23 @@ def check(view: View) -> Iterator[Finding]:
         told[id(problem.object)].add(problem.reason)
     for kind in ("HTTPRoute", "GRPCRoute"):
         for route in view.of(kind):
+            yield from _gateways(view, route)
             yield from _conditions(route, told[id(route)])
+
+
+def _gateways(view: View, route: Object) -> Iterator[Finding]:
+    """Find Gateways that a route names and that do not exist.
+
+    Files often leave shared Gateways out, so there a namespace counts once one of its Gateways is known.
+    """
+    for reference in (route.get("spec") or {}).get("parentRefs") or ():
+        if (reference.get("group", _GROUP), reference.get("kind", "Gateway")) != (_GROUP, "Gateway"):
+            continue
+        namespace, name = reference.get("namespace") or route["metadata"].get("namespace"), reference["name"]
+        known = [each for each in view.of("Gateway", namespace) if group_of(each) == _GROUP]
+        if (known or view.components) and not any(each["metadata"]["name"] == name for each in known):
+            message = f"there is no Gateway {namespace}/{name}."
+            yield codes.finding(codes.ROUTE_PARENT_MISSING, title(route), message)
 
 
 def _conditions(route: Object, told: Set[str]) -> Iterator[Finding]:

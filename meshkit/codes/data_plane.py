@@ -131,7 +131,7 @@ PROXY_VERSION_UNSUPPORTED = Code(
 RIVAL_POLICIES = Code(
     "MK0701",
     "warning",
-    "Several PeerAuthentications apply to a whole namespace, or have the same selector.",
+    "Several PeerAuthentications apply to a whole namespace, or to the same pods.",
     "Istio follows the oldest only and ignores the others.",
     "Keep one of them.",
 )
@@ -267,4 +267,11 @@ OPAQUE_ON_ONE_SIDE = Code(
     "A port is opaque on a Service and not on its pods, or the other way round.",
     "One of the two sidecars waits for bytes of a protocol that never come.",
     "Annotate both sides alike.",
+)
+TARGET_PORT_MISSING = Code(
+    "MK0904",
+    "error",
+    "A port of a Service leads to a named port that none of its pods has.",
+    "The port has no endpoint, so requests to it fail with status 503.",
+    "Give the container's port that name, or name the number in targetPort.",
 )

@@ -167,6 +167,13 @@ TELEMETRY_WITHOUT_PROVIDER = Code(
     "Istio ignores it: nothing is logged.",
     "Name a provider.",
 )
+SIDECAR_HOST_UNKNOWN = Code(
+    "MK2007",
+    "warning",
+    "A Sidecar imports a host that no Service, ServiceEntry or VirtualService of the named namespace has.",
+    "Its pods do not see the host that is meant, and their requests for it go unrouted or are refused.",
+    "Write namespace/host with the complete host, for example shop/web.shop.svc.cluster.local or shop/*.",
+)
 ENVOY_FILTER_RELATIVE = Code(
     "MK2010",
     "warning",

@@ -187,3 +187,33 @@ HTTP_POLICY_ON_TCP = Code(
     "A DENY rule without these fields refuses more than it says, and an ALLOW rule with them lets nobody in.",
     "Name the HTTP ports of the rule in operation.ports.",
 )
+METHOD_UNKNOWN = Code(
+    "MK0711",
+    "warning",
+    "An AuthorizationPolicy names a method that HTTP does not have.",
+    "Methods are compared with regard to case, so the rule lets nobody in, or keeps nobody out.",
+    "Write the method in capitals: GET. All calls of gRPC have the method POST; their names are paths.",
+)
+POLICY_HOST_UNKNOWN = Code(
+    "MK0712",
+    "warning",
+    "An AuthorizationPolicy names a host of the cluster that does not exist.",
+    "No request has that host, so the rule lets nobody in, or keeps nobody out.",
+    "Correct the host. It is compared with the request's own, so name each form that callers use.",
+)
+IDENTITY_WITHOUT_TLS = Code(
+    "MK0713",
+    "error",
+    "An AuthorizationPolicy asks for identities of callers that send no mutual TLS.",
+    "A caller without mutual TLS has no identity: ALLOW lets none of them in, and DENY refuses none of them.",
+    "Turn mutual TLS on for these callers and ports, or write the rule without identities.",
+)
+STRICT_WITHOUT_TLS = Code(
+    "MK0714",
+    "error",
+    "Sidecars send plaintext to a port that accepts mutual TLS only, because automatic mutual TLS is off for "
+    "its host.",
+    "These requests fail with status 503.",
+    "Turn enableAutoMtls on in the mesh config, and let no PeerAuthentication of the namespace have mode "
+    "DISABLE; or write a DestinationRule with tls mode ISTIO_MUTUAL.",
+)

@@ -138,7 +138,7 @@ NEEDED = tuple(
         "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration ValidatingWebhookConfiguration",
         "apiextensions.k8s.io/v1": "CustomResourceDefinition",
         "rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding",
-        "gateway.networking.k8s.io/v1": "HTTPRoute GRPCRoute",
+        "gateway.networking.k8s.io/v1": "HTTPRoute GRPCRoute Gateway",
     }.items()
     for kind in kinds.split()
 )

@@ -1,12 +1,19 @@
-"""Every finding's code is registered once, emitted somewhere, and explained on docs/reference/findings.md."""
+"""Every finding's code is registered once, emitted somewhere, and explained on docs/reference/findings.md.
+
+The pages that compare other programs with these findings are what ``tools/comparison`` says.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
 
+import pytest
+
 from meshkit import codes
 from tests.architecture.source import PACKAGE, modules, tree
+from tools.comparison.__main__ import PAGES
+from tools.comparison.page import Comparison
 from tools.findings import PAGE, page
 
 EMITTERS = [path for path in modules() if path.parent.name != "codes"]
@@ -15,6 +22,18 @@ OF_OTHER_PROGRAMS = {PACKAGE / "meshes" / mesh / "analysis.py" for mesh in ("ist
 
 def test_the_page_is_what_the_register_says() -> None:
     assert PAGE.read_text() == page(), "run: python -m tools.findings"
+
+
+@pytest.mark.parametrize("comparison", PAGES, ids=lambda each: each.program)
+def test_a_comparison_is_what_its_rows_say(comparison: Comparison) -> None:
+    assert comparison.path.read_text() == comparison.page(), "run: python -m tools.comparison"
+
+
+@pytest.mark.parametrize("comparison", PAGES, ids=lambda each: each.program)
+def test_a_comparison_names_codes_that_exist_or_says_why_there_is_none(comparison: Comparison) -> None:
+    assert len({row.code for row in comparison.rows}) == len(comparison.rows)
+    assert set(re.findall(r"MK\d{4}", comparison.page())) <= {each.id for each in codes.register().values()}
+    assert all(row.found or row.note for row in comparison.rows)
 
 
 def test_every_code_is_registered_once_in_a_block_that_has_a_title() -> None:

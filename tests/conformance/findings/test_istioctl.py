@@ -20,7 +20,7 @@ from tests.conformance.findings.objects_api import Api, serving
 
 pytestmark = pytest.mark.conformance
 FILES = Path(__file__).parents[2] / "findings" / "istio"
-SAID = re.compile(r"# meshkit: [A-Z0-9, ]+ · istioctl: ([A-Z0-9, ]+)$")
+SAID = re.compile(r"# meshkit: [A-Z0-9, ]+ · istioctl: ([A-Z0-9, ]+)(?: · kiali: [A-Z0-9, ]+)?$")
 Analyze = Callable[[Path], set[str]]
 
 

@@ -13,17 +13,19 @@ from typing import Any
 import pytest
 import yaml
 
-from meshkit import codes
 from meshkit.checks import injection, ports, routes, webhooks
 from meshkit.facts import Snapshot
 from meshkit.meshes.istio.checks.table import CHECKS
 from meshkit.meshes.view import View
+from tools.comparison.istioctl import COMPARISON as ISTIOCTL
+from tools.comparison.kiali import COMPARISON as KIALI
+from tools.comparison.page import Row
 
 HERE = Path(__file__).parent
 FILES = sorted(path for path in HERE.glob("*.yaml") if path.name != "mesh.yaml")
 BAD = [path for path in FILES if not path.name.startswith("valid_")]
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
-_FIRST = re.compile(r"# meshkit: ([A-Z0-9, ]+)(?: · istioctl: ([A-Z0-9, ]+))?$")
+_FIRST = re.compile(r"# meshkit: ([A-Z0-9, ]+)(?: · istioctl: ([A-Z0-9, ]+))?(?: · kiali: ([A-Z0-9, ]+))?$")
 
 
 def objects_of(path: Path) -> list[dict[str, Any]]:
@@ -62,11 +64,26 @@ def test_what_is_valid_has_no_findings(path: Path) -> None:
     assert found(*objects) == []
 
 
+def named(path: Path, group: int) -> list[str]:
+    """The codes of another program that a file names: of istioctl (2) or of Kiali (3)."""
+    said = _FIRST.match(path.read_text().splitlines()[0])
+    return said[group].split(", ") if said and said[group] else []
+
+
 def test_the_table_of_istioctls_messages_names_what_is_found() -> None:
-    page = (HERE.parents[2] / "docs" / "reference" / "istioctl.md").read_text()
-    rows = dict(re.findall(r"^\| (IST\d+) \w+ \| (.*) \|$", page, re.MULTILINE))
+    rows = {row.code: row for row in ISTIOCTL.rows}
     for path in BAD:
-        said = _FIRST.match(path.read_text().splitlines()[0])
-        for code in (said[2] or "").split(", ") if said else ():
-            assert not code or re.findall(r"MK\d{4}", rows[code]), f"{path.name}: {code} has no row"
-    assert set(re.findall(r"MK\d{4}", page)) <= {each.id for each in codes.register().values()}
+        for code in named(path, 2):
+            assert rows[code].found, f"{path.name}: {code} has no row"
+
+
+@pytest.mark.parametrize("row", KIALI.rows, ids=lambda row: row.code)
+def test_each_code_for_a_validation_of_kiali_is_found_on_a_file_that_names_it(row: Row) -> None:
+    """``test_the_mistake_is_found_and_nothing_else`` holds that the files have these codes."""
+    files = [path for path in BAD if row.code in named(path, 3)]
+    assert set().union(*map(expected, files)) == set(row.found), [path.name for path in files]
+
+
+def test_every_file_names_validations_that_kiali_has() -> None:
+    known = {row.code for row in KIALI.rows}
+    assert {code for path in BAD for code in named(path, 3)} <= known

@@ -158,7 +158,7 @@ def opaque(service: str | None, pods: str | None, **port: Any) -> Break:
         (opaque("70-90", "8000-9000", targetPort=8080), []),
         (opaque(None, "3306", port=3306), []),
         (opaque("80", None, port=3306), ["MK0903 warning"]),
-        (opaque("80", None, targetPort="absent"), []),
+        (opaque("80", None, targetPort="absent"), ["MK0904 error"]),
     ],
 )
 def test_a_port_is_opaque_on_both_sides_or_on_none(break_it: Break, codes: list[str]) -> None:

@@ -39,8 +39,8 @@ def authorization_of(registry: Registry, pod: Object, protocol: PortProtocol = "
     for namespace in dict.fromkeys((registry.root_namespace, pod["metadata"]["namespace"])):
         for item in registry.of("authorizationpolicies", namespace):
             action = _spec(item).get("action", "ALLOW")
-            if action in by_action and not _is_dry(item) and _holds_for(item, pod):
-                by_action[action].append(_policy(item, protocol))
+            if action in by_action and not is_dry(item) and holds_for(item, pod):
+                by_action[action].append(policy_of(item, protocol))
     return Authorization(tuple(by_action["DENY"]), tuple(by_action["ALLOW"]) or None)
 
 
@@ -67,7 +67,7 @@ def _without_effect(item: Object) -> Iterable[str]:
             yield "action AUDIT: the sandbox writes no audit log, and the policy rejects no request."
     if spec.get("targetRef") or spec.get("targetRefs"):
         yield "targetRefs: they select gateways and waypoints; sidecars ignore the policy."
-    if _is_dry(item):
+    if is_dry(item):
         yield f"annotation {DRY_RUN}: the policy is not enforced, and no result is counted."
     for rule in spec.get("rules") or ():
         yield from _unjudged(rule)
@@ -77,18 +77,21 @@ def _spec(item: Object) -> Mapping[str, Any]:
     return item.get("spec") or {}
 
 
-def _is_dry(item: Object) -> bool:
+def is_dry(item: Object) -> bool:
+    """Whether a policy is only counted and not enforced."""
     return (item["metadata"].get("annotations") or {}).get(DRY_RUN) == "true"
 
 
-def _holds_for(item: Object, pod: Object) -> bool:
+def holds_for(item: Object, pod: Object) -> bool:
+    """Whether a policy selects a pod, if it is of its namespace or of the root namespace."""
     spec = _spec(item)
     if spec.get("targetRef") or spec.get("targetRefs"):
         return False
     return contains(pod["metadata"].get("labels"), (spec.get("selector") or {}).get("matchLabels"))
 
 
-def _policy(item: Object, protocol: PortProtocol) -> Policy:
+def policy_of(item: Object, protocol: PortProtocol) -> Policy:
+    """A policy as it holds for ports of a protocol."""
     meta, written = item["metadata"], _spec(item).get("rules") or ()
     if protocol == "tcp":
         without = _spec(item).get("action") == "DENY"
@@ -164,7 +167,7 @@ def _on_tcp_ports(registry: Registry) -> Iterable[Problem]:
     for item in registry.of("authorizationpolicies"):
         action = _spec(item).get("action", "ALLOW")
         rules = [(n, rule) for n, rule in enumerate(_spec(item).get("rules") or ()) if _http_fields(rule)]
-        if not rules or action not in ("ALLOW", "DENY") or _is_dry(item):
+        if not rules or action not in ("ALLOW", "DENY") or is_dry(item):
             continue
         ports = sorted({port for pod, port in pods if _reaches(registry, item, pod)})
         for number, rule in rules:
@@ -198,7 +201,7 @@ def _tcp_ports(registry: Registry) -> list[tuple[Object, int]]:
 
 def _reaches(registry: Registry, item: Object, pod: Object) -> bool:
     namespace = item["metadata"]["namespace"]
-    return namespace in (registry.root_namespace, pod["metadata"]["namespace"]) and _holds_for(item, pod)
+    return namespace in (registry.root_namespace, pod["metadata"]["namespace"]) and holds_for(item, pod)
 
 
 def _names(rule: Json, port: int) -> bool:
@@ -215,14 +218,18 @@ def _is_in(port: int, listed: Iterable[str] | None, left_out: Iterable[str] | No
     return str(port) in (listed or (str(port),)) and str(port) not in (left_out or ())
 
 
-def _text(value: str, namespace: str) -> StringMatch:
+def pattern_of(value: str) -> StringMatch:
     """``*`` is any value, ``*x`` ends so, ``x*`` begins so."""
-    del namespace
     if value == "*":
         return StringMatch("present")
     if value.startswith("*"):
         return StringMatch("suffix", value[1:])
     return StringMatch("prefix", value[:-1]) if value.endswith("*") else StringMatch("exact", value)
+
+
+def _text(value: str, namespace: str) -> StringMatch:
+    del namespace
+    return pattern_of(value)
 
 
 def _host(value: str, namespace: str) -> StringMatch:

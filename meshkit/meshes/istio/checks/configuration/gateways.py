@@ -93,7 +93,7 @@ def _pairs(world: World, rivals: list[Object]) -> Iterator[tuple[Object, Object]
 
 def _reference(world: World, item: Object, written: str, gateways: Mapping[str, Object]) -> Iterator[Finding]:
     own = item["metadata"]["namespace"]
-    name = written if "/" in written else f"{own}/{written}"
+    name = _named(written, own)
     if _INTERNAL in written:
         message = f"it names {written}, which Istio makes from the Gateway API."
         yield codes.finding(codes.GATEWAY_INTERNAL, title(item), message)
@@ -107,6 +107,14 @@ def _reference(world: World, item: Object, written: str, gateways: Mapping[str, 
         message = f"no server of Gateway {name} accepts a host of it in namespace {own}."
         yield codes.finding(codes.HOST_NOT_IN_GATEWAY, title(item), message)
     yield from _claims(world, item, gateway)
+
+
+def _named(written: str, own: str) -> str:
+    """The namespace and name of a Gateway: written so, or as ``./name``, ``name`` or ``name.namespace``."""
+    namespace, _, name = written.rpartition("/")
+    if not namespace and "." in name:
+        name, namespace = name.split(".")[:2]
+    return f"{own if namespace in ('', '.') else namespace}/{name}"
 
 
 def _accepts(gateway: Object, namespace: str, host: str) -> bool:

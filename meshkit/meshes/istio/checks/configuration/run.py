@@ -11,14 +11,14 @@ from meshkit.meshes.istio.checks.configuration import (
     envoy_filters,
     gateways,
     matches,
-    mutual_tls,
-    policies,
     selectors,
     services,
+    sidecar_hosts,
     tcp_ports,
     virtual_services,
 )
 from meshkit.meshes.istio.checks.configuration import world as reading
+from meshkit.meshes.istio.checks.configuration.security import identities, mutual_tls, policies, rules
 from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.view import NEEDED, View
 
@@ -33,7 +33,10 @@ _PARTS: tuple[Callable[[World], Iterator[Finding]], ...] = (
     matches.check,
     gateways.check,
     policies.check,
+    rules.check,
+    identities.check,
     selectors.check,
+    sidecar_hosts.check,
     envoy_filters.check,
     services.check,
     tcp_ports.check,

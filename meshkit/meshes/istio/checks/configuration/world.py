@@ -21,14 +21,18 @@ from meshkit.meshes.istio.ambient.waypoints import Waypoints
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.meaning.hosts import Host
 from meshkit.meshes.istio.meaning.mesh_config import CONFIG_MAP, MeshConfig, written_of
+from meshkit.meshes.istio.meaning.mutual_tls import workload_mode
 from meshkit.meshes.istio.meaning.perspective import Perspective
+from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter, patterns_for, wildcards
 from meshkit.meshes.model.hosts import full_host, host_of
+from meshkit.meshes.model.pods import service_account
 from meshkit.meshes.view import View
 
 KINDS: Mapping[str, Kind] = {
     **meaning.KINDS,
+    "serviceaccounts": Kind("v1", "ServiceAccount"),
     "telemetries": Kind("telemetry.istio.io/v1", "Telemetry"),
     "envoyfilters": Kind("networking.istio.io/v1alpha3", "EnvoyFilter"),
 }
@@ -134,6 +138,21 @@ class World:
         if any(selector.get(key, value) != value for key, value in wanted.items()):
             return []
         return [pod for pod in self.registry.pods_with(wanted, host.namespace) if is_live(pod)]
+
+    def mode(self, pod: Object, port: int | None) -> str:
+        """The mutual TLS mode of a pod's port; empty if no sidecar captures it."""
+        skipped = annotations_of(pod).get(PROXY.skipped_ports, "").replace(" ", "").split(",")
+        if id(pod) not in self.meshed or port is None or str(port) in skipped:
+            return ""
+        return workload_mode(self.registry, pod["metadata"]["namespace"], labels(pod), port)
+
+    @cached_property
+    def accounts(self) -> Mapping[str, frozenset[str]]:
+        """Namespace -> the ServiceAccounts that its pods with sidecars have."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for pod in self.view.meshed:
+            found[pod["metadata"]["namespace"]].add(service_account(pod))
+        return {namespace: frozenset(names) for namespace, names in found.items()}
 
     def pods_anywhere(self, wanted: Mapping[str, str]) -> list[Object]:
         """The live pods of all namespaces that have these labels; all pods if no label is given."""

@@ -1,4 +1,4 @@
-"""Checks of policies that select pods: whom they select, whom they name, and where Istio ignores them."""
+"""Checks of policies that select pods: whom they select, and where Istio ignores them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.selectors import contains
 from meshkit.meshes.istio.checks.configuration.world import World
-from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 
 _POLICIES = ("authorizationpolicies", "peerauthentications", "requestauthentications")
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
 def check(world: World) -> Iterator[Finding]:
-    """Find policies that select nothing, that name what does not exist, or whose selector Istio ignores."""
+    """Find policies that select nothing or whose selector Istio ignores."""
     for resource in _POLICIES:
         for policy in world.registry.of(resource):
             yield from _selected(world, policy)
     for resource in ("authorizationpolicies", "requestauthentications", "telemetries"):
         for policy in world.registry.of(resource):
             yield from _at_gateways(world, policy)
-    for policy in world.registry.of("authorizationpolicies"):
-        yield from dict.fromkeys(_names(world, policy))
     yield from _keys(world)
 
 
@@ -69,38 +66,6 @@ def _at_gateways(world: World, policy: Object) -> Iterator[Finding]:
             message = f"its selector has no effect on the pods of Gateway {labels(pod)[_GATEWAY_NAME]}."
             yield codes.finding(codes.SELECTOR_WITHOUT_EFFECT, title(policy), message)
             return
-
-
-def _names(world: World, policy: Object) -> Iterator[Finding]:
-    for number, rule in enumerate((policy.get("spec") or {}).get("rules") or ()):
-        for place, entry in enumerate(rule.get("from") or ()):
-            source, where = entry.get("source") or {}, f"spec.rules[{number}].from[{place}].source"
-            for field in ("namespaces", "notNamespaces"):
-                for name in source.get(field) or ():
-                    if not any(_fits(name, known) for known in world.namespaces):
-                        message = f"{where}.{field}: there is no namespace {name}."
-                        yield codes.finding(codes.POLICY_NAMES_UNKNOWN, title(policy), message)
-            for field in ("principals", "notPrincipals"):
-                for principal in source.get(field) or ():
-                    namespace = _namespace_of(principal)
-                    if namespace and namespace not in world.namespaces:
-                        message = f"{where}.{field}: there is no namespace {namespace}."
-                        yield codes.finding(codes.POLICY_NAMES_UNKNOWN, title(policy), message)
-
-
-def _fits(pattern: str, name: str) -> bool:
-    if pattern == "*":
-        return True
-    if pattern.startswith("*"):
-        return name.endswith(pattern[1:])
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-
-
-def _namespace_of(principal: str) -> str:
-    """The namespace of ``cluster.local/ns/shop/sa/web``; empty for a pattern or another trust domain."""
-    parts = principal.split("/")
-    ours = len(parts) == 5 and parts[:2] == [CLUSTER_DOMAIN, "ns"] and "*" not in parts[2]
-    return parts[2] if ours else ""
 
 
 def _keys(world: World) -> Iterator[Finding]:
