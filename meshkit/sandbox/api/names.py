@@ -7,7 +7,7 @@ passes ``label``, ``subdomain`` or ``data_key`` is a single path component and c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.status import Cause
@@ -19,6 +19,18 @@ _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _DATA_KEY = "[-._a-zA-Z0-9]+"
 _PORT_NAME = "[-a-z0-9]+"
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_QUALIFIED = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_NAME_PART_RULE = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_LABEL_VALUE_RULE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
+    "for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
 _LONGEST_LABEL, _LONGEST_SUBDOMAIN, _LONGEST_PORT_NAME = 63, 253, 15
 
 
@@ -153,6 +165,20 @@ def key_causes(field: str, keys: Iterable[str]) -> Iterator[Cause]:
     """Yield the causes for the keys of a ConfigMap's or Secret's data."""
     for key in keys:
         yield from causes(f"{field}[{key}]", key, data_key)
+
+
+def label_causes(labels: Mapping[str, object] | None, field: str) -> Iterator[Cause]:
+    """Yield the errors of an object's labels."""
+    for key, value in (labels or {}).items():
+        yield from qualified_causes(field, key)
+        if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value):
+            yield status.invalid_value(field, value, _LABEL_VALUE_RULE)
+
+
+def qualified_causes(field: str, key: str, *, shown: str | None = None) -> Iterator[Cause]:
+    """Yield the error of a label or annotation key; the message shows ``shown`` instead of ``key``."""
+    if not _QUALIFIED.fullmatch(key):
+        yield status.invalid_value(field, key if shown is None else shown, _NAME_PART_RULE)
 
 
 def generated(rule: Rule) -> Rule:

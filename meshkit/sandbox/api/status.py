@@ -169,3 +169,9 @@ def invalid_value(field: str, value: object, why: str) -> Cause:
     """Return the cause for a field with an invalid value."""
     encoded = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
     return Cause(field, "FieldValueInvalid", f"Invalid value: {encoded}: {why}")
+
+
+def unsupported_value(field: str, value: object, supported: str) -> Cause:
+    """Return the cause for a field whose value is not among the supported ones."""
+    why = f'Unsupported value: "{value}": supported values: {supported}'
+    return Cause(field, "FieldValueNotSupported", why)

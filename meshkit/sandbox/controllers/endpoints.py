@@ -75,7 +75,7 @@ class EndpointController:
         groups: dict[Ports, list[Object]] = {}
         for pod in await self._client.list("pods", namespace, selector):
             if (pod.get("status") or {}).get("podIP") and not is_finished(pod):
-                groups.setdefault(ports_of(service, pod), []).append(endpoint(pod, zones))
+                groups.setdefault(ports_of(service, pod), []).append(endpoint(service, pod, zones))
         wanted = {item["metadata"]["name"]: item for item in _slices(service, groups)}
         for existing in await self._client.list(SLICES, namespace, {SERVICE_NAME: name, MANAGED_BY: MANAGER}):
             new = wanted.pop(existing["metadata"]["name"], None)
@@ -90,15 +90,18 @@ class EndpointController:
         return None
 
 
-def endpoint(pod: Object, zones: Mapping[str, str | None]) -> Object:
-    """Return the EndpointSlice entry of one pod."""
+def endpoint(service: Object, pod: Object, zones: Mapping[str, str | None]) -> Object:
+    """Return the EndpointSlice entry of one pod, with its host name if that is below the Service's."""
     namespace, name = key_of(pod)
-    ready = is_ready(pod)
+    serving = is_ready(pod)
+    ready = serving or bool(service["spec"].get("publishNotReadyAddresses"))
     entry: Object = {
         "addresses": [pod["status"]["podIP"]],
-        "conditions": {"ready": ready, "serving": ready, "terminating": is_terminating(pod)},
+        "conditions": {"ready": ready, "serving": serving, "terminating": is_terminating(pod)},
         "targetRef": {"kind": "Pod", "namespace": namespace, "name": name, "uid": pod["metadata"]["uid"]},
     }
+    if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == key_of(service)[1]:
+        entry["hostname"] = pod["spec"]["hostname"]
     node = pod["spec"].get("nodeName")
     if node:
         entry["nodeName"] = node

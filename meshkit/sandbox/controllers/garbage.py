@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.controllers.loop import skipping
 from meshkit.sandbox.controllers.objects import Object, is_terminating, key_of
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class GarbageCollector:
 
     async def _watch(self, resource: str) -> None:
         async for event in self._client.watch(resource):
-            if event.type == "DELETED" or is_terminating(event.object):
-                self._deleted.set()
+            with skipping(resource, event.object):
+                if event.type == "DELETED" or is_terminating(event.object):
+                    self._deleted.set()
 
     async def _sweep(self) -> None:
         while True:
@@ -67,6 +69,8 @@ class GarbageCollector:
                 await self.collect()
             except ApiError as exc:
                 log.warning("garbage collection: %s", exc.message)
+            except Exception:
+                log.exception("garbage collection failed and is repeated")
 
     async def collect(self) -> None:
         """Scan all objects once: delete orphans and process the finalizers of owners being deleted."""

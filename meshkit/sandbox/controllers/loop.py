@@ -9,12 +9,13 @@ in-memory store of this process, so there is no stale cache.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from meshkit.sandbox.api.status import ApiError
-from meshkit.sandbox.controllers.objects import Object
+from meshkit.sandbox.controllers.objects import Object, key_of
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -127,8 +128,19 @@ async def _watch(
     client: LocalClient, resource: str, keys_of: Callable[[Object], Iterable[Key]], queue: WorkQueue
 ) -> None:
     async for event in client.watch(resource):
-        for key in keys_of(event.object):
-            queue.add(key)
+        with skipping(resource, event.object):
+            for key in keys_of(event.object):
+                queue.add(key)
+
+
+@contextlib.contextmanager
+def skipping(resource: str, obj: Object) -> Iterator[None]:
+    """Log an error about one object of a watch instead of raising it, so that the watch goes on."""
+    try:
+        yield
+    except Exception:
+        namespace, name = key_of(obj)
+        log.exception("%s %s/%s cannot be followed and is skipped", resource, namespace, name)
 
 
 async def _work(controller: Controller, queue: WorkQueue, turns: Turns) -> None:

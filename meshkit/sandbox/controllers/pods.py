@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from meshkit.kube.selectors import holds
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.loop import Key
-from meshkit.sandbox.controllers.objects import Object, key_of, owner_reference
+from meshkit.sandbox.controllers.objects import (
+    Object,
+    controlled_by,
+    controller_of,
+    is_terminating,
+    key_of,
+    owner_reference,
+)
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -24,9 +31,12 @@ class OwnedPods:
 
     async def create(self, owner: Object, count: int) -> ApiError | None:
         """Create pods from the owner's template concurrently; return the last refusal, if any."""
-        pod = _from_template(owner)
+        return await self.create_all(owner, [from_template(owner) for _ in range(count)])
+
+    async def create_all(self, owner: Object, pods: Iterable[Object]) -> ApiError | None:
+        """Create the given pods concurrently; return the last refusal, if any."""
         results = await asyncio.gather(
-            *(self._client.create("pods", copy.deepcopy(pod)) for _ in range(count)), return_exceptions=True
+            *(self._client.create("pods", pod) for pod in pods), return_exceptions=True
         )
         refusal = None
         for result in results:
@@ -66,17 +76,76 @@ class Selectors:
         """Remove the selector of a deleted object."""
         self._of.pop(key, None)
 
+    @property
+    def keys(self) -> list[Key]:
+        """Return the keys of all objects."""
+        return list(self._of)
+
     def selecting(self, pod: Object) -> list[Key]:
         """Return the keys of the objects in the pod's namespace that select it."""
         namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
         return [key for key, selector in self._of.items() if key[0] == namespace and holds(selector, labels)]
 
 
-def _from_template(owner: Object) -> Object:
-    template = copy.deepcopy(owner["spec"]["template"])
+async def claimed(
+    client: LocalClient,
+    owner: Object,
+    pods: Iterable[Object],
+    *,
+    may_adopt: Callable[[Object], bool] = lambda pod: True,
+) -> list[Object]:
+    """Adopt and release pods by the owner's selector; return those of ``pods`` that the owner controls.
+
+    A pod is adopted when it matches, has no controller, is not being deleted and ``may_adopt`` allows it.
+    """
+    mine = []
+    for pod in pods:
+        fits = holds(owner["spec"]["selector"], pod["metadata"].get("labels"))
+        owners = pod["metadata"].get("ownerReferences") or []
+        is_mine = controlled_by(pod, owner)
+        if fits and controller_of(pod) is None and not is_terminating(pod) and may_adopt(pod):
+            is_mine = await _set_owners(client, pod, [*owners, owner_reference(owner)])
+        elif is_mine and not fits:
+            uid = owner["metadata"]["uid"]
+            await _set_owners(client, pod, [each for each in owners if each["uid"] != uid])
+            is_mine = False
+        if is_mine:
+            mine.append(pod)
+    return mine
+
+
+async def _set_owners(client: LocalClient, pod: Object, owners: Sequence[Object]) -> bool:
+    """Replace the owners of a pod at the version that was read; return False when it no longer exists."""
+    namespace, name = key_of(pod)
+    seen = {"uid": pod["metadata"]["uid"], "resourceVersion": pod["metadata"]["resourceVersion"]}
+    patch = {"metadata": {**seen, "ownerReferences": list(owners) or None}}
+    try:
+        await client.merge_patch("pods", name, namespace, patch)
+    except ApiError as exc:
+        if exc.code != 404:
+            raise
+        return False
+    return True
+
+
+def from_template(owner: Object, template: Object | None = None) -> Object:
+    """Return a new pod of the owner's pod template, or of the given one, with a generated name."""
+    template = copy.deepcopy(template if template is not None else owner["spec"]["template"])
     metadata = (template.get("metadata") or {}) | {
         "generateName": f"{owner['metadata']['name']}-",
         "namespace": owner["metadata"]["namespace"],
         "ownerReferences": [owner_reference(owner)],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+def owner_key(kind: str) -> Callable[[Object], list[Key]]:
+    """Return a function from an object to the key of its controller, if that has the given kind."""
+
+    def key(obj: Object) -> list[Key]:
+        owner = controller_of(obj)
+        if owner is None or owner["kind"] != kind:
+            return []
+        return [(obj["metadata"]["namespace"], owner["name"])]
+
+    return key

@@ -14,9 +14,11 @@ from meshkit.sandbox.controllers.nodes import NodeController
 from meshkit.sandbox.controllers.quotas import QuotaController
 from meshkit.sandbox.controllers.scheduling.scheduler import Scheduler
 from meshkit.sandbox.controllers.workloads.cronjobs import CronJobController
+from meshkit.sandbox.controllers.workloads.daemonsets import DaemonSetController
 from meshkit.sandbox.controllers.workloads.deployments import DeploymentController
 from meshkit.sandbox.controllers.workloads.jobs import JobController
 from meshkit.sandbox.controllers.workloads.replicasets import ReplicaSetController
+from meshkit.sandbox.controllers.workloads.statefulsets import StatefulSetController
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -33,6 +35,8 @@ async def run_all(client: LocalClient) -> None:
     controllers: list[loop.Controller] = [
         DeploymentController(acting("deployment-controller")),
         ReplicaSetController(acting("replicaset-controller")),
+        StatefulSetController(acting("statefulset-controller")),
+        DaemonSetController(acting("daemon-set-controller")),
         JobController(acting("job-controller")),
         CronJobController(acting("cronjob-controller")),
         EndpointController(acting("endpointslice-controller")),

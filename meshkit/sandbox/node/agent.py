@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from meshkit.kube.nodes import PROCESS_RUNTIME, is_switched_off
 from meshkit.meshes.model.pods import Peer, service_account
 from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.controllers.loop import skipping
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
 from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, pod_folder
 from meshkit.sandbox.node.addresses import Addresses
@@ -27,7 +28,7 @@ from meshkit.sandbox.node.pod import SOURCE, Node, PodRunner
 from meshkit.sandbox.node.volumes import Volumes
 
 if TYPE_CHECKING:
-    from meshkit.sandbox.api.client import LocalClient
+    from meshkit.sandbox.api.client import Event, LocalClient
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +89,12 @@ class NodeAgent:
     async def _follow_nodes(self) -> None:
         """Switch nodes off and on when their annotation changes."""
         async for event in self._client.watch("nodes"):
-            name = key_of(event.object)[1]
-            if is_switched_off(event.object):
-                self._switch_off(name)
-            elif name in self._down:
-                await self._switch_on(name)
+            with skipping("nodes", event.object):
+                name = key_of(event.object)[1]
+                if is_switched_off(event.object):
+                    self._switch_off(name)
+                elif name in self._down:
+                    await self._switch_on(name)
 
     def _switch_off(self, name: str) -> None:
         """Kill all processes of the node's pods without writing any status, as a power failure would."""
@@ -116,20 +118,24 @@ class NodeAgent:
 
     async def _follow_pods(self) -> None:
         async for event in self._client.watch("pods"):
-            pod = event.object
-            if pod["spec"].get("nodeName") not in ZONES or pod["spec"]["nodeName"] in self._down:
-                continue
-            runner = self._runners.get(pod["metadata"]["uid"])
-            if event.type == "DELETED":
-                if runner is not None:
-                    self._drop(runner)
-                    runner.kill()
-                    runner.close()
-                    runner.remove_folder()
-            elif is_terminating(pod):
-                self._end(pod, runner)
-            elif runner is None and not is_finished(pod):
-                self._begin(pod)
+            with skipping("pods", event.object):
+                self._on_pod(event)
+
+    def _on_pod(self, event: Event) -> None:
+        pod = event.object
+        if pod["spec"].get("nodeName") not in ZONES or pod["spec"]["nodeName"] in self._down:
+            return
+        runner = self._runners.get(pod["metadata"]["uid"])
+        if event.type == "DELETED":
+            if runner is not None:
+                self._drop(runner)
+                runner.kill()
+                runner.close()
+                runner.remove_folder()
+        elif is_terminating(pod):
+            self._end(pod, runner)
+        elif runner is None and not is_finished(pod):
+            self._begin(pod)
 
     def _begin(self, pod: dict[str, Any]) -> None:
         if why := self._refusal(pod):

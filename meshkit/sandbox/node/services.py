@@ -7,7 +7,7 @@ new version is renamed into place, so readers never see a partial file.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,10 @@ class ServicesFile:
 
 
 def ready_endpoints(services: Sequence[Object], slices: Sequence[Object]) -> dict[str, list[str]]:
-    """Map ``host:port`` of each Service port to ``ip:port`` of each ready endpoint."""
+    """Map ``host:port`` of each Service port to ``ip:port`` of each ready endpoint.
+
+    An endpoint with a host name is also listed below the Service's, like ``kv-0.kv.shop.svc.cluster.local``.
+    """
     result: dict[str, list[str]] = {}
     for service in services:
         namespace, name = key_of(service)
@@ -54,13 +57,22 @@ def ready_endpoints(services: Sequence[Object], slices: Sequence[Object]) -> dic
             and (item["metadata"].get("labels") or {}).get(SERVICE_NAME) == name
         ]
         for port in service["spec"].get("ports") or ():
-            result[f"{host_of(service)}:{port['port']}"] = sorted(
-                f"{address}:{entry['port']}"
-                for endpoint_slice in service_slices
-                for entry in endpoint_slice.get("ports") or ()
-                if (entry.get("name") or "") == port.get("name", "")
-                for endpoint in endpoint_slice.get("endpoints") or ()
-                if (endpoint.get("conditions") or {}).get("ready")
-                for address in endpoint["addresses"]
-            )
+            whole: list[str] = []
+            for hostname, address in _addresses(service_slices, port.get("name", "")):
+                whole.append(address)
+                if hostname:
+                    result.setdefault(f"{hostname}.{host_of(service)}:{port['port']}", []).append(address)
+            result[f"{host_of(service)}:{port['port']}"] = sorted(whole)
     return result
+
+
+def _addresses(slices: Iterable[Object], port_name: str) -> Iterator[tuple[str, str]]:
+    """Yield the host name and the address of each ready endpoint of a named port."""
+    for endpoint_slice in slices:
+        for entry in endpoint_slice.get("ports") or ():
+            if (entry.get("name") or "") != port_name:
+                continue
+            for endpoint in endpoint_slice.get("endpoints") or ():
+                if (endpoint.get("conditions") or {}).get("ready"):
+                    for address in endpoint["addresses"]:
+                        yield endpoint.get("hostname") or "", f"{address}:{entry['port']}"

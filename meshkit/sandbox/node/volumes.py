@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshkit.sandbox.controllers.loop import skipping
 from meshkit.sandbox.controllers.objects import key_of
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.pod_directory import safe_join
@@ -74,11 +75,12 @@ class Volumes:
 
     async def _follow(self, resource: str) -> None:
         async for event in self._client.watch(resource):
-            changed = (resource, *key_of(event.object))
-            for mounted in list(self._open.values()):
-                for source, folder, volume in mounted:
-                    if source == changed and event.type != "DELETED":
-                        _rewrite(folder, resource, event.object, volume)
+            with skipping(resource, event.object):
+                changed = (resource, *key_of(event.object))
+                for mounted in list(self._open.values()):
+                    for source, folder, volume in mounted:
+                        if source == changed and event.type != "DELETED":
+                            _rewrite(folder, resource, event.object, volume)
 
 
 def mounts(pod: Mapping[str, Any], container: Mapping[str, Any], pod_dir: Path) -> dict[str, str]:

@@ -60,11 +60,21 @@ class Services:
     def pick(self, host: str, port: int) -> str | None:
         """Return ``ip:port`` of the next endpoint in round-robin order, or None.
 
-        ``web``, ``web.shop`` and the fully qualified name refer to the same service.
+        A name is completed like by a pod's resolver: within its namespace, then within the cluster. So
+        ``web``, ``web.shop`` and the fully qualified name refer to the same service, and ``kv-0.kv`` to a pod
+        of a headless service.
         """
-        parts = host.removesuffix(".").removesuffix(".svc.cluster.local").removesuffix(".svc").split(".")
-        namespace = parts[1] if len(parts) > 1 else self._namespace
-        endpoints = self._endpoints.get(f"{parts[0]}.{namespace}.svc.cluster.local:{port}")
+        name = host.removesuffix(".")
+        found = (
+            self._endpoints.get(f"{name}{suffix}:{port}")
+            for suffix in (
+                f".{self._namespace}.svc.cluster.local",
+                ".svc.cluster.local",
+                ".cluster.local",
+                "",
+            )
+        )
+        endpoints = next((each for each in found if each is not None), None)
         if not endpoints:
             return None
         self._turn += 1

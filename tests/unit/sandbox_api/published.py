@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from meshkit.sandbox.api.schema.registry import SUBRESOURCES
+from meshkit.sandbox.api.schema.registry import SUBRESOURCES, Registry
 from tests.unit.sandbox_api.conftest import WIDGETS
 from tests.unit.sandbox_api.server import Connection
 
@@ -20,11 +20,17 @@ WORKLOAD = {
 }
 ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
 NEEDED: dict[str, dict[str, Any]] = {
+    "apiservices": {"spec": {"groupPriorityMinimum": 1, "versionPriority": 1}},
     "cronjobs": {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": POD}}}}},
     "clusterrolebindings": {"roleRef": ROLE},
+    "controllerrevisions": {"data": {"a": "b"}, "revision": 1},
+    "daemonsets": {"spec": WORKLOAD},
     "deployments": {"spec": WORKLOAD},
     "endpointslices": {"addressType": "IPv4"},
     "events": {"involvedObject": {"namespace": "default"}},
+    "horizontalpodautoscalers": {
+        "spec": {"maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "x"}}
+    },
     "jobs": {"spec": {"template": {"spec": POD}}},
     "limitranges": {"spec": {"limits": []}},
     "pods": {"spec": POD},
@@ -33,17 +39,24 @@ NEEDED: dict[str, dict[str, Any]] = {
     "selfsubjectaccessreviews": {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}},
     "selfsubjectrulesreviews": {"spec": {"namespace": "default"}},
     "services": {"spec": {"ports": [{"port": 80}]}},
+    "statefulsets": {"spec": WORKLOAD},
+    "storageclasses": {"provisioner": "example.com/p"},
     "subjectaccessreviews": {
         "spec": {"user": "u", "resourceAttributes": {"verb": "get", "resource": "pods"}}
     },
     "tokenreviews": {"spec": {"token": "t"}},
+    "validatingadmissionpolicybindings": {"spec": {"policyName": "x", "validationActions": ["Deny"]}},
     "widgets": {"spec": {"size": 1}},
 }
 """What an object of the kind needs beside its name."""
 STATUS: dict[str, dict[str, Any]] = {
     "CronJob": {"lastScheduleTime": "2026-01-01T00:00:00Z"},
+    "APIService": {"conditions": [{"type": "Odd", "status": "True"}]},
     "CustomResourceDefinition": {"conditions": [{"type": "Odd", "status": "True"}]},
+    "DaemonSet": {"numberReady": 1},
     "Deployment": {"replicas": 1},
+    "HorizontalPodAutoscaler": {"desiredReplicas": 1},
+    "Ingress": {"loadBalancer": {"ingress": [{"ip": "127.0.0.9"}]}},
     "Job": {"active": 1},
     "PodDisruptionBudget": {
         "currentHealthy": 1,
@@ -53,6 +66,8 @@ STATUS: dict[str, dict[str, Any]] = {
     },
     "ReplicaSet": {"replicas": 1},
     "ResourceQuota": {"used": {"pods": "1"}},
+    "StatefulSet": {"replicas": 1},
+    "ValidatingAdmissionPolicy": {"observedGeneration": 1},
     "Service": {"loadBalancer": {"ingress": [{"ip": "127.0.0.9"}]}},
 }
 """A status of the kind; of the others, a phase."""
@@ -93,7 +108,8 @@ class Server:
 
     async def resource(self, key: str) -> Subject:
         plural, _, group = key.partition(".")
-        root = f"/apis/{group}/v1" if group else "/api/v1"
+        served = Registry().by_key(key)
+        root = served.path if served is not None else f"/apis/{group}/v1"
         document = await self.get(f"/openapi/v3{root}")
         listed = {each["name"]: each for each in (await self.get(root))["resources"]}
         return Subject(self, plural, group, root, document["paths"], listed)
@@ -179,7 +195,7 @@ class Subject:
 
     def config(self, name: str, path: str = "") -> dict[str, Any]:
         """The body of a write: at some subresources that of another kind."""
-        version = f"{self.group}/v1" if self.group else "v1"
+        version = self.root.removeprefix("/apis/").removeprefix("/api/")
         kind, content = self.kind, copy.deepcopy(NEEDED.get(self.plural, {}))
         if path.endswith("/scale"):
             version, kind, content = "autoscaling/v1", "Scale", {"spec": {"replicas": 3}}

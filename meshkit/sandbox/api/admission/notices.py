@@ -11,19 +11,54 @@ from meshkit.sandbox.api.schema import cel_rules as celrules
 from meshkit.sandbox.api.schema.registry import CRDS, Resource
 
 _NOT_ENFORCED = {
+    "apiservices.apiregistration.k8s.io": (
+        "an APIService is stored but not carried out by the sandbox: requests of its group are not forwarded"
+    ),
+    "envoyfilters.networking.istio.io": (
+        "an EnvoyFilter is stored but not carried out by the sandbox: it changes no proxy"
+    ),
+    "horizontalpodautoscalers.autoscaling": (
+        "a HorizontalPodAutoscaler is stored but not carried out by the sandbox: it changes no replicas"
+    ),
+    "ingressclasses.networking.k8s.io": "an IngressClass is stored but not carried out by the sandbox",
+    "ingresses.networking.k8s.io": (
+        "an Ingress is stored but not carried out by the sandbox: no request reaches a Service through it"
+    ),
     "networkpolicies.networking.k8s.io": "a NetworkPolicy is stored but not enforced by the sandbox",
+    "persistentvolumeclaims": (
+        "a PersistentVolumeClaim is stored but not carried out by the sandbox: it stays Pending, and pods "
+        "that name it run without it"
+    ),
+    "persistentvolumes": (
+        "a PersistentVolume is stored but not carried out by the sandbox: no claim is bound to it"
+    ),
+    "proxyconfigs.networking.istio.io": (
+        "a ProxyConfig is stored but not carried out by the sandbox: it changes no proxy"
+    ),
+    "storageclasses.storage.k8s.io": (
+        "a StorageClass is stored but not carried out by the sandbox: no volume is provisioned"
+    ),
     "telemetries.telemetry.istio.io": "a Telemetry is stored but not enforced by the sandbox's proxies",
+    "validatingadmissionpolicies.admissionregistration.k8s.io": (
+        "a ValidatingAdmissionPolicy is stored but not enforced by the sandbox: it refuses nothing"
+    ),
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": (
+        "a ValidatingAdmissionPolicyBinding is stored but not enforced by the sandbox: it refuses nothing"
+    ),
 }
+"""What a write of each resource is answered with, because the sandbox only stores its objects."""
 _NOT_OBEYED = {
     "config.linkerd.io/access-log": "the sandbox's proxies do not write an access log",
 }
 """Annotations whose feature the sandbox does not implement."""
 _POD_SPEC = {
     "cronjobs.batch": "spec.jobTemplate.spec.template.spec",
+    "daemonsets.apps": "spec.template.spec",
     "deployments.apps": "spec.template.spec",
     "jobs.batch": "spec.template.spec",
     "pods": "spec",
     "replicasets.apps": "spec.template.spec",
+    "statefulsets.apps": "spec.template.spec",
 }
 """The path of the pod spec in each workload kind."""
 
@@ -36,6 +71,8 @@ def of(resource: Resource, obj: Object) -> Iterator[str]:
         if note in _NOT_OBEYED:
             yield f"annotation {note}: {_NOT_OBEYED[note]}"
     yield from _hidden_variables(resource.key, obj)
+    if resource.key == "statefulsets.apps" and (obj["spec"].get("volumeClaimTemplates")):
+        yield "spec.volumeClaimTemplates: not carried out by the sandbox: no PersistentVolumeClaim is created"
     if resource.key == quotas.QUOTAS:
         for scope in quotas.unknown_scopes(obj):
             yield f"the scope {scope} is not evaluated by the sandbox: it matches nothing"

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.copies import copied
-from meshkit.sandbox.api.http.tables import at
+from meshkit.sandbox.api.http.columns import at
 from meshkit.sandbox.api.schema.registry import Resource
 
 _PATHS = {

@@ -1,17 +1,19 @@
 """Default values that the API server sets on built-in kinds.
 
-Contains only the defaults that clients, controllers or a mesh read. The values are those of k8s.io/kubernetes
-pkg/apis/*/v1/defaults.go.
+Contains only the defaults that clients, controllers or a mesh read; those of pods and workloads are in
+``workload_defaults``. The values are those of k8s.io/kubernetes pkg/apis/*/v1/defaults.go.
 """
 
 from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from meshkit.sandbox.api.admission import compute, limits
+from meshkit.sandbox.api.admission import limits
+from meshkit.sandbox.api.copies import copied
 from meshkit.sandbox.api.requests import Object, now
+from meshkit.sandbox.api.schema import workload_defaults as workloads
 
 
 def fill(resource: str, obj: Object) -> None:
@@ -21,131 +23,75 @@ def fill(resource: str, obj: Object) -> None:
         default(obj)
 
 
-def _pod(obj: Object) -> None:
+def _volume(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    spec.setdefault("serviceAccountName", "default")
-    _pod_spec(spec)
-    for container in _containers(spec):
-        resources = container["resources"]
-        if resources.get("limits"):
-            resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
-    _whole_pod(spec)
+    spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+    spec.setdefault("volumeMode", "Filesystem")
     obj.setdefault("status", {}).setdefault("phase", "Pending")
 
 
-def _whole_pod(spec: Object) -> None:
-    """Set the pod-level requests of a pod that has pod-level limits.
-
-    Requests default to the sum of the containers' requests, or else to the limits.
-    """
-    resources = spec.get("resources") or {}
-    if resources.get("limits"):
-        container_requests = compute.of_all_containers(spec, "requests")
-        summed = {
-            name: str(amount) for name, amount in container_requests.items() if compute.of_a_whole_pod(name)
-        }
-        resources["requests"] = resources["limits"] | summed | (resources.get("requests") or {})
+def _storage_class(obj: Object) -> None:
+    obj.setdefault("reclaimPolicy", "Delete")
+    obj.setdefault("volumeBindingMode", "Immediate")
 
 
-def _pod_spec(spec: Object) -> None:
-    spec.setdefault("restartPolicy", "Always")
-    spec.setdefault("dnsPolicy", "ClusterFirst")
-    spec.setdefault("schedulerName", "default-scheduler")
-    spec.setdefault("terminationGracePeriodSeconds", 30)
-    spec.setdefault("securityContext", {})
-    if "serviceAccountName" in spec:
-        spec.setdefault("serviceAccount", spec["serviceAccountName"])
-    for container in _containers(spec):
-        _container(container)
+_SCALE_UP = {
+    "stabilizationWindowSeconds": 0,
+    "selectPolicy": "Max",
+    "policies": [
+        {"type": "Pods", "value": 4, "periodSeconds": 15},
+        {"type": "Percent", "value": 100, "periodSeconds": 15},
+    ],
+}
+_SCALE_DOWN = {
+    "selectPolicy": "Max",
+    "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+}
 
 
-def _containers(spec: Object) -> Iterator[Object]:
-    yield from spec.get("containers") or ()
-    yield from spec.get("initContainers") or ()
-
-
-def _container(container: Object) -> None:
-    tag = container.get("image", "").rpartition(":")[2]
-    latest = tag == "latest" or "/" in tag or ":" not in container.get("image", "")
-    container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
-    container.setdefault("terminationMessagePath", "/dev/termination-log")
-    container.setdefault("terminationMessagePolicy", "File")
-    container.setdefault("resources", {})
-    for port in container.get("ports") or ():
-        port.setdefault("protocol", "TCP")
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if name in container:
-            _probe(container[name])
-
-
-def _probe(probe: Object) -> None:
-    for name, value in (
-        ("timeoutSeconds", 1),
-        ("periodSeconds", 10),
-        ("successThreshold", 1),
-        ("failureThreshold", 3),
-    ):
-        probe.setdefault(name, value)
-    if "httpGet" in probe:
-        probe["httpGet"].setdefault("scheme", "HTTP")
-        probe["httpGet"].setdefault("path", "/")
-
-
-def _deployment(obj: Object) -> None:
+def _autoscaler(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    spec.setdefault("replicas", 1)
-    spec.setdefault("revisionHistoryLimit", 10)
-    spec.setdefault("progressDeadlineSeconds", 600)
-    strategy = spec.setdefault("strategy", {})
-    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
-        rolling = strategy.setdefault("rollingUpdate", {})
-        rolling.setdefault("maxUnavailable", "25%")
-        rolling.setdefault("maxSurge", "25%")
-    _template(spec)
+    spec.setdefault("minReplicas", 1)
+    if not spec.get("metrics"):
+        target = {"type": "Utilization", "averageUtilization": 80}
+        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+    if "behavior" in spec:
+        for name, values in (("scaleUp", _SCALE_UP), ("scaleDown", _SCALE_DOWN)):
+            spec["behavior"][name] = copied(values) | (spec["behavior"].get(name) or {})
 
 
-def _replica_set(obj: Object) -> None:
+def _ingress_class(obj: Object) -> None:
+    parameters = obj.setdefault("spec", {}).get("parameters")
+    if parameters is not None:
+        parameters.setdefault("scope", "Cluster")
+
+
+def _admission_policy(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    spec.setdefault("replicas", 1)
-    _template(spec)
+    spec.setdefault("failurePolicy", "Fail")
+    if "matchConstraints" in spec:
+        _match_resources(spec["matchConstraints"])
 
 
-def _cron_job(obj: Object) -> None:
+def _admission_policy_binding(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    spec.setdefault("concurrencyPolicy", "Allow")
-    spec.setdefault("suspend", False)
-    spec.setdefault("successfulJobsHistoryLimit", 3)
-    spec.setdefault("failedJobsHistoryLimit", 1)
+    if "matchResources" in spec:
+        _match_resources(spec["matchResources"])
 
 
-def _job(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    if "parallelism" not in spec:
-        spec.setdefault("completions", 1)
-    spec.setdefault("parallelism", 1)
-    spec.setdefault("backoffLimit", 6)
-    spec.setdefault("completionMode", "NonIndexed")
-    spec.setdefault("suspend", False)
-    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
-    _template(spec)
-    uid = obj["metadata"].get("uid")
-    if spec.get("manualSelector") or not uid or not isinstance(spec.get("template"), dict):
-        return
-    name = obj["metadata"]["name"]
-    metadata = spec["template"]["metadata"]
-    metadata["labels"] = (metadata.get("labels") or {}) | {
-        "batch.kubernetes.io/controller-uid": uid,
-        "batch.kubernetes.io/job-name": name,
-        "controller-uid": uid,
-        "job-name": name,
-    }
-    spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}})
+def _match_resources(match: Object) -> None:
+    match.setdefault("matchPolicy", "Equivalent")
+    match.setdefault("namespaceSelector", {})
+    match.setdefault("objectSelector", {})
+    for field in ("resourceRules", "excludeResourceRules"):
+        for rule in match.get(field) or ():
+            rule.setdefault("scope", "*")
 
 
-def _template(spec: Object) -> None:
-    if isinstance(spec.get("template"), dict):
-        spec["template"].setdefault("metadata", {})
-        _pod_spec(spec["template"].setdefault("spec", {}))
+def _api_service(obj: Object) -> None:
+    service = obj.setdefault("spec", {}).get("service")
+    if service is not None:
+        service.setdefault("port", 443)
 
 
 def _service(obj: Object) -> None:
@@ -271,21 +217,31 @@ def _endpoint_slice(obj: Object) -> None:
 
 
 _OF: dict[str, Callable[[Object], None]] = {
+    "apiservices.apiregistration.k8s.io": _api_service,
     "clusterrolebindings.rbac.authorization.k8s.io": _role_reference,
-    "cronjobs.batch": _cron_job,
+    "cronjobs.batch": workloads.cron_job,
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
-    "deployments.apps": _deployment,
+    "daemonsets.apps": workloads.daemon_set,
+    "deployments.apps": workloads.deployment,
     "endpointslices.discovery.k8s.io": _endpoint_slice,
+    "horizontalpodautoscalers.autoscaling": _autoscaler,
+    "ingressclasses.networking.k8s.io": _ingress_class,
     "limitranges": limits.complete,
-    "jobs.batch": _job,
+    "jobs.batch": workloads.job,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
     "namespaces": _namespace,
     "networkpolicies.networking.k8s.io": _network_policy,
+    "persistentvolumeclaims": workloads.volume_claim,
+    "persistentvolumes": _volume,
     "poddisruptionbudgets.policy": _disruption_budget,
-    "pods": _pod,
-    "replicasets.apps": _replica_set,
+    "pods": workloads.pod,
+    "replicasets.apps": workloads.replica_set,
     "rolebindings.rbac.authorization.k8s.io": _role_reference,
     "secrets": _secret,
     "services": _service,
+    "statefulsets.apps": workloads.stateful_set,
+    "storageclasses.storage.k8s.io": _storage_class,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": _admission_policy,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": _admission_policy_binding,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meshkit.sandbox.api.schema import builtin
 from meshkit.sandbox.api.schema import types as schema
 from meshkit.sandbox.api.schema.types import Schema
 
@@ -120,83 +121,6 @@ class Resource:
         return tuple(path.removeprefix(".").split("."))
 
 
-# group: (definitions' package, ((kind, plural, short names, subresources), ...)); * marks a cluster-wide kind
-_BUILT_IN: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
-    "": (
-        "io.k8s.api.core.v1",
-        (
-            ("ConfigMap", "configmaps", "cm", ""),
-            ("Endpoints", "endpoints", "ep", ""),
-            ("Event", "events", "ev", ""),
-            ("LimitRange", "limitranges", "limits", ""),
-            ("Namespace*", "namespaces", "ns", "finalize status"),
-            ("Node*", "nodes", "no", "status"),
-            ("Pod", "pods", "po", "eviction log proxy status"),
-            ("ResourceQuota", "resourcequotas", "quota", "status"),
-            ("Secret", "secrets", "", ""),
-            ("ServiceAccount", "serviceaccounts", "sa", "token"),
-            ("Service", "services", "svc", "status"),
-        ),
-    ),
-    "apps": (
-        "io.k8s.api.apps.v1",
-        (
-            ("Deployment", "deployments", "deploy", "scale status"),
-            ("ReplicaSet", "replicasets", "rs", "scale status"),
-        ),
-    ),
-    "admissionregistration.k8s.io": (
-        "io.k8s.api.admissionregistration.v1",
-        (
-            ("MutatingWebhookConfiguration*", "mutatingwebhookconfigurations", "", ""),
-            ("ValidatingWebhookConfiguration*", "validatingwebhookconfigurations", "", ""),
-        ),
-    ),
-    "apiextensions.k8s.io": (
-        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
-        (("CustomResourceDefinition*", "customresourcedefinitions", "crd crds", "status"),),
-    ),
-    "authentication.k8s.io": (
-        "io.k8s.api.authentication.v1",
-        (
-            ("SelfSubjectReview*", "selfsubjectreviews", "", ""),
-            ("TokenReview*", "tokenreviews", "", ""),
-        ),
-    ),
-    "authorization.k8s.io": (
-        "io.k8s.api.authorization.v1",
-        (
-            ("SelfSubjectAccessReview*", "selfsubjectaccessreviews", "", ""),
-            ("SelfSubjectRulesReview*", "selfsubjectrulesreviews", "", ""),
-            ("SubjectAccessReview*", "subjectaccessreviews", "", ""),
-        ),
-    ),
-    "batch": (
-        "io.k8s.api.batch.v1",
-        (("CronJob", "cronjobs", "cj", "status"), ("Job", "jobs", "", "status")),
-    ),
-    "coordination.k8s.io": ("io.k8s.api.coordination.v1", (("Lease", "leases", "", ""),)),
-    "discovery.k8s.io": ("io.k8s.api.discovery.v1", (("EndpointSlice", "endpointslices", "", ""),)),
-    "networking.k8s.io": ("io.k8s.api.networking.v1", (("NetworkPolicy", "networkpolicies", "netpol", ""),)),
-    "policy": ("io.k8s.api.policy.v1", (("PodDisruptionBudget", "poddisruptionbudgets", "pdb", "status"),)),
-    "rbac.authorization.k8s.io": (
-        "io.k8s.api.rbac.v1",
-        (
-            ("ClusterRoleBinding*", "clusterrolebindings", "", ""),
-            ("ClusterRole*", "clusterroles", "", ""),
-            ("RoleBinding", "rolebindings", "", ""),
-            ("Role", "roles", "", ""),
-        ),
-    ),
-}
-_CATEGORIES = {
-    "admissionregistration.k8s.io": ("api-extensions",),
-    "apiextensions.k8s.io": ("api-extensions",),
-}
-_REVIEW_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")  # reviews are answered, not stored
-_IN_ALL = {"pods", "services", "deployments", "replicasets", "cronjobs", "jobs"}
-
-
 class Registry:
     """Look up the served resources.
 
@@ -267,12 +191,12 @@ class Registry:
 
 
 def _built_in() -> Iterator[Resource]:
-    for group, (package, kinds) in _BUILT_IN.items():
+    for group, (package, kinds) in builtin.KINDS.items():
         for marked, plural, short_names, subresources in kinds:
             kind = marked.rstrip("*")
             yield Resource(
                 group=group,
-                version="v1",
+                version=package.rpartition(".")[2],
                 kind=kind,
                 plural=plural,
                 namespaced=not marked.endswith("*"),
@@ -280,7 +204,7 @@ def _built_in() -> Iterator[Resource]:
                 schema_name=f"{package}.{kind}",
                 singular=kind.lower(),
                 short_names=tuple(short_names.split()),
-                categories=("all",) if plural in _IN_ALL else _CATEGORIES.get(group, ()),
+                categories=("all",) if plural in builtin.IN_ALL else builtin.CATEGORIES.get(group, ()),
                 subresources=tuple(subresources.split()),
                 verbs=_verbs(group, plural),
                 list_kind=f"{kind}List",
@@ -288,7 +212,7 @@ def _built_in() -> Iterator[Resource]:
 
 
 def _verbs(group: str, plural: str) -> tuple[str, ...]:
-    if group in _REVIEW_GROUPS:
+    if group in builtin.REVIEW_GROUPS:
         return ("create",)
     return tuple(verb for verb in VERBS if verb != "deletecollection" or plural != "namespaces")
 

@@ -6,31 +6,22 @@ update to immutable fields.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from meshkit.sandbox.api import names, podrules, status
 from meshkit.sandbox.api.schema import cel_rules as celrules
-from meshkit.sandbox.api.schema import validation
+from meshkit.sandbox.api.schema import validation, workload_rules
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.status import Cause
 
 Object = Mapping[str, Any]
 
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_QUALIFIED = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_NAME_PART_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
 _POD_RULE = (
     "Forbidden: pod updates may not change fields other than `spec.containers[*].image`, "
     "`spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to "
     "existing tolerations), `spec.terminationGracePeriodSeconds`"
 )
-_LONGEST_CRON_JOB = 52  # the name of a Job is eleven characters longer
 _MAX_DATA_BYTES = 1 << 20  # of a ConfigMap or Secret, core/validation.MaxSecretSize
 _SCHEMA_TYPES = ("array", "boolean", "integer", "number", "object", "string")
 
@@ -107,55 +98,15 @@ def _metadata(resource: Resource, metadata: Object) -> Iterator[Cause]:
         prefix = metadata["generateName"]
         yield from names.causes("metadata.generateName", prefix, names.generated(rule))
     yield from names.causes("metadata.name", metadata["name"], rule)
-    yield from _labels(metadata.get("labels"), "metadata.labels")
+    yield from names.label_causes(metadata.get("labels"), "metadata.labels")
     for key in metadata.get("annotations") or ():
-        if not _QUALIFIED.fullmatch(key.lower()):
-            yield status.invalid_value("metadata.annotations", key, _NAME_PART_RULE)
+        yield from names.qualified_causes("metadata.annotations", key.lower(), shown=key)
 
 
 def _name_rule(resource: Resource) -> names.Rule:
     if resource.group == "rbac.authorization.k8s.io":
         return names.path_segment
     return names.label if resource.key in ("namespaces", "services") else names.subdomain
-
-
-def _labels(labels: Object | None, path: str) -> Iterator[Cause]:
-    for key, value in (labels or {}).items():
-        if not _QUALIFIED.fullmatch(key):
-            yield status.invalid_value(path, key, _NAME_PART_RULE)
-        if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value):
-            why = (
-                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
-                "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value', "
-                " or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-            )
-            yield status.invalid_value(path, value, why)
-
-
-def _workload(obj: Object) -> Iterator[Cause]:
-    spec = obj["spec"]
-    wanted = spec["selector"].get("matchLabels") or {}
-    labels = (spec.get("template", {}).get("metadata") or {}).get("labels") or {}
-    if not wanted and not spec["selector"].get("matchExpressions"):
-        yield status.invalid_value("spec.selector", "{}", "empty selector is invalid for deployment")
-    elif any(labels.get(key) != value for key, value in wanted.items()):
-        yield status.invalid_value(
-            "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
-        )
-    if spec.get("replicas", 0) < 0:
-        yield status.invalid_value("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
-    yield from _labels(labels, "spec.template.metadata.labels")
-    yield from podrules.template_causes(spec.get("template", {}), "spec.template")
-
-
-def _deployment(obj: Object) -> Iterator[Cause]:
-    yield from _workload(obj)
-    kind = (obj["spec"].get("strategy") or {}).get("type", "RollingUpdate")
-    if kind not in ("Recreate", "RollingUpdate"):
-        yield _unsupported("spec.strategy.type", kind, '"Recreate", "RollingUpdate"')
-    policy = (obj["spec"].get("template", {}).get("spec") or {}).get("restartPolicy", "Always")
-    if policy != "Always":
-        yield _unsupported("spec.template.spec.restartPolicy", policy, '"Always"')
 
 
 def _budget(obj: Object) -> Iterator[Cause]:
@@ -177,39 +128,6 @@ def _role(obj: Object) -> Iterator[Cause]:
         if not rule.get("resources"):
             why = "Required value: resource rules must supply at least one resource"
             yield status.required(f"{where}.resources", why)
-
-
-def _job(obj: Object) -> Iterator[Cause]:
-    spec = obj["spec"]
-    pod = spec.get("template", {}).get("spec") or {}
-    if pod.get("restartPolicy") not in ("Never", "OnFailure"):
-        yield _unsupported(
-            "spec.template.spec.restartPolicy", pod.get("restartPolicy"), '"OnFailure", "Never"'
-        )
-    if spec.get("completionMode") == "Indexed":
-        yield _unsupported("spec.completionMode", "Indexed", '"NonIndexed" (the only mode of the sandbox)')
-    for field in ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "managedBy"):
-        if field in spec:
-            yield Cause(f"spec.{field}", "FieldValueForbidden", "Forbidden: not supported by the sandbox")
-    for field in ("parallelism", "completions", "backoffLimit"):
-        if spec.get(field, 0) < 0:
-            why = "must be greater than or equal to 0"
-            yield status.invalid_value(f"spec.{field}", spec[field], why)
-    yield from podrules.template_causes(spec.get("template", {}), "spec.template")
-
-
-def _cron_job(obj: Object) -> Iterator[Cause]:
-    name = obj["metadata"]["name"]
-    if len(name) > _LONGEST_CRON_JOB:
-        why = f"must be no more than {_LONGEST_CRON_JOB} characters"
-        yield status.invalid_value("metadata.name", name, why)
-    template = (obj["spec"]["jobTemplate"].get("spec") or {}).get("template") or {}
-    yield from podrules.template_causes(template, "spec.jobTemplate.spec.template")
-
-
-def _unsupported(field: str, value: object, supported: str) -> Cause:
-    why = f'Unsupported value: "{value}": supported values: {supported}'
-    return Cause(field, "FieldValueNotSupported", why)
 
 
 def _quota(obj: Object) -> Iterator[Cause]:
@@ -287,7 +205,7 @@ def _schema(node: Object, where: str) -> Iterator[Cause]:
         yield Cause(f"{where}.items", "FieldValueForbidden", why)
     if (node.get("type") or "object") not in _SCHEMA_TYPES:
         supported = ", ".join(f'"{type_name}"' for type_name in _SCHEMA_TYPES)
-        yield _unsupported(f"{where}.type", node["type"], supported)
+        yield status.unsupported_value(f"{where}.type", node["type"], supported)
     for name, below in (node.get("properties") or {}).items():
         yield from _schema(below, f"{where}.properties[{name}]")
     for word in ("items", "additionalProperties", "not"):
@@ -322,24 +240,28 @@ def _definition_names(spec: Object) -> Iterator[Cause]:
 
 _OF: dict[str, Callable[[Object], Iterator[Cause]]] = {
     "configmaps": _data,
-    "cronjobs.batch": _cron_job,
+    "cronjobs.batch": workload_rules.cron_job,
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "clusterroles.rbac.authorization.k8s.io": _role,
-    "deployments.apps": _deployment,
+    "daemonsets.apps": workload_rules.daemon_set,
+    "deployments.apps": workload_rules.deployment,
     "limitranges": _limit_range,
-    "jobs.batch": _job,
+    "jobs.batch": workload_rules.job,
     "poddisruptionbudgets.policy": _budget,
     "pods": podrules.pod_causes,
-    "replicasets.apps": _workload,
+    "replicasets.apps": workload_rules.replica_set,
     "resourcequotas": _quota,
     "secrets": _data,
     "roles.rbac.authorization.k8s.io": _role,
     "services": _service,
+    "statefulsets.apps": workload_rules.stateful_set,
 }
 _OF_STATUS: dict[str, Callable[[Object], Iterator[Cause]]] = {"pods": podrules.status_causes}
 _IMMUTABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": (("roleRef",),),
     "customresourcedefinitions.apiextensions.k8s.io": (("spec", "group"), ("spec", "scope")),
+    "controllerrevisions.apps": (("data",),),
+    "daemonsets.apps": (("spec", "selector"),),
     "deployments.apps": (("spec", "selector"),),
     "jobs.batch": tuple(
         ("spec", field) for field in ("selector", "template", "completions", "completionMode")

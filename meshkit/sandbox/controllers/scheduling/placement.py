@@ -1,9 +1,10 @@
 """Pure functions that choose the node for a pod.
 
 A node is infeasible when it is cordoned, has a taint that the pod does not tolerate, does not match the pod's
-``nodeSelector``, or would violate a topologySpreadConstraint with DoNotSchedule. Feasible nodes are ranked by
-the spread of constraints with ScheduleAnyway, then by fewest pods of the same owner (each node is a zone, so
-this spreads pods evenly over zones), then by fewest pods. Resources and affinities are ignored.
+``nodeSelector`` or required node affinity, or would violate a topologySpreadConstraint with DoNotSchedule.
+Feasible nodes are ranked by the spread of constraints with ScheduleAnyway, then by fewest pods of the same
+owner (each node is a zone, so this spreads pods evenly over zones), then by fewest pods. Resources, preferred
+node affinity and the affinity of pods are ignored.
 
 The spread follows Kubernetes (kubernetes/pkg/scheduler/framework/plugins/podtopologyspread): the number of
 matching pods in a node's domain, including this pod, may exceed that of the emptiest domain by at most
@@ -19,7 +20,7 @@ from typing import Any
 
 from meshkit.kube.selectors import holds
 from meshkit.sandbox.controllers.objects import Object, controller_of, is_terminating, key_of
-from meshkit.sandbox.controllers.scheduling.taints import untolerated
+from meshkit.sandbox.controllers.scheduling.taints import CORDONED, tolerates, untolerated
 
 
 def choose(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str | None:
@@ -55,11 +56,11 @@ def refusal(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> s
 
 def why_not(pod: Object, node: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str:
     """Return why the node is infeasible, or an empty string."""
-    if (node.get("spec") or {}).get("unschedulable"):
+    if (node.get("spec") or {}).get("unschedulable") and not tolerates(pod, CORDONED):
         return "were unschedulable"
     if taint := untolerated(pod, node):
         return f"had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
-    if not _may_use(pod, node):
+    if not may_use(pod["spec"], node):
         return "didn't match Pod's node affinity/selector"
     for constraint in _constraints(pod, "DoNotSchedule"):
         if not _within_skew(pod, node, constraint, nodes, placed):
@@ -67,8 +68,33 @@ def why_not(pod: Object, node: Object, nodes: Sequence[Object], placed: Sequence
     return ""
 
 
-def _may_use(pod: Object, node: Object) -> bool:
-    return holds({"matchLabels": pod["spec"].get("nodeSelector") or {}}, node["metadata"].get("labels"))
+def may_use(spec: Object, node: Object) -> bool:
+    """Return whether the node matches the ``nodeSelector`` and the required node affinity of a pod's spec."""
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    return holds({"matchLabels": spec.get("nodeSelector") or {}}, node["metadata"].get("labels")) and (
+        required is None or any(_term(term, node) for term in required.get("nodeSelectorTerms") or ())
+    )
+
+
+def _term(term: Object, node: Object) -> bool:
+    """Return whether the node meets every requirement of a term; an empty term matches no node."""
+    labels = node["metadata"].get("labels") or {}
+    fields = {"metadata.name": key_of(node)[1]}
+    requirements = [
+        *((labels, each) for each in term.get("matchExpressions") or ()),
+        *((fields, each) for each in term.get("matchFields") or ()),
+    ]
+    return bool(requirements) and all(_meets(values, each) for values, each in requirements)
+
+
+def _meets(values: Mapping[str, str], requirement: Object) -> bool:
+    if requirement["operator"] not in ("Gt", "Lt"):
+        return holds({"matchExpressions": [requirement]}, values)
+    given, (bound, *_) = values.get(requirement["key"], ""), requirement.get("values") or ("",)
+    if not (given.lstrip("-").isdecimal() and bound.lstrip("-").isdecimal()):
+        return False
+    return int(given) > int(bound) if requirement["operator"] == "Gt" else int(given) < int(bound)
 
 
 def _constraints(pod: Object, unsatisfiable: str) -> list[Object]:
@@ -96,7 +122,7 @@ def _matching(
     domains = {
         key_of(node)[1]: _domain(node, constraint)
         for node in nodes
-        if _may_use(pod, node) and not (honoured and untolerated(pod, node))
+        if may_use(pod["spec"], node) and not (honoured and untolerated(pod, node))
     }
     counts = Counter({domain: 0 for domain in domains.values() if domain})
     selector = _selector(pod, constraint)

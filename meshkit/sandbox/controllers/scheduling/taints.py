@@ -9,6 +9,8 @@ from __future__ import annotations
 from meshkit.sandbox.controllers.objects import Object
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
+CORDONED: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+"""The taint that a cordoned node has on other clusters; here ``spec.unschedulable`` stands for it."""
 
 
 def untolerated(pod: Object, node: Object) -> Object | None:
@@ -35,6 +37,11 @@ def evicted_after_s(pod: Object, node: Object, default_s: float) -> float | None
         elif toleration.get("tolerationSeconds") is not None:
             waits.append(max(0.0, float(toleration["tolerationSeconds"])))
     return min(waits, default=None)
+
+
+def tolerates(pod: Object, taint: Object) -> bool:
+    """Return whether the pod tolerates the taint."""
+    return _toleration(pod, taint) is not None
 
 
 def _taints(node: Object) -> list[Object]:

@@ -20,21 +20,20 @@ from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
     available_in_s,
-    controlled_by,
     controller_of,
     is_finished,
     is_terminating,
     key_of,
-    owner_reference,
     set_condition,
 )
-from meshkit.sandbox.controllers.pods import OwnedPods, Selectors
+from meshkit.sandbox.controllers.pods import OwnedPods, Selectors, claimed, owner_key
 from meshkit.sandbox.controllers.workloads.deployments import REPLICASETS
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
 SOURCE = "replicaset-controller"
+_REPLICA_SET_OF = owner_key("ReplicaSet")
 
 
 class ReplicaSetController:
@@ -52,7 +51,7 @@ class ReplicaSetController:
 
     def _of_pod(self, pod: Object) -> list[Key]:
         if controller_of(pod) is not None:
-            return _replica_set_of(pod)
+            return _REPLICA_SET_OF(pod)
         return self._selectors.selecting(pod)
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -74,34 +73,12 @@ class ReplicaSetController:
 
     async def _claimed(self, replica_set: Object) -> list[Object]:
         """Adopt and release pods; return the active pods of the ReplicaSet."""
-        claimed = []
-        for pod in await self._client.list("pods", replica_set["metadata"]["namespace"]):
-            if is_terminating(pod) or is_finished(pod):
-                continue
-            fits = holds(replica_set["spec"]["selector"], pod["metadata"].get("labels"))
-            mine, owners = controlled_by(pod, replica_set), pod["metadata"].get("ownerReferences") or []
-            if fits and controller_of(pod) is None:
-                mine = await self._set_owners(pod, [*owners, owner_reference(replica_set)])
-            elif mine and not fits:
-                uid = replica_set["metadata"]["uid"]
-                await self._set_owners(pod, [owner for owner in owners if owner["uid"] != uid])
-                mine = False
-            if mine:
-                claimed.append(pod)
-        return claimed
-
-    async def _set_owners(self, pod: Object, owners: Sequence[Object]) -> bool:
-        """Replace the owners of a pod at the version that was read; return False when it no longer exists."""
-        namespace, name = key_of(pod)
-        seen = {"uid": pod["metadata"]["uid"], "resourceVersion": pod["metadata"]["resourceVersion"]}
-        patch = {"metadata": {**seen, "ownerReferences": list(owners) or None}}
-        try:
-            await self._client.merge_patch("pods", name, namespace, patch)
-        except ApiError as exc:
-            if exc.code != 404:
-                raise
-            return False
-        return True
+        active = [
+            pod
+            for pod in await self._client.list("pods", replica_set["metadata"]["namespace"])
+            if not is_terminating(pod) and not is_finished(pod)
+        ]
+        return await claimed(self._client, replica_set, active)
 
     async def _status(
         self, replica_set: Object, pods: Sequence[Object], refusal: ApiError | None
@@ -138,10 +115,3 @@ def doomed(pods: Sequence[Object], count: int) -> list[Object]:
 
     youngest_first = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True)
     return sorted(youngest_first, key=rank)[:count]
-
-
-def _replica_set_of(pod: Object) -> list[Key]:
-    owner = controller_of(pod)
-    if owner is None or owner["kind"] != "ReplicaSet":
-        return []
-    return [(pod["metadata"]["namespace"], owner["name"])]

@@ -4,10 +4,11 @@ Run it manually when the Kubernetes version changes::
 
     python -m meshkit.sandbox.api.schema.published.generate GO_MODULES
 
-``GO_MODULES`` is the folder that holds ``k8s.io/api@vX``, ``k8s.io/apimachinery@vX`` and
-``k8s.io/apiextensions-apiserver@vX`` (``go mod download`` puts them below ``$(go env GOMODCACHE)``): their
-``generated.proto`` files contain the field numbers. The schemas come from the PyPI package
-``kubernetes-validate``. Descriptions are omitted; names, types, list types and merge keys remain.
+``GO_MODULES`` is the folder that holds ``k8s.io/api@vX``, ``k8s.io/apimachinery@vX``,
+``k8s.io/apiextensions-apiserver@vX`` and ``k8s.io/kube-aggregator@vX`` (``go mod download`` puts them below
+``$(go env GOMODCACHE)``): their ``generated.proto`` files contain the field numbers. The schemas come from
+the PyPI package ``kubernetes-validate``. Descriptions are omitted; names, types, list types and merge keys
+remain.
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ from typing import Any
 VERSION = "v1.37.0"
 ROOTS = (
     *(f"io.k8s.api.core.v1.{kind}" for kind in (
-        "Binding", "ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node", "Pod",
-        "ResourceQuota", "Secret", "Service", "ServiceAccount",
+        "Binding", "ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node", "PersistentVolume",
+        "PersistentVolumeClaim", "Pod", "ResourceQuota", "Secret", "Service", "ServiceAccount",
     )),
     "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+    "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
+    "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
     "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
+    "io.k8s.api.apps.v1.ControllerRevision",
+    "io.k8s.api.apps.v1.DaemonSet",
     "io.k8s.api.apps.v1.Deployment",
     "io.k8s.api.apps.v1.ReplicaSet",
+    "io.k8s.api.apps.v1.StatefulSet",
     "io.k8s.api.authentication.v1.SelfSubjectReview",
     "io.k8s.api.authentication.v1.TokenRequest",
     "io.k8s.api.authentication.v1.TokenReview",
@@ -38,10 +44,13 @@ ROOTS = (
     "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
     "io.k8s.api.authorization.v1.SubjectAccessReview",
     "io.k8s.api.autoscaling.v1.Scale",
+    "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
     "io.k8s.api.batch.v1.CronJob",
     "io.k8s.api.batch.v1.Job",
     "io.k8s.api.coordination.v1.Lease",
     "io.k8s.api.discovery.v1.EndpointSlice",
+    "io.k8s.api.networking.v1.Ingress",
+    "io.k8s.api.networking.v1.IngressClass",
     "io.k8s.api.networking.v1.NetworkPolicy",
     "io.k8s.api.policy.v1.Eviction",
     "io.k8s.api.policy.v1.PodDisruptionBudget",
@@ -49,10 +58,12 @@ ROOTS = (
     "io.k8s.api.rbac.v1.ClusterRoleBinding",
     "io.k8s.api.rbac.v1.Role",
     "io.k8s.api.rbac.v1.RoleBinding",
+    "io.k8s.api.storage.v1.StorageClass",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
     "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
     "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta",
     "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
+    "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService",
 )  # fmt: skip
 # The published schemas carry no defaults; these two are part of the key of a list item, so they are needed.
 KEY_DEFAULTS = {
@@ -131,7 +142,7 @@ def _messages(modules: Path, definitions: dict[str, Any]) -> dict[str, Any]:
     """
     files = [
         path
-        for module in ("api", "apimachinery", "apiextensions-apiserver")
+        for module in ("api", "apimachinery", "apiextensions-apiserver", "kube-aggregator")
         for path in sorted((modules / "k8s.io").glob(f"{module}@*/**/generated.proto"))
     ]
     messages: dict[str, dict[str, list[Any]]] = {}
@@ -193,9 +204,10 @@ def _parse(text: str) -> dict[str, dict[str, list[Any]]]:
 
 def _published(name: str) -> str:
     """Return the published name of a protobuf type, such as ``io.k8s.api.core.v1.Pod``."""
-    return re.sub(r"^\.?k8s\.io\.", "io.k8s.", name).replace(
-        "apiextensions_apiserver", "apiextensions-apiserver"
-    )
+    published = re.sub(r"^\.?k8s\.io\.", "io.k8s.", name)
+    for module in ("apiextensions-apiserver", "kube-aggregator"):
+        published = published.replace(module.replace("-", "_"), module)
+    return published
 
 
 def _write(name: str, data: dict[str, Any]) -> None:
