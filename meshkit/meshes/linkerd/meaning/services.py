@@ -70,7 +70,7 @@ def profile_route(profile: Object, service: Object, port: int, clusters: Contain
     backends: Sequence[Backend] = [
         Backend(name if name in clusters else None, int(parse(entry.get("weight", 0)).amount * 1000))
         for entry in (profile.get("spec") or {}).get("dstOverrides") or ()
-        for name in [_cluster_of(str(entry["authority"]), port)]
+        for name in [_cluster_of(str(entry.get("authority", "")), port)]
     ]
     weighty = tuple(backend for backend in backends if backend.weight)
     itself = Backend(cluster_name(port, "", host_of(service)), 1)
