@@ -310,7 +310,7 @@ def webhook(namespace: str, failure: str) -> dict[str, Any]:
     ]
     service = {"name": "linkerd-proxy-injector", "namespace": namespace, "path": "/", "port": 443}
     name = "linkerd-proxy-injector.linkerd.io"
-    asked = manifests.pod_webhook(name, service, failure, of_namespace, of_pod)
+    asked = manifests.pod_webhook(name, service, failure, of_namespace, of_pod, ("pods", "services"))
     webhook = {**asked, "timeoutSeconds": 10}
     labels = {
         "linkerd.io/control-plane-component": "proxy-injector",
