@@ -140,3 +140,23 @@ def test_linkerd_notes_the_default_opaque_ports_of_pods() -> None:
     patch = patch_for("linkerd", made, where, "edge-1")
     values = next(entry["value"] for entry in patch if entry["path"] == "/metadata/annotations")
     assert values[OPAQUE] == "8080"
+
+
+def test_linkerds_proxy_is_told_where_it_listens_and_who_it_is() -> None:
+    made = pod()
+    made["spec"]["containers"][0].update(
+        ports=[{"name": "web", "containerPort": 8080}, {"containerPort": 9090}],
+        readinessProbe={"httpGet": {"path": "/ready", "port": 8081}},
+    )
+    where = namespace(**INJECTED, **{OPAQUE: "web,25-27"})
+    patch = injector.patch_for(linkerd, made, where, Injector("edge-1", "", "the roots"))
+    (container,) = next(entry["value"] for entry in patch if entry["path"] == "/spec/initContainers")
+    given = {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
+    assert len(given) == len(container["env"])
+    assert given["LINKERD2_PROXY_INBOUND_LISTEN_ADDR"] == "0.0.0.0:4143"
+    assert given["LINKERD2_PROXY_INBOUND_PORTS"] == "8080,8081,9090"
+    assert given["LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION"] == "8080,25-27"
+    assert given["LINKERD2_PROXY_INBOUND_DEFAULT_POLICY"] == "all-unauthenticated"
+    assert given["LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"] == "the roots"
+    assert given["_pod_sa"] == {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}
+    assert "LINKERD2_PROXY_INGRESS_MODE" not in given

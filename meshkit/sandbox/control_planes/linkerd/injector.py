@@ -15,20 +15,20 @@ from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT, OPAQUE
 from meshkit.meshes.linkerd.meaning.proxy import COMPONENT, PROXY
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
-
-_INJECT = "linkerd.io/inject"
+from meshkit.sandbox.control_planes.linkerd.environment import INJECT, environment
 
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
     """Return a native sidecar with the image of the injector's own version and the current roots."""
     defaults = annotations_of(namespace)
-    wanted = annotations_of(pod).get(_INJECT) or defaults.get(_INJECT)
+    wanted = annotations_of(pod).get(INJECT) or defaults.get(INJECT)
     if wanted not in ("enabled", "ingress") or COMPONENT in labels(pod):
         return None
     container: dict[str, Any] = {
         "name": PROXY.container,
-        "image": f"ghcr.io/linkerd/proxy:{injector.version}",
+        "image": f"cr.l5d.io/linkerd/proxy:{injector.version}",
         "restartPolicy": "Always",
+        "env": environment(pod, namespace, injector),
         "ports": [
             {"containerPort": 4143, "name": "linkerd-proxy", "protocol": "TCP"},
             {"containerPort": 4191, "name": "linkerd-admin", "protocol": "TCP"},
@@ -43,7 +43,6 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
     if OPAQUE not in defaults and (ports := _by_default(_container_ports(pod), injector)):
         added[OPAQUE] = ports
     if injector.roots:
-        container["env"] = [{"name": PROXY.roots_variable, "value": injector.roots}]
         added["linkerd.io/trust-root-sha256"] = hashlib.sha256(injector.roots.encode()).hexdigest()
     return Sidecar(
         container,
