@@ -22,7 +22,7 @@ BACKEND_PORT_MISSING = Code(
     "MK0252",
     "error",
     "A route sends traffic to a port that the Service does not have.",
-    "These requests fail.",
+    "Istio answers these requests with 500. Linkerd sends them to the port of that number of the pods.",
     "Name a port of the Service, not of its pods.",
 )
 BACKEND_KIND_UNKNOWN = Code(

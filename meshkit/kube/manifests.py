@@ -111,10 +111,19 @@ def pod_webhook(
     failure: str,
     of_namespace: Sequence[Mapping[str, Any]],
     of_pod: Sequence[Mapping[str, Any]],
+    resources: Sequence[str] = ("pods",),
     **more: Any,
 ) -> dict[str, Any]:
-    """A webhook for new pods that match the ``matchExpressions`` of namespaces and of pods."""
-    made = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    """A webhook for new pods that match the ``matchExpressions`` of namespaces and of pods.
+
+    ``resources`` are what it sees, if that is not pods alone.
+    """
+    made = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE"],
+        "resources": list(resources),
+    }
     return {
         "name": name,
         "clientConfig": {"service": service},

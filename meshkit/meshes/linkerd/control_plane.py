@@ -12,6 +12,8 @@ import hashlib
 import re
 from typing import Any
 
+import yaml
+
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Need, Snapshot
 from meshkit.intent.mesh import ControlPlane, Resources
@@ -29,7 +31,9 @@ from meshkit.meshes.gateway_api import definitions as gateway_api
 from meshkit.meshes.linkerd import anchors as linkerd_anchors
 from meshkit.meshes.linkerd.definitions import definitions
 from meshkit.meshes.linkerd.injection import INJECT
+from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT
 from meshkit.meshes.linkerd.pki import ISSUER, SECRET
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 
 DEFAULT_VERSION = "edge-26.6.3"
 TESTED = ("edge-26.",)
@@ -217,11 +221,26 @@ def _require_nodes(intent: ControlPlane, snapshot: Snapshot) -> None:
 
 
 def _manifests(intent: ControlPlane, namespace: str) -> list[Step]:
-    steps: list[Step] = []
+    steps = [_configuration(intent, namespace)]
     for component in ("identity", "destination", "proxy-injector"):
         steps += _component(component, namespace, intent)
     hook = webhook(namespace, intent.webhook_failure.capitalize())
     return [*steps, Step(hook, wait=Wait("trusted", 60))]
+
+
+def _configuration(intent: ControlPlane, namespace: str) -> Step:
+    """The ConfigMap in which Linkerd's charts note their values, with those that hold without charts too."""
+    values = {
+        "clusterDomain": CLUSTER_DOMAIN,
+        "controllerReplicas": intent.replicas,
+        "identityTrustDomain": CLUSTER_DOMAIN,
+        "linkerdVersion": intent.version or DEFAULT_VERSION,
+        "proxy": {"opaquePorts": BY_DEFAULT},
+        "webhookFailurePolicy": intent.webhook_failure.capitalize(),
+    }
+    labels = {"linkerd.io/control-plane-component": "controller", "linkerd.io/control-plane-ns": namespace}
+    data = {"values": yaml.safe_dump(values)}
+    return Step(manifests.obj(CONFIG_MAP, "linkerd-config", namespace, labels=labels, data=data))
 
 
 _READ = "get list watch"
@@ -310,7 +329,7 @@ def webhook(namespace: str, failure: str) -> dict[str, Any]:
     ]
     service = {"name": "linkerd-proxy-injector", "namespace": namespace, "path": "/", "port": 443}
     name = "linkerd-proxy-injector.linkerd.io"
-    asked = manifests.pod_webhook(name, service, failure, of_namespace, of_pod)
+    asked = manifests.pod_webhook(name, service, failure, of_namespace, of_pod, ("pods", "services"))
     webhook = {**asked, "timeoutSeconds": 10}
     labels = {
         "linkerd.io/control-plane-component": "proxy-injector",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -115,24 +115,33 @@ class Registry:
 
         A pod that is being deleted is left out at once, before its slice is updated.
         """
+        found: dict[tuple[str, int], Backing] = {}
+        for piece, address, pod in self._ready(service):
+            for named in piece.get("ports") or ():
+                if (named.get("name") or "") == port.get("name", ""):
+                    number = int(named["port"])
+                    found[(address, number)] = Backing(address, number, pod)
+        return tuple(found[key] for key in sorted(found))
+
+    def backings_at(self, service: Object, number: int) -> tuple[Backing, ...]:
+        """The same addresses, at a port of the pods that no port of the Service leads to."""
+        found = {
+            address: Backing(address, number, pod)
+            for piece, address, pod in self._ready(service)
+            if piece.get("ports")
+        }
+        return tuple(found[address] for address in sorted(found))
+
+    def _ready(self, service: Object) -> Iterator[tuple[Object, str, Object | None]]:
+        """Each slice of a Service with each of its addresses that serves, and the pod of the address."""
         meta = service["metadata"]
         pods = self.derived("pods by name", self._pods_by_name)
         slices = self.derived("slices by service", self._slices_by_service)
-        found: dict[tuple[str, int], Backing] = {}
         for piece in slices.get((meta["namespace"], meta["name"]), ()):
-            numbers = [
-                int(p["port"])
-                for p in piece.get("ports") or ()
-                if (p.get("name") or "") == port.get("name", "")
-            ]
             for endpoint in piece.get("endpoints") or ():
                 pod = pods.get((meta["namespace"], (endpoint.get("targetRef") or {}).get("name", "")))
-                if not _serves(endpoint, pod):
-                    continue
-                for number in numbers:
-                    for address in endpoint["addresses"]:
-                        found[(address, number)] = Backing(address, number, pod)
-        return tuple(found[key] for key in sorted(found))
+                if _serves(endpoint, pod):
+                    yield from ((piece, address, pod) for address in endpoint["addresses"])
 
 
 def _serves(endpoint: Object, pod: Object | None) -> bool:

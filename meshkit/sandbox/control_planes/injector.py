@@ -1,4 +1,4 @@
-"""Pure functions shared by all meshes' injectors, which build the patch that adds a sidecar to a pod.
+"""Pure functions shared by all meshes' injectors, which build the patches of new pods and Services.
 
 The mesh's folder contains what its injector decides and which container, labels and annotations it adds.
 ``webhook`` serves the result.
@@ -7,7 +7,7 @@ The mesh's folder contains what its injector decides and which container, labels
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from meshkit.kube.metadata import annotations_of, labels
@@ -35,6 +35,8 @@ class Injector:
     revision: str
     roots: str = ""
     """The trust bundle that is fixed in a pod at injection; empty for a mesh that does not inject it."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """The values of the mesh's charts, where they are mounted."""
 
 
 class Injection(Protocol):
@@ -42,6 +44,19 @@ class Injection(Protocol):
 
     def __call__(self, pod: Object, namespace: Object, injector: Injector, /) -> Sidecar | None:
         """Return the sidecar for a pod, or None if it is not injected."""
+
+
+class Annotation(Protocol):
+    """A function that computes the annotations that one mesh's injector gives to a new Service."""
+
+    def __call__(self, service: Object, namespace: Object, injector: Injector, /) -> Mapping[str, str]:
+        """Return the annotations; empty for none."""
+
+
+def annotation_patch(annotation: Annotation, service: Object, namespace: Object, injector: Injector) -> Patch:
+    """Return the JSON patch that annotates a new Service; empty if there is nothing to add."""
+    added = annotation(service, namespace, injector)
+    return _added(service, "annotations", annotations_of(service), added) if added else []
 
 
 def patch_for(injection: Injection, pod: Object, namespace: Object, injector: Injector) -> Patch:
@@ -80,8 +95,8 @@ def _container(pod: Object, container: Mapping[str, Any]) -> dict[str, Any]:
     return {"op": "add", "path": "/spec/initContainers", "value": [container]}
 
 
-def _added(pod: Object, where: str, existing: Mapping[str, str], values: Mapping[str, str]) -> Patch:
-    """Return patch operations for labels or annotations that the pod does not have yet."""
+def _added(item: Object, where: str, existing: Mapping[str, str], values: Mapping[str, str]) -> Patch:
+    """Return patch operations for labels or annotations that an object does not have yet."""
     missing = {key: value for key, value in values.items() if key not in existing}
     if not existing:
         return [{"op": "add", "path": f"/metadata/{where}", "value": missing}]

@@ -34,7 +34,7 @@ from meshkit.sandbox.control_planes.authority import CaSecret
 from meshkit.sandbox.control_planes.configurator import Configurator
 from meshkit.sandbox.control_planes.data_plane import DataPlane
 from meshkit.sandbox.control_planes.identity import LEAF_LIFETIME, Authority
-from meshkit.sandbox.control_planes.injector import Injection
+from meshkit.sandbox.control_planes.injector import Annotation, Injection
 from meshkit.sandbox.control_planes.issuer import Issuer
 from meshkit.sandbox.control_planes.leader import Leader
 from meshkit.sandbox.control_planes.webhook import InjectionWebhook
@@ -45,11 +45,12 @@ ROLES = ("injector", "config", "identity")
 
 @dataclass(frozen=True)
 class Mounts:
-    """The paths at which the charts of a mesh mount certificates."""
+    """The paths at which the charts of a mesh mount certificates and their values."""
 
     serving_pair: str
     issuer: str
     roots: str
+    values: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Settings:
     data_plane: DataPlane
     meaning: Meaning
     inject: Injection
+    annotate: Annotation | None
+    """The annotations that the injector gives to Services; None for a mesh whose injector sees pods only."""
     ready_ports: Mapping[str, int]
     """The readiness port by the first role of the process."""
     webhook_port: int
@@ -169,7 +172,9 @@ class ControlPlane:
             service=self._settings.named(self._settings.webhook_service, self._revision),
             namespace=self._namespace,
             bundle=self._settings.workload_ca[-1].bundle,
+            annotate=self._settings.annotate,
             mounted_roots=self._mounts.get(mounted.roots) if mounted else None,
+            mounted_values=self._mounts.get(mounted.values) if mounted else None,
         )
 
     async def _serve(self, webhook: InjectionWebhook) -> None:

@@ -15,23 +15,32 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 from aiohttp import web
 
 from meshkit.sandbox.control_planes import serving
 from meshkit.sandbox.control_planes.api_client import JSON_PATCH, ApiClient, ApiError, Mirror
 from meshkit.sandbox.control_planes.authority import BUNDLE_KEY
 from meshkit.sandbox.control_planes.identity import Authority
-from meshkit.sandbox.control_planes.injector import Injection, Injector, patch_for
+from meshkit.sandbox.control_planes.injector import (
+    Annotation,
+    Injection,
+    Injector,
+    Patch,
+    annotation_patch,
+    patch_for,
+)
 
 _LOG = logging.getLogger("webhook")
 _CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 
 
 class InjectionWebhook:
-    """Answers AdmissionReviews for pods of any namespace.
+    """Answers AdmissionReviews for pods of any namespace, and for Services where the mesh annotates them.
 
     ``service`` is the name that the API server calls. ``bundle`` is the ConfigMap with the roots to inject,
-    in the control plane's namespace; it is empty for a mesh that does not inject roots.
+    in the control plane's namespace; it is empty for a mesh that does not inject roots. ``mounted_values`` is
+    the folder with the values of the mesh's charts.
     """
 
     def __init__(
@@ -44,7 +53,9 @@ class InjectionWebhook:
         service: str,
         namespace: str,
         bundle: str = "",
+        annotate: Annotation | None = None,
         mounted_roots: Path | None = None,
+        mounted_values: Path | None = None,
     ) -> None:
         self._api = api
         self._inject = inject
@@ -53,7 +64,9 @@ class InjectionWebhook:
         self._version = version
         self._service = service
         self._namespace = namespace
+        self._annotate = annotate
         self._mounted_roots = mounted_roots
+        self._mounted_values = mounted_values
 
     async def serve(self, context: ssl.SSLContext, host: str, port: int) -> None:
         """Start to serve HTTPS; return when the server listens."""
@@ -107,14 +120,29 @@ class InjectionWebhook:
         review = await request.json()
         admission = review["request"]
         response: dict[str, Any] = {"uid": admission["uid"], "allowed": True}
-        pod = admission.get("object") or {}
-        if pod.get("kind", "Pod") == "Pod" and pod.get("spec"):
-            namespace = await self._api.get("namespaces", admission["namespace"])
-            minimal = {"metadata": {"name": admission["namespace"]}}
-            injector = Injector(self._version, self._revision, await self._trusted_roots())
-            patch = patch_for(self._inject, pod, namespace or minimal, injector)
-            if patch:
-                response["patchType"] = "JSONPatch"
-                response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
+        patch = await self._patch(admission.get("object") or {}, str(admission.get("namespace") or ""))
+        if patch:
+            response["patchType"] = "JSONPatch"
+            response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
         kind = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
         return web.json_response({**kind, "response": response})
+
+    async def _patch(self, item: Mapping[str, Any], namespace: str) -> Patch:
+        kind = item.get("kind", "Pod")
+        if not item.get("spec") or kind not in ("Pod", "Service"):
+            return []
+        found = await self._api.get("namespaces", namespace) or {"metadata": {"name": namespace}}
+        if kind == "Pod":
+            roots = await self._trusted_roots()
+            injector = Injector(self._version, self._revision, roots, self._values())
+            return patch_for(self._inject, item, found, injector)
+        if self._annotate is None:
+            return []
+        injector = Injector(self._version, self._revision, values=self._values())
+        return annotation_patch(self._annotate, item, found, injector)
+
+    def _values(self) -> Mapping[str, Any]:
+        if self._mounted_values is None:
+            return {}
+        values = yaml.safe_load((self._mounted_values / "values").read_text())
+        return values if isinstance(values, dict) else {}

@@ -12,6 +12,7 @@ from meshkit.sandbox.control_planes import injector
 from meshkit.sandbox.control_planes.injector import Injector, Patch
 from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
 from meshkit.sandbox.control_planes.istio.injector import inject as istio
+from meshkit.sandbox.control_planes.linkerd.injector import annotate
 from meshkit.sandbox.control_planes.linkerd.injector import inject as linkerd
 
 
@@ -86,3 +87,76 @@ def test_linkerd_copies_the_namespaces_settings_for_good() -> None:
     own = pod(annotations={policy: "deny"})
     paths = [entry["path"] for entry in patch_for("linkerd", own, where, "edge-1")]
     assert not any(path.endswith("default-inbound-policy") for path in paths)
+
+
+OPAQUE = "config.linkerd.io/opaque-ports"
+
+
+def service(*ports: dict[str, Any], **annotations: str) -> dict[str, Any]:
+    return {
+        "kind": "Service",
+        "metadata": {"name": "db", "annotations": annotations},
+        "spec": {"ports": ports},
+    }
+
+
+@pytest.mark.parametrize(
+    ("item", "where", "noted"),
+    [
+        (service({"port": 80, "targetPort": 8080}), {}, None),
+        (service({"port": 3306, "targetPort": 3306}, {"port": 80, "targetPort": 80}), {}, "3306"),
+        (service({"port": 5432}), {}, "5432"),
+        (service({"port": 80, "targetPort": 5432}), {}, "80"),
+        (service({"port": 3306, "targetPort": 80}), {}, None),
+        (service({"port": 3306, "targetPort": "mysql"}), {}, None),
+        (service({"port": 3306}), {OPAQUE: "9090"}, "9090"),
+        (service({"port": 3306}), {OPAQUE: ""}, ""),
+        (service({"port": 3306}, **{OPAQUE: "80"}), {OPAQUE: "9090"}, None),
+    ],
+)
+def test_linkerd_notes_the_opaque_ports_of_services(
+    item: dict[str, Any], where: dict[str, str], noted: str | None
+) -> None:
+    patch = injector.annotation_patch(annotate, item, namespace(**where), Injector("edge-1", ""))
+    added: dict[str, str] = {}
+    for entry in patch:
+        added |= entry["value"] if isinstance(entry["value"], dict) else {OPAQUE: entry["value"]}
+    assert added == ({} if noted is None else {OPAQUE: noted})
+
+
+def test_the_charts_value_replaces_the_default_opaque_ports() -> None:
+    by_chart = Injector("edge-1", "", values={"proxy": {"opaquePorts": "9000,9001"}})
+    item = service({"port": 3306}, {"port": 80, "targetPort": 9001})
+    assert annotate(item, namespace(), by_chart) == {OPAQUE: "80"}
+
+
+def test_linkerd_notes_the_default_opaque_ports_of_pods() -> None:
+    made = pod()
+    made["spec"]["containers"][0]["ports"] = [{"containerPort": 8080}, {"containerPort": 5432}]
+    patch = patch_for("linkerd", made, namespace(**INJECTED), "edge-1")
+    values = next(entry["value"] for entry in patch if entry["path"] == "/metadata/annotations")
+    assert values[OPAQUE] == "5432"
+    where = namespace(**INJECTED, **{OPAQUE: "8080"})
+    patch = patch_for("linkerd", made, where, "edge-1")
+    values = next(entry["value"] for entry in patch if entry["path"] == "/metadata/annotations")
+    assert values[OPAQUE] == "8080"
+
+
+def test_linkerds_proxy_is_told_where_it_listens_and_who_it_is() -> None:
+    made = pod()
+    made["spec"]["containers"][0].update(
+        ports=[{"name": "web", "containerPort": 8080}, {"containerPort": 9090}],
+        readinessProbe={"httpGet": {"path": "/ready", "port": 8081}},
+    )
+    where = namespace(**INJECTED, **{OPAQUE: "web,25-27"})
+    patch = injector.patch_for(linkerd, made, where, Injector("edge-1", "", "the roots"))
+    (container,) = next(entry["value"] for entry in patch if entry["path"] == "/spec/initContainers")
+    given = {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
+    assert len(given) == len(container["env"])
+    assert given["LINKERD2_PROXY_INBOUND_LISTEN_ADDR"] == "0.0.0.0:4143"
+    assert given["LINKERD2_PROXY_INBOUND_PORTS"] == "8080,8081,9090"
+    assert given["LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION"] == "8080,25-27"
+    assert given["LINKERD2_PROXY_INBOUND_DEFAULT_POLICY"] == "all-unauthenticated"
+    assert given["LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"] == "the roots"
+    assert given["_pod_sa"] == {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}
+    assert "LINKERD2_PROXY_INGRESS_MODE" not in given

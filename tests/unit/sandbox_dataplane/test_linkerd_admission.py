@@ -111,6 +111,13 @@ def path(value: str, kind: str) -> dict[str, Any]:
             ),
             "spec.routes[1].condition",
         ),
+        (  # Its definition has a list there, and Linkerd reads one condition.
+            made(
+                *("ServiceProfile", "linkerd.io/v1alpha2"),
+                routes=[{"name": "a", "condition": {"not": [{"method": "GET"}]}}],
+            ),
+            "spec.routes[0].condition.not",
+        ),
     ],
 )
 def test_what_linkerd_could_not_read_is_refused(item: dict[str, Any], field: str) -> None:

@@ -312,6 +312,29 @@ def test_what_a_route_names_and_is_not_there(item: Made, reason: str | None) -> 
     assert [problem.reason for problem in found.problems] == ([reason] if reason else [])
 
 
+def test_a_backend_port_that_the_service_does_not_have_is_a_port_of_its_pods() -> None:
+    """Linkerd asks whether the Service exists, and its endpoints are then the pods' own port."""
+    pod = {"metadata": {"name": "p", "namespace": "shop", "uid": "p"}, "spec": {"containers": []}}
+    piece = {
+        "metadata": {
+            "name": "e",
+            "namespace": "shop",
+            "labels": {"kubernetes.io/service-name": "web-v1"},
+        },
+        "ports": [{"name": "p", "port": 80}],
+        "endpoints": [{"addresses": ["127.1.0.1"], "targetRef": {"name": "p"}}],
+    }
+    item = route({"backendRefs": [{"name": "web-v1", "port": 9999}]})
+    found = meaning(httproutes=[item], pods=[pod], endpointslices=[piece])
+    ((backend,),) = (one.backends for one in routes(found))
+    (cluster,) = (each for each in found.clusters if each.name == backend.cluster)
+    assert [(each.address, each.port) for each in cluster.endpoints] == [("127.1.0.1", 9999)]
+    assert [problem.message for problem in found.problems] == [
+        "spec.rules[0].backendRefs[0]: Service shop/web-v1 has no port 9999;"
+        " requests to it go to the port of that number of its pods."
+    ]
+
+
 def test_a_route_without_a_parent_or_whose_parent_is_not_there() -> None:
     lost = route({"backendRefs": [to("web-v1")]}, name="lost")
     lost["spec"]["parentRefs"][0]["name"] = "gone"

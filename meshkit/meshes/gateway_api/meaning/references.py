@@ -31,10 +31,13 @@ _BACKENDS = {"": {"Service"}, "core": {"Service"}, "apps": set(), GROUP: set()}
 _RULED = {"": "Service", "core": "Service"}
 
 
-def problems(registry: Registry, resources: Mapping[str, tuple[str, str]], lost: str) -> tuple[Problem, ...]:
+def problems(
+    registry: Registry, resources: Mapping[str, tuple[str, str]], lost: str, port_lost: str = ""
+) -> tuple[Problem, ...]:
     """The problems of all routes, found once. ``resources`` maps each resource to its group and kind.
 
-    ``lost`` says what becomes of requests to a backend that does not exist.
+    ``lost`` says what becomes of requests to a backend that does not exist, ``port_lost`` what becomes of
+    those to a port that its Service does not have, where that is not the same.
     """
 
     def compute() -> tuple[Problem, ...]:
@@ -42,7 +45,10 @@ def problems(registry: Registry, resources: Mapping[str, tuple[str, str]], lost:
             problem
             for resource, (group, _) in resources.items()
             for item in registry.of(resource)
-            for problem in (*_parents(registry, item, group), *_backends(registry, item, lost))
+            for problem in (
+                *_parents(registry, item, group),
+                *_backends(registry, item, lost, port_lost or lost),
+            )
         )
 
     return registry.derived("references of routes", compute)
@@ -75,20 +81,24 @@ def _parent(registry: Registry, item: Object, reference: Json, where: str) -> It
         yield Problem(item, PARENT_PORT_MISSING, message)
 
 
-def _backends(registry: Registry, item: Object, lost: str) -> Iterator[Problem]:
+def _backends(registry: Registry, item: Object, lost: str, port_lost: str) -> Iterator[Problem]:
     for number, rule in enumerate(item["spec"].get("rules") or ()):
         for index, reference in enumerate(rule.get("backendRefs") or ()):
             if reference.get("weight", 1):
                 where = f"spec.rules[{number}].backendRefs[{index}]"
-                yield from _backend(registry, item, reference, where, f"requests to it {lost}")
+                effects = (f"requests to it {lost}", f"requests to it {port_lost}")
+                yield from _backend(registry, item, reference, where, *effects)
         for index, entry in enumerate(rule.get("filters") or ()):
             mirrored = (entry.get("requestMirror") or {}).get("backendRef")
             if mirrored:
                 where = f"spec.rules[{number}].filters[{index}].requestMirror"
-                yield from _backend(registry, item, mirrored, where, "nothing is mirrored to it")
+                nothing = "nothing is mirrored to it"
+                yield from _backend(registry, item, mirrored, where, nothing, nothing)
 
 
-def _backend(registry: Registry, item: Object, reference: Json, where: str, effect: str) -> Iterator[Problem]:
+def _backend(
+    registry: Registry, item: Object, reference: Json, where: str, effect: str, effect_of_port: str
+) -> Iterator[Problem]:
     group, kind = reference.get("group", ""), reference.get("kind", "Service")
     if kind not in _BACKENDS.get(group, {kind}):
         message = f"{where}: no backend can be {kind} of the group {group!r}; {effect}."
@@ -101,9 +111,11 @@ def _backend(registry: Registry, item: Object, reference: Json, where: str, effe
     service = registry.find("services", namespace, reference["name"])
     if service is None:
         yield Problem(item, BACKEND_MISSING, f"{where}: there is no Service {name}; {effect}.")
-    elif port is None or int(port) not in _ports(service):
-        named = f"Service {name} has no port {port}" if port else f"no port of Service {name} is named"
-        yield Problem(item, BACKEND_PORT_MISSING, f"{where}: {named}; {effect}.")
+    elif port is None:
+        yield Problem(item, BACKEND_PORT_MISSING, f"{where}: no port of Service {name} is named; {effect}.")
+    elif int(port) not in _ports(service):
+        message = f"{where}: Service {name} has no port {port}; {effect_of_port}."
+        yield Problem(item, BACKEND_PORT_MISSING, message)
 
 
 def _ports(service: Object) -> set[int]:

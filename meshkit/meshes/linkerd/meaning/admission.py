@@ -235,8 +235,11 @@ def _condition(written: Json, where: str) -> Iterator[str]:
     for field in ("all", "any"):
         for index, inner in enumerate(written.get(field) or ()):
             yield from _condition(inner, f"{where}.{field}[{index}]")
-    if written.get("not"):
-        yield from _condition(written["not"], f"{where}.not")
+    negated = written.get("not") or {}
+    if not isinstance(negated, Mapping):
+        yield f"{where}.not: it is a list, and one condition is needed"
+    elif negated:
+        yield from _condition(negated, f"{where}.not")
 
 
 def _typed(reference: Json) -> tuple[str, str]:

@@ -13,7 +13,9 @@ from typing import Any
 
 from meshkit.facts import Kind
 from meshkit.kube.quantities import parse
+from meshkit.meshes.gateway_api.meaning.routes import is_service
 from meshkit.meshes.linkerd.meaning import protocols
+from meshkit.meshes.linkerd.meaning.authorization import ROUTES
 from meshkit.meshes.model.hosts import host_of
 from meshkit.meshes.model.outbound import Backend, Match, Object, Route, cluster_name
 from meshkit.meshes.model.registry import Registry
@@ -70,7 +72,7 @@ def profile_route(profile: Object, service: Object, port: int, clusters: Contain
     backends: Sequence[Backend] = [
         Backend(name if name in clusters else None, int(parse(entry.get("weight", 0)).amount * 1000))
         for entry in (profile.get("spec") or {}).get("dstOverrides") or ()
-        for name in [_cluster_of(str(entry["authority"]), port)]
+        for name in [_cluster_of(str(entry.get("authority", "")), port)]
     ]
     weighty = tuple(backend for backend in backends if backend.weight)
     itself = Backend(cluster_name(port, "", host_of(service)), 1)
@@ -81,3 +83,28 @@ def profile_route(profile: Object, service: Object, port: int, clusters: Contain
 def _cluster_of(authority: str, port: int) -> str:
     host, _, number = authority.partition(":")
     return cluster_name(int(number) if number.isdecimal() else port, "", host.rstrip("."))
+
+
+def unlisted_ports(registry: Registry) -> list[tuple[Object, int]]:
+    """The Services with the ports that backends of routes name and the Services do not have, each once.
+
+    Linkerd asks only whether a backend's Service exists, and takes such a port for one of its pods.
+    """
+    found: dict[tuple[str, str, int], Object] = {}
+    for resource in ROUTES:
+        for item in registry.of(resource):
+            for rule in item["spec"].get("rules") or ():
+                for reference in rule.get("backendRefs") or ():
+                    if service := _unlisted(registry, item, reference):
+                        meta = service["metadata"]
+                        found[(meta["namespace"], meta["name"], int(reference["port"]))] = service
+    return [(service, port) for (_, _, port), service in sorted(found.items(), key=lambda pair: pair[0])]
+
+
+def _unlisted(registry: Registry, item: Object, reference: Mapping[str, Any]) -> Object | None:
+    if not reference.get("port") or not is_service({"kind": "Service", "group": "", **reference}):
+        return None
+    namespace = reference.get("namespace") or item["metadata"]["namespace"]
+    service = registry.find("services", namespace, reference["name"])
+    listed = {int(port["port"]) for port in (service or {"spec": {}})["spec"].get("ports") or ()}
+    return service if int(reference["port"]) not in listed else None

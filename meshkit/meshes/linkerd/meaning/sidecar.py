@@ -8,9 +8,9 @@ is the same for all callers is computed once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from meshkit.facts import Kind
 from meshkit.kube.pods import has_sidecar
@@ -37,7 +37,7 @@ from meshkit.meshes.model.outbound import (
     once,
 )
 from meshkit.meshes.model.pods import is_control_plane, service_account
-from meshkit.meshes.model.registry import Registry
+from meshkit.meshes.model.registry import Backing, Registry
 from meshkit.meshes.model.translation import Translation
 
 __all__ = ["KINDS", "PROXY", "caller_of", "inbound", "outbound", "route_problems", "statuses"]
@@ -50,6 +50,7 @@ KINDS: Mapping[str, Kind] = {
     **services.PROFILES,
 }
 _LOST = "fail with 500"
+_PORT_LOST = "go to the port of that number of its pods"
 _Attached = Mapping[tuple[str, str], Sequence[TakenRoute]]
 """The routes on a Service, by its namespace and name, the oldest first."""
 
@@ -125,12 +126,8 @@ def _shared_by_all(registry: Registry) -> _Shared:
 
 def _shared(registry: Registry) -> _Shared:
     work = Translation(registry, EVERYONE)
-    work.problems += references.problems(registry, linkerd_authorization.ROUTES, _LOST)
-    names = frozenset(
-        cluster_name(int(port["port"]), "", host_of(service))
-        for service in registry.of("services")
-        for port in service["spec"].get("ports") or ()
-    )
+    work.problems += references.problems(registry, linkerd_authorization.ROUTES, _LOST, _PORT_LOST)
+    names = frozenset(cluster.name for cluster in _clusters(registry))
     for service in registry.of("services"):
         work.problems += _breaker(registry, service)[1]
     attached_to: dict[tuple[str, str], list[TakenRoute]] = defaultdict(list)
@@ -176,26 +173,33 @@ def _hosts(
 
 
 def _clusters(registry: Registry) -> tuple[Cluster, ...]:
-    """The clusters of all Service ports, which are the same for every caller."""
+    """The clusters of all Service ports, which are the same for every caller.
+
+    A port that a route names and the Service does not have is the port of its pods.
+    """
 
     def make() -> tuple[Cluster, ...]:
-        return tuple(
-            _cluster(registry, service, port)
+        of_ports = [
+            _cluster(registry, service, int(port["port"]), registry.backings(service, port))
             for service in registry.of("services")
             for port in service["spec"].get("ports") or ()
-        )
+        ]
+        of_pods = [
+            _cluster(registry, service, number, registry.backings_at(service, number))
+            for service, number in services.unlisted_ports(registry)
+        ]
+        return (*of_ports, *of_pods)
 
     return registry.derived("clusters of linkerd", make)
 
 
-def _cluster(registry: Registry, service: Object, port: Mapping[str, Any]) -> Cluster:
+def _cluster(registry: Registry, service: Object, number: int, backings: Iterable[Backing]) -> Cluster:
     namespace = service["metadata"]["namespace"]
     accounts = sorted({service_account(pod) for pod in registry.pods_of(service)})
     return Cluster(
-        name=cluster_name(int(port["port"]), "", host_of(service)),
+        name=cluster_name(number, "", host_of(service)),
         endpoints=tuple(
-            Endpoint(b.address, b.port, b.pod is not None and _is_meshed(b.pod))
-            for b in registry.backings(service, port)
+            Endpoint(b.address, b.port, b.pod is not None and _is_meshed(b.pod)) for b in backings
         ),
         identities=tuple(PROXY.identity(namespace, account) for account in accounts),
         outlier=_breaker(registry, service)[0],

@@ -13,6 +13,7 @@ SETTINGS = Settings(
     data_plane=DATA_PLANE,
     meaning=meaning,
     inject=inject,
+    annotate=None,
     ready_ports={"injector": 8080},
     webhook_port=15017,
     webhook_service="istiod",

@@ -1,31 +1,34 @@
 """Linkerd's injector, which decides by the annotation of the pod or else of its namespace.
 
-It receives every pod, and it copies the namespace's settings into the injected pods.
+It receives every new pod and Service. It copies the namespace's settings into the injected pods, and the
+opaque ports into Services; where no one lists any, it notes the default ones that are theirs.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshkit.kube.metadata import annotations_of, labels
+from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT, OPAQUE
 from meshkit.meshes.linkerd.meaning.proxy import COMPONENT, PROXY
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
-
-_INJECT = "linkerd.io/inject"
+from meshkit.sandbox.control_planes.linkerd.environment import INJECT, environment
 
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
     """Return a native sidecar with the image of the injector's own version and the current roots."""
     defaults = annotations_of(namespace)
-    wanted = annotations_of(pod).get(_INJECT) or defaults.get(_INJECT)
+    wanted = annotations_of(pod).get(INJECT) or defaults.get(INJECT)
     if wanted not in ("enabled", "ingress") or COMPONENT in labels(pod):
         return None
     container: dict[str, Any] = {
         "name": PROXY.container,
-        "image": f"ghcr.io/linkerd/proxy:{injector.version}",
+        "image": f"cr.l5d.io/linkerd/proxy:{injector.version}",
         "restartPolicy": "Always",
+        "env": environment(pod, namespace, injector),
         "ports": [
             {"containerPort": 4143, "name": "linkerd-proxy", "protocol": "TCP"},
             {"containerPort": 4191, "name": "linkerd-admin", "protocol": "TCP"},
@@ -37,8 +40,9 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
         "linkerd.io/created-by": f"linkerd/proxy-injector {injector.version}",
         "linkerd.io/proxy-version": injector.version,
     }
+    if OPAQUE not in defaults and (ports := _by_default(_container_ports(pod), injector)):
+        added[OPAQUE] = ports
     if injector.roots:
-        container["env"] = [{"name": PROXY.roots_variable, "value": injector.roots}]
         added["linkerd.io/trust-root-sha256"] = hashlib.sha256(injector.roots.encode()).hexdigest()
     return Sidecar(
         container,
@@ -49,3 +53,36 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
         },
         annotations=added,
     )
+
+
+def annotate(service: Object, namespace: Object, injector: Injector) -> Mapping[str, str]:
+    """Return the opaque ports of a new Service: its namespace's, else the default ones that it leads to."""
+    if OPAQUE in annotations_of(service):
+        return {}
+    written = annotations_of(namespace).get(OPAQUE)
+    if written is not None:
+        return {OPAQUE: written}
+    listed = _listed(injector)
+    ports = [
+        str(port["port"])
+        for port in service["spec"].get("ports") or ()
+        if str(port.get("targetPort") or port["port"]) in listed
+    ]
+    return {OPAQUE: ",".join(ports)} if ports else {}
+
+
+def _by_default(ports: Iterable[int], injector: Injector) -> str:
+    listed = _listed(injector)
+    return ",".join(str(port) for port in ports if str(port) in listed)
+
+
+def _listed(injector: Injector) -> list[str]:
+    """The default opaque ports. Linkerd's injector compares them as text, so a range does not count."""
+    proxy = injector.values.get("proxy") or {}
+    return str(proxy.get("opaquePorts", BY_DEFAULT)).split(",")
+
+
+def _container_ports(pod: Object) -> Iterable[int]:
+    spec = pod["spec"]
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        yield from (int(port["containerPort"]) for port in container.get("ports") or ())

@@ -11,13 +11,14 @@ from meshkit.meshes.linkerd.meaning import sidecar as meaning
 from meshkit.sandbox.control_planes.linkerd import validator
 from meshkit.sandbox.control_planes.linkerd.authorities import ISSUER, WEBHOOK
 from meshkit.sandbox.control_planes.linkerd.data_plane import DATA_PLANE
-from meshkit.sandbox.control_planes.linkerd.injector import inject
+from meshkit.sandbox.control_planes.linkerd.injector import annotate, inject
 from meshkit.sandbox.control_planes.process import Mounts, Settings, Validators, main
 
 SETTINGS = Settings(
     data_plane=DATA_PLANE,
     meaning=meaning,
     inject=inject,
+    annotate=annotate,
     ready_ports={
         "config": 9996,
         "identity": 9990,
@@ -41,6 +42,7 @@ SETTINGS = Settings(
         serving_pair="/var/run/linkerd/tls",
         issuer="/var/run/linkerd/identity/issuer",
         roots="/var/run/linkerd/identity/trust-roots",
+        values="/var/run/linkerd/config",
     ),
     validators=Validators(
         ports={"profile-validator": 8443, "policy-validator": 9443}, application=validator.application
