@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+import meshkit as mk
 from meshkit.cli.app import main
 from meshkit.errors import CHANGES_PENDING
+from meshkit.operations import shop
 from meshkit.testing import running_sandbox
 from tools.docs import pages
 from tools.docs.pages import DOCS, ROOT, Block
@@ -35,7 +37,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
         patch.setenv("MESHKIT_HOME", str(sandbox.home.parent))
         patch.delenv("KUBECONFIG", raising=False)
         patch.chdir(tmp_path_factory.mktemp("docs"))
-        yield {page.stem: follow(page) for page in TUTORIAL}
+        made = {page.stem: follow(page) for page in TUTORIAL}
+        shop.set_load(mk.connect(), 20)
+        yield made
 
 
 def test_the_tutorial_comes_out_as_it_says(world: dict[str, dict[str, Any]]) -> None:

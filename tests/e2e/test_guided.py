@@ -21,7 +21,7 @@ from meshkit.operations.progress import Event, UndoStarted
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
 
-RPS = 300.0
+RPS = 100.0
 VERSIONS = {"v1": shop.QUICK, "v2": shop.QUICK}
 BRIEF = {"window_s": "2", "watch_s": "4"}
 

@@ -28,7 +28,7 @@ from meshkit.operations.release.state import ReleaseState
 from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
 
-RPS = 200.0
+RPS = 100.0
 
 
 class Shop:

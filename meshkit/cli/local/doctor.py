@@ -5,14 +5,30 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import click
 
+from meshkit import settings
 from meshkit.cli.output import columns, json_option, show
+
+PROGRAM_TIMEOUT_S = 10.0
+PROGRAMS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "kubectl": (("version", "--client"), "not required"),
+    "helm": (
+        ("version", "--short"),
+        "required to install charts; 3.14 or later, on PATH or in $MESHKIT_HELM",
+    ),
+    "istioctl": (("version", "--remote=false"), "not required"),
+    "linkerd": (("version", "--client", "--short"), "not required"),
+}
+"""Program -> the arguments that print its version without a cluster, and what it is needed for."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,7 @@ def doctor_command(as_json: bool) -> int:
 
     Example: meshkit doctor
     """
-    diagnoses = [_python(), _machine(), *_extras(), _kubectl(), _files(), _sandbox()]
+    diagnoses = [_python(), _machine(), *_extras(), *_programs(), _files(), _sandbox()]
     text = columns(("what", "state", "detail"), [(d.name, d.state, d.detail) for d in diagnoses])
     show([asdict(d) for d in diagnoses], text, as_json=as_json)
     return 1 if any(d.state == "missing" for d in diagnoses) else 0
@@ -64,15 +80,37 @@ def _extras() -> list[Diagnosis]:
     return diagnoses
 
 
-def _kubectl() -> Diagnosis:
-    path = shutil.which("kubectl")
-    return Diagnosis("kubectl", "ok" if path else "optional", path or "not found; not required")
+def _programs() -> Iterator[Diagnosis]:
+    """The programs that meshkit calls, or that are useful beside it, with their versions."""
+    for name, (version_arguments, use) in PROGRAMS.items():
+        path = settings.helm() if name == "helm" else shutil.which(name)
+        if path is None:
+            yield Diagnosis(name, "optional", f"not found; {use}")
+        else:
+            yield Diagnosis(name, "ok", f"{_version([path, *version_arguments])}, {path}")
+
+
+def _version(command: list[str]) -> str:
+    """The last line that a program prints about its version, or why there is none."""
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=PROGRAM_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"no version within {PROGRAM_TIMEOUT_S:g} s"
+    except OSError as error:
+        return f"does not run ({error.strerror})"
+    lines = [line.strip() for line in ended.stdout.splitlines() if line.strip()]
+    found = re.search(r"v?\d+\.\d+\S*|\b(edge|stable)-\S+", " ".join(lines))
+    return (
+        found[0]
+        if found and ended.returncode == 0
+        else f"does not tell its version (exit {ended.returncode})"
+    )
 
 
 def _files() -> Diagnosis:
-    from meshkit.settings import home
-
-    return Diagnosis("files", "ok", f"{home()} ($MESHKIT_HOME)")
+    return Diagnosis("files", "ok", f"{settings.home()} ($MESHKIT_HOME)")
 
 
 def _sandbox() -> Diagnosis:

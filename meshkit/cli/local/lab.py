@@ -1,8 +1,9 @@
 """JupyterLab on the notebooks, for the current user only: ``meshkit lab``.
 
-The server listens on the loopback address with a random token that is passed in the environment, not on the
-command line. Its files are in a private folder; kernels use Unix sockets. The settings disable news popups
-and subshells, because with subshells widget callbacks run in another thread than the notebook
+The server listens on the loopback address with a random token that no command line contains, because other
+users can list those: it is passed in the environment, and the browser gets a local file that opens the
+address. The server's files are in a private folder; kernels use Unix sockets. The settings disable news
+popups and subshells, because with subshells widget callbacks run in another thread than the notebook
 (ipykernel#1510).
 """
 
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from markupsafe import escape
 
 from meshkit.errors import BadInput, TimedOut
 from meshkit.settings import child_environment, home
@@ -34,10 +36,14 @@ START_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab; ``url`` opens its first notebook and contains the token."""
+    """A running JupyterLab; ``url`` opens its first notebook and contains the token.
+
+    ``page`` is a file that only this user can read, and that opens ``url`` in a browser.
+    """
 
     process: subprocess.Popen[bytes]
     url: str
+    page: Path
 
 
 @click.command("lab")
@@ -62,7 +68,7 @@ def lab_command(no_browser: bool, no_sandbox: bool) -> int:
     with running_lab(own_notebooks()) as lab:
         click.echo(f"JupyterLab: {lab.url}\nCtrl-C ends it.")
         if not no_browser:
-            webbrowser.open(lab.url)
+            webbrowser.open(lab.page.as_uri())
         with contextlib.suppress(KeyboardInterrupt):
             return lab.process.wait()
     return 0
@@ -101,7 +107,8 @@ def running_lab(folder: Path, *, theme: str | None = None, options: tuple[str, .
         _write_settings(Path(private), theme)
         process = _start(Path(private), folder, options, apart=theme is not None)
         try:
-            yield Lab(process, _wait_for_address(Path(private), process))
+            url = _wait_for_address(Path(private), process)
+            yield Lab(process, url, _write_page(Path(private), url))
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -146,6 +153,17 @@ def _wait_for_address(private: Path, process: subprocess.Popen[bytes]) -> str:
         remedy="Run `python -m jupyterlab` to see the error.",
         waited_s=START_TIMEOUT_S,
     )
+
+
+def _write_page(private: Path, url: str) -> Path:
+    """Write the file that opens the address; its folder is closed to other users."""
+    page = private / "open.html"
+    page.write_text(
+        f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={escape(url)}">'
+        f'<title>meshkit</title><a href="{escape(url)}">Open JupyterLab</a>\n',
+        encoding="utf-8",
+    )
+    return page
 
 
 def _write_settings(private: Path, theme: str | None) -> None:

@@ -49,6 +49,13 @@ def test_a_tcp_port_has_the_modes_of_mutual_tls_and_no_http(mode: str, chains: l
         assert chain["filters"][0]["typed_config"]["cluster"] == "inbound|8080||"
 
 
+@pytest.mark.parametrize(("mesh", "limit"), [("istio", "0s"), ("linkerd", "10s")])
+def test_a_proxy_waits_for_the_first_bytes_as_long_as_the_proxy_of_its_mesh(mesh: str, limit: str) -> None:
+    """TLS whose first bytes come late, as on a busy machine, is not taken for plain text."""
+    (_, listener) = listeners_of([Inbound(80, "permissive")], Path("/pod"), "::", DATA_PLANES[mesh].style)
+    assert listener["listener_filters_timeout"] == limit
+
+
 def test_without_mutual_tls_a_tcp_port_takes_tls_of_the_application() -> None:
     (raw,) = inbound("plaintext")
     assert not raw.get("filter_chain_match")

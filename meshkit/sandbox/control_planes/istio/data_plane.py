@@ -22,7 +22,7 @@ _VARIABLES = frozenset({"REVISION", "DEFAULT_WORKLOAD_CERT_TTL"})
 
 DATA_PLANE = DataPlane(
     proxy=PROXY,
-    style=ProxyStyle("istio-envoy", san_type=PROXY.san_type, latency_until="DS_TX_END"),
+    style=ProxyStyle("istio-envoy", san_type=PROXY.san_type, latency_until="DS_TX_END", detection_s=0),
     page=(15020, "/stats/prometheus"),
     series=IstioSeries,
     buckets_ms=buckets_ms,

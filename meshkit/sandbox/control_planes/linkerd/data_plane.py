@@ -62,6 +62,7 @@ DATA_PLANE = DataPlane(
         "linkerd-proxy",
         san_type=PROXY.san_type,
         latency_until="DS_TX_BEG",
+        detection_s=10,
         local_replies=_local_replies(),
     ),
     page=(4191, "/metrics"),

@@ -71,7 +71,7 @@ def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, style: ProxyStyle) -> J
         "listener_filters": [
             {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": TYPE + inspector}}
         ],
-        "listener_filters_timeout": "1s",
+        "listener_filters_timeout": f"{style.detection_s}s",
         "continue_on_listener_filters_timeout": True,
         "filter_chains": chains,
         "access_log": [envoy.refusal_log()],

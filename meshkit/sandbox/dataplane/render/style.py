@@ -18,5 +18,7 @@ class ProxyStyle:
     """The type of subject alternative name in the certificates of other proxies."""
     latency_until: Literal["DS_TX_BEG", "DS_TX_END"]
     """The time point that ends a latency: the first or the last byte of the response."""
+    detection_s: int
+    """How long the proxy waits for a connection's first bytes, which tell its protocol; 0: without limit."""
     local_replies: JSON | None = None
     """Envoy's ``local_reply_config`` for inbound requests; None keeps Envoy's default replies."""

@@ -1,0 +1,81 @@
+"""The commands for this machine: what ``doctor`` finds, and how ``lab`` opens the browser."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from meshkit.cli.app import cli
+from meshkit.cli.local import lab
+from meshkit.cli.local.lab import Lab
+
+PROGRAMS = {
+    "kubectl": "echo 'Client Version: v1.36.1'; echo 'Kustomize Version: v5.8.0'",
+    "helm": "echo v4.0.1+g12500dd",
+    "istioctl": "echo 'client version: 1.31.4'",
+    "linkerd": "echo edge-26.6.3",
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the whole PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("MESHKIT_HELM", raising=False)
+    return tmp_path
+
+
+def add(path: Path, name: str, script: str) -> None:
+    (path / name).write_text(f"#!/bin/sh\n{script}\n")
+    (path / name).chmod(0o755)
+
+
+def doctor() -> dict[str, str]:
+    """The line of each row, by its name."""
+    text = CliRunner().invoke(cli, ["doctor"]).output
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in text.splitlines()}
+
+
+def test_doctor_names_programs_with_their_versions(path: Path) -> None:
+    for name, script in PROGRAMS.items():
+        add(path, name, script)
+    found = doctor()
+    assert found["kubectl"] == f"ok v1.36.1, {path}/kubectl"
+    assert found["helm"] == f"ok v4.0.1+g12500dd, {path}/helm"
+    assert found["istioctl"] == f"ok 1.31.4, {path}/istioctl"
+    assert found["linkerd"] == f"ok edge-26.6.3, {path}/linkerd"
+
+
+def test_doctor_says_what_a_missing_or_broken_program_is_needed_for(path: Path) -> None:
+    add(path, "linkerd", "echo broken >&2; exit 3")
+    found = doctor()
+    assert found["helm"].startswith("optional not found; required to install charts")
+    assert found["kubectl"] == "optional not found; not required"
+    assert found["linkerd"] == f"ok does not tell its version (exit 3), {path}/linkerd"
+
+
+def test_lab_opens_a_private_file_so_that_no_command_line_has_the_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = "http://127.0.0.1:8888/lab?token=secret&x=1"
+
+    @contextlib.contextmanager
+    def running(folder: Path) -> Iterator[Lab]:
+        with subprocess.Popen([sys.executable, "-c", ""]) as process:
+            yield Lab(process, url, lab._write_page(tmp_path, url))
+
+    opened: list[str] = []
+    monkeypatch.setattr(lab, "running_lab", running)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    assert CliRunner().invoke(cli, ["lab", "--no-sandbox"]).exit_code == 0
+    (address,) = opened
+    assert "secret" not in address
+    assert address == (tmp_path / "open.html").as_uri()
+    assert "token=secret&amp;x=1" in (tmp_path / "open.html").read_text()
