@@ -113,6 +113,13 @@ def _budget(obj: Object) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     if "minAvailable" in spec and "maxUnavailable" in spec:
         yield status.invalid_value("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+    for field in ("minAvailable", "maxUnavailable"):
+        if field in spec:
+            yield from workload_rules.amount_causes(f"spec.{field}", spec[field])
+    policy = spec.get("unhealthyPodEvictionPolicy", "IfHealthyBudget")
+    if policy not in ("AlwaysAllow", "IfHealthyBudget"):
+        supported = '"AlwaysAllow", "IfHealthyBudget"'
+        yield status.unsupported_value("spec.unhealthyPodEvictionPolicy", policy, supported)
 
 
 def _role(obj: Object) -> Iterator[Cause]:
