@@ -104,7 +104,7 @@ def _metadata(resource: Resource, metadata: Object) -> Iterator[Cause]:
 
 
 def _name_rule(resource: Resource) -> names.Rule:
-    if resource.group == "rbac.authorization.k8s.io":
+    if resource.group in ("apiregistration.k8s.io", "rbac.authorization.k8s.io"):
         return names.path_segment
     return names.label if resource.key in ("namespaces", "services") else names.subdomain
 
