@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from aiohttp import web
 
+from meshkit.sandbox.api import bootstrap
 from meshkit.sandbox.api.admission.webhooks import Webhooks
 from meshkit.sandbox.api.auth import credentials
 from meshkit.sandbox.api.auth.rights import Rights
-from meshkit.sandbox.api.auth.users import MASTERS, Tokens
+from meshkit.sandbox.api.auth.users import Tokens
 from meshkit.sandbox.api.client import LocalClient
 from meshkit.sandbox.api.http.pod_streams import NodeHooks, Pods
 from meshkit.sandbox.api.http.server import HttpApi
@@ -29,7 +29,6 @@ from meshkit.sandbox.home import SandboxHome
 __all__ = ["ApiServer", "NodeHooks", "serve"]
 
 _EVENT_LIFETIME = timedelta(hours=1)  # kube-apiserver --event-ttl
-_RBAC = "rbac.authorization.k8s.io"
 
 
 class ApiServer:
@@ -87,7 +86,7 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
     tokens = Tokens(secrets.admin_token, secrets.signing_key, _account_uid(store))
     pods = Pods(node)
     client = LocalClient(writes, tokens)
-    await _bootstrap(client)
+    await bootstrap.create_objects(client, home.ca_certificate.read_text())
     api = HttpApi(writes, Reads(store), Rights(store), tokens, pods)
     app = web.Application(client_max_size=bodies.MAX_BYTES)
     app.router.add_route("*", "/{path:.*}", api.handle)
@@ -109,6 +108,7 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
         store.close()
         raise
     server = ApiServer(store, webhooks, pods, runner, client)
+    await bootstrap.publish_address(client, host, server.port)
     credentials.write_kubeconfig(home, server.port)
     return server
 
@@ -126,24 +126,3 @@ def _account_uid(store: Store) -> Callable[[str, str], str | None]:
         return stored.object["metadata"]["uid"] if stored else None
 
     return uid
-
-
-async def _bootstrap(client: LocalClient) -> None:
-    """Create the namespaces and RBAC objects that every cluster starts with."""
-    everything = [
-        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-        {"nonResourceURLs": ["*"], "verbs": ["*"]},
-    ]
-    to_masters = {
-        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": _RBAC, "kind": "Group", "name": MASTERS}],
-    }
-    objects: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
-        ("namespaces", "default", {}),
-        ("namespaces", "kube-system", {}),
-        (f"clusterroles.{_RBAC}", "cluster-admin", {"rules": everything}),
-        (f"clusterrolebindings.{_RBAC}", "cluster-admin", to_masters),
-    )
-    for resource, name, content in objects:
-        if await client.get(resource, name) is None:
-            await client.create(resource, {"metadata": {"name": name}, **content})

@@ -140,6 +140,10 @@ class LocalClient:
         resource = self._writes.registry.by_kind(api_version, kind)
         return resource.key if resource else None
 
+    def served_versions(self) -> builtins.list[tuple[str, str, bool]]:
+        """Return (group, version, whether it is of custom resources) of everything that is served."""
+        return sorted({(each.group, each.version, each.custom) for each in self._writes.registry})
+
     def resources(self) -> builtins.list[str]:
         """Return every resource that can be listed, including those of CustomResourceDefinitions."""
         return sorted({resource.key for resource in self._writes.registry if "list" in resource.verbs})

@@ -23,6 +23,7 @@ from meshkit.meshes.model.pods import is_running, obeys
 from meshkit.meshes.model.registry import Registry, resource_names
 from meshkit.sandbox.control_planes.api_client import ApiClient, Mirror
 from meshkit.sandbox.control_planes.data_plane import DataPlane
+from meshkit.sandbox.control_planes.named_pods import with_named_pods
 from meshkit.sandbox.control_planes.route_status import StatusWriter
 from meshkit.sandbox.dataplane import validation
 from meshkit.sandbox.dataplane.delivery import Delivery, Desired, Rejected, Unanswered
@@ -206,7 +207,8 @@ class Configurator:
                 continue
             caller = self._meaning.caller_of(registry, pod)
             if caller not in shared:
-                shared[caller] = self._meaning.outbound(registry, caller)
+                outbound = self._meaning.outbound(registry, caller)
+                shared[caller] = with_named_pods(outbound, registry, pod["metadata"]["namespace"])
             wanted[key] = Desired(shared[caller], self._meaning.inbound(registry, pod))
         return wanted
 

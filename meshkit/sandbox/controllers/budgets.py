@@ -25,11 +25,14 @@ from meshkit.sandbox.controllers.objects import (
 )
 from meshkit.sandbox.controllers.pods import Selectors
 from meshkit.sandbox.controllers.workloads.deployments import DEPLOYMENTS, REPLICASETS
+from meshkit.sandbox.controllers.workloads.statefulsets import STATEFULSETS
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
 BUDGETS = "poddisruptionbudgets.policy"
+_SCALED = {"ReplicaSet": REPLICASETS, "StatefulSet": STATEFULSETS}
+"""The resource of each kind of owner whose desired pods count."""
 DISRUPTION_TIMEOUT_S = 120.0
 """A granted eviction without a deletion expires after this time (disruption.DeletionTimeout)."""
 
@@ -57,7 +60,7 @@ class BudgetController:
             for pod in await self._client.list("pods", namespace)
             if holds(budget["spec"].get("selector"), pod["metadata"].get("labels")) and not is_finished(pod)
         ]
-        expected = await self._expected(namespace, pods)
+        expected = await self._expected(budget["spec"], namespace, pods)
         disrupted = about_to_go(budget.get("status") or {}, pods)
         healthy = sum(is_ready(pod) and key_of(pod)[1] not in disrupted for pod in pods)
         needed = desired_healthy(budget["spec"], expected)
@@ -79,23 +82,34 @@ class BudgetController:
         )
         return DISRUPTION_TIMEOUT_S if disrupted else None
 
-    async def _expected(self, namespace: str, pods: Sequence[Object]) -> int:
-        """Return the number of pods that the owners desire; a pod without an owner counts as one."""
+    async def _expected(self, spec: Object, namespace: str, pods: Sequence[Object]) -> int:
+        """Return the number of pods that the budget is a part of.
+
+        A percentage or ``maxUnavailable`` is a part of what the pods' owners desire, a number the pods that
+        exist; a budget without either allows no eviction.
+        """
+        if "maxUnavailable" not in spec and not isinstance(spec.get("minAvailable"), str):
+            return len(pods) if "minAvailable" in spec else 0
         owners: dict[str, int] = {}
         for pod in pods:
-            owner = controller_of(pod)
             uid, wanted = pod["metadata"]["uid"], 0 if is_terminating(pod) else 1
-            if owner is not None and owner["kind"] == "ReplicaSet":
-                uid = owner["uid"]
-                replica_set = await self._client.get(REPLICASETS, owner["name"], namespace)
-                wanted = replica_set["spec"]["replicas"] if replica_set else 0
-                above = controller_of(replica_set) if replica_set else None
-                if above is not None and above["kind"] == "Deployment":
-                    deployment = await self._client.get(DEPLOYMENTS, above["name"], namespace)
-                    if deployment is not None:
-                        uid, wanted = above["uid"], deployment["spec"]["replicas"]
+            owner = controller_of(pod)
+            if owner is not None and owner["kind"] in _SCALED:
+                uid, wanted = await self._desired(namespace, owner)
             owners[uid] = wanted
         return sum(owners.values())
+
+    async def _desired(self, namespace: str, owner: Object) -> tuple[str, int]:
+        """Return the uid and ``spec.replicas`` of a pod's owner, or of the Deployment above it."""
+        found = await self._client.get(_SCALED[owner["kind"]], owner["name"], namespace)
+        if found is None:
+            return owner["uid"], 0
+        above = controller_of(found)
+        if above is not None and above["kind"] == "Deployment":
+            deployment = await self._client.get(DEPLOYMENTS, above["name"], namespace)
+            if deployment is not None:
+                return above["uid"], deployment["spec"]["replicas"]
+        return owner["uid"], found["spec"]["replicas"]
 
 
 def about_to_go(status: Mapping[str, Any], pods: Sequence[Object]) -> dict[str, str]:
@@ -113,4 +127,4 @@ def desired_healthy(spec: Mapping[str, int | str], expected: int) -> int:
     """
     if "maxUnavailable" in spec:
         return max(0, expected - scaled(spec["maxUnavailable"], expected, up=True))
-    return scaled(spec.get("minAvailable", 1), expected, up=True)
+    return scaled(spec.get("minAvailable", 0), expected, up=True)

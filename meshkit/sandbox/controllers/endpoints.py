@@ -1,4 +1,4 @@
-"""The endpoint controller writes the EndpointSlices of every Service with a selector.
+"""The endpoint controller writes the EndpointSlices and the Endpoints of every Service with a selector.
 
 A pod becomes not ready (and ``terminating``) as soon as its deletion is requested, so callers stop using it
 before its processes receive SIGTERM. There is one slice for each distinct list of port numbers, because a
@@ -20,6 +20,7 @@ from meshkit.sandbox.controllers.objects import (
     is_terminating,
     key_of,
     owner_reference,
+    timestamp,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ SLICES = "endpointslices.discovery.k8s.io"
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
+ENDPOINTS = "endpoints"
+ENDPOINTS_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
+LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
 ZONE = "topology.kubernetes.io/zone"
 
 Ports = tuple[tuple[str, int, str, str], ...]
@@ -64,6 +68,7 @@ class EndpointController:
         service = await self._client.get("services", name, namespace)
         if service is None or is_terminating(service):
             self._services.pop((namespace, name), None)
+            await self._client.delete(ENDPOINTS, name, namespace)
             return None
         selector = service["spec"].get("selector")
         if not selector:
@@ -87,7 +92,34 @@ class EndpointController:
                 )
         for new in wanted.values():
             await self._client.create(SLICES, new)
+        await self._write_endpoints(service, groups)
         return None
+
+    async def _write_endpoints(self, service: Object, groups: Mapping[Ports, list[Object]]) -> None:
+        """Write the Endpoints object of a Service, the older form of its slices."""
+        namespace, name = key_of(service)
+        subsets = [subset for ports, endpoints in groups.items() if (subset := _subset(ports, endpoints))]
+        existing = await self._client.get(ENDPOINTS, name, namespace)
+        if existing is None:
+            labels = {
+                **(service["metadata"].get("labels") or {}),
+                ENDPOINTS_MANAGED_BY: "endpoint-controller",
+            }
+            if service["spec"].get("clusterIP") == "None":
+                labels["service.kubernetes.io/headless"] = ""
+            metadata = {
+                "name": name,
+                "namespace": namespace,
+                "labels": labels,
+                "annotations": {LAST_CHANGE: timestamp()},
+            }
+            await self._client.create(
+                ENDPOINTS, {"metadata": metadata, **({"subsets": subsets} if subsets else {})}
+            )
+        elif (existing.get("subsets") or []) != subsets:
+            metadata = {"annotations": {LAST_CHANGE: timestamp()}}
+            patch = {"metadata": metadata, "subsets": subsets or None}
+            await self._client.merge_patch(ENDPOINTS, name, namespace, patch)
 
 
 def endpoint(service: Object, pod: Object, zones: Mapping[str, str | None]) -> Object:
@@ -108,6 +140,26 @@ def endpoint(service: Object, pod: Object, zones: Mapping[str, str | None]) -> O
         if zones.get(node):
             entry["zone"] = zones[node]
     return entry
+
+
+def _subset(ports: Ports, endpoints: list[Object]) -> Object | None:
+    """Return the subset of an Endpoints object for endpoints that listen on the same ports."""
+    subset: Object = {}
+    for entry in sorted(endpoints, key=lambda item: str(item["addresses"])):
+        ready, serving = entry["conditions"]["ready"], entry["conditions"]["serving"]
+        if entry["conditions"]["terminating"] and not (ready and not serving):
+            continue
+        address = {"ip": entry["addresses"][0], "targetRef": entry["targetRef"]}
+        address |= {field: entry[field] for field in ("hostname", "nodeName") if field in entry}
+        subset.setdefault("addresses" if ready else "notReadyAddresses", []).append(address)
+    if subset:
+        subset["ports"] = [
+            {"port": number, "protocol": protocol}
+            | ({"name": name} if name else {})
+            | ({"appProtocol": app_protocol} if app_protocol else {})
+            for name, number, protocol, app_protocol in ports
+        ]
+    return subset or None
 
 
 def ports_of(service: Object, pod: Object) -> Ports:

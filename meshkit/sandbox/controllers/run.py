@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from meshkit.sandbox.controllers import loop
+from meshkit.sandbox.controllers.api_services import ApiServiceController
 from meshkit.sandbox.controllers.budgets import BudgetController
 from meshkit.sandbox.controllers.endpoints import EndpointController
 from meshkit.sandbox.controllers.garbage import GarbageCollector
@@ -42,6 +43,7 @@ async def run_all(client: LocalClient) -> None:
         EndpointController(acting("endpointslice-controller")),
         BudgetController(acting("disruption-controller")),
         QuotaController(acting("resourcequota-controller")),
+        ApiServiceController(client.acting_as("system:kube-aggregator")),
         NamespaceController(acting("namespace-controller")),
         NodeController(acting("node-controller")),
         Scheduler(client.acting_as("system:kube-scheduler")),

@@ -19,7 +19,7 @@ from meshkit.kube.nodes import PROCESS_RUNTIME, is_switched_off
 from meshkit.meshes.model.pods import Peer, service_account
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.loop import skipping
-from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition
+from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition, timestamp
 from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, pod_folder
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import log_file
@@ -38,6 +38,8 @@ RUNTIME_VERSION = f"{PROCESS_RUNTIME}://1"
 TOKEN_LIFETIME_S = 365 * 24 * 3600
 """A pod's token is not renewed; it becomes invalid with its ServiceAccount."""
 CLOSE_GRACE_S = 1.0
+HEARTBEAT_S = 60.0
+"""Period of the nodes' heartbeats; clients compare their clock with the last one (kubelet: 10 s to 5 min)."""
 
 
 class NodeAgent:
@@ -85,6 +87,26 @@ class NodeAgent:
             tasks.create_task(self._volumes.run())
             tasks.create_task(self._follow_nodes())
             tasks.create_task(self._follow_pods())
+            tasks.create_task(self._report_nodes())
+
+    async def _report_nodes(self) -> None:
+        """Write the time of the last heartbeat into the status of every node that is on."""
+        while True:
+            for name in ZONES:
+                try:
+                    await self._report(name)
+                except ApiError as exc:
+                    log.warning("status of node %s: %s", name, exc.message)
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _report(self, name: str) -> None:
+        node = await self._client.get("nodes", name)
+        if node is None or name in self._down:
+            return
+        status = node.get("status") or {}
+        now = timestamp()
+        status["conditions"] = [{**each, "lastHeartbeatTime": now} for each in status.get("conditions") or ()]
+        await self._client.update_status("nodes", name, None, status)
 
     async def _follow_nodes(self) -> None:
         """Switch nodes off and on when their annotation changes."""
@@ -256,7 +278,7 @@ def node_object(name: str) -> dict[str, Any]:
             "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": name}],
             "allocatable": NODE_CAPACITY,
             "capacity": NODE_CAPACITY,
-            "conditions": ready,
+            "conditions": [{**each, "lastHeartbeatTime": timestamp()} for each in ready],
             "nodeInfo": {
                 "architecture": "",
                 "bootID": "",

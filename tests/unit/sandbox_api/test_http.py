@@ -121,7 +121,9 @@ def test_discovery_in_both_forms(tmp_path: Path) -> None:
         )
         assert headers["Content-Type"] == DISCOVERY
         apps = next(group for group in body["items"] if group["metadata"]["name"] == "apps")
-        deployments = apps["versions"][0]["resources"][0]
+        deployments = next(
+            each for each in apps["versions"][0]["resources"] if each["resource"] == "deployments"
+        )
         assert {each["subresource"] for each in deployments["subresources"]} == {"scale", "status"}
         _, body, _ = await to.request("GET", "/apis")
         assert body["kind"] == "APIGroupList"

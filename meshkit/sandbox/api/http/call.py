@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aiohttp import web
@@ -33,7 +33,8 @@ _OPTIONS = {"POST": "Create", "PATCH": "Patch", "DELETE": "Delete"}
 class Call:
     """Represent one parsed request to a resource.
 
-    ``has_large_body`` is set once the body has been read.
+    ``has_large_body`` and ``duplicates`` (sentences about keys that a map has more than once) are set once
+    the body has been read.
     """
 
     request: web.Request
@@ -41,6 +42,7 @@ class Call:
     resource: Resource
     route: Route
     has_large_body: bool = False
+    duplicates: list[str] = field(default_factory=list)
 
     @property
     def target(self) -> Target:
@@ -63,6 +65,7 @@ class Call:
             raise status.unsupported_option(
                 self.options_kind, "fieldValidation", f'"{validation}"', supported
             )
+        duplicates = self._reported_duplicates(validation)
         return Options(
             self.user,
             self._manager(),
@@ -70,7 +73,28 @@ class Call:
             validation,
             self.query.get("force") == "true",
             self.has_large_body,
+            duplicates,
         )
+
+    def _reported_duplicates(self, validation: str) -> list[str]:
+        """Return the warnings about duplicate keys. Raises ApiError when they are not allowed."""
+        if validation == "Ignore" or not self.duplicates:
+            return []
+        if validation == "Strict":
+            is_yaml, kind = self.media_type in negotiation.YAML, self.resource.kind
+            found = ", ".join(self.duplicates)
+            if is_yaml:
+                found = "yaml: unmarshal errors:\n" + "\n".join(f"  {each}" for each in self.duplicates)
+            if self.media_type == negotiation.APPLY:
+                raise status.bad_request(
+                    f"error strict decoding patch: error converting YAML to JSON: {found}"
+                )
+            if self.request.method == "PATCH":
+                cause = status.Cause("patch", "FieldValueInvalid", f"strict decoding error: {found}")
+                raise status.invalid("", "", "", [cause])
+            where = f'{kind} in version "{self.resource.version}" cannot be handled as a {kind}: '
+            raise status.bad_request(f"{'' if self.resource.custom else where}strict decoding error: {found}")
+        return list(self.duplicates)
 
     def _manager(self) -> str:
         """Return the field manager from the query, or else the client's name from the User-Agent header."""
@@ -168,7 +192,13 @@ class Call:
     async def _decoded(self, raw: bytes) -> Any:
         is_yaml = self.media_type in negotiation.YAML and raw.lstrip()[:1] != b"{"
         self.has_large_body = bodies.is_large(raw, yaml=is_yaml)
-        return await offload.run(self.has_large_body, negotiation.body, self.media_type, raw)
+        self.duplicates.clear()
+        decoded = await offload.run(
+            self.has_large_body, negotiation.body, self.media_type, raw, self.duplicates
+        )
+        if self.media_type == "application/json-patch+json":
+            self.duplicates[:] = [f"json patch {each}" for each in self.duplicates]
+        return decoded
 
 
 def asks_for_watch(query: Mapping[str, str]) -> bool:

@@ -70,19 +70,22 @@ def _entries(accept: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield media_type, {key: value for key, _, value in (part.partition("=") for part in rest)}
 
 
-def body(media_type: str, raw: bytes) -> Any:
-    """Decode a request body; without a media type it is JSON. Raises ApiError 400, 413 or 415."""
+def body(media_type: str, raw: bytes, duplicates: list[str] | None = None) -> Any:
+    """Decode a request body; without a media type it is JSON. Raises ApiError 400, 413 or 415.
+
+    ``duplicates`` receives a sentence about each key that a map has more than once.
+    """
     if media_type == PROTOBUF:
         return protobuf.decode(raw)
     if media_type in YAML:
-        return bodies.read_yaml(raw)
+        return bodies.read_yaml(raw, duplicates)
     if media_type not in ("", "application/json", "application/octet-stream", *PATCHES):
         raise status.unsupported_media_type(
             f"the body of the request was in an unknown format ({media_type}) - accepted media types "
             "include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
         )
     try:
-        return bodies.read_json(raw)
+        return bodies.read_json(raw, duplicates)
     except ValueError as error:
         raise status.bad_request(f"the body of the request is not JSON: {error}") from error
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from meshkit.sandbox.api import status
@@ -48,12 +49,26 @@ def too_deep() -> status.ApiError:
     return status.bad_request(f"the body of the request exceeds the max depth of {MAX_DEPTH}")
 
 
-def read_json(raw: bytes) -> Any:
-    """Decode a JSON text. Raises ValueError when it is invalid, and ApiError when it exceeds a limit."""
+def read_json(raw: bytes, duplicates: list[str] | None = None) -> Any:
+    """Decode a JSON text. Raises ValueError when it is invalid, and ApiError when it exceeds a limit.
+
+    The last of several equal keys is valid; ``duplicates`` receives a sentence about each of them.
+    """
+    repeated = False
+
+    def built(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        value = dict(members)
+        repeated = repeated or len(value) != len(members)
+        return value
+
     try:
-        value = _DECODER.decode(raw.decode())
+        value = (_DECODER if duplicates is None else _decoder(built)).decode(raw.decode())
     except RecursionError:
         raise too_deep() from None
+    if duplicates is not None and repeated:
+        found = _repeated_keys(_decoder(_Members).decode(raw.decode()), "")
+        duplicates += dict.fromkeys(f'duplicate field "{path}"' for path in found)
     if _may_exceed_a_bound(raw):
         check_value(value)
     if b"\\ud" in raw or b"\\uD" in raw:
@@ -105,7 +120,32 @@ def _with_valid_text(value: Any) -> Any:
     return value
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_constant)
+class _Members(list[tuple[str, Any]]):
+    """The members of a JSON object, including those with equal keys."""
+
+
+def _repeated_keys(value: Any, path: str) -> Iterator[str]:
+    """Yield the path of each key that an object has more than once."""
+    if isinstance(value, _Members):
+        seen: set[str] = set()
+        for key, member in value:
+            where = f"{path}.{key}" if path else key
+            if key in seen:
+                yield where
+            seen.add(key)
+            yield from _repeated_keys(member, where)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _repeated_keys(item, f"{path}[{index}]")
+
+
+def _decoder(built: Callable[[list[tuple[str, Any]]], Any] | None = None) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=built
+    )
+
+
+_DECODER = _decoder()
 
 
 def check_object(value: Any) -> None:
@@ -151,16 +191,20 @@ def size_bytes(value: Any, *, at_most: int = MAX_BYTES) -> int:
     return size
 
 
-def read_yaml(raw: bytes) -> Any:
+def read_yaml(raw: bytes, duplicates: list[str] | None = None) -> Any:
     """Decode a single YAML document. Raises ApiError.
 
-    Most clients send JSON as YAML, which is decoded as JSON.
+    Most clients send JSON as YAML, which is decoded as JSON. The last of several equal keys is valid;
+    ``duplicates`` receives a sentence about each of them.
     """
+    repeated: list[str] = []
     if raw.lstrip()[:1] == b"{":
         try:
-            return read_json(raw)
+            value = read_json(raw, repeated)
+            if not repeated or duplicates is None:
+                return value
         except ValueError:
             pass  # a flow mapping of YAML
     from meshkit.sandbox.api.schema import yaml_bodies
 
-    return yaml_bodies.read(raw)
+    return yaml_bodies.read(raw, duplicates)

@@ -198,12 +198,6 @@ def _establish(crd: Object) -> None:
     }
 
 
-def _disruption_budget(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    if "minAvailable" not in spec and "maxUnavailable" not in spec:
-        spec["minAvailable"] = 1
-
-
 def _network_policy(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     if "policyTypes" not in spec:
@@ -233,7 +227,6 @@ _OF: dict[str, Callable[[Object], None]] = {
     "networkpolicies.networking.k8s.io": _network_policy,
     "persistentvolumeclaims": workloads.volume_claim,
     "persistentvolumes": _volume,
-    "poddisruptionbudgets.policy": _disruption_budget,
     "pods": workloads.pod,
     "replicasets.apps": workloads.replica_set,
     "rolebindings.rbac.authorization.k8s.io": _role_reference,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from meshkit.sandbox.api.schema.types import Schema
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _CHANGED = ("get", "patch", "update")
+_VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
@@ -163,13 +165,13 @@ class Registry:
         return None
 
     def versions(self) -> dict[str, list[str]]:
-        """Return the served versions by group, the core group first."""
+        """Return the served versions by group, the core group first, in each the preferred version first."""
         versions_by_group: dict[str, list[str]] = {}
         for resource in self:
             known = versions_by_group.setdefault(resource.group, [])
             if resource.version not in known:
                 known.append(resource.version)
-        return versions_by_group
+        return {group: sorted(known, key=version_order) for group, known in versions_by_group.items()}
 
     def of_version(self, group: str, version: str) -> list[Resource]:
         """Return every resource of one group version."""
@@ -188,6 +190,15 @@ class Registry:
         for known in [key for key in self._resources if (key[0], key[2]) == (group, plural)]:
             if self._resources[known].custom:
                 del self._resources[known]
+
+
+def version_order(version: str) -> tuple[bool, int, int, int, str]:
+    """Return the sort key of a version: v2, v1, v1beta2, v1beta1, v1alpha1, then other names."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return True, 0, 0, 0, version
+    stage = ("", "beta", "alpha").index(match[2] or "")
+    return False, stage, -int(match[1]), -int(match[3] or 0), ""
 
 
 def _built_in() -> Iterator[Resource]:

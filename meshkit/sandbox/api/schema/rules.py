@@ -104,7 +104,7 @@ def _metadata(resource: Resource, metadata: Object) -> Iterator[Cause]:
 
 
 def _name_rule(resource: Resource) -> names.Rule:
-    if resource.group == "rbac.authorization.k8s.io":
+    if resource.group in ("apiregistration.k8s.io", "rbac.authorization.k8s.io"):
         return names.path_segment
     return names.label if resource.key in ("namespaces", "services") else names.subdomain
 
@@ -113,6 +113,13 @@ def _budget(obj: Object) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     if "minAvailable" in spec and "maxUnavailable" in spec:
         yield status.invalid_value("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+    for field in ("minAvailable", "maxUnavailable"):
+        if field in spec:
+            yield from workload_rules.amount_causes(f"spec.{field}", spec[field])
+    policy = spec.get("unhealthyPodEvictionPolicy", "IfHealthyBudget")
+    if policy not in ("AlwaysAllow", "IfHealthyBudget"):
+        supported = '"AlwaysAllow", "IfHealthyBudget"'
+        yield status.unsupported_value("spec.unhealthyPodEvictionPolicy", policy, supported)
 
 
 def _role(obj: Object) -> Iterator[Cause]:

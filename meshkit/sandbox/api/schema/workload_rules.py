@@ -35,6 +35,16 @@ def deployment(obj: Object) -> Iterator[Cause]:
     kind = (obj["spec"].get("strategy") or {}).get("type", "RollingUpdate")
     if kind not in ("Recreate", "RollingUpdate"):
         yield status.unsupported_value("spec.strategy.type", kind, '"Recreate", "RollingUpdate"')
+    rolling, where = (obj["spec"].get("strategy") or {}).get("rollingUpdate"), "spec.strategy.rollingUpdate"
+    if kind == "Recreate" and rolling is not None:
+        why = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
+        yield Cause(where, "FieldValueForbidden", why)
+    elif kind == "RollingUpdate" and rolling is not None:
+        most = rolling["maxUnavailable"]
+        yield from amount_causes(f"{where}.maxUnavailable", most)
+        yield from amount_causes(f"{where}.maxSurge", rolling["maxSurge"], may_exceed=True)
+        if _number(most) == 0 == _number(rolling["maxSurge"]):
+            yield status.invalid_value(f"{where}.maxUnavailable", most, "may not be 0 when `maxSurge` is 0")
     yield from _restarts(obj)
 
 
@@ -56,7 +66,10 @@ def stateful_set(obj: Object) -> Iterator[Cause]:
     yield from _not_negative("spec.ordinals.start", start)
     if spec.get("serviceName"):
         yield from names.causes("spec.serviceName", spec["serviceName"], names.label)
-    claims = [each["metadata"].get("name", "") for each in spec.get("volumeClaimTemplates") or ()]
+    claims = [(each.get("metadata") or {}).get("name", "") for each in spec.get("volumeClaimTemplates") or ()]
+    for index, name in enumerate(claims):
+        if not name:
+            yield status.required(f"spec.volumeClaimTemplates[{index}].metadata.name")
     yield from _selected(obj, "statefulset", claims)
     yield from _restarts(obj)
 
@@ -71,7 +84,7 @@ def _stateful_strategy(strategy: Object) -> Iterator[Cause]:
     elif rolling is not None:
         yield from _not_negative(f"{where}.rollingUpdate.partition", rolling["partition"])
         most = rolling["maxUnavailable"]
-        yield from _amount(f"{where}.rollingUpdate.maxUnavailable", most)
+        yield from amount_causes(f"{where}.rollingUpdate.maxUnavailable", most)
         if _number(most) == 0:
             yield status.invalid_value(f"{where}.rollingUpdate.maxUnavailable", most, "cannot be 0")
 
@@ -88,7 +101,7 @@ def daemon_set(obj: Object) -> Iterator[Cause]:
     elif strategy["type"] == "RollingUpdate":
         rolling, where = strategy["rollingUpdate"], f"{where}.rollingUpdate"
         for field in ("maxUnavailable", "maxSurge"):
-            yield from _amount(f"{where}.{field}", rolling[field])
+            yield from amount_causes(f"{where}.{field}", rolling[field])
         unavailable, surge = _number(rolling["maxUnavailable"]), _number(rolling["maxSurge"])
         if unavailable and surge:
             why = "may not be set when maxUnavailable is non-zero"
@@ -158,13 +171,13 @@ def _not_negative(field: str, value: int) -> Iterator[Cause]:
         yield status.invalid_value(field, value, _NOT_NEGATIVE)
 
 
-def _amount(field: str, value: int | str) -> Iterator[Cause]:
-    """Yield the error of a number or percentage of pods."""
+def amount_causes(field: str, value: int | str, *, may_exceed: bool = False) -> Iterator[Cause]:
+    """Yield the error of a number or percentage of pods; ``may_exceed`` allows more than 100%."""
     if isinstance(value, int):
         yield from _not_negative(field, value)
     elif not _PERCENT.fullmatch(value):
         yield status.invalid_value(field, value, _PERCENT_RULE)
-    elif _number(value) > 100:
+    elif _number(value) > 100 and not may_exceed:
         yield status.invalid_value(field, value, "must not be greater than 100%")
 
 

@@ -57,10 +57,13 @@ class _Anchored:
     depth: int
 
 
-def read(raw: bytes) -> Any:
-    """Return the value of the single document in a body. Raises ApiError."""
+def read(raw: bytes, duplicates: list[str] | None = None) -> Any:
+    """Return the value of the single document in a body. Raises ApiError.
+
+    ``duplicates`` receives a sentence about each key that a map has more than once.
+    """
     try:
-        return _Builder().build(yaml.parse(raw, Loader=_LOADER))
+        return _Builder([] if duplicates is None else duplicates).build(yaml.parse(raw, Loader=_LOADER))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         _refuse(" ".join(str(error).split()), error)
 
@@ -70,7 +73,9 @@ def _refuse(why: str, cause: Exception | None = None) -> NoReturn:
 
 
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, duplicates: list[str]) -> None:
+        self._duplicates = duplicates
+        self._line = 0
         self._open: list[_Node] = []
         self._anchors: dict[str, _Anchored | None] = {}  # None while the value is being built
         self._size = 0
@@ -136,6 +141,7 @@ class _Builder:
         ):
             current.merging, current.key = True, "<<"
             return
+        self._line = event.start_mark.line + 1
         self._add(_resolved(event), 1, 0, event.anchor)
 
     def _add(self, value: Any, size: int, depth: int, anchor: str | None) -> None:
@@ -152,6 +158,8 @@ class _Builder:
             current.value.append(value)
         elif current.key is None:
             current.key = _key(value)
+            if current.key in current.value:
+                self._duplicates.append(f'line {self._line}: key "{current.key}" already set in map')
         elif current.merging:
             _merge(current.merged, value)
             current.merging, current.key = False, None

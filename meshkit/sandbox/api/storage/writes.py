@@ -211,7 +211,7 @@ class Writes:
                 f"Precondition failed: UID in precondition: {metadata['uid']}, "
                 f"UID in object meta: {present['uid']}"
             )
-        if metadata.get("resourceVersion") and metadata["resourceVersion"] != present["resourceVersion"]:
+        if _pinned(metadata) and metadata["resourceVersion"] != present["resourceVersion"]:
             raise target.conflict()
 
     # --- apply
@@ -221,6 +221,8 @@ class Writes:
         sent = config
         config = await offload.run(options.large, decoded_config, target, config, options)
         config["metadata"].pop("creationTimestamp", None)
+        is_named = bool(config["metadata"].get("name"))
+        config["metadata"].setdefault("name", target.name)
         self._named(target, config)
         created = False
 
@@ -229,8 +231,19 @@ class Writes:
             old = self.store.get(target.key)
             created = old is None
             if old is None:
+                if not is_named:
+                    raise status.bad_request(
+                        f"the name of the object ({target.name} based on URL) was undeterminable: name must "
+                        "be provided"
+                    )
                 return await self._created_by_apply(target, config, sent, options)
             self._preconditions(target, old.object, config["metadata"])
+            if target.resource.custom and config["metadata"].get("resourceVersion") == "0":
+                why = "must be specified for an update"
+                cause = status.Cause(
+                    "metadata.resourceVersion", "FieldValueInvalid", f"Invalid value: 0: {why}"
+                )
+                raise status.invalid(target.resource.plural, target.resource.group, target.name, [cause])
             applied = await offload.run(
                 options.large or bodies.is_large(old.body),
                 self._merged,
@@ -261,8 +274,10 @@ class Writes:
     async def _created_by_apply(
         self, target: Target, config: Object, sent: Object, options: Options
     ) -> Object:
-        if target.subresource or config["metadata"].get("resourceVersion") or config["metadata"].get("uid"):
-            raise target.not_found() if target.subresource else target.conflict()
+        if target.subresource:
+            raise target.not_found()
+        if _pinned(config["metadata"]) or config["metadata"].get("uid"):
+            raise target.conflict()
         self._require_active_namespace(target)
         applied = await offload.run(
             options.large,
@@ -334,6 +349,11 @@ class Writes:
         if resource.key == CRDS:
             self.registry.define(obj)
             self.store.end_subscriptions(f"{obj['spec']['names']['plural']}.{obj['spec']['group']}")
+
+
+def _pinned(metadata: Object) -> bool:
+    """Return whether the metadata names a resourceVersion; ``0`` stands for any."""
+    return metadata.get("resourceVersion") not in (None, "", "0")
 
 
 def _notices(resource: Resource, new: Object) -> list[str]:

@@ -24,7 +24,7 @@ def route_table(hosts: Iterable[VirtualHost]) -> list[JSON]:
             "validate_clusters": False,
             "virtual_hosts": [
                 {
-                    "name": f"{host.service}:{host.port}",
+                    "name": _name(host),
                     "domains": list(host.domains),
                     "routes": tcp_routes(host)
                     if host.protocol == "tcp"
@@ -77,3 +77,9 @@ def _cors(model: Cors) -> JSON:
     if model.credentials is not None:
         rendered["allow_credentials"] = model.credentials
     return rendered
+
+
+def _name(host: VirtualHost) -> str:
+    """Return the unique name of a virtual host: the Service and port, or the name of a pod below them."""
+    plain = f"{host.service}:{host.port}"
+    return next((domain for domain in host.domains if domain.endswith(plain)), plain)
