@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.model.outbound import HeaderEdits, Match, Redirect, StringMatch
@@ -19,17 +20,24 @@ Right = tuple[str, str]
 
 def ranked(routes: Iterable[tuple[Match, str]]) -> list[str]:
     """Routes in the order in which proxies look at them: the more specific first, else as they came."""
-    return [line for _, line in sorted(routes, key=lambda pair: gateway_api.rank(pair[0]))]
+
+    def key(pair: tuple[Match, str]) -> tuple[int, ...]:
+        match = pair[0]
+        hosts = [each.match.value for each in match.headers if each.name == ":authority"]
+        by_host = (hosts[0].startswith("(?i).*"), -len(hosts[0])) if hosts else (2, 0)
+        others = tuple(each for each in match.headers if each.name != ":authority")
+        return (*by_host, *gateway_api.rank(replace(match, headers=others)))
+
+    return [line for _, line in sorted(routes, key=key)]
 
 
-def of_match(match: Match, hosts: Sequence[str] = ()) -> str:
+def of_match(match: Match) -> str:
     """What a request must have."""
     path = match.path or StringMatch("segments", "/")
     words = [f"{path.kind} {path.value}"]
     words += [f"method {match.method.value}"] if match.method else []
     for what, conditions in (("header", match.headers), ("query", match.query)):
         words += [f"{what} {each.name} {each.match.kind} {each.match.value}" for each in conditions]
-    words += [f"host {'|'.join(hosts)}"] if hosts else []
     return ", ".join(words)
 
 

@@ -22,15 +22,15 @@ def outbound(registry: Registry, service: str, namespace: str, port: int, caller
     (host,) = (each for each in whole.hosts if (each.service, each.port) == (name, port))
     if host.protocol == "tcp":
         return {"protocol": "tcp"}
-    told = {"protocol": "http", "routes": lines.ranked(_routes(host))}
+    told = {"protocol": "http", "routes": list(_routes(host))}
     by_profile = any(route.name == "profile" for route in host.routes)
     return told if by_profile else {**told, "breaker": _breaker(whole, host)}
 
 
-def _routes(host: VirtualHost) -> Iterator[tuple[Any, str]]:
+def _routes(host: VirtualHost) -> Iterator[str]:
     for route in host.routes:
         for match in route.matches:
-            yield match, lines.joined(lines.of_match(match), *_route(route))
+            yield lines.joined(lines.of_match(match), *_route(route))
 
 
 def _route(route: Route) -> Iterator[str]:
@@ -87,14 +87,11 @@ def inbound(registry: Registry, pod: str, namespace: str, port: int) -> dict[str
         (route,) = told.routes
         return {"protocol": "tcp", "server": server, "routes": [lines.of_rights(_rights(route))]}
     routes = [
-        (
-            route.match,
-            lines.joined(lines.of_match(route.match), f"allowed: {lines.of_rights(_rights(route))}"),
-        )
+        lines.joined(lines.of_match(route.match), f"allowed: {lines.of_rights(_rights(route))}")
         for route in told.routes
         if route.status is None
     ]
-    return {"protocol": "http", "server": server, "routes": lines.ranked(routes)}
+    return {"protocol": "http", "server": server, "routes": routes}
 
 
 def _rights(route: InboundRoute) -> Iterator[lines.Right]:

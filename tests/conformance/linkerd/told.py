@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meshkit.meshes.linkerd.meaning.hostnames import narrowed
 from meshkit.meshes.model.outbound import HeaderEdits, Match, NamedMatch, Redirect, StringMatch
 from tests.conformance.linkerd import lines
 
@@ -50,11 +51,9 @@ def outbound(policy: Json, profile: Json, itself: str) -> dict[str, Any]:
 
 def _rule(route: Json, rule: Json) -> Iterator[tuple[Match, str]]:
     filters = [_chosen(each, "Kind") for each in rule.get("filters") or ()]
-    hosts = [_host(each) for each in route.get("hosts") or ()]
     redirect = next((written for kind, written in filters if kind == "Redirect"), None)
-    for written in rule.get("matches") or ({},):
-        match = _match(written)
-        head = lines.of_match(match, hosts)
+    for match in _matches(route, rule):
+        head = lines.of_match(match)
         if redirect is not None:
             yield match, lines.joined(head, lines.of_redirect(_redirect(redirect)))
             continue
@@ -91,6 +90,13 @@ def _short(authority: str) -> str:
     """web.shop:8080 of web.shop.svc.cluster.local:8080."""
     host, _, port = authority.partition(":")
     return f"{host.rstrip('.').removesuffix(_DOMAIN)}:{port}"
+
+
+def _matches(route: Json, rule: Json) -> Iterator[Match]:
+    """The matches of a rule, each with every host of the route."""
+    hosts = [_host(each) for each in route.get("hosts") or ()]
+    for written in rule.get("matches") or ({},):
+        yield from (match for _, match in narrowed({"spec": {"hostnames": hosts}}, _match(written)))
 
 
 def _match(written: Json) -> Match:
@@ -187,8 +193,7 @@ def inbound(server: Json) -> dict[str, Any]:
         rights = [right for each in route.get("authorizations") or () for right in _rights(each)]
         allowed = f"allowed: {lines.of_rights([*of_server, *rights])}"
         for rule in route.get("rules") or ():
-            for written in rule.get("matches") or ({},):
-                match = _match(written)
+            for match in _matches(route, rule):
                 found.append((match, lines.joined(lines.of_match(match), allowed)))
     return {"protocol": "http", "server": named, "routes": lines.ranked(found)}
 
