@@ -39,6 +39,7 @@ def differences(case: Case, world: World, linkerd: ControlPlane) -> dict[str, st
 def _told(case: Case, asked: str, world: World, linkerd: ControlPlane) -> Said:
     if asked in case.outbound:
         service, namespace, port, caller = service_port(asked)
+        world.touch(service, namespace)
         policy = linkerd.outbound(service, namespace, port, caller)
         profile = linkerd.profile(service, namespace, port, caller)
         return told.outbound(policy, profile, f"{service}.{namespace}:{port}")

@@ -59,6 +59,7 @@ class World:
     def __init__(self, api: Api) -> None:
         self.api = api
         self._own: dict[tuple[str, str, str], Object] = {}
+        self._touched = 0
 
     def define(self) -> None:
         """Serve the definitions, and make what the controllers need to start."""
@@ -105,6 +106,17 @@ class World:
                 self.api.apply(bare, manager=OF_CASE, force=True)
             else:
                 self.api.delete(Kind(item["apiVersion"], item["kind"]), meta["name"], meta.get("namespace"))
+
+    def touch(self, service: str, namespace: str) -> None:
+        """Change something about a Service that nobody reads.
+
+        Linkerd's destination controller forgets the opaque ports of a Service when its last listener leaves,
+        and knows them again when the Service changes.
+        """
+        self._touched += 1
+        item = _object("v1", "Service", service, namespace)
+        item["metadata"]["annotations"] = {"conformance/touched": str(self._touched)}
+        self.api.apply(item, manager="conformance-touch", force=True)
 
     def registry(self) -> Registry:
         """What meshkit reads of this cluster."""

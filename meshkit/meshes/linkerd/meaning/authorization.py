@@ -113,7 +113,9 @@ def _default_routes(pod: Object, port: int, authorization: Authorization) -> tup
     """What kubelet asks for is open to all, the rest as the policy says."""
     everyone = Authorization(allow=(Policy("/default/probe"),))
     probes = tuple(
-        InboundRoute("/default/probe", Match(StringMatch("exact", path)), everyone)
+        InboundRoute(
+            "/default/probe", Match(StringMatch("exact", path), StringMatch("exact", "GET")), everyone
+        )
         for path in _probe_paths(pod, port)
     )
     return (*probes, InboundRoute("/default/default", Match(), authorization))
