@@ -65,7 +65,7 @@ ROUTE_ON_OPAQUE_PORT = Code(
     "warning",
     "A route is attached to a port that Linkerd takes for plain TCP.",
     "Linkerd sends the connections to the Service itself, and the route has no effect.",
-    "If the port speaks HTTP, set appProtocol: http on it in the Service.",
+    "If the port speaks HTTP, take it off the opaque ports of the Service, with appProtocol http or none.",
 )
 ROUTE_UNDER_SERVICE_PROFILE = Code(
     "MK0259",

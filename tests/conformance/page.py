@@ -26,9 +26,13 @@ own source (`tests/conformance/parts.toml`), on one machine, without containers.
 ## Not proven here
 - **No kubelet.** kwok reports every node as ready and every pod as running: no container starts, no probe
   runs, no log is written. Behaviour that needs running pods is proven on the sandbox only.
-- **No Linkerd.** The module proxy does not serve its Go module, so neither `linkerd check` nor its proxies
-  were run. Its charts run only if `$MESHKIT_LINKERD_CHARTS` names them. The API server validated its objects
-  with the CRDs in `meshkit/meshes`; those of the Gateway API are the published ones.
+- **Linkerd, where its programs are not at hand.** Nothing builds them here. Where `$MESHKIT_LINKERD_PARTS`
+  names a folder with `linkerd`, `controller` and `linkerd-policy-controller`, the tests of
+  `tests/conformance/linkerd` start its destination and policy controllers beside the real API server. They
+  compare what these tell proxies with what meshkit says: for every golden Route and Access and for each case
+  the routes in their order, shares, timeouts, retries, circuit breakers, protocols, callers that are let in,
+  endpoints and status, and what the webhook refuses. Elsewhere they are skipped. Linkerd's proxy runs in no
+  test. Its charts run only if `$MESHKIT_LINKERD_CHARTS` names them.
 - **No interception.** pilot-agents listen where a Sidecar says, as on virtual machines, without iptables and
   without an init container.
 - **No kube-proxy, no CNI, no cloud load balancer, no etcd with more than one member.**

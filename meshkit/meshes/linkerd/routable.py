@@ -13,7 +13,10 @@ from meshkit.intent.traffic import Route
 from meshkit.meshes.linkerd.meaning import protocols, services
 from meshkit.meshes.model.pods import port_numbers
 
-_REMEDY = "If the port speaks HTTP, set appProtocol: http on it in the Service; else leave the rules out."
+_REMEDY = (
+    f"If the port speaks HTTP, list the opaque ports without it in {protocols.OPAQUE} of the Service,"
+    " and leave appProtocol out or set it to http; else leave the rules out."
+)
 
 
 def refuse_void(intent: Route | Release, snapshot: Snapshot) -> None:

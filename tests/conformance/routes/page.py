@@ -21,7 +21,7 @@ Not compared:
 - mutual TLS itself, because certificates come from Istio's agent, which does not run in these cases. For PeerAuthentication the
   generated listeners are compared, for AuthorizationPolicy the answers to plaintext callers, on a TCP port their connections;
 - gateways;
-- Linkerd, whose proxy and policy controller cannot be built here.
+- Linkerd, whose own programs `tests/conformance/linkerd` asks where `$MESHKIT_LINKERD_PARTS` names them.
 
 Observations about istiod 1.31:
 

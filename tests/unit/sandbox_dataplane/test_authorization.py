@@ -16,6 +16,7 @@ from meshkit.meshes.istio.meaning import authorization as istio_authorization
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning import policy_problems
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
+from meshkit.meshes.model.outbound import Match, StringMatch
 from meshkit.meshes.model.registry import Registry
 from tests.unit.sandbox_dataplane.istio_objects import total
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
@@ -281,3 +282,4 @@ def test_linkerd_leaves_probes_alone_until_a_server_has_routes(tmp_path: Path) -
         ("/default/probe", 1),
         ("/default/default", 0),
     ]
+    assert inbound.routes[0].match == Match(StringMatch("exact", "/live"), StringMatch("exact", "GET"))

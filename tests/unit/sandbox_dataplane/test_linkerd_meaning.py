@@ -10,6 +10,7 @@ from meshkit.meshes.linkerd.meaning import reliability
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.outbound import Outbound, Route
 from meshkit.meshes.model.registry import Registry
+from meshkit.meshes.model.requests import Request, holds
 from tests.unit.sandbox_dataplane.linkerd_objects import to
 
 Made = dict[str, Any]
@@ -172,12 +173,18 @@ def test_routes_on_an_opaque_port_are_void(port: Made) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["http", "kubernetes.io/h2c", "HTTP"])
-def test_an_app_protocol_of_http_is_before_the_annotation(protocol: str) -> None:
-    web = service("web", {"appProtocol": protocol})
-    web["metadata"]["annotations"] = {"config.linkerd.io/opaque-ports": "8080"}
-    found = meaning(services=[web, service("web-v1")], httproutes=[route({"backendRefs": [to("web-v1")]})])
-    assert goes_to(found) == [[("web-v1", 1)]]
-    assert not found.problems
+def test_an_app_protocol_of_http_does_not_make_an_opaque_port_http(protocol: str) -> None:
+    """The policy controller then serves the route, and proxies follow the profile, which says opaque."""
+    items = [route({"backendRefs": [to("web-v1")]})]
+    for opaque_ports, there, problems in (
+        ("8080", "web", [("r", "OpaquePort")]),
+        ("9090", "web-v1", []),
+    ):
+        web = service("web", {"appProtocol": protocol})
+        web["metadata"]["annotations"] = {"config.linkerd.io/opaque-ports": opaque_ports}
+        found = meaning(services=[web, service("web-v1")], httproutes=items)
+        assert goes_to(found) == [[(there, 1)]]
+        assert told(found) == problems
 
 
 def test_some_ports_are_opaque_by_default() -> None:
@@ -310,6 +317,25 @@ def test_a_rule_that_an_earlier_rule_of_its_route_takes_whole(first: Made, secon
 def test_what_a_route_names_and_is_not_there(item: Made, reason: str | None) -> None:
     found = meaning(httproutes=[item])
     assert [problem.reason for problem in found.problems] == ([reason] if reason else [])
+
+
+def test_a_route_holds_for_its_hostnames_and_the_more_specific_host_comes_first() -> None:
+    def asked(found: Outbound, host: str) -> str | None:
+        request = Request(host=host)
+        takes = (one.name for one in routes(found) if any(holds(match, request) for match in one.matches))
+        return next(takes, None)
+
+    anywhere = route(matching("/a"), name="anywhere", created="2025-01-01")
+    some = route({"backendRefs": [to("web-v1")]}, name="some")
+    some["spec"]["hostnames"] = ["*.example"]
+    one = route({"backendRefs": [to("web-v2")]}, name="one", created="2026-02-02")
+    one["spec"]["hostnames"] = ["www.example", "WEB.example"]
+    found = meaning(httproutes=[anywhere, some, one])
+    assert asked(found, "www.example:8080") == "one-0"
+    assert asked(found, "web.example") == "one-0"
+    assert asked(found, "a.b.example.") == "some-0"
+    assert asked(found, "example") is None
+    assert not found.problems
 
 
 def test_a_backend_port_that_the_service_does_not_have_is_a_port_of_its_pods() -> None:

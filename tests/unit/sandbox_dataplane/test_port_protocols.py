@@ -112,15 +112,19 @@ def test_the_sandbox_reads_http_where_istio_does_or_detects(protocol: str) -> No
         (port(), "80, 9000-9100", "tcp"),
         (port(), "9091", "http"),
         (port(), "", "http"),
-        (port(3306, appProtocol="http"), None, "http"),
-        (port(3306, appProtocol="kubernetes.io/h2c"), None, "http"),
-        (port(appProtocol="HTTP"), "9090", "http"),
+        (port(name="web"), "web", "tcp"),
+        (port(name="web"), "admin", "http"),
+        (port(3306, appProtocol="http"), None, "tcp"),
+        (port(3306, appProtocol="kubernetes.io/h2c"), None, "tcp"),
+        (port(3306, appProtocol="http"), "", "http"),
+        (port(appProtocol="HTTP"), "9090", "tcp"),
+        (port(appProtocol="HTTP"), "9091", "http"),
         (port(appProtocol="linkerd.io/opaque"), None, "tcp"),
         (port(appProtocol="linkerd.io/tcp"), None, "tcp"),
         (port(appProtocol="grpc"), None, "tcp"),
     ],
 )
-def test_linkerd_takes_the_app_protocol_before_the_opaque_ports(
+def test_linkerd_takes_opaque_ports_and_other_protocols_for_tcp(
     written: Object, opaque_ports: str | None, protocol: str
 ) -> None:
     notes = {} if opaque_ports is None else {"opaque_ports": opaque_ports}

@@ -15,7 +15,7 @@ from typing import Any
 from meshkit.facts import Kind
 from meshkit.kube.selectors import holds
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
-from meshkit.meshes.linkerd.meaning import protocols
+from meshkit.meshes.linkerd.meaning import hostnames, protocols
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.inbound import (
@@ -113,7 +113,9 @@ def _default_routes(pod: Object, port: int, authorization: Authorization) -> tup
     """What kubelet asks for is open to all, the rest as the policy says."""
     everyone = Authorization(allow=(Policy("/default/probe"),))
     probes = tuple(
-        InboundRoute("/default/probe", Match(StringMatch("exact", path)), everyone)
+        InboundRoute(
+            "/default/probe", Match(StringMatch("exact", path), StringMatch("exact", "GET")), everyone
+        )
         for path in _probe_paths(pod, port)
     )
     return (*probes, InboundRoute("/default/default", Match(), authorization))
@@ -144,8 +146,9 @@ def _routes(registry: Registry, server: Object, allowed: tuple[Policy, ...]) -> 
             rules: Iterable[Mapping[str, Any]] = item["spec"].get("rules") or ({},)
             for rule in rules:
                 ranked += [
-                    ((*gateway_api.rank(match), *age), replace(route, match=match))
+                    ((*by_host, *gateway_api.rank(match), *age), replace(route, match=narrowed))
                     for match in gateway_api.matches_of(rule, kind)
+                    for by_host, narrowed in hostnames.narrowed(item, match)
                 ]
     if not ranked:
         return ()

@@ -13,7 +13,7 @@ from typing import Any
 
 from meshkit.meshes.gateway_api.meaning import precedence
 from meshkit.meshes.gateway_api.meaning.routes import attached, route_of
-from meshkit.meshes.linkerd.meaning import reliability, services
+from meshkit.meshes.linkerd.meaning import hostnames, reliability, services
 from meshkit.meshes.linkerd.meaning.route_status import has_cluster_address
 from meshkit.meshes.linkerd.meaning.taken import TakenRoute
 from meshkit.meshes.model.hosts import host_of
@@ -125,7 +125,7 @@ def _ranked(
     work: Translation, service: Object, number: int, items: Sequence[TakenRoute], clusters: Container[str]
 ) -> list[Route]:
     by_item = {id(taken.item): taken for taken in items}
-    ranked = precedence.ranked((taken.item, taken.kind) for taken in items)
+    ranked = _by_host(precedence.ranked((taken.item, taken.kind) for taken in items))
     for problem in precedence.shadowed(ranked, f"{_title(service)}:{number}"):
         # A consumer route may take the requests of its namespace from a producer route, which others follow.
         if work.namespace in (EVERYONE, problem.object["metadata"]["namespace"]):
@@ -137,6 +137,16 @@ def _ranked(
         route = route_of(work, one.item, one.index, rule, one.match, clusters)
         found.append(route if route.redirect else _reliable(work, service, number, taken, rule, route))
     return found
+
+
+def _by_host(ranked: Sequence[precedence.Ranked]) -> list[precedence.Ranked]:
+    """The matches with the hostnames of their routes, those with the more specific host first."""
+    found = [
+        (rank, replace(one, match=match))
+        for one in ranked
+        for rank, match in hostnames.narrowed(one.item, one.match)
+    ]
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
 def _reliable(

@@ -1,8 +1,9 @@
 """The protocol of a port in Linkerd: opaque ports are TCP, all others HTTP.
 
-The caller's proxy goes by the Service: ``appProtocol``, else the opaque ports. The server's proxy goes by the
-Server of the port, else by the opaque ports of its pod, which the injector copies from the namespace. Linkerd
-detects the protocol of other ports; the sandbox reads HTTP there.
+The caller's proxy goes by the Service: a port is TCP if it is among the opaque ports, as the destination
+controller tells, or if its ``appProtocol`` is not HTTP, as the policy controller tells. The server's proxy
+goes by the Server of the port, else by the opaque ports of its pod, which the injector copies from the
+namespace. Linkerd detects the protocol of other ports; the sandbox reads HTTP there.
 """
 
 from __future__ import annotations
@@ -27,10 +28,9 @@ def app_protocol(port: Mapping[str, Any]) -> str:
 
 def of_service(service: Object, port: Mapping[str, Any]) -> PortProtocol:
     """How callers' proxies read a port of a Service."""
-    declared = app_protocol(port)
-    if declared:
-        return "http" if declared in _HTTP else "tcp"
-    return "tcp" if is_opaque(service, int(port["port"])) else "http"
+    if is_opaque(service, int(port["port"])):
+        return "tcp"
+    return "http" if app_protocol(port) in ("", *_HTTP) else "tcp"
 
 
 def of_pod(pod: Object, port: int) -> PortProtocol:
@@ -44,7 +44,7 @@ def of_server(server: Object) -> PortProtocol:
 
 
 def is_opaque(annotated: Object, number: int, default: str = BY_DEFAULT) -> bool:
-    """Whether a Service or pod lists a port as opaque: by numbers, ranges, or names of a pod's ports."""
+    """Whether a Service or pod lists a port as opaque: by numbers, ranges, or names of its ports."""
     written = (annotated["metadata"].get("annotations") or {}).get(OPAQUE, default)
     return any(_lists(part.strip(), annotated, number) for part in written.split(","))
 
@@ -53,4 +53,8 @@ def _lists(part: str, annotated: Object, number: int) -> bool:
     low, _, high = part.partition("-")
     if low.isdigit() and (high or low).isdigit():
         return int(low) <= number <= int(high or low)
-    return bool(part) and number in port_numbers(annotated, part)
+    if not part:
+        return False
+    of_service = annotated["spec"].get("ports") or ()
+    named = {int(port["port"]) for port in of_service if port.get("name") == part}
+    return number in named | port_numbers(annotated, part)

@@ -1,7 +1,7 @@
 """What Linkerd makes of a Service's port: which kinds of routes hold there, and what makes them void.
 
-Routes hold on ports that Linkerd reads as HTTP or detects. ``appProtocol`` decides; without it the annotation
-``config.linkerd.io/opaque-ports`` of the Service, or the ports that Linkerd takes for opaque by default. A
+Routes hold on ports that Linkerd reads as HTTP or detects: those that are neither opaque, by the annotation
+``config.linkerd.io/opaque-ports`` of the Service or by default, nor of another ``appProtocol``. A
 ServiceProfile with routes or overrides replaces all routes, retries, timeouts and circuit breakers of its
 Service; one in the caller's namespace comes before the Service's own.
 """
@@ -39,8 +39,8 @@ def opaque_reason(service: Object, port: Mapping[str, Any]) -> str:
     """Why Linkerd takes a port for plain TCP; empty if it does not."""
     if protocols.of_service(service, port) == "http":
         return ""
-    if declared := protocols.app_protocol(port):
-        return f"appProtocol {declared!r}"
+    if not protocols.is_opaque(service, int(port["port"])):
+        return f"appProtocol {protocols.app_protocol(port)!r}"
     annotated = protocols.OPAQUE in (service["metadata"].get("annotations") or {})
     return f"the annotation {protocols.OPAQUE}" if annotated else "Linkerd's default opaque ports"
 

@@ -23,10 +23,15 @@ _QUANTITY = (
 def service_profile(*, needs_routes: bool) -> Schema:
     """Routes and overrides of a Service; v1alpha1 needs routes. Conditions nest, and are open inside."""
     request = mapping(
-        pathRegex=text(), method=text(), all=array(ANYTHING), any=array(ANYTHING), **{"not": array(ANYTHING)}
+        (),
+        pathRegex=text(),
+        method=text(),
+        all=array(ANYTHING),
+        any=array(ANYTHING),
+        **{"not": array(ANYTHING)},
     )
     statuses = mapping(min=whole(), max=whole())
-    answer = mapping(all=array(ANYTHING), any=array(ANYTHING), status=statuses, **{"not": ANYTHING})
+    answer = mapping((), all=array(ANYTHING), any=array(ANYTHING), status=statuses, **{"not": ANYTHING})
     route = mapping(
         ("condition", "name"),
         name=text(),

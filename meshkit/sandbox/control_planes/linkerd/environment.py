@@ -44,7 +44,7 @@ def environment(pod: Object, namespace: Object, injector: Injector) -> list[Vari
         _value("INBOUND_PORTS", ",".join(sorted(map(str, _inbound_ports(pod))))),
         _value(
             "INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION",
-            _opaque_ports(pod, settings.get(OPAQUE, proxy.get("opaquePorts", BY_DEFAULT))),
+            _opaque_ports(pod, str(settings.get(OPAQUE, proxy.get("opaquePorts", BY_DEFAULT)))),
         ),
         *([_value("INGRESS_MODE", "true")] if settings.get(INJECT) == "ingress" else ()),
         *_identity(injector.roots),
@@ -155,7 +155,7 @@ def _opaque_ports(pod: Object, listed: str) -> str:
         for port in container.get("ports") or ()
         if port.get("name")
     }
-    parts = (part.strip() for part in str(listed).split(","))
+    parts = (part.strip() for part in listed.split(","))
     return ",".join(str(named.get(part, part)) for part in parts if part)
 
 
