@@ -12,11 +12,24 @@ from meshkit.errors import WarningsFound
 @click.option("--pre", is_flag=True, help="Check whether the mesh can be installed on this cluster.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if there are warnings.")
 @files_option("Check the objects in this file or folder in place of a cluster; repeatable.")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="A namespace to read if you may not read the whole cluster; repeatable.",
+)
 @mesh_option
 @cluster_options
 @json_option
 def check_command(
-    pre: bool, strict: bool, files: tuple[str, ...], mesh: str | None, choice: ClusterChoice, as_json: bool
+    pre: bool,
+    strict: bool,
+    files: tuple[str, ...],
+    namespaces: tuple[str, ...],
+    mesh: str | None,
+    choice: ClusterChoice,
+    as_json: bool,
 ) -> int:
     """Check the health of a mesh, whether it can be installed, or files before they are applied.
 
@@ -27,7 +40,7 @@ def check_command(
     from meshkit.operations.health import check
 
     cluster = None if files else choice.connect(name_it=as_json)
-    findings = check(cluster, mesh=mesh, pre=pre, files=files)
+    findings = check(cluster, mesh=mesh, pre=pre, files=files, namespaces=namespaces)
     show([finding.as_record() for finding in findings], str(findings), as_json=as_json)
     if findings.errors:
         return 1

@@ -60,7 +60,7 @@ def plan(
     several: see ``mesh_of``.
     """
     wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
-    mesh = mesh_of(cluster, mesh)
+    mesh = mesh_of(cluster, mesh, filter(None, (getattr(each, "namespace", None) for each in wanted)))
     row = registry.mesh(mesh)
     seen = snapshot.read(cluster, needs_of(wanted, row))
     findings = preflight.check(wanted, seen, mesh)

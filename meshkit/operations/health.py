@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from meshkit.checks.health import findings, findings_of_objects
+from meshkit.checks.partial import findings_of_some
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, Unhealthy, WarningsFound
-from meshkit.facts import ClusterRef, Finding, Need, Snapshot
+from meshkit.errors import BadInput, Forbidden, Unhealthy, WarningsFound
+from meshkit.facts import ClusterRef, Finding, Kind, Need, Snapshot
 from meshkit.meshes import registry
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
 from meshkit.operations.explain import explainer_of_files
@@ -79,11 +80,15 @@ def check(
     mesh: str | None = None,
     pre: bool = False,
     files: Iterable[str | Path] = (),
+    namespaces: Iterable[str] = (),
 ) -> Findings:
     """Check the health of the mesh; with ``pre``, check whether it can be installed.
 
     With ``files`` in place of a cluster, the objects in YAML files are checked as if they were applied: their
     routes, ports, access and mutual TLS.
+
+    An account that may not read the whole cluster names the ``namespaces`` that it may read. It gets what
+    their objects prove by themselves, and a finding of what was not read.
 
     The cluster is read once. If the mesh's own program (istioctl, linkerd) is on PATH, its findings are
     added. Raises ``ClusterError`` if the cluster cannot be read, and ``BadInput`` if
@@ -96,17 +101,30 @@ def check(
         if pre:
             raise BadInput("pre", "files do not tell it.", remedy="Give a cluster in place of files.")
         return _check_files(paths, mesh)
-    mesh = mesh_of(cluster, mesh)
+    within = tuple(dict.fromkeys(namespaces))
+    mesh = mesh_of(cluster, mesh, within)
     analyzer = registry.mesh(mesh).analyzer
     now = dt.datetime.now(dt.UTC)
-    seen = snapshot.read(cluster, [Need(kind) for kind in (*NEEDED, *registry.mesh(mesh).checks.kinds)])
-    home = View(seen, mesh, now).home
+    seen = _read(cluster, [*NEEDED, *registry.mesh(mesh).checks.kinds], within)
+    view = View(seen, mesh, now)
+    if seen.unread:
+        return Findings(findings_of_some(view, within), cluster.ref)
+    home = view.home
     inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
     view = View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
     found: Iterable[Finding] = findings(view, pre=pre)
     rights = missing_rights(cluster, mesh, home) if pre else ()
     own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
     return Findings((*found, *rights, *own), cluster.ref)
+
+
+def _read(cluster: Cluster, kinds: Iterable[Kind], within: tuple[str, ...]) -> Snapshot:
+    """Read these kinds of the whole cluster, or of the namespaces ``within`` if only these may be read."""
+    try:
+        return snapshot.read(cluster, [Need(kind, within=within, optional=bool(within)) for kind in kinds])
+    except Forbidden as error:
+        remedy = "Name the namespaces that you may read with namespaces= or -n, or ask for the right."
+        raise Forbidden(error.message, remedy=remedy) from error
 
 
 def _check_files(paths: Iterable[str | Path], mesh: str | None) -> Findings:

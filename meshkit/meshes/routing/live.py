@@ -55,7 +55,7 @@ def needs(row: Mesh, namespace: str) -> Iterator[Need]:
         elif resource in _WHOLE:
             yield Need(kind, optional=True)
         elif resource not in _NOT_READ:
-            yield Need(kind, within=namespace, optional=True)
+            yield Need(kind, within=(namespace,), optional=True)
 
 
 def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:

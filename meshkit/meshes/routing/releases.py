@@ -22,7 +22,7 @@ def needs(row: Mesh, release: Release) -> Iterator[Need]:
     yield from live.needs(row, release.namespace)
     resource = row.meaning.KINDS.get("destinationrules")
     if resource:
-        yield Need(resource, within=release.namespace, optional=True)
+        yield Need(resource, within=(release.namespace,), optional=True)
 
 
 def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute:
@@ -56,7 +56,10 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
 
 
 def unmoved(release: Release, route: WeightedRoute, snapshot: Snapshot, row: Mesh) -> tuple[str, ...]:
-    """A sentence for each object that rules the requests of some callers beside the route of a release."""
+    """A sentence for each object that rules the requests of some callers beside the route of a release.
+
+    One more names what the account may not read.
+    """
     port = Port(release.namespace, release.service, release.port)
     owner = f"{route.namespace}/{route.name}"
     aside: dict[str, list[str]] = {}
@@ -64,11 +67,15 @@ def unmoved(release: Release, route: WeightedRoute, snapshot: Snapshot, row: Mes
         if all(one.owner != owner for one in each.routes):
             for name in {one.owner for one in each.routes if one.owner}:
                 aside.setdefault(name, []).extend(each.namespaces)
-    return tuple(
+    told = [
         f"{title(obj)} rules the requests of {callers_in(namespaces)}; the release does not shift them."
         for name, namespaces in aside.items()
         for obj in objects_named(name, row, snapshot)
-    )
+    ]
+    if snapshot.unread:
+        listed = ", ".join(snapshot.unread)
+        told.append(f"This account may not read {listed}: routes of others can be overlooked.")
+    return tuple(told)
 
 
 def _named(

@@ -56,7 +56,7 @@ def forecast_release(
             raise NoData("Without a cluster the traffic is unknown.", remedy="Give --rps.")
         return release_forecast(release, assumed_baseline(release), rps)
     window_s = SCRAPED_S if prometheus or settings.prometheus() else MEASURED_S
-    mesh = mesh_of(cluster, mesh)
+    mesh = mesh_of(cluster, mesh, (release.namespace,))
     observer = observer or observer_of(mesh, prometheus)
     route = find_route(mesh, release, cluster).route
     counts, measured_rps = _measured(release, cluster, route, observer, clock or SystemClock(), window_s)

@@ -98,7 +98,7 @@ def run_release(
     from meshkit.operations.release.loop import Runner
     from meshkit.operations.which_mesh import mesh_of
 
-    mesh = mesh_of(cluster, mesh)
+    mesh = mesh_of(cluster, mesh, (release.namespace,))
     clock = clock or SystemClock()
     observer = observer or observer_of(mesh, prometheus)
     journal, mailbox = Journal(cluster), Mailbox(cluster, release.name)
