@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, urlsplit
 from meshkit.checks.planned import schema
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, Forbidden, UnknownName
-from meshkit.facts import Kind, Need, Object, Snapshot
+from meshkit.errors import BadInput, UnknownName
+from meshkit.facts import Kind, Need, Object
 from meshkit.kube.documents import read_objects
-from meshkit.kube.kinds import DEPLOYMENT, SERVICE
+from meshkit.kube.kinds import SERVICE
 from meshkit.kube.metadata import group_of
 from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh
@@ -23,7 +23,7 @@ from meshkit.meshes.explain.expected import expected
 from meshkit.meshes.explain.explainer import Explainer, Group
 from meshkit.meshes.explain.ways import Way, together
 from meshkit.meshes.model.requests import Request
-from meshkit.operations.which_mesh import mesh_of
+from meshkit.operations.which_mesh import home_of, mesh_of
 
 _CONFIG_MAP = Kind("v1", "ConfigMap")
 _EXAMPLE = "Write it as web.shop:8080/path or http://web.shop:8080/path."
@@ -101,7 +101,7 @@ def explainer_of(
 
     ``namespaces`` are read by themselves where the whole cluster may not be read.
     """
-    home = _home(cluster, row)
+    home = home_of(cluster, row)
     kinds = (*row.meaning.KINDS.values(), *row.not_evaluated)
     within = tuple(dict.fromkeys((*namespaces, home)))
     wanted = {kind: home if kind == _CONFIG_MAP else None for kind in kinds}
@@ -202,17 +202,6 @@ def _namespaces(host: str, caller: str) -> list[str]:
     """The namespaces of the caller and, by its name, of the host."""
     own, _, name = caller.partition("/")
     return [*([own] if name else []), *host.split(".")[1:2]]
-
-
-def _home(cluster: Cluster, row: Mesh) -> str:
-    """The namespace of the control plane, the usual one if it cannot be seen."""
-    facts = row.control_plane
-    selector = f"{facts.component_label} in ({','.join(facts.components)})"
-    try:
-        found = Snapshot(tuple(cluster.api.list(DEPLOYMENT, labels=selector)))
-    except Forbidden:
-        return facts.home
-    return next((str(each["metadata"]["namespace"]) for each in found.objects), facts.home)
 
 
 def _port_problems(service: Object) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput, Forbidden
-from meshkit.facts import Need, Snapshot
+from meshkit.facts import Need, Object, Snapshot
 from meshkit.kube.kinds import DEPLOYMENT, MUTATING_WEBHOOK, POD
 from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh
@@ -69,12 +69,23 @@ def _with_proxies(cluster: Cluster, namespaces: Iterable[str]) -> list[str]:
     return [row.name for row in registry.MESHES.values() if row.injection.proxies(seen.objects)]
 
 
+def home_of(cluster: Cluster, row: Mesh) -> str:
+    """The namespace of the control plane, the usual one if it cannot be seen."""
+    try:
+        found = _components(row, cluster)
+    except Forbidden:
+        found = []
+    return next((str(each["metadata"]["namespace"]) for each in found), row.control_plane.home)
+
+
 def _is_installed(row: Mesh, cluster: Cluster, hooks: Snapshot) -> bool:
-    if any(row.injection.webhooks(hooks)):
-        return True
+    return any(row.injection.webhooks(hooks)) or bool(_components(row, cluster))
+
+
+def _components(row: Mesh, cluster: Cluster) -> Sequence[Object]:
     facts = row.control_plane
     selector = f"{facts.component_label} in ({','.join(facts.components)})"
-    return bool(cluster.api.list(DEPLOYMENT, labels=selector))
+    return cluster.api.list(DEPLOYMENT, labels=selector)
 
 
 def _remedy() -> str:

@@ -29,12 +29,15 @@ def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner
     return ordered(steps)
 
 
-def needs_of(intents: Iterable[Intent], row: Mesh) -> Iterator[Need]:
-    """The objects that plans of the intents, and the checks before them, read."""
+def needs_of(intents: Iterable[Intent], row: Mesh, home: str) -> Iterator[Need]:
+    """The objects that plans of the intents, and the checks before them, read.
+
+    ``home`` is the control plane's namespace.
+    """
     for intent in intents:
         yield from row.planner.needs(intent)
         if isinstance(intent, Route):
-            yield from live.needs(row, intent.namespace)
+            yield from live.needs(row, intent.namespace, home)
 
 
 def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:

@@ -78,9 +78,10 @@ def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
     """
     from meshkit.cluster import snapshot
     from meshkit.meshes.routing import releases
+    from meshkit.operations.which_mesh import home_of
 
     row = registry.mesh(mesh)
-    seen = snapshot.read(cluster, releases.needs(row, release))
+    seen = snapshot.read(cluster, releases.needs(row, release, home_of(cluster, row)))
     route = releases.live_route(release, seen, row)
     return Found(route, releases.unmoved(release, route, seen, row))
 
