@@ -194,7 +194,7 @@ class Route:
 
     @property
     def ruler(self) -> str:
-        """The object that it stands in, with its kind: ``VirtualService shop/web``; empty if it is in none."""
+        """The object it stands in, with its kind: ``VirtualService shop/web``; empty if it is in none."""
         return " ".join(self.source.split(" ")[:2])
 
 
