@@ -32,18 +32,18 @@ def findings(view: View, *, pre: bool = False) -> tuple[Finding, ...]:
         unsorted = [*environment.before(view, rules), *_own(view, rules, pre=True)]
     else:
         unsorted = [*environment.around(view, rules), *(_running(view, rules) if view.components else ())]
-    return worst_first(unsorted)
+    return in_order(unsorted)
 
 
 def findings_of_objects(view: View) -> tuple[Finding, ...]:
     """The findings about objects that need no running control plane, worst first."""
     rules = registry.mesh(view.mesh).checks
     own = (finding for check in rules.of_objects for finding in check(view))
-    return worst_first([*routes.check(view), *ports.check(view, rules), *own])
+    return in_order([*routes.check(view), *ports.check(view, rules), *own])
 
 
-def worst_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """These findings, each once, errors first."""
+def in_order(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings, each once, worst first."""
     # Two checks may report the same finding, for example about a CA that is also a webhook's CA bundle.
     return tuple(sorted(dict.fromkeys(found), key=lambda f: (_ORDER[f.severity], f.code, f.object)))
 

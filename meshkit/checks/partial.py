@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from meshkit import codes
 from meshkit.checks import quota
-from meshkit.checks.health import findings_of_objects, worst_first
+from meshkit.checks.health import findings_of_objects, in_order
 from meshkit.codes.reach import PROVEN_BY, PROVEN_INSIDE
 from meshkit.facts import Finding
 from meshkit.meshes.view import View
@@ -31,7 +31,7 @@ def findings_of_some(view: View, namespaces: tuple[str, ...]) -> tuple[Finding, 
     if all(text.endswith(outside) for text in seen.unread if text.partition(" ")[0] in _NEEDED):
         inside = _inside(view, namespaces)
         found += _only(PROVEN_INSIDE, (*findings_of_objects(inside), *quota.check(inside)))
-    return worst_first([told, *found])
+    return in_order([told, *found])
 
 
 def _inside(view: View, namespaces: tuple[str, ...]) -> View:
