@@ -68,6 +68,11 @@ class Snapshot:
     unread: tuple[str, ...] = ()
     """What the account may not read: ``VirtualService outside shop``."""
 
+    @property
+    def unread_kinds(self) -> frozenset[str]:
+        """The kinds of which some objects may not be read."""
+        return frozenset(each.partition(" ")[0] for each in self.unread)
+
     def of(self, kind: str, namespace: str | None = None) -> Iterator[Object]:
         """Iterate over the objects of a kind, in one namespace or in all."""
         for obj in self.objects:
@@ -163,7 +168,7 @@ class Need:
 
     kind: Kind
     namespace: str | None = None
-    within: str = ""
-    """The namespace to read instead if the account may not read the whole cluster."""
+    within: tuple[str, ...] = ()
+    """The namespaces to read instead if the account may not read the whole cluster."""
     optional: bool = False
     """What may not be read is left out, and named in ``Snapshot.unread``."""

@@ -23,6 +23,13 @@ _ALL = "*"
     help="Find what is in the way of moving this namespace, or each with sidecars, to Istio's ambient mode.",
 )
 @files_option("Check the objects in this file or folder in place of a cluster; repeatable.")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="A namespace to read if you may not read the whole cluster; repeatable.",
+)
 @mesh_option
 @cluster_options
 @json_option
@@ -31,6 +38,7 @@ def check_command(
     strict: bool,
     to_ambient: str | None,
     files: tuple[str, ...],
+    namespaces: tuple[str, ...],
     mesh: str | None,
     choice: ClusterChoice,
     as_json: bool,
@@ -46,7 +54,7 @@ def check_command(
 
     wanted: str | bool = to_ambient == _ALL or to_ambient or False
     cluster = None if files else choice.connect(name_it=as_json)
-    findings = check(cluster, mesh=mesh, pre=pre, files=files, to_ambient=wanted)
+    findings = check(cluster, mesh=mesh, pre=pre, files=files, to_ambient=wanted, namespaces=namespaces)
     show([finding.as_record() for finding in findings], str(findings), as_json=as_json)
     if findings.errors:
         return 1

@@ -289,6 +289,13 @@ NO_REQUEST_HEADER_CA = Code(
     "'linkerd viz tap' refuses every caller.",
     "Start the API server with --requestheader-client-ca-file.",
 )
+NOT_READ = Code(
+    "MK1409",
+    "info",
+    "The user of this kubeconfig may not read all that is checked.",
+    "Only what the objects that were read prove by themselves is found.",
+    "Check with an account that may read the whole cluster, or ask those who may.",
+)
 PROGRAM_FAILED = Code(
     "MK1501",
     "warning",

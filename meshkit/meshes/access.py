@@ -15,6 +15,7 @@ from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.security import Access, Caller
 from meshkit.kube.kinds import DEPLOYMENT, POD, SERVICE
 from meshkit.kube.selectors import selects
+from meshkit.meshes.model.pods import port_numbers
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,7 @@ def _numbers(ports: Iterable[Mapping[str, Any]], pods: Sequence[Object]) -> tupl
 
 def _target_ports(port: Mapping[str, Any], pods: Sequence[Object]) -> set[int]:
     written = port.get("targetPort") or port["port"]
-    if isinstance(written, int):
-        return {written}
-    named = {
-        int(offered["containerPort"])
-        for pod in pods
-        for container in pod["spec"].get("containers") or ()
-        for offered in container.get("ports") or ()
-        if offered.get("name") == written
-    }
+    named = {written} if isinstance(written, int) else set().union(*(port_numbers(p, written) for p in pods))
     if not named:
         problem = f"the Service's port {port['port']} leads to {written!r}, and no running pod has that port."
         raise BadInput("access.service", problem, remedy="Deploy its pods first, or give the port a number.")

@@ -23,13 +23,14 @@ from meshkit.cluster.lock import held
 from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActionRequired, MeshkitError
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
+from meshkit.intent.traffic import Route
 from meshkit.kube.steps import RELEASE_MANAGER, Step
 from meshkit.meshes import registry
 from meshkit.meshes.routing.planned import needs_of, steps_of
 from meshkit.operations.effects import effects_of
 from meshkit.operations.plan import Change, OperationPlan, Plan
 from meshkit.operations.progress import OnEvent, noop
-from meshkit.operations.which_mesh import mesh_of
+from meshkit.operations.which_mesh import home_of, mesh_of
 
 __all__ = ["Change", "Plan", "Progress", "apply", "history", "plan", "undo_steps"]
 
@@ -60,9 +61,12 @@ def plan(
     several: see ``mesh_of``.
     """
     wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
-    mesh = mesh_of(cluster, mesh)
+    mesh = mesh_of(cluster, mesh, filter(None, (getattr(each, "namespace", None) for each in wanted)))
     row = registry.mesh(mesh)
-    seen = snapshot.read(cluster, needs_of(wanted, row))
+    home = (
+        home_of(cluster, row) if any(isinstance(each, Route) for each in wanted) else row.control_plane.home
+    )
+    seen = snapshot.read(cluster, needs_of(wanted, row, home))
     findings = preflight.check(wanted, seen, mesh)
     for finding in findings:
         if finding.severity == "error":

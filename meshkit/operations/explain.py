@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, urlsplit
 from meshkit.checks.planned import schema
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, Forbidden, UnknownName
-from meshkit.facts import Kind, Need, Object, Snapshot
+from meshkit.errors import BadInput, UnknownName
+from meshkit.facts import Kind, Need, Object
 from meshkit.kube.documents import read_objects
-from meshkit.kube.kinds import DEPLOYMENT, POD, SERVICE
+from meshkit.kube.kinds import SERVICE
 from meshkit.kube.metadata import group_of
 from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh
@@ -23,7 +23,7 @@ from meshkit.meshes.explain.expected import expected
 from meshkit.meshes.explain.explainer import Explainer, Group
 from meshkit.meshes.explain.ways import Way, together
 from meshkit.meshes.model.requests import Request
-from meshkit.operations.which_mesh import mesh_of
+from meshkit.operations.which_mesh import home_of, mesh_of
 
 _CONFIG_MAP = Kind("v1", "ConfigMap")
 _EXAMPLE = "Write it as web.shop:8080/path or http://web.shop:8080/path."
@@ -89,7 +89,7 @@ def explain(
     if cluster is None:
         return _explained(request, asked, has_path, caller, explainer_of_files(paths, mesh))
     spaces = _namespaces(asked.host, caller)
-    row = _mesh_row(cluster, mesh, spaces)
+    row = registry.mesh(mesh_of(cluster, mesh, spaces))
     explainer, not_read = explainer_of(cluster, row, spaces)
     return _explained(request, asked, has_path, caller, explainer, not_read)
 
@@ -101,11 +101,13 @@ def explainer_of(
 
     ``namespaces`` are read by themselves where the whole cluster may not be read.
     """
-    home = _home(cluster, row)
+    home = home_of(cluster, row)
     kinds = (*row.meaning.KINDS.values(), *row.not_evaluated)
-    needs = [Need(kind, home if kind == _CONFIG_MAP else None) for kind in kinds]
-    seen, not_read = snapshot.read_permitted(cluster, needs, [*dict.fromkeys((*namespaces, home))])
-    return Explainer(Effective(seen, row.name, row.meaning, home), row.not_evaluated), not_read
+    within = tuple(dict.fromkeys((*namespaces, home)))
+    wanted = {kind: home if kind == _CONFIG_MAP else None for kind in kinds}
+    needs = [Need(kind, where, within=within, optional=True) for kind, where in wanted.items()]
+    seen = snapshot.read(cluster, needs)
+    return Explainer(Effective(seen, row.name, row.meaning, home), row.not_evaluated), seen.unread
 
 
 def explainer_of_files(paths: Iterable[str | Path], mesh: str | None) -> Explainer:
@@ -200,31 +202,6 @@ def _namespaces(host: str, caller: str) -> list[str]:
     """The namespaces of the caller and, by its name, of the host."""
     own, _, name = caller.partition("/")
     return [*([own] if name else []), *host.split(".")[1:2]]
-
-
-def _mesh_row(cluster: Cluster, mesh: str | None, namespaces: Iterable[str]) -> Mesh:
-    """The mesh, by the proxies of pods where this account may not look for control planes."""
-    try:
-        return registry.mesh(mesh_of(cluster, mesh))
-    except BadInput as error:
-        if not isinstance(error.__cause__, Forbidden):
-            raise
-        seen, _ = snapshot.read_permitted(cluster, [Need(POD)], list(namespaces))
-        rows = [row for row in registry.MESHES.values() if row.injection.proxies(seen.objects)]
-        if len(rows) != 1:
-            raise
-        return rows[0]
-
-
-def _home(cluster: Cluster, row: Mesh) -> str:
-    """The namespace of the control plane, the usual one if it cannot be seen."""
-    facts = row.control_plane
-    selector = f"{facts.component_label} in ({','.join(facts.components)})"
-    try:
-        found = Snapshot(tuple(cluster.api.list(DEPLOYMENT, labels=selector)))
-    except Forbidden:
-        return facts.home
-    return next((str(each["metadata"]["namespace"]) for each in found.objects), facts.home)
 
 
 def _port_problems(service: Object) -> Iterator[str]:

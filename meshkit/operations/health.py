@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from meshkit.checks.health import findings, findings_of_objects, in_order
+from meshkit.checks.partial import findings_of_some
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, Unhealthy, UnknownName, UnsupportedByMesh, WarningsFound
+from meshkit.errors import BadInput, Forbidden, Unhealthy, UnknownName, UnsupportedByMesh, WarningsFound
 from meshkit.facts import ClusterRef, Finding, Kind, Need, Snapshot
 from meshkit.meshes import registry
 from meshkit.meshes.base import Sidecarless
@@ -81,6 +82,7 @@ def check(
     pre: bool = False,
     files: Iterable[str | Path] = (),
     to_ambient: str | bool = False,
+    namespaces: Iterable[str] = (),
 ) -> Findings:
     """Check the health of the mesh; with ``pre``, check whether it can be installed.
 
@@ -89,6 +91,9 @@ def check(
 
     With ``files`` in place of a cluster, the objects in YAML files are checked as if they were applied: their
     routes, ports, access and mutual TLS, or with ``to_ambient`` their move.
+
+    An account that may not read the whole cluster names the ``namespaces`` that it may read. It gets what
+    their objects prove by themselves, and a finding of what was not read.
 
     The cluster is read once. If the mesh's own program (istioctl, linkerd) is on PATH, its findings are
     added. Raises ``ClusterError`` if the cluster cannot be read, and ``BadInput`` if
@@ -103,23 +108,29 @@ def check(
         if pre:
             raise BadInput("pre", "files do not tell it.", remedy="Give a cluster in place of files.")
         return _check_files(paths, mesh, to_ambient)
-    mesh = mesh_of(cluster, mesh)
+    within = tuple(dict.fromkeys(namespaces))
+    mesh = mesh_of(cluster, mesh, within)
     if to_ambient:
-        return Findings(_move(_read(cluster, mesh, _checks_of_move(mesh).KINDS), to_ambient), cluster.ref)
+        view = _view(cluster, mesh, _checks_of_move(mesh).KINDS, within)
+        return Findings(_move(view, to_ambient), cluster.ref)
     analyzer = registry.mesh(mesh).analyzer
-    view = _read(cluster, mesh, registry.mesh(mesh).checks.kinds)
+    view = _view(cluster, mesh, registry.mesh(mesh).checks.kinds, within)
+    if view.snapshot.unread:
+        return Findings(findings_of_some(view, within), cluster.ref)
     found: Iterable[Finding] = findings(view, pre=pre)
     rights = missing_rights(cluster, mesh, view.home) if pre else ()
     own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
     return Findings((*found, *rights, *own), cluster.ref)
 
 
-def _read(cluster: Cluster, mesh: str, kinds: Iterable[Kind]) -> View:
-    """What checks read of a cluster, with these kinds of the mesh."""
+def _view(cluster: Cluster, mesh: str, kinds: Iterable[Kind], within: tuple[str, ...]) -> View:
+    """What checks read of a cluster, or of the namespaces ``within``: the usual kinds and these of the mesh."""
     now = dt.datetime.now(dt.UTC)
-    seen = snapshot.read(cluster, [Need(kind) for kind in (*NEEDED, *kinds)])
-    home = View(seen, mesh, now).home
-    inside = snapshot.read(cluster, [Need(kind, home) for kind in NEEDED_AT_HOME])
+    seen = _read(cluster, [*NEEDED, *kinds], within)
+    view = View(seen, mesh, now)
+    if seen.unread:
+        return view
+    inside = snapshot.read(cluster, [Need(kind, view.home) for kind in NEEDED_AT_HOME])
     return View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
 
 
@@ -141,6 +152,15 @@ def _move(view: View, to_ambient: str | bool) -> tuple[Finding, ...]:
             raise UnknownName("to_ambient", to_ambient, checks.known(view))
         return in_order(checks.check(view, (to_ambient,)))
     return in_order(checks.check(view, checks.movable(view)))
+
+
+def _read(cluster: Cluster, kinds: Iterable[Kind], within: tuple[str, ...]) -> Snapshot:
+    """Read these kinds of the whole cluster, or of the namespaces ``within`` if only these may be read."""
+    try:
+        return snapshot.read(cluster, [Need(kind, within=within, optional=bool(within)) for kind in kinds])
+    except Forbidden as error:
+        remedy = "Name the namespaces that you may read with namespaces= or -n, or ask for the right."
+        raise Forbidden(error.message, remedy=remedy) from error
 
 
 def _check_files(paths: Iterable[str | Path], mesh: str | None, to_ambient: str | bool) -> Findings:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput, Forbidden
-from meshkit.facts import Snapshot
-from meshkit.kube.kinds import DEPLOYMENT, MUTATING_WEBHOOK
+from meshkit.facts import Need, Object, Snapshot
+from meshkit.kube.kinds import DEPLOYMENT, MUTATING_WEBHOOK, POD
 from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh
 
 _NAME_ONE = "Name one with mesh= or --mesh, or bind it with mk.connect(mesh=...)."
 
 
-def mesh_of(cluster: Cluster, mesh: str | None = None) -> str:
+def mesh_of(cluster: Cluster, mesh: str | None = None, namespaces: Iterable[str] = ()) -> str:
     """The name of the mesh that ``mesh`` says, else that ``cluster`` was bound to, else that the cluster has.
 
+    Where the account may not look for control planes, it is the mesh of the proxies in ``namespaces``.
     Raises ``UnknownName`` for a name without a mesh before any request is made, and ``BadInput`` of the field
     ``mesh`` where no name was given and the cluster has no mesh, has several, or may not be asked.
     """
@@ -25,6 +29,9 @@ def mesh_of(cluster: Cluster, mesh: str | None = None) -> str:
     try:
         found = installed_meshes(cluster)
     except Forbidden as error:
+        proxied = _with_proxies(cluster, namespaces)
+        if len(proxied) == 1:
+            return proxied[0]
         problem = f"none is named, and this account may not see which one cluster {cluster} has."
         raise BadInput("mesh", problem, remedy=_remedy()) from error
     if not found:
@@ -56,12 +63,29 @@ def installed_meshes(cluster: Cluster) -> tuple[str, ...]:
     return tuple(row.name for row in registry.MESHES.values() if _is_installed(row, cluster, hooks))
 
 
+def _with_proxies(cluster: Cluster, namespaces: Iterable[str]) -> list[str]:
+    """The meshes whose proxies run in these namespaces, as far as their pods may be read."""
+    seen = snapshot.read(cluster, [Need(POD, name, optional=True) for name in dict.fromkeys(namespaces)])
+    return [row.name for row in registry.MESHES.values() if row.injection.proxies(seen.objects)]
+
+
+def home_of(cluster: Cluster, row: Mesh) -> str:
+    """The namespace of the control plane, the usual one if it cannot be seen."""
+    try:
+        found = _components(row, cluster)
+    except Forbidden:
+        found = []
+    return next((str(each["metadata"]["namespace"]) for each in found), row.control_plane.home)
+
+
 def _is_installed(row: Mesh, cluster: Cluster, hooks: Snapshot) -> bool:
-    if any(row.injection.webhooks(hooks)):
-        return True
+    return any(row.injection.webhooks(hooks)) or bool(_components(row, cluster))
+
+
+def _components(row: Mesh, cluster: Cluster) -> Sequence[Object]:
     facts = row.control_plane
     selector = f"{facts.component_label} in ({','.join(facts.components)})"
-    return bool(cluster.api.list(DEPLOYMENT, labels=selector))
+    return cluster.api.list(DEPLOYMENT, labels=selector)
 
 
 def _remedy() -> str:

@@ -11,6 +11,7 @@ import re
 import pytest
 
 from meshkit import codes
+from meshkit.codes.reach import PROVEN_BY, PROVEN_INSIDE
 from tests.architecture.source import PACKAGE, modules, tree
 from tools.comparison.__main__ import PAGES
 from tools.comparison.page import Comparison
@@ -68,3 +69,8 @@ def test_no_code_is_written_outside_the_register() -> None:
                 assert not re.fullmatch(r"MK\d{4}", node.value), f"{path}:{node.lineno} holds {node.value}"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
                 assert path in OF_OTHER_PROGRAMS, f"{path}:{node.lineno} makes a Finding without the register"
+
+
+def test_what_proves_a_finding_is_said_of_codes_that_exist() -> None:
+    assert set(codes.register()) >= PROVEN_INSIDE | set(PROVEN_BY)
+    assert not PROVEN_INSIDE & set(PROVEN_BY)

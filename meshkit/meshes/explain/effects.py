@@ -13,7 +13,7 @@ from meshkit.meshes.explain.explainer import Explainer, Group
 from meshkit.meshes.explain.ways import Way
 from meshkit.meshes.model import words
 from meshkit.meshes.model.hosts import host_of
-from meshkit.meshes.model.outbound import Match, Outbound, Route, VirtualHost
+from meshkit.meshes.model.outbound import Cluster, Match, Outbound, Route, VirtualHost
 from meshkit.meshes.model.registry import NEWEST
 
 Place = tuple[str, int]
@@ -147,7 +147,7 @@ def _places(
     hosts = [{(host.service, host.port): host for host in each.hosts} for each in (old, new)]
     for place in dict.fromkeys((*hosts[0], *hosts[1])):
         pair = [each.get(place) for each in hosts]
-        if place[1] and (_routes(pair[0]) != _routes(pair[1]) or _uses(pair, changed)):
+        if place[1] and (_is_routed_anew(*pair) or (changed and _uses(pair, changed))):
             yield place
 
 
@@ -161,17 +161,26 @@ def _plain_places(explainer: Explainer, touched: frozenset[str]) -> Iterator[Pla
 
 def _changed_clusters(old: Outbound, new: Outbound, touched: frozenset[str]) -> frozenset[str]:
     """The clusters that differ, or whose servers do."""
-    pairs = [{cluster.name: replace(cluster, source="") for cluster in each.clusters} for each in (old, new)]
+    pairs = [{cluster.name: cluster for cluster in each.clusters} for each in (old, new)]
     differing = {
-        name for name in pairs[0].keys() | pairs[1].keys() if pairs[0].get(name) != pairs[1].get(name)
+        name
+        for name in pairs[0].keys() | pairs[1].keys()
+        if not _alike(pairs[0].get(name), pairs[1].get(name))
     }
     served = {
         cluster.name
         for each in (old, new)
-        for cluster in each.clusters
+        for cluster in (each.clusters if touched else ())
         if any(endpoint.address in touched for endpoint in cluster.endpoints)
     }
     return frozenset(differing | served)
+
+
+def _alike(old: Cluster | None, new: Cluster | None) -> bool:
+    """Whether two clusters are equal but for the object that they come from."""
+    if old is None or new is None:
+        return old is new
+    return old == new or replace(old, source="") == replace(new, source="")
 
 
 def _touched(before: Explainer, after: Explainer) -> frozenset[str]:
@@ -188,6 +197,13 @@ def _touched(before: Explainer, after: Explainer) -> frozenset[str]:
                 if before.servers.inbound(pod, backing.port) != after.servers.inbound(other, backing.port):
                     found.add(backing.address)
     return frozenset(found)
+
+
+def _is_routed_anew(old: VirtualHost | None, new: VirtualHost | None) -> bool:
+    """Whether two hosts have different routes, but for the names of their objects."""
+    if old is not None and new is not None and old.routes == new.routes:
+        return False
+    return _routes(old) != _routes(new)
 
 
 def _routes(host: VirtualHost | None) -> tuple[Route, ...]:

@@ -192,6 +192,11 @@ class Route:
     owner: str = ""
     source: str = ""
 
+    @property
+    def ruler(self) -> str:
+        """The object it stands in, with its kind: ``VirtualService shop/web``; empty if it is in none."""
+        return " ".join(self.source.split(" ")[:2])
+
 
 @dataclass(frozen=True)
 class VirtualHost:

@@ -18,7 +18,7 @@ from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.hosts import full_host, host_of
 from meshkit.meshes.model.outbound import Cluster, HashKey, cluster_name
 from meshkit.meshes.model.registry import Registry
-from meshkit.meshes.routing.live import Port, callers, callers_in, relevant
+from meshkit.meshes.routing.live import Port, callers, callers_in, home_of, relevant
 
 _KIND = "DestinationRule"
 _SLICE = "EndpointSlice"
@@ -61,7 +61,7 @@ def needs(row: Mesh, namespace: str) -> Iterator[Need]:
         kind = row.meaning.KINDS.get(resource)
         if kind is not None and "destinationrules" in row.meaning.KINDS:
             own = resource == "endpointslices"
-            yield Need(kind, namespace if own else None, within="" if own else namespace, optional=True)
+            yield Need(kind, namespace if own else None, within=() if own else (namespace,), optional=True)
 
 
 def rules(snapshot: Snapshot) -> Iterator[Object]:
@@ -179,6 +179,8 @@ class _World:
     rules: Sequence[Object]
     base: Sequence[Object]
     row: Mesh
+    home: str
+    """The namespace of the control plane."""
 
     @classmethod
     def of(cls, port: Port, snapshot: Snapshot, row: Mesh) -> _World | None:
@@ -192,12 +194,13 @@ class _World:
             if labels(each).get("kubernetes.io/service-name") == port.service
         )
         rules = [rule for rule in snapshot.of(_KIND) if _is_for(rule, host)]
-        return cls(port, host, pods, rules, (*relevant(service, snapshot, pods), *slices), row)
+        base = (*relevant(service, snapshot, pods), *slices)
+        return cls(port, host, pods, rules, base, row, home_of(snapshot, row))
 
     def taken(self, rules: Iterable[Object], subsets: Collection[str]) -> list[_Taken]:
         """What each caller takes if these are all the rules."""
         meaning, number = self.row.meaning, self.port.number
-        registry = Registry.reading((*self.base, *rules), meaning.KINDS, self.row.control_plane.home)
+        registry = Registry.reading((*self.base, *rules), meaning.KINDS, self.home)
         wanted = {cluster_name(number, subset, self.host): subset for subset in ("", *subsets)}
         known: dict[Any, _Taken] = {}
         found = []

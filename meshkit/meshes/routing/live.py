@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from meshkit.facts import Need, Object, Snapshot
-from meshkit.kube.metadata import group_of, labels
+from meshkit.kube.metadata import group_of, labels, title
 from meshkit.kube.selectors import selects
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.hosts import full_host, host_of
@@ -48,15 +48,18 @@ class Held:
     routes: tuple[Route, ...]
 
 
-def needs(row: Mesh, namespace: str) -> Iterator[Need]:
-    """What ``held`` reads: of the whole cluster, or of the namespace where only that may be read."""
+def needs(row: Mesh, namespace: str, home: str) -> Iterator[Need]:
+    """What ``held`` reads: of the whole cluster, or of the namespace where only that may be read.
+
+    ``home`` is the control plane's namespace.
+    """
     for resource, kind in row.meaning.KINDS.items():
         if resource == "configmaps":
-            yield Need(kind, row.control_plane.home, optional=True)
+            yield Need(kind, home, optional=True)
         elif resource in _WHOLE:
             yield Need(kind, optional=True)
         elif resource not in _NOT_READ:
-            yield Need(kind, within=namespace, optional=True)
+            yield Need(kind, within=(namespace,), optional=True)
 
 
 def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:
@@ -68,7 +71,7 @@ def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:
     if service is None or not row.meaning.KINDS:
         return ()
     pods = callers(port, snapshot, row)
-    registry = Registry.reading(relevant(service, snapshot, pods), row.meaning.KINDS, row.control_plane.home)
+    registry = Registry.reading(relevant(service, snapshot, pods), row.meaning.KINDS, home_of(snapshot, row))
     found: dict[tuple[Route, ...], dict[str, None]] = {}
     for caller, namespaces in _by_caller(registry, pods, row).items():
         for host in row.meaning.outbound(registry, caller).hosts:
@@ -79,8 +82,8 @@ def held(port: Port, snapshot: Snapshot, row: Mesh) -> tuple[Held, ...]:
 
 def owners(held_routes: Sequence[Held], row: Mesh, snapshot: Snapshot) -> tuple[Object, ...]:
     """The objects that the routes stand in, each once, in order of precedence."""
-    names = dict.fromkeys(route.owner for each in held_routes for route in each.routes if route.owner)
-    return tuple(obj for name in names for obj in objects_named(name, row, snapshot) if is_route(obj))
+    rulers = dict.fromkeys(route.ruler for each in held_routes for route in each.routes if route.ruler)
+    return tuple(obj for ruler in rulers for obj in objects_named(ruler, row, snapshot) if is_route(obj))
 
 
 def is_route(obj: Object) -> bool:
@@ -88,18 +91,13 @@ def is_route(obj: Object) -> bool:
     return obj["kind"] in _ROUTES
 
 
-def objects_named(owner: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
-    """The objects with this namespace and name that rule requests; of several kinds where they share it."""
-    namespace, _, name = owner.partition("/")
-    kinds = {(kind.group, kind.kind) for kind in row.meaning.KINDS.values()}
-    return [
-        obj
-        for obj in snapshot.objects
-        if obj["metadata"]["name"] == name
-        and obj["metadata"].get("namespace") == namespace
-        and obj["kind"] in (*_ROUTES, "ServiceProfile")
-        and (group_of(obj), obj["kind"]) in kinds
-    ]
+def objects_named(ruler: str, row: Mesh, snapshot: Snapshot) -> list[Object]:
+    """The objects with this kind, namespace and name that rule requests, of every API group."""
+    kind = ruler.partition(" ")[0]
+    if kind not in (*_ROUTES, "ServiceProfile"):
+        return []
+    groups = {each.group for each in row.meaning.KINDS.values() if each.kind == kind}
+    return [obj for obj in snapshot.of(kind) if group_of(obj) in groups and title(obj) == ruler]
 
 
 def callers_in(namespaces: Iterable[str]) -> str:
@@ -128,11 +126,18 @@ def callers(port: Port, snapshot: Snapshot, row: Mesh) -> list[Object]:
 def _callers(snapshot: Snapshot, row: Mesh) -> Iterator[Object]:
     """One pod for each namespace and set of labels that pods with a proxy have."""
     seen = set()
+    home = home_of(snapshot, row)
     for pod in row.injection.proxies(snapshot.of("Pod")):
         key = (pod["metadata"]["namespace"], tuple(sorted(labels(pod).items())))
-        if key not in seen and key[0] != row.control_plane.home:
+        if key not in seen and key[0] != home:
             seen.add(key)
             yield _pod(key[0], **dict(key[1]))
+
+
+def home_of(snapshot: Snapshot, row: Mesh) -> str:
+    """The namespace of the control plane's pods, the usual one if none is seen."""
+    pods = filter(row.control_plane.is_component, snapshot.of("Pod"))
+    return next((str(pod["metadata"]["namespace"]) for pod in pods), row.control_plane.home)
 
 
 def _pod(namespace: str, **carried: str) -> Object:

@@ -29,13 +29,16 @@ def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner
     return ordered(steps)
 
 
-def needs_of(intents: Iterable[Intent], row: Mesh) -> Iterator[Need]:
-    """The objects that plans of the intents, and the checks before them, read."""
+def needs_of(intents: Iterable[Intent], row: Mesh, home: str) -> Iterator[Need]:
+    """The objects that plans of the intents, and the checks before them, read.
+
+    ``home`` is the control plane's namespace.
+    """
     for intent in intents:
         yield from row.planner.needs(intent)
         yield from row.intent_checks.needs(intent) if row.intent_checks else ()
         if isinstance(intent, Route):
-            yield from live.needs(row, intent.namespace)
+            yield from live.needs(row, intent.namespace, home)
             yield from destinations.needs(row, intent.namespace)
 
 

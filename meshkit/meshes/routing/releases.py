@@ -17,12 +17,12 @@ from meshkit.meshes.routing import live
 from meshkit.meshes.routing.live import Port, callers_in, held, objects_named, owners
 
 
-def needs(row: Mesh, release: Release) -> Iterator[Need]:
-    """What ``live_route`` reads: as far as the account may."""
-    yield from live.needs(row, release.namespace)
+def needs(row: Mesh, release: Release, home: str) -> Iterator[Need]:
+    """What ``live_route`` reads: as far as the account may. ``home`` is the control plane's namespace."""
+    yield from live.needs(row, release.namespace, home)
     resource = row.meaning.KINDS.get("destinationrules")
     if resource:
-        yield Need(resource, within=release.namespace, optional=True)
+        yield Need(resource, within=(release.namespace,), optional=True)
 
 
 def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute:
@@ -58,19 +58,25 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
 
 
 def unmoved(release: Release, route: WeightedRoute, snapshot: Snapshot, row: Mesh) -> tuple[str, ...]:
-    """A sentence for each object that rules the requests of some callers beside the route of a release."""
+    """A sentence for each object that rules the requests of some callers beside the route of a release.
+
+    One more names what the account may not read.
+    """
     port = Port(release.namespace, release.service, release.port)
-    owner = f"{route.namespace}/{route.name}"
     aside: dict[str, list[str]] = {}
     for each in held(port, snapshot, row):
-        if all(one.owner != owner for one in each.routes):
-            for name in {one.owner for one in each.routes if one.owner}:
+        if all(one.ruler != str(route) for one in each.routes):
+            for name in {one.ruler for one in each.routes if one.ruler}:
                 aside.setdefault(name, []).extend(each.namespaces)
-    return tuple(
+    told = [
         f"{title(obj)} rules the requests of {callers_in(namespaces)}; the release does not shift them."
         for name, namespaces in aside.items()
         for obj in objects_named(name, row, snapshot)
-    )
+    ]
+    if snapshot.unread:
+        listed = ", ".join(snapshot.unread)
+        told.append(f"This account may not read {listed}: routes of others can be overlooked.")
+    return tuple(told)
 
 
 def _named(

@@ -37,29 +37,29 @@ def check(route: Route, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:
     own = [rule for rule in destinations.rules(planned) if title(rule) in made]
     yield from destinations.findings(port, own, versions, policies, planned, row)
     found = [(each, _keeper(each, written)) for each in held(port, planned, row)]
-    for owner in dict.fromkeys(keeper for _, keeper in found if keeper):
-        callers = callers_in(name for each, keeper in found if keeper == owner for name in each.namespaces)
-        others = any(keeper != owner for _, keeper in found)
-        for obj in objects_named(owner, row, planned):
+    for ruler in dict.fromkeys(keeper for _, keeper in found if keeper):
+        callers = callers_in(name for each, keeper in found if keeper == ruler for name in each.namespaces)
+        others = any(keeper != ruler for _, keeper in found)
+        for obj in objects_named(ruler, row, planned):
             yield _finding(obj, port, callers, only_some=others, remedy=_way(route, obj, planned, row))
 
 
 def _keeper(each: Held, written: Iterable[Object]) -> str:
-    """The owner of the route that takes requests which a written object asks for; empty if none does."""
-    ours = {f"{obj['metadata']['namespace']}/{obj['metadata']['name']}" for obj in written}
+    """The object whose route takes requests that a written object asks for; empty if none does."""
+    ours = set(map(title, written))
     holds, before = False, list[HeldRoute]()
     for route in each.routes:
-        if route.owner not in ours:
+        if route.ruler not in ours:
             before.append(route)
             continue
         holds = True
         for other in before:
             if any(_takes(other, match) for match in route.matches):
-                return other.owner
+                return other.ruler
     if holds:
         return ""
     whole = [route for route in before if any(map(every, route.matches))]
-    return next((route.owner for route in (*whole, *before)), "")
+    return next((route.ruler for route in (*whole, *before)), "")
 
 
 def _takes(route: HeldRoute, match: Match) -> bool:

@@ -50,7 +50,7 @@ def run_detached(
     """
     from meshkit.operations.which_mesh import mesh_of
 
-    mesh = mesh_of(cluster, mesh)
+    mesh = mesh_of(cluster, mesh, (release.namespace,))
     folder = settings.home() / "releases"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file, log = folder / f"{release.name}.yaml", folder / f"{release.name}.log"

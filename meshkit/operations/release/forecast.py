@@ -59,7 +59,7 @@ def forecast_release(
         if not rps:
             raise NoData("Without a cluster the traffic is unknown.", remedy="Give --rps.")
         return release_forecast(release, assumed_baseline(release), rps)
-    mesh = mesh_of(cluster, mesh)
+    mesh = mesh_of(cluster, mesh, (release.namespace,))
     observer = observer or observer_of(mesh, prometheus)
     route = find_route(mesh, release, cluster).route
     scraped = bool(prometheus or settings.prometheus())

@@ -225,7 +225,7 @@ def plan_release(
     from meshkit.operations.clock import SystemClock
     from meshkit.operations.which_mesh import mesh_of
 
-    mesh = mesh_of(cluster, mesh)
+    mesh = mesh_of(cluster, mesh, (release.namespace,))
     observer, clock = observer or observer_of(mesh, prometheus), clock or SystemClock()
     try:
         resumed = running_state(release.name, cluster)

@@ -79,11 +79,12 @@ def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
     """
     from meshkit.cluster import snapshot
     from meshkit.meshes.routing import releases
+    from meshkit.operations.which_mesh import home_of
 
     row = registry.mesh(mesh)
     checks = row.intent_checks
     own = checks.needs(release) if checks else ()
-    seen = snapshot.read(cluster, (*releases.needs(row, release), *own))
+    seen = snapshot.read(cluster, (*releases.needs(row, release, home_of(cluster, row)), *own))
     found = tuple(checks.check(release, seen)) if checks else ()
     for finding in found:
         if finding.severity == "error":

@@ -53,7 +53,7 @@ class Watch:
     def __init__(
         self, release: Release, cluster: Cluster, *, mesh: str | None = None, clock: Clock | None = None
     ) -> None:
-        self.release, self.cluster, self.mesh = release, cluster, mesh_of(cluster, mesh)
+        self.release, self.cluster, self.mesh = release, cluster, mesh_of(cluster, mesh, (release.namespace,))
         self._clock = clock or SystemClock()
         self._observer = observer_of(self.mesh)
         self._found: WeightedRoute | None = None

@@ -15,7 +15,7 @@ from typing import Any
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import ChangeSummary, Operation
-from meshkit.errors import BadInput, ManualActionRequired, NoData, UnknownName, UnsupportedByMesh
+from meshkit.errors import BadInput, Forbidden, ManualActionRequired, NoData, UnknownName, UnsupportedByMesh
 from meshkit.facts import ClusterRef, Finding, Kind, Need, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -188,17 +188,22 @@ class Setup:
 
     def __init__(self, cluster: Cluster, mesh: str | None = None, namespace: str = "shop") -> None:
         """Without ``mesh`` it is the one of the cluster; ``BadInput`` where that has none, or several."""
-        values = {"cluster": cluster, "mesh": mesh_of(cluster, mesh), "namespace": namespace}
+        values = {"cluster": cluster, "mesh": mesh_of(cluster, mesh, (namespace,)), "namespace": namespace}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def look(self, before: SetupSnapshot | None = None) -> SetupSnapshot:
-        """Read the status of every stage.
+        """Read the status of every stage; the account must be able to read the whole cluster.
 
         With an earlier snapshot ``before`` (at most about a minute old), calls are counted.
         """
         kinds = (*_KINDS, *registry.mesh(self.mesh).kinds.all)
-        seen = snapshot.read(self.cluster, [Need(kind) for kind in kinds])
+        try:
+            seen = snapshot.read(self.cluster, [Need(kind) for kind in kinds])
+        except Forbidden as error:
+            check = f"'meshkit check -n {self.namespace}'"
+            remedy = f"The guided setup reads the whole cluster. {check} checks what one namespace proves."
+            raise Forbidden(error.message, remedy=remedy) from error
         reading = self._reading(seen)
         calls = None
         if reading and before and before.reading:

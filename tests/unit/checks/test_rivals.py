@@ -102,3 +102,30 @@ def test_what_may_not_be_read_is_told() -> None:
     (finding,) = rivals.check(route(), seen, MESHES["istio"])
     assert finding.code == "MK0231"
     assert finding.message == "this account may not read VirtualService outside shop."
+
+
+def test_an_object_of_another_kind_with_the_rivals_name_is_no_rival() -> None:
+    rival = virtual_service("defaults", FULL, TO_WEB)
+    beside = http_route("defaults", [{"backendRefs": [{"name": "web-next", "port": 8080}]}], port=9090)
+    assert found("istio", rival, beside) == ["MK0204 error VirtualService shop/defaults"]
+
+
+def test_the_mesh_config_is_read_where_the_control_plane_is() -> None:
+    plane = {"name": "istiod-1", "namespace": "mesh", "labels": {"app": "istiod"}}
+    config = {"name": "istio", "namespace": "mesh"}
+    home = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": plane,
+            "spec": {"containers": [{"name": "discovery"}]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": config,
+            "data": {"mesh": 'defaultVirtualServiceExportTo: ["."]'},
+        },
+    ]
+    rival = virtual_service("web-defaults", FULL, TO_WEB, namespace="defaults")
+    assert found("istio", rival, *home) == []

@@ -32,7 +32,7 @@ CLUSTER = cast(Cluster, OneNamespace())
 
 
 def test_an_optional_need_is_narrowed_to_a_namespace_and_named() -> None:
-    found = read(CLUSTER, [Need(POD, within="shop", optional=True), Need(NODE, optional=True)])
+    found = read(CLUSTER, [Need(POD, within=("shop",), optional=True), Need(NODE, optional=True)])
     assert found.objects == (MINE,)
     assert found.unread == ("Pod outside shop", "Node")
 

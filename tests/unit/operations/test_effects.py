@@ -169,7 +169,7 @@ def test_what_was_applied_meanwhile_is_not_seen() -> None:
 def test_what_may_not_be_read_is_not_seen() -> None:
     repeated = virtual_service(f"[{BETA}, {{timeout: 2.5s, route: {SPLIT}}}]")
     found = seen(step(repeated), refused=("Pod",), own="shop")
-    assert found.not_seen == ("Pod: only namespace shop was read",)
+    assert found.not_seen == ("Pod outside shop",)
 
 
 def test_a_step_that_decides_nothing_reads_nothing() -> None:

@@ -188,8 +188,8 @@ def test_who_may_read_one_namespace_gets_what_it_tells() -> None:
     found = explain("web.shop:8080/x", cluster(api), caller="shop/client")
     assert found.mesh == "istio"
     assert found.ways[0].rule == "VirtualService shop/web http[1]"
-    assert "VirtualService: only namespace shop was read" in found.not_read
-    assert "not read: Pod: only namespace shop was read" in str(found)
+    assert "VirtualService outside shop" in found.not_read
+    assert "not read: Pod outside shop" in str(found)
 
 
 def test_check_reads_files_as_if_they_were_applied(tmp_path: Path) -> None:

@@ -208,3 +208,13 @@ def test_a_rival_without_the_versions_is_named_with_a_way_that_works() -> None:
 def test_what_names_no_route_is_refused(route: str) -> None:
     with pytest.raises(BadInput, match=r"release\.route"):
         release(route=route)
+
+
+def test_a_release_tells_what_its_account_may_not_read() -> None:
+    wanted, row = release(), MESHES["istio"]
+    objects = (service("web", 8080), virtual_service("web", "web", [to_subsets("v1", "v2")]))
+    seen = Snapshot((*objects, subsets(v1="v1", v2="v2")), unread=("VirtualService outside shop",))
+    (told,) = unmoved(wanted, live_route(wanted, seen, row), seen, row)
+    assert (
+        told == "This account may not read VirtualService outside shop: routes of others can be overlooked."
+    )

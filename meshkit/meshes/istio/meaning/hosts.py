@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meshkit.kube.pods import is_ready
@@ -124,7 +124,20 @@ def _localities(registry: Registry) -> dict[str, Locality]:
 
 
 def service_host(registry: Registry, service: Object, caller: Caller) -> Host:
-    """The host of a Service."""
+    """The host of a Service. Callers of one namespace know it by the same names."""
+    made: dict[tuple[int, str], Host] = registry.derived("hosts of services", dict)
+    key = (id(service), caller.namespace)
+    if key not in made:
+        if (id(service), "") not in made:
+            made[id(service), ""] = _service_host(registry, service)
+        general = made[id(service), ""]
+        domains = {port.number: domains_of(service, port.number, caller.namespace) for port in general.ports}
+        made[key] = replace(general, domains=domains)
+    return made[key]
+
+
+def _service_host(registry: Registry, service: Object) -> Host:
+    """The host of a Service without its names, which is the same for every caller."""
     namespace = service["metadata"]["namespace"]
     ports = tuple(HostPort(int(port["port"]), protocol_of(port), port) for port in _ports(service))
     accounts = sorted({service_account(pod) for pod in registry.pods_of(service)})
@@ -133,7 +146,6 @@ def service_host(registry: Registry, service: Object, caller: Caller) -> Host:
         namespace,
         ports,
         service,
-        domains={port.number: domains_of(service, port.number, caller.namespace) for port in ports},
         identities=tuple(PROXY.identity(namespace, account) for account in accounts),
         workloads={
             port.number: tuple(

@@ -77,7 +77,7 @@ def profile_route(profile: Object, service: Object, port: int, clusters: Contain
     weighty = tuple(backend for backend in backends if backend.weight)
     itself = Backend(cluster_name(port, "", host_of(service)), 1)
     owner = f"{meta['namespace']}/{meta['name']}"
-    return Route("profile", (Match(),), weighty or (itself,), owner=owner)
+    return Route("profile", (Match(),), weighty or (itself,), owner=owner, source=f"ServiceProfile {owner}")
 
 
 def _cluster_of(authority: str, port: int) -> str:

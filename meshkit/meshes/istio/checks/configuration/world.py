@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from meshkit.facts import Kind, Object
-from meshkit.kube.metadata import labels
+from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
 from meshkit.meshes.injection import proxies, rules_of

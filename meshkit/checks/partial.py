@@ -1,0 +1,47 @@
+"""Check what an account may read, where that is not the whole cluster.
+
+What was not read may exist. So only those findings are kept that the objects of the namespaces prove by
+themselves, and those about missing objects whose kinds were read in the whole cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import replace
+
+from meshkit import codes
+from meshkit.checks import quota
+from meshkit.checks.health import findings_of_objects, in_order
+from meshkit.codes.reach import PROVEN_BY, PROVEN_INSIDE
+from meshkit.facts import Finding
+from meshkit.meshes.view import View
+
+_NEEDED = ("Pod", "Service")
+"""The kinds without which the objects of a namespace prove nothing."""
+
+
+def findings_of_some(view: View, namespaces: tuple[str, ...]) -> tuple[Finding, ...]:
+    """The findings that hold whatever was not read, worst first, and one that names what was not read."""
+    seen = view.snapshot
+    message = f"this account may not read {', '.join(seen.unread)}; what depends on these is not checked."
+    told = codes.finding(codes.NOT_READ, f"Namespace {', '.join(namespaces)}", message)
+    absent = {name for name, kinds in PROVEN_BY.items() if not seen.unread_kinds & set(kinds)}
+    found = list(_only(absent, findings_of_objects(view)))
+    outside = f" outside {' and '.join(namespaces)}"
+    if all(text.endswith(outside) for text in seen.unread if text.partition(" ")[0] in _NEEDED):
+        inside = _inside(view, namespaces)
+        found += _only(PROVEN_INSIDE, (*findings_of_objects(inside), *quota.check(inside)))
+    return in_order([told, *found])
+
+
+def _inside(view: View, namespaces: tuple[str, ...]) -> View:
+    """The objects of these namespaces only, so that all kinds were read alike."""
+    objects = [
+        item for item in view.snapshot.objects if item["metadata"].get("namespace") in (None, *namespaces)
+    ]
+    return View(replace(view.snapshot, objects=tuple(objects)), view.mesh, view.now)
+
+
+def _only(names: Set[str], found: Iterable[Finding]) -> Iterator[Finding]:
+    kept = {codes.register()[name].id for name in names}
+    return (each for each in found if each.code in kept)
