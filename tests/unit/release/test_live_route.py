@@ -12,8 +12,9 @@ from meshkit.intent.release import Release
 from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.registry import MESHES
 from meshkit.meshes.routing.releases import live_route, unmoved
-from meshkit.operations.release.route import record_of, route_of, weights_of
+from meshkit.operations.release.route import find_route, record_of, route_of, weights_of
 from tests.unit.meshes.meshed import http_route, service, sidecar, virtual_service
+from tests.unit.operations.explained import Api, cluster
 
 FULL = "web.shop.svc.cluster.local"
 
@@ -208,3 +209,21 @@ def test_a_rival_without_the_versions_is_named_with_a_way_that_works() -> None:
 def test_what_names_no_route_is_refused(route: str) -> None:
     with pytest.raises(BadInput, match=r"release\.route"):
         release(route=route)
+
+
+def test_a_release_in_the_ambient_mode_is_refused_before_its_route_is_looked_for() -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "web-1",
+            "namespace": "shop",
+            "labels": {"app": "web", "istio.io/dataplane-mode": "ambient"},
+        },
+        "spec": {"containers": [{"name": "web"}]},
+    }
+    held = [service("web", 8080), pod]
+    with pytest.raises(BadInput, match="no waypoint serves the Service") as refused:
+        find_route("istio", release(), cluster(Api(held)))
+    assert refused.value.field == "release.service"
+    assert "MK2110" in refused.value.remedy
