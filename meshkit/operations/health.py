@@ -124,7 +124,7 @@ def check(
 
 
 def _view(cluster: Cluster, mesh: str, kinds: Iterable[Kind], within: tuple[str, ...]) -> View:
-    """What checks read of a cluster, or of the namespaces ``within``: the usual kinds and these of the mesh."""
+    """What checks read of a cluster, or of the namespaces ``within``: the usual kinds and ``kinds``."""
     now = dt.datetime.now(dt.UTC)
     seen = _read(cluster, [*NEEDED, *kinds], within)
     view = View(seen, mesh, now)

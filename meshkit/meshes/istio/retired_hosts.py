@@ -19,7 +19,7 @@ _CHARTS: Mapping[str, str] = {
     "gcr.io/istio-release/charts": OCI_CHARTS,
     "registry.istio.io/release/charts": OCI_CHARTS,
 }
-_IMAGES = ("gcr.io/istio-release", "registry.istio.io/release", "registry.istio.io")
+_IMAGES = ("gcr.io/istio-release", "registry.istio.io/release")
 
 
 def new_place(text: str) -> str:

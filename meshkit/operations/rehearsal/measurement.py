@@ -18,7 +18,7 @@ from meshkit.kube import manifests
 from meshkit.kube.kinds import POD
 from meshkit.kube.metadata import title
 from meshkit.kube.pods import is_ready
-from meshkit.meshes.injection import runs_sidecar
+from meshkit.meshes.injection import rules_of, runs_sidecar
 from meshkit.meshes.view import View
 from meshkit.observe.callers import Reading, between, read_callers
 
@@ -65,6 +65,16 @@ class Counted:
             yield f"{len(self.left)} pods did not leave: {', '.join(self.left[:3])}."
 
 
+def _sidecarless(view: View) -> set[str]:
+    """The namespaces whose new pods are in the mesh without a sidecar; pods of before may still have one."""
+    rules = rules_of(view.mesh)
+    return {
+        home["metadata"]["name"]
+        for home in view.of("Namespace")
+        if rules.sidecarless({}, home) and not rules.asked(home)
+    }
+
+
 class Watcher:
     """Sample the cluster every ``look_s`` seconds in a background thread, from ``start`` to ``stop``.
 
@@ -79,7 +89,7 @@ class Watcher:
         self._looks = self._asked = self._unanswered = 0
         self._in_a_row = self._most_in_a_row = 0
         self._trouble = ""
-        self._asking = next(iter(sorted(view.meshed_namespaces)), "")
+        self._asking = next(iter(sorted(view.meshed_namespaces - _sidecarless(view))), "")
         self._before: dict[str, Reading] = {}
         self._began_s = 0.0
 

@@ -37,7 +37,7 @@ from meshkit.sandbox.control_planes.identity import LEAF_LIFETIME, Authority
 from meshkit.sandbox.control_planes.injector import Annotation, Injection
 from meshkit.sandbox.control_planes.issuer import Issuer
 from meshkit.sandbox.control_planes.leader import Leader
-from meshkit.sandbox.control_planes.webhook import InjectionWebhook
+from meshkit.sandbox.control_planes.webhook import InjectionWebhook, Warnings
 
 _LOG = logging.getLogger("controlplane")
 ROLES = ("injector", "config", "identity")
@@ -89,6 +89,8 @@ class Settings:
     """Publishes the roots where a mesh's workloads read them, until cancelled."""
     mounts: Mounts | None = None
     validators: Validators | None = None
+    warnings: Warnings | None = None
+    """The warnings of the validating webhook that the injector's port serves too; None if it serves none."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -175,6 +177,7 @@ class ControlPlane:
             annotate=self._settings.annotate,
             mounted_roots=self._mounts.get(mounted.roots) if mounted else None,
             mounted_values=self._mounts.get(mounted.values) if mounted else None,
+            warnings=self._settings.warnings,
         )
 
     async def _serve(self, webhook: InjectionWebhook) -> None:

@@ -1,4 +1,4 @@
-"""The injection webhook, which every replica serves over HTTPS.
+"""The injection webhook, and a mesh's validating one, which every replica serves over HTTPS.
 
 The leader writes the CA bundle into the webhook configuration, so that the API server trusts the replicas.
 """
@@ -10,7 +10,7 @@ import base64
 import json
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,20 @@ from meshkit.sandbox.control_planes.injector import (
 
 _LOG = logging.getLogger("webhook")
 _CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+_VALIDATORS = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+_VALIDATE = "/validate"
+"""The path of validating webhooks in Istio's charts."""
+Warnings = Callable[[Mapping[str, Any]], Sequence[str]]
+"""The warnings with which an object of the mesh is admitted."""
 
 
 class InjectionWebhook:
     """Answers AdmissionReviews for pods of any namespace, and for Services where the mesh annotates them.
 
-    ``service`` is the name that the API server calls. ``bundle`` is the ConfigMap with the roots to inject,
-    in the control plane's namespace; it is empty for a mesh that does not inject roots. ``mounted_values`` is
-    the folder with the values of the mesh's charts.
+    With ``warnings``, it also answers the mesh's validating webhooks. ``service`` is the name that the API
+    server calls. ``bundle`` is the ConfigMap with the roots to inject, in the control plane's namespace; it
+    is empty for a mesh that does not inject roots. ``mounted_values`` is the folder with the values of the
+    mesh's charts.
     """
 
     def __init__(
@@ -56,8 +62,10 @@ class InjectionWebhook:
         annotate: Annotation | None = None,
         mounted_roots: Path | None = None,
         mounted_values: Path | None = None,
+        warnings: Warnings | None = None,
     ) -> None:
         self._api = api
+        self._warnings = warnings
         self._inject = inject
         self._bundle = bundle
         self._revision = revision
@@ -70,9 +78,13 @@ class InjectionWebhook:
 
     async def serve(self, context: ssl.SSLContext, host: str, port: int) -> None:
         """Start to serve HTTPS; return when the server listens."""
+        await serving.serve(self.application(), context, host, port)
+
+    def application(self) -> web.Application:
+        """Return what answers the AdmissionReviews."""
         application = web.Application()
         application.router.add_post("/{path:.*}", self._review)
-        await serving.serve(application, context, host, port)
+        return application
 
     def issued(self, authority: Authority) -> ssl.SSLContext:
         """Return a TLS context with a serving certificate of the mesh's CA."""
@@ -81,7 +93,7 @@ class InjectionWebhook:
 
     async def keep_trusted(self, authority: Authority) -> None:
         """Write the CA into every webhook configuration of this Service, until cancelled."""
-        mirror = Mirror(self._api, [_CONFIGURATIONS])
+        mirror = Mirror(self._api, [_CONFIGURATIONS, *([_VALIDATORS] if self._warnings else [])])
         bundle = base64.b64encode(authority.roots.encode()).decode()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(mirror.run())
@@ -90,6 +102,8 @@ class InjectionWebhook:
                 mirror.changed.clear()
                 for item in list(mirror.objects["mutatingwebhookconfigurations"].values()):
                     await self._trust(item, bundle)
+                for item in list(mirror.objects.get("validatingwebhookconfigurations", {}).values()):
+                    await self._trust_validator(item, bundle)
 
     async def _trust(self, item: Mapping[str, Any], bundle: str) -> None:
         patch = [
@@ -101,6 +115,21 @@ class InjectionWebhook:
             return
         try:
             await self._api.patch(_CONFIGURATIONS, item["metadata"]["name"], None, patch, form=JSON_PATCH)
+        except (ApiError, aiohttp.ClientError, OSError) as problem:
+            _LOG.warning("cannot write the caBundle of %s: %s", item["metadata"]["name"], problem)
+
+    async def _trust_validator(self, item: Mapping[str, Any], bundle: str) -> None:
+        """Write the CA bundle by an update, the only change that the charts' roles allow."""
+        hooks = [
+            {**hook, "clientConfig": {**hook["clientConfig"], "caBundle": bundle}}
+            if self._is_mine(hook)
+            else hook
+            for hook in item.get("webhooks") or ()
+        ]
+        if hooks == list(item.get("webhooks") or ()):
+            return
+        try:
+            await self._api.update(_VALIDATORS, {**item, "webhooks": hooks})
         except (ApiError, aiohttp.ClientError, OSError) as problem:
             _LOG.warning("cannot write the caBundle of %s: %s", item["metadata"]["name"], problem)
 
@@ -120,8 +149,10 @@ class InjectionWebhook:
         review = await request.json()
         admission = review["request"]
         response: dict[str, Any] = {"uid": admission["uid"], "allowed": True}
-        patch = await self._patch(admission.get("object") or {}, str(admission.get("namespace") or ""))
-        if patch:
+        item = admission.get("object") or {}
+        if self._warnings and request.path.startswith(_VALIDATE):
+            response["warnings"] = list(self._warnings(item))
+        elif patch := await self._patch(item, str(admission.get("namespace") or "")):
             response["patchType"] = "JSONPatch"
             response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
         kind = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}

@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from meshkit.checks.planned.drain import DrainForecast
+from meshkit.facts import Snapshot
+from meshkit.meshes.view import View
+from meshkit.operations.rehearsal.measurement import Watcher
 from meshkit.operations.rehearsal.rehearse import drained
 from meshkit.testing import FakeClock
+
+
+class Asked:
+    """Records where a pod is created as a dry run; it gets a sidecar."""
+
+    def __init__(self) -> None:
+        self.api = self
+        self.namespaces: list[str] = []
+
+    def list(self, kind: object, namespace: str | None = None) -> list[Any]:
+        del kind, namespace
+        return []
+
+    def apply(self, pod: Any, *, dry_run: bool, manager: str) -> Any:
+        del dry_run, manager
+        self.namespaces.append(pod["metadata"]["namespace"])
+        return {**pod, "spec": {"containers": [{"name": "istio-proxy"}]}}
+
+
+def test_no_sidecar_is_asked_for_where_new_pods_are_of_the_ambient_mode() -> None:
+    """A namespace in the middle of a move still has pods with sidecars."""
+
+    def meshed(namespace: str) -> dict[str, Any]:
+        spec = {"containers": [{"name": "istio-proxy", "image": "proxyv2:1.31.4"}]}
+        return {"kind": "Pod", "metadata": {"name": "web-1", "namespace": namespace}, "spec": spec}
+
+    ambient = {"labels": {"istio.io/dataplane-mode": "ambient"}}
+    home = {"kind": "Namespace", "metadata": {"name": "library", **ambient}}
+    seen = Snapshot((home, meshed("library"), meshed("shop")))
+    cluster = Asked()
+    view = View(seen, "istio", dt.datetime(2026, 6, 1, tzinfo=dt.UTC))
+    watcher = Watcher(cluster, view, 60.0)  # type: ignore[arg-type]
+    watcher.start()
+    watcher.stop()
+    assert cluster.namespaces == ["shop"]
 
 
 class Cluster:

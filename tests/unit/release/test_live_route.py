@@ -12,8 +12,9 @@ from meshkit.intent.release import Release
 from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.registry import MESHES
 from meshkit.meshes.routing.releases import live_route, unmoved
-from meshkit.operations.release.route import record_of, route_of, weights_of
+from meshkit.operations.release.route import find_route, record_of, route_of, weights_of
 from tests.unit.meshes.meshed import http_route, service, sidecar, virtual_service
+from tests.unit.operations.explained import Api, cluster
 
 FULL = "web.shop.svc.cluster.local"
 
@@ -218,3 +219,21 @@ def test_a_release_tells_what_its_account_may_not_read() -> None:
     assert (
         told == "This account may not read VirtualService outside shop: routes of others can be overlooked."
     )
+
+
+def test_a_release_in_the_ambient_mode_is_refused_before_its_route_is_looked_for() -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "web-1",
+            "namespace": "shop",
+            "labels": {"app": "web", "istio.io/dataplane-mode": "ambient"},
+        },
+        "spec": {"containers": [{"name": "web"}]},
+    }
+    held = [service("web", 8080), pod]
+    with pytest.raises(BadInput, match="no waypoint serves the Service") as refused:
+        find_route("istio", release(), cluster(Api(held)))
+    assert refused.value.field == "release.service"
+    assert "MK2110" in refused.value.remedy

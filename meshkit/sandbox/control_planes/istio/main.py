@@ -7,6 +7,7 @@ from meshkit.sandbox.control_planes.istio.authorities import PLUGGED_IN, SELF_SI
 from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
 from meshkit.sandbox.control_planes.istio.injector import inject
 from meshkit.sandbox.control_planes.istio.root_certificate import publish
+from meshkit.sandbox.control_planes.istio.validation import warnings_of
 from meshkit.sandbox.control_planes.process import Settings, main
 
 SETTINGS = Settings(
@@ -25,6 +26,7 @@ SETTINGS = Settings(
     issuer_deployment="istiod",
     config_source="istiod",
     publish_roots=publish,
+    warnings=warnings_of,
 )
 
 if __name__ == "__main__":

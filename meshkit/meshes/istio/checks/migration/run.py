@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from meshkit.facts import Finding, Kind
-from meshkit.kube.metadata import labels
 from meshkit.meshes.injection import rules_of
 from meshkit.meshes.istio.ambient.membership import is_ambient
 from meshkit.meshes.istio.ambient.waypoints import GATEWAY, GATEWAY_CLASS
@@ -38,8 +37,7 @@ def movable(view: View) -> tuple[str, ...]:
     spaces = {item["metadata"]["name"]: item for item in view.of("Namespace")}
     asking = {name for name, item in spaces.items() if rules_of(view.mesh).asked(item)}
     ambient = {name for name, item in spaces.items() if is_ambient(item)}
-    found = (asking | set(view.meshed_namespaces)) - ambient - {view.home, *_SYSTEM}
-    return tuple(sorted(name for name in found if "istio.io/gateway" not in labels(spaces.get(name) or {})))
+    return tuple(sorted((asking | set(view.meshed_namespaces)) - ambient - {view.home, *_SYSTEM}))
 
 
 def check(view: View, namespaces: Collection[str]) -> Iterator[Finding]:
