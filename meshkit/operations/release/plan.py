@@ -260,6 +260,7 @@ def _whole(
         require_rights(cluster, route)
         raise
     current = weights_of(obj, route, release)
+    found.require_usable()
     if current.canary_percent >= release.steps[0]:
         raise BadInput(
             "release.canary",
@@ -278,6 +279,7 @@ def _whole(
         observer=observer,
         clock=clock,
         unmoved=found.unmoved,
+        findings=found.findings,
         missing_rights=_missing_rights(cluster, route),
         measure=lambda: measured_forecast(release, cluster, route, observer, clock, scraped=by_scrapes),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput
-from meshkit.facts import Kind, Object
+from meshkit.facts import Finding, Kind, Object
 from meshkit.meshes import registry
 
 if TYPE_CHECKING:
@@ -65,10 +65,19 @@ def route_object(mesh: str, release: Release) -> WeightedRoute:
 
 @dataclass(frozen=True)
 class Found:
-    """The live route of a release, and a sentence for each route that other callers follow."""
+    """The live route of a release, a sentence for each route that other callers follow, and findings."""
 
     route: WeightedRoute
     unmoved: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What keeps a release from being measured or followed there."""
+
+    def require_usable(self) -> None:
+        """Raise ``BadInput`` for the first finding that is an error."""
+        for finding in self.findings:
+            if finding.severity == "error":
+                remedy = f"{finding.remedy} See {finding.code}."
+                raise BadInput(finding.object, finding.message, remedy=remedy)
 
 
 def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
@@ -77,12 +86,13 @@ def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
     Raises ``BadInput`` if several could be meant, or if the object that rules the port does not fit.
     """
     from meshkit.cluster import snapshot
-    from meshkit.meshes.routing import releases
+    from meshkit.meshes.routing import release_problems, releases
 
     row = registry.mesh(mesh)
     seen = snapshot.read(cluster, releases.needs(row, release))
     route = releases.live_route(release, seen, row)
-    return Found(route, releases.unmoved(release, route, seen, row))
+    findings = tuple(release_problems.problems(release, route, seen, row))
+    return Found(route, releases.unmoved(release, route, seen, row), findings)
 
 
 def target_of(release: Release, route: WeightedRoute) -> Target:
