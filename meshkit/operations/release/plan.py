@@ -73,7 +73,7 @@ class ReleasePlan:
         The traffic is measured for up to 15 seconds when this is used for the first time.
         """
         if self.measure is None:
-            return "a release that has started is not forecast."
+            return "the release has started."
         try:
             return self.measure()
         except MeshkitError as error:
@@ -96,11 +96,17 @@ class ReleasePlan:
         """The route, its weights and the steps, as names and texts."""
         release = self.release
         stable, canary = self.weights
+        before = " before the first step" if self.resumed else ""
         return (
             ("route", f"{self.route}{_rule(self.route)}, owned by {', '.join(self.owners) or 'nobody'}"),
-            ("weights", f"{release.stable} {stable}, {release.canary} {canary}"),
+            ("weights", f"{release.stable} {stable}, {release.canary} {canary}{before}"),
             ("steps", ", ".join(_steps(release))),
         )
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The overview and, for a release that does not run yet, the forecast."""
+        return self.overview if self.resumed else (*self.overview, ("forecast", self.forecast_text))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -131,7 +137,7 @@ class ReleasePlan:
 
     def text(self, *, forecast: bool = True) -> str:
         """The plan as text, with the forecast, which is measured, or without it."""
-        rows = [*self.overview, *([("forecast", self.forecast_text)] if forecast else [])]
+        rows = self.rows if forecast else self.overview
         findings = self.all_findings if forecast else self.findings
         lines = [self.heading, *(f"{name:9} {text}" for name, text in rows)]
         lines += (f"{'':9} {' '.join(margin)}" for margin in (self.margins if forecast else ()))
