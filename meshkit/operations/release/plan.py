@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from meshkit.operations.release.state import ReleaseState
 
 
+_EVERY_REQUEST: tuple[Mapping[str, Any], ...] = ({}, {"path": {"type": "PathPrefix", "value": "/"}})
+"""The matches, apart from the port, that hold for every request."""
+
+
 @dataclass(frozen=True)
 class ReleasePlan:
     """A plan of ``mk.plan_release``: the route whose weights are shifted, the steps, and the forecast.
@@ -140,7 +144,8 @@ class ReleasePlan:
         rows = self.rows if forecast else self.overview
         findings = self.all_findings if forecast else self.findings
         lines = [self.heading, *(f"{name:9} {text}" for name, text in rows)]
-        lines += (f"{'':9} {' '.join(margin)}" for margin in (self.margins if forecast else ()))
+        for name, limit, after in self.margins if forecast else ():
+            lines.append(f"{'':9} {name} within {limit}: shown after {after}")
         lines += self.notes
         lines += (f"{f.severity} {f.code} {f.object}: {f.message} {f.remedy}" for f in findings)
         return "\n".join(lines)
@@ -368,7 +373,9 @@ def _time(value_s: float) -> str:
 def _rule(route: WeightedRoute) -> str:
     if route.rule:
         return f", rule {route.rule}"
-    return ", the rule with these matches: " + json.dumps(list(route.conditions)) if route.conditions else ""
+    matches = [{name: at for name, at in match.items() if name != "port"} for match in route.conditions or ()]
+    whole = not matches or any(match in _EVERY_REQUEST for match in matches)
+    return "" if whole else f", the rule with these matches: {json.dumps(matches)}"
 
 
 def _steps(release: Release) -> Iterator[str]:
