@@ -32,7 +32,7 @@ BLOCKS = {
     "MK13": "Networks",
     "MK14": "Versions, nodes and rights",
     "MK15": "Programs of the meshes",
-    "MK16": "Forecast of a release",
+    "MK16": "Plan and forecast of a release",
     "MK17": "Stages of the guided setup",
     "MK18": "Istio's Gateways",
     "MK19": "Access policies of Linkerd",

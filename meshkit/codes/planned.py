@@ -135,6 +135,14 @@ OLD_REVISION_STAYS = Code(
     "meshkit did not make it, so meshkit does not remove it.",
     "Remove it with the tool that made it.",
 )
+VERSIONS_NOT_TOLD_APART = Code(
+    "MK1606",
+    "error",
+    "The mesh's metrics do not tell the two versions of the release apart.",
+    "Istio's metrics name a version by the label version of the pods. Subsets by other labels, such as Argo"
+    " Rollouts' rollouts-pod-template-hash, do not appear in them.",
+    "Give the pod template a label version that changes with each version, such as its image tag.",
+)
 FORECAST_WITHOUT_BASELINE = Code(
     "MK1601",
     "error",

@@ -53,7 +53,10 @@ class WeightedRoute:
     services: Mapping[str, str] = field(default_factory=dict)
     """Version -> its Service, where each version has one of its own."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Version -> the ``version`` label of its pods, where that is not the name of the version."""
+    """Version -> the ``version`` label of its pods, where that is not the name of the version.
+
+    Empty where the pods of the version have no common label ``version``, so that metrics do not name them.
+    """
 
     def __str__(self) -> str:
         return f"{self.kind.kind} {self.namespace}/{self.name}"

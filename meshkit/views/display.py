@@ -83,13 +83,12 @@ def upgrade_plan_table(plan: UpgradePlan) -> Markup:
 
 def release_plan_table(plan: ReleasePlan) -> Markup:
     """The route of a release, its weights, steps and forecast, and when each margin is shown."""
-    rows = [*plan.overview, ("forecast", plan.forecast_text)]
     notes = Markup("").join(Markup("<p>{}</p>").format(note) for note in plan.notes)
     margins = _table("meshkit-release-margins", ("to be shown", "margin", "after"), plan.margins)
     return Markup("<p>{}</p>{}{}{}{}").format(
         plan.heading,
         _findings(plan.all_findings),
-        _table("meshkit-release-plan", ("", ""), rows),
+        _table("meshkit-release-plan", ("", ""), plan.rows),
         margins if plan.margins else "",
         notes,
     )

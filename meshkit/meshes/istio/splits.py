@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from meshkit.facts import Kind, Object, Snapshot
 from meshkit.intent.release import Release
+from meshkit.kube.metadata import labels
+from meshkit.kube.selectors import selects
 from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.gateway_api.splits import leads_to
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host
@@ -22,7 +24,8 @@ class _Arm(NamedTuple):
     field: str
     written: str
     service: str = ""
-    label: str = ""
+    label: str | None = ""
+    """The ``version`` label of its pods; None where they have no common one, empty where it is not needed."""
 
 
 def splits(release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
@@ -61,7 +64,9 @@ def splits(release: Release, obj: Object, snapshot: Snapshot) -> Iterator[Weight
             conditions=rule.get("match") or [],
             port=release.port,
             services={version: arm.service for version, arm in arms.items() if arm.service},
-            labels={version: arm.label for version, arm in arms.items() if arm.label not in ("", version)},
+            labels={
+                version: arm.label or "" for version, arm in arms.items() if arm.label not in ("", version)
+            },
         )
 
 
@@ -79,9 +84,24 @@ def _arm(
     if domain != f"{release.namespace}.svc.{CLUSTER_DOMAIN}":
         return None
     if name == release.service:
-        label = subsets.get(str(subset), {}).get("version", "")
-        return _Arm("subset", str(subset), label=label) if subset and version in (subset, label) else None
+        if not subset:
+            return None
+        label = _label(subsets.get(str(subset)), release, snapshot)
+        return _Arm("subset", str(subset), label=label) if version in (subset, label) else None
     return _Arm("host", written, service=name) if leads_to(name, version, release, snapshot) else None
+
+
+def _label(subset: Mapping[str, str] | None, release: Release, snapshot: Snapshot) -> str | None:
+    """The ``version`` label of a subset's pods; None if they have no common one, empty for no subset."""
+    if subset is None:
+        return ""
+    if "version" in subset:
+        return subset["version"]
+    service = snapshot.find("Service", release.service, release.namespace) or {}
+    selector = {**((service.get("spec") or {}).get("selector") or {}), **subset}
+    pods = (pod for pod in snapshot.of("Pod", release.namespace) if selects(selector, pod))
+    values = {labels(pod).get("version") for pod in pods}
+    return values.pop() if len(values) == 1 else None
 
 
 def _subset_labels(release: Release, snapshot: Snapshot) -> Mapping[str, Mapping[str, str]]:

@@ -15,7 +15,7 @@ from meshkit import codes
 from meshkit.facts import Finding, Need, Object, Snapshot
 from meshkit.kube.metadata import labels, title
 from meshkit.meshes.base import Mesh
-from meshkit.meshes.model.hosts import full_host, host_of
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host, host_of
 from meshkit.meshes.model.outbound import Cluster, HashKey, cluster_name
 from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.routing.live import Port, callers, callers_in, home_of, relevant
@@ -67,6 +67,17 @@ def needs(row: Mesh, namespace: str) -> Iterator[Need]:
 def rules(snapshot: Snapshot) -> Iterator[Object]:
     """The DestinationRules of a Snapshot."""
     return iter(snapshot.of(_KIND))
+
+
+def subsets(port: Port, snapshot: Snapshot) -> Mapping[str, Mapping[str, str]]:
+    """The labels of the subsets that any rule defines for a Service, by their names."""
+    host = f"{port.service}.{port.namespace}.svc.{CLUSTER_DOMAIN}"
+    return {
+        subset["name"]: subset.get("labels") or {}
+        for rule in rules(snapshot)
+        if _is_for(rule, host)
+        for subset in rule["spec"].get("subsets") or ()
+    }
 
 
 def displaced(
@@ -138,9 +149,7 @@ def findings(
         name = title(each.by)
         message = f"{name} decides how {callers_in(each.namespaces)} reach {port}"
         if missing := each.difference.missing:
-            message += (
-                f", and it has no subset {', '.join(missing)}: their requests would fail with status 503."
-            )
+            message = without_subsets(name, missing, each.namespaces, port)
             yield codes.finding(
                 codes.DESTINATION_RULED_ELSEWHERE, "route.versions", message, _to_add(name, versions, missing)
             )
@@ -159,6 +168,14 @@ def findings(
                 remedy,
                 severity="error" if each.every_caller else "warning",
             )
+
+
+def without_subsets(name: str, missing: Iterable[str], namespaces: Iterable[str], port: Port) -> str:
+    """Say that callers follow a rule that has none of these subsets."""
+    return (
+        f"{name} decides how {callers_in(namespaces)} reach {port}, and it has no subset"
+        f" {', '.join(missing)}: their requests would fail with status 503."
+    )
 
 
 def _to_add(name: str, versions: Mapping[str, Mapping[str, str]], missing: Iterable[str]) -> str:

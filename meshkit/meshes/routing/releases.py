@@ -13,16 +13,14 @@ from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.release import PRIMARY, Release
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh, WeightedRoute
-from meshkit.meshes.routing import live
+from meshkit.meshes.routing import destinations, live
 from meshkit.meshes.routing.live import Port, callers_in, held, objects_named, owners
 
 
 def needs(row: Mesh, release: Release, home: str) -> Iterator[Need]:
     """What ``live_route`` reads: as far as the account may. ``home`` is the control plane's namespace."""
     yield from live.needs(row, release.namespace, home)
-    resource = row.meaning.KINDS.get("destinationrules")
-    if resource:
-        yield Need(resource, within=(release.namespace,), optional=True)
+    yield from destinations.needs(row, release.namespace)
 
 
 def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute:

@@ -61,10 +61,11 @@ def forecast_release(
         return release_forecast(release, assumed_baseline(release), rps)
     mesh = mesh_of(cluster, mesh, (release.namespace,))
     observer = observer or observer_of(mesh, prometheus)
-    route = find_route(mesh, release, cluster).route
+    found = find_route(mesh, release, cluster)
+    found.require_usable()
     scraped = bool(prometheus or settings.prometheus())
     return measured_forecast(
-        release, cluster, route, observer, clock or SystemClock(), scraped=scraped, rps=rps
+        release, cluster, found.route, observer, clock or SystemClock(), scraped=scraped, rps=rps
     )
 
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from meshkit.operations.release.state import ReleaseState
 
 
+_EVERY_REQUEST: tuple[Mapping[str, Any], ...] = ({}, {"path": {"type": "PathPrefix", "value": "/"}})
+"""The matches, apart from the port, that hold for every request."""
+
+
 @dataclass(frozen=True)
 class ReleasePlan:
     """A plan of ``mk.plan_release``: the route whose weights are shifted, the steps, and the forecast.
@@ -73,7 +77,7 @@ class ReleasePlan:
         The traffic is measured for up to 15 seconds when this is used for the first time.
         """
         if self.measure is None:
-            return "a release that has started is not forecast."
+            return "the release has started."
         try:
             return self.measure()
         except MeshkitError as error:
@@ -96,11 +100,17 @@ class ReleasePlan:
         """The route, its weights and the steps, as names and texts."""
         release = self.release
         stable, canary = self.weights
+        before = " before the first step" if self.resumed else ""
         return (
             ("route", f"{self.route}{_rule(self.route)}, owned by {', '.join(self.owners) or 'nobody'}"),
-            ("weights", f"{release.stable} {stable}, {release.canary} {canary}"),
+            ("weights", f"{release.stable} {stable}, {release.canary} {canary}{before}"),
             ("steps", ", ".join(_steps(release))),
         )
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The overview and, for a release that does not run yet, the forecast."""
+        return self.overview if self.resumed else (*self.overview, ("forecast", self.forecast_text))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -131,10 +141,11 @@ class ReleasePlan:
 
     def text(self, *, forecast: bool = True) -> str:
         """The plan as text, with the forecast, which is measured, or without it."""
-        rows = [*self.overview, *([("forecast", self.forecast_text)] if forecast else [])]
+        rows = self.rows if forecast else self.overview
         findings = self.all_findings if forecast else self.findings
         lines = [self.heading, *(f"{name:9} {text}" for name, text in rows)]
-        lines += (f"{'':9} {' '.join(margin)}" for margin in (self.margins if forecast else ()))
+        for name, limit, after in self.margins if forecast else ():
+            lines.append(f"{'':9} {name} within {limit}: shown after {after}")
         lines += self.notes
         lines += (f"{f.severity} {f.code} {f.object}: {f.message} {f.remedy}" for f in findings)
         return "\n".join(lines)
@@ -260,6 +271,7 @@ def _whole(
         require_rights(cluster, route)
         raise
     current = weights_of(obj, route, release)
+    found.require_usable()
     if current.canary_percent >= release.steps[0]:
         raise BadInput(
             "release.canary",
@@ -278,6 +290,7 @@ def _whole(
         observer=observer,
         clock=clock,
         unmoved=found.unmoved,
+        findings=found.findings,
         missing_rights=_missing_rights(cluster, route),
         measure=lambda: measured_forecast(release, cluster, route, observer, clock, scraped=by_scrapes),
     )
@@ -360,7 +373,9 @@ def _time(value_s: float) -> str:
 def _rule(route: WeightedRoute) -> str:
     if route.rule:
         return f", rule {route.rule}"
-    return ", the rule with these matches: " + json.dumps(list(route.conditions)) if route.conditions else ""
+    matches = [{name: at for name, at in match.items() if name != "port"} for match in route.conditions or ()]
+    whole = not matches or any(match in _EVERY_REQUEST for match in matches)
+    return "" if whole else f", the rule with these matches: {json.dumps(matches)}"
 
 
 def _steps(release: Release) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput
-from meshkit.facts import Kind, Object
+from meshkit.facts import Finding, Kind, Object
 from meshkit.meshes import registry
 
 if TYPE_CHECKING:
@@ -65,10 +65,19 @@ def route_object(mesh: str, release: Release) -> WeightedRoute:
 
 @dataclass(frozen=True)
 class Found:
-    """The live route of a release, and a sentence for each route that other callers follow."""
+    """The live route of a release, a sentence for each route that other callers follow, and findings."""
 
     route: WeightedRoute
     unmoved: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What keeps a release from being measured or followed there."""
+
+    def require_usable(self) -> None:
+        """Raise ``BadInput`` for the first finding that is an error."""
+        for finding in self.findings:
+            if finding.severity == "error":
+                remedy = f"{finding.remedy} See {finding.code}."
+                raise BadInput(finding.object, finding.message, remedy=remedy)
 
 
 def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
@@ -78,7 +87,7 @@ def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
     mesh cannot carry the release out for this Service.
     """
     from meshkit.cluster import snapshot
-    from meshkit.meshes.routing import releases
+    from meshkit.meshes.routing import release_problems, releases
     from meshkit.operations.which_mesh import home_of
 
     row = registry.mesh(mesh)
@@ -90,8 +99,8 @@ def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
         if finding.severity == "error":
             raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
     route = releases.live_route(release, seen, row)
-    warnings = tuple(f"{finding.message} See {finding.code}." for finding in found)
-    return Found(route, (*releases.unmoved(release, route, seen, row), *warnings))
+    findings = (*found, *release_problems.problems(release, route, seen, row))
+    return Found(route, releases.unmoved(release, route, seen, row), findings)
 
 
 def target_of(release: Release, route: WeightedRoute) -> Target:

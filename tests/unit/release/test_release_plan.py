@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,26 @@ def test_it_shows_route_owner_weights_steps_and_forecast(mesh: str, route: str) 
     assert "at 300 requests per second" in text
     html = str(release_plan_table(plan))
     assert all(part in html for part in (route, "argocd", "v1 100, v2 0", "300 requests per second"))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "told"),
+    [
+        ([{"path": {"type": "PathPrefix", "value": "/"}}], "HTTPRoute shop/web-primary, owned by argocd"),
+        (
+            [{"path": {"type": "PathPrefix", "value": "/new"}}],
+            'these matches: [{"path": {"type": "PathPrefix"',
+        ),
+    ],
+)
+def test_a_rule_without_a_name_is_told_by_its_matches(conditions: list[dict[str, Any]], told: str) -> None:
+    plan = Stage("linkerd").plan()
+    assert told in plan_through(plan, conditions)
+
+
+def plan_through(plan: ReleasePlan, conditions: list[dict[str, Any]]) -> str:
+    """The text of a plan whose rule has these matches."""
+    return replace(plan, route=replace(plan.route, conditions=conditions)).text(forecast=False)
 
 
 def test_planning_changes_nothing() -> None:
