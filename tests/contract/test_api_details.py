@@ -23,7 +23,7 @@ def connection(kubeconfig: Path) -> Iterator[client.ApiClient]:
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gadgets(connection: client.ApiClient) -> Iterator[str]:
     """The group of a custom resource with three versions, which are listed from the oldest."""
     schema = {
