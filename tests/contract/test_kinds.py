@@ -55,7 +55,8 @@ DEFAULTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "HorizontalPodAutoscaler": (
         "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
-        {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "x"}, "behavior": {}},
+        {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
+         "behavior": {}},
         {
             "minReplicas": 1,
             "metrics": [
@@ -130,7 +131,9 @@ def request(
     connection.update_params_for_auth(headers, [], ["BearerToken"], url, method, body)
     sent = body if isinstance(body, (str, type(None))) else json.dumps(body)
     answer = connection.rest_client.pool_manager.request(method, url, body=sent, headers=headers)
-    return answer.status, json.loads(answer.data), answer.headers.getlist("Warning")
+    is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+    decoded = json.loads(answer.data) if is_json else answer.data.decode()
+    return answer.status, decoded, answer.headers.getlist("Warning")
 
 
 @pytest.mark.parametrize("kind", DEFAULTS)

@@ -15,7 +15,7 @@ from meshkit.sandbox.control_planes.registry import is_proxy
 from meshkit.sandbox.node.environment import affects_loading
 
 _OF_POD = (
-    *("activeDeadlineSeconds", "affinity", "dnsConfig", "hostAliases", "hostNetwork", "securityContext"),
+    *("activeDeadlineSeconds", "dnsConfig", "hostAliases", "hostNetwork", "securityContext"),
     "volumes",
 )
 _OF_CONTAINER = (
@@ -30,7 +30,18 @@ def ignored_fields(pod: Mapping[str, Any]) -> list[str]:
     The containers of the mesh's proxy are skipped, because the user did not write them.
     """
     spec = pod["spec"]
-    return [*(f"spec.{name}" for name in _OF_POD if spec.get(name)), *_of_containers(spec)]
+    whole = [f"spec.{name}" for name in _OF_POD if spec.get(name)]
+    return [*whole, *_of_affinity(spec.get("affinity") or {}), *_of_containers(spec)]
+
+
+def _of_affinity(affinity: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the kinds of affinity that the scheduler ignores: all but the required one to nodes."""
+    for name in ("podAffinity", "podAntiAffinity"):
+        if name in affinity:
+            yield f"spec.affinity.{name}"
+    preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+    if (affinity.get("nodeAffinity") or {}).get(preferred):
+        yield f"spec.affinity.nodeAffinity.{preferred}"
 
 
 def ineffective_variables(pod: Mapping[str, Any]) -> list[str]:

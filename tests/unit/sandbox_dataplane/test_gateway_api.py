@@ -226,6 +226,23 @@ def test_each_mesh_tells_its_own_status() -> None:
     assert told(linkerd.statuses(Registry(held)))["grpc"] == [fine, found]
 
 
+def test_istio_tells_a_filter_that_is_not_carried_out_in_the_status() -> None:
+    extension = {"type": "ExtensionRef", "extensionRef": {"group": "g", "kind": "K", "name": "n"}}
+    held = {
+        "services": [service_of("web")],
+        "httproutes": [route("r", {"filters": [extension], "backendRefs": [to("web")]})],
+    }
+    (status,) = istio.statuses(Registry(held))
+    conditions = {each.type: each for each in status.parents[0].conditions}
+    assert conditions["Accepted"].holds
+    refs = conditions["ResolvedRefs"]
+    assert (refs.holds, refs.reason, refs.message) == (
+        False,
+        "InvalidFilter",
+        'unsupported filter type "ExtensionRef"',
+    )
+
+
 def test_a_status_keeps_what_others_wrote_and_the_time_of_what_has_not_changed() -> None:
     item = route("r", {"backendRefs": [to("web")]})
     (status,) = linkerd.statuses(Registry({"services": [service_of("web")], "httproutes": [item]}))

@@ -120,3 +120,30 @@ def test_a_deployment_on_one_open_node_waits_only_where_it_must(
         await until(everywhere)
 
     play(client, scenario)
+
+
+@pytest.mark.parametrize(
+    ("field", "requirement", "expected"),
+    [
+        ("matchFields", {"key": "metadata.name", "operator": "In", "values": [B]}, B),
+        ("matchExpressions", {"key": ZONE, "operator": "NotIn", "values": ["zone-a", "zone-b"]}, C),
+        ("matchExpressions", {"key": "size", "operator": "Gt", "values": ["5"]}, C),
+        ("matchExpressions", {"key": "size", "operator": "Lt", "values": ["5"]}, B),
+        ("matchExpressions", {"key": "size", "operator": "DoesNotExist"}, A),
+    ],
+)
+def test_required_node_affinity_is_obeyed(field: str, requirement: dict[str, Any], expected: str) -> None:
+    sizes = {B: "3", C: "8"}
+    nodes = [
+        {**node, "metadata": {**node["metadata"], "labels": {**node["metadata"]["labels"], **size}}}
+        for node in NODES
+        for size in [{"size": sizes[node["metadata"]["name"]]} if node["metadata"]["name"] in sizes else {}]
+    ]
+    term = {field: [requirement]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    assert choose(pod(affinity={"nodeAffinity": required}), nodes, []) == expected
+
+
+def test_a_cordoned_node_takes_pods_that_tolerate_it() -> None:
+    toleration = {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}
+    assert choose(pod(tolerations=[toleration]), cordoned(A, B, C), []) == A

@@ -198,8 +198,10 @@ def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) 
 
 def test_fields_that_have_no_effect_are_named() -> None:
     found = pod(sidecar=True)
-    found["spec"] |= {"affinity": {"podAntiAffinity": {}}, "nodeSelector": {"a": "b"}, "volumes": []}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+    affinity = {"podAntiAffinity": {}, "nodeAffinity": required}
+    found["spec"] |= {"affinity": affinity, "nodeSelector": {"a": "b"}, "volumes": []}
     found["spec"]["containers"][0] |= {"startupProbe": {"tcpSocket": {"port": 1}}, "resources": {}}
     found["spec"]["initContainers"][0]["resources"] = {"limits": {"cpu": "2"}}
-    assert ignored_fields(found) == ["spec.affinity", "spec.containers[web].startupProbe"]
+    assert ignored_fields(found) == ["spec.affinity.podAntiAffinity", "spec.containers[web].startupProbe"]
     assert ignored_fields(pod()) == []

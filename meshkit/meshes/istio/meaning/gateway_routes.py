@@ -86,18 +86,23 @@ def _with_defaults(routing: Routing, route: Route, rule: dict[str, dict[str, str
 def _is_valid(routing: Routing, item: Object, kind: str) -> bool:
     unknown = _unknown_filter(item, kind)
     if unknown:
-        message = f"{unknown} is not supported by the sandbox: the whole route is ignored."
+        index, filter_type = unknown
+        message = (
+            f"spec.rules[{index}]: the filter {filter_type} is not supported by the sandbox: the whole route "
+            "is ignored."
+        )
         routing.work.problems.append(Problem(item, "NotSupported", message))
     return not unknown
 
 
-def _unknown_filter(item: Object, kind: str) -> str:
+def _unknown_filter(item: Object, kind: str) -> tuple[int, str] | None:
+    """The first filter that is not carried out: the index of its rule and its type."""
     for index, rule in enumerate(item["spec"].get("rules") or ()):
         refs = rule.get("backendRefs") or ()
         for entry in [*(rule.get("filters") or ()), *(f for ref in refs for f in ref.get("filters") or ())]:
             if entry["type"] not in _FILTERS[kind]:
-                return f"spec.rules[{index}]: the filter {entry['type']}"
-    return ""
+                return index, str(entry["type"])
+    return None
 
 
 def route_problems(registry: Registry) -> tuple[Problem, ...]:
@@ -133,6 +138,9 @@ def statuses(registry: Registry) -> Iterable[RouteStatus]:
         for item in registry.of(resource):
             own = item["metadata"]["namespace"]
             refs = _in_istios_words(resolved(registry, item, missing="backend({}) not found"))
+            if unknown := _unknown_filter(item, KINDS[resource].kind):
+                message = f'unsupported filter type "{unknown[1]}"'
+                refs = Condition("ResolvedRefs", False, "InvalidFilter", message)
             told = []
             for parent in parents_of(item):
                 if (parent.get("namespace") or own, parent["name"]) in services:

@@ -276,7 +276,7 @@ class Writes:
     ) -> Object:
         if target.subresource:
             raise target.not_found()
-        if _pinned(config["metadata"]) or config["metadata"].get("uid"):
+        if config["metadata"].get("uid"):
             raise target.conflict()
         self._require_active_namespace(target)
         applied = await offload.run(
