@@ -35,6 +35,8 @@ class Injector:
     revision: str
     roots: str = ""
     """The trust bundle that is fixed in a pod at injection; empty for a mesh that does not inject it."""
+    mesh_config: str = ""
+    """The mesh config, in YAML; empty for a mesh whose injector does not read it."""
 
 
 class Injection(Protocol):

@@ -84,6 +84,8 @@ class Settings:
     """The source component of Events about objects without effect."""
     publish_roots: Callable[[ApiClient, str, CaSecret], Coroutine[Any, Any, None]] | None = None
     """Publishes the roots where a mesh's workloads read them, until cancelled."""
+    mesh_config: str = ""
+    """The ConfigMap with the mesh config that the injector reads."""
     mounts: Mounts | None = None
     validators: Validators | None = None
 
@@ -169,6 +171,7 @@ class ControlPlane:
             service=self._settings.named(self._settings.webhook_service, self._revision),
             namespace=self._namespace,
             bundle=self._settings.workload_ca[-1].bundle,
+            mesh_config=self._settings.named(self._settings.mesh_config, self._revision),
             mounted_roots=self._mounts.get(mounted.roots) if mounted else None,
         )
 

@@ -31,7 +31,8 @@ class InjectionWebhook:
     """Answers AdmissionReviews for pods of any namespace.
 
     ``service`` is the name that the API server calls. ``bundle`` is the ConfigMap with the roots to inject,
-    in the control plane's namespace; it is empty for a mesh that does not inject roots.
+    in the control plane's namespace; it is empty for a mesh that does not inject roots. ``mesh_config`` is
+    likewise the ConfigMap with the mesh config.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class InjectionWebhook:
         service: str,
         namespace: str,
         bundle: str = "",
+        mesh_config: str = "",
         mounted_roots: Path | None = None,
     ) -> None:
         self._api = api
         self._inject = inject
         self._bundle = bundle
+        self._mesh_config = mesh_config
         self._revision = revision
         self._version = version
         self._service = service
@@ -100,8 +103,11 @@ class InjectionWebhook:
             return (self._mounted_roots / BUNDLE_KEY).read_text()
         if not self._bundle:
             return ""
-        config_map = await self._api.get("configmaps", self._bundle, self._namespace)
-        return ((config_map or {}).get("data") or {}).get(BUNDLE_KEY) or ""
+        return await self._read(self._bundle, BUNDLE_KEY)
+
+    async def _read(self, config_map: str, key: str) -> str:
+        found = await self._api.get("configmaps", config_map, self._namespace) if config_map else None
+        return ((found or {}).get("data") or {}).get(key) or ""
 
     async def _review(self, request: web.Request) -> web.Response:
         review = await request.json()
@@ -111,7 +117,12 @@ class InjectionWebhook:
         if pod.get("kind", "Pod") == "Pod" and pod.get("spec"):
             namespace = await self._api.get("namespaces", admission["namespace"])
             minimal = {"metadata": {"name": admission["namespace"]}}
-            injector = Injector(self._version, self._revision, await self._trusted_roots())
+            injector = Injector(
+                self._version,
+                self._revision,
+                await self._trusted_roots(),
+                await self._read(self._mesh_config, "mesh"),
+            )
             patch = patch_for(self._inject, pod, namespace or minimal, injector)
             if patch:
                 response["patchType"] = "JSONPatch"

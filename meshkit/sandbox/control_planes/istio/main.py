@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meshkit.meshes.istio.meaning import sidecar as meaning
+from meshkit.meshes.istio.meaning.mesh_config import CONFIG_MAP
 from meshkit.sandbox.control_planes.istio.authorities import PLUGGED_IN, SELF_SIGNED
 from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
 from meshkit.sandbox.control_planes.istio.injector import inject
@@ -24,6 +25,7 @@ SETTINGS = Settings(
     issuer_deployment="istiod",
     config_source="istiod",
     publish_roots=publish,
+    mesh_config=CONFIG_MAP,
 )
 
 if __name__ == "__main__":
