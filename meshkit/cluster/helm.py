@@ -30,6 +30,7 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE, WAIT_S
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Wait
+from meshkit.meshes import registry
 
 OLDEST = (3, 14)
 """``helm get metadata`` came with 3.14, ``--dry-run=server`` with 3.13."""
@@ -38,6 +39,11 @@ HISTORY = "history"
 _SECRET = Kind("v1", "Secret")
 _WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 _GRACE_S = 60.0
+STATUS = "status"
+"""The field of a release that Helm's last operation on it has not deployed, with its state: ``failed``."""
+_DEPLOYED = "deployed"
+_FORCE = "--force-conflicts"
+"""Helm's option to take over fields. Helm 3 has none, as it applies without conflicts."""
 _DIRECT = ("oci://", "http://", "https://")
 
 
@@ -76,7 +82,10 @@ class Helm:
             )
         manifest = self._run("get", "manifest", name, namespace=namespace) or ""
         chart = f"{about['chart']} {about['version']}"
-        return _release(name, namespace, chart, manifest, int(about["revision"]))
+        release = _release(name, namespace, chart, manifest, int(about["revision"]))
+        if about["status"] != _DEPLOYED:
+            release["spec"][STATUS] = about["status"]
+        return release
 
     def apply(
         self,
@@ -102,7 +111,7 @@ class Helm:
         chart = f"{about['name']} {about['version']}"
         after = _release(name, namespace, chart, found["manifest"], int(found["version"]))
         if not dry_run:
-            self._run(*upgrade, *_waiting(), given=values)
+            self._run_over(upgrade, values, force=force)
         return after
 
     def rendered(self, obj: Object) -> list[dict[str, Any]]:
@@ -132,12 +141,40 @@ class Helm:
         """Restore a deleted release from its record, and wait until it is ready."""
         meta = release["metadata"]
         for record in release[HISTORY]:
-            self._cluster.api.create(record)
+            if self._cluster.api.get(_SECRET, record["metadata"]["name"], meta["namespace"]) is None:
+                self._cluster.api.create(record)
         self.roll_back(meta["name"], meta["namespace"], meta["resourceVersion"])
 
+    def bring_back_rest(self, release: Object, live: Object) -> bool:
+        """Finish the restoration of a deleted release that was interrupted; return whether any was left.
+
+        A finished restoration has made a new revision, which is deployed.
+        """
+        if STATUS not in live["spec"] and _number(live) > _number(release):
+            return False
+        self.bring_back(release)
+        return True
+
     def roll_back(self, name: str, namespace: str, revision: str) -> None:
-        """Roll back to a revision, which creates a new revision, and wait until it is ready."""
-        self._run("rollback", name, revision, *_waiting(), namespace=namespace)
+        """Roll back to a revision, which creates a new revision, and wait until it is ready.
+
+        Raises ``Conflict`` if others than the control planes themselves own a field that it would change.
+        """
+        self._run_over(("rollback", name, revision, f"--namespace={namespace}"))
+
+    def _run_over(self, words: Sequence[str], values: str | None = None, *, force: bool = False) -> None:
+        """Run a command that applies a chart, over the fields that control planes write into their charts.
+
+        Helm 4 applies server-side. istiod owns the failurePolicy of its chart's webhooks, and sets it again.
+        """
+        command = (*words, *_waiting())
+        try:
+            self._run(*command, given=values)
+        except Conflict as conflict:
+            owners = set(conflict.managers)
+            if not owners or not (force or owners <= registry.writers()):
+                raise
+            self._run(*command, _FORCE, given=values)
 
     def _require_pinned(self, obj: Object) -> None:
         pinned = obj["metadata"].get("resourceVersion")
@@ -297,6 +334,19 @@ def _release(name: str, namespace: str | None, chart: str, manifest: str, revisi
     }
 
 
+_CONFLICT = re.compile(r'conflicts? with "([^"]+)"[^:\n]*:((?: \.[^\n]*)|(?:\n- [^\n]+)+)')
+"""A manager and its fields in the API server's message about conflicts, on one line or as a list."""
+
+
+def _owned(output: str) -> dict[str, tuple[str, ...]]:
+    """The managers that own fields that Helm could not apply, with these fields."""
+    found: dict[str, tuple[str, ...]] = {}
+    for manager, fields in _CONFLICT.findall(output):
+        paths = [each.strip().removeprefix("- ") for each in fields.strip().splitlines()]
+        found[manager] = (*found.get(manager, ()), *paths)
+    return found
+
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -322,7 +372,32 @@ def _comparable(obj: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
+def settled(one: Object | None) -> Object | None:
+    """An object as Helm is to have it: a release without its state and history; other objects as they are."""
+    if one is None or one["kind"] != RELEASE.kind:
+        return one
+    spec = {key: value for key, value in one["spec"].items() if key != STATUS}
+    return {**without_history(one), "spec": spec}
+
+
+def without_history(one: Object) -> dict[str, Any]:
+    """An object without Helm's own record of it, which only a complete release has."""
+    return {key: value for key, value in one.items() if key != HISTORY}
+
+
+def _number(release: Object) -> int:
+    return int(release["metadata"]["resourceVersion"])
+
+
 def _failure(words: Sequence[str], output: str) -> ClusterError:
+    owned = _owned(output)
+    if owned:
+        fields = "; ".join(f"{', '.join(paths)} of {manager}" for manager, paths in owned.items())
+        return Conflict(
+            f"helm {words[0]} {words[1]} would change fields that others own: {fields}.",
+            remedy="Leave these fields out of the chart's values, or give them back to Helm, then try again.",
+            managers=owned,
+        )
     lines = [line for line in output.strip().splitlines() if not line.startswith(("WARNING", "level="))]
     text = (lines[-1] if lines else "no reason given").removeprefix("Error: ").rstrip(".")
     return ClusterError(f"helm {words[0]} {words[1]} failed: {text}.", remedy="Correct it, then plan again.")

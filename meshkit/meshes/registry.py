@@ -18,5 +18,10 @@ def mesh(name: str) -> Mesh:
 
 
 def root_config_maps() -> frozenset[str]:
-    """The names of the ConfigMaps with the root certificates of all meshes."""
-    return frozenset(row.removal.roots for row in MESHES.values())
+    """The names of the ConfigMaps that control planes write to the namespaces of proxies, of all meshes."""
+    return frozenset(name for row in MESHES.values() for name in (row.removal.roots, *row.removal.copied))
+
+
+def writers() -> frozenset[str]:
+    """The field managers of all control planes."""
+    return frozenset(writer for row in MESHES.values() for writer in row.control_plane.writers)

@@ -210,6 +210,9 @@ _RULES = (
     manifests.rule(
         ["admissionregistration.k8s.io"], ["mutatingwebhookconfigurations"], "get list watch update patch"
     ),
+    manifests.rule(
+        ["admissionregistration.k8s.io"], ["validatingwebhookconfigurations"], "get list watch update"
+    ),
     manifests.rule(["apiextensions.k8s.io"], ["customresourcedefinitions"], "get list watch"),
     manifests.rule(["authentication.k8s.io"], ["tokenreviews"], "create"),
     manifests.rule(["authorization.k8s.io"], ["subjectaccessreviews"], "create"),

@@ -1,12 +1,14 @@
 """The injection webhook, which every replica serves over HTTPS.
 
-The leader writes the CA bundle into the webhook configuration, so that the API server trusts the replicas.
+The leader writes the CA bundle into the webhook configurations, so that the API server trusts the replicas.
+istiod also makes validating ones fail closed, because its chart leaves them open until it serves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import json
 import logging
 import ssl
@@ -24,7 +26,8 @@ from meshkit.sandbox.control_planes.identity import Authority
 from meshkit.sandbox.control_planes.injector import Injection, Injector, patch_for
 
 _LOG = logging.getLogger("webhook")
-_CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+_MUTATING, _VALIDATING = "mutatingwebhookconfigurations", "validatingwebhookconfigurations"
+_GROUP = "admissionregistration.k8s.io"
 
 
 class InjectionWebhook:
@@ -47,6 +50,7 @@ class InjectionWebhook:
         bundle: str = "",
         mesh_config: str = "",
         mounted_roots: Path | None = None,
+        guards: bool = False,
     ) -> None:
         self._api = api
         self._inject = inject
@@ -57,6 +61,7 @@ class InjectionWebhook:
         self._service = service
         self._namespace = namespace
         self._mounted_roots = mounted_roots
+        self._kinds = (_MUTATING, _VALIDATING) if guards else (_MUTATING,)
 
     async def serve(self, context: ssl.SSLContext, host: str, port: int) -> None:
         """Start to serve HTTPS; return when the server listens."""
@@ -71,15 +76,30 @@ class InjectionWebhook:
 
     async def keep_trusted(self, authority: Authority) -> None:
         """Write the CA into every webhook configuration of this Service, until cancelled."""
-        mirror = Mirror(self._api, [_CONFIGURATIONS])
+        mirror = Mirror(self._api, [f"{kind}.{_GROUP}" for kind in self._kinds])
         bundle = base64.b64encode(authority.roots.encode()).decode()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(mirror.run())
             while True:
                 await mirror.changed.wait()
                 mirror.changed.clear()
-                for item in list(mirror.objects["mutatingwebhookconfigurations"].values()):
+                for item in list(mirror.objects[_MUTATING].values()):
                     await self._trust(item, bundle)
+                for item in list(mirror.objects[_VALIDATING].values()) if _VALIDATING in self._kinds else ():
+                    await self._close(item, bundle)
+
+    async def _close(self, item: Mapping[str, Any], bundle: str) -> None:
+        """Write the CA bundle into a validating configuration of this Service, and let it fail closed."""
+        changed = copy.deepcopy(dict(item))
+        for hook in changed.get("webhooks") or ():
+            if self._is_mine(hook):
+                hook["clientConfig"]["caBundle"], hook["failurePolicy"] = bundle, "Fail"
+        if changed == item:
+            return
+        try:
+            await self._api.update(f"{_VALIDATING}.{_GROUP}", changed)
+        except (ApiError, aiohttp.ClientError, OSError) as problem:
+            _LOG.warning("cannot write the caBundle of %s: %s", item["metadata"]["name"], problem)
 
     async def _trust(self, item: Mapping[str, Any], bundle: str) -> None:
         patch = [
@@ -90,7 +110,8 @@ class InjectionWebhook:
         if not patch:
             return
         try:
-            await self._api.patch(_CONFIGURATIONS, item["metadata"]["name"], None, patch, form=JSON_PATCH)
+            name = item["metadata"]["name"]
+            await self._api.patch(f"{_MUTATING}.{_GROUP}", name, None, patch, form=JSON_PATCH)
         except (ApiError, aiohttp.ClientError, OSError) as problem:
             _LOG.warning("cannot write the caBundle of %s: %s", item["metadata"]["name"], problem)
 
