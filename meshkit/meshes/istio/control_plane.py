@@ -92,7 +92,7 @@ def _releases(intent: ControlPlane, namespace: str, resources: Resources, defaul
         base["defaultRevision"] = default
     values = merged(istiod_values(intent, namespace, version, resources), intent.values)
     require_drains(intent, values)
-    images = {"hub": HUB, "tag": version}
+    images = {key: values["global"][key] for key in ("hub", "tag")}
     return [
         release_step("istio-base", namespace, intent, base, directories=("base",), **places),
         *([istio_extras.cni_step(namespace, intent, images, places)] if intent.cni else []),
