@@ -17,9 +17,11 @@ def mesh(name: str) -> Mesh:
     return MESHES[name]
 
 
-def root_config_maps() -> frozenset[str]:
-    """The names of the ConfigMaps that control planes write to the namespaces of proxies, of all meshes."""
-    return frozenset(name for row in MESHES.values() for name in (row.removal.roots, *row.removal.copied))
+def own_config_maps() -> frozenset[str]:
+    """The names of the ConfigMaps that control planes write for themselves and for proxies, of all meshes."""
+    marks = [row.removal for row in MESHES.values()]
+    written = (name for each in marks for kind, name in each.written if kind == "ConfigMap")
+    return frozenset([*written, *(name for each in marks for name in (each.roots, *each.copied))])
 
 
 def writers() -> frozenset[str]:
