@@ -24,6 +24,7 @@ from meshkit import settings
 from meshkit.cluster.api import MANAGER, Api
 from meshkit.cluster.connect import Cluster, environment_for
 from meshkit.cluster.diff import content
+from meshkit.cluster.helm_errors import failure
 from meshkit.cluster.ready import wait_for as wait_for_object
 from meshkit.errors import BadInput, ClusterError, Conflict
 from meshkit.facts import Kind, Object
@@ -215,7 +216,7 @@ class Helm:
             return done.stdout
         if may_fail and "not found" in done.stderr:
             return None
-        raise _failure(words, done.stderr)
+        raise failure(words, done.stderr)
 
 
 def program() -> str:
@@ -334,19 +335,6 @@ def _release(name: str, namespace: str | None, chart: str, manifest: str, revisi
     }
 
 
-_CONFLICT = re.compile(r'conflicts? with "([^"]+)"[^:\n]*:((?: \.[^\n]*)|(?:\n- [^\n]+)+)')
-"""A manager and its fields in the API server's message about conflicts, on one line or as a list."""
-
-
-def _owned(output: str) -> dict[str, tuple[str, ...]]:
-    """The managers that own fields that Helm could not apply, with these fields."""
-    found: dict[str, tuple[str, ...]] = {}
-    for manager, fields in _CONFLICT.findall(output):
-        paths = [each.strip().removeprefix("- ") for each in fields.strip().splitlines()]
-        found[manager] = (*found.get(manager, ()), *paths)
-    return found
-
-
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -387,17 +375,3 @@ def without_history(one: Object) -> dict[str, Any]:
 
 def _number(release: Object) -> int:
     return int(release["metadata"]["resourceVersion"])
-
-
-def _failure(words: Sequence[str], output: str) -> ClusterError:
-    owned = _owned(output)
-    if owned:
-        fields = "; ".join(f"{', '.join(paths)} of {manager}" for manager, paths in owned.items())
-        return Conflict(
-            f"helm {words[0]} {words[1]} would change fields that others own: {fields}.",
-            remedy="Leave these fields out of the chart's values, or give them back to Helm, then try again.",
-            managers=owned,
-        )
-    lines = [line for line in output.strip().splitlines() if not line.startswith(("WARNING", "level="))]
-    text = (lines[-1] if lines else "no reason given").removeprefix("Error: ").rstrip(".")
-    return ClusterError(f"helm {words[0]} {words[1]} failed: {text}.", remedy="Correct it, then plan again.")
