@@ -22,9 +22,9 @@ import yaml
 
 from meshkit import settings
 from meshkit.cluster.api import MANAGER, Api
+from meshkit.cluster.client_errors import helm_failure
 from meshkit.cluster.connect import Cluster, environment_for
 from meshkit.cluster.diff import content
-from meshkit.cluster.helm_errors import failure
 from meshkit.cluster.ready import wait_for as wait_for_object
 from meshkit.errors import BadInput, ClusterError, Conflict
 from meshkit.facts import Kind, Object
@@ -216,7 +216,7 @@ class Helm:
             return done.stdout
         if may_fail and "not found" in done.stderr:
             return None
-        raise failure(words, done.stderr)
+        raise helm_failure(words, done.stderr)
 
 
 def program() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshkit.cluster.helm_errors import failure
+from meshkit.cluster.client_errors import helm_failure
 from meshkit.errors import ClusterError, Conflict
 
 ONE = (
@@ -19,10 +19,10 @@ SEVERAL = (
 
 
 def test_a_conflict_names_managers_and_fields() -> None:
-    one = failure(("rollback", "istio-base"), ONE)
+    one = helm_failure(("rollback", "istio-base"), ONE)
     assert isinstance(one, Conflict)
     assert one.managers == {"pilot-discovery": ('.webhooks[name="validation.istio.io"].failurePolicy',)}
-    several = failure(("upgrade", "web"), SEVERAL)
+    several = helm_failure(("upgrade", "web"), SEVERAL)
     assert isinstance(several, Conflict)
     assert several.managers == {
         "hpa": (".spec.replicas",),
@@ -31,5 +31,5 @@ def test_a_conflict_names_managers_and_fields() -> None:
 
 
 def test_another_failure_is_none() -> None:
-    found = failure(("upgrade", "web"), "Error: timed out waiting for the condition\n")
+    found = helm_failure(("upgrade", "web"), "Error: timed out waiting for the condition\n")
     assert type(found) is ClusterError
