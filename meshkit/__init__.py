@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster as Cluster
     from meshkit.cluster.connect import connect as connect
     from meshkit.intent.document import load_intents as load_intents
+    from meshkit.intent.document import load_values as load_values
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.mesh import Gateway as Gateway
@@ -74,7 +75,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
-    "intent.document": ("load_intents",),
+    "intent.document": ("load_intents", "load_values"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),

@@ -18,7 +18,7 @@ from meshkit.cli.output import (
     mesh_option,
     show,
 )
-from meshkit.errors import BadInput, ClusterError, NoData, WarningsFound
+from meshkit.errors import BadInput, ClusterError, NoData, Unhealthy, WarningsFound
 
 if TYPE_CHECKING:
     from meshkit.decide.plan import ReleaseForecast
@@ -178,6 +178,8 @@ def forecast_command(
 ) -> int:
     """Forecast how long a release takes at the current traffic, and whether it can pass and fail as written.
 
+    Exit code 1: it cannot pass as written, for a reason that is shown.
+
     The traffic is measured in the cluster for up to 15 seconds, or with Prometheus for a minute. With --rps
     and without a cluster, the forecast assumes a typical service. The command changes nothing. Exit code 0;
     with --strict, 5 if there are warnings.
@@ -198,6 +200,8 @@ def forecast_command(
         forecast = forecast_release(release, mesh=mesh, rps=rps)
     where = cluster.ref if cluster else None
     show(_facts(forecast, where), _text(forecast, release, where), as_json=as_json)
+    if any(finding.severity == "error" for finding in forecast.findings):
+        return Unhealthy.exit_code
     return WarningsFound.exit_code if strict and forecast.findings else 0
 
 

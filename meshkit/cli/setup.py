@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -22,9 +23,11 @@ from meshkit.errors import CHANGES_PENDING
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
+    from meshkit.intent.base import Intent
     from meshkit.operations.setup.guide import Setup, SetupSnapshot
     from meshkit.operations.setup.status import StageStatus
 
+F = TypeVar("F", bound=Callable[..., Any])
 _NAMESPACE = click.option(
     "-n",
     "--namespace",
@@ -54,6 +57,36 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 _STAGE = click.argument("stage", shell_complete=_complete)
 
 
+def _intent_options(command: F) -> F:
+    """Add the options that replace a stage's proposal: a file with its intents, or single options."""
+    options = (
+        click.option(
+            "-f", "--file", default="", metavar="FILE", help="YAML file with the stage's intents. [proposal]"
+        ),
+        click.option(
+            "--charts",
+            default="",
+            metavar="WHERE",
+            help="Control plane: source of the charts, published, a URL, or a directory.",
+        ),
+        click.option(
+            "--values",
+            default="",
+            metavar="FILE",
+            help="Control plane: YAML file with values for its chart, such as a private registry.",
+        ),
+        click.option("--version", default="", metavar="VERSION", help="Control plane: its version."),
+        click.option(
+            "--untested",
+            is_flag=True,
+            help="Control plane: accept an untested version.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @setup_group.command("status")
 @_NAMESPACE
 @mesh_option
@@ -81,25 +114,30 @@ def status_command(
 
 @setup_group.command("plan")
 @_STAGE
+@_intent_options
 @_NAMESPACE
 @mesh_option
 @cluster_options
 @json_option
-def plan_command(stage: str, namespace: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
+def plan_command(
+    stage: str, namespace: str, mesh: str | None, choice: ClusterChoice, as_json: bool, **given: Any
+) -> int:
     """Show what a stage would change, field by field.
 
     The command changes nothing. Exit code 5: changes are pending.
 
-    Example: meshkit setup plan injection --mesh istio -n shop
+    Example: meshkit setup plan control-plane --mesh istio --charts published --values values.yaml
     """
     setup = _setup(namespace, mesh, choice.connect())
-    plan = setup.plan(stage, look=setup.watch(3.0))
+    look = setup.watch(3.0)
+    plan = setup.plan(stage, *_intents(setup, stage, look, **given), look=look)
     click.echo(plan.to_json() if as_json else str(plan))
     return 0 if plan.empty else CHANGES_PENDING
 
 
 @setup_group.command("apply")
 @_STAGE
+@_intent_options
 @_NAMESPACE
 @mesh_option
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
@@ -112,6 +150,7 @@ def apply_command(
     yes: bool,
     choice: ClusterChoice,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Apply a stage after showing its plan and asking for confirmation.
 
@@ -120,7 +159,11 @@ def apply_command(
     Example: meshkit setup apply injection --mesh istio -n shop
     """
     setup = _setup(namespace, mesh, choice.connect())
-    plan = setup.plan(stage, look=setup.watch(_window_s(stage)))
+    look = setup.watch(_window_s(stage))
+    intents = _intents(setup, stage, look, **given)
+    plan = setup.plan(stage, *intents, look=look)
+    for intent in intents:
+        setup.require_safe(stage, intent, look)
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
@@ -149,6 +192,27 @@ def undo_command(stage: str, namespace: str, mesh: str | None, choice: ClusterCh
     """
     change = _setup(namespace, mesh, choice.connect()).undo(stage, progress=progress(as_json=as_json))
     show(asdict(change), str(change), as_json=as_json)
+
+
+def _intents(
+    setup: Setup, stage: str, look: SetupSnapshot, *, file: str, **given: str | bool
+) -> tuple[Intent, ...]:
+    """Return the intents to plan instead of the stage's proposal; empty for the proposal as it is."""
+    from meshkit.errors import BadInput
+    from meshkit.intent.document import load_intents, load_values
+    from meshkit.intent.mesh import ControlPlane
+
+    asked: dict[str, Any] = {name: value for name, value in given.items() if value}
+    intents = tuple(load_intents(file)) if file else ()
+    if not asked:
+        return intents
+    base = (intents or (setup.propose(stage, look),))[0]
+    if not isinstance(base, ControlPlane):
+        option = f"--{next(iter(asked))}"
+        raise BadInput(option, "only the stage control-plane has it.", remedy="Leave it out.")
+    if "values" in asked:
+        asked["values"] = load_values(asked["values"])
+    return (ControlPlane(**{**base.model_dump(exclude_unset=True), **asked}), *intents[1:])
 
 
 def _window_s(name: str) -> float:

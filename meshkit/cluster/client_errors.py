@@ -1,13 +1,13 @@
-"""Convert errors of the kubernetes client and of urllib3 to meshkit's errors.
+"""Convert errors of the kubernetes client, of urllib3 and of Helm to meshkit's errors.
 
-A test verifies that the table covers all of them.
+A test verifies that the table covers all of the clients'.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -154,3 +154,31 @@ def _gist(reason: object) -> str:
     """The relevant part of a message: its last line, without representations of Python objects."""
     line = str(reason).strip().split("\n")[-1]
     return re.sub(r"^[\w.]*(<[^>]*>|\([^)]*\)): ", "", line).rstrip(".")
+
+
+_HELM_CONFLICT = re.compile(r'conflicts? with "([^"]+)"[^:\n]*:((?: \.[^\n]*)|(?:\n- [^\n]+)+)')
+"""A manager and its fields in the API server's message about conflicts, on one line or as a list."""
+
+
+def _owned_fields(output: str) -> dict[str, tuple[str, ...]]:
+    """The managers that own fields that Helm could not apply, with these fields."""
+    found: dict[str, tuple[str, ...]] = {}
+    for manager, fields in _HELM_CONFLICT.findall(output):
+        paths = [each.strip().removeprefix("- ") for each in fields.strip().splitlines()]
+        found[manager] = (*found.get(manager, ()), *paths)
+    return found
+
+
+def helm_failure(words: Sequence[str], output: str) -> ClusterError:
+    """The error for a command of Helm; a ``Conflict`` if others own fields that it would change."""
+    owned = _owned_fields(output)
+    if owned:
+        fields = "; ".join(f"{', '.join(paths)} of {manager}" for manager, paths in owned.items())
+        return Conflict(
+            f"helm {words[0]} {words[1]} would change fields that others own: {fields}.",
+            remedy="Let that manager give these fields up, then run this again: it goes on where it stopped.",
+            managers=owned,
+        )
+    lines = [line for line in output.strip().splitlines() if not line.startswith(("WARNING", "level="))]
+    text = (lines[-1] if lines else "no reason given").removeprefix("Error: ").rstrip(".")
+    return ClusterError(f"helm {words[0]} {words[1]} failed: {text}.", remedy="Correct it, then plan again.")

@@ -84,7 +84,7 @@ def is_foreign(obj: Object) -> bool:
     meta = obj["metadata"]
     if meta.get("ownerReferences") or meta.get("deletionTimestamp"):
         return False
-    if obj["kind"] == "ConfigMap" and meta["name"] in registry.root_config_maps():
+    if obj["kind"] == "ConfigMap" and meta["name"] in registry.own_config_maps():
         return False
     return (obj["kind"], meta["name"]) not in _MADE_BY_KUBERNETES
 

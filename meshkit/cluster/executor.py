@@ -180,7 +180,8 @@ def _take_away(
     live = client_for(cluster, step.kind).get(step.kind, step.name, step.namespace)
     if live is None:
         return []
-    _require_same(one, live, None)
+    if not step.renewed:
+        _require_same(one, live, None)
     inside = held(cluster, live)
     if inside:
         return [stays(step.title, inside)]
@@ -298,6 +299,7 @@ def _record(step: Step, index: int, prior: object, after: str) -> dict[str, Any]
         "wait": [step.wait.condition, step.wait.timeout_s] if step.wait else None,
         "prior": prior,
         "after": after,
+        "renewed": step.renewed,
     }
 
 

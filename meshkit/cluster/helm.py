@@ -22,6 +22,7 @@ import yaml
 
 from meshkit import settings
 from meshkit.cluster.api import MANAGER, Api
+from meshkit.cluster.client_errors import helm_failure
 from meshkit.cluster.connect import Cluster, environment_for
 from meshkit.cluster.diff import content
 from meshkit.cluster.ready import wait_for as wait_for_object
@@ -30,6 +31,7 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE, WAIT_S
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Wait
+from meshkit.meshes import registry
 
 OLDEST = (3, 14)
 """``helm get metadata`` came with 3.14, ``--dry-run=server`` with 3.13."""
@@ -38,6 +40,11 @@ HISTORY = "history"
 _SECRET = Kind("v1", "Secret")
 _WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 _GRACE_S = 60.0
+STATUS = "status"
+"""The field of a release that Helm's last operation on it has not deployed, with its state: ``failed``."""
+_DEPLOYED = "deployed"
+_FORCE = "--force-conflicts"
+"""Helm's option to take over fields. Helm 3 has none, as it applies without conflicts."""
 _DIRECT = ("oci://", "http://", "https://")
 
 
@@ -76,7 +83,10 @@ class Helm:
             )
         manifest = self._run("get", "manifest", name, namespace=namespace) or ""
         chart = f"{about['chart']} {about['version']}"
-        return _release(name, namespace, chart, manifest, int(about["revision"]))
+        release = _release(name, namespace, chart, manifest, int(about["revision"]))
+        if about["status"] != _DEPLOYED:
+            release["spec"][STATUS] = about["status"]
+        return release
 
     def apply(
         self,
@@ -102,7 +112,7 @@ class Helm:
         chart = f"{about['name']} {about['version']}"
         after = _release(name, namespace, chart, found["manifest"], int(found["version"]))
         if not dry_run:
-            self._run(*upgrade, *_waiting(), given=values)
+            self._run_over(upgrade, values, force=force)
         return after
 
     def rendered(self, obj: Object) -> list[dict[str, Any]]:
@@ -132,12 +142,40 @@ class Helm:
         """Restore a deleted release from its record, and wait until it is ready."""
         meta = release["metadata"]
         for record in release[HISTORY]:
-            self._cluster.api.create(record)
+            if self._cluster.api.get(_SECRET, record["metadata"]["name"], meta["namespace"]) is None:
+                self._cluster.api.create(record)
         self.roll_back(meta["name"], meta["namespace"], meta["resourceVersion"])
 
+    def bring_back_rest(self, release: Object, live: Object) -> bool:
+        """Finish the restoration of a deleted release that was interrupted; return whether any was left.
+
+        A finished restoration has made a new revision, which is deployed.
+        """
+        if STATUS not in live["spec"] and _number(live) > _number(release):
+            return False
+        self.bring_back(release)
+        return True
+
     def roll_back(self, name: str, namespace: str, revision: str) -> None:
-        """Roll back to a revision, which creates a new revision, and wait until it is ready."""
-        self._run("rollback", name, revision, *_waiting(), namespace=namespace)
+        """Roll back to a revision, which creates a new revision, and wait until it is ready.
+
+        Raises ``Conflict`` if others than the control planes themselves own a field that it would change.
+        """
+        self._run_over(("rollback", name, revision, f"--namespace={namespace}"))
+
+    def _run_over(self, words: Sequence[str], values: str | None = None, *, force: bool = False) -> None:
+        """Run a command that applies a chart, over the fields that control planes write into their charts.
+
+        Helm 4 applies server-side. istiod owns the failurePolicy of its chart's webhooks, and sets it again.
+        """
+        command = (*words, *_waiting())
+        try:
+            self._run(*command, given=values)
+        except Conflict as conflict:
+            owners = set(conflict.managers)
+            if not owners or not (force or owners <= registry.writers()):
+                raise
+            self._run(*command, _FORCE, given=values)
 
     def _require_pinned(self, obj: Object) -> None:
         pinned = obj["metadata"].get("resourceVersion")
@@ -178,7 +216,7 @@ class Helm:
             return done.stdout
         if may_fail and "not found" in done.stderr:
             return None
-        raise _failure(words, done.stderr)
+        raise helm_failure(words, done.stderr)
 
 
 def program() -> str:
@@ -322,7 +360,18 @@ def _comparable(obj: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _failure(words: Sequence[str], output: str) -> ClusterError:
-    lines = [line for line in output.strip().splitlines() if not line.startswith(("WARNING", "level="))]
-    text = (lines[-1] if lines else "no reason given").removeprefix("Error: ").rstrip(".")
-    return ClusterError(f"helm {words[0]} {words[1]} failed: {text}.", remedy="Correct it, then plan again.")
+def settled(one: Object | None) -> Object | None:
+    """An object as Helm is to have it: a release without its state and history; other objects as they are."""
+    if one is None or one["kind"] != RELEASE.kind:
+        return one
+    spec = {key: value for key, value in one["spec"].items() if key != STATUS}
+    return {**without_history(one), "spec": spec}
+
+
+def without_history(one: Object) -> dict[str, Any]:
+    """An object without Helm's own record of it, which only a complete release has."""
+    return {key: value for key, value in one.items() if key != HISTORY}
+
+
+def _number(release: Object) -> int:
+    return int(release["metadata"]["resourceVersion"])

@@ -19,7 +19,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import content, digest
 from meshkit.cluster.executor import Progress, Report, last_writer
-from meshkit.cluster.helm import Helm, client_for, wait_for
+from meshkit.cluster.helm import Helm, client_for, settled, wait_for, without_history
 from meshkit.cluster.journal import NAMESPACE
 from meshkit.cluster.rights import Right
 from meshkit.errors import Conflict, ManualActionRequired, Rejected
@@ -48,6 +48,8 @@ class Restoration:
     salt: str
     fields: parts.Left
     """The fields that the change wrote to an object of others; empty if meshkit owns the object."""
+    renewed: bool = False
+    """Whether a control plane writes the object by itself: it is left as it is if it exists again."""
 
     @property
     def removed(self) -> bool:
@@ -97,6 +99,7 @@ def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
         managers=frozenset(step["manager"] for step in steps),
         salt=last["salt"],
         fields=_fields(steps),
+        renewed=bool(last.get("renewed")),
     )
 
 
@@ -149,7 +152,8 @@ def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
 def _changed_by(one: Restoration, live: Object | None) -> str:
     """Who has changed the fields of the change since, or empty.
 
-    Restarts are repeated, so they are ignored.
+    Restarts are repeated, so they are ignored. An undo that stopped half way has left some objects as they
+    were before the change, and a release perhaps failed; both are its own work.
     """
     if one.fields and one.prior is not None:
         if live is None:
@@ -158,7 +162,7 @@ def _changed_by(one: Restoration, live: Object | None) -> str:
         changed = parts.changed_since(live, one.prior, asked)
         names = dict.fromkeys(name for pointer in changed for name in parts.owners(live, pointer))
         return f"by {', '.join(names) or 'an unknown manager'}" if changed else ""
-    if digest(live, one.salt) in (one.after, digest(one.prior, one.salt)):
+    if one.renewed or digest(settled(live), one.salt) in (one.after, digest(settled(one.prior), one.salt)):
         return ""
     return "deleted" if live is None else f"by {last_writer(live)}"
 
@@ -185,9 +189,13 @@ def _restored(cluster: Cluster, one: Restoration, live: Object | None, prior: Ob
         if not one.removed:
             return False
         _bring_back(cluster, one, prior)
+    elif one.renewed:
+        return False
     elif one.fields:
         return _part_put_back(cluster.api, one, prior)
-    elif content(live) != content(prior):
+    elif one.kind == RELEASE and one.removed:
+        return Helm(cluster).bring_back_rest(prior, live)
+    elif content(live) != content(without_history(prior)):
         _put_back(cluster, one, live, prior)
     else:
         return False

@@ -135,6 +135,13 @@ OLD_REVISION_STAYS = Code(
     "meshkit did not make it, so meshkit does not remove it.",
     "Remove it with the tool that made it.",
 )
+UNKNOWN_WRITING_STAYS = Code(
+    "MK0316",
+    "warning",
+    "The uninstall keeps an object that the control plane wrote and that meshkit does not know.",
+    "It stays in the cluster, and keeps its namespace.",
+    "Read what it holds; if nothing needs it once the mesh is gone, delete it then.",
+)
 VERSIONS_NOT_TOLD_APART = Code(
     "MK1606",
     "error",

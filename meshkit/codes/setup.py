@@ -82,6 +82,14 @@ SIDECARS_SILENT = Code(
     "Their callers are not counted.",
     "Check that the API server can reach these pods.",
 )
+REFUSALS_NOT_SHOWN = Code(
+    "MK1736",
+    "warning",
+    "The sidecar of a server does not expose the connections that it refuses.",
+    "Callers that are refused there are not seen. Only plaintext calls that end tell of them.",
+    "A control plane of meshkit has the setting. Add it to the mesh config of another one, or to the pods as"
+    " the annotation proxy.istio.io/config, then restart the pods.",
+)
 NOTHING_TO_VERIFY = Code(
     "MK1751",
     "warning",

@@ -38,6 +38,23 @@ def load_intents(source: str | Path) -> list[Intent]:
     return intents
 
 
+def load_values(source: str | Path) -> dict[str, Any]:
+    """Read values for a chart from a YAML file. Raises ``BadInput``, which names the file."""
+    try:
+        text = Path(source).read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+    except FileNotFoundError as error:
+        raise BadInput(str(source), "there is no such file.", remedy="Correct the path.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        problem = str(error).splitlines()[0]
+        raise BadInput(
+            str(source), f"it cannot be read: {problem}.", remedy="Give a readable YAML file."
+        ) from error
+    if found is not None and not isinstance(found, dict):
+        raise BadInput(str(source), "it holds no mapping.", remedy="Write the values as for 'helm --values'.")
+    return found or {}
+
+
 def _intents(text: str, origin: str) -> Iterator[Intent]:
     try:
         loader = yaml.SafeLoader(text)

@@ -110,7 +110,8 @@ class ControlPlane(Intent):
     )
     values: dict[str, Any] = Field(
         default_factory=dict,
-        description="values for the chart of the control plane, merged over meshkit's; only with charts",
+        description="values for the chart of the control plane, merged over meshkit's; only with charts; in a"
+        " form also the path of a YAML file",
     )
     namespace: Name | None = Field(
         default=None,

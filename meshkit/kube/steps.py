@@ -49,6 +49,8 @@ class Step:
     """Take over fields that other managers own; the plan lists them."""
     removed: bool = False
     """Delete the object. ``wait`` is then the condition that an undo waits for after it creates it again."""
+    renewed: bool = False
+    """A control plane writes the object again and again, so it is deleted in whatever state it then is."""
 
     @property
     def kind(self) -> Kind:

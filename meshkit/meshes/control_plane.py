@@ -56,6 +56,8 @@ class ControlPlaneFacts:
     """Those of its other programs on every node."""
     revision_label: str = ""
     """The label of a Deployment with its revision; empty for a mesh without revisions."""
+    writers: tuple[str, ...] = ()
+    """The field managers of the control plane's own writes, also to fields of its charts' objects."""
 
     def is_component(self, deployment: Object) -> bool:
         """Whether a Deployment, or one of its pods, is a component that every installation has."""

@@ -74,4 +74,8 @@ class MetricTable:
     service_label: str = ""
     """The label with the Service that a request was sent to; versions that are Services are told by it."""
     pod_label: str = ""
+    refusal_setting: str = ""
+    """The setting without which proxies do not expose refused connections; empty if they always do."""
+    may_refuse: Callable[[Object], bool] = lambda pod: True
+    """Whether the proxy in a pod receives the calls to the pod, so that it can refuse them."""
     pod_where: Mapping[str, str] = field(default_factory=dict)

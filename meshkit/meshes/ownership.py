@@ -24,8 +24,11 @@ def is_ours(one: Object) -> bool:
     return any(entry["manager"] == MANAGER for entry in one["metadata"].get("managedFields") or ())
 
 
-def deletion_step(one: Object) -> Step:
-    """A step that deletes an object, with the condition that an undo waits for."""
+def deletion_step(one: Object, *, renewed: bool = False) -> Step:
+    """A step that deletes an object, with the condition that an undo waits for.
+
+    ``renewed`` is for an object that a control plane writes for itself.
+    """
     meta = {key: one["metadata"][key] for key in ("name", "namespace") if one["metadata"].get(key)}
     reference = {"apiVersion": one["apiVersion"], "kind": one["kind"], "metadata": meta}
-    return Step(reference, removed=True, wait=_AWAITED.get(one["kind"]))
+    return Step(reference, removed=True, wait=_AWAITED.get(one["kind"]), renewed=renewed)

@@ -17,6 +17,13 @@ def mesh(name: str) -> Mesh:
     return MESHES[name]
 
 
-def root_config_maps() -> frozenset[str]:
-    """The names of the ConfigMaps with the root certificates of all meshes."""
-    return frozenset(row.removal.roots for row in MESHES.values())
+def own_config_maps() -> frozenset[str]:
+    """The names of the ConfigMaps that control planes write for themselves and for proxies, of all meshes."""
+    marks = [row.removal for row in MESHES.values()]
+    written = (name for each in marks for kind, name in each.written if kind == "ConfigMap")
+    return frozenset([*written, *(name for each in marks for name in (each.roots, *each.copied))])
+
+
+def writers() -> frozenset[str]:
+    """The field managers of all control planes."""
+    return frozenset(writer for row in MESHES.values() for writer in row.control_plane.writers)

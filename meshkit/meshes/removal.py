@@ -22,6 +22,8 @@ from meshkit.meshes.ownership import deletion_step, is_ours
 
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _BINDING, _ROLE, _DEFINITION = "ClusterRoleBinding", "ClusterRole", "CustomResourceDefinition"
+_TRANSIENT = ("Lease", "Event", "Endpoints", "EndpointSlice")
+"""Kinds that end with the namespace or by themselves."""
 _LATE = ("ConfigMap", "Secret", "RoleBinding", "Role", "ServiceAccount", "LimitRange", "ResourceQuota")
 """Kinds that are removed after the workloads that use them, in this order."""
 
@@ -51,8 +53,39 @@ def removal(snapshot: Snapshot, mesh: str, home: str, *, definitions: bool) -> t
     ]
     # What Helm made goes with its release; definitions stay behind where their chart says so.
     return tuple(
-        deletion_step(one) for one in found if one["kind"] == _DEFINITION or release_of(one) not in gone
+        deletion_step(one, renewed=_is_written_by(one, row))
+        for one in found
+        if one["kind"] == _DEFINITION or release_of(one) not in gone
     )
+
+
+def unknown_writings(snapshot: Snapshot, mesh: str, home: str) -> Iterator[Finding]:
+    """Warn about objects that the control plane wrote and that meshkit does not know, which stay."""
+    row = registry.mesh(mesh)
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in snapshot.objects:
+        meta = one["metadata"]
+        if not meta.get("namespace") or meta.get("ownerReferences") or one["kind"] in _TRANSIENT:
+            continue
+        if _is_written_by(one, row) and not _is_written(one, row.removal):
+            found.setdefault((one["kind"], meta["name"]), []).append(meta["namespace"])
+    for (kind, name), namespaces in sorted(found.items()):
+        where = f"{kind} {home if home in namespaces else min(namespaces)}/{name}"
+        more = f" There is one in {len(namespaces)} namespaces." if len(namespaces) > 1 else ""
+        message = f"{row.title}'s control plane wrote it, for a purpose that meshkit does not know.{more}"
+        yield codes.finding(codes.UNKNOWN_WRITING_STAYS, where, message)
+
+
+def _is_written_by(one: Object, row: Mesh) -> bool:
+    """Whether nobody but the control plane wrote an object."""
+    managers = {entry["manager"] for entry in one["metadata"].get("managedFields") or ()}
+    return bool(managers) and managers <= set(row.control_plane.writers)
+
+
+def _is_written(one: Object, marks: RemovalMarks) -> bool:
+    """Whether the control plane writes an object for itself, to its namespace or to all."""
+    name = one["metadata"]["name"]
+    return (one["kind"], name) in marks.written or (one["kind"] == "ConfigMap" and name in marks.copied)
 
 
 def meshed(snapshot: Snapshot, mesh: str, homes: set[str]) -> Counter[str]:
@@ -120,7 +153,7 @@ def _is_inside(one: Object, home: str, marks: RemovalMarks) -> bool:
     meta = one["metadata"]
     if one["kind"] == RELEASE.kind or meta.get("namespace") != home or meta.get("ownerReferences"):
         return False
-    return is_ours(one) or (one["kind"], meta["name"]) in marks.written
+    return is_ours(one) or _is_written(one, marks)
 
 
 def _require_ours(snapshot: Snapshot, row: Mesh, home: str) -> None:

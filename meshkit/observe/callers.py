@@ -3,17 +3,20 @@
 A caller without a sidecar has no metrics and no name in the metrics of others: Istio reports it as
 ``unknown``, Linkerd reports no ``client_id``. So a plaintext link has a server, a count and a rate; its
 caller is one of the pods without a sidecar. Refused calls are counted separately: by Istio as connections
-closed without an identity, by Linkerd as denials with status 403.
+that match no filter chain of the server, by Linkerd as denials with status 403. Istio's sidecars expose that
+count only with a setting. Where it is missing, a reading names the servers, and nobody may take their
+refusals for none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshkit.errors import NoData
 from meshkit.facts import Object
+from meshkit.kube.pods import workload
 from meshkit.meshes import registry
 from meshkit.meshes.metrics import How, Link, MetricTable
 from meshkit.observe.exposition import samples
@@ -23,8 +26,13 @@ from meshkit.observe.rises import rises
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
-Reading = PageReading[Mapping[Link, float]]
-"""The counters of all proxies at one time, by link."""
+
+@dataclass(frozen=True)
+class Reading(PageReading[Mapping[Link, float]]):
+    """The counters of all proxies at one time, by link."""
+
+    unseen: frozenset[str] = frozenset()
+    """The servers with a sidecar that does not expose refused connections."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Calls:
     answered: int
     in_window: Mapping[Link, int]
     in_all: Mapping[Link, int]
+    unseen: frozenset[str] = frozenset()
+    """The servers whose refused connections cannot be seen."""
 
     def count(self, *how: How) -> int:
         """The number of requests (or connections) of these kinds in the window."""
@@ -48,6 +58,25 @@ class Calls:
         found = [(link, self.in_window.get(link, 0), n) for link, n in self.in_all.items() if link.how in how]
         return sorted(found, key=lambda row: (-row[1], -row[2], row[0]))
 
+    @property
+    def refused_text(self) -> str:
+        """The refused calls in a few words, or where they cannot be seen."""
+        return refused_text(self.count("refused"), self.unseen)
+
+
+def refused_text(refused: int, unseen: Collection[str]) -> str:
+    """Describe a count of refused calls that does not include those of the servers in ``unseen``."""
+    if not unseen:
+        return f"{refused:,} refused"
+    hidden = f"refusals cannot be seen at {named(unseen)}"
+    return f"{refused:,} refused, {hidden}" if refused else hidden
+
+
+def named(servers: Collection[str]) -> str:
+    """The first servers by name, and how many there are besides."""
+    more = f" and {len(servers) - 3} more" if len(servers) > 3 else ""
+    return f"{', '.join(sorted(servers)[:3])}{more}"
+
 
 def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> Reading:
     """Read the counters of all sidecars for servers in the namespace (None: any).
@@ -55,9 +84,16 @@ def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> R
     Needs list on pods and get on pods/proxy. Raises NoData if no pod has a sidecar of this mesh.
     """
     table = registry.mesh(mesh).metrics
-    reading: Reading = read_pages(
-        cluster, (table,), lambda text, found, pod: links_in(text, found, pod, namespace)
-    )
+    unseen: set[str] = set()
+
+    def parse(text: str, found: MetricTable, pod: Object) -> dict[Link, float]:
+        links = links_in(text, found, pod, namespace)
+        if hides_refusals(links, found, pod, namespace):
+            unseen.add(workload(pod))
+        return links
+
+    read: PageReading[Mapping[Link, float]] = read_pages(cluster, (table,), parse)
+    reading = Reading(read.taken_s, read.started_s, read.pages, frozenset(unseen))
     if not reading.asked:
         raise NoData(
             f"No running pod has the sidecar {table.sidecar}, so there are no counts of callers.",
@@ -75,7 +111,8 @@ def between(before: Reading, after: Reading) -> Calls:
         window[link] = window.get(link, 0) + rise
     for page in after.pages.values():
         for link, value in (page or {}).items():
-            whole[link] = whole.get(link, 0) + round(value)
+            if value:
+                whole[link] = whole.get(link, 0) + round(value)
     return Calls(
         window_s=after.taken_s - before.taken_s,
         seen_s=after.taken_s - after.started_s,
@@ -83,12 +120,22 @@ def between(before: Reading, after: Reading) -> Calls:
         answered=after.answered,
         in_window={link: n for link, n in window.items() if n},
         in_all=whole,
+        unseen=after.unseen,
     )
 
 
 def count_links(text: str, mesh: str, pod: Object, namespace: str | None) -> dict[Link, float]:
     """The links in the metrics page of a pod's sidecar, for servers in the namespace (None: any)."""
     return links_in(text, registry.mesh(mesh).metrics, pod, namespace)
+
+
+def hides_refusals(
+    links: Mapping[Link, float], table: MetricTable, pod: Object, namespace: str | None
+) -> bool:
+    """Whether the page of a server's sidecar lacks the count of refused connections, even as zero."""
+    if not table.refusal_setting or namespace not in (None, pod["metadata"]["namespace"]):
+        return False
+    return table.may_refuse(pod) and not any(link.how == "refused" for link in links)
 
 
 def links_in(text: str, table: MetricTable, pod: Object, namespace: str | None) -> dict[Link, float]:

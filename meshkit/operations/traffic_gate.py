@@ -30,7 +30,7 @@ from meshkit.errors import (
 )
 from meshkit.kube.steps import Step
 from meshkit.meshes.metrics import How, Link
-from meshkit.observe.callers import Calls, Reading, between, read_callers
+from meshkit.observe.callers import Calls, Reading, between, named, read_callers
 from meshkit.operations.change import apply_steps, undo_steps
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.plan import Change, Plan
@@ -87,6 +87,11 @@ class CallWindows:
         self._read = read
         self._before = read()
 
+    @property
+    def unseen(self) -> frozenset[str]:
+        """The servers whose refused calls the last reading cannot see."""
+        return self._before.unseen
+
     def take(self) -> Calls:
         """Return the calls since the last reading."""
         after = self._read()
@@ -109,12 +114,15 @@ class Tally:
     links: Counter[Link] = field(default_factory=Counter)
     asked: int = 0
     answered: int = 0
+    unseen: frozenset[str] = frozenset()
+    """The servers whose refused calls could not be seen in one of the windows."""
 
     def add(self, calls: Calls) -> None:
         """Add the calls of one window."""
         self.links.update(calls.in_window)
         self.asked += calls.asked
         self.answered += calls.answered
+        self.unseen |= calls.unseen
 
     @property
     def is_blind(self) -> bool:
@@ -137,6 +145,14 @@ class Tally:
             found.setdefault(link.server.partition("/")[0], Tally()).links[link] += n
         return found
 
+    def plain_by_server(self) -> Counter[str]:
+        """The number of calls in plain text by server."""
+        found: Counter[str] = Counter()
+        for link, n in self.links.items():
+            if link.how == "plain":
+                found[link.server] += n
+        return found
+
     def servers(self, how: How) -> str:
         """The servers of calls with this outcome, the busiest first."""
         found: Counter[str] = Counter()
@@ -147,9 +163,11 @@ class Tally:
 
     def __str__(self) -> str:
         secured = self.count("mutual_tls")
-        return f"{secured:,} over mutual TLS, " + ", ".join(
-            f"{self.count(how):,} {what}" for how, what in _BAD.items()
-        )
+        counted = [f"{self.count(how):,} {what}" for how, what in _BAD.items()]
+        hidden = [f"refusals cannot be seen at {named(self.unseen)}"] if self.unseen else []
+        if hidden and not self.count("refused"):
+            counted.pop(list(_BAD).index("refused"))
+        return ", ".join([f"{secured:,} over mutual TLS", *counted, *hidden])
 
 
 def trouble(before: Tally, after: Tally, *, looks: int = 1) -> str:
@@ -175,6 +193,21 @@ def silenced(before: Tally, after: Tally) -> str:
     for namespace, was in before.by_namespace().items():
         if was.all >= ENOUGH and namespace not in serving:
             return f"No calls are seen any more in {namespace}; there were {was.all:,} before."
+    return ""
+
+
+def vanished(before: Tally, after: Tally, *, at_least: int = ENOUGH) -> str:
+    """Name a server whose plaintext calls have ended, where refusals cannot be seen; empty if there is none.
+
+    This is valid only after a whole window, and says that the callers are refused, or have ended themselves.
+    """
+    was, now = before.plain_by_server(), after.plain_by_server()
+    for server in sorted(after.unseen):
+        if was[server] >= at_least and not now[server]:
+            return (
+                f"{was[server]:,} calls in plain text were seen at {server} before, and none since. Its"
+                " sidecar does not show refused connections, so the callers are taken to be refused."
+            )
     return ""
 
 
@@ -282,7 +315,7 @@ class Gate:
             is_known = self._wave.all or (over and not (patient and self._wave.is_blind))
             worse = trouble(self._before, self._wave, looks=looks) if is_known else ""
             if over and not worse and self._wave.answered == self._wave.asked:
-                worse = silenced(self._before, self._wave)
+                worse = silenced(self._before, self._wave) or vanished(self._before, self._wave)
         if worse:
             self._report(CallsGotWorse(worse))
             raise GateFailed(worse, remedy="Check the pods of that wave and their sidecars, then continue.")

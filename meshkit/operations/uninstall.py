@@ -21,7 +21,13 @@ from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, POD
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
-from meshkit.meshes.removal import kept_definitions, meshed, remaining_users, sidecarless
+from meshkit.meshes.removal import (
+    kept_definitions,
+    meshed,
+    remaining_users,
+    sidecarless,
+    unknown_writings,
+)
 from meshkit.meshes.removal import removal as steps_of
 from meshkit.operations.change import plan_steps
 from meshkit.operations.plan import Plan
@@ -64,6 +70,7 @@ def plan_uninstall(
     findings = (
         *(remaining_users(seen, mesh, homes) if steps else ()),
         *(() if crds else kept_definitions(seen, mesh)),
+        *(unknown_writings(seen, mesh, home) if steps else ()),
         *(codes.finding(codes.STAYS_FOR_OTHERS, what, text) for what, text in staying.items()),
     )
     going = [step for step in steps if step.title not in staying]

@@ -14,7 +14,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import Helm, installed
 from meshkit.cluster.ready import established
 from meshkit.cluster.rights import Right
-from meshkit.errors import BadInput, ChangeFailed, Forbidden, ManualActionRequired
+from meshkit.errors import BadInput, ChangeFailed, Conflict, Forbidden, ManualActionRequired
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
 from meshkit.kube.helm import RELEASE
@@ -142,6 +142,63 @@ def test_a_release_is_taken_away_and_an_undo_brings_it_back(
     assert version(cluster, namespace) == "v2"
     assert cluster.api.list(DEPLOYMENT, namespace)[0]["status"]["availableReplicas"] == 1
     assert planned(cluster, greeter(namespace, version="v2")).empty
+
+
+def settings(namespace: str, version: str) -> dict[str, Any]:
+    meta = {"name": "hi-settings", "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"version": version}}
+
+
+def test_fields_that_a_control_plane_writes_into_its_chart_are_taken_back_with_it(
+    cluster: Cluster, namespace: str
+) -> None:
+    """Helm 4 applies server-side, so it would stop at what istiod writes into the webhooks of its chart."""
+    apply(planned(cluster, greeter(namespace)), cluster)
+    upgraded = apply(planned(cluster, greeter(namespace, version="v2")), cluster)
+    cluster.api.apply(settings(namespace, "istiod's"), manager="pilot-discovery", force=True)
+    undo(upgraded.id, cluster)
+    assert version(cluster, namespace) == "v1"
+    assert planned(cluster, greeter(namespace)).empty
+
+
+def test_fields_that_others_own_stop_helm_and_the_rest_can_be_resumed(
+    cluster: Cluster, namespace: str
+) -> None:
+    apply(planned(cluster, greeter(namespace)), cluster)
+    upgraded = apply(planned(cluster, greeter(namespace, version="v2")), cluster)
+    cluster.api.apply(settings(namespace, "theirs"), manager="operator", force=True)
+    with pytest.raises(Conflict, match=r"\.data\.version of operator") as stopped:
+        undo(upgraded.id, cluster)
+    assert set(stopped.value.managers) == {"operator"}
+    assert version(cluster, namespace) == "theirs"
+    (left,) = planned(cluster, greeter(namespace)).steps
+    assert [(field.path, field.before) for field in left.changes] == [("spec.status", "failed")]
+
+    cluster.api.apply(settings(namespace, "v2"), manager="helm", force=True)
+    undo(upgraded.id, cluster)
+    assert version(cluster, namespace) == "v1"
+    assert planned(cluster, greeter(namespace)).empty
+
+
+def test_an_undo_that_stopped_half_way_goes_on(cluster: Cluster, namespace: str) -> None:
+    """What it brought back already is its own work, and no change by others."""
+    beside = Step(settings(namespace, "beside") | {"metadata": {"name": "beside", "namespace": namespace}})
+    apply(planned(cluster, beside, greeter(namespace)), cluster)
+    going = planned(cluster, *(Step(one.object, removed=True) for one in (beside, greeter(namespace))))
+    gone = apply(going, cluster)
+    assert version(cluster, namespace) is None
+
+    def interrupt(event: Any) -> None:
+        if str(event).endswith("beside") and event.state == "applying":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        undo(gone.id, cluster, progress=interrupt)
+    assert version(cluster, namespace) == "v1"
+    assert cluster.api.get(CONFIGMAP, "beside", namespace) is None
+    undo(gone.id, cluster)
+    assert cluster.api.get(CONFIGMAP, "beside", namespace) is not None
+    assert planned(cluster, beside, greeter(namespace)).empty
 
 
 def may(cluster: Cluster, account: str, namespace: str, wanted: set[Right]) -> None:

@@ -10,6 +10,7 @@ from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import Object
 from meshkit.kube.metadata import title
 from meshkit.kube.pods import is_live, is_ready
+from meshkit.kube.selectors import matches
 from meshkit.meshes.view import View
 
 _UNMOVED = ("DaemonSet", "Node")
@@ -31,6 +32,23 @@ class ComponentForecast:
 
 
 @dataclass(frozen=True)
+class HeldPods:
+    """Pods of other workloads whose eviction a disruption budget refuses now."""
+
+    budget: str
+    """``PodDisruptionBudget shop/web``."""
+    pods: tuple[str, ...]
+    why: str
+    for_good: bool
+    """Whether it refuses even if all its pods are ready, so that the drain does not end."""
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.pods[:3]) + (f" and {len(self.pods) - 3} more" if len(self.pods) > 3 else "")
+        effect = "the drain does not end" if self.for_good else "the drain waits for more of them to be ready"
+        return f"{self.budget} holds {shown}: {self.why}, so {effect}."
+
+
+@dataclass(frozen=True)
 class DrainForecast:
     """The expected effect of draining ``nodes``."""
 
@@ -42,11 +60,18 @@ class DrainForecast:
     components: tuple[ComponentForecast, ...]
     alone: tuple[str, ...]
     """Workloads whose ready pods are all on these nodes; they are down until new pods are ready."""
+    held: tuple[HeldPods, ...] = ()
+
+    @property
+    def ends(self) -> bool:
+        """Whether no budget refuses the eviction of pods for good."""
+        blocked = any(component.blocked for component in self.components)
+        return not blocked and not any(held.for_good for held in self.held)
 
     @property
     def carries(self) -> bool:
         """Whether the control plane stays available and the drain ends."""
-        return all(component.keeps and not component.blocked for component in self.components)
+        return self.ends and all(component.keeps for component in self.components)
 
     def sentences(self) -> Iterator[str]:
         """The expected effects, one sentence each."""
@@ -60,6 +85,7 @@ class DrainForecast:
                 effect = "its budget allows no eviction, so the drain does not end"
             leaving = f"{component.leaving} of {component.ready} ready replicas leave"
             yield f"{component.component}: {leaving}; {effect}."
+        yield from map(str, self.held)
         for name in self.alone:
             yield f"{name}: all of its ready pods are there; it does not answer until new pods are ready."
         if self.unmoved:
@@ -110,7 +136,46 @@ def forecast_drain(view: View, nodes: Collection[str]) -> DrainForecast:
         unmoved=tuple(sorted(title(pod) for pod in pods if _owner(pod) is None)),
         components=tuple(_forecast_component(view, component, nodes) for component in view.components),
         alone=tuple(title(workload) for workload in workloads if _is_only_on(view, workload, nodes)),
+        held=tuple(_held(view, leaving)),
     )
+
+
+def budgets_over(view: View, pod: Object) -> list[Object]:
+    """The disruption budgets that select a pod."""
+    found = view.of("PodDisruptionBudget", pod["metadata"]["namespace"])
+    return [budget for budget in found if matches(budget["spec"].get("selector") or {}, pod)]
+
+
+def _held(view: View, leaving: Sequence[Object]) -> Iterator[HeldPods]:
+    """Yield what budgets hold back, except of the control plane, whose components have their own forecast."""
+    own = [title(pod) for component in view.components for pod in view.pods_of(component)]
+    guarded: dict[str, list[Object]] = {}
+    for pod in leaving:
+        over = budgets_over(view, pod)
+        if len(over) > 1:
+            names = " and ".join(sorted(map(title, over)))
+            why = "Kubernetes refuses to evict a pod that several budgets select"
+            yield HeldPods(names, (_place(pod),), why, for_good=True)
+        elif over and is_ready(pod) and title(pod) not in own:
+            guarded.setdefault(title(over[0]), []).append(pod)
+    for name, pods in sorted(guarded.items()):
+        yield from _held_by(view, budgets_over(view, pods[0])[0], name, pods)
+
+
+def _held_by(view: View, budget: Object, name: str, pods: Sequence[Object]) -> Iterator[HeldPods]:
+    selector = budget["spec"].get("selector") or {}
+    live = view.of("Pod", budget["metadata"]["namespace"])
+    covered = [pod for pod in live if is_live(pod) and matches(selector, pod)]
+    expected = (budget.get("status") or {}).get("expectedPods") or len(covered)
+    ready = sum(map(is_ready, covered))
+    if evictions_allowed(budget, expected, ready) < 1:
+        for_good = evictions_allowed(budget, expected, expected) < 1
+        why = f"it lets none of {expected} go" if for_good else f"{ready} of {expected} are ready"
+        yield HeldPods(name, tuple(sorted(map(_place, pods))), why, for_good)
+
+
+def _place(pod: Object) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
 def _owner(pod: Object) -> str | None:

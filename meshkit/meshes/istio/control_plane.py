@@ -6,6 +6,7 @@ applied before istiod, which injects pods that rely on it. The gateway is last, 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from meshkit.errors import BadInput
@@ -21,6 +22,7 @@ from meshkit.meshes import isolation
 from meshkit.meshes.control_plane import Component, release_step, require_tested
 from meshkit.meshes.definitions import crds
 from meshkit.meshes.istio import extras as istio_extras
+from meshkit.meshes.istio.metrics import STATS_MATCHER
 from meshkit.meshes.istio.revisions import DEFAULT, REVISION, Revision, tag_webhook, webhook
 
 DEFAULT_VERSION = "1.31.4"
@@ -90,7 +92,7 @@ def _releases(intent: ControlPlane, namespace: str, resources: Resources, defaul
         base["defaultRevision"] = default
     values = merged(istiod_values(intent, namespace, version, resources), intent.values)
     require_drains(intent, values)
-    images = {"hub": HUB, "tag": version}
+    images = {key: values["global"][key] for key in ("hub", "tag")}
     return [
         release_step("istio-base", namespace, intent, base, directories=("base",), **places),
         *([istio_extras.cni_step(namespace, intent, images, places)] if intent.cni else []),
@@ -110,7 +112,7 @@ def istiod_values(intent: ControlPlane, namespace: str, version: str, resources:
     """The values for the istiod chart.
 
     The chart's own budget keeps one replica, so a drain could evict all others at once; the budget here
-    allows one eviction at a time.
+    allows one eviction at a time. The proxies expose the connections that they refuse.
     """
     cni = {"cni": {"enabled": True}} if intent.cni else {}
     revision = revision_of(intent)
@@ -124,6 +126,7 @@ def istiod_values(intent: ControlPlane, namespace: str, version: str, resources:
         "resources": {"requests": resources.model_dump()},
         "topologySpreadConstraints": manifests.spread(revision.labels) if intent.zones > 1 else [],
         "pdb": {"maxUnavailable": 1},
+        "meshConfig": {"defaultConfig": {"proxyStatsMatcher": STATS_MATCHER}},
         "global": {
             "istioNamespace": namespace,
             "hub": HUB,
@@ -217,9 +220,11 @@ _RULES = (
 
 
 def _mesh_config(namespace: str) -> dict[str, str]:
-    """The mesh config: automatic mutual TLS, and the access log on standard output."""
+    """The mesh config: automatic mutual TLS, the access log on standard output, and the count of refusals."""
     lines = (
         "accessLogFile: /dev/stdout",
+        "defaultConfig:",
+        f"  proxyStatsMatcher: {json.dumps(STATS_MATCHER)}",
         "enableAutoMtls: true",
         f"rootNamespace: {namespace}",
         "trustDomain: cluster.local",

@@ -38,6 +38,7 @@ ISTIO = Mesh(
         # Istio's guides to canary and to in-place upgrades.
         minor_skew=MinorSkew(in_place=1, beside=2),
         revision_label=revisions.REVISION,
+        writers=("pilot-discovery",),
     ),
     kinds=MeshKinds(
         route=VIRTUAL_SERVICE,
@@ -50,13 +51,17 @@ ISTIO = Mesh(
         written=(
             ("Secret", "istio-ca-secret"),
             ("ConfigMap", "istio-ca-root-cert"),
+            ("ConfigMap", "istio-ca-crl"),
             ("ConfigMap", "istio-leader"),
+            ("ConfigMap", "istio-ip-autoallocate"),
+            ("ConfigMap", "istio-node-untaint"),
+            ("ConfigMap", "istio-analyze-leader"),
             ("ConfigMap", "istio-gateway-status-leader"),
             ("ConfigMap", "istio-namespace-controller-election"),
         ),
         roots="istio-ca-root-cert",
         elsewhere="'istioctl uninstall --purge' removes what istioctl installed.",
-        copied=("istio-ca-root-cert",),
+        copied=("istio-ca-root-cert", "istio-ca-crl"),
         copied_label="istio.io/config=true",
         anywhere=("gateway",),
     ),

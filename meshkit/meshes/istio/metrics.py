@@ -3,7 +3,10 @@
 ``destination_version`` has the version: the ``version`` label of the pod that answered. Failures are status
 5xx, 0 (no answer), and the gRPC codes unknown, deadline exceeded, internal, unavailable and data loss. No
 label names the pod that answered, so counts of single pods are from their own side (reporter="destination").
-The server's TCP metrics count connections that it closes because they have no identity.
+
+Under strict mutual TLS, a plaintext connection matches no filter chain of the server's inbound listener and
+reaches no filter, so no metric of Istio counts it. Envoy itself counts it in a statistic of the listener,
+which proxies expose only if their configuration includes it.
 """
 
 from __future__ import annotations
@@ -15,11 +18,21 @@ from meshkit.facts import Object
 from meshkit.kube.pods import workload
 from meshkit.meshes.metrics import UNKNOWN, Link, MetricTable, PeerLabels, Sample
 
-_REQUESTS, _CLOSED = "istio_requests_total", "istio_tcp_connections_closed_total"
+_REQUESTS, _UNMATCHED = "istio_requests_total", "envoy_listener_no_filter_chain_match"
+INBOUND = "_15006"
+"""The end of the inbound listener's address in the names of statistics, for IPv4 and IPv6."""
+REFUSALS = f"{INBOUND}.no_filter_chain_match"
+"""The suffix by which ``proxyStatsMatcher`` includes the count of refused connections."""
+STATS_MATCHER = {"inclusionSuffixes": [REFUSALS]}
 
 
 def _links(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]:
     labels = sample.labels
+    if sample.name == _UNMATCHED:
+        inbound = labels.get("listener_address", "").endswith(INBOUND)
+        if inbound and namespace in (None, pod["metadata"]["namespace"]):
+            yield Link(UNKNOWN, workload(pod), "refused")
+        return
     if labels.get("reporter") == "source":
         of_server = labels.get("destination_service_namespace", UNKNOWN)
         if labels.get("response_code") in ("0", "503") and namespace in (None, of_server):
@@ -29,10 +42,14 @@ def _links(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]
         return
     secured = labels.get("connection_security_policy") == "mutual_tls"
     client = _client(labels) if secured else UNKNOWN
-    if sample.name == _REQUESTS:
-        yield Link(client, workload(pod), "mutual_tls" if secured else "plain")
-    elif not secured and labels.get("response_flags", "-") not in ("-", ""):
-        yield Link(client, workload(pod), "refused")
+    yield Link(client, workload(pod), "mutual_tls" if secured else "plain")
+
+
+def _may_refuse(pod: Object) -> bool:
+    """Whether a pod's proxy has an inbound listener, which the proxy of a gateway has not."""
+    spec = pod.get("spec") or {}
+    found = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    return not any(each["name"] == METRICS.sidecar and "router" in (each.get("args") or ()) for each in found)
 
 
 def _client(labels: Mapping[str, str]) -> str:
@@ -67,7 +84,9 @@ METRICS = MetricTable(
         asked_for="destination_service",
         protocol="request_protocol",
     ),
-    link_counters=(_REQUESTS, _CLOSED),
+    link_counters=(_REQUESTS, _UNMATCHED),
     links=_links,
+    refusal_setting=f"meshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes: ['{REFUSALS}']",
+    may_refuse=_may_refuse,
     pod_where={"reporter": "destination"},
 )

@@ -20,7 +20,7 @@ from meshkit.kube.metadata import title
 from meshkit.kube.pods import is_ready
 from meshkit.meshes.injection import rules_of, runs_sidecar
 from meshkit.meshes.view import View
-from meshkit.observe.callers import Reading, between, read_callers
+from meshkit.observe.callers import Reading, between, read_callers, refused_text
 
 _PROBE = "meshkit-rehearsal"
 
@@ -43,6 +43,10 @@ class Counted:
     trouble: str
     requests: int
     failed: int
+    refused: int = 0
+    """Calls refused for lack of a mesh identity, at the servers that show it."""
+    unseen: tuple[str, ...] = ()
+    """The servers whose refused calls cannot be seen."""
     left: tuple[str, ...] = ()
 
     def with_left(self, left: tuple[str, ...]) -> Counted:
@@ -61,6 +65,9 @@ class Counted:
             yield f"Requests in the mesh: {self.failed:,} without an answer, {self.requests:,} with one."
         else:
             yield "Requests in the mesh: none seen, so losses cannot be measured."
+        if self.refused or self.unseen:
+            text = refused_text(self.refused, self.unseen)
+            yield f"Calls without a mesh identity: {text}."
         if self.left:
             yield f"{len(self.left)} pods did not leave: {', '.join(self.left[:3])}."
 
@@ -120,6 +127,8 @@ class Watcher:
             trouble=self._trouble,
             requests=sum(links.count("mutual_tls", "plain") for links in calls),
             failed=sum(links.count("failed") for links in calls),
+            refused=sum(links.count("refused") for links in calls),
+            unseen=tuple(sorted({server for links in calls for server in links.unseen})),
         )
 
     def _run(self) -> None:

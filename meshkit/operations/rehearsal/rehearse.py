@@ -9,11 +9,13 @@ the end it always uncordons the nodes and compares the measurements with the for
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from meshkit.checks.planned.drain import DrainForecast, forecast_drain, nodes_of
+from meshkit.checks.planned.drain import DrainForecast, budgets_over, forecast_drain, nodes_of
 from meshkit.cluster import ready, rights, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Operation
@@ -37,6 +39,8 @@ MANAGER = "meshkit-rehearsal"
 LIMIT_S = 300.0
 """Time limit for the pods to leave, a common timeout of ``kubectl drain``."""
 LOOK_S = 0.5
+HELD_S = 5.0
+"""The time in seconds after which a pod that may not be evicted is reported: a new pod starts in less."""
 MISSED_IN_A_ROW = 2
 """The number of consecutive dry runs of injection that may fail. A replica that terminates may drop a call,
 and controllers retry the creation of pods.
@@ -79,7 +83,7 @@ class Rehearsal:
             least = counted.least_ready.get(each.component, 0)
             if each.keeps != (least > 0):
                 yield f"{each.component}: at least {least} ready replicas, which differs from the forecast."
-        if counted.left and not any(each.blocked for each in self.forecast.components):
+        if counted.left and self.forecast.ends:
             yield f"{len(counted.left)} pods did not leave: {', '.join(counted.left[:3])}."
         away = counted.unanswered_in_a_row > MISSED_IN_A_ROW
         if away and all(each.keeps for each in self.forecast.components):
@@ -163,7 +167,7 @@ class RehearsalPlan:
         change = apply_steps(self.cordon, cluster, progress=progress, why=why or f"rehearsal of {self.place}")
         try:
             watcher.start()
-            left = drained(cluster, now, self.limit_s, self.clock, progress)
+            left = drained(cluster, now, self.limit_s, self.clock, progress, budgets=_budgets(view, now))
         finally:
             watcher.stop()
             _open(cluster, change.id, progress)
@@ -222,7 +226,8 @@ def _away(forecast: DrainForecast) -> Iterator[str]:
 
 
 def _record(cluster: ClusterRef, mesh: str, place: str, forecast: DrainForecast) -> dict[str, Any]:
-    computed = {**vars(forecast), "components": [vars(each) for each in forecast.components]}
+    lists = {name: [vars(each) for each in getattr(forecast, name)] for name in ("components", "held")}
+    computed = {**vars(forecast), **lists}
     return {"cluster": vars(cluster), "mesh": mesh, "place": place, "forecast": computed}
 
 
@@ -240,11 +245,32 @@ def _cordoning(cluster: Cluster, mesh: str, place: str, nodes: tuple[str, ...]) 
     return plan_steps(steps, cluster, Operation("rehearsal", mesh, place), what=f"Rehearsal of {place}")
 
 
+def _budgets(view: View, forecast: DrainForecast) -> dict[tuple[str, str], str]:
+    """The budgets over each pod that must leave, in words."""
+    found = {}
+    for pod in view.of("Pod"):
+        key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        over = budgets_over(view, pod) if key in forecast.pods else []
+        if over:
+            found[key] = " and ".join(map(title, over))
+    return found
+
+
 def drained(
-    cluster: Cluster, forecast: DrainForecast, limit_s: float, clock: Clock, progress: OnEvent = noop
+    cluster: Cluster,
+    forecast: DrainForecast,
+    limit_s: float,
+    clock: Clock,
+    progress: OnEvent = noop,
+    *,
+    budgets: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> tuple[str, ...]:
-    """Evict pods until all have left or the time limit passes, and return those that remain."""
+    """Evict pods until all have left or the time limit passes, and return those that remain.
+
+    A pod that its budget holds back for HELD_S seconds is reported, with the budget.
+    """
     until_s = clock.now() + limit_s
+    refused_s: dict[tuple[str, str], float] = {}
     waiting, reported = set(forecast.pods), -1
     while waiting:
         if len(waiting) != reported:
@@ -255,8 +281,12 @@ def drained(
             # A StatefulSet recreates its pod under the same name on another node.
             if pod is None or pod["spec"].get("nodeName") not in forecast.nodes:
                 waiting.discard((namespace, name))
-            elif "deletionTimestamp" not in pod["metadata"]:
-                cluster.api.evict(name, namespace)
+            elif "deletionTimestamp" not in pod["metadata"] and not cluster.api.evict(name, namespace):
+                first_s = refused_s.setdefault((namespace, name), clock.now())
+                if clock.now() - first_s >= HELD_S:
+                    refused_s[(namespace, name)] = math.inf
+                    by = budgets.get((namespace, name), "a disruption budget")
+                    progress(Note(f"Pod {namespace}/{name} waits: {by} lets none of its pods go."))
         if waiting and clock.now() >= until_s:
             break
         clock.sleep(LOOK_S if waiting else 0)

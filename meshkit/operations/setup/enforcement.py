@@ -2,7 +2,8 @@
 
 Refusals are counted by the servers' proxies, lost requests by the callers'. Both are compared with the counts
 before the change, so that existing failures are not attributed to it. A caller that is known to send plain
-text is refused only if a person has accepted that.
+text is refused only if a person has accepted that. Where the sidecars of servers do not expose refusals,
+plaintext calls are counted before the change too: if they end with it, their callers are refused.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from meshkit.observe.callers import Calls, read_callers
 from meshkit.operations.change import apply_steps
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.plan import Change, Plan
-from meshkit.operations.progress import CallsCounted, OnEvent, UndoStarted, WatchStarted
-from meshkit.operations.traffic_gate import TOLERATED, CallWindows, taken_back
+from meshkit.operations.progress import BaselineStarted, CallsCounted, OnEvent, UndoStarted, WatchStarted
+from meshkit.operations.traffic_gate import TOLERATED, CallWindows, Tally, taken_back, vanished
 
 WATCH_S = 20.0
 """How long refusals are counted after the last step, in seconds."""
@@ -39,18 +40,43 @@ def enforce(plan: Plan, cluster: Cluster, watching: Watching, *, progress: OnEve
     Raises ``ChangeFailed``, with the change undone, if calls are refused or lost.
     """
     windows = CallWindows(lambda: read_callers(cluster, plan.mesh, watching.namespace))
+    before = _plain_before(windows, plan, watching, progress)
     change = apply_steps(plan, cluster, progress=progress, why=why)
     if not change.id:
         return change
     try:
         progress(WatchStarted(plan.what, watching.watch_s))
+        after = Tally()
         for calls in windows.during(watching.watch_s, watching.clock):
             progress(CallsCounted("Calls", _counted(calls)))
             _require_calm(calls, watching)
+            after.add(calls)
+        if not watching.force:
+            _require_plain(before, after)
     except MeshkitError as trouble:
         progress(UndoStarted("it", trouble.message))
         raise taken_back(change, cluster, trouble) from trouble
     return change
+
+
+def _plain_before(windows: CallWindows, plan: Plan, watching: Watching, progress: OnEvent) -> Tally:
+    """Count the calls before the change for as long as after it, if refusals cannot be seen."""
+    found = Tally()
+    if plan.empty or watching.force or not windows.unseen:
+        return found
+    progress(BaselineStarted(watching.watch_s))
+    for calls in windows.during(watching.watch_s, watching.clock):
+        found.add(calls)
+    progress(CallsCounted("Before", str(found)))
+    return found
+
+
+def _require_plain(before: Tally, after: Tally) -> None:
+    """Raise ``GateFailed`` if plaintext calls to servers that do not show refusals have ended."""
+    ended = vanished(before, after, at_least=1)
+    if ended:
+        remedy = "Find the caller among the workloads without a sidecar, inject it, and try again."
+        raise GateFailed(ended, remedy=remedy)
 
 
 def _require_calm(calls: Calls, watching: Watching) -> None:
@@ -71,6 +97,6 @@ def _require_calm(calls: Calls, watching: Watching) -> None:
 
 
 def _counted(calls: Calls) -> str:
-    parts = [f"{calls.count('mutual_tls'):,} over mutual TLS", f"{calls.count('refused'):,} refused"]
+    parts = [f"{calls.count('mutual_tls'):,} over mutual TLS", calls.refused_text]
     parts.append(f"{calls.count('failed'):,} without an answer")
     return ", ".join(parts)

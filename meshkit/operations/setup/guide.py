@@ -32,7 +32,7 @@ from meshkit.operations.plan import Change, Plan
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.setup import status as stage_status
 from meshkit.operations.setup.enforcement import WATCH_S, Watching, enforce
-from meshkit.operations.setup.proposals import propose_access, propose_route, samples
+from meshkit.operations.setup.proposals import propose_access, propose_control_plane, propose_route, samples
 from meshkit.operations.setup.status import ClusterObservation, StageStatus
 from meshkit.operations.which_mesh import mesh_of
 
@@ -77,7 +77,7 @@ STAGES: tuple[Stage, ...] = (
         "are not touched.",
         ("preflight",),
         stage_status.control_plane,
-        lambda observed: ControlPlane(),
+        propose_control_plane,
         ControlPlane,
     ),
     Stage(
@@ -229,11 +229,16 @@ class Setup:
     def plan(self, name: str, *intents: Intent, look: SetupSnapshot | None = None) -> Plan:
         """Plan a stage, with its proposal or with the given intents; changes nothing.
 
-        Raises ``BadInput`` for a stage that changes nothing, or while a stage before it is not done.
+        Raises ``BadInput`` for a stage that changes nothing, for an intent of another stage, or while a stage
+        before it is not done.
         """
         look, wanted = look or self.look(), stage(name)
         if wanted.intent is None:
             raise BadInput(wanted.name, "this stage changes nothing.", remedy="There is nothing to apply.")
+        for one in intents:
+            if not isinstance(one, wanted.intent):
+                problem = f"it takes a {wanted.intent.__name__}, not a {type(one).__name__}."
+                raise BadInput(wanted.name, problem, remedy="Give the intent to its own stage.")
         if look.of(name).state == "blocked":
             remedy = "Do that stage first."
             raise BadInput(wanted.name, f"{look.of(name).summary}.", remedy=remedy)

@@ -1,4 +1,4 @@
-"""Proposals of the guided setup for access and routes, from the cluster's objects and the calls seen."""
+"""Proposals of the guided setup, from the cluster's objects and the calls seen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from meshkit.facts import Object
 from meshkit.intent.base import Intent, Part
+from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.security import Access, Caller
 from meshkit.intent.traffic import (
     ConnectionLimits,
@@ -18,6 +19,7 @@ from meshkit.intent.traffic import (
     Version,
 )
 from meshkit.kube.metadata import labels
+from meshkit.kube.nodes import has_built_in_images
 from meshkit.kube.selectors import selects
 from meshkit.operations.setup.status import access_rules
 
@@ -29,6 +31,12 @@ TIMEOUT_S = 15.0
 ATTEMPTS = 2
 FAILED_IN_A_ROW = 5
 """Number of 5xx responses before a pod is ejected: the default of OutlierDetection."""
+
+
+def propose_control_plane(observed: ClusterObservation) -> ControlPlane:
+    """Propose the mesh's published charts, or meshkit's own manifests for nodes that can run their images."""
+    nodes = observed.snapshot.of("Node")
+    return ControlPlane() if any(map(has_built_in_images, nodes)) else ControlPlane(charts="published")
 
 
 _SAMPLES: dict[str, Part] = {

@@ -168,10 +168,11 @@ def mutual_tls(observed: ClusterObservation) -> StageStatus:
     """Is plain text refused, and if not yet, which callers would be refused?"""
     mode, tables = tls_mode(observed), _calls_tables(observed)
     if mode == "strict":
-        findings = tuple(_refused_now(observed))
+        findings = (*_refused_now(observed), *_refusals_unseen(observed))
         return StageStatus("done", f"strict in {observed.namespace}", findings, tables)
-    findings = tuple(readiness(observed))
-    worst = [finding for finding in findings if finding.severity != "info" and observed.calls]
+    ready = tuple(readiness(observed))
+    findings = (*ready, *_refusals_unseen(observed))
+    worst = [finding for finding in ready if finding.severity != "info" and observed.calls]
     plain = sum(
         finding.code == codes.PLAINTEXT_CALLS.id and finding.severity != "info" for finding in findings
     )
@@ -231,7 +232,7 @@ def routes(observed: ClusterObservation) -> StageStatus:
 def verified(observed: ClusterObservation) -> StageStatus:
     """Does the whole setup hold at once, under the current traffic?"""
     calls, where = observed.calls, f"Namespace {observed.namespace}"
-    findings = [*observed.findings, *_refused_now(observed)]
+    findings = [*observed.findings, *_refused_now(observed), *_refusals_unseen(observed)]
     if calls is None:
         return StageStatus("ready", "not measured yet", tuple(findings))
     if not calls.count("mutual_tls", "plain"):
@@ -287,6 +288,15 @@ def _refused_now(observed: ClusterObservation) -> Iterator[Finding]:
             problem = f"refused {recent:,} connections in {_seconds(window_s)}."
             remedy = f"These run without a sidecar: {who}. Inject them, or go back to permissive."
             yield codes.finding(codes.CONNECTIONS_REFUSED, f"Server {link.server}", problem, remedy)
+
+
+def _refusals_unseen(observed: ClusterObservation) -> Iterator[Finding]:
+    """Yield the servers whose sidecars do not show refused connections, which is not the same as none."""
+    setting = observed.row.metrics.refusal_setting
+    for server in sorted(observed.calls.unseen) if observed.calls else ():
+        problem = "does not show the connections that it refuses."
+        remedy = f"Set {setting}, and restart its pods."
+        yield codes.finding(codes.REFUSALS_NOT_SHOWN, f"Server {server}", problem, remedy)
 
 
 def _calls_tables(observed: ClusterObservation) -> tuple[Table, ...]:

@@ -42,13 +42,15 @@ class ApiClient:
     "servers.v1beta3.GROUP" at another version.
     """
 
-    def __init__(self, url: str, *, ca_file: Path, token_file: Path) -> None:
+    def __init__(self, url: str, *, ca_file: Path, token_file: Path, agent: str = "") -> None:
+        """Connect to ``url``; ``agent`` names the client, and so the manager of the fields that it writes."""
         self._url = url.rstrip("/")
         self._tls = ssl.create_default_context(cafile=str(ca_file))
         self._token_file = token_file
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+            headers={"User-Agent": agent} if agent else None,
         )
 
     async def close(self) -> None:

@@ -25,7 +25,8 @@ class DataPlane:
     style: ProxyStyle
     page: tuple[int, str]
     """The port and path of a proxy's metrics page."""
-    series: Callable[[Peer, PeerLookup], Series]
+    series: Callable[[Object, Peer, PeerLookup], Series]
+    """Makes the metrics of a pod's proxy."""
     buckets_ms: Callable[[Object], tuple[float, ...]]
     """The upper bounds of a pod's latency buckets."""
     images: Mapping[str, Image]
@@ -33,4 +34,4 @@ class DataPlane:
 
     def metrics(self, pod: Object, peers: PeerLookup) -> PodMetrics:
         """Return the metrics of a pod's proxy."""
-        return PodMetrics(self.series(Peer.of(pod, self.proxy.mesh), peers), self.buckets_ms(pod))
+        return PodMetrics(self.series(pod, Peer.of(pod, self.proxy.mesh), peers), self.buckets_ms(pod))

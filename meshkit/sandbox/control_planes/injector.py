@@ -37,6 +37,8 @@ class Injector:
     """The trust bundle that is fixed in a pod at injection; empty for a mesh that does not inject it."""
     values: Mapping[str, Any] = field(default_factory=dict)
     """The values of the mesh's charts, where they are mounted."""
+    mesh_config: str = ""
+    """The mesh config, in YAML; empty for a mesh whose injector does not read it."""
 
 
 class Injection(Protocol):

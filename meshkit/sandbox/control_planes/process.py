@@ -87,6 +87,12 @@ class Settings:
     """The source component of Events about objects without effect."""
     publish_roots: Callable[[ApiClient, str, CaSecret], Coroutine[Any, Any, None]] | None = None
     """Publishes the roots where a mesh's workloads read them, until cancelled."""
+    agent: str = ""
+    """The program's name, which is the manager of the fields that it writes."""
+    beside: Callable[[ApiClient, str, str], Coroutine[Any, Any, None]] | None = None
+    """What the leader does besides, until cancelled; given the namespace and the name of its pod."""
+    mesh_config: str = ""
+    """The ConfigMap with the mesh config that the injector reads."""
     mounts: Mounts | None = None
     validators: Validators | None = None
     warnings: Warnings | None = None
@@ -174,6 +180,7 @@ class ControlPlane:
             service=self._settings.named(self._settings.webhook_service, self._revision),
             namespace=self._namespace,
             bundle=self._settings.workload_ca[-1].bundle,
+            mesh_config=self._settings.named(self._settings.mesh_config, self._revision),
             annotate=self._settings.annotate,
             mounted_roots=self._mounts.get(mounted.roots) if mounted else None,
             mounted_values=self._mounts.get(mounted.values) if mounted else None,
@@ -193,6 +200,8 @@ class ControlPlane:
                 tasks.create_task(self._issue())
             if webhook is not None:
                 tasks.create_task(self._keep_trusted(webhook))
+            if self._settings.beside:
+                tasks.create_task(self._settings.beside(self._api, self._namespace, self._pod))
             if "config" in self._roles:
                 configurator = Configurator(
                     self._api,
@@ -260,7 +269,10 @@ class ControlPlane:
 async def _run(settings: Settings, roles: Sequence[str]) -> None:
     env = environment.child_environment()
     api = ApiClient(
-        env["MESHKIT_API"], ca_file=Path(env["MESHKIT_CA"]), token_file=Path(env["MESHKIT_TOKEN_FILE"])
+        env["MESHKIT_API"],
+        ca_file=Path(env["MESHKIT_CA"]),
+        token_file=Path(env["MESHKIT_TOKEN_FILE"]),
+        agent=settings.agent,
     )
     work = asyncio.ensure_future(ControlPlane(api, settings, roles, env).run())
     for number in (signal.SIGTERM, signal.SIGINT):

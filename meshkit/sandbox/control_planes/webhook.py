@@ -1,12 +1,14 @@
 """The injection webhook, and a mesh's validating one, which every replica serves over HTTPS.
 
-The leader writes the CA bundle into the webhook configuration, so that the API server trusts the replicas.
+The leader writes the CA bundle into the webhook configurations, so that the API server trusts the replicas.
+istiod also makes validating ones fail closed, because its chart leaves them open until it serves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import json
 import logging
 import ssl
@@ -32,8 +34,8 @@ from meshkit.sandbox.control_planes.injector import (
 )
 
 _LOG = logging.getLogger("webhook")
-_CONFIGURATIONS = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
-_VALIDATORS = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+_MUTATING, _VALIDATING = "mutatingwebhookconfigurations", "validatingwebhookconfigurations"
+_GROUP = "admissionregistration.k8s.io"
 _VALIDATE = "/validate"
 """The path of validating webhooks in Istio's charts."""
 Warnings = Callable[[Mapping[str, Any]], Sequence[str]]
@@ -45,8 +47,8 @@ class InjectionWebhook:
 
     With ``warnings``, it also answers the mesh's validating webhooks. ``service`` is the name that the API
     server calls. ``bundle`` is the ConfigMap with the roots to inject, in the control plane's namespace; it
-    is empty for a mesh that does not inject roots. ``mounted_values`` is the folder with the values of the
-    mesh's charts.
+    is empty for a mesh that does not inject roots. ``mesh_config`` is likewise the ConfigMap with the mesh
+    config. ``mounted_values`` is the folder with the values of the mesh's charts.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class InjectionWebhook:
         service: str,
         namespace: str,
         bundle: str = "",
+        mesh_config: str = "",
         annotate: Annotation | None = None,
         mounted_roots: Path | None = None,
         mounted_values: Path | None = None,
@@ -68,6 +71,7 @@ class InjectionWebhook:
         self._warnings = warnings
         self._inject = inject
         self._bundle = bundle
+        self._mesh_config = mesh_config
         self._revision = revision
         self._version = version
         self._service = service
@@ -75,6 +79,7 @@ class InjectionWebhook:
         self._annotate = annotate
         self._mounted_roots = mounted_roots
         self._mounted_values = mounted_values
+        self._kinds = (_MUTATING, _VALIDATING) if warnings else (_MUTATING,)
 
     async def serve(self, context: ssl.SSLContext, host: str, port: int) -> None:
         """Start to serve HTTPS; return when the server listens."""
@@ -93,17 +98,30 @@ class InjectionWebhook:
 
     async def keep_trusted(self, authority: Authority) -> None:
         """Write the CA into every webhook configuration of this Service, until cancelled."""
-        mirror = Mirror(self._api, [_CONFIGURATIONS, *([_VALIDATORS] if self._warnings else [])])
+        mirror = Mirror(self._api, [f"{kind}.{_GROUP}" for kind in self._kinds])
         bundle = base64.b64encode(authority.roots.encode()).decode()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(mirror.run())
             while True:
                 await mirror.changed.wait()
                 mirror.changed.clear()
-                for item in list(mirror.objects["mutatingwebhookconfigurations"].values()):
+                for item in list(mirror.objects[_MUTATING].values()):
                     await self._trust(item, bundle)
-                for item in list(mirror.objects.get("validatingwebhookconfigurations", {}).values()):
-                    await self._trust_validator(item, bundle)
+                for item in list(mirror.objects[_VALIDATING].values()) if _VALIDATING in self._kinds else ():
+                    await self._close(item, bundle)
+
+    async def _close(self, item: Mapping[str, Any], bundle: str) -> None:
+        """Write the CA bundle into a validating configuration of this Service, and let it fail closed."""
+        changed = copy.deepcopy(dict(item))
+        for hook in changed.get("webhooks") or ():
+            if self._is_mine(hook):
+                hook["clientConfig"]["caBundle"], hook["failurePolicy"] = bundle, "Fail"
+        if changed == item:
+            return
+        try:
+            await self._api.update(f"{_VALIDATING}.{_GROUP}", changed)
+        except (ApiError, aiohttp.ClientError, OSError) as problem:
+            _LOG.warning("cannot write the caBundle of %s: %s", item["metadata"]["name"], problem)
 
     async def _trust(self, item: Mapping[str, Any], bundle: str) -> None:
         patch = [
@@ -114,22 +132,8 @@ class InjectionWebhook:
         if not patch:
             return
         try:
-            await self._api.patch(_CONFIGURATIONS, item["metadata"]["name"], None, patch, form=JSON_PATCH)
-        except (ApiError, aiohttp.ClientError, OSError) as problem:
-            _LOG.warning("cannot write the caBundle of %s: %s", item["metadata"]["name"], problem)
-
-    async def _trust_validator(self, item: Mapping[str, Any], bundle: str) -> None:
-        """Write the CA bundle by an update, the only change that the charts' roles allow."""
-        hooks = [
-            {**hook, "clientConfig": {**hook["clientConfig"], "caBundle": bundle}}
-            if self._is_mine(hook)
-            else hook
-            for hook in item.get("webhooks") or ()
-        ]
-        if hooks == list(item.get("webhooks") or ()):
-            return
-        try:
-            await self._api.update(_VALIDATORS, {**item, "webhooks": hooks})
+            name = item["metadata"]["name"]
+            await self._api.patch(f"{_MUTATING}.{_GROUP}", name, None, patch, form=JSON_PATCH)
         except (ApiError, aiohttp.ClientError, OSError) as problem:
             _LOG.warning("cannot write the caBundle of %s: %s", item["metadata"]["name"], problem)
 
@@ -142,8 +146,11 @@ class InjectionWebhook:
             return (self._mounted_roots / BUNDLE_KEY).read_text()
         if not self._bundle:
             return ""
-        config_map = await self._api.get("configmaps", self._bundle, self._namespace)
-        return ((config_map or {}).get("data") or {}).get(BUNDLE_KEY) or ""
+        return await self._read(self._bundle, BUNDLE_KEY)
+
+    async def _read(self, config_map: str, key: str) -> str:
+        found = await self._api.get("configmaps", config_map, self._namespace) if config_map else None
+        return ((found or {}).get("data") or {}).get(key) or ""
 
     async def _review(self, request: web.Request) -> web.Response:
         review = await request.json()
@@ -164,8 +171,13 @@ class InjectionWebhook:
             return []
         found = await self._api.get("namespaces", namespace) or {"metadata": {"name": namespace}}
         if kind == "Pod":
-            roots = await self._trusted_roots()
-            injector = Injector(self._version, self._revision, roots, self._values())
+            injector = Injector(
+                self._version,
+                self._revision,
+                await self._trusted_roots(),
+                self._values(),
+                await self._read(self._mesh_config, "mesh"),
+            )
             return patch_for(self._inject, item, found, injector)
         if self._annotate is None:
             return []

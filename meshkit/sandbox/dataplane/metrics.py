@@ -26,6 +26,10 @@ class Series(Protocol):
     def histogram(self) -> Family:
         """The metric family of the latency histogram."""
 
+    @property
+    def zeros(self) -> Sequence[tuple[str, Labels]]:
+        """The counters that the page contains before they have counted anything."""
+
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
         """Return the counters that a log line increments, each with its labels."""
 
@@ -47,7 +51,7 @@ class PodMetrics:
     def __init__(self, series: Series, buckets_ms: tuple[float, ...]) -> None:
         self._series = series
         self._buckets = buckets_ms
-        self._counters: dict[tuple[str, Labels], int] = {}
+        self._counters: dict[tuple[str, Labels], int] = dict.fromkeys(series.zeros, 0)
         self._histograms: dict[Labels, Histogram] = {}
 
     def observe(self, line: str) -> None:

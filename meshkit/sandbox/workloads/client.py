@@ -44,7 +44,7 @@ class Services:
 
     def __init__(self, path: Path, namespace: str) -> None:
         self._path, self._namespace = path, namespace
-        self._stamp = 0
+        self._stamp = -1
         self._endpoints: dict[str, list[str]] = {}
         self._turn = 0
 

@@ -2,7 +2,8 @@
 
 Labels, limits and help come from the fields of the intent's model, and the reason why a mesh does not support
 a field comes from the mesh's planner. An optional part is a checkbox that shows the inputs of the part. Lists
-and mappings are written as one line of YAML, with the same syntax as in a file of intents.
+and mappings are written as one line of YAML, with the same syntax as in a file of intents; a mapping may also
+be given as the path of a YAML file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from meshkit.errors import BadInput
 from meshkit.intent.base import Intent, Part
+from meshkit.intent.document import load_values
 
 _NOTHING = "(not set)"
 _LABEL = {"description_width": "190px"}
@@ -135,13 +137,18 @@ class _Input:
             return widgets.BoundedIntText(min=low, max=high, **label)
         return widgets.Text(continuous_update=False, placeholder=_NOTHING if self._optional else "", **label)
 
+    def _is_path(self, found: object) -> bool:
+        """Whether the text for a mapping is the path of the file that holds it."""
+        return isinstance(found, str) and get_origin(self._type) is dict
+
     def _parsed(self, text: str) -> Any:
         if not text:
             return None if self._optional else _UNSET
         if self._type is str:
             return text
         try:
-            return yaml.safe_load(text)
+            found = yaml.safe_load(text)
+            return load_values(found) if self._is_path(found) else found
         except yaml.YAMLError as error:
             remedy = "Write it as in a YAML file: [a, b] or {key: value}."
             raise BadInput(self.name, f"{text!r} cannot be read.", remedy=remedy) from error

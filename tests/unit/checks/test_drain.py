@@ -80,6 +80,41 @@ def test_a_budget_that_lets_none_go_blocks_the_drain() -> None:
     assert not foresight.carries
 
 
+def guard(name: str = "web", **spec: Any) -> dict[str, Any]:
+    spec = {"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}, **spec}
+    return obj("policy/v1", "PodDisruptionBudget", name, "shop", spec=spec)
+
+
+WEB = (*NODES, deployment("istiod", 1), pod("i1", "b1"), pod("w1", "a1", "web"), pod("w2", "b1", "web"))
+
+
+def test_the_budget_of_a_workload_that_lets_none_go_blocks_the_drain() -> None:
+    foresight = forecast_drain(view(*WEB, guard(minAvailable="100%")), ("a1",))
+    assert not foresight.carries
+    assert (
+        "PodDisruptionBudget shop/web holds shop/w1: it lets none of 2 go, so the drain does not end."
+        in foresight.sentences()
+    )
+    assert forecast_drain(view(*WEB, guard(maxUnavailable=1)), ("a1",)).held == ()
+    assert forecast_drain(view(*WEB, guard(minAvailable="100%")), ("a2",)).held == ()
+
+
+def test_a_budget_that_waits_for_a_pod_lets_the_drain_end() -> None:
+    starting = pod("w3", "b1", "web") | {"status": {"phase": "Running", "conditions": []}}
+    (held,) = (foresight := forecast_drain(view(*WEB, starting, guard(maxUnavailable=1)), ("a1",))).held
+    assert str(held).endswith("2 of 3 are ready, so the drain waits for more of them to be ready.")
+    assert foresight.carries
+
+
+def test_a_pod_under_two_budgets_cannot_be_evicted() -> None:
+    two = (guard(maxUnavailable=1), guard("all", maxUnavailable=1))
+    foresight = forecast_drain(view(*WEB, *two), ("a1",))
+    assert [held.budget for held in foresight.held] == [
+        "PodDisruptionBudget shop/all and PodDisruptionBudget shop/web"
+    ]
+    assert not foresight.carries
+
+
 def test_node_agents_and_bare_pods_stay_and_workloads_that_stand_alone_are_named() -> None:
     seen = view(
         *NODES,

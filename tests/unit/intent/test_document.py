@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshkit.errors import BadInput, UnknownName
-from meshkit.intent.document import KINDS, load_intents
+from meshkit.intent.document import KINDS, load_intents, load_values
 from meshkit.intent.injection import Injection
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route, Version
@@ -76,3 +76,23 @@ def test_an_error_in_a_file_names_the_file(tmp_path: Path) -> None:
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no such file"):
         load_intents(tmp_path / "none.yaml")
+
+
+def test_values_of_a_chart_are_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text("global:\n  hub: registry.example/istio\n")
+    assert load_values(path) == {"global": {"hub": "registry.example/istio"}}
+    path.write_text("")
+    assert load_values(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("- a\n", "it holds no mapping"), ("a: [\n", "it cannot be read"), (None, "there is no such file")],
+)
+def test_a_file_without_values_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "values.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BadInput, match=f"values.yaml: {message}"):
+        load_values(path)

@@ -8,7 +8,7 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
-from meshkit.meshes.removal import remaining_users, removal, sidecarless
+from meshkit.meshes.removal import remaining_users, removal, sidecarless, unknown_writings
 
 HOME = "istio-system"
 
@@ -114,6 +114,41 @@ def test_a_control_plane_of_another_installer_is_refused() -> None:
 def test_roots_stay_where_sidecars_have_them_mounted() -> None:
     roots = [obj("ConfigMap", "istio-ca-root-cert", name, by="istiod") for name in ("shop", "idle")]
     assert gone(*roots, pod("shop")) == ["ConfigMap idle/istio-ca-root-cert"]
+
+
+def test_what_the_control_plane_renews_goes_in_whatever_state_it_then_is() -> None:
+    found = removal(
+        Snapshot(
+            (
+                obj("ConfigMap", "istio-leader", by="pilot-discovery"),
+                obj("ConfigMap", "istio-ip-autoallocate", by="pilot-discovery"),
+                obj("ConfigMap", "istio-ca-crl", by="pilot-discovery"),
+                obj("ConfigMap", "istio-ca-crl", "shop", by="pilot-discovery"),
+                obj("ConfigMap", "istio"),
+            )
+        ),
+        "istio",
+        HOME,
+        definitions=False,
+    )
+    assert {step.title: step.renewed for step in found} == {
+        "ConfigMap istio-system/istio-leader": True,
+        "ConfigMap istio-system/istio-ip-autoallocate": True,
+        "ConfigMap istio-system/istio-ca-crl": True,
+        "ConfigMap shop/istio-ca-crl": True,
+        "ConfigMap istio-system/istio": False,
+    }
+
+
+def test_what_the_control_plane_wrote_and_meshkit_does_not_know_is_listed() -> None:
+    new = [obj("ConfigMap", "istio-news", name, by="pilot-discovery") for name in (HOME, "shop")]
+    known = obj("ConfigMap", "istio-leader", by="pilot-discovery")
+    lease = obj("Lease", "istio-status-leader", by="pilot-discovery")
+    found = list(
+        unknown_writings(Snapshot((*new, known, lease, obj("ConfigMap", "x", by="kubectl"))), "istio", HOME)
+    )
+    assert [(one.code, one.object) for one in found] == [("MK0316", "ConfigMap istio-system/istio-news")]
+    assert "There is one in 2 namespaces." in found[0].message
 
 
 def test_who_still_needs_the_mesh_is_named() -> None:

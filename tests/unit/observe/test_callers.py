@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshkit.meshes import registry
 from meshkit.meshes.metrics import Link
-from meshkit.observe.callers import Reading, between, count_links
+from meshkit.observe.callers import Reading, between, count_links, hides_refusals, refused_text
 
 POD: dict[str, Any] = {
     "metadata": {
@@ -20,7 +21,9 @@ istio_requests_total{reporter="destination",source_workload="unknown",source_wor
 istio_requests_total{reporter="source",destination_service_name="web",destination_service_namespace="shop",connection_security_policy="unknown",response_code="200"} 1000
 istio_requests_total{reporter="source",destination_service_name="db",destination_service_namespace="shop",connection_security_policy="unknown",response_code="503"} 2
 istio_requests_total{reporter="source",destination_service_name="db",destination_service_namespace="other",connection_security_policy="unknown",response_code="503"} 9
-istio_tcp_connections_closed_total{reporter="destination",source_workload="unknown",connection_security_policy="none",response_flags="NR"} 3
+istio_tcp_connections_closed_total{reporter="destination",source_workload="unknown",connection_security_policy="none",response_flags="NR"} 8
+envoy_listener_no_filter_chain_match{listener_address="0.0.0.0_15006"} 3
+envoy_listener_no_filter_chain_match{listener_address="0.0.0.0_15001"} 4
 istio_tcp_connections_closed_total{reporter="destination",source_workload="client",connection_security_policy="mutual_tls",response_flags="-"} 5
 """  # noqa: E501
 LINKERD = """
@@ -69,3 +72,30 @@ def test_a_page_that_was_not_read_says_nothing_and_is_told() -> None:
     calls = between(before, after)
     assert calls.count("plain") == 0
     assert (calls.asked, calls.answered) == (2, 1)
+
+
+def hidden(page: str, pod: dict[str, Any] = POD, mesh: str = "istio", namespace: str = "shop") -> bool:
+    table = registry.mesh(mesh).metrics
+    return hides_refusals(count_links(page, mesh, pod, namespace), table, pod, namespace)
+
+
+def test_a_sidecar_without_the_count_of_refusals_hides_them() -> None:
+    without = "\n".join(each for each in ISTIO.splitlines() if "no_filter_chain" not in each)
+    assert hidden(without)
+    assert not hidden(ISTIO)
+    assert not hidden(f'{without}\nenvoy_listener_no_filter_chain_match{{listener_address="[__]_15006"}} 0')
+    assert not hidden(without, namespace="elsewhere")
+    assert not hidden(LINKERD.partition("inbound_http_authz")[0], mesh="linkerd")
+
+
+def test_a_gateway_refuses_nobody_and_hides_nothing() -> None:
+    proxy = {"name": "istio-proxy", "args": ["proxy", "router", "--domain", "shop.svc.cluster.local"]}
+    assert not hidden("", {**POD, "spec": {"containers": [proxy]}})
+
+
+def test_refusals_that_nobody_counted_are_never_told_as_zero() -> None:
+    before, after = Reading(0.0, 0.0, {}), Reading(9.0, 0.0, {"a": {}}, frozenset({"shop/web"}))
+    assert between(before, after).refused_text == "refusals cannot be seen at shop/web"
+    assert refused_text(0, ()) == "0 refused"
+    many = {f"shop/{name}" for name in "abcde"}
+    assert refused_text(2, many) == "2 refused, refusals cannot be seen at shop/a, shop/b, shop/c and 2 more"

@@ -21,7 +21,7 @@ istio_request_duration_milliseconds_bucket{reporter="source",destination_workloa
 ISTIO_SERVER = """\
 istio_requests_total{reporter="destination",source_workload="client",source_workload_namespace="shop",connection_security_policy="mutual_tls",response_code="200"} 90
 istio_requests_total{reporter="destination",source_workload="unknown",connection_security_policy="none",response_code="200"} 7
-istio_tcp_connections_closed_total{reporter="destination",source_workload="unknown",connection_security_policy="none",response_flags="NR"} 3
+envoy_listener_no_filter_chain_match{listener_address="0.0.0.0_15006"} 3
 """
 LINKERD_CLIENT = """\
 response_total{direction="outbound",dst_deployment="web-v1",dst_namespace="shop",tls="true",status_code="200",classification="success"} 90

@@ -34,6 +34,7 @@ class Mesh:
     def __init__(self, clock: FakeClock, per_s: Mapping[How, float]) -> None:
         self.clock, self.per_s = clock, per_s
         self.beside: Mapping[How, float] = {}
+        self.unseen: frozenset[str] = frozenset()
         self._counted: dict[Link, float] = {}
         self._read_s = clock.now()
 
@@ -43,7 +44,7 @@ class Mesh:
             for how, rate in rates.items():
                 link = Link("shop/client", server, how)
                 self._counted[link] = self._counted.get(link, 0.0) + rate * seconds
-        return Reading(self._read_s, 0.0, {"proxy/0": dict(self._counted)})
+        return Reading(self._read_s, 0.0, {"proxy/0": dict(self._counted)}, self.unseen)
 
 
 def opened(
@@ -124,6 +125,27 @@ def test_good_waves_are_seldom_blamed() -> None:
                 blamed += 1
                 break
     assert blamed <= 2
+
+
+def test_plain_calls_that_end_where_refusals_cannot_be_seen_stop_the_change() -> None:
+    events: list[Event] = []
+    mesh, gate = opened({**PER_S, "plain": 3}, progress=events.append)
+    mesh.per_s, mesh.unseen = PER_S, frozenset({"shop/web"})
+    with pytest.raises(GateFailed, match="30 calls in plain text were seen at shop/web before, and none"):
+        gate.after_wave([RESTART])
+
+
+def test_plain_calls_that_end_where_refusals_are_seen_are_good_news() -> None:
+    mesh, gate = opened({**PER_S, "plain": 3})
+    mesh.per_s = PER_S
+    gate.after_wave([RESTART])
+
+
+def test_what_cannot_be_seen_is_told_and_not_counted_as_none() -> None:
+    tally = Tally(Counter({Link("a/b", "shop/web", "mutual_tls"): 9}), unseen=frozenset({"shop/web"}))
+    assert str(tally) == (
+        "9 over mutual TLS, 0 got no answer, 0 went in plain text, refusals cannot be seen at shop/web"
+    )
 
 
 def test_counters_that_cannot_be_read_are_no_quiet_mesh() -> None:

@@ -71,7 +71,18 @@ class Cluster:
 def test_a_pod_that_is_made_again_elsewhere_has_left_and_one_that_is_held_is_asked_until_the_end() -> None:
     cluster = Cluster()
     forecast = DrainForecast(("a",), (("shop", "db-0"), ("shop", "web-1")), (), (), ())
-    left = drained(cluster, forecast, 5, FakeClock())  # type: ignore[arg-type]
+    told: list[str] = []
+    left = drained(
+        cluster,  # type: ignore[arg-type]
+        forecast,
+        20,
+        FakeClock(),
+        lambda event: told.append(str(event)),
+        budgets={("shop", "web-1"): "PodDisruptionBudget shop/web"},
+    )
     assert left == ("shop/web-1",)
     assert cluster.asked.count("db-0") == 1
     assert cluster.asked.count("web-1") > 3
+    assert [line for line in told if "waits" in line] == [
+        "Pod shop/web-1 waits: PodDisruptionBudget shop/web lets none of its pods go."
+    ]

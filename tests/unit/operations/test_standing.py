@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from meshkit.intent.security import Caller, MutualTLS
 from meshkit.intent.traffic import Fault, Route, Version
 from meshkit.operations.setup import status as standing
 from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, _next_mode, stage, stage_statuses
-from meshkit.operations.setup.proposals import propose_access
+from meshkit.operations.setup.proposals import propose_access, propose_control_plane
 from meshkit.operations.setup.status import ClusterObservation
 from tests.unit.meshes.injected_objects import deployment, pod, webhook
 from tests.unit.operations.observations import (
@@ -153,3 +154,22 @@ def test_an_ambient_namespace_needs_no_sidecars_and_none_of_its_workloads_is_a_s
     assert (found.state, found.summary) == ("done", "1 workload, in the mesh without sidecars")
     assert found.findings == ()
     assert standing.suspects(seen) == []
+
+
+def test_servers_that_do_not_show_refusals_are_named_and_stop_nothing() -> None:
+    """A warning, with the setting; strict mode is then watched by the plaintext calls that end."""
+    hidden = dataclasses.replace(calls({TLS: 20}), unseen=frozenset({"shop/web"}))
+    found = standing.mutual_tls(sight("istio", *meshed("istio"), seen=hidden))
+    assert found.state == "ready"
+    (told,) = [one for one in found.findings if one.code == "MK1736"]
+    assert (told.severity, told.object) == ("warning", "Server shop/web")
+    assert "meshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes" in told.remedy
+    shown = standing.mutual_tls(sight("istio", *meshed("istio"), seen=calls({TLS: 20})))
+    assert "MK1736" not in {one.code for one in shown.findings}
+
+
+def test_a_control_plane_is_proposed_that_the_nodes_can_run() -> None:
+    node: dict[str, Any] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}}
+    own = {**node, "status": {"nodeInfo": {"containerRuntimeVersion": "meshkit://1"}}}
+    assert propose_control_plane(sight("istio", own)).charts is None
+    assert propose_control_plane(sight("istio", node)).charts == "published"

@@ -78,8 +78,12 @@ class MiniMesh:
             containers.append({"name": SIDECAR[self.mesh]})
             if self.mesh == "istio":
                 labels["security.istio.io/tlsMode"] = "istio"
+        # As the mesh config that meshkit plans does for every sidecar.
+        shown = {"sidecar.istio.io/statsInclusionSuffixes": "_15006.no_filter_chain_match"}
+        annotations = shown if self.mesh == "istio" else {}
+        meta = {"name": name, "namespace": "shop", "uid": name, "labels": labels, "annotations": annotations}
         pod = {
-            "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": labels, "annotations": {}},
+            "metadata": meta,
             "spec": {"containers": containers, "serviceAccountName": account, "nodeName": zone},
             "status": {"podIP": ip, "phase": "Running"},
         }

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from meshkit.meshes.model.pods import Peer
+from meshkit.sandbox.control_planes.injector import Injector
+from meshkit.sandbox.control_planes.istio.injector import inject
 from meshkit.sandbox.control_planes.linkerd.metrics import BUCKETS_MS
 from meshkit.sandbox.control_planes.registry import DATA_PLANES
 from meshkit.sandbox.dataplane.metrics import PodMetrics
@@ -138,4 +142,53 @@ def test_lines_that_are_no_access_log_are_ignored() -> None:
     made = metrics()
     for text in ("", "starting", "[1, 2]", "{}", '"x"'):
         made.observe(text)
+    assert made.exposition() == ""
+
+
+REFUSED = json.dumps({"dir": "refused", "flags": "NR", "remote": "127.0.0.1:5"})
+UNMATCHED = "envoy_listener_no_filter_chain_match"
+
+
+def injected(mesh_config: str, **annotations: str) -> PodMetrics:
+    """The metrics of a pod that the sandbox's injector gave a sidecar."""
+    pod = {**CLIENT, "metadata": {**CLIENT["metadata"], "annotations": annotations}}
+    sidecar = inject(pod, {"metadata": {"name": "shop"}}, Injector("1.31.4", "default", "", mesh_config))
+    assert sidecar is not None
+    spec = {"containers": [{"name": "app"}], "initContainers": [sidecar.container]}
+    return DATA_PLANES["istio"].metrics({**pod, "spec": {**CLIENT["spec"], **spec}}, {}.get)
+
+
+SHOWN = "defaultConfig: {proxyStatsMatcher: {inclusionSuffixes: [_15006.no_filter_chain_match]}}"
+
+
+@pytest.mark.parametrize(
+    ("mesh_config", "annotations"),
+    [
+        (SHOWN, {}),
+        ("", {"proxy.istio.io/config": "proxyStatsMatcher: {inclusionPrefixes: [listener.]}"}),
+        ("", {"sidecar.istio.io/statsInclusionRegexps": r"listener\..*"}),
+    ],
+)
+def test_istio_refusals_are_counted_by_the_listener(mesh_config: str, annotations: dict[str, str]) -> None:
+    made = injected(mesh_config, **annotations)
+    assert series(made.exposition(), UNMATCHED) == [f'{UNMATCHED}{{listener_address="0.0.0.0_15006"}} 0']
+    made.observe(REFUSED)
+    assert series(made.exposition(), UNMATCHED) == [f'{UNMATCHED}{{listener_address="0.0.0.0_15006"}} 1']
+    assert not series(made.exposition(), "istio_tcp_connections_closed_total")
+
+
+@pytest.mark.parametrize(
+    ("mesh_config", "annotations"),
+    [
+        ("", {}),
+        ("enableAutoMtls: true", {}),
+        (SHOWN, {"sidecar.istio.io/statsInclusionSuffixes": "upstream_rq_total"}),
+        (SHOWN, {"proxy.istio.io/config": "proxyStatsMatcher: {inclusionPrefixes: [cluster.]}"}),
+    ],
+)
+def test_istio_refusals_are_nowhere_without_the_setting(
+    mesh_config: str, annotations: dict[str, str]
+) -> None:
+    made = injected(mesh_config, **annotations)
+    made.observe(REFUSED)
     assert made.exposition() == ""

@@ -19,10 +19,10 @@ class Cluster:
     """An API server with namespaces, ConfigMaps and the CA's Secret; every write is told to who watches."""
 
     def __init__(self, *namespaces: str) -> None:
-        self.queues: dict[str, asyncio.Queue[tuple[str, Any]]] = {
-            name: asyncio.Queue() for name in ("namespaces", "configmaps", "secrets")
-        }
+        self.told: list[tuple[str, str, Any]] = []
+        self.watching: list[tuple[str, str | None, asyncio.Queue[tuple[str, Any]]]] = []
         self.data: dict[str, dict[str, str]] = {}
+        self.revoked: dict[str, dict[str, str]] = {}
         self._version = 0
         for name in namespaces:
             self.tell("namespaces", "ADDED", name, "")
@@ -33,14 +33,23 @@ class Cluster:
     def tell(self, resource: str, what: str, name: str, namespace: str, **content: Any) -> None:
         self._version += 1
         meta = {"name": name, "namespace": namespace, "resourceVersion": str(self._version)}
-        self.queues[resource].put_nowait((what, {"metadata": meta, **content}))
+        item = {"metadata": meta, **content}
+        self.told.append((resource, what, item))
+        for watched, only, queue in self.watching:
+            if watched == resource and only in (None, name):
+                queue.put_nowait((what, item))
 
     async def watch(
         self, resource: str, namespace: str | None = None, *, name: str | None = None
     ) -> AsyncIterator[tuple[str, Any]]:
         yield "LIST", []
+        queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        for told, what, item in self.told:
+            if told == resource and name in (None, item["metadata"]["name"]):
+                queue.put_nowait((what, item))
+        self.watching.append((resource, name, queue))
         while True:
-            yield await self.queues[resource].get()
+            yield await queue.get()
 
     async def create(self, resource: str, item: dict[str, Any]) -> None:
         self.written(item, "ADDED")
@@ -49,9 +58,9 @@ class Cluster:
         self.written(item, "MODIFIED")
 
     def written(self, item: dict[str, Any], what: str) -> None:
-        namespace = item["metadata"]["namespace"]
-        self.data[namespace] = item["data"]
-        self.tell("configmaps", what, rootcert.CONFIG_MAP, namespace, data=item["data"])
+        namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
+        (self.data if name == rootcert.CONFIG_MAP else self.revoked)[namespace] = item["data"]
+        self.tell("configmaps", what, name, namespace, data=item["data"])
 
     async def until(self, *namespaces: str) -> None:
         async with asyncio.timeout(5):
@@ -67,12 +76,17 @@ def test_every_namespace_gets_the_roots_and_keeps_them() -> None:
         cluster.tell("namespaces", "ADDED", "shop", "")
         await cluster.until("default", "kube-system", "shop")
         cluster.written(
-            {"metadata": {"namespace": "shop"}, "data": {"root-cert.pem": "another's"}}, "MODIFIED"
+            {
+                "metadata": {"namespace": "shop", "name": rootcert.CONFIG_MAP},
+                "data": {"root-cert.pem": "another's"},
+            },
+            "MODIFIED",
         )
         await cluster.until("default", "kube-system", "shop")
         del cluster.data["shop"]
         cluster.tell("configmaps", "DELETED", rootcert.CONFIG_MAP, "shop")
         await cluster.until("default", "kube-system", "shop")
+        assert cluster.revoked == {name: {"ca-crl.pem": ""} for name in ("default", "kube-system", "shop")}
         publishing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await publishing

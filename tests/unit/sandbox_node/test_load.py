@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -130,6 +131,7 @@ def test_a_late_answer_is_no_answer() -> None:
 def test_a_short_name_is_looked_up_in_the_namespace_of_the_pod(tmp_path: Path) -> None:
     file = tmp_path / "services.json"
     file.write_text('{"web.shop.svc.cluster.local:8080": ["127.7.0.1:8080", "127.7.0.2:8080"]}')
+    os.utime(file, (0, 0))  # as in an image whose files carry no time
     services = Services(file, "shop")
     services.reload()
     for host in ("web", "web.shop", "web.shop.svc", "web.shop.svc.cluster.local"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ipywidgets as widgets
 import pytest
 
@@ -43,6 +45,18 @@ def test_a_number_keeps_to_the_limits_of_its_field() -> None:
     form = IntentForm(ControlPlane(), {})
     form._inputs["replicas"].widget.value = 99
     assert form.read() == ControlPlane(replicas=50)
+
+
+def test_a_mapping_may_be_the_path_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text("global: {hub: registry.example/istio}\n")
+    form = IntentForm(ControlPlane(charts="published"), {})
+    form._inputs["values"].widget.value = str(path)
+    assert form.read() == ControlPlane(
+        charts="published", values={"global": {"hub": "registry.example/istio"}}
+    )
+    form._inputs["values"].widget.value = "{global: {hub: other.example}}"
+    assert form.read() == ControlPlane(charts="published", values={"global": {"hub": "other.example"}})
 
 
 def test_a_wrong_value_names_its_field() -> None:

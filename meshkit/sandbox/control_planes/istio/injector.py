@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
 
 from meshkit.kube.metadata import annotations_of, labels
 from meshkit.meshes.istio.meaning.proxy import PROXY, TLS_MODE, TLS_MODE_LABEL
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
+from meshkit.sandbox.control_planes.istio.listener_stats import PROXY_CONFIG
 
 _NEVER = {"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 _INJECT = "sidecar.istio.io/inject"
+_OWN_CONFIG = "proxy.istio.io/config"
+"""The annotation of a pod with its own part of the proxy config."""
 
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
@@ -33,6 +40,7 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
             "image": f"docker.io/istio/proxyv2:{injector.version}",
             "args": ["proxy", "sidecar", "--domain", "$(POD_NAMESPACE).svc.cluster.local"],
             "restartPolicy": "Always",
+            "env": [{"name": PROXY_CONFIG, "value": _proxy_config(pod, injector.mesh_config)}],
             "ports": [{"containerPort": 15090, "name": "http-envoy-prom", "protocol": "TCP"}],
             "resources": {
                 "requests": {"cpu": "100m", "memory": "128Mi"},
@@ -52,3 +60,19 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
             "sidecar.istio.io/status": json.dumps(status, separators=(",", ":")),
         },
     )
+
+
+def _proxy_config(pod: Object, mesh_config: str) -> str:
+    """Return the proxy config of the mesh with that of the pod over it, as JSON."""
+    of_mesh = _mapping(_mapping(mesh_config).get("defaultConfig"))
+    of_pod = _mapping(annotations_of(pod).get(_OWN_CONFIG))
+    return json.dumps({**of_mesh, **of_pod}, separators=(",", ":"))
+
+
+def _mapping(written: object) -> Mapping[str, Any]:
+    """Return a mapping, or the mapping in a YAML text; empty if it is neither."""
+    try:
+        found = yaml.safe_load(written) if isinstance(written, str) else written
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from meshkit.meshes.istio.meaning import sidecar as meaning
+from meshkit.meshes.istio.meaning.mesh_config import CONFIG_MAP
+from meshkit.sandbox.control_planes.istio import elections
 from meshkit.sandbox.control_planes.istio.authorities import PLUGGED_IN, SELF_SIGNED
 from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
 from meshkit.sandbox.control_planes.istio.injector import inject
@@ -27,6 +29,9 @@ SETTINGS = Settings(
     config_source="istiod",
     publish_roots=publish,
     warnings=warnings_of,
+    mesh_config=CONFIG_MAP,
+    agent="pilot-discovery",
+    beside=elections.hold,
 )
 
 if __name__ == "__main__":

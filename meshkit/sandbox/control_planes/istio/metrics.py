@@ -1,6 +1,7 @@
 """Computes Istio's metrics with the labels of its stats filter.
 
-There is one series for each reporter, pair of workloads, response code and response flag.
+There is one series for each reporter, pair of workloads, response code and response flag. A refused plaintext
+connection reaches no filter, so only Envoy counts it, in a statistic of its listener.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from meshkit.meshes.istio.meaning.proxy import identity
 from meshkit.meshes.model.outbound import Object
 from meshkit.meshes.model.pods import Peer
+from meshkit.sandbox.control_planes.istio.listener_stats import ADDRESS
 from meshkit.sandbox.dataplane.exposition import Family, Labels, PeerLookup
 from meshkit.sandbox.dataplane.metrics import is_connection
 
@@ -38,28 +40,32 @@ BUCKETS_MS = (
 BUCKETS_ANNOTATION = "sidecar.istio.io/statsHistogramBuckets"
 UNKNOWN = "unknown"
 _OF_REQUESTS = ("response_code", "grpc_response_status")
+_UNMATCHED = "envoy_listener_no_filter_chain_match"
+_REFUSED: tuple[str, Labels] = (_UNMATCHED, (("listener_address", ADDRESS),))
 _NOWHERE = ("PassthroughCluster", "BlackHoleCluster")
 
 
 class IstioSeries:
-    """Counts requests like Istio's stats filter."""
+    """Counts requests like Istio's stats filter; with ``listeners``, refused connections like Envoy."""
 
     families = (
         Family("istio_requests_total", "counter", "requests total"),
         Family("istio_tcp_connections_opened_total", "counter", "tcp connections opened total"),
         Family("istio_tcp_connections_closed_total", "counter", "tcp connections closed total"),
+        Family(_UNMATCHED, "counter", "connections that match no filter chain"),
     )
     histogram = Family("istio_request_duration_milliseconds", "histogram", "request duration in milliseconds")
 
-    def __init__(self, me: Peer, peers: PeerLookup) -> None:
+    def __init__(self, me: Peer, peers: PeerLookup, *, listeners: bool = False) -> None:
         self._me = me
         self._peers = peers
+        self.zeros = (_REFUSED,) if listeners else ()
         self._cache: dict[tuple[Any, ...], Labels] = {}
 
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
         """Return the counters that a request or a refused connection increments."""
         if entry["dir"] == "refused":
-            return [("istio_tcp_connections_closed_total", self._refused(entry))]
+            return self.zeros
         if entry.get("protocol") == "tcp":
             labels = tuple(pair for pair in self._request(entry) if pair[0] not in _OF_REQUESTS)
             events = ("opened", "closed") if is_connection(entry) else ()
@@ -70,21 +76,6 @@ class IstioSeries:
         """Return the labels of the request's duration, or None for a connection without a request."""
         of_connection = entry["dir"] == "refused" or entry.get("protocol") == "tcp"
         return None if of_connection else self._request(entry)
-
-    def _refused(self, entry: Mapping[str, Any]) -> Labels:
-        """Return the labels of a refused connection, whose caller and Service are unknown."""
-        host, name, namespace = _service("", self._me)
-        return (
-            ("reporter", "destination"),
-            *_istio_side("source", None, secured=False),
-            *_istio_side("destination", self._me, secured=False),
-            ("destination_service", host),
-            ("destination_service_name", name),
-            ("destination_service_namespace", namespace),
-            ("request_protocol", "tcp"),
-            ("response_flags", str(entry.get("flags") or "-")),
-            ("connection_security_policy", "none"),
-        )
 
     def _request(self, entry: Mapping[str, Any]) -> Labels:
         outbound = entry["dir"] == "outbound"

@@ -1,14 +1,16 @@
-"""Writes the mesh's roots to the ConfigMap ``istio-ca-root-cert`` in every namespace, as istiod does.
+"""Writes the ConfigMaps that istiod keeps in every namespace: the mesh's roots and the revoked certificates.
 
-Real sidecars mount it to verify their peers. The sandbox's sidecars receive their roots from the node, so
-here the ConfigMap serves users and other programs. As with istiod, it is created again when it is deleted
-and restored when it is changed, and the system namespaces that istiod skips are skipped.
+Real sidecars mount ``istio-ca-root-cert`` to verify their peers. The sandbox's sidecars receive their roots
+from the node, so here it serves users and other programs. ``istio-ca-crl`` is empty, as for any CA that was
+not plugged in with a list of revoked certificates. As with istiod, both are created again when they are
+deleted and restored when they are changed, and the system namespaces that istiod skips are skipped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import aiohttp
 
@@ -17,17 +19,27 @@ from meshkit.sandbox.control_planes.authority import CaSecret, authority_in
 
 _LOG = logging.getLogger("roots")
 CONFIG_MAP, KEY = "istio-ca-root-cert", "root-cert.pem"
+REVOKED, REVOKED_KEY = "istio-ca-crl", "ca-crl.pem"
 _LABELS = {"istio.io/config": "true"}
 _SKIPPED_NAMESPACES = {"kube-public", "kube-node-lease", "local-path-storage"}
 
 
 async def publish(api: ApiClient, namespace: str, secret: CaSecret) -> None:
     """Reconcile the ConfigMaps until cancelled; ``namespace`` contains the ``secret`` of the CA."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_keep(api, namespace, secret, CONFIG_MAP, lambda roots: {KEY: roots}))
+        tasks.create_task(_keep(api, namespace, secret, REVOKED, lambda roots: {REVOKED_KEY: ""}))
+
+
+async def _keep(
+    api: ApiClient, namespace: str, secret: CaSecret, name: str, data: Callable[[str], dict[str, str]]
+) -> None:
+    """Keep the ConfigMap ``name`` in every namespace; ``data`` returns its content for the CA's roots."""
     mirror = Mirror(
         api,
         ["namespaces", "configmaps", "secrets"],
         within={"secrets": namespace},
-        named={"configmaps": CONFIG_MAP},
+        named={"configmaps": name},
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(mirror.run())
@@ -36,11 +48,12 @@ async def publish(api: ApiClient, namespace: str, secret: CaSecret) -> None:
             mirror.changed.clear()
             ca = authority_in(secret, mirror.objects["secrets"].get(f"{namespace}/{secret.name}"), None)
             if mirror.is_synced and ca:
-                for key in _outdated_namespaces(mirror, ca.roots):
-                    await _write(api, mirror, key, ca.roots)
+                wanted = data(ca.roots)
+                for key in _outdated_namespaces(mirror, name, wanted):
+                    await _write(api, mirror, key, name, wanted)
 
 
-def _outdated_namespaces(mirror: Mirror, roots: str) -> list[str]:
+def _outdated_namespaces(mirror: Mirror, name: str, wanted: dict[str, str]) -> list[str]:
     """Return the namespaces whose ConfigMap is missing or differs."""
     names = [
         item["metadata"]["name"]
@@ -49,20 +62,20 @@ def _outdated_namespaces(mirror: Mirror, roots: str) -> list[str]:
     ]
     config_maps = mirror.objects["configmaps"]
     return [
-        name
-        for name in sorted(set(names) - _SKIPPED_NAMESPACES)
-        if (config_maps.get(f"{name}/{CONFIG_MAP}") or {}).get("data") != {KEY: roots}
+        namespace
+        for namespace in sorted(set(names) - _SKIPPED_NAMESPACES)
+        if (config_maps.get(f"{namespace}/{name}") or {}).get("data") != wanted
     ]
 
 
-async def _write(api: ApiClient, mirror: Mirror, namespace: str, roots: str) -> None:
-    meta = {"name": CONFIG_MAP, "namespace": namespace, "labels": _LABELS}
-    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {KEY: roots}}
-    existing = mirror.objects["configmaps"].get(f"{namespace}/{CONFIG_MAP}")
+async def _write(api: ApiClient, mirror: Mirror, namespace: str, name: str, data: dict[str, str]) -> None:
+    meta = {"name": name, "namespace": namespace, "labels": _LABELS}
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+    existing = mirror.objects["configmaps"].get(f"{namespace}/{name}")
     try:
         if existing is None:
             await api.create("configmaps", item)
         else:
-            await api.update("configmaps", {**existing, "data": {KEY: roots}})
+            await api.update("configmaps", {**existing, "data": data})
     except (ApiError, aiohttp.ClientError, OSError) as problem:
-        _LOG.info("cannot write %s in %s: %s", CONFIG_MAP, namespace, problem)
+        _LOG.info("cannot write %s in %s: %s", name, namespace, problem)

@@ -66,7 +66,7 @@ DATA_PLANE = DataPlane(
         local_replies=_local_replies(),
     ),
     page=(4191, "/metrics"),
-    series=LinkerdSeries,
+    series=lambda pod, me, peers: LinkerdSeries(me, peers),
     buckets_ms=lambda pod: BUCKETS_MS,
     images={
         **{f"{registry}/linkerd/proxy": programs.PROXY for registry in _REGISTRIES},

@@ -43,6 +43,8 @@ class LinkerdSeries:
         "response_latency_ms", "histogram", "Elapsed times between a request and its response."
     )
 
+    zeros = ()
+
     def __init__(self, me: Peer, peers: PeerLookup) -> None:
         self._me = me
         self._peers = peers
