@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from meshkit.errors import BadInput
 from meshkit.intent.base import Intent, Part
+from meshkit.kube import yaml_input
 
 _NOTHING = "(not set)"
 _LABEL = {"description_width": "190px"}
@@ -141,7 +142,7 @@ class _Input:
         if self._type is str:
             return text
         try:
-            return yaml.safe_load(text)
+            return yaml_input.load(text)
         except yaml.YAMLError as error:
             remedy = "Write it as in a YAML file: [a, b] or {key: value}."
             raise BadInput(self.name, f"{text!r} cannot be read.", remedy=remedy) from error
