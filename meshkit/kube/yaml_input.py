@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,13 @@ def documents(text: str) -> Iterator[Document]:
     """The documents of a text that are not empty. Raises ``yaml.YAMLError``, and nothing else."""
     if _HALF_CHARACTER.search(text):
         raise Refused(None, None, "it holds half of a surrogate pair, which is no character")
-    _refuse_deep(text)
+    try:
+        _refuse_deep(text)
+    except Refused:
+        raise
+    except yaml.MarkedYAMLError:
+        deque(yaml.parse(text, Loader=yaml.SafeLoader), maxlen=0)  # names a line nearer to the fault
+        raise
     loader = _Loader(text)
     try:
         while loader.check_node():
