@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import secrets
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import Conflict, UnknownName
+from meshkit.errors import ClusterError, Conflict, UnknownName
 from meshkit.facts import Kind
 
 NAMESPACE = "meshkit-system"
@@ -27,7 +29,10 @@ PART_BYTES = 256 * 1024
 KEPT_DAYS = 90
 _CHANGE, _PART = "meshkit.dev/change", "meshkit.dev/part"
 _PACK_BYTES = 4096
+_RECORD_BYTES = 16 * 1024 * 1024
 _ATTEMPTS = 20
+_FIRST = ("at", "who", "what", "why")
+_MEND = "Restore the ConfigMap, or delete it; the change can then not be undone."
 _NO_OPERATION = ""
 """The operation of a change whose record names none."""
 
@@ -49,7 +54,10 @@ class Operation:
 
 @dataclass(frozen=True)
 class ChangeSummary:
-    """A change in the list of ``history``. ``state`` is ``open`` or the last recorded result."""
+    """A change in the list of ``history``.
+
+    ``state`` is ``open``, the last recorded result, or ``unreadable`` for a journal that others have broken.
+    """
 
     id: str
     started: str
@@ -104,7 +112,7 @@ class Journal:
             text = _packed(stamped)
             if sum(map(len, data.values())) + len(text) > PART_BYTES:
                 try:
-                    self._create_part(id, int(part["metadata"]["labels"][_PART]) + 1, stamped)
+                    self._create_part(id, _part_number(part) + 1, stamped)
                 except Conflict:
                     continue
                 return
@@ -120,11 +128,19 @@ class Journal:
         )
 
     def records(self, id: str) -> list[dict[str, Any]]:
-        """All records of a change, oldest first. Raises ``UnknownName`` for an unknown change."""
+        """All records of a change, oldest first.
+
+        Raises ``UnknownName`` for an unknown change and ``ClusterError`` for one that cannot be read.
+        """
         parts = self._parts(id)
         if not parts:
             raise UnknownName("change", id, (change.id for change in self.changes()))
-        return _records(parts)
+        try:
+            return _records(parts)
+        except _Broken as error:
+            raise ClusterError(
+                f"The journal of change {id} cannot be read: {error}.", remedy=_MEND
+            ) from error
 
     def has(self, id: str) -> bool:
         """Whether the journal has records of a change."""
@@ -135,11 +151,11 @@ class Journal:
         return str(self.records(id)[0]["salt"])
 
     def changes(self) -> list[ChangeSummary]:
-        """All changes, newest first."""
+        """All changes, newest first; those that cannot be read come last and name what is wrong."""
         by_change: dict[str, list[dict[str, Any]]] = {}
-        for part in sorted(self._api.list(CONFIG_MAP, NAMESPACE, _CHANGE), key=_part_number):
+        for part in self._api.list(CONFIG_MAP, NAMESPACE, _CHANGE):
             by_change.setdefault(part["metadata"]["labels"][_CHANGE], []).append(part)
-        found = [_summary(change, _records(parts)) for change, parts in by_change.items()]
+        found = [_listed(change, parts) for change, parts in by_change.items()]
         return sorted(found, key=lambda change: change.started, reverse=True)
 
     def _parts(self, change: str) -> list[dict[str, Any]]:
@@ -181,12 +197,34 @@ def new_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
+class _Broken(ValueError):
+    """A ConfigMap of the journal that does not hold what meshkit writes."""
+
+
 def _part_number(part: Mapping[str, Any]) -> int:
-    return int(part["metadata"]["labels"][_PART])
+    number = str(part["metadata"]["labels"].get(_PART, ""))
+    return int(number) if number.isdecimal() and len(number) < 10 else 0
 
 
 def _records(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [_unpacked(text) for part in parts for _, text in sorted((part.get("data") or {}).items())]
+    """The records of a change. Raises ``_Broken``, which names the ConfigMap and the key."""
+    found = [
+        _unpacked(text, f"{key} of ConfigMap {NAMESPACE}/{part['metadata']['name']}")
+        for part in sorted(parts, key=_part_number)
+        for key, text in sorted((part.get("data") or {}).items())
+    ]
+    missing = [name for name in _FIRST if not isinstance(found[0].get(name), str)] if found else list(_FIRST)
+    if missing:
+        where = f"ConfigMap {NAMESPACE}/{parts[0]['metadata']['name']}"
+        raise _Broken(f"the first record of {where} has no {', '.join(missing)}")
+    return found
+
+
+def _listed(change: str, parts: list[dict[str, Any]]) -> ChangeSummary:
+    try:
+        return _summary(change, _records(parts))
+    except _Broken as error:
+        return ChangeSummary(change, "", "", f"It cannot be read: {error}. {_MEND}", "", "unreadable")
 
 
 def _summary(change: str, records: list[dict[str, Any]]) -> ChangeSummary:
@@ -221,8 +259,22 @@ def _packed(record: Mapping[str, Any]) -> str:
     return "gzip:" + base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def _unpacked(text: str) -> dict[str, Any]:
-    if text.startswith("gzip:"):
-        text = gzip.decompress(base64.b64decode(text[5:])).decode()
-    record: dict[str, Any] = json.loads(text)
+def _unpacked(text: str, where: str) -> dict[str, Any]:
+    try:
+        if text.startswith("gzip:"):
+            text = _decompressed(base64.b64decode(text[5:])).decode()
+        record = json.loads(text)
+    except (ValueError, OSError, EOFError, zlib.error, RecursionError) as error:
+        raise _Broken(f"{where} is no record") from error
+    if not isinstance(record, dict) or not isinstance(record.get("facts", {}), dict):
+        raise _Broken(f"{where} is no record")
     return record
+
+
+def _decompressed(packed: bytes) -> bytes:
+    """Decompress at most ``_RECORD_BYTES``, because a small ConfigMap may expand to gigabytes."""
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        found = file.read(_RECORD_BYTES + 1)
+    if len(found) > _RECORD_BYTES:
+        raise ValueError("too long")
+    return found

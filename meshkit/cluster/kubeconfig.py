@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from meshkit.errors import BadInput
+from meshkit.kube import yaml_input
 
 _FILE_FIELDS = {
     "cluster": ("certificate-authority",),
@@ -72,7 +73,7 @@ def _content(path: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml_input.load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise _no_kubeconfig(path) from error
     if not isinstance(content, Mapping):

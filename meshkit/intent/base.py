@@ -97,8 +97,12 @@ def telling(error: ValidationError) -> ErrorDetails:
 def _problem(error: ErrorDetails) -> str:
     """pydantic's message with the value included: "'x' should be a valid integer"."""
     message, value = error["msg"].removeprefix("Value error, "), error["input"]
-    shown = repr(value) if isinstance(value, str | int | float) else "it"
-    return re.sub(r"^(Input|String|Tuple) should", f"{shown} should", message)
+    shown = (
+        repr(value[:80] if isinstance(value, str) else value)
+        if isinstance(value, str | int | float)
+        else "it"
+    )
+    return re.sub(r"^(Input|String|Tuple) should", lambda _: f"{shown} should", message)
 
 
 def path(model: type[Part], location: Sequence[int | str]) -> str:

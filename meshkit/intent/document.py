@@ -17,6 +17,8 @@ from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
+from meshkit.kube import yaml_input
+from meshkit.kube.yaml_input import Document, documents
 
 KINDS: dict[str, type[Intent]] = {
     model.__name__: model
@@ -42,7 +44,7 @@ def load_values(source: str | Path) -> dict[str, Any]:
     """Read values for a chart from a YAML file. Raises ``BadInput``, which names the file."""
     try:
         text = Path(source).read_text(encoding="utf-8")
-        found = yaml.safe_load(text)
+        found = yaml_input.load(text)
     except FileNotFoundError as error:
         raise BadInput(str(source), "there is no such file.", remedy="Correct the path.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -57,11 +59,8 @@ def load_values(source: str | Path) -> dict[str, Any]:
 
 def _intents(text: str, origin: str) -> Iterator[Intent]:
     try:
-        loader = yaml.SafeLoader(text)
-        while loader.check_node():
-            node = loader.get_node()
-            if node is not None and not _is_empty(node):
-                yield _intent(loader, node, origin)
+        for document in documents(text):
+            yield _intent(document, origin)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{origin} line {mark.line + 1}" if mark else origin
@@ -84,21 +83,18 @@ def _read(source: str | Path) -> tuple[str, str]:
         ) from error
 
 
-def _is_empty(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.value == ""
-
-
-def _intent(loader: yaml.SafeLoader, node: yaml.Node, origin: str) -> Intent:
+def _intent(document: Document, origin: str) -> Intent:
+    node = document.node
     if not isinstance(node, yaml.MappingNode):
         raise BadInput(
             _where(origin, node), "a document is a mapping of fields.", remedy="Start it with 'kind: Route'."
         )
     _refuse_duplicates(node, origin)
-    fields: dict[str, Any] = loader.construct_document(node)
+    fields: dict[str, Any] = document.value
     kind = fields.pop("kind", None)
     if kind is None:
         raise BadInput(_where(origin, node), "kind is missing.", remedy=f"Name one of: {', '.join(KINDS)}.")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise UnknownName(f"{_where(origin, _mark(node, ['kind']))}: kind", str(kind), KINDS)
     try:
         return KINDS[kind].model_validate(fields)

@@ -10,6 +10,7 @@ import yaml
 
 from meshkit.errors import BadInput
 from meshkit.facts import Object
+from meshkit.kube.yaml_input import documents
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _NOT_OBJECTS = "kustomize.config.k8s.io"
@@ -38,7 +39,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _objects(file: Path) -> Iterator[Object]:
     try:
-        documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+        found = list(documents(file.read_text(encoding="utf-8")))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file} line {mark.line + 1}" if mark else str(file)
@@ -46,9 +47,8 @@ def _objects(file: Path) -> Iterator[Object]:
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         problem = str(error).splitlines()[0]
         raise BadInput(str(file), f"it cannot be read: {problem}.", remedy="Give a YAML file.") from error
-    for number, document in enumerate(documents, start=1):
-        if document is not None:
-            yield from _checked(document, f"{file} document {number}")
+    for number, document in enumerate(found, start=1):
+        yield from _checked(document.value, f"{file} document {number}")
 
 
 def _checked(document: Any, where: str) -> Iterator[Object]:

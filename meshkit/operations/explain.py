@@ -152,14 +152,16 @@ def require_valid(objects: Iterable[Object], row: Mesh) -> None:
 
 def request_of(text: str, method: str, headers: Mapping[str, str]) -> tuple[Request, bool]:
     """A request from its text, and whether the text names a path. Raises ``BadInput``."""
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme != "http":
-        problem = f"{text!r}: of {parts.scheme} proxies see no path and no header; only http is explained."
-        raise BadInput("request", problem, remedy=_EXAMPLE)
     try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
         port = parts.port
     except ValueError as error:
         raise BadInput("request", f"{text!r}: {error}.", remedy=_EXAMPLE) from error
+    if parts.scheme != "http":
+        problem = f"{text!r}: of {parts.scheme} proxies see no path and no header; only http is explained."
+        raise BadInput("request", problem, remedy=_EXAMPLE)
+    if port == 0:
+        raise BadInput("request", f"{text!r}: 0 is no port.", remedy=_EXAMPLE)
     if not parts.hostname or any(each.isspace() for each in text):
         raise BadInput("request", f"{text!r} names no host.", remedy=_EXAMPLE)
     given = tuple((name, str(value)) for name, value in headers.items())

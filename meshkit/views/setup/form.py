@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from meshkit.errors import BadInput
 from meshkit.intent.base import Intent, Part
 from meshkit.intent.document import load_values
+from meshkit.kube import yaml_input
 
 _NOTHING = "(not set)"
 _LABEL = {"description_width": "190px"}
@@ -147,7 +148,7 @@ class _Input:
         if self._type is str:
             return text
         try:
-            found = yaml.safe_load(text)
+            found = yaml_input.load(text)
             return load_values(found) if self._is_path(found) else found
         except yaml.YAMLError as error:
             remedy = "Write it as in a YAML file: [a, b] or {key: value}."

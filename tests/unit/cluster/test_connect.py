@@ -304,7 +304,7 @@ def test_a_stopped_sandbox_is_not_used(tmp_path: Path) -> None:
         connect()
 
 
-@pytest.mark.parametrize("text", ["contexts: 7", "a: [", "", "contexts: [{}]"])
+@pytest.mark.parametrize("text", ["contexts: 7", "a: [", "", "contexts: [{}]", "? [a]\n: b"])
 def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)

@@ -58,6 +58,16 @@ def test_documents_become_intents_in_order(tmp_path: Path) -> None:
         ("# nothing\n", "text: it holds no document"),
         ("kind: Injection\nnamespace: !!python/object:x y\n", "text line 2: this is not YAML"),
         ("a: \x01\n", "text: this is not YAML"),
+        ("kind: [Route]\n", r"text line 1: kind: .*Route"),
+        ("kind: MutualTLS\nnamespace: 2001-99-99\n", "text line 1: mutual_tls.mode: is missing"),
+        ("kind: MutualTLS\nnamespace: &a [*a]\n", "text line 2: this is not YAML: the value of an anchor"),
+        (
+            'kind: MutualTLS\nnamespace: "shop\u00a0"\nmode: strict\n',
+            r"text line 2: mutual_tls.namespace: 'shop\\xa0' is not",
+        ),
+        ("kind: MutualTLS\nmode: " + "x" * 9000 + "\n", "text line 2: mutual_tls.mode: '" + "x" * 80 + "'"),
+        (ROUTE.replace("8080", "9" * 5000), "text line 4: this is not YAML: the number has more than 40"),
+        (ROUTE.replace("split:", "? [a]\n:"), "text line 8: this is not YAML: a key is a text"),
     ],
 )
 def test_errors_name_line_and_field(text: str, message: str) -> None:

@@ -203,3 +203,11 @@ def test_check_reads_files_as_if_they_were_applied(tmp_path: Path) -> None:
     ]
     with pytest.raises(BadInput, match="pre"):
         check(files=write(tmp_path, WORKLOADS, ISTIO), pre=True)
+
+
+@pytest.mark.parametrize(
+    "request_", ["http://[web", "web.shop:0/", "web.shop:70000/", "web.shop:x/", ":8080/"]
+)
+def test_a_request_without_a_host_or_a_port_that_exists_is_refused(tmp_path: Path, request_: str) -> None:
+    with pytest.raises(BadInput, match=r"^request: .* Write it as web\.shop:8080/path"):
+        istio(tmp_path, request_)

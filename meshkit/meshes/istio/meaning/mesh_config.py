@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from meshkit.kube import yaml_input
 from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.model.outbound import Object, Problem
 from meshkit.meshes.model.registry import Registry
@@ -77,7 +78,7 @@ class MeshConfig:
 def written_of(item: Object) -> Mapping[str, Any]:
     """The mesh config in a ConfigMap as it is written. Raises ValueError if it is not a mapping in YAML."""
     try:
-        written = yaml.safe_load((item.get("data") or {}).get("mesh") or "") or {}
+        written = yaml_input.load((item.get("data") or {}).get("mesh") or "") or {}
     except yaml.YAMLError as cause:
         raise ValueError(f"data.mesh is not YAML: {cause}") from cause
     if not isinstance(written, dict):

@@ -83,8 +83,16 @@ class VirtualServices:
         for host, items in self._by_host.items():
             first = items[0]["metadata"]
             for item in items[1:]:
-                message = f"{host} is already routed by {first['namespace']}/{first['name']}, which is older."
+                why = (
+                    "is older"
+                    if self._rank(item) == self._rank(items[0])
+                    else "is exported to fewer namespaces"
+                )
+                message = f"{host} is already routed by {first['namespace']}/{first['name']}, which {why}."
                 self._work.problems.append(Problem(item, "HostConflict", message))
+
+    def _rank(self, item: Object) -> int:
+        return export_rank(item, self._caller, self._default_export)
 
     @cached_property
     def _by_host(self) -> Mapping[str, list[Object]]:

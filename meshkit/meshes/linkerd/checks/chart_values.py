@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from meshkit.kube import yaml_input
 from meshkit.meshes.view import View
 
 CONFIG_MAP = "linkerd-config"
@@ -16,7 +17,7 @@ def chart_values(view: View) -> Mapping[str, Any]:
     """The values of the charts; empty where Linkerd was not installed by them or they cannot be read."""
     config = view.named("ConfigMap", CONFIG_MAP) or {}
     try:
-        values = yaml.safe_load((config.get("data") or {}).get("values") or "")
+        values = yaml_input.load((config.get("data") or {}).get("values") or "")
     except yaml.YAMLError:
         return {}
     return values if isinstance(values, dict) else {}
