@@ -91,7 +91,7 @@ def _seen(evidence: Evidence) -> dict[str, float]:
         found |= {"edge_ms": evidence.yardstick.edges_ms[worst], "slower_low_percent": low}
         found |= {"slower_high_percent": high, "faster_percent": -low}
     for margin in evidence.yardstick.margins:
-        low, high = intervals.slower_percent(evidence, margin.edge)
+        low, high = intervals.margin_percent(evidence, margin)
         found |= {f"{margin.quantile}_edge_ms": margin.edge_ms, f"{margin.quantile}_low_percent": low}
         found |= {f"{margin.quantile}_high_percent": high}
     for name, objective in (("errors", evidence.objective_errors), ("slower", evidence.objective_slower)):
@@ -165,14 +165,14 @@ def _needed(evidence: Evidence, release: Release, conditions: Sequence[Condition
     for name, rates, step_s in (("needed_s", now, seconds), ("needed_at_best_s", best, 0.0)):
         left = [
             forecast.latency_seconds(
-                evidence.yardstick, margin, rates, evidence.slower[margin.edge].information
+                evidence.yardstick, margin, rates, evidence.slower[margin.edge].information, step_s
             )
             for margin in evidence.yardstick.margins
             if margin.quantile in still_open
         ]
         if "errors" in still_open:
-            known, points = evidence.errors.information, release.margins.error_points
-            left.append(forecast.error_seconds(evidence.yardstick, points, rates, known, step_s))
+            points = release.margins.error_points
+            left.append(forecast.error_seconds(evidence.yardstick, points, rates, step_s))
         if left:
             found[name] = max(left)
     if "soak" in still_open:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from meshkit.decide.admission import refused_histogram
 from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
 
@@ -42,7 +43,15 @@ class ArmWindow:
 
     @classmethod
     def of(cls, counts: ArmCounts, edges_ms: Sequence[float], recent: ArmCounts) -> ArmWindow:
-        """Create a window from its counts and from the ``recent`` counts for the displayed quantiles."""
+        """Create a window from its counts and from the ``recent`` counts for the displayed quantiles.
+
+        Raises ``NoData`` for a histogram that cannot be true, or that lacks an edge.
+        """
+        if reason := refused_histogram(counts.latency_ms):
+            raise NoData(
+                f"The callers' proxies report latencies that cannot be true: {reason}.",
+                remedy="Look at their metrics pages; nothing is counted while they report such values.",
+            )
         return cls(
             requests=counts.requests,
             errors=counts.errors,
@@ -59,6 +68,7 @@ class SampleWindow:
 
     ``agreed``: the measured share had agreed with ``asked_percent`` before this window, so the step's clock
     ran. ``warming``: too soon after a change of weights for latencies to count (errors always count).
+    ``refused``: why nothing of it counts; empty if it counts.
     """
 
     start_s: float
@@ -69,6 +79,7 @@ class SampleWindow:
     warming: bool
     stable: ArmWindow
     canary: ArmWindow
+    refused: str = ""
 
     def as_record(self) -> dict[str, Any]:
         """A small JSON object: what the journal stores."""
@@ -81,12 +92,14 @@ class SampleWindow:
             "warming": self.warming,
             "stable": _arm_record(self.stable),
             "canary": _arm_record(self.canary),
+            **({"refused": self.refused} if self.refused else {}),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> SampleWindow:
         """The look that ``as_record`` stored."""
-        fields = {name: record[name] for name in cls.__dataclass_fields__ if name not in ("stable", "canary")}
+        arms = ("stable", "canary")
+        fields = {name: record[name] for name in cls.__dataclass_fields__ if name in record.keys() - arms}
         return cls(**fields, stable=_arm(record["stable"]), canary=_arm(record["canary"]))
 
 

@@ -13,6 +13,7 @@ from meshkit.decide.formatting import count, odds, percent, seconds, share_of, w
 from meshkit.decide.verdict import Action, Condition, Progress
 
 if TYPE_CHECKING:
+    from meshkit.decide.margins import LatencyMargin
     from meshkit.intent.release import Release
 
 Numbers = Mapping[str, float]
@@ -30,6 +31,8 @@ def of(
 ) -> tuple[str, ...]:
     """Return the sentences of a verdict, the most important first."""
     deciding = progress.step == release.deciding_step
+    if action == "continue" and evidence.refused:
+        return (*refused(evidence.refused), requests(release, numbers))
     if action == "rollback" and progress.step == len(release.ladder) - 1:
         return _rolled_back_alone(release, evidence, numbers)
     if action == "rollback":
@@ -54,6 +57,14 @@ def of(
         now, after = percent(numbers["step_percent"]), percent(numbers["next_percent"])
         return (f"Step {now} has passed; next is {after}.", requests(release, numbers), net)
     return _continuing(release, evidence, progress, conditions, numbers)
+
+
+def refused(reason: str) -> tuple[str, ...]:
+    """Say why the latest measurement does not count, and what that means."""
+    return (
+        f"Held: {reason}.",
+        "This measurement does not count; nothing moves until the next one that does.",
+    )
 
 
 def effect(release: Release, evidence: Evidence, numbers: Numbers) -> str:
@@ -117,10 +128,10 @@ def requests(release: Release, numbers: Numbers) -> str:
     )
 
 
-def condition(release: Release, found: Condition, *, refused: bool = False) -> str:
+def condition(release: Release, found: Condition, *, never: str = "") -> str:
     """Describe one condition with its state: ``p99 at most 10 % worse (3.1 : 1 of 20 : 1)``.
 
-    ``refused`` means that no traffic could show it.
+    ``never`` says why no traffic could show it.
     """
     margins = release.margins
     if found.name == "share":
@@ -128,6 +139,8 @@ def condition(release: Release, found: Condition, *, refused: bool = False) -> s
         return agrees if found.met else "the measured share does not yet agree with the asked one"
     if found.name == "data":
         return f"{count(found.value)} canary requests in the latest look"
+    if found.name == "input":
+        return "a measurement that can be true"
     if found.name in ("time", "watch", "soak"):
         return f"{found.name} {seconds(found.value)} of {seconds(found.limit)}"
     if found.name == "requests":
@@ -139,8 +152,8 @@ def condition(release: Release, found: Condition, *, refused: bool = False) -> s
     if found.name == "latency":
         return "no latency was measured before the first weight"
     state = f"({odds(found.value)} of {odds(found.limit)})"
-    if refused:
-        state = f"(never: {release.stable}'s own pods differ by more; add pods or widen the margin)"
+    if never:
+        state = f"(never: {never} or widen the margin)"
     if found.name == "errors":
         return f"errors at most {margins.error_points:+g} points {state}"
     return f"{found.name} at most {percent(getattr(margins, found.name + '_percent'))} worse {state}"
@@ -268,9 +281,17 @@ def _unmet(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str,
 
 
 def _open(release: Release, evidence: Evidence, conditions: Sequence[Condition]) -> tuple[str, ...]:
-    refused = {margin.quantile for margin in evidence.yardstick.margins if margin.refused}
-    waiting = [condition(release, c, refused=c.name in refused) for c in conditions if c.needed and not c.met]
+    never = {m.quantile: _never(release, m) for m in evidence.yardstick.margins if m.refused}
+    open_now = [c for c in conditions if c.needed and not c.met]
+    waiting = [condition(release, c, never=never.get(c.name, "")) for c in open_now]
     return (f"Waiting for: {'; '.join(waiting)}.",) if waiting else ()
+
+
+def _never(release: Release, margin: LatencyMargin) -> str:
+    """Say why no traffic can show a margin."""
+    if margin.carried:
+        return f"{release.stable}'s own pods differ by more; add pods"
+    return "the latency buckets are too wide; set finer ones"
 
 
 def _needs(numbers: Numbers) -> tuple[str, ...]:

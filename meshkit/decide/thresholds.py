@@ -7,8 +7,8 @@ confidence of the release):
   (if an objective is declared and the baseline met it) the canary alone against the objective. It is
   compared with 1/alpha. If the pods' spread widens a tolerance, half of alpha is spent on that and the
   limit is 2/alpha.
-- *margins*: errors and each of p50, p90, p99 must be shown to stay below their margin; all of them must, so
-  none needs a correction. The spread of the pods shrinks the margins.
+- *margins*: errors and each of p50, p90, p99 must be shown to stay below their margin (margins.py); all of
+  them must, so none needs a correction. The spread of the pods shrinks the margins.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshkit.decide.baseline import HARM_QUANTILES, MARGIN_QUANTILES, Baseline
+from meshkit.decide.margins import LatencyMargin, latency_margins
 from meshkit.decide.statistics.objective import Objective
-from meshkit.decide.statistics.sequential import BETTER, WORSE, Likelihood
+from meshkit.decide.statistics.sequential import WORSE, Likelihood
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release
 
 TOLERANCE = math.log(1.05)
 """Log odds ratio that counts as not worse: about 2 % slower for usual latencies."""
-ERROR_ODDS = 1.5
-"""Odds ratio of failing that must be refuted where errors are frequent enough to compare."""
 LOW_TRAFFIC_RPS = 5.0
 """Canary requests a second at the first step below which an objective is given most of the weight."""
 GROSS_PERCENT = 40.0
 """What shows when nothing runs beside the canary: the daily wave alone moves latencies by +-15 %."""
 MOST_DISPERSION = 10.0
 """Counts that vary more than this many times as chance has it promote nothing."""
+LONGEST_LOOK_S, LONGEST_LOOKS = 60.0, 20
+"""A sample window may last so many seconds, or so many times ``look_s``, whichever is longer."""
 _INTERVAL_POINTS = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0)
 
 
@@ -48,37 +49,13 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class LatencyMargin:
-    """The margin of one quantile, as a limit on the log odds ratio at ``edge_ms``.
-
-    ``edge`` is the index among the watched edges; the log odds ratio must stay below ``null``; ``shift`` is
-    ``null`` before the spread of the pods is subtracted.
-    """
-
-    quantile: str
-    percent: float
-    edge: int
-    edge_ms: float
-    null: float
-    shift: float
-
-    @property
-    def steps(self) -> tuple[float, ...]:
-        """The alternatives: BETTER, and "no difference at all", which lies exactly ``null`` below."""
-        return tuple(sorted({*BETTER, -self.null} if self.null > 0 else BETTER, reverse=True))
-
-    @property
-    def refused(self) -> bool:
-        """Whether stable's own pods differ by as much as the margin, so that no traffic could show it."""
-        return self.null <= 0 < self.shift
-
-
-@dataclass(frozen=True)
 class Yardstick:
     """Edges, tolerances, margins, objectives and limits of one release.
 
-    ``tolerance_slower`` and ``names`` have one entry per watched edge; tolerances are log odds ratios.
-    ``unmet`` objectives were refused.
+    ``tolerance_slower`` and ``names`` have one entry per watched edge; tolerances are log odds ratios, as is
+    ``errors_by_pods``, by which pods alone may differ in errors. Harm is judged at the edges ``harm_edges``.
+    ``unmet`` objectives were refused. ``problem`` says why the baseline cannot be true (empty: it can); such
+    a baseline is not used. Sample windows longer than ``longest_look_s`` are refused.
     """
 
     baseline: Baseline
@@ -88,7 +65,8 @@ class Yardstick:
     harm_limit: float
     tolerance_errors: float
     tolerance_slower: tuple[float, ...]
-    error_null: float
+    errors_by_pods: float
+    harm_edges: tuple[int, ...]
     margins: tuple[LatencyMargin, ...]
     dispersion: float
     weights: Weights
@@ -96,10 +74,15 @@ class Yardstick:
     objective_slower: Objective | None
     slow_edge: int | None
     unmet: tuple[str, ...]
+    steps: int
+    longest_look_s: float
+    problem: str = ""
 
     @classmethod
     def of(cls, baseline: Baseline, release: Release) -> Yardstick:
         """Compute the thresholds from the baseline and the release."""
+        problem = baseline.problem
+        baseline = Baseline(()) if problem else baseline
         edges, noise = baseline.edges_ms, baseline.noise
         alpha = 1 - release.margins.confidence
         by_pods = [noise.tolerance(sd, alpha) for sd in noise.sd_slower] if noise else [0.0] * len(edges)
@@ -114,14 +97,18 @@ class Yardstick:
             harm_limit=(2 if widened else 1) / alpha,
             tolerance_errors=max(TOLERANCE, errors_by_pods),
             tolerance_slower=tuple(max(TOLERANCE, one) for one in by_pods),
-            error_null=math.log(ERROR_ODDS) - errors_by_pods,
-            margins=_margins(baseline, release, by_pods),
+            errors_by_pods=errors_by_pods,
+            harm_edges=tuple(edges.index(edge) for edge in baseline.harm_edges_ms),
+            margins=latency_margins(baseline, release.margins, dict(zip(edges, by_pods, strict=True))),
             dispersion=noise.dispersion if noise else 1.0,
             weights=_weights(baseline, release, errors, slower),
             objective_errors=errors,
             objective_slower=slower,
             slow_edge=edges.index(baseline.slow_edge_ms) if slower and baseline.slow_edge_ms else None,
             unmet=unmet,
+            steps=len(release.ladder),
+            longest_look_s=max(LONGEST_LOOK_S, LONGEST_LOOKS * release.look_s),
+            problem=problem,
         )
 
     @property
@@ -143,7 +130,6 @@ class Yardstick:
     def of_errors(self) -> Likelihood:
         """The likelihood of failures before the first table."""
         points = [self.tolerance_errors + step for step in (0.0, *WORSE)]
-        points += [self.error_null + step for step in (0.0, *BETTER)]
         return Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion)
 
     def of_slower(self) -> tuple[Likelihood, ...]:
@@ -151,10 +137,13 @@ class Yardstick:
         likelihoods = []
         for i, tolerance in enumerate(self.tolerance_slower):
             points = [tolerance + step for step in (0.0, *WORSE)]
-            for margin in self.margins:
-                if margin.edge == i:
-                    points += [margin.null + step for step in (0.0, *margin.steps)]
-            likelihoods.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion))
+            besides = [
+                margin.null + step
+                for margin in self.margins
+                for step in (0.0, *margin.steps)
+                if margin.edge == i and margin.null > 0
+            ]
+            likelihoods.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion, besides))
         return tuple(likelihoods)
 
 
@@ -163,20 +152,6 @@ def _name(baseline: Baseline, edge_ms: float) -> str:
     margins = {baseline.margin_edge_ms(q): name for name, q in MARGIN_QUANTILES}
     harm = {baseline.edge_ms(q): f"p{100 * q:g}" for q in reversed(HARM_QUANTILES)}
     return margins.get(edge_ms) or harm.get(edge_ms) or f"{edge_ms:.4g} ms"
-
-
-def _margins(baseline: Baseline, release: Release, by_pods: list[float]) -> tuple[LatencyMargin, ...]:
-    if not baseline.edges_ms:
-        return ()
-    asked = release.margins
-    percents = {"p50": asked.p50_percent, "p90": asked.p90_percent, "p99": asked.p99_percent}
-    margins = []
-    for name, quantile in MARGIN_QUANTILES:
-        edge_ms = baseline.margin_edge_ms(quantile)
-        edge = baseline.edges_ms.index(edge_ms)
-        shift = baseline.margin_log_odds(edge_ms, percents[name])
-        margins.append(LatencyMargin(name, percents[name], edge, edge_ms, shift - by_pods[edge], shift))
-    return tuple(margins)
 
 
 def _objectives(

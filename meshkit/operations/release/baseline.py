@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshkit.decide.baseline import Baseline
+from meshkit.decide.margins import watching
 from meshkit.decide.pods import pod_noise
 from meshkit.facts import ArmCounts, Kind, Samples
 
@@ -51,7 +52,7 @@ class BaselineMeter:
         if requests < ENOUGH_REQUESTS and seconds < LEAST_S:
             return None
         slow_ms = release.objectives.slower_than_ms if release.objectives else None
-        baseline = Baseline.of(self._counts, seconds, slow_ms)
+        baseline = watching(Baseline.of(self._counts, seconds, slow_ms), release.margins)
         if not release.baseline_s:
             return baseline
         canary_pods = running_pods(cluster, release, self._route, release.canary)

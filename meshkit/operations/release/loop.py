@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.baseline import Baseline
@@ -103,12 +104,13 @@ class Runner:
             self._obey()
             if self.state.ended:
                 return before
-            counters = self._counters()
-            if counters is None:
-                self._look(_no_samples(self.state, self._clock.now()))
+            try:
+                counters = self._observer.counters(self._cluster, self._target).following(before)
+            except NoData as error:
+                self._hold(str(error))
                 return before
             if before is not None:
-                self._look(window(before, counters))
+                self._measure(before, counters)
             return counters
         except ClusterError as error:
             if not _may_pass(error) or self._elapsed_s() > self.state.release.deadline_s:
@@ -116,23 +118,28 @@ class Runner:
             self._in_doubt = True
             return before
 
-    def _counters(self) -> Counters | None:
+    def _measure(self, before: Counters, counters: Counters) -> None:
+        """Judge the window between two readings; hold if it cannot be true."""
         try:
-            return self._observer.counters(self._cluster, self._target)
+            samples = window(before, counters)
+            look = self._look_of(samples)
         except NoData as error:
-            self._note(str(error))
-            return None
+            self._hold(str(error))
+            return
+        self._look(samples, look)
 
-    def _look(self, samples: Samples) -> None:
+    def _hold(self, reason: str) -> None:
+        """Judge a window in which nothing could be measured."""
+        self._note(reason)
+        samples = _no_samples(self.state, self._clock.now())
+        self._look(samples, replace(self._look_of(samples), refused=reason.rstrip(".")))
+
+    def _look(self, samples: Samples, look: SampleWindow) -> None:
         """Judge one window, journal it, and do what the verdict says."""
         state, release = self.state, self.state.release
         now = samples.end_s
-        try:
-            look = self._look_of(samples)
-        except NoData as error:
-            self._note(str(error))
-            look = self._look_of(_no_samples(state, now))
         self._evidence = self._evidence.updated(look)
+        look = replace(look, refused=self._evidence.refused)
         agreed = None if state.agreed_s is None else now - state.agreed_s
         progress = Progress(state.step, agreed, self._elapsed_s(), state.held, state.forced)
         verdict = judge(self._evidence, release, progress)
@@ -147,6 +154,8 @@ class Runner:
         elif verdict.action == "promote":
             step = next_step(release.ladder, state.step)
             self._end("promoted", verdict.sentences) if step is None else self._shift(step)
+        elif look.refused:
+            return
         elif state.baseline is None:
             self._measure_baseline(samples)
         elif state.agreed_s is None:
@@ -185,7 +194,12 @@ class Runner:
 
     def _measure_baseline(self, samples: Samples) -> None:
         """Measure the stable version; once that is enough, fix the thresholds and take the first step."""
-        baseline = self._meter.measured(samples, self._cluster)
+        try:
+            baseline = self._meter.measured(samples, self._cluster)
+        except ValueError:
+            self._note("The proxies' latency buckets changed, so the baseline is measured again.")
+            self._meter = BaselineMeter(self.state.release, route_of(self.state.route))
+            return
         if baseline is None:
             return
         self._record("baseline", **baseline.as_record())
