@@ -26,7 +26,7 @@ from meshkit.decide.statistics.sequential import (
     log_mean_exp,
     log_sum_exp,
 )
-from meshkit.decide.thresholds import GROSS_PERCENT, Yardstick
+from meshkit.decide.thresholds import GROSS_PERCENT, TOLERANCE, Yardstick
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,22 @@ class Evidence:
         Harm means that the canary is worse than stable, or breaks an objective that stable keeps.
         """
         return exp(log_sum_exp(list(self.harm_parts.values())))
+
+    @property
+    def harm_as_served(self) -> float:
+        """The evidence of harm as odds against 1, without an assumed spread of few pods.
+
+        It says that the canary's pods are worse than stable's, not that the version is.
+        """
+        if not self.yardstick.few_pods:
+            return self.harm
+        weights, parts = self.yardstick.weights, []
+        errors = self.errors.log_evidence(TOLERANCE, WORSE)
+        parts.append(math.log(weights.errors) + errors)
+        slower = [self.slower[i].log_evidence(TOLERANCE, WORSE) for i in self.yardstick.harm_edges]
+        if slower:
+            parts.append(math.log(weights.slower) + log_mean_exp(slower))
+        return max(self.harm, exp(log_sum_exp(parts)))
 
     @property
     def worst_edge(self) -> int | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.decide import forecast, intervals
 from meshkit.decide.evidence import Evidence
+from meshkit.decide.pods import ASSUMED_LATENCY_SD
 from meshkit.decide.sample_windows import ArmWindow
 from meshkit.decide.statistics.detector import ALARM, PERIOD_S
 from meshkit.decide.thresholds import GROSS_PERCENT
@@ -136,6 +137,8 @@ def _yardstick(evidence: Evidence) -> dict[str, float]:
     """The spread of the stable version's pods, and the history for which an objective was refused."""
     yardstick, baseline = evidence.yardstick, evidence.yardstick.baseline
     found = {"dispersion": yardstick.dispersion}
+    if yardstick.few_pods:
+        found["assumed_pods_percent"] = 100 * ASSUMED_LATENCY_SD
     if baseline.noise:
         found |= {"stable_pods": baseline.noise.stable_pods, "canary_pods": baseline.noise.canary_pods}
     for name, tolerance in zip(yardstick.names, yardstick.tolerance_slower, strict=True):

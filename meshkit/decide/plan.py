@@ -117,11 +117,15 @@ def _measuring_s(release: Release, rps: float) -> float:
 
 
 def _steps(release: Release, rps: float) -> tuple[StepTime, ...]:
-    """The steps up to the deciding one: their own time, or the requests that they wait for."""
+    """The steps up to the deciding one: their own time, or the requests that they wait for.
+
+    The canary's pods are new in the first step only.
+    """
     found = []
     for share in release.steps[:-1]:
         canary_rps = rps * share / 100
-        requests_s = release.warm_up_s + release.min_requests / canary_rps if canary_rps else math.inf
+        warm_up_s = 0.0 if found else release.warm_up_s
+        requests_s = warm_up_s + release.min_requests / canary_rps if canary_rps else math.inf
         found.append(StepTime(share, release.look_s + max(release.step_s, requests_s)))
     return tuple(found)
 
@@ -148,14 +152,16 @@ def _latency_s(
     p = yardstick.baseline.share_slower(margin.edge_ms)
     known = _information(p, steps[:-1], rps, yardstick, warm_up_s=release.warm_up_s)
     last = Rates.at(rps, steps[-1].percent)
-    return before_s + release.warm_up_s + forecast.latency_seconds(yardstick, margin, last, known)
+    warm_up_s = 0.0 if len(steps) > 1 else release.warm_up_s
+    return before_s + warm_up_s + forecast.latency_seconds(yardstick, margin, last, known)
 
 
 def _information(
     p: float, steps: Sequence[StepTime], rps: float, yardstick: Yardstick, *, warm_up_s: float
 ) -> float:
     """What steps that were walked through have brought for events of share ``p``."""
-    paired = sum(max(0.0, s.seconds - warm_up_s) * Rates.at(rps, s.percent).paired for s in steps)
+    judged = [max(0.0, s.seconds - (0.0 if i else warm_up_s)) for i, s in enumerate(steps)]
+    paired = sum(s * Rates.at(rps, step.percent).paired for s, step in zip(judged, steps, strict=True))
     return paired * p * (1 - p) / yardstick.dispersion if math.isfinite(paired) else 0.0
 
 
@@ -210,6 +216,7 @@ def _detection_s(
         if left * took_s <= judged_s:
             return passed_s + warm_up_s + left * took_s
         passed_s, left = passed_s + step.seconds, left - max(0.0, judged_s) / took_s
+        warm_up_s = 0.0
     return math.inf
 
 

@@ -110,12 +110,13 @@ def _conditions(
         return (*always, watch, leak) if phase == "watching" else (*always, watch)
     if phase == "alone":
         return always
+    served = max(harm, evidence.harm_as_served)
     seen = evidence.judged_step if evidence.step == progress.step else 0
     return (
         *always,
         Condition("time", clock, release.step_s, "s", clock >= release.step_s, True),
         Condition("requests", seen, release.min_requests, "requests", seen >= release.min_requests, True),
-        Condition("harm", harm, CALM, ": 1, below", harm < CALM, True),
+        Condition("harm", served, CALM, ": 1, below", served < CALM, True),
         *_of_promotion(evidence, release, deciding=progress.step == release.deciding_step),
     )
 

@@ -42,12 +42,20 @@ class ArmWindow:
         )
 
     @classmethod
-    def of(cls, counts: ArmCounts, edges_ms: Sequence[float], recent: ArmCounts) -> ArmWindow:
+    def of(
+        cls,
+        counts: ArmCounts,
+        edges_ms: Sequence[float],
+        recent: ArmCounts,
+        warm: ArmCounts | None = None,
+    ) -> ArmWindow:
         """Create a window from its counts and from the ``recent`` counts for the displayed quantiles.
 
+        ``warm`` are the counts whose latencies are judged; None: all.
         Raises ``NoData`` for a histogram that cannot be true, or that lacks an edge.
         """
-        if reason := refused_histogram(counts.latency_ms):
+        judged = counts if warm is None else warm
+        if reason := refused_histogram(judged.latency_ms):
             raise NoData(
                 f"The callers' proxies report latencies that cannot be true: {reason}.",
                 remedy="Look at their metrics pages; nothing is counted while they report such values.",
@@ -55,8 +63,8 @@ class ArmWindow:
         return cls(
             requests=counts.requests,
             errors=counts.errors,
-            timed=counts.latency_ms[-1][1] if counts.latency_ms else 0,
-            slower=slower_than(counts.latency_ms, edges_ms),
+            timed=judged.latency_ms[-1][1] if judged.latency_ms else 0,
+            slower=slower_than(judged.latency_ms, edges_ms),
             p50_ms=_rounded(recent.quantile_ms(0.5)),
             p99_ms=_rounded(recent.quantile_ms(0.99)),
         )

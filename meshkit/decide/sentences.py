@@ -101,6 +101,9 @@ def basis(release: Release, evidence: Evidence, numbers: Numbers) -> str:
     head = f"Wrong for at most {percent(numbers['alpha_percent'])} of releases that are not worse"
     if yardstick.label == "pods not measured":
         return f"{head}, as far as requests go: differences between pods were not measured."
+    if yardstick.few_pods:
+        assumed = percent(numbers["assumed_pods_percent"])
+        return f"{head}, if pods of one version differ by {assumed}: there are too few to measure it."
     if yardstick.label == "calibrated on A/A":
         times = f"{numbers['dispersion']:.2g}"
         return (
@@ -182,6 +185,7 @@ def _continuing(
         *_needs(numbers),
         requests(release, numbers),
         net,
+        *_few_pods(release, evidence, numbers),
         *_unmet(release, evidence, numbers),
     )
 
@@ -260,6 +264,19 @@ def _promise(kind: str, numbers: Numbers) -> str:
         return f"at most {percent(numbers['objective_error_percent'])} errors"
     slower, ms = numbers["objective_slower_percent"], numbers["objective_slower_than_ms"]
     return f"at most {percent(slower)} slower than {ms:.4g}{_SPACE}ms"
+
+
+def _few_pods(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
+    """Say that the canary's pods are worse, but no more than few pods of one version may differ."""
+    if evidence.harm_as_served < 1 / evidence.yardstick.alpha or not evidence.yardstick.few_pods:
+        return ()
+    pods = count(numbers["stable_pods"]), count(numbers["canary_pods"])
+    assumed = percent(numbers["assumed_pods_percent"])
+    return (
+        f"{release.canary}'s pods are worse than {release.stable}'s, but not more than {pods[0]} and "
+        f"{pods[1]} pods of one version may differ ({assumed} assumed): it is neither promoted nor rolled "
+        "back. Run at least four pods of each, or decide by hand.",
+    )
 
 
 def _unmet(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:

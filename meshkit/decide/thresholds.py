@@ -8,7 +8,8 @@ confidence of the release):
   compared with 1/alpha. If the pods' spread widens a tolerance, half of alpha is spent on that and the
   limit is 2/alpha.
 - *margins*: errors and each of p50, p90, p99 must be shown to stay below their margin (margins.py); all of
-  them must, so none needs a correction. The spread of the pods shrinks the margins.
+  them must, so none needs a correction. The measured spread of the pods shrinks
+  the margins; an assumed one does not, but a canary that looks worse without it is not promoted.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class Yardstick:
         alpha = 1 - release.margins.confidence
         by_pods = [noise.tolerance(sd, alpha) for sd in noise.sd_slower] if noise else [0.0] * len(edges)
         errors_by_pods = noise.tolerance(noise.sd_errors, alpha) if noise else 0.0
+        assumed = noise is not None and noise.assumed
+        shrinking = [0.0] * len(edges) if assumed else by_pods
         widened = max([errors_by_pods, *by_pods]) > TOLERANCE
         errors, slower, unmet = _objectives(baseline, release)
         return cls(
@@ -97,9 +100,9 @@ class Yardstick:
             harm_limit=(2 if widened else 1) / alpha,
             tolerance_errors=max(TOLERANCE, errors_by_pods),
             tolerance_slower=tuple(max(TOLERANCE, one) for one in by_pods),
-            errors_by_pods=errors_by_pods,
+            errors_by_pods=0.0 if assumed else errors_by_pods,
             harm_edges=tuple(edges.index(edge) for edge in baseline.harm_edges_ms),
-            margins=latency_margins(baseline, release.margins, dict(zip(edges, by_pods, strict=True))),
+            margins=latency_margins(baseline, release.margins, dict(zip(edges, shrinking, strict=True))),
             dispersion=noise.dispersion if noise else 1.0,
             weights=_weights(baseline, release, errors, slower),
             objective_errors=errors,
@@ -113,14 +116,21 @@ class Yardstick:
 
     @property
     def label(self) -> str:
-        """What the stated error rate covers: one of ``per request``, ``pods not measured``, ``pods
-        measured``, ``calibrated on A/A``.
+        """What the stated error rate covers: one of ``per request``, ``pods not measured``, ``few pods``,
+        ``pods measured``, ``calibrated on A/A``.
         """
         if self.baseline.noise is None:
             return "pods not measured"
+        if self.few_pods:
+            return "few pods"
         if self.dispersion > 1:
             return "calibrated on A/A"
         return "pods measured" if self.widened else "per request"
+
+    @property
+    def few_pods(self) -> bool:
+        """Whether the spread of the pods is assumed, because there are too few of them to measure it."""
+        return self.baseline.noise is not None and self.baseline.noise.assumed
 
     @property
     def widened(self) -> bool:
@@ -130,7 +140,8 @@ class Yardstick:
     def of_errors(self) -> Likelihood:
         """The likelihood of failures before the first table."""
         points = [self.tolerance_errors + step for step in (0.0, *WORSE)]
-        return Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion)
+        besides = [TOLERANCE + step for step in (0.0, *WORSE)] if self.few_pods else []
+        return Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion, besides)
 
     def of_slower(self) -> tuple[Likelihood, ...]:
         """The likelihoods of latencies beyond each watched edge before the first table."""
@@ -143,6 +154,8 @@ class Yardstick:
                 for step in (0.0, *margin.steps)
                 if margin.edge == i and margin.null > 0
             ]
+            if self.few_pods:
+                besides += [TOLERANCE + step for step in (0.0, *WORSE)]
             likelihoods.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion, besides))
         return tuple(likelihoods)
 

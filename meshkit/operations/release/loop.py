@@ -21,11 +21,12 @@ from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
+from meshkit.decide.warm_pods import PodAges
 from meshkit.errors import ChangedByOthers, ClusterError, ManualActionRequired, NoData
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
-from meshkit.operations.release.baseline import BaselineMeter
+from meshkit.operations.release.baseline import BaselineMeter, pods_of, started_s
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.state import ReleaseState, Status, after, fold
 from meshkit.operations.release.weights import WeightWriter, same_percent
@@ -68,6 +69,7 @@ class Runner:
         self._target = target_of(release, route)
         self._evidence = _evidence_of(state)
         self._meter = BaselineMeter(release, route)
+        self._ages = PodAges()
         self._recent: deque[Samples] = deque()
         self._in_doubt = False
 
@@ -167,9 +169,13 @@ class Runner:
         while self._recent[0].end_s <= samples.end_s - SHOWN_S:
             self._recent.popleft()
         edges = state.baseline.edges_ms if state.baseline else ()
+        versions = (release.stable, release.canary)
+        warm = self._warm(samples, versions)
         arms = {
-            version: ArmWindow.of(samples.arms[version], edges, self._shown(version))
-            for version in (release.stable, release.canary)
+            version: ArmWindow.of(
+                samples.arms[version], edges, self._shown(version), warm[version] if warm else None
+            )
+            for version in versions
         }
         return SampleWindow(
             start_s=samples.start_s,
@@ -177,10 +183,44 @@ class Runner:
             step=state.step,
             asked_percent=state.asked_percent,
             agreed=state.agreed_s is not None,
-            warming=samples.start_s < state.shifted_s + release.warm_up_s,
+            warming=self._warming(samples, warm),
             stable=arms[release.stable],
             canary=arms[release.canary],
         )
+
+    def _warm(self, samples: Samples, versions: tuple[str, str]) -> Mapping[str, ArmCounts] | None:
+        """The counts of the pods that are past their warm-up; None if pods are not told apart."""
+        warm_up_s, first = self.state.release.warm_up_s, not self._ages.since_s
+        warmed = self.state.step < 0 or (first and samples.start_s >= self.state.shifted_s + warm_up_s)
+        self._ages = self._ages.seen(samples, from_s=samples.start_s - (warm_up_s if warmed else 0.0))
+        return self._ages.warm(samples, versions, warm_up_s)
+
+    def _warming(self, samples: Samples, warm: Mapping[str, ArmCounts] | None) -> bool:
+        """Whether no latency of this window counts: all pods of the canary that answered are new.
+
+        Where pods are not told apart, the time since the last change of weights, or since the newest pod
+        started, decides.
+        """
+        canary = self.state.release.canary
+        if warm is not None:
+            return bool(samples.arms[canary].requests and not warm[canary].requests)
+        since_s = max(self.state.shifted_s, self._newest_pod_s())
+        return samples.start_s < since_s + self.state.release.warm_up_s
+
+    def _newest_pod_s(self) -> float:
+        """When the newest pod of either version started; 0 if that is unknown."""
+        release, route = self.state.release, route_of(self.state.route)
+        if self.state.step < 0:
+            return 0.0
+        try:
+            pods = [
+                pod
+                for version in (release.stable, release.canary)
+                for pod in pods_of(self._cluster, release, route, version)
+            ]
+        except ClusterError:
+            return 0.0
+        return max((started_s(pod) for pod in pods), default=0.0)
 
     def _shown(self, version: str) -> ArmCounts:
         """Sum the counts of the last seconds, as far back as the buckets are the same."""

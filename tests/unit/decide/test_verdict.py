@@ -13,7 +13,7 @@ from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.formatting import count, odds, percent, seconds, worse
 from meshkit.decide.margins import watching
-from meshkit.decide.pods import PodNoise
+from meshkit.decide.pods import PodNoise, assumed_noise
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
@@ -403,3 +403,18 @@ def test_effect_has_interval_requests_time_and_limit() -> None:
     assert re.search(r"v2 is slower: p\d+(\.\d)? is \d+ to \d+ % worse than v1's\.", said)
     assert re.search(r"of 900 \(\d+(\.\d+)? %\) took longer than \d+ ms, v1 .* side by side for 3 s", said)
     assert "the margin is" in said
+
+
+def test_few_pods_that_differ_by_what_pods_may_differ_are_neither_promoted_nor_rolled_back() -> None:
+    few = replace(BASELINE, noise=assumed_noise(BASELINE, 3, 1))
+    slightly = tuple(round(n * 1.12) for n in arm(3000).slower)
+    looks = [look(1, arm(3000), arm(3000, slower=slightly), at=i) for i in range(10)]
+    seen, alike = (Evidence.start(Yardstick.of(each, release())) for each in (few, BASELINE))
+    for one in looks:
+        seen, alike = seen.updated(one), alike.updated(one)
+    assert judge(alike, release(), Progress(1, 60, 60)).action == "rollback"
+    verdict = judge(seen, release(), Progress(1, 60, 60))
+    assert verdict.action == "continue"
+    assert "neither promoted nor rolled back" in told(verdict)
+    assert "3 and 1 pods of one version may differ (5 % assumed)" in told(verdict)
+    assert verdict.label == "few pods"
