@@ -1,8 +1,8 @@
-"""A second generator of releases, independent of traffic.py: other shapes of latency, buckets, pods and clocks.
+"""A second generator of releases, independent of traffic.py: other latencies, buckets, pods and clocks.
 
 Latencies are lognormal, bimodal or Pareto, seen through Istio's, Linkerd's or fine buckets. Every version has
-pods, some of which may be cold, in a slower zone, or added in mid-release; requests may come in clumps (sticky
-clients), and a stable version that has little to do may be faster. A case says which of these is true.
+pods, some of which may be cold, in a slower zone, or added in mid-release; requests may come in clumps
+(sticky clients), and a stable version that has little to do may be faster. A case says which is true.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Case:
     rps: float = 100.0
     percent: float = 50.0
     minutes: float = 60.0
-    margins: Margins = Margins()
+    margins: Margins = field(default_factory=Margins)
     clump: int = 1
     baseline_s: float = 600.0
     watched: bool = False
@@ -90,7 +90,7 @@ def _release(case: Case) -> Release:
         look_s=case.look_s,
         baseline_s=case.baseline_s,
         deadline_s=1e9,
-        watch_s=1e8 if case.watched else 3600,
+        watch_s=3600,
         keep_percent=100 - case.percent if case.watched else 5 if case.percent < 95 else 0.5,
         margins=case.margins,
     )

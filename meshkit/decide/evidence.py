@@ -35,6 +35,8 @@ class Evidence:
 
     ``stable`` and ``canary`` are totals since the first weight, ``*_step`` are totals of the current step,
     ``*_judged`` those of its windows whose latencies count.
+    Latencies are counted in ``slower`` until the promotion, and in ``watched`` while the promoted canary is
+    watched: its stable version may be faster because it has little to do.
     Only windows that were not refused count, also for ``compared_s``, the seconds compared; ``refused`` is
     the reason of the latest window. ``offset_s`` is how far the clock has gone back in all.
     """
@@ -42,6 +44,7 @@ class Evidence:
     yardstick: Yardstick
     errors: Likelihood
     slower: tuple[Likelihood, ...]
+    watched: tuple[Likelihood, ...]
     objective_errors: Objective | None
     objective_slower: Objective | None
     stable: ArmWindow
@@ -68,6 +71,7 @@ class Evidence:
             yardstick=yardstick,
             errors=yardstick.of_errors(),
             slower=yardstick.of_slower(),
+            watched=(),
             objective_errors=yardstick.objective_errors,
             objective_slower=yardstick.objective_slower,
             stable=nothing,
@@ -116,17 +120,23 @@ class Evidence:
             canary_judged=canary_judged,
             judged_step=judged_before,
         )
+        if look.step == self.yardstick.watch_step and new_step:
+            after = replace(after, watched=self.yardstick.of_slower(), detector=LeakDetector())
         if not look.warming:
             after = replace(
                 after,
                 judged_step=judged_before + look.canary.requests,
                 stable_judged=stable_judged + look.stable,
                 canary_judged=canary_judged + look.canary,
-                slower=tuple(
-                    likelihood.updated(_slower(look, i)) for i, likelihood in enumerate(self.slower)
-                ),
             )
+            counted = tuple(one.updated(_slower(look, i)) for i, one in enumerate(after.compared))
+            after = replace(after, watched=counted) if after.watched else replace(after, slower=counted)
         return after._folded() if self.detector.due(look.end_s) else after
+
+    @property
+    def compared(self) -> tuple[Likelihood, ...]:
+        """The likelihoods of latencies that count now: those of the watch, else those of the comparison."""
+        return self.watched or self.slower
 
     @property
     def log_harm_errors(self) -> float:
@@ -135,10 +145,13 @@ class Evidence:
 
     @property
     def log_harm_slower(self) -> tuple[float, ...]:
-        """Log evidence at each watched edge that the canary is slower than stable."""
-        tolerances = self.yardstick.tolerance_slower
+        """Log evidence at each watched edge that the canary is slower than stable, now by OFFSET_PERCENT
+        while it is watched.
+        """
+        yardstick = self.yardstick
+        tolerances = yardstick.offset_slower if self.watched else yardstick.tolerance_slower
         return tuple(
-            likelihood.log_evidence(u, WORSE) for likelihood, u in zip(self.slower, tolerances, strict=True)
+            likelihood.log_evidence(u, WORSE) for likelihood, u in zip(self.compared, tolerances, strict=True)
         )
 
     @property
@@ -187,8 +200,8 @@ class Evidence:
 
     @property
     def leak(self) -> float:
-        """The slow-leak detector's sum, which must stay below ALARM."""
-        return exp(self.detector.log_sum)
+        """The slow-leak detector's sum, which must stay below the yardstick's ``leak_alarm``."""
+        return exp(self.detector.log_leak)
 
     @property
     def shared_cause(self) -> str:
@@ -267,8 +280,9 @@ class Evidence:
         yardstick = self.yardstick
         ratios = [self.errors.log_ratios(yardstick.tolerance_errors, WORSE)]
         for i in yardstick.harm_edges:
-            ratios.append(self.slower[i].log_ratios(yardstick.tolerance_slower[i], WORSE))
-        return replace(self, detector=self.detector.folded(ratios, self.until_s))
+            ratios.append(self.compared[i].log_ratios(yardstick.tolerance_slower[i], WORSE))
+        scores = [self.compared[i].score for i in yardstick.harm_edges]
+        return replace(self, detector=self.detector.folded(ratios, self.until_s, scores))
 
 
 def exp(log_value: float) -> float:

@@ -14,7 +14,7 @@ from meshkit.decide import forecast, intervals
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.pods import ASSUMED_LATENCY_SD
 from meshkit.decide.sample_windows import ArmWindow
-from meshkit.decide.statistics.detector import ALARM, PERIOD_S
+from meshkit.decide.statistics.detector import PERIOD_S
 from meshkit.decide.thresholds import GROSS_PERCENT
 from meshkit.decide.verdict import Condition, Progress
 
@@ -42,7 +42,7 @@ def numbers_of(
         "step_elapsed_s": progress.step_elapsed_s or 0.0,
         "harm": harm,
         "harm_limit": evidence.yardstick.harm_limit,
-        "leak_alarm_days": ALARM * PERIOD_S / 86_400,
+        "leak_alarm_days": evidence.yardstick.leak_alarm * PERIOD_S / 86_400,
         "gross_percent": GROSS_PERCENT,
     }
     if progress.step == len(release.ladder) - 1:

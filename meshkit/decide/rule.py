@@ -21,7 +21,6 @@ from meshkit.decide import sentences
 from meshkit.decide.admission import refused_progress
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.numbers import numbers_of
-from meshkit.decide.statistics.detector import ALARM
 from meshkit.decide.thresholds import MOST_DISPERSION
 from meshkit.decide.verdict import Action, Condition, Progress, Verdict
 
@@ -57,7 +56,7 @@ def decided(
     conditions = _conditions(evidence, release, progress, harm)
     waiting = [c for c in conditions if c.needed and not c.met]
     deadline_s = release.deadline_s + (release.watch_s if phase != "comparing" else 0)
-    leaks = phase == "watching" and evidence.leak >= ALARM
+    leaks = phase == "watching" and evidence.leak >= evidence.yardstick.leak_alarm
     action: Action = "continue"
     if progress.step >= 0 and (harm >= evidence.yardstick.harm_limit or leaks):
         action = "rollback"
@@ -106,7 +105,8 @@ def _conditions(
         always = (_INPUT, *always)
     if phase == "watching" or (phase == "alone" and (progress.forced or not release.keep_percent)):
         watch = Condition("watch", clock, release.watch_s, "s", agrees and clock >= release.watch_s, True)
-        leak = Condition("leak", evidence.leak, ALARM, "looks, below", evidence.leak < ALARM, True)
+        alarm = evidence.yardstick.leak_alarm
+        leak = Condition("leak", evidence.leak, alarm, "looks, below", evidence.leak < alarm, True)
         return (*always, watch, leak) if phase == "watching" else (*always, watch)
     if phase == "alone":
         return always

@@ -196,7 +196,7 @@ def _rolled_back(
     leaks = any(c.name == "leak" and not c.met for c in conditions)
     net = _harm(numbers, "so the release is rolled back")
     if leaks:
-        days = count(numbers["leak_alarm_days"])
+        days = f"{numbers['leak_alarm_days']:.2g}"
         net = f"The slow-leak detector has fired, which is wrong once in {days} days: it is rolled back."
     again = f"No margin changes that: harm is judged against {release.stable} itself."
     parts = evidence.harm_parts

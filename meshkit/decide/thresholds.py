@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.decide.baseline import HARM_QUANTILES, MARGIN_QUANTILES, Baseline
 from meshkit.decide.margins import LatencyMargin, latency_margins
+from meshkit.decide.statistics.detector import ALARM, PERIOD_S, WATCHES_PER_FALSE_ALARM
 from meshkit.decide.statistics.objective import Objective
 from meshkit.decide.statistics.sequential import WORSE, Likelihood
 
@@ -32,6 +33,8 @@ LOW_TRAFFIC_RPS = 5.0
 """Canary requests a second at the first step below which an objective is given most of the weight."""
 GROSS_PERCENT = 40.0
 """What shows when nothing runs beside the canary: the daily wave alone moves latencies by +-15 %."""
+OFFSET_PERCENT = 25.0
+"""While the promoted canary is watched, stable has little to do and may be faster for it by so much."""
 MOST_DISPERSION = 10.0
 """Counts that vary more than this many times as chance has it promote nothing."""
 LONGEST_LOOK_S, LONGEST_LOOKS = 60.0, 20
@@ -56,7 +59,8 @@ class Yardstick:
     ``tolerance_slower`` and ``names`` have one entry per watched edge; tolerances are log odds ratios, as is
     ``errors_by_pods``, by which pods alone may differ in errors. Harm is judged at the edges ``harm_edges``.
     ``unmet`` objectives were refused. ``problem`` says why the baseline cannot be true (empty: it can); such
-    a baseline is not used. Sample windows longer than ``longest_look_s`` are refused.
+    a baseline is not used. In ``watch_step`` (None: none) latencies count against ``offset_slower``, and a
+    leak at ``leak_alarm``. Sample windows longer than ``longest_look_s`` are refused.
     """
 
     baseline: Baseline
@@ -76,6 +80,9 @@ class Yardstick:
     slow_edge: int | None
     unmet: tuple[str, ...]
     steps: int
+    watch_step: int | None
+    offset_slower: tuple[float, ...]
+    leak_alarm: float
     longest_look_s: float
     problem: str = ""
 
@@ -110,6 +117,12 @@ class Yardstick:
             slow_edge=edges.index(baseline.slow_edge_ms) if slower and baseline.slow_edge_ms else None,
             unmet=unmet,
             steps=len(release.ladder),
+            watch_step=release.deciding_step + 1 if len(release.ladder) > len(release.steps) else None,
+            offset_slower=tuple(
+                max(tolerance, baseline.margin_log_odds(edge, OFFSET_PERCENT))
+                for edge, tolerance in zip(edges, (max(TOLERANCE, one) for one in by_pods), strict=True)
+            ),
+            leak_alarm=min(ALARM, WATCHES_PER_FALSE_ALARM * max(1.0, release.watch_s / PERIOD_S)),
             longest_look_s=max(LONGEST_LOOK_S, LONGEST_LOOKS * release.look_s),
             problem=problem,
         )
@@ -154,6 +167,7 @@ class Yardstick:
                 for step in (0.0, *margin.steps)
                 if margin.edge == i and margin.null > 0
             ]
+            besides += [self.offset_slower[i] + step for step in (0.0, *WORSE)]
             if self.few_pods:
                 besides += [TOLERANCE + step for step in (0.0, *WORSE)]
             likelihoods.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion, besides))

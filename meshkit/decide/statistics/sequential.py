@@ -129,6 +129,11 @@ class Likelihood:
         return self._end(inside[0], -1, level), self._end(inside[-1], 1, level)
 
     @property
+    def score(self) -> tuple[float, float]:
+        """The canary's surplus of events over stable's share, and its variance; 0 must be a point."""
+        return (self.events - self.means[self._index(0.0)]) / self.dispersion, self.information
+
+    @property
     def information(self) -> float:
         """The variance of x summed over the tables, where the odds ratio is about 1."""
         middle = min(range(1, len(self.points) - 1), key=lambda i: abs(self.points[i]), default=0)
