@@ -47,15 +47,15 @@ RELEASE_PARAMETERS: Mapping[str, str] = {
     "watch_s": "0",
     "deadline_s": "120",
     "error_points": "5",
-    "p50_percent": "100",
-    "p90_percent": "100",
-    "p99_percent": "100",
+    "p50_percent": "300",
+    "p90_percent": "400",
+    "p99_percent": "400",
 }
 """The release parameters of the demo: steps of seconds, with wide margins because there are few requests.
 
 The first step is 0.1 %, so that a canary that harms every request is rolled back before it harms 1 % of all
 requests, even if it gets several of the first requests. Failed requests count from the first second on, slow
-ones from the fifth.
+ones from the fifth. The margins are what the meshes' default latency buckets can show within seconds.
 """
 
 PLAIN_TEXT_S = 1.5

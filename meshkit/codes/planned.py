@@ -171,6 +171,13 @@ TOO_LITTLE_TRAFFIC = Code(
     "A promotion needs more requests than are expected before the deadline.",
     "Take a larger share, wider margins or a later deadline.",
 )
+MARGIN_BELOW_BUCKETS = Code(
+    "MK1607",
+    "error",
+    "The release cannot pass: the proxies' latency buckets are too wide for a latency margin.",
+    "A histogram tells latencies apart by its edges only, so a margin needs two edges within it.",
+    "Give the callers' proxies closer buckets around the quantile, or widen the margin.",
+)
 HARM_UNDETECTED = Code(
     "MK1604",
     "error",

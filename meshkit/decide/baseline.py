@@ -3,9 +3,10 @@
 The baseline determines which bucket edges are watched and what a margin means at each of them. Both are fixed
 at the start of a release, so that a later measurement cannot choose its own criterion.
 
-A proxy's histogram records latencies by its bucket edges only. A statement about a quantile is therefore
-expressed as the share of requests that are slower than the nearest edge. "Nearest" is measured in log odds,
-because these separate edges in the far tail as clearly as quantiles do.
+A proxy's histogram records latencies by its bucket edges only. Harm is therefore compared as the share of
+requests that are slower than the edge nearest to a quantile; "nearest" is measured in log odds, because these
+separate edges in the far tail as clearly as quantiles do. Margins are judged between edges that surely lie on
+the conservative side of the quantile (margins.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from meshkit.decide.admission import refused_histogram
 from meshkit.decide.pods import PodNoise
 from meshkit.decide.sample_windows import slower_than
 from meshkit.facts import ArmCounts
@@ -35,7 +37,7 @@ class Baseline:
 
     They are its latency histogram, cumulative as in ArmCounts, its failures among all requests, the seconds
     measured, and the spread of its pods (None: not measured). ``slow_edge_ms`` is the watched edge of a
-    declared objective.
+    declared objective, ``margin_edges_ms`` are those of the release's margins (``watching``).
     """
 
     latency_ms: tuple[tuple[float, int], ...]
@@ -44,6 +46,7 @@ class Baseline:
     seconds: float = 0.0
     noise: PodNoise | None = None
     slow_edge_ms: float | None = None
+    margin_edges_ms: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, counts: ArmCounts, seconds: float = 0.0, slower_than_ms: float | None = None) -> Baseline:
@@ -57,6 +60,16 @@ class Baseline:
         return cls(counts.latency_ms, counts.requests, counts.errors, seconds, slow_edge_ms=slow)
 
     @property
+    def problem(self) -> str:
+        """Why this baseline cannot be true; empty if it can."""
+        if reason := refused_histogram(self.latency_ms):
+            return reason
+        counts = (self.answered, self.errors, self.seconds)
+        if not all(math.isfinite(count) and count >= 0 for count in counts):
+            return "the baseline has a count that is not a number of requests"
+        return ""
+
+    @property
     def requests(self) -> int:
         """Requests in the histogram: those that did not fail."""
         return self.latency_ms[-1][1] if self.latency_ms else 0
@@ -68,7 +81,18 @@ class Baseline:
             return ()
         edges = {self.edge_ms(q) for q in HARM_QUANTILES}
         edges |= {self.margin_edge_ms(q) for _, q in MARGIN_QUANTILES}
+        edges |= set(self.margin_edges_ms) & set(self._finite)
         return tuple(sorted(edges if self.slow_edge_ms is None else edges | {self.slow_edge_ms}))
+
+    @cached_property
+    def harm_edges_ms(self) -> tuple[float, ...]:
+        """The watched edges at which harm is judged: those of HARM_QUANTILES, rising."""
+        return tuple(sorted({self.edge_ms(q) for q in HARM_QUANTILES})) if self.edges_ms else ()
+
+    @property
+    def finite_edges_ms(self) -> tuple[float, ...]:
+        """All finite edges of the histogram, rising."""
+        return self._finite
 
     def edge_ms(self, quantile: float) -> float:
         """The finite edge whose share of slower requests is nearest to 1 - ``quantile`` in log odds."""
@@ -82,6 +106,12 @@ class Baseline:
         """
         seen = [e for e in self._finite if self.slower_than(e) >= ENOUGH]
         return self._nearest(quantile, seen or self._finite)
+
+    def log_odds_slower(self, edge_ms: float, deviations: float = 0.0) -> float:
+        """The log odds of being slower than an edge, plus so many standard deviations of its estimate."""
+        n = self.slower_than(edge_ms)
+        error = math.sqrt(1 / (n + 0.5) + 1 / (self.requests - n + 0.5))
+        return self._logit_slower(edge_ms) + deviations * error
 
     def margin_log_odds(self, edge_ms: float, percent: float) -> float:
         """The log odds ratio at ``edge_ms`` of a version whose every latency is ``percent`` % longer.
@@ -106,7 +136,8 @@ class Baseline:
 
     def slower_than(self, edge_ms: float) -> int:
         """Requests that were slower than an edge."""
-        return slower_than(self.latency_ms, (edge_ms,))[0]
+        slower = self._slower.get(edge_ms)
+        return slower_than(self.latency_ms, (edge_ms,))[0] if slower is None else slower
 
     def share_slower(self, edge_ms: float) -> float:
         """The share of requests slower than an edge, never 0 or 1: half a request is added to either side."""
@@ -123,7 +154,8 @@ class Baseline:
         fields = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
         histogram = tuple((math.inf if e is None else float(e), int(n)) for e, n in record["latency_ms"])
         noise = PodNoise.from_record(record["noise"]) if record.get("noise") else None
-        return cls(**{**fields, "latency_ms": histogram, "noise": noise})
+        margin_edges = tuple(record.get("margin_edges_ms", ()))
+        return cls(**{**fields, "latency_ms": histogram, "noise": noise, "margin_edges_ms": margin_edges})
 
     def _nearest(self, quantile: float, edges: Sequence[float]) -> float:
         """Select the edge nearest to a quantile; of two equally near, the one closer to most requests."""
@@ -137,6 +169,11 @@ class Baseline:
     @cached_property
     def _finite(self) -> tuple[float, ...]:
         return tuple(self._logits)
+
+    @cached_property
+    def _slower(self) -> dict[float, int]:
+        """The requests slower than each edge, cached because they are used often."""
+        return {edge: self.requests - within for edge, within in self.latency_ms}
 
     @cached_property
     def _logits(self) -> dict[float, float]:

@@ -1,9 +1,8 @@
 """All evidence about one release, accumulated window by window: harm, margins, slow leaks, and gross decay.
 
-Comparisons use the likelihoods of thresholds.py. Errors have a second test for their margin, for services
-that hardly ever fail: the canary's own count against (lower bound of stable + error_points), with alpha/2 for
-either test and alpha/4 for each of the two bounds. That test pools counts, so it uses only the current step,
-where the share is constant.
+Comparisons use the likelihoods of thresholds.py. The margin of errors is in points, so it is tested on the
+shares of both versions (statistics/points.py). That test and the one of each version by itself pool counts,
+so they use only the current step, where the share of the traffic is constant.
 """
 
 from __future__ import annotations
@@ -11,46 +10,58 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+from meshkit.decide.admission import refused_window
+from meshkit.decide.margins import LatencyMargin
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.statistics.detector import LeakDetector
 from meshkit.decide.statistics.objective import Objective, Window
+from meshkit.decide.statistics.points import points_log_evidence
 from meshkit.decide.statistics.sequential import (
     ALONE,
-    BETTER,
+    MARGIN_STEPS,
     WORSE,
     Likelihood,
     Table,
     alone_log_evidence,
-    alone_lower_bound,
     log_mean_exp,
     log_sum_exp,
 )
-from meshkit.decide.thresholds import GROSS_PERCENT, LatencyMargin, Yardstick
+from meshkit.decide.thresholds import GROSS_PERCENT, TOLERANCE, Yardstick
 
 
 @dataclass(frozen=True)
 class Evidence:
     """The accumulated evidence after some sample windows.
 
-    ``stable`` and ``canary`` are totals since the first weight, ``*_step`` are totals of the current step.
+    ``stable`` and ``canary`` are totals since the first weight, ``*_step`` are totals of the current step,
+    ``*_judged`` those of its windows whose latencies count.
+    Latencies are counted in ``slower`` until the promotion, and in ``watched`` while the promoted canary is
+    watched: its stable version may be faster because it has little to do.
+    Only windows that were not refused count, also for ``compared_s``, the seconds compared; ``refused`` is
+    the reason of the latest window. ``offset_s`` is how far the clock has gone back in all.
     """
 
     yardstick: Yardstick
     errors: Likelihood
     slower: tuple[Likelihood, ...]
+    watched: tuple[Likelihood, ...]
     objective_errors: Objective | None
     objective_slower: Objective | None
     stable: ArmWindow
     canary: ArmWindow
     stable_step: ArmWindow
     canary_step: ArmWindow
+    stable_judged: ArmWindow
+    canary_judged: ArmWindow
     detector: LeakDetector = field(default_factory=LeakDetector)
     step: int = -1
     canary_now: int = 0
     judged_step: int = 0
-    since_s: float = 0.0
     until_s: float = 0.0
     step_since_s: float = 0.0
+    compared_s: float = 0.0
+    refused: str = ""
+    offset_s: float = 0.0
 
     @classmethod
     def start(cls, yardstick: Yardstick) -> Evidence:
@@ -60,29 +71,43 @@ class Evidence:
             yardstick=yardstick,
             errors=yardstick.of_errors(),
             slower=yardstick.of_slower(),
+            watched=(),
             objective_errors=yardstick.objective_errors,
             objective_slower=yardstick.objective_slower,
             stable=nothing,
             canary=nothing,
             stable_step=nothing,
             canary_step=nothing,
+            stable_judged=nothing,
+            canary_judged=nothing,
         )
 
     def updated(self, look: SampleWindow) -> Evidence:
         """Return the evidence with one more sample window.
 
-        Windows before the first weight change nothing; latencies of a warming window do not count.
+        Windows before the first weight change nothing, nor do windows that cannot be true; latencies of a
+        warming window do not count.
         """
+        reason = look.refused or self._refused(look)
+        if reason:
+            back_s = look.start_s - look.end_s if look.start_s > look.end_s else 0.0
+            back_s = back_s if math.isfinite(back_s) else 0.0
+            return replace(self, refused=reason, canary_now=0, offset_s=self.offset_s + back_s)
         if look.step < 0:
-            return self
+            return replace(self, refused="") if self.refused else self
+        look = replace(look, start_s=look.start_s + self.offset_s, end_s=look.end_s + self.offset_s)
         new_step = look.step != self.step
+        nothing = ArmWindow(slower=(0,) * len(self.yardstick.edges_ms))
+        stable_judged = nothing if new_step else self.stable_judged
+        canary_judged = nothing if new_step else self.canary_judged
         judged_before = 0 if new_step else self.judged_step
         after = replace(
             self,
             step=look.step,
             canary_now=look.canary.requests,
-            since_s=self.since_s or look.start_s,
             until_s=look.end_s,
+            compared_s=round(self.compared_s + look.end_s - look.start_s, 6),
+            refused="",
             step_since_s=look.start_s if new_step else self.step_since_s,
             errors=self.errors.updated(_failures(look)),
             objective_errors=_held_to(self.objective_errors, look, None),
@@ -91,22 +116,27 @@ class Evidence:
             canary=self.canary + look.canary,
             stable_step=look.stable if new_step else self.stable_step + look.stable,
             canary_step=look.canary if new_step else self.canary_step + look.canary,
+            stable_judged=stable_judged,
+            canary_judged=canary_judged,
             judged_step=judged_before,
         )
+        if look.step == self.yardstick.watch_step and new_step:
+            after = replace(after, watched=self.yardstick.of_slower(), detector=LeakDetector())
         if not look.warming:
             after = replace(
                 after,
                 judged_step=judged_before + look.canary.requests,
-                slower=tuple(
-                    likelihood.updated(_slower(look, i)) for i, likelihood in enumerate(self.slower)
-                ),
+                stable_judged=stable_judged + look.stable,
+                canary_judged=canary_judged + look.canary,
             )
+            counted = tuple(one.updated(_slower(look, i)) for i, one in enumerate(after.compared))
+            after = replace(after, watched=counted) if after.watched else replace(after, slower=counted)
         return after._folded() if self.detector.due(look.end_s) else after
 
     @property
-    def compared_s(self) -> float:
-        """How long both versions have been compared, in seconds."""
-        return self.until_s - self.since_s
+    def compared(self) -> tuple[Likelihood, ...]:
+        """The likelihoods of latencies that count now: those of the watch, else those of the comparison."""
+        return self.watched or self.slower
 
     @property
     def log_harm_errors(self) -> float:
@@ -115,10 +145,13 @@ class Evidence:
 
     @property
     def log_harm_slower(self) -> tuple[float, ...]:
-        """Log evidence at each watched edge that the canary is slower than stable."""
-        tolerances = self.yardstick.tolerance_slower
+        """Log evidence at each watched edge that the canary is slower than stable, now by OFFSET_PERCENT
+        while it is watched.
+        """
+        yardstick = self.yardstick
+        tolerances = yardstick.offset_slower if self.watched else yardstick.tolerance_slower
         return tuple(
-            likelihood.log_evidence(u, WORSE) for likelihood, u in zip(self.slower, tolerances, strict=True)
+            likelihood.log_evidence(u, WORSE) for likelihood, u in zip(self.compared, tolerances, strict=True)
         )
 
     @property
@@ -127,7 +160,8 @@ class Evidence:
         weights, slower = self.yardstick.weights, self.log_harm_slower
         parts = {"errors": (weights.errors, self.log_harm_errors)}
         if slower:
-            parts["slower"] = (weights.slower, log_mean_exp(slower))
+            at_harm = [slower[i] for i in self.yardstick.harm_edges]
+            parts["slower"] = (weights.slower, log_mean_exp(at_harm))
         if self.objective_errors:
             parts["objective_errors"] = (weights.objective_errors, self.objective_errors.log_evidence)
         if self.objective_slower:
@@ -143,15 +177,31 @@ class Evidence:
         return exp(log_sum_exp(list(self.harm_parts.values())))
 
     @property
+    def harm_as_served(self) -> float:
+        """The evidence of harm as odds against 1, without an assumed spread of few pods.
+
+        It says that the canary's pods are worse than stable's, not that the version is.
+        """
+        if not self.yardstick.few_pods:
+            return self.harm
+        weights, parts = self.yardstick.weights, []
+        errors = self.errors.log_evidence(TOLERANCE, WORSE)
+        parts.append(math.log(weights.errors) + errors)
+        slower = [self.slower[i].log_evidence(TOLERANCE, WORSE) for i in self.yardstick.harm_edges]
+        if slower:
+            parts.append(math.log(weights.slower) + log_mean_exp(slower))
+        return max(self.harm, exp(log_sum_exp(parts)))
+
+    @property
     def worst_edge(self) -> int | None:
         """The index of the watched edge with the strongest evidence of harm, None without edges."""
         log_harm = self.log_harm_slower
-        return max(range(len(log_harm)), key=lambda i: log_harm[i], default=None)
+        return max(self.yardstick.harm_edges, key=lambda i: log_harm[i], default=None)
 
     @property
     def leak(self) -> float:
-        """The slow-leak detector's sum, which must stay below ALARM."""
-        return exp(self.detector.log_sum)
+        """The slow-leak detector's sum, which must stay below the yardstick's ``leak_alarm``."""
+        return exp(self.detector.log_leak)
 
     @property
     def shared_cause(self) -> str:
@@ -161,22 +211,38 @@ class Evidence:
         return "slower" if self.objective_slower and self.objective_slower.shared else ""
 
     def within(self, margin: LatencyMargin) -> float:
-        """Evidence, as odds against 1, that the canary stays within a margin of latency; 0 if refused."""
+        """Evidence, as odds against 1, that the canary stays within a margin of latency; 0 if refused.
+
+        It is the mean of two: both versions compared at one edge, and each by itself against its own edge,
+        where the weaker counts. Neither holds for a canary outside the margin.
+        """
         if margin.refused:
             return 0.0
-        return exp(self.slower[margin.edge].log_evidence(margin.null, margin.steps))
+        compared = (
+            exp(self.slower[margin.edge].log_evidence(margin.null, margin.steps)) if margin.null > 0 else 0.0
+        )
+        return (compared + (exp(self._apart(margin)) if margin.apart else 0.0)) / 2
+
+    def _apart(self, margin: LatencyMargin) -> float:
+        """Log evidence that stable's quantile is above its edge and the canary's below its own."""
+        stable, canary = self.stable_judged, self.canary_judged
+        if not (stable.timed and canary.timed):
+            return -math.inf
+        above = alone_log_evidence(stable.timed, stable.slower[margin.above], margin.level, MARGIN_STEPS)
+        fewer = [-step for step in MARGIN_STEPS]
+        below = alone_log_evidence(canary.timed, canary.slower[margin.below], margin.below_level, fewer)
+        return min(above, below) / self.yardstick.dispersion
 
     def errors_within(self, error_points: float) -> float:
-        """Evidence that errors are within the margin, as odds; the limit is 2/alpha."""
-        null = self.yardstick.error_null
-        by_odds = exp(self.errors.log_evidence(null, BETTER)) if null > 0 else 0.0
+        """Evidence, as odds against 1, that errors are within the margin."""
         stable, canary = self.stable_step, self.canary_step
         if not (canary.requests and stable.requests):
-            return by_odds
-        by_points = points_log_evidence(
-            self.yardstick, error_points, (canary.requests, canary.errors), (stable.requests, stable.errors)
+            return 0.0
+        counts = (canary.requests, canary.errors), (stable.requests, stable.errors)
+        return exp(
+            points_log_evidence(error_points, *counts, self.yardstick.errors_by_pods)
+            / self.yardstick.dispersion
         )
-        return max(by_odds, exp(by_points) / 2)
 
     def alone_parts(self, error_points: float) -> dict[str, float]:
         """The log evidence of each part of ``alone_harm``: ``errors`` and the quantiles of the margins.
@@ -199,29 +265,24 @@ class Evidence:
         """The evidence, as odds against 1, that a canary without stable beside it decays grossly."""
         return exp(log_mean_exp(list(self.alone_parts(error_points).values())))
 
+    def _refused(self, look: SampleWindow) -> str:
+        """Why a window cannot be true, or does not fit the previous ones."""
+        yardstick = self.yardstick
+        return yardstick.problem or refused_window(
+            look,
+            edges=len(yardstick.edges_ms),
+            steps=yardstick.steps,
+            until_s=self.until_s - self.offset_s if self.step >= 0 else None,
+            longest_s=yardstick.longest_look_s,
+        )
+
     def _folded(self) -> Evidence:
         yardstick = self.yardstick
-        pairs = zip(self.slower, yardstick.tolerance_slower, strict=True)
         ratios = [self.errors.log_ratios(yardstick.tolerance_errors, WORSE)]
-        ratios += [one.log_ratios(tolerance, WORSE) for one, tolerance in pairs]
-        return replace(self, detector=self.detector.folded(ratios, self.until_s))
-
-
-def points_log_evidence(
-    yardstick: Yardstick, error_points: float, canary: tuple[float, float], stable: tuple[float, float]
-) -> float:
-    """Log evidence that the canary fails less often than stable's lower bound plus ``error_points``.
-
-    ``stable`` and ``canary`` are (requests, errors). The spread of the pods is subtracted from the limit.
-    """
-    floor = alone_lower_bound(*stable, math.log(4 / yardstick.alpha))
-    share = min(floor + error_points / 100, 1 - 1e-9)
-    odds = share / (1 - share)
-    if yardstick.baseline.noise:
-        noise = yardstick.baseline.noise
-        odds *= math.exp(-noise.tolerance(noise.sd_errors, yardstick.alpha))
-    log_evidence = alone_log_evidence(*canary, odds / (1 + odds), [-g for g in ALONE])
-    return log_evidence / yardstick.dispersion
+        for i in yardstick.harm_edges:
+            ratios.append(self.compared[i].log_ratios(yardstick.tolerance_slower[i], WORSE))
+        scores = [self.compared[i].score for i in yardstick.harm_edges]
+        return replace(self, detector=self.detector.folded(ratios, self.until_s, scores))
 
 
 def exp(log_value: float) -> float:

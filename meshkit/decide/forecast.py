@@ -18,9 +18,10 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from meshkit.decide.evidence import points_log_evidence
+from meshkit.decide.margins import LatencyMargin
+from meshkit.decide.statistics.points import divergence, points_rate
 from meshkit.decide.statistics.sequential import WORSE, Likelihood, Table
-from meshkit.decide.thresholds import LatencyMargin, Yardstick
+from meshkit.decide.thresholds import Yardstick
 
 POWER = 0.9
 """The share of releases that finish within the forecast time if the canary is not worse."""
@@ -58,49 +59,49 @@ def information_needed(shift: float, alpha: float) -> float:
     return (_z_with(math.log(1 / alpha) + GRID_COST) / shift) ** 2
 
 
-def latency_seconds(yardstick: Yardstick, margin: LatencyMargin, rates: Rates, known: float = 0.0) -> float:
-    """Seconds until a margin of latency is shown; ``known`` is the information already available."""
-    needed = information_needed(margin.null, yardstick.alpha) - known
-    p = yardstick.baseline.share_slower(margin.edge_ms)
-    return _over(needed, rates.paired * p * (1 - p) / yardstick.dispersion)
-
-
-def error_seconds(
-    yardstick: Yardstick, error_points: float, rates: Rates, known: float = 0.0, step_s: float = 0.0
+def latency_seconds(
+    yardstick: Yardstick, margin: LatencyMargin, rates: Rates, known: float = 0.0, step_s: float = 0.0
 ) -> float:
-    """Seconds until errors are shown to be within the margin, by the quicker of the two tests.
+    """Seconds until a margin of latency is shown, by the quicker of the two tests.
 
     ``known`` is the information already available, ``step_s`` the elapsed time of the current step.
     """
-    p = usual_error_share(yardstick)
-    needed = information_needed(yardstick.error_null, yardstick.alpha / 2) - known
-    by_odds = _over(needed, rates.paired * p * (1 - p) / yardstick.dispersion)
-    return min(by_odds, max(0.0, points_seconds(yardstick, error_points, rates) - step_s))
+    if margin.refused:
+        return math.inf
+    baseline = yardstick.baseline
+    needed = information_needed(margin.null, yardstick.alpha / 2) - known
+    p = baseline.share_slower(margin.edge_ms)
+    compared = _over(needed, rates.paired * p * (1 - p) / yardstick.dispersion)
+    if not margin.apart:
+        return compared
+    above, below = margin.usual
+    weaker = min(
+        rates.stable * divergence(above, margin.level), rates.canary * divergence(below, margin.below_level)
+    )
+    apart = _over(_log_needed(yardstick.alpha / 2), weaker / yardstick.dispersion)
+    return min(compared, max(0.0, apart - step_s))
 
 
-def points_seconds(yardstick: Yardstick, error_points: float, rates: Rates) -> float:
-    """Seconds of one step until the canary's own count shows at most ``error_points`` more errors.
+def error_seconds(yardstick: Yardstick, error_points: float, rates: Rates, step_s: float = 0.0) -> float:
+    """Seconds until errors are shown to be within the margin, at the baseline's share of failures.
 
-    The expected counts (the canary's on the high side) are evaluated with the rule itself.
+    ``step_s`` is the elapsed time of the current step, whose counts decide.
     """
-    p, limit = yardstick.baseline.errors / max(1, yardstick.baseline.answered), math.log(4 / yardstick.alpha)
-
-    def shown(seconds: float) -> bool:
-        canary, stable = rates.canary * seconds, rates.stable * seconds
-        failed = canary * p + _Z * math.sqrt(canary * p)
-        return points_log_evidence(yardstick, error_points, (canary, failed), (stable, stable * p)) >= limit
-
     if not (rates.canary and rates.stable):
         return math.inf
-    high = 1.0
-    while not shown(high):
-        high *= 2
-        if high > LONGEST_S:
-            return math.inf
-    low = high / 2
+    p = yardstick.baseline.errors / max(1, yardstick.baseline.answered)
+    rate = points_rate(error_points, p, rates.canary, rates.stable, yardstick.errors_by_pods)
+    return max(0.0, _over(_log_needed(yardstick.alpha), rate / yardstick.dispersion) - step_s)
+
+
+def least_error_points(yardstick: Yardstick, rates: Rates, seconds: float) -> float:
+    """The smallest margin of errors in points that can be shown in so many seconds; infinite if none."""
+    low, high = 0.0, 100.0
+    if error_seconds(yardstick, high, rates) > seconds:
+        return math.inf
     while high - low > 0.01 * high:
         middle = (low + high) / 2
-        low, high = (low, middle) if shown(middle) else (middle, high)
+        low, high = (low, middle) if error_seconds(yardstick, middle, rates) <= seconds else (middle, high)
     return high
 
 
@@ -128,6 +129,11 @@ def harm_seconds(yardstick: Yardstick, share: float, log_odds: float, weight: fl
 def usual_error_share(yardstick: Yardstick) -> float:
     """The share of the baseline's requests that failed; never 0 or 1."""
     return (yardstick.baseline.errors + 0.5) / (yardstick.baseline.answered + 1)
+
+
+def _log_needed(alpha: float) -> float:
+    """The mean log evidence at which POWER of releases have reached 1/alpha."""
+    return _z_with(math.log(1 / alpha) + GRID_COST) ** 2 / 2
 
 
 def _z_with(needed: float) -> float:

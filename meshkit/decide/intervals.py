@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from meshkit.decide.evidence import Evidence
+from meshkit.decide.margins import LatencyMargin
 from meshkit.decide.statistics.sequential import FARTHEST, Likelihood
 from meshkit.decide.thresholds import TOLERANCE, Yardstick
 
@@ -21,11 +22,22 @@ def slower_percent(evidence: Evidence, edge: int) -> tuple[float, float]:
     Negative means shorter; -100 and infinity mean unbounded.
     """
     yardstick = evidence.yardstick
-    low, high = _widened(evidence.slower[edge], yardstick, yardstick.tolerance_slower[edge])
+    low, high = _widened(evidence.compared[edge], yardstick, yardstick.tolerance_slower[edge])
     edge_ms, baseline = yardstick.edges_ms[edge], yardstick.baseline
     least = baseline.slower_percent(edge_ms, low, upper=False) if math.isfinite(low) else -100.0
     most = baseline.slower_percent(edge_ms, high, upper=True) if math.isfinite(high) else math.inf
     return least, most
+
+
+def margin_percent(evidence: Evidence, margin: LatencyMargin) -> tuple[float, float]:
+    """The bounds, in percent, of how much longer the latency of a margin's quantile is than stable's.
+
+    The upper bound is what the margin's own test has shown; until then none within the margin is stated.
+    """
+    low, high = slower_percent(evidence, margin.edge)
+    if evidence.within(margin) >= 1 / evidence.yardstick.alpha:
+        return min(low, margin.shown_percent), margin.shown_percent
+    return low, high if high > margin.percent else math.inf
 
 
 def failure_ratio(evidence: Evidence) -> tuple[float, float]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from meshkit.decide import forecast, intervals
 from meshkit.decide.evidence import Evidence
+from meshkit.decide.pods import ASSUMED_LATENCY_SD
 from meshkit.decide.sample_windows import ArmWindow
-from meshkit.decide.statistics.detector import ALARM, PERIOD_S
+from meshkit.decide.statistics.detector import PERIOD_S
 from meshkit.decide.thresholds import GROSS_PERCENT
 from meshkit.decide.verdict import Condition, Progress
 
@@ -41,7 +42,7 @@ def numbers_of(
         "step_elapsed_s": progress.step_elapsed_s or 0.0,
         "harm": harm,
         "harm_limit": evidence.yardstick.harm_limit,
-        "leak_alarm_days": ALARM * PERIOD_S / 86_400,
+        "leak_alarm_days": evidence.yardstick.leak_alarm * PERIOD_S / 86_400,
         "gross_percent": GROSS_PERCENT,
     }
     if progress.step == len(release.ladder) - 1:
@@ -91,7 +92,7 @@ def _seen(evidence: Evidence) -> dict[str, float]:
         found |= {"edge_ms": evidence.yardstick.edges_ms[worst], "slower_low_percent": low}
         found |= {"slower_high_percent": high, "faster_percent": -low}
     for margin in evidence.yardstick.margins:
-        low, high = intervals.slower_percent(evidence, margin.edge)
+        low, high = intervals.margin_percent(evidence, margin)
         found |= {f"{margin.quantile}_edge_ms": margin.edge_ms, f"{margin.quantile}_low_percent": low}
         found |= {f"{margin.quantile}_high_percent": high}
     for name, objective in (("errors", evidence.objective_errors), ("slower", evidence.objective_slower)):
@@ -136,6 +137,8 @@ def _yardstick(evidence: Evidence) -> dict[str, float]:
     """The spread of the stable version's pods, and the history for which an objective was refused."""
     yardstick, baseline = evidence.yardstick, evidence.yardstick.baseline
     found = {"dispersion": yardstick.dispersion}
+    if yardstick.few_pods:
+        found["assumed_pods_percent"] = 100 * ASSUMED_LATENCY_SD
     if baseline.noise:
         found |= {"stable_pods": baseline.noise.stable_pods, "canary_pods": baseline.noise.canary_pods}
     for name, tolerance in zip(yardstick.names, yardstick.tolerance_slower, strict=True):
@@ -165,14 +168,14 @@ def _needed(evidence: Evidence, release: Release, conditions: Sequence[Condition
     for name, rates, step_s in (("needed_s", now, seconds), ("needed_at_best_s", best, 0.0)):
         left = [
             forecast.latency_seconds(
-                evidence.yardstick, margin, rates, evidence.slower[margin.edge].information
+                evidence.yardstick, margin, rates, evidence.slower[margin.edge].information, step_s
             )
             for margin in evidence.yardstick.margins
             if margin.quantile in still_open
         ]
         if "errors" in still_open:
-            known, points = evidence.errors.information, release.margins.error_points
-            left.append(forecast.error_seconds(evidence.yardstick, points, rates, known, step_s))
+            points = release.margins.error_points
+            left.append(forecast.error_seconds(evidence.yardstick, points, rates, step_s))
         if left:
             found[name] = max(left)
     if "soak" in still_open:

@@ -1,14 +1,14 @@
 """Forecast a release: how long each of its margins takes at this traffic, and whether it can end at all.
 
-The steps of the ladder are evaluated at the rates that the traffic gives them; evidence of latencies
-accumulates over all steps, evidence of error points comes from the deciding one. A release that cannot pass
-or cannot fail as written gets a finding whose remedy is a sufficient share, margin or time.
+The steps of the ladder are evaluated at the rates that the traffic gives them; evidence that compares both
+versions accumulates over all steps, evidence from the counts of each comes from the deciding one. A release
+that cannot pass or cannot fail as written gets a finding whose remedy is a sufficient share, margin or time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,15 @@ from meshkit.decide import forecast
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.forecast import Rates
 from meshkit.decide.formatting import percent, rate, seconds
-from meshkit.decide.thresholds import LatencyMargin, Yardstick
+from meshkit.decide.margins import LatencyMargin, edges_to_carry, least_provable_percent, watching
+from meshkit.decide.thresholds import Yardstick
 from meshkit.facts import Finding
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release
 
+BucketSetting = Callable[[Sequence[float]], str]
+"""A sentence that says how proxies are given these bucket edges in ms."""
 OFFERED_MARGINS = (
     (0.2, 15.0),
     (0.2, 20.0),
@@ -87,8 +90,14 @@ class ReleaseForecast:
         return {**_finite(asdict(self)), "findings": findings}
 
 
-def release_forecast(release: Release, baseline: Baseline, rps: float) -> ReleaseForecast:
-    """Forecast a release whose stable version answers ``rps`` requests per second as in ``baseline``."""
+def release_forecast(
+    release: Release, baseline: Baseline, rps: float, buckets: BucketSetting | None = None
+) -> ReleaseForecast:
+    """Forecast a release whose stable version answers ``rps`` requests per second as in ``baseline``.
+
+    ``buckets`` is how the mesh's proxies are given other latency buckets; None: unknown, or not at all.
+    """
+    baseline = watching(baseline, release.margins)
     yardstick = Yardstick.of(baseline, release)
     steps = _steps(release, rps)
     statements = tuple(_statements(release, yardstick, steps, rps))
@@ -101,6 +110,7 @@ def release_forecast(release: Release, baseline: Baseline, rps: float) -> Releas
     harms = tuple(_harms(yardstick, release, steps, rps))
     findings = (
         *_cannot_pass(release, yardstick, steps, statements, promote_s, rps),
+        *_too_coarse(release, yardstick, buckets),
         *_cannot_fail(release, yardstick, steps, promote_s, rps),
     )
     return ReleaseForecast(rps, steps, statements, harms, promote_s, findings, yardstick.label)
@@ -112,11 +122,15 @@ def _measuring_s(release: Release, rps: float) -> float:
 
 
 def _steps(release: Release, rps: float) -> tuple[StepTime, ...]:
-    """The steps up to the deciding one: their own time, or the requests that they wait for."""
+    """The steps up to the deciding one: their own time, or the requests that they wait for.
+
+    The canary's pods are new in the first step only.
+    """
     found = []
     for share in release.steps[:-1]:
         canary_rps = rps * share / 100
-        requests_s = release.warm_up_s + release.min_requests / canary_rps if canary_rps else math.inf
+        warm_up_s = 0.0 if found else release.warm_up_s
+        requests_s = warm_up_s + release.min_requests / canary_rps if canary_rps else math.inf
         found.append(StepTime(share, release.look_s + max(release.step_s, requests_s)))
     return tuple(found)
 
@@ -127,8 +141,7 @@ def _statements(
     before_s = sum(step.seconds for step in steps[:-1])
     deciding = Rates.at(rps, steps[-1].percent)
     points = release.margins.error_points
-    known = _information(forecast.usual_error_share(yardstick), steps[:-1], rps, yardstick, warm_up_s=0)
-    errors_s = before_s + forecast.error_seconds(yardstick, points, deciding, known)
+    errors_s = before_s + forecast.error_seconds(yardstick, points, deciding)
     found = [_statement("errors", points, "points", errors_s, steps, rps)]
     for margin in yardstick.margins:
         took_s = _latency_s(release, yardstick, margin, steps, rps)
@@ -144,14 +157,16 @@ def _latency_s(
     p = yardstick.baseline.share_slower(margin.edge_ms)
     known = _information(p, steps[:-1], rps, yardstick, warm_up_s=release.warm_up_s)
     last = Rates.at(rps, steps[-1].percent)
-    return before_s + release.warm_up_s + forecast.latency_seconds(yardstick, margin, last, known)
+    warm_up_s = 0.0 if len(steps) > 1 else release.warm_up_s
+    return before_s + warm_up_s + forecast.latency_seconds(yardstick, margin, last, known)
 
 
 def _information(
     p: float, steps: Sequence[StepTime], rps: float, yardstick: Yardstick, *, warm_up_s: float
 ) -> float:
     """What steps that were walked through have brought for events of share ``p``."""
-    paired = sum(max(0.0, s.seconds - warm_up_s) * Rates.at(rps, s.percent).paired for s in steps)
+    judged = [max(0.0, s.seconds - (0.0 if i else warm_up_s)) for i, s in enumerate(steps)]
+    paired = sum(s * Rates.at(rps, step.percent).paired for s, step in zip(judged, steps, strict=True))
     return paired * p * (1 - p) / yardstick.dispersion if math.isfinite(paired) else 0.0
 
 
@@ -206,6 +221,7 @@ def _detection_s(
         if left * took_s <= judged_s:
             return passed_s + warm_up_s + left * took_s
         passed_s, left = passed_s + step.seconds, left - max(0.0, judged_s) / took_s
+        warm_up_s = 0.0
     return math.inf
 
 
@@ -222,7 +238,7 @@ def _cannot_pass(
         message = "It cannot pass: no latency of the stable version was measured."
         return [codes.finding(codes.FORECAST_WITHOUT_BASELINE, where, message)]
     for margin in yardstick.margins:
-        if margin.refused:
+        if margin.refused and margin.carried:
             message = (
                 f"It cannot pass: {release.stable}'s own pods differ by as much as {margin.quantile} "
                 f"{percent(margin.percent)}, so no traffic shows that margin."
@@ -232,7 +248,7 @@ def _cannot_pass(
     for name in yardstick.unmet:
         message = f"The objective for {name} is left out: {release.stable} itself does not meet it."
         found.append(codes.finding(codes.OBJECTIVE_UNMET_BY_STABLE, where, message))
-    if promote_s > release.deadline_s and not found:
+    if promote_s > release.deadline_s and not found and all(m.carried for m in yardstick.margins):
         late = max(statements, key=lambda s: s.seconds)
         needs = seconds(promote_s) if math.isfinite(promote_s) else "longer than a year"
         message = (
@@ -242,6 +258,25 @@ def _cannot_pass(
         remedy = _offers(release, yardstick.baseline, rps)
         found.append(codes.finding(codes.TOO_LITTLE_TRAFFIC, where, message, remedy))
     return found
+
+
+def _too_coarse(release: Release, yardstick: Yardstick, buckets: BucketSetting | None) -> Iterator[Finding]:
+    """One finding for all margins that the proxies' buckets cannot carry, with the edges that would."""
+    coarse = [margin for margin in yardstick.margins if not margin.carried]
+    if not coarse:
+        return
+    provable = {m.quantile: least_provable_percent(yardstick.baseline, 1 - m.level) for m in coarse}
+    least = {name: math.ceil(percent) for name, percent in provable.items() if math.isfinite(percent)}
+    edges = edges_to_carry(yardstick.baseline, release.margins)
+    names = ", ".join(f"{m.quantile} {percent(m.percent)}" for m in coarse)
+    message = f"It cannot pass: the latency buckets are too wide to show {names}."
+    smallest = ", ".join(f"margins.{name}_percent to {value}" for name, value in least.items())
+    remedy = f"The smallest margins that they carry: set {smallest}. " if least else ""
+    remedy += (
+        buckets(edges) if buckets else "Their proxies' buckets are fixed, so only wider margins can be shown."
+    )
+    where = f"Release {release.namespace}/{release.name}"
+    yield codes.finding(codes.MARGIN_BELOW_BUCKETS, where, message, remedy)
 
 
 def _offers(release: Release, baseline: Baseline, rps: float) -> str:
@@ -275,7 +310,8 @@ def _with_share(steps: Sequence[float]) -> tuple[float, ...]:
 
 
 def _promotes_s(release: Release, baseline: Baseline, rps: float) -> float:
-    yardstick, steps = Yardstick.of(baseline, release), _steps(release, rps)
+    yardstick = Yardstick.of(watching(baseline, release.margins), release)
+    steps = _steps(release, rps)
     before_s = sum(step.seconds for step in steps[:-1])
     needed = [s.seconds for s in _statements(release, yardstick, steps, rps)]
     return _measuring_s(release, rps) + max([before_s + steps[-1].seconds, release.soak_s, *needed])

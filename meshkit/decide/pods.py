@@ -2,7 +2,7 @@
 
 The conditional test is exact if every request is assigned to a version independently. Two effects violate
 this assumption, and a longer measurement removes neither. Both are therefore measured on the stable pods
-before the first weight:
+before the first weight, or assumed where the stable pods are too few to show them:
 
 - *Pods differ during their whole life*, for example by node, neighbours or start. A few canary pods may then
   be slow by chance. With ``s``, the standard deviation of the pods' log odds without its random part, the
@@ -19,13 +19,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.sample_windows import slower_than
 from meshkit.facts import ArmCounts
 
+if TYPE_CHECKING:
+    from meshkit.decide.baseline import Baseline
+
 LEAST_PODS = 4
 """The minimum number of stable pods for a measurement; with fewer, Student's quantile exceeds any margin."""
+ASSUMED_LATENCY_SD, ASSUMED_ERRORS_SD = 0.05, 0.2
+"""What pods of one version are assumed to differ by where they are too few: the standard deviations of the
+logarithm of latency, and of the log odds of failing.
+"""
 _LEAST_EXPECTED = 5.0
 _BEYOND_CHANCE_SD = 3.0
 
@@ -39,6 +47,7 @@ class PodNoise:
 
     ``sd_errors`` and ``sd_slower`` (one for each watched edge) are standard deviations of the pods' log odds.
     ``dispersion`` is the variance of the counts relative to independent requests, 1 unless it is significant.
+    ``assumed``: there were too few pods to measure, so the standard deviations are ASSUMED_*.
     """
 
     stable_pods: int
@@ -46,10 +55,14 @@ class PodNoise:
     sd_errors: float
     sd_slower: tuple[float, ...]
     dispersion: float = 1.0
+    assumed: bool = False
 
     def tolerance(self, sd: float, alpha: float) -> float:
         """The log odds ratio that such pods exceed by chance with a probability of at most alpha/4."""
-        quantile = student_quantile(1 - alpha / 4, self.stable_pods - 1)
+        if self.assumed:
+            quantile = NormalDist().inv_cdf(1 - alpha / 4)
+        else:
+            quantile = student_quantile(1 - alpha / 4, self.stable_pods - 1)
         return quantile * sd * math.sqrt(1 / self.canary_pods + 1 / self.stable_pods)
 
     @classmethod
@@ -65,6 +78,7 @@ def pod_noise(
 
     ``canary_pods`` of 0 (unknown) counts as one.
     """
+    blocks = [block for block in blocks if block]
     pods = sorted(set.intersection(*(set(block) for block in blocks))) if blocks else []
     if len(pods) < LEAST_PODS:
         return None
@@ -81,6 +95,13 @@ def pod_noise(
         sd_slower=tuple(_spread(one) for one in slower),
         dispersion=max(1.0, _dispersion(failed) or 1.0, _mean(of_slower)),
     )
+
+
+def assumed_noise(baseline: Baseline, stable_pods: int, canary_pods: int) -> PodNoise:
+    """The noise to assume of fewer pods than can be measured."""
+    percent = 100 * math.expm1(ASSUMED_LATENCY_SD)
+    slower = tuple(max(0.0, baseline.margin_log_odds(edge, percent)) for edge in baseline.edges_ms)
+    return PodNoise(stable_pods, max(1, canary_pods), ASSUMED_ERRORS_SD, slower, assumed=True)
 
 
 def student_quantile(share: float, freedom: int) -> float:
@@ -107,13 +128,22 @@ def _student_share(t: float, freedom: int) -> float:
 
 
 def _spread(blocks: Sequence[Sequence[Counts]]) -> float:
-    """The standard deviation of log odds between pods, chance subtracted; 0 if chance explains all."""
+    """The standard deviation of log odds between pods, chance subtracted; 0 unless chi-squared refutes at 5 %
+    that the pods are alike.
+    """
     totals = [(sum(n for n, _ in pod), sum(x for _, x in pod)) for pod in zip(*blocks, strict=True)]
     logits = [_logit([total]) for total in totals]
     chance = _mean([1 / (x + 0.5) + 1 / (n - x + 0.5) for n, x in totals])
     middle = _mean(logits)
     variance = sum((one - middle) ** 2 for one in logits) / (len(logits) - 1)
-    return math.sqrt(max(0.0, variance - chance))
+    alike = variance * (len(logits) - 1) / chance <= _chi_squared_95(len(logits) - 1) if chance else True
+    return 0.0 if alike else math.sqrt(max(0.0, variance - chance))
+
+
+def _chi_squared_95(freedom: int) -> float:
+    """The 95 % quantile of chi-squared (Wilson and Hilferty's approximation)."""
+    width = 2 / (9 * freedom)
+    return float(freedom * (1 - width + 1.6449 * math.sqrt(width)) ** 3)
 
 
 def _dispersion(blocks: Sequence[Sequence[Counts]]) -> float | None:

@@ -9,7 +9,7 @@
 - promote    the step is complete: its time is over, the canary has answered enough requests since the
              warm-up, the evidence of harm is below 2 : 1 and the measured share agrees. The deciding step,
              before the canary gets all requests, also needs the soak and the evidence for every margin.
-             After it, the watch must be over.
+             After it, the watch must be over. A window that cannot be true (admission.py) holds the release.
 - continue   otherwise.
 """
 
@@ -18,9 +18,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from meshkit.decide import sentences
+from meshkit.decide.admission import refused_progress
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.numbers import numbers_of
-from meshkit.decide.statistics.detector import ALARM
 from meshkit.decide.thresholds import MOST_DISPERSION
 from meshkit.decide.verdict import Action, Condition, Progress, Verdict
 
@@ -31,10 +31,13 @@ Phase = Literal["comparing", "watching", "alone"]
 
 CALM = 2.0
 """The release stays at a step while the evidence of harm is at 2 : 1 or more."""
+_INPUT = Condition("input", 0, 1, "counts that can be true", met=False, needed=True)
 
 
 def judge(evidence: Evidence, release: Release, progress: Progress) -> Verdict:
     """Return the verdict on a release after the sample windows in ``evidence``; a pure function."""
+    if reason := refused_progress(progress, len(release.ladder)):
+        return _held_for(reason, evidence)
     action, harm, conditions = decided(evidence, release, progress)
     numbers = numbers_of(evidence, release, progress, harm, conditions)
     text = sentences.of(action, release, evidence, progress, conditions, numbers)
@@ -46,12 +49,14 @@ def decided(
     evidence: Evidence, release: Release, progress: Progress
 ) -> tuple[Action, float, tuple[Condition, ...]]:
     """Return the action, the evidence of harm, and the conditions: a verdict without sentences."""
+    if refused_progress(progress, len(release.ladder)):
+        return "continue", evidence.harm, (_INPUT,)
     phase = phase_of(release, progress.step)
     harm = evidence.alone_harm(release.margins.error_points) if phase == "alone" else evidence.harm
     conditions = _conditions(evidence, release, progress, harm)
     waiting = [c for c in conditions if c.needed and not c.met]
     deadline_s = release.deadline_s + (release.watch_s if phase != "comparing" else 0)
-    leaks = phase == "watching" and evidence.leak >= ALARM
+    leaks = phase == "watching" and evidence.leak >= evidence.yardstick.leak_alarm
     action: Action = "continue"
     if progress.step >= 0 and (harm >= evidence.yardstick.harm_limit or leaks):
         action = "rollback"
@@ -62,6 +67,13 @@ def decided(
     elif progress.step >= 0 and not waiting and not progress.held:
         action = "promote"
     return action, harm, conditions
+
+
+def _held_for(reason: str, evidence: Evidence) -> Verdict:
+    """Return the verdict where not even the progress of the release can be true."""
+    harm, limit = evidence.harm, evidence.yardstick.harm_limit
+    text = sentences.refused(reason)
+    return Verdict("continue", text, harm, limit, (_INPUT,), {"harm": harm, "harm_limit": limit})
 
 
 def phase_of(release: Release, step: int) -> Phase:
@@ -85,22 +97,26 @@ def _conditions(
     """All displayed conditions; ``needed`` marks those that this step waits for."""
     phase, clock = phase_of(release, progress.step), progress.step_elapsed_s or 0.0
     agrees = progress.step_elapsed_s is not None
-    always = (
+    always: tuple[Condition, ...] = (
         Condition("share", float(agrees), 1, "agrees", agrees, True),
         Condition("data", evidence.canary_now, 1, "requests", evidence.canary_now > 0, True),
     )
+    if evidence.refused:
+        always = (_INPUT, *always)
     if phase == "watching" or (phase == "alone" and (progress.forced or not release.keep_percent)):
         watch = Condition("watch", clock, release.watch_s, "s", agrees and clock >= release.watch_s, True)
-        leak = Condition("leak", evidence.leak, ALARM, "looks, below", evidence.leak < ALARM, True)
+        alarm = evidence.yardstick.leak_alarm
+        leak = Condition("leak", evidence.leak, alarm, "looks, below", evidence.leak < alarm, True)
         return (*always, watch, leak) if phase == "watching" else (*always, watch)
     if phase == "alone":
         return always
+    served = max(harm, evidence.harm_as_served)
     seen = evidence.judged_step if evidence.step == progress.step else 0
     return (
         *always,
         Condition("time", clock, release.step_s, "s", clock >= release.step_s, True),
         Condition("requests", seen, release.min_requests, "requests", seen >= release.min_requests, True),
-        Condition("harm", harm, CALM, ": 1, below", harm < CALM, True),
+        Condition("harm", served, CALM, ": 1, below", served < CALM, True),
         *_of_promotion(evidence, release, deciding=progress.step == release.deciding_step),
     )
 
@@ -108,15 +124,15 @@ def _conditions(
 def _of_promotion(evidence: Evidence, release: Release, *, deciding: bool) -> tuple[Condition, ...]:
     yardstick, asked = evidence.yardstick, release.margins
     soaked_s = evidence.compared_s
-    errors, error_limit = evidence.errors_within(asked.error_points), 2 / yardstick.alpha
+    errors, limit = evidence.errors_within(asked.error_points), 1 / yardstick.alpha
     found = [
         Condition("soak", soaked_s, release.soak_s, "s", soaked_s >= release.soak_s, deciding),
-        Condition("errors", errors, error_limit, ": 1", errors >= error_limit, deciding),
+        Condition("errors", errors, limit, ": 1", errors >= limit, deciding),
     ]
     for margin in yardstick.margins:
-        odds, limit = evidence.within(margin), 1 / yardstick.alpha
+        odds = evidence.within(margin)
         met = odds >= limit and yardstick.dispersion <= MOST_DISPERSION
         found.append(Condition(margin.quantile, odds, limit, ": 1", met, deciding))
     if not yardstick.margins:
-        found.append(Condition("latency", 0, 1 / yardstick.alpha, ": 1", False, deciding))
+        found.append(Condition("latency", 0, limit, ": 1", False, deciding))
     return tuple(found)

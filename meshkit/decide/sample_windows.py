@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from meshkit.decide.admission import refused_histogram
 from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
 
@@ -41,13 +42,29 @@ class ArmWindow:
         )
 
     @classmethod
-    def of(cls, counts: ArmCounts, edges_ms: Sequence[float], recent: ArmCounts) -> ArmWindow:
-        """Create a window from its counts and from the ``recent`` counts for the displayed quantiles."""
+    def of(
+        cls,
+        counts: ArmCounts,
+        edges_ms: Sequence[float],
+        recent: ArmCounts,
+        warm: ArmCounts | None = None,
+    ) -> ArmWindow:
+        """Create a window from its counts and from the ``recent`` counts for the displayed quantiles.
+
+        ``warm`` are the counts whose latencies are judged; None: all.
+        Raises ``NoData`` for a histogram that cannot be true, or that lacks an edge.
+        """
+        judged = counts if warm is None else warm
+        if reason := refused_histogram(judged.latency_ms):
+            raise NoData(
+                f"The callers' proxies report latencies that cannot be true: {reason}.",
+                remedy="Look at their metrics pages; nothing is counted while they report such values.",
+            )
         return cls(
             requests=counts.requests,
             errors=counts.errors,
-            timed=counts.latency_ms[-1][1] if counts.latency_ms else 0,
-            slower=slower_than(counts.latency_ms, edges_ms),
+            timed=judged.latency_ms[-1][1] if judged.latency_ms else 0,
+            slower=slower_than(judged.latency_ms, edges_ms),
             p50_ms=_rounded(recent.quantile_ms(0.5)),
             p99_ms=_rounded(recent.quantile_ms(0.99)),
         )
@@ -59,6 +76,7 @@ class SampleWindow:
 
     ``agreed``: the measured share had agreed with ``asked_percent`` before this window, so the step's clock
     ran. ``warming``: too soon after a change of weights for latencies to count (errors always count).
+    ``refused``: why nothing of it counts; empty if it counts.
     """
 
     start_s: float
@@ -69,6 +87,7 @@ class SampleWindow:
     warming: bool
     stable: ArmWindow
     canary: ArmWindow
+    refused: str = ""
 
     def as_record(self) -> dict[str, Any]:
         """A small JSON object: what the journal stores."""
@@ -81,12 +100,14 @@ class SampleWindow:
             "warming": self.warming,
             "stable": _arm_record(self.stable),
             "canary": _arm_record(self.canary),
+            **({"refused": self.refused} if self.refused else {}),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> SampleWindow:
         """The look that ``as_record`` stored."""
-        fields = {name: record[name] for name in cls.__dataclass_fields__ if name not in ("stable", "canary")}
+        arms = ("stable", "canary")
+        fields = {name: record[name] for name in cls.__dataclass_fields__ if name in record.keys() - arms}
         return cls(**fields, stable=_arm(record["stable"]), canary=_arm(record["canary"]))
 
 

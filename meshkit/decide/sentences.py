@@ -13,6 +13,7 @@ from meshkit.decide.formatting import count, odds, percent, seconds, share_of, w
 from meshkit.decide.verdict import Action, Condition, Progress
 
 if TYPE_CHECKING:
+    from meshkit.decide.margins import LatencyMargin
     from meshkit.intent.release import Release
 
 Numbers = Mapping[str, float]
@@ -30,6 +31,8 @@ def of(
 ) -> tuple[str, ...]:
     """Return the sentences of a verdict, the most important first."""
     deciding = progress.step == release.deciding_step
+    if action == "continue" and evidence.refused:
+        return (*refused(evidence.refused), requests(release, numbers))
     if action == "rollback" and progress.step == len(release.ladder) - 1:
         return _rolled_back_alone(release, evidence, numbers)
     if action == "rollback":
@@ -54,6 +57,14 @@ def of(
         now, after = percent(numbers["step_percent"]), percent(numbers["next_percent"])
         return (f"Step {now} has passed; next is {after}.", requests(release, numbers), net)
     return _continuing(release, evidence, progress, conditions, numbers)
+
+
+def refused(reason: str) -> tuple[str, ...]:
+    """Say why the latest measurement does not count, and what that means."""
+    return (
+        f"Held: {reason}.",
+        "This measurement does not count; nothing moves until the next one that does.",
+    )
 
 
 def effect(release: Release, evidence: Evidence, numbers: Numbers) -> str:
@@ -90,6 +101,9 @@ def basis(release: Release, evidence: Evidence, numbers: Numbers) -> str:
     head = f"Wrong for at most {percent(numbers['alpha_percent'])} of releases that are not worse"
     if yardstick.label == "pods not measured":
         return f"{head}, as far as requests go: differences between pods were not measured."
+    if yardstick.few_pods:
+        assumed = percent(numbers["assumed_pods_percent"])
+        return f"{head}, if pods of one version differ by {assumed}: there are too few to measure it."
     if yardstick.label == "calibrated on A/A":
         times = f"{numbers['dispersion']:.2g}"
         return (
@@ -117,10 +131,10 @@ def requests(release: Release, numbers: Numbers) -> str:
     )
 
 
-def condition(release: Release, found: Condition, *, refused: bool = False) -> str:
+def condition(release: Release, found: Condition, *, never: str = "") -> str:
     """Describe one condition with its state: ``p99 at most 10 % worse (3.1 : 1 of 20 : 1)``.
 
-    ``refused`` means that no traffic could show it.
+    ``never`` says why no traffic could show it.
     """
     margins = release.margins
     if found.name == "share":
@@ -128,6 +142,8 @@ def condition(release: Release, found: Condition, *, refused: bool = False) -> s
         return agrees if found.met else "the measured share does not yet agree with the asked one"
     if found.name == "data":
         return f"{count(found.value)} canary requests in the latest look"
+    if found.name == "input":
+        return "a measurement that can be true"
     if found.name in ("time", "watch", "soak"):
         return f"{found.name} {seconds(found.value)} of {seconds(found.limit)}"
     if found.name == "requests":
@@ -139,8 +155,8 @@ def condition(release: Release, found: Condition, *, refused: bool = False) -> s
     if found.name == "latency":
         return "no latency was measured before the first weight"
     state = f"({odds(found.value)} of {odds(found.limit)})"
-    if refused:
-        state = f"(never: {release.stable}'s own pods differ by more; add pods or widen the margin)"
+    if never:
+        state = f"(never: {never} or widen the margin)"
     if found.name == "errors":
         return f"errors at most {margins.error_points:+g} points {state}"
     return f"{found.name} at most {percent(getattr(margins, found.name + '_percent'))} worse {state}"
@@ -169,6 +185,7 @@ def _continuing(
         *_needs(numbers),
         requests(release, numbers),
         net,
+        *_few_pods(release, evidence, numbers),
         *_unmet(release, evidence, numbers),
     )
 
@@ -179,7 +196,7 @@ def _rolled_back(
     leaks = any(c.name == "leak" and not c.met for c in conditions)
     net = _harm(numbers, "so the release is rolled back")
     if leaks:
-        days = count(numbers["leak_alarm_days"])
+        days = f"{numbers['leak_alarm_days']:.2g}"
         net = f"The slow-leak detector has fired, which is wrong once in {days} days: it is rolled back."
     again = f"No margin changes that: harm is judged against {release.stable} itself."
     parts = evidence.harm_parts
@@ -249,6 +266,19 @@ def _promise(kind: str, numbers: Numbers) -> str:
     return f"at most {percent(slower)} slower than {ms:.4g}{_SPACE}ms"
 
 
+def _few_pods(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
+    """Say that the canary's pods are worse, but no more than few pods of one version may differ."""
+    if evidence.harm_as_served < 1 / evidence.yardstick.alpha or not evidence.yardstick.few_pods:
+        return ()
+    pods = count(numbers["stable_pods"]), count(numbers["canary_pods"])
+    assumed = percent(numbers["assumed_pods_percent"])
+    return (
+        f"{release.canary}'s pods are worse than {release.stable}'s, but not more than {pods[0]} and "
+        f"{pods[1]} pods of one version may differ ({assumed} assumed): it is neither promoted nor rolled "
+        "back. Run at least four pods of each, or decide by hand.",
+    )
+
+
 def _unmet(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
     """Describe the objectives that were refused, each with the reason."""
     said = []
@@ -268,9 +298,17 @@ def _unmet(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str,
 
 
 def _open(release: Release, evidence: Evidence, conditions: Sequence[Condition]) -> tuple[str, ...]:
-    refused = {margin.quantile for margin in evidence.yardstick.margins if margin.refused}
-    waiting = [condition(release, c, refused=c.name in refused) for c in conditions if c.needed and not c.met]
+    never = {m.quantile: _never(release, m) for m in evidence.yardstick.margins if m.refused}
+    open_now = [c for c in conditions if c.needed and not c.met]
+    waiting = [condition(release, c, never=never.get(c.name, "")) for c in open_now]
     return (f"Waiting for: {'; '.join(waiting)}.",) if waiting else ()
+
+
+def _never(release: Release, margin: LatencyMargin) -> str:
+    """Say why no traffic can show a margin."""
+    if margin.carried:
+        return f"{release.stable}'s own pods differ by more; add pods"
+    return "the latency buckets are too wide; set finer ones"
 
 
 def _needs(numbers: Numbers) -> tuple[str, ...]:

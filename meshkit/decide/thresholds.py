@@ -7,8 +7,9 @@ confidence of the release):
   (if an objective is declared and the baseline met it) the canary alone against the objective. It is
   compared with 1/alpha. If the pods' spread widens a tolerance, half of alpha is spent on that and the
   limit is 2/alpha.
-- *margins*: errors and each of p50, p90, p99 must be shown to stay below their margin; all of them must, so
-  none needs a correction. The spread of the pods shrinks the margins.
+- *margins*: errors and each of p50, p90, p99 must be shown to stay below their margin (margins.py); all of
+  them must, so none needs a correction. The measured spread of the pods shrinks
+  the margins; an assumed one does not, but a canary that looks worse without it is not promoted.
 """
 
 from __future__ import annotations
@@ -18,22 +19,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshkit.decide.baseline import HARM_QUANTILES, MARGIN_QUANTILES, Baseline
+from meshkit.decide.margins import LatencyMargin, latency_margins
+from meshkit.decide.statistics.detector import ALARM, PERIOD_S, WATCHES_PER_FALSE_ALARM
 from meshkit.decide.statistics.objective import Objective
-from meshkit.decide.statistics.sequential import BETTER, WORSE, Likelihood
+from meshkit.decide.statistics.sequential import WORSE, Likelihood
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release
 
 TOLERANCE = math.log(1.05)
 """Log odds ratio that counts as not worse: about 2 % slower for usual latencies."""
-ERROR_ODDS = 1.5
-"""Odds ratio of failing that must be refuted where errors are frequent enough to compare."""
 LOW_TRAFFIC_RPS = 5.0
 """Canary requests a second at the first step below which an objective is given most of the weight."""
 GROSS_PERCENT = 40.0
 """What shows when nothing runs beside the canary: the daily wave alone moves latencies by +-15 %."""
+OFFSET_PERCENT = 25.0
+"""While the promoted canary is watched, stable has little to do and may be faster for it by so much."""
 MOST_DISPERSION = 10.0
 """Counts that vary more than this many times as chance has it promote nothing."""
+LONGEST_LOOK_S, LONGEST_LOOKS = 60.0, 20
+"""A sample window may last so many seconds, or so many times ``look_s``, whichever is longer."""
 _INTERVAL_POINTS = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0)
 
 
@@ -48,37 +53,14 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class LatencyMargin:
-    """The margin of one quantile, as a limit on the log odds ratio at ``edge_ms``.
-
-    ``edge`` is the index among the watched edges; the log odds ratio must stay below ``null``; ``shift`` is
-    ``null`` before the spread of the pods is subtracted.
-    """
-
-    quantile: str
-    percent: float
-    edge: int
-    edge_ms: float
-    null: float
-    shift: float
-
-    @property
-    def steps(self) -> tuple[float, ...]:
-        """The alternatives: BETTER, and "no difference at all", which lies exactly ``null`` below."""
-        return tuple(sorted({*BETTER, -self.null} if self.null > 0 else BETTER, reverse=True))
-
-    @property
-    def refused(self) -> bool:
-        """Whether stable's own pods differ by as much as the margin, so that no traffic could show it."""
-        return self.null <= 0 < self.shift
-
-
-@dataclass(frozen=True)
 class Yardstick:
     """Edges, tolerances, margins, objectives and limits of one release.
 
-    ``tolerance_slower`` and ``names`` have one entry per watched edge; tolerances are log odds ratios.
-    ``unmet`` objectives were refused.
+    ``tolerance_slower`` and ``names`` have one entry per watched edge; tolerances are log odds ratios, as is
+    ``errors_by_pods``, by which pods alone may differ in errors. Harm is judged at the edges ``harm_edges``.
+    ``unmet`` objectives were refused. ``problem`` says why the baseline cannot be true (empty: it can); such
+    a baseline is not used. In ``watch_step`` (None: none) latencies count against ``offset_slower``, and a
+    leak at ``leak_alarm``. Sample windows longer than ``longest_look_s`` are refused.
     """
 
     baseline: Baseline
@@ -88,7 +70,8 @@ class Yardstick:
     harm_limit: float
     tolerance_errors: float
     tolerance_slower: tuple[float, ...]
-    error_null: float
+    errors_by_pods: float
+    harm_edges: tuple[int, ...]
     margins: tuple[LatencyMargin, ...]
     dispersion: float
     weights: Weights
@@ -96,14 +79,24 @@ class Yardstick:
     objective_slower: Objective | None
     slow_edge: int | None
     unmet: tuple[str, ...]
+    steps: int
+    watch_step: int | None
+    offset_slower: tuple[float, ...]
+    leak_alarm: float
+    longest_look_s: float
+    problem: str = ""
 
     @classmethod
     def of(cls, baseline: Baseline, release: Release) -> Yardstick:
         """Compute the thresholds from the baseline and the release."""
+        problem = baseline.problem
+        baseline = Baseline(()) if problem else baseline
         edges, noise = baseline.edges_ms, baseline.noise
         alpha = 1 - release.margins.confidence
         by_pods = [noise.tolerance(sd, alpha) for sd in noise.sd_slower] if noise else [0.0] * len(edges)
         errors_by_pods = noise.tolerance(noise.sd_errors, alpha) if noise else 0.0
+        assumed = noise is not None and noise.assumed
+        shrinking = [0.0] * len(edges) if assumed else by_pods
         widened = max([errors_by_pods, *by_pods]) > TOLERANCE
         errors, slower, unmet = _objectives(baseline, release)
         return cls(
@@ -114,26 +107,43 @@ class Yardstick:
             harm_limit=(2 if widened else 1) / alpha,
             tolerance_errors=max(TOLERANCE, errors_by_pods),
             tolerance_slower=tuple(max(TOLERANCE, one) for one in by_pods),
-            error_null=math.log(ERROR_ODDS) - errors_by_pods,
-            margins=_margins(baseline, release, by_pods),
+            errors_by_pods=0.0 if assumed else errors_by_pods,
+            harm_edges=tuple(edges.index(edge) for edge in baseline.harm_edges_ms),
+            margins=latency_margins(baseline, release.margins, dict(zip(edges, shrinking, strict=True))),
             dispersion=noise.dispersion if noise else 1.0,
             weights=_weights(baseline, release, errors, slower),
             objective_errors=errors,
             objective_slower=slower,
             slow_edge=edges.index(baseline.slow_edge_ms) if slower and baseline.slow_edge_ms else None,
             unmet=unmet,
+            steps=len(release.ladder),
+            watch_step=release.deciding_step + 1 if len(release.ladder) > len(release.steps) else None,
+            offset_slower=tuple(
+                max(tolerance, baseline.margin_log_odds(edge, OFFSET_PERCENT))
+                for edge, tolerance in zip(edges, (max(TOLERANCE, one) for one in by_pods), strict=True)
+            ),
+            leak_alarm=min(ALARM, WATCHES_PER_FALSE_ALARM * max(1.0, release.watch_s / PERIOD_S)),
+            longest_look_s=max(LONGEST_LOOK_S, LONGEST_LOOKS * release.look_s),
+            problem=problem,
         )
 
     @property
     def label(self) -> str:
-        """What the stated error rate covers: one of ``per request``, ``pods not measured``, ``pods
-        measured``, ``calibrated on A/A``.
+        """What the stated error rate covers: one of ``per request``, ``pods not measured``, ``few pods``,
+        ``pods measured``, ``calibrated on A/A``.
         """
         if self.baseline.noise is None:
             return "pods not measured"
+        if self.few_pods:
+            return "few pods"
         if self.dispersion > 1:
             return "calibrated on A/A"
         return "pods measured" if self.widened else "per request"
+
+    @property
+    def few_pods(self) -> bool:
+        """Whether the spread of the pods is assumed, because there are too few of them to measure it."""
+        return self.baseline.noise is not None and self.baseline.noise.assumed
 
     @property
     def widened(self) -> bool:
@@ -143,18 +153,24 @@ class Yardstick:
     def of_errors(self) -> Likelihood:
         """The likelihood of failures before the first table."""
         points = [self.tolerance_errors + step for step in (0.0, *WORSE)]
-        points += [self.error_null + step for step in (0.0, *BETTER)]
-        return Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion)
+        besides = [TOLERANCE + step for step in (0.0, *WORSE)] if self.few_pods else []
+        return Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion, besides)
 
     def of_slower(self) -> tuple[Likelihood, ...]:
         """The likelihoods of latencies beyond each watched edge before the first table."""
         likelihoods = []
         for i, tolerance in enumerate(self.tolerance_slower):
             points = [tolerance + step for step in (0.0, *WORSE)]
-            for margin in self.margins:
-                if margin.edge == i:
-                    points += [margin.null + step for step in (0.0, *margin.steps)]
-            likelihoods.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion))
+            besides = [
+                margin.null + step
+                for margin in self.margins
+                for step in (0.0, *margin.steps)
+                if margin.edge == i and margin.null > 0
+            ]
+            besides += [self.offset_slower[i] + step for step in (0.0, *WORSE)]
+            if self.few_pods:
+                besides += [TOLERANCE + step for step in (0.0, *WORSE)]
+            likelihoods.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion, besides))
         return tuple(likelihoods)
 
 
@@ -163,20 +179,6 @@ def _name(baseline: Baseline, edge_ms: float) -> str:
     margins = {baseline.margin_edge_ms(q): name for name, q in MARGIN_QUANTILES}
     harm = {baseline.edge_ms(q): f"p{100 * q:g}" for q in reversed(HARM_QUANTILES)}
     return margins.get(edge_ms) or harm.get(edge_ms) or f"{edge_ms:.4g} ms"
-
-
-def _margins(baseline: Baseline, release: Release, by_pods: list[float]) -> tuple[LatencyMargin, ...]:
-    if not baseline.edges_ms:
-        return ()
-    asked = release.margins
-    percents = {"p50": asked.p50_percent, "p90": asked.p90_percent, "p99": asked.p99_percent}
-    margins = []
-    for name, quantile in MARGIN_QUANTILES:
-        edge_ms = baseline.margin_edge_ms(quantile)
-        edge = baseline.edges_ms.index(edge_ms)
-        shift = baseline.margin_log_odds(edge_ms, percents[name])
-        margins.append(LatencyMargin(name, percents[name], edge, edge_ms, shift - by_pods[edge], shift))
-    return tuple(margins)
 
 
 def _objectives(

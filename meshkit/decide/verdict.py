@@ -46,8 +46,8 @@ class Verdict:
     """The action and its reasons.
 
     ``harm`` and ``harm_limit`` are odds against 1; ``numbers`` holds the values used in ``sentences``.
-    ``label`` says what the stated error rate covers: ``per request``, ``pods not measured``, ``pods
-    measured``, ``calibrated on A/A``, ``against your objective`` or ``shared cause``.
+    ``label`` says what the stated error rate covers: ``per request``, ``pods not measured``, ``few
+    pods``, ``pods measured``, ``calibrated on A/A``, ``against your objective`` or ``shared cause``.
     """
 
     action: Action

@@ -136,9 +136,11 @@ class Release(Intent):
         "1 % a minute needs about 10 minutes to show",
     )
     warm_up_s: float = Field(
-        default=30,
+        default=120,
         ge=0,
-        description="time after a shift during which a slow canary is not judged, in seconds, at least 0",
+        description="time after the first request of a new pod during which its slow requests are not "
+        "judged, in seconds, at least 0: compilers and caches need about two minutes; where pods are not "
+        "told apart, it is the time after a shift and after the start of the newest pod",
     )
     deadline_s: float = Field(
         default=3600, gt=0, description="the longest a release may take while it is not held, in seconds"

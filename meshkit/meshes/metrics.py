@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -73,6 +73,8 @@ class MetricTable:
     """The links that a sample of a pod's sidecar counts, for servers of a namespace (None: of any)."""
     service_label: str = ""
     """The label with the Service that a request was sent to; versions that are Services are told by it."""
+    buckets: Callable[[Sequence[float]], str] | None = None
+    """A sentence that says how callers' proxies are given these bucket edges in ms; None: they are fixed."""
     pod_label: str = ""
     refusal_setting: str = ""
     """The setting without which proxies do not expose refused connections; empty if they always do."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from meshkit.errors import NoData
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.rises import rises
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from meshkit.meshes.metrics import MetricTable
 
 What = Literal["requests", "errors", "latency"]
+MOST_REQUESTS = 1e15
+"""More than any proxy counts; beyond it a float has no whole numbers left."""
 
 
 class CounterKey(NamedTuple):
@@ -70,11 +73,32 @@ class Target:
 
 @dataclass(frozen=True)
 class Counters:
-    """The pages of all proxies at one time, by a name for each start of a proxy; None: could not be read."""
+    """The pages of all proxies at one time, by a name for each start of a proxy; None: could not be read.
+
+    ``gone`` has the last values of counters that an earlier reading had and this one lacks.
+    """
 
     taken_s: float
     versions: tuple[str, ...]
     pages: Mapping[str, Page | None]
+    gone: Mapping[str, Page] = field(default_factory=dict)
+
+    def following(self, earlier: Counters | None) -> Counters:
+        """Return this reading with the memory of ``earlier`` ones, so that what returns after a gap counts
+        from the end of the gap and not with its whole history.
+
+        A proxy that is missing now counts as unread; the last value of a missing counter is kept in ``gone``.
+        """
+        if earlier is None:
+            return self
+        pages = {**dict.fromkeys(earlier.pages), **self.pages}
+        gone: dict[str, Page] = {}
+        for proxy, page in pages.items():
+            known = {**earlier.gone.get(proxy, {}), **(earlier.pages.get(proxy) or {})}
+            missing = {key: value for key, value in known.items() if page is None or key not in page}
+            if missing:
+                gone[proxy] = missing
+        return replace(self, pages=pages, gone=gone)
 
 
 class Observer(Protocol):
@@ -89,10 +113,13 @@ def window(before: Counters, after: Counters) -> Samples:
     """The answers of each version between two readings. Without requests the counts are zero.
 
     Proxies may have different buckets: the sum of cumulative histograms is exact on the edges they all have.
+    Raises ``NoData`` for a counter that is not a number of requests.
     """
+    for reading in (before, after):
+        _require_counts(reading)
     edges = _common_edges(page for page in after.pages.values() if page is not None)
     found: dict[tuple[str, str], Rises] = {}
-    for key, rise in rises(before.pages, after.pages, _histogram):
+    for key, rise in rises(before.pages, after.pages, _histogram, before.gone):
         if key.what != "latency" or key.edge_ms in edges:
             of_arm = found.setdefault((key.version, key.pod), {})
             of_arm[key.what, key.edge_ms] = of_arm.get((key.what, key.edge_ms), 0) + rise
@@ -105,6 +132,18 @@ def window(before: Counters, after: Counters) -> Samples:
             for version in after.versions
         },
     )
+
+
+def _require_counts(reading: Counters) -> None:
+    """Raise ``NoData`` if a counter is negative or not finite, or if an edge is not a number."""
+    for proxy, page in reading.pages.items():
+        for key, value in (page or {}).items():
+            if not 0 <= value <= MOST_REQUESTS or math.isnan(key.edge_ms):
+                where = f"le={key.edge_ms:g}" if key.what == "latency" else key.what
+                raise NoData(
+                    f"The proxy {proxy} reports {value:g} as its count of {where} for {key.version}.",
+                    remedy="Look at its metrics page; nothing is counted while it reports such values.",
+                )
 
 
 def _histogram(key: CounterKey) -> CounterKey:

@@ -49,7 +49,7 @@ class Shop:
             "baseline_s": 0,
             "soak_s": 0,
             "watch_s": 0,
-            "margins": Margins(error_points=2, p50_percent=100, p90_percent=200, p99_percent=1000),
+            "margins": Margins(error_points=2, p50_percent=300, p90_percent=400, p99_percent=1000),
         }
         name = f"{stable}-to-{canary}-{time.monotonic_ns()}"
         common = {"name": name, "namespace": "shop", "service": "web", "port": 8080}

@@ -7,6 +7,10 @@ The Shiryaev-Roberts detector effectively restarts at every look: with the same 
 
 ``R - looks`` is a supermartingale while the canary is not worse, so P(alarm within n looks) <= n / ALARM, and
 the mean time between false alarms is at least ALARM looks, however long one watches.
+
+A stable version that has little to do may be faster for it, all the time. Slowness counts as a leak only if
+it has also grown within the watch: the log odds ratio of the latest half, quarter or eighth of the
+information exceeds that of the time before by GROWN_SD standard deviations.
 """
 
 from __future__ import annotations
@@ -22,27 +26,38 @@ PERIOD_S = 30.0
 ALARM = 86_400.0
 """Looks between false alarms: 30 days of them."""
 
+WATCHES_PER_FALSE_ALARM = 100
+"""A shorter watch alarms sooner: falsely in at most one of so many watches."""
+GROWN_SD = 2.8
+_LATEST = (0.5, 0.75, 0.875)
+
+Scores = Sequence[tuple[float, float]]
+"""For each kind of slowness so far: the canary's surplus of events, and its variance (the information)."""
 Ratios = Sequence[Sequence[float]]
 """Running log likelihood ratios: one list for each kind of event (errors first), one value a step."""
 
 
 @dataclass(frozen=True)
 class LeakDetector:
-    """``sums`` are ln R for each kind and step; ``marks`` are the ratios at the last fold."""
+    """``sums`` are ln R for each kind and step; ``marks`` are the ratios at the last fold, ``scores`` the
+    running scores of slowness at every fold.
+    """
 
     sums: tuple[tuple[float, ...], ...] = ()
     marks: tuple[tuple[float, ...], ...] = ()
     folded_s: float | None = None
+    scores: tuple[tuple[tuple[float, float], ...], ...] = ()
 
     def due(self, now_s: float) -> bool:
         """Whether it is time to fold."""
         return self.folded_s is None or now_s >= self.folded_s + PERIOD_S
 
-    def folded(self, ratios: Ratios, now_s: float) -> LeakDetector:
+    def folded(self, ratios: Ratios, now_s: float, scores: Scores = ()) -> LeakDetector:
         """With the tables since the last time. The first time only takes the marks."""
         marks = tuple(tuple(kind) for kind in ratios)
         if self.folded_s is None:
-            return LeakDetector(tuple((-math.inf,) * len(kind) for kind in marks), marks, now_s)
+            nothing = tuple((-math.inf,) * len(kind) for kind in marks)
+            return LeakDetector(nothing, marks, now_s, (tuple(scores),))
         sums = tuple(
             tuple(
                 log_sum_exp((0.0, total)) + now - before
@@ -50,7 +65,34 @@ class LeakDetector:
             )
             for totals, kind, mark in zip(self.sums, marks, self.marks, strict=True)
         )
-        return LeakDetector(sums, marks, now_s)
+        return LeakDetector(sums, marks, now_s, (*self.scores, tuple(scores)))
+
+    @property
+    def log_leak(self) -> float:
+        """ln of the mean R, in which slowness counts only where it has grown within the watch."""
+        if not self.sums or self.sums[0][0] == -math.inf:
+            return -math.inf
+        means = [log_mean_exp(kind) for kind in self.sums]
+        grown = [mean if self._grown(i) else -math.inf for i, mean in enumerate(means[1:])]
+        slower = log_mean_exp(grown) if grown and max(grown) > -math.inf else -math.inf
+        return log_mean_exp((means[0], slower)) if grown else means[0]
+
+    def _grown(self, kind: int) -> bool:
+        """Whether the canary's slowness of one kind is greater now than earlier in the watch."""
+        (first_s, first_v), (last_s, last_v) = (found[kind] for found in (self.scores[0], self.scores[-1]))
+        for part in _LATEST:
+            middle_s, middle_v = next(
+                found[kind]
+                for found in reversed(self.scores)
+                if found[kind][1] <= first_v + part * (last_v - first_v)
+            )
+            before, after = middle_v - first_v, last_v - middle_v
+            if before <= 0 or after <= 0:
+                continue
+            growth = (last_s - middle_s) / after - (middle_s - first_s) / before
+            if growth >= GROWN_SD * math.sqrt(1 / before + 1 / after):
+                return True
+        return False
 
     @property
     def log_sum(self) -> float:

@@ -33,6 +33,8 @@ one.
 """
 BETTER = (-0.1, -0.2, -0.35, -0.6, -1.0, -1.6)
 """Steps in log odds below a margin, the same idea downwards."""
+MARGIN_STEPS = (0.1, 0.2, 0.35, 0.6, 1.0, 1.6, 3.0)
+"""Steps in log odds away from a margin of latency, from a tenth to twenty times."""
 ALONE = (0.7, 1.4, 2.2, 3.0)
 """Steps in log odds for one version against a fixed share (twice to twenty times more; negated: less)."""
 FARTHEST = 15.0
@@ -69,7 +71,8 @@ class Likelihood:
     """The log likelihood of the log odds ratio at rising ``points``, over all tables so far.
 
     ``events`` is the sum of x; ``norms[i]`` and ``means[i]`` are the sums of A and of its slope at the i-th
-    point. ``dispersion`` (1: as chance has it) divides the likelihood: what an A/A split showed.
+    point. ``dispersion`` (1: as chance has it) divides the likelihood: what an A/A split showed. ``averaged``
+    are the indices of the points whose mean an interval is measured against.
     """
 
     points: tuple[float, ...]
@@ -77,13 +80,18 @@ class Likelihood:
     events: int = 0
     norms: tuple[float, ...] = ()
     means: tuple[float, ...] = ()
+    averaged: tuple[int, ...] = ()
 
     @classmethod
-    def over(cls, points: Iterable[float], dispersion: float = 1.0) -> Likelihood:
-        """Before the first table, to be known at these points (at most FARTHEST from 0)."""
-        known = tuple(sorted({min(max(u, -FARTHEST), FARTHEST) for u in points}))
+    def over(
+        cls, points: Iterable[float], dispersion: float = 1.0, besides: Iterable[float] = ()
+    ) -> Likelihood:
+        """Before the first table, to be known at these points (at most FARTHEST from 0) and ``besides``."""
+        own, more = ({min(max(u, -FARTHEST), FARTHEST) for u in some} for some in (points, besides))
+        known = tuple(sorted(own | more))
         nothing = (0.0,) * len(known)
-        return cls(known, dispersion, norms=nothing, means=nothing)
+        averaged = tuple(i for i, point in enumerate(known) if point in own)
+        return cls(known, dispersion, norms=nothing, means=nothing, averaged=averaged)
 
     def updated(self, table: Table) -> Likelihood:
         """With one more window. A table whose margins fix the count changes nothing."""
@@ -116,9 +124,14 @@ class Likelihood:
         short.
         """
         values = [self._value(i) for i in range(len(self.points))]
-        level = log_mean_exp(values) - log_limit
+        level = log_mean_exp([values[i] for i in self.averaged]) - log_limit
         inside = [i for i, value in enumerate(values) if value >= level]
         return self._end(inside[0], -1, level), self._end(inside[-1], 1, level)
+
+    @property
+    def score(self) -> tuple[float, float]:
+        """The canary's surplus of events over stable's share, and its variance; 0 must be a point."""
+        return (self.events - self.means[self._index(0.0)]) / self.dispersion, self.information
 
     @property
     def information(self) -> float:

@@ -11,8 +11,9 @@ which proxies expose only if their configuration includes it.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from meshkit.facts import Object
 from meshkit.kube.pods import workload
@@ -61,6 +62,14 @@ def _client(labels: Mapping[str, str]) -> str:
     return f"{namespace}/{name}" if name != UNKNOWN else UNKNOWN
 
 
+def _bucket_setting(edges_ms: Sequence[float]) -> str:
+    value = json.dumps({"istiocustom": [round(edge, 3) for edge in edges_ms]}, separators=(",", ":"))
+    return (
+        "Or give the pods of the callers, and of both versions, closer buckets before the start, by the "
+        f"annotation sidecar.istio.io/statsHistogramBuckets: '{value}' in their template."
+    )
+
+
 METRICS = MetricTable(
     sidecar="istio-proxy",
     port=15020,
@@ -88,5 +97,6 @@ METRICS = MetricTable(
     links=_links,
     refusal_setting=f"meshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes: ['{REFUSALS}']",
     may_refuse=_may_refuse,
+    buckets=_bucket_setting,
     pod_where={"reporter": "destination"},
 )

@@ -5,12 +5,14 @@ The measurements are kept in memory only: a runner that takes over measures agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.baseline import Baseline
-from meshkit.decide.pods import pod_noise
+from meshkit.decide.margins import watching
+from meshkit.decide.pods import LEAST_PODS, assumed_noise, pod_noise
 from meshkit.facts import ArmCounts, Kind, Samples
 
 if TYPE_CHECKING:
@@ -51,11 +53,17 @@ class BaselineMeter:
         if requests < ENOUGH_REQUESTS and seconds < LEAST_S:
             return None
         slow_ms = release.objectives.slower_than_ms if release.objectives else None
-        baseline = Baseline.of(self._counts, seconds, slow_ms)
+        baseline = watching(Baseline.of(self._counts, seconds, slow_ms), release.margins)
         if not release.baseline_s:
             return baseline
-        canary_pods = running_pods(cluster, release, self._route, release.canary)
-        return replace(baseline, noise=pod_noise(self._blocks, baseline.edges_ms, canary_pods))
+        stable_pods, canary_pods = (
+            running_pods(cluster, release, self._route, version)
+            for version in (release.stable, release.canary)
+        )
+        noise = pod_noise(self._blocks, baseline.edges_ms, canary_pods)
+        if noise is None and 0 < stable_pods < LEAST_PODS:
+            noise = assumed_noise(baseline, stable_pods, canary_pods)
+        return replace(baseline, noise=noise)
 
     def _add_pods(self, pods: Mapping[str, ArmCounts], seconds: float) -> None:
         """Add counts to the block of time that contains ``seconds``; pods that come or go are dropped at the
@@ -70,17 +78,27 @@ class BaselineMeter:
 
 
 def running_pods(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int:
-    """Count the running pods of a version: those of its Service, else those with its ``version`` label.
+    """Count the running pods of a version; 0 if they cannot be identified."""
+    pods = pods_of(cluster, release, route, version)
+    return sum((pod.get("status") or {}).get("phase") == "Running" for pod in pods)
 
-    Returns 0 if they cannot be identified.
-    """
+
+def pods_of(
+    cluster: Cluster, release: Release, route: WeightedRoute, version: str
+) -> Sequence[Mapping[str, Any]]:
+    """The pods of a version: those of its Service, else those with its ``version`` label; none if unknown."""
     name = route.services.get(version, release.service)
     service = cluster.api.get(Kind("v1", "Service"), name, release.namespace)
     wanted = dict(((service or {}).get("spec") or {}).get("selector") or {})
     if version not in route.services:
         wanted["version"] = route.labels.get(version, version)
     if not wanted:
-        return 0
+        return ()
     labels = ",".join(f"{name}={value}" for name, value in sorted(wanted.items()))
-    pods = cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels)
-    return sum((pod.get("status") or {}).get("phase") == "Running" for pod in pods)
+    return tuple(cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels))
+
+
+def started_s(pod: Mapping[str, Any]) -> float:
+    """When a pod started, in seconds since the epoch; 0 if that is unknown."""
+    started = (pod.get("status") or {}).get("startTime")
+    return datetime.fromisoformat(str(started)).timestamp() if started else 0.0

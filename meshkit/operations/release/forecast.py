@@ -8,7 +8,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from meshkit import settings
-from meshkit.decide.baseline import Baseline
+from meshkit.decide.baseline import MARGIN_QUANTILES, Baseline
+from meshkit.decide.margins import percents
 from meshkit.decide.plan import ReleaseForecast, release_forecast
 from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
@@ -49,6 +50,7 @@ def forecast_release(
     ``prometheus`` is the URL of the Prometheus to query, as in ``plan_release``. Raises ``NoData`` if the
     traffic is unknown.
     """
+    from meshkit.meshes import registry
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
     from meshkit.operations.release.route import find_route
@@ -95,18 +97,21 @@ def measured_forecast(
     slow_ms = release.objectives.slower_than_ms if release.objectives else None
     rate = rps or measured_rps
     answered_s = counts.requests / rate if counts.requests else 1.0
-    return release_forecast(release, Baseline.of(counts, answered_s, slow_ms), rate)
+    baseline = Baseline.of(counts, answered_s, slow_ms)
+    return release_forecast(release, baseline, rate, registry.mesh(mesh).metrics.buckets)
 
 
 def assumed_baseline(release: Release) -> Baseline:
-    """Return the baseline of a typical service, with bucket edges at a ratio of 1.1 and 100,000 requests."""
-    requests, edges = 100_000, [ASSUMED_P50_MS * 1.1**i for i in range(-20, 40)]
+    """Return the baseline of a typical service: a million requests in buckets that carry its margins."""
+    requests, usual = 1_000_000, NormalDist(math.log(ASSUMED_P50_MS), ASSUMED_SIGMA)
+    below = {name: 0.995 * math.exp(usual.inv_cdf(quantile)) for name, quantile in MARGIN_QUANTILES}
+    above = [ms * (1 + percents(release.margins)[name] / 100) for name, ms in below.items()]
+    edges = sorted({*below.values(), *above, *(ASSUMED_P50_MS * 1.02**i for i in range(-60, 180))})
     errors = round(requests * ASSUMED_ERROR_SHARE)
-    usual = NormalDist(math.log(ASSUMED_P50_MS), ASSUMED_SIGMA)
     within = accumulate((round((requests - errors) * usual.cdf(math.log(e))) for e in edges), max)
     histogram = (*zip(edges, within, strict=True), (math.inf, requests - errors))
     slow_ms = release.objectives.slower_than_ms if release.objectives else None
-    return Baseline.of(ArmCounts(requests, errors, histogram), seconds=1000.0, slower_than_ms=slow_ms)
+    return Baseline.of(ArmCounts(requests, errors, histogram), seconds=10_000.0, slower_than_ms=slow_ms)
 
 
 def _measured(

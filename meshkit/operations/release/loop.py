@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.baseline import Baseline
@@ -20,11 +21,12 @@ from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
+from meshkit.decide.warm_pods import PodAges
 from meshkit.errors import ChangedByOthers, ClusterError, ManualActionRequired, NoData
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
-from meshkit.operations.release.baseline import BaselineMeter
+from meshkit.operations.release.baseline import BaselineMeter, pods_of, started_s
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.state import ReleaseState, Status, after, fold
 from meshkit.operations.release.weights import WeightWriter, same_percent
@@ -67,6 +69,7 @@ class Runner:
         self._target = target_of(release, route)
         self._evidence = _evidence_of(state)
         self._meter = BaselineMeter(release, route)
+        self._ages = PodAges()
         self._recent: deque[Samples] = deque()
         self._in_doubt = False
 
@@ -103,12 +106,13 @@ class Runner:
             self._obey()
             if self.state.ended:
                 return before
-            counters = self._counters()
-            if counters is None:
-                self._look(_no_samples(self.state, self._clock.now()))
+            try:
+                counters = self._observer.counters(self._cluster, self._target).following(before)
+            except NoData as error:
+                self._hold(str(error))
                 return before
             if before is not None:
-                self._look(window(before, counters))
+                self._measure(before, counters)
             return counters
         except ClusterError as error:
             if not _may_pass(error) or self._elapsed_s() > self.state.release.deadline_s:
@@ -116,23 +120,28 @@ class Runner:
             self._in_doubt = True
             return before
 
-    def _counters(self) -> Counters | None:
+    def _measure(self, before: Counters, counters: Counters) -> None:
+        """Judge the window between two readings; hold if it cannot be true."""
         try:
-            return self._observer.counters(self._cluster, self._target)
+            samples = window(before, counters)
+            look = self._look_of(samples)
         except NoData as error:
-            self._note(str(error))
-            return None
+            self._hold(str(error))
+            return
+        self._look(samples, look)
 
-    def _look(self, samples: Samples) -> None:
+    def _hold(self, reason: str) -> None:
+        """Judge a window in which nothing could be measured."""
+        self._note(reason)
+        samples = _no_samples(self.state, self._clock.now())
+        self._look(samples, replace(self._look_of(samples), refused=reason.rstrip(".")))
+
+    def _look(self, samples: Samples, look: SampleWindow) -> None:
         """Judge one window, journal it, and do what the verdict says."""
         state, release = self.state, self.state.release
         now = samples.end_s
-        try:
-            look = self._look_of(samples)
-        except NoData as error:
-            self._note(str(error))
-            look = self._look_of(_no_samples(state, now))
         self._evidence = self._evidence.updated(look)
+        look = replace(look, refused=self._evidence.refused)
         agreed = None if state.agreed_s is None else now - state.agreed_s
         progress = Progress(state.step, agreed, self._elapsed_s(), state.held, state.forced)
         verdict = judge(self._evidence, release, progress)
@@ -147,6 +156,8 @@ class Runner:
         elif verdict.action == "promote":
             step = next_step(release.ladder, state.step)
             self._end("promoted", verdict.sentences) if step is None else self._shift(step)
+        elif look.refused:
+            return
         elif state.baseline is None:
             self._measure_baseline(samples)
         elif state.agreed_s is None:
@@ -158,9 +169,13 @@ class Runner:
         while self._recent[0].end_s <= samples.end_s - SHOWN_S:
             self._recent.popleft()
         edges = state.baseline.edges_ms if state.baseline else ()
+        versions = (release.stable, release.canary)
+        warm = self._warm(samples, versions)
         arms = {
-            version: ArmWindow.of(samples.arms[version], edges, self._shown(version))
-            for version in (release.stable, release.canary)
+            version: ArmWindow.of(
+                samples.arms[version], edges, self._shown(version), warm[version] if warm else None
+            )
+            for version in versions
         }
         return SampleWindow(
             start_s=samples.start_s,
@@ -168,10 +183,44 @@ class Runner:
             step=state.step,
             asked_percent=state.asked_percent,
             agreed=state.agreed_s is not None,
-            warming=samples.start_s < state.shifted_s + release.warm_up_s,
+            warming=self._warming(samples, warm),
             stable=arms[release.stable],
             canary=arms[release.canary],
         )
+
+    def _warm(self, samples: Samples, versions: tuple[str, str]) -> Mapping[str, ArmCounts] | None:
+        """The counts of the pods that are past their warm-up; None if pods are not told apart."""
+        warm_up_s, first = self.state.release.warm_up_s, not self._ages.since_s
+        warmed = self.state.step < 0 or (first and samples.start_s >= self.state.shifted_s + warm_up_s)
+        self._ages = self._ages.seen(samples, from_s=samples.start_s - (warm_up_s if warmed else 0.0))
+        return self._ages.warm(samples, versions, warm_up_s)
+
+    def _warming(self, samples: Samples, warm: Mapping[str, ArmCounts] | None) -> bool:
+        """Whether no latency of this window counts: all pods of the canary that answered are new.
+
+        Where pods are not told apart, the time since the last change of weights, or since the newest pod
+        started, decides.
+        """
+        canary = self.state.release.canary
+        if warm is not None:
+            return bool(samples.arms[canary].requests and not warm[canary].requests)
+        since_s = max(self.state.shifted_s, self._newest_pod_s())
+        return samples.start_s < since_s + self.state.release.warm_up_s
+
+    def _newest_pod_s(self) -> float:
+        """When the newest pod of either version started; 0 if that is unknown."""
+        release, route = self.state.release, route_of(self.state.route)
+        if self.state.step < 0:
+            return 0.0
+        try:
+            pods = [
+                pod
+                for version in (release.stable, release.canary)
+                for pod in pods_of(self._cluster, release, route, version)
+            ]
+        except ClusterError:
+            return 0.0
+        return max((started_s(pod) for pod in pods), default=0.0)
 
     def _shown(self, version: str) -> ArmCounts:
         """Sum the counts of the last seconds, as far back as the buckets are the same."""
@@ -185,7 +234,12 @@ class Runner:
 
     def _measure_baseline(self, samples: Samples) -> None:
         """Measure the stable version; once that is enough, fix the thresholds and take the first step."""
-        baseline = self._meter.measured(samples, self._cluster)
+        try:
+            baseline = self._meter.measured(samples, self._cluster)
+        except ValueError:
+            self._note("The proxies' latency buckets changed, so the baseline is measured again.")
+            self._meter = BaselineMeter(self.state.release, route_of(self.state.route))
+            return
         if baseline is None:
             return
         self._record("baseline", **baseline.as_record())

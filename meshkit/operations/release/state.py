@@ -173,7 +173,8 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             judged = JudgedWindow(
                 SampleWindow.from_record(record["look"]), Verdict.from_record(record["verdict"])
             )
-            return replace(state, looks=(*state.looks, judged))
+            state = replace(state, looks=(*state.looks, judged))
+            return _unobserved(state, judged.look) if judged.look.refused else state
         case "baseline":
             return replace(state, baseline=Baseline.from_record(record))
         case "weights":
@@ -207,6 +208,13 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             )
             return _noted(state, record, "end", sentences[0])
     return state
+
+
+def _unobserved(state: ReleaseState, look: SampleWindow) -> ReleaseState:
+    """Leave the time of a refused window out of the step's clock and of the warm-up."""
+    seconds = look.end_s - look.start_s
+    agreed_s = None if state.agreed_s is None else state.agreed_s + seconds
+    return replace(state, shifted_s=state.shifted_s + seconds, agreed_s=agreed_s)
 
 
 def _held(state: ReleaseState, at_s: float) -> ReleaseState:

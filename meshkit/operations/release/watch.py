@@ -95,13 +95,13 @@ class Watch:
 
     def _measure(self, target: Target, percent: float) -> str:
         try:
-            now = self._observer.counters(self.cluster, target)
+            before = self._counters[-1] if self._counters else None
+            now = self._observer.counters(self.cluster, target).following(before)
+            if before:
+                earlier = next((c for c in self._counters if c.taken_s >= now.taken_s - RECENT_S), before)
+                self._own.append(self._between(before, earlier, now, percent))
         except NoData as problem:
             return str(problem)
-        if self._counters:
-            before = self._counters[-1]
-            earlier = next((c for c in self._counters if c.taken_s >= now.taken_s - RECENT_S), before)
-            self._own.append(self._between(before, earlier, now, percent))
         self._counters.append(now)
         return ""
 

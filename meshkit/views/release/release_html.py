@@ -50,6 +50,7 @@ _CONDITIONS = {
     "requests": "Canary requests at this step",
     "harm": "Harm stays below 2 : 1",
     "data": "The canary answers",
+    "input": "The counts can be true",
     "latency": "Latency before the start",
 }
 

@@ -7,9 +7,10 @@ import math
 import pytest
 
 from meshkit.decide import forecast
+from meshkit.decide.margins import watching
 from meshkit.decide.plan import release_forecast
 from meshkit.decide.thresholds import Yardstick
-from meshkit.intent.release import Objectives, Release
+from meshkit.intent.release import Margins, Objectives, Release
 from meshkit.operations.release.forecast import assumed_baseline
 
 
@@ -28,9 +29,9 @@ def test_information_needed(shift: float, information: float) -> None:
     assert forecast.information_needed(shift, 0.05) == pytest.approx(information, rel=0.15)
 
 
-@pytest.mark.parametrize(("quantile", "minutes"), [("p50", 2.1), ("p99", 20)])
+@pytest.mark.parametrize(("quantile", "minutes"), [("p50", 3.2), ("p99", 43)])
 def test_times_of_a_usual_service_at_ten_canary_requests_a_second(quantile: str, minutes: float) -> None:
-    yardstick = Yardstick.of(BASELINE, release(steps=(10, 100)))
+    yardstick = Yardstick.of(watching(BASELINE, Margins()), release(steps=(10, 100)))
     margin = next(m for m in yardstick.margins if m.quantile == quantile)
     took_s = forecast.latency_seconds(yardstick, margin, forecast.Rates.at(100, 10))
     assert took_s / 60 == pytest.approx(minutes, rel=0.35)
@@ -53,7 +54,7 @@ def test_a_release_that_cannot_pass_is_offered_what_would_do() -> None:
     finding = release_forecast(release(), BASELINE, 10).findings[0]
     assert finding.code == "MK1603"
     assert "the deadline is 60:00" in finding.message
-    assert "margins of +0.5 points for errors and 20" in finding.remedy
+    assert "margins of +0.5 points for errors and 30" in finding.remedy
     offered = int(finding.remedy.rpartition("deadline_s of ")[2].rstrip("."))
     assert release_forecast(release(deadline_s=offered), BASELINE, 10).findings == ()
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t as student
 
 from meshkit.decide.baseline import Baseline
-from meshkit.decide.pods import pod_noise, student_quantile
+from meshkit.decide.pods import assumed_noise, pod_noise, student_quantile
 from meshkit.decide.thresholds import TOLERANCE, Yardstick
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Release
@@ -118,3 +118,29 @@ def test_spread_widens_the_tolerance_and_shrinks_the_margin() -> None:
     assert p50.refused
     few, many = (max(yardstick(0.5, canary_pods=pods).tolerance_slower) for pods in (2, 20))
     assert few > 1.5 * many
+
+
+def test_identical_pods_seldom_widen_a_tolerance() -> None:
+    found = [pod_noise(blocks(0.0, seed=seed), EDGES, 3) for seed in range(30)]
+    assert sum(noise is not None and noise.sd_slower[0] > 0 for noise in found) <= 5
+
+
+def test_looks_longer_than_a_block_of_time_do_not_lose_the_pods() -> None:
+    gaps = [part for block in blocks(0.1) for part in ({}, block)]
+    noise = pod_noise(gaps, EDGES, 3)
+    assert noise is not None
+    assert noise.stable_pods == 10
+
+
+def test_too_few_pods_to_measure_are_assumed_to_differ_by_a_stated_spread() -> None:
+    histogram = ((10.0, 2000), (20.0, 6667), (50.0, 9900), (100.0, 9990), (math.inf, 10_000))
+    bare = Baseline(histogram, 10_000, 10, 600)
+    few = Yardstick.of(Baseline(histogram, 10_000, 10, 600, assumed_noise(bare, 3, 1)), RELEASE)
+    alike = Yardstick.of(bare, RELEASE)
+    assert few.label == "few pods"
+    assert few.harm_limit == pytest.approx(40)
+    p50 = few.edges_ms.index(20.0)
+    percent = bare.slower_percent(20.0, few.tolerance_slower[p50], upper=True)
+    assert few.tolerance_slower[p50] > 3 * alike.tolerance_slower[p50]
+    assert percent > 10
+    assert [m.null for m in few.margins] == [m.null for m in alike.margins]

@@ -12,14 +12,19 @@ import pytest
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.formatting import count, odds, percent, seconds, worse
-from meshkit.decide.pods import PodNoise
+from meshkit.decide.margins import watching
+from meshkit.decide.pods import PodNoise, assumed_noise
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import JudgedWindow, Progress, Verdict
 from meshkit.intent.release import Margins, Objectives, Release
 
-BASELINE = Baseline(((10.0, 200), (20.0, 500), (30.0, 900), (40.0, 990), (50.0, 999), (math.inf, 1000)))
+MARGINS = Margins(error_points=1, p50_percent=200, p90_percent=100, p99_percent=100)
+"""What buckets of 10 ms can show."""
+BASELINE = watching(
+    Baseline(((10.0, 200), (20.0, 500), (30.0, 900), (40.0, 990), (50.0, 999), (math.inf, 1000))), MARGINS
+)
 GOOD = (800, 500, 100, 10, 1)
 SLOW = tuple(round(600 * share) for share in (0.9, 0.8, 0.6, 0.4, 0.3))[-len(BASELINE.edges_ms) :]
 """Of 600 requests, how many took longer than each edge, where the canary has become much slower."""
@@ -33,7 +38,7 @@ def release(**fields: object) -> Release:
         "baseline_s": 0,
         "soak_s": 0,
         "watch_s": 0,
-        "margins": Margins(error_points=1, p99_percent=50),
+        "margins": MARGINS,
     }
     common = {
         "name": "web-v2",
@@ -62,9 +67,10 @@ def look(
 
 
 def evidence(*looks: SampleWindow, of: Release | None = None) -> Evidence:
+    """Evidence after these looks, each of which begins at the end of the one before."""
     found = Evidence.start(Yardstick.of(BASELINE, of or release()))
-    for one in looks:
-        found = found.updated(one)
+    for i, one in enumerate(looks):
+        found = found.updated(replace(one, start_s=one.start_s + i, end_s=one.end_s + i))
     return found
 
 
@@ -144,9 +150,9 @@ def test_promotion_needs_the_evidence_of_every_margin() -> None:
 
 
 def test_canary_at_its_margin_is_not_promoted() -> None:
-    """A p99 half as long again puts 16 % of requests beyond the edge where stable has 1 %."""
+    """A p99 twice as long puts half of the requests beyond the edge where stable has 1 %."""
     edge = BASELINE.edge_ms(0.99)
-    shift = math.exp(BASELINE.margin_log_odds(edge, 50))
+    shift = math.exp(BASELINE.margin_log_odds(edge, 100))
     share = 0.01 * shift / (1 + 0.01 * (shift - 1))
     slower = tuple(
         round(300 * share) if e == edge else s
@@ -168,8 +174,8 @@ def test_no_requests_are_undecided_at_the_deadline() -> None:
 
 def test_without_latencies_nothing_is_promoted() -> None:
     blind = Evidence.start(Yardstick.of(Baseline(()), release(margins=Margins())))
-    for _ in range(10):
-        blind = blind.updated(look(1, ArmWindow(9000, 0), ArmWindow(9000, 0)))
+    for i in range(10):
+        blind = blind.updated(look(1, ArmWindow(9000, 0), ArmWindow(9000, 0), at=i))
     verdict = judge(blind, release(), Progress(1, 60, 60))
     assert verdict.action == "continue"
     assert "no latency was measured" in told(verdict)
@@ -232,8 +238,9 @@ def promised(
     """Evidence of a release with objectives, its baseline measured in 10 s."""
     known = history or replace(BASELINE, answered=1000, seconds=10, slow_edge_ms=40.0)
     found = Evidence.start(Yardstick.of(replace(known, noise=noise), release(objectives=PROMISE)))
-    for one in looks:
-        found = found.updated(one)
+    for i, one in enumerate(looks):
+        late_s = i if one.end_s - one.start_s == 1 else 0
+        found = found.updated(replace(one, start_s=one.start_s + late_s, end_s=one.end_s + late_s))
     return found
 
 
@@ -319,7 +326,7 @@ def test_pods_that_differ_more_than_the_margin_refuse_it_at_once() -> None:
     verdict = judge(
         promised(look(1, arm(300), arm(300)), noise=noise), release(objectives=PROMISE), Progress(1, 5, 5)
     )
-    assert "p50 at most 10 % worse (never: v1's own pods differ by more" in told(verdict)
+    assert "p50 at most 200 % worse (never: v1's own pods differ by more" in told(verdict)
     assert verdict.label == "pods measured"
     assert verdict.harm_limit == pytest.approx(40)
 
@@ -394,5 +401,20 @@ def test_effect_has_interval_requests_time_and_limit() -> None:
     seen = evidence(*[look(0, arm(2700), arm(300, 0, slow))] * 3)
     said = told(judge(seen, release(), Progress(0, 1, 1)))
     assert re.search(r"v2 is slower: p\d+(\.\d)? is \d+ to \d+ % worse than v1's\.", said)
-    assert re.search(r"of 900 \(\d+(\.\d+)? %\) took longer than \d+ ms, v1 .* side by side for 1 s", said)
+    assert re.search(r"of 900 \(\d+(\.\d+)? %\) took longer than \d+ ms, v1 .* side by side for 3 s", said)
     assert "the margin is" in said
+
+
+def test_few_pods_that_differ_by_what_pods_may_differ_are_neither_promoted_nor_rolled_back() -> None:
+    few = replace(BASELINE, noise=assumed_noise(BASELINE, 3, 1))
+    slightly = tuple(round(n * 1.12) for n in arm(3000).slower)
+    looks = [look(1, arm(3000), arm(3000, slower=slightly), at=i) for i in range(10)]
+    seen, alike = (Evidence.start(Yardstick.of(each, release())) for each in (few, BASELINE))
+    for one in looks:
+        seen, alike = seen.updated(one), alike.updated(one)
+    assert judge(alike, release(), Progress(1, 60, 60)).action == "rollback"
+    verdict = judge(seen, release(), Progress(1, 60, 60))
+    assert verdict.action == "continue"
+    assert "neither promoted nor rolled back" in told(verdict)
+    assert "3 and 1 pods of one version may differ (5 % assumed)" in told(verdict)
+    assert verdict.label == "few pods"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
+from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
 from meshkit.observe.counters import CounterKey, Counters, Page, window
 
@@ -80,3 +83,42 @@ def test_proxies_with_different_buckets_share_their_common_edges() -> None:
     }
     arm = between(reading(0), reading(5, a=page(10), b=coarse))
     assert arm.latency_ms == ((20.0, 15), (math.inf, 16))
+
+
+def test_proxy_that_returns_after_a_gap_counts_from_the_end_of_the_gap() -> None:
+    first = reading(0, a=page(1_000_000), b=page(10))
+    gap = reading(5, b=page(20)).following(first)
+    back = reading(10, a=page(1_003_150), b=page(25)).following(gap)
+    last = reading(15, a=page(1_003_160), b=page(25)).following(back)
+    assert [between(*pair).requests for pair in ((first, gap), (gap, back), (back, last))] == [10, 5, 10]
+
+
+def test_series_that_returns_after_a_gap_counts_from_the_end_of_the_gap() -> None:
+    both = page(100, series="a") | page(5000, series="b")
+    first = reading(0, a=both)
+    gap = reading(5, a=page(110, series="a")).following(first)
+    longer = reading(10, a=page(120, series="a")).following(gap)
+    back = reading(15, a=page(130, series="a") | page(5003, series="b")).following(longer)
+    last = reading(20, a=page(130, series="a") | page(5004, series="b")).following(back)
+    assert between(longer, back).requests == 10
+    assert between(back, last).requests == 1
+
+
+def test_series_that_restarted_during_a_gap_counts_from_zero() -> None:
+    first = reading(0, a=page(100, series="a") | page(5000, series="b"))
+    gap = reading(5, a=page(110, series="a")).following(first)
+    back = reading(10, a=page(110, series="a") | page(4, series="b")).following(gap)
+    assert between(gap, back).requests == 4
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -3.0, 1e300])
+def test_counter_that_is_no_number_of_requests_is_no_data(value: float) -> None:
+    bad = {**page(10), CounterKey("v1", "requests", "a"): value}
+    with pytest.raises(NoData, match="The proxy a reports"):
+        between(reading(0, a=page(5)), reading(5, a=bad))
+
+
+def test_edge_that_is_not_a_number_is_no_data() -> None:
+    bad = {**page(10), CounterKey("v1", "latency", "a", math.nan): 3.0}
+    with pytest.raises(NoData, match="le=nan"):
+        between(reading(0, a=page(5)), reading(5, a=bad))

@@ -27,7 +27,7 @@ def run(behaviour: Behaviour, edges_ms: tuple[float, ...], seed: int) -> Outcome
         soak_s=0,
         watch_s=0,
         deadline_s=120,
-        margins=Margins(error_points=1, p50_percent=50, p90_percent=50, p99_percent=50),
+        margins=Margins(error_points=1, p50_percent=300, p90_percent=400, p99_percent=400),
     )
     behaviours = {"v1": GOOD, "v2": behaviour}
     stage.observer = ScriptedObserver(

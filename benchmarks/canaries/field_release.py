@@ -1,0 +1,126 @@
+"""One release over the traffic of field.py, judged by the library look by look as its runner does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from benchmarks.canaries.field import BUCKETS, LOOK_S, Field, Version
+from meshkit.decide.baseline import Baseline
+from meshkit.decide.evidence import Evidence
+from meshkit.decide.margins import watching
+from meshkit.decide.pods import pod_noise
+from meshkit.decide.rule import decided
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow
+from meshkit.decide.thresholds import Yardstick
+from meshkit.decide.verdict import Progress
+from meshkit.facts import ArmCounts
+from meshkit.intent.release import Margins, Release
+
+BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of release: its traffic, and what is true of both versions.
+
+    ``versions`` draws them anew for each release. ``watched``: the release begins promoted, and stable keeps
+    5 % of the traffic.
+    """
+
+    name: str
+    versions: Callable[[np.random.Generator], tuple[Version, Version]]
+    shape: str = "lognormal"
+    buckets: str = "fine"
+    rps: float = 100.0
+    percent: float = 50.0
+    minutes: float = 60.0
+    margins: Margins = field(default_factory=Margins)
+    clump: int = 1
+    baseline_s: float = 600.0
+    watched: bool = False
+    look_s: float = LOOK_S
+
+
+@dataclass(frozen=True)
+class End:
+    """How a release ended (``promote``, ``rollback`` or ``continue``) and after how many seconds."""
+
+    action: str
+    seconds: float
+
+
+def run(case: Case, seed: int) -> End:
+    """Run one release of a case; the same seed gives the same release."""
+    rng = np.random.default_rng([seed, *case.name.encode(), *case.shape.encode(), *case.buckets.encode()])
+    stable, canary = case.versions(rng)
+    edges = BUCKETS[case.buckets]
+    draw = Field(case.shape, edges, rng, case.clump)
+    release = _release(case)
+    baseline = _baseline(case, release, draw, stable, len(canary.pods))
+    evidence = Evidence.start(Yardstick.of(baseline, release))
+    step = 1 if case.watched else 0
+    for i in range(round(60 * case.minutes / case.look_s)):
+        start_s, end_s = i * case.look_s, (i + 1) * case.look_s
+        arms = []
+        for version, percent in ((stable, 100 - case.percent), (canary, case.percent)):
+            pods = draw.counts(version, case.rps * case.look_s * percent / 100, start_s + case.look_s / 2)
+            arms.append(_arm(_sum(pods, edges), baseline))
+        warming = start_s < release.warm_up_s
+        look = SampleWindow(1 + start_s, 1 + end_s, step, case.percent, True, warming, *arms)
+        evidence = evidence.updated(look)
+        action, _, _ = decided(evidence, release, Progress(step, end_s, end_s))
+        if action in ("promote", "rollback"):
+            return End(action, end_s)
+    return End("continue", math.inf)
+
+
+def _release(case: Case) -> Release:
+    return Release(
+        name="r",
+        namespace="n",
+        service="s",
+        port=80,
+        stable="v1",
+        canary="v2",
+        steps=(50.0 if case.watched else case.percent, 100),
+        look_s=case.look_s,
+        baseline_s=case.baseline_s,
+        deadline_s=1e9,
+        watch_s=3600,
+        keep_percent=100 - case.percent if case.watched else 5 if case.percent < 95 else 0.5,
+        margins=case.margins,
+    )
+
+
+def _baseline(case: Case, release: Release, draw: Field, stable: Version, canary_pods: int) -> Baseline:
+    seconds = case.baseline_s or 60.0
+    blocks: list[dict[str, ArmCounts]] = []
+    for _ in range(BLOCKS):
+        pods = draw.counts(stable, case.rps * seconds / BLOCKS, -1.0)
+        blocks.append({f"pod-{i}": _sum([pod], draw.edges_ms) for i, pod in enumerate(pods)})
+    total = ArmCounts()
+    for block in blocks:
+        for counts in block.values():
+            total += counts
+    baseline = watching(Baseline.of(total, seconds), release.margins)
+    if not case.baseline_s:
+        return baseline
+    return replace(baseline, noise=pod_noise(blocks, baseline.edges_ms, canary_pods))
+
+
+def _sum(pods: list[tuple[int, int, list[int]]], edges: tuple[float, ...]) -> ArmCounts:
+    within = [sum(pod[2][i] for pod in pods) for i in range(len(edges) + 1)]
+    histogram = tuple(zip((*edges, math.inf), within, strict=True))
+    return ArmCounts(sum(pod[0] for pod in pods), sum(pod[1] for pod in pods), histogram)
+
+
+def _arm(counts: ArmCounts, baseline: Baseline) -> ArmWindow:
+    within = dict(counts.latency_ms)
+    timed = counts.latency_ms[-1][1]
+    return ArmWindow(
+        counts.requests, counts.errors, timed, tuple(timed - within[edge] for edge in baseline.edges_ms)
+    )
