@@ -50,7 +50,6 @@ def forecast_release(
     ``prometheus`` is the URL of the Prometheus to query, as in ``plan_release``. Raises ``NoData`` if the
     traffic is unknown.
     """
-    from meshkit.meshes import registry
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
     from meshkit.operations.release.route import find_route
@@ -67,13 +66,14 @@ def forecast_release(
     found.require_usable()
     scraped = bool(prometheus or settings.prometheus())
     return measured_forecast(
-        release, cluster, found.route, observer, clock or SystemClock(), scraped=scraped, rps=rps
+        release, cluster, mesh, found.route, observer, clock or SystemClock(), scraped=scraped, rps=rps
     )
 
 
 def measured_forecast(
     release: Release,
     cluster: Cluster,
+    mesh: str,
     route: WeightedRoute,
     observer: Observer,
     clock: Clock,
@@ -86,6 +86,8 @@ def measured_forecast(
     ``scraped`` says that the counters change only when Prometheus scrapes. Raises ``NoData`` if there is no
     traffic.
     """
+    from meshkit.meshes import registry
+
     window_s = SCRAPED_S if scraped else MEASURED_S
     look_s = SCRAPED_S if scraped else LOOK_S
     counts, measured_rps = _measured(release, cluster, route, observer, clock, window_s, look_s)

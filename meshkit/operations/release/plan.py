@@ -292,7 +292,7 @@ def _whole(
         unmoved=found.unmoved,
         findings=found.findings,
         missing_rights=_missing_rights(cluster, route),
-        measure=lambda: measured_forecast(release, cluster, route, observer, clock, scraped=by_scrapes),
+        measure=lambda: measured_forecast(release, cluster, mesh, route, observer, clock, scraped=by_scrapes),
     )
 
 

@@ -24,7 +24,7 @@ _ASKED = {Access: "access", Route: "route", Release: "release"}
 def needs(intent: Intent) -> Iterator[Need]:
     """The objects that ``check`` reads beside Services and pods, as far as the account may."""
     if isinstance(intent, Access | Route | Release):
-        yield Need(GATEWAY, within=intent.namespace, optional=True)
+        yield Need(GATEWAY, within=(intent.namespace,), optional=True)
         yield from (Need(kind, optional=True) for kind in (NAMESPACE, GATEWAY_CLASS))
 
 
