@@ -62,11 +62,12 @@ def test_linkerd_opaque_port(web: dict[str, Any], why: str) -> None:
     with pytest.raises(BadInput, match=f"plain TCP {why}: the release would have no effect") as error:
         found("linkerd", web, SPLIT)
     assert error.value.field == "release.port"
-    assert "appProtocol: http" in error.value.remedy
+    assert "config.linkerd.io/opaque-ports" in error.value.remedy
 
 
-def test_linkerd_app_protocol_comes_before_the_annotation() -> None:
-    assert found("linkerd", opaque(port(appProtocol="http")), SPLIT).name == "web-primary"
+def test_linkerd_app_protocol_does_not_end_an_opaque_port() -> None:
+    with pytest.raises(BadInput, match="because of the annotation config.linkerd.io/opaque-ports"):
+        found("linkerd", opaque(port(appProtocol="http")), SPLIT)
 
 
 def test_linkerd_annotation_with_other_ports_says_nothing() -> None:
