@@ -169,16 +169,16 @@ class State:
     @property
     def is_ordered(self) -> bool:
         """Return whether each pod waits for its predecessors."""
-        return self.owner["spec"].get("podManagementPolicy") != "Parallel"
+        return bool(self.owner["spec"].get("podManagementPolicy") != "Parallel")
 
     @property
     def rolling(self) -> Object:
         """Return ``updateStrategy.rollingUpdate``."""
-        return self.owner["spec"]["updateStrategy"].get("rollingUpdate") or {}
+        return dict(self.owner["spec"]["updateStrategy"].get("rollingUpdate") or {})
 
     def is_outdated(self, pod: Object) -> bool:
         """Return whether the pod is of another template than the newest."""
-        return _revision_of(pod) != self.update["metadata"]["name"]
+        return bool(_revision_of(pod) != self.update["metadata"]["name"])
 
 
 @dataclass
