@@ -47,6 +47,7 @@ ROUTE = {
     "istio": Kind("networking.istio.io/v1", "VirtualService"),
     "linkerd": Kind("gateway.networking.k8s.io/v1", "HTTPRoute"),
 }
+WEB = "http://web.shop:8080/"
 METRICS = {"istio": (15020, "/stats/prometheus"), "linkerd": (4191, "/metrics")}
 
 
@@ -160,6 +161,28 @@ def test_weights_and_header_matches_are_obeyed(meshed: Shop) -> None:
     assert set(meshed.served(1)) == {(200, "v1")}
     meshed.weigh(100)
     meshed.api.delete(DEPLOYMENT, "tester", "shop")
+
+
+def test_pods_of_a_statefulset_are_injected_and_reached_one_by_one(meshed: Shop) -> None:
+    ports = [{"name": "http", "port": 8080}]
+    headless = {"clusterIP": "None", "selector": {"app": "kv"}, "ports": ports}
+    meta = {"name": "kv", "namespace": "shop"}
+    meshed.api.apply({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": headless})
+    item = _caller("kv", {})
+    item |= {"kind": "StatefulSet", "spec": {**item["spec"], "replicas": 2, "serviceName": "kv"}}
+    container = item["spec"]["template"]["spec"]["containers"][0]
+    own_name = {"name": "VERSION", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    listening = [{"containerPort": 8080}, {"containerPort": 9000}]
+    container |= {"name": "web", "image": "meshkit.dev/sandbox/web:1", "env": [own_name], "ports": listening}
+    meshed.api.apply(item)
+    until("both pods are ready", lambda: [_ready(pod) for pod in meshed.pods("kv")] == [True, True], 60)
+    assert sorted(pod["metadata"]["name"] for pod in meshed.pods("kv")) == ["kv-0", "kv-1"]
+    assert all(len(sidecars(pod)) == 1 for pod in meshed.pods("kv"))
+    _add_caller(meshed, "reader", {}, meshed=True, target="http://kv-1.kv:8080/")
+    until("only kv-1 answers", lambda: set(meshed.served(0.5, "reader")) == {(200, "kv-1")}, 30)
+    meshed.api.delete(DEPLOYMENT, "reader", "shop")
+    meshed.api.delete(Kind("apps/v1", "StatefulSet"), "kv", "shop")
+    meshed.api.delete(Kind("v1", "Service"), "kv", "shop")
 
 
 def test_metrics_have_the_meshs_own_names(meshed: Shop) -> None:
@@ -373,13 +396,13 @@ def _warnings(meshed: Shop, about: str) -> list[str]:
     ]
 
 
-def _caller(name: str, headers: dict[str, str], **annotations: str) -> dict[str, Any]:
+def _caller(name: str, headers: dict[str, str], target: str = WEB, **annotations: str) -> dict[str, Any]:
     uncaptured = {
         "traffic.sidecar.istio.io/excludeInboundPorts": "9000",
         "config.linkerd.io/skip-inbound-ports": "9000",
     }
     meta = {"labels": {"app": name}, "annotations": {**uncaptured, **annotations}}
-    env = {"TARGET": "http://web.shop:8080/", "RATE": "20", "HEADERS": json.dumps(headers)}
+    env = {"TARGET": target, "RATE": "20", "HEADERS": json.dumps(headers)}
     container = {
         "name": "load",
         "image": "meshkit.dev/sandbox/load:1",
@@ -397,8 +420,8 @@ def _caller(name: str, headers: dict[str, str], **annotations: str) -> dict[str,
     }
 
 
-def _add_caller(made: Shop, name: str, headers: dict[str, str], *, meshed: bool) -> None:
-    item = _caller(name, headers, **({} if meshed else {"linkerd.io/inject": "disabled"}))
+def _add_caller(made: Shop, name: str, headers: dict[str, str], *, meshed: bool, target: str = WEB) -> None:
+    item = _caller(name, headers, target, **({} if meshed else {"linkerd.io/inject": "disabled"}))
     if not meshed:
         item["spec"]["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] = "false"
     made.api.apply(item)

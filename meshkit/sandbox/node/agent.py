@@ -38,8 +38,8 @@ RUNTIME_VERSION = f"{PROCESS_RUNTIME}://1"
 TOKEN_LIFETIME_S = 365 * 24 * 3600
 """A pod's token is not renewed; it becomes invalid with its ServiceAccount."""
 CLOSE_GRACE_S = 1.0
-HEARTBEAT_S = 60.0
-"""Period of the nodes' heartbeats; clients compare their clock with the last one (kubelet: 10 s to 5 min)."""
+HEARTBEAT_S = 240.0
+"""Period of the nodes' heartbeats; clients compare their clock with the last one (kubelet: 5 min)."""
 
 
 class NodeAgent:
@@ -106,7 +106,8 @@ class NodeAgent:
         status = node.get("status") or {}
         now = timestamp()
         status["conditions"] = [{**each, "lastHeartbeatTime": now} for each in status.get("conditions") or ()]
-        await self._client.update_status("nodes", name, None, status)
+        seen = node["metadata"]["resourceVersion"]
+        await self._client.update_status("nodes", name, None, status, seen=seen)
 
     async def _follow_nodes(self) -> None:
         """Switch nodes off and on when their annotation changes."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from meshkit.sandbox.api import names, podrules, status
+from meshkit.sandbox.api import names, podrules, status, workload_rules
 from meshkit.sandbox.api.schema import cel_rules as celrules
-from meshkit.sandbox.api.schema import validation, workload_rules
+from meshkit.sandbox.api.schema import validation
 from meshkit.sandbox.api.schema.registry import Resource
 from meshkit.sandbox.api.status import Cause
 

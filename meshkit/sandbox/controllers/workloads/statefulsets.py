@@ -174,7 +174,7 @@ class State:
     @property
     def rolling(self) -> Object:
         """Return ``updateStrategy.rollingUpdate``."""
-        return self.owner["spec"]["updateStrategy"].get("rollingUpdate") or {}
+        return dict(self.owner["spec"]["updateStrategy"].get("rollingUpdate") or {})
 
     def is_outdated(self, pod: Object) -> bool:
         """Return whether the pod is of another template than the newest."""
