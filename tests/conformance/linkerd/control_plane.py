@@ -30,7 +30,7 @@ EVERYWHERE = "0.0.0.0/0,::/0"
 class ControlPlane:
     """Both controllers, with the address of each for proxies."""
 
-    command_line: Path
+    command_line: tuple[str, ...]
     destination: str
     policy: str
     webhook: str
@@ -85,7 +85,7 @@ class ControlPlane:
         return "\n".join(f"--- {each.name}\n{each.tail()}" for each in self.processes)
 
     def _asked(self, address: str, *words: str) -> dict[str, Any]:
-        command = [str(self.command_line), f"--api-addr={address}", "diagnostics", *words]
+        command = [*self.command_line, f"--api-addr={address}", "diagnostics", *words]
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if said.returncode != 0 or not said.stdout:
             raise AssertionError(f"linkerd diagnostics {' '.join(words)}: {said.stdout}{said.stderr}")
@@ -123,7 +123,7 @@ def running_control_plane(cluster: RealCluster, programs: Mapping[str, Path]) ->
         destinations.wait_until_ready(f"http://{at['destination-admin']}/ready")
         policies.wait_until_ready(f"http://{at['admin']}/ready")
         yield ControlPlane(
-            command_line=programs["linkerd"],
+            command_line=(str(programs["linkerd"]), f"--kubeconfig={cluster.kubeconfig}"),
             destination=at["destination"],
             policy=at["grpc"],
             webhook=f"https://localhost:{ports['webhook']}",
