@@ -22,7 +22,7 @@ from tests.conformance.linkerd.programs import programs
 from tests.conformance.linkerd.world import SERVICES, Object, World, objects_of
 from tests.unit.meshes.golden_cases import CASES as GOLDEN_PLANS
 from tests.unit.meshes.golden_cases import PLANNERS, SHOP
-from tests.unit.sandbox_dataplane.test_linkerd_admission import REFUSED, TAKEN
+from tests.unit.sandbox_dataplane.linkerd_refusals import REFUSED, TAKEN
 
 CASES = all_cases()
 GOLDEN = [
