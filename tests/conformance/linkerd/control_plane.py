@@ -30,7 +30,7 @@ EVERYWHERE = "0.0.0.0/0,::/0"
 class ControlPlane:
     """Both controllers, with the address of each for proxies."""
 
-    command_line: Path
+    command_line: tuple[str, ...]
     destination: str
     policy: str
     webhook: str
@@ -41,22 +41,23 @@ class ControlPlane:
         """The policy that a proxy of the namespace ``caller`` gets for a port of a Service."""
         token = f"--token={caller}:client"
         words = ("policy", f"--namespace={namespace}", token, f"svc/{service}", str(port))
-        return self._asked(self.policy, *words, "--output=json")
+        return dict(self._asked(self.policy, *words, "--output=json"))
 
     def inbound(self, pod: str, namespace: str, port: int) -> dict[str, Any]:
         """The policy that the proxy of a pod gets for one of its ports."""
         words = ("policy", f"--namespace={namespace}", f"po/{pod}", str(port))
-        return self._asked(self.policy, *words, "--output=json")
+        return dict(self._asked(self.policy, *words, "--output=json"))
 
     def profile(self, service: str, namespace: str, port: int, caller: str) -> dict[str, Any]:
         """The profile that a proxy of the namespace ``caller`` gets for a port of a Service."""
         token = json.dumps({"ns": caller})
         where = f"{service}.{namespace}.svc.cluster.local:{port}"
-        return self._asked(self.destination, "profile", f"--token={token}", where)
+        return dict(self._asked(self.destination, "profile", f"--token={token}", where))
 
-    def endpoints(self, *addresses: str) -> dict[str, Any]:
-        """The endpoints of hosts with ports, by the namespace of their Service. This takes 5 s."""
-        return self._asked(self.destination, "endpoints", "--output=json", *addresses)
+    def endpoints(self, *addresses: str) -> list[dict[str, Any]]:
+        """The endpoints of hosts with ports. This takes 5 s."""
+        found: list[dict[str, Any]] = self._asked(self.destination, "endpoints", "--output=json", *addresses)
+        return found
 
     def refuses(self, item: Mapping[str, Any]) -> str:
         """Why the webhook of the policies refuses an object; empty if it takes it."""
@@ -84,13 +85,12 @@ class ControlPlane:
         """The end of both logs, for the report of a failure."""
         return "\n".join(f"--- {each.name}\n{each.tail()}" for each in self.processes)
 
-    def _asked(self, address: str, *words: str) -> dict[str, Any]:
-        command = [str(self.command_line), f"--api-addr={address}", "diagnostics", *words]
+    def _asked(self, address: str, *words: str) -> Any:
+        command = [*self.command_line, f"--api-addr={address}", "diagnostics", *words]
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if said.returncode != 0 or not said.stdout:
             raise AssertionError(f"linkerd diagnostics {' '.join(words)}: {said.stdout}{said.stderr}")
-        answer: dict[str, Any] = json.loads(said.stdout)
-        return answer
+        return json.loads(said.stdout)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def running_control_plane(cluster: RealCluster, programs: Mapping[str, Path]) ->
         destinations.wait_until_ready(f"http://{at['destination-admin']}/ready")
         policies.wait_until_ready(f"http://{at['admin']}/ready")
         yield ControlPlane(
-            command_line=programs["linkerd"],
+            command_line=(str(programs["linkerd"]), f"--kubeconfig={cluster.kubeconfig}"),
             destination=at["destination"],
             policy=at["grpc"],
             webhook=f"https://localhost:{ports['webhook']}",

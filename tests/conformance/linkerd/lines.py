@@ -45,7 +45,9 @@ def of_shares(shares: Iterable[Share]) -> str:
     """The backends with their percentages; one whose weight is 0 gets nothing, and is left out."""
     some = [(name, weight) for name, weight in shares if weight]
     whole = sum(weight for _, weight in some)
-    return " + ".join(f"{name} {round(100 * weight / whole, 2):g}%" for name, weight in some) or LOST
+    return (
+        " + ".join(f"{name} {round(100 * weight / whole, 2):g}%" for name, weight in some) or f"{LOST} 100%"
+    )
 
 
 def of_edits(side: str, edits: HeaderEdits) -> str:

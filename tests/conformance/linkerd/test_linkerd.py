@@ -22,7 +22,7 @@ from tests.conformance.linkerd.programs import programs
 from tests.conformance.linkerd.world import SERVICES, Object, World, objects_of
 from tests.unit.meshes.golden_cases import CASES as GOLDEN_PLANS
 from tests.unit.meshes.golden_cases import PLANNERS, SHOP
-from tests.unit.sandbox_dataplane.test_linkerd_admission import REFUSED, TAKEN
+from tests.unit.sandbox_dataplane.linkerd_refusals import REFUSED, TAKEN
 
 CASES = all_cases()
 GOLDEN = [
@@ -96,16 +96,22 @@ def test_the_webhook_takes_what_meshkit_takes(bench: Bench, item: Object) -> Non
 
 
 def test_a_service_has_the_same_endpoints(bench: Bench) -> None:
-    asked = [f"{name}.{namespace}:8080 from {namespace}" for namespace, name in SERVICES]
-    hosts = [f"{name}.{namespace}.svc.cluster.local:8080" for namespace, name in SERVICES]
-    answer = bench.linkerd.endpoints(*hosts)
-    registry = bench.world.registry()
+    """Also at a port that a route names, and that the Service does not have."""
+    (case,) = (each for each in CASES if each.name == "backend-port-not-there")
+    asked = [*(f"{name}.{namespace}:8080" for namespace, name in SERVICES), "web-v1.shop:8081"]
+    bench.world.apply(case.objects)
+    try:
+        registry = bench.world.registry()
+        answer = bench.linkerd.endpoints(*(each.replace(":", ".svc.cluster.local:") for each in asked))
+    finally:
+        bench.world.remove(case.objects)
     for service, namespace, port, _ in map(service_port, asked):
         theirs = sorted(
             f"{each['ip']}:{each['port']}"
-            for each in answer[namespace]
-            if each["service"] == f"{service}.{namespace}"
+            for each in answer
+            if (each["service"], each["port"]) == (f"{service}.{namespace}", port)
         )
+        assert theirs
         assert theirs == meant.endpoints(registry, service, namespace, port)
 
 

@@ -86,11 +86,11 @@ class World:
     def apply(self, objects: Iterable[Object]) -> None:
         """Apply the objects of a case, and wait until the controllers have seen them.
 
-        An object of the world gets the fields of the case's object besides its own.
+        An object of the world gets the fields of the case's objects besides its own.
         """
         objects = list(objects)
-        for item in objects:
-            self.api.apply(item, manager=OF_CASE, force=True)
+        for number, item in enumerate(objects):
+            self.api.apply(item, manager=f"{OF_CASE}-{number}", force=True)
         deadline = time.monotonic() + SETTLED_AT_MOST_S
         routes = [item for item in objects if item["kind"] in ROUTES]
         while time.monotonic() < deadline and not all(self._is_told(item) for item in routes):
@@ -99,11 +99,11 @@ class World:
 
     def remove(self, objects: Iterable[Object]) -> None:
         """Delete the objects of a case; take its fields away from those of the world."""
-        for item in reversed(list(objects)):
+        for number, item in reversed(list(enumerate(objects))):
             meta = {key: item["metadata"][key] for key in ("name", "namespace") if key in item["metadata"]}
             if _key(item) in self._own:
                 bare = {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": meta}
-                self.api.apply(bare, manager=OF_CASE, force=True)
+                self.api.apply(bare, manager=f"{OF_CASE}-{number}", force=True)
             else:
                 self.api.delete(Kind(item["apiVersion"], item["kind"]), meta["name"], meta.get("namespace"))
 
