@@ -44,6 +44,12 @@ def _target_options(command: F) -> F:
             help="Source of the charts: published, a URL, or a directory.",
         ),
         click.option(
+            "--values",
+            default="",
+            metavar="FILE",
+            help="YAML file with values for the control plane's chart, such as a private registry.",
+        ),
+        click.option(
             "--tag",
             "tags",
             multiple=True,
@@ -167,16 +173,18 @@ def _target(
     version: str,
     revision: str,
     charts: str,
+    values: str,
     tags: tuple[str, ...],
     choice: ClusterChoice,
 ) -> tuple[ControlPlane, Cluster, str | None]:
     """Return the requested control plane, its cluster and its mesh; options override the file."""
     from meshkit.errors import BadInput
-    from meshkit.intent.document import load_intents
+    from meshkit.intent.document import load_intents, load_values
     from meshkit.intent.mesh import ControlPlane
 
-    given = {"version": version, "revision": revision, "charts": charts, "tags": tags}
+    given: dict[str, Any] = {"version": version, "revision": revision, "charts": charts, "tags": tags}
     asked = {name: value for name, value in given.items() if value}
+    asked |= {"values": load_values(values)} if values else {}
     documents = [intent for intent in load_intents(file) if isinstance(intent, ControlPlane)] if file else []
     if file and not documents:
         raise BadInput(file, "it contains no ControlPlane.", remedy="Name the file that installed the mesh.")
