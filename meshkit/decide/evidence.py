@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from meshkit.decide.admission import refused_window
+from meshkit.decide.admission.possible import refused_window
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.margins import LatencyMargin
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow

@@ -9,7 +9,7 @@
 - promote    the step is complete: its time is over, the canary has answered enough requests since the
              warm-up, the evidence of harm is below 2 : 1 and the measured share agrees. The deciding step,
              before the canary gets all requests, also needs the soak and the evidence for every margin.
-             After it, the watch must be over. A window that cannot be true (admission.py) holds the release.
+             After it, the watch must be over. A window that cannot be true (admission/) holds the release.
 - continue   otherwise.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from meshkit.decide import sentences, summary
-from meshkit.decide.admission import refused_progress
+from meshkit.decide.admission.possible import refused_progress
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.numbers import numbers_of
 from meshkit.decide.thresholds import MOST_DISPERSION
