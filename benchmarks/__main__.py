@@ -7,6 +7,7 @@ import platform
 import sys
 
 from benchmarks import api, checks, command_line, sandbox, verdict
+from benchmarks.canaries import field_contest
 from benchmarks.canaries.__main__ import main as canaries
 from benchmarks.figure import table
 
@@ -16,4 +17,7 @@ if __name__ == "__main__":
     parts = (command_line, verdict, checks, api, sandbox)
     print(table([figure for part in parts for figure in part.measure()]))
     print("\nThe verdict against the rules of other tools:\n")
-    sys.exit(canaries([]))
+    codes = [canaries([])]
+    print("\nThe verdict on other traffic:\n")
+    codes.append(field_contest.main([]))
+    sys.exit(max(codes))

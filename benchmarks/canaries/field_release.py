@@ -78,6 +78,13 @@ def run(case: Case, seed: int) -> End:
     return End("continue", math.inf)
 
 
+def baseline_of(case: Case, rng: np.random.Generator) -> Baseline:
+    """The baseline that a release of a case would measure."""
+    stable, canary = case.versions(rng)
+    draw = Field(case.shape, BUCKETS[case.buckets], rng, case.clump)
+    return _baseline(case, _release(case), draw, stable, len(canary.pods))
+
+
 def _release(case: Case) -> Release:
     return Release(
         name="r",

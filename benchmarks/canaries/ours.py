@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.canaries.traffic import BLOCKS, EDGES_MS, HISTORY_S, SCRAPE_S, Arm, Trace
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
+from meshkit.decide.margins import watching
 from meshkit.decide.pods import pod_noise
 from meshkit.decide.rule import decided
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
@@ -79,6 +80,7 @@ def release_of(trace: Trace, objectives: Objectives | None) -> Release:
 def baseline_of(trace: Trace, objectives: Objectives | None) -> Baseline:
     counts = _counts(trace.history, range(BLOCKS))
     found = Baseline.of(counts, HISTORY_S, objectives.slower_than_ms if objectives else None)
+    found = watching(found, release_of(trace, objectives).margins)
     if not trace.pods:
         return found
     blocks = [{f"pod-{i}": _counts(pod, [b]) for i, pod in enumerate(trace.pods)} for b in range(BLOCKS)]

@@ -20,8 +20,8 @@ Counts = NDArray[np.int64]
 SCRAPE_S, SCRAPES = 10.0, 180
 MEDIAN_MS, SIGMA = 60.0, 0.6
 ISTIO_MS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
-EDGES_MS = np.array(sorted({*(float(e) for e in ISTIO_MS), *(10 * 1.1**i for i in range(62))}))
-"""Buckets of a ratio of 1.1, and Istio's own, which the rules that read histograms get."""
+EDGES_MS = np.array(sorted({*(float(e) for e in ISTIO_MS), *(10 * 1.03**i for i in range(200))}))
+"""Buckets of a ratio of 1.03, which carry margins of 10 %, and Istio's own for rules that read them."""
 STABLE_PODS, HISTORY_S, BLOCKS = 10, 600.0, 10
 _NORMAL_CDF = np.frompyfunc(lambda z: 0.5 * math.erfc(-z / math.sqrt(2)), 1, 1)
 _Z90, _Z97 = 1.2816, 1.8808

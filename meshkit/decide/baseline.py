@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from meshkit.decide.admission import refused_histogram
+from meshkit.decide.admission.possible import refused_histogram
 from meshkit.decide.pods import PodNoise
 from meshkit.decide.sample_windows import slower_than
 from meshkit.facts import ArmCounts

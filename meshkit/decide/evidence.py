@@ -8,9 +8,11 @@ so they use only the current step, where the share of the traffic is constant.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from meshkit.decide.admission import refused_window
+from meshkit.decide.admission.possible import refused_window
+from meshkit.decide.baseline import Baseline
 from meshkit.decide.margins import LatencyMargin
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.statistics.detector import LeakDetector
@@ -282,7 +284,29 @@ class Evidence:
         for i in yardstick.harm_edges:
             ratios.append(self.compared[i].log_ratios(yardstick.tolerance_slower[i], WORSE))
         scores = [self.compared[i].score for i in yardstick.harm_edges]
-        return replace(self, detector=self.detector.folded(ratios, self.until_s, scores))
+        together = together_score(yardstick.baseline, yardstick.baseline.harm_edges_ms, scores)
+        return replace(self, detector=self.detector.folded(ratios, self.until_s, [together, *scores]))
+
+
+def together_score(
+    baseline: Baseline, edges_ms: Sequence[float], scores: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
+    """The scores of all edges as one, weighed as for a version whose every latency is longer.
+
+    A request beyond one edge is beyond all lower ones, which gives the covariances.
+    """
+    shares = [baseline.share_slower(edge) for edge in edges_ms]
+    weights = [baseline.margin_log_odds(edge, 10.0) for edge in edges_ms]
+    if not scores:
+        return 0.0, 0.0
+    middle = min(range(len(shares)), key=lambda i: abs(shares[i] - 0.5))
+    requests = scores[middle][1] / (shares[middle] * (1 - shares[middle]))
+    variance = sum(
+        weights[i] * weights[k] * shares[max(i, k)] * (1 - shares[min(i, k)])
+        for i in range(len(shares))
+        for k in range(len(shares))
+    )
+    return math.fsum(w * s for w, (s, _) in zip(weights, scores, strict=True)), requests * variance
 
 
 def exp(log_value: float) -> float:

@@ -9,7 +9,7 @@
 - promote    the step is complete: its time is over, the canary has answered enough requests since the
              warm-up, the evidence of harm is below 2 : 1 and the measured share agrees. The deciding step,
              before the canary gets all requests, also needs the soak and the evidence for every margin.
-             After it, the watch must be over. A window that cannot be true (admission.py) holds the release.
+             After it, the watch must be over. A window that cannot be true (admission/) holds the release.
 - continue   otherwise.
 """
 
@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from meshkit.decide import sentences
-from meshkit.decide.admission import refused_progress
+from meshkit.decide import sentences, summary
+from meshkit.decide.admission.possible import refused_progress
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.numbers import numbers_of
 from meshkit.decide.thresholds import MOST_DISPERSION
@@ -42,7 +42,8 @@ def judge(evidence: Evidence, release: Release, progress: Progress) -> Verdict:
     numbers = numbers_of(evidence, release, progress, harm, conditions)
     text = sentences.of(action, release, evidence, progress, conditions, numbers)
     label = "shared cause" if action == "pause" else _label(evidence, action)
-    return Verdict(action, text, harm, evidence.yardstick.harm_limit, conditions, numbers, label)
+    short = summary.of(action, release, evidence, progress, conditions, numbers)
+    return Verdict(action, text, harm, evidence.yardstick.harm_limit, conditions, numbers, label, short)
 
 
 def decided(
@@ -73,7 +74,8 @@ def _held_for(reason: str, evidence: Evidence) -> Verdict:
     """Return the verdict where not even the progress of the release can be true."""
     harm, limit = evidence.harm, evidence.yardstick.harm_limit
     text = sentences.refused(reason)
-    return Verdict("continue", text, harm, limit, (_INPUT,), {"harm": harm, "harm_limit": limit})
+    numbers = {"harm": harm, "harm_limit": limit}
+    return Verdict("continue", text, harm, limit, (_INPUT,), numbers, summary=summary.held(reason))
 
 
 def phase_of(release: Release, step: int) -> Phase:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshkit.decide.admission import refused_histogram
+from meshkit.decide.admission.possible import refused_histogram
 from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
 

@@ -45,6 +45,7 @@ class Condition:
 class Verdict:
     """The action and its reasons.
 
+    ``summary`` has at most 30 words: what happened, how sure that is, what follows; ``sentences`` unfold it.
     ``harm`` and ``harm_limit`` are odds against 1; ``numbers`` holds the values used in ``sentences``.
     ``label`` says what the stated error rate covers: ``per request``, ``pods not measured``, ``few
     pods``, ``pods measured``, ``calibrated on A/A``, ``against your objective`` or ``shared cause``.
@@ -57,6 +58,12 @@ class Verdict:
     conditions: tuple[Condition, ...]
     numbers: Mapping[str, float]
     label: str = ""
+    summary: str = ""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The summary, then the sentences that unfold it."""
+        return (self.summary, *self.sentences) if self.summary else self.sentences
 
     @property
     def open(self) -> tuple[Condition, ...]:
@@ -75,6 +82,7 @@ class Verdict:
             ],
             "numbers": {name: _short(value) for name, value in self.numbers.items()},
             "label": self.label,
+            "summary": self.summary,
         }
 
     @classmethod

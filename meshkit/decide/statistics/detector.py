@@ -10,7 +10,8 @@ the mean time between false alarms is at least ALARM looks, however long one wat
 
 A stable version that has little to do may be faster for it, all the time. Slowness counts as a leak only if
 it has also grown within the watch: the log odds ratio of the latest half, quarter or eighth of the
-information exceeds that of the time before by GROWN_SD standard deviations.
+information exceeds that of the time before by some standard deviations, over all edges together
+(GROWN_SD), or at one of them (GROWN_AT_ONE_SD).
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ ALARM = 86_400.0
 
 WATCHES_PER_FALSE_ALARM = 100
 """A shorter watch alarms sooner: falsely in at most one of so many watches."""
-GROWN_SD = 2.8
+GROWN_SD, GROWN_AT_ONE_SD = 3.3, 4.3
 _LATEST = (0.5, 0.75, 0.875)
 
 Scores = Sequence[tuple[float, float]]
-"""For each kind of slowness so far: the canary's surplus of events, and its variance (the information)."""
+"""The canary's surplus of slow requests so far and its variance (the information): over all edges together,
+then for each.
+"""
 Ratios = Sequence[Sequence[float]]
 """Running log likelihood ratios: one list for each kind of event (errors first), one value a step."""
 
@@ -73,11 +76,15 @@ class LeakDetector:
         if not self.sums or self.sums[0][0] == -math.inf:
             return -math.inf
         means = [log_mean_exp(kind) for kind in self.sums]
-        grown = [mean if self._grown(i) else -math.inf for i, mean in enumerate(means[1:])]
+        every = self._grown(0, GROWN_SD)
+        grown = [
+            mean if every or self._grown(1 + i, GROWN_AT_ONE_SD) else -math.inf
+            for i, mean in enumerate(means[1:])
+        ]
         slower = log_mean_exp(grown) if grown and max(grown) > -math.inf else -math.inf
         return log_mean_exp((means[0], slower)) if grown else means[0]
 
-    def _grown(self, kind: int) -> bool:
+    def _grown(self, kind: int, deviations: float) -> bool:
         """Whether the canary's slowness of one kind is greater now than earlier in the watch."""
         (first_s, first_v), (last_s, last_v) = (found[kind] for found in (self.scores[0], self.scores[-1]))
         for part in _LATEST:
@@ -90,7 +97,7 @@ class LeakDetector:
             if before <= 0 or after <= 0:
                 continue
             growth = (last_s - middle_s) / after - (middle_s - first_s) / before
-            if growth >= GROWN_SD * math.sqrt(1 / before + 1 / after):
+            if growth >= deviations * math.sqrt(1 / before + 1 / after):
                 return True
         return False
 

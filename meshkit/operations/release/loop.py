@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.ladder import next_step, share_agrees, weights
@@ -21,7 +22,6 @@ from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
-from meshkit.decide.warm_pods import PodAges
 from meshkit.errors import ChangedByOthers, ClusterError, ManualActionRequired, NoData
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
@@ -148,14 +148,14 @@ class Runner:
         self._record("look", look=look.as_record(), verdict=verdict.as_record())
         self._on_look(self.state)
         if verdict.action == "rollback":
-            self._give_back("rolled_back", verdict.sentences)
+            self._give_back("rolled_back", verdict.told)
         elif verdict.action == "undecided" and release.at_deadline == "hold":
             self._record("hold")
         elif verdict.action == "undecided":
-            self._give_back("undecided", verdict.sentences, expected_percent=state.asked_percent)
+            self._give_back("undecided", verdict.told, expected_percent=state.asked_percent)
         elif verdict.action == "promote":
             step = next_step(release.ladder, state.step)
-            self._end("promoted", verdict.sentences) if step is None else self._shift(step)
+            self._end("promoted", verdict.told) if step is None else self._shift(step)
         elif look.refused:
             return
         elif state.baseline is None:

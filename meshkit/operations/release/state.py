@@ -116,7 +116,7 @@ class ReleaseState:
         """Sentences for people about the current state, the most important first."""
         if self.end_sentences:
             return self.end_sentences
-        return self.verdict.sentences if self.verdict else (f"Measuring {self.release.stable}.",)
+        return self.verdict.told if self.verdict else (f"Measuring {self.release.stable}.",)
 
     @property
     def step_looks(self) -> tuple[SampleWindow, ...]:

@@ -226,6 +226,7 @@ def test_records_are_json_and_come_back() -> None:
     back = JudgedWindow(SampleWindow.from_record(stored["look"]), Verdict.from_record(stored["verdict"]))
     assert back.look == one
     assert back.verdict.sentences == verdict.sentences
+    assert back.verdict.told == (verdict.summary, *verdict.sentences)
     assert Verdict.from_record(json.loads(json.dumps(back.verdict.as_record()))) == back.verdict
 
 
@@ -392,8 +393,10 @@ def situations() -> dict[str, Verdict]:
 def test_each_number_printed_occurs_in_the_data(name: str) -> None:
     verdict = situations()[name]
     assert any(printed(sentence) for sentence in verdict.sentences), verdict.sentences
-    missing = {n for sentence in verdict.sentences for n in printed(sentence)} - writings(verdict)
-    assert not missing, verdict.sentences
+    missing = {n for sentence in verdict.told for n in printed(sentence)} - writings(verdict)
+    assert not missing, verdict.told
+    assert verdict.summary
+    assert len(verdict.summary.split()) <= 30, verdict.summary
 
 
 def test_effect_has_interval_requests_time_and_limit() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from meshkit.decide.warm_pods import PodAges
+from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.facts import ArmCounts, Samples
 
 

@@ -1,0 +1,134 @@
+"""``python -m benchmarks.canaries.field_contest``: releases over the traffic of field.py, as a table.
+
+A promise fails when the interval of what was measured excludes it: at most 5 % of releases outside a margin
+are promoted, and at most 5 % of good ones rolled back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from benchmarks.canaries.field import BUCKETS, SHAPES, Pod, Version
+from benchmarks.canaries.field_release import Case, End, baseline_of, run
+from benchmarks.canaries.results import share_interval
+from meshkit.decide.margins import least_provable_percent
+from meshkit.intent.release import Margins
+
+MOST_PERCENT = 5.0
+SAMPLE, SAMPLED = 4, ("idle stable", "cold pods", "p99 outside")
+FAILURES = (0.001, 0.01, 0.03, 0.1)
+OUTSIDE = 1.02
+"""How far outside a margin the releases lie that must not be promoted, as a factor of the margin."""
+
+
+def cases() -> Iterator[tuple[Case, bool]]:
+    """Every case, and whether its canary is worse than a margin."""
+    for shape in SHAPES:
+        for buckets in BUCKETS:
+            margins = provable(shape, buckets)
+            here = partial(Case, shape=shape, buckets=buckets, margins=margins, look_s=30.0, baseline_s=0.0)
+            yield here("good", _good), False
+            for share in FAILURES:
+                yield here(f"errors {100 * share:g} % +0.21 points", partial(_failing, share)), True
+            yield here("p50 outside", partial(_slower, 1 + OUTSIDE * margins.p50_percent / 100)), True
+            yield here("p99 outside", partial(_longer_tail, 1 + OUTSIDE * margins.p99_percent / 100)), True
+    watched = partial(Case, percent=95.0, watched=True, look_s=30.0)
+    yield watched("idle stable 10 % faster", partial(_idle, 1.1)), False
+    yield watched("idle stable 5 % faster", partial(_idle, 1.05)), False
+    yield Case("cold pods", _cold, look_s=30.0, minutes=30.0), False
+    yield Case("pods differ 2 %", _unlike, look_s=30.0, minutes=30.0), False
+
+
+def provable(shape: str, buckets: str) -> Margins:
+    """The default margins, or the smallest that these buckets carry."""
+    baseline = baseline_of(
+        Case("margins", _good, shape, buckets, rps=1000.0, baseline_s=0.0), np.random.default_rng(1)
+    )
+    found = {}
+    for name, quantile in (("p50_percent", 0.5), ("p90_percent", 0.9), ("p99_percent", 0.99)):
+        least = least_provable_percent(baseline, quantile)
+        found[name] = max(10.0, math.ceil(least + 3)) if math.isfinite(least) else 1000.0
+    return Margins(**found)
+
+
+def table(repetitions: int, chosen: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """The table of all cases (or of those whose names begin with one of ``chosen``), and broken promises."""
+    lines = ["| case | latencies, buckets | promoted | rolled back | median |", "|---|---|---|---|---|"]
+    broken = []
+    for case, bad in cases():
+        if chosen and not case.name.startswith(tuple(chosen)):
+            continue
+        ends = [run(case, seed) for seed in range(repetitions)]
+        wrong = sum(end.action == ("promote" if bad else "rollback") for end in ends)
+        low = 100 * share_interval(wrong, repetitions)[0]
+        if low > MOST_PERCENT:
+            broken.append(f"{case.name}, {case.shape}, {case.buckets}: {wrong} of {repetitions} wrong")
+        lines.append(_line(case, ends))
+    return "\n".join(lines), broken
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=SAMPLE, help="releases in each case")
+    parser.add_argument("--all", action="store_true", help="every case instead of a sample")
+    given = parser.parse_args(arguments)
+    text, broken = table(given.repetitions, () if given.all else SAMPLED)
+    print(text)
+    print("\nBroken promises: " + ("none" if not broken else "; ".join(broken)))
+    return 1 if broken else 0
+
+
+def _line(case: Case, ends: Sequence[End]) -> str:
+    shares = []
+    for action in ("promote", "rollback"):
+        count = sum(end.action == action for end in ends)
+        low, high = share_interval(count, len(ends))
+        shares.append(f"{count} of {len(ends)} [{100 * low:.2g}, {100 * high:.3g}]")
+    median = sorted(end.seconds for end in ends)[(len(ends) - 1) // 2]
+    shown = f"{median:.0f} s" if math.isfinite(median) else "-"
+    return f"| {case.name} | {case.shape}, {case.buckets} | {shares[0]} | {shares[1]} | {shown} |"
+
+
+def _pods(count: int) -> tuple[Pod, ...]:
+    return (Pod(),) * count
+
+
+def _good(_: np.random.Generator) -> tuple[Version, Version]:
+    return Version(_pods(8)), Version(_pods(2))
+
+
+def _failing(share: float, _: np.random.Generator) -> tuple[Version, Version]:
+    return Version(errors=lambda _: share), Version(errors=lambda _: share + 0.0021)
+
+
+def _slower(times: float, _: np.random.Generator) -> tuple[Version, Version]:
+    return Version(), Version(slower=lambda _: times)
+
+
+def _longer_tail(times: float, _: np.random.Generator) -> tuple[Version, Version]:
+    return Version(), Version(tail=times)
+
+
+def _idle(times: float, _: np.random.Generator) -> tuple[Version, Version]:
+    return Version(_pods(8), slower=lambda _: 1 / times), Version(_pods(8))
+
+
+def _cold(_: np.random.Generator) -> tuple[Version, Version]:
+    return Version(_pods(8)), Version((Pod(since_s=0.0, cold=0.6, warm_in_s=30.0),) * 2)
+
+
+def _unlike(rng: np.random.Generator) -> tuple[Version, Version]:
+    stable, canary = (
+        tuple(Pod(float(slower)) for slower in np.exp(rng.normal(0, 0.02, count))) for count in (8, 2)
+    )
+    return Version(stable), Version(canary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Which measurements count: those that can be true, and latencies of pods that are warm."""
