@@ -181,7 +181,7 @@ ISTIO_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
         ["MK0208 error"],
     ),
     "no backend": (added(ROUTE), ["MK0209 error"]),
-    "refused route": (added(REFUSED), ["MK0210 error"]),
+    "refused route": (added(REFUSED), ["MK0210 error", "MK0254 error"]),
     "expiring soon": (
         changed("Secret", "istio-ca-secret", data={"ca-cert.pem": encoded(certificate(days=59)[0])}),
         ["MK0802 warning"],
