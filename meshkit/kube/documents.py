@@ -16,6 +16,23 @@ _ENDINGS = (".yaml", ".yml", ".json")
 _NOT_OBJECTS = "kustomize.config.k8s.io"
 """The group of kustomize's own files, which describe objects and are none."""
 
+_NATIVE = ("v1", "apps/v1", "batch/v1")
+_MAPPING, _LIST, _INTEGER = (dict, "mapping of fields"), (list, "list"), (int, "integer")
+_SHAPES: dict[str, tuple[type, str]] = {
+    "status": _MAPPING,
+    "spec.selector": _MAPPING,
+    "spec.replicas": _INTEGER,
+    "spec.ports": _LIST,
+    "spec.containers": _LIST,
+    "spec.template": _MAPPING,
+    "spec.template.metadata": _MAPPING,
+    "spec.template.metadata.labels": _MAPPING,
+    "spec.template.metadata.annotations": _MAPPING,
+    "spec.template.spec": _MAPPING,
+    "spec.template.spec.containers": _LIST,
+}
+"""The fields of Kubernetes' own kinds that are read without a definition, in the order in which they nest."""
+
 
 def read_objects(paths: Iterable[str | Path]) -> tuple[Object, ...]:
     """The objects of files and of all YAML and JSON files below folders, items of Lists each on its own.
@@ -69,10 +86,24 @@ def _checked(document: Any, where: str) -> Iterator[Object]:
     meta = document.get("metadata")
     if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
         raise BadInput(f"{where}: metadata.name", "it is missing or no text.", remedy=remedy)
+    if not isinstance(meta.get("namespace"), str | None):
+        raise BadInput(f"{where}: metadata.namespace", "it is no text.", remedy=remedy)
     for name in ("labels", "annotations"):
         values = meta.get(name) or {}
         if not isinstance(values, dict) or not all(isinstance(each, str) for each in values.values()):
             raise BadInput(
                 f"{where}: metadata.{name}", "every value is a text.", remedy='Quote numbers: "true", "1".'
             )
+    if document["apiVersion"] in _NATIVE:
+        for field, (expected, what) in _SHAPES.items():
+            value = _at(document, field.split("."))
+            if value is not None and (not isinstance(value, expected) or isinstance(value, bool)):
+                raise BadInput(f"{where}: {field}", f"it is no {what}.", remedy="Correct the field.")
     yield document
+
+
+def _at(value: Any, steps: list[str]) -> Any:
+    """The value at a field, None where a field on the way is missing."""
+    for step in steps:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value

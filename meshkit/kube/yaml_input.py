@@ -90,7 +90,8 @@ def _refuse_deep(text: str) -> None:
         elif isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise Refused(None, None, f"it is nested more than {MAX_DEPTH} deep", event.start_mark)
+                mark: Any = event.start_mark
+                raise Refused(None, None, f"it is nested more than {MAX_DEPTH} deep", mark)
 
 
 class _Checker:

@@ -87,10 +87,6 @@ def captured_ports(pod: Object, proxy: Proxy) -> tuple[int, ...]:
     None for pods of the control plane: in the sandbox, proxies get configuration and certificates by files,
     and the remaining traffic are webhook calls, which a real proxy passes through unchanged.
     """
-    if not has_sidecar(pod, proxy.container) or is_control_plane(pod, proxy):
-        return ()
-    skipped = annotations_of(pod).get(proxy.skipped_ports, "")
-    without = {int(port) for port in skipped.split(",") if port.strip().isdigit()}
     ports = {
         int(port["containerPort"])
         for container in pod["spec"].get("containers") or ()
@@ -98,7 +94,15 @@ def captured_ports(pod: Object, proxy: Proxy) -> tuple[int, ...]:
         for port in container.get("ports") or ()
         if port.get("protocol", "TCP") == "TCP"
     }
-    return tuple(sorted(ports - without))
+    return tuple(sorted(captured_of(pod, proxy, ports)))
+
+
+def captured_of(pod: Object, proxy: Proxy, ports: set[int]) -> set[int]:
+    """Those of these ports that the sidecar captures, whether or not a container declares them."""
+    if not has_sidecar(pod, proxy.container) or is_control_plane(pod, proxy):
+        return set()
+    skipped = annotations_of(pod).get(proxy.skipped_ports, "")
+    return ports - {int(port) for port in skipped.split(",") if port.strip().isdigit()}
 
 
 def port_numbers(pod: Object, written: int | str) -> set[int]:

@@ -76,3 +76,27 @@ def test_a_file_of_objects_that_cannot_be_read_is_named(tmp_path: Path, text: st
     file.write_text(text)
     with pytest.raises(BadInput, match=r"service\.yaml line \d+"):
         read_objects([file])
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("{apiVersion: v1, kind: Service, metadata: {name: a, namespace: [x]}}", "metadata.namespace"),
+        ("{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: 7}}", "spec.ports"),
+        ("{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: x}}", "spec.selector"),
+        (
+            "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: x}}",
+            "spec.replicas",
+        ),
+        (
+            "{apiVersion: v1, kind: Job, metadata: {name: a}, spec: {template: {spec: {containers: x}}}}",
+            "spec.template.spec.containers",
+        ),
+        ("{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {}, status: 5}", "status"),
+    ],
+)
+def test_a_field_of_another_type_is_named(tmp_path: Path, text: str, field: str) -> None:
+    file = tmp_path / "object.yaml"
+    file.write_text(text)
+    with pytest.raises(BadInput, match=rf"object\.yaml document 1: {field}: it is no "):
+        read_objects([file])

@@ -211,3 +211,33 @@ def test_check_reads_files_as_if_they_were_applied(tmp_path: Path) -> None:
 def test_a_request_without_a_host_or_a_port_that_exists_is_refused(tmp_path: Path, request_: str) -> None:
     with pytest.raises(BadInput, match=r"^request: .* Write it as web\.shop:8080/path"):
         istio(tmp_path, request_)
+
+
+NAMES = """
+apiVersion: v1
+kind: Service
+metadata: {name: shelf, namespace: shop}
+spec: {type: ExternalName, externalName: web.shop.svc.cluster.local}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: partner, namespace: shop}
+spec: {type: ExternalName, externalName: api.partner.example, ports: [{name: http, port: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: books, namespace: legacy, annotations: {networking.istio.io/exportTo: .}}
+spec: {selector: {app: old}, ports: [{name: http, port: 8080}]}
+"""
+
+
+def test_an_external_name_of_a_service_has_the_routes_of_the_service(tmp_path: Path) -> None:
+    (way,) = istio(tmp_path, "shelf.shop:8080/beta", NAMES).ways
+    assert (way.place, way.rule) == ("web.shop.svc.cluster.local:8080", "VirtualService shop/web http[0]")
+
+
+@pytest.mark.parametrize("host", ["partner.shop:8080/", "books.legacy:8080/"])
+def test_a_service_that_is_no_host_for_the_caller_is_not_registered(tmp_path: Path, host: str) -> None:
+    (way,) = istio(tmp_path, host, NAMES).ways
+    assert not way.registered
+    assert "the host is not registered in the mesh" in way.not_known[0]

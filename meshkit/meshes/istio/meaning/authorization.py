@@ -19,7 +19,7 @@ from meshkit.meshes.istio.meaning.hosts import inbound_protocol, tcp_ports
 from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.model.inbound import All, Authorization, Condition, Policy, Rule, Subject
 from meshkit.meshes.model.outbound import Object, PortProtocol, Problem, StringMatch
-from meshkit.meshes.model.pods import captured_ports
+from meshkit.meshes.model.pods import captured_of, port_numbers
 from meshkit.meshes.model.registry import Registry
 
 DRY_RUN = "istio.io/dry-run"
@@ -189,14 +189,17 @@ def _on_tcp(rule: Json, action: str, ports: Iterable[int]) -> str:
 
 
 def _tcp_ports(registry: Registry) -> list[tuple[Object, int]]:
-    """The pods with TCP ports and the numbers of these."""
-    return [
-        (pod, number)
-        for namespace in tcp_ports(registry)
-        for pod in registry.of("pods", namespace)
-        for number in captured_ports(pod, PROXY)
-        if inbound_protocol(registry, pod, number) == "tcp"
-    ]
+    """The pods with TCP ports and the numbers of these, which no container needs to declare."""
+    found: dict[tuple[str, str, int], tuple[Object, int]] = {}
+    for listed in tcp_ports(registry).values():
+        for service, port in listed:
+            for pod in registry.pods_of(service):
+                numbers = port_numbers(pod, port.get("targetPort") or int(port["port"]))
+                for number in captured_of(pod, PROXY, numbers):
+                    if inbound_protocol(registry, pod, number) == "tcp":
+                        meta = pod["metadata"]
+                        found[meta["namespace"], meta["name"], number] = pod, number
+    return list(found.values())
 
 
 def _reaches(registry: Registry, item: Object, pod: Object) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from meshkit.kube.pods import is_ready
 from meshkit.kube.selectors import selects
 from meshkit.meshes.istio.meaning.proxy import PROXY, TLS_MODE, TLS_MODE_LABEL
-from meshkit.meshes.istio.meaning.visibility import Caller, exported
+from meshkit.meshes.istio.meaning.visibility import Caller, exported, service_exported
 from meshkit.meshes.model.hosts import domains_of, host_of
 from meshkit.meshes.model.outbound import Locality, Object, PortProtocol
 from meshkit.meshes.model.pods import port_numbers, service_account
@@ -90,20 +90,67 @@ class Host:
         return [int(port.get("port") or port.get("number") or 0) for port in ports]
 
 
-def hosts_for(work: Translation, caller: Caller) -> list[Host]:
+def hosts_for(work: Translation, caller: Caller, default_export: tuple[str, ...]) -> list[Host]:
     """All hosts that a caller can address.
 
     Where a Service and a ServiceEntry share a name the Service is meant.
     """
     found: dict[str, Host] = {}
     for service in work.registry.of("services"):
-        host = service_host(work.registry, service, caller)
-        found[host.name] = host
+        if is_host(service, caller, default_export):
+            host = service_host(work.registry, service, caller)
+            found[host.name] = host
     for entry in work.registry.of("serviceentries"):
-        if exported(entry, caller, ()):
+        if exported(entry, caller, default_export):
             for host in entry_hosts(work, entry):
                 found.setdefault(host.name, host)
     return list(found.values())
+
+
+def is_host(service: Object, caller: Caller, default_export: tuple[str, ...]) -> bool:
+    """Whether a Service is a host of its own for a caller: it is exported to it and no ExternalName."""
+    return not _is_alias(service) and service_exported(service, caller, default_export)
+
+
+def _is_alias(service: Object) -> bool:
+    return bool(service["spec"].get("type") == "ExternalName")
+
+
+def concrete_host(registry: Registry, name: str) -> str:
+    """The host that a host stands for: a Service of type ExternalName is another name for its target."""
+    targets = registry.derived("targets of external names", lambda: _targets(registry))
+    passed: set[str] = set()
+    while name in targets and name not in passed:
+        passed.add(name)
+        name = targets[name]
+    return name
+
+
+def _targets(registry: Registry) -> dict[str, str]:
+    return {
+        host_of(service): str(service["spec"].get("externalName", "")).lower()
+        for service in registry.of("services")
+        if _is_alias(service)
+    }
+
+
+def _aliases(registry: Registry) -> dict[str, list[Object]]:
+    """Full host name -> the Services of type ExternalName that stand for it."""
+    found: dict[str, list[Object]] = {}
+    for service in registry.of("services"):
+        if _is_alias(service):
+            found.setdefault(concrete_host(registry, host_of(service)), []).append(service)
+    return found
+
+
+def _domains(registry: Registry, service: Object, port: int, namespace: str) -> tuple[str, ...]:
+    """The names of a Service port for callers of a namespace, those of its aliases included."""
+    found = domains_of(service, port, namespace)
+    aliases = registry.derived("aliases of hosts", lambda: _aliases(registry))
+    for alias in aliases.get(host_of(service), ()):
+        named = {**alias, "spec": {"ports": service["spec"].get("ports")}}
+        found = (*found, *domains_of(named, port, namespace))
+    return found
 
 
 def locality_of(registry: Registry, node: str) -> Locality:
@@ -131,7 +178,9 @@ def service_host(registry: Registry, service: Object, caller: Caller) -> Host:
         if (id(service), "") not in made:
             made[id(service), ""] = _service_host(registry, service)
         general = made[id(service), ""]
-        domains = {port.number: domains_of(service, port.number, caller.namespace) for port in general.ports}
+        domains = {
+            port.number: _domains(registry, service, port.number, caller.namespace) for port in general.ports
+        }
         made[key] = replace(general, domains=domains)
     return made[key]
 

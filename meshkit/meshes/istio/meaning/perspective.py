@@ -12,7 +12,7 @@ from functools import cached_property
 
 from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
 from meshkit.meshes.istio.meaning.destinations.rules import DestinationRules
-from meshkit.meshes.istio.meaning.hosts import Host, entry_hosts, service_host
+from meshkit.meshes.istio.meaning.hosts import Host, entry_hosts, is_host, service_host
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.routes import Routing
 from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
@@ -36,7 +36,7 @@ class Perspective:
     @cached_property
     def hosts(self) -> Hosts:
         """The hosts that the caller can address, by their full names."""
-        return Hosts(self.work, self.caller)
+        return Hosts(self.work, self.caller, self.mesh.exports.get("services", ()))
 
     @cached_property
     def rules(self) -> DestinationRules:
@@ -90,9 +90,10 @@ def entries_by_host(registry: Registry) -> Mapping[str, list[Object]]:
 class Hosts(Mapping[str, Host]):
     """The hosts that a caller can address. A Service comes before a ServiceEntry of the same name."""
 
-    def __init__(self, work: Translation, caller: Caller) -> None:
+    def __init__(self, work: Translation, caller: Caller, default_export: tuple[str, ...]) -> None:
         self._work = work
         self._caller = caller
+        self._default_export = default_export
         self._services = services_by_host(work.registry)
         self._entries = entries_by_host(work.registry)
         self._made: dict[str, Host] = {}
@@ -103,22 +104,28 @@ class Hosts(Mapping[str, Host]):
         return self._made[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._services or self._entry(str(name)) is not None
+        return self._service(str(name)) is not None or self._entry(str(name)) is not None
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._services
-        yield from (name for name in self._entries if name not in self._services and self._entry(name))
+        yield from (name for name in self._services if self._service(name))
+        yield from (name for name in self._entries if not self._service(name) and self._entry(name))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def _service(self, name: str) -> Object | None:
+        service = self._services.get(name)
+        return service if service and is_host(service, self._caller, self._default_export) else None
+
     def _entry(self, name: str) -> Object | None:
-        seen = (entry for entry in self._entries.get(name, ()) if exported(entry, self._caller, ()))
+        mine, default = self._caller, self._default_export
+        seen = (entry for entry in self._entries.get(name, ()) if exported(entry, mine, default))
         return next(seen, None)
 
     def _make(self, name: str) -> Host:
-        if name in self._services:
-            return service_host(self._work.registry, self._services[name], self._caller)
+        service = self._service(name)
+        if service is not None:
+            return service_host(self._work.registry, service, self._caller)
         entry = self._entry(name)
         if entry is None:
             raise KeyError(name)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from meshkit.meshes.istio.meaning import actions
 from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
 from meshkit.meshes.istio.meaning.destinations.traffic_policy import Policy, consistent_hash
-from meshkit.meshes.istio.meaning.hosts import Host
+from meshkit.meshes.istio.meaning.hosts import Host, concrete_host
 from meshkit.meshes.istio.meaning.matches import CLAIMS, FIELDS, concerns, is_catch_all, match_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
@@ -227,7 +227,8 @@ class Routing:
 
     def target(self, item: Object, target: Json, port: int) -> Target:
         """The host, port and subset that a destination of ``item`` means, for requests to ``port``."""
-        name = full_host(str(target["host"]).lower(), item["metadata"]["namespace"])
+        written = full_host(str(target["host"]).lower(), item["metadata"]["namespace"])
+        name = concrete_host(self.work.registry, written)
         host = self.hosts.get(name)
         number = int((target.get("port") or {}).get("number") or 0)
         if not number:

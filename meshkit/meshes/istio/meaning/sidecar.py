@@ -85,7 +85,7 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     mesh, problems = MeshConfig.of(registry)
     work.problems += [*problems, *_not_carried(registry), *istio_authorization.problems(registry)]
     work.problems += istio_gateway.route_problems(registry)
-    hosts = {host.name: host for host in hosts_for(work, caller)}
+    hosts = {host.name: host for host in hosts_for(work, caller, mesh.exports.get("services", ()))}
     rules = DestinationRules(work, caller, mesh.exports.get("destinationrules", ()))
     clusters = Clusters(work, caller, mesh, hosts, rules)
     outgoing = list(clusters.values())

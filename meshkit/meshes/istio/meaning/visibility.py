@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from meshkit.kube.metadata import annotations_of
 from meshkit.kube.selectors import contains
 from meshkit.meshes.model.outbound import Locality, Object
 from meshkit.meshes.model.registry import Registry
@@ -59,7 +60,17 @@ def _policies(rule: Object) -> Iterable[Mapping[str, Any]]:
 
 def exported(item: Object, caller: Caller, default: tuple[str, ...]) -> bool:
     """Whether an object is visible to callers of a namespace (``exportTo``; by default everywhere)."""
-    scopes = item["spec"].get("exportTo") or default or ("*",)
+    return _sees(caller, item, item["spec"].get("exportTo") or default)
+
+
+def service_exported(service: Object, caller: Caller, default: tuple[str, ...]) -> bool:
+    """Whether a Service is visible to callers of a namespace, by an annotation with a list in it."""
+    written = annotations_of(service).get("networking.istio.io/exportTo", "")
+    return _sees(caller, service, [each.strip() for each in written.split(",") if each.strip()] or default)
+
+
+def _sees(caller: Caller, item: Object, scopes: Collection[str]) -> bool:
+    scopes = scopes or ("*",)
     own = item["metadata"]["namespace"]
     return "*" in scopes or caller.namespace in scopes or ("." in scopes and own == caller.namespace)
 

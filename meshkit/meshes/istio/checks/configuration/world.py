@@ -196,7 +196,10 @@ class World:
         """The providers of access logs that the mesh config names."""
         for item in self.registry.of("configmaps"):
             if item["metadata"]["name"] == CONFIG_MAP:
-                written = written_of(item)
+                try:
+                    written = written_of(item)
+                except ValueError:
+                    return ()
                 found = (written.get("defaultProviders") or {}).get("accessLogging") or ()
                 return [*found, *([written["accessLogFile"]] if written.get("accessLogFile") else [])]
         return ()
