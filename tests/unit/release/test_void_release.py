@@ -66,7 +66,7 @@ def test_linkerd_opaque_port(web: dict[str, Any], why: str) -> None:
 
 
 def test_linkerd_app_protocol_does_not_end_an_opaque_port() -> None:
-    with pytest.raises(BadInput, match="because of the annotation config.linkerd.io/opaque-ports"):
+    with pytest.raises(BadInput, match=r"because of the annotation config\.linkerd\.io/opaque-ports"):
         found("linkerd", opaque(port(appProtocol="http")), SPLIT)
 
 
