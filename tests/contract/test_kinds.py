@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from kubernetes import client, config
 
 from tests.contract.kubectl import WITHIN, Kubectl, deployment
 from tests.contract.refusals import invalid
-from tests.contract.test_refusals import status_of
+from tests.contract.requests import request
 
 LABELS = {"app": "w"}
 TEMPLATE = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
@@ -118,24 +117,6 @@ def connection(kubeconfig: Path) -> Iterator[client.ApiClient]:
         yield found
 
 
-def request(
-    connection: client.ApiClient,
-    method: str,
-    path: str,
-    body: object = None,
-    media_type: str = "application/json",
-) -> tuple[int, Any, list[str]]:
-    """The status code, the body and the warnings of an answer; a text is sent as it is."""
-    headers = {"Content-Type": media_type, "Accept": "application/json"}
-    url = f"{connection.configuration.host}{path}"
-    connection.update_params_for_auth(headers, [], ["BearerToken"], url, method, body)
-    sent = body if isinstance(body, (str, type(None))) else json.dumps(body)
-    answer = connection.rest_client.pool_manager.request(method, url, body=sent, headers=headers)
-    is_json = answer.headers.get("Content-Type", "").startswith("application/json")
-    decoded = json.loads(answer.data) if is_json else answer.data.decode()
-    return answer.status, decoded, answer.headers.getlist("Warning")
-
-
 @pytest.mark.parametrize("kind", DEFAULTS)
 def test_defaults_are_those_of_kubernetes(connection: client.ApiClient, namespace: str, kind: str) -> None:
     path, spec, added = DEFAULTS[kind]
@@ -152,7 +133,7 @@ def refused(connection: client.ApiClient, namespace: str, plural: str, spec: obj
     body = {"metadata": {"name": "refused"}, "spec": spec}
     group = "policy" if plural == "poddisruptionbudgets" else "apps"
     path = f"/apis/{group}/v1/namespaces/{namespace}/{plural}?dryRun=All"
-    status = status_of(connection, "POST", path, body)
+    _, status, _ = request(connection, "POST", path, body)
     assert (status["code"], status["reason"]) == (422, "Invalid"), status["message"]
     return sorted((each["field"], each["reason"], each["message"]) for each in status["details"]["causes"])
 
