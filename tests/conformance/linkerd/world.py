@@ -98,12 +98,13 @@ class World:
         time.sleep(SETTLE_S)
 
     def remove(self, objects: Iterable[Object]) -> None:
-        """Delete the objects of a case; take its fields away from those of the world."""
+        """Delete the objects of a case; give those of the world their own fields back, and no others."""
         for number, item in reversed(list(enumerate(objects))):
             meta = {key: item["metadata"][key] for key in ("name", "namespace") if key in item["metadata"]}
             if _key(item) in self._own:
                 bare = {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": meta}
                 self.api.apply(bare, manager=f"{OF_CASE}-{number}", force=True)
+                self.api.apply(self._own[_key(item)], manager=OWNER, force=True)
             else:
                 self.api.delete(Kind(item["apiVersion"], item["kind"]), meta["name"], meta.get("namespace"))
 
