@@ -121,7 +121,7 @@ def _steps(release: Release, rps: float) -> tuple[StepTime, ...]:
 
     The canary's pods are new in the first step only.
     """
-    found = []
+    found: list[StepTime] = []
     for share in release.steps[:-1]:
         canary_rps = rps * share / 100
         warm_up_s = 0.0 if found else release.warm_up_s
