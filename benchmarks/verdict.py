@@ -47,4 +47,4 @@ def _look(run: int, baseline: Baseline) -> SampleWindow:
     for requests in (9000 + run, 1000 - run):
         slower = tuple(round(requests * baseline.slower_than(e) / 100_000) for e in baseline.edges_ms)
         arms.append(ArmWindow(requests, requests // 900, requests, slower))
-    return SampleWindow(10.0 * run, 10.0 * run + 10, 0, 10, True, False, *arms)
+    return SampleWindow(10.0 * run, 10.0 * run + 10, 0, 10, True, False, arms[0], arms[1])

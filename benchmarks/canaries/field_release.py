@@ -70,7 +70,7 @@ def run(case: Case, seed: int) -> End:
             pods = draw.counts(version, case.rps * case.look_s * percent / 100, start_s + case.look_s / 2)
             arms.append(_arm(_sum(pods, edges), baseline))
         warming = start_s < release.warm_up_s
-        look = SampleWindow(1 + start_s, 1 + end_s, step, case.percent, True, warming, *arms)
+        look = SampleWindow(1 + start_s, 1 + end_s, step, case.percent, True, warming, arms[0], arms[1])
         evidence = evidence.updated(look)
         action, _, _ = decided(evidence, release, Progress(step, end_s, end_s))
         if action in ("promote", "rollback"):

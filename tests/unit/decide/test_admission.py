@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -44,9 +45,9 @@ GOOD = ArmWindow(2000, 0, 2000, tuple(round(2000 * SHARE[edge]) for edge in BASE
 ENDED = Progress(0, 60, 60)
 
 
-def looks(count: int, **fields: object) -> list[SampleWindow]:
+def looks(count: int) -> list[SampleWindow]:
     good = SampleWindow(0, 5, 0, 50, True, False, GOOD, GOOD)
-    return [replace(good, start_s=5.0 * i, end_s=5.0 * i + 5, **fields) for i in range(count)]
+    return [replace(good, start_s=5.0 * i, end_s=5.0 * i + 5) for i in range(count)]
 
 
 def after(*seen: SampleWindow, baseline: Baseline = BASELINE) -> Evidence:
@@ -68,9 +69,9 @@ WIDTH = len(BASELINE.edges_ms)
 IMPOSSIBLE = {
     "negative errors": (replace(GOOD, errors=-5), "canary has -5 errors"),
     "negative requests": (replace(GOOD, requests=-1), "canary has -1 requests"),
-    "infinite requests": (replace(GOOD, requests=math.inf), "canary has inf requests"),
-    "no number": (replace(GOOD, errors=math.nan), "canary has nan errors"),
-    "parts of requests": (replace(GOOD, errors=0.5), "canary has 0.5 errors"),
+    "infinite requests": (replace(GOOD, requests=cast(int, math.inf)), "canary has inf requests"),
+    "no number": (replace(GOOD, errors=cast(int, math.nan)), "canary has nan errors"),
+    "parts of requests": (replace(GOOD, errors=cast(int, 0.5)), "canary has 0.5 errors"),
     "a power of ten": (replace(GOOD, requests=10**400), "canary has 1000"),
     "more errors than requests": (replace(GOOD, errors=2001), "more errors"),
     "negative slower": (replace(GOOD, slower=(*GOOD.slower[:-1], -1)), "canary has -1 slow requests"),

@@ -115,8 +115,8 @@ def test_errors_at_their_margin_are_promoted_in_at_most_5_percent(base: float) -
         for look in range(1, 7):
             shares = np.array([base + points / 100, base])
             failed = [x + int(n) for x, n in zip(failed, rng.binomial(800, shares), strict=True)]
-            counts = [(800 * look, count) for count in failed]
-            if points_log_evidence(points, *counts) >= math.log(20):
+            canary, stable = ((800 * look, count) for count in failed)
+            if points_log_evidence(points, canary, stable) >= math.log(20):
                 shown += 1
                 break
     assert shown <= 6

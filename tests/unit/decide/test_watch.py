@@ -47,7 +47,9 @@ def watched(
                 for part in (failing, *(slower(e, times) for e in BASELINE.edges_ms))
             )
             arms.append(ArmWindow(requests, failed, requests, tuple(sorted(late, reverse=True))))
-        evidence = evidence.updated(SampleWindow(start_s, start_s + LOOK_S, 1, 95, True, False, *arms))
+        evidence = evidence.updated(
+            SampleWindow(start_s, start_s + LOOK_S, 1, 95, True, False, arms[0], arms[1])
+        )
         if decided(evidence, RELEASE, Progress(1, start_s, start_s))[0] == "rollback":
             return start_s + LOOK_S
     return None
