@@ -292,6 +292,8 @@ def test_every_command_that_meets_a_cluster_can_be_told_which() -> None:
         "demo",
         "lab",
         "doctor",
+        "init",
+        "schema",
         "observability",
         "runbook list",
         "runbook show",

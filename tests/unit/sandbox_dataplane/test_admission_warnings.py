@@ -159,8 +159,9 @@ def test_the_validating_webhooks_of_its_own_service_are_trusted_by_an_update() -
 
     api = Api()
     item = {"metadata": {"name": "istio-validator"}, "webhooks": [hook("istio-system"), hook("other")]}
-    asyncio.run(webhook(api)._trust_validator(item, "Y2E="))
+    asyncio.run(webhook(api)._close(item, "Y2E="))
     (updated,) = api.updated
     assert [each["clientConfig"].get("caBundle") for each in updated["webhooks"]] == ["Y2E=", None]
-    asyncio.run(webhook(api)._trust_validator(updated, "Y2E="))
+    assert [each.get("failurePolicy") for each in updated["webhooks"]] == ["Fail", None]
+    asyncio.run(webhook(api)._close(updated, "Y2E="))
     assert len(api.updated) == 1
