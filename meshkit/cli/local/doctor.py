@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -19,16 +19,6 @@ from meshkit import settings
 from meshkit.cli.output import columns, json_option, show
 
 PROGRAM_TIMEOUT_S = 10.0
-PROGRAMS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "kubectl": (("version", "--client"), "not required"),
-    "helm": (
-        ("version", "--short"),
-        "required to install charts; 3.14 or later, on PATH or in $MESHKIT_HELM",
-    ),
-    "istioctl": (("version", "--remote=false"), "not required"),
-    "linkerd": (("version", "--client", "--short"), "not required"),
-}
-"""Program -> the arguments that print its version without a cluster, and what it is needed for."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +72,21 @@ def _extras() -> list[Diagnosis]:
 
 def _programs() -> Iterator[Diagnosis]:
     """The programs that meshkit calls, or that are useful beside it, with their versions."""
-    for name, (version_arguments, use) in PROGRAMS.items():
-        path = settings.helm() if name == "helm" else shutil.which(name)
-        if path is None:
-            yield Diagnosis(name, "optional", f"not found; {use}")
-        else:
-            yield Diagnosis(name, "ok", f"{_version([path, *version_arguments])}, {path}")
+    from meshkit.meshes import registry
+
+    charts = "required to install charts; 3.14 or later, on PATH or in $MESHKIT_HELM"
+    yield _program("kubectl", shutil.which("kubectl"), ("version", "--client"), "not required")
+    yield _program("helm", settings.helm(), ("version", "--short"), charts)
+    for row in registry.MESHES.values():
+        if row.analyzer:
+            name = row.analyzer.program
+            yield _program(name, shutil.which(name), row.analyzer.version, "not required")
+
+
+def _program(name: str, path: str | None, arguments: tuple[str, ...], use: str) -> Diagnosis:
+    if path is None:
+        return Diagnosis(name, "optional", f"not found; {use}")
+    return Diagnosis(name, "ok", f"{_version([path, *arguments])}, {path}")
 
 
 def _version(command: list[str]) -> str:

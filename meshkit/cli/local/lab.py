@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from markupsafe import escape
 
 from meshkit.errors import BadInput, TimedOut
 from meshkit.settings import child_environment, home
@@ -157,12 +156,10 @@ def _wait_for_address(private: Path, process: subprocess.Popen[bytes]) -> str:
 
 def _write_page(private: Path, url: str) -> Path:
     """Write the file that opens the address; its folder is closed to other users."""
+    from meshkit.views.redirect import redirect_page
+
     page = private / "open.html"
-    page.write_text(
-        f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={escape(url)}">'
-        f'<title>meshkit</title><a href="{escape(url)}">Open JupyterLab</a>\n',
-        encoding="utf-8",
-    )
+    page.write_text(redirect_page(url, "Open JupyterLab"), encoding="utf-8")
     return page
 
 

@@ -10,31 +10,11 @@ from meshkit.facts import Object, Snapshot
 from meshkit.intent.traffic import ConnectionLimits, LoadBalancing, OutlierDetection, Route, Version
 from meshkit.meshes.registry import MESHES
 from meshkit.meshes.routing import rivals
+from tests.unit.meshes.destination_rules import POOL, SAME, rule, subsets
 from tests.unit.meshes.meshed import service, sidecar
 
-FULL = "web.shop.svc.cluster.local"
 VERSIONS = (Version(name="v1"), Version(name="v2"))
 LIMITS = {"connection_limits": ConnectionLimits(max_connections=7)}
-POOL = {"connectionPool": {"tcp": {"maxConnections": 100}}}
-
-
-def rule(name: str, *, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
-    """A DestinationRule of a team for web."""
-    meta = {"name": name, "namespace": namespace, "creationTimestamp": "2026-01-01T00:00:00Z"}
-    body = {"host": FULL, **spec}
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "DestinationRule",
-        "metadata": meta,
-        "spec": body,
-    }
-
-
-def subsets(**labels: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"name": name, "labels": chosen} for name, chosen in labels.items()]
-
-
-SAME = subsets(v1={"version": "v1"}, v2={"version": "v2"})
 
 
 def backing(version: str) -> tuple[Object, Object]:

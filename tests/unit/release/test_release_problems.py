@@ -12,7 +12,7 @@ from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.registry import MESHES
 from meshkit.meshes.routing.release_problems import problems
 from meshkit.meshes.routing.releases import live_route
-from tests.unit.checks.test_rival_destinations import FULL, POOL, SAME, rule, subsets
+from tests.unit.meshes.destination_rules import FULL, POOL, SAME, rule, subsets
 from tests.unit.meshes.meshed import service, sidecar, virtual_service
 
 ROW = MESHES["istio"]

@@ -152,7 +152,8 @@ UNMATCHED = "envoy_listener_no_filter_chain_match"
 def injected(mesh_config: str, **annotations: str) -> PodMetrics:
     """The metrics of a pod that the sandbox's injector gave a sidecar."""
     pod = {**CLIENT, "metadata": {**CLIENT["metadata"], "annotations": annotations}}
-    sidecar = inject(pod, {"metadata": {"name": "shop"}}, Injector("1.31.4", "default", mesh_config=mesh_config))
+    injector = Injector("1.31.4", "default", mesh_config=mesh_config)
+    sidecar = inject(pod, {"metadata": {"name": "shop"}}, injector)
     assert sidecar is not None
     spec = {"containers": [{"name": "app"}], "initContainers": [sidecar.container]}
     return DATA_PLANES["istio"].metrics({**pod, "spec": {**CLIENT["spec"], **spec}}, {}.get)
