@@ -19,7 +19,7 @@ LONG_TIMEOUT_S = 480
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the long files, and give each worker whole groups of tests that share a sandbox.
 
     A group is a file, in the long files of one mesh; begun last, a long one would keep one of two workers
@@ -27,7 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=lambda item: _folder(item) not in LONG)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
         if _folder(item) in LONG and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))
 
