@@ -20,7 +20,7 @@ demo:            ## walk the whole path on the sandbox: make demo [MESH=linkerd]
 test: check      ## run every test that needs no Go, including the browser tests
 	@tools/browser
 	@$(PY) tools/helm.py >/dev/null
-	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations 12 \
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 \
 	  --ignore tests/architecture $(ARGS)
 
 check: setup docs  ## check lint, format, types, layers, docs

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from meshkit.testing import sandbox
 
@@ -14,35 +17,40 @@ __all__ = ["sandbox", "seed"]
 TESTS = Path(__file__).parent
 LONG = ("browser", "e2e", "runbooks", "notebooks")
 """Folders whose files take a minute and more."""
+IN_USE = ("tests/e2e/test_day_two.py", "tests/e2e/test_upgrade.py")
+"""Files with the fixture ``mesh_in_use``."""
 LONG_TIMEOUT_S = 480
 """The time limit of one of their tests, with its fixtures, on a slow machine."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the long files, and give each worker whole groups of tests that share a sandbox.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if _folder(item) in LONG and not item.get_closest_marker("timeout"):
+        item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))
 
-    A group is a file, in the long files of one mesh; begun last, a long one would keep one of two workers
-    waiting for the other.
-    """
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files: begun last, one would keep one of two workers waiting for the other."""
     items.sort(key=lambda item: _folder(item) not in LONG)
-    for item in items:
-        if config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-        if _folder(item) in LONG and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))
 
 
 def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(TESTS).parts[0]
 
 
-def _group(item: pytest.Item) -> str:
-    file = item.path.relative_to(TESTS).as_posix()
-    if not isinstance(item, pytest.Function) or _folder(item) not in LONG or not hasattr(item, "callspec"):
-        return file
-    mesh = next((value for value in item.callspec.params.values() if value in ("istio", "linkerd")), "")
-    return f"{'mesh in use' if 'mesh_in_use' in item.fixturenames else file} {mesh}"
+class BySandbox(LoadScopeScheduling):
+    """Give each process whole groups of tests that share a sandbox: a file, or one mesh of a long file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        mesh = re.search(r"\[(istio|linkerd)\b", nodeid)
+        if mesh is None or Path(file).parts[1] not in LONG:
+            return file
+        return f"{'mesh in use' if file in IN_USE else file} {mesh[1]}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySandbox:
+    return BySandbox(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -30,7 +30,7 @@ from tests.browser.lab import (
 POINTS = "() => document.querySelector('.mk-live-chart')?.data?.[0]?.x?.length ?? 0"
 
 
-expect.set_options(timeout=40_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Page]:
         folder = shutil.copytree(shipped_folder("notebooks"), tmp_path / "notebooks")
         with running_lab(folder, theme="JupyterLab Light", options=(option,)) as lab:
             page = browser.new_page(viewport={"width": 1300, "height": 1290})
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(120_000)
             page.goto(lab.url)
             page.wait_for_function(KERNEL_READY)
             yield page

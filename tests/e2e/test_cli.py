@@ -52,7 +52,7 @@ def sandbox() -> Iterator[Sandbox]:
         mk.apply(mk.plan(mk.ControlPlane(), cluster, mesh="istio"), cluster)
         cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         mk.apply(mk.plan(mk.Injection(namespace="shop"), cluster, mesh="istio"), cluster)
-        mk.deploy_shop(cluster, rps=20)
+        mk.deploy_shop(cluster)
         yield running
 
 

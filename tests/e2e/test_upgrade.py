@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from meshkit import codes
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.executor import Progress
 from meshkit.errors import CHANGES_PENDING, BadInput, ChangeFailed, ClusterError, ManualActionRequired
@@ -198,4 +199,5 @@ def test_one_command_takes_all_of_it_back(meshed: Cluster, mesh: str) -> None:
     assert [(one.revision, one.version) for one in status(meshed, mesh).installed] == [OLD[mesh]]
     if mesh == "istio":
         assert mark(meshed) == {"istio-injection": "enabled"}
-    assert not [one for one in check(meshed, mesh=mesh) if one.severity != "info"]
+    worse = {one.code for one in check(meshed, mesh=mesh) if one.severity != "info"}
+    assert worse <= {codes.KUBERNETES_TOO_NEW.id}, "the nodes are newer than the old version supports"
