@@ -205,8 +205,6 @@ class Analyzer:
     """The arguments of the program; True: before the mesh is installed."""
     findings: Callable[[Any], Iterator[Finding]]
     """Converts the program's JSON output to findings."""
-    version: tuple[str, ...]
-    """The arguments with which the program prints its own version without a cluster."""
 
 
 class InstallRight(NamedTuple):

@@ -72,15 +72,13 @@ def _extras() -> list[Diagnosis]:
 
 def _programs() -> Iterator[Diagnosis]:
     """The programs that meshkit calls, or that are useful beside it, with their versions."""
-    from meshkit.meshes import registry
+    from meshkit.meshes.programs import VERSION_ARGUMENTS
 
     charts = "required to install charts; 3.14 or later, on PATH or in $MESHKIT_HELM"
     yield _program("kubectl", shutil.which("kubectl"), ("version", "--client"), "not required")
     yield _program("helm", settings.helm(), ("version", "--short"), charts)
-    for row in registry.MESHES.values():
-        if row.analyzer:
-            name = row.analyzer.program
-            yield _program(name, shutil.which(name), row.analyzer.version, "not required")
+    for name, arguments in VERSION_ARGUMENTS.items():
+        yield _program(name, shutil.which(name), arguments, "not required")
 
 
 def _program(name: str, path: str | None, arguments: tuple[str, ...], use: str) -> Diagnosis:

@@ -22,4 +22,4 @@ def _findings(answer: list[dict[str, Any]] | None) -> Iterator[Finding]:
         yield Finding(str(one["code"]), severity, str(one.get("origin", "")), str(one["message"]), remedy)
 
 
-ANALYZER = Analyzer("istioctl", _arguments, _findings, ("version", "--remote=false"))
+ANALYZER = Analyzer("istioctl", _arguments, _findings)

@@ -22,4 +22,4 @@ def _findings(answer: dict[str, Any]) -> Iterator[Finding]:
                 yield Finding("LINKERD", one["result"], str(category["categoryName"]), told, hint)
 
 
-ANALYZER = Analyzer("linkerd", _arguments, _findings, ("version", "--client", "--short"))
+ANALYZER = Analyzer("linkerd", _arguments, _findings)
