@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import pkgutil
 import platform
 import re
 import shutil
@@ -11,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -72,13 +74,20 @@ def _extras() -> list[Diagnosis]:
 
 def _programs() -> Iterator[Diagnosis]:
     """The programs that meshkit calls, or that are useful beside it, with their versions."""
-    from meshkit.meshes.programs import VERSION_ARGUMENTS
-
     charts = "required to install charts; 3.14 or later, on PATH or in $MESHKIT_HELM"
     yield _program("kubectl", shutil.which("kubectl"), ("version", "--client"), "not required")
     yield _program("helm", settings.helm(), ("version", "--short"), charts)
-    for name, arguments in VERSION_ARGUMENTS.items():
-        yield _program(name, shutil.which(name), arguments, "not required")
+    for program in _mesh_programs():
+        yield _program(program.NAME, shutil.which(program.NAME), program.VERSION_ARGUMENTS, "not required")
+
+
+def _mesh_programs() -> Iterator[Any]:
+    """The modules ``program`` of the meshes, found by name: the registry of meshes imports much more."""
+    from meshkit import meshes
+
+    for package in pkgutil.iter_modules(meshes.__path__, "meshkit.meshes."):
+        if package.ispkg and importlib.util.find_spec(f"{package.name}.program"):
+            yield importlib.import_module(f"{package.name}.program")
 
 
 def _program(name: str, path: str | None, arguments: tuple[str, ...], use: str) -> Diagnosis:

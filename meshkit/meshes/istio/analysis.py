@@ -7,6 +7,7 @@ from typing import Any
 
 from meshkit.facts import Finding, Severity
 from meshkit.meshes.base import Analyzer
+from meshkit.meshes.istio.program import NAME
 
 _LEVELS: dict[str, Severity] = {"Error": "error", "Warning": "warning", "Info": "info"}
 
@@ -22,4 +23,4 @@ def _findings(answer: list[dict[str, Any]] | None) -> Iterator[Finding]:
         yield Finding(str(one["code"]), severity, str(one.get("origin", "")), str(one["message"]), remedy)
 
 
-ANALYZER = Analyzer("istioctl", _arguments, _findings)
+ANALYZER = Analyzer(NAME, _arguments, _findings)

@@ -7,6 +7,7 @@ from typing import Any
 
 from meshkit.facts import Finding
 from meshkit.meshes.base import Analyzer
+from meshkit.meshes.linkerd.program import NAME
 
 
 def _arguments(pre: bool) -> list[str]:
@@ -22,4 +23,4 @@ def _findings(answer: dict[str, Any]) -> Iterator[Finding]:
                 yield Finding("LINKERD", one["result"], str(category["categoryName"]), told, hint)
 
 
-ANALYZER = Analyzer("linkerd", _arguments, _findings)
+ANALYZER = Analyzer(NAME, _arguments, _findings)
