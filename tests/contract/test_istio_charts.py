@@ -51,7 +51,7 @@ def replicas(cluster: Cluster) -> int:
     return int(istiod["status"]["availableReplicas"]) if istiod else 0
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_istios_charts_install_upgrade_go_back_and_leave(cluster: Cluster, charts: str) -> None:
     """Four Helm changes on real processes take about 60 s. The charts of a source tree have no version."""
     wanted = {"charts": charts, "untested": True, "quota": Quota(cpu="8", memory="16Gi")}
@@ -78,7 +78,7 @@ def test_istios_charts_install_upgrade_go_back_and_leave(cluster: Cluster, chart
     assert not any(pod["spec"].get("initContainers") for pod in cluster.api.list(POD, "shop"))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_revision_by_istios_charts_takes_over_and_all_of_it_goes(cluster: Cluster, charts: str) -> None:
     """About 120 s: releases beside each other on real processes, a shop that moves, and the way back."""
     old, new = (
