@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from meshkit.decide.statistics.sequential import ALONE, log_mean_exp
+from meshkit.decide.statistics.sequential import ALONE, alone_log_ratios, log_mean_exp
 
 _BETWEEN = (0.0, 0.15, 0.3, 0.5, 0.7, 0.85, 1.0)
 """Where between both nulls the alternatives lie at which both versions fail alike."""
 _TINY = 1e-12
 _GRID, _REFINED = 25, 14
+_DOWN = tuple(-step for step in ALONE)
 
 Counts = tuple[float, float]
 """Requests, and failures among them."""
@@ -59,7 +60,7 @@ def points_rate(points: float, share: float, canary_rps: float, stable_rps: floa
 
 def divergence(true: float, claimed: float) -> float:
     """The log evidence that one request brings on average against a claimed share of events."""
-    claimed = min(max(claimed, _TINY), 1 - _TINY)
+    claimed = _inside(claimed)
     found = 0.0
     if true > 0:
         found += true * math.log(true / claimed)
@@ -69,21 +70,23 @@ def divergence(true: float, claimed: float) -> float:
 
 
 def _against(p: float, margin: float, canary: Counts, stable: Counts, by_pods: float) -> float:
-    worse = _with_pods(p + margin, by_pods)
-    logs = []
-    for part in _BETWEEN:
-        both = p + part * (worse - p)
-        logs.append(_ratio(stable, p, both) + _ratio(canary, worse, both))
-    logs += [_ratio(stable, p, _shifted(p, step)) for step in ALONE]
-    logs += [_ratio(canary, worse, _shifted(worse, -step)) for step in ALONE]
+    null, worse = _inside(p), _inside(_with_pods(p + margin, by_pods))
+    requests, failed = canary[0] + stable[0], canary[1] + stable[1]
+    at_nulls = _log_likelihood(*stable, null) + _log_likelihood(*canary, worse)
+    alike = (_inside(null + part * (worse - null)) for part in _BETWEEN)
+    logs = [_log_likelihood(requests, failed, share) - at_nulls for share in alike]
+    logs += alone_log_ratios(*stable, null, ALONE)
+    logs += alone_log_ratios(*canary, worse, _DOWN)
     return log_mean_exp(logs)
 
 
-def _ratio(counts: Counts, null: float, other: float) -> float:
-    """The log likelihood ratio of a share ``other`` against ``null``."""
-    requests, failed = counts
-    null, other = (min(max(share, _TINY), 1 - _TINY) for share in (null, other))
-    return failed * math.log(other / null) + (requests - failed) * math.log((1 - other) / (1 - null))
+def _log_likelihood(requests: float, failed: float, share: float) -> float:
+    return failed * math.log(share) + (requests - failed) * math.log1p(-share)
+
+
+def _inside(share: float) -> float:
+    """The share, kept away from 0 and 1, whose logarithms are infinite."""
+    return min(max(share, _TINY), 1 - _TINY)
 
 
 def _shifted(share: float, step: float) -> float:

@@ -191,10 +191,16 @@ def normalisers(table: Table, points: Sequence[float]) -> tuple[list[float], lis
 def alone_log_evidence(requests: float, events: float, share: float, steps: Sequence[float]) -> float:
     """Log evidence of one version's counts against "each request is an event with probability ``share``".
 
-    Steps above 0: against a share of at most ``share``; below 0: of at least it. The ratio of an
-    alternative with the odds of ``share`` times e^g is  events * g - requests * ln(1 + share (e^g - 1)).
+    Steps above 0: against a share of at most ``share``; below 0: of at least it.
     """
-    return log_mean_exp([events * g - requests * math.log1p(share * math.expm1(g)) for g in steps])
+    return log_mean_exp(alone_log_ratios(requests, events, share, steps))
+
+
+def alone_log_ratios(requests: float, events: float, share: float, steps: Sequence[float]) -> list[float]:
+    """Log likelihood ratios of alternatives with the odds of ``share`` times e^g, for each step g, against
+    ``share``:  events * g - requests * ln(1 + share (e^g - 1)).
+    """
+    return [events * g - requests * math.log1p(share * math.expm1(g)) for g in steps]
 
 
 def alone_lower_bound(requests: float, events: float, log_limit: float) -> float:
