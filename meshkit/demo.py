@@ -34,7 +34,8 @@ RPS = 220.0
 LEAST_RPS = 200.0
 """The minimum request rate over the whole good release, by the request log."""
 SLOWER_BY_MS = 200.0
-"""A request of the bad release counts as harmed if it exceeds the stable version's median by this much."""
+"""A request that the bad version answers counts as harmed if it exceeds the stable version's median by this
+much. A slow answer of the stable version is the machine's."""
 MOST_HARMED_PERCENT = 1.0
 RELEASE_PARAMETERS: Mapping[str, str] = {
     "steps": "0.1,10,50,100",
@@ -268,8 +269,9 @@ def _good_claims(result: _ReleaseResult) -> tuple[Claim, ...]:
 
 def _bad_claims(result: _ReleaseResult) -> tuple[Claim, ...]:
     ledger, state = result.ledger, result.episode.state
-    median_ms = ledger.median_ms(state.release.stable)
-    harmed = ledger.harmed(slower_than_ms=(median_ms or 0.0) + SLOWER_BY_MS)
+    release = state.release
+    median_ms = ledger.median_ms(release.stable)
+    harmed = ledger.harmed(release.canary, slower_than_ms=(median_ms or 0.0) + SLOWER_BY_MS)
     percent = 100 * harmed / len(ledger) if len(ledger) else 100.0
     return (
         Claim(
@@ -277,7 +279,8 @@ def _bad_claims(result: _ReleaseResult) -> tuple[Claim, ...]:
         ),
         Claim(
             f"Fewer than {MOST_HARMED_PERCENT:g} % of the requests between its first weight and its last "
-            f"failed or took {SLOWER_BY_MS:g} ms longer than the stable version's median",
+            f"failed or were answered by {release.canary} {SLOWER_BY_MS:g} ms later than {release.stable}'s "
+            "median",
             f"{harmed} of {len(ledger):,} ({percent:.2f} %); median {median_ms or 0:.1f} ms",
             median_ms is not None and percent < MOST_HARMED_PERCENT,
         ),

@@ -109,10 +109,13 @@ class Ledger:
         latencies = sorted(ms for ms, status, v in rows if v == version and 0 < status < 500)
         return latencies[len(latencies) // 2] if latencies else None
 
-    def harmed(self, *, slower_than_ms: float) -> int:
-        """The number of requests that failed or took longer than the limit."""
-        rows = zip(self.latency_ms, self.status, strict=True)
-        return sum(1 for ms, status in rows if status == 0 or status >= 500 or ms > slower_than_ms)
+    def harmed(self, version: str, *, slower_than_ms: float) -> int:
+        """The number of requests that failed, or that ``version`` answered after more than the limit."""
+        rows = zip(self.latency_ms, self.status, self.version, strict=True)
+        return sum(
+            status == 0 or status >= 500 or (answered == version and ms > slower_than_ms)
+            for ms, status, answered in rows
+        )
 
 
 def shop_objects(

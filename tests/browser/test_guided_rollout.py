@@ -25,7 +25,7 @@ from meshkit.testing import running_sandbox
 from tests.browser.lab import ARGUMENTS, KERNEL_READY, chromium, run_all_cells
 
 SCREENS = Path(__file__).parents[2] / "out" / "screens"
-SLOW_MS = 120_000
+SLOW_MS = 300_000
 STRICT = {"istio": "STRICT", "linkerd": "all-authenticated"}
 LOOKS = {"istio": ("Light", 1500), "linkerd": ("Dark", 1240)}
 TOO_WIDE = """() => [...document.querySelectorAll('.mk-wizard, .mk-wizard *')].filter(e =>
@@ -73,7 +73,7 @@ class Walk:
             self.see(f"{stage}-applying")
         expect(self.wizard.locator(".mk-stage-now .mk-icon")).to_be_attached()
         expect(self.button("Undo…")).to_be_enabled(timeout=SLOW_MS)
-        expect(self.button("Next")).to_be_enabled(timeout=SLOW_MS)
+        expect(self.button("Next"), self.wizard.inner_text()).to_be_enabled(timeout=SLOW_MS)
 
     def next(self, title: str) -> None:
         self.button("Next").click()
@@ -139,6 +139,8 @@ def find_and_bring_in_the_forgotten_caller(walk: Walk, cluster: mk.Cluster) -> N
     expect(walk.wizard.locator(".mk-plan")).not_to_contain_text(STRICT[walk.mesh])
     walk.see("4-plain-text-found")
     mk.apply(mk.plan([mk.Injection(namespace="legacy")], cluster, mesh=walk.mesh), cluster)
+    while any("deletionTimestamp" in pod["metadata"] for pod in cluster.api.list(shop.POD, "legacy")):
+        time.sleep(0.5)  # the pod that is replaced sends plain text until it has ended
 
 
 def lost_requests(cluster: mk.Cluster, since_s: float) -> int:

@@ -57,5 +57,6 @@ def test_the_median_is_of_successful_answers_of_one_version() -> None:
     assert LEDGER.median_ms("v3") is None
 
 
-def test_harmed_are_the_failed_and_the_slow() -> None:
-    assert LEDGER.harmed(slower_than_ms=230.0) == 3
+def test_harmed_are_the_failed_and_the_slow_of_one_version() -> None:
+    assert LEDGER.harmed("v2", slower_than_ms=230.0) == 3
+    assert LEDGER.harmed("v2", slower_than_ms=10.0) == 3, "slow answers of v1 are not v2's"
