@@ -15,7 +15,7 @@ from meshkit.testing import sandbox
 __all__ = ["sandbox", "seed"]
 
 TESTS = Path(__file__).parent
-LONG = ("browser", "e2e", "runbooks", "notebooks")
+LONG = ("browser", "e2e", "runbooks")
 """Folders whose files take a minute and more."""
 IN_USE = ("tests/e2e/test_day_two.py", "tests/e2e/test_upgrade.py")
 """Files with the fixture ``mesh_in_use``."""

@@ -1,8 +1,9 @@
-"""00_start_here in JupyterLab in a real browser, with its live chart and buttons.
+"""00_start_here on an empty sandbox, then in JupyterLab in a real browser, with its live chart and buttons.
 
-One test, because setup is slow: it takes about a minute to start JupyterLab, install a mesh, and run a
-release until a version that was slowed down is rolled back.
-With ``MESHKIT_PICTURE=docs/images/start_here.png`` it also saves the README's picture.
+The first run, without a browser, installs the mesh and restarts the shop behind sidecars; the browser's run
+changes nothing of that, and a release goes on there until a version that was slowed down is rolled back. Both
+take a minute and more, because they start kernels, JupyterLab and a mesh.
+With ``MESHKIT_PICTURE=docs/images/start_here.png`` the second also saves the README's picture.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 import meshkit as mk
 from meshkit.cli.local.lab import running_lab
 from meshkit.runbooks.catalogue import shipped_folder
+from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
 from tests.browser.lab import (
     ARGUMENTS,
@@ -27,6 +30,7 @@ from tests.browser.lab import (
     run_all_cells,
 )
 
+NOTEBOOKS, NAME = shipped_folder("notebooks"), "00_start_here.ipynb"
 POINTS = "() => document.querySelector('.mk-live-chart')?.data?.[0]?.x?.length ?? 0"
 
 SLOW_MS = 300_000
@@ -35,14 +39,21 @@ SLOW_MS = 300_000
 expect.set_options(timeout=SLOW_MS)
 
 
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunbookResult]:
+    """The notebook run once, on a sandbox that was empty and is the one that ``mk.connect()`` finds."""
+    with running_sandbox() as sandbox, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MESHKIT_HOME", str(sandbox.home.parent))
+        yield run_runbook(str(NOTEBOOKS / NAME), out=tmp_path_factory.mktemp("run"), as_name="first")
+
+
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Page]:
+def page(first_run: RunbookResult, tmp_path: Path) -> Iterator[Page]:
     """The notebook, open in JupyterLab with its kernel ready; a copy, because JupyterLab saves by itself."""
     option, browser_path = "--LabApp.expose_app_in_browser=True", chromium()
-    with running_sandbox() as sandbox, sync_playwright() as playwright:
-        monkeypatch.setenv("MESHKIT_HOME", str(sandbox.home.parent))
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
-        folder = shutil.copytree(shipped_folder("notebooks"), tmp_path / "notebooks")
+        folder = shutil.copytree(NOTEBOOKS, tmp_path / "notebooks")
         with running_lab(folder, theme="JupyterLab Light", options=(option,)) as lab:
             page = browser.new_page(viewport={"width": 1300, "height": 1290})
             page.set_default_timeout(SLOW_MS)
@@ -50,6 +61,13 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Page]:
             page.wait_for_function(KERNEL_READY)
             yield page
             browser.close()
+
+
+def test_it_runs_on_an_empty_sandbox(first_run: RunbookResult) -> None:
+    assert first_run.error is None
+    assert len(mk.history(mk.connect())) == 3
+    panel = nbformat.read(first_run.notebook, as_version=4).cells[-1].outputs[-1]
+    assert "application/vnd.jupyter.widget-view+json" in panel.data
 
 
 def test_a_release_in_the_browser(page: Page) -> None:
@@ -60,9 +78,11 @@ def test_a_release_in_the_browser(page: Page) -> None:
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
 
     page.evaluate("void window.jupyterapp.commands.execute('application:toggle-left-area')")
+    before = mk.history(mk.connect())
     run_all_cells(page)
     page.wait_for_selector(".mk-live-chart .main-svg")
     page.wait_for_function(f"({POINTS})() >= 3")
+    assert mk.history(mk.connect()) == before, "a second run changes nothing"
 
     shift_by_hand(page)
     page.get_by_role("button", name="Start release").click()

@@ -59,7 +59,7 @@ def test_istios_charts_install_upgrade_go_back_and_leave(cluster: Cluster, chart
     assert replicas(cluster) == 3
     assert plan(ControlPlane(**wanted), cluster, mesh="istio").empty
 
-    deploy_shop(cluster)
+    deploy_shop(cluster, rps=20)
     injected = apply(plan(Injection(namespace="shop"), cluster, mesh="istio"), cluster)
     assert [one for one in check(cluster, mesh="istio") if one.severity != "info"] == []
 
