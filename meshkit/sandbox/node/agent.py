@@ -20,7 +20,7 @@ from meshkit.meshes.model.pods import Peer, service_account
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.controllers.loop import skipping
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition, timestamp
-from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, pod_folder
+from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, app_socket, pod_folder
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import log_file
 from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, NodeConfig
@@ -248,6 +248,19 @@ def read_log(
     except OutsideFolder:
         return None if previous else ""
     return None if previous and not path.exists() else tail(path, tail_lines)
+
+
+async def dial(
+    run: Path, pod: Mapping[str, Any], port: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to what listens on a port inside a pod, behind its sidecar. Raises OSError."""
+    try:
+        behind = app_socket(pod_folder(run, pod["metadata"]["uid"]), port)
+    except OutsideFolder as error:
+        raise OSError(str(error)) from error
+    if Path(behind).is_socket():
+        return await asyncio.open_unix_connection(behind)
+    return await asyncio.open_connection(pod["status"]["podIP"], port)
 
 
 def tail(path: Path, lines: int | None) -> str:

@@ -43,9 +43,10 @@ async def connected(
     folder: Path,
     logs: Callable[..., Any] = lambda *_, **__: "",
     connections: int = 100,  # at once; 0 for no bound
+    **more: Any,  # of NodeHooks
 ) -> AsyncIterator[Connection]:
     home = SandboxHome(folder / "sandbox")
-    server = await serve(home, 0, NodeHooks(logs))
+    server = await serve(home, 0, NodeHooks(logs, **more))
     context = ssl.create_default_context(cafile=str(home.ca_certificate))
     headers = {"Authorization": f"Bearer {home.token.read_text()}"}
     connector = aiohttp.TCPConnector(ssl=context, limit=connections)

@@ -1,4 +1,6 @@
-"""Fetch logs from running pods and proxy HTTP requests to them (``pods/log`` and ``pods/proxy``)."""
+"""Read the logs of running pods, and pass requests and connections on to them: ``pods/log``, ``pods/proxy``
+and ``pods/portforward``.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 from meshkit.sandbox.api import status
+from meshkit.sandbox.api.http import port_forward
 
 _FOLLOW_EVERY_S = 0.3
 _MAX_TAIL_DIGITS = 9
@@ -43,11 +46,16 @@ class LogReader(Protocol):
         """
 
 
+async def _no_pods_run(pod: Mapping[str, Any], port: int) -> port_forward.Connection:
+    raise ConnectionRefusedError("connection refused")
+
+
 @dataclass(frozen=True)
 class NodeHooks:
     """Callbacks through which the API server reaches running pods."""
 
     logs: LogReader
+    dial: port_forward.Dialer = _no_pods_run
 
 
 class Pods:
@@ -106,6 +114,10 @@ class Pods:
             name = pod["metadata"]["name"]
             raise status.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
         return text
+
+    async def forward_ports(self, request: web.Request, pod: Mapping[str, Any]) -> web.StreamResponse:
+        """Answer ``pods/portforward``."""
+        return await port_forward.forward(request, pod, self._node.dial)
 
     async def proxy(
         self, request: web.Request, pod: Mapping[str, Any], port: str, tail: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -95,6 +96,8 @@ class HttpApi:
         if not attempt.verb:
             raise method_not_allowed()
         self._rights.require(user, attempt)
+        if route.subresource == "portforward":  # a WebSocket is asked for by GET; kube-apiserver wants both
+            self._rights.require(user, replace(attempt, verb="create"))
         self._subresources.check(call)
         if attempt.verb not in resource.verbs_of(route.subresource):
             raise method_not_allowed()

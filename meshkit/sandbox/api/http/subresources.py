@@ -22,7 +22,7 @@ from meshkit.sandbox.api.storage import typed
 from meshkit.sandbox.api.storage.store import Stored
 from meshkit.sandbox.api.storage.writes import Writes
 
-_NOT_SERVED = ("attach", "exec", "portforward", "ephemeralcontainers", "binding")
+_NOT_SERVED = ("attach", "exec", "ephemeralcontainers", "binding")
 _TOKEN_LIFETIME_S = 3600
 
 
@@ -39,7 +39,7 @@ class Subresources:
         """Raise ApiError 404 for an unknown subresource, or 501 for one that the sandbox does not support."""
         name = call.route.subresource
         if call.route.plural == "pods" and name in _NOT_SERVED:
-            why = f"the sandbox does not serve {call.route.plural}/{name}; use pods/proxy and pods/log"
+            why = f"the sandbox does not serve pods/{name}; use pods/portforward, pods/proxy and pods/log"
             raise status.ApiError(501, "NotImplemented", why)
         if name and name not in call.resource.subresources:
             raise status.no_such_path()
@@ -50,6 +50,7 @@ class Subresources:
             "eviction": self._evict,
             "finalize": self._finalize,
             "log": self._log,
+            "portforward": self._forward_ports,
             "proxy": self._proxy,
             "scale": self._scale,
             "token": self._token,
@@ -76,6 +77,9 @@ class Subresources:
         name, port = split_name(call.route.name)
         stored = self._present(Target(call.resource, call.target.namespace, name))
         return await self._pods.proxy(call.request, stored.object, port, call.route.tail)
+
+    async def _forward_ports(self, call: Call) -> web.StreamResponse:
+        return await self._pods.forward_ports(call.request, self._present(call.target).object)
 
     async def _body(self, call: Call) -> tuple[Object, Options]:
         """Return the body as the subresource's kind, and the write options."""

@@ -14,7 +14,7 @@ KINDS: dict[str, tuple[str, tuple[tuple[str, str, str, str], ...]]] = {
             ("Node*", "nodes", "no", "status"),
             ("PersistentVolume*", "persistentvolumes", "pv", "status"),
             ("PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "status"),
-            ("Pod", "pods", "po", "eviction log proxy status"),
+            ("Pod", "pods", "po", "eviction log portforward proxy status"),
             ("ResourceQuota", "resourcequotas", "quota", "status"),
             ("Secret", "secrets", "", ""),
             ("ServiceAccount", "serviceaccounts", "sa", "token"),

@@ -159,7 +159,9 @@ def _paths(resource: Resource) -> dict[str, Any]:
         )
     for name in resource.subresources:
         path = f"{many}/{{name}}/{name}"
-        if name == "proxy":
+        if name == "portforward":
+            operations[path] = dict.fromkeys(("get", "post"), _operation(resource, "connect", name))
+        elif name == "proxy":
             operation = _operation(resource, "connect", name)
             operations[path] = operations[f"{path}/{{path}}"] = dict.fromkeys(_PROXIED, operation)
         else:
@@ -202,7 +204,7 @@ def _operation(resource: Resource, action: str, subresource: str = "") -> dict[s
 
 
 def _answer(schema: dict[str, Any], subresource: str) -> dict[str, Any]:
-    if subresource in ("log", "proxy"):
+    if subresource in ("log", "portforward", "proxy"):
         text = {"schema": {"type": "string"}}
         return {"description": "OK", "content": {"text/plain" if subresource == "log" else "*/*": text}}
     return {"description": "OK", "content": {"application/json": schema}}

@@ -36,6 +36,7 @@ SUBRESOURCES: Mapping[str, Subresource] = {
     "eviction": Subresource(("create",), "Eviction", "policy", "v1", "io.k8s.api.policy.v1.Eviction"),
     "finalize": Subresource(("update",)),
     "log": Subresource(("get",)),
+    "portforward": Subresource(("create", "get"), "PodPortForwardOptions"),
     "proxy": Subresource(("create", "delete", "get", "patch", "update"), "PodProxyOptions"),
     "scale": Subresource(_CHANGED, "Scale", "autoscaling", "v1", "io.k8s.api.autoscaling.v1.Scale"),
     "status": Subresource(_CHANGED),
