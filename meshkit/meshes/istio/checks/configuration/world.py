@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from meshkit.facts import Kind, Object
-from meshkit.kube.metadata import annotations_of, labels
+from meshkit.kube.metadata import labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
 from meshkit.meshes.injection import proxies, rules_of
@@ -27,7 +27,7 @@ from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter, patterns_for, wildcards
 from meshkit.meshes.model.hosts import full_host, host_of
-from meshkit.meshes.model.pods import service_account
+from meshkit.meshes.model.pods import captured_of, service_account
 from meshkit.meshes.view import View
 
 KINDS: Mapping[str, Kind] = {
@@ -140,11 +140,15 @@ class World:
         return [pod for pod in self.registry.pods_with(wanted, host.namespace) if is_live(pod)]
 
     def mode(self, pod: Object, port: int | None) -> str:
-        """The mutual TLS mode of a pod's port; empty if no sidecar captures it."""
-        skipped = annotations_of(pod).get(PROXY.skipped_ports, "").replace(" ", "").split(",")
-        if id(pod) not in self.meshed or port is None or str(port) in skipped:
+        """The mutual TLS mode of a pod's port; empty if the mesh does not capture it.
+
+        In the ambient mode ztunnel captures every port, and does not turn mutual TLS off.
+        """
+        in_ambient = id(pod) in self.ambient
+        if port is None or not (in_ambient or captured_of(pod, PROXY, {port})):
             return ""
-        return workload_mode(self.registry, pod["metadata"]["namespace"], labels(pod), port)
+        mode = workload_mode(self.registry, pod["metadata"]["namespace"], labels(pod), port)
+        return "PERMISSIVE" if in_ambient and mode == "DISABLE" else mode
 
     @cached_property
     def accounts(self) -> Mapping[str, frozenset[str]]:
