@@ -16,7 +16,8 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.metadata import labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
-from meshkit.meshes.injection import proxies, rules_of
+from meshkit.meshes.injection import proxies
+from meshkit.meshes.istio.ambient.membership import GATEWAY_NAME
 from meshkit.meshes.istio.ambient.waypoints import Waypoints
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.meaning.hosts import Host
@@ -37,7 +38,6 @@ KINDS: Mapping[str, Kind] = {
     "envoyfilters": Kind("networking.istio.io/v1alpha3", "EnvoyFilter"),
 }
 """What the checks read: the meaning's resources, and those that it does not know."""
-_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 _OF_NODES = ("topology.kubernetes.io/", "topology.istio.io/", "kubernetes.io/hostname")
 """Labels that Istio adds to pods from their nodes."""
 
@@ -191,7 +191,7 @@ class World:
         """Namespace -> the pods of Gateways of the Gateway API."""
         found: dict[str, list[Object]] = defaultdict(list)
         for pod in self.registry.of("pods"):
-            if _GATEWAY_NAME in labels(pod):
+            if GATEWAY_NAME in labels(pod):
                 found[pod["metadata"]["namespace"]].append(pod)
         return found
 
@@ -231,9 +231,7 @@ class World:
     @cached_property
     def ambient(self) -> frozenset[int]:
         """The identities of the live pods of the ambient mode."""
-        rules = rules_of(self.view.mesh)
-        found = rules.without_sidecar(self.registry.of("pods"), self.registry.of("namespaces"))
-        return frozenset(map(id, found))
+        return frozenset(map(id, self.view.sidecarless))
 
     @cached_property
     def waypoints(self) -> Waypoints:
