@@ -149,8 +149,8 @@ def _move(view: View, to_ambient: str | bool) -> tuple[Finding, ...]:
     """The findings of a move of one namespace, or of all that can be moved."""
     checks = _checks_of_move(view.mesh)
     if isinstance(to_ambient, str):
-        if to_ambient not in checks.known(view):
-            raise UnknownName("to_ambient", to_ambient, checks.known(view))
+        if to_ambient not in view.namespaces:
+            raise UnknownName("to_ambient", to_ambient, view.namespaces)
         return in_order(checks.check(view, (to_ambient,)))
     return in_order(checks.check(view, checks.movable(view)))
 

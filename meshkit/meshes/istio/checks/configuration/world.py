@@ -59,17 +59,10 @@ class World:
         except ValueError:
             return MeshConfig()
 
-    @cached_property
-    def namespaces(self) -> frozenset[str]:
-        """The names of all namespaces that are known: by an object of their own or by one in them."""
-        named = {item["metadata"]["name"] for item in self.registry.of("namespaces")}
-        return frozenset(
-            named | {str(obj["metadata"].get("namespace") or "") for obj in self._objects} - {""}
-        )
-
     @property
-    def _objects(self) -> Iterable[Object]:
-        return self.view.snapshot.objects
+    def namespaces(self) -> frozenset[str]:
+        """The names of all namespaces that are known."""
+        return self.view.namespaces
 
     @cached_property
     def _callers(self) -> Mapping[str, Sequence[Caller]]:
