@@ -241,3 +241,11 @@ def test_a_service_that_is_no_host_for_the_caller_is_not_registered(tmp_path: Pa
     (way,) = istio(tmp_path, host, NAMES).ways
     assert not way.registered
     assert "the host is not registered in the mesh" in way.not_known[0]
+
+
+def test_callers_on_the_usual_networks_of_a_cluster_are_callers_of_the_cluster() -> None:
+    policy = LINKERD.replace("port: 8080}\n", "port: 8080, accessPolicy: cluster-authenticated}\n")
+    there = cluster(Api(objects("linkerd", WORKLOADS, policy)), "linkerd")
+    found = explain("web.shop:8080/x", there, caller="shop/client")
+    (entry,) = found.ways[0].destinations[0].entries
+    assert (entry.answer, entry.by) == ("", "policy /default/cluster-authenticated")
