@@ -249,3 +249,17 @@ def test_callers_on_the_usual_networks_of_a_cluster_are_callers_of_the_cluster()
     found = explain("web.shop:8080/x", there, caller="shop/client")
     (entry,) = found.ways[0].destinations[0].entries
     assert (entry.answer, entry.by) == ("", "policy /default/cluster-authenticated")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "ports"),
+    [(', config.linkerd.io/opaque-ports: "8080"', "{port: 8080}"), ("", "{port: 8080, targetPort: 6379}")],
+)
+def test_services_of_files_get_the_opaque_ports_that_linkerds_injector_gives_them(
+    tmp_path: Path, annotation: str, ports: str
+) -> None:
+    space = LINKERD.replace("linkerd.io/inject: enabled", f"linkerd.io/inject: enabled{annotation}")
+    files = write(tmp_path, WORKLOADS.replace("{name: http, port: 8080}", ports), space)
+    (way,) = explain("web.shop:8080", files=files, caller="shop/client").ways
+    assert way.rule == "no route: Service web.shop.svc.cluster.local"
+    assert any("the route has no effect there" in problem for problem in way.problems)
