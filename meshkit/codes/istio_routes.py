@@ -33,9 +33,9 @@ DESTINATION_PORT_MISSING = Code(
 DELEGATE_UNKNOWN = Code(
     "MK0223",
     "error",
-    "A VirtualService delegates to a VirtualService that does not exist, or that has hosts of its own.",
+    "A VirtualService delegates to one that does not exist, has hosts of its own, or is not exported to it.",
     "The route has no effect, so later routes or the Service itself answer.",
-    "Create the delegate without hosts, or correct its name and namespace.",
+    "Create the delegate without hosts, correct its name and namespace, or export it to this namespace.",
 )
 DELEGATE_MATCH_CONFLICT = Code(
     "MK0224",

@@ -241,3 +241,25 @@ def test_a_service_that_is_no_host_for_the_caller_is_not_registered(tmp_path: Pa
     (way,) = istio(tmp_path, host, NAMES).ways
     assert not way.registered
     assert "the host is not registered in the mesh" in way.not_known[0]
+
+
+def test_callers_on_the_usual_networks_of_a_cluster_are_callers_of_the_cluster() -> None:
+    policy = LINKERD.replace("port: 8080}\n", "port: 8080, accessPolicy: cluster-authenticated}\n")
+    there = cluster(Api(objects("linkerd", WORKLOADS, policy)), "linkerd")
+    found = explain("web.shop:8080/x", there, caller="shop/client")
+    (entry,) = found.ways[0].destinations[0].entries
+    assert (entry.answer, entry.by) == ("", "policy /default/cluster-authenticated")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "ports"),
+    [(', config.linkerd.io/opaque-ports: "8080"', "{port: 8080}"), ("", "{port: 8080, targetPort: 6379}")],
+)
+def test_services_of_files_get_the_opaque_ports_that_linkerds_injector_gives_them(
+    tmp_path: Path, annotation: str, ports: str
+) -> None:
+    space = LINKERD.replace("linkerd.io/inject: enabled", f"linkerd.io/inject: enabled{annotation}")
+    files = write(tmp_path, WORKLOADS.replace("{name: http, port: 8080}", ports), space)
+    (way,) = explain("web.shop:8080", files=files, caller="shop/client").ways
+    assert way.rule == "no route: Service web.shop.svc.cluster.local"
+    assert any("the route has no effect there" in problem for problem in way.problems)

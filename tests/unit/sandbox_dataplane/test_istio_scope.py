@@ -134,6 +134,19 @@ def test_a_delegate_that_is_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("scopes", "holds"), [(["."], False), (["client"], False), (["shop"], True), (["*"], True), ([], True)]
+)
+def test_a_delegate_must_be_exported_to_the_namespace_that_delegates(scopes: list[str], holds: bool) -> None:
+    root = virtual_service({"delegate": {"name": "inner", "namespace": "team"}}, {"route": [to("v1")]})
+    inner = vs("inner", second=1)
+    inner["metadata"]["namespace"] = "team"
+    inner["spec"] = {"exportTo": scopes, "http": [{"directResponse": {"status": 418}}]}
+    outbound = translate(virtualservices=[root, inner])
+    assert bool(routes(outbound)[0].direct) is holds
+    assert [problem.reason for problem in outbound.problems] == ([] if holds else ["UnknownDelegate"])
+
+
+@pytest.mark.parametrize(
     ("namespaces", "caller", "limit"),
     [
         (["istio-system", "shop", "client"], "client", 3),
