@@ -185,7 +185,7 @@ HTTP_POLICY_ON_TCP = Code(
     "warning",
     "An AuthorizationPolicy has fields of HTTP and reaches a port that Istio reads as TCP.",
     "A DENY rule without these fields refuses more than it says, and an ALLOW rule with them lets nobody in.",
-    "Name the HTTP ports of the rule in operation.ports.",
+    "Name the HTTP ports of the rule in to.operation.ports.",
 )
 METHOD_UNKNOWN = Code(
     "MK0711",
