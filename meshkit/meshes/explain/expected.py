@@ -110,6 +110,8 @@ def _pod(
         if not rules.runs_sidecar(ready):
             spec["containers"] = [*(spec.get("containers") or ()), {"name": rules.sidecar, "image": ""}]
     name = meta["name"] if item["kind"] == "Pod" else f"{meta['name']}-{number}"
+    if item["kind"] == "StatefulSet":
+        spec |= {"hostname": name, "subdomain": (item.get("spec") or {}).get("serviceName", "")}
     address = f"10.{64 + (total >> 16)}.{total >> 8 & 255}.{total & 255}"
     return {
         "apiVersion": "v1",
