@@ -198,6 +198,36 @@ def test_only_labels_that_somebody_asks_for_tell_callers_apart() -> None:
     assert istio.caller_of(Registry({}), pod) == Caller("shop")
 
 
+_DISTRIBUTE = {"localityLbSetting": {"distribute": [{"from": "eu/*", "to": {"eu/a": 100}}]}}
+_BY_NODE = {"localityLbSetting": {"failoverPriority": ["kubernetes.io/hostname"]}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "service_spec", "by_zone", "by_node"),
+    [
+        ({}, {}, False, False),
+        ({"loadBalancer": _BY_NODE}, {}, False, False),
+        ({"outlierDetection": {}}, {}, False, False),
+        ({"outlierDetection": {"consecutive5xxErrors": 3}}, {}, True, False),
+        ({"portLevelSettings": [{"loadBalancer": _DISTRIBUTE}]}, {}, True, False),
+        ({}, {"trafficDistribution": "PreferClose"}, True, False),
+        ({}, {"trafficDistribution": "PreferSameNode"}, True, True),
+        ({"outlierDetection": {"consecutive5xxErrors": 3}, "loadBalancer": _BY_NODE}, {}, True, True),
+    ],
+)
+def test_only_places_that_a_locality_setting_asks_for_tell_callers_apart(
+    policy: dict[str, Any], service_spec: dict[str, Any], by_zone: bool, by_node: bool
+) -> None:
+    places = {"topology.kubernetes.io/region": "eu", "topology.kubernetes.io/zone": "a"}
+    rule, own = destination_rule(), service()
+    rule["spec"]["trafficPolicy"] = policy
+    own["spec"] |= service_spec
+    node = {"metadata": {"name": "node-1", "labels": places}}
+    given = Registry({"services": [own], "destinationrules": [rule], "nodes": [node]})
+    caller = istio.caller_of(given, {**POD, "spec": {**POD["spec"], "nodeName": "node-1"}})
+    assert (bool(caller.locality.zone), caller.node) == (by_zone, "node-1" if by_node else "")
+
+
 def test_the_mesh_config_sets_retries_timeouts_and_a_common_policy() -> None:
     text = """
     connectTimeout: 3s
