@@ -47,7 +47,7 @@ statuses = istio_gateway.statuses
 route_problems = istio_gateway.route_problems
 NOT_CARRIED = {
     "gateways": "Gateway: there are no gateways in the sandbox; routes hold for sidecars only.",
-    "sidecars": "Sidecar is not supported by the sandbox: every proxy gets the routes of every host.",
+    "sidecars": "Sidecar is not supported: every proxy is taken to know every host, whatever egress lists.",
     "requestauthentications": "RequestAuthentication is not supported: the sandbox verifies no tokens.",
     "workloadentries": "WorkloadEntry is not supported by the sandbox.",
 }
