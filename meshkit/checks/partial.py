@@ -22,16 +22,29 @@ _NEEDED = ("Pod", "Service")
 
 def findings_of_some(view: View, namespaces: tuple[str, ...]) -> tuple[Finding, ...]:
     """The findings that hold whatever was not read, worst first, and one that names what was not read."""
-    seen = view.snapshot
-    message = f"this account may not read {', '.join(seen.unread)}; what depends on these is not checked."
-    told = codes.finding(codes.NOT_READ, f"Namespace {', '.join(namespaces)}", message)
-    absent = {name for name, kinds in PROVEN_BY.items() if not seen.unread_kinds & set(kinds)}
-    found = list(_only(absent, findings_of_objects(view)))
+    found = list(_only(_proven_by_absence(view), findings_of_objects(view)))
     outside = f" outside {' and '.join(namespaces)}"
-    if all(text.endswith(outside) for text in seen.unread if text.partition(" ")[0] in _NEEDED):
+    if all(text.endswith(outside) for text in view.snapshot.unread if text.partition(" ")[0] in _NEEDED):
         inside = _inside(view, namespaces)
         found += _only(PROVEN_INSIDE, (*findings_of_objects(inside), *quota.check(inside)))
-    return in_order([told, *found])
+    return in_order([_not_read(view, namespaces), *found])
+
+
+def move_of_some(view: View, namespaces: tuple[str, ...], found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those of the findings of a move that hold whatever was not read, and one that names what was not."""
+    proven = PROVEN_INSIDE | _proven_by_absence(view)
+    return in_order([_not_read(view, namespaces), *_only(proven, found)])
+
+
+def _proven_by_absence(view: View) -> Set[str]:
+    """The codes about missing objects whose kinds were read in the whole cluster."""
+    return {name for name, kinds in PROVEN_BY.items() if not view.snapshot.unread_kinds & set(kinds)}
+
+
+def _not_read(view: View, namespaces: tuple[str, ...]) -> Finding:
+    unread = ", ".join(view.snapshot.unread)
+    message = f"this account may not read {unread}; what depends on these is not checked."
+    return codes.finding(codes.NOT_READ, f"Namespace {', '.join(namespaces)}", message)
 
 
 def _inside(view: View, namespaces: tuple[str, ...]) -> View:

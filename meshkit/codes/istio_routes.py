@@ -33,9 +33,9 @@ DESTINATION_PORT_MISSING = Code(
 DELEGATE_UNKNOWN = Code(
     "MK0223",
     "error",
-    "A VirtualService delegates to a VirtualService that does not exist, or that has hosts of its own.",
+    "A VirtualService delegates to one that does not exist, has hosts of its own, or is not exported to it.",
     "The route has no effect, so later routes or the Service itself answer.",
-    "Create the delegate without hosts, or correct its name and namespace.",
+    "Create the delegate without hosts, correct its name and namespace, or export it to this namespace.",
 )
 DELEGATE_MATCH_CONFLICT = Code(
     "MK0224",
@@ -185,7 +185,7 @@ HTTP_POLICY_ON_TCP = Code(
     "warning",
     "An AuthorizationPolicy has fields of HTTP and reaches a port that Istio reads as TCP.",
     "A DENY rule without these fields refuses more than it says, and an ALLOW rule with them lets nobody in.",
-    "Name the HTTP ports of the rule in operation.ports.",
+    "Name the HTTP ports of the rule in to.operation.ports.",
 )
 METHOD_UNKNOWN = Code(
     "MK0711",

@@ -148,9 +148,6 @@ class Sidecarless(Protocol):
     def KINDS(self) -> Sequence[Kind]:
         """What the checks read of the whole cluster, in addition to ``view.NEEDED``."""
 
-    def known(self, view: View, /) -> Collection[str]:
-        """The names of the namespaces that exist."""
-
     def movable(self, view: View, /) -> Sequence[str]:
         """The namespaces that can be moved: they have sidecars, or ask for them."""
 

@@ -27,6 +27,11 @@ def _asks_nothing(template: Object) -> bool:
     return False
 
 
+def _none_of_service(service: Object, home: Object) -> Mapping[str, str]:
+    del service, home
+    return {}
+
+
 def _none_without_sidecar(template: Object, home: Object) -> str:
     del template, home
     return ""
@@ -69,6 +74,8 @@ class Injection:
     sidecarless: Callable[[Object, Object], str] = _none_without_sidecar
     """The label or annotation (``key=value``) by which a pod or template, in its namespace, is in the mesh
     without a sidecar; else empty."""
+    of_service: Callable[[Object, Object], Mapping[str, str]] = _none_of_service
+    """The annotations that the injector adds to a new Service in its namespace."""
 
     def expects_sidecar(self, template: Object, home: Object) -> bool:
         """Whether new pods of a template get a sidecar in a namespace where the mesh's usual webhooks run."""

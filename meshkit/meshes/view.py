@@ -57,6 +57,14 @@ class View:
             return self._by_kind.get(kind, ())
         return self._by_namespace.get((kind, namespace), ())
 
+    @cached_property
+    def namespaces(self) -> frozenset[str]:
+        """The names of all namespaces that are known: by an object of their own or by one in them."""
+        named = {item["metadata"]["name"] for item in self.of("Namespace")}
+        return frozenset(
+            named | {str(obj["metadata"].get("namespace") or "") for obj in self.snapshot.objects} - {""}
+        )
+
     def within(self, namespace: Object) -> Snapshot:
         """A small Snapshot of one namespace and the webhooks, for functions that scan all objects."""
         name = namespace["metadata"]["name"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from meshkit.checks.health import findings, findings_of_objects, in_order
-from meshkit.checks.partial import findings_of_some
+from meshkit.checks.partial import findings_of_some, move_of_some
 from meshkit.cluster import snapshot
 from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
@@ -112,12 +112,13 @@ def check(
     mesh = mesh_of(cluster, mesh, within)
     if to_ambient:
         view = _view(cluster, mesh, _checks_of_move(mesh).KINDS, within)
-        return Findings(_move(view, to_ambient), cluster.ref)
+        found = _move(view, to_ambient)
+        return Findings(move_of_some(view, within, found) if view.snapshot.unread else found, cluster.ref)
     analyzer = registry.mesh(mesh).analyzer
     view = _view(cluster, mesh, registry.mesh(mesh).checks.kinds, within)
     if view.snapshot.unread:
         return Findings(findings_of_some(view, within), cluster.ref)
-    found: Iterable[Finding] = findings(view, pre=pre)
+    found = findings(view, pre=pre)
     rights = missing_rights(cluster, mesh, view.home) if pre else ()
     own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
     return Findings((*found, *rights, *own), cluster.ref)
@@ -148,8 +149,8 @@ def _move(view: View, to_ambient: str | bool) -> tuple[Finding, ...]:
     """The findings of a move of one namespace, or of all that can be moved."""
     checks = _checks_of_move(view.mesh)
     if isinstance(to_ambient, str):
-        if to_ambient not in checks.known(view):
-            raise UnknownName("to_ambient", to_ambient, checks.known(view))
+        if to_ambient not in view.namespaces:
+            raise UnknownName("to_ambient", to_ambient, view.namespaces)
         return in_order(checks.check(view, (to_ambient,)))
     return in_order(checks.check(view, checks.movable(view)))
 

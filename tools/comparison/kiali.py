@@ -16,7 +16,11 @@ Kiali compares objects with each other; meshkit asks what they mean for each cal
 requests that fail, whatever objects are the cause, and has no finding for objects that are unusual and work.
 
 """
-_AMBIENT = "it is about the ambient mode, and meshkit sets up meshes with sidecars"
+_BEFORE_THE_MOVE = "`meshkit check --to-ambient` finds {} before the move; afterwards it is not checked"
+_NAMESPACE = "meshkit does not compare the namespace of an object for a waypoint with that of the Service"
+_TAKES_PRECEDENCE = (
+    "a sidecar takes precedence over the ambient mode, as in a move of one pod after the other"
+)
 _PERMISSIVE = "servers take mutual TLS without a PeerAuthentication, because PERMISSIVE is the default"
 _ONE_CLUSTER = "meshkit manages one cluster"
 _NO_MACHINES = "a WorkloadGroup is for machines outside the cluster, which meshkit does not set up"
@@ -48,8 +52,8 @@ _ROWS = (
         "",
         "nothing in the cluster tells which accounts another trust domain has",
     ),
-    row("KIA0109", "authorizationpolicy.ambient.l7nowaypoint", "", _AMBIENT),
-    row("KIA0110", "authorizationpolicy.ambient.l7notargetrefs", "", _AMBIENT),
+    row("KIA0109", "authorizationpolicy.ambient.l7nowaypoint", "MK2101 MK2102"),
+    row("KIA0110", "authorizationpolicy.ambient.l7notargetrefs", "MK2101"),
     row("KIA0201", "destinationrules.multimatch", "MK0230 MK0237"),
     row("KIA0202", "destinationrules.nodest.matchingregistry", "MK0228"),
     row(
@@ -74,9 +78,9 @@ _ROWS = (
         "",
         "such a subset is every endpoint of the host with a traffic policy of its own, as egress needs it",
     ),
-    row("KIA0210", "destinationrule.ambient.l7nowaypoint", "", _AMBIENT),
-    row("KIA0211", "destinationrule.ambient.servicenotcaptured", "", _AMBIENT),
-    row("KIA0212", "destinationrule.ambient.notinservicenamespace", "", _AMBIENT),
+    row("KIA0210", "destinationrule.ambient.l7nowaypoint", "", _BEFORE_THE_MOVE.format("MK2203")),
+    row("KIA0211", "destinationrule.ambient.servicenotcaptured", "", _BEFORE_THE_MOVE.format("MK2203")),
+    row("KIA0212", "destinationrule.ambient.notinservicenamespace", "", _NAMESPACE),
     row("KIA0301", "gateways.multimatch", "MK1803"),
     row("KIA0302", "gateways.selector", "MK1802"),
     row("KIA0401", "peerauthentication.mtls.destinationrulemissing", "MK0714"),
@@ -116,15 +120,20 @@ _ROWS = (
     row("KIA1106", "virtualservices.singlehost", "MK0206", "for the callers that see both"),
     row("KIA1107", "virtualservices.subsetpresent.subsetnotfound", "MK0207"),
     row("KIA1108", "virtualservices.gateway.oldnomenclature", "", "Istio reads the older form too"),
-    row("KIA1109", "virtualservice.ambient.l7nowaypoint", "", _AMBIENT),
-    row("KIA1110", "requestauthentication.ambient.l7nowaypoint", "", _AMBIENT),
-    row("KIA1111", "wasmplugin.ambient.l7nowaypoint", "", _AMBIENT),
-    row("KIA1112", "telemetry.ambient.l7nowaypoint", "", _AMBIENT),
-    row("KIA1113", "virtualservice.ambient.servicenotcaptured", "", _AMBIENT),
-    row("KIA1114", "virtualservice.ambient.notinservicenamespace", "", _AMBIENT),
-    row("KIA1115", "requestauthentication.ambient.l7notargetrefs", "", _AMBIENT),
-    row("KIA1116", "wasmplugin.ambient.l7notargetrefs", "", _AMBIENT),
-    row("KIA1117", "telemetry.ambient.l7notargetrefs", "", _AMBIENT),
+    row(
+        "KIA1109",
+        "virtualservice.ambient.l7nowaypoint",
+        "",
+        "such a VirtualService is for no Service of the ambient mode; for one that is, see KIA1113",
+    ),
+    row("KIA1110", "requestauthentication.ambient.l7nowaypoint", "", _BEFORE_THE_MOVE.format("MK2209")),
+    row("KIA1111", "wasmplugin.ambient.l7nowaypoint", "", _BEFORE_THE_MOVE.format("MK2206")),
+    row("KIA1112", "telemetry.ambient.l7nowaypoint", "", _BEFORE_THE_MOVE.format("MK2210")),
+    row("KIA1113", "virtualservice.ambient.servicenotcaptured", "MK2105"),
+    row("KIA1114", "virtualservice.ambient.notinservicenamespace", "", _NAMESPACE),
+    row("KIA1115", "requestauthentication.ambient.l7notargetrefs", "", _BEFORE_THE_MOVE.format("MK2209")),
+    row("KIA1116", "wasmplugin.ambient.l7notargetrefs", "", _BEFORE_THE_MOVE.format("MK2206")),
+    row("KIA1117", "telemetry.ambient.l7notargetrefs", "", _BEFORE_THE_MOVE.format("MK2210")),
     row(
         "KIA1211",
         "serviceentries.multimatch",
@@ -138,13 +147,28 @@ _ROWS = (
         "",
         "a workload without a policy is a decision; `meshkit explain` shows who may call it",
     ),
-    row("KIA1311", "workload.ambient.sidecarandlabel", "", _AMBIENT),
-    row("KIA1312", "workload.ambient.waypointandnotambient", "", _AMBIENT),
-    row("KIA1313", "workload.ambient.waypointnotfound", "", _AMBIENT),
-    row("KIA1314", "workload.ambient.podsidecarlabelandambientredirection", "", _AMBIENT),
-    row("KIA1315", "workload.ambient.podsidecarinjectandambientlabel", "", _AMBIENT),
-    row("KIA1316", "workload.ambient.sidecarinambientnamespace", "", _AMBIENT),
-    row("KIA1317", "workload.ambient.authpolicybutnowaypoint", "", _AMBIENT),
+    row("KIA1311", "workload.ambient.sidecarandlabel", "MK2106", "by the labels of the namespace"),
+    row(
+        "KIA1312",
+        "workload.ambient.waypointandnotambient",
+        "",
+        "the label has no effect before the pods are of the ambient mode",
+    ),
+    row("KIA1313", "workload.ambient.waypointnotfound", "MK2103"),
+    row(
+        "KIA1314",
+        "workload.ambient.podsidecarlabelandambientredirection",
+        "MK2106",
+        "by the labels of the namespace",
+    ),
+    row("KIA1315", "workload.ambient.podsidecarinjectandambientlabel", "", _TAKES_PRECEDENCE),
+    row("KIA1316", "workload.ambient.sidecarinambientnamespace", "", _TAKES_PRECEDENCE),
+    row(
+        "KIA1317",
+        "workload.ambient.authpolicybutnowaypoint",
+        "MK2101",
+        "for policies that ztunnel does not enforce as written",
+    ),
     row("KIA1401", "k8sroutes.nok8sgateway", "MK0254"),
     row("KIA1402", "k8sroutes.nohost.namenotfound", "MK0209"),
     row(

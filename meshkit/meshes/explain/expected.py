@@ -32,6 +32,7 @@ def expected(objects: Iterable[Object], mesh: Mesh) -> Snapshot:
     """The objects, each in a namespace, with the pods and EndpointSlices that a cluster would add."""
     placed = [addressed(_placed(each), number) for number, each in enumerate(objects)]
     spaces = {each["metadata"]["name"]: each for each in placed if each["kind"] == "Namespace"}
+    placed = [_annotated(each, spaces, mesh) if each["kind"] == "Service" else each for each in placed]
     pods: list[Object] = []
     for item in placed:
         for number, (template, owner) in enumerate(_templates(item)):
@@ -99,7 +100,7 @@ def _pod(
 ) -> Object:
     meta, written = item["metadata"], template.get("metadata") or {}
     spec = dict(template.get("spec") or {})
-    home = spaces.get(meta["namespace"]) or {"kind": "Namespace", "metadata": {"name": meta["namespace"]}}
+    home = _home(meta["namespace"], spaces)
     carried, annotated = dict(written.get("labels") or {}), dict(written.get("annotations") or {})
     rules, proxy = mesh.injection, mesh.meaning.PROXY
     ready = {"metadata": written, "spec": spec}
@@ -109,6 +110,8 @@ def _pod(
         if not rules.runs_sidecar(ready):
             spec["containers"] = [*(spec.get("containers") or ()), {"name": rules.sidecar, "image": ""}]
     name = meta["name"] if item["kind"] == "Pod" else f"{meta['name']}-{number}"
+    if item["kind"] == "StatefulSet":
+        spec |= {"hostname": name, "subdomain": (item.get("spec") or {}).get("serviceName", "")}
     address = f"10.{64 + (total >> 16)}.{total >> 8 & 255}.{total & 255}"
     return {
         "apiVersion": "v1",
@@ -128,6 +131,19 @@ def _pod(
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }
+
+
+def _annotated(service: Object, spaces: Mapping[str, Object], mesh: Mesh) -> Object:
+    """A Service with the annotations that the mesh's injector adds."""
+    meta = service["metadata"]
+    added = mesh.injection.of_service(service, _home(meta["namespace"], spaces))
+    if not added:
+        return service
+    return {**service, "metadata": {**meta, "annotations": {**annotations_of(service), **added}}}
+
+
+def _home(name: str, spaces: Mapping[str, Object]) -> Object:
+    return spaces.get(name) or {"kind": "Namespace", "metadata": {"name": name}}
 
 
 def _inherited(home: Object, prefix: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from meshkit.meshes.explain.ways import Destination, Way, together
 from meshkit.meshes.explain.witnesses import operations, witness
 from meshkit.meshes.model import requests, words
 from meshkit.meshes.model.hosts import domains_of, full_host, host_of
+from meshkit.meshes.model.named_pods import POD, NamedPod, named_pods, with_named_pods
 from meshkit.meshes.model.outbound import (
     Backend,
     Cluster,
@@ -26,13 +27,14 @@ from meshkit.meshes.model.outbound import (
     cluster_name,
 )
 from meshkit.meshes.model.pods import workload_name
+from meshkit.meshes.model.registry import Backing
 from meshkit.meshes.model.requests import NotKnown, Request, Taken, route_of, sent, virtual_host_of
 
 NOT_CARRIED = "NotSupported"
 """The reason of problems for what meshkit's meaning leaves out and the mesh carries out."""
 _NO_PROXY = "no rule: the caller has no proxy of the mesh"
 _NOT_FOLLOWED = ", and meshkit does not follow requests there"
-_LEAVES = "the host is not registered in the mesh: the request leaves it as it is"
+_UNREGISTERED = "the host is not registered in the mesh: the request leaves it as it is."
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Explainer:
     foreign: tuple[Kind, ...] = ()
     addresses_known: bool = True
     _services: dict[Any, Object | None] = field(default_factory=dict, compare=False, repr=False)
+    _outbounds: dict[Any, Outbound] = field(default_factory=dict, compare=False, repr=False)
     _by_domain: dict[Any, Mapping[str, VirtualHost]] = field(default_factory=dict, compare=False, repr=False)
     _by_name: dict[Any, Mapping[str, Cluster]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -73,10 +76,10 @@ class Explainer:
         if group.caller is None:
             return self._plain_way(group, request)
         outbound = self.effective.outbound(group.caller)
-        host = virtual_host_of(self._domains(group.caller), request)
+        host = virtual_host_of(self._domains(group), request)
         if host is None:
             way = Way((group.name,), request.host, request.port or 0, rule="no rule", registered=False)
-            return replace(way, not_known=(f"{_LEAVES}.",))
+            return replace(way, not_known=(self._unregistered(group, request),))
         return self._routed(group, request, outbound, host)
 
     def ways_to(self, host: str, port: int | None, groups: Iterable[Group]) -> tuple[Way, ...]:
@@ -93,7 +96,7 @@ class Explainer:
         request = Request(host, port)
         matches = [Match()]
         if group.caller is not None:
-            found = virtual_host_of(self._domains(group.caller), request)
+            found = virtual_host_of(self._domains(group), request)
             for route in found.routes if found else ():
                 matches += route.matches
         matches += [
@@ -109,18 +112,25 @@ class Explainer:
         """The servers' side."""
         return Servers(self.effective, self.addresses_known)
 
-    def _domains(self, caller: Any) -> Mapping[str, VirtualHost]:
-        """The virtual hosts of a caller's proxy, by domain."""
-        if caller not in self._by_domain:
-            self._by_domain[caller] = requests.domains_of(self.effective.outbound(caller).hosts)
-        return self._by_domain[caller]
+    def _outbound(self, group: Group) -> Outbound:
+        """The configuration of a caller's proxy, with the pods that headless Services name."""
+        if group.caller not in self._outbounds:
+            namespace = group.pod["metadata"]["namespace"]
+            known = self.effective.outbound(group.caller)
+            self._outbounds[group.caller] = with_named_pods(known, self.effective.registry, namespace)
+        return self._outbounds[group.caller]
 
-    def _clusters(self, caller: Any) -> Mapping[str, Cluster]:
+    def _domains(self, group: Group) -> Mapping[str, VirtualHost]:
+        """The virtual hosts of a caller's proxy, by domain."""
+        if group.caller not in self._by_domain:
+            self._by_domain[group.caller] = requests.domains_of(self._outbound(group).hosts)
+        return self._by_domain[group.caller]
+
+    def _clusters(self, group: Group) -> Mapping[str, Cluster]:
         """The clusters of a caller's proxy, by name."""
-        if caller not in self._by_name:
-            outbound = self.effective.outbound(caller)
-            self._by_name[caller] = {cluster.name: cluster for cluster in outbound.clusters}
-        return self._by_name[caller]
+        if group.caller not in self._by_name:
+            self._by_name[group.caller] = {each.name: each for each in self._outbound(group).clusters}
+        return self._by_name[group.caller]
 
     def _all(self, group: Group, host: str, port: int | None) -> Iterator[Way]:
         general: Way | None = None
@@ -137,15 +147,28 @@ class Explainer:
                 yield way
 
     def _ports(self, group: Group, host: str, port: int | None) -> Sequence[int | None]:
-        """The ports of a host that a caller can address."""
+        """The ports of a host that a caller can address; None if there are none."""
         if port is not None:
             return (port,)
         if group.caller is None:
             service = self._service(host, None, group.pod["metadata"]["namespace"])
             return [int(each["port"]) for each in service["spec"].get("ports") or ()] if service else (None,)
-        hosts = self.effective.outbound(group.caller).hosts
-        named = [each.port for each in hosts if host.lower() in {d.partition(":")[0] for d in each.domains}]
-        return tuple(dict.fromkeys(named)) or (None,)
+        hosts = self._outbound(group).hosts
+        found = [each.port for each in hosts if host.lower() in {d.partition(":")[0] for d in each.domains}]
+        return tuple(dict.fromkeys(found)) or (None,)
+
+    def _unregistered(self, group: Group, request: Request) -> str:
+        """Why the mesh has no rule for the host and port of a request."""
+        lacks = self._lacks(group, request)
+        return f"{lacks}: the request leaves the mesh as it is." if lacks else _UNREGISTERED
+
+    def _lacks(self, group: Group, request: Request) -> str:
+        """The port that a known host does not have, as a clause; empty for other hosts."""
+        known = [port for port in self._ports(group, request.host, None) if port]
+        if request.port in (None, *known) or not known:
+            return ""
+        listed = ", ".join(map(str, sorted(known)))
+        return f"{request.host} has no port {request.port}; its ports are {listed}"
 
     def _group(self, name: str, pods: Sequence[Object], used: dict[Any, None]) -> Group:
         meaning = self.effective.meaning
@@ -174,7 +197,7 @@ class Explainer:
         if taken is None:
             return replace(way, rule="no rule matches", answer="404: no route takes the request")
         if not host.port and (not taken.route.direct or taken.route.direct.body):
-            known = (f"{_LEAVES}.", *way.not_known)
+            known = (self._unregistered(group, request), *way.not_known)
             return replace(way, rule="no rule", registered=False, not_known=known)
         rule = taken.route.source or f"no route: Service {service}"
         way = replace(way, rule=rule, answer=words.answer(taken.route), actions=words.actions(taken.route))
@@ -187,7 +210,7 @@ class Explainer:
             received = sent(request, taken)
         except NotKnown as problem:
             return replace(way, not_known=(f"{problem}.", *way.not_known))
-        clusters = self._clusters(group.caller)
+        clusters = self._clusters(group)
         total = sum(backend.weight for backend in taken.route.backends) or 1
         unresolved = _unresolved(outbound.problems)
         not_known: list[str] = []
@@ -211,6 +234,8 @@ class Explainer:
         if backend.cluster is None:
             return Destination(share, "an invalid backend", 0, answer="500: the route's backend is not valid")
         _, number, subset, host = [*backend.cluster.split("|"), "", "", ""][:4]
+        if subset.startswith(POD):
+            subset, host = "", f"{subset.removeprefix(POD)}.{host}"
         there = Destination(share, host or backend.cluster, int(number or 0), subset)
         cluster = clusters.get(backend.cluster)
         if cluster is None:
@@ -235,7 +260,10 @@ class Explainer:
         service = self._service(request.host, request.port, namespace)
         if service is None:
             way = Way((group.name,), request.host, request.port or 80, _asked(request), _NO_PROXY)
-            return replace(way, registered=False, not_known=("no Service has this host and port.",))
+            lacks = self._lacks(group, request)
+            return replace(
+                way, registered=False, not_known=(f"{lacks or 'no Service has this host and port'}.",)
+            )
         number, cluster = self._direct(service, request.port)
         not_known: list[str] = []
         entries = self.servers.entries(group.pod, cluster, request, not_known)
@@ -257,7 +285,7 @@ class Explainer:
         ports = service["spec"].get("ports") or ()
         chosen = next((each for each in ports if port in (None, int(each["port"]))), None)
         number = int(chosen["port"]) if chosen else port or 0
-        found = self.effective.registry.backings(service, chosen) if chosen else ()
+        found = self._backings(service, chosen) if chosen else ()
         return number, self.servers.plain_cluster(cluster_name(number, "", host_of(service)), found)
 
     def _service(self, host: str, port: int | None, namespace: str) -> Object | None:
@@ -268,18 +296,30 @@ class Explainer:
 
     def _find_service(self, host: str, port: int | None, namespace: str) -> Object | None:
         wanted = host.lower() if port is None else f"{host.lower()}:{port}"
-        for service in self.effective.registry.of("services"):
+        pods = (named.target for named in self._pods.values())
+        for service in (*self.effective.registry.of("services"), *pods):
             for each in service["spec"].get("ports") or ():
                 names = domains_of(service, int(each["port"]), namespace)
                 if wanted in names or (port is None and wanted in {name.partition(":")[0] for name in names}):
                     return service
         return None
 
+    @cached_property
+    def _pods(self) -> Mapping[tuple[str, int], NamedPod]:
+        """The pods that headless Services name, by host and port."""
+        found = named_pods(self.effective.registry)
+        return {(host_of(each.target), int(each.port["port"])): each for each in found}
+
+    def _backings(self, service: Object, port: Mapping[str, Any]) -> tuple[Backing, ...]:
+        """What a port of a Service, or of a pod in its place, leads to."""
+        named = self._pods.get((host_of(service), int(port["port"])))
+        return (named.backing,) if named else self.effective.registry.backings(service, port)
+
     def _servers_of(self, host: str, port: int | None, group: Group) -> Iterator[tuple[Object, int]]:
         service = self._service(host, port, group.pod["metadata"]["namespace"])
         for each in (service["spec"].get("ports") or ()) if service else ():
             if service and port in (None, int(each["port"])):
-                for backing in self.effective.registry.backings(service, each):
+                for backing in self._backings(service, each):
                     if backing.pod is not None:
                         yield backing.pod, backing.port
 

@@ -50,7 +50,6 @@ def _origin(pod: Object) -> ProxyOrigin:
     return ProxyOrigin(str(annotations_of(pod).get(REVISION, DEFAULT)), image_tag(image))
 
 
-__all__ = ["INJECTION_RULES", "SIDECAR"]
 INJECTION_RULES = Injection(
     sidecar=SIDECAR,
     webhook="sidecar-injector.istio.io",

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from meshkit.facts import Object
-from meshkit.kube.pods import workload
+from meshkit.kube.pods import all_containers, workload
 from meshkit.meshes.metrics import UNKNOWN, Link, MetricTable, PeerLabels, Sample
 
 _REQUESTS, _UNMATCHED = "istio_requests_total", "envoy_listener_no_filter_chain_match"
@@ -48,9 +48,8 @@ def _links(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]
 
 def _may_refuse(pod: Object) -> bool:
     """Whether a pod's proxy has an inbound listener, which the proxy of a gateway has not."""
-    spec = pod.get("spec") or {}
-    found = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    return not any(each["name"] == METRICS.sidecar and "router" in (each.get("args") or ()) for each in found)
+    proxies = (each for each in all_containers(pod) if each["name"] == METRICS.sidecar)
+    return not any("router" in (each.get("args") or ()) for each in proxies)
 
 
 def _client(labels: Mapping[str, str]) -> str:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from meshkit.facts import Kind, Object, Snapshot
 from meshkit.intent.release import Release
 from meshkit.kube.metadata import labels
-from meshkit.kube.selectors import selects
 from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.gateway_api.splits import leads_to
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host
+from meshkit.meshes.routing import destinations
+from meshkit.meshes.routing.live import Port
 
 
 class _Arm(NamedTuple):
@@ -31,7 +32,7 @@ class _Arm(NamedTuple):
 def splits(release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
     """The rules of a VirtualService that have a destination for each version of the release."""
     meta = obj["metadata"]
-    subsets = _subset_labels(release, snapshot)
+    subsets = destinations.subsets(_port(release), snapshot)
     for rule in obj["spec"].get("http") or ():
         matches: Sequence[Object] = rule.get("match") or [{}]
         ports = [match.get("port") for match in matches]
@@ -97,19 +98,9 @@ def _label(subset: Mapping[str, str] | None, release: Release, snapshot: Snapsho
         return ""
     if "version" in subset:
         return subset["version"]
-    service = snapshot.find("Service", release.service, release.namespace) or {}
-    selector = {**((service.get("spec") or {}).get("selector") or {}), **subset}
-    pods = (pod for pod in snapshot.of("Pod", release.namespace) if selects(selector, pod))
-    values = {labels(pod).get("version") for pod in pods}
+    values = {labels(pod).get("version") for pod in destinations.pods(_port(release), subset, snapshot)}
     return values.pop() if len(values) == 1 else None
 
 
-def _subset_labels(release: Release, snapshot: Snapshot) -> Mapping[str, Mapping[str, str]]:
-    """The labels of the Service's subsets, by their names."""
-    host = f"{release.service}.{release.namespace}.svc.{CLUSTER_DOMAIN}"
-    return {
-        subset["name"]: subset.get("labels") or {}
-        for rule in snapshot.of("DestinationRule")
-        if full_host(str(rule["spec"].get("host", "")), rule["metadata"]["namespace"]) == host
-        for subset in rule["spec"].get("subsets") or ()
-    }
+def _port(release: Release) -> Port:
+    return Port(release.namespace, release.service, release.port)

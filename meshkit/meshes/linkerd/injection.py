@@ -8,6 +8,7 @@ from typing import Any
 from meshkit.facts import Object
 from meshkit.kube.metadata import annotations_of
 from meshkit.meshes.injection import DEFAULT_REVISION, Injection, ProxyOrigin
+from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT, OPAQUE
 
 INJECT = "linkerd.io/inject"
 """The annotation of a namespace or pod that enables or disables injection."""
@@ -56,6 +57,25 @@ def _origin(pod: Object) -> ProxyOrigin:
     return ProxyOrigin(DEFAULT_REVISION, str(annotations_of(pod).get("linkerd.io/proxy-version", "")))
 
 
+def opaque_ports_of(service: Object, home: Object, default: str = BY_DEFAULT) -> Mapping[str, str]:
+    """The opaque ports of a new Service: its namespace's, else the ``default`` ones that it leads to.
+
+    Linkerd's injector compares the default ones as text, so a range does not count.
+    """
+    if OPAQUE in annotations_of(service):
+        return {}
+    written = annotations_of(home).get(OPAQUE)
+    if written is not None:
+        return {OPAQUE: written}
+    listed = default.split(",")
+    ports = [
+        str(port["port"])
+        for port in (service.get("spec") or {}).get("ports") or ()
+        if str(port.get("targetPort") or port["port"]) in listed
+    ]
+    return {OPAQUE: ",".join(ports)} if ports else {}
+
+
 INJECTION_RULES = Injection(
     sidecar="linkerd-proxy",
     webhook="linkerd-proxy-injector.linkerd.io",
@@ -68,4 +88,5 @@ INJECTION_RULES = Injection(
     request=_request,
     origin=_origin,
     asks=_asks,
+    of_service=opaque_ports_of,
 )

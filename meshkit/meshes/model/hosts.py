@@ -24,11 +24,12 @@ def full_host(name: str, namespace: str) -> str:
 def domains_of(service: Object, port: int, caller_namespace: str) -> tuple[str, ...]:
     """All names by which callers in one namespace can address a Service port.
 
-    Names without a port mean port 80, or the first port of a Service without port 80.
+    Names without a port mean port 80, or the first port of a Service without port 80. Only the full name may
+    end with a dot, for resolvers search no namespace for such a name.
     """
     meta = service["metadata"]
-    name, namespace = meta["name"], meta["namespace"]
-    names = [f"{name}.{namespace}", f"{name}.{namespace}.svc", host_of(service)]
+    name, namespace, full = meta["name"], meta["namespace"], host_of(service)
+    names = [f"{name}.{namespace}", f"{name}.{namespace}.svc", full, f"{full}."]
     if namespace == caller_namespace:
         names.insert(0, name)
     address = service["spec"].get("clusterIP")

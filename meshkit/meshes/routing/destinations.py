@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from meshkit import codes
 from meshkit.facts import Finding, Need, Object, Snapshot
 from meshkit.kube.metadata import labels, title
+from meshkit.kube.selectors import selects
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host, host_of
 from meshkit.meshes.model.outbound import Cluster, HashKey, cluster_name
@@ -78,6 +79,13 @@ def subsets(port: Port, snapshot: Snapshot) -> Mapping[str, Mapping[str, str]]:
         if _is_for(rule, host)
         for subset in rule["spec"].get("subsets") or ()
     }
+
+
+def pods(port: Port, subset: Mapping[str, str], snapshot: Snapshot) -> list[Object]:
+    """The pods of a Service that have the labels of a subset."""
+    service = snapshot.find("Service", port.service, port.namespace) or {}
+    selector = {**((service.get("spec") or {}).get("selector") or {}), **subset}
+    return [pod for pod in snapshot.of("Pod", port.namespace) if selects(selector, pod)]
 
 
 def displaced(

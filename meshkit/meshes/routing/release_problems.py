@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from meshkit import codes
-from meshkit.facts import Finding, Object, Snapshot
+from meshkit.facts import Finding, Snapshot
 from meshkit.intent.release import Release
 from meshkit.kube.metadata import title
-from meshkit.kube.selectors import selects
 from meshkit.meshes.base import Mesh, WeightedRoute
 from meshkit.meshes.routing import destinations
 from meshkit.meshes.routing.live import Port, callers_in, held
@@ -36,7 +35,7 @@ def _not_told_apart(
     for name in (route.stable, route.canary):
         chosen = defined.get(name, {})
         named.append(f"{name} ({','.join(f'{key}={value}' for key, value in chosen.items())})")
-        pods.append(_pods(port, chosen, snapshot))
+        pods.append(destinations.pods(port, chosen, snapshot))
     if stable and canary:
         why = f"they have the same label version={stable}"
     elif all(pods):
@@ -49,12 +48,6 @@ def _not_told_apart(
         "Metrics name the version of a request by the label version of its pod. The pods of the subsets"
         f" {' and '.join(named)} cannot be told apart by it: {why}.",
     )
-
-
-def _pods(port: Port, chosen: Mapping[str, str], snapshot: Snapshot) -> list[Object]:
-    service = snapshot.find("Service", port.service, port.namespace) or {}
-    selector = {**((service.get("spec") or {}).get("selector") or {}), **chosen}
-    return [pod for pod in snapshot.of("Pod", port.namespace) if selects(selector, pod)]
 
 
 def _undefined_subsets(route: WeightedRoute, port: Port, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:

@@ -18,12 +18,12 @@ from typing import Any
 import aiohttp
 
 from meshkit.meshes.model.meaning import Meaning
+from meshkit.meshes.model.named_pods import with_named_pods
 from meshkit.meshes.model.outbound import Object, Outbound
 from meshkit.meshes.model.pods import is_running, obeys
 from meshkit.meshes.model.registry import Registry, resource_names
 from meshkit.sandbox.control_planes.api_client import ApiClient, Mirror
 from meshkit.sandbox.control_planes.data_plane import DataPlane
-from meshkit.sandbox.control_planes.named_pods import with_named_pods
 from meshkit.sandbox.control_planes.route_status import StatusWriter
 from meshkit.sandbox.dataplane import validation
 from meshkit.sandbox.dataplane.delivery import Delivery, Desired, Rejected, Unanswered

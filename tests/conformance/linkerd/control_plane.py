@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from meshkit.meshes.linkerd.meaning.authorization import NETWORKS
 from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT
 from tests.conformance.certificates import Authority
 from tests.conformance.cluster import RealCluster
 from tests.conformance.processes import Process, free_port, running
 
 NAMESPACE = "linkerd"
-CLUSTER_NETWORKS = "127.0.0.0/8"
-"""The network of a cluster's pods as the sandbox knows it, so that policies of the cluster compare."""
+CLUSTER_NETWORKS = ",".join(NETWORKS)
+"""The networks of a cluster as the meaning knows them, so that policies of the cluster compare."""
 EVERYWHERE = "0.0.0.0/0,::/0"
 
 

@@ -241,3 +241,84 @@ def test_a_service_that_is_no_host_for_the_caller_is_not_registered(tmp_path: Pa
     (way,) = istio(tmp_path, host, NAMES).ways
     assert not way.registered
     assert "the host is not registered in the mesh" in way.not_known[0]
+
+
+def test_callers_on_the_usual_networks_of_a_cluster_are_callers_of_the_cluster() -> None:
+    policy = LINKERD.replace("port: 8080}\n", "port: 8080, accessPolicy: cluster-authenticated}\n")
+    there = cluster(Api(objects("linkerd", WORKLOADS, policy)), "linkerd")
+    found = explain("web.shop:8080/x", there, caller="shop/client")
+    (entry,) = found.ways[0].destinations[0].entries
+    assert (entry.answer, entry.by) == ("", "policy /default/cluster-authenticated")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "ports"),
+    [(', config.linkerd.io/opaque-ports: "8080"', "{port: 8080}"), ("", "{port: 8080, targetPort: 6379}")],
+)
+def test_services_of_files_get_the_opaque_ports_that_linkerds_injector_gives_them(
+    tmp_path: Path, annotation: str, ports: str
+) -> None:
+    space = LINKERD.replace("linkerd.io/inject: enabled", f"linkerd.io/inject: enabled{annotation}")
+    files = write(tmp_path, WORKLOADS.replace("{name: http, port: 8080}", ports), space)
+    (way,) = explain("web.shop:8080", files=files, caller="shop/client").ways
+    assert way.rule == "no route: Service web.shop.svc.cluster.local"
+    assert any("the route has no effect there" in problem for problem in way.problems)
+
+
+HEADLESS = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: kv, namespace: shop}
+spec:
+  serviceName: kv
+  replicas: 2
+  template: {metadata: {labels: {app: kv}}, spec: {containers: [{name: app}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kv, namespace: shop}
+spec: {clusterIP: None, selector: {app: kv}, ports: [{name: http, port: 80}]}
+"""
+
+
+@pytest.mark.parametrize("host", ["kv-1.kv", "kv-1.kv.shop:80", "kv-1.kv.shop.svc.cluster.local."])
+@pytest.mark.parametrize("mesh", [ISTIO, LINKERD])
+def test_a_pod_that_a_headless_service_names_is_the_only_destination(
+    tmp_path: Path, mesh: str, host: str
+) -> None:
+    (way,) = explain(f"{host}/x", files=write(tmp_path, WORKLOADS, mesh, HEADLESS), caller="shop/client").ways
+    (destination,) = way.destinations
+    assert way.registered
+    assert destination.place == "kv-1.kv.shop.svc.cluster.local:80"
+    assert (destination.endpoints, destination.entries[0].answer) == (1, "")
+
+
+def test_a_pod_that_a_headless_service_names_is_found_without_a_proxy_too(tmp_path: Path) -> None:
+    found = istio(tmp_path, "kv-1.kv.shop", HEADLESS, caller="legacy/old")
+    (way,) = found.ways
+    (destination,) = way.destinations
+    assert (destination.place, destination.endpoints) == ("kv-1.kv.shop.svc.cluster.local:80", 1)
+    assert found.failures == ("no connection: the server takes mutual TLS only",)
+
+
+@pytest.mark.parametrize(
+    ("caller", "rule"), [("shop/client", "VirtualService shop/web http[1]"), ("legacy/old", "")]
+)
+def test_a_host_may_end_with_a_dot(tmp_path: Path, caller: str, rule: str) -> None:
+    (way,) = istio(tmp_path, "web.shop.svc.cluster.local.:8080/x", caller=caller).ways
+    assert way.registered
+    assert way.place == "web.shop.svc.cluster.local:8080"
+    assert rule in way.rule
+    (short,) = istio(tmp_path, "web.shop.:8080/x", caller=caller).ways
+    assert not short.registered
+
+
+@pytest.mark.parametrize("mesh", [ISTIO, LINKERD])
+@pytest.mark.parametrize("caller", ["shop/client", "legacy/old"])
+def test_a_port_that_a_service_lacks_is_told_with_those_it_has(
+    tmp_path: Path, mesh: str, caller: str
+) -> None:
+    files = write(tmp_path, WORKLOADS.replace("port: 8080}", "port: 8080}, {name: admin, port: 9090}"), mesh)
+    (way,) = explain("web.shop:8081/x", files=files, caller=caller).ways
+    assert not way.registered
+    assert "web.shop has no port 8081; its ports are 8080, 9090" in way.not_known[0]

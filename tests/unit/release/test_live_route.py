@@ -94,6 +94,15 @@ def test_subsets_with_names_of_their_own_are_known_by_the_label_of_their_pods() 
     }
 
 
+@pytest.mark.parametrize("host", ["Web", "*.shop.svc.cluster.local"])
+def test_subsets_are_those_of_each_rule_that_is_for_the_service(host: str) -> None:
+    obj = virtual_service("reviews", FULL, [to_subsets("stable", "next")])
+    rule = subsets(stable="v1", next="v2")
+    rule["spec"]["host"] = host
+    by_name = release(stable="stable", canary="next")
+    assert found("istio", by_name, obj, rule).labels == {"stable": "v1", "next": "v2"}
+
+
 def test_weights_between_services_as_flagger_writes_them() -> None:
     obj = virtual_service("web", "web", [to_hosts("web-primary", "web-canary")])
     wanted = release(stable="primary", canary="canary")

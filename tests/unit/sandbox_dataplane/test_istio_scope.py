@@ -134,6 +134,19 @@ def test_a_delegate_that_is_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("scopes", "holds"), [(["."], False), (["client"], False), (["shop"], True), (["*"], True), ([], True)]
+)
+def test_a_delegate_must_be_exported_to_the_namespace_that_delegates(scopes: list[str], holds: bool) -> None:
+    root = virtual_service({"delegate": {"name": "inner", "namespace": "team"}}, {"route": [to("v1")]})
+    inner = vs("inner", second=1)
+    inner["metadata"]["namespace"] = "team"
+    inner["spec"] = {"exportTo": scopes, "http": [{"directResponse": {"status": 418}}]}
+    outbound = translate(virtualservices=[root, inner])
+    assert bool(routes(outbound)[0].direct) is holds
+    assert [problem.reason for problem in outbound.problems] == ([] if holds else ["UnknownDelegate"])
+
+
+@pytest.mark.parametrize(
     ("namespaces", "caller", "limit"),
     [
         (["istio-system", "shop", "client"], "client", 3),
@@ -183,6 +196,36 @@ def test_only_labels_that_somebody_asks_for_tell_callers_apart() -> None:
     pod = {**POD, "metadata": {**POD["metadata"], "labels": {"app": "web", "pod-template-hash": "1"}}}
     assert istio.caller_of(Registry({"virtualservices": [item]}), pod) == Caller("shop", (("app", "web"),))
     assert istio.caller_of(Registry({}), pod) == Caller("shop")
+
+
+_DISTRIBUTE = {"localityLbSetting": {"distribute": [{"from": "eu/*", "to": {"eu/a": 100}}]}}
+_BY_NODE = {"localityLbSetting": {"failoverPriority": ["kubernetes.io/hostname"]}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "service_spec", "by_zone", "by_node"),
+    [
+        ({}, {}, False, False),
+        ({"loadBalancer": _BY_NODE}, {}, False, False),
+        ({"outlierDetection": {}}, {}, False, False),
+        ({"outlierDetection": {"consecutive5xxErrors": 3}}, {}, True, False),
+        ({"portLevelSettings": [{"loadBalancer": _DISTRIBUTE}]}, {}, True, False),
+        ({}, {"trafficDistribution": "PreferClose"}, True, False),
+        ({}, {"trafficDistribution": "PreferSameNode"}, True, True),
+        ({"outlierDetection": {"consecutive5xxErrors": 3}, "loadBalancer": _BY_NODE}, {}, True, True),
+    ],
+)
+def test_only_places_that_a_locality_setting_asks_for_tell_callers_apart(
+    policy: dict[str, Any], service_spec: dict[str, Any], by_zone: bool, by_node: bool
+) -> None:
+    places = {"topology.kubernetes.io/region": "eu", "topology.kubernetes.io/zone": "a"}
+    rule, own = destination_rule(), service()
+    rule["spec"]["trafficPolicy"] = policy
+    own["spec"] |= service_spec
+    node = {"metadata": {"name": "node-1", "labels": places}}
+    given = Registry({"services": [own], "destinationrules": [rule], "nodes": [node]})
+    caller = istio.caller_of(given, {**POD, "spec": {**POD["spec"], "nodeName": "node-1"}})
+    assert (bool(caller.locality.zone), caller.node) == (by_zone, "node-1" if by_node else "")
 
 
 def test_the_mesh_config_sets_retries_timeouts_and_a_common_policy() -> None:

@@ -11,9 +11,9 @@ import pytest
 from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.istio.meaning.visibility import Caller
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
+from meshkit.meshes.model.named_pods import with_named_pods
 from meshkit.meshes.model.outbound import Outbound
 from meshkit.meshes.model.registry import Registry
-from meshkit.sandbox.control_planes.named_pods import with_named_pods
 from meshkit.sandbox.control_planes.registry import DATA_PLANES
 from meshkit.sandbox.dataplane import validation
 from meshkit.sandbox.dataplane.delivery import Desired

@@ -15,7 +15,7 @@ from meshkit.kube.kinds import NAMESPACE
 from meshkit.kube.metadata import title
 from meshkit.kube.selectors import selects
 from meshkit.kube.workloads import rolling
-from meshkit.meshes.istio.ambient.membership import MODE, by_name, enrolled, home_of, is_ambient, is_sidecar
+from meshkit.meshes.istio.ambient.membership import MODE, enrolled, is_ambient, is_sidecar
 from meshkit.meshes.istio.ambient.waypoints import GATEWAY, GATEWAY_CLASS, Served, Waypoints
 
 _ASKED = {Access: "access", Route: "route", Release: "release"}
@@ -46,12 +46,12 @@ def ambient_pods(namespace: str, service: str, snapshot: Snapshot) -> str:
     """The pods of the ambient mode behind a Service, in words; empty if there are none."""
     found = snapshot.find("Service", service, namespace)
     selector = ((found or {}).get("spec") or {}).get("selector") or {}
-    homes = by_name(snapshot.of("Namespace"))
+    home = snapshot.find("Namespace", namespace) or {}
     pods = [pod for pod in snapshot.of("Pod", namespace) if selector and selects(selector, pod)]
-    inside = [pod for pod in pods if enrolled(pod, home_of(pod, homes))]
+    inside = [pod for pod in pods if enrolled(pod, home)]
     if inside:
         return f"{len(inside)} of the {len(pods)} pods of Service {namespace}/{service}"
-    if found is not None and not pods and is_ambient(homes.get(namespace) or {}):
+    if found is not None and not pods and is_ambient(home):
         return f"the pods of Service {namespace}/{service}"
     return ""
 

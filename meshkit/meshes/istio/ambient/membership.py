@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from meshkit.facts import Object
 from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.pods import has_sidecar
@@ -15,7 +13,7 @@ REDIRECTION = "ambient.istio.io/redirection"
 """The annotation that Istio's CNI agent sets on a pod whose connections ztunnel carries."""
 CAPTURED = "enabled"
 SIDECAR = "istio-proxy"
-_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 """The label of the pods of gateways and waypoints of the Gateway API."""
 _INJECTED = "sidecar.istio.io/status"
 """The annotation that the injector sets on a pod with a sidecar."""
@@ -29,7 +27,7 @@ def enrolled(pod: Object, namespace: Object) -> str:
     """
     if has_own_proxy(pod) or (pod.get("spec") or {}).get("hostNetwork"):
         return ""
-    if annotations_of(pod).get(REDIRECTION) == CAPTURED:
+    if is_captured(pod):
         return f"{REDIRECTION}={CAPTURED}"
     own = labels(pod).get(MODE)
     if own in (AMBIENT, OUTSIDE):
@@ -44,7 +42,7 @@ def has_own_proxy(pod: Object) -> bool:
 
 def is_sidecar(pod: Object) -> bool:
     """Whether a pod runs a proxy of Istio beside a workload, not as a gateway or waypoint."""
-    return has_own_proxy(pod) and _GATEWAY_NAME not in labels(pod)
+    return has_own_proxy(pod) and GATEWAY_NAME not in labels(pod)
 
 
 def is_ambient(namespace: Object) -> bool:
@@ -55,14 +53,3 @@ def is_ambient(namespace: Object) -> bool:
 def is_captured(pod: Object) -> bool:
     """Whether the CNI agent has redirected a pod's connections to ztunnel."""
     return annotations_of(pod).get(REDIRECTION) == CAPTURED
-
-
-def by_name(namespaces: Iterable[Object]) -> Mapping[str, Object]:
-    """Namespaces by their names."""
-    return {item["metadata"]["name"]: item for item in namespaces}
-
-
-def home_of(pod: Object, namespaces: Mapping[str, Object]) -> Object:
-    """The namespace of a pod, without labels where it is not known."""
-    name = str(pod["metadata"].get("namespace") or "default")
-    return namespaces.get(name) or {"kind": "Namespace", "metadata": {"name": name}}

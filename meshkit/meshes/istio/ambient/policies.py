@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from meshkit.facts import Object
-from meshkit.kube.metadata import annotations_of
+from meshkit.meshes.istio.meaning.authorization import is_dry
 
-_DRY_RUN = "istio.io/dry-run"
 _OF_OPERATION = ("hosts", "notHosts", "methods", "notMethods", "paths", "notPaths")
 _OF_SOURCE = ("remoteIpBlocks", "notRemoteIpBlocks", "requestPrincipals", "notRequestPrincipals")
 _KNOWN_KEYS = frozenset(
@@ -30,7 +29,7 @@ def target_refs(policy: Object) -> Sequence[Mapping[str, Any]]:
 
 def is_for_ztunnel(policy: Object) -> bool:
     """Whether ztunnel gets a policy, for pods of the ambient mode."""
-    return not target_refs(policy) and annotations_of(policy).get(_DRY_RUN) != "true"
+    return not target_refs(policy) and not is_dry(policy)
 
 
 def beyond_ztunnel(policy: Object) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, title
-from meshkit.kube.selectors import selects
 from meshkit.meshes.istio.ambient import policies
 from meshkit.meshes.istio.ambient.membership import MODE, is_ambient, is_captured
 from meshkit.meshes.istio.ambient.waypoints import USE
 from meshkit.meshes.istio.checks.configuration.world import World
+from meshkit.meshes.istio.meaning.authorization import holds_for
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of
 from meshkit.meshes.istio.revisions import INJECTION, REVISION
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, host_of
@@ -75,9 +75,7 @@ def _is_reached(world: World, service: Object) -> bool:
 
 def _pods_of(world: World, service: Object) -> list[Object]:
     """The pods of the ambient mode behind a Service."""
-    selector = service["spec"].get("selector")
-    pods = world.registry.pods_with(selector, service["metadata"]["namespace"]) if selector else ()
-    return [pod for pod in pods if id(pod) in world.ambient]
+    return [pod for pod in world.registry.pods_of(service) if id(pod) in world.ambient]
 
 
 def _policy(world: World, policy: Object) -> Iterator[Finding]:
@@ -91,8 +89,8 @@ def _policy(world: World, policy: Object) -> Iterator[Finding]:
     namespace = policy["metadata"]["namespace"]
     wanted = ((policy.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     at_home = namespace == world.view.home
-    pods = world.pods_anywhere(wanted) if at_home else world.registry.of("pods", namespace)
-    chosen = [pod for pod in pods if id(pod) in world.ambient and selects(wanted, pod)]
+    pods = world.registry.of("pods", None if at_home else namespace)
+    chosen = [pod for pod in pods if id(pod) in world.ambient and holds_for(policy, pod)]
     home = next((n for n in world.registry.of("namespaces") if n["metadata"]["name"] == namespace), {})
     if chosen:
         whom = title(chosen[0]) + (f" and {len(chosen) - 1} more pods" if len(chosen) > 1 else "")
@@ -109,10 +107,10 @@ def _unserved(world: World, policy: Object, target: Mapping[str, Any]) -> str:
     namespace, kind, name = policy["metadata"]["namespace"], target.get("kind"), target.get("name")
     if kind != "Service":
         return ""
-    services = world.registry.of("services", namespace)
-    service = next((each for each in services if each["metadata"]["name"] == name), None)
+    service = world.registry.find("services", namespace, str(name))
     if service is None:
-        return f"there is no Service {namespace}/{name}" if services else ""
+        known = world.registry.of("services", namespace)
+        return f"there is no Service {namespace}/{name}" if known else ""
     served = world.waypoints.of_service(service)
     if served.problem:
         return f"{served.problem}, so nothing enforces the policy for Service {name}"

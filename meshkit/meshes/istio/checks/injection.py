@@ -9,7 +9,7 @@ from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.selectors import matches
 from meshkit.meshes.injection import DEFAULT_REVISION
-from meshkit.meshes.istio.injection import SIDECAR
+from meshkit.meshes.istio.ambient.membership import SIDECAR
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, TAG
 from meshkit.meshes.view import View
 

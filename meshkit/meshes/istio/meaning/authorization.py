@@ -184,8 +184,8 @@ def _on_tcp(rule: Json, action: str, ports: Iterable[int]) -> str:
     rest = _without_http(rule)
     callers = all(entry["source"] for entry in rest["from"]) and bool(rest["from"])
     if callers or any(entry["key"] != "destination.port" for entry in rest["when"]):
-        return f"{begin} holds without them there, and refuses more. Name the HTTP ports in operation.ports."
-    return f"{begin} refuses every connection there. Name the HTTP ports in to.operation.ports."
+        return f"{begin} holds without them there, and refuses more."
+    return f"{begin} refuses every connection there."
 
 
 def _tcp_ports(registry: Registry) -> list[tuple[Object, int]]:

@@ -304,7 +304,7 @@ def _carried(work: Translation, entry: Object, port: Mapping[str, Any]) -> bool:
 
 def _entry_domains(host: str, spec: Mapping[str, Any], port: int) -> tuple[str, ...]:
     """A host with its port; without it where that is 80, as in a URL."""
-    names = [host, *(address for address in spec.get("addresses") or () if "/" not in address)]
+    names = [host, f"{host}.", *(address for address in spec.get("addresses") or () if "/" not in address)]
     return (*(names if port == 80 else ()), *(f"{name}:{port}" for name in names))
 
 

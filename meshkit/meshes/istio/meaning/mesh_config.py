@@ -48,6 +48,10 @@ class MeshConfig:
 
         Raises ValueError if it is invalid; istiod then keeps the last valid one.
         """
+        return registry.derived("mesh config", lambda: cls._of(registry))
+
+    @classmethod
+    def _of(cls, registry: Registry) -> tuple[MeshConfig, tuple[Problem, ...]]:
         found = [item for item in registry.of("configmaps") if item["metadata"]["name"] == CONFIG_MAP]
         if not found:
             return cls(), ()

@@ -20,6 +20,7 @@ from meshkit.meshes.istio.meaning import (
     gateway_routes as istio_gateway,
 )
 from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
+from meshkit.meshes.istio.meaning.destinations.load_balancing import places_that_matter
 from meshkit.meshes.istio.meaning.destinations.rules import DestinationRules, unreached
 from meshkit.meshes.istio.meaning.hosts import hosts_for, inbound_protocol, locality_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
@@ -31,6 +32,7 @@ from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter
 from meshkit.meshes.model.inbound import Inbound, InboundMode, InboundRoute
 from meshkit.meshes.model.outbound import (
+    Locality,
     Object,
     Outbound,
     Problem,
@@ -45,7 +47,7 @@ statuses = istio_gateway.statuses
 route_problems = istio_gateway.route_problems
 NOT_CARRIED = {
     "gateways": "Gateway: there are no gateways in the sandbox; routes hold for sidecars only.",
-    "sidecars": "Sidecar is not supported by the sandbox: every proxy gets the routes of every host.",
+    "sidecars": "Sidecar is not supported: every proxy is taken to know every host, whatever egress lists.",
     "requestauthentications": "RequestAuthentication is not supported: the sandbox verifies no tokens.",
     "workloadentries": "WorkloadEntry is not supported by the sandbox.",
 }
@@ -74,9 +76,10 @@ _MODES: Mapping[str, InboundMode] = {"DISABLE": "plaintext", "PERMISSIVE": "perm
 def caller_of(registry: Registry, pod: Object) -> Caller:
     """The caller for a pod: pods with equal callers share a configuration."""
     meta, node = pod["metadata"], pod["spec"].get("nodeName", "")
-    matter = labels_that_matter(registry)
+    matter, places = labels_that_matter(registry), places_that_matter(registry)
     labels = tuple(sorted((k, v) for k, v in (meta.get("labels") or {}).items() if k in matter))
-    return Caller(meta["namespace"], labels, locality_of(registry, node), node)
+    locality = locality_of(registry, node) if places.locality else Locality()
+    return Caller(meta["namespace"], labels, locality, node if places.node else "")
 
 
 def outbound(registry: Registry, caller: Caller) -> Outbound:
@@ -88,7 +91,7 @@ def outbound(registry: Registry, caller: Caller) -> Outbound:
     hosts = {host.name: host for host in hosts_for(work, caller, mesh.exports.get("services", ()))}
     rules = DestinationRules(work, caller, mesh.exports.get("destinationrules", ()))
     clusters = Clusters(work, caller, mesh, hosts, rules)
-    outgoing = list(clusters.values())
+    outgoing = [clusters[name] for name in clusters]  # list(clusters.values()) would count them first
     work.problems += unreached(registry, hosts)
     services = VirtualServices(work, caller, mesh.exports.get("virtualservices", ()))
     services.tell()

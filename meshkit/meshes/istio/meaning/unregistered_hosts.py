@@ -45,7 +45,7 @@ def _named(routing: Routing) -> list[VirtualHost]:
     for host, items in sorted(routing.services.elsewhere(routing.hosts).items()):
         routes = routing.of_virtual_services(items, 80)
         if routes and host != "*":
-            found.append(VirtualHost(host, 80, (host, f"{host}:80"), routes))
+            found.append(VirtualHost(host, 80, (host, f"{host}:80", f"{host}.", f"{host}.:80"), routes))
         routing.work.problems += [_unregistered(item, host) for item in items]
     return found
 

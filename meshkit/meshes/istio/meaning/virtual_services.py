@@ -154,11 +154,14 @@ class VirtualServices:
             ),
             None,
         )
-        if other is None:
-            message = f"{where}.delegate: there is no VirtualService {namespace}/{wanted.get('name')} "
-            self._work.problems.append(
-                Problem(item, "UnknownDelegate", message + "without hosts; the route is left out.")
-            )
+        named = f"VirtualService {namespace}/{wanted.get('name')}"
+        home = item["metadata"]["namespace"]
+        why = "" if other else f"there is no {named} without hosts"
+        if other and not exported(other, Caller(home), self._default_export):
+            why = f"{named} is not exported to namespace {home}"
+        if other is None or why:
+            message = f"{where}.delegate: {why}; the route is left out."
+            self._work.problems.append(Problem(item, "UnknownDelegate", message))
             return []
         found = []
         for index, inner in enumerate(other["spec"].get("http") or ()):

@@ -18,7 +18,8 @@ T = TypeVar("T")
 class Caller:
     """The properties of a calling pod on which its configuration depends.
 
-    ``labels`` has only labels that some object selects by, so that equal pods share one translation.
+    ``labels`` has only labels that some object selects by, and ``locality`` and ``node`` are empty where no
+    load balancing asks for them, so that equal pods share one translation.
     """
 
     namespace: str
@@ -44,13 +45,14 @@ def _labels_that_matter(registry: Registry) -> frozenset[str]:
                 asked |= set(match.get("sourceLabels") or ())
     for item in registry.of("destinationrules"):
         asked |= set((item["spec"].get("workloadSelector") or {}).get("matchLabels") or ())
-        for policy in _policies(item):
+        for policy in policies_of(item):
             setting = (policy.get("loadBalancer") or {}).get("localityLbSetting") or {}
             asked |= {entry.partition("=")[0] for entry in setting.get("failoverPriority") or ()}
     return frozenset(asked)
 
 
-def _policies(rule: Object) -> Iterable[Mapping[str, Any]]:
+def policies_of(rule: Object) -> Iterator[Mapping[str, Any]]:
+    """The traffic policies of a DestinationRule: its own, those of its subsets, and of their ports."""
     general = rule["spec"].get("trafficPolicy") or {}
     subsets = [subset.get("trafficPolicy") or {} for subset in rule["spec"].get("subsets") or ()]
     for policy in (general, *subsets):

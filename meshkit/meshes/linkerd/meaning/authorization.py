@@ -51,7 +51,9 @@ NOT_FOUND = "not-found"
 ALL = "all-unauthenticated"
 POLICIES = (ALL, "all-authenticated", "cluster-unauthenticated", "cluster-authenticated", "audit", "deny")
 _ANYONE = Condition("identity", (StringMatch("present"),))
-_CLUSTER = Condition("source_ip", (StringMatch("exact", "127.0.0.0/8"),))  # where the sandbox's pods live
+NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
+"""The networks of the cluster: those of the sandbox's pods, and the chart's value clusterNetworks."""
+_CLUSTER = Condition("source_ip", tuple(StringMatch("exact", network) for network in NETWORKS))
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshkit.kube.metadata import annotations_of, labels
+from meshkit.meshes.linkerd.injection import opaque_ports_of
 from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT, OPAQUE
 from meshkit.meshes.linkerd.meaning.proxy import COMPONENT, PROXY
 from meshkit.meshes.model.outbound import Object
@@ -57,29 +58,16 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
 
 def annotate(service: Object, namespace: Object, injector: Injector) -> Mapping[str, str]:
     """Return the opaque ports of a new Service: its namespace's, else the default ones that it leads to."""
-    if OPAQUE in annotations_of(service):
-        return {}
-    written = annotations_of(namespace).get(OPAQUE)
-    if written is not None:
-        return {OPAQUE: written}
-    listed = _listed(injector)
-    ports = [
-        str(port["port"])
-        for port in service["spec"].get("ports") or ()
-        if str(port.get("targetPort") or port["port"]) in listed
-    ]
-    return {OPAQUE: ",".join(ports)} if ports else {}
+    return opaque_ports_of(service, namespace, _default(injector))
 
 
 def _by_default(ports: Iterable[int], injector: Injector) -> str:
-    listed = _listed(injector)
+    listed = _default(injector).split(",")
     return ",".join(str(port) for port in ports if str(port) in listed)
 
 
-def _listed(injector: Injector) -> list[str]:
-    """The default opaque ports. Linkerd's injector compares them as text, so a range does not count."""
-    proxy = injector.values.get("proxy") or {}
-    return str(proxy.get("opaquePorts", BY_DEFAULT)).split(",")
+def _default(injector: Injector) -> str:
+    return str((injector.values.get("proxy") or {}).get("opaquePorts", BY_DEFAULT))
 
 
 def _container_ports(pod: Object) -> Iterable[int]:

@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from meshkit.facts import Kind, Object
-from meshkit.kube.metadata import annotations_of, labels
+from meshkit.kube.metadata import labels
 from meshkit.kube.pods import is_live
 from meshkit.kube.selectors import selects
-from meshkit.meshes.injection import proxies, rules_of
+from meshkit.meshes.injection import proxies
+from meshkit.meshes.istio.ambient.membership import GATEWAY_NAME
 from meshkit.meshes.istio.ambient.waypoints import Waypoints
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.meaning.hosts import Host
@@ -27,7 +28,7 @@ from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of
 from meshkit.meshes.istio.meaning.visibility import Caller, labels_that_matter, patterns_for, wildcards
 from meshkit.meshes.model.hosts import full_host, host_of
-from meshkit.meshes.model.pods import service_account
+from meshkit.meshes.model.pods import captured_of, service_account
 from meshkit.meshes.view import View
 
 KINDS: Mapping[str, Kind] = {
@@ -37,7 +38,6 @@ KINDS: Mapping[str, Kind] = {
     "envoyfilters": Kind("networking.istio.io/v1alpha3", "EnvoyFilter"),
 }
 """What the checks read: the meaning's resources, and those that it does not know."""
-_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 _OF_NODES = ("topology.kubernetes.io/", "topology.istio.io/", "kubernetes.io/hostname")
 """Labels that Istio adds to pods from their nodes."""
 
@@ -59,17 +59,10 @@ class World:
         except ValueError:
             return MeshConfig()
 
-    @cached_property
-    def namespaces(self) -> frozenset[str]:
-        """The names of all namespaces that are known: by an object of their own or by one in them."""
-        named = {item["metadata"]["name"] for item in self.registry.of("namespaces")}
-        return frozenset(
-            named | {str(obj["metadata"].get("namespace") or "") for obj in self._objects} - {""}
-        )
-
     @property
-    def _objects(self) -> Iterable[Object]:
-        return self.view.snapshot.objects
+    def namespaces(self) -> frozenset[str]:
+        """The names of all namespaces that are known."""
+        return self.view.namespaces
 
     @cached_property
     def _callers(self) -> Mapping[str, Sequence[Caller]]:
@@ -140,11 +133,15 @@ class World:
         return [pod for pod in self.registry.pods_with(wanted, host.namespace) if is_live(pod)]
 
     def mode(self, pod: Object, port: int | None) -> str:
-        """The mutual TLS mode of a pod's port; empty if no sidecar captures it."""
-        skipped = annotations_of(pod).get(PROXY.skipped_ports, "").replace(" ", "").split(",")
-        if id(pod) not in self.meshed or port is None or str(port) in skipped:
+        """The mutual TLS mode of a pod's port; empty if the mesh does not capture it.
+
+        In the ambient mode ztunnel captures every port, and does not turn mutual TLS off.
+        """
+        in_ambient = id(pod) in self.ambient
+        if port is None or not (in_ambient or captured_of(pod, PROXY, {port})):
             return ""
-        return workload_mode(self.registry, pod["metadata"]["namespace"], labels(pod), port)
+        mode = workload_mode(self.registry, pod["metadata"]["namespace"], labels(pod), port)
+        return "PERMISSIVE" if in_ambient and mode == "DISABLE" else mode
 
     @cached_property
     def accounts(self) -> Mapping[str, frozenset[str]]:
@@ -187,7 +184,7 @@ class World:
         """Namespace -> the pods of Gateways of the Gateway API."""
         found: dict[str, list[Object]] = defaultdict(list)
         for pod in self.registry.of("pods"):
-            if _GATEWAY_NAME in labels(pod):
+            if GATEWAY_NAME in labels(pod):
                 found[pod["metadata"]["namespace"]].append(pod)
         return found
 
@@ -227,9 +224,7 @@ class World:
     @cached_property
     def ambient(self) -> frozenset[int]:
         """The identities of the live pods of the ambient mode."""
-        rules = rules_of(self.view.mesh)
-        found = rules.without_sidecar(self.registry.of("pods"), self.registry.of("namespaces"))
-        return frozenset(map(id, found))
+        return frozenset(map(id, self.view.sidecarless))
 
     @cached_property
     def waypoints(self) -> Waypoints:

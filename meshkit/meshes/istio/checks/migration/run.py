@@ -24,14 +24,6 @@ KINDS = (
 _SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
 
 
-def known(view: View) -> frozenset[str]:
-    """The names of all namespaces, by an object of their own or by one in them."""
-    named = {item["metadata"]["name"] for item in view.of("Namespace")}
-    return frozenset(
-        named | {str(obj["metadata"].get("namespace") or "") for obj in view.snapshot.objects} - {""}
-    )
-
-
 def movable(view: View) -> tuple[str, ...]:
     """The namespaces with sidecars, or that ask for them, and that are not of the ambient mode yet."""
     spaces = {item["metadata"]["name"]: item for item in view.of("Namespace")}

@@ -50,7 +50,7 @@ class Clusters(Mapping[str, Cluster]):
     def __getitem__(self, name: str) -> Cluster:
         if name not in self._made:
             place = self.place(name)
-            policy = self.policies[name]
+            policy = self.policies.at(name, place)
             self._made[name] = _cluster(self._work, self._caller, self._mesh, place, policy)
         return self._made[name]
 
@@ -99,8 +99,12 @@ class Policies(Mapping[str, Policy]):
         self._made: dict[str, Policy] = {}
 
     def __getitem__(self, name: str) -> Policy:
+        return self._made.get(name) or self.at(name, self._clusters.place(name))
+
+    def at(self, name: str, place: _Place) -> Policy:
+        """The policy of the cluster of this name, which is at ``place``."""
         if name not in self._made:
-            self._made[name] = self._clusters.policy_at(self._clusters.place(name))
+            self._made[name] = self._clusters.policy_at(place)
         return self._made[name]
 
     def __contains__(self, name: object) -> bool:

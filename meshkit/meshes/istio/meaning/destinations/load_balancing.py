@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshkit.meshes.istio.meaning.hosts import Workload, locality_named
-from meshkit.meshes.istio.meaning.visibility import Caller
+from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
+from meshkit.meshes.istio.meaning.visibility import Caller, policies_of
 from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.model.outbound import Balancing, HashKey, LoadBalancer, Locality
+from meshkit.meshes.model.registry import Registry
 
 Json = Mapping[str, Any]
 Tell = Callable[[str], None]
@@ -85,12 +87,48 @@ def effective_locality(rule: Json | None, service: Json, mesh: Json) -> tuple[Js
     """
     if rule is not None:
         return (None if rule.get("enabled") is False else rule), False
+    if near := _near(service):
+        return near, True
+    return (None if mesh.get("enabled") is False else mesh), False
+
+
+def _near(service: Json) -> Json | None:
+    """The setting that a Service's trafficDistribution stands for."""
     annotations = service.get("metadata", {}).get("annotations") or {}
     wanted = service.get("spec", {}).get("trafficDistribution")
     near = _NEAR.get(annotations.get("networking.istio.io/traffic-distribution") or wanted or "")
-    if near:
-        return {"failoverPriority": near}, True
-    return (None if mesh.get("enabled") is False else mesh), False
+    return {"failoverPriority": near} if near else None
+
+
+class Places(NamedTuple):
+    """Whether the locality and the node of a caller decide about its endpoints."""
+
+    locality: bool
+    node: bool
+
+
+def places_that_matter(registry: Registry) -> Places:
+    """What any locality setting asks of callers."""
+    return registry.derived("places that matter", lambda: _places_that_matter(registry))
+
+
+def _places_that_matter(registry: Registry) -> Places:
+    try:
+        mesh, _ = MeshConfig.of(registry)
+    except ValueError:  # istiod keeps the last valid one, which is not known
+        return Places(locality=True, node=True)
+    rules = registry.of("destinationrules")
+    policies = [mesh.default_policy, *(policy for rule in rules for policy in policies_of(rule))]
+    written = ((policy.get("loadBalancer") or {}).get("localityLbSetting") or {} for policy in policies)
+    hosts = (*registry.of("services"), *registry.of("serviceentries"))
+    near = [setting for item in hosts if (setting := _near(item))]
+    settings = [mesh.locality, *written, *near]
+    ranked = bool(near) or any(policy.get("outlierDetection") for policy in policies)
+    asked = {entry.partition("=")[0] for each in settings for entry in each.get("failoverPriority") or ()}
+    return Places(
+        locality=ranked or any(each.get("distribute") for each in settings),
+        node=ranked and _HOSTNAME in asked,
+    )
 
 
 def distributed(

@@ -144,7 +144,9 @@ def _never_begun(world: World) -> Iterator[Finding]:
         if world.mesh.automatic_tls and namespace_mode(world.registry, namespace) != "DISABLE":
             continue
         for perspective in world.perspectives(host_of(service)):
-            host = perspective.hosts[host_of(service)]
+            host = perspective.hosts.get(host_of(service))
+            if host is None:
+                continue
             for port in host.ports:
                 strict = _strict(world, host, port, world.servers(host, {}))
                 policy = perspective.clusters.policies[cluster_name(port.number, "", host.name)]

@@ -8,10 +8,10 @@ from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.selectors import contains
+from meshkit.meshes.istio.ambient.membership import GATEWAY_NAME
 from meshkit.meshes.istio.checks.configuration.world import World
 
 _POLICIES = ("authorizationpolicies", "peerauthentications", "requestauthentications")
-_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
 def check(world: World) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _at_gateways(world: World, policy: Object) -> Iterator[Finding]:
         return
     for pod in world.gateway_pods.get(policy["metadata"]["namespace"], ()):
         if contains(labels(pod), _selector(policy)):
-            message = f"its selector has no effect on the pods of Gateway {labels(pod)[_GATEWAY_NAME]}."
+            message = f"its selector has no effect on the pods of Gateway {labels(pod)[GATEWAY_NAME]}."
             yield codes.finding(codes.SELECTOR_WITHOUT_EFFECT, title(policy), message)
             return
 
