@@ -27,8 +27,9 @@ def refused_window(
 ) -> str:
     """Why a sample window cannot be true; empty if it can.
 
-    It must have ``edges`` counts of slow requests and one of ``steps`` steps, start at ``until_s`` (the end
-    of the previous one) or later, and last at most ``longest_s``.
+    It must have ``edges`` counts of slow requests (any number before the first weight, when edges may not be
+    known yet) and one of ``steps`` steps, start at ``until_s`` (the end of the previous one) or later, and
+    last at most ``longest_s``.
     """
     if not (math.isfinite(look.start_s) and math.isfinite(look.end_s)):
         return "the time of the measurement is not a number"
@@ -40,18 +41,19 @@ def refused_window(
         return f"the measurement begins {until_s - look.start_s:.4g} s before the end of the previous one"
     if not -1 <= look.step < steps:
         return f"the release has no step {look.step}"
-    return refused_counts("stable", look.stable, edges) or refused_counts("canary", look.canary, edges)
+    counted = None if look.step < 0 else edges
+    return refused_counts("stable", look.stable, counted) or refused_counts("canary", look.canary, counted)
 
 
-def refused_counts(name: str, arm: ArmWindow, edges: int) -> str:
-    """Why the counts of one version cannot be true; empty if they can."""
+def refused_counts(name: str, arm: ArmWindow, edges: int | None) -> str:
+    """Why the counts of one version cannot be true; empty if they can. ``edges`` of None: any number."""
     counted = {"requests": arm.requests, "errors": arm.errors, "requests with a latency": arm.timed}
     for what, count in (*counted.items(), *(("slow requests", count) for count in arm.slower)):
         if not _is_count(count):
             return f"{name} has {_shown(count)} {what}"
     if arm.errors > arm.requests:
         return f"{name} has more errors ({arm.errors}) than requests ({arm.requests})"
-    if len(arm.slower) != edges and (arm.timed or arm.slower):
+    if edges is not None and len(arm.slower) != edges:
         return f"{name} has counts for {len(arm.slower)} of {edges} latency edges"
     for before, after in zip((arm.timed, *arm.slower), arm.slower, strict=False):
         if after > before:

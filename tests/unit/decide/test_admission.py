@@ -78,6 +78,7 @@ IMPOSSIBLE = {
     "not cumulative": (replace(GOOD, slower=tuple(reversed(GOOD.slower))), "not cumulative"),
     "more slow requests than requests": (replace(GOOD, slower=(2001,) * WIDTH), "not cumulative"),
     "an edge too few": (replace(GOOD, slower=GOOD.slower[1:]), f"{WIDTH - 1} of {WIDTH} latency edges"),
+    "no edges": (ArmWindow(2000), f"0 of {WIDTH} latency edges"),
 }
 
 
