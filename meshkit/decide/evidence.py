@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from meshkit.decide.admission.possible import refused_window
 from meshkit.decide.baseline import Baseline
@@ -58,7 +59,6 @@ class Evidence:
     detector: LeakDetector = field(default_factory=LeakDetector)
     step: int = -1
     canary_now: int = 0
-    judged_step: int = 0
     until_s: float = 0.0
     step_since_s: float = 0.0
     compared_s: float = 0.0
@@ -68,7 +68,7 @@ class Evidence:
     @classmethod
     def start(cls, yardstick: Yardstick) -> Evidence:
         """The evidence before the first sample window."""
-        nothing = ArmWindow(slower=(0,) * len(yardstick.edges_ms))
+        nothing = _nothing(yardstick)
         return cls(
             yardstick=yardstick,
             errors=yardstick.of_errors(),
@@ -98,42 +98,7 @@ class Evidence:
         if look.step < 0:
             return replace(self, refused="") if self.refused else self
         look = replace(look, start_s=look.start_s + self.offset_s, end_s=look.end_s + self.offset_s)
-        new_step = look.step != self.step
-        nothing = ArmWindow(slower=(0,) * len(self.yardstick.edges_ms))
-        stable_judged = nothing if new_step else self.stable_judged
-        canary_judged = nothing if new_step else self.canary_judged
-        judged_before = 0 if new_step else self.judged_step
-        after = replace(
-            self,
-            step=look.step,
-            canary_now=look.canary.requests,
-            until_s=look.end_s,
-            compared_s=round(self.compared_s + look.end_s - look.start_s, 6),
-            refused="",
-            step_since_s=look.start_s if new_step else self.step_since_s,
-            errors=self.errors.updated(_failures(look)),
-            objective_errors=_held_to(self.objective_errors, look, None),
-            objective_slower=_held_to(self.objective_slower, look, self.yardstick.slow_edge),
-            stable=self.stable + look.stable,
-            canary=self.canary + look.canary,
-            stable_step=look.stable if new_step else self.stable_step + look.stable,
-            canary_step=look.canary if new_step else self.canary_step + look.canary,
-            stable_judged=stable_judged,
-            canary_judged=canary_judged,
-            judged_step=judged_before,
-        )
-        if look.step == self.yardstick.watch_step and new_step:
-            after = replace(after, watched=self.yardstick.of_slower(), detector=LeakDetector())
-        if not look.warming:
-            after = replace(
-                after,
-                judged_step=judged_before + look.canary.requests,
-                stable_judged=stable_judged + look.stable,
-                canary_judged=canary_judged + look.canary,
-            )
-            counted = tuple(one.updated(_slower(look, i)) for i, one in enumerate(after.compared))
-            after = replace(after, watched=counted) if after.watched else replace(after, slower=counted)
-        return after._folded() if self.detector.due(look.end_s) else after
+        return (self if look.step == self.step else self._stepped(look))._counted(look)
 
     @property
     def compared(self) -> tuple[Likelihood, ...]:
@@ -145,30 +110,27 @@ class Evidence:
         """Log evidence that the canary fails more often than stable."""
         return self.errors.log_evidence(self.yardstick.tolerance_errors, WORSE)
 
-    @property
-    def log_harm_slower(self) -> tuple[float, ...]:
-        """Log evidence at each watched edge that the canary is slower than stable, now by OFFSET_PERCENT
-        while it is watched.
+    @cached_property
+    def log_harm_slower(self) -> dict[int, float]:
+        """Log evidence, by the edge at which harm is judged, that the canary is slower than stable; while it
+        is watched: slower by OFFSET_PERCENT.
         """
         yardstick = self.yardstick
         tolerances = yardstick.offset_slower if self.watched else yardstick.tolerance_slower
-        return tuple(
-            likelihood.log_evidence(u, WORSE) for likelihood, u in zip(self.compared, tolerances, strict=True)
-        )
+        return {i: self.compared[i].log_evidence(tolerances[i], WORSE) for i in yardstick.harm_edges}
 
-    @property
+    @cached_property
     def harm_parts(self) -> dict[str, float]:
         """The weighted log evidence of each part of harm; the largest names the cause."""
-        weights, slower = self.yardstick.weights, self.log_harm_slower
-        parts = {"errors": (weights.errors, self.log_harm_errors)}
-        if slower:
-            at_harm = [slower[i] for i in self.yardstick.harm_edges]
-            parts["slower"] = (weights.slower, log_mean_exp(at_harm))
+        weights = self.yardstick.weights
+        parts = self._beside_stable(self.log_harm_errors, list(self.log_harm_slower.values()))
         if self.objective_errors:
-            parts["objective_errors"] = (weights.objective_errors, self.objective_errors.log_evidence)
+            held = self.objective_errors.log_evidence
+            parts["objective_errors"] = math.log(weights.objective_errors) + held
         if self.objective_slower:
-            parts["objective_slower"] = (weights.objective_slower, self.objective_slower.log_evidence)
-        return {name: math.log(weight) + value for name, (weight, value) in parts.items()}
+            held = self.objective_slower.log_evidence
+            parts["objective_slower"] = math.log(weights.objective_slower) + held
+        return parts
 
     @property
     def harm(self) -> float:
@@ -186,19 +148,15 @@ class Evidence:
         """
         if not self.yardstick.few_pods:
             return self.harm
-        weights, parts = self.yardstick.weights, []
         errors = self.errors.log_evidence(TOLERANCE, WORSE)
-        parts.append(math.log(weights.errors) + errors)
         slower = [self.slower[i].log_evidence(TOLERANCE, WORSE) for i in self.yardstick.harm_edges]
-        if slower:
-            parts.append(math.log(weights.slower) + log_mean_exp(slower))
-        return max(self.harm, exp(log_sum_exp(parts)))
+        return max(self.harm, exp(log_sum_exp(list(self._beside_stable(errors, slower).values()))))
 
     @property
     def worst_edge(self) -> int | None:
         """The index of the watched edge with the strongest evidence of harm, None without edges."""
         log_harm = self.log_harm_slower
-        return max(self.yardstick.harm_edges, key=lambda i: log_harm[i], default=None)
+        return max(log_harm, key=lambda i: log_harm[i], default=None)
 
     @property
     def leak(self) -> float:
@@ -267,6 +225,14 @@ class Evidence:
         """The evidence, as odds against 1, that a canary without stable beside it decays grossly."""
         return exp(log_mean_exp(list(self.alone_parts(error_points).values())))
 
+    def _beside_stable(self, errors: float, slower: Sequence[float]) -> dict[str, float]:
+        """The weighted parts of harm that compare both versions, from their log evidence."""
+        weights = self.yardstick.weights
+        parts = {"errors": math.log(weights.errors) + errors}
+        if slower:
+            parts["slower"] = math.log(weights.slower) + log_mean_exp(slower)
+        return parts
+
     def _refused(self, look: SampleWindow) -> str:
         """Why a window cannot be true, or does not fit the previous ones."""
         yardstick = self.yardstick
@@ -277,6 +243,49 @@ class Evidence:
             until_s=self.until_s - self.offset_s if self.step >= 0 else None,
             longest_s=yardstick.longest_look_s,
         )
+
+    def _stepped(self, look: SampleWindow) -> Evidence:
+        """The evidence at the start of the step of ``look``; the watch counts latencies and leaks anew."""
+        nothing = _nothing(self.yardstick)
+        after = replace(
+            self,
+            step=look.step,
+            step_since_s=look.start_s,
+            stable_step=nothing,
+            canary_step=nothing,
+            stable_judged=nothing,
+            canary_judged=nothing,
+        )
+        if look.step != self.yardstick.watch_step:
+            return after
+        return replace(after, watched=self.yardstick.of_slower(), detector=LeakDetector())
+
+    def _counted(self, look: SampleWindow) -> Evidence:
+        """The evidence with one more window of the current step."""
+        after = replace(
+            self,
+            canary_now=look.canary.requests,
+            until_s=look.end_s,
+            compared_s=round(self.compared_s + look.end_s - look.start_s, 6),
+            refused="",
+            errors=self.errors.updated(_failures(look)),
+            objective_errors=_held_to(self.objective_errors, look, None),
+            objective_slower=_held_to(self.objective_slower, look, self.yardstick.slow_edge),
+            stable=self.stable + look.stable,
+            canary=self.canary + look.canary,
+            stable_step=self.stable_step + look.stable,
+            canary_step=self.canary_step + look.canary,
+        )
+        if not look.warming:
+            counted = tuple(one.updated(_slower(look, i)) for i, one in enumerate(self.compared))
+            after = replace(
+                after,
+                stable_judged=self.stable_judged + look.stable,
+                canary_judged=self.canary_judged + look.canary,
+            )
+            after = replace(after, watched=counted) if self.watched else replace(after, slower=counted)
+        watching = look.step == self.yardstick.watch_step
+        return after._folded() if watching and self.detector.due(look.end_s) else after
 
     def _folded(self) -> Evidence:
         yardstick = self.yardstick
@@ -312,6 +321,10 @@ def together_score(
 def exp(log_value: float) -> float:
     """e^x, at most 1e300, because evidence is displayed and not multiplied further."""
     return math.exp(min(log_value, 690.0))
+
+
+def _nothing(yardstick: Yardstick) -> ArmWindow:
+    return ArmWindow(slower=(0,) * len(yardstick.edges_ms))
 
 
 def _failures(look: SampleWindow) -> Table:

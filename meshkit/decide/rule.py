@@ -113,7 +113,7 @@ def _conditions(
     if phase == "alone":
         return always
     served = max(harm, evidence.harm_as_served)
-    seen = evidence.judged_step if evidence.step == progress.step else 0
+    seen = evidence.canary_judged.requests if evidence.step == progress.step else 0
     return (
         *always,
         Condition("time", clock, release.step_s, "s", clock >= release.step_s, True),
