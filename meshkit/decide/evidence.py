@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from meshkit.decide.admission.possible import refused_window
+from meshkit.decide.admission.possible import refused_window, went_back_s
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.margins import LatencyMargin
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
@@ -92,9 +92,8 @@ class Evidence:
         """
         reason = look.refused or self._refused(look)
         if reason:
-            back_s = look.start_s - look.end_s if look.start_s > look.end_s else 0.0
-            back_s = back_s if math.isfinite(back_s) else 0.0
-            return replace(self, refused=reason, canary_now=0, offset_s=self.offset_s + back_s)
+            offset_s = self.offset_s + went_back_s(look)
+            return replace(self, refused=reason, canary_now=0, offset_s=offset_s)
         if look.step < 0:
             return replace(self, refused="") if self.refused else self
         look = replace(look, start_s=look.start_s + self.offset_s, end_s=look.end_s + self.offset_s)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_REQUESTS = 10**15
 """More requests than any version answers in a release."""
+MOST_S = 1e10
+"""More seconds than any two clocks differ by: three centuries."""
 _ROUNDED_S = 0.002
 """The journal rounds times to a millisecond."""
 
@@ -31,8 +33,8 @@ def refused_window(
     known yet) and one of ``steps`` steps, start at ``until_s`` (the end of the previous one) or later, and
     last at most ``longest_s``.
     """
-    if not (math.isfinite(look.start_s) and math.isfinite(look.end_s)):
-        return "the time of the measurement is not a number"
+    if not (_is_time(look.start_s) and _is_time(look.end_s)):
+        return "the time of the measurement is not a number of seconds"
     if look.end_s < look.start_s - _ROUNDED_S:
         return f"the clock went back by {look.start_s - look.end_s:.4g} s"
     if look.end_s - look.start_s > longest_s:
@@ -43,6 +45,13 @@ def refused_window(
         return f"the release has no step {look.step}"
     counted = None if look.step < 0 else edges
     return refused_counts("stable", look.stable, counted) or refused_counts("canary", look.canary, counted)
+
+
+def went_back_s(look: SampleWindow) -> float:
+    """How far the clock went back during a sample window; 0 if its times cannot be true."""
+    if not (_is_time(look.start_s) and _is_time(look.end_s)):
+        return 0.0
+    return max(0.0, look.start_s - look.end_s)
 
 
 def refused_counts(name: str, arm: ArmWindow, edges: int | None) -> str:
@@ -83,9 +92,13 @@ def refused_histogram(latency_ms: Sequence[tuple[float, Any]]) -> str:
 def refused_progress(progress: Progress, steps: int) -> str:
     """Why the progress of a release cannot be true; empty if it can."""
     times = (progress.elapsed_s, progress.step_elapsed_s or 0.0)
-    if not all(math.isfinite(time) for time in times):
-        return "the elapsed time is not a number"
+    if not all(_is_time(time) for time in times):
+        return "the elapsed time is not a number of seconds"
     return "" if -1 <= progress.step < steps else f"the release has no step {progress.step}"
+
+
+def _is_time(seconds: float) -> bool:
+    return abs(seconds) <= MOST_S
 
 
 def _is_count(count: object) -> bool:
