@@ -68,7 +68,7 @@ def run(case: Case, seed: int) -> End:
         arms = []
         for version, percent in ((stable, 100 - case.percent), (canary, case.percent)):
             pods = draw.counts(version, case.rps * case.look_s * percent / 100, start_s + case.look_s / 2)
-            arms.append(_arm(_sum(pods, edges), baseline))
+            arms.append(ArmWindow.of(_sum(pods, edges), baseline.edges_ms, ArmCounts()))
         warming = start_s < release.warm_up_s
         look = SampleWindow(1 + start_s, 1 + end_s, step, case.percent, True, warming, arms[0], arms[1])
         evidence = evidence.updated(look)
@@ -109,10 +109,7 @@ def _baseline(case: Case, release: Release, draw: Field, stable: Version, canary
     for _ in range(BLOCKS):
         pods = draw.counts(stable, case.rps * seconds / BLOCKS, -1.0)
         blocks.append({f"pod-{i}": _sum([pod], draw.edges_ms) for i, pod in enumerate(pods)})
-    total = ArmCounts()
-    for block in blocks:
-        for counts in block.values():
-            total += counts
+    total = sum((counts for block in blocks for counts in block.values()), ArmCounts())
     baseline = watching(Baseline.of(total, seconds), release.margins)
     if not case.baseline_s:
         return baseline
@@ -123,11 +120,3 @@ def _sum(pods: list[tuple[int, int, list[int]]], edges: tuple[float, ...]) -> Ar
     within = [sum(pod[2][i] for pod in pods) for i in range(len(edges) + 1)]
     histogram = tuple(zip((*edges, math.inf), within, strict=True))
     return ArmCounts(sum(pod[0] for pod in pods), sum(pod[1] for pod in pods), histogram)
-
-
-def _arm(counts: ArmCounts, baseline: Baseline) -> ArmWindow:
-    within = dict(counts.latency_ms)
-    timed = counts.latency_ms[-1][1]
-    return ArmWindow(
-        counts.requests, counts.errors, timed, tuple(timed - within[edge] for edge in baseline.edges_ms)
-    )
