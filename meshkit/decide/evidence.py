@@ -8,7 +8,7 @@ so they use only the current step, where the share of the traffic is constant.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,11 +16,11 @@ from meshkit.decide.admission.possible import refused_window, went_back_s
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.margins import LatencyMargin
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
+from meshkit.decide.statistics.bursts import Alone
 from meshkit.decide.statistics.detector import LeakDetector
 from meshkit.decide.statistics.objective import Objective, Window
 from meshkit.decide.statistics.points import points_log_evidence
 from meshkit.decide.statistics.sequential import (
-    ALONE,
     MARGIN_STEPS,
     WORSE,
     Likelihood,
@@ -39,7 +39,8 @@ class Evidence:
     ``stable`` and ``canary`` are totals since the first weight, ``*_step`` are totals of the current step,
     ``*_judged`` those of its windows whose latencies count.
     Latencies are counted in ``slower`` until the promotion, and in ``watched`` while the promoted canary is
-    watched: its stable version may be faster because it has little to do.
+    watched: its stable version may be faster because it has little to do. ``alone`` are the canary's counts
+    since it serves all requests, by part of ``alone_harm``.
     Only windows that were not refused count, also for ``compared_s``, the seconds compared; ``refused`` is
     the reason of the latest window. ``offset_s`` is how far the clock has gone back in all.
     """
@@ -56,6 +57,7 @@ class Evidence:
     canary_step: ArmWindow
     stable_judged: ArmWindow
     canary_judged: ArmWindow
+    alone: Mapping[str, Alone] = field(default_factory=dict)
     detector: LeakDetector = field(default_factory=LeakDetector)
     step: int = -1
     canary_now: int = 0
@@ -192,37 +194,47 @@ class Evidence:
         below = alone_log_evidence(canary.timed, canary.slower[margin.below], margin.below_level, fewer)
         return min(above, below) / self.yardstick.dispersion
 
-    def errors_within(self, error_points: float) -> float:
+    @property
+    def errors_within(self) -> float:
         """Evidence, as odds against 1, that errors are within the margin."""
         stable, canary = self.stable_step, self.canary_step
         if not (canary.requests and stable.requests):
             return 0.0
         counts = (canary.requests, canary.errors), (stable.requests, stable.errors)
-        return exp(
-            points_log_evidence(error_points, *counts, self.yardstick.errors_by_pods)
-            / self.yardstick.dispersion
-        )
+        yardstick = self.yardstick
+        found = points_log_evidence(yardstick.error_points, *counts, yardstick.errors_by_pods)
+        return exp(found / yardstick.dispersion)
 
-    def alone_parts(self, error_points: float) -> dict[str, float]:
-        """The log evidence of each part of ``alone_harm``: ``errors`` and the quantiles of the margins.
+    @property
+    def alone_shares(self) -> dict[str, float]:
+        """The shares of events up to which a canary without stable beside it is not harmful, by part.
 
-        The canary is compared with stable's totals plus the margin of errors, or with latencies GROSS_PERCENT
-        longer (or the margin, if wider).
+        They are those of stable's totals plus the margin of errors, or of latencies GROSS_PERCENT longer (or
+        the margin, if wider).
         """
-        fails = _share(self.stable.errors, self.stable.requests) + error_points / 100
-        parts = {"errors": _alone(self.canary_step.requests, self.canary_step.errors, fails)}
-        baseline = self.yardstick.baseline
-        for margin in self.yardstick.margins:
+        yardstick = self.yardstick
+        usual = _share(self.stable.errors, self.stable.requests)
+        shares = {"errors": usual + yardstick.error_points / 100}
+        for margin in yardstick.margins:
             usual = _share(self.stable.slower[margin.edge], self.stable.timed)
-            gross = baseline.margin_log_odds(margin.edge_ms, max(margin.percent, GROSS_PERCENT))
+            gross = yardstick.baseline.margin_log_odds(margin.edge_ms, max(margin.percent, GROSS_PERCENT))
             odds = usual / (1 - usual) * math.exp(gross)
-            slower = self.canary_step.slower[margin.edge]
-            parts[margin.quantile] = _alone(self.canary_step.timed, slower, odds / (1 + odds))
-        return parts
+            shares[margin.quantile] = odds / (1 + odds)
+        return shares
 
-    def alone_harm(self, error_points: float) -> float:
+    @property
+    def alone_parts(self) -> dict[str, float]:
+        """The log evidence of each part of ``alone_harm``: ``errors`` and the quantiles of the margins."""
+        nothing = Alone()
+        return {
+            name: self.alone.get(name, nothing).log_evidence(share)
+            for name, share in self.alone_shares.items()
+        }
+
+    @property
+    def alone_harm(self) -> float:
         """The evidence, as odds against 1, that a canary without stable beside it decays grossly."""
-        return exp(log_mean_exp(list(self.alone_parts(error_points).values())))
+        return exp(log_mean_exp(list(self.alone_parts.values())))
 
     def _beside_stable(self, errors: float, slower: Sequence[float]) -> dict[str, float]:
         """The weighted parts of harm that compare both versions, from their log evidence."""
@@ -254,6 +266,7 @@ class Evidence:
             canary_step=nothing,
             stable_judged=nothing,
             canary_judged=nothing,
+            alone={},
         )
         if look.step != self.yardstick.watch_step:
             return after
@@ -283,8 +296,23 @@ class Evidence:
                 canary_judged=self.canary_judged + look.canary,
             )
             after = replace(after, watched=counted) if self.watched else replace(after, slower=counted)
+        if look.step == self.yardstick.steps - 1:
+            after = replace(after, alone=after._alone_with(look))
         watching = look.step == self.yardstick.watch_step
         return after._folded() if watching and self.detector.due(look.end_s) else after
+
+    def _alone_with(self, look: SampleWindow) -> dict[str, Alone]:
+        """The canary's counts by part of ``alone_harm``, with those of one more window."""
+        canary, seconds = look.canary, look.end_s - look.start_s
+        counts = {"errors": (canary.requests, canary.errors)}
+        if not look.warming:
+            counts |= {m.quantile: (canary.timed, canary.slower[m.edge]) for m in self.yardstick.margins}
+        shares = self.alone_shares
+        added = {
+            name: self.alone.get(name, Alone()).updated(each, seconds, shares[name])
+            for name, each in counts.items()
+        }
+        return {**self.alone, **added}
 
     def _folded(self) -> Evidence:
         yardstick = self.yardstick
@@ -349,7 +377,3 @@ def _counts(table: Table) -> tuple[int, int, int, int]:
 def _share(events: int, requests: int) -> float:
     """A share that is never 0 or 1: half an event is added to either side."""
     return (events + 0.5) / (requests + 1)
-
-
-def _alone(requests: int, events: int, share: float) -> float:
-    return alone_log_evidence(requests, events, min(share, 1 - 1e-9), ALONE) if requests else 0.0

@@ -211,7 +211,7 @@ def _rolled_back(
 
 def _rolled_back_alone(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
     """Describe a rollback from serving all requests, by the part of ``alone_harm`` that decided."""
-    parts = evidence.alone_parts(release.margins.error_points)
+    parts = evidence.alone_parts
     cause = max(parts, key=lambda name: parts[name])
     if cause == "errors":
         whole, share = numbers["alone_requests"], numbers.get("alone_error_percent")

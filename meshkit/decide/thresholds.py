@@ -57,7 +57,8 @@ class Yardstick:
     """Edges, tolerances, margins, objectives and limits of one release.
 
     ``tolerance_slower`` and ``names`` have one entry per watched edge; tolerances are log odds ratios, as is
-    ``errors_by_pods``, by which pods alone may differ in errors. Harm is judged at the edges ``harm_edges``.
+    ``errors_by_pods``, by which pods alone may differ in errors, whose margin is ``error_points``. Harm is
+    judged at the edges ``harm_edges``.
     ``unmet`` objectives were refused. ``problem`` says why the baseline cannot be true (empty: it can); such
     a baseline is not used. In ``watch_step`` (None: none) latencies count against ``offset_slower``, and a
     leak at ``leak_alarm``. Sample windows longer than ``longest_look_s`` are refused.
@@ -71,6 +72,7 @@ class Yardstick:
     tolerance_errors: float
     tolerance_slower: tuple[float, ...]
     errors_by_pods: float
+    error_points: float
     harm_edges: tuple[int, ...]
     margins: tuple[LatencyMargin, ...]
     dispersion: float
@@ -109,6 +111,7 @@ class Yardstick:
             tolerance_errors=max(TOLERANCE, errors_by_pods),
             tolerance_slower=tolerances,
             errors_by_pods=0.0 if assumed else errors_by_pods,
+            error_points=release.margins.error_points,
             harm_edges=tuple(edges.index(edge) for edge in baseline.harm_edges_ms),
             margins=latency_margins(baseline, release.margins, dict(zip(edges, shrinking, strict=True))),
             dispersion=noise.dispersion if noise else 1.0,
