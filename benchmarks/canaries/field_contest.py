@@ -14,14 +14,14 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.canaries.field import BUCKETS, SHAPES, Pod, Version
+from benchmarks.canaries.field import BUCKETS, LOOK_S, SHAPES, Pod, Version
 from benchmarks.canaries.field_release import Case, End, baseline_of, run
 from benchmarks.canaries.results import share_interval
 from meshkit.decide.margins import least_provable_percent
 from meshkit.intent.release import Margins
 
 MOST_PERCENT = 5.0
-SAMPLE, SAMPLED = 4, ("idle stable", "cold pods", "p99 outside")
+SAMPLE, SAMPLED = 4, ("idle stable", "cold pods", "p99 outside", "alone")
 FAILURES = (0.001, 0.01, 0.03, 0.1)
 OUTSIDE = 1.02
 """How far outside a margin the releases lie that must not be promoted, as a factor of the margin."""
@@ -41,6 +41,8 @@ def cases() -> Iterator[tuple[Case, bool]]:
     watched = partial(Case, percent=95.0, watched=True, look_s=30.0)
     yield watched("idle stable 10 % faster", partial(_idle, 1.1)), False
     yield watched("idle stable 5 % faster", partial(_idle, 1.05)), False
+    alone = partial(Case, percent=100.0, alone=True, minutes=10.0)
+    yield alone("alone, a stall of a second", _stalled), False
     yield Case("cold pods", _cold, look_s=30.0, minutes=30.0), False
     yield Case("pods differ 2 %", _unlike, look_s=30.0, minutes=30.0), False
 
@@ -121,6 +123,13 @@ def _idle(times: float, _: np.random.Generator) -> tuple[Version, Version]:
 
 def _cold(_: np.random.Generator) -> tuple[Version, Version]:
     return Version(_pods(8)), Version((Pod(since_s=0.0, cold=0.6, warm_in_s=30.0),) * 2)
+
+
+def _stalled(rng: np.random.Generator) -> tuple[Version, Version]:
+    """Within ten minutes all requests of one second fail, in whichever look it falls."""
+    look = int(rng.integers(60))
+    stalled = Version(errors=lambda at_s: 1 / LOOK_S if at_s // LOOK_S == look else 0.001)
+    return Version(errors=lambda _: 0.001), stalled
 
 
 def _unlike(rng: np.random.Generator) -> tuple[Version, Version]:

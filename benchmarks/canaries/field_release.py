@@ -21,6 +21,7 @@ from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Release
 
 BLOCKS = 10
+BESIDE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Case:
     """One kind of release: its traffic, and what is true of both versions.
 
     ``versions`` draws them anew for each release. ``watched``: the release begins promoted, and stable keeps
-    5 % of the traffic.
+    5 % of the traffic. ``alone``: the canary gets all of it, after BESIDE_S at 50 %.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Case:
     clump: int = 1
     baseline_s: float = 600.0
     watched: bool = False
+    alone: bool = False
     look_s: float = LOOK_S
 
 
@@ -62,16 +64,21 @@ def run(case: Case, seed: int) -> End:
     release = _release(case)
     baseline = _baseline(case, release, draw, stable, len(canary.pods))
     evidence = Evidence.start(Yardstick.of(baseline, release))
-    step = 1 if case.watched else 0
-    for i in range(round(60 * case.minutes / case.look_s)):
-        start_s, end_s = i * case.look_s, (i + 1) * case.look_s
+    step = 1 if case.watched or case.alone else 0
+
+    def look(start_s: float, step: int, percent: float) -> SampleWindow:
         arms = []
-        for version, percent in ((stable, 100 - case.percent), (canary, case.percent)):
-            pods = draw.counts(version, case.rps * case.look_s * percent / 100, start_s + case.look_s / 2)
-            arms.append(_arm(_sum(pods, edges), baseline))
-        warming = start_s < release.warm_up_s
-        look = SampleWindow(1 + start_s, 1 + end_s, step, case.percent, True, warming, arms[0], arms[1])
-        evidence = evidence.updated(look)
+        for version, share in ((stable, 100 - percent), (canary, percent)):
+            pods = draw.counts(version, case.rps * case.look_s * share / 100, start_s + case.look_s / 2)
+            arms.append(ArmWindow.of(_sum(pods, edges), baseline.edges_ms, ArmCounts()))
+        warming, begin_s = start_s < release.warm_up_s, 1 + BESIDE_S + start_s
+        return SampleWindow(begin_s, begin_s + case.look_s, step, percent, True, warming, *arms)
+
+    for i in range(round(BESIDE_S / case.look_s) if case.alone else 0):
+        evidence = evidence.updated(look(i * case.look_s - BESIDE_S, 0, 50.0))
+    for i in range(round(60 * case.minutes / case.look_s)):
+        end_s = (i + 1) * case.look_s
+        evidence = evidence.updated(look(i * case.look_s, step, case.percent))
         action, _, _ = decided(evidence, release, Progress(step, end_s, end_s))
         if action in ("promote", "rollback"):
             return End(action, end_s)
@@ -93,12 +100,12 @@ def _release(case: Case) -> Release:
         port=80,
         stable="v1",
         canary="v2",
-        steps=(50.0 if case.watched else case.percent, 100),
+        steps=(50.0 if case.watched or case.alone else case.percent, 100),
         look_s=case.look_s,
         baseline_s=case.baseline_s,
         deadline_s=1e9,
         watch_s=3600,
-        keep_percent=100 - case.percent if case.watched else 5 if case.percent < 95 else 0.5,
+        keep_percent=100 - case.percent if case.watched or case.alone else 5 if case.percent < 95 else 0.5,
         margins=case.margins,
     )
 
@@ -109,10 +116,7 @@ def _baseline(case: Case, release: Release, draw: Field, stable: Version, canary
     for _ in range(BLOCKS):
         pods = draw.counts(stable, case.rps * seconds / BLOCKS, -1.0)
         blocks.append({f"pod-{i}": _sum([pod], draw.edges_ms) for i, pod in enumerate(pods)})
-    total = ArmCounts()
-    for block in blocks:
-        for counts in block.values():
-            total += counts
+    total = sum((counts for block in blocks for counts in block.values()), ArmCounts())
     baseline = watching(Baseline.of(total, seconds), release.margins)
     if not case.baseline_s:
         return baseline
@@ -123,11 +127,3 @@ def _sum(pods: list[tuple[int, int, list[int]]], edges: tuple[float, ...]) -> Ar
     within = [sum(pod[2][i] for pod in pods) for i in range(len(edges) + 1)]
     histogram = tuple(zip((*edges, math.inf), within, strict=True))
     return ArmCounts(sum(pod[0] for pod in pods), sum(pod[1] for pod in pods), histogram)
-
-
-def _arm(counts: ArmCounts, baseline: Baseline) -> ArmWindow:
-    within = dict(counts.latency_ms)
-    timed = counts.latency_ms[-1][1]
-    return ArmWindow(
-        counts.requests, counts.errors, timed, tuple(timed - within[edge] for edge in baseline.edges_ms)
-    )

@@ -217,29 +217,29 @@ def _facts(forecast: ReleaseForecast, where: ClusterRef | None) -> dict[str, Any
 def _text(forecast: ReleaseForecast, release: Release, where: ClusterRef | None) -> str:
     from meshkit.decide.formatting import count, percent, rate, seconds
 
-    def time(value: float) -> str:
-        return seconds(value) if math.isfinite(value) else "never"
-
     traffic = f"{rate(forecast.rps)} requests per second" + (f" on cluster {where}" if where else "")
-    lines = [f"Release {release.name} at {traffic}: promoted after {time(forecast.promote_s)}."]
+    lines = [f"Release {release.name} at {traffic}: promoted after {seconds(forecast.promote_s)}."]
     if release.watch_s:
         lines.append(f"Then it is watched for {seconds(release.watch_s)}.")
     shown = [
         (
             s.name,
             f"{s.limit:g} {s.unit}",
-            time(s.seconds),
+            seconds(s.seconds),
             count(s.canary_requests) if s.seconds < math.inf else "-",
         )
         for s in forecast.statements
     ]
     lines += ["", columns(("to be shown", "margin", "after", "canary requests"), shown)]
-    lines += ["", columns(("step", "lasts"), [(percent(s.percent), time(s.seconds)) for s in forecast.steps])]
+    lines += [
+        "",
+        columns(("step", "lasts"), [(percent(s.percent), seconds(s.seconds)) for s in forecast.steps]),
+    ]
     lines += [
         "",
         "Of the canaries that are worse, 90 % are rolled back within about (from the first weight on):",
     ]
-    lines.append(columns(("harm", "within"), [(h.name, time(h.seconds)) for h in forecast.harms]))
+    lines.append(columns(("harm", "within"), [(h.name, seconds(h.seconds)) for h in forecast.harms]))
     for finding in forecast.findings:
         lines += ["", f"{finding.severity} {finding.code}: {finding.message}", f"  {finding.remedy}"]
     return "\n".join(lines)

@@ -8,18 +8,19 @@ so they use only the current step, where the share of the traffic is constant.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from meshkit.decide.admission.possible import refused_window
+from meshkit.decide.admission.possible import refused_window, went_back_s
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.margins import LatencyMargin
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
+from meshkit.decide.statistics.bursts import Alone
 from meshkit.decide.statistics.detector import LeakDetector
 from meshkit.decide.statistics.objective import Objective, Window
 from meshkit.decide.statistics.points import points_log_evidence
 from meshkit.decide.statistics.sequential import (
-    ALONE,
     MARGIN_STEPS,
     WORSE,
     Likelihood,
@@ -38,7 +39,8 @@ class Evidence:
     ``stable`` and ``canary`` are totals since the first weight, ``*_step`` are totals of the current step,
     ``*_judged`` those of its windows whose latencies count.
     Latencies are counted in ``slower`` until the promotion, and in ``watched`` while the promoted canary is
-    watched: its stable version may be faster because it has little to do.
+    watched: its stable version may be faster because it has little to do. ``alone`` are the canary's counts
+    since it serves all requests, by part of ``alone_harm``.
     Only windows that were not refused count, also for ``compared_s``, the seconds compared; ``refused`` is
     the reason of the latest window. ``offset_s`` is how far the clock has gone back in all.
     """
@@ -55,10 +57,10 @@ class Evidence:
     canary_step: ArmWindow
     stable_judged: ArmWindow
     canary_judged: ArmWindow
+    alone: Mapping[str, Alone] = field(default_factory=dict)
     detector: LeakDetector = field(default_factory=LeakDetector)
     step: int = -1
     canary_now: int = 0
-    judged_step: int = 0
     until_s: float = 0.0
     step_since_s: float = 0.0
     compared_s: float = 0.0
@@ -68,7 +70,7 @@ class Evidence:
     @classmethod
     def start(cls, yardstick: Yardstick) -> Evidence:
         """The evidence before the first sample window."""
-        nothing = ArmWindow(slower=(0,) * len(yardstick.edges_ms))
+        nothing = _nothing(yardstick)
         return cls(
             yardstick=yardstick,
             errors=yardstick.of_errors(),
@@ -92,48 +94,12 @@ class Evidence:
         """
         reason = look.refused or self._refused(look)
         if reason:
-            back_s = look.start_s - look.end_s if look.start_s > look.end_s else 0.0
-            back_s = back_s if math.isfinite(back_s) else 0.0
-            return replace(self, refused=reason, canary_now=0, offset_s=self.offset_s + back_s)
+            offset_s = self.offset_s + went_back_s(look)
+            return replace(self, refused=reason, canary_now=0, offset_s=offset_s)
         if look.step < 0:
             return replace(self, refused="") if self.refused else self
         look = replace(look, start_s=look.start_s + self.offset_s, end_s=look.end_s + self.offset_s)
-        new_step = look.step != self.step
-        nothing = ArmWindow(slower=(0,) * len(self.yardstick.edges_ms))
-        stable_judged = nothing if new_step else self.stable_judged
-        canary_judged = nothing if new_step else self.canary_judged
-        judged_before = 0 if new_step else self.judged_step
-        after = replace(
-            self,
-            step=look.step,
-            canary_now=look.canary.requests,
-            until_s=look.end_s,
-            compared_s=round(self.compared_s + look.end_s - look.start_s, 6),
-            refused="",
-            step_since_s=look.start_s if new_step else self.step_since_s,
-            errors=self.errors.updated(_failures(look)),
-            objective_errors=_held_to(self.objective_errors, look, None),
-            objective_slower=_held_to(self.objective_slower, look, self.yardstick.slow_edge),
-            stable=self.stable + look.stable,
-            canary=self.canary + look.canary,
-            stable_step=look.stable if new_step else self.stable_step + look.stable,
-            canary_step=look.canary if new_step else self.canary_step + look.canary,
-            stable_judged=stable_judged,
-            canary_judged=canary_judged,
-            judged_step=judged_before,
-        )
-        if look.step == self.yardstick.watch_step and new_step:
-            after = replace(after, watched=self.yardstick.of_slower(), detector=LeakDetector())
-        if not look.warming:
-            after = replace(
-                after,
-                judged_step=judged_before + look.canary.requests,
-                stable_judged=stable_judged + look.stable,
-                canary_judged=canary_judged + look.canary,
-            )
-            counted = tuple(one.updated(_slower(look, i)) for i, one in enumerate(after.compared))
-            after = replace(after, watched=counted) if after.watched else replace(after, slower=counted)
-        return after._folded() if self.detector.due(look.end_s) else after
+        return (self if look.step == self.step else self._stepped(look))._counted(look)
 
     @property
     def compared(self) -> tuple[Likelihood, ...]:
@@ -145,30 +111,27 @@ class Evidence:
         """Log evidence that the canary fails more often than stable."""
         return self.errors.log_evidence(self.yardstick.tolerance_errors, WORSE)
 
-    @property
-    def log_harm_slower(self) -> tuple[float, ...]:
-        """Log evidence at each watched edge that the canary is slower than stable, now by OFFSET_PERCENT
-        while it is watched.
+    @cached_property
+    def log_harm_slower(self) -> dict[int, float]:
+        """Log evidence, by the edge at which harm is judged, that the canary is slower than stable; while it
+        is watched: slower by OFFSET_PERCENT.
         """
         yardstick = self.yardstick
         tolerances = yardstick.offset_slower if self.watched else yardstick.tolerance_slower
-        return tuple(
-            likelihood.log_evidence(u, WORSE) for likelihood, u in zip(self.compared, tolerances, strict=True)
-        )
+        return {i: self.compared[i].log_evidence(tolerances[i], WORSE) for i in yardstick.harm_edges}
 
-    @property
+    @cached_property
     def harm_parts(self) -> dict[str, float]:
         """The weighted log evidence of each part of harm; the largest names the cause."""
-        weights, slower = self.yardstick.weights, self.log_harm_slower
-        parts = {"errors": (weights.errors, self.log_harm_errors)}
-        if slower:
-            at_harm = [slower[i] for i in self.yardstick.harm_edges]
-            parts["slower"] = (weights.slower, log_mean_exp(at_harm))
+        weights = self.yardstick.weights
+        parts = self._beside_stable(self.log_harm_errors, list(self.log_harm_slower.values()))
         if self.objective_errors:
-            parts["objective_errors"] = (weights.objective_errors, self.objective_errors.log_evidence)
+            held = self.objective_errors.log_evidence
+            parts["objective_errors"] = math.log(weights.objective_errors) + held
         if self.objective_slower:
-            parts["objective_slower"] = (weights.objective_slower, self.objective_slower.log_evidence)
-        return {name: math.log(weight) + value for name, (weight, value) in parts.items()}
+            held = self.objective_slower.log_evidence
+            parts["objective_slower"] = math.log(weights.objective_slower) + held
+        return parts
 
     @property
     def harm(self) -> float:
@@ -186,19 +149,15 @@ class Evidence:
         """
         if not self.yardstick.few_pods:
             return self.harm
-        weights, parts = self.yardstick.weights, []
         errors = self.errors.log_evidence(TOLERANCE, WORSE)
-        parts.append(math.log(weights.errors) + errors)
         slower = [self.slower[i].log_evidence(TOLERANCE, WORSE) for i in self.yardstick.harm_edges]
-        if slower:
-            parts.append(math.log(weights.slower) + log_mean_exp(slower))
-        return max(self.harm, exp(log_sum_exp(parts)))
+        return max(self.harm, exp(log_sum_exp(list(self._beside_stable(errors, slower).values()))))
 
     @property
     def worst_edge(self) -> int | None:
         """The index of the watched edge with the strongest evidence of harm, None without edges."""
         log_harm = self.log_harm_slower
-        return max(self.yardstick.harm_edges, key=lambda i: log_harm[i], default=None)
+        return max(log_harm, key=lambda i: log_harm[i], default=None)
 
     @property
     def leak(self) -> float:
@@ -235,37 +194,55 @@ class Evidence:
         below = alone_log_evidence(canary.timed, canary.slower[margin.below], margin.below_level, fewer)
         return min(above, below) / self.yardstick.dispersion
 
-    def errors_within(self, error_points: float) -> float:
+    @property
+    def errors_within(self) -> float:
         """Evidence, as odds against 1, that errors are within the margin."""
         stable, canary = self.stable_step, self.canary_step
         if not (canary.requests and stable.requests):
             return 0.0
         counts = (canary.requests, canary.errors), (stable.requests, stable.errors)
-        return exp(
-            points_log_evidence(error_points, *counts, self.yardstick.errors_by_pods)
-            / self.yardstick.dispersion
-        )
+        yardstick = self.yardstick
+        found = points_log_evidence(yardstick.error_points, *counts, yardstick.errors_by_pods)
+        return exp(found / yardstick.dispersion)
 
-    def alone_parts(self, error_points: float) -> dict[str, float]:
-        """The log evidence of each part of ``alone_harm``: ``errors`` and the quantiles of the margins.
+    @property
+    def alone_shares(self) -> dict[str, float]:
+        """The shares of events up to which a canary without stable beside it is not harmful, by part.
 
-        The canary is compared with stable's totals plus the margin of errors, or with latencies GROSS_PERCENT
-        longer (or the margin, if wider).
+        They are those of stable's totals plus the margin of errors, or of latencies GROSS_PERCENT longer (or
+        the margin, if wider).
         """
-        fails = _share(self.stable.errors, self.stable.requests) + error_points / 100
-        parts = {"errors": _alone(self.canary_step.requests, self.canary_step.errors, fails)}
-        baseline = self.yardstick.baseline
-        for margin in self.yardstick.margins:
+        yardstick = self.yardstick
+        usual = _share(self.stable.errors, self.stable.requests)
+        shares = {"errors": usual + yardstick.error_points / 100}
+        for margin in yardstick.margins:
             usual = _share(self.stable.slower[margin.edge], self.stable.timed)
-            gross = baseline.margin_log_odds(margin.edge_ms, max(margin.percent, GROSS_PERCENT))
+            gross = yardstick.baseline.margin_log_odds(margin.edge_ms, max(margin.percent, GROSS_PERCENT))
             odds = usual / (1 - usual) * math.exp(gross)
-            slower = self.canary_step.slower[margin.edge]
-            parts[margin.quantile] = _alone(self.canary_step.timed, slower, odds / (1 + odds))
-        return parts
+            shares[margin.quantile] = odds / (1 + odds)
+        return shares
 
-    def alone_harm(self, error_points: float) -> float:
+    @property
+    def alone_parts(self) -> dict[str, float]:
+        """The log evidence of each part of ``alone_harm``: ``errors`` and the quantiles of the margins."""
+        nothing = Alone()
+        return {
+            name: self.alone.get(name, nothing).log_evidence(share)
+            for name, share in self.alone_shares.items()
+        }
+
+    @property
+    def alone_harm(self) -> float:
         """The evidence, as odds against 1, that a canary without stable beside it decays grossly."""
-        return exp(log_mean_exp(list(self.alone_parts(error_points).values())))
+        return exp(log_mean_exp(list(self.alone_parts.values())))
+
+    def _beside_stable(self, errors: float, slower: Sequence[float]) -> dict[str, float]:
+        """The weighted parts of harm that compare both versions, from their log evidence."""
+        weights = self.yardstick.weights
+        parts = {"errors": math.log(weights.errors) + errors}
+        if slower:
+            parts["slower"] = math.log(weights.slower) + log_mean_exp(slower)
+        return parts
 
     def _refused(self, look: SampleWindow) -> str:
         """Why a window cannot be true, or does not fit the previous ones."""
@@ -277,6 +254,65 @@ class Evidence:
             until_s=self.until_s - self.offset_s if self.step >= 0 else None,
             longest_s=yardstick.longest_look_s,
         )
+
+    def _stepped(self, look: SampleWindow) -> Evidence:
+        """The evidence at the start of the step of ``look``; the watch counts latencies and leaks anew."""
+        nothing = _nothing(self.yardstick)
+        after = replace(
+            self,
+            step=look.step,
+            step_since_s=look.start_s,
+            stable_step=nothing,
+            canary_step=nothing,
+            stable_judged=nothing,
+            canary_judged=nothing,
+            alone={},
+        )
+        if look.step != self.yardstick.watch_step:
+            return after
+        return replace(after, watched=self.yardstick.of_slower(), detector=LeakDetector())
+
+    def _counted(self, look: SampleWindow) -> Evidence:
+        """The evidence with one more window of the current step."""
+        after = replace(
+            self,
+            canary_now=look.canary.requests,
+            until_s=look.end_s,
+            compared_s=round(self.compared_s + look.end_s - look.start_s, 6),
+            refused="",
+            errors=self.errors.updated(_failures(look)),
+            objective_errors=_held_to(self.objective_errors, look, None),
+            objective_slower=_held_to(self.objective_slower, look, self.yardstick.slow_edge),
+            stable=self.stable + look.stable,
+            canary=self.canary + look.canary,
+            stable_step=self.stable_step + look.stable,
+            canary_step=self.canary_step + look.canary,
+        )
+        if not look.warming:
+            counted = tuple(one.updated(_slower(look, i)) for i, one in enumerate(self.compared))
+            after = replace(
+                after,
+                stable_judged=self.stable_judged + look.stable,
+                canary_judged=self.canary_judged + look.canary,
+            )
+            after = replace(after, watched=counted) if self.watched else replace(after, slower=counted)
+        if look.step == self.yardstick.steps - 1:
+            after = replace(after, alone=after._alone_with(look))
+        watching = look.step == self.yardstick.watch_step
+        return after._folded() if watching and self.detector.due(look.end_s) else after
+
+    def _alone_with(self, look: SampleWindow) -> dict[str, Alone]:
+        """The canary's counts by part of ``alone_harm``, with those of one more window."""
+        canary, seconds = look.canary, look.end_s - look.start_s
+        counts = {"errors": (canary.requests, canary.errors)}
+        if not look.warming:
+            counts |= {m.quantile: (canary.timed, canary.slower[m.edge]) for m in self.yardstick.margins}
+        shares = self.alone_shares
+        added = {
+            name: self.alone.get(name, Alone()).updated(each, seconds, shares[name])
+            for name, each in counts.items()
+        }
+        return {**self.alone, **added}
 
     def _folded(self) -> Evidence:
         yardstick = self.yardstick
@@ -314,6 +350,10 @@ def exp(log_value: float) -> float:
     return math.exp(min(log_value, 690.0))
 
 
+def _nothing(yardstick: Yardstick) -> ArmWindow:
+    return ArmWindow(slower=(0,) * len(yardstick.edges_ms))
+
+
 def _failures(look: SampleWindow) -> Table:
     return Table(look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)
 
@@ -337,7 +377,3 @@ def _counts(table: Table) -> tuple[int, int, int, int]:
 def _share(events: int, requests: int) -> float:
     """A share that is never 0 or 1: half an event is added to either side."""
     return (events + 0.5) / (requests + 1)
-
-
-def _alone(requests: int, events: int, share: float) -> float:
-    return alone_log_evidence(requests, events, min(share, 1 - 1e-9), ALONE) if requests else 0.0

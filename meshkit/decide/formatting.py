@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
 def seconds(value: float) -> str:
-    """A duration for people: ``45 s``, ``4:30 min``, ``3.5 h``."""
+    """A duration for people: ``45 s``, ``4:30 min``, ``3.5 h``, ``never``."""
+    if value == math.inf:
+        return "never"
     if value < 120:
         return f"{value:.0f}{_SPACE}s"
     if value < 7200:

@@ -107,10 +107,10 @@ def _seen(evidence: Evidence) -> dict[str, float]:
 
 def _alone(evidence: Evidence) -> dict[str, float]:
     """Counts and shares since the canary serves all requests, and stable's at the edges of the margins."""
-    canary, stable = evidence.canary_step, evidence.stable
+    failed, canary, stable = evidence.canary_step, evidence.canary_judged, evidence.stable
     found: dict[str, float] = {}
-    found |= {"alone_requests": canary.requests, "alone_errors": canary.errors, "alone_timed": canary.timed}
-    found["alone_error_percent"] = _percent(canary.errors, canary.requests)
+    found |= {"alone_requests": failed.requests, "alone_errors": failed.errors, "alone_timed": canary.timed}
+    found["alone_error_percent"] = _percent(failed.errors, failed.requests)
     for margin in evidence.yardstick.margins:
         for name, arm in (("alone", canary), ("stable", stable)):
             slower = arm.slower[margin.edge]

@@ -53,7 +53,7 @@ def decided(
     if refused_progress(progress, len(release.ladder)):
         return "continue", evidence.harm, (_INPUT,)
     phase = phase_of(release, progress.step)
-    harm = evidence.alone_harm(release.margins.error_points) if phase == "alone" else evidence.harm
+    harm = evidence.alone_harm if phase == "alone" else evidence.harm
     conditions = _conditions(evidence, release, progress, harm)
     waiting = [c for c in conditions if c.needed and not c.met]
     deadline_s = release.deadline_s + (release.watch_s if phase != "comparing" else 0)
@@ -113,7 +113,7 @@ def _conditions(
     if phase == "alone":
         return always
     served = max(harm, evidence.harm_as_served)
-    seen = evidence.judged_step if evidence.step == progress.step else 0
+    seen = evidence.canary_judged.requests if evidence.step == progress.step else 0
     return (
         *always,
         Condition("time", clock, release.step_s, "s", clock >= release.step_s, True),
@@ -124,9 +124,9 @@ def _conditions(
 
 
 def _of_promotion(evidence: Evidence, release: Release, *, deciding: bool) -> tuple[Condition, ...]:
-    yardstick, asked = evidence.yardstick, release.margins
+    yardstick = evidence.yardstick
     soaked_s = evidence.compared_s
-    errors, limit = evidence.errors_within(asked.error_points), 1 / yardstick.alpha
+    errors, limit = evidence.errors_within, 1 / yardstick.alpha
     found = [
         Condition("soak", soaked_s, release.soak_s, "s", soaked_s >= release.soak_s, deciding),
         Condition("errors", errors, limit, ": 1", errors >= limit, deciding),

@@ -211,7 +211,7 @@ def _rolled_back(
 
 def _rolled_back_alone(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
     """Describe a rollback from serving all requests, by the part of ``alone_harm`` that decided."""
-    parts = evidence.alone_parts(release.margins.error_points)
+    parts = evidence.alone_parts
     cause = max(parts, key=lambda name: parts[name])
     if cause == "errors":
         whole, share = numbers["alone_requests"], numbers.get("alone_error_percent")
@@ -268,7 +268,7 @@ def _promise(kind: str, numbers: Numbers) -> str:
 
 def _few_pods(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
     """Say that the canary's pods are worse, but no more than few pods of one version may differ."""
-    if evidence.harm_as_served < 1 / evidence.yardstick.alpha or not evidence.yardstick.few_pods:
+    if not evidence.yardstick.few_pods or evidence.harm_as_served < 1 / evidence.yardstick.alpha:
         return ()
     pods = count(numbers["stable_pods"]), count(numbers["canary_pods"])
     assumed = percent(numbers["assumed_pods_percent"])

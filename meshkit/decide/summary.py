@@ -76,7 +76,7 @@ def _rolled_back(
 ) -> str:
     canary, stable = release.canary, release.stable
     alone = progress.step == len(release.ladder) - 1
-    parts = evidence.alone_parts(release.margins.error_points) if alone else evidence.harm_parts
+    parts = evidence.alone_parts if alone else evidence.harm_parts
     cause = max(parts, key=lambda name: parts[name])
     sure, edge = f"Evidence {odds(numbers['harm'])}.", evidence.worst_edge
     if any(c.name == "leak" and not c.met for c in conditions):

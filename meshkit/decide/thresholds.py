@@ -57,7 +57,8 @@ class Yardstick:
     """Edges, tolerances, margins, objectives and limits of one release.
 
     ``tolerance_slower`` and ``names`` have one entry per watched edge; tolerances are log odds ratios, as is
-    ``errors_by_pods``, by which pods alone may differ in errors. Harm is judged at the edges ``harm_edges``.
+    ``errors_by_pods``, by which pods alone may differ in errors, whose margin is ``error_points``. Harm is
+    judged at the edges ``harm_edges``.
     ``unmet`` objectives were refused. ``problem`` says why the baseline cannot be true (empty: it can); such
     a baseline is not used. In ``watch_step`` (None: none) latencies count against ``offset_slower``, and a
     leak at ``leak_alarm``. Sample windows longer than ``longest_look_s`` are refused.
@@ -71,6 +72,7 @@ class Yardstick:
     tolerance_errors: float
     tolerance_slower: tuple[float, ...]
     errors_by_pods: float
+    error_points: float
     harm_edges: tuple[int, ...]
     margins: tuple[LatencyMargin, ...]
     dispersion: float
@@ -97,6 +99,7 @@ class Yardstick:
         errors_by_pods = noise.tolerance(noise.sd_errors, alpha) if noise else 0.0
         assumed = noise is not None and noise.assumed
         shrinking = [0.0] * len(edges) if assumed else by_pods
+        tolerances = tuple(max(TOLERANCE, one) for one in by_pods)
         widened = max([errors_by_pods, *by_pods]) > TOLERANCE
         errors, slower, unmet = _objectives(baseline, release)
         return cls(
@@ -106,8 +109,9 @@ class Yardstick:
             alpha=alpha,
             harm_limit=(2 if widened else 1) / alpha,
             tolerance_errors=max(TOLERANCE, errors_by_pods),
-            tolerance_slower=tuple(max(TOLERANCE, one) for one in by_pods),
+            tolerance_slower=tolerances,
             errors_by_pods=0.0 if assumed else errors_by_pods,
+            error_points=release.margins.error_points,
             harm_edges=tuple(edges.index(edge) for edge in baseline.harm_edges_ms),
             margins=latency_margins(baseline, release.margins, dict(zip(edges, shrinking, strict=True))),
             dispersion=noise.dispersion if noise else 1.0,
@@ -120,7 +124,7 @@ class Yardstick:
             watch_step=release.deciding_step + 1 if len(release.ladder) > len(release.steps) else None,
             offset_slower=tuple(
                 max(tolerance, baseline.margin_log_odds(edge, OFFSET_PERCENT))
-                for edge, tolerance in zip(edges, (max(TOLERANCE, one) for one in by_pods), strict=True)
+                for edge, tolerance in zip(edges, tolerances, strict=True)
             ),
             leak_alarm=min(ALARM, WATCHES_PER_FALSE_ALARM * max(1.0, release.watch_s / PERIOD_S)),
             longest_look_s=max(LONGEST_LOOK_S, LONGEST_LOOKS * release.look_s),
@@ -152,26 +156,39 @@ class Yardstick:
 
     def of_errors(self) -> Likelihood:
         """The likelihood of failures before the first table."""
-        points = [self.tolerance_errors + step for step in (0.0, *WORSE)]
-        besides = [TOLERANCE + step for step in (0.0, *WORSE)] if self.few_pods else []
-        return Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion, besides)
+        besides = _worse_than(TOLERANCE) if self.few_pods else []
+        points = [*_worse_than(self.tolerance_errors), *_INTERVAL_POINTS]
+        return Likelihood.over(points, self.dispersion, besides)
 
     def of_slower(self) -> tuple[Likelihood, ...]:
-        """The likelihoods of latencies beyond each watched edge before the first table."""
+        """The likelihoods of latencies beyond each watched edge before the first table.
+
+        At the other edges of margins and objectives each version is counted by itself, so their likelihood
+        has no points.
+        """
         likelihoods = []
+        compared = {*self.harm_edges, *(margin.edge for margin in self.margins)}
         for i, tolerance in enumerate(self.tolerance_slower):
-            points = [tolerance + step for step in (0.0, *WORSE)]
+            if i not in compared:
+                likelihoods.append(Likelihood(()))
+                continue
             besides = [
                 margin.null + step
                 for margin in self.margins
                 for step in (0.0, *margin.steps)
                 if margin.edge == i and margin.null > 0
             ]
-            besides += [self.offset_slower[i] + step for step in (0.0, *WORSE)]
+            besides += _worse_than(self.offset_slower[i])
             if self.few_pods:
-                besides += [TOLERANCE + step for step in (0.0, *WORSE)]
-            likelihoods.append(Likelihood.over([*points, *_INTERVAL_POINTS], self.dispersion, besides))
+                besides += _worse_than(TOLERANCE)
+            points = [*_worse_than(tolerance), *_INTERVAL_POINTS]
+            likelihoods.append(Likelihood.over(points, self.dispersion, besides))
         return tuple(likelihoods)
+
+
+def _worse_than(null: float) -> list[float]:
+    """A null and the alternatives above it."""
+    return [null + step for step in (0.0, *WORSE)]
 
 
 def _name(baseline: Baseline, edge_ms: float) -> str:

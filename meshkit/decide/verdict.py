@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -102,5 +103,6 @@ class JudgedWindow:
 
 
 def _short(value: float) -> float:
-    """Round to four significant digits, for people who read the journal."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    """Round to four significant digits, for people who read the journal; never to infinity."""
+    rounded = float(f"{value:.4g}") if isinstance(value, float) else value
+    return rounded if math.isfinite(rounded) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from meshkit.errors import NoData
@@ -94,11 +95,31 @@ class Counters:
         pages = {**dict.fromkeys(earlier.pages), **self.pages}
         gone: dict[str, Page] = {}
         for proxy, page in pages.items():
+            if page is None and earlier.pages.get(proxy) is None:
+                if proxy in earlier.gone:
+                    gone[proxy] = earlier.gone[proxy]
+                continue
             known = {**earlier.gone.get(proxy, {}), **(earlier.pages.get(proxy) or {})}
             missing = {key: value for key, value in known.items() if page is None or key not in page}
             if missing:
                 gone[proxy] = missing
         return replace(self, pages=pages, gone=gone)
+
+    def require_counts(self) -> None:
+        """Raise ``NoData`` if a counter is negative or not finite, or if an edge is not a number."""
+        if self._problem:
+            remedy = "Look at its metrics page; nothing is counted while it reports such values."
+            raise NoData(self._problem, remedy=remedy)
+
+    @cached_property
+    def _problem(self) -> str:
+        """Kept, because a reading is compared with several others."""
+        for proxy, page in self.pages.items():
+            for key, value in (page or {}).items():
+                if not 0 <= value <= MOST_REQUESTS or math.isnan(key.edge_ms):
+                    where = f"le={key.edge_ms:g}" if key.what == "latency" else key.what
+                    return f"The proxy {proxy} reports {value:g} as its count of {where} for {key.version}."
+        return ""
 
 
 class Observer(Protocol):
@@ -115,8 +136,8 @@ def window(before: Counters, after: Counters) -> Samples:
     Proxies may have different buckets: the sum of cumulative histograms is exact on the edges they all have.
     Raises ``NoData`` for a counter that is not a number of requests.
     """
-    for reading in (before, after):
-        _require_counts(reading)
+    before.require_counts()
+    after.require_counts()
     edges = _common_edges(page for page in after.pages.values() if page is not None)
     found: dict[tuple[str, str], Rises] = {}
     for key, rise in rises(before.pages, after.pages, _histogram, before.gone):
@@ -132,18 +153,6 @@ def window(before: Counters, after: Counters) -> Samples:
             for version in after.versions
         },
     )
-
-
-def _require_counts(reading: Counters) -> None:
-    """Raise ``NoData`` if a counter is negative or not finite, or if an edge is not a number."""
-    for proxy, page in reading.pages.items():
-        for key, value in (page or {}).items():
-            if not 0 <= value <= MOST_REQUESTS or math.isnan(key.edge_ms):
-                where = f"le={key.edge_ms:g}" if key.what == "latency" else key.what
-                raise NoData(
-                    f"The proxy {proxy} reports {value:g} as its count of {where} for {key.version}.",
-                    remedy="Look at its metrics page; nothing is counted while it reports such values.",
-                )
 
 
 def _histogram(key: CounterKey) -> CounterKey:

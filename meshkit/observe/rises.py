@@ -40,7 +40,8 @@ def rises(
         }
         continued = {together(key) for key in page if key not in old and key in earlier} - restarted
         for key, value in page.items():
-            if together(key) in continued:
+            group = together(key)
+            if group in continued:
                 yield key, 0
             else:
-                yield key, round(value if together(key) in restarted else value - old.get(key, 0))
+                yield key, round(value if group in restarted else value - old.get(key, 0))

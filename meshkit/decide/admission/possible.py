@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_REQUESTS = 10**15
 """More requests than any version answers in a release."""
+MOST_S = 1e10
+"""More seconds than any two clocks differ by: three centuries."""
 _ROUNDED_S = 0.002
 """The journal rounds times to a millisecond."""
 
@@ -27,11 +29,12 @@ def refused_window(
 ) -> str:
     """Why a sample window cannot be true; empty if it can.
 
-    It must have ``edges`` counts of slow requests and one of ``steps`` steps, start at ``until_s`` (the end
-    of the previous one) or later, and last at most ``longest_s``.
+    It must have ``edges`` counts of slow requests (any number before the first weight, when edges may not be
+    known yet) and one of ``steps`` steps, start at ``until_s`` (the end of the previous one) or later, and
+    last at most ``longest_s``.
     """
-    if not (math.isfinite(look.start_s) and math.isfinite(look.end_s)):
-        return "the time of the measurement is not a number"
+    if not (_is_time(look.start_s) and _is_time(look.end_s)):
+        return "the time of the measurement is not a number of seconds"
     if look.end_s < look.start_s - _ROUNDED_S:
         return f"the clock went back by {look.start_s - look.end_s:.4g} s"
     if look.end_s - look.start_s > longest_s:
@@ -40,18 +43,26 @@ def refused_window(
         return f"the measurement begins {until_s - look.start_s:.4g} s before the end of the previous one"
     if not -1 <= look.step < steps:
         return f"the release has no step {look.step}"
-    return refused_counts("stable", look.stable, edges) or refused_counts("canary", look.canary, edges)
+    counted = None if look.step < 0 else edges
+    return refused_counts("stable", look.stable, counted) or refused_counts("canary", look.canary, counted)
 
 
-def refused_counts(name: str, arm: ArmWindow, edges: int) -> str:
-    """Why the counts of one version cannot be true; empty if they can."""
+def went_back_s(look: SampleWindow) -> float:
+    """How far the clock went back during a sample window; 0 if its times cannot be true."""
+    if not (_is_time(look.start_s) and _is_time(look.end_s)):
+        return 0.0
+    return max(0.0, look.start_s - look.end_s)
+
+
+def refused_counts(name: str, arm: ArmWindow, edges: int | None) -> str:
+    """Why the counts of one version cannot be true; empty if they can. ``edges`` of None: any number."""
     counted = {"requests": arm.requests, "errors": arm.errors, "requests with a latency": arm.timed}
     for what, count in (*counted.items(), *(("slow requests", count) for count in arm.slower)):
         if not _is_count(count):
             return f"{name} has {_shown(count)} {what}"
     if arm.errors > arm.requests:
         return f"{name} has more errors ({arm.errors}) than requests ({arm.requests})"
-    if len(arm.slower) != edges and (arm.timed or arm.slower):
+    if edges is not None and len(arm.slower) != edges:
         return f"{name} has counts for {len(arm.slower)} of {edges} latency edges"
     for before, after in zip((arm.timed, *arm.slower), arm.slower, strict=False):
         if after > before:
@@ -81,9 +92,13 @@ def refused_histogram(latency_ms: Sequence[tuple[float, Any]]) -> str:
 def refused_progress(progress: Progress, steps: int) -> str:
     """Why the progress of a release cannot be true; empty if it can."""
     times = (progress.elapsed_s, progress.step_elapsed_s or 0.0)
-    if not all(math.isfinite(time) for time in times):
-        return "the elapsed time is not a number"
+    if not all(_is_time(time) for time in times):
+        return "the elapsed time is not a number of seconds"
     return "" if -1 <= progress.step < steps else f"the release has no step {progress.step}"
+
+
+def _is_time(seconds: float) -> bool:
+    return abs(seconds) <= MOST_S
 
 
 def _is_count(count: object) -> bool:

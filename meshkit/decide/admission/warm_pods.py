@@ -42,13 +42,6 @@ class PodAges:
         if not any(young.intersection(of_pods) for of_pods in pods.values()):
             return {version: arms[version] for version in versions}
         return {
-            version: _sum([counts for pod, counts in pods[version].items() if pod not in young])
+            version: sum((each for pod, each in pods[version].items() if pod not in young), ArmCounts())
             for version in versions
         }
-
-
-def _sum(parts: Sequence[ArmCounts]) -> ArmCounts:
-    total = ArmCounts()
-    for part in parts:
-        total += part
-    return total

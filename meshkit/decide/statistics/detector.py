@@ -75,14 +75,15 @@ class LeakDetector:
         """ln of the mean R, in which slowness counts only where it has grown within the watch."""
         if not self.sums or self.sums[0][0] == -math.inf:
             return -math.inf
-        means = [log_mean_exp(kind) for kind in self.sums]
+        errors, *slower = (log_mean_exp(kind) for kind in self.sums)
+        if not slower:
+            return errors
         every = self._grown(0, GROWN_SD)
         grown = [
             mean if every or self._grown(1 + i, GROWN_AT_ONE_SD) else -math.inf
-            for i, mean in enumerate(means[1:])
+            for i, mean in enumerate(slower)
         ]
-        slower = log_mean_exp(grown) if grown and max(grown) > -math.inf else -math.inf
-        return log_mean_exp((means[0], slower)) if grown else means[0]
+        return log_mean_exp((errors, log_mean_exp(grown) if max(grown) > -math.inf else -math.inf))
 
     def _grown(self, kind: int, deviations: float) -> bool:
         """Whether the canary's slowness of one kind is greater now than earlier in the watch."""
@@ -100,13 +101,3 @@ class LeakDetector:
             if growth >= deviations * math.sqrt(1 / before + 1 / after):
                 return True
         return False
-
-    @property
-    def log_sum(self) -> float:
-        """ln of the mean R: half from errors, half from the mean over latency edges."""
-        if not self.sums or self.sums[0][0] == -math.inf:
-            return -math.inf
-        means = [log_mean_exp(kind) for kind in self.sums]
-        if len(means) == 1:
-            return means[0]
-        return log_mean_exp((means[0], log_mean_exp(means[1:])))

@@ -3,13 +3,18 @@
 A likelihood ratio of the canary's own counts against "at most ``share`` of requests are bad" is an e-process
 for every canary that keeps the objective, whatever its rate does. It would also count failures that affect
 both versions. So a window's counts wait until GATE_S after it, and count only if the stable version kept the
-objective around it. The gate depends on the stable version only, so it cannot break the bound.
+objective around it, and as long as all of its counts do not show that it breaks the objective. The gate
+depends on the stable version only, so it cannot break the bound.
+
+A stable version that has little to do may not show a stall of a second that all requests suffer. Of each
+moment, no more bad requests count than a few, or than some times what the objective allows: failures of one
+second are one event. Fewer events are less evidence, so this cannot break the bound either.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from meshkit.decide.statistics.sequential import ALONE, alone_log_evidence
@@ -21,8 +26,20 @@ docs/ideas/verdict.md).
 """
 LEAST_BAD = 3
 """So many bad requests of the stable version are no chance, whatever number was expected."""
+MOMENT_S = 5.0
+"""A moment lasts so long, or as long as a longer window."""
+MOST_BAD, MOST_TIMES = 2, 4
+"""Bad requests of one moment that count: so many, or so many times what the objective allows, if more."""
 CHANCE = 0.05
 """Fewer are no chance either where a version that just keeps the objective would show them this rarely."""
+
+
+class Moment(NamedTuple):
+    """The canary's requests and bad ones since a time, in the moment that goes on."""
+
+    start_s: float = float("-inf")
+    requests: int = 0
+    bad: int = 0
 
 
 class Window(NamedTuple):
@@ -40,8 +57,10 @@ class Window(NamedTuple):
 class Objective:
     """The evidence against one objective: at most ``share`` of requests are bad.
 
-    ``requests`` and ``bad`` are the canary's that count; ``recent`` windows are kept for the gate, those from
-    ``admitted_until_s`` on wait before it.
+    ``requests`` and ``bad`` are the canary's that passed the gate; ``burst`` of the bad ones are left out, as
+    more than a moment before the present one (``moment``) may count. ``stable`` are the stable version's
+    requests and bad ones. ``recent`` windows are kept for the gate, those from ``admitted_until_s`` on wait
+    before it.
     """
 
     share: float
@@ -49,6 +68,9 @@ class Objective:
     bad: int = 0
     recent: tuple[Window, ...] = ()
     admitted_until_s: float = float("-inf")
+    burst: int = 0
+    moment: Moment = field(default_factory=Moment)
+    stable: tuple[int, int] = (0, 0)
 
     def updated(self, window: Window) -> Objective:
         """With one more look; windows that have waited long enough are counted or, if shared, dropped."""
@@ -56,18 +78,29 @@ class Objective:
         ripe = [w for w in recent if self.admitted_until_s < w.end_s <= window.end_s - GATE_S]
         counted = [w for w in ripe if not self._stable_breaks(_around(recent, w))]
         until_s = ripe[-1].end_s if ripe else self.admitted_until_s
+        burst, moment = self.burst, self.moment
+        for w in counted:
+            if w.end_s > moment.start_s + MOMENT_S:
+                burst, moment = burst + self._left_out(moment), Moment(w.start_s)
+            moment = Moment(moment.start_s, moment.requests + w.canary, moment.bad + w.canary_bad)
         return replace(
             self,
             requests=self.requests + sum(w.canary for w in counted),
             bad=self.bad + sum(w.canary_bad for w in counted),
+            burst=burst,
+            moment=moment,
+            stable=(self.stable[0] + window.stable, self.stable[1] + window.stable_bad),
             recent=tuple(w for w in recent if w.end_s > until_s - GATE_S),
             admitted_until_s=until_s,
         )
 
     @property
     def log_evidence(self) -> float:
-        """Log evidence that the canary breaks the objective."""
-        return alone_log_evidence(self.requests, self.bad, self.share, ALONE)
+        """Log evidence that the canary breaks the objective; 0 where all of stable's counts show that too."""
+        if alone_log_evidence(*self.stable, self.share, ALONE) >= -math.log(CHANCE):
+            return 0.0
+        bad = self.bad - self.burst - self._left_out(self.moment)
+        return alone_log_evidence(self.requests, bad, self.share, ALONE)
 
     @property
     def shared(self) -> bool:
@@ -77,6 +110,11 @@ class Objective:
         now = tuple(w for w in self.recent if w.end_s > self.recent[-1].end_s - GATE_S)
         canary, bad = sum(w.canary for w in now), sum(w.canary_bad for w in now)
         return self._stable_breaks(now) and bad > self.share * canary
+
+    def _left_out(self, moment: Moment) -> int:
+        """How many bad requests of a moment do not count."""
+        most = max(MOST_BAD, math.ceil(MOST_TIMES * self.share * moment.requests))
+        return max(0, moment.bad - most)
 
     def _stable_breaks(self, windows: tuple[Window, ...]) -> bool:
         requests, bad = sum(w.stable for w in windows), sum(w.stable_bad for w in windows)

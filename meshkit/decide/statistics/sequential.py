@@ -95,7 +95,7 @@ class Likelihood:
 
     def updated(self, table: Table) -> Likelihood:
         """With one more window. A table whose margins fix the count changes nothing."""
-        if not table.informative:
+        if not (self.points and table.informative):
             return self
         norms, means = normalisers(table, self.points)
         return replace(

@@ -201,11 +201,10 @@ class Runner:
         Where pods are not told apart, the time since the last change of weights, or since the newest pod
         started, decides.
         """
-        canary = self.state.release.canary
+        canary, from_s = self.state.release.canary, samples.start_s - self.state.release.warm_up_s
         if warm is not None:
             return bool(samples.arms[canary].requests and not warm[canary].requests)
-        since_s = max(self.state.shifted_s, self._newest_pod_s())
-        return samples.start_s < since_s + self.state.release.warm_up_s
+        return from_s < self.state.shifted_s or from_s < self._newest_pod_s()
 
     def _newest_pod_s(self) -> float:
         """When the newest pod of either version started; 0 if that is unknown."""

@@ -132,7 +132,7 @@ class ReleasePlan:
     def margins(self) -> tuple[tuple[str, str, str], ...]:
         """Each margin to be shown, its limit, and after how long the forecast expects that."""
         statements = () if isinstance(self.forecast, str) else self.forecast.statements
-        return tuple((one.name, f"{one.limit:g} {one.unit}", _time(one.seconds)) for one in statements)
+        return tuple((one.name, f"{one.limit:g} {one.unit}", seconds(one.seconds)) for one in statements)
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:
@@ -364,10 +364,6 @@ def _owners(obj: Mapping[str, Any], route: WeightedRoute) -> tuple[str, ...]:
             and f"f:{route.rules}" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
         )
     )
-
-
-def _time(value_s: float) -> str:
-    return seconds(value_s) if math.isfinite(value_s) else "never"
 
 
 def _rule(route: WeightedRoute) -> str:

@@ -74,10 +74,7 @@ class Found:
 
     def require_usable(self) -> None:
         """Raise ``BadInput`` for the first finding that is an error."""
-        for finding in self.findings:
-            if finding.severity == "error":
-                remedy = f"{finding.remedy} See {finding.code}."
-                raise BadInput(finding.object, finding.message, remedy=remedy)
+        _require_no_error(self.findings)
 
 
 def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
@@ -95,12 +92,16 @@ def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
     own = checks.needs(release) if checks else ()
     seen = snapshot.read(cluster, (*releases.needs(row, release, home_of(cluster, row)), *own))
     found = tuple(checks.check(release, seen)) if checks else ()
-    for finding in found:
-        if finding.severity == "error":
-            raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
+    _require_no_error(found)
     route = releases.live_route(release, seen, row)
     findings = (*found, *release_problems.problems(release, route, seen, row))
     return Found(route, releases.unmoved(release, route, seen, row), findings)
+
+
+def _require_no_error(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        if finding.severity == "error":
+            raise BadInput(finding.object, finding.message, remedy=f"{finding.remedy} See {finding.code}.")
 
 
 def target_of(release: Release, route: WeightedRoute) -> Target:

@@ -83,23 +83,24 @@ def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
 
 def release_state(release_name: str, cluster: Cluster) -> ReleaseState:
     """Read a snapshot of the latest run of a release; raise ``UnknownName`` if there is none."""
-    from meshkit.cluster.journal import Journal
-    from meshkit.operations.release.commands import Mailbox
-
-    change_id = Mailbox(cluster, release_name).change_id()
-    if change_id is None:
+    state = _latest(release_name, cluster)
+    if state is None:
         raise UnknownName("release", release_name, ())
-    return fold(Journal(cluster).records(change_id))
+    return state
 
 
 def running_state(release_name: str, cluster: Cluster) -> ReleaseState | None:
     """Read the latest run of a release if it has not ended, else return None."""
+    state = _latest(release_name, cluster)
+    return state if state is not None and not state.ended else None
+
+
+def _latest(release_name: str, cluster: Cluster) -> ReleaseState | None:
     from meshkit.cluster.journal import Journal
     from meshkit.operations.release.commands import Mailbox
 
     change_id = Mailbox(cluster, release_name).change_id()
-    state = fold(Journal(cluster).records(change_id)) if change_id is not None else None
-    return state if state is not None and not state.ended else None
+    return fold(Journal(cluster).records(change_id)) if change_id is not None else None
 
 
 def required_rights(cluster: Cluster, route: WeightedRoute) -> set[Right]:

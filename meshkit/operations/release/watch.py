@@ -97,6 +97,7 @@ class Watch:
         try:
             before = self._counters[-1] if self._counters else None
             now = self._observer.counters(self.cluster, target).following(before)
+            now.require_counts()
             if before:
                 earlier = next((c for c in self._counters if c.taken_s >= now.taken_s - RECENT_S), before)
                 self._own.append(self._between(before, earlier, now, percent))

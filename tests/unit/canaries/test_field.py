@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,13 @@ def test_the_same_seed_gives_the_same_release() -> None:
     case = next(case for case, _ in field_contest.cases() if case.name == "p50 outside")
     assert run(case, 3) == run(case, 3)
     assert run(case, 3).action == "rollback"
+
+
+def test_a_stall_of_a_second_rolls_back_no_canary_that_serves_alone() -> None:
+    case = next(case for case, _ in field_contest.cases() if case.name == "alone, a stall of a second")
+    assert {run(case, seed).action for seed in (3, 4, 5)} == {"continue"}
+    failing = replace(case, versions=lambda _: (Version(), Version(errors=lambda _: 0.05)))
+    assert run(failing, 1).action == "rollback"
 
 
 @pytest.mark.soak

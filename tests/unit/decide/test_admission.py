@@ -78,6 +78,7 @@ IMPOSSIBLE = {
     "not cumulative": (replace(GOOD, slower=tuple(reversed(GOOD.slower))), "not cumulative"),
     "more slow requests than requests": (replace(GOOD, slower=(2001,) * WIDTH), "not cumulative"),
     "an edge too few": (replace(GOOD, slower=GOOD.slower[1:]), f"{WIDTH - 1} of {WIDTH} latency edges"),
+    "no edges": (ArmWindow(2000), f"0 of {WIDTH} latency edges"),
 }
 
 
@@ -110,6 +111,8 @@ def test_a_look_that_is_refused_keeps_its_reason_in_the_journal() -> None:
         ((15.0, 26.0), "10 s before the end of the previous one"),
         ((math.nan, 30.0), "not a number"),
         ((25.0, math.inf), "not a number"),
+        ((25.0, -1.7e308), "not a number"),
+        ((1.7e308, 1.7e308), "not a number"),
     ],
 )
 def test_times_that_go_back_or_jump_hold_the_release(times: tuple[float, float], reason: str) -> None:
@@ -142,6 +145,9 @@ def test_a_day_that_nobody_observed_is_no_soak() -> None:
         Progress(0, math.nan, 60),
         Progress(0, math.inf, 60),
         Progress(0, 60, math.inf),
+        Progress(0, None, 1.7976e308),
+        Progress(0, 1.7976e308, 60),
+        Progress(0, 60, -1.7976e308),
         Progress(99, 60, 60),
         Progress(-7, 60, 60),
     ],
@@ -150,6 +156,21 @@ def test_progress_that_cannot_be_true_is_held(progress: Progress) -> None:
     verdict = judge(after(*looks(5)), RELEASE, progress)
     assert verdict.action == "continue"
     assert verdict.sentences[0].startswith("Held: ")
+    json.dumps(verdict.as_record(), allow_nan=False)
+
+
+def test_a_clock_that_cannot_be_true_does_not_move_the_later_times() -> None:
+    astray = replace(looks(1)[0], start_s=25.0, end_s=-1.7e308)
+    later = [replace(look, start_s=look.start_s + 25, end_s=look.end_s + 25) for look in looks(5)]
+    seen = after(*looks(5), astray, *later)
+    assert seen.compared_s == 50
+    assert seen.until_s == 50
+
+
+def test_the_largest_numbers_of_a_release_stay_finite_in_the_journal() -> None:
+    longest = RELEASE.model_copy(update={"deadline_s": 1.7976e308, "soak_s": 1.7976e308})
+    record = judge(after(*looks(5)), longest, ENDED).as_record()
+    assert json.loads(json.dumps(record, allow_nan=False))["numbers"]["deadline_s"] == 1.7976e308
 
 
 @pytest.mark.parametrize(

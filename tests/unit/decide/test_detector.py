@@ -21,10 +21,10 @@ def folded(odds_ratios: list[float], seed: int) -> tuple[int | None, int | None]
         slower = sum(rng.random() < p for _ in range(300)), sum(rng.random() < 0.1 for _ in range(300))
         likelihood = likelihood.updated(Table(300, slower[0], 300, slower[1]))
         ratios = likelihood.log_ratios(NULL, WORSE)
-        detector = detector.folded([ratios, ratios], look * PERIOD_S)
+        detector = detector.folded([ratios], look * PERIOD_S)
         if product is None and likelihood.log_evidence(NULL, WORSE) > math.log(20):
             product = look
-        if detector.log_sum >= math.log(ALARM):
+        if detector.log_leak >= math.log(ALARM):
             return look, product
     return None, product
 
@@ -44,7 +44,7 @@ def test_it_is_due_once_in_a_period_and_starts_from_nothing() -> None:
     detector = LeakDetector()
     assert detector.due(5.0)
     started = detector.folded([[0.1, 0.2]], 5.0)
-    assert started.log_sum == -math.inf
+    assert started.log_leak == -math.inf
     assert not started.due(5.0 + PERIOD_S / 2)
     assert started.due(5.0 + PERIOD_S)
-    assert started.folded([[0.1, 0.2]], 40.0).log_sum == 0.0
+    assert started.folded([[0.1, 0.2]], 40.0).log_leak == 0.0

@@ -56,6 +56,34 @@ def test_two_bad_answers_of_the_stable_version_are_chance_among_many_requests(
     assert after(*seen).requests == 100 * counted
 
 
+@pytest.mark.parametrize("look_s", [1.0, 5.0])
+def test_a_burst_that_an_idle_stable_version_does_not_show_decides_nothing(look_s: float) -> None:
+    """Twenty requests of a second fail; the few of the stable version around it happen to fall beside it."""
+    calm = [
+        Window(look_s * i, look_s * (i + 1), round(20 * look_s), 0, 1, 0) for i in range(round(200 / look_s))
+    ]
+    middle = len(calm) // 2
+    burst = [calm[middle]._replace(canary_bad=10), calm[middle + 1]._replace(canary_bad=10)]
+    objective = after(*calm[:middle], *burst, *calm[middle + 2 :])
+    assert objective.bad == 20
+    assert objective.log_evidence < 0
+    young = after(*burst, *(w for w in calm if w.start_s > burst[-1].start_s))
+    assert young.log_evidence < math.log(20)
+
+
+def test_a_canary_that_fails_altogether_breaks_the_promise_within_half_a_minute() -> None:
+    failing = [Window(5.0 * i, 5.0 * i + 5, 5, 5, 1, 0) for i in range(18)]
+    assert after(*failing).requests == 30
+    assert after(*failing).log_evidence > math.log(20 / 0.1)
+
+
+def test_nothing_is_held_against_a_canary_whose_stable_version_breaks_the_objective_in_all() -> None:
+    """Bursts that the gate misses, because few of stable's requests lie around each of them."""
+    seen = [Window(200.0 * i, 200.0 * i + 10, 20, 2, 20, 1) for i in range(20)]
+    assert after(*seen).bad > 0
+    assert after(*seen).log_evidence == 0.0
+
+
 def test_a_canary_at_the_objective_is_seldom_accused() -> None:
     """Looked at after each of 60 windows, exactly at the promised share: at most 5 %; 2 % is usual."""
     rng, accused = random.Random(3), 0

@@ -62,7 +62,7 @@ def arm(requests: int, errors: int = 0, slower: tuple[int, ...] | None = None) -
 def look(
     step: int, stable: ArmWindow, canary: ArmWindow, *, at: float = 0, warming: bool = False
 ) -> SampleWindow:
-    asked = (10, 50, 100)[step] if step >= 0 else 0
+    asked = (10, 50, 100, 100)[step] if step >= 0 else 0
     return SampleWindow(at, at + 1, step, asked, True, warming, stable, canary)
 
 
@@ -191,11 +191,44 @@ def test_alone_the_canary_is_watched_then_promoted() -> None:
     assert "only gross decay would have shown" in told(done)
 
 
-def test_alone_a_failing_canary_is_rolled_back() -> None:
-    looks = [*[look(1, arm(300), arm(300))] * 10, look(2, arm(0), arm(600, errors=60))]
-    assert (
-        judge(evidence(*looks), release(watch_s=30, keep_percent=0), Progress(2, 3, 70)).action == "rollback"
-    )
+def alone_after(*looks: SampleWindow) -> Verdict:
+    """The verdict on a canary that serves all requests, after these looks and good ones beside stable."""
+    seen = evidence(*[look(1, arm(300), arm(300))] * 10, *looks)
+    return judge(seen, release(watch_s=30, keep_percent=0), Progress(2, 3, 70))
+
+
+FAILING, SLOWER = arm(600, errors=60), arm(600, 0, SLOW)
+STALLED = {"fails": arm(600, errors=600), "slow": arm(600, 0, (600,) * len(BASELINE.edges_ms))}
+
+
+@pytest.mark.parametrize("worse", [FAILING, SLOWER], ids=["errors", "latency"])
+def test_alone_a_canary_that_goes_on_failing_is_rolled_back(worse: ArmWindow) -> None:
+    assert alone_after(*[look(2, arm(0), worse)] * 3).action == "rollback"
+
+
+@pytest.mark.parametrize("kind", STALLED)
+@pytest.mark.parametrize("before", [0, 3])
+def test_alone_a_stall_of_a_second_decides_nothing(kind: str, before: int) -> None:
+    """It reaches into two looks, and the release has hardly been alone; what goes on after it decides."""
+    good, stalled = look(2, arm(0), arm(600)), look(2, arm(0), STALLED[kind])
+    verdict = alone_after(*[good] * before, stalled, stalled, *[good] * 3)
+    assert verdict.action == "continue"
+    assert verdict.harm < 1
+    assert alone_after(*[good] * before, stalled, stalled, *[good] * 3, stalled).action == "rollback"
+
+
+def test_alone_no_latency_counts_while_warming() -> None:
+    warming = look(2, arm(0), SLOWER, warming=True)
+    assert alone_after(*[warming] * 5).action == "continue"
+    failing = look(2, arm(0), FAILING, warming=True)
+    assert alone_after(*[failing] * 5).action == "rollback"
+
+
+def test_a_window_that_is_refused_after_the_last_shift_judges_no_earlier_step() -> None:
+    kept = release(watch_s=30, keep_percent=5)
+    looks = [look(1, arm(300), arm(300))] * 10, [look(2, arm(30, 0, arm(30).slower), arm(570, errors=57))] * 3
+    seen = evidence(*looks[0], *looks[1], replace(look(3, arm(0), arm(600)), refused="no data"), of=kept)
+    assert judge(seen, kept, Progress(3, None, 70)).harm == 1
 
 
 @pytest.mark.parametrize(
@@ -371,7 +404,7 @@ def situations() -> dict[str, Verdict]:
             evidence(*many, look(2, arm(0), arm(600))), release(watch_s=9, keep_percent=0), Progress(2, 9, 70)
         ),
         "alone fails": judge(
-            evidence(*many, look(2, arm(0), arm(600, errors=60))),
+            evidence(*many, *[look(2, arm(0), arm(600, errors=60))] * 3),
             release(watch_s=9, keep_percent=0),
             Progress(2, 3, 70),
         ),
