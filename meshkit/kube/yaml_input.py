@@ -70,6 +70,14 @@ def documents(text: str) -> Iterator[Document]:
         loader.dispose()
 
 
+def problem_in(error: yaml.YAMLError) -> tuple[str, str]:
+    """Where an error is in its text (``line 3``, or empty if that is unknown), and what is wrong there."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return "", str(error).splitlines()[0]
+    mark = error.problem_mark or error.context_mark
+    return (f"line {mark.line + 1}" if mark else ""), str(error.problem)
+
+
 def _value(loader: Any, node: yaml.Node) -> Any:
     try:
         return loader.construct_document(node)
