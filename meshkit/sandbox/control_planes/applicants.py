@@ -62,7 +62,7 @@ class InCluster:
         self._proxy, self._revision = proxy, revision
         self._namespace, self._secret = namespace, secret
         named = {"configmaps": secret.bundle} if secret.bundle else {}
-        within = {resource: namespace for resource in ("secrets", *named)}
+        within = dict.fromkeys(("secrets", *named), namespace)
         self._mirror = Mirror(api, ["pods", *within], within, named)
         self.changed = self._mirror.changed
 

@@ -55,10 +55,12 @@ def configuring(meaning: Any, mesh_config: str) -> Callable[[Any], Coroutine[Any
 @pytest.mark.parametrize(
     ("running", "followed"),
     [
-        pytest.param(configuring(istio, CONFIG_MAP), [("home", CONFIG_MAP)], id="configuration-of-istio"),
-        pytest.param(configuring(linkerd, ""), [], id="configuration-of-linkerd"),
+        pytest.param(configuring(istio, CONFIG_MAP), [("home", CONFIG_MAP)], id="config-of-istio"),
+        pytest.param(configuring(linkerd, ""), [], id="config-of-linkerd"),
         pytest.param(
-            lambda api: InCluster(api, PROXY, "default", "home", SELF_SIGNED).run(), [], id="identity-of-istio"
+            lambda api: InCluster(api, PROXY, "default", "home", SELF_SIGNED).run(),
+            [],
+            id="identity-of-istio",
         ),
         pytest.param(
             lambda api: InCluster(api, PROXY, "default", "home", ISSUER).run(),
