@@ -18,7 +18,7 @@ from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube import yaml_input
-from meshkit.kube.yaml_input import Document, documents, problem_in
+from meshkit.kube.yaml_input import Document, documents, problem_in, text_of
 
 KINDS: dict[str, type[Intent]] = {
     model.__name__: model
@@ -42,7 +42,7 @@ def load_intents(source: str | Path) -> list[Intent]:
 
 def load_values(source: str | Path) -> dict[str, Any]:
     """Read values for a chart from a YAML file. Raises ``BadInput``, which names the file."""
-    text = _text_of(source)
+    text = text_of(source)
     try:
         found = yaml_input.load(text)
     except yaml.YAMLError as error:
@@ -66,18 +66,7 @@ def _intents(text: str, origin: str) -> Iterator[Intent]:
 def _read(source: str | Path) -> tuple[str, str]:
     if isinstance(source, str) and "\n" in source:
         return source, "text"
-    return _text_of(source), str(source)
-
-
-def _text_of(file: str | Path) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise BadInput(str(file), "there is no such file.", remedy="Correct the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            str(file), f"it cannot be read: {error}.", remedy="Give a readable YAML file."
-        ) from error
+    return text_of(source), str(source)
 
 
 def _intent(document: Document, origin: str) -> Intent:
