@@ -86,6 +86,14 @@ class Selectors:
         namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
         return [key for key, selector in self._of.items() if key[0] == namespace and holds(selector, labels)]
 
+    def concerning(self, kind: str) -> Callable[[Object], list[Key]]:
+        """Return a function from a pod to the key of its controller, if that has the given kind.
+
+        A pod without a controller concerns the objects that select it: they may adopt it.
+        """
+        of_owner = owner_key(kind)
+        return lambda pod: self.selecting(pod) if controller_of(pod) is None else of_owner(pod)
+
 
 async def claimed(
     client: LocalClient,
