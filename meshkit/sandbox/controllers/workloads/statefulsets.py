@@ -26,7 +26,7 @@ from meshkit.sandbox.controllers.objects import (
     key_of,
     scaled,
 )
-from meshkit.sandbox.controllers.pods import OwnedPods, Selectors, claimed, from_template
+from meshkit.sandbox.controllers.pods import CREATED_AT_ONCE, OwnedPods, Selectors, claimed, from_template
 from meshkit.sandbox.controllers.workloads import revisions
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def next_step(state: State) -> Step:
             step.delete.append(pod)
         elif state.is_available(pod):
             continue
-        if state.is_ordered:
+        if state.is_ordered or len(step.create) == CREATED_AT_ONCE:
             return step
     surplus = [pod for ordinal, pod in reversed(list(at.items())) if ordinal not in state.wanted]
     _stop_surplus(state, surplus, step)
