@@ -156,8 +156,10 @@ def next_step(state: State) -> Step:
             step.create.append(node)
         else:
             step.delete += _surplus(state, running, surge)
-    if _is_rolling(state):
-        (_surge if surge else _replace)(state, step, surge)
+    if surge:
+        _surge(state, step, surge)
+    elif _is_rolling(state):
+        _replace(state, step)
     return step
 
 
@@ -171,7 +173,7 @@ def _surplus(state: State, pods: Sequence[Object], surge: int) -> list[Object]:
     return [*new[1:], *(old if done else old[1:])]
 
 
-def _replace(state: State, step: Step, surge: int) -> None:
+def _replace(state: State, step: Step) -> None:
     """Delete old pods, so that at most ``maxUnavailable`` nodes are without an available pod."""
     most = state.limit("maxUnavailable", 1) or 1
     unavailable, candidates = 0, []
