@@ -178,11 +178,10 @@ def forecast_command(
 ) -> int:
     """Forecast how long a release takes at the current traffic, and whether it can pass and fail as written.
 
-    Exit code 1: it cannot pass as written, for a reason that is shown.
-
     The traffic is measured in the cluster for up to 15 seconds, or with Prometheus for a minute. With --rps
     and without a cluster, the forecast assumes a typical service. The command changes nothing. Exit code 0;
-    with --strict, 5 if there are warnings.
+    1 if the release cannot pass as written, for a reason that is shown; with --strict, 5 if there are
+    warnings.
 
     Example: meshkit release forecast -f release.yaml --rps 50
     """

@@ -18,7 +18,7 @@ from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube import yaml_input
-from meshkit.kube.yaml_input import Document, documents
+from meshkit.kube.yaml_input import Document, documents, problem_in, text_of
 
 KINDS: dict[str, type[Intent]] = {
     model.__name__: model
@@ -42,16 +42,12 @@ def load_intents(source: str | Path) -> list[Intent]:
 
 def load_values(source: str | Path) -> dict[str, Any]:
     """Read values for a chart from a YAML file. Raises ``BadInput``, which names the file."""
+    text = text_of(source)
     try:
-        text = Path(source).read_text(encoding="utf-8")
         found = yaml_input.load(text)
-    except FileNotFoundError as error:
-        raise BadInput(str(source), "there is no such file.", remedy="Correct the path.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problem = str(error).splitlines()[0]
-        raise BadInput(
-            str(source), f"it cannot be read: {problem}.", remedy="Give a readable YAML file."
-        ) from error
+    except yaml.YAMLError as error:
+        problem = ": ".join(filter(None, ("it cannot be read", *problem_in(error))))
+        raise BadInput(str(source), f"{problem}.", remedy="Correct it.") from error
     if found is not None and not isinstance(found, dict):
         raise BadInput(str(source), "it holds no mapping.", remedy="Write the values as for 'helm --values'.")
     return found or {}
@@ -61,26 +57,16 @@ def _intents(text: str, origin: str) -> Iterator[Intent]:
     try:
         for document in documents(text):
             yield _intent(document, origin)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{origin} line {mark.line + 1}" if mark else origin
-        raise BadInput(where, f"this is not YAML: {error.problem}.", remedy="Correct the line.") from error
     except yaml.YAMLError as error:
-        problem = str(error).splitlines()[0]
-        raise BadInput(origin, f"this is not YAML: {problem}.", remedy="Correct it.") from error
+        line, problem = problem_in(error)
+        where = f"{origin} {line}".rstrip()
+        raise BadInput(where, f"this is not YAML: {problem}.", remedy="Correct the line.") from error
 
 
 def _read(source: str | Path) -> tuple[str, str]:
     if isinstance(source, str) and "\n" in source:
         return source, "text"
-    try:
-        return Path(source).read_text(encoding="utf-8"), str(source)
-    except FileNotFoundError as error:
-        raise BadInput(str(source), "there is no such file.", remedy="Correct the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            str(source), f"it cannot be read: {error}.", remedy="Give a readable YAML file."
-        ) from error
+    return text_of(source), str(source)
 
 
 def _intent(document: Document, origin: str) -> Intent:

@@ -10,7 +10,7 @@ import yaml
 
 from meshkit.errors import BadInput
 from meshkit.facts import Object
-from meshkit.kube.yaml_input import documents
+from meshkit.kube.yaml_input import documents, problem_in, text_of
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _NOT_OBJECTS = "kustomize.config.k8s.io"
@@ -55,15 +55,13 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _objects(file: Path) -> Iterator[Object]:
+    text = text_of(file)
     try:
-        found = list(documents(file.read_text(encoding="utf-8")))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{file} line {mark.line + 1}" if mark else str(file)
-        raise BadInput(where, f"this is not YAML: {error.problem}.", remedy="Correct the line.") from error
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        problem = str(error).splitlines()[0]
-        raise BadInput(str(file), f"it cannot be read: {problem}.", remedy="Give a YAML file.") from error
+        found = list(documents(text))
+    except yaml.YAMLError as error:
+        line, problem = problem_in(error)
+        where = f"{file} {line}".rstrip()
+        raise BadInput(where, f"this is not YAML: {problem}.", remedy="Correct the line.") from error
     for number, document in enumerate(found, start=1):
         yield from _checked(document.value, f"{file} document {number}")
 

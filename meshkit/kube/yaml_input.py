@@ -10,9 +10,12 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from meshkit.errors import BadInput
 
 MAX_DEPTH = 100
 MAX_DIGITS = 40
@@ -40,12 +43,29 @@ class Document:
     value: Any
 
 
+def text_of(file: str | Path) -> str:
+    """Read the text of a file. Raises ``BadInput``, which names the file."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise BadInput(str(file), "there is no such file.", remedy="Correct the path.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"it cannot be read: {error}."
+        raise BadInput(str(file), problem, remedy="Give a readable YAML file.") from error
+
+
 def load(text: str) -> Any:
     """The value of the only document of a text, or None. Raises ``yaml.YAMLError``, and nothing else."""
+    found = only_document(text)
+    return found.value if found else None
+
+
+def only_document(text: str) -> Document | None:
+    """The only document of a text, or None. Raises ``yaml.YAMLError``, and nothing else."""
     found = list(documents(text))
     if len(found) > 1:
         raise _refused(found[1].node, "a second document begins here, and one is expected")
-    return found[0].value if found else None
+    return found[0] if found else None
 
 
 def documents(text: str) -> Iterator[Document]:
@@ -68,6 +88,14 @@ def documents(text: str) -> Iterator[Document]:
                 yield Document(node, _value(loader, node))
     finally:
         loader.dispose()
+
+
+def problem_in(error: yaml.YAMLError) -> tuple[str, str]:
+    """Where an error is in its text (``line 3``, or empty if that is unknown), and what is wrong there."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return "", str(error).splitlines()[0]
+    mark = error.problem_mark or error.context_mark
+    return (f"line {mark.line + 1}" if mark else ""), str(error.problem)
 
 
 def _value(loader: Any, node: yaml.Node) -> Any:

@@ -68,14 +68,14 @@ def refused_text(refused: int, unseen: Collection[str]) -> str:
     """Describe a count of refused calls that does not include those of the servers in ``unseen``."""
     if not unseen:
         return f"{refused:,} refused"
-    hidden = f"refusals cannot be seen at {named(unseen)}"
+    hidden = unseen_text(unseen)
     return f"{refused:,} refused, {hidden}" if refused else hidden
 
 
-def named(servers: Collection[str]) -> str:
-    """The first servers by name, and how many there are besides."""
+def unseen_text(servers: Collection[str]) -> str:
+    """Say that the refused calls of these servers cannot be seen; names the first of them."""
     more = f" and {len(servers) - 3} more" if len(servers) > 3 else ""
-    return f"{', '.join(sorted(servers)[:3])}{more}"
+    return f"refusals cannot be seen at {', '.join(sorted(servers)[:3])}{more}"
 
 
 def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> Reading:

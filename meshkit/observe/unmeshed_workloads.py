@@ -5,7 +5,7 @@ Control planes are excluded: they secure their own connections to sidecars and d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from meshkit.facts import Object
 from meshkit.kube.pods import workload
@@ -23,8 +23,8 @@ def unmeshed_workloads(
     ``namespaces`` tell, beside the pods themselves, which pods are in a mesh without a sidecar.
     """
     rows = (registry.mesh(mesh),) if mesh else tuple(registry.MESHES.values())
-    listed, homes = tuple(pods), tuple(namespaces)
-    sidecarless = {id(pod) for row in rows for pod in row.injection.without_sidecar(listed, homes)}
+    listed = tuple(pods)
+    sidecarless = without_sidecar(listed, namespaces, rows)
     found = {
         workload(pod)
         for pod in listed
@@ -36,6 +36,14 @@ def unmeshed_workloads(
         and not any(row.injection.runs_sidecar(pod) for row in rows)
     }
     return sorted(found)
+
+
+def without_sidecar(
+    pods: Collection[Object], namespaces: Iterable[Object], rows: Iterable[Mesh] = registry.MESHES.values()
+) -> set[int]:
+    """The identities (``id``) of the pods that are in one of these meshes without a sidecar."""
+    homes = tuple(namespaces)
+    return {id(pod) for row in rows for pod in row.injection.without_sidecar(pods, homes)}
 
 
 def control_plane_of(pod: Object) -> str:

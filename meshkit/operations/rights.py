@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from meshkit import codes
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.rights import Right, describe
+from meshkit.cluster.rights import Right, describe, missing
 from meshkit.errors import Forbidden
 from meshkit.facts import Finding, Kind
 from meshkit.meshes import registry
 
-_THREADS = 8
 _CREATED = {
     "": "namespaces serviceaccounts services configmaps secrets",
     "apps": "deployments",
@@ -35,11 +33,9 @@ def missing_rights(cluster: Cluster, mesh: str, home: str) -> Iterator[Finding]:
         Right(each.verb, each.group, each.resource, home if each.at_home else None)
         for each in row.install_rights
     ]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        allowed = list(pool.map(lambda each: cluster.api.allowed(*each), asked))
-    missing = [right for right, ok in zip(asked, allowed, strict=True) if not ok]
-    if missing:
-        yield _forbidden(cluster, describe(missing))
+    lacking = missing(cluster.api, asked)
+    if lacking:
+        yield _forbidden(cluster, describe(lacking))
     if row.aggregated_api:
         yield from _authentication(cluster, row.aggregated_api)
 

@@ -30,7 +30,7 @@ from meshkit.errors import (
 )
 from meshkit.kube.steps import Step
 from meshkit.meshes.metrics import How, Link
-from meshkit.observe.callers import Calls, Reading, between, named, read_callers
+from meshkit.observe.callers import Calls, Reading, between, read_callers, unseen_text
 from meshkit.operations.change import apply_steps, undo_steps
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.plan import Change, Plan
@@ -145,29 +145,27 @@ class Tally:
             found.setdefault(link.server.partition("/")[0], Tally()).links[link] += n
         return found
 
-    def plain_by_server(self) -> Counter[str]:
-        """The number of calls in plain text by server."""
+    def by_server(self, how: How) -> Counter[str]:
+        """The number of calls with this outcome by server."""
         found: Counter[str] = Counter()
         for link, n in self.links.items():
-            if link.how == "plain":
+            if link.how == how:
                 found[link.server] += n
         return found
 
     def servers(self, how: How) -> str:
         """The servers of calls with this outcome, the busiest first."""
-        found: Counter[str] = Counter()
-        for link, n in self.links.items():
-            if link.how == how:
-                found[link.server] += n
-        return ", ".join(server for server, _ in found.most_common(3))
+        return ", ".join(server for server, _ in self.by_server(how).most_common(3))
 
     def __str__(self) -> str:
-        secured = self.count("mutual_tls")
-        counted = [f"{self.count(how):,} {what}" for how, what in _BAD.items()]
-        hidden = [f"refusals cannot be seen at {named(self.unseen)}"] if self.unseen else []
-        if hidden and not self.count("refused"):
-            counted.pop(list(_BAD).index("refused"))
-        return ", ".join([f"{secured:,} over mutual TLS", *counted, *hidden])
+        parts = [f"{self.count('mutual_tls'):,} over mutual TLS"]
+        for how, what in _BAD.items():
+            number = self.count(how)
+            if number or not (how == "refused" and self.unseen):
+                parts.append(f"{number:,} {what}")
+        if self.unseen:
+            parts.append(unseen_text(self.unseen))
+        return ", ".join(parts)
 
 
 def trouble(before: Tally, after: Tally, *, looks: int = 1) -> str:
@@ -201,7 +199,7 @@ def vanished(before: Tally, after: Tally, *, at_least: int = ENOUGH) -> str:
 
     This is valid only after a whole window, and says that the callers are refused, or have ended themselves.
     """
-    was, now = before.plain_by_server(), after.plain_by_server()
+    was, now = before.by_server("plain"), after.by_server("plain")
     for server in sorted(after.unseen):
         if was[server] >= at_least and not now[server]:
             return (

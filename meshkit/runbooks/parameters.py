@@ -74,20 +74,29 @@ def read_parameter_file(path: Path) -> dict[str, str]:
     """
     import yaml
 
+    from meshkit.kube import yaml_input
+
+    text = yaml_input.text_of(path)
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except OSError as problem:
-        remedy = "Give the path of a YAML file."
-        raise BadInput(str(path), f"it cannot be read: {problem.strerror}.", remedy=remedy) from problem
-    except yaml.YAMLError as problem:
-        line = str(problem).splitlines()[0]
-        raise BadInput(str(path), f"this is not YAML: {line}.", remedy="Correct it.") from problem
-    if not isinstance(found, dict) or any(isinstance(value, dict) for value in found.values()):
+        found = yaml_input.only_document(text)
+    except yaml.YAMLError as error:
+        line, problem = yaml_input.problem_in(error)
+        where = f"{path} {line}".rstrip()
+        raise BadInput(where, f"this is not YAML: {problem}.", remedy="Correct it.") from error
+    given = _written(found.node) if found else None
+    if not isinstance(given, dict) or any(isinstance(value, dict) for value in given.values()):
         remedy = "Write one parameter a line: `namespace: shop`."
         raise BadInput(str(path), "it does not hold parameters.", remedy=remedy)
-    return {
-        str(name): json.dumps(value) if isinstance(value, list) else value for name, value in found.items()
-    }
+    return {name: json.dumps(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def _written(node: Any) -> Any:
+    """The value of a YAML node with every scalar as the text that was written."""
+    if isinstance(node.value, str):
+        return node.value
+    if node.id == "sequence":
+        return [_written(each) for each in node.value]
+    return {key.value: _written(value) for key, value in node.value}
 
 
 def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:

@@ -14,7 +14,7 @@ from meshkit.kube.kinds import ZONE
 from meshkit.kube.pods import is_ready, workload
 from meshkit.meshes.registry import MESHES
 from meshkit.observe.graph import Edge, ServiceGraph
-from meshkit.observe.unmeshed_workloads import control_plane_of, unmeshed_workloads
+from meshkit.observe.unmeshed_workloads import control_plane_of, unmeshed_workloads, without_sidecar
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _HEALTHY_PERCENT = 99.0
@@ -29,7 +29,7 @@ def cluster_text(
     color: bool = False,
 ) -> str:
     """The nodes, control planes and workloads, one line each."""
-    sidecarless = _sidecarless(pods, namespaces)
+    sidecarless = without_sidecar(pods, namespaces)
     ended = ("Succeeded", "Failed")
     pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ended]
     zone_of = {name(node): (node["metadata"].get("labels") or {}).get(ZONE, "") for node in nodes}
@@ -96,11 +96,6 @@ def name(obj: Object) -> str:
 def has_sidecar(pod: Object) -> bool:
     """Whether a pod has the proxy of a mesh."""
     return any(row.injection.runs_sidecar(pod) for row in MESHES.values())
-
-
-def _sidecarless(pods: Sequence[Object], namespaces: Sequence[Object]) -> set[int]:
-    """The identities of the pods that are in a mesh without a sidecar."""
-    return {id(pod) for row in MESHES.values() for pod in row.injection.without_sidecar(pods, namespaces)}
 
 
 def _control_plane(pod: Object) -> str:

@@ -97,7 +97,7 @@ def _program(name: str, path: str | None, arguments: tuple[str, ...], use: str) 
 
 
 def _version(command: list[str]) -> str:
-    """The last line that a program prints about its version, or why there is none."""
+    """The first version in what a program prints, or why there is none."""
     try:
         ended = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=PROGRAM_TIMEOUT_S, check=False
@@ -106,13 +106,10 @@ def _version(command: list[str]) -> str:
         return f"no version within {PROGRAM_TIMEOUT_S:g} s"
     except OSError as error:
         return f"does not run ({error.strerror})"
-    lines = [line.strip() for line in ended.stdout.splitlines() if line.strip()]
-    found = re.search(r"v?\d+\.\d+\S*|\b(edge|stable)-\S+", " ".join(lines))
-    return (
-        found[0]
-        if found and ended.returncode == 0
-        else f"does not tell its version (exit {ended.returncode})"
-    )
+    found = re.search(r"v?\d+\.\d+\S*|\b(edge|stable)-\S+", ended.stdout)
+    if found is None or ended.returncode != 0:
+        return f"does not tell its version (exit {ended.returncode})"
+    return found[0]
 
 
 def _files() -> Diagnosis:

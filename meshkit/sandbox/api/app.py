@@ -51,12 +51,17 @@ class ApiServer:
         return port
 
     async def close(self) -> None:
-        """Stop accepting requests, end every watch and close the store."""
+        """Stop accepting requests, end every watch, close all connections and the store."""
         self._sweeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._sweeper
         self._store.end_watches()
+        connections = self._runner.server.connections if self._runner.server else []
+        transports = [connection.transport for connection in connections]
         await self._runner.cleanup()
+        for transport in transports:
+            if transport is not None:
+                transport.abort()  # a client that does not answer the end of TLS would keep it open
         await self._webhooks.close()
         await self._pods.close()
         self._store.close()

@@ -17,7 +17,7 @@ Object = Mapping[str, Any]
 
 _LONGEST_CRON_JOB = 52  # the name of a Job is eleven characters longer
 _NOT_NEGATIVE = "must be greater than or equal to 0"
-_PERCENT = re.compile(r"[0-9]+%")
+_PERCENT = re.compile(r"[0-9]{1,18}%")  # controllers count in 64 bits
 _PERCENT_RULE = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex "
     "used for validation is '[0-9]+%')"

@@ -61,8 +61,9 @@ class InCluster:
     def __init__(self, api: ApiClient, proxy: Proxy, revision: str, namespace: str, secret: CaSecret) -> None:
         self._proxy, self._revision = proxy, revision
         self._namespace, self._secret = namespace, secret
-        within = {"secrets": namespace, "configmaps": namespace}
-        self._mirror = Mirror(api, ["pods", *within], within)
+        named = {"configmaps": secret.bundle} if secret.bundle else {}
+        within = dict.fromkeys(("secrets", *named), namespace)
+        self._mirror = Mirror(api, ["pods", *within], within, named)
         self.changed = self._mirror.changed
 
     async def run(self) -> None:
@@ -74,7 +75,7 @@ class InCluster:
         return authority_in(
             self._secret,
             self._mirror.objects["secrets"].get(f"{self._namespace}/{self._secret.name}"),
-            self._mirror.objects["configmaps"].get(f"{self._namespace}/{self._secret.bundle}"),
+            self._mirror.objects.get("configmaps", {}).get(f"{self._namespace}/{self._secret.bundle}"),
         )
 
     def applicants(self) -> list[Applicant]:

@@ -98,7 +98,8 @@ class Configurator:
     """Configures the sidecars of one revision while its replica is the leader.
 
     ``event_source`` is the component of Events about objects without effect. Pods of other revisions are not
-    configured, but they are endpoints like any others.
+    configured, but they are endpoints like any others. ``mesh_config`` is the only ConfigMap of ``namespace``
+    that the meaning reads; the others change too often to translate everything for them.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Configurator:
         event_source: str,
         run_dir: Path,
         namespace: str,
+        mesh_config: str,
     ) -> None:
         self._api = api
         self._plane = data_plane
@@ -119,7 +121,12 @@ class Configurator:
         self._source = event_source
         self._run_dir = run_dir
         self._namespace = namespace
-        self._mirror = Mirror(api, resource_names(meaning.KINDS), {"configmaps": namespace})
+        self._mirror = Mirror(
+            api,
+            resource_names(meaning.KINDS),
+            within={"configmaps": namespace},
+            named={"configmaps": mesh_config},
+        )
         self._workers: dict[str, _Worker] = {}
         self._suspects: set[Key] = set()
         self._accepted: dict[Key, Object] = {}

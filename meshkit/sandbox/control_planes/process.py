@@ -92,7 +92,7 @@ class Settings:
     beside: Callable[[ApiClient, str, str], Coroutine[Any, Any, None]] | None = None
     """What the leader does besides, until cancelled; given the namespace and the name of its pod."""
     mesh_config: str = ""
-    """The ConfigMap with the mesh config that the injector reads."""
+    """The ConfigMap with the mesh config."""
     mounts: Mounts | None = None
     validators: Validators | None = None
     warnings: Warnings | None = None
@@ -211,6 +211,7 @@ class ControlPlane:
                     event_source=self._settings.config_source,
                     run_dir=self._run_dir,
                     namespace=self._namespace,
+                    mesh_config=self._settings.mesh_config,
                 )
                 tasks.create_task(configurator.run())
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
 from aiohttp import web
 
+from meshkit.kube import yaml_input
 from meshkit.sandbox.control_planes import serving
 from meshkit.sandbox.control_planes.api_client import JSON_PATCH, ApiClient, ApiError, Mirror
 from meshkit.sandbox.control_planes.authority import BUNDLE_KEY
@@ -187,5 +187,5 @@ class InjectionWebhook:
     def _values(self) -> Mapping[str, Any]:
         if self._mounted_values is None:
             return {}
-        values = yaml.safe_load((self._mounted_values / "values").read_text())
+        values = yaml_input.load((self._mounted_values / "values").read_text())
         return values if isinstance(values, dict) else {}

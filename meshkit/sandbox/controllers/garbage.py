@@ -1,10 +1,10 @@
 """The garbage collector deletes orphaned objects and completes foreground and orphan deletions.
 
-Every deletion triggers a scan of all objects. At a sandbox's size that takes a few milliseconds, so no graph
-of owners has to be maintained. An owner counts as deleted only when no object with its name and uid exists
-at the time of the scan. ``propagationPolicy`` appears as a finalizer on the owner: with
-``foregroundDeletion`` the owner is deleted after its dependents, recursively; with ``orphan`` the dependents
-lose the owner reference and remain.
+Every deletion triggers a scan of the metadata of all objects. At a sandbox's size that takes a few
+milliseconds, so no graph of owners has to be maintained. An owner counts as deleted only when no object with
+its name and uid exists at the time of the scan. ``propagationPolicy`` appears as a finalizer on the owner:
+with ``foregroundDeletion`` the owner is deleted after its dependents, recursively; with ``orphan`` the
+dependents lose the owner reference and remain.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 Located = tuple[str, Object]
-"""The name of a resource and one of its objects."""
+"""The name of a resource and one of its objects, of which only the metadata was read."""
 
 
 class GarbageCollector:
@@ -77,7 +77,7 @@ class GarbageCollector:
         everything = [
             (resource, obj)
             for resource in self._client.resources()
-            for obj in await self._client.list(resource)
+            for obj in await self._client.list_metadata(resource)
         ]
         alive = {obj["metadata"]["uid"] for _, obj in everything}
         owned = [located for located in everything if located[1]["metadata"].get("ownerReferences")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from meshkit.kube.selectors import holds
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
 
+CREATED_AT_ONCE = 500
+"""The most pods that a controller creates before it looks again (replicaset.BurstReplicas)."""
+
+
 class OwnedPods:
     """Creates and deletes the pods of one controller; ``source`` is the component in its Events."""
 
@@ -30,13 +35,17 @@ class OwnedPods:
         self._client, self._source = client, source
 
     async def create(self, owner: Object, count: int) -> ApiError | None:
-        """Create pods from the owner's template concurrently; return the last refusal, if any."""
-        return await self.create_all(owner, [from_template(owner) for _ in range(count)])
+        """Create pods from the owner's template, as ``create_all`` does."""
+        return await self.create_all(owner, (from_template(owner) for _ in range(count)))
 
     async def create_all(self, owner: Object, pods: Iterable[Object]) -> ApiError | None:
-        """Create the given pods concurrently; return the last refusal, if any."""
+        """Create the first ``CREATED_AT_ONCE`` pods concurrently; return the last refusal, if any.
+
+        Their creation makes the controller look at the owner again, and it creates the next ones.
+        """
         results = await asyncio.gather(
-            *(self._client.create("pods", pod) for pod in pods), return_exceptions=True
+            *(self._client.create("pods", pod) for pod in islice(pods, CREATED_AT_ONCE)),
+            return_exceptions=True,
         )
         refusal = None
         for result in results:
@@ -85,6 +94,14 @@ class Selectors:
         """Return the keys of the objects in the pod's namespace that select it."""
         namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels")
         return [key for key, selector in self._of.items() if key[0] == namespace and holds(selector, labels)]
+
+    def concerning(self, kind: str) -> Callable[[Object], list[Key]]:
+        """Return a function from a pod to the key of its controller, if that has the given kind.
+
+        A pod without a controller concerns the objects that select it: they may adopt it.
+        """
+        of_owner = owner_key(kind)
+        return lambda pod: self.selecting(pod) if controller_of(pod) is None else of_owner(pod)
 
 
 async def claimed(

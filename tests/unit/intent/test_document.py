@@ -106,3 +106,10 @@ def test_a_file_without_values_is_named(tmp_path: Path, text: str | None, messag
         path.write_text(text)
     with pytest.raises(BadInput, match=f"values.yaml: {message}"):
         load_values(path)
+
+
+def test_a_fault_in_values_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text("global:\n  hub: [\nrevision: x: y\n")
+    with pytest.raises(BadInput, match=r"values\.yaml: it cannot be read: line 3: "):
+        load_values(path)

@@ -109,9 +109,12 @@ def test_a_version_in_a_file_stays_text(tmp_path: Path) -> None:
     assert read_parameter_file(file) == {"mesh": "1.10"}
 
 
-@pytest.mark.parametrize("text", ["- a\n", "mesh: {a: b}\n", "mesh: [\n", ""])
+ALIASES = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 8))])
+
+
+@pytest.mark.parametrize("text", ["- a\n", "mesh: {a: b}\n", "mesh: [\n", "", "mesh: \xe4\n", ALIASES])
 def test_a_file_that_holds_no_parameters_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "production.yaml"
-    file.write_text(text)
+    file.write_text(text, encoding="latin-1")
     with pytest.raises(BadInput, match=r"production\.yaml"):
         read_parameter_file(file)

@@ -82,6 +82,7 @@ def test_a_restart_keeps_token_authority_and_objects(tmp_path: Path) -> None:
         ("POST", f"{CM}?fieldValidation=Hard", {"json": {}}, 422, "Invalid"),
         ("GET", f"{CM}?labelSelector=(", {}, 400, "BadRequest"),
         ("GET", f"{CM}?watch=1&resourceVersion=x", {}, 500, None),
+        ("GET", f"{CM}?watch=1&timeoutSeconds=abc", {}, 400, "BadRequest"),
         ("GET", f"{CM}?resourceVersion=x", {}, 400, "BadRequest"),
         ("GET", f"{CM}?resourceVersion=99999999", {}, 504, "Timeout"),
         ("GET", f"{CM}?resourceVersionMatch=Exact", {}, 422, "Invalid"),

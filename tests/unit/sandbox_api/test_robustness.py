@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sqlite3
 import ssl
 import time
+import warnings
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +185,25 @@ def test_a_watcher_that_never_reads_is_dropped(tmp_path: Path, monkeypatch: pyte
         writer.transport.abort()
 
     run(scenario, tmp_path)
+
+
+def test_a_connection_that_its_client_keeps_ends_with_the_server(tmp_path: Path) -> None:
+    """A client that does not read does not answer the end of TLS either."""
+    kept = []
+
+    def call(to: Connection) -> None:
+        context = ssl.create_default_context(cafile=str(to.home.ca_certificate))
+        kept.append(HTTPSConnection("127.0.0.1", to.server.port, context=context))
+        kept[0].request("GET", "/version")
+        kept[0].getresponse().read()
+
+    async def scenario(to: Connection) -> None:
+        await asyncio.to_thread(call, to)
+
+    gc.collect()
+    with warnings.catch_warnings(record=True) as leaks:
+        warnings.simplefilter("always", ResourceWarning)
+        run(scenario, tmp_path)
+        gc.collect()
+    kept[0].close()
+    assert [str(leak.message) for leak in leaks] == []

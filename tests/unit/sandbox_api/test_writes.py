@@ -367,6 +367,12 @@ def test_a_patch_may_not_rename(api: Any) -> None:
             "cannot be both set",
         ),
         (
+            "poddisruptionbudgets.policy",
+            "policy/v1/PodDisruptionBudget",
+            {"spec": {"minAvailable": "9" * 5000 + "%"}},
+            "spec.minAvailable: Invalid value",
+        ),
+        (
             "roles.rbac.authorization.k8s.io",
             "rbac.authorization.k8s.io/v1/Role",
             {"rules": [{"verbs": ["get"], "resources": ["pods"]}]},

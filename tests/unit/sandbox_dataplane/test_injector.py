@@ -160,3 +160,18 @@ def test_linkerds_proxy_is_told_where_it_listens_and_who_it_is() -> None:
     assert given["LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"] == "the roots"
     assert given["_pod_sa"] == {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}
     assert "LINKERD2_PROXY_INGRESS_MODE" not in given
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "built: 2026-01-01",
+        "\n".join(["a0: &a0 x", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]),
+        "concurrency: [",
+    ],
+    ids=["date", "aliases", "no YAML"],
+)
+def test_no_proxy_config_of_a_pod_ends_the_injector(written: str) -> None:
+    patch = patch_for("istio", pod(annotations={"proxy.istio.io/config": written}), namespace(), "1.31.4")
+    (container,) = next(each["value"] for each in patch if each["path"] == "/spec/initContainers")
+    assert len(container["env"][0]["value"]) < 100

@@ -185,6 +185,9 @@ def test_istio_refusals_are_counted_by_the_listener(mesh_config: str, annotation
         ("enableAutoMtls: true", {}),
         (SHOWN, {"sidecar.istio.io/statsInclusionSuffixes": "upstream_rq_total"}),
         (SHOWN, {"proxy.istio.io/config": "proxyStatsMatcher: {inclusionPrefixes: [cluster.]}"}),
+        ("", {"proxy.istio.io/config": "proxyStatsMatcher: all"}),
+        ("", {"proxy.istio.io/config": "proxyStatsMatcher: {inclusionPrefixes: 15006}"}),
+        ("", {"sidecar.istio.io/statsInclusionRegexps": "([a-z._0-9]+)+!"}),
     ],
 )
 def test_istio_refusals_are_nowhere_without_the_setting(

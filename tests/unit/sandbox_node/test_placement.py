@@ -130,9 +130,13 @@ def test_a_deployment_on_one_open_node_waits_only_where_it_must(
         ("matchExpressions", {"key": "size", "operator": "Gt", "values": ["5"]}, C),
         ("matchExpressions", {"key": "size", "operator": "Lt", "values": ["5"]}, B),
         ("matchExpressions", {"key": "size", "operator": "DoesNotExist"}, A),
+        ("matchExpressions", {"key": "size", "operator": "Gt", "values": ["--5"]}, None),
+        ("matchExpressions", {"key": "size", "operator": "Lt", "values": ["9" * 5000]}, None),
     ],
 )
-def test_required_node_affinity_is_obeyed(field: str, requirement: dict[str, Any], expected: str) -> None:
+def test_required_node_affinity_is_obeyed(
+    field: str, requirement: dict[str, Any], expected: str | None
+) -> None:
     sizes = {B: "3", C: "8"}
     nodes = [
         {**node, "metadata": {**node["metadata"], "labels": {**node["metadata"]["labels"], **size}}}

@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from meshkit.sandbox.api.client import LocalClient
+from meshkit.sandbox.controllers import pods
 from meshkit.sandbox.controllers.endpoints import SLICES
 from meshkit.sandbox.controllers.objects import is_terminating
+from meshkit.sandbox.controllers.workloads.statefulsets import State, next_step
 from meshkit.sandbox.node.services import ready_endpoints
 from tests.unit.sandbox_node.stage import deployment, play, until
 
@@ -228,3 +232,28 @@ def test_pods_left_by_a_deletion_are_adopted_again(client: LocalClient) -> None:
         assert {pod["metadata"]["uid"] for pod in await client.list("pods")} == before
 
     play(client, scenario)
+
+
+def test_parallel_pods_without_end_are_created_in_bounded_steps() -> None:
+    spec = {"podManagementPolicy": "Parallel", "updateStrategy": {"type": "OnDelete"}}
+    owner = stateful_set("web:1", 2**31 - 1, **spec)
+    revision = {"metadata": {"name": "web-1"}, "data": {"spec": {"template": owner["spec"]["template"]}}}
+    owner["metadata"] |= {"namespace": "default", "uid": "u"}
+    step = next_step(State(owner, (), revision, revision, {}))
+    assert [pod["metadata"]["name"] for pod in step.create] == [
+        f"web-{n}" for n in range(pods.CREATED_AT_ONCE)
+    ]
+
+
+def test_a_step_of_any_controller_creates_a_bounded_number_of_pods(
+    client: LocalClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pods, "CREATED_AT_ONCE", 5)
+
+    async def scenario() -> None:
+        await client.create("namespaces", {"metadata": {"name": "default"}})
+        owner = await client.create(STATEFULSETS, stateful_set("web:1", 2**31 - 1))
+        await pods.OwnedPods(client, "test").create(owner, 2**31 - 1)
+        assert len(await client.list("pods")) == 5
+
+    asyncio.run(scenario())

@@ -83,7 +83,10 @@ def test_only_the_owner_may_use_the_socket(tmp_path: Path) -> None:
         async def nothing(request: Request) -> Response:
             return Response.of_json(200, {})
 
-        await HttpServer(nothing).listen(f"unix:{tmp_path}/s")
-        return (tmp_path / "s").stat().st_mode & 0o777
+        server = HttpServer(nothing)
+        await server.listen(f"unix:{tmp_path}/s")
+        mode = (tmp_path / "s").stat().st_mode & 0o777
+        await server.drain(0)
+        return mode
 
     assert uvloop.run(scenario()) == 0o700

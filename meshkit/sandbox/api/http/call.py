@@ -24,7 +24,7 @@ from meshkit.sandbox.api.storage.selectors import Matcher
 
 _TRUE = ("true", "1")
 _MAX_MANAGER_BYTES = 128
-_MAX_TIMEOUT_DIGITS = 9
+_MAX_TIMEOUT_S = 10**9
 _DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _OPTIONS = {"POST": "Create", "PATCH": "Patch", "DELETE": "Delete"}
 
@@ -164,14 +164,14 @@ class Call:
         return selectors.query(self.query.get("labelSelector"), self.query.get("fieldSelector"))
 
     def watch_query(self) -> WatchQuery:
-        """Return the parameters of a watch."""
+        """Return the parameters of a watch. Raises ApiError 400 when its timeout is no number."""
         initial = self.query.get("sendInitialEvents")
         return WatchQuery(
             self.query.get("resourceVersion", ""),
             None if initial is None else initial in _TRUE,
             self.query.get("resourceVersionMatch", ""),
             self.query.get("allowWatchBookmarks") in _TRUE,
-            _seconds(self.query.get("timeoutSeconds", "")),
+            float(min(number(self.query, "timeoutSeconds"), _MAX_TIMEOUT_S)) or None,
         )
 
     async def body(self) -> Any:
@@ -216,11 +216,6 @@ def number(query: Mapping[str, str], name: str) -> int:
     if not -(1 << 63) <= value < 1 << 63:
         raise status.bad_request(f'strconv.ParseInt: parsing "{given}": value out of range')
     return value
-
-
-def _seconds(given: str) -> float | None:
-    """Return a number of whole seconds, or None when it is absent, zero or malformed."""
-    return float(given[:_MAX_TIMEOUT_DIGITS]) or None if given.isdecimal() else None
 
 
 def deletion_asked(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:

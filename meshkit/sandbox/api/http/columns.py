@@ -215,6 +215,11 @@ def _hosts(obj: Object) -> str:
 
 
 AGE = Column("Age", _age)
+_TEMPLATE = (
+    Column("Containers", _containers("name"), wide=True),
+    Column("Images", _containers("image"), wide=True),
+)
+"""The columns of the pod template of a workload."""
 TABLES: dict[str, tuple[Column, ...]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": (Column("Role", _role), AGE),
     "clusterroles.rbac.authorization.k8s.io": (Column("Created At", _field("metadata.creationTimestamp")),),
@@ -235,8 +240,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Available", _field("status.numberAvailable", 0), type="integer"),
         Column("Node Selector", lambda obj: _pairs(at(obj, "spec.template.spec.nodeSelector"))),
         AGE,
-        Column("Containers", _containers("name"), wide=True),
-        Column("Images", _containers("image"), wide=True),
+        *_TEMPLATE,
         Column("Selector", _selector, wide=True),
     ),
     "deployments.apps": (
@@ -244,8 +248,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Up-to-date", _field("status.updatedReplicas", 0), type="integer"),
         Column("Available", _field("status.availableReplicas", 0), type="integer"),
         AGE,
-        Column("Containers", _containers("name"), wide=True),
-        Column("Images", _containers("image"), wide=True),
+        *_TEMPLATE,
         Column("Selector", _selector, wide=True),
     ),
     "endpointslices.discovery.k8s.io": (
@@ -281,8 +284,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Completions", _completions),
         Column("Duration", _job_duration),
         AGE,
-        Column("Containers", _containers("name"), wide=True),
-        Column("Images", _containers("image"), wide=True),
+        *_TEMPLATE,
         Column("Selector", _selector, wide=True),
     ),
     "leases.coordination.k8s.io": (Column("Holder", _field("spec.holderIdentity", "")), AGE),
@@ -334,8 +336,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Current", _field("status.replicas", 0), type="integer"),
         Column("Ready", _field("status.readyReplicas", 0), type="integer"),
         AGE,
-        Column("Containers", _containers("name"), wide=True),
-        Column("Images", _containers("image"), wide=True),
+        *_TEMPLATE,
         Column("Selector", _selector, wide=True),
     ),
     "rolebindings.rbac.authorization.k8s.io": (Column("Role", _role), AGE),
@@ -353,8 +354,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "statefulsets.apps": (
         Column("Ready", _ready_replicas),
         AGE,
-        Column("Containers", _containers("name"), wide=True),
-        Column("Images", _containers("image"), wide=True),
+        *_TEMPLATE,
     ),
     "storageclasses.storage.k8s.io": (
         Column("Provisioner", _field("provisioner", "")),

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from meshkit.kube import yaml_input
 from meshkit.kube.metadata import annotations_of, labels
 from meshkit.meshes.istio.meaning.proxy import PROXY, TLS_MODE, TLS_MODE_LABEL
 from meshkit.meshes.model.outbound import Object
@@ -72,7 +73,7 @@ def _proxy_config(pod: Object, mesh_config: str) -> str:
 def _mapping(written: object) -> Mapping[str, Any]:
     """Return a mapping, or the mapping in a YAML text; empty if it is neither."""
     try:
-        found = yaml.safe_load(written) if isinstance(written, str) else written
+        found = yaml_input.load(written) if isinstance(written, str) else written
     except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -8,12 +8,12 @@ sidecar's environment.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from meshkit.meshes.istio.meaning.proxy import PROXY
 from meshkit.meshes.model.outbound import Object
+from meshkit.sandbox.api.schema import patterns
 
 PROXY_CONFIG = "PROXY_CONFIG"
 """The variable of the sidecar with the proxy config that applied at injection, as JSON."""
@@ -25,7 +25,7 @@ _INCLUDED: Mapping[str, tuple[str, Callable[[str, str], bool]]] = {
     "inclusionSuffixes": ("sidecar.istio.io/statsInclusionSuffixes", str.endswith),
     "inclusionRegexps": (
         "sidecar.istio.io/statsInclusionRegexps",
-        lambda name, written: re.fullmatch(written, name) is not None,
+        lambda name, written: patterns.matches(f"^(?:{written})$", name),
     ),
 }
 
@@ -33,11 +33,11 @@ _INCLUDED: Mapping[str, tuple[str, Callable[[str, str], bool]]] = {
 def exposes(pod: Object, statistic: str) -> bool:
     """Return whether the sidecar of a pod exposes one of Envoy's own statistics."""
     annotations = pod["metadata"].get("annotations") or {}
-    matcher = _proxy_config(pod).get("proxyStatsMatcher") or {}
+    matcher = _mapping(_proxy_config(pod).get("proxyStatsMatcher"))
     for field, (annotation, includes) in _INCLUDED.items():
         written = annotations.get(annotation)
-        patterns = written.split(",") if written else matcher.get(field) or ()
-        if any(includes(statistic, str(pattern)) for pattern in patterns):
+        listed = written.split(",") if written else matcher.get(field)
+        if isinstance(listed, list) and any(includes(statistic, str(each)) for each in listed):
             return True
     return False
 
@@ -45,5 +45,11 @@ def exposes(pod: Object, statistic: str) -> bool:
 def _proxy_config(pod: Object) -> Mapping[str, Any]:
     sidecars = (c for c in pod["spec"].get("initContainers") or () if c["name"] == PROXY.container)
     written = {e["name"]: e.get("value") for c in sidecars for e in c.get("env") or ()}.get(PROXY_CONFIG)
-    found = json.loads(written) if written else {}
+    try:
+        return _mapping(json.loads(written) if written else {})
+    except ValueError:
+        return {}
+
+
+def _mapping(found: object) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}

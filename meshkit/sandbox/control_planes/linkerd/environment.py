@@ -140,7 +140,7 @@ def _identity(roots: str) -> Iterator[Variable]:
 def _inbound_ports(pod: Object) -> set[int]:
     """The ports of the containers, and those that kubelet asks by number."""
     found: set[int] = set()
-    for container in _containers(pod):
+    for container in containers_of(pod):
         found |= {int(port["containerPort"]) for port in container.get("ports") or ()}
         asked = ((container.get(probe) or {}).get("httpGet") or {} for probe in _PROBES)
         found |= {get["port"] for get in asked if isinstance(get.get("port"), int)}
@@ -151,7 +151,7 @@ def _opaque_ports(pod: Object, listed: str) -> str:
     """The opaque ports with the number of each port that is listed by its name."""
     named = {
         port["name"]: port["containerPort"]
-        for container in _containers(pod)
+        for container in containers_of(pod)
         for port in container.get("ports") or ()
         if port.get("name")
     }
@@ -159,6 +159,7 @@ def _opaque_ports(pod: Object, listed: str) -> str:
     return ",".join(str(named.get(part, part)) for part in parts if part)
 
 
-def _containers(pod: Object) -> Iterator[Json]:
+def containers_of(pod: Object) -> Iterator[Json]:
+    """The containers of a pod in the order in which Linkerd's injector lists their ports."""
     yield from pod["spec"].get("initContainers") or ()
     yield from pod["spec"].get("containers") or ()

@@ -16,7 +16,7 @@ from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT, OPAQUE
 from meshkit.meshes.linkerd.meaning.proxy import COMPONENT, PROXY
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
-from meshkit.sandbox.control_planes.linkerd.environment import INJECT, environment
+from meshkit.sandbox.control_planes.linkerd.environment import INJECT, containers_of, environment
 
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
@@ -71,6 +71,5 @@ def _default(injector: Injector) -> str:
 
 
 def _container_ports(pod: Object) -> Iterable[int]:
-    spec = pod["spec"]
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+    for container in containers_of(pod):
         yield from (int(port["containerPort"]) for port in container.get("ports") or ())

@@ -14,6 +14,7 @@ tainted nodes unless the constraint's nodeTaintsPolicy is Honor.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from typing import Any
 from meshkit.kube.selectors import holds
 from meshkit.sandbox.controllers.objects import Object, controller_of, is_terminating, key_of
 from meshkit.sandbox.controllers.scheduling.taints import CORDONED, tolerates, untolerated
+
+_INTEGER = re.compile("-?[0-9]{1,19}")
 
 
 def choose(pod: Object, nodes: Sequence[Object], placed: Sequence[Object]) -> str | None:
@@ -92,7 +95,7 @@ def _meets(values: Mapping[str, str], requirement: Object) -> bool:
     if requirement["operator"] not in ("Gt", "Lt"):
         return holds({"matchExpressions": [requirement]}, values)
     given, (bound, *_) = values.get(requirement["key"], ""), requirement.get("values") or ("",)
-    if not (given.lstrip("-").isdecimal() and bound.lstrip("-").isdecimal()):
+    if not (_INTEGER.fullmatch(given) and _INTEGER.fullmatch(bound)):
         return False
     return int(given) > int(bound) if requirement["operator"] == "Gt" else int(given) < int(bound)
 

@@ -19,13 +19,12 @@ from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
     available_in_s,
-    controller_of,
     is_finished,
     is_terminating,
     key_of,
     scaled,
 )
-from meshkit.sandbox.controllers.pods import OwnedPods, Selectors, claimed, from_template, owner_key
+from meshkit.sandbox.controllers.pods import OwnedPods, Selectors, claimed, from_template
 from meshkit.sandbox.controllers.scheduling.placement import may_use
 from meshkit.sandbox.controllers.scheduling.taints import evicted_after_s, untolerated
 from meshkit.sandbox.controllers.workloads import revisions
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 DAEMONSETS = "daemonsets.apps"
 SOURCE = "daemonset-controller"
-_OWNER_KEY = owner_key("DaemonSet")
 _TOLERATIONS = (
     ("node.kubernetes.io/not-ready", "NoExecute"),
     ("node.kubernetes.io/unreachable", "NoExecute"),
@@ -60,14 +58,9 @@ class DaemonSetController:
         """DaemonSets, their pods, and the nodes, each of which concerns every DaemonSet."""
         return {
             DAEMONSETS: self._selectors.keep,
-            "pods": self._of_pod,
+            "pods": self._selectors.concerning("DaemonSet"),
             "nodes": lambda node: self._selectors.keys,
         }
-
-    def _of_pod(self, pod: Object) -> list[Key]:
-        if controller_of(pod) is not None:
-            return _OWNER_KEY(pod)
-        return self._selectors.selecting(pod)
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Take the next step of one DaemonSet."""
@@ -163,8 +156,10 @@ def next_step(state: State) -> Step:
             step.create.append(node)
         else:
             step.delete += _surplus(state, running, surge)
-    if _is_rolling(state):
-        (_surge if surge else _replace)(state, step, surge)
+    if surge:
+        _surge(state, step, surge)
+    elif _is_rolling(state):
+        _replace(state, step)
     return step
 
 
@@ -178,7 +173,7 @@ def _surplus(state: State, pods: Sequence[Object], surge: int) -> list[Object]:
     return [*new[1:], *(old if done else old[1:])]
 
 
-def _replace(state: State, step: Step, surge: int) -> None:
+def _replace(state: State, step: Step) -> None:
     """Delete old pods, so that at most ``maxUnavailable`` nodes are without an available pod."""
     most = state.limit("maxUnavailable", 1) or 1
     unavailable, candidates = 0, []

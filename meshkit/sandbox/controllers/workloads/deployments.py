@@ -21,7 +21,6 @@ from meshkit.sandbox.controllers.objects import (
     Object,
     condition,
     controlled_by,
-    controller_of,
     is_terminating,
     key_of,
     owner_reference,
@@ -29,6 +28,7 @@ from meshkit.sandbox.controllers.objects import (
     set_condition,
     timestamp,
 )
+from meshkit.sandbox.controllers.pods import owner_key
 from meshkit.sandbox.controllers.workloads import rollout
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class DeploymentController:
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
         """Deployments and the ReplicaSets that they own."""
-        return {DEPLOYMENTS: lambda obj: [key_of(obj)], REPLICASETS: _deployment_of}
+        return {DEPLOYMENTS: lambda obj: [key_of(obj)], REPLICASETS: owner_key("Deployment")}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Take the next step of one Deployment's rollout."""
@@ -326,13 +326,6 @@ def _replica_set(deployment: Object, hash_digits: str, *, revision: int) -> Obje
         },
         "spec": spec,
     }
-
-
-def _deployment_of(replica_set: Object) -> list[Key]:
-    owner = controller_of(replica_set)
-    if owner is None or owner["kind"] != "Deployment":
-        return []
-    return [(replica_set["metadata"]["namespace"], owner["name"])]
 
 
 def _revision(replica_set: Object) -> int:

@@ -20,7 +20,6 @@ from meshkit.sandbox.controllers.objects import (
     Object,
     condition,
     controlled_by,
-    controller_of,
     is_finished,
     is_terminating,
     key_of,
@@ -28,7 +27,7 @@ from meshkit.sandbox.controllers.objects import (
     set_condition,
     timestamp,
 )
-from meshkit.sandbox.controllers.pods import OwnedPods
+from meshkit.sandbox.controllers.pods import OwnedPods, owner_key
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -49,7 +48,7 @@ class JobController:
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
         """Jobs and the pods that they own."""
-        return {JOBS: lambda obj: [key_of(obj)], "pods": _job_of}
+        return {JOBS: lambda obj: [key_of(obj)], "pods": owner_key("Job")}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Take the next step of one Job."""
@@ -266,10 +265,3 @@ def _counted(before: Mapping[str, Any], counts: Counts) -> Object:
     status["ready"] = sum(is_ready(pod) for pod in counts.running)
     status["terminating"] = counts.ending
     return status
-
-
-def _job_of(pod: Object) -> list[Key]:
-    owner = controller_of(pod)
-    if owner is None or owner["kind"] != "Job":
-        return []
-    return [(pod["metadata"]["namespace"], owner["name"])]

@@ -20,20 +20,18 @@ from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
     available_in_s,
-    controller_of,
     is_finished,
     is_terminating,
     key_of,
     set_condition,
 )
-from meshkit.sandbox.controllers.pods import OwnedPods, Selectors, claimed, owner_key
+from meshkit.sandbox.controllers.pods import OwnedPods, Selectors, claimed
 from meshkit.sandbox.controllers.workloads.deployments import REPLICASETS
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
 
 SOURCE = "replicaset-controller"
-_REPLICA_SET_OF = owner_key("ReplicaSet")
 
 
 class ReplicaSetController:
@@ -47,12 +45,7 @@ class ReplicaSetController:
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
         """ReplicaSets, the pods that they own and the pods that they may adopt."""
-        return {REPLICASETS: self._selectors.keep, "pods": self._of_pod}
-
-    def _of_pod(self, pod: Object) -> list[Key]:
-        if controller_of(pod) is not None:
-            return _REPLICA_SET_OF(pod)
-        return self._selectors.selecting(pod)
+        return {REPLICASETS: self._selectors.keep, "pods": self._selectors.concerning("ReplicaSet")}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Create missing pods or delete surplus pods of one ReplicaSet."""

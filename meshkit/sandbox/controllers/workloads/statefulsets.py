@@ -21,13 +21,12 @@ from meshkit.sandbox.controllers.loop import Key
 from meshkit.sandbox.controllers.objects import (
     Object,
     available_in_s,
-    controller_of,
     is_finished,
     is_terminating,
     key_of,
     scaled,
 )
-from meshkit.sandbox.controllers.pods import OwnedPods, Selectors, claimed, from_template, owner_key
+from meshkit.sandbox.controllers.pods import CREATED_AT_ONCE, OwnedPods, Selectors, claimed, from_template
 from meshkit.sandbox.controllers.workloads import revisions
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ POD_NAME = "statefulset.kubernetes.io/pod-name"
 POD_INDEX = "apps.kubernetes.io/pod-index"
 HASH = "controller.kubernetes.io/hash"
 _ORDINAL = re.compile(r"(.*)-([0-9]+)")
-_OWNER_KEY = owner_key("StatefulSet")
 
 
 class StatefulSetController:
@@ -54,12 +52,7 @@ class StatefulSetController:
     @property
     def watches(self) -> Mapping[str, Callable[[Object], Iterable[Key]]]:
         """StatefulSets, the pods that they own and the pods that they may adopt."""
-        return {STATEFULSETS: self._selectors.keep, "pods": self._of_pod}
-
-    def _of_pod(self, pod: Object) -> list[Key]:
-        if controller_of(pod) is not None:
-            return _OWNER_KEY(pod)
-        return self._selectors.selecting(pod)
+        return {STATEFULSETS: self._selectors.keep, "pods": self._selectors.concerning("StatefulSet")}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Take the next step of one StatefulSet."""
@@ -201,7 +194,7 @@ def next_step(state: State) -> Step:
             step.delete.append(pod)
         elif state.is_available(pod):
             continue
-        if state.is_ordered:
+        if state.is_ordered or len(step.create) == CREATED_AT_ONCE:
             return step
     surplus = [pod for ordinal, pod in reversed(list(at.items())) if ordinal not in state.wanted]
     _stop_surplus(state, surplus, step)
