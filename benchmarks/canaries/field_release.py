@@ -72,7 +72,7 @@ def run(case: Case, seed: int) -> End:
             pods = draw.counts(version, case.rps * case.look_s * share / 100, start_s + case.look_s / 2)
             arms.append(ArmWindow.of(_sum(pods, edges), baseline.edges_ms, ArmCounts()))
         warming, begin_s = start_s < release.warm_up_s, 1 + BESIDE_S + start_s
-        return SampleWindow(begin_s, begin_s + case.look_s, step, percent, True, warming, *arms)
+        return SampleWindow(begin_s, begin_s + case.look_s, step, percent, True, warming, arms[0], arms[1])
 
     for i in range(round(BESIDE_S / case.look_s) if case.alone else 0):
         evidence = evidence.updated(look(i * case.look_s - BESIDE_S, 0, 50.0))

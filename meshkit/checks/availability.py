@@ -11,7 +11,7 @@ from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.kube.pods import is_ready
-from meshkit.kube.selectors import selects
+from meshkit.kube.selectors import matches
 from meshkit.meshes.view import View
 
 
@@ -71,7 +71,7 @@ def _losses(view: View, name: str, ready: Sequence[Object]) -> Iterator[Finding]
 
 
 def _drains(view: View, component: Object, ready: Sequence[Object]) -> Iterator[Finding]:
-    budgets = budgets_of(view, component, ready)
+    budgets = budgets_over(view, *ready)
     if not budgets:
         message = "no PodDisruptionBudget covers it: draining nodes may evict all replicas at once."
         yield codes.finding(codes.NO_BUDGET, title(component), message)
@@ -85,12 +85,11 @@ def _drains(view: View, component: Object, ready: Sequence[Object]) -> Iterator[
             yield codes.finding(codes.BUDGET_BLOCKS_DRAIN, title(budget), message)
 
 
-def budgets_of(view: View, component: Object, pods: Sequence[Object]) -> list[Object]:
-    """The budgets that cover these pods of a component."""
+def budgets_over(view: View, *pods: Object) -> list[Object]:
+    """The disruption budgets that select all of these pods, all of one namespace; none without a pod."""
+    found = view.of("PodDisruptionBudget", pods[0]["metadata"]["namespace"]) if pods else ()
     return [
-        budget
-        for budget in view.of("PodDisruptionBudget", component["metadata"]["namespace"])
-        if all(selects((budget["spec"].get("selector") or {}).get("matchLabels") or {}, p) for p in pods)
+        budget for budget in found if all(matches(budget["spec"].get("selector") or {}, pod) for pod in pods)
     ]
 
 

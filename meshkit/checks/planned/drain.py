@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from meshkit.checks.availability import budgets_of, evictions_allowed
+from meshkit.checks.availability import budgets_over, evictions_allowed
 from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import Object
 from meshkit.kube.metadata import title
@@ -140,16 +140,10 @@ def forecast_drain(view: View, nodes: Collection[str]) -> DrainForecast:
     )
 
 
-def budgets_over(view: View, pod: Object) -> list[Object]:
-    """The disruption budgets that select a pod."""
-    found = view.of("PodDisruptionBudget", pod["metadata"]["namespace"])
-    return [budget for budget in found if matches(budget["spec"].get("selector") or {}, pod)]
-
-
 def _held(view: View, leaving: Sequence[Object]) -> Iterator[HeldPods]:
     """Yield what budgets hold back, except of the control plane, whose components have their own forecast."""
     own = [title(pod) for component in view.components for pod in view.pods_of(component)]
-    guarded: dict[str, list[Object]] = {}
+    guarded: dict[str, tuple[Object, list[Object]]] = {}
     for pod in leaving:
         over = budgets_over(view, pod)
         if len(over) > 1:
@@ -157,12 +151,12 @@ def _held(view: View, leaving: Sequence[Object]) -> Iterator[HeldPods]:
             why = "Kubernetes refuses to evict a pod that several budgets select"
             yield HeldPods(names, (_place(pod),), why, for_good=True)
         elif over and is_ready(pod) and title(pod) not in own:
-            guarded.setdefault(title(over[0]), []).append(pod)
-    for name, pods in sorted(guarded.items()):
-        yield from _held_by(view, budgets_over(view, pods[0])[0], name, pods)
+            guarded.setdefault(title(over[0]), (over[0], []))[1].append(pod)
+    for _, (budget, pods) in sorted(guarded.items()):
+        yield from _held_by(view, budget, pods)
 
 
-def _held_by(view: View, budget: Object, name: str, pods: Sequence[Object]) -> Iterator[HeldPods]:
+def _held_by(view: View, budget: Object, pods: Sequence[Object]) -> Iterator[HeldPods]:
     selector = budget["spec"].get("selector") or {}
     live = view.of("Pod", budget["metadata"]["namespace"])
     covered = [pod for pod in live if is_live(pod) and matches(selector, pod)]
@@ -171,7 +165,7 @@ def _held_by(view: View, budget: Object, name: str, pods: Sequence[Object]) -> I
     if evictions_allowed(budget, expected, ready) < 1:
         for_good = evictions_allowed(budget, expected, expected) < 1
         why = f"it lets none of {expected} go" if for_good else f"{ready} of {expected} are ready"
-        yield HeldPods(name, tuple(sorted(map(_place, pods))), why, for_good)
+        yield HeldPods(title(budget), tuple(sorted(map(_place, pods))), why, for_good)
 
 
 def _place(pod: Object) -> str:
@@ -185,7 +179,7 @@ def _owner(pod: Object) -> str | None:
 def _forecast_component(view: View, component: Object, nodes: Collection[str]) -> ComponentForecast:
     ready = [pod for pod in view.pods_of(component) if is_ready(pod)]
     leaving = _count_on(ready, nodes)
-    budgets = budgets_of(view, component, ready)
+    budgets = budgets_over(view, *ready)
     replicas = component["spec"].get("replicas", 1)
     allowed = min((evictions_allowed(budget, replicas, len(ready)) for budget in budgets), default=len(ready))
     # Budgets limit concurrent evictions; the next eviction is allowed when a new replica is ready elsewhere.

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from meshkit.checks.planned.drain import DrainForecast, budgets_over, forecast_drain, nodes_of
+from meshkit.checks.availability import budgets_over
+from meshkit.checks.planned.drain import DrainForecast, forecast_drain, nodes_of
 from meshkit.cluster import ready, rights, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Operation

@@ -105,6 +105,7 @@ def budget(**spec: Any) -> dict[str, Any]:
     return obj("policy/v1", "PodDisruptionBudget", "second", "istio-system", spec=spec)
 
 
+OTHERS = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["istiod"]}]}
 OTHERS_WEBHOOK = obj(
     *("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "other"),
     webhooks=[
@@ -138,6 +139,7 @@ ISTIO_CASES: dict[str, tuple[Callable[[Objects], None], list[str]]] = {
     "one zone": (moved(dict(zip("abc", "ade", strict=True)).__getitem__), ["MK0404 warning"]),
     "no budget": (without("PodDisruptionBudget", "istiod"), ["MK0405 warning"]),
     "two budgets": (added(budget(maxUnavailable=1)), ["MK0406 error"]),
+    "a budget of others": (added(budget(selector=OTHERS)), []),
     "a budget that blocks": (
         changed("PodDisruptionBudget", "istiod", spec__maxUnavailable=0),
         ["MK0407 warning"],

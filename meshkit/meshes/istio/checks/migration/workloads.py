@@ -8,7 +8,7 @@ from typing import Any
 from meshkit import codes
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import annotations_of, labels, title
-from meshkit.kube.pods import is_live
+from meshkit.kube.pods import is_live, workload
 from meshkit.meshes.istio.ambient.membership import MODE, OUTSIDE, has_own_proxy
 from meshkit.meshes.istio.checks.annotation_table import SET_BY_ISTIO
 from meshkit.meshes.istio.checks.migration.scope import Scope
@@ -45,12 +45,11 @@ def check(scope: Scope) -> Iterator[Finding]:
 
 def _workload(pod: Object) -> str:
     """Kind and name of what makes a pod: ``Deployment shop/web``, or the pod itself."""
-    meta = pod["metadata"]
-    for owner in meta.get("ownerReferences") or ():
-        if owner["kind"] == "ReplicaSet":
-            return f"Deployment {meta['namespace']}/{str(owner['name']).rpartition('-')[0]}"
-        return f"{owner['kind']} {meta['namespace']}/{owner['name']}"
-    return title(pod)
+    owners = pod["metadata"].get("ownerReferences")
+    if not owners:
+        return title(pod)
+    kind = owners[0]["kind"]
+    return f"{'Deployment' if kind == 'ReplicaSet' else kind} {workload(pod)}"
 
 
 def _of(name: str, pod: Object) -> Iterator[Finding]:
