@@ -26,15 +26,12 @@ from meshkit.meshes.model.registry import Registry
 
 def with_named_pods(outbound: Outbound, registry: Registry, namespace: str) -> Outbound:
     """Return the configuration of callers in ``namespace`` with the pods that headless Services name."""
-    headless = list(_headless_ports(registry))
-    if not headless:
-        return outbound
     hosts = {(host.service, host.port): host for host in outbound.hosts}
     clusters = {cluster.name: cluster for cluster in outbound.clusters}
     taken = {domain for host in outbound.hosts for domain in host.domains}
     more_hosts: list[VirtualHost] = []
     more_clusters: list[Cluster] = []
-    for service, port in headless:
+    for service, port in _headless_ports(registry):
         full, number = host_of(service), int(port["port"])
         host, whole = hosts.get((full, number)), clusters.get(cluster_name(number, "", full))
         if host is None or whole is None:
