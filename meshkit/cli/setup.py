@@ -141,6 +141,7 @@ def plan_command(
 @_NAMESPACE
 @mesh_option
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
+@click.option("--force", is_flag=True, help="Mutual TLS: accept that callers may be refused.")
 @cluster_options
 @json_option
 def apply_command(
@@ -148,13 +149,15 @@ def apply_command(
     namespace: str,
     mesh: str | None,
     yes: bool,
+    force: bool,
     choice: ClusterChoice,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Apply a stage after showing its plan and asking for confirmation.
 
-    Mutual TLS becomes strict if no plaintext callers were seen.
+    Mutual TLS becomes strict if no plaintext callers were seen, and is undone if calls are refused. A strict
+    mode from a file is refused if such callers were seen; --force accepts both.
 
     Example: meshkit setup apply injection --mesh istio -n shop
     """
@@ -162,13 +165,13 @@ def apply_command(
     look = setup.watch(_window_s(stage))
     intents = _intents(setup, stage, look, **given)
     plan = setup.plan(stage, *intents, look=look)
-    for intent in intents:
+    for intent in () if force else intents:
         setup.require_safe(stage, intent, look)
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):
         confirm_plan(setup.cluster, as_json=as_json)
-    change = setup.apply(stage, plan, progress=progress(as_json=as_json))
+    change = setup.apply(stage, plan, progress=progress(as_json=as_json), force=force)
     back = (
         f"\nUndo it with: meshkit setup undo {stage}{_where(setup.mesh, namespace, choice)}"
         if change.id

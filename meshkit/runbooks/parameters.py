@@ -76,9 +76,11 @@ def read_parameter_file(path: Path) -> dict[str, str]:
 
     from meshkit.kube import yaml_input
 
-    text = yaml_input.text_of(path)
     try:
-        found = yaml_input.only_document(text)
+        found = yaml_input.only_document(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "Give the path of a YAML file."
+        raise BadInput(str(path), f"it cannot be read: {error}.", remedy=remedy) from error
     except yaml.YAMLError as error:
         line, problem = yaml_input.problem_in(error)
         where = f"{path} {line}".rstrip()

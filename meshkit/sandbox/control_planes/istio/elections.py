@@ -43,6 +43,7 @@ async def _renew(api: ApiClient, namespace: str, name: str, identity: str) -> No
     if held and now < _expiry(record):
         return
     taken = record.get("holderIdentity") != identity
+    transitions = record.get("leaderTransitions")
     stamp = now.strftime(_SECONDS)
     renewed = {
         "holderIdentity": identity,
@@ -50,7 +51,7 @@ async def _renew(api: ApiClient, namespace: str, name: str, identity: str) -> No
         "leaseDurationSeconds": DURATION_S,
         "acquireTime": stamp if taken else record.get("acquireTime", stamp),
         "renewTime": stamp,
-        "leaderTransitions": int(record.get("leaderTransitions", 0)) + (1 if taken and record else 0),
+        "leaderTransitions": (transitions if isinstance(transitions, int) else 0) + bool(taken and record),
     }
     meta = {**(found or {}).get("metadata", {}), "name": name, "namespace": namespace}
     meta["annotations"] = {

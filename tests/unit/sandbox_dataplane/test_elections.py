@@ -1,0 +1,70 @@
+"""The ConfigMaps by which istiod elects leaders: who holds them, and what others may have written there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+
+from meshkit.sandbox.control_planes.istio.elections import LEADER, NAMES, hold
+
+
+class Api:
+    """ConfigMaps in memory."""
+
+    def __init__(self, record: str | None) -> None:
+        meta = {"namespace": "home", "annotations": {LEADER: record}}
+        self.found: dict[str, dict[str, Any]] = (
+            {} if record is None else {name: {"metadata": {"name": name, **meta}} for name in NAMES}
+        )
+
+    async def get(self, resource: str, name: str, namespace: str) -> dict[str, Any] | None:
+        return self.found.get(name)
+
+    async def create(self, resource: str, item: dict[str, Any]) -> None:
+        self.found[item["metadata"]["name"]] = item
+
+    update = create
+
+
+def held_after(record: str | None) -> list[tuple[str, int]]:
+    """The holder and the transitions of each election after ``me`` has tried."""
+    api: Any = Api(record)
+
+    async def main() -> None:
+        work = asyncio.ensure_future(hold(api, "home", "me"))
+        await asyncio.sleep(0.02)
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+    asyncio.run(main())
+    records = [json.loads(api.found[name]["metadata"]["annotations"][LEADER]) for name in NAMES]
+    return [(record["holderIdentity"], record["leaderTransitions"]) for record in records]
+
+
+def written(holder: str, age_s: float, transitions: object = 3) -> str:
+    renewed = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age_s)
+    record = {"holderIdentity": holder, "renewTime": f"{renewed:%Y-%m-%dT%H:%M:%SZ}"}
+    return json.dumps({**record, "leaderTransitions": transitions})
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (None, ("me", 0)),
+        (written("me", 5), ("me", 3)),
+        (written("other", 5), ("other", 3)),
+        (written("other", 60), ("me", 4)),
+        (written("other", 60, "many"), ("me", 1)),
+        ("{half a rec", ("me", 0)),
+        ("[]", ("me", 0)),
+    ],
+    ids=["none", "mine", "held", "expired", "broken count", "no JSON", "no record"],
+)
+def test_an_election_is_held_by_who_renews_it(record: str | None, expected: tuple[str, int]) -> None:
+    assert held_after(record) == [expected] * len(NAMES)
