@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -56,15 +57,17 @@ def written(holder: str, age_s: float, transitions: object = 3) -> str:
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        (None, ("me", 0)),
-        (written("me", 5), ("me", 3)),
-        (written("other", 5), ("other", 3)),
-        (written("other", 60), ("me", 4)),
-        (written("other", 60, "many"), ("me", 1)),
-        ("{half a rec", ("me", 0)),
-        ("[]", ("me", 0)),
+        (lambda: None, ("me", 0)),
+        (lambda: written("me", 5), ("me", 3)),
+        (lambda: written("other", 5), ("other", 3)),
+        (lambda: written("other", 60), ("me", 4)),
+        (lambda: written("other", 60, "many"), ("me", 1)),
+        (lambda: "{half a rec", ("me", 0)),
+        (lambda: "[]", ("me", 0)),
     ],
     ids=["none", "mine", "held", "expired", "broken count", "no JSON", "no record"],
 )
-def test_an_election_is_held_by_who_renews_it(record: str | None, expected: tuple[str, int]) -> None:
-    assert held_after(record) == [expected] * len(NAMES)
+def test_an_election_is_held_by_who_renews_it(
+    record: Callable[[], str | None], expected: tuple[str, int]
+) -> None:
+    assert held_after(record()) == [expected] * len(NAMES)
