@@ -8,7 +8,7 @@ from typing import Any
 from meshkit.facts import Object
 from meshkit.kube.metadata import annotations_of
 from meshkit.meshes.injection import DEFAULT_REVISION, Injection, ProxyOrigin
-from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT, OPAQUE
+from meshkit.meshes.linkerd.meaning.protocols import opaque_ports_of
 
 INJECT = "linkerd.io/inject"
 """The annotation of a namespace or pod that enables or disables injection."""
@@ -55,25 +55,6 @@ def _asks(template: Object) -> bool:
 
 def _origin(pod: Object) -> ProxyOrigin:
     return ProxyOrigin(DEFAULT_REVISION, str(annotations_of(pod).get("linkerd.io/proxy-version", "")))
-
-
-def opaque_ports_of(service: Object, home: Object, default: str = BY_DEFAULT) -> Mapping[str, str]:
-    """The opaque ports of a new Service: its namespace's, else the ``default`` ones that it leads to.
-
-    Linkerd's injector compares the default ones as text, so a range does not count.
-    """
-    if OPAQUE in annotations_of(service):
-        return {}
-    written = annotations_of(home).get(OPAQUE)
-    if written is not None:
-        return {OPAQUE: written}
-    listed = default.split(",")
-    ports = [
-        str(port["port"])
-        for port in (service.get("spec") or {}).get("ports") or ()
-        if str(port.get("targetPort") or port["port"]) in listed
-    ]
-    return {OPAQUE: ",".join(ports)} if ports else {}
 
 
 INJECTION_RULES = Injection(

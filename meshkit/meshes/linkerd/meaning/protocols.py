@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from meshkit.kube.metadata import annotations_of
 from meshkit.meshes.model.outbound import Object, PortProtocol
 from meshkit.meshes.model.pods import port_numbers
 
@@ -47,6 +48,25 @@ def is_opaque(annotated: Object, number: int, default: str = BY_DEFAULT) -> bool
     """Whether a Service or pod lists a port as opaque: by numbers, ranges, or names of its ports."""
     written = (annotated["metadata"].get("annotations") or {}).get(OPAQUE, default)
     return any(_lists(part.strip(), annotated, number) for part in written.split(","))
+
+
+def opaque_ports_of(service: Object, home: Object, default: str = BY_DEFAULT) -> Mapping[str, str]:
+    """The opaque ports of a new Service: its namespace's, else the ``default`` ones that it leads to.
+
+    Linkerd's injector compares the default ones as text, so a range does not count.
+    """
+    if OPAQUE in annotations_of(service):
+        return {}
+    written = annotations_of(home).get(OPAQUE)
+    if written is not None:
+        return {OPAQUE: written}
+    listed = default.split(",")
+    ports = [
+        str(port["port"])
+        for port in (service.get("spec") or {}).get("ports") or ()
+        if str(port.get("targetPort") or port["port"]) in listed
+    ]
+    return {OPAQUE: ",".join(ports)} if ports else {}
 
 
 def _lists(part: str, annotated: Object, number: int) -> bool:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshkit.kube.metadata import annotations_of, labels
-from meshkit.meshes.linkerd.injection import opaque_ports_of
-from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT, OPAQUE
+from meshkit.meshes.linkerd.meaning.protocols import BY_DEFAULT, OPAQUE, opaque_ports_of
 from meshkit.meshes.linkerd.meaning.proxy import COMPONENT, PROXY
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
