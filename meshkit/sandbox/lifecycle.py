@@ -28,9 +28,9 @@ from meshkit.errors import SandboxError
 from meshkit.sandbox.home import SandboxHome
 from meshkit.sandbox.machine import check_inotify, check_machine
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
-ANSWER_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 20.0
 ZONE = "topology.kubernetes.io/zone"
 _SOCKET_PATH_BYTES = 107  # sun_path of sockaddr_un, less its end
 _LONGEST_SOCKET = f"/run/{'0' * 36}/app-65535.sock"

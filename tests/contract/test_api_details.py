@@ -50,7 +50,7 @@ def gadgets(connection: client.ApiClient) -> Iterator[str]:
     request(connection, "DELETE", f"{CRDS}/{name}")
 
 
-def until(holds: Any, timeout_s: float = 20.0) -> None:
+def until(holds: Any, timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < end

@@ -101,7 +101,7 @@ class Shop:
         return self.api.pod_get("shop", pod, *METRICS[self.mesh])
 
 
-def until(what: str, holds: Callable[[], bool], timeout_s: float = 20) -> float:
+def until(what: str, holds: Callable[[], bool], timeout_s: float = 60) -> float:
     """Wait until it holds; returns the seconds it took."""
     start = time.monotonic()
     while not holds():
@@ -214,7 +214,7 @@ def test_weight_changes_under_load_lose_nothing(meshed: Shop, changes: int) -> N
 def test_strict_refuses_callers_without_an_identity(meshed: Shop) -> None:
     _add_caller(meshed, "stranger", {}, meshed=False)
     assert {status for status, _ in meshed.served(0.7, "stranger")} == {200}
-    graph = service_graph(meshed.cluster, window_s=1)
+    graph = service_graph(meshed.cluster, window_s=3)
     assert any(edge.source == "" and edge.security == "plaintext" for edge in graph.edges)
     (known,) = [e for e in graph.edges if (e.source, e.destination) == ("shop/client", "shop/web-v1")]
     assert (known.security, known.success_percent) == ("mTLS", 100)

@@ -107,7 +107,7 @@ def is_ready(pod: Any) -> bool:
     return any(each.type == "Ready" and each.status == "True" for each in conditions)
 
 
-def until(look: Callable[[], Any], timeout_s: float = 10.0) -> Any:
+def until(look: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
         assert time.monotonic() < deadline, f"{look} did not come true within {timeout_s} s"

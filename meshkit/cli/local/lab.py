@@ -30,7 +30,7 @@ from meshkit.errors import BadInput, TimedOut
 from meshkit.settings import child_environment, home
 
 START = "00_start_here.ipynb"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
