@@ -166,7 +166,24 @@ def test_requests_with_a_header_take_their_own_way(walk: Walk) -> None:
     walk.meshkit("apply", "-f", path, "--yes")
     walk.wait_for(lambda seen: set(seen) == {(200, "v2")}, TESTER)
     walk.wait_for(lambda seen: set(seen) == {(200, "v1")}, CLIENT)
+    assert walk.explained("--header", f"{header}={value}", caller=TESTER) == {"v2": 100}
+    assert walk.explained(caller=CLIENT) == {"v1": 100}
     walk.made.append(walk.newest_change())
+
+
+def test_a_pod_that_fails_is_ejected(walk: Walk) -> None:
+    split = {"v1": 100, "v2": 0, "v3": 0}
+    ejection = {"consecutive_5xx": 3, "interval_s": 1, "base_ejection_s": 120, "max_ejection_percent": 50}
+    route = {**ROUTE, "versions": VERSIONS, "split": split, "outlier_detection": ejection}
+    walk.meshkit("apply", "-f", walk.write("ejection", route), "--yes")
+    applied = walk.newest_change()
+    (pod, *_) = walk.pods("shop", "app=web,version=v1")
+    since_s = time.time()
+    walk.set_errors(pod, percent=100)
+    walk.wait_for(lambda seen: set(seen) == {(200, "v1")}, CLIENT)
+    assert 3 <= walk.requests(since_s, time.time() - 1)[500, "v1"] < 60
+    walk.set_errors(pod, percent=0)
+    walk.meshkit("undo", applied)
 
 
 def test_access_lets_in_whom_it_names_and_its_undo_restores(walk: Walk) -> None:
@@ -175,6 +192,8 @@ def test_access_lets_in_whom_it_names_and_its_undo_restores(walk: Walk) -> None:
     wanted = Access(namespace="shop", service="web", port=8080, callers=callers)
     made = change.apply(change.plan(wanted, walk.cluster, mesh="istio"), walk.cluster)
     walk.wait_for(lambda seen: statuses(seen) == {403}, TESTER)
+    assert walk.refused(TESTER)
+    assert not walk.refused(CLIENT)
     undo(made.id, walk.cluster)
     walk.wait_for(lambda seen: statuses(seen) == {200}, TESTER)
     assert statuses(walk.requests(since_s, time.time() - 1)) == {200}

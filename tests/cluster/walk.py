@@ -128,6 +128,27 @@ class Walk:
         body = json.dumps({"rps": rps})
         self.cluster.api.pod_put(namespace, pod["metadata"]["name"], shop.CONTROL_PORT, "/-/rate", body)
 
+    def set_errors(self, pod: dict[str, Any], *, percent: float) -> None:
+        """Let one pod of the shop answer this share of its requests with 500."""
+        body = json.dumps({"error_percent": percent})
+        name, place = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        self.cluster.api.pod_put(place, name, shop.CONTROL_PORT, "/-/behaviour", body)
+
+    def explained(self, *words: str, caller: tuple[str, str]) -> dict[str, float]:
+        """Where meshkit says that a caller's requests go: versions with their shares in percent."""
+        (way,) = self._ways(*words, caller=caller)
+        shares = {each["subset"]: each["share_percent"] for each in way["destinations"]}
+        return {version: percent for version, percent in shares.items() if percent}
+
+    def refused(self, caller: tuple[str, str]) -> bool:
+        """Whether meshkit says that a caller's requests are refused with 403."""
+        return any("403" in failure for way in self._ways(caller=caller) for failure in way["failures"])
+
+    def _ways(self, *words: str, caller: tuple[str, str]) -> list[dict[str, Any]]:
+        said = self.meshkit("explain", "web.shop:8080/", "--from", "/".join(caller), *words, "--json")
+        found: list[dict[str, Any]] = json.loads(said)["ways"]
+        return found
+
     def pods(self, namespace: str, labels: str = "") -> list[dict[str, Any]]:
         """The running pods, without those that are about to end."""
         found = self.cluster.api.list(POD, namespace, labels)
