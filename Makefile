@@ -5,7 +5,7 @@ SEED ?= 20
 # A test starts dozens of Python processes: without bytecode files, each would compile meshkit again.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs conformance soak bench lab constraints clean
+.PHONY: help setup demo test check docs conformance cluster soak bench lab constraints clean
 
 help:            ## list the commands
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -36,6 +36,11 @@ conformance: setup  ## run the same contracts on real Kubernetes and Istio progr
 	@$(PY) tests/conformance/parts.py || [ -z "$$CI" ]
 	@tools/prometheus
 	@$(PY) -m pytest -m conformance $(or $(ARGS),tests/contract tests/conformance)
+
+cluster: setup   ## walk the whole path on a real Kubernetes cluster of this machine
+	@$(PY) tests/conformance/parts.py || [ -z "$$CI" ]
+	@$(PY) tools/helm.py >/dev/null
+	@$(PY) -m pytest -x -m cluster $(or $(ARGS),tests/cluster)
 
 soak: setup      ## run the long forms of the tests: make soak [SEED=1]
 	@SEED=$(SEED) $(PY) -m pytest -m soak $(ARGS)

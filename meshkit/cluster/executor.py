@@ -8,6 +8,7 @@ prior state and a hash of the new state to the journal, so that undo can detect 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -200,9 +201,12 @@ def _take_away(
 def _await_wave(cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, report: Report) -> None:
     """Wait for the conditions of a wave's steps, one after the other; their rollouts run in parallel."""
     for index, step in wave:
-        if step.wait:
+        settle_s = step.settle_s if index < total else 0.0
+        if step.wait or settle_s:
             report(Progress(step.title, index, total, "waiting"))
+        if step.wait:
             wait_for(cluster, step.kind, step.name, step.namespace, step.wait)
+        time.sleep(settle_s)
         report(Progress(step.title, index, total, "done"))
 
 
@@ -299,6 +303,7 @@ def _record(step: Step, index: int, prior: object, after: str) -> dict[str, Any]
         "wait": [step.wait.condition, step.wait.timeout_s] if step.wait else None,
         "prior": prior,
         "after": after,
+        "settle_s": step.settle_s,
         "renewed": step.renewed,
     }
 

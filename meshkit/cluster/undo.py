@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,8 @@ class Restoration:
     salt: str
     fields: parts.Left
     """The fields that the change wrote to an object of others; empty if meshkit owns the object."""
+    settle_s: float = 0.0
+    """How long proxies may take to learn that no other object refers to this one any more, in seconds."""
     renewed: bool = False
     """Whether a control plane writes the object by itself: it is left as it is if it exists again."""
 
@@ -99,6 +102,7 @@ def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
         managers=frozenset(step["manager"] for step in steps),
         salt=last["salt"],
         fields=_fields(steps),
+        settle_s=last.get("settle_s", 0.0),
         renewed=bool(last.get("renewed")),
     )
 
@@ -171,6 +175,9 @@ def restore(cluster: Cluster, wanted: Sequence[Restoration], report: Report) -> 
     """Restore the objects; return a message for each that is kept on purpose."""
     kept: list[str] = []
     for index, one in enumerate(wanted, start=1):
+        if one.settle_s and index > 1:
+            report(Progress(one.title, index, len(wanted), "waiting"))
+            time.sleep(one.settle_s)
         report(Progress(one.title, index, len(wanted), "applying"))
         live = client_for(cluster, one.kind).get(one.kind, one.name, one.namespace)
         if one.prior is None and live is not None:

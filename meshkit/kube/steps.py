@@ -49,6 +49,9 @@ class Step:
     """Take over fields that other managers own; the plan lists them."""
     removed: bool = False
     """Delete the object. ``wait`` is then the condition that an undo waits for after it creates it again."""
+    settle_s: float = 0.0
+    """How long proxies may take to learn of the object, in seconds. Other objects refer to it: the next step
+    waits for so long, and so does an undo before it takes the object back."""
     renewed: bool = False
     """A control plane writes the object again and again, so it is deleted in whatever state it then is."""
 

@@ -115,6 +115,8 @@ class Plan:
             parts.append(f"checked when step {maker} is done")
         if one.step.wait and not one.step.removed:
             parts.append(f"waits until {one.step.wait.condition}, at most {one.step.wait.timeout_s:g} s")
+        if one.step.settle_s and one is not self.steps[-1]:
+            parts.append(f"proxies get {one.step.settle_s:g} s to learn of it")
         return ", ".join(parts)
 
     def changed_fields(self, one: PlannedStep) -> list[str]:

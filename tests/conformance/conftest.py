@@ -35,4 +35,4 @@ def pytest_runtest_makereport(
 def pytest_configure(config: pytest.Config) -> None:
     whole = set(config.args) >= set(SUITE) or set(config.args) <= set(config.getini("testpaths"))
     if config.option.markexpr == "conformance" and whole and not config.option.keyword:
-        config.pluginmanager.register(Page())
+        config.pluginmanager.register(Page(SUITE))

