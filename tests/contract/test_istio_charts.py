@@ -53,7 +53,7 @@ def replicas(cluster: Cluster) -> int:
 
 @pytest.mark.timeout(1200)
 def test_istios_charts_install_upgrade_go_back_and_leave(cluster: Cluster, charts: str) -> None:
-    """Four Helm changes on real processes take about 60 s. The charts of a source tree have no version."""
+    """Four Helm changes on real processes take one to two minutes. A source tree's charts have no version."""
     wanted = {"charts": charts, "untested": True, "quota": Quota(cpu="8", memory="16Gi")}
     installed = apply(plan(ControlPlane(**wanted), cluster, mesh="istio"), cluster)
     assert replicas(cluster) == 3
@@ -80,7 +80,7 @@ def test_istios_charts_install_upgrade_go_back_and_leave(cluster: Cluster, chart
 
 @pytest.mark.timeout(1200)
 def test_a_revision_by_istios_charts_takes_over_and_all_of_it_goes(cluster: Cluster, charts: str) -> None:
-    """About 120 s: releases beside each other on real processes, a shop that moves, and the way back."""
+    """Three to five minutes: two releases on real processes, a shop that moves, and the way back."""
     old, new = (
         ControlPlane(charts=charts, untested=True, version="1.30.5"),
         ControlPlane(charts=charts, untested=True, version="1.31.4", revision="1-31-4", tags=("default",)),
