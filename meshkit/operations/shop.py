@@ -119,7 +119,7 @@ class Ledger:
 
 
 def shop_objects(
-    *, rps: float = 200.0, versions: Mapping[str, Behaviour] = VERSIONS, unmeshed: bool = False
+    *, rps: float = 100.0, versions: Mapping[str, Behaviour] = VERSIONS, unmeshed: bool = False
 ) -> tuple[Object, ...]:
     """Build the shop's manifests, with one caller at ``rps``.
 
@@ -140,7 +140,7 @@ def shop_objects(
 def deploy_shop(
     cluster: Cluster,
     *,
-    rps: float = 200.0,
+    rps: float = 100.0,
     versions: Mapping[str, Behaviour] = VERSIONS,
     unmeshed: bool = False,
     timeout_s: float = 60.0,

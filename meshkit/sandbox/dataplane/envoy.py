@@ -86,7 +86,6 @@ def bootstrap(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> dict[str
     return {
         "node": {"id": f"{meta['name']}.{meta['namespace']}", "cluster": meta["namespace"]},
         "admin": {"address": {"socket_address": {"address": pod_ip, "port_value": ADMIN_PORT}}},
-        "stats_flush_interval": "0.25s",
         "cluster_manager": {"upstream_bind_config": {"source_address": address["socket_address"]}},
         "dynamic_resources": {
             "lds_config": config_source(),
