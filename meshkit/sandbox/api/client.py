@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from meshkit.sandbox.api import status
@@ -54,14 +54,21 @@ class LocalClient:
         return _copy(stored) if stored else None
 
     async def list(
-        self, resource: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
+        self,
+        resource: str,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        where: Callable[[Object], bool] = lambda obj: True,
     ) -> builtins.list[Object]:
-        """Return every object of a resource, optionally filtered by namespace and labels."""
+        """Return every object of a resource, optionally filtered by namespace, labels and ``where``.
+
+        ``where`` reads the stored object, so that only what is wanted is copied.
+        """
         wanted = (labels or {}).items()
         return [
             _copy(stored)
             for stored in self._store.objects(self._resource(resource).key, namespace)
-            if wanted <= (stored.object["metadata"].get("labels") or {}).items()
+            if wanted <= (stored.object["metadata"].get("labels") or {}).items() and where(stored.object)
         ]
 
     async def list_metadata(self, resource: str) -> builtins.list[Object]:

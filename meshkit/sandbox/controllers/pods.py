@@ -107,16 +107,21 @@ class Selectors:
 async def claimed(
     client: LocalClient,
     owner: Object,
-    pods: Iterable[Object],
     *,
+    among: Callable[[Object], bool] = lambda pod: True,
     may_adopt: Callable[[Object], bool] = lambda pod: True,
 ) -> list[Object]:
-    """Adopt and release pods by the owner's selector; return those of ``pods`` that the owner controls.
+    """Adopt and release pods by the owner's selector; return those that the owner controls.
 
     A pod is adopted when it matches, has no controller, is not being deleted and ``may_adopt`` allows it.
+    Pods that are not ``among`` those that count are left alone.
     """
+
+    def concerned(pod: Object) -> bool:
+        return among(pod) and (controller_of(pod) is None or controlled_by(pod, owner))
+
     mine = []
-    for pod in pods:
+    for pod in await client.list("pods", owner["metadata"]["namespace"], where=concerned):
         fits = holds(owner["spec"]["selector"], pod["metadata"].get("labels"))
         owners = pod["metadata"].get("ownerReferences") or []
         is_mine = controlled_by(pod, owner)

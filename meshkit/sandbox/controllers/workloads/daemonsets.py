@@ -72,7 +72,7 @@ class DaemonSetController:
         update = await revisions.newest(self._client, owner, known, revisions.REVISION_HASH)
         digits = update["metadata"]["labels"][revisions.REVISION_HASH]
         nodes = await self._client.list("nodes")
-        pods = await claimed(self._client, owner, await self._client.list("pods", namespace))
+        pods = await claimed(self._client, owner)
         state = State.of(owner, digits, nodes, pods)
         step = next_step(state)
         new = [new_pod(owner, node, digits, update["revision"]) for node in step.create]

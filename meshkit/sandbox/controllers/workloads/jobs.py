@@ -58,7 +58,7 @@ class JobController:
         finished_at = finish_time(job)
         if finished_at is not None:
             return await self._expire(job, finished_at)
-        pods = [pod for pod in await self._client.list("pods", namespace) if controlled_by(pod, job)]
+        pods = await self._client.list("pods", namespace, where=lambda pod: controlled_by(pod, job))
         spec, counts = job["spec"], Counts.of(pods)
         suspended = bool(spec.get("suspend"))
         failure = None if suspended else why_failed(job, pods, counts)

@@ -66,12 +66,9 @@ class ReplicaSetController:
 
     async def _claimed(self, replica_set: Object) -> list[Object]:
         """Adopt and release pods; return the active pods of the ReplicaSet."""
-        active = [
-            pod
-            for pod in await self._client.list("pods", replica_set["metadata"]["namespace"])
-            if not is_terminating(pod) and not is_finished(pod)
-        ]
-        return await claimed(self._client, replica_set, active)
+        return await claimed(
+            self._client, replica_set, among=lambda pod: not is_terminating(pod) and not is_finished(pod)
+        )
 
     async def _status(
         self, replica_set: Object, pods: Sequence[Object], refusal: ApiError | None

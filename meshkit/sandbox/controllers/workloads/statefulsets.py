@@ -68,7 +68,6 @@ class StatefulSetController:
         pods = await claimed(
             self._client,
             owner,
-            await self._client.list("pods", namespace),
             may_adopt=lambda pod: ordinal_of(owner, pod) is not None,
         )
         state = State.of(owner, pods, current, update)
