@@ -196,6 +196,46 @@ def test_what_is_no_spdy_ends_the_connection(tmp_path: Path, sent: bytes) -> Non
     with_pod(scenario, tmp_path)
 
 
+class Kubectl:
+    """The client's side of a tunnel, frame by frame."""
+
+    def __init__(self) -> None:
+        self._deflate = zlib.compressobj(zdict=spdy._DICTIONARY)
+
+    def opening(self, stream: int, kind: str, port: str) -> bytes:
+        pairs = {"streamtype": kind, "port": port, "requestid": "1"}
+        texts = [text.encode() for pair in pairs.items() for text in pair]
+        block = len(pairs).to_bytes(4, "big") + b"".join(len(t).to_bytes(4, "big") + t for t in texts)
+        block = self._deflate.compress(block) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+        head = b"\x80\x03\x00\x01" + (len(block) + 10).to_bytes(4, "big")
+        return head + stream.to_bytes(4, "big") + b"\x00" * 6 + block
+
+
+def test_a_connection_that_the_client_gives_up_ends_its_error_too(tmp_path: Path) -> None:
+    """kubectl waits for the end of the error, and a tunnel would be full of them after some hundred."""
+
+    async def scenario(to: Server) -> None:
+        client = Kubectl()
+        async with to.session.ws_connect(to.url(PATH), protocols=(TUNNEL,)) as socket:
+            for stream, kind in ((1, "error"), (3, "data")):
+                await socket.send_bytes(client.opening(stream, kind, str(PORT)))
+                assert (await socket.receive(timeout=60)).data[:4] == b"\x80\x03\x00\x02"
+            await socket.send_bytes(b"\x80\x03\x00\x03\x00\x00\x00\x08\x00\x00\x00\x03\x00\x00\x00\x05")
+            assert (await socket.receive(timeout=60)).data == spdy.data(1, b"", ended=True)
+
+    with_pod(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "9" * 5000, "x"])
+def test_a_stream_for_what_is_no_port_ends_the_tunnel(tmp_path: Path, port: str) -> None:
+    async def scenario(to: Server) -> None:
+        async with to.session.ws_connect(to.url(PATH), protocols=(TUNNEL,)) as socket:
+            await socket.send_bytes(Kubectl().opening(1, "data", port))
+            assert (await socket.receive(timeout=60)).data == 1002
+
+    with_pod(scenario, tmp_path)
+
+
 def test_headers_that_expand_are_bounded() -> None:
     deflate = zlib.compressobj(zdict=spdy._DICTIONARY)
     block = deflate.compress(b"\x00" * (spdy.MAX_HEADER_BYTES + 1)) + deflate.flush(zlib.Z_SYNC_FLUSH)

@@ -19,7 +19,6 @@ from meshkit.sandbox.api.http import port_forward
 
 _FOLLOW_EVERY_S = 0.3
 _MAX_TAIL_DIGITS = 9
-_MAX_PORT_DIGITS = 5
 _OF_TIME = ("sinceSeconds", "sinceTime", "timestamps")
 _PROXY_TIMEOUT_S = 60.0
 _SAFE_IN_PATH = "/$&+,:;=@"  # characters that Go does not escape in a path
@@ -187,9 +186,10 @@ def split_name(name: str) -> tuple[str, str]:
 def _port(pod: Mapping[str, Any], port: str) -> int:
     """Resolve a port number, a container port name, or the empty string for the first port."""
     if port.isascii() and port.isdecimal():
-        if len(port) > _MAX_PORT_DIGITS or not 0 < int(port) < 65536:
+        number = port_forward.port_number(port)
+        if number is None:
             raise status.bad_request(f"invalid port {port[:_MAX_TAIL_DIGITS]}: must be between 1 and 65535")
-        return int(port)
+        return number
     for container in pod["spec"]["containers"]:
         for container_port in container.get("ports") or ():
             if port in ("", container_port.get("name")):

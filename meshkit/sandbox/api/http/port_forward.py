@@ -24,6 +24,7 @@ MAX_MESSAGE_BYTES = 1 << 22
 MAX_STREAMS = 512
 """Streams of one client at once: 256 connections."""
 MAX_PORTS = 100
+_MAX_PORT_DIGITS = 5
 _CHUNK_BYTES = 1 << 15
 _WAITING = 64
 """Messages that wait for one connection before the client's next message is read."""
@@ -85,18 +86,25 @@ def _ports(request: web.Request) -> list[int]:
     return [_port(text) for text in texts]
 
 
+def port_number(text: str) -> int | None:
+    """The number of a port, or None if the text is none."""
+    is_short = text.isascii() and text.isdecimal() and len(text) <= _MAX_PORT_DIGITS
+    return int(text) if is_short and 0 < int(text) < 65536 else None
+
+
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536):
+    number = port_number(text)
+    if number is None:
         raise status.bad_request(f"port {text[:20]!r} must be a number from 1 to 65535")
-    return int(text)
+    return number
 
 
 class _Pipe:
     """One connection to the pod. Bytes for it wait in order until it is open."""
 
-    def __init__(self, dialed: Awaitable[Connection], sends: Sends, ends: Ends) -> None:
+    def __init__(self, dials: Callable[[], Awaitable[Connection]], sends: Sends, ends: Ends) -> None:
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(_WAITING)
-        self._task = asyncio.create_task(self._carry(dialed, sends, ends))
+        self._task = asyncio.create_task(self._carry(dials, sends, ends))
 
     async def write(self, data: bytes) -> None:
         """Pass bytes on; empty ones say that no more come."""
@@ -107,10 +115,10 @@ class _Pipe:
         """End the connection at once."""
         self._task.cancel()
 
-    async def _carry(self, dialed: Awaitable[Connection], sends: Sends, ends: Ends) -> None:
+    async def _carry(self, dials: Callable[[], Awaitable[Connection]], sends: Sends, ends: Ends) -> None:
         error = ""
         try:
-            reader, writer = await dialed
+            reader, writer = await dials()
             filling = asyncio.create_task(self._fill(writer))
             try:
                 while data := await reader.read(_CHUNK_BYTES):
@@ -161,9 +169,12 @@ class _Client:
 
 @dataclass
 class _Tunnel(_Client):
-    """Streams of SPDY. ``errors`` has the stream for the error of each connection, by its request id."""
+    """Streams of SPDY. ``errors`` has the streams for errors whose data is not opened yet, by request id, and
+    ``told`` those of the connections, by the stream of their data.
+    """
 
     errors: dict[str, int] = field(default_factory=dict)
+    told: dict[int, int] = field(default_factory=dict)
     framing: spdy.Framing = field(default_factory=spdy.Framing)
 
     async def receive(self, message: bytes) -> None:
@@ -177,34 +188,39 @@ class _Tunnel(_Client):
                     await pipe.write(b"")
             elif isinstance(frame, spdy.Reset) and (pipe := self.pipes.pop(frame.stream, None)):
                 pipe.close()
+                await self._end_error(frame.stream, b"")
             elif isinstance(frame, spdy.Ping):
                 await self.socket.send_bytes(frame.frame)
 
     async def _open(self, opened: spdy.Opened) -> None:
-        if len(self.pipes) + len(self.errors) >= MAX_STREAMS:
+        if len(self.pipes) + len(self.errors) + len(self.told) >= MAX_STREAMS:
             raise spdy.ProtocolError(f"more than {MAX_STREAMS} streams are open")
         stream, request = opened.stream, opened.headers.get("requestid", "")
         kind, text = opened.headers.get("streamtype"), opened.headers.get("port", "")
-        if kind not in ("data", "error") or not text.isdecimal():
+        port = port_number(text)
+        if kind not in ("data", "error") or port is None:
             raise spdy.ProtocolError(f"a stream of type {kind} for port {text[:20]}")
         await self.socket.send_bytes(self.framing.reply(stream))
         if kind == "error":
             self.errors[request] = stream
             return
-        port = int(text)
+        if (error_stream := self.errors.pop(request, None)) is not None:
+            self.told[stream] = error_stream
 
         async def sends(data: bytes) -> None:
             await self.socket.send_bytes(spdy.data(stream, data))
 
         async def ends(error: str) -> None:
             self.pipes.pop(stream, None)
-            told = self.errors.pop(request, None)
             await self.socket.send_bytes(spdy.data(stream, b"", ended=True))
-            if told is not None:
-                why = self.refusal(port, error) if error else b""
-                await self.socket.send_bytes(spdy.data(told, why, ended=True))
+            await self._end_error(stream, self.refusal(port, error) if error else b"")
 
-        self.pipes[stream] = _Pipe(self.dial(self.pod, port), sends, ends)
+        self.pipes[stream] = _Pipe(lambda: self.dial(self.pod, port), sends, ends)
+
+    async def _end_error(self, stream: int, why: bytes) -> None:
+        """End the stream for the error of a connection, which the client waits for."""
+        if (told := self.told.pop(stream, None)) is not None:
+            await self.socket.send_bytes(spdy.data(told, why, ended=True))
 
 
 @dataclass
@@ -234,4 +250,4 @@ class _Channels(_Client):
             if not self.pipes:
                 await self.socket.close()
 
-        return _Pipe(self.dial(self.pod, port), sends, ends)
+        return _Pipe(lambda: self.dial(self.pod, port), sends, ends)
