@@ -27,12 +27,14 @@ BIG = bytes(range(256)) * 20_000
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send back what comes, and after its end one line more."""
-    while data := await reader.read(1 << 16):
-        writer.write(data)
+    try:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.write(b"end\n")
         await writer.drain()
-    writer.write(b"end\n")
-    await writer.drain()
-    writer.close()
+    finally:  # also where the loop ends first: a socket that is collected later fails another test
+        writer.close()
 
 
 async def dial(pod: Any, port: int) -> Connection:
