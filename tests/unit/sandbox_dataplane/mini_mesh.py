@@ -24,7 +24,7 @@ from meshkit.sandbox.control_planes import identity
 from meshkit.sandbox.control_planes.registry import DATA_PLANES, data_plane_of, peer_of
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
-from meshkit.sandbox.dataplane.delivery import Delivery, Desired
+from meshkit.sandbox.dataplane.delivery import Delivery, Desired, Unanswered
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
 from meshkit.sandbox.dataplane.metrics import PodMetrics
 from meshkit.sandbox.node.addresses import claim
@@ -41,6 +41,17 @@ def service(name: str = "web", **selector: str) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "shop", "uid": f"svc-{name}"},
         "spec": {"selector": selector or {"app": "web"}, "ports": ports, "clusterIP": address},
     }
+
+
+async def _until_answered(delivery: Delivery, desired: Desired) -> None:
+    """Deliver as a control plane does, which tries again where a busy Envoy has not answered in time."""
+    for _ in range(20):
+        try:
+            await delivery.deliver(desired)
+            return
+        except Unanswered:
+            await asyncio.sleep(0.1)
+    await delivery.deliver(desired)
 
 
 class MiniMesh:
@@ -133,7 +144,7 @@ class MiniMesh:
             if delivery := self._deliveries.get(name):
                 out = translator.outbound(registry, translator.caller_of(registry, pod))
                 jobs[name not in self._ready].append(
-                    delivery.deliver(Desired(out, translator.inbound(registry, pod)))
+                    _until_answered(delivery, Desired(out, translator.inbound(registry, pod)))
                 )
                 self._ready.add(name)
         for first in (True, False):
