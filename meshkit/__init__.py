@@ -26,15 +26,26 @@ if TYPE_CHECKING:
     from meshkit.intent.release import Margins as Margins
     from meshkit.intent.release import Objectives as Objectives
     from meshkit.intent.release import Release as Release
+    from meshkit.intent.rules import Cors as Cors
+    from meshkit.intent.rules import Fault as Fault
+    from meshkit.intent.rules import HeaderEdits as HeaderEdits
+    from meshkit.intent.rules import Match as Match
+    from meshkit.intent.rules import Mirror as Mirror
+    from meshkit.intent.rules import OtherService as OtherService
+    from meshkit.intent.rules import PathMatch as PathMatch
+    from meshkit.intent.rules import Redirect as Redirect
+    from meshkit.intent.rules import Respond as Respond
+    from meshkit.intent.rules import Retries as Retries
+    from meshkit.intent.rules import Rewrite as Rewrite
+    from meshkit.intent.rules import Rule as Rule
+    from meshkit.intent.rules import TextMatch as TextMatch
     from meshkit.intent.security import Access as Access
     from meshkit.intent.security import Caller as Caller
     from meshkit.intent.security import MutualTLS as MutualTLS
     from meshkit.intent.traffic import ConnectionLimits as ConnectionLimits
-    from meshkit.intent.traffic import Fault as Fault
     from meshkit.intent.traffic import HeaderMatch as HeaderMatch
     from meshkit.intent.traffic import LoadBalancing as LoadBalancing
     from meshkit.intent.traffic import OutlierDetection as OutlierDetection
-    from meshkit.intent.traffic import Retries as Retries
     from meshkit.intent.traffic import Route as Route
     from meshkit.intent.traffic import Version as Version
     from meshkit.observe.graph import service_graph as service_graph
@@ -80,14 +91,27 @@ _HOMES = {
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),
     "intent.release": ("Margins", "Objectives", "Release"),
+    "intent.rules": (
+        "Cors",
+        "Fault",
+        "HeaderEdits",
+        "Match",
+        "Mirror",
+        "OtherService",
+        "PathMatch",
+        "Redirect",
+        "Respond",
+        "Retries",
+        "Rewrite",
+        "Rule",
+        "TextMatch",
+    ),
     "intent.security": ("Access", "Caller", "MutualTLS"),
     "intent.traffic": (
         "ConnectionLimits",
-        "Fault",
         "HeaderMatch",
         "LoadBalancing",
         "OutlierDetection",
-        "Retries",
         "Route",
         "Version",
     ),

@@ -10,14 +10,13 @@ from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.observability import Alerts, Observability, Tracing
+from meshkit.intent.rules import Fault, Retries
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import (
     ConnectionLimits,
-    Fault,
     HeaderMatch,
     LoadBalancing,
     OutlierDetection,
-    Retries,
     Route,
     Version,
 )

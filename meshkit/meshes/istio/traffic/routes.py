@@ -8,28 +8,26 @@ force some tens of milliseconds before the subsets, so the proxies get time to l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object, Snapshot
 from meshkit.intent.base import kind
 from meshkit.intent.release import Release
-from meshkit.intent.traffic import Fault, LoadBalancing, Retries, Route
+from meshkit.intent.traffic import LoadBalancing, Route
 from meshkit.kube import manifests
 from meshkit.kube.steps import Step
-from meshkit.meshes.gateway_api.routes import duration
+from meshkit.meshes.gateway_api.durations import duration
 from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
+from meshkit.meshes.istio.traffic.rules import LIMITS, http_rules
+from meshkit.meshes.routing.capabilities import refuse
 
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
 DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
 
 SETTLE_S = 1.0
 """istiod collects changes for 0.1 s and sends them to every proxy within some tenths of a second."""
-_RETRY_ON = {
-    "gateway-error": "gateway-error,connect-failure,refused-stream",
-    "5xx": "5xx,connect-failure,refused-stream",
-}
 
 
 def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -37,6 +35,7 @@ def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
 
     Raises ``BadInput`` for a port that Istio treats as plain TCP.
     """
+    refuse(route, "Istio", LIMITS)
     refuse_tcp(route, snapshot)
     kept = tuple(_kept_rules(route, snapshot))
     rule = _destination_rule(route, snapshot, kept)
@@ -111,7 +110,7 @@ def _ports_of(rules: Iterable[Object]) -> set[int]:
 
 def _subsets_of(rules: Iterable[Object]) -> Iterator[str]:
     for rule in rules:
-        for entry in rule.get("route") or ():
+        for entry in (*(rule.get("route") or ()), *(rule.get("mirrors") or ())):
             yield entry["destination"].get("subset", "")
 
 
@@ -148,68 +147,10 @@ def _load_balancer(wanted: LoadBalancing) -> dict[str, Any]:
 
 
 def _virtual_service(route: Route, kept: Sequence[Object]) -> dict[str, Any]:
-    http = [
-        _http_route(
-            route,
-            f"{route.name}-match-{number}",
-            {match.version: None},
-            headers={match.header.lower(): {"exact": match.value}},
-        )
-        for number, match in enumerate(route.matches, start=1)
-    ]
-    http.append(_http_route(route, route.name, route.weights()))
+    http = http_rules(route)
     by_port = sorted([*kept, *http], key=lambda rule: min(_ports_of([rule])))
     spec = {"hosts": [route.service], "http": by_port}
     return manifests.obj(VIRTUAL_SERVICE, route.service, route.namespace, spec=spec)
-
-
-def _http_route(
-    route: Route, name: str, weights: Mapping[str, int | None], **conditions: Any
-) -> dict[str, Any]:
-    destinations = [
-        _given(
-            {
-                "destination": {
-                    "host": route.service,
-                    "subset": version,
-                    "port": {"number": route.port},
-                },
-                "weight": weight,
-            }
-        )
-        for version, weight in weights.items()
-    ]
-    return _given(
-        {
-            "name": name,
-            "match": [{**conditions, "port": route.port}],
-            "route": destinations,
-            "timeout": None if route.timeout_s is None else duration(route.timeout_s),
-            "retries": _retries(route.retries),
-            "fault": _fault(route.fault),
-        }
-    )
-
-
-def _retries(retries: Retries | None) -> dict[str, Any] | None:
-    if retries is None:
-        return None
-    per_try = None if retries.per_try_timeout_s is None else duration(retries.per_try_timeout_s)
-    if not retries.attempts:
-        return {"attempts": 0}
-    return _given({"attempts": retries.attempts, "perTryTimeout": per_try, "retryOn": _RETRY_ON[retries.on]})
-
-
-def _fault(fault: Fault | None) -> dict[str, Any] | None:
-    if fault is None:
-        return None
-    parts: dict[str, Any] = {}
-    if fault.delay_s is not None:
-        percentage = {"value": fault.delay_percent}
-        parts["delay"] = {"fixedDelay": duration(fault.delay_s), "percentage": percentage}
-    if fault.abort_status is not None:
-        parts["abort"] = {"httpStatus": fault.abort_status, "percentage": {"value": fault.abort_percent}}
-    return parts
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
