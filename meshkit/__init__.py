@@ -15,6 +15,11 @@ from meshkit.version import __version__
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster as Cluster
     from meshkit.cluster.connect import connect as connect
+    from meshkit.intent.balancing import ConnectionLimits as ConnectionLimits
+    from meshkit.intent.balancing import Cookie as Cookie
+    from meshkit.intent.balancing import Keepalive as Keepalive
+    from meshkit.intent.balancing import LoadBalancing as LoadBalancing
+    from meshkit.intent.balancing import OutlierDetection as OutlierDetection
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
     from meshkit.intent.injection import Injection as Injection
@@ -42,10 +47,7 @@ if TYPE_CHECKING:
     from meshkit.intent.security import Access as Access
     from meshkit.intent.security import Caller as Caller
     from meshkit.intent.security import MutualTLS as MutualTLS
-    from meshkit.intent.traffic import ConnectionLimits as ConnectionLimits
     from meshkit.intent.traffic import HeaderMatch as HeaderMatch
-    from meshkit.intent.traffic import LoadBalancing as LoadBalancing
-    from meshkit.intent.traffic import OutlierDetection as OutlierDetection
     from meshkit.intent.traffic import Route as Route
     from meshkit.intent.traffic import Version as Version
     from meshkit.observe.graph import service_graph as service_graph
@@ -86,6 +88,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
+    "intent.balancing": (
+        "ConnectionLimits",
+        "Cookie",
+        "Keepalive",
+        "LoadBalancing",
+        "OutlierDetection",
+    ),
     "intent.document": ("load_intents", "load_values"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
@@ -107,14 +116,7 @@ _HOMES = {
         "TextMatch",
     ),
     "intent.security": ("Access", "Caller", "MutualTLS"),
-    "intent.traffic": (
-        "ConnectionLimits",
-        "HeaderMatch",
-        "LoadBalancing",
-        "OutlierDetection",
-        "Route",
-        "Version",
-    ),
+    "intent.traffic": ("HeaderMatch", "Route", "Version"),
     "observe.graph": ("service_graph",),
     "operations.release.plan": ("plan_release",),
     "operations.release.runner": ("release_state", "send_command"),

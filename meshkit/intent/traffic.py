@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import At, Intent, Location, Name, Part, labels_or
-from meshkit.intent.rules import Fault, Percent, Retries, Rule, Seconds, Split, whole_weights
+from meshkit.intent.rules import Fault, Retries, Rule, Seconds, Split, whole_weights
 
 
 class Version(Part):
@@ -33,57 +34,6 @@ class HeaderMatch(Part):
     value: str = Field(min_length=1, description="the exact value of the header", examples=["tester"])
     version: Name = Field(
         description="the version that gets these requests: one of the route's versions", examples=["v2"]
-    )
-
-
-class LoadBalancing(Part):
-    """How a client's proxy selects a pod, by exactly one of ``algorithm`` and ``hash_header``."""
-
-    algorithm: Literal["least_request", "round_robin", "random"] | None = Field(
-        default=None, description="least_request, round_robin or random", examples=["least_request"]
-    )
-    hash_header: str | None = Field(
-        default=None, description="a request header: requests with the same value go to the same pod"
-    )
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.algorithm is None) == (self.hash_header is None):
-            raise ValueError("exactly one of algorithm and hash_header is needed")
-        return self
-
-
-class ConnectionLimits(Part):
-    """Limits of one client's proxy for a Service; requests beyond them fail at once with status 503."""
-
-    max_connections: int | None = Field(
-        default=None, ge=1, description="TCP connections, at least 1", examples=[100]
-    )
-    max_pending_requests: int | None = Field(
-        default=None, ge=1, description="requests waiting for a connection, at least 1", examples=[100]
-    )
-    max_requests: int | None = Field(
-        default=None, ge=1, description="requests under way, at least 1", examples=[100]
-    )
-    max_requests_per_connection: int | None = Field(
-        default=None, ge=1, description="requests on one connection, at least 1"
-    )
-
-
-class OutlierDetection(Part):
-    """Ejection of pods that answer with 5xx repeatedly. The defaults are Istio's."""
-
-    consecutive_5xx: int = Field(
-        default=5, ge=1, description="5xx answers in a row before a pod is ejected, at least 1"
-    )
-    interval_s: Seconds = Field(
-        default=10, description="time between two evaluations of the pods, in seconds"
-    )
-    base_ejection_s: Seconds = Field(
-        default=30, description="the duration of the first ejection in seconds; it grows each time"
-    )
-    max_ejection_percent: Percent = Field(
-        default=10, description="at most this share of the pods is ejected, in percent"
     )
 
 
@@ -119,7 +69,9 @@ class Route(Intent):
     matches: tuple[HeaderMatch, ...] = Field(
         default=(), description="header matches, tried in this order before the split"
     )
-    load_balancing: LoadBalancing | None = Field(default=None, description="how a pod is selected")
+    load_balancing: LoadBalancing | None = Field(
+        default=None, description="how a pod is selected", examples=[{"algorithm": "least_request"}]
+    )
     connection_limits: ConnectionLimits | None = Field(
         default=None, description="limits of each client's proxy"
     )
@@ -138,6 +90,13 @@ class Route(Intent):
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))} is named twice")
         return versions
+
+    @model_validator(mode="after")
+    def _failover_is_possible(self) -> Self:
+        if self.load_balancing and self.load_balancing.failover and not self.outlier_detection:
+            problem = "without outlier_detection no pod ever counts as failed"
+            raise At(("load_balancing", "failover"), problem)
+        return self
 
     @model_validator(mode="after")
     def _known_versions(self) -> Self:

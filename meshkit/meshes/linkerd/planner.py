@@ -14,6 +14,7 @@ from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Need, Object, Snapshot
+from meshkit.intent.balancing import OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
@@ -21,7 +22,7 @@ from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
 from meshkit.intent.rules import Retries
 from meshkit.intent.security import Access, MutualTLS
-from meshkit.intent.traffic import OutlierDetection, Route, Version
+from meshkit.intent.traffic import Route, Version
 from meshkit.kube import manifests
 from meshkit.kube.kinds import POD, SERVICE
 from meshkit.kube.manifests import namespace_part

@@ -23,6 +23,7 @@ _REMEDY = (
 )
 _WHOLE_ROUTE = "Linkerd drops a whole route with this filter."
 _FASTEST = "Leave it out: Linkerd always prefers the pods that answer fastest."
+_ZONES = "Set trafficDistribution: PreferClose in the Service: Linkerd then prefers the caller's zone."
 _EVERY_REQUEST = "Leave it out: Linkerd looks at every request and may set all pods aside."
 _HEADERS = "Set a header in the calling program and match it with exact or regex."
 
@@ -31,8 +32,15 @@ LIMITS: Limits = {
     "connection_limits": "Use outlier_detection, or leave it out.",
     "load_balancing.algorithm": _FASTEST,
     "load_balancing.hash_header": _FASTEST,
+    "load_balancing.hash_cookie": _FASTEST,
+    "load_balancing.hash_query": _FASTEST,
+    "load_balancing.hash_source": _FASTEST,
+    "load_balancing.failover": _ZONES,
+    "load_balancing.distribute": _ZONES,
     "outlier_detection.interval_s": _EVERY_REQUEST,
     "outlier_detection.max_ejection_percent": _EVERY_REQUEST,
+    "outlier_detection.consecutive_gateway_errors": "Use consecutive_5xx: Linkerd counts every 5xx.",
+    "outlier_detection.min_healthy_percent": _EVERY_REQUEST,
     "retries.backoff_s": "Leave it out: Linkerd retries at once.",
     "rules[].retries": "Set retries of the route: Linkerd has retries for whole routes only.",
     "rules[].fault": "Send a share to a version that fails on purpose instead.",

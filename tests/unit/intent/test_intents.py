@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from meshkit.errors import BadInput, UnknownName
+from meshkit.intent.balancing import LoadBalancing
 from meshkit.intent.base import Intent
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Margins, Release
 from meshkit.intent.rules import Fault
 from meshkit.intent.security import Access, Caller, MutualTLS
-from meshkit.intent.traffic import HeaderMatch, LoadBalancing, Route, Version
+from meshkit.intent.traffic import HeaderMatch, Route, Version
 
 WRONG: Any = "on"
 
@@ -70,6 +71,12 @@ def release(**fields: Any) -> Release:
         ),
         (lambda: LoadBalancing(), "load_balancing"),
         (lambda: LoadBalancing(algorithm="random", hash_header="x-user"), "load_balancing"),
+        (lambda: LoadBalancing(algorithm="random", warm_up_s=1), "load_balancing.warm_up_s"),
+        (lambda: LoadBalancing(hash_source=False), "load_balancing.hash_source"),
+        (lambda: LoadBalancing(distribute={"a": {"a": 50}}), "load_balancing.distribute.a"),
+        (lambda: LoadBalancing(failover={"a": "b"}, distribute={"a": {"b": 100}}), "load_balancing.failover"),
+        (lambda: route(load_balancing={"failover": {"a": "b"}}), "route.load_balancing.failover"),
+        (lambda: route(connection_limits={"keepalive": {}}), "route.connection_limits.keepalive"),
         (lambda: Fault(), "fault"),
         (lambda: release(steps=(1, 120)), "release.steps[1]"),
         (lambda: release(steps=(5, 1, 100)), "release.steps[1]"),

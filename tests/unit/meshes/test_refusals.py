@@ -10,11 +10,12 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.release import Release
 from meshkit.intent.rules import Fault, Retries
 from meshkit.intent.security import MutualTLS
-from meshkit.intent.traffic import ConnectionLimits, LoadBalancing, OutlierDetection, Route, Version
+from meshkit.intent.traffic import Route, Version
 from meshkit.meshes.base import MeshPlanner
 from meshkit.meshes.istio import planner as istio
 from meshkit.meshes.linkerd import control_plane as linkerd_control_plane

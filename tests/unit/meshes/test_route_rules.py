@@ -296,6 +296,83 @@ def test_rules_that_exclude_each_other_may_stand_in_any_order() -> None:
     registry.mesh("linkerd").planner.plan(route(rules), Snapshot(WORKLOADS))
 
 
+def test_istio_spreads_requests_as_the_route_says(tmp_path: Path) -> None:
+    asked = route(
+        [],
+        load_balancing={"algorithm": "round_robin", "warm_up_s": 60, "failover": {"eu-west": "eu-central"}},
+        connection_limits={
+            "max_connections": 5,
+            "max_retries": 2,
+            "connect_timeout_s": 0.5,
+            "idle_timeout_s": 30,
+            "keepalive": {"time_s": 60, "probes": 3},
+            "http2": True,
+        },
+        outlier_detection={"consecutive_gateway_errors": 3, "min_healthy_percent": 50},
+    )
+    (found,) = way("istio", tmp_path, asked, "/").destinations
+    assert set(found.settings) >= {
+        *("balancing.policy ROUND_ROBIN", "balancing.warmup_s 60.0", "limits.max_connections 5"),
+        *("limits.max_retries 2", "limits.idle_timeout_s 30.0", "limits.connect_timeout_s 0.5"),
+    }
+    (rule,) = [
+        step.object["spec"]["trafficPolicy"]["portLevelSettings"][0]
+        for step in registry.mesh("istio").planner.plan(asked, Snapshot(WORKLOADS))
+        if step.object["kind"] == "DestinationRule"
+    ]
+    assert rule == {
+        "port": {"number": 8080},
+        "loadBalancer": {
+            "simple": "ROUND_ROBIN",
+            "warmup": {"duration": "60s"},
+            "localityLbSetting": {"enabled": True, "failover": [{"from": "eu-west", "to": "eu-central"}]},
+        },
+        "connectionPool": {
+            "tcp": {
+                "maxConnections": 5,
+                "connectTimeout": "500ms",
+                "tcpKeepalive": {"probes": 3, "time": "60s"},
+            },
+            "http": {"maxRetries": 2, "idleTimeout": "30s", "h2UpgradePolicy": "UPGRADE"},
+        },
+        "outlierDetection": {
+            "consecutive5xxErrors": 5,
+            "consecutiveGatewayErrors": 3,
+            "interval": "10s",
+            "baseEjectionTime": "30s",
+            "maxEjectionPercent": 10,
+            "minHealthPercent": 50,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("balancing", "written"),
+    [
+        ({"hash_header": "x-user"}, {"httpHeaderName": "x-user"}),
+        ({"hash_query": "user"}, {"httpQueryParameterName": "user"}),
+        ({"hash_source": True}, {"useSourceIp": True}),
+        (
+            {"hash_cookie": {"name": "session", "ttl_s": 0, "path": "/"}},
+            {"httpCookie": {"name": "session", "ttl": "0s", "path": "/"}},
+        ),
+    ],
+)
+def test_istio_keeps_a_key_with_one_pod(
+    tmp_path: Path, balancing: dict[str, Any], written: dict[str, Any]
+) -> None:
+    asked = route([], load_balancing=balancing)
+    (rule,) = [
+        step.object
+        for step in registry.mesh("istio").planner.plan(asked, Snapshot(WORKLOADS))
+        if step.object["kind"] == "DestinationRule"
+    ]
+    policy = rule["spec"]["trafficPolicy"]["portLevelSettings"][0]
+    assert policy["loadBalancer"] == {"consistentHash": written}
+    (found,) = way("istio", tmp_path, asked, "/").destinations
+    assert "balancing.policy RING_HASH" in found.settings
+
+
 MATCH = {"matches": [{"path": {"prefix": "/a"}}]}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("linkerd", {**MATCH, "respond": {"status": 410}}, "respond"),

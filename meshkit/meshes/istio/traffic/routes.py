@@ -13,9 +13,10 @@ from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object, Snapshot
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import kind
 from meshkit.intent.release import Release
-from meshkit.intent.traffic import LoadBalancing, Route
+from meshkit.intent.traffic import Route
 from meshkit.kube import manifests
 from meshkit.kube.steps import Step
 from meshkit.meshes.gateway_api.durations import duration
@@ -116,34 +117,88 @@ def _subsets_of(rules: Iterable[Object]) -> Iterator[str]:
 
 def _traffic_policy(route: Route) -> dict[str, Any]:
     policy: dict[str, Any] = {}
-    if route.load_balancing:
-        policy["loadBalancer"] = _load_balancer(route.load_balancing)
+    balancing = route.load_balancing
+    if balancing:
+        policy["loadBalancer"] = _load_balancer(balancing)
     if route.connection_limits:
-        limits = route.connection_limits
-        http = {
-            "http1MaxPendingRequests": limits.max_pending_requests,
-            "http2MaxRequests": limits.max_requests,
-            "maxRequestsPerConnection": limits.max_requests_per_connection,
-        }
-        pool = {"tcp": _given({"maxConnections": limits.max_connections}), "http": _given(http)}
-        policy["connectionPool"] = {key: value for key, value in pool.items() if value}
+        policy["connectionPool"] = _connection_pool(route.connection_limits)
     if route.outlier_detection:
-        outlier = route.outlier_detection
-        policy["outlierDetection"] = {
-            "consecutive5xxErrors": outlier.consecutive_5xx,
-            "interval": duration(outlier.interval_s),
-            "baseEjectionTime": duration(outlier.base_ejection_s),
-            "maxEjectionPercent": int(outlier.max_ejection_percent),
-        }
-        # Otherwise outlier detection would also enable locality failover, which the intent does not ask for.
-        policy.setdefault("loadBalancer", {})["localityLbSetting"] = {"enabled": False}
+        policy["outlierDetection"] = _outlier_detection(route.outlier_detection)
+        if not (balancing and (balancing.failover or balancing.distribute)):
+            # Else outlier detection would also enable locality failover, which the intent does not ask for.
+            policy.setdefault("loadBalancer", {})["localityLbSetting"] = {"enabled": False}
     return policy
 
 
 def _load_balancer(wanted: LoadBalancing) -> dict[str, Any]:
-    if wanted.hash_header:
-        return {"consistentHash": {"httpHeaderName": wanted.hash_header}}
-    return {"simple": str(wanted.algorithm).upper()}
+    cookie = wanted.hash_cookie
+    hashed = {
+        "httpHeaderName": wanted.hash_header,
+        "httpQueryParameterName": wanted.hash_query,
+        "useSourceIp": wanted.hash_source,
+        "httpCookie": cookie
+        and _given(
+            {
+                "name": cookie.name,
+                "path": cookie.path,
+                "ttl": None if cookie.ttl_s is None else duration(cookie.ttl_s),
+            }
+        ),
+    }
+    locality = {
+        "enabled": True,
+        "failover": [{"from": here, "to": there} for here, there in wanted.failover.items()] or None,
+        "distribute": [{"from": here, "to": dict(shares)} for here, shares in wanted.distribute.items()]
+        or None,
+    }
+    return _given(
+        {
+            "simple": wanted.algorithm and wanted.algorithm.upper(),
+            "consistentHash": _given(hashed) or None,
+            "warmup": wanted.warm_up_s and {"duration": duration(wanted.warm_up_s)},
+            "localityLbSetting": _given(locality) if wanted.failover or wanted.distribute else None,
+        }
+    )
+
+
+def _connection_pool(limits: ConnectionLimits) -> dict[str, Any]:
+    alive = limits.keepalive
+    tcp = {
+        "maxConnections": limits.max_connections,
+        "connectTimeout": limits.connect_timeout_s and duration(limits.connect_timeout_s),
+        "tcpKeepalive": alive
+        and _given(
+            {
+                "probes": alive.probes,
+                "time": alive.time_s and duration(alive.time_s),
+                "interval": alive.interval_s and duration(alive.interval_s),
+            }
+        ),
+    }
+    http = {
+        "http1MaxPendingRequests": limits.max_pending_requests,
+        "http2MaxRequests": limits.max_requests,
+        "maxRequestsPerConnection": limits.max_requests_per_connection,
+        "maxRetries": limits.max_retries,
+        "idleTimeout": limits.idle_timeout_s and duration(limits.idle_timeout_s),
+        "h2UpgradePolicy": "UPGRADE" if limits.http2 else None,
+    }
+    pool = {"tcp": _given(tcp), "http": _given(http)}
+    return {key: value for key, value in pool.items() if value}
+
+
+def _outlier_detection(outlier: OutlierDetection) -> dict[str, Any]:
+    least = outlier.min_healthy_percent
+    return _given(
+        {
+            "consecutive5xxErrors": outlier.consecutive_5xx,
+            "consecutiveGatewayErrors": outlier.consecutive_gateway_errors,
+            "interval": duration(outlier.interval_s),
+            "baseEjectionTime": duration(outlier.base_ejection_s),
+            "maxEjectionPercent": int(outlier.max_ejection_percent),
+            "minHealthPercent": None if least is None else int(least),
+        }
+    )
 
 
 def _virtual_service(route: Route, kept: Sequence[Object]) -> dict[str, Any]:
