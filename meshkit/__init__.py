@@ -15,6 +15,11 @@ from meshkit.version import __version__
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster as Cluster
     from meshkit.cluster.connect import connect as connect
+    from meshkit.intent.balancing import ConnectionLimits as ConnectionLimits
+    from meshkit.intent.balancing import Cookie as Cookie
+    from meshkit.intent.balancing import Keepalive as Keepalive
+    from meshkit.intent.balancing import LoadBalancing as LoadBalancing
+    from meshkit.intent.balancing import OutlierDetection as OutlierDetection
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
     from meshkit.intent.injection import Injection as Injection
@@ -26,15 +31,23 @@ if TYPE_CHECKING:
     from meshkit.intent.release import Margins as Margins
     from meshkit.intent.release import Objectives as Objectives
     from meshkit.intent.release import Release as Release
+    from meshkit.intent.rules import Cors as Cors
+    from meshkit.intent.rules import Fault as Fault
+    from meshkit.intent.rules import HeaderEdits as HeaderEdits
+    from meshkit.intent.rules import Match as Match
+    from meshkit.intent.rules import Mirror as Mirror
+    from meshkit.intent.rules import OtherService as OtherService
+    from meshkit.intent.rules import PathMatch as PathMatch
+    from meshkit.intent.rules import Redirect as Redirect
+    from meshkit.intent.rules import Respond as Respond
+    from meshkit.intent.rules import Retries as Retries
+    from meshkit.intent.rules import Rewrite as Rewrite
+    from meshkit.intent.rules import Rule as Rule
+    from meshkit.intent.rules import TextMatch as TextMatch
     from meshkit.intent.security import Access as Access
     from meshkit.intent.security import Caller as Caller
     from meshkit.intent.security import MutualTLS as MutualTLS
-    from meshkit.intent.traffic import ConnectionLimits as ConnectionLimits
-    from meshkit.intent.traffic import Fault as Fault
     from meshkit.intent.traffic import HeaderMatch as HeaderMatch
-    from meshkit.intent.traffic import LoadBalancing as LoadBalancing
-    from meshkit.intent.traffic import OutlierDetection as OutlierDetection
-    from meshkit.intent.traffic import Retries as Retries
     from meshkit.intent.traffic import Route as Route
     from meshkit.intent.traffic import Version as Version
     from meshkit.observe.graph import service_graph as service_graph
@@ -75,22 +88,35 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
+    "intent.balancing": (
+        "ConnectionLimits",
+        "Cookie",
+        "Keepalive",
+        "LoadBalancing",
+        "OutlierDetection",
+    ),
     "intent.document": ("load_intents", "load_values"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),
     "intent.release": ("Margins", "Objectives", "Release"),
-    "intent.security": ("Access", "Caller", "MutualTLS"),
-    "intent.traffic": (
-        "ConnectionLimits",
+    "intent.rules": (
+        "Cors",
         "Fault",
-        "HeaderMatch",
-        "LoadBalancing",
-        "OutlierDetection",
+        "HeaderEdits",
+        "Match",
+        "Mirror",
+        "OtherService",
+        "PathMatch",
+        "Redirect",
+        "Respond",
         "Retries",
-        "Route",
-        "Version",
+        "Rewrite",
+        "Rule",
+        "TextMatch",
     ),
+    "intent.security": ("Access", "Caller", "MutualTLS"),
+    "intent.traffic": ("HeaderMatch", "Route", "Version"),
     "observe.graph": ("service_graph",),
     "operations.release.plan": ("plan_release",),
     "operations.release.runner": ("release_state", "send_command"),

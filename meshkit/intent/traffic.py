@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from meshkit.intent.base import At, Intent, Name, Part, labels_or
-
-Percent = Annotated[float, Field(ge=0, le=100)]
-Seconds = Annotated[float, Field(gt=0)]
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
+from meshkit.intent.base import At, Intent, Location, Name, Part, labels_or
+from meshkit.intent.rules import Fault, Retries, Rule, Seconds, Split, whole_weights
 
 
 class Version(Part):
@@ -39,94 +37,6 @@ class HeaderMatch(Part):
     )
 
 
-class LoadBalancing(Part):
-    """How a client's proxy selects a pod, by exactly one of ``algorithm`` and ``hash_header``."""
-
-    algorithm: Literal["least_request", "round_robin", "random"] | None = Field(
-        default=None, description="least_request, round_robin or random", examples=["least_request"]
-    )
-    hash_header: str | None = Field(
-        default=None, description="a request header: requests with the same value go to the same pod"
-    )
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.algorithm is None) == (self.hash_header is None):
-            raise ValueError("exactly one of algorithm and hash_header is needed")
-        return self
-
-
-class ConnectionLimits(Part):
-    """Limits of one client's proxy for a Service; requests beyond them fail at once with status 503."""
-
-    max_connections: int | None = Field(
-        default=None, ge=1, description="TCP connections, at least 1", examples=[100]
-    )
-    max_pending_requests: int | None = Field(
-        default=None, ge=1, description="requests waiting for a connection, at least 1", examples=[100]
-    )
-    max_requests: int | None = Field(
-        default=None, ge=1, description="requests under way, at least 1", examples=[100]
-    )
-    max_requests_per_connection: int | None = Field(
-        default=None, ge=1, description="requests on one connection, at least 1"
-    )
-
-
-class OutlierDetection(Part):
-    """Ejection of pods that answer with 5xx repeatedly. The defaults are Istio's."""
-
-    consecutive_5xx: int = Field(
-        default=5, ge=1, description="5xx answers in a row before a pod is ejected, at least 1"
-    )
-    interval_s: Seconds = Field(
-        default=10, description="time between two evaluations of the pods, in seconds"
-    )
-    base_ejection_s: Seconds = Field(
-        default=30, description="the duration of the first ejection in seconds; it grows each time"
-    )
-    max_ejection_percent: Percent = Field(
-        default=10, description="at most this share of the pods is ejected, in percent"
-    )
-
-
-class Retries(Part):
-    """Retries of failed requests. Use them only for idempotent requests."""
-
-    attempts: int = Field(
-        ge=0,
-        le=10,
-        description="how often a request is sent again at most, 0 to 10; 0 is never",
-        examples=[2],
-    )
-    per_try_timeout_s: Seconds | None = Field(default=None, description="time for each attempt, in seconds")
-    on: Literal["gateway-error", "5xx"] = Field(
-        default="gateway-error",
-        description="what is retried: gateway-error (502, 503, 504) or 5xx",
-    )
-
-
-class Fault(Part):
-    """Fault injection in the caller's proxy: a delay, an error, or both."""
-
-    delay_s: Seconds | None = Field(
-        default=None, description="the delay of requests, in seconds", examples=[0.5]
-    )
-    delay_percent: Percent = Field(
-        default=100, description="the share of requests that are delayed, in percent"
-    )
-    abort_status: int | None = Field(default=None, ge=200, le=599, description="an HTTP status, 200 to 599")
-    abort_percent: Percent = Field(
-        default=100, description="the share of requests that are aborted, in percent"
-    )
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if self.delay_s is None and self.abort_status is None:
-            raise ValueError("at least one of delay_s and abort_status is needed")
-        return self
-
-
 class Route(Intent):
     """How requests to a Service's port are split among its versions."""
 
@@ -138,7 +48,7 @@ class Route(Intent):
         description="the versions of the Service, at least one",
         examples=[[{"name": "v1"}, {"name": "v2"}]],
     )
-    split: Mapping[str, float] = Field(
+    split: Split = Field(
         description="a percentage for each version that gets requests, 100 in all, at most one decimal",
         examples=[{"v1": 100, "v2": 0}],
     )
@@ -146,10 +56,22 @@ class Route(Intent):
     selector: Mapping[str, str] | None = Field(
         default=None, description="the labels that all versions' pods carry, or nothing for app=<service>"
     )
+    rules: tuple[Rule, ...] = Field(
+        default=(),
+        description="rules for some of the requests, tried in this order before matches and split",
+        examples=[
+            [
+                {"matches": [{"path": {"prefix": "/api"}, "method": "GET"}], "split": {"v2": 100}},
+                {"matches": [{"headers": {"x-user": {"regex": "beta-.*"}}}], "split": {"v2": 100}},
+            ]
+        ],
+    )
     matches: tuple[HeaderMatch, ...] = Field(
         default=(), description="header matches, tried in this order before the split"
     )
-    load_balancing: LoadBalancing | None = Field(default=None, description="how a pod is selected")
+    load_balancing: LoadBalancing | None = Field(
+        default=None, description="how a pod is selected", examples=[{"algorithm": "least_request"}]
+    )
     connection_limits: ConnectionLimits | None = Field(
         default=None, description="limits of each client's proxy"
     )
@@ -169,35 +91,46 @@ class Route(Intent):
             raise ValueError(f"{', '.join(sorted(twice))} is named twice")
         return versions
 
-    @field_validator("split")
-    @classmethod
-    def _sums_to_100(cls, split: Mapping[str, float]) -> Mapping[str, float]:
-        for version, percent in split.items():
-            if percent < 0 or Decimal(str(percent)) * 10 % 1:
-                raise At((version,), f"{percent:g} is not a percentage with at most one decimal")
-        total = sum((Decimal(str(percent)) for percent in split.values()), Decimal(0))
-        if total != 100:
-            raise ValueError(f"the weights sum to {total.normalize():f}, not to 100")
-        return split
+    @model_validator(mode="after")
+    def _failover_is_possible(self) -> Self:
+        if self.load_balancing and self.load_balancing.failover and not self.outlier_detection:
+            problem = "without outlier_detection no pod ever counts as failed"
+            raise At(("load_balancing", "failover"), problem)
+        return self
 
     @model_validator(mode="after")
     def _known_versions(self) -> Self:
-        known = [version.name for version in self.versions]
-        for name in self.split:
-            if name not in known:
-                raise At(("split", name), f"there is no version {name!r}; versions has {', '.join(known)}")
-        for i, match in enumerate(self.matches):
-            if match.version not in known:
-                at = ("matches", i, "version")
-                raise At(at, f"there is no version {match.version!r}; versions has {', '.join(known)}")
+        for at, name in self._named_versions():
+            if name not in (known := [version.name for version in self.versions]):
+                raise At(at, f"there is no version {name!r}; versions has {', '.join(known)}")
         return self
+
+    def _named_versions(self) -> Iterator[tuple[Location, str]]:
+        yield from ((("split", name), name) for name in self.split)
+        for i, rule in enumerate(self.rules):
+            yield from ((("rules", i, "split", name), name) for name in rule.split or ())
+            if rule.mirror and rule.mirror.version:
+                yield ("rules", i, "mirror", "version"), rule.mirror.version
+        for i, match in enumerate(self.matches):
+            yield ("matches", i, "version"), match.version
 
     def pod_selector(self) -> dict[str, str]:
         """The labels that the pods of all versions have."""
         return labels_or({"app": self.service}, self.selector)
 
+    def in_order(self, split: Mapping[str, float]) -> dict[str, float]:
+        """The percentages of the versions that a rule names, in the order of ``versions``."""
+        return {version.name: split[version.name] for version in self.versions if version.name in split}
+
     def weights(self) -> dict[str, int]:
         """Integer weights in the order of ``versions``, out of 100, or out of 1000 if one has a decimal."""
-        percents = {v.name: Decimal(str(self.split.get(v.name, 0))) for v in self.versions}
-        scale = 1 if all(percent % 1 == 0 for percent in percents.values()) else 10
-        return {name: int(percent * scale) for name, percent in percents.items()}
+        return whole_weights({version.name: self.split.get(version.name, 0) for version in self.versions})
+
+    def used_versions(self) -> set[str]:
+        """The names of the versions that get requests, or copies of them."""
+        named = {match.version for match in self.matches}
+        named |= {name for name, percent in self.split.items() if percent}
+        for rule in self.rules:
+            named |= {name for name, percent in (rule.split or {}).items() if percent}
+            named |= {rule.mirror.version} if rule.mirror and rule.mirror.version else set()
+        return named

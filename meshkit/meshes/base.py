@@ -69,6 +69,10 @@ class MeshPlanner(Protocol):
     def mesh(self) -> str:
         """The name of the mesh: ``istio``."""
 
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """The fields of a Route that ``plan`` refuses, by place, each with what the mesh can do instead."""
+
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
 

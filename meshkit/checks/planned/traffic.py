@@ -28,7 +28,7 @@ def check(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
 
 def _versions(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
     pods = [pod for pod in snapshot.of("Pod", route.namespace) if "deletionTimestamp" not in pod["metadata"]]
-    used = {name for name, weight in route.split.items() if weight} | {m.version for m in route.matches}
+    used = route.used_versions()
     for i, version in enumerate(route.versions):
         labels = {**route.pod_selector(), **version.pod_labels()}
         if not any(selects(labels, pod) for pod in pods):

@@ -8,7 +8,7 @@ from typing import Any
 from meshkit.facts import Kind, Object, Snapshot
 from meshkit.intent.release import Release
 from meshkit.meshes.base import WeightedRoute
-from meshkit.meshes.gateway_api.routes import backend_name
+from meshkit.meshes.gateway_api.rules import backend_name
 
 
 def splits(release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:

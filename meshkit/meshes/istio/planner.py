@@ -23,13 +23,15 @@ from meshkit.meshes.base import WeightedRoute, not_plannable
 from meshkit.meshes.gateway_api.splits import splits as gateway_splits
 from meshkit.meshes.istio import access as istio_access
 from meshkit.meshes.istio import observability as istio_observability
-from meshkit.meshes.istio import routes as istio_routes
 from meshkit.meshes.istio.ambient.membership import enrolled
 from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_plane
 from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
-from meshkit.meshes.istio.routes import DESTINATION_RULE, VIRTUAL_SERVICE
-from meshkit.meshes.istio.splits import splits as virtual_service_splits
+from meshkit.meshes.istio.traffic import routes as istio_routes
+from meshkit.meshes.istio.traffic.routes import DESTINATION_RULE, VIRTUAL_SERVICE
+from meshkit.meshes.istio.traffic.rules import LIMITS
+from meshkit.meshes.istio.traffic.splits import splits as virtual_service_splits
+from meshkit.meshes.routing.capabilities import Limits
 
 __all__ = [
     "DESTINATION_RULE",
@@ -47,6 +49,11 @@ class IstioPlanner:
     """Plans for Istio."""
 
     mesh: str = "istio"
+
+    @property
+    def limits(self) -> Limits:
+        """The fields of a Route that ``plan`` refuses."""
+        return LIMITS
 
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""

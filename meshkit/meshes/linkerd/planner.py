@@ -1,8 +1,8 @@
 """The planner for Linkerd: HTTPRoutes, one Service for each version, and annotations.
 
 Linkerd has no subsets, so each version gets a separate Service behind the one that clients use. The inbound
-policy is copied to a pod when it is created, so changing it restarts workloads. Features that Linkerd does
-not support (faults, connection limits, load balancing algorithms) are rejected.
+policy is copied to a pod when it is created, so changing it restarts workloads. What Linkerd does not support
+(``limits``) is rejected.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Need, Object, Snapshot
+from meshkit.intent.balancing import OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
+from meshkit.intent.rules import Retries
 from meshkit.intent.security import Access, MutualTLS
-from meshkit.intent.traffic import LoadBalancing, OutlierDetection, Retries, Route, Version
+from meshkit.intent.traffic import Route, Version
 from meshkit.kube import manifests
 from meshkit.kube.kinds import POD, SERVICE
 from meshkit.kube.manifests import namespace_part
@@ -28,20 +30,18 @@ from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
-from meshkit.meshes.gateway_api.routes import (
-    HTTP_ROUTE,
-    backend_name,
-    duration,
-    http_route,
-    weighted_route,
-)
+from meshkit.meshes.gateway_api.durations import duration
+from meshkit.meshes.gateway_api.routes import HTTP_ROUTE, http_route, weighted_route
+from meshkit.meshes.gateway_api.rules import backend_name
 from meshkit.meshes.gateway_api.splits import splits
 from meshkit.meshes.linkerd import access as linkerd_access
 from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
 from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_needs
 from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
-from meshkit.meshes.linkerd.routable import refuse_void
+from meshkit.meshes.linkerd.meaning.precedence import rank
+from meshkit.meshes.linkerd.routable import LIMITS, refuse_void
+from meshkit.meshes.routing.capabilities import Limits, refuse
 
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
@@ -57,6 +57,11 @@ class LinkerdPlanner:
     """Plans for Linkerd."""
 
     mesh: str = "linkerd"
+
+    @property
+    def limits(self) -> Limits:
+        """The fields of a Route that ``plan`` refuses."""
+        return LIMITS
 
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
@@ -146,7 +151,7 @@ def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
 
 
 def _route(route: Route, snapshot: Snapshot) -> list[Step]:
-    _refuse_what_linkerd_drops(route)
+    refuse(route, "Linkerd", LIMITS)
     _refuse_fractions(route)
     refuse_void(route, snapshot)
     breaker = _failure_accrual(route.outlier_detection)
@@ -154,23 +159,7 @@ def _route(route: Route, snapshot: Snapshot) -> list[Step]:
     if breaker:
         part = manifests.obj(SERVICE, route.service, route.namespace, annotations=breaker)
         steps.append(Step(part, manager="meshkit-outlier-detection", partial=True))
-    return [*steps, Step(http_route(route, _retry_annotations(route.retries), snapshot))]
-
-
-def _refuse_what_linkerd_drops(route: Route) -> None:
-    if route.fault is not None:
-        raise cannot("Linkerd", Route, "fault", "Send a share to a version that fails on purpose instead.")
-    if route.connection_limits is not None:
-        raise cannot("Linkerd", Route, "connection_limits", "Use outlier_detection, or leave it out.")
-    if route.load_balancing is not None:
-        field = "hash_header" if route.load_balancing.hash_header else "algorithm"
-        instead = "Leave it out: Linkerd always prefers the pods that answer fastest."
-        raise cannot("Linkerd", LoadBalancing, field, instead)
-    if route.outlier_detection is not None:
-        for field in ("interval_s", "max_ejection_percent"):
-            if field in route.outlier_detection.model_fields_set:
-                instead = "Leave it out: Linkerd looks at every request and may set all pods aside."
-                raise cannot("Linkerd", OutlierDetection, field, instead)
+    return [*steps, Step(http_route(route, _retry_annotations(route.retries), snapshot, rank))]
 
 
 def _refuse_fractions(route: Route) -> None:
@@ -243,7 +232,8 @@ def _failure_accrual(outlier: OutlierDetection | None) -> dict[str, str]:
 def _retry_annotations(retries: Retries | None) -> dict[str, str]:
     if retries is None or not retries.attempts:
         return {}
-    notes = {"retry.linkerd.io/http": retries.on, "retry.linkerd.io/limit": str(retries.attempts)}
+    conditions = ",".join((retries.on, *map(str, retries.statuses)))
+    notes = {"retry.linkerd.io/http": conditions, "retry.linkerd.io/limit": str(retries.attempts)}
     if retries.per_try_timeout_s is not None:
         notes["retry.linkerd.io/timeout"] = duration(retries.per_try_timeout_s)
     return notes

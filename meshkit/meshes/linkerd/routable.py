@@ -1,4 +1,7 @@
-"""Refuse HTTP rules where Linkerd would follow none: on opaque ports, and beside a ServiceProfile."""
+"""Refuse what Linkerd would not carry out: fields that it lacks, and rules that it would not follow.
+
+It follows none on opaque ports and beside a ServiceProfile.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,51 @@ from meshkit.intent.release import Release
 from meshkit.intent.traffic import Route
 from meshkit.meshes.linkerd.meaning import protocols, services
 from meshkit.meshes.model.pods import port_numbers
+from meshkit.meshes.routing.capabilities import Limits
 
 _REMEDY = (
     f"If the port speaks HTTP, list the opaque ports without it in {protocols.OPAQUE} of the Service,"
     " and leave appProtocol out or set it to http; else leave the rules out."
 )
+_WHOLE_ROUTE = "Linkerd drops a whole route with this filter."
+_FASTEST = "Leave it out: Linkerd always prefers the pods that answer fastest."
+_ZONES = "Set trafficDistribution: PreferClose in the Service: Linkerd then prefers the caller's zone."
+_EVERY_REQUEST = "Leave it out: Linkerd looks at every request and may set all pods aside."
+_HEADERS = "Set a header in the calling program and match it with exact or regex."
+
+LIMITS: Limits = {
+    "fault": "Send a share to a version that fails on purpose instead.",
+    "connection_limits": "Use outlier_detection, or leave it out.",
+    "load_balancing.algorithm": _FASTEST,
+    "load_balancing.hash_header": _FASTEST,
+    "load_balancing.hash_cookie": _FASTEST,
+    "load_balancing.hash_query": _FASTEST,
+    "load_balancing.hash_source": _FASTEST,
+    "load_balancing.failover": _ZONES,
+    "load_balancing.distribute": _ZONES,
+    "outlier_detection.interval_s": _EVERY_REQUEST,
+    "outlier_detection.max_ejection_percent": _EVERY_REQUEST,
+    "outlier_detection.consecutive_gateway_errors": "Use consecutive_5xx: Linkerd counts every 5xx.",
+    "outlier_detection.min_healthy_percent": _EVERY_REQUEST,
+    "retries.backoff_s": "Leave it out: Linkerd retries at once.",
+    "rules[].retries": "Set retries of the route: Linkerd has retries for whole routes only.",
+    "rules[].fault": "Send a share to a version that fails on purpose instead.",
+    "rules[].respond": "Send these requests to a Service that answers so.",
+    "rules[].rewrite": f"Let the destination take the path as it is asked for: {_WHOLE_ROUTE}",
+    "rules[].mirror": f"Send a share of the requests there instead: {_WHOLE_ROUTE}",
+    "rules[].cors": "Let the destination answer cross-origin requests.",
+    "rules[].services[].namespace": "Name a Service of the route's own namespace.",
+    "rules[].redirect.status: 303": "Use 301 or 302.",
+    "rules[].redirect.status: 307": "Use 301 or 302.",
+    "rules[].redirect.status: 308": "Use 301 or 302.",
+    "rules[].matches[].source_labels": _HEADERS,
+    "rules[].matches[].source_namespace": _HEADERS,
+    "rules[].matches[].headers.*.prefix": "Use regex, such as 'beta-.*'.",
+    "rules[].matches[].headers.*.present: False": "Put a rule for requests that have the header before it.",
+    "rules[].matches[].query.*.prefix": "Use regex, such as 'beta-.*'.",
+    "rules[].matches[].query.*.present: False": "Put a rule for requests that have the parameter before it.",
+}
+"""The fields of a Route that Linkerd cannot carry out, each with what it can do instead."""
 
 
 def refuse_void(intent: Route | Release, snapshot: Snapshot) -> None:

@@ -6,7 +6,8 @@ has to name one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Need, Object, Snapshot
@@ -129,8 +130,14 @@ def _is(obj: Object, usual: WeightedRoute) -> bool:
 
 def _whole(routes: Sequence[WeightedRoute]) -> list[WeightedRoute]:
     """The rules for every request where there are any: a rule with conditions is for some requests only."""
-    whole = [route for route in routes if not any(set(match) - {"port"} for match in route.conditions or ())]
+    whole = [route for route in routes if all(map(_is_every_request, route.conditions or ()))]
     return whole or list(routes)
+
+
+def _is_every_request(match: Mapping[str, Any]) -> bool:
+    """Whether a match has no condition; an API server writes this path where a rule has no match."""
+    conditions = {name: value for name, value in match.items() if name != "port"}
+    return conditions in ({}, {"path": {"type": "PathPrefix", "value": "/"}})
 
 
 def _reference(route: WeightedRoute) -> str:

@@ -6,18 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from meshkit.facts import Object
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent, Part
 from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.rules import Fault, Retries
 from meshkit.intent.security import Access, Caller
-from meshkit.intent.traffic import (
-    ConnectionLimits,
-    Fault,
-    LoadBalancing,
-    OutlierDetection,
-    Retries,
-    Route,
-    Version,
-)
+from meshkit.intent.traffic import Route, Version
 from meshkit.kube.metadata import labels
 from meshkit.kube.nodes import has_built_in_images
 from meshkit.kube.selectors import selects

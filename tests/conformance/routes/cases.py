@@ -11,6 +11,7 @@ compare: [routes, clusters, answers]                 everything, unless the file
                                                      of a server: [modes, answers]
 differs: {reason: ..., in: [routes]}                 a difference that is known: fails when it is gone
 objects: [...]
+route: {split: ..., rules: ...}                      what meshkit plans for a Route of web:8080
 """
 
 from __future__ import annotations
@@ -23,10 +24,27 @@ from typing import Any
 
 import yaml
 
+from meshkit.facts import Snapshot
+from meshkit.intent.traffic import Route
+from meshkit.meshes.istio import planner as istio
+
 HERE = Path(__file__).parent / "cases"
 COMPARED = ("routes", "clusters", "answers")
 OF_SERVER = ("modes", "answers")
-_FIELDS = {"about", "client", "server", "protocol", "requests", "observe", "compare", "differs", "objects"}
+_FIELDS = {
+    *(
+        "about",
+        "client",
+        "server",
+        "protocol",
+        "requests",
+        "observe",
+        "compare",
+        "differs",
+        "objects",
+        "route",
+    )
+}
 _REQUEST = {"to", "path", "method", "headers", "count", "at_once", "slow_s", "hits"}
 
 
@@ -89,7 +107,7 @@ def read(path: Path) -> Case:
     if differs and not (differs_in and differs.get("reason")):
         raise ValueError(f"{path.name}: a difference says where it is, and its reason")
     namespace = client.get("namespace", "shop")
-    objects = written.get("objects") or ()
+    objects = [*(written.get("objects") or ()), *_planned(written.get("route"))]
     for item in objects:
         item["metadata"].setdefault("namespace", "shop")
     return Case(
@@ -106,6 +124,14 @@ def read(path: Path) -> Case:
         differs_in=differs_in,
         reason=differs.get("reason", ""),
     )
+
+
+def _planned(route: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The objects of a Route."""
+    if not route:
+        return []
+    intent = Route(namespace="shop", service="web", port=8080, **route)
+    return [dict(step.object) for step in istio.PLANNER.plan(intent, Snapshot())]
 
 
 def all_cases() -> list[Case]:

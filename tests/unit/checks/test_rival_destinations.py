@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from meshkit.facts import Object, Snapshot
-from meshkit.intent.traffic import ConnectionLimits, LoadBalancing, OutlierDetection, Route, Version
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
+from meshkit.intent.traffic import Route, Version
 from meshkit.meshes.registry import MESHES
 from meshkit.meshes.routing import rivals
 from tests.unit.meshes.destination_rules import POOL, SAME, rule, subsets

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from meshkit.errors import BadInput, UnknownName
+from meshkit.intent.balancing import LoadBalancing
 from meshkit.intent.base import Intent
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Margins, Release
+from meshkit.intent.rules import Fault
 from meshkit.intent.security import Access, Caller, MutualTLS
-from meshkit.intent.traffic import Fault, HeaderMatch, LoadBalancing, Route, Version
+from meshkit.intent.traffic import HeaderMatch, Route, Version
 
 WRONG: Any = "on"
 
@@ -69,6 +71,12 @@ def release(**fields: Any) -> Release:
         ),
         (lambda: LoadBalancing(), "load_balancing"),
         (lambda: LoadBalancing(algorithm="random", hash_header="x-user"), "load_balancing"),
+        (lambda: LoadBalancing(algorithm="random", warm_up_s=1), "load_balancing.warm_up_s"),
+        (lambda: LoadBalancing(hash_source=False), "load_balancing.hash_source"),
+        (lambda: LoadBalancing(distribute={"a": {"a": 50}}), "load_balancing.distribute.a"),
+        (lambda: LoadBalancing(failover={"a": "b"}, distribute={"a": {"b": 100}}), "load_balancing.failover"),
+        (lambda: route(load_balancing={"failover": {"a": "b"}}), "route.load_balancing.failover"),
+        (lambda: route(connection_limits={"keepalive": {}}), "route.connection_limits.keepalive"),
         (lambda: Fault(), "fault"),
         (lambda: release(steps=(1, 120)), "release.steps[1]"),
         (lambda: release(steps=(5, 1, 100)), "release.steps[1]"),
@@ -137,3 +145,69 @@ def test_labels_follow_the_convention_unless_given() -> None:
     assert Version(name="v1", labels={"track": "old"}).pod_labels() == {"track": "old"}
     assert route().pod_selector() == {"app": "web"}
     assert route(selector={"name": "web"}).pod_selector() == {"name": "web"}
+
+
+def rule(**fields: Any) -> Route:
+    return route(rules=[{"split": {"v2": 100}, **fields}])
+
+
+@pytest.mark.parametrize(
+    ("build", "field"),
+    [
+        (lambda: rule(split=None), "route.rules[0]"),
+        (lambda: rule(respond={"status": 200}), "route.rules[0]"),
+        (lambda: rule(split={"v3": 100}), "route.rules[0].split.v3"),
+        (lambda: rule(split={"v1": 90}), "route.rules[0].split"),
+        (lambda: rule(mirror={"version": "v3"}), "route.rules[0].mirror.version"),
+        (lambda: rule(mirror={"version": "v1", "port": 80}), "route.rules[0].mirror.port"),
+        (lambda: rule(mirror={}), "route.rules[0].mirror"),
+        (lambda: rule(matches=[{}]), "route.rules[0].matches[0]"),
+        (lambda: rule(matches=[{"path": {}}]), "route.rules[0].matches[0].path"),
+        (lambda: rule(matches=[{"path": {"exact": "a"}}]), "route.rules[0].matches[0].path.exact"),
+        (lambda: rule(matches=[{"path": {"exact": "/a?b=1"}}]), "route.rules[0].matches[0].path.exact"),
+        (lambda: rule(matches=[{"path": {"regex": "/("}}]), "route.rules[0].matches[0].path.regex"),
+        (lambda: rule(matches=[{"path": {"regex": "/(?=a)"}}]), "route.rules[0].matches[0].path.regex"),
+        (lambda: rule(matches=[{"method": "get"}]), "route.rules[0].matches[0].method"),
+        (
+            lambda: rule(matches=[{"headers": {"host": {"exact": "a"}}}]),
+            "route.rules[0].matches[0].headers.host.[key]",
+        ),
+        (
+            lambda: rule(matches=[{"headers": {"a": {"exact": "b", "prefix": "c"}}}]),
+            "route.rules[0].matches[0].headers.a",
+        ),
+        (lambda: rule(rewrite={}), "route.rules[0].rewrite"),
+        (lambda: rule(rewrite={"path": "/a", "prefix": "/b"}), "route.rules[0].rewrite"),
+        (lambda: rule(rewrite={"prefix": "/b"}), "route.rules[0].rewrite.prefix"),
+        (
+            lambda: rule(
+                rewrite={"prefix": "/b"}, matches=[{"path": {"prefix": "/a"}}, {"path": {"prefix": "/c"}}]
+            ),
+            "route.rules[0].rewrite.prefix",
+        ),
+        (lambda: rule(split=None, redirect={}), "route.rules[0].redirect"),
+        (lambda: rule(split=None, redirect={"path": "/a"}, timeout_s=1), "route.rules[0].timeout_s"),
+        (lambda: rule(split=None, respond={"status": 99}), "route.rules[0].respond.status"),
+        (
+            lambda: rule(split=None, services=[{"service": "a", "port": 1, "percent": 50}]),
+            "route.rules[0].services",
+        ),
+        (
+            lambda: rule(
+                split=None,
+                services=[
+                    {"service": "a", "port": 1, "percent": 50},
+                    {"service": "a", "port": 1, "percent": 50},
+                ],
+            ),
+            "route.rules[0].services",
+        ),
+        (lambda: rule(cors={"origins": ["shop.example"]}), "route.rules[0].cors.origins[0]"),
+        (lambda: rule(request_headers={"set": {"a": "b\nc"}}), "route.rules[0].request_headers.set.a"),
+        (lambda: rule(retries={"attempts": 1, "statuses": [200]}), "route.rules[0].retries.statuses[0]"),
+    ],
+)
+def test_a_rule_refuses_what_no_proxy_could_do(build: Callable[[], Intent], field: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        build()
+    assert raised.value.field == field

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.parametrize("kind", sorted(KINDS))
 
 def document(kind: str, *, whole: bool) -> tuple[str, dict[str, Any]]:
     text = template(kind)
-    text = re.sub(r"^#(?! )", "", text, flags=re.MULTILINE) if whole else text
+    text = re.sub(r"^#(?! \S)", "", text, flags=re.MULTILINE) if whole else text
     return text, yaml.safe_load(text)
 
 

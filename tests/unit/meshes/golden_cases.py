@@ -6,21 +6,14 @@ import base64
 from typing import Any
 
 from meshkit.facts import Snapshot
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.observability import Alerts, Observability, Tracing
+from meshkit.intent.rules import Fault, Retries
 from meshkit.intent.security import Access, Caller, MutualTLS
-from meshkit.intent.traffic import (
-    ConnectionLimits,
-    Fault,
-    HeaderMatch,
-    LoadBalancing,
-    OutlierDetection,
-    Retries,
-    Route,
-    Version,
-)
+from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.meshes.base import MeshPlanner
 from meshkit.meshes.istio import planner as istio
 from meshkit.meshes.linkerd import planner as linkerd

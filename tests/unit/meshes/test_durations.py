@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshkit.errors import BadInput
-from meshkit.meshes.gateway_api.routes import duration, gateway_duration
+from meshkit.meshes.gateway_api.durations import duration, gateway_duration
 from meshkit.meshes.linkerd.meaning.reliability import one_unit_s
 
 

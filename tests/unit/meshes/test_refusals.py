@@ -10,18 +10,12 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.release import Release
+from meshkit.intent.rules import Fault, Retries
 from meshkit.intent.security import MutualTLS
-from meshkit.intent.traffic import (
-    ConnectionLimits,
-    Fault,
-    LoadBalancing,
-    OutlierDetection,
-    Retries,
-    Route,
-    Version,
-)
+from meshkit.intent.traffic import Route, Version
 from meshkit.meshes.base import MeshPlanner
 from meshkit.meshes.istio import planner as istio
 from meshkit.meshes.linkerd import control_plane as linkerd_control_plane
@@ -40,12 +34,12 @@ def route(**fields: Any) -> Route:
     [
         ({"fault": Fault(abort_status=500)}, "route.fault"),
         ({"connection_limits": ConnectionLimits(max_connections=1)}, "route.connection_limits"),
-        ({"load_balancing": LoadBalancing(algorithm="random")}, "load_balancing.algorithm"),
-        ({"load_balancing": LoadBalancing(hash_header="x-user")}, "load_balancing.hash_header"),
-        ({"outlier_detection": OutlierDetection(interval_s=1)}, "outlier_detection.interval_s"),
+        ({"load_balancing": LoadBalancing(algorithm="random")}, "route.load_balancing.algorithm"),
+        ({"load_balancing": LoadBalancing(hash_header="x-user")}, "route.load_balancing.hash_header"),
+        ({"outlier_detection": OutlierDetection(interval_s=1)}, "route.outlier_detection.interval_s"),
         (
             {"outlier_detection": OutlierDetection(max_ejection_percent=50)},
-            "outlier_detection.max_ejection_percent",
+            "route.outlier_detection.max_ejection_percent",
         ),
     ],
 )

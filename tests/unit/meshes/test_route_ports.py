@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from meshkit.facts import Object, Snapshot
-from meshkit.intent.traffic import LoadBalancing, Route, Version
+from meshkit.intent.balancing import LoadBalancing
+from meshkit.intent.traffic import Route, Version
 from meshkit.meshes.effective import Effective
 from meshkit.meshes.registry import MESHES
 from meshkit.meshes.routing.planned import after, steps_of

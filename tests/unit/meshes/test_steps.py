@@ -6,8 +6,10 @@ import pytest
 
 from meshkit.checks.planned.schema import problems
 from meshkit.facts import Snapshot
+from meshkit.intent.balancing import OutlierDetection
+from meshkit.intent.rules import Fault, Retries
 from meshkit.intent.security import MutualTLS
-from meshkit.intent.traffic import Fault, OutlierDetection, Retries, Route, Version
+from meshkit.intent.traffic import Route, Version
 from meshkit.kube import workloads as kube_workloads
 from meshkit.kube.manifests import namespace_part
 from meshkit.kube.steps import Step, ordered

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from meshkit.facts import Snapshot
+from meshkit.intent.rules import Fault
 from meshkit.intent.security import Caller, MutualTLS
-from meshkit.intent.traffic import Fault, Route, Version
+from meshkit.intent.traffic import Route, Version
 from meshkit.operations.setup import status as standing
 from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, _next_mode, stage, stage_statuses
 from meshkit.operations.setup.proposals import propose_access, propose_control_plane

@@ -274,7 +274,8 @@ def test_an_older_consumer_route_hides_the_producers_from_its_namespace_only() -
     ("first", "second", "dead"),
     [
         (matching("/"), matching("/a"), False),
-        (matching("/"), matching("/a.*", kind="RegularExpression"), True),
+        (matching("/"), matching("/a.*", kind="RegularExpression"), False),  # it matches more of the path
+        (matching("/a", method="GET"), matching("/a", queryParams=[{"name": "x", "value": "1"}]), False),
         (matching("/a"), matching("/a"), True),
         (matching("/a"), matching("/a", "/b"), False),
         (matching("/a", "/b"), matching("/b"), True),

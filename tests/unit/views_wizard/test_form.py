@@ -9,11 +9,13 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
+from meshkit.intent.balancing import OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
+from meshkit.intent.rules import Retries
 from meshkit.intent.security import Access, Caller, MutualTLS
-from meshkit.intent.traffic import HeaderMatch, OutlierDetection, Retries, Route, Version
+from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.meshes.registry import MESHES
 from meshkit.views.setup.form import IntentForm
 

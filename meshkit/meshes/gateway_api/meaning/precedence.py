@@ -6,10 +6,10 @@ so together are not looked for, so what is found is always true.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from meshkit.meshes.gateway_api.meaning.matches import matches_of, rank
+from meshkit.meshes.gateway_api.meaning.matches import Rank, matches_of
 from meshkit.meshes.model.outbound import Match, Object, Problem, StringMatch
 
 RULE_SHADOWED = "RuleShadowed"
@@ -27,13 +27,13 @@ class Ranked:
     match: Match
 
 
-def ranked(items: Iterable[tuple[Object, str]]) -> list[Ranked]:
+def ranked(items: Iterable[tuple[Object, str]], rank: Callable[[Match, str], Rank]) -> list[Ranked]:
     """The matches of all routes on one port in the order of precedence.
 
-    ``items`` are the routes with their kinds, the oldest first.
+    ``items`` are the routes with their kinds, the oldest first; ``rank`` is the mesh's, of match and kind.
     """
     found = [
-        ((*rank(match), age, index), Ranked(item, kind, index, match))
+        ((*rank(match, kind), age, index), Ranked(item, kind, index, match))
         for age, (item, kind) in enumerate(items)
         for index, rule in enumerate(item["spec"].get("rules") or ())
         for match in matches_of(rule, kind)

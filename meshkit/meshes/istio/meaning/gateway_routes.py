@@ -127,7 +127,9 @@ def _route_problems(registry: Registry) -> Iterator[Problem]:
             # The routes of each namespace hold together: those of a caller's replace the Service's.
             for owner in {item["metadata"]["namespace"] for item, _ in here}:
                 own_routes = [pair for pair in here if pair[0]["metadata"]["namespace"] == owner]
-                ordered = in_order(sorted(own_routes, key=lambda pair: age_of(pair[0])))
+                ordered = in_order(
+                    sorted(own_routes, key=lambda pair: age_of(pair[0])), lambda match, _: rank(match)
+                )
                 yield from shadowed(ordered, f"{namespace}/{name}:{number}")
 
 

@@ -16,6 +16,7 @@ from meshkit.facts import Kind
 from meshkit.kube.selectors import holds
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.linkerd.meaning import hostnames, protocols
+from meshkit.meshes.linkerd.meaning.precedence import rank
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.inbound import (
@@ -148,7 +149,7 @@ def _routes(registry: Registry, server: Object, allowed: tuple[Policy, ...]) -> 
             rules: Iterable[Mapping[str, Any]] = item["spec"].get("rules") or ({},)
             for rule in rules:
                 ranked += [
-                    ((*by_host, *gateway_api.rank(match), *age), replace(route, match=narrowed))
+                    ((*by_host, *rank(match, kind), *age), replace(route, match=narrowed))
                     for match in gateway_api.matches_of(rule, kind)
                     for by_host, narrowed in hostnames.narrowed(item, match)
                 ]

@@ -14,6 +14,7 @@ from typing import Any
 from meshkit.meshes.gateway_api.meaning import precedence
 from meshkit.meshes.gateway_api.meaning.routes import attached, route_of
 from meshkit.meshes.linkerd.meaning import hostnames, reliability, services
+from meshkit.meshes.linkerd.meaning.precedence import rank
 from meshkit.meshes.linkerd.meaning.route_status import has_cluster_address
 from meshkit.meshes.linkerd.meaning.taken import TakenRoute
 from meshkit.meshes.model.hosts import host_of
@@ -125,7 +126,7 @@ def _ranked(
     work: Translation, service: Object, number: int, items: Sequence[TakenRoute], clusters: Container[str]
 ) -> list[Route]:
     by_item = {id(taken.item): taken for taken in items}
-    ranked = _by_host(precedence.ranked((taken.item, taken.kind) for taken in items))
+    ranked = _by_host(precedence.ranked(((taken.item, taken.kind) for taken in items), rank))
     for problem in precedence.shadowed(ranked, f"{_title(service)}:{number}"):
         # A consumer route may take the requests of its namespace from a producer route, which others follow.
         if work.namespace in (EVERYONE, problem.object["metadata"]["namespace"]):

@@ -8,28 +8,27 @@ force some tens of milliseconds before the subsets, so the proxies get time to l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object, Snapshot
+from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import kind
 from meshkit.intent.release import Release
-from meshkit.intent.traffic import Fault, LoadBalancing, Retries, Route
+from meshkit.intent.traffic import Route
 from meshkit.kube import manifests
 from meshkit.kube.steps import Step
-from meshkit.meshes.gateway_api.routes import duration
+from meshkit.meshes.gateway_api.durations import duration
 from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
+from meshkit.meshes.istio.traffic.rules import LIMITS, http_rules
+from meshkit.meshes.routing.capabilities import refuse
 
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
 DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
 
 SETTLE_S = 1.0
 """istiod collects changes for 0.1 s and sends them to every proxy within some tenths of a second."""
-_RETRY_ON = {
-    "gateway-error": "gateway-error,connect-failure,refused-stream",
-    "5xx": "5xx,connect-failure,refused-stream",
-}
 
 
 def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -37,6 +36,7 @@ def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
 
     Raises ``BadInput`` for a port that Istio treats as plain TCP.
     """
+    refuse(route, "Istio", LIMITS)
     refuse_tcp(route, snapshot)
     kept = tuple(_kept_rules(route, snapshot))
     rule = _destination_rule(route, snapshot, kept)
@@ -111,105 +111,101 @@ def _ports_of(rules: Iterable[Object]) -> set[int]:
 
 def _subsets_of(rules: Iterable[Object]) -> Iterator[str]:
     for rule in rules:
-        for entry in rule.get("route") or ():
+        for entry in (*(rule.get("route") or ()), *(rule.get("mirrors") or ())):
             yield entry["destination"].get("subset", "")
 
 
 def _traffic_policy(route: Route) -> dict[str, Any]:
     policy: dict[str, Any] = {}
-    if route.load_balancing:
-        policy["loadBalancer"] = _load_balancer(route.load_balancing)
+    balancing = route.load_balancing
+    if balancing:
+        policy["loadBalancer"] = _load_balancer(balancing)
     if route.connection_limits:
-        limits = route.connection_limits
-        http = {
-            "http1MaxPendingRequests": limits.max_pending_requests,
-            "http2MaxRequests": limits.max_requests,
-            "maxRequestsPerConnection": limits.max_requests_per_connection,
-        }
-        pool = {"tcp": _given({"maxConnections": limits.max_connections}), "http": _given(http)}
-        policy["connectionPool"] = {key: value for key, value in pool.items() if value}
+        policy["connectionPool"] = _connection_pool(route.connection_limits)
     if route.outlier_detection:
-        outlier = route.outlier_detection
-        policy["outlierDetection"] = {
-            "consecutive5xxErrors": outlier.consecutive_5xx,
-            "interval": duration(outlier.interval_s),
-            "baseEjectionTime": duration(outlier.base_ejection_s),
-            "maxEjectionPercent": int(outlier.max_ejection_percent),
-        }
-        # Otherwise outlier detection would also enable locality failover, which the intent does not ask for.
-        policy.setdefault("loadBalancer", {})["localityLbSetting"] = {"enabled": False}
+        policy["outlierDetection"] = _outlier_detection(route.outlier_detection)
+        if not (balancing and (balancing.failover or balancing.distribute)):
+            # Else outlier detection would also enable locality failover, which the intent does not ask for.
+            policy.setdefault("loadBalancer", {})["localityLbSetting"] = {"enabled": False}
     return policy
 
 
 def _load_balancer(wanted: LoadBalancing) -> dict[str, Any]:
-    if wanted.hash_header:
-        return {"consistentHash": {"httpHeaderName": wanted.hash_header}}
-    return {"simple": str(wanted.algorithm).upper()}
-
-
-def _virtual_service(route: Route, kept: Sequence[Object]) -> dict[str, Any]:
-    http = [
-        _http_route(
-            route,
-            f"{route.name}-match-{number}",
-            {match.version: None},
-            headers={match.header.lower(): {"exact": match.value}},
-        )
-        for number, match in enumerate(route.matches, start=1)
-    ]
-    http.append(_http_route(route, route.name, route.weights()))
-    by_port = sorted([*kept, *http], key=lambda rule: min(_ports_of([rule])))
-    spec = {"hosts": [route.service], "http": by_port}
-    return manifests.obj(VIRTUAL_SERVICE, route.service, route.namespace, spec=spec)
-
-
-def _http_route(
-    route: Route, name: str, weights: Mapping[str, int | None], **conditions: Any
-) -> dict[str, Any]:
-    destinations = [
-        _given(
+    cookie = wanted.hash_cookie
+    hashed = {
+        "httpHeaderName": wanted.hash_header,
+        "httpQueryParameterName": wanted.hash_query,
+        "useSourceIp": wanted.hash_source,
+        "httpCookie": cookie
+        and _given(
             {
-                "destination": {
-                    "host": route.service,
-                    "subset": version,
-                    "port": {"number": route.port},
-                },
-                "weight": weight,
+                "name": cookie.name,
+                "path": cookie.path,
+                "ttl": None if cookie.ttl_s is None else duration(cookie.ttl_s),
             }
-        )
-        for version, weight in weights.items()
-    ]
+        ),
+    }
+    locality = {
+        "enabled": True,
+        "failover": [{"from": here, "to": there} for here, there in wanted.failover.items()] or None,
+        "distribute": [{"from": here, "to": dict(shares)} for here, shares in wanted.distribute.items()]
+        or None,
+    }
     return _given(
         {
-            "name": name,
-            "match": [{**conditions, "port": route.port}],
-            "route": destinations,
-            "timeout": None if route.timeout_s is None else duration(route.timeout_s),
-            "retries": _retries(route.retries),
-            "fault": _fault(route.fault),
+            "simple": wanted.algorithm and wanted.algorithm.upper(),
+            "consistentHash": _given(hashed) or None,
+            "warmup": wanted.warm_up_s and {"duration": duration(wanted.warm_up_s)},
+            "localityLbSetting": _given(locality) if wanted.failover or wanted.distribute else None,
         }
     )
 
 
-def _retries(retries: Retries | None) -> dict[str, Any] | None:
-    if retries is None:
-        return None
-    per_try = None if retries.per_try_timeout_s is None else duration(retries.per_try_timeout_s)
-    if not retries.attempts:
-        return {"attempts": 0}
-    return _given({"attempts": retries.attempts, "perTryTimeout": per_try, "retryOn": _RETRY_ON[retries.on]})
+def _connection_pool(limits: ConnectionLimits) -> dict[str, Any]:
+    alive = limits.keepalive
+    tcp = {
+        "maxConnections": limits.max_connections,
+        "connectTimeout": limits.connect_timeout_s and duration(limits.connect_timeout_s),
+        "tcpKeepalive": alive
+        and _given(
+            {
+                "probes": alive.probes,
+                "time": alive.time_s and duration(alive.time_s),
+                "interval": alive.interval_s and duration(alive.interval_s),
+            }
+        ),
+    }
+    http = {
+        "http1MaxPendingRequests": limits.max_pending_requests,
+        "http2MaxRequests": limits.max_requests,
+        "maxRequestsPerConnection": limits.max_requests_per_connection,
+        "maxRetries": limits.max_retries,
+        "idleTimeout": limits.idle_timeout_s and duration(limits.idle_timeout_s),
+        "h2UpgradePolicy": "UPGRADE" if limits.http2 else None,
+    }
+    pool = {"tcp": _given(tcp), "http": _given(http)}
+    return {key: value for key, value in pool.items() if value}
 
 
-def _fault(fault: Fault | None) -> dict[str, Any] | None:
-    if fault is None:
-        return None
-    parts: dict[str, Any] = {}
-    if fault.delay_s is not None:
-        percentage = {"value": fault.delay_percent}
-        parts["delay"] = {"fixedDelay": duration(fault.delay_s), "percentage": percentage}
-    if fault.abort_status is not None:
-        parts["abort"] = {"httpStatus": fault.abort_status, "percentage": {"value": fault.abort_percent}}
-    return parts
+def _outlier_detection(outlier: OutlierDetection) -> dict[str, Any]:
+    least = outlier.min_healthy_percent
+    return _given(
+        {
+            "consecutive5xxErrors": outlier.consecutive_5xx,
+            "consecutiveGatewayErrors": outlier.consecutive_gateway_errors,
+            "interval": duration(outlier.interval_s),
+            "baseEjectionTime": duration(outlier.base_ejection_s),
+            "maxEjectionPercent": int(outlier.max_ejection_percent),
+            "minHealthPercent": None if least is None else int(least),
+        }
+    )
+
+
+def _virtual_service(route: Route, kept: Sequence[Object]) -> dict[str, Any]:
+    http = http_rules(route)
+    by_port = sorted([*kept, *http], key=lambda rule: min(_ports_of([rule])))
+    spec = {"hosts": [route.service], "http": by_port}
+    return manifests.obj(VIRTUAL_SERVICE, route.service, route.namespace, spec=spec)
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

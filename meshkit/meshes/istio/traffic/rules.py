@@ -1,0 +1,260 @@
+"""The HTTP rules of a VirtualService that carry out a Route's rules, header matches and split, in order.
+
+Istio tries the rules of a VirtualService in their order, as a Route does. Two things it says otherwise: its
+path prefix is one of characters, so a prefix by whole segments is two matches; and a prefix is replaced
+within the path by an expression, as one replacement holds for both of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from meshkit.intent.rules import (
+    Cors,
+    Fault,
+    HeaderEdits,
+    Match,
+    Mirror,
+    OtherService,
+    PathMatch,
+    Redirect,
+    Respond,
+    Retries,
+    Rewrite,
+    Rule,
+    TextMatch,
+    whole_weights,
+)
+from meshkit.intent.traffic import Route
+from meshkit.meshes.gateway_api.durations import duration
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
+from meshkit.meshes.routing.capabilities import Limits
+
+Json = dict[str, Any]
+LIMITS: Limits = {
+    "rules[].matches[].query.*.present: False": "Put a rule for requests that have the parameter before it.",
+}
+"""The fields of a Route that VirtualServices cannot carry out, each with what they can do instead."""
+_RETRY_ON = {
+    "gateway-error": "gateway-error,connect-failure,refused-stream",
+    "5xx": "5xx,connect-failure,refused-stream",
+}
+
+
+def http_rules(route: Route) -> Iterator[Json]:
+    """The ``http`` entries of a Route's port."""
+    for number, rule in enumerate(route.rules, start=1):
+        yield _of_rule(route, rule, f"{route.name}-rule-{number}")
+    for number, match in enumerate(route.matches, start=1):
+        conditions = {"headers": {match.header.lower(): {"exact": match.value}}}
+        sent = _sent(route, _versions(route, {match.version: None}), Rule(split={match.version: 100}))
+        yield {"name": f"{route.name}-match-{number}", "match": [_at_port(route, conditions)], **sent}
+    sent = _sent(route, _versions(route, route.weights()), Rule(split=route.split))
+    yield {"name": route.name, "match": [_at_port(route, {})], **sent}
+
+
+def _of_rule(route: Route, rule: Rule, name: str) -> Json:
+    conditions = [each for match in rule.matches for each in _conditions(match)] or [{}]
+    body: Json = {"name": name, "match": [_at_port(route, each) for each in conditions]}
+    if rule.redirect:
+        body |= {"redirect": _redirect(rule.redirect)}
+    elif rule.respond:
+        body |= {"directResponse": _direct_response(rule.respond)}
+    else:
+        body |= _sent(route, list(_destinations(route, rule)), rule)
+    headers = _given(
+        {"request": _header_edits(rule.request_headers), "response": _header_edits(rule.response_headers)}
+    )
+    return {
+        **body,
+        **({"headers": headers} if headers else {}),
+        **({"corsPolicy": _cors(rule.cors)} if rule.cors else {}),
+    }
+
+
+def _sent(route: Route, destinations: list[Json], rule: Rule) -> Json:
+    """What happens to requests that are sent on. What a rule does not say, the Route says."""
+    timeout_s, retries, fault = (
+        getattr(route if getattr(rule, name) is None else rule, name)
+        for name in ("timeout_s", "retries", "fault")
+    )
+    return _given(
+        {
+            "route": destinations,
+            "rewrite": _rewrite(rule.rewrite, rule.matched_prefix()) if rule.rewrite else None,
+            "mirrors": [_mirror(route, rule.mirror)] if rule.mirror else None,
+            "timeout": None if timeout_s is None else duration(timeout_s),
+            "retries": _retries(retries) if retries else None,
+            "fault": _fault(fault) if fault else None,
+        }
+    )
+
+
+def _destinations(route: Route, rule: Rule) -> Iterator[Json]:
+    if rule.split:
+        named = {
+            version.name: rule.split[version.name] for version in route.versions if version.name in rule.split
+        }
+        weights = whole_weights(named)
+        yield from _versions(route, weights if len(weights) > 1 else dict.fromkeys(weights))
+        return
+    weights = whole_weights({str(place): other.percent for place, other in enumerate(rule.services)})
+    for other, weight in zip(rule.services, weights.values(), strict=True):
+        target = {"host": _host(route, other), "port": {"number": other.port}}
+        yield {"destination": target, **({"weight": weight} if len(weights) > 1 else {})}
+
+
+def _versions(route: Route, weights: Mapping[str, int | None]) -> list[Json]:
+    return [
+        _given({"destination": _version(route, version), "weight": weight})
+        for version, weight in weights.items()
+    ]
+
+
+def _version(route: Route, version: str) -> Json:
+    return {"host": route.service, "subset": version, "port": {"number": route.port}}
+
+
+def _host(route: Route, other: OtherService) -> str:
+    if other.namespace in (None, route.namespace):
+        return other.service
+    return f"{other.service}.{other.namespace}.svc.{CLUSTER_DOMAIN}"
+
+
+def _mirror(route: Route, mirror: Mirror) -> Json:
+    target = (
+        _version(route, mirror.version)
+        if mirror.version
+        else {"host": mirror.service, "port": {"number": mirror.port or route.port}}
+    )
+    return {"destination": target, "percentage": {"value": mirror.percent}}
+
+
+def _at_port(route: Route, conditions: Json) -> Json:
+    return {**conditions, "port": route.port}
+
+
+def _conditions(match: Match) -> Iterator[Json]:
+    """The conditions of one match, twice where its path has a prefix: the path itself, and all below it."""
+    absent = {name for name, text in match.headers.items() if text.present is False}
+    headers = {name.lower(): _text(text) for name, text in match.headers.items() if name not in absent}
+    common: Json = {
+        "method": {"exact": match.method} if match.method else None,
+        "headers": headers or None,
+        "withoutHeaders": {name.lower(): {} for name in sorted(absent)} or None,
+        "queryParams": {name: _query(text) for name, text in match.query.items()} or None,
+        "sourceLabels": dict(match.source_labels) or None,
+        "sourceNamespace": match.source_namespace,
+    }
+    for uri in _uris(match.path) if match.path else (None,):
+        yield _given({"uri": uri, **common})
+
+
+def _uris(path: PathMatch) -> Iterator[Json | None]:
+    if path.prefix is None:
+        yield {"exact": path.exact} if path.exact else {"regex": path.regex}
+    elif stem := path.prefix.rstrip("/"):
+        yield {"exact": stem}
+        yield {"prefix": f"{stem}/"}
+    else:
+        yield {"prefix": "/"}
+
+
+def _text(text: TextMatch) -> Json:
+    """An empty condition asks only that the value be there."""
+    written = {"exact": text.exact, "prefix": text.prefix, "regex": text.regex}
+    return {key: value for key, value in written.items() if value is not None}
+
+
+def _query(text: TextMatch) -> Json:
+    """Istio has no prefix of a query parameter."""
+    return {"regex": f"{re.escape(text.prefix)}.*"} if text.prefix else _text(text)
+
+
+def _rewrite(rewrite: Rewrite, matched: str | None) -> Json:
+    expression = None
+    if rewrite.path:
+        expression = {"match": "^.*$", "rewrite": _literal(rewrite.path)}
+    elif rewrite.prefix and matched:
+        before, after = matched.rstrip("/"), rewrite.prefix.rstrip("/")
+        if before and after:
+            expression = {"match": f"^{re.escape(before)}", "rewrite": _literal(after)}
+        else:  # /a to / makes /a/b to /b, and / to /a makes /b to /a/b
+            expression = {"match": f"^{re.escape(before)}/*", "rewrite": f"{_literal(after)}/"}
+    return _given({"uriRegexRewrite": expression, "authority": rewrite.host})
+
+
+def _literal(text: str) -> str:
+    return text.replace("\\", "\\\\")
+
+
+def _redirect(redirect: Redirect) -> Json:
+    return _given(
+        {
+            "scheme": redirect.scheme,
+            "authority": redirect.host,
+            "port": redirect.port,
+            "uri": redirect.path,
+            "redirectCode": redirect.status,
+        }
+    )
+
+
+def _direct_response(respond: Respond) -> Json:
+    return _given({"status": respond.status, "body": {"string": respond.body} if respond.body else None})
+
+
+def _header_edits(edits: HeaderEdits | None) -> Json | None:
+    if edits is None:
+        return None
+    return {
+        key: value
+        for key, value in (("set", dict(edits.set)), ("add", dict(edits.add)), ("remove", list(edits.remove)))
+        if value
+    }
+
+
+def _cors(cors: Cors) -> Json:
+    origins = [{"regex": ".*"} if origin == "*" else {"exact": origin} for origin in cors.origins]
+    return _given(
+        {
+            "allowOrigins": origins,
+            "allowMethods": list(cors.methods),
+            "allowHeaders": list(cors.headers) or None,
+            "exposeHeaders": list(cors.exposed_headers) or None,
+            "maxAge": None if cors.max_age_s is None else f"{cors.max_age_s}s",
+            "allowCredentials": cors.credentials,
+        }
+    )
+
+
+def _retries(retries: Retries) -> Json:
+    if not retries.attempts:
+        return {"attempts": 0}
+    conditions = ",".join((_RETRY_ON[retries.on], *map(str, retries.statuses)))
+    return _given(
+        {
+            "attempts": retries.attempts,
+            "perTryTimeout": None
+            if retries.per_try_timeout_s is None
+            else duration(retries.per_try_timeout_s),
+            "retryOn": conditions,
+            "backoff": None if retries.backoff_s is None else duration(retries.backoff_s),
+        }
+    )
+
+
+def _fault(fault: Fault) -> Json:
+    parts: Json = {}
+    if fault.delay_s is not None:
+        percentage = {"value": fault.delay_percent}
+        parts["delay"] = {"fixedDelay": duration(fault.delay_s), "percentage": percentage}
+    if fault.abort_status is not None:
+        parts["abort"] = {"httpStatus": fault.abort_status, "percentage": {"value": fault.abort_percent}}
+    return parts
+
+
+def _given(fields: Json) -> Json:
+    return {key: value for key, value in fields.items() if value is not None}
