@@ -161,15 +161,6 @@ TCP = (
         ),
         (
             "VirtualService",
-            f"{{hosts: [web], http: [{{{ROUTE}, fault: {{abort: {{percentage: {{value: 5}}}}}}}},"
-            f" {{match: [{{port: 1}}], {ROUTE}, fault: {{abort: {{grpcStatus: UNAVAILABLE}}}}}}]}}",
-            [
-                "abort configured, but error type not set",
-                "virtualService rule #1 not used (route without matches defined before)",
-            ],
-        ),
-        (
-            "VirtualService",
             f"{{hosts: [web], tls: [{{match: [{{sniHosts: [192.0.2.7, web.example]}}], {ROUTE}}}]}}",
             ['using an IP address ("192.0.2.7") goes against SNI spec and most clients do not support this'],
         ),

@@ -50,11 +50,6 @@ def _virtual_service(spec: Json) -> Iterator[str]:
         body = (route.get("directResponse") or {}).get("body") or {}
         if len(str(body.get("string") or "").encode()) > _LARGE_BYTES:
             yield "large direct_responses may impact control plane performance"
-        abort = (route.get("fault") or {}).get("abort")
-        if abort is not None and not any(
-            abort.get(each) for each in ("httpStatus", "grpcStatus", "http2Error")
-        ):
-            yield "abort configured, but error type not set"
     for route in spec.get("tls") or ():
         for match in route.get("match") or ():
             for host in filter(_is_address, match.get("sniHosts") or ()):
