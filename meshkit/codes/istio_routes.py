@@ -90,8 +90,9 @@ DUPLICATE_SUBSET = Code(
 RIVAL_TRAFFIC_POLICY = Code(
     "MK0237",
     "warning",
-    "Two DestinationRules of one namespace have a trafficPolicy for the same host.",
-    "Istio follows the policy of the oldest rule and ignores the others.",
+    "The trafficPolicy of a DestinationRule holds for no caller, because of another rule for the same host.",
+    "Istio merges rules that are exported to the same namespaces, and the oldest policy holds; of rules that "
+    "it does not merge the youngest holds alone.",
     "Put both policies into one rule.",
 )
 INVALID_ROUTE = Code(

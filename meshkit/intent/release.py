@@ -103,7 +103,8 @@ class Release(Intent):
     route: Annotated[str, AfterValidator(_route_reference)] = Field(
         default=PRIMARY,
         description="the name of the route whose weights are moved, or the object that holds them, as "
-        "KIND/NAMESPACE/NAME or KIND/NAMESPACE/NAME/RULE, such as 'VirtualService/shop/web'",
+        "KIND/NAMESPACE/NAME or KIND/NAMESPACE/NAME/RULE, such as 'VirtualService/shop/web'; RULE is its "
+        "rule's name or number",
     )
     steps: tuple[float, ...] = Field(
         default=(1, 5, 25, 50, 100),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def documents(text: str) -> Iterator[Document]:
             node = loader.get_node()
             if node is not None and not _is_empty(node):
                 _Checker().check(node)
-                yield Document(node, _value(loader, node))
+                yield Document(node, loader.construct_document(node))
     finally:
         loader.dispose()
 
@@ -96,13 +96,6 @@ def problem_in(error: yaml.YAMLError) -> tuple[str, str]:
         return "", str(error).splitlines()[0]
     mark = error.problem_mark or error.context_mark
     return (f"line {mark.line + 1}" if mark else ""), str(error.problem)
-
-
-def _value(loader: Any, node: yaml.Node) -> Any:
-    try:
-        return loader.construct_document(node)
-    except (ValueError, LookupError) as error:
-        raise _refused(node, f"a value does not fit its tag: {error}") from error
 
 
 def _is_empty(node: yaml.Node) -> bool:
@@ -193,8 +186,20 @@ def _float(loader: Any, node: yaml.ScalarNode) -> Any:
     return number
 
 
-for _name, _constructor in {"int": _integer, "float": _float}.items():
-    _Loader.add_constructor(f"{_TAG}{_name}", _constructor)
+def _fitting(construct: Callable[[Any, yaml.ScalarNode], Any]) -> Callable[[Any, yaml.ScalarNode], Any]:
+    """A constructor that names the place of a value that does not fit its tag."""
+
+    def constructor(loader: Any, node: yaml.ScalarNode) -> Any:
+        try:
+            return construct(loader, node)
+        except (ValueError, LookupError) as error:
+            raise _refused(node, f"a value does not fit its tag: {error}") from error
+
+    return constructor
+
+
+for _name, _constructor in {"int": _integer, "float": _float, "bool": _Base.construct_yaml_bool}.items():
+    _Loader.add_constructor(f"{_TAG}{_name}", _fitting(_constructor))
 for _name in ("timestamp", "binary", "value"):
     _Loader.add_constructor(f"{_TAG}{_name}", _text)
 for _name in ("set", "omap", "pairs"):

@@ -57,7 +57,8 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        lines = [str(way) for way in self.ways] or [f"{self.request}: nobody calls it."]
+        nobody = "no caller of it was read." if self.not_read else "nobody calls it."
+        lines = [str(way) for way in self.ways] or [f"{self.request}: {nobody}"]
         lines += [f"not read: {each}" for each in self.not_read]
         if self.failures:
             lines.append(f"Failures: {'; '.join(self.failures)}.")

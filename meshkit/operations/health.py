@@ -13,6 +13,7 @@ from meshkit.cluster.analysis import analysis
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput, Forbidden, Unhealthy, UnknownName, UnsupportedByMesh, WarningsFound
 from meshkit.facts import ClusterRef, Finding, Kind, Need, Snapshot
+from meshkit.kube.kinds import SERVICE
 from meshkit.meshes import registry
 from meshkit.meshes.base import Sidecarless
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
@@ -130,6 +131,7 @@ def _view(cluster: Cluster, mesh: str, kinds: Iterable[Kind], within: tuple[str,
     seen = _read(cluster, [*NEEDED, *kinds], within)
     view = View(seen, mesh, now)
     if seen.unread:
+        _require_readable(cluster, within)
         return view
     inside = snapshot.read(cluster, [Need(kind, view.home) for kind in NEEDED_AT_HOME])
     return View(Snapshot((*seen.objects, *inside.objects)), mesh, now)
@@ -162,6 +164,17 @@ def _read(cluster: Cluster, kinds: Iterable[Kind], within: tuple[str, ...]) -> S
     except Forbidden as error:
         remedy = "Name the namespaces that you may read with namespaces= or -n, or ask for the right."
         raise Forbidden(error.message, remedy=remedy) from error
+
+
+def _require_readable(cluster: Cluster, namespaces: Iterable[str]) -> None:
+    """Raise ``Forbidden`` for a namespace of which nothing could be checked."""
+    for namespace in namespaces:
+        try:
+            cluster.api.list(SERVICE, namespace)
+        except Forbidden as error:
+            problem = f"This account may not read namespace {namespace}: {error.message}"
+            remedy = "Name only namespaces that you may read, or ask for the right."
+            raise Forbidden(problem, remedy=remedy) from error
 
 
 def _check_files(paths: Iterable[str | Path], mesh: str | None, to_ambient: str | bool) -> Findings:

@@ -46,10 +46,11 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
+        places = _references(chosen, ruling)
         raise BadInput(
             "release.route",
-            f"the requests to {port} are split in several places: {_listed(chosen)}.",
-            remedy=f"Name one of them, such as route: {_reference(chosen[0])}.",
+            f"the requests to {port} are split in several places: {', '.join(places)}.",
+            remedy=f"Name one of them, such as route: {places[0]}.",
         )
     if not ruling or any(_is(obj, usual) for obj in ruling):
         return usual
@@ -85,7 +86,7 @@ def _named(
     kind, namespace, name = release.route_object or ("", "", "")
     wanted = f"{kind} {namespace}/{name}"
     here = [each for each in found if str(each) == wanted]
-    fitting = [each for each in here if release.route_rule in (None, each.rule)]
+    fitting = [each for each in here if release.route_rule in (None, each.rule, _number(each, ruling))]
     chosen = _whole(fitting)
     if len(chosen) == 1:
         return chosen[0]
@@ -96,11 +97,14 @@ def _named(
             "release.route", f"{wanted} does not rule the requests to {port}{rules}.", remedy=remedy
         )
     if chosen:
-        problem = f"{wanted} splits the requests to {port} in several rules: {_listed(chosen)}."
+        listed = ", ".join(_references(chosen, ruling))
+        problem = f"{wanted} splits the requests to {port} in several rules: {listed}."
         raise BadInput("release.route", problem, remedy="Name one: KIND/NAMESPACE/NAME/RULE.")
     if here:
         problem = f"{wanted} has no rule {release.route_rule} with both versions."
-        raise BadInput("release.route", problem, remedy=f"Name one of {_listed(here)}.")
+        raise BadInput(
+            "release.route", problem, remedy=f"Name one of {', '.join(_references(here, ruling))}."
+        )
     raise _unfit(release, [obj for obj in ruling if title(obj) == wanted], port)
 
 
@@ -145,5 +149,21 @@ def _reference(route: WeightedRoute) -> str:
     return f"{route.kind.kind}/{route.namespace}/{route.name}{rule}"
 
 
-def _listed(routes: Iterable[WeightedRoute]) -> str:
-    return ", ".join(map(_reference, routes))
+def _references(routes: Sequence[WeightedRoute], ruling: Sequence[Object]) -> list[str]:
+    """Each rule as a release names it; several of one object without names by their numbers."""
+    plain = [_reference(each) for each in routes]
+    return [
+        f"{text}/{_number(each, ruling)}" if plain.count(text) > 1 else text
+        for text, each in zip(plain, routes, strict=True)
+    ]
+
+
+def _number(route: WeightedRoute, ruling: Iterable[Object]) -> str:
+    """The number of a rule in its object, from 0; empty if it is not there."""
+    for obj in ruling:
+        if title(obj) == str(route) and obj["apiVersion"] == route.kind.api_version:
+            for number, rule in enumerate(obj["spec"].get(route.rules) or ()):
+                conditions = rule.get("match") or rule.get("matches") or []
+                if (rule.get("name"), conditions) == (route.rule, route.conditions):
+                    return str(number)
+    return ""

@@ -77,6 +77,14 @@ def listen_addresses(pod: Object, ip: str, pod_dir: Path) -> dict[int, str]:
     }
 
 
+def _undeclared_address(pod: Object, ip: str, pod_dir: Path) -> str:
+    """Return the listen address of a port that no container declares, with ``{port}`` for the number.
+
+    Behind a sidecar it is a socket to which nothing leads, because the sidecar knows the declared ports only.
+    """
+    return f"tcp:{ip}:{{port}}" if data_plane_of(pod) is None else f"unix:{pod_dir / 'app-{port}.sock'}"
+
+
 def affects_loading(name: str) -> bool:
     """Return whether a variable affects which code or files a program loads."""
     return name in _LOADER_VARIABLES or name.startswith(_LOADER_PREFIXES)
@@ -102,6 +110,7 @@ def sandbox_environment(pod: Object, container: Object, ip: str, config: NodeCon
         "MESHKIT_IMAGE": container["image"],
         "MESHKIT_MOUNTS": json.dumps(mounts(pod, container, pod_dir)),
         "MESHKIT_LISTEN": json.dumps({str(k): v for k, v in listen_addresses(pod, ip, pod_dir).items()}),
+        "MESHKIT_LISTEN_UNDECLARED": _undeclared_address(pod, ip, pod_dir),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1" if sys.dont_write_bytecode else "",
     }

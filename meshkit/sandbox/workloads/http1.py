@@ -192,6 +192,10 @@ class HttpServer:
 
 
 def listen_address(port: int) -> str:
-    """Return the listen address of a container port from ``$MESHKIT_LISTEN``; the default is loopback."""
+    """Return the listen address of a container port from ``$MESHKIT_LISTEN``.
+
+    A port that is not there is served as ``$MESHKIT_LISTEN_UNDECLARED`` says, by default on loopback.
+    """
     listen: dict[str, str] = json.loads(os.environ.get("MESHKIT_LISTEN", "{}"))
-    return listen.get(str(port), f"tcp:127.0.0.1:{port}")
+    undeclared = os.environ.get("MESHKIT_LISTEN_UNDECLARED", "tcp:127.0.0.1:{port}")
+    return listen.get(str(port), undeclared.replace("{port}", str(port)))

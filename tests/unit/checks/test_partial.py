@@ -109,3 +109,12 @@ def test_a_move_names_what_was_not_read_and_holds_whatever_exists_there() -> Non
     cluster = Cluster("prod", "https://prod:6443", cast(Any, Api()))
     codes = {each.code for each in check(cluster, mesh="istio", namespaces=["shop"], to_ambient="shop")}
     assert codes == {"MK1409", "MK2201"}
+
+
+@pytest.mark.parametrize("namespaces", [["legacy"], ["shop", "legacy"]])
+def test_a_namespace_that_cannot_be_read_is_an_error_and_not_a_check_without_findings(
+    namespaces: list[str],
+) -> None:
+    cluster = Cluster("prod", "https://prod:6443", cast(Any, Api()))
+    with pytest.raises(Forbidden, match="namespace legacy"):
+        check(cluster, mesh="istio", namespaces=namespaces)

@@ -49,6 +49,7 @@ def test_values_have_the_types_of_json(text: str, value: object) -> None:
         ("weight: .inf", ".inf is no number of JSON"),
         ("weight: !!float x", "a value does not fit its tag"),
         ("weight: !!int ''", "a value does not fit its tag"),
+        ("mode: !!bool x", "a value does not fit its tag"),
         ("a: '\ud800'", "it holds half of a surrogate pair"),
         ("a: 1\n---\nb: 1", "a second document begins here"),
     ],
@@ -100,3 +101,10 @@ def test_a_field_of_another_type_is_named(tmp_path: Path, text: str, field: str)
     file.write_text(text)
     with pytest.raises(BadInput, match=rf"object\.yaml document 1: {field}: it is no "):
         read_objects([file])
+
+
+@pytest.mark.parametrize("value", ["!!int x", "!!float x", "!!bool x", "0x_", "0b_", "[1, 0x_]"])
+def test_a_value_that_does_not_fit_its_tag_is_named_by_its_line(value: str) -> None:
+    with pytest.raises(yaml.YAMLError) as caught:
+        yaml_input.load(f"kind: Route\nnamespace: shop\nport: {value}\n")
+    assert yaml_input.problem_in(caught.value)[0] == "line 3"

@@ -192,6 +192,14 @@ def test_who_may_read_one_namespace_gets_what_it_tells() -> None:
     assert "not read: Pod outside shop" in str(found)
 
 
+def test_it_is_not_said_that_nobody_calls_where_callers_may_not_be_read() -> None:
+    kinds = ("Pod", "Service", "VirtualService")
+    api = Api(objects("istio", WORKLOADS, ISTIO), kinds, own="none")
+    found = explain("web.shop:8080/x", cluster(api), mesh="istio")
+    assert str(found).splitlines()[0] == "web.shop:8080/x: no caller of it was read."
+    assert "not read: Pod" in str(found)
+
+
 def test_check_reads_files_as_if_they_were_applied(tmp_path: Path) -> None:
     found = check(files=write(tmp_path, WORKLOADS, ISTIO))
     assert [(each.code, each.object) for each in found] == [("MK0208", "VirtualService shop/web")]

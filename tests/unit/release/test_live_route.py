@@ -197,6 +197,27 @@ def test_a_named_object_that_does_not_fit_is_refused(named: str, problem: str) -
         found("istio", release(route=named), *two())
 
 
+@pytest.mark.parametrize("mesh", list(MESHES))
+def test_rules_without_names_are_named_by_their_numbers(mesh: str) -> None:
+    def below(path: str) -> dict[str, Any]:
+        return {"path": {"type": "PathPrefix", "value": path}}
+
+    rules = [
+        backends("web", matches=[below("/old")]),
+        *(backends("web-v1", "web-v2", matches=[below(path)]) for path in ("/a", "/b")),
+    ]
+    objects = (http_route("own", rules), service("web-v1", 8080), service("web-v2", 8080))
+    with pytest.raises(BadInput) as asked:
+        found(mesh, release(), *objects)
+    assert "HTTPRoute/shop/own/1, HTTPRoute/shop/own/2." in str(asked.value)
+    assert "route: HTTPRoute/shop/own/1" in asked.value.remedy
+    with pytest.raises(BadInput, match="HTTPRoute/shop/own/1, HTTPRoute/shop/own/2"):
+        found(mesh, release(route="HTTPRoute/shop/own"), *objects)
+    assert found(mesh, release(route="HTTPRoute/shop/own/2"), *objects).conditions == [below("/b")]
+    with pytest.raises(BadInput, match="has no rule 0 with both versions"):
+        found(mesh, release(route="HTTPRoute/shop/own/0"), *objects)
+
+
 def test_callers_that_follow_another_route_are_told() -> None:
     ours, theirs, *rest = two()
     wanted = release(route="VirtualService/shop/ours")

@@ -54,6 +54,10 @@ def answer(kind: str, spec: str, path: str = "/validate") -> dict[str, Any]:
 ROUTE = "route: [{destination: {host: web}}]"
 LABELS = "workload selector specified without labels"
 FOR_ALL = f"{LABELS}, will be applied to all services in namespace"
+TCP = (
+    "configured AuthorizationPolicy will deny all traffic to TCP ports under its scope due to the use of "
+    "only HTTP attributes in a DENY rule; it is recommended to explicitly specify the port"
+)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,25 @@ FOR_ALL = f"{LABELS}, will be applied to all services in namespace"
         ("Sidecar", "{workloadSelector: {}, egress: [{hosts: ['./*']}]}", [f"sidecar: {FOR_ALL}"]),
         ("AuthorizationPolicy", "{selector: {matchLabels: {}}}", [LABELS]),
         ("AuthorizationPolicy", "{}", []),
+        (
+            "AuthorizationPolicy",
+            "{action: DENY, rules: [{to: [{operation: {paths: [/internal/*]}}]}]}",
+            [TCP],
+        ),
+        (
+            "AuthorizationPolicy",
+            "{action: DENY, rules: [{from: [{source: {requestPrincipals: ['*']}}]},"
+            " {from: [{source: {namespaces: [a]}}], to: [{operation: {methods: [GET]}}]}]}",
+            [TCP, TCP],
+        ),
+        (
+            "AuthorizationPolicy",
+            "{action: DENY, rules: [{from: [{source: {namespaces: [a]}}]}, {},"
+            " {to: [{operation: {paths: [/a]}}, {operation: {ports: ['80']}}]},"
+            " {when: [{key: 'request.headers[a]', values: [b]}]}]}",
+            [],
+        ),
+        ("AuthorizationPolicy", "{rules: [{to: [{operation: {paths: [/internal/*]}}]}]}", []),
         ("PeerAuthentication", "{selector: {}, mtls: {mode: STRICT}}", [LABELS]),
         ("Telemetry", "{tracing: [{}, {}]}", ["multiple tracing is not currently supported"]),
         (
@@ -136,6 +159,38 @@ FOR_ALL = f"{LABELS}, will be applied to all services in namespace"
             "{hosts: [a.b], workloadSelector: {labels: {app: a}}}",
             ["workloadSelector should not be set when resolution mode is NONE"],
         ),
+        (
+            "VirtualService",
+            f"{{hosts: [web], tls: [{{match: [{{sniHosts: [192.0.2.7, web.example]}}], {ROUTE}}}]}}",
+            ['using an IP address ("192.0.2.7") goes against SNI spec and most clients do not support this'],
+        ),
+        (
+            "Sidecar",
+            "{ingress: [{port: {number: 9000, name: raw, protocol: TCP}, defaultEndpoint: 127.0.0.1:9000,"
+            " connectionPool: {http: {http2MaxRequests: 5}}}, {port: {number: 80, protocol: HTTP},"
+            " defaultEndpoint: 127.0.0.1:80, connectionPool: {http: {http2MaxRequests: 5}}}]}",
+            [
+                'sidecar: HTTP connection pool settings are configured for port 9000 ("raw") but its protocol'
+                " is not HTTP (TCP); only TCP settings will apply"
+            ],
+        ),
+        (
+            "ServiceEntry",
+            "{hosts: [a.b, c.d], addresses: [192.0.2.7], ports: [{number: 80, name: h, protocol: HTTP},"
+            " {number: 443, name: t, protocol: TLS}], resolution: DNS}",
+            [
+                "service entry can not have more than one host specified simultaneously with address and"
+                " tcp port"
+            ],
+        ),
+        (
+            "ServiceEntry",
+            "{hosts: [a.b], ports: [{number: 80, name: h, protocol: HTTP}], resolution: STATIC,"
+            " endpoints: [{network: far}]}",
+            ['address is unset with network "far"'],
+        ),
+        ("WorkloadEntry", "{network: far}", ['address is unset with network "far"']),
+        ("WorkloadEntry", "{address: 192.0.2.7, network: far}", []),
         ("ConfigMap", "{}", []),
     ],
 )

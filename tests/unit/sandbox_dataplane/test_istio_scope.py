@@ -191,6 +191,51 @@ def test_a_workload_selector_chooses_callers() -> None:
     assert cluster(translate(destinationrules=rules)).limits.max_connections == 1
 
 
+@pytest.mark.parametrize(
+    ("older", "younger", "caller", "connections"),
+    [
+        (["*"], ["*"], "shop", 1),
+        ([], ["."], "shop", 2),
+        (["."], [".", "other"], "shop", 1),
+        (["."], ["*"], "shop", 2),
+        (["."], ["other"], "shop", 1),
+        (["."], ["other"], "other", 2),
+        (["other"], ["other", "third"], "other", 1),
+        (["other"], ["*"], "other", 2),
+    ],
+)
+def test_rules_are_merged_only_if_they_are_exported_alike_and_else_the_youngest_holds(
+    older: list[str], younger: list[str], caller: str, connections: int
+) -> None:
+    rules = [dr("a", connections=1, exportTo=older), dr("b", connections=2, exportTo=younger)]
+    found = cluster(translate(Caller(caller), destinationrules=rules))
+    assert found.limits.max_connections == connections
+
+
+def test_a_rule_that_others_see_keeps_a_wildcard_rule_from_a_caller() -> None:
+    wide = dr("wide", connections=5, host="*.shop.svc.cluster.local")
+    rules = [wide, dr("own", exportTo=["third"])]
+    clusters = translate(Caller("other"), destinationrules=rules).clusters
+    assert {each.limits.max_connections for each in clusters if "|web.shop." in each.name} == {None}
+
+
+def test_a_private_rule_joins_the_one_of_a_workload() -> None:
+    chosen = dr("some", connections=7, workloadSelector={"matchLabels": {"app": "client"}})
+    rules = [chosen, dr("z", connections=8, exportTo=["."])]
+    client = Caller("shop", (("app", "client"),))
+    assert cluster(translate(client, destinationrules=rules)).limits.max_connections == 7
+    clusters = translate(destinationrules=rules).clusters
+    assert not [each for each in clusters if "|v1|" in each.name]
+
+
+def test_only_private_rules_of_the_root_namespace_go_first_for_its_own_callers() -> None:
+    wide = dr("wide", "istio-system", connections=5, host="*.local")
+    rules = [wide, dr("own")]
+    assert cluster(translate(Caller("istio-system"), destinationrules=rules)).limits.max_connections == 1
+    wide["spec"]["exportTo"] = ["."]
+    assert cluster(translate(Caller("istio-system"), destinationrules=rules)).limits.max_connections == 5
+
+
 def test_only_labels_that_somebody_asks_for_tell_callers_apart() -> None:
     item = virtual_service({"match": [{"sourceLabels": {"app": "x"}}], "route": [to("v1")]})
     pod = {**POD, "metadata": {**POD["metadata"], "labels": {"app": "web", "pod-template-hash": "1"}}}

@@ -21,6 +21,7 @@ from meshkit.sandbox.node.podstatus import pod_status, restarts_before
 from meshkit.sandbox.node.probes import Probe
 from meshkit.sandbox.node.programs import Image
 from meshkit.sandbox.node.unsupported import ignored_fields
+from meshkit.sandbox.workloads.http1 import listen_address
 
 Spec = dict[str, Any]
 NODE_CONFIG = NodeConfig(
@@ -67,6 +68,22 @@ def test_only_a_meshed_pod_calls_through_its_proxy() -> None:
         env = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", NODE_CONFIG)
         assert env.get("HTTP_PROXY") == ("http://127.7.0.1:15001" if meshed else None)
         assert json.loads(env["MESHKIT_LISTEN"]).keys() == {"8080", "9000"}
+
+
+@pytest.mark.parametrize(
+    ("meshed", "address"), [(False, "tcp:127.7.0.1:7000"), (True, "unix:/h/run/u/app-7000.sock")]
+)
+def test_a_port_that_no_container_declares_is_the_pods_own_as_well(
+    meshed: bool, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = pod(sidecar=meshed)
+    found["metadata"]["uid"] = "u"
+    env = container_environment(found, found["spec"]["containers"][0], "127.7.0.1", NODE_CONFIG)
+    for name, value in env.items():
+        if name.startswith("MESHKIT_"):
+            monkeypatch.setenv(name, value)
+    assert listen_address(7000) == address
+    assert listen_address(8080) == listen_addresses(found, "127.7.0.1", Path("/h/run/u"))[8080]
 
 
 def test_the_environment_of_the_daemon_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,13 @@
 
 The texts are those of istiod 1.31, so that a client prints what it would print on another cluster. istiod
 also refuses objects that are not valid; the sandbox's API server checks definitions, nothing here refuses.
-Not told: prefixes of paths that overlap, hosts that a Sidecar repeats, ciphers that Istio does not know, and
-what depends on the allocation of addresses.
+Not told: prefixes of paths that overlap, hosts that a Sidecar repeats, ciphers that Istio does not know,
+private keys in a JWKS, and what depends on the allocation of addresses.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,16 @@ _LARGE_BYTES = 100 * 1024
 _MANY_CERTIFICATES = 2
 _TLS_PREFIX = {"SIMPLE": "SIMPLE TLS", "MUTUAL": "MUTUAL TLS", "OPTIONAL_MUTUAL": "MUTUAL TLS"}
 _HTTP = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY")
+_TCP = ("TCP", "HTTPS", "TLS", "MONGO", "REDIS", "MYSQL")
+_OF_CONNECTIONS = (
+    *("principals", "notPrincipals", "ipBlocks", "notIpBlocks", "namespaces", "notNamespaces"),
+    *("remoteIpBlocks", "notRemoteIpBlocks", "serviceAccounts", "notServiceAccounts"),
+)
+"""Fields of a policy's source that istiod takes for known on a TCP port."""
+_REFUSES_TCP = (
+    "configured AuthorizationPolicy will deny all traffic to TCP ports under its scope due to the use of "
+    "only HTTP attributes in a DENY rule; it is recommended to explicitly specify the port"
+)
 _CERTIFICATES = (
     *("caCrl", "serverCertificate", "privateKey", "caCertificates", "tlsCertificates"),
     *("credentialName", "credentialNames"),
@@ -39,8 +50,23 @@ def _virtual_service(spec: Json) -> Iterator[str]:
         body = (route.get("directResponse") or {}).get("body") or {}
         if len(str(body.get("string") or "").encode()) > _LARGE_BYTES:
             yield "large direct_responses may impact control plane performance"
+    for route in spec.get("tls") or ():
+        for match in route.get("match") or ():
+            for host in filter(_is_address, match.get("sniHosts") or ()):
+                yield (
+                    f"using an IP address ({json.dumps(host)}) goes against SNI spec and most clients do not "
+                    "support this"
+                )
     for kind in ("http", "tcp", "tls"):
         yield from _unused(spec.get(kind) or ())
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _legacy_gateways(names: Sequence[str]) -> Iterator[str]:
@@ -130,6 +156,15 @@ def _gateway(spec: Json) -> Iterator[str]:
 def _sidecar(spec: Json) -> Iterator[str]:
     if _selects_without_labels(spec, "workloadSelector", "labels"):
         yield f"sidecar: {_FOR_ALL}"
+    for listener in spec.get("ingress") or ():
+        port = listener.get("port") or {}
+        protocol = str(port.get("protocol", ""))
+        if (listener.get("connectionPool") or {}).get("http") is not None and protocol.upper() not in _HTTP:
+            yield (
+                f"sidecar: HTTP connection pool settings are configured for port {port.get('number', 0)} "
+                f"({json.dumps(port.get('name', ''))}) but its protocol is not HTTP ({protocol}); only TCP "
+                "settings will apply"
+            )
 
 
 def _envoy_filter(spec: Json) -> Iterator[str]:
@@ -146,11 +181,39 @@ def _service_entry(spec: Json) -> Iterator[str]:
         yield f"service entry: {_FOR_ALL}"
     if spec.get("resolution", "NONE") == "NONE" and "workloadSelector" in spec:
         yield "workloadSelector should not be set when resolution mode is NONE"
+    if spec.get("resolution") == "STATIC":
+        for endpoint in spec.get("endpoints") or ():
+            yield from _workload_entry(endpoint)
+    protocols = {str(port.get("protocol", "")).upper() for port in spec.get("ports") or ()}
+    if spec.get("addresses") and len(spec.get("hosts") or ()) > 1 and not protocols.isdisjoint(_TCP):
+        yield (
+            "service entry can not have more than one host specified simultaneously with address and tcp port"
+        )
+
+
+def _workload_entry(spec: Json) -> Iterator[str]:
+    if not spec.get("address") and spec.get("network"):
+        yield f"address is unset with network {json.dumps(spec['network'])}"
 
 
 def _policy(spec: Json) -> Iterator[str]:
     if _selects_without_labels(spec, "selector", "matchLabels"):
         yield _NO_LABELS
+
+
+def _authorization_policy(spec: Json) -> Iterator[str]:
+    yield from _policy(spec)
+    if spec.get("action") == "DENY":
+        yield from (_REFUSES_TCP for rule in spec.get("rules") or () if _names_only_http(rule))
+
+
+def _names_only_http(rule: Json) -> bool:
+    """Whether a TCP port knows no field of a rule, as istiod counts them; conditions do not count."""
+    operations = [each.get("operation") or {} for each in rule.get("to") or ()]
+    if operations:
+        return not any(each.get("ports") or each.get("notPorts") for each in operations)
+    sources = [each.get("source") or {} for each in rule.get("from") or ()]
+    return bool(sources) and not any(each.get(field) for each in sources for field in _OF_CONNECTIONS)
 
 
 def _telemetry(spec: Json) -> Iterator[str]:
@@ -174,7 +237,8 @@ _KINDS: Mapping[str, Callable[[Json], Iterator[str]]] = {
     "Sidecar": _sidecar,
     "EnvoyFilter": _envoy_filter,
     "ServiceEntry": _service_entry,
-    "AuthorizationPolicy": _policy,
+    "WorkloadEntry": _workload_entry,
+    "AuthorizationPolicy": _authorization_policy,
     "PeerAuthentication": _policy,
     "RequestAuthentication": _policy,
     "WasmPlugin": _policy,

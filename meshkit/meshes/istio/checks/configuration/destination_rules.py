@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.meshes.istio.checks.configuration.problems import findings_of
 from meshkit.meshes.istio.checks.configuration.world import World
-from meshkit.meshes.istio.meaning.destinations.rules import unreached
+from meshkit.meshes.istio.meaning.destinations.rules import unreached, void_policies
 from meshkit.meshes.istio.meaning.perspective import entries_by_host, services_by_host
 from meshkit.meshes.istio.meaning.visibility import covers
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host
@@ -27,17 +26,13 @@ def check(world: World) -> Iterator[Finding]:
     known = {**services_by_host(world.registry), **entries_by_host(world.registry)}
     yield from _unknown_hosts(world, known)
     problems: list[Problem] = []
-    by_host: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for rule in world.registry.of("destinationrules"):
-        own = rule["metadata"]["namespace"]
-        host = full_host(str(rule["spec"].get("host", "")).lower(), own)
-        by_host[own, host].append(rule)
+        host = full_host(str(rule["spec"].get("host", "")).lower(), _namespace(rule))
         yield from _unverified(rule)
         if host in known and rule["spec"].get("subsets"):
             yield from _empty_subsets(world, host, rule, problems)
     yield from findings_of(problems)
-    for (_, host), rules in by_host.items():
-        yield from _second_policies(host, rules)
+    yield from _void_policies(world)
 
 
 def _unknown_hosts(world: World, known: Mapping[str, Any]) -> Iterator[Finding]:
@@ -74,14 +69,16 @@ def _empty_subsets(world: World, host: str, rule: Object, problems: list[Problem
         return
 
 
-def _second_policies(host: str, rules: list[Object]) -> Iterator[Finding]:
-    """Find rules of one namespace and host whose trafficPolicy has no effect, because an older has one."""
-    plain = [rule for rule in rules if not rule["spec"].get("workloadSelector")]
-    with_policy = [rule for rule in plain if rule["spec"].get("trafficPolicy")]
-    for rule in with_policy[1:]:
-        message = (
-            f"its trafficPolicy has no effect for {host}: {title(with_policy[0])} is older and has another."
+def _void_policies(world: World) -> Iterator[Finding]:
+    """Find rules whose trafficPolicy holds for no caller, because of another rule of their namespace."""
+    exports = world.mesh.exports.get("destinationrules", ())
+    for host, rule, other, is_older in void_policies(world.registry, exports):
+        why = (
+            "is older and has another"
+            if is_older
+            else "is younger, and rules that are exported to different namespaces are not merged"
         )
+        message = f"its trafficPolicy has no effect for {host}: {title(other)} {why}."
         yield codes.finding(codes.RIVAL_TRAFFIC_POLICY, title(rule), message)
 
 
