@@ -15,6 +15,9 @@ from meshkit.version import __version__
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster as Cluster
     from meshkit.cluster.connect import connect as connect
+    from meshkit.decide.rollouts.judging import judge as judge
+    from meshkit.facts import ArmCounts as ArmCounts
+    from meshkit.facts import Samples as Samples
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
     from meshkit.intent.injection import Injection as Injection
@@ -75,6 +78,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
+    "decide.rollouts.judging": ("judge",),
+    "facts": ("ArmCounts", "Samples"),
     "intent.document": ("load_intents", "load_values"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
