@@ -248,7 +248,8 @@ class Runner:
             canary = sum(look.canary.requests for look in looks[-length:])
             requests = canary + sum(look.stable.requests for look in looks[-length:])
             if share_agrees(requests, canary, self.state.asked_percent, self.state.before_percent):
-                self._record("agreed", at_s=now, measured_percent=100 * canary / requests)
+                measured_percent = 100 * canary / requests
+                self._record("agreed", at_s=now, measured_percent=measured_percent, requests=requests)
                 return
 
     def _shift(self, step: int) -> None:
