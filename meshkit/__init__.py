@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from meshkit.operations.observability import observability_files as observability_files
     from meshkit.operations.plan import Plan as Plan
     from meshkit.operations.rehearsal.rehearse import plan_rehearsal as plan_rehearsal
+    from meshkit.operations.release.buckets import plan_buckets as plan_buckets
     from meshkit.operations.release.forecast import forecast_release as forecast_release
     from meshkit.operations.release.plan import plan_release as plan_release
     from meshkit.operations.release.runner import release_state as release_state
@@ -97,6 +98,7 @@ _HOMES = {
         "Version",
     ),
     "observe.graph": ("service_graph",),
+    "operations.release.buckets": ("plan_buckets",),
     "operations.release.plan": ("plan_release",),
     "operations.release.runner": ("release_state", "send_command"),
     "operations.release.forecast": ("forecast_release",),

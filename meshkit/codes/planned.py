@@ -186,6 +186,13 @@ CANARY_ELSEWHERE = Code(
     " promoted.",
     "Spread both versions over the same zones and kinds of nodes, or run more pods of the canary.",
 )
+BUCKETS_KEPT = Code(
+    "MK1609",
+    "warning",
+    "A pod keeps its latency buckets, because no rollout replaces it.",
+    "Requests that it counts are compared at the bucket edges only that all proxies have.",
+    "Write the annotation into what creates the pod, and replace the pod when nobody needs it.",
+)
 HARM_UNDETECTED = Code(
     "MK1604",
     "error",
