@@ -36,6 +36,8 @@ class Rollout:
     ``release`` is the release as it is judged: without a deadline, and without a watch after the promotion.
     """
 
+    _evidence: Evidence
+
     def __init__(self, release: Release) -> None:
         own = {"deadline_s": NEVER_S, "watch_s": 0.0, "keep_percent": 0.0, "at_deadline": "hold"}
         self.release = release.model_copy(update=own)
@@ -89,7 +91,7 @@ class Rollout:
 
     def _start_over(self) -> None:
         yardstick = Yardstick.of(self.baseline or Baseline(()), self.release)
-        self._evidence: Evidence = Evidence.start(yardstick)
+        self._evidence = Evidence.start(yardstick)
         self._meter, self._ages = BaselineMeter(self.release), PodAges()
         self._step, self._percent, self._before_percent = -1, 0.0, 0.0
         self._began_s = self._shifted_s = self._now_s = 0.0
