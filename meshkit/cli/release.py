@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from meshkit.cli.changes import progress, show_change, show_plan
+from meshkit.cli.changes import progress, show_change, show_plan, take_fields_option
 from meshkit.cli.output import (
     ClusterChoice,
     cluster_options,
@@ -210,6 +210,7 @@ def forecast_command(
 @mesh_option
 @click.option("--apply", "applied", is_flag=True, help="Carry the plan out, after a confirmation.")
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
+@take_fields_option
 @_prometheus_option
 @cluster_options
 @json_option
@@ -218,6 +219,7 @@ def buckets_command(
     mesh: str | None,
     applied: bool,
     yes: bool,
+    take_fields: bool,
     prometheus: str | None,
     choice: ClusterChoice,
     as_json: bool,
@@ -235,7 +237,7 @@ def buckets_command(
     from meshkit.operations.release.buckets import plan_buckets
 
     release, cluster = _release(file), choice.connect()
-    plan = plan_buckets(release, cluster, mesh=mesh, prometheus=prometheus)
+    plan = plan_buckets(release, cluster, mesh=mesh, prometheus=prometheus, take_fields=take_fields)
     if not applied:
         return show_plan(plan, as_json=as_json)
     if not as_json:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshkit import codes
 from meshkit.errors import BadInput
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.kube.metadata import title
+from meshkit.kube.pods import has_sidecar, is_live
 from meshkit.kube.steps import BUCKETS_MANAGER, Step
 from meshkit.kube.workloads import annotated, owners, workload_needs
 
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.decide.plan import ReleaseForecast
     from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
     from meshkit.meshes.metrics import MetricTable
-    from meshkit.observe.counters import Observer, Target
+    from meshkit.observe.counters import Observer
     from meshkit.operations.clock import Clock
     from meshkit.operations.plan import Plan
 
@@ -31,6 +34,7 @@ def plan_buckets(
     *,
     mesh: str | None = None,
     prometheus: str | None = None,
+    take_fields: bool = False,
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> Plan:
@@ -39,14 +43,15 @@ def plan_buckets(
     These are the callers of the Service and both versions. The traffic is measured as in
     ``forecast_release``. Applying the plan annotates their pod templates, which replaces their pods, and
     ``mk.undo`` takes it back. The plan is empty if the present buckets carry the margins. Raises ``BadInput``
-    if the proxies' buckets are fixed, and ``NoData`` without traffic.
+    if the proxies' buckets are fixed, ``NoData`` without traffic, and ``Conflict`` naming the owner of an
+    annotation that is there already, unless ``take_fields`` takes it over.
     """
     from meshkit.cluster import snapshot
     from meshkit.cluster.journal import Operation
     from meshkit.meshes import registry
     from meshkit.operations.change import plan_steps
     from meshkit.operations.release.forecast import forecast_release
-    from meshkit.operations.release.route import find_route, target_of
+    from meshkit.operations.release.route import find_route
     from meshkit.operations.which_mesh import mesh_of
 
     mesh = mesh_of(cluster, mesh, (release.namespace,))
@@ -59,36 +64,53 @@ def plan_buckets(
     if forecast.closer_edges_ms:
         if table.bucket_annotations is None:
             raise _fixed(mesh, forecast)
-        target = target_of(release, find_route(mesh, release, cluster).route)
-        pods = measuring_pods(cluster, table, target)
+        route = find_route(mesh, release, cluster).route
+        pods = measuring_pods(cluster, table, release, route)
         annotations = table.bucket_annotations(forecast.closer_edges_ms)
-        steps, findings = steps_for(pods, annotations, snapshot.read(cluster, workload_needs(None)))
+        seen = snapshot.read(cluster, workload_needs(None))
+        steps, findings = steps_for(pods, annotations, seen, take_fields=take_fields)
     what = f"Latency buckets for release {release.namespace}/{release.name}"
     return plan_steps(steps, cluster, Operation("apply", mesh), what=what, findings=findings)
 
 
 def steps_for(
-    pods: Sequence[Object], annotations: Mapping[str, str], seen: Snapshot
+    pods: Sequence[Object], annotations: Mapping[str, str], seen: Snapshot, *, take_fields: bool = False
 ) -> tuple[tuple[Step, ...], tuple[Finding, ...]]:
     """The steps that annotate the workloads of these pods, and a finding for each pod without one."""
     workloads, left = owners(pods, seen)
-    steps = tuple(
+    steps = (
         annotated(each, annotations, manager=BUCKETS_MANAGER, wave=number // AT_ONCE + 1)
         for number, each in enumerate(workloads)
     )
-    return steps, tuple(_kept(pod) for pod in left)
+    return tuple(replace(step, force=take_fields) for step in steps), tuple(_kept(pod) for pod in left)
 
 
-def measuring_pods(cluster: Cluster, table: MetricTable, target: Target) -> list[Object]:
-    """The pods whose proxies count requests to the target's versions: callers, and the versions' own pods."""
+def measuring_pods(
+    cluster: Cluster, table: MetricTable, release: Release, route: WeightedRoute
+) -> list[Object]:
+    """The pods whose proxies count requests to the versions: the callers', and both versions' own.
+
+    A canary without requests has no counters yet, but its buckets matter as soon as it has some.
+    """
     from meshkit.observe.pages import read_pages
     from meshkit.observe.scrape import read_page
+    from meshkit.operations.release.baseline import pods_of
+    from meshkit.operations.release.route import target_of
+
+    target = target_of(release, route)
 
     def counting(text: str, table: MetricTable, pod: Object) -> Object | None:
         return pod if read_page(text, table, target, pod["metadata"]["name"]) else None
 
-    found = read_pages(cluster, (table,), counting).pages
-    return [pod for _, pod in sorted(found.items()) if pod is not None]
+    found = [pod for pod in read_pages(cluster, (table,), counting).pages.values() if pod is not None]
+    for version in (release.stable, release.canary):
+        found += [
+            pod
+            for pod in pods_of(cluster, release, route, version)
+            if is_live(pod) and has_sidecar(pod, table.sidecar)
+        ]
+    by_name = {(pod["metadata"]["namespace"], pod["metadata"]["name"]): pod for pod in found}
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def _fixed(mesh: str, forecast: ReleaseForecast) -> BadInput:

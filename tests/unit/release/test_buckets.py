@@ -11,13 +11,12 @@ from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
 from meshkit.meshes.istio import metrics as istio
-from meshkit.observe.counters import Target
 from meshkit.operations.release.buckets import measuring_pods, plan_buckets, steps_for
+from meshkit.operations.release.route import route_object
 from tests.unit.observe.test_scrape import FakeApi, pod
 from tests.unit.release.stage import GOOD, Stage
 
 COARSE_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0)
-TARGET = Target("shop", "web", 8080, ("v1", "v2"))
 
 
 def counting(service: str, reporter: str = "source") -> str:
@@ -42,15 +41,32 @@ def labelled(name: str, app: str) -> dict[str, Any]:
     return made
 
 
-def test_pods_that_count_requests_to_the_service_are_callers_and_the_versions_own() -> None:
-    class FakeCluster:
-        api = FakeApi(
-            [pod("client"), pod("web"), pod("other"), pod("silent")],
-            {"client": counting("web"), "web": counting("web", "destination"), "other": counting("stock")},
-        )
+def test_callers_are_the_pods_that_count_requests_and_the_versions_own_pods_always_matter() -> None:
+    stage = Stage()
+    own = [labelled(f"web-{version}", "web") for version in ("v1", "v2")]
+    for version, each in zip(("v1", "v2"), own, strict=True):
+        each["metadata"]["labels"]["version"] = version
+        each["spec"] = {"containers": [{"name": "istio-proxy"}]}
+    pods = [pod("client"), *own, pod("other"), pod("silent")]
 
-    found = measuring_pods(cast(Cluster, FakeCluster()), istio.METRICS, TARGET)
-    assert [each["metadata"]["name"] for each in found] == ["client", "web"]
+    class Api(FakeApi):
+        def get(self, *_: object) -> dict[str, Any]:
+            return {"spec": {"selector": {"app": "web"}}}
+
+        def list(self, *_: Any, labels: str = "") -> list[dict[str, Any]]:
+            return [
+                each for each in own if f"version={each['metadata']['labels']['version']}" in labels
+            ] or pods
+
+    pages = {"client": counting("web"), "other": counting("stock"), "web-v1": "", "web-v2": ""}
+
+    class FakeCluster:
+        api = Api(pods, pages)
+
+    found = measuring_pods(
+        cast(Cluster, FakeCluster()), istio.METRICS, stage.release, route_object("istio", stage.release)
+    )
+    assert [each["metadata"]["name"] for each in found] == ["client", "web-v1", "web-v2"]
 
 
 def test_each_workload_is_annotated_once_and_a_pod_without_one_is_told() -> None:
@@ -66,10 +82,17 @@ def test_each_workload_is_annotated_once_and_a_pod_without_one_is_told() -> None
     for step in steps:
         assert step.partial
         assert step.wait
+        assert not step.force
         ((name, value),) = step.object["spec"]["template"]["metadata"]["annotations"].items()
         assert name == "sidecar.istio.io/statsHistogramBuckets"
         assert json.loads(value) == {"istiocustom": [5.0, 5.25]}
     assert [(each.code, each.object) for each in findings] == [("MK1609", "Pod shop/b")]
+
+
+def test_an_annotation_of_others_is_taken_over_only_where_that_is_asked_for() -> None:
+    pods = [labelled("c-1", "client")]
+    steps, _ = steps_for(pods, {"a": "b"}, Snapshot((*pods, deployment("client"))), take_fields=True)
+    assert [step.force for step in steps] == [True]
 
 
 def test_fixed_buckets_are_refused_with_the_smallest_margins_that_they_carry() -> None:
