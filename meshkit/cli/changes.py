@@ -39,7 +39,7 @@ class JsonPlan(Protocol):
         ...
 
 
-_take_fields_option = click.option(
+take_fields_option = click.option(
     "--take-fields", is_flag=True, help="Take over fields that another manager owns; the plan lists them."
 )
 
@@ -48,7 +48,7 @@ _take_fields_option = click.option(
 @file_option("YAML file of intents, one document each.")
 @mesh_option
 @cluster_options
-@_take_fields_option
+@take_fields_option
 @json_option
 def plan_command(file: str, mesh: str | None, choice: ClusterChoice, take_fields: bool, as_json: bool) -> int:
     """Show what a file of intents would change, field by field.
@@ -67,7 +67,7 @@ def plan_command(file: str, mesh: str | None, choice: ClusterChoice, take_fields
 @mesh_option
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
 @cluster_options
-@_take_fields_option
+@take_fields_option
 @json_option
 def apply_command(
     file: str, mesh: str | None, yes: bool, choice: ClusterChoice, take_fields: bool, as_json: bool
