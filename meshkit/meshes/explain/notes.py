@@ -1,0 +1,55 @@
+"""What the problems of a configuration say about one request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from meshkit.facts import Object
+from meshkit.kube.metadata import title
+from meshkit.meshes.model.hosts import full_host
+from meshkit.meshes.model.outbound import Problem
+
+NOT_CARRIED = "NotSupported"
+"""The reason of problems for what meshkit's meaning leaves out and the mesh carries out."""
+
+
+def title_of(item: Object) -> str:
+    """Kind and name of an object that may not say its kind."""
+    return title({"kind": "object", **item})
+
+
+def unresolved(problems: Iterable[Problem]) -> frozenset[str]:
+    """The hosts of which the meaning does not know the endpoints."""
+    return frozenset(
+        str(host).lower()
+        for problem in problems
+        if problem.reason == NOT_CARRIED
+        for host in (problem.object.get("spec") or {}).get("hosts") or ()
+    )
+
+
+def problems_of(problems: Iterable[Problem], service: str) -> tuple[str, ...]:
+    """The parts of objects without effect that name the service."""
+    found = (
+        f"{title_of(problem.object)}: {problem.message}"
+        for problem in problems
+        if problem.reason != NOT_CARRIED and _names(problem.object, service)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _names(item: Object, service: str) -> bool:
+    namespace = item["metadata"].get("namespace", "")
+    return any(full_host(text.lower(), namespace) == service for text in _texts(item.get("spec") or {}))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
