@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -174,7 +174,7 @@ def _places(
 ) -> Iterator[Place]:
     """The hosts and ports of which a caller's requests may change."""
     if group.caller is None:
-        yield from _plain_places(before, touched)
+        yield from _plain_places(before, after, touched)
         return
     old, new = before.effective.outbound(group.caller), after.effective.outbound(other.caller)
     changed = _changed_clusters(old, new, touched)
@@ -187,12 +187,24 @@ def _places(
             yield place
 
 
-def _plain_places(explainer: Explainer, touched: frozenset[str]) -> Iterator[Place]:
+def _plain_places(before: Explainer, after: Explainer, touched: frozenset[str]) -> Iterator[Place]:
+    """The Service ports of which requests without a proxy may change."""
+    old, new = _backings(before), _backings(after)
+    for place in dict.fromkeys((*old, *new)):
+        if old.get(place) != new.get(place) or any(address in touched for address, _ in old.get(place, ())):
+            yield place
+
+
+def _backings(explainer: Explainer) -> Mapping[Place, tuple[tuple[str, int], ...]]:
+    """The addresses behind each Service port."""
     registry = explainer.effective.registry
-    for service in registry.of("services"):
-        for port in service["spec"].get("ports") or ():
-            if any(each.address in touched for each in registry.backings(service, port)):
-                yield host_of(service), int(port["port"])
+    return {
+        (host_of(service), int(port["port"])): tuple(
+            (each.address, each.port) for each in registry.backings(service, port)
+        )
+        for service in registry.of("services")
+        for port in service["spec"].get("ports") or ()
+    }
 
 
 def _changed_clusters(old: Outbound, new: Outbound, touched: frozenset[str]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.metadata import group_of, title
 from meshkit.kube.pods import has_sidecar, is_live
 from meshkit.meshes.effective import Effective
-from meshkit.meshes.explain.notes import NOT_CARRIED, problems_of, title_of, unresolved
+from meshkit.meshes.explain.notes import NOT_CARRIED, Named, title_of, unresolved
 from meshkit.meshes.explain.probes import Asked, asked, probes
 from meshkit.meshes.explain.servers import Servers
 from meshkit.meshes.explain.ways import Destination, Way, together
@@ -28,7 +28,7 @@ from meshkit.meshes.model.outbound import (
     VirtualHost,
     cluster_name,
 )
-from meshkit.meshes.model.pods import workload_name
+from meshkit.meshes.model.pods import calls_past, workload_name
 from meshkit.meshes.model.registry import Backing
 from meshkit.meshes.model.requests import NotKnown, Request, Taken, route_of, sent, virtual_host_of
 
@@ -57,6 +57,7 @@ class Explainer:
     foreign: tuple[Kind, ...] = ()
     addresses_known: bool = True
     _asked: dict[Any, tuple[Asked, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _named: Named = field(default_factory=Named, compare=False, repr=False)
     _services: dict[Any, Object | None] = field(default_factory=dict, compare=False, repr=False)
     _outbounds: dict[Any, Outbound] = field(default_factory=dict, compare=False, repr=False)
     _by_domain: dict[Any, Mapping[str, VirtualHost]] = field(default_factory=dict, compare=False, repr=False)
@@ -78,6 +79,9 @@ class Explainer:
             return self._plain_way(group, request)
         outbound = self.effective.outbound(group.caller)
         host = virtual_host_of(self._domains(group), request)
+        if host is not None and calls_past(group.pod, self.effective.meaning.PROXY, host.port):
+            rule = f"no rule: the caller's proxy leaves out port {host.port}"
+            return self._plain_way(group, replace(request, port=host.port), rule)
         if host is None:
             way = Way((group.name,), request.host, request.port or 0, rule="no rule", registered=False)
             return replace(way, not_known=(self._unregistered(group, request),))
@@ -194,7 +198,7 @@ class Explainer:
             host.port or request.port or 80,
             _asked(request),
             not_known=self._not_known(group, outbound.problems, service),
-            problems=problems_of(outbound.problems, service),
+            problems=self._named.problems_of(outbound.problems, service),
         )
         try:
             taken = route_of(host, request)
@@ -255,8 +259,8 @@ class Explainer:
         entries = self.servers.entries(group.pod, cluster, request, not_known)
         return replace(there, endpoints=len(cluster.endpoints), entries=entries)
 
-    def _plain_way(self, group: Group, request: Request) -> Way:
-        """The way of a request of a pod without a proxy: to the Service's endpoints, in plaintext."""
+    def _plain_way(self, group: Group, request: Request, rule: str = _NO_PROXY) -> Way:
+        """The way of a request past any proxy of the caller: to the Service's endpoints, in plaintext."""
         if by := self.effective.sidecarless.get(id(group.pod)):
             way = Way((group.name,), request.host, request.port or 80, _asked(request), rule="not known")
             return replace(
@@ -265,7 +269,7 @@ class Explainer:
         namespace = group.pod["metadata"]["namespace"]
         service = self._service(request.host, request.port, namespace)
         if service is None:
-            way = Way((group.name,), request.host, request.port or 80, _asked(request), _NO_PROXY)
+            way = Way((group.name,), request.host, request.port or 80, _asked(request), rule)
             lacks = self._lacks(group, request)
             return replace(
                 way, registered=False, not_known=(f"{lacks or 'no Service has this host and port'}.",)
@@ -282,7 +286,7 @@ class Explainer:
             host_of(service),
             number,
             _asked(request),
-            _NO_PROXY,
+            rule,
             destinations=(there,),
             not_known=tuple(not_known),
         )
@@ -337,7 +341,10 @@ class Explainer:
             f"{title_of(problem.object)}: {problem.message}"
             for problem in problems
             if problem.reason == NOT_CARRIED
-            and problem.object["metadata"].get("namespace") in near
+            and (
+                problem.object["metadata"].get("namespace") in near
+                or self._named.names(problem.object, service)
+            )
             and problem.object.get("kind") != "Gateway"  # gateways take no requests of sidecars
         ]
         return (*found, *(text for where, text in self._foreign_objects if where in near))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshkit.facts import Object
@@ -29,19 +30,30 @@ def unresolved(problems: Iterable[Problem]) -> frozenset[str]:
     )
 
 
-def problems_of(problems: Iterable[Problem], service: str) -> tuple[str, ...]:
-    """The parts of objects without effect that name the service."""
-    found = (
-        f"{title_of(problem.object)}: {problem.message}"
-        for problem in problems
-        if problem.reason != NOT_CARRIED and _names(problem.object, service)
-    )
-    return tuple(dict.fromkeys(found))
+@dataclass(frozen=True)
+class Named:
+    """The hosts that objects name, each object read once."""
 
+    _read: dict[int, tuple[Object, frozenset[str], tuple[str, ...]]] = field(default_factory=dict)
 
-def _names(item: Object, service: str) -> bool:
-    namespace = item["metadata"].get("namespace", "")
-    return any(full_host(text.lower(), namespace) == service for text in _texts(item.get("spec") or {}))
+    def names(self, item: Object, service: str) -> bool:
+        """Whether an object names a host anywhere, or by a wildcard among its hosts."""
+        if id(item) not in self._read:
+            namespace, spec = item["metadata"].get("namespace", ""), item.get("spec") or {}
+            named = frozenset(full_host(text.lower(), namespace) for text in _texts(spec))
+            wild = tuple(str(host)[1:] for host in spec.get("hosts") or () if str(host).startswith("*"))
+            self._read[id(item)] = item, named, wild  # with the object, whose id is then its own
+        _, named, wild = self._read[id(item)]
+        return service in named or any(service.endswith(end) for end in wild)
+
+    def problems_of(self, problems: Iterable[Problem], service: str) -> tuple[str, ...]:
+        """The parts of objects without effect that name the service."""
+        found = (
+            f"{title_of(problem.object)}: {problem.message}"
+            for problem in problems
+            if problem.reason != NOT_CARRIED and self.names(problem.object, service)
+        )
+        return tuple(dict.fromkeys(found))
 
 
 def _texts(value: Any) -> Iterator[str]:

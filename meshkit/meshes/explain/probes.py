@@ -29,7 +29,9 @@ def asked(routes: Sequence[Route], of_servers: Callable[[Route], Iterable[Match]
     ``of_servers`` returns the conditions of the servers that a route leads to. Of routes to the same
     destinations they are asked for once, within the first of these routes.
     """
-    found, within, every = [], [], []
+    found: list[Asked] = []
+    within: list[Asked] = []
+    every: list[Match] = []
     passed: list[Match] = []
     places: set[frozenset[str | None]] = set()
     for route in routes:

@@ -26,6 +26,8 @@ class Proxy:
     """The kind of name in a certificate."""
     identity: Callable[[str, str], str]
     """Makes that name from namespace and ServiceAccount."""
+    skipped_outbound_ports: str = ""
+    """The annotation with the ports of calls that the proxy does not capture."""
     revision_mark: str = ""
     """The annotation of pods and label of objects with the revision; empty for a mesh without revisions."""
     own_pods: str = ""
@@ -102,7 +104,21 @@ def captured_of(pod: Object, proxy: Proxy, ports: set[int]) -> set[int]:
     if not has_sidecar(pod, proxy.container) or is_control_plane(pod, proxy):
         return set()
     skipped = annotations_of(pod).get(proxy.skipped_ports, "")
-    return ports - {int(port) for port in skipped.split(",") if port.strip().isdigit()}
+    return {port for port in ports if not _lists(skipped, port)}
+
+
+def calls_past(pod: Object, proxy: Proxy, port: int) -> bool:
+    """Whether calls of a pod to a port go past its proxy."""
+    return _lists(annotations_of(pod).get(proxy.skipped_outbound_ports, ""), port)
+
+
+def _lists(written: str, port: int) -> bool:
+    """Whether a list of ports and ranges, such as ``25,8000-8080``, has a port."""
+    for part in written.split(","):
+        low, _, high = (each.strip() for each in part.partition("-"))
+        if low.isdigit() and (high or low).isdigit() and int(low) <= port <= int(high or low):
+            return True
+    return False
 
 
 def port_numbers(pod: Object, written: int | str) -> set[int]:

@@ -311,3 +311,14 @@ data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
     (row,) = rows(seen(step(text)))
     assert row[:3] == (BOTH, "hosts that are not registered", "every request")
     assert row[3:] == (("leaves the mesh as it is",), ("502: the caller's proxy answers itself",))
+
+
+def test_a_service_that_leads_elsewhere_changes_requests_without_a_proxy_too() -> None:
+    service = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: none}, ports: [{name: http, port: 8080}], clusterIP: 10.0.0.2}
+"""
+    found = [row for row in rows(seen(step(service), held=MESHED)) if row[0] == ("legacy/old",)]
+    assert [row[4] for row in found] == [(f"100 % {WEB} (no connection: no ready endpoint)",)]

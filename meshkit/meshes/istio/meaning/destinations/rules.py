@@ -2,7 +2,7 @@
 
 The caller's namespace is asked first, then the host's, then the root; in each the most specific host name
 wins. Rules for one name in one namespace are merged: subsets join, the oldest policy stays. A rule with a
-workloadSelector holds for the callers it selects, before those without one.
+workloadSelector holds for the callers of its own namespace that it selects, before those without one.
 """
 
 from __future__ import annotations
@@ -69,11 +69,17 @@ class DestinationRules:
         if namespace not in self._by_namespace:
             found: dict[str, list[Object]] = {}
             for item in self._work.registry.of("destinationrules", namespace):
-                if exported(item, self._caller, self._default_export):
+                if self._sees(item, namespace):
                     host = full_host(str(item["spec"].get("host", "")).lower(), namespace)
                     found.setdefault(host, []).append(item)
             self._by_namespace[namespace] = found
         return self._by_namespace[namespace]
+
+    def _sees(self, item: Object, namespace: str) -> bool:
+        """Whether a rule is exported to the caller. One with a workloadSelector is for its own namespace."""
+        if item["spec"].get("workloadSelector") is not None and namespace != self._caller.namespace:
+            return False
+        return exported(item, self._caller, self._default_export)
 
     def _merged(self, rules: list[Object]) -> DestinationRule:
         """The rules that select this caller, else those that select none."""
