@@ -22,7 +22,7 @@ _CLUSTER_WIDE = frozenset(
         *("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "GatewayClass"),
     }
 )
-_MANY = ("Deployment", "StatefulSet", "ReplicaSet")
+_MANY = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout")
 _ONE = ("DaemonSet", "Job")
 _MOST_PODS = 250
 """Pods made for one workload; more change nothing but the number of endpoints."""

@@ -26,6 +26,8 @@ class Proxy:
     """The kind of name in a certificate."""
     identity: Callable[[str, str], str]
     """Makes that name from namespace and ServiceAccount."""
+    captured_ports: str = ""
+    """The annotation with the only ports that the proxy captures, if it is not ``*``."""
     skipped_outbound_ports: str = ""
     """The annotation with the ports of calls that the proxy does not capture."""
     revision_mark: str = ""
@@ -103,8 +105,9 @@ def captured_of(pod: Object, proxy: Proxy, ports: set[int]) -> set[int]:
     """Those of these ports that the sidecar captures, whether or not a container declares them."""
     if not has_sidecar(pod, proxy.container) or is_control_plane(pod, proxy):
         return set()
-    skipped = annotations_of(pod).get(proxy.skipped_ports, "")
-    return {port for port in ports if not _lists(skipped, port)}
+    written = annotations_of(pod)
+    skipped, listed = written.get(proxy.skipped_ports, ""), written.get(proxy.captured_ports, "*")
+    return {port for port in ports if not _lists(skipped, port) and (listed == "*" or _lists(listed, port))}
 
 
 def calls_past(pod: Object, proxy: Proxy, port: int) -> bool:

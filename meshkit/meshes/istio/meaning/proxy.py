@@ -20,6 +20,7 @@ PROXY = Proxy(
     mesh="istio",
     container="istio-proxy",
     skipped_ports="traffic.sidecar.istio.io/excludeInboundPorts",
+    captured_ports="traffic.sidecar.istio.io/includeInboundPorts",
     skipped_outbound_ports="traffic.sidecar.istio.io/excludeOutboundPorts",
     san_type="URI",
     identity=identity,
