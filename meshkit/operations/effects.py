@@ -15,7 +15,8 @@ from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.effective import Effective
 from meshkit.meshes.explain.effects import Effect, applied, effects
-from meshkit.meshes.explain.explainer import NOT_CARRIED, Explainer
+from meshkit.meshes.explain.explainer import Explainer
+from meshkit.meshes.explain.notes import NOT_CARRIED
 from meshkit.operations.explain import explainer_of
 
 _WITHOUT_EFFECT = frozenset(

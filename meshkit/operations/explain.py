@@ -180,10 +180,15 @@ def _explained(
     not_read: tuple[str, ...] = (),
 ) -> Explanation:
     groups = _chosen(explainer.groups, caller)
-    if has_path:
-        ways = together(explainer.way(group, request) for group in groups)
-    else:
-        ways = explainer.ways_to(request.host, request.port, groups)
+    try:
+        if has_path:
+            ways = together(explainer.way(group, request) for group in groups)
+        else:
+            ways = explainer.ways_to(request.host, request.port, groups)
+    except ValueError as error:
+        title = explainer.effective.meaning.PROXY.mesh
+        problem = f"an object of {title} cannot be read: {error}."
+        raise BadInput("objects", problem, remedy="Correct the object.") from error
     return Explanation(text, explainer.effective.mesh, ways, not_read)
 
 

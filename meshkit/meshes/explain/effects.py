@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,14 +10,20 @@ from meshkit.facts import Object, Snapshot
 from meshkit.kube.metadata import identity
 from meshkit.meshes.explain.expected import addressed, endpoint_slices, service_of
 from meshkit.meshes.explain.explainer import Explainer, Group
+from meshkit.meshes.explain.probes import Probe, probes
 from meshkit.meshes.explain.ways import Way
 from meshkit.meshes.model import words
 from meshkit.meshes.model.hosts import host_of
 from meshkit.meshes.model.outbound import Cluster, Match, Outbound, Route, VirtualHost
 from meshkit.meshes.model.registry import NEWEST
+from meshkit.meshes.model.requests import Request
 
 Place = tuple[str, int]
 """A host and a port."""
+
+ANY_OTHER = "*"
+UNREGISTERED = "hosts that are not registered"
+AS_IT_IS = "leaves the mesh as it is"
 
 
 @dataclass(frozen=True)
@@ -63,18 +69,22 @@ def effects(before: Explainer, after: Explainer) -> tuple[tuple[Effect, ...], tu
     touched = _touched(before, after)
     found: dict[Effect, list[str]] = {}
     not_known: dict[str, None] = {}
-    places: dict[Any, list[Place]] = {}
+    asked: dict[Any, list[tuple[str, tuple[Probe, ...]]]] = {}
     for group in before.groups:
         other = later.get(group.name)
         if other is None:
             continue
         pair = (group.caller, other.caller)
-        if pair not in places:
-            places[pair] = list(_places(before, after, group, other, touched))
-        for host, port in places[pair]:
-            for effect in _of_place(before, after, group, other, host, port, not_known):
-                found.setdefault(effect, []).append(group.name)
-    joined = (replace(effect, callers=tuple(sorted(names))) for effect, names in found.items())
+        if pair not in asked:
+            asked[pair] = [
+                (host, _probes(before, after, group, other, host, port))
+                for host, port in _places(before, after, group, other, touched)
+            ]
+        for host, probes_there in asked[pair]:
+            for effect in _of_place(before, after, group, other, probes_there, not_known):
+                named = replace(effect, place=UNREGISTERED) if host == ANY_OTHER else effect
+                found.setdefault(named, []).append(group.name)
+    joined = (replace(effect, callers=tuple(sorted(set(names)))) for effect, names in found.items())
     return tuple(joined), tuple(not_known)
 
 
@@ -102,22 +112,42 @@ def _of_place(
     after: Explainer,
     group: Group,
     other: Group,
-    host: str,
-    port: int,
+    probes_there: Iterable[Probe],
     not_known: dict[str, None],
 ) -> Iterator[Effect]:
     """The effects on one host, the general one without the special ones that equal it."""
-    probes = dict((*before.probes(group, host, port), *after.probes(other, host, port)))
-    changes: dict[Match, Effect | None] = {}
-    for match, request in probes.items():
+    changes: dict[Probe, Effect | None] = {}
+    for match, request in probes_there:
         old, new = before.way(group, request), after.way(other, request)
         not_known |= dict.fromkeys(text for way in (old, new) if way.registered for text in way.not_known)
-        changes[match] = None if old.outcome == new.outcome else _effect(match, old, new)
-    general = changes.get(Match())
-    for match, effect in changes.items():
+        alike = old.outcome == new.outcome or (match != Match() and _fail_alike(old, new))
+        changes[match, request] = None if alike else _effect(match, old, new)
+    general = next((effect for (match, _), effect in changes.items() if match == Match()), None)
+    for (match, _), effect in changes.items():
         if effect is None or (match != Match() and general and _same(effect, general)):
             continue
         yield effect
+
+
+def _probes(
+    before: Explainer, after: Explainer, group: Group, other: Group, host: str, port: int
+) -> tuple[Probe, ...]:
+    """A request for each condition of both states, if possible one that meets no other of either."""
+    if host == ANY_OTHER:
+        return ((Match(), Request(host, port)),)
+    old, new = before.asked(group, host, port), after.asked(other, host, port)
+    found = (
+        *probes(old, host, port, (each.match for each in new)),
+        *probes(new, host, port, (each.match for each in old)),
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _fail_alike(old: Way, new: Way) -> bool:
+    """Whether no request of either way succeeds, and all get the same answers."""
+    ways = (old, new)
+    every = all(way.destinations and all(each.fails for each in way.destinations) for way in ways)
+    return every and set(old.failures) == set(new.failures)
 
 
 def _same(one: Effect, other: Effect) -> bool:
@@ -125,7 +155,7 @@ def _same(one: Effect, other: Effect) -> bool:
 
 
 def _effect(match: Match, old: Way, new: Way) -> Effect:
-    before, after = old.parts, new.parts
+    before, after = _parts(old), _parts(new)
     return Effect(
         (),
         new.place,
@@ -135,28 +165,46 @@ def _effect(match: Match, old: Way, new: Way) -> Effect:
     )
 
 
+def _parts(way: Way) -> tuple[str, ...]:
+    return way.parts if way.registered else (AS_IT_IS,)
+
+
 def _places(
     before: Explainer, after: Explainer, group: Group, other: Group, touched: frozenset[str]
 ) -> Iterator[Place]:
     """The hosts and ports of which a caller's requests may change."""
     if group.caller is None:
-        yield from _plain_places(before, touched)
+        yield from _plain_places(before, after, touched)
         return
     old, new = before.effective.outbound(group.caller), after.effective.outbound(other.caller)
     changed = _changed_clusters(old, new, touched)
     hosts = [{(host.service, host.port): host for host in each.hosts} for each in (old, new)]
     for place in dict.fromkeys((*hosts[0], *hosts[1])):
         pair = [each.get(place) for each in hosts]
-        if place[1] and (_is_routed_anew(*pair) or (changed and _uses(pair, changed))):
+        if _is_routed_anew(*pair) and not place[1]:
+            yield ANY_OTHER, 0
+        elif place[1] and (_is_routed_anew(*pair) or (changed and _uses(pair, changed))):
             yield place
 
 
-def _plain_places(explainer: Explainer, touched: frozenset[str]) -> Iterator[Place]:
+def _plain_places(before: Explainer, after: Explainer, touched: frozenset[str]) -> Iterator[Place]:
+    """The Service ports of which requests without a proxy may change."""
+    old, new = _backings(before), _backings(after)
+    for place in dict.fromkeys((*old, *new)):
+        if old.get(place) != new.get(place) or any(address in touched for address, _ in old.get(place, ())):
+            yield place
+
+
+def _backings(explainer: Explainer) -> Mapping[Place, tuple[tuple[str, int], ...]]:
+    """The addresses behind each Service port."""
     registry = explainer.effective.registry
-    for service in registry.of("services"):
-        for port in service["spec"].get("ports") or ():
-            if any(each.address in touched for each in registry.backings(service, port)):
-                yield host_of(service), int(port["port"])
+    return {
+        (host_of(service), int(port["port"])): tuple(
+            (each.address, each.port) for each in registry.backings(service, port)
+        )
+        for service in registry.of("services")
+        for port in service["spec"].get("ports") or ()
+    }
 
 
 def _changed_clusters(old: Outbound, new: Outbound, touched: frozenset[str]) -> frozenset[str]:

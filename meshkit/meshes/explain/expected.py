@@ -5,7 +5,7 @@ Every pod is ready, and has a sidecar where the mesh's injection rules ask for o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meshkit.facts import Object, Snapshot
@@ -22,7 +22,7 @@ _CLUSTER_WIDE = frozenset(
         *("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "GatewayClass"),
     }
 )
-_MANY = ("Deployment", "StatefulSet", "ReplicaSet")
+_MANY = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout")
 _ONE = ("DaemonSet", "Job")
 _MOST_PODS = 250
 """Pods made for one workload; more change nothing but the number of endpoints."""
@@ -38,6 +38,7 @@ def expected(objects: Iterable[Object], mesh: Mesh) -> Snapshot:
         for number, (template, owner) in enumerate(_templates(item)):
             pods.append(_pod(item, template, owner, number, len(pods), spaces, mesh))
     services = [each for each in placed if each["kind"] == "Service"]
+    placed += [piece for each in placed if each["kind"] == "Endpoints" for piece in _mirrored(each)]
     given = {
         (each["metadata"]["namespace"], service_of(each))
         for each in placed
@@ -56,7 +57,8 @@ def expected(objects: Iterable[Object], mesh: Mesh) -> Snapshot:
 def endpoint_slices(service: Object, pods: Iterable[Object]) -> list[Object]:
     """The EndpointSlices that a cluster makes for a Service: for each port, the ready pods it selects."""
     ready = [pod for pod in pods if is_ready(pod) and (pod.get("status") or {}).get("podIP")]
-    return [_slice(service, port, ready) for port in (service.get("spec") or {}).get("ports") or ()]
+    ports = (service.get("spec") or {}).get("ports") or ()
+    return [piece for port in ports for piece in _slices(service, port, ready)]
 
 
 def _placed(item: Object) -> Object:
@@ -151,35 +153,63 @@ def _inherited(home: Object, prefix: str) -> dict[str, str]:
     return {key: value for key, value in annotations_of(home).items() if prefix and key.startswith(prefix)}
 
 
-def _slice(service: Object, port: Mapping[str, Any], pods: Iterable[Object]) -> Object:
+def _slices(service: Object, port: Mapping[str, Any], pods: Iterable[Object]) -> Iterator[Object]:
+    """A slice for each number that the port has in pods: a named port may have several."""
     meta, selector = service["metadata"], (service.get("spec") or {}).get("selector") or {}
-    chosen = [
-        pod
-        for pod in pods
-        if selector and pod["metadata"]["namespace"] == meta["namespace"] and selects(selector, pod)
-    ]
-    named = {"name": port["name"]} if port.get("name") else {}
-    found = [(pod, target_port(pod, port) or 0) for pod in chosen]
-    number = next((each for _, each in found if each), 0)
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": f"{meta['name']}-{port['port']}",
-            "namespace": meta["namespace"],
-            "labels": {"kubernetes.io/service-name": meta["name"]},
-        },
-        "ports": [{**named, "port": number}],
-        "endpoints": [
+    by_number: dict[int, list[Object]] = {}
+    for pod in pods:
+        if selector and pod["metadata"]["namespace"] == meta["namespace"] and selects(selector, pod):
+            by_number.setdefault(target_port(pod, port) or 0, []).append(pod)
+    by_number.pop(0, None)
+    for place, (number, chosen) in enumerate((by_number or {0: []}).items()):
+        endpoints = [
             {
                 "addresses": [pod["status"]["podIP"]],
                 "conditions": {"ready": True},
                 "targetRef": {"kind": "Pod", "name": pod["metadata"]["name"]},
             }
-            for pod, each in found
-            if each == number and number
-        ],
+            for pod in chosen
+        ]
+        name = f"{meta['name']}-{port['port']}" + (f"-{place}" if place else "")
+        yield _slice(service, name, [{**_name(port), "port": number}], endpoints)
+
+
+def _slice(
+    service: Object, name: str, ports: Sequence[Mapping[str, Any]], endpoints: Sequence[Mapping[str, Any]]
+) -> Object:
+    meta = service["metadata"]
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": name,
+            "namespace": meta["namespace"],
+            "labels": {"kubernetes.io/service-name": meta["name"]},
+        },
+        "ports": ports,
+        "endpoints": endpoints,
     }
+
+
+def _mirrored(item: Object) -> list[Object]:
+    """The EndpointSlices that a cluster makes of Endpoints, one for each subset."""
+    found = []
+    for number, subset in enumerate(item.get("subsets") or ()):
+        endpoints = [
+            {
+                "addresses": [each["ip"]],
+                "conditions": {"ready": True},
+                "targetRef": each.get("targetRef") or {},
+            }
+            for each in subset.get("addresses") or ()
+        ]
+        ports = [{**_name(port), "port": port["port"]} for port in subset.get("ports") or ()]
+        found.append(_slice(item, f"{item['metadata']['name']}-mirrored-{number}", ports, endpoints))
+    return found
+
+
+def _name(port: Mapping[str, Any]) -> Mapping[str, str]:
+    return {"name": port["name"]} if port.get("name") else {}
 
 
 def service_of(piece: Object) -> str:

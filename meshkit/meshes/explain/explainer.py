@@ -11,11 +11,12 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.metadata import group_of, title
 from meshkit.kube.pods import has_sidecar, is_live
 from meshkit.meshes.effective import Effective
+from meshkit.meshes.explain.notes import NOT_CARRIED, Named, title_of, unresolved
+from meshkit.meshes.explain.probes import Asked, asked, probes
 from meshkit.meshes.explain.servers import Servers
 from meshkit.meshes.explain.ways import Destination, Way, together
-from meshkit.meshes.explain.witnesses import operations, witness
 from meshkit.meshes.model import requests, words
-from meshkit.meshes.model.hosts import domains_of, full_host, host_of
+from meshkit.meshes.model.hosts import domains_of, host_of
 from meshkit.meshes.model.named_pods import POD, NamedPod, named_pods, with_named_pods
 from meshkit.meshes.model.outbound import (
     Backend,
@@ -23,15 +24,14 @@ from meshkit.meshes.model.outbound import (
     Match,
     Outbound,
     Problem,
+    Route,
     VirtualHost,
     cluster_name,
 )
-from meshkit.meshes.model.pods import workload_name
+from meshkit.meshes.model.pods import calls_past, workload_name
 from meshkit.meshes.model.registry import Backing
 from meshkit.meshes.model.requests import NotKnown, Request, Taken, route_of, sent, virtual_host_of
 
-NOT_CARRIED = "NotSupported"
-"""The reason of problems for what meshkit's meaning leaves out and the mesh carries out."""
 _NO_PROXY = "no rule: the caller has no proxy of the mesh"
 _NOT_FOLLOWED = ", and meshkit does not follow requests there"
 _UNREGISTERED = "the host is not registered in the mesh: the request leaves it as it is."
@@ -56,6 +56,8 @@ class Explainer:
     effective: Effective
     foreign: tuple[Kind, ...] = ()
     addresses_known: bool = True
+    _asked: dict[Any, tuple[Asked, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _named: Named = field(default_factory=Named, compare=False, repr=False)
     _services: dict[Any, Object | None] = field(default_factory=dict, compare=False, repr=False)
     _outbounds: dict[Any, Outbound] = field(default_factory=dict, compare=False, repr=False)
     _by_domain: dict[Any, Mapping[str, VirtualHost]] = field(default_factory=dict, compare=False, repr=False)
@@ -77,6 +79,9 @@ class Explainer:
             return self._plain_way(group, request)
         outbound = self.effective.outbound(group.caller)
         host = virtual_host_of(self._domains(group), request)
+        if host is not None and calls_past(group.pod, self.effective.meaning.PROXY, host.port):
+            rule = f"no rule: the caller's proxy leaves out port {host.port}"
+            return self._plain_way(group, replace(request, port=host.port), rule)
         if host is None:
             way = Way((group.name,), request.host, request.port or 0, rule="no rule", registered=False)
             return replace(way, not_known=(self._unregistered(group, request),))
@@ -91,21 +96,26 @@ class Explainer:
             for way in self._all(group, host, number)
         )
 
-    def probes(self, group: Group, host: str, port: int | None) -> tuple[tuple[Match, Request], ...]:
-        """A request for each rule that a caller's requests to a host may meet, the general one last."""
-        request = Request(host, port)
-        matches = [Match()]
-        if group.caller is not None:
-            found = virtual_host_of(self._domains(group), request)
-            for route in found.routes if found else ():
-                matches += route.matches
-        matches += [
-            match
-            for server in self._servers_of(host, port, group)
-            for match in operations(self.servers.inbound(*server))
-        ]
-        distinct = dict.fromkeys(sorted(matches, key=lambda match: match == Match()))
-        return tuple((match, witness(match, host, port)) for match in distinct)
+    def asked(self, group: Group, host: str, port: int | None) -> tuple[Asked, ...]:
+        """The conditions that decide about a caller's requests to a host, the general one last."""
+        key = (group.caller, group.pod["metadata"]["namespace"], host, port)
+        if key not in self._asked:
+            found = virtual_host_of(self._domains(group), Request(host, port)) if group.caller else None
+            if found is None:
+                servers = tuple(self._servers_of(host, port, group))
+                plain = Route("", (Match(),))
+                self._asked[key] = asked((plain,), lambda _: self.servers.conditions(servers))
+            else:
+                self._asked[key] = asked(found.routes, lambda route: self._conditions(group, route))
+        return self._asked[key]
+
+    def _conditions(self, group: Group, route: Route) -> Iterable[Match]:
+        """The conditions of the servers that a route leads to."""
+        clusters = self._clusters(group)
+        named = (clusters.get(backend.cluster or "") for backend in route.backends)
+        return self.servers.conditions(
+            place for cluster in named if cluster for place in self.servers.behind(cluster)
+        )
 
     @cached_property
     def servers(self) -> Servers:
@@ -135,7 +145,7 @@ class Explainer:
     def _all(self, group: Group, host: str, port: int | None) -> Iterator[Way]:
         general: Way | None = None
         found: list[Way] = []
-        for match, request in self.probes(group, host, port):
+        for match, request in probes(self.asked(group, host, port), host, port):
             way = replace(self.way(group, request), conditions=words.conditions(match))
             found.append(way)
             general = way if match == Match() else general
@@ -188,7 +198,7 @@ class Explainer:
             host.port or request.port or 80,
             _asked(request),
             not_known=self._not_known(group, outbound.problems, service),
-            problems=_problems(outbound.problems, service),
+            problems=self._named.problems_of(outbound.problems, service),
         )
         try:
             taken = route_of(host, request)
@@ -212,10 +222,10 @@ class Explainer:
             return replace(way, not_known=(f"{problem}.", *way.not_known))
         clusters = self._clusters(group)
         total = sum(backend.weight for backend in taken.route.backends) or 1
-        unresolved = _unresolved(outbound.problems)
+        no_endpoints = unresolved(outbound.problems)
         not_known: list[str] = []
         destinations = tuple(
-            self._destination(group, received, backend, clusters, total, unresolved, not_known)
+            self._destination(group, received, backend, clusters, total, no_endpoints, not_known)
             for backend in taken.route.backends
         )
         return replace(way, destinations=destinations, not_known=(*dict.fromkeys(not_known), *way.not_known))
@@ -227,7 +237,7 @@ class Explainer:
         backend: Backend,
         clusters: Mapping[str, Cluster],
         total: int,
-        unresolved: frozenset[str],
+        no_endpoints: frozenset[str],
         not_known: list[str],
     ) -> Destination:
         share = 100.0 * backend.weight / total
@@ -243,14 +253,14 @@ class Explainer:
             return replace(there, answer=f"503: there is no {what}")
         there = replace(there, settings=words.settings(cluster), source=cluster.source)
         if not cluster.endpoints:
-            if cluster.as_asked or host in unresolved:
+            if cluster.as_asked or host in no_endpoints:
                 return replace(there, endpoints=None)
             return replace(there, answer="503: no ready endpoint")
         entries = self.servers.entries(group.pod, cluster, request, not_known)
         return replace(there, endpoints=len(cluster.endpoints), entries=entries)
 
-    def _plain_way(self, group: Group, request: Request) -> Way:
-        """The way of a request of a pod without a proxy: to the Service's endpoints, in plaintext."""
+    def _plain_way(self, group: Group, request: Request, rule: str = _NO_PROXY) -> Way:
+        """The way of a request past any proxy of the caller: to the Service's endpoints, in plaintext."""
         if by := self.effective.sidecarless.get(id(group.pod)):
             way = Way((group.name,), request.host, request.port or 80, _asked(request), rule="not known")
             return replace(
@@ -259,7 +269,7 @@ class Explainer:
         namespace = group.pod["metadata"]["namespace"]
         service = self._service(request.host, request.port, namespace)
         if service is None:
-            way = Way((group.name,), request.host, request.port or 80, _asked(request), _NO_PROXY)
+            way = Way((group.name,), request.host, request.port or 80, _asked(request), rule)
             lacks = self._lacks(group, request)
             return replace(
                 way, registered=False, not_known=(f"{lacks or 'no Service has this host and port'}.",)
@@ -276,7 +286,7 @@ class Explainer:
             host_of(service),
             number,
             _asked(request),
-            _NO_PROXY,
+            rule,
             destinations=(there,),
             not_known=tuple(not_known),
         )
@@ -331,7 +341,10 @@ class Explainer:
             f"{title_of(problem.object)}: {problem.message}"
             for problem in problems
             if problem.reason == NOT_CARRIED
-            and problem.object["metadata"].get("namespace") in near
+            and (
+                problem.object["metadata"].get("namespace") in near
+                or self._named.names(problem.object, service)
+            )
             and problem.object.get("kind") != "Gateway"  # gateways take no requests of sidecars
         ]
         return (*found, *(text for where, text in self._foreign_objects if where in near))
@@ -351,48 +364,7 @@ def name_of(pod: Object) -> str:
     return f"{pod['metadata']['namespace']}/{workload_name(pod)}"
 
 
-def title_of(item: Object) -> str:
-    """Kind and name of an object that may not say its kind."""
-    return title({"kind": "object", **item})
-
-
 def _asked(request: Request) -> str:
     query = "&".join(f"{name}={value}" for name, value in request.query)
     headers = "".join(f", {name}: {value}" for name, value in request.headers)
     return f"{request.method} {request.path}{'?' if query else ''}{query}{headers}"
-
-
-def _unresolved(problems: Iterable[Problem]) -> frozenset[str]:
-    """The hosts of which the meaning does not know the endpoints."""
-    return frozenset(
-        str(host).lower()
-        for problem in problems
-        if problem.reason == NOT_CARRIED
-        for host in (problem.object.get("spec") or {}).get("hosts") or ()
-    )
-
-
-def _problems(problems: Iterable[Problem], service: str) -> tuple[str, ...]:
-    """The parts of objects without effect that name the service."""
-    found = (
-        f"{title_of(problem.object)}: {problem.message}"
-        for problem in problems
-        if problem.reason != NOT_CARRIED and _names(problem.object, service)
-    )
-    return tuple(dict.fromkeys(found))
-
-
-def _names(item: Object, service: str) -> bool:
-    namespace = item["metadata"].get("namespace", "")
-    return any(full_host(text.lower(), namespace) == service for text in _texts(item.get("spec") or {}))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)

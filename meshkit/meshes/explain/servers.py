@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 from meshkit.facts import Object
 from meshkit.kube.pods import has_sidecar, is_live
 from meshkit.meshes.effective import Effective
+from meshkit.meshes.explain.operations import operations
 from meshkit.meshes.explain.ways import Entry
 from meshkit.meshes.model import words
 from meshkit.meshes.model.inbound import Inbound
-from meshkit.meshes.model.outbound import Cluster, Endpoint, OriginTLS
+from meshkit.meshes.model.outbound import Cluster, Endpoint, Match, OriginTLS
 from meshkit.meshes.model.pods import service_account, workload_name
 from meshkit.meshes.model.registry import Backing
 from meshkit.meshes.model.requests import NotKnown, Request, Sender, decide
@@ -57,6 +58,18 @@ class Servers:
         if key not in self._inbound:
             self._inbound[key] = self._read(pod, port)
         return self._inbound[key]
+
+    def behind(self, cluster: Cluster) -> Iterator[tuple[Object, int]]:
+        """The pods and ports of a cluster's endpoints."""
+        for endpoint in cluster.endpoints:
+            pod = self._by_address.get(endpoint.address)
+            if pod is not None:
+                yield pod, endpoint.port
+
+    def conditions(self, places: Iterable[tuple[Object, int]]) -> tuple[Match, ...]:
+        """The conditions on requests of the proxies at pods and ports, each once."""
+        found = (match for place in places for match in operations(self.inbound(*place)))
+        return tuple(dict.fromkeys(found))
 
     def plain_cluster(self, name: str, backings: Iterable[Backing]) -> Cluster:
         """The endpoints of a Service port as a caller without a proxy reaches them."""

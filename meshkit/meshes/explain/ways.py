@@ -63,6 +63,11 @@ class Destination:
         return tuple(dict.fromkeys(each for each in (self.answer, *(e.answer for e in self.entries)) if each))
 
     @property
+    def fails(self) -> bool:
+        """Whether every request of it fails."""
+        return bool(self.answer) or (bool(self.entries) and all(each.answer for each in self.entries))
+
+    @property
     def title(self) -> str:
         """Share, host, port and subset: ``90 % web.shop.svc.cluster.local:8080 subset v1``."""
         return f"{number(self.share_percent)} % {self.place}"

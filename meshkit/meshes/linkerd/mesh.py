@@ -24,7 +24,6 @@ _NOT_EVALUATED = (
     Kind("linkerd.io/v1alpha2", "ServiceProfile"),
     Kind("policy.linkerd.io/v1alpha1", "EgressNetwork"),
     Kind("policy.linkerd.io/v1alpha1", "HTTPLocalRateLimitPolicy"),
-    Kind("policy.linkerd.io/v1beta1", "ServerAuthorization"),
     Kind("workload.linkerd.io/v1beta1", "ExternalWorkload"),
     Kind("gateway.networking.k8s.io/v1alpha2", "TCPRoute"),
     Kind("gateway.networking.k8s.io/v1alpha2", "TLSRoute"),

@@ -26,6 +26,10 @@ class Proxy:
     """The kind of name in a certificate."""
     identity: Callable[[str, str], str]
     """Makes that name from namespace and ServiceAccount."""
+    captured_ports: str = ""
+    """The annotation with the only ports that the proxy captures, if it is not ``*``."""
+    skipped_outbound_ports: str = ""
+    """The annotation with the ports of calls that the proxy does not capture."""
     revision_mark: str = ""
     """The annotation of pods and label of objects with the revision; empty for a mesh without revisions."""
     own_pods: str = ""
@@ -101,8 +105,23 @@ def captured_of(pod: Object, proxy: Proxy, ports: set[int]) -> set[int]:
     """Those of these ports that the sidecar captures, whether or not a container declares them."""
     if not has_sidecar(pod, proxy.container) or is_control_plane(pod, proxy):
         return set()
-    skipped = annotations_of(pod).get(proxy.skipped_ports, "")
-    return ports - {int(port) for port in skipped.split(",") if port.strip().isdigit()}
+    written = annotations_of(pod)
+    skipped, listed = written.get(proxy.skipped_ports, ""), written.get(proxy.captured_ports, "*")
+    return {port for port in ports if not _lists(skipped, port) and (listed == "*" or _lists(listed, port))}
+
+
+def calls_past(pod: Object, proxy: Proxy, port: int) -> bool:
+    """Whether calls of a pod to a port go past its proxy."""
+    return _lists(annotations_of(pod).get(proxy.skipped_outbound_ports, ""), port)
+
+
+def _lists(written: str, port: int) -> bool:
+    """Whether a list of ports and ranges, such as ``25,8000-8080``, has a port."""
+    for part in written.split(","):
+        low, _, high = (each.strip() for each in part.partition("-"))
+        if low.isdigit() and (high or low).isdigit() and int(low) <= port <= int(high or low):
+            return True
+    return False
 
 
 def port_numbers(pod: Object, written: int | str) -> set[int]:

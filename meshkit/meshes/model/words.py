@@ -19,6 +19,7 @@ from meshkit.meshes.model.outbound import (
 )
 
 EVERY_REQUEST = "every request"
+_PSEUDO_HEADERS = {":authority": "host", ":path": "path", ":method": "method", ":scheme": "scheme"}
 _VERBS = {
     "exact": "is {}",
     "prefix": "starts with {}",
@@ -132,7 +133,7 @@ def _edits(side: str, edits: HeaderEdits) -> Iterator[str]:
 
 
 def _named(what: str, condition: NamedMatch) -> str:
-    name = "host" if condition.name == ":authority" else f"{what} {condition.name}"
+    name = _PSEUDO_HEADERS.get(condition.name, f"{what} {condition.name}")
     return f"not: {_says(name, condition.match)}" if condition.invert else _says(name, condition.match)
 
 

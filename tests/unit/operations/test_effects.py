@@ -207,3 +207,118 @@ def test_a_plan_shows_its_effects_where_it_is_looked_at() -> None:
     assert "timeout 2.5 s" in plan_table(plan)
     assert "timeout 2.5 s" in plan_card(plan)
     assert len(looks) == 1
+
+
+MESHED = ISTIO.partition("---\napiVersion: networking.istio.io/v1\nkind: VirtualService")[0]
+TO_V1 = "{route: [{destination: {host: web, subset: v1}}]}"
+TO_ALL = "{route: [{destination: {host: web}}]}"
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "{method: {exact: GET}}",
+        "{uri: {exact: /~other}}",
+        "{withoutHeaders: {x-beta: {}}}",
+        "{withoutHeaders: {x-beta: {exact: a}}, method: {regex: GET|POST}}",
+        "{method: {exact: GET}}, {queryParams: {q: {exact: a}}}, {method: {exact: POST}}",
+    ],
+)
+def test_a_change_behind_a_rule_that_takes_the_plainest_request_is_seen(front: str) -> None:
+    def routed(last: str) -> str:
+        return virtual_service(f"[{{match: [{front}], route: [{{destination: {{host: web}}}}]}}, {last}]")
+
+    found = seen(step(routed(TO_V1)), held=f"{MESHED}---\n{routed(TO_ALL)}")
+    assert [(e.callers, e.conditions) for e in found.changed] == [(BOTH, "every request")]
+
+
+def test_a_change_for_some_requests_of_a_rule_names_their_condition() -> None:
+    api = "{match: [{uri: {prefix: /api}}], route: [{destination: {host: web}}]}"
+    get = (
+        "{match: [{uri: {prefix: /api}, method: {exact: GET}}],"
+        " route: [{destination: {host: web, subset: v1}}]}"
+    )
+    before, after = (virtual_service(f"[{http}]") for http in (f"{api}, {TO_ALL}", f"{get}, {api}, {TO_ALL}"))
+    found = seen(step(after), held=f"{MESHED}---\n{before}")
+    assert [e.conditions for e in found.changed] == ["path starts with /api, method is GET"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        (
+            "{rules: [{to: [{operation: {paths: [/a, /b], methods: [GET, POST]}}]}]}",
+            "{rules: [{to: [{operation: {paths: [/a, /b], methods: [GET]}}]}]}",
+            {"path is /a, method is POST", "path is /b, method is POST"},
+        ),
+        (
+            "{action: DENY, rules: [{to: [{operation: {paths: [/none]}}]}]}",
+            "{action: DENY, rules: [{to: [{operation: {notMethods: [GET, HEAD]}}]}]}",
+            {"path is /none", "not: method is GET, not: method is HEAD"},
+        ),
+        (
+            "{action: DENY, rules: [{to: [{operation: {notPaths: [/health]}}]}]}",
+            "{action: DENY, rules: [{to: [{operation: {notPaths: [/health, /ready]}}]}]}",
+            {"path is /ready"},
+        ),
+        (
+            "{action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]}",
+            "{action: ALLOW, rules: [{to: [{operation: {methods: [GET]}}]}]}",
+            {"method is GET", "every request"},
+        ),
+        (
+            "{rules: [{to: [{operation: {paths: [/a*], methods: [GET]}}, {operation: {paths: [/a*]}}]}]}",
+            "{rules: [{to: [{operation: {paths: [/a*], methods: [GET]}}]}]}",
+            {"path starts with /a"},
+        ),
+    ],
+)
+def test_what_a_policy_says_of_paths_and_methods_is_judged_for_each_of_them(
+    before: str, after: str, changed: set[str]
+) -> None:
+    found = seen(step(policy(after)), held=f"{MESHED}---\n{policy(before)}")
+    assert {e.conditions for e in found.changed} == changed
+
+
+def test_a_policy_of_pods_that_only_a_header_leads_to_is_judged_there() -> None:
+    canary = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: canary, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: web, version: v2}}
+    spec: {containers: [{name: app}]}
+"""
+    header = "{match: [{headers: {x-beta: {}}}], route: [{destination: {host: web, subset: v2}}]}"
+    refused = policy(
+        "{action: DENY, selector: {matchLabels: {version: v2}},"
+        " rules: [{to: [{operation: {paths: [/pay]}}]}]}"
+    )
+    held = f"{MESHED}---\n{canary}---\n{virtual_service(f'[{header}, {TO_V1}]')}"
+    found = seen(step(refused), held=held)
+    conditions = [e.conditions for e in found.changed if e.callers != ("legacy/old",)]
+    assert conditions == ["path is /pay, header x-beta is present"]
+
+
+def test_requests_to_hosts_that_are_not_registered_change_with_the_mesh_config() -> None:
+    text = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
+"""
+    (row,) = rows(seen(step(text)))
+    assert row[:3] == (BOTH, "hosts that are not registered", "every request")
+    assert row[3:] == (("leaves the mesh as it is",), ("502: the caller's proxy answers itself",))
+
+
+def test_a_service_that_leads_elsewhere_changes_requests_without_a_proxy_too() -> None:
+    service = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: none}, ports: [{name: http, port: 8080}], clusterIP: 10.0.0.2}
+"""
+    found = [row for row in rows(seen(step(service), held=MESHED)) if row[0] == ("legacy/old",)]
+    assert [row[4] for row in found] == [(f"100 % {WEB} (no connection: no ready endpoint)",)]

@@ -329,3 +329,27 @@ def test_routes_that_are_not_http_are_told_to_have_no_effect(kind: str) -> None:
     assert [(found.reason, found.message.split(":")[0]) for found in outbound.problems] == [
         ("NotSupported", f"spec.{kind}")
     ]
+
+
+def test_a_rule_with_a_workload_selector_is_for_callers_of_its_own_namespace() -> None:
+    chosen = dr("some", connections=7, exportTo=["*"], workloadSelector={"matchLabels": {"app": "client"}})
+    foreign = Caller("other", (("app", "client"),))
+    found = translate(foreign, destinationrules=[chosen, dr("all")])
+    assert cluster(found).limits.max_connections == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "accepted"),
+    [
+        ("spiffe://corp/ns/shop/sa/default", "spiffe://cluster.local/ns/shop/sa/default"),
+        ("spiffe://else/ns/shop/sa/default", "spiffe://else/ns/shop/sa/default"),
+    ],
+)
+def test_the_name_of_a_server_in_the_trust_domain_of_the_mesh_is_accepted(
+    written: str, accepted: str
+) -> None:
+    meta = {"name": "istio", "namespace": "istio-system"}
+    config = {"kind": "ConfigMap", "metadata": meta, "data": {"mesh": "trustDomain: corp"}}
+    rule = dr("web", trafficPolicy={"tls": {"mode": "ISTIO_MUTUAL", "subjectAltNames": [written]}})
+    found = translate(configmaps=[config], destinationrules=[rule])
+    assert cluster(found, "").identities == (accepted,)

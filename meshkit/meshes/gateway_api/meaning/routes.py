@@ -28,6 +28,8 @@ from meshkit.meshes.model.outbound import (
 from meshkit.meshes.model.translation import Translation
 
 Json = Mapping[str, Any]
+BY_NAME = ("networking.istio.io", "Hostname")
+"""The group and kind of a backend that is the name of any host that Istio knows."""
 Clusters = Container[str]
 """The names of the clusters that there are."""
 
@@ -154,7 +156,10 @@ def _mirrors(
 def _cluster(work: Translation, item: Object, index: int, reference: Json, clusters: Clusters) -> str | None:
     """The cluster of a backend, None if there is none. What does not exist is told by ``references``."""
     name = backend_cluster(item, reference)
-    if name in clusters:
+    if not name and reference.get("group", "") not in ("", "core", "apps", GROUP):
+        kind = f"{reference.get('kind')} of the group {reference['group']}"
+        work.ignore(item, f"spec.rules[{index}]: a backend that is a {kind} is not supported by the sandbox.")
+    if name and name in clusters:
         return name
     if name and _exists(work, item, reference):
         where = f"{reference['name']}:{reference.get('port')}"
@@ -170,7 +175,9 @@ def _exists(work: Translation, item: Object, reference: Json) -> bool:
 
 
 def backend_cluster(item: Object, reference: Json) -> str:
-    """The cluster of a backend; of none that there is where it is no Service."""
+    """The cluster of a backend; empty where it is neither a Service nor a host of Istio by its name."""
+    if (reference.get("group"), reference.get("kind")) == BY_NAME:
+        return cluster_name(int(reference.get("port") or 0), "", str(reference["name"]).lower())
     if reference.get("kind", "Service") != "Service" or reference.get("group", "") not in ("", "core"):
         return ""
     namespace = reference.get("namespace") or item["metadata"]["namespace"]

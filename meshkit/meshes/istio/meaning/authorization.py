@@ -11,12 +11,14 @@ without these fields, so it refuses more.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from meshkit.kube.selectors import contains
 from meshkit.meshes.istio.meaning.hosts import inbound_protocol, tcp_ports
+from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.proxy import PROXY
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.inbound import All, Authorization, Condition, Policy, Rule, Subject
 from meshkit.meshes.model.outbound import Object, PortProtocol, Problem, StringMatch
 from meshkit.meshes.model.pods import captured_of, port_numbers
@@ -28,6 +30,7 @@ _HTTP = {
     *("requestPrincipals", "notRequestPrincipals", "hosts", "notHosts"),
     *("methods", "notMethods", "paths", "notPaths"),
 }
+_WITH_DOMAIN = {"principals", "notPrincipals", "trustDomains", "notTrustDomains"}
 _HTTP_KEYS = ("request.headers[", "request.auth.")
 _Matcher = Callable[[str, str], StringMatch]
 """From a written value and the policy's namespace to what is compared."""
@@ -36,11 +39,12 @@ _Matcher = Callable[[str, str], StringMatch]
 def authorization_of(registry: Registry, pod: Object, protocol: PortProtocol = "http") -> Authorization:
     """All policies that hold for a pod's ports of a protocol."""
     by_action: dict[str, list[Policy]] = {"ALLOW": [], "DENY": []}
+    domains = trust_domains(registry)
     for namespace in dict.fromkeys((registry.root_namespace, pod["metadata"]["namespace"])):
         for item in registry.of("authorizationpolicies", namespace):
             action = _spec(item).get("action", "ALLOW")
             if action in by_action and not is_dry(item) and holds_for(item, pod):
-                by_action[action].append(policy_of(item, protocol))
+                by_action[action].append(policy_of(item, protocol, domains))
     return Authorization(tuple(by_action["DENY"]), tuple(by_action["ALLOW"]) or None)
 
 
@@ -90,9 +94,23 @@ def holds_for(item: Object, pod: Object) -> bool:
     return contains(pod["metadata"].get("labels"), (spec.get("selector") or {}).get("matchLabels"))
 
 
-def policy_of(item: Object, protocol: PortProtocol) -> Policy:
-    """A policy as it holds for ports of a protocol."""
+def trust_domains(registry: Registry) -> tuple[str, ...]:
+    """The trust domains of the mesh: its own and the aliases of it."""
+    try:
+        mesh, _ = MeshConfig.of(registry)
+    except ValueError:
+        return (CLUSTER_DOMAIN,)
+    return (mesh.trust_domain, *mesh.trust_domain_aliases)
+
+
+def policy_of(item: Object, protocol: PortProtocol, domains: Collection[str] = ()) -> Policy:
+    """A policy as it holds for ports of a protocol. ``domains`` are the trust domains of the mesh.
+
+    Identities are written with the domain that every mesh has by default; Istio takes that one for its own.
+    """
     meta, written = item["metadata"], _spec(item).get("rules") or ()
+    if set(domains) - {CLUSTER_DOMAIN}:
+        written = [_in_default_domain(rule, domains) for rule in written]
     if protocol == "tcp":
         without = _spec(item).get("action") == "DENY"
         written = [_without_http(rule) for rule in written if without or not _http_fields(rule)]
@@ -140,6 +158,29 @@ def _unjudged(rule: Mapping[str, Any]) -> Iterable[str]:
         key = str(entry["key"])
         if key not in _KEYS and not key.startswith("request.headers["):
             yield f"when key {key}: the sandbox cannot know it, so no value of it ever holds."
+
+
+def _in_default_domain(rule: Json, domains: Collection[str]) -> Json:
+    sources = []
+    for entry in rule.get("from") or ():
+        written = dict(entry.get("source") or {})
+        for name in _WITH_DOMAIN & set(written):
+            written[name] = [_defaulted(str(each), domains) for each in written[name] or ()]
+        sources.append({**entry, "source": written})
+    when = []
+    for entry in rule.get("when") or ():
+        changed = dict(entry)
+        if entry["key"] in ("source.principal", "source.trustDomain"):
+            for name in {"values", "notValues"} & set(entry):
+                changed[name] = [_defaulted(str(each), domains) for each in entry[name] or ()]
+        when.append(changed)
+    return {**rule, "from": sources, "when": when}
+
+
+def _defaulted(text: str, domains: Collection[str]) -> str:
+    """A trust domain, or a principal in it, with the domain that every mesh has by default."""
+    domain, slash, rest = text.partition("/")
+    return f"{CLUSTER_DOMAIN}{slash}{rest}" if domain in domains else text
 
 
 def _http_fields(rule: Json) -> list[str]:

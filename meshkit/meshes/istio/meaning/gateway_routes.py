@@ -112,6 +112,12 @@ def route_problems(registry: Registry) -> tuple[Problem, ...]:
 
 def _route_problems(registry: Registry) -> Iterator[Problem]:
     yield from references.problems(registry, ROUTES, "fail with 500")
+    for resource in KINDS:
+        for item in registry.of(resource):
+            for index, parent in enumerate(item["spec"].get("parentRefs") or ()):
+                if parent.get("kind") == "ServiceEntry" and parent.get("group") == "networking.istio.io":
+                    message = f"spec.parentRefs[{index}]: a route of a ServiceEntry is not supported by the "
+                    yield Problem(item, "NotSupported", f"{message}sandbox, and has no effect there.")
     on: dict[tuple[str, str], list[tuple[Object, str]]] = defaultdict(list)
     for resource, (_, kind) in ROUTES.items():
         for item in registry.of(resource):

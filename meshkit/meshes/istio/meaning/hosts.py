@@ -273,7 +273,7 @@ def entry_hosts(work: Translation, entry: Object) -> Iterable[Host]:
     spec, namespace = entry["spec"], entry["metadata"]["namespace"]
     resolution = spec.get("resolution", "NONE")
     named = [port for port in spec.get("ports") or () if _carried(work, entry, port)]
-    ports = tuple(HostPort(int(port["number"]), str(port["protocol"]).lower(), port) for port in named)
+    ports = tuple(HostPort(int(port["number"]), _declared(port), port) for port in named)
     workloads = {port.number: tuple(_entry_workloads(work, entry, port)) for port in ports}
     if resolution not in ("STATIC", "NONE") and not any(workloads.values()):
         work.ignore(
@@ -296,10 +296,15 @@ def entry_hosts(work: Translation, entry: Object) -> Iterable[Host]:
 
 
 def _carried(work: Translation, entry: Object, port: Mapping[str, Any]) -> bool:
-    if str(port["protocol"]).lower() in (*_HTTP, *_NOT_HTTP) and port["protocol"].lower() != "udp":
+    if _declared(port) in ("", *_HTTP, *_NOT_HTTP) and _declared(port) != "udp":
         return True
     work.ignore(entry, f"spec.ports: {port['name']}: {port['protocol']} is not carried by the sandbox.")
     return False
+
+
+def _declared(port: Mapping[str, Any]) -> str:
+    """The protocol of a ServiceEntry's port; empty where Istio detects it for each connection."""
+    return str(port.get("protocol") or "").lower()
 
 
 def _entry_domains(host: str, spec: Mapping[str, Any], port: int) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import yaml
 
 from meshkit.kube import yaml_input
 from meshkit.meshes.model.durations import duration_s
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.outbound import Object, Problem
 from meshkit.meshes.model.registry import Registry
 
@@ -21,7 +22,7 @@ CONFIG_MAP = "istio"
 _WITHOUT_EFFECT_HERE = {
     # Ports, files, tracing, metrics and DNS of real proxies: nothing of them changes where requests go.
     *("accessLogFile", "accessLogFormat", "accessLogEncoding", "enableTracing", "defaultConfig"),
-    *("defaultProviders", "extensionProviders", "rootNamespace", "trustDomain", "enablePrometheusMerge"),
+    *("defaultProviders", "extensionProviders", "rootNamespace", "enablePrometheusMerge"),
     *("proxyListenPort", "proxyHttpPort", "ingressService", "ingressSelector", "ingressControllerMode"),
     *("ingressClass", "dnsRefreshRate", "protocolDetectionTimeout", "configSources", "discoverySelectors"),
 }
@@ -39,6 +40,8 @@ class MeshConfig:
     default_policy: Mapping[str, Any] = field(default_factory=dict)
     tcp_keepalive: Mapping[str, Any] | None = None
     http2: bool = False
+    trust_domain: str = CLUSTER_DOMAIN
+    trust_domain_aliases: tuple[str, ...] = ()
     exports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By resource (``virtualservices``): where objects without ``exportTo`` are seen, if not everywhere."""
 
@@ -57,7 +60,10 @@ class MeshConfig:
             return cls(), ()
         item = found[0]
         written = written_of(item)
-        return cls._read(written), tuple(_problems(item, written))
+        try:
+            return cls._read(written), tuple(_problems(item, written))
+        except (AttributeError, TypeError, ValueError) as cause:
+            raise ValueError(f"data.mesh is not a mesh config: {cause}") from cause
 
     @classmethod
     def _read(cls, written: Mapping[str, Any]) -> MeshConfig:
@@ -71,6 +77,8 @@ class MeshConfig:
             default_policy=written.get("defaultTrafficPolicy") or {},
             tcp_keepalive=written.get("tcpKeepalive"),
             http2=written.get("h2UpgradePolicy") == "UPGRADE",
+            trust_domain=written.get("trustDomain") or CLUSTER_DOMAIN,
+            trust_domain_aliases=tuple(written.get("trustDomainAliases") or ()),
             exports={
                 resource: tuple(written[name])
                 for resource, name in _EXPORTS.items()
@@ -98,11 +106,14 @@ _EXPORTS = {
 _READ = {
     *("outboundTrafficPolicy", "enableAutoMtls", "connectTimeout", "defaultHttpRetryPolicy"),
     *("localityLbSetting", "defaultTrafficPolicy", "tcpKeepalive", "h2UpgradePolicy", *_EXPORTS.values()),
+    *("trustDomain", "trustDomainAliases"),
 }
 
 
 def _problems(item: Object, written: Mapping[str, Any]) -> list[Problem]:
     unknown = sorted(set(written) - _READ - _WITHOUT_EFFECT_HERE)
+    if written.get("rootNamespace", item["metadata"].get("namespace")) != item["metadata"].get("namespace"):
+        unknown.append("rootNamespace, where it is not the control plane's own,")
     return [
         Problem(item, "NotSupported", f"data.mesh: {name} is not supported by the sandbox.")
         for name in unknown

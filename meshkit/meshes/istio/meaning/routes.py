@@ -253,12 +253,12 @@ class Routing:
         return found.cluster
 
     def _mirrors(self, item: Object, where: str, entry: Json, port: int) -> Iterable[Mirror]:
-        old = entry.get("mirrorPercent", entry.get("mirror_percent"))
-        share = _share(entry.get("mirrorPercentage"), 100.0 if old is None else float(old))
-        written = [(f"{where}.mirror", entry["mirror"], share)] if entry.get("mirror") else []
+        written = []
+        if entry.get("mirror"):
+            written.append((f"{where}.mirror", entry["mirror"], mirrored_percent(entry)))
         for index, each in enumerate(entry.get("mirrors") or ()):
             place = f"{where}.mirrors[{index}]"
-            written.append((place, each["destination"], _share(each.get("percentage"), 100.0)))
+            written.append((place, each["destination"], share_percent(each.get("percentage"), 100.0)))
         for place, target, percent in written:
             if percent > 0:
                 yield Mirror(self._cluster(item, place, target, port), percent)
@@ -270,5 +270,12 @@ class Routing:
             self.work.ignore(item, f"{where}.fault.{unknown} is not supported by the sandbox.")
 
 
-def _share(written: Json | None, otherwise: float) -> float:
+def mirrored_percent(entry: Json) -> float:
+    """The share of a route's requests that go to its ``mirror``."""
+    old = entry.get("mirrorPercent", entry.get("mirror_percent"))
+    return share_percent(entry.get("mirrorPercentage"), 100.0 if old is None else float(old))
+
+
+def share_percent(written: Json | None, otherwise: float) -> float:
+    """A written percentage."""
     return otherwise if written is None else float(written.get("value") or 0.0)

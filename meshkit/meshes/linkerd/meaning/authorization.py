@@ -8,7 +8,7 @@ no routes, so nothing but the policies of its Server and namespace hold for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "httproutes.policy": Kind(f"{GROUP}/v1beta3", "HTTPRoute"),
     "authorizationpolicies.policy": Kind(f"{GROUP}/v1alpha1", "AuthorizationPolicy"),
     "meshtlsauthentications.policy": Kind(f"{GROUP}/v1alpha1", "MeshTLSAuthentication"),
+    "serverauthorizations.policy": Kind(f"{GROUP}/v1beta1", "ServerAuthorization"),
     "networkauthentications.policy": Kind(f"{GROUP}/v1alpha1", "NetworkAuthentication"),
 }
 ROUTES = {
@@ -80,6 +81,7 @@ def _inbound(registry: Registry, pod: Object, port: int) -> Inbound:
     name = server["metadata"]["name"]
     allowed = (
         *_allowed(registry, server, ("Server", name), ("Namespace", server["metadata"]["namespace"])),
+        *server_authorizations(registry, server),
         *_default_policy(server["spec"].get("accessPolicy", "deny")),
     )
     if protocols.of_server(server) == "tcp":
@@ -199,6 +201,38 @@ def _allowed(
             continue
         found.append(Policy(f"{GROUP}/authorizationpolicy/{item['metadata']['name']}", (rule,)))
     return tuple(found)
+
+
+def server_authorizations(registry: Registry, server: Object) -> Iterator[Policy]:
+    """The policies of the kind before AuthorizationPolicy, which names a Server or selects it by labels."""
+    meta = server["metadata"]
+    for item in registry.of("serverauthorizations.policy", meta["namespace"]):
+        name, selector = item["spec"]["server"].get("name"), item["spec"]["server"].get("selector") or {}
+        if name == meta["name"] if name else holds(selector, meta.get("labels") or {}):
+            try:
+                rule = Rule(clients(item))
+            except InvalidPolicy:
+                continue
+            yield Policy(f"{GROUP}/serverauthorization/{item['metadata']['name']}", (rule,))
+
+
+def clients(item: Object) -> tuple[All, ...]:
+    """Whom a ServerAuthorization lets in: callers from its networks, by their identity or without one."""
+    client = item["spec"]["client"]
+    networks = tuple(_network(entry) for entry in client.get("networks") or ()) or ((),)
+    if client.get("unauthenticated"):
+        return networks
+    mesh_tls = client.get("meshTLS")
+    if not mesh_tls:
+        raise InvalidPolicy("spec.client names neither meshTLS nor unauthenticated")
+    if mesh_tls.get("unauthenticatedTLS"):
+        return tuple((_ANYONE, *network) for network in networks)
+    accounts = [{"kind": "ServiceAccount", **each} for each in mesh_tls.get("serviceAccounts") or ()]
+    named = {"identities": mesh_tls.get("identities"), "identityRefs": accounts}
+    values = tuple(_identities({"metadata": item["metadata"], "spec": named}))
+    if not values:
+        raise InvalidPolicy("spec.client.meshTLS names nobody")
+    return tuple((Condition("identity", values), *network) for network in networks)
 
 
 def sources(registry: Registry, item: Object) -> tuple[All, ...]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from meshkit.kube.pods import has_sidecar
 from meshkit.kube.selectors import holds
 from meshkit.meshes.linkerd.meaning.authorization import (
     GROUP,
     ROUTES,
     InvalidPolicy,
+    clients,
     is_on,
+    server_authorizations,
     sources,
     unread_routes,
 )
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.model.outbound import Object, Problem
-from meshkit.meshes.model.pods import is_control_plane, port_numbers
+from meshkit.meshes.model.pods import captured_of, port_numbers
 from meshkit.meshes.model.registry import Registry, age_of
 
 POLICY_IGNORED = "PolicyIgnored"
@@ -39,6 +40,11 @@ def _problems(registry: Registry) -> Iterator[Problem]:
     policies = registry.of("authorizationpolicies.policy")
     for item in policies:
         yield from _of_policy(registry, item)
+    for item in registry.of("serverauthorizations.policy"):
+        try:
+            clients(item)
+        except InvalidPolicy as problem:
+            yield Problem(item, POLICY_IGNORED, f"{problem}; Linkerd leaves the policy out.")
     by_target: dict[tuple[str, str, str], list[Object]] = defaultdict(list)
     for item in policies:
         target = item["spec"]["targetRef"]
@@ -83,8 +89,8 @@ def _ports(registry: Registry, server: Object) -> _Ports:
     found: _Ports = defaultdict(list)
     for pod in registry.of("pods", server["metadata"]["namespace"]):
         labels = pod["metadata"].get("labels") or {}
-        if has_sidecar(pod, PROXY.container) and not is_control_plane(pod, PROXY) and holds(selector, labels):
-            for port in port_numbers(pod, written):
+        if holds(selector, labels):
+            for port in captured_of(pod, PROXY, port_numbers(pod, written)):
                 found[port].append(pod)
     return found
 
@@ -100,7 +106,7 @@ def _of_server(
     if spec.get("externalWorkloadSelector"):
         return
     if not ports:
-        message = f"no pod with a proxy that it selects has port {spec['port']}: the Server rules nothing."
+        message = f"no proxy of a pod that it selects captures port {spec['port']}: the Server rules nothing."
         yield Problem(server, SERVER_SELECTS_NOTHING, message)
         return
     targets = [(namespace, "Server", name), (namespace, "Namespace", namespace)]
@@ -110,7 +116,8 @@ def _of_server(
             for item in registry.of(resource, namespace)
             if is_on(item, server)
         ]
-    if spec.get("accessPolicy", "deny") == "deny" and not any(by_target.get(key) for key in targets):
+    allowed = any(by_target.get(key) for key in targets) or any(server_authorizations(registry, server))
+    if spec.get("accessPolicy", "deny") == "deny" and not allowed:
         message = (
             f"it closes port {', '.join(map(str, sorted(ports)))} of its pods, and no AuthorizationPolicy"
             " lets anybody in: all requests but kubelet's probes are refused."

@@ -18,6 +18,7 @@ PROXY = Proxy(
     mesh="linkerd",
     container="linkerd-proxy",
     skipped_ports="config.linkerd.io/skip-inbound-ports",
+    skipped_outbound_ports="config.linkerd.io/skip-outbound-ports",
     san_type="DNS",
     identity=identity,
     own_pods=COMPONENT,

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from meshkit.facts import Kind
-from meshkit.kube.pods import has_sidecar
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.gateway_api.meaning import references
 from meshkit.meshes.gateway_api.meaning.routes import parents_of
@@ -36,7 +35,7 @@ from meshkit.meshes.model.outbound import (
     cluster_name,
     once,
 )
-from meshkit.meshes.model.pods import is_control_plane, service_account
+from meshkit.meshes.model.pods import captured_of, service_account
 from meshkit.meshes.model.registry import Backing, Registry
 from meshkit.meshes.model.translation import Translation
 
@@ -199,15 +198,12 @@ def _cluster(registry: Registry, service: Object, number: int, backings: Iterabl
     return Cluster(
         name=cluster_name(number, "", host_of(service)),
         endpoints=tuple(
-            Endpoint(b.address, b.port, b.pod is not None and _is_meshed(b.pod)) for b in backings
+            Endpoint(b.address, b.port, b.pod is not None and bool(captured_of(b.pod, PROXY, {b.port})))
+            for b in backings
         ),
         identities=tuple(PROXY.identity(namespace, account) for account in accounts),
         outlier=_breaker(registry, service)[0],
     )
-
-
-def _is_meshed(pod: Object) -> bool:
-    return has_sidecar(pod, PROXY.container) and not is_control_plane(pod, PROXY)
 
 
 def _breaker(registry: Registry, service: Object) -> tuple[Outlier | None, tuple[Problem, ...]]:

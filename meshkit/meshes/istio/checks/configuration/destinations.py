@@ -12,7 +12,7 @@ from meshkit.kube.metadata import title
 from meshkit.meshes.istio.checks.configuration.problems import findings_of
 from meshkit.meshes.istio.checks.configuration.world import World
 from meshkit.meshes.istio.meaning.perspective import Perspective
-from meshkit.meshes.istio.meaning.routes import Target
+from meshkit.meshes.istio.meaning.routes import Target, mirrored_percent, share_percent
 from meshkit.meshes.istio.meaning.virtual_services import hosts_of
 from meshkit.meshes.istio.meaning.visibility import exported
 from meshkit.meshes.model.outbound import Problem
@@ -81,9 +81,10 @@ def _written(perspective: Perspective, item: Object, problems: list[Problem]) ->
             weighs = bool(each.get("weight", len(listed) == 1))
             yield _Written(owner, f"{where}.route[{index}]", each["destination"], weighs)
         if entry.get("mirror"):
-            yield _Written(owner, f"{where}.mirror", entry["mirror"])
+            yield _Written(owner, f"{where}.mirror", entry["mirror"], mirrored_percent(entry) > 0)
         for index, each in enumerate(entry.get("mirrors") or ()):
-            yield _Written(owner, f"{where}.mirrors[{index}]", each["destination"])
+            weighs = share_percent(each.get("percentage"), 100.0) > 0
+            yield _Written(owner, f"{where}.mirrors[{index}]", each["destination"], weighs)
     for kind in ("tcp", "tls"):
         for number, entry in enumerate(item["spec"].get(kind) or ()):
             listed = entry.get("route") or ()

@@ -144,7 +144,9 @@ def _merged_rules(
     found: dict[tuple[str, str], dict[str, list[Merged]]] = {}
     for item in sorted(registry.of("destinationrules"), key=lambda rule: not _selector(rule)):
         own = item["metadata"]["namespace"]
-        exports = frozenset({"."} if _selector(item) else item["spec"].get("exportTo") or ())
+        exports = frozenset(
+            {"."} if item["spec"].get("workloadSelector") is not None else item["spec"].get("exportTo") or ()
+        )
         host = full_host(str(item["spec"].get("host", "")).lower(), own)
         private = len(exports) == 1 and not exports.isdisjoint((".", own))
         private = private or (not exports and "." in default_export)

@@ -14,6 +14,7 @@ from meshkit.meshes.istio.meaning.destinations.load_balancing import HASHED, bal
 from meshkit.meshes.istio.meaning.hosts import Host, HostPort
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.model.durations import duration_s
+from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.model.outbound import (
     Balancing,
     HashKey,
@@ -84,7 +85,7 @@ def policy_of(
         protocol=_protocol(pool.get("http") or {}, port, mesh),
         outlier=_outlier(joined["outlierDetection"], told),
         tls=_tls(joined["tls"], host, told),
-        names=tuple(joined["tls"].get("subjectAltNames") or ()),
+        names=tuple(_in_default_domain(each, mesh) for each in joined["tls"].get("subjectAltNames") or ()),
         locality=balancer.get("localityLbSetting"),
     )
 
@@ -202,6 +203,12 @@ def _tls(written: Json, host: Host, told: _Told) -> Literal["always", "never"] |
         server_names=tuple(written.get("subjectAltNames") or host.identities if host.external else ()),
         verify=not written.get("insecureSkipVerify"),
     )
+
+
+def _in_default_domain(name: str, mesh: MeshConfig) -> str:
+    """A name of a server with the trust domain that identities have here, if it has the mesh's own."""
+    own = f"spiffe://{mesh.trust_domain}/"
+    return f"spiffe://{CLUSTER_DOMAIN}/{name.removeprefix(own)}" if name.startswith(own) else name
 
 
 def consistent_hash(policy: Policy) -> bool:

@@ -23,7 +23,7 @@ def check(world: World) -> Iterator[Finding]:
     if not any("DISABLE" in str(item.get("spec")) for item in world.registry.of("peerauthentications")):
         return
     for policy in world.registry.of("authorizationpolicies"):
-        rules = _rules(policy)
+        rules = _rules(world, policy)
         if any(_asks(rule) for rule in rules):
             yield from dict.fromkeys(_at_ports(world, policy, rules))
 
@@ -36,18 +36,18 @@ def lost(world: World, pod: Object, port: int, caller: str) -> str:
         for policy in world.registry.of("authorizationpolicies", namespace):
             if not authorization.holds_for(policy, pod):
                 continue
-            for rule in _rules(policy):
+            for rule in _rules(world, policy):
                 if _needs(rule) and _leaves_in(rule, port) and any(_names(rule, i) for i in identities):
                     return title(policy)
     return ""
 
 
-def _rules(policy: Object) -> tuple[Rule, ...]:
+def _rules(world: World, policy: Object) -> tuple[Rule, ...]:
     """The rules of a policy that is enforced."""
     action = (policy.get("spec") or {}).get("action", "ALLOW")
     if authorization.is_dry(policy) or action not in _ENFORCED:
         return ()
-    return authorization.policy_of(policy, "http").rules
+    return authorization.policy_of(policy, "http", authorization.trust_domains(world.registry)).rules
 
 
 def _at_ports(world: World, policy: Object, rules: tuple[Rule, ...]) -> Iterator[Finding]:
