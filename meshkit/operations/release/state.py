@@ -12,6 +12,7 @@ from itertools import dropwhile
 from typing import Any, Literal
 
 from meshkit.decide.baseline import Baseline
+from meshkit.decide.ladder import share_beside
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.verdict import JudgedWindow, Verdict
 from meshkit.intent.release import Release
@@ -128,6 +129,13 @@ class ReleaseState:
             found.append(judged.look)
         return tuple(reversed(found))
 
+    @property
+    def beside_percent(self) -> float:
+        """The canary's share of all requests by other rules than the weighted one, before the first step."""
+        looks = [judged.look for judged in self.looks if judged.look.step < 0]
+        canary = sum(look.canary.requests for look in looks)
+        return share_beside(canary + sum(look.stable.requests for look in looks), canary, self.found_percent)
+
 
 def fold(records: Iterable[Record]) -> ReleaseState:
     """Fold the records of one release, from its ``begin`` on, into its state.
@@ -148,6 +156,7 @@ def begun(record: Record) -> ReleaseState:
     """Return the initial state from a ``begin`` record."""
     stable, canary = record["weights"]
     release = Release(**record["release"])
+    found_percent = 100 * canary / (stable + canary) if stable + canary else 0.0
     text = f"{record['object']}: {release.stable} to {release.canary}"
     return ReleaseState(
         change_id=record["change_id"],
@@ -155,7 +164,8 @@ def begun(record: Record) -> ReleaseState:
         mesh=record["mesh"],
         started_s=record["at_s"],
         deadline_from_s=record["at_s"],
-        found_percent=100 * canary / (stable + canary) if stable + canary else 0.0,
+        found_percent=found_percent,
+        asked_percent=found_percent,
         found_weights=(stable, canary),
         managed_fields=tuple(record["managed_fields"]),
         route=record["route"],
@@ -180,7 +190,9 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
         case "weights":
             return _shifted(state, record)
         case "agreed":
-            text = f"measured {record['measured_percent']:.1f} %, asked {state.asked_percent:g} %: agrees"
+            beside = f" and {state.beside_percent:.1f} % beside" if state.beside_percent else ""
+            measured, asked = record["measured_percent"], state.asked_percent
+            text = f"measured {measured:.1f} %, asked {asked:g} %{beside}: agrees"
             return _noted(replace(state, agreed_s=record["at_s"]), record, "agreed", text)
         case "command":
             verb = record["verb"]
