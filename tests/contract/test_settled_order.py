@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.executor import Progress
 from meshkit.errors import ManualActionRequired
 from meshkit.facts import Kind
 from meshkit.kube.steps import Step
@@ -18,7 +17,7 @@ from tests.contract.plans import planned
 CONFIG_MAP = Kind("v1", "ConfigMap")
 BEFORE = ({"v1": "", "v2": ""}, "v1")
 AFTER = ({"v2": "", "v3": ""}, "v3")
-Watch = Callable[[Progress], None]
+Watch = Callable[[object], None]
 
 
 class Killed(BaseException):
@@ -53,9 +52,9 @@ def state(cluster: Cluster, namespace: str) -> tuple[dict[str, str], str]:
 
 def watching(cluster: Cluster, namespace: str, kill_at: int | None = None) -> Watch:
     """Hold at every event that the rules use what is there; end at the event of this number."""
-    seen: list[Progress] = []
+    seen: list[object] = []
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: object) -> None:
         subsets, used = state(cluster, namespace)
         assert used in subsets, progress
         seen.append(progress)
