@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from meshkit.cluster import field_undo as parts
@@ -82,7 +82,19 @@ def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
         live = list(pool.map(lambda s: client_for(cluster, s.kind).get(s.kind, s.name, s.namespace), steps))
         new = [step for step, found in zip(steps, live, strict=True) if found is None]
         pairs = zip(steps, live, strict=True)
-        return tuple(pool.map(lambda pair: _check(cluster, pair[0], pair[1], new), pairs))
+        return tuple(_continued(list(pool.map(lambda pair: _check(cluster, pair[0], pair[1], new), pairs))))
+
+
+def _continued(planned: Sequence[PlannedStep]) -> Iterator[PlannedStep]:
+    """Compare a step that applies an object again with the state that the step before it leaves."""
+    for number, one in enumerate(planned):
+        earlier = [each for each in planned[:number] if each.step.is_replaced_by(one.step)]
+        left = earlier[-1].after if earlier else None
+        if left is None or one.after is None:
+            yield one
+            continue
+        found = changes(left, one.after)
+        yield replace(one, action="change" if found else "keep", changes=found)
 
 
 def _check(cluster: Cluster, step: Step, live: dict[str, Any] | None, new: Iterable[Step]) -> PlannedStep:

@@ -70,19 +70,23 @@ def restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Restor
     """The restorations that undo these changes (records of each, oldest first), in the order to apply.
 
     The last step is undone first. Steps that the server refused have changed nothing. An object that was
-    changed twice is restored directly to its first state. Restarts come last because new pods depend on
-    restored objects, such as the labels of their namespace, also if another change wrote these.
+    changed twice is restored directly to its first state, unless others came to refer to it in between: then
+    it is restored step by step. Restarts come last because new pods depend on restored objects, such as the
+    labels of their namespace, also if another change wrote these.
     """
-    by_object: dict[tuple[str, str | None, str], list[Mapping[str, Any]]] = {}
-    place: dict[tuple[str, str | None, str], tuple[int, int]] = {}
+    by_object: dict[tuple[str, str | None, str], list[list[Mapping[str, Any]]]] = {}
     for number, records in enumerate(changes):
         refused = {record["index"] for record in records if record["event"] == "refused"}
         for record in records:
             if record["event"] == "step" and record["index"] not in refused:
-                key = (record["kind"], record["namespace"], record["name"])
-                by_object.setdefault(key, []).append({**record, "salt": records[0]["salt"]})
-                place[key] = (-number, -record["index"])
-    found = [(place[key], _restoration(api, steps)) for key, steps in by_object.items()]
+                stages = by_object.setdefault((record["kind"], record["namespace"], record["name"]), [])
+                if not stages or stages[-1][-1].get("settle_s"):
+                    stages.append([])
+                place = (-number, -record["index"])
+                stages[-1].append({**record, "salt": records[0]["salt"], "place": place})
+    found = [
+        (steps[-1]["place"], _restoration(api, steps)) for stages in by_object.values() for steps in stages
+    ]
     return [one for _, one in sorted(found, key=lambda pair: (pair[1].restart, pair[0]))]
 
 
@@ -139,13 +143,19 @@ def rights_for(api: Api, wanted: Sequence[Restoration]) -> set[Right]:
 
 
 def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
-    """Raise ``ManualActionRequired``, which lists all objects that others have changed since."""
-    touched = []
+    """Raise ``ManualActionRequired``, which lists all objects that others have changed since.
+
+    An object that is restored step by step may be in the state before or after any of these steps.
+    """
+    by_object: dict[tuple[Kind, str | None, str], list[Restoration]] = {}
     for one in wanted:
-        live = client_for(cluster, one.kind).get(one.kind, one.name, one.namespace)
-        by = _changed_by(one, live)
-        if by:
-            touched.append(f"{one.title} ({by})")
+        by_object.setdefault((one.kind, one.namespace, one.name), []).append(one)
+    touched = []
+    for (kind, namespace, name), steps in by_object.items():
+        live = client_for(cluster, kind).get(kind, name, namespace)
+        changed = [_changed_by(step, live) for step in steps]
+        if all(changed):
+            touched.append(f"{steps[0].title} ({changed[0]})")
     if touched:
         raise ManualActionRequired(
             f"Changed since by others: {'; '.join(touched)}.",

@@ -150,6 +150,14 @@ VERSIONS_NOT_TOLD_APART = Code(
     " Rollouts' rollouts-pod-template-hash, do not appear in them.",
     "Give the pod template a label version that changes with each version, such as its image tag.",
 )
+REQUESTS_BESIDE_THE_WEIGHTS = Code(
+    "MK1610",
+    "warning",
+    "Another rule sends requests to the stable version of a release, whatever the weights.",
+    "Metrics do not tell rules apart, so the canary's measured share stays below its weight. With more than"
+    " one request in a hundred, the two may never agree: the release then ends undecided at its deadline.",
+    "For the time of the release, let the weighted rule take these requests.",
+)
 FORECAST_WITHOUT_BASELINE = Code(
     "MK1601",
     "error",

@@ -46,6 +46,22 @@ def share_agrees(requests: int, canary_requests: int, asked_percent: float, befo
     )
 
 
+def share_beside(requests: int, canary_requests: int, weighted_percent: float) -> float:
+    """The canary's share, in percent of all, of requests that other rules send to it whatever the weights.
+
+    The counts of both versions are from a time with ``weighted_percent``; where they fit it, there are none.
+    """
+    if not requests or share_agrees(requests, canary_requests, weighted_percent, weighted_percent):
+        return 0.0
+    weighted = weighted_percent / 100
+    return max(0.0, 100 * (canary_requests / requests - weighted) / (1 - weighted))
+
+
+def whole_share(weighted_percent: float, beside_percent: float) -> float:
+    """The canary's share of all requests in percent, where it has ``beside_percent`` whatever the weights."""
+    return beside_percent + (100 - beside_percent) * weighted_percent / 100
+
+
 def _log_likelihood(requests: int, events: int, share: float) -> float:
     """The log likelihood of a binomial count, up to a constant; shares are limited to [1e-6, 1 - 1e-6]."""
     share = min(max(share, 1e-6), 1 - 1e-6)

@@ -61,6 +61,23 @@ class WeightedRoute:
     def __str__(self) -> str:
         return f"{self.kind.kind} {self.namespace}/{self.name}"
 
+    def may_be(self, rule: Mapping[str, Any]) -> bool:
+        """Whether a rule has the name, or else the conditions, of this one, and can hold for its port."""
+        matches = rule.get("match") or rule.get("matches") or []
+        if self.rule is not None:
+            same = rule.get("name") == self.rule
+        else:
+            same = self.conditions is None or list(matches) == list(self.conditions)
+        ports = [match.get("port") for match in matches] or [None]
+        return same and (self.port is None or any(port in (None, self.port) for port in ports))
+
+    def version_of(self, destination: Mapping[str, Any]) -> str:
+        """The mesh's name of the version that a weighted destination leads to."""
+        found: Any = destination
+        for part in self.version_at:
+            found = found.get(part) if isinstance(found, Mapping) else None
+        return str(found)
+
 
 class MeshPlanner(Protocol):
     """Turns intents into steps for one mesh."""

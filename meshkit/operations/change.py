@@ -89,6 +89,7 @@ def plan_steps(
     """Make a plan from steps, validated as in ``plan``; ``findings`` precede the server's own warnings."""
     checked = _checked(cluster, steps)
     pending = tuple(one for one in checked if one.action != "keep")
+    titles = {one.step.title for one in pending}
     _require_fitting(pending)
     return Plan(
         what=what,
@@ -96,7 +97,7 @@ def plan_steps(
         context=cluster.context,
         server=cluster.server,
         steps=pending,
-        unchanged=len(checked) - len(pending),
+        unchanged=sum(one.step.title not in titles for one in checked),
         findings=(*findings, *_warnings(pending)),
         operation=operation.name,
         target=operation.target,

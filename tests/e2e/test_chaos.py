@@ -19,7 +19,10 @@ from meshkit.testing import running_sandbox
 
 DEPLOYMENT, NODE, POD = Kind("apps/v1", "Deployment"), Kind("v1", "Node"), Kind("v1", "Pod")
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
-LEASE_OF = {"istio": ("istio-leader", "istio-system"), "linkerd": ("linkerd-destination", "linkerd")}
+LEASE_OF = {
+    "istio": ("istio-gateway-deployment-default", "istio-system"),
+    "linkerd": ("linkerd-destination", "linkerd"),
+}
 RPS = 100
 IN_FLIGHT = 15
 """Requests that may be under way at one instant on a slow machine; a third of a second's would be 33."""

@@ -40,7 +40,7 @@ POD, DEPLOYMENT, EVENT = Kind("v1", "Pod"), Kind("apps/v1", "Deployment"), Kind(
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
 VERSIONS = {"v1": shop.Behaviour(latency_ms=5), "v2": shop.Behaviour(latency_ms=5)}
 NAMESPACE_OF = {"istio": "istio-system", "linkerd": "linkerd"}
-LEASE_OF = {"istio": "istio-leader", "linkerd": "linkerd-destination"}
+LEASE_OF = {"istio": "istio-gateway-deployment-default", "linkerd": "linkerd-destination"}
 CONTROL_PLANE = {"istio": ("istiod",), "linkerd": ("linkerd-destination", "linkerd-proxy-injector")}
 MESHES = {"istio": istio.PLANNER, "linkerd": linkerd.PLANNER}
 ROUTE = {

@@ -17,16 +17,24 @@ from meshkit.meshes.routing import destinations, live
 def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner) -> tuple[Step, ...]:
     """The steps of all intents, in order.
 
-    Two Routes for ports of one Service share objects, so each is planned over what those before it write.
+    Two Routes for ports of one Service share objects, so each is planned over what those before it write
+    first: what a Route removes at last, requests of the other port may still need.
     """
     steps: list[Step] = []
     for intent in intents:
         planned = planner.plan(intent, snapshot)
         if isinstance(intent, Route):
-            snapshot = after(snapshot, planned)
+            snapshot = after(snapshot, _first_of_each_object(planned))
             steps = [step for step in steps if not any(map(step.is_replaced_by, planned))]
         steps += planned
     return ordered(steps)
+
+
+def _first_of_each_object(steps: Sequence[Step]) -> Sequence[Step]:
+    first: dict[tuple[str, ...], Step] = {}
+    for step in steps:
+        first.setdefault(identity(step.object), step)
+    return tuple(first.values())
 
 
 def needs_of(intents: Iterable[Intent], row: Mesh, home: str) -> Iterator[Need]:

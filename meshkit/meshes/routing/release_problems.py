@@ -10,19 +10,44 @@ from meshkit.intent.release import Release
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh, WeightedRoute
 from meshkit.meshes.routing import destinations
-from meshkit.meshes.routing.live import Port, callers_in, held
+from meshkit.meshes.routing.live import Port, callers_in, held, objects_named
 from meshkit.meshes.routing.release_places import elsewhere
 
 
 def problems(release: Release, route: WeightedRoute, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:
     """The findings about a release through this route; an error refuses the release."""
     yield from elsewhere(release, route, snapshot)
+    port = Port(release.namespace, release.service, release.port)
+    yield from _not_by_weight(release, route, port, snapshot, row)
     if route.services:
         return
-    port = Port(release.namespace, release.service, release.port)
     yield from _not_told_apart(release, route, port, snapshot)
     yield from _undefined_subsets(route, port, snapshot, row)
     yield from _displaced_policies(route, port, snapshot, row)
+
+
+def _not_by_weight(
+    release: Release, route: WeightedRoute, port: Port, snapshot: Snapshot, row: Mesh
+) -> Iterator[Finding]:
+    """Find other rules of the object that send requests to the stable version.
+
+    Those that send requests to the canary do no harm: their share is measured before the first step.
+    """
+    in_force = {one.source for each in held(port, snapshot, row) for one in each.routes}
+    for obj in objects_named(str(route), row, snapshot):
+        for index, rule in enumerate(obj["spec"].get(route.rules) or ()):
+            where = f"{route} {route.rules}[{index}]"
+            entries = rule.get(route.destinations) or ()
+            versions = {route.version_of(entry) for entry in entries}
+            moved = route.may_be(rule) and {route.stable, route.canary} <= versions
+            used = {route.version_of(entry) for entry in entries if entry.get("weight") != 0}
+            if where in in_force and not moved and route.stable in used:
+                yield codes.finding(
+                    codes.REQUESTS_BESIDE_THE_WEIGHTS,
+                    "release.route",
+                    f"{where} sends requests to {release.stable} whatever the weights, so the measured share"
+                    f" of {release.canary} stays below its weight. A step starts only when the two agree.",
+                )
 
 
 def _not_told_apart(

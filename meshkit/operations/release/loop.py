@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.ladder import next_step, share_agrees, weights
+from meshkit.decide.ladder import next_step, share_agrees, weights, whole_share
 from meshkit.decide.rollouts.baseline_meter import BaselineMeter
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
@@ -238,16 +238,27 @@ class Runner:
             return
         self._record("baseline", **baseline.as_record())
         self._evidence = _evidence_of(self.state)
+        if beside := self.state.beside_percent:
+            self._note(
+                f"Other rules send {beside:.1f} % of the requests to {self.state.release.canary}, whatever"
+                " the weights: the measured shares contain these."
+            )
         if not self.state.held:
             self._shift(0)
 
     def _compare_share(self, now: float) -> None:
-        """Start the step's clock once the measured share agrees with the requested one."""
-        looks = self.state.step_looks
+        """Start the step's clock once the measured share agrees with the requested one.
+
+        Metrics do not tell rules apart. So the share that other rules give to the canary, as measured before
+        the first step, is added to the one that its weight gives.
+        """
+        looks, beside = self.state.step_looks, self.state.beside_percent
+        asked = whole_share(self.state.asked_percent, beside)
+        earlier = whole_share(self.state.before_percent, beside)
         for length in (*_AGREEMENT_LOOKS, len(looks)):
             canary = sum(look.canary.requests for look in looks[-length:])
             requests = canary + sum(look.stable.requests for look in looks[-length:])
-            if share_agrees(requests, canary, self.state.asked_percent, self.state.before_percent):
+            if share_agrees(requests, canary, asked, earlier):
                 measured_percent = 100 * canary / requests
                 self._record("agreed", at_s=now, measured_percent=measured_percent, requests=requests)
                 return

@@ -159,32 +159,14 @@ def _missing(splits: Sequence[Mapping[str, Destination]], route: WeightedRoute) 
 def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination]]:
     """Yield the weighted destinations of each candidate rule, by the mesh's name of the version."""
     for i, rule in enumerate(obj["spec"].get(route.rules) or []):
-        if not _is_meant(rule, route):
+        if not route.may_be(rule):
             continue
         split = {}
         for j, entry in enumerate(rule.get(route.destinations) or []):
             pointer = f"/spec/{route.rules}/{i}/{route.destinations}/{j}"
             field = route.version_at[0]
             weight = int(entry.get("weight", route.weight))
-            split[_version(entry, route.version_at)] = Destination(
+            split[route.version_of(entry)] = Destination(
                 pointer, f"{pointer}/{field}", entry.get(field), weight
             )
         yield split
-
-
-def _is_meant(rule: Object, route: WeightedRoute) -> bool:
-    """Whether a rule has the name, or else the conditions, of the route's rule, and can hold for its port."""
-    matches = rule.get("match") or rule.get("matches") or []
-    if route.rule is not None:
-        same = rule.get("name") == route.rule
-    else:
-        same = route.conditions is None or list(matches) == list(route.conditions)
-    ports = [match.get("port") for match in matches] or [None]
-    return same and (route.port is None or any(port in (None, route.port) for port in ports))
-
-
-def _version(entry: Object, path: Sequence[str]) -> str:
-    found: Any = entry
-    for part in path:
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return str(found)

@@ -12,7 +12,7 @@ from itertools import dropwhile
 from typing import Any, Literal
 
 from meshkit.decide.baseline import Baseline
-from meshkit.decide.ladder import AGREEMENT_POINTS
+from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, whole_share
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.verdict import JudgedWindow, Verdict
 from meshkit.intent.release import Release
@@ -131,6 +131,13 @@ class ReleaseState:
             found.append(judged.look)
         return tuple(reversed(found))
 
+    @property
+    def beside_percent(self) -> float:
+        """The canary's share of all requests by other rules than the weighted one, before the first step."""
+        looks = [judged.look for judged in self.looks if judged.look.step < 0]
+        canary = sum(look.canary.requests for look in looks)
+        return share_beside(canary + sum(look.stable.requests for look in looks), canary, self.found_percent)
+
 
 def fold(records: Iterable[Record]) -> ReleaseState:
     """Fold the records of one release, from its ``begin`` on, into its state.
@@ -151,6 +158,7 @@ def begun(record: Record) -> ReleaseState:
     """Return the initial state from a ``begin`` record."""
     stable, canary = record["weights"]
     release = Release(**record["release"])
+    found_percent = 100 * canary / (stable + canary) if stable + canary else 0.0
     text = f"{record['object']}: {release.stable} to {release.canary}"
     return ReleaseState(
         change_id=record["change_id"],
@@ -158,7 +166,8 @@ def begun(record: Record) -> ReleaseState:
         mesh=record["mesh"],
         started_s=record["at_s"],
         deadline_from_s=record["at_s"],
-        found_percent=100 * canary / (stable + canary) if stable + canary else 0.0,
+        found_percent=found_percent,
+        asked_percent=found_percent,
         found_weights=(stable, canary),
         managed_fields=tuple(record["managed_fields"]),
         route=record["route"],
@@ -183,7 +192,7 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
         case "weights":
             return _shifted(state, record)
         case "agreed":
-            text = _agreement(record["measured_percent"], record.get("requests"), state.asked_percent)
+            text = _agreement(state, record["measured_percent"], record.get("requests"))
             return _noted(replace(state, agreed_s=record["at_s"]), record, "agreed", text)
         case "command":
             verb = record["verb"]
@@ -213,10 +222,12 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
     return state
 
 
-def _agreement(measured_percent: float, requests: int | None, asked_percent: float) -> str:
+def _agreement(state: ReleaseState, measured_percent: float, requests: int | None) -> str:
     """Say how the measured share agrees with the one asked for, and if only because little was counted."""
-    text = f"measured {measured_percent:.1f} %, asked {asked_percent:g} %"
-    near = abs(measured_percent - asked_percent) <= max(AGREEMENT_POINTS, asked_percent * SHOWN_APART)
+    beside = f" and {state.beside_percent:.1f} % beside" if state.beside_percent else ""
+    text = f"measured {measured_percent:.1f} %, asked {state.asked_percent:g} %{beside}"
+    whole = whole_share(state.asked_percent, state.beside_percent)
+    near = abs(measured_percent - whole) <= max(AGREEMENT_POINTS, whole * SHOWN_APART)
     if requests is None or near:
         return f"{text}: agrees"
     return f"{text}: no contradiction, but only {requests} requests were counted yet"

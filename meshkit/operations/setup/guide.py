@@ -240,8 +240,7 @@ class Setup:
                 problem = f"it takes a {wanted.intent.__name__}, not a {type(one).__name__}."
                 raise BadInput(wanted.name, problem, remedy="Give the intent to its own stage.")
         if look.of(name).state == "blocked":
-            remedy = "Do that stage first."
-            raise BadInput(wanted.name, f"{look.of(name).summary}.", remedy=remedy)
+            raise _blocked(wanted, look)
         proposed = wanted.propose(look.observation)
         chosen = intents or ((proposed,) if proposed else ())
         if not chosen:
@@ -385,6 +384,20 @@ def stage_statuses(observed: ClusterObservation) -> tuple[StageStatus, ...]:
 
 def _in_a_sentence(one: Stage) -> str:
     return one.title[0].lower() + one.title[1:]
+
+
+def _blocked(wanted: Stage, look: SetupSnapshot) -> BadInput:
+    """The error for a stage whose time has not come: what the stages before it lack, and how to mend that."""
+    errors = [
+        finding
+        for one in STAGES
+        if one.name in _before(wanted) and _blocks_later(look.of(one.name))
+        for finding in look.of(one.name).findings
+        if finding.severity == "error"
+    ]
+    problems = [f"{look.of(wanted.name).summary}.", *(f"{one.object} {one.message}" for one in errors)]
+    remedies = dict.fromkeys(one.remedy for one in errors if one.remedy)
+    return BadInput(wanted.name, " ".join(problems), remedy=" ".join(remedies) or "Do that stage first.")
 
 
 def _blocks_later(status: StageStatus) -> bool:

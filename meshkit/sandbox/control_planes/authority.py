@@ -40,6 +40,8 @@ class CaSecret:
     type: str = "Opaque"
     or_keys: tuple[str, str, str] | None = None
     bundle: str = ""
+    unused: tuple[str, ...] = ()
+    """Keys that a new Secret has besides, without content."""
 
 
 async def ensure(api: ApiClient, namespace: str, secret: CaSecret) -> None:
@@ -47,7 +49,8 @@ async def ensure(api: ApiClient, namespace: str, secret: CaSecret) -> None:
     ca = await read(api, namespace, secret)
     if ca is None:
         ca = Authority.create(secret.common_name)
-        data = {secret.certificate: ca.certificate, secret.key: ca.key}
+        data = {secret.roots: ca.roots, secret.certificate: ca.certificate, secret.key: ca.key}
+        data.update(dict.fromkeys(secret.unused, ""))
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
         await _create(api, "secrets", "Secret", secret.name, namespace, type=secret.type, data=encoded)
     if secret.bundle and await api.get("configmaps", secret.bundle, namespace) is None:

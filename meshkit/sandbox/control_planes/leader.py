@@ -20,22 +20,27 @@ from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError
 
 _LOG = logging.getLogger("leader")
 DURATION_S = 4
-RENEW_S = 1.0
 POLL_S = 0.3
 _RESOURCE = "leases.coordination.k8s.io"
 _MICRO = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 class Leader:
-    """A candidate for one Lease, with ``identity`` (the pod's name)."""
+    """A candidate for one Lease of ``duration_s`` seconds, with ``identity`` (the pod's name).
 
-    def __init__(self, api: ApiClient, *, namespace: str, lease: str, identity: str) -> None:
+    It renews the Lease four times in this time.
+    """
+
+    def __init__(
+        self, api: ApiClient, *, namespace: str, lease: str, identity: str, duration_s: int = DURATION_S
+    ) -> None:
         self._api = api
         self._namespace = namespace
         self._lease = lease
         self._identity = identity
+        self._duration_s = duration_s
 
-    async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def lead(self, work: Callable[[], Awaitable[object]]) -> None:
         """Run ``work`` while this replica is the leader, until cancelled."""
         while True:
             if not await self._acquire_or_renew():
@@ -52,17 +57,17 @@ class Leader:
                 await self._release()
             _LOG.warning("%s is no longer the leader by lease %s", self._identity, self._lease)
 
-    async def _renew_while(self, task: asyncio.Future[None]) -> None:
+    async def _renew_while(self, task: asyncio.Future[object]) -> None:
         loop = asyncio.get_running_loop()
-        good_until = loop.time() + DURATION_S
+        good_until = loop.time() + self._duration_s
         while loop.time() < good_until:
-            done, _ = await asyncio.wait([task], timeout=RENEW_S)
+            done, _ = await asyncio.wait([task], timeout=self._duration_s / 4)
             if done:
                 if error := task.exception():
                     _LOG.error("the leader's work failed and will be restarted", exc_info=error)
                 return
             if await self._acquire_or_renew():
-                good_until = loop.time() + DURATION_S
+                good_until = loop.time() + self._duration_s
 
     async def _acquire_or_renew(self) -> bool:
         """Acquire or renew the Lease; return False if that is impossible."""
@@ -94,7 +99,7 @@ class Leader:
             "metadata": {"name": self._lease, "namespace": self._namespace},
             "spec": {
                 "holderIdentity": self._identity,
-                "leaseDurationSeconds": DURATION_S,
+                "leaseDurationSeconds": self._duration_s,
                 "acquireTime": stamp if taken else spec.get("acquireTime", stamp),
                 "renewTime": stamp,
                 "leaseTransitions": int(spec.get("leaseTransitions", 0)) + (1 if taken and spec else 0),

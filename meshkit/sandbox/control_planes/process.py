@@ -80,7 +80,7 @@ class Settings:
     lifetime_variable: str
     """The mesh's environment variable for the lifetime of workload certificates."""
     leases: Mapping[str, str]
-    """The name of the leader's Lease by the first role of the process."""
+    """The leader's Lease by the first role of the process; ``{revision}`` stands for the revision."""
     issuer_deployment: str
     """The Deployment that the issuer's Events refer to."""
     config_source: str
@@ -89,8 +89,8 @@ class Settings:
     """Publishes the roots where a mesh's workloads read them, until cancelled."""
     agent: str = ""
     """The program's name, which is the manager of the fields that it writes."""
-    beside: Callable[[ApiClient, str, str], Coroutine[Any, Any, None]] | None = None
-    """What the leader does besides, until cancelled; given the namespace and the name of its pod."""
+    beside: Callable[[ApiClient, str, str, str], Coroutine[Any, Any, None]] | None = None
+    """What the leader does besides, until cancelled; given its namespace, its pod and the revision."""
     mesh_config: str = ""
     """The ConfigMap with the mesh config."""
     mounts: Mounts | None = None
@@ -143,7 +143,7 @@ class ControlPlane:
                 tasks.create_task(self._serve(webhook))
             else:
                 await self._report_ready()
-            lease = self._settings.named(self._settings.leases[self._roles[0]], self._revision)
+            lease = self._settings.leases[self._roles[0]].format(revision=self._revision)
             leader = Leader(self._api, namespace=self._namespace, lease=lease, identity=self._pod)
             tasks.create_task(leader.lead(lambda: self._lead(webhook)))
 
@@ -201,19 +201,23 @@ class ControlPlane:
             if webhook is not None:
                 tasks.create_task(self._keep_trusted(webhook))
             if self._settings.beside:
-                tasks.create_task(self._settings.beside(self._api, self._namespace, self._pod))
+                beside = self._settings.beside(self._api, self._namespace, self._pod, self._revision)
+                tasks.create_task(beside)
             if "config" in self._roles:
-                configurator = Configurator(
-                    self._api,
-                    data_plane=self._settings.data_plane,
-                    revision=self._revision,
-                    meaning=self._settings.meaning,
-                    event_source=self._settings.config_source,
-                    run_dir=self._run_dir,
-                    namespace=self._namespace,
-                    mesh_config=self._settings.mesh_config,
-                )
-                tasks.create_task(configurator.run())
+                tasks.create_task(self.configurator().run())
+
+    def configurator(self) -> Configurator:
+        """The configurator of this replica's revision."""
+        return Configurator(
+            self._api,
+            data_plane=self._settings.data_plane,
+            revision=self._revision,
+            meaning=self._settings.meaning,
+            event_source=self._settings.config_source,
+            run_dir=self._run_dir,
+            namespace=self._namespace,
+            mesh_config=self._settings.named(self._settings.mesh_config, self._revision),
+        )
 
     async def _issue(self) -> None:
         secret, ca = await self._find_or_create_ca(self._settings.workload_ca)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshkit.cluster import executor, undo
-from meshkit.facts import Kind, Snapshot
+from meshkit.facts import Kind
 from meshkit.intent.traffic import Route, Version
 from meshkit.kube.steps import Step
 from meshkit.meshes.istio import planner
@@ -35,13 +35,6 @@ def test_subsets_settle_before_the_rules_that_refer_to_them(slept: list[Any]) ->
     for index, step in enumerate(steps, start=1):
         executor._await_wave(None, [(index, step)], len(steps), lambda _: None)  # type: ignore[arg-type]
     assert slept == [SETTLE_S]
-
-
-def test_no_time_passes_while_requests_go_to_a_subset_that_is_no_more() -> None:
-    _, rules = route_steps()
-    after = Snapshot((*SHOP.objects, rules.object))
-    route = Route(namespace="shop", service="web", port=80, versions=(Version(name="v3"),), split={"v3": 100})
-    assert [step.settle_s for step in planner.PLANNER.plan(route, after)] == [0, 0]
 
 
 def test_the_last_object_of_a_change_needs_no_time(slept: list[Any]) -> None:

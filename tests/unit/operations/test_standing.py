@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from meshkit.errors import BadInput
 from meshkit.facts import Snapshot
 from meshkit.intent.rules import Fault
 from meshkit.intent.security import Caller, MutualTLS
@@ -174,3 +175,22 @@ def test_a_control_plane_is_proposed_that_the_nodes_can_run() -> None:
     own = {**node, "status": {"nodeInfo": {"containerRuntimeVersion": "meshkit://1"}}}
     assert propose_control_plane(sight("istio", own)).charts is None
     assert propose_control_plane(sight("istio", node)).charts == "published"
+
+
+def looked(seen: ClusterObservation) -> SetupSnapshot:
+    return SetupSnapshot(0.0, seen, stage_statuses(seen))
+
+
+def test_a_stage_before_its_time_says_what_is_missing_and_the_command() -> None:
+    seen = ClusterObservation("istio", "missing", Snapshot(()))
+    setup = Setup(None, "istio", "missing")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"after preflight\. Namespace missing does not exist\.") as raised:
+        setup.plan("control-plane", look=looked(seen))
+    assert "kubectl create namespace missing" in raised.value.remedy
+
+
+def test_a_stage_before_its_time_names_the_stage_that_was_not_applied() -> None:
+    setup = Setup(None, "istio", "shop")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"after control plane\.") as raised:
+        setup.plan("injection", look=looked(sight("istio")))
+    assert raised.value.remedy == "Do that stage first."

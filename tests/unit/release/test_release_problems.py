@@ -8,8 +8,10 @@ import pytest
 
 from meshkit.facts import Finding, Object, Snapshot
 from meshkit.intent.release import Release
+from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.registry import MESHES
+from meshkit.meshes.routing.planned import after, steps_of
 from meshkit.meshes.routing.release_problems import problems
 from meshkit.meshes.routing.releases import live_route
 from tests.unit.meshes.destination_rules import FULL, POOL, SAME, rule, subsets
@@ -173,3 +175,52 @@ def test_where_a_canary_stands_is_said_by_numbers() -> None:
     _, (told,) = found(release(), split("v1", "v2"), rule("web", subsets=SAME), *NODES, *placed("111", "2"))
     assert (told.severity, told.object) == ("warning", "Release shop/web-v2")
     assert "v2 in b (1), v1 in a (3)" in told.message
+
+
+HEADER = {"headers": {"x-tier": {"exact": "gold"}}}
+
+
+def to(*names: str, **rule: Any) -> dict[str, Any]:
+    weights = {"weight": 100} if len(names) == 1 else {}
+    entries = [
+        {"destination": {"host": FULL, "subset": name}, "weight": 100 * (not i), **weights}
+        for i, name in enumerate(names)
+    ]
+    return {"route": entries, **rule}
+
+
+@pytest.mark.parametrize(
+    ("rules", "where"),
+    [
+        ([to("v1", match=[HEADER]), to("v1", "v2")], ["VirtualService shop/web-split http[0]"]),
+        ([to("v2", match=[HEADER]), to("v1", "v2")], []),
+        ([to("v1", "v2"), to("v1", match=[HEADER])], []),
+        ([to("v1", match=[{**HEADER, "port": 9090}]), to("v1", "v2")], []),
+        ([to("v2", "v1", match=[HEADER]), to("v1", "v2")], []),
+    ],
+    ids=["to stable", "to the canary", "never reached", "another port", "with weight 0"],
+)
+def test_rules_that_send_requests_to_stable_beside_the_weights_are_named(
+    rules: list[dict[str, Any]], where: list[str]
+) -> None:
+    route, told = found(release(), virtual_service("web-split", FULL, rules), rule("web", subsets=SAME))
+    assert not route.conditions
+    assert [(one.code, one.severity) for one in told] == [("MK1610", "warning")] * len(where)
+    assert all(
+        one.message.startswith(f"{at} sends requests to v1") for one, at in zip(told, where, strict=True)
+    )
+
+
+@pytest.mark.parametrize("mesh", list(MESHES))
+@pytest.mark.parametrize(("version", "codes"), [("v1", ["MK1610"]), ("v2", [])])
+def test_header_matches_of_a_planned_route_are_seen(mesh: str, version: str, codes: list[str]) -> None:
+    row = MESHES[mesh]
+    match = HeaderMatch(header="x-tier", value="gold", version=version)
+    versions = (Version(name="v1"), Version(name="v2"))
+    intent = Route(
+        namespace="shop", service="web", port=8080, versions=versions, split={"v1": 100}, matches=(match,)
+    )
+    seen = Snapshot((service("web", 8080), sidecar(mesh)))
+    seen = after(seen, steps_of([intent], seen, row.planner))
+    route = live_route(release(), seen, row)
+    assert [one.code for one in problems(release(), route, seen, row)] == codes

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from meshkit.sandbox.control_planes.istio.elections import LEADER, NAMES, hold
+from meshkit.sandbox.control_planes.istio.elections import LEADER, NAMES, STATUS_LEASE, hold
 
 
 class Api:
-    """ConfigMaps in memory."""
+    """ConfigMaps and Leases in memory."""
 
     def __init__(self, record: str | None) -> None:
         meta = {"namespace": "home", "annotations": {LEADER: record}}
@@ -32,20 +32,24 @@ class Api:
     update = create
 
 
-def held_after(record: str | None) -> list[tuple[str, int]]:
-    """The holder and the transitions of each election after ``me`` has tried."""
+def after_holding(record: str | None) -> dict[str, dict[str, Any]]:
+    """The objects after ``me``, of the revision ``new``, has tried to hold each election."""
     api: Any = Api(record)
 
     async def main() -> None:
-        work = asyncio.ensure_future(hold(api, "home", "me"))
+        work = asyncio.ensure_future(hold(api, "home", "me", "new"))
         await asyncio.sleep(0.02)
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
 
     asyncio.run(main())
-    records = [json.loads(api.found[name]["metadata"]["annotations"][LEADER]) for name in NAMES]
-    return [(record["holderIdentity"], record["leaderTransitions"]) for record in records]
+    found: dict[str, dict[str, Any]] = api.found
+    return found
+
+
+def records_in(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [json.loads(found[name]["metadata"]["annotations"][LEADER]) for name in NAMES]
 
 
 def written(holder: str, age_s: float, transitions: object = 3) -> str:
@@ -70,4 +74,17 @@ def written(holder: str, age_s: float, transitions: object = 3) -> str:
 def test_an_election_is_held_by_who_renews_it(
     record: Callable[[], str | None], expected: tuple[str, int]
 ) -> None:
-    assert held_after(record()) == [expected] * len(NAMES)
+    records = records_in(after_holding(record()))
+    assert [(each["holderIdentity"], each["leaderTransitions"]) for each in records] == [expected] * len(
+        NAMES
+    )
+
+
+def test_elections_are_those_of_istiod_with_the_revision_as_their_key() -> None:
+    found = after_holding(None)
+    lease = STATUS_LEASE.format(revision="new")
+    assert set(found) == {*NAMES, lease}
+    assert {record["holderKey"] for record in records_in(found)} == {"new"}
+    assert {record["leaseDurationSeconds"] for record in records_in(found)} == {30}
+    assert found[lease]["kind"] == "Lease"
+    assert found[lease]["spec"]["leaseDurationSeconds"] == 30

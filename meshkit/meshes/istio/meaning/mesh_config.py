@@ -55,10 +55,12 @@ class MeshConfig:
 
     @classmethod
     def _of(cls, registry: Registry) -> tuple[MeshConfig, tuple[Problem, ...]]:
-        found = [item for item in registry.of("configmaps") if item["metadata"]["name"] == CONFIG_MAP]
-        if not found:
+        named = {item["metadata"]["name"]: item for item in registry.of("configmaps")}
+        # A mesh that was installed by revisions alone has no ConfigMap of the default one.
+        of_revisions = [name for name in sorted(named) if _is_of_a_revision(named[name])]
+        item = named.get(CONFIG_MAP) or next((named[name] for name in of_revisions), None)
+        if item is None:
             return cls(), ()
-        item = found[0]
         written = written_of(item)
         try:
             return cls._read(written), tuple(_problems(item, written))
@@ -85,6 +87,10 @@ class MeshConfig:
                 if written.get(name) is not None
             },
         )
+
+
+def _is_of_a_revision(item: Object) -> bool:
+    return item["metadata"]["name"].startswith(f"{CONFIG_MAP}-") and "mesh" in (item.get("data") or {})
 
 
 def written_of(item: Object) -> Mapping[str, Any]:

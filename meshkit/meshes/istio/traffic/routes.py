@@ -1,9 +1,10 @@
 """Plan the VirtualService and the DestinationRule of a Route.
 
 Both hold for the Route's port only: rules match it, and policies are settings of the port. What another Route
-wrote for another port of the Service stays. The DestinationRule is applied first, because requests to a
-subset fail with status 503 until its DestinationRule defines it. Sent in one push, the new rules would be in
-force some tens of milliseconds before the subsets, so the proxies get time to learn of the subsets first.
+wrote for another port of the Service stays. Requests to a subset fail with status 503 while no
+DestinationRule defines it, so new subsets are applied before the rules, and retired ones are removed after
+them. Sent in one push, new rules would be in force some tens of milliseconds before their subsets, so the
+proxies get time to learn of each step.
 """
 
 from __future__ import annotations
@@ -34,27 +35,28 @@ SETTLE_S = 1.0
 def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
     """The steps of a Route: the subsets and their policy, then the rules.
 
+    Subsets that the Route does not have any more stay until the rules are in force, and are removed last.
     Raises ``BadInput`` for a port that Istio treats as plain TCP.
     """
     refuse(route, "Istio", LIMITS)
     refuse_tcp(route, snapshot)
     kept = tuple(_kept_rules(route, snapshot))
     rule = _destination_rule(route, snapshot, kept)
-    settle_s = 0.0 if _drops_a_subset_in_use(rule, route, snapshot) else SETTLE_S
-    return (Step(rule, settle_s=settle_s), Step(_virtual_service(route, kept)))
+    virtual_service = _virtual_service(route, kept)
+    retired = _retired_subsets(rule, snapshot)
+    if not retired:
+        return (Step(rule, settle_s=SETTLE_S), Step(virtual_service))
+    spec = rule["spec"]
+    wider = {**rule, "spec": {**spec, "subsets": [*spec["subsets"], *retired]}}
+    return (Step(wider, settle_s=SETTLE_S), Step(virtual_service, settle_s=SETTLE_S), Step(rule))
 
 
-def _drops_a_subset_in_use(rule: Object, route: Route, snapshot: Snapshot) -> bool:
-    """Whether requests go to a subset that the new DestinationRule lacks: they fail until rules change."""
-    present = snapshot.find(VIRTUAL_SERVICE.kind, route.service, route.namespace) or {}
-    entries = [
-        entry
-        for present_rule in (present.get("spec") or {}).get("http") or ()
-        for entry in present_rule.get("route") or ()
-        if entry.get("weight") != 0
-    ]
-    used = set(_subsets_of([{"route": entries}]))
-    return not used <= {"", *(subset["name"] for subset in rule["spec"]["subsets"])}
+def _retired_subsets(rule: Object, snapshot: Snapshot) -> list[Object]:
+    """The subsets of the present DestinationRule that the new one lacks."""
+    meta = rule["metadata"]
+    present = snapshot.find(DESTINATION_RULE.kind, meta["name"], meta["namespace"]) or {}
+    names = {subset["name"] for subset in rule["spec"]["subsets"]}
+    return [each for each in (present.get("spec") or {}).get("subsets") or () if each["name"] not in names]
 
 
 def refuse_tcp(intent: Route | Release, snapshot: Snapshot) -> None:

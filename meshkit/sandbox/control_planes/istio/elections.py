@@ -1,8 +1,9 @@
-"""Writes the ConfigMaps by which istiod elects leaders, and renews them.
+"""Writes the ConfigMaps and the Lease by which istiod elects leaders, and renews them.
 
-Of istiod's controllers, the one for Ingress and the one that allocates addresses of ServiceEntries elect
-their leader by an annotation on a ConfigMap, across all revisions. Here no work depends on them. They matter
-because they change all the time, as on any cluster with Istio, also while somebody uninstalls it.
+Of istiod's controllers, the ones for Ingress, for the ConfigMaps of namespaces and for addresses of
+ServiceEntries elect their leader by an annotation on a ConfigMap, across all revisions; the ones for Gateways
+by a Lease for each revision. Here no work depends on them, except on the Lease ``LEASE``. They matter because
+they change all the time, as on any cluster with Istio, also while somebody uninstalls it.
 """
 
 from __future__ import annotations
@@ -16,26 +17,38 @@ from typing import Any
 import aiohttp
 
 from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError
+from meshkit.sandbox.control_planes.leader import Leader
 
 _LOG = logging.getLogger("elections")
-NAMES = ("istio-leader", "istio-ip-autoallocate")
+NAMES = ("istio-leader", "istio-namespace-controller-election", "istio-ip-autoallocate")
+LEASE, STATUS_LEASE = "istio-gateway-deployment-{revision}", "istio-gateway-status-leader-{revision}"
+"""The sandbox's istiod does all of its work as the leader by the first of these."""
 LEADER = "control-plane.alpha.kubernetes.io/leader"
-DURATION_S, RENEW_S = 30, 2.0
+DURATION_S = 30
+RENEW_S = DURATION_S / 4
 _SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 
 
-async def hold(api: ApiClient, namespace: str, identity: str) -> None:
+async def hold(api: ApiClient, namespace: str, identity: str, revision: str) -> None:
     """Hold the elections that no other pod holds, until cancelled."""
+    lease = STATUS_LEASE.format(revision=revision)
+    status = Leader(api, namespace=namespace, lease=lease, identity=identity, duration_s=DURATION_S)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(status.lead(asyncio.Event().wait))
+        tasks.create_task(_hold_config_maps(api, namespace, identity, revision))
+
+
+async def _hold_config_maps(api: ApiClient, namespace: str, identity: str, revision: str) -> None:
     while True:
         for name in NAMES:
             try:
-                await _renew(api, namespace, name, identity)
+                await _renew(api, namespace, name, identity, revision)
             except (ApiError, aiohttp.ClientError, OSError) as problem:
                 _LOG.info("cannot renew %s: %s", name, problem)
         await asyncio.sleep(RENEW_S)
 
 
-async def _renew(api: ApiClient, namespace: str, name: str, identity: str) -> None:
+async def _renew(api: ApiClient, namespace: str, name: str, identity: str, revision: str) -> None:
     found = await api.get("configmaps", name, namespace)
     now = dt.datetime.now(dt.UTC)
     record = _record(found)
@@ -47,7 +60,7 @@ async def _renew(api: ApiClient, namespace: str, name: str, identity: str) -> No
     stamp = now.strftime(_SECONDS)
     renewed = {
         "holderIdentity": identity,
-        "holderKey": "default",
+        "holderKey": revision,
         "leaseDurationSeconds": DURATION_S,
         "acquireTime": stamp if taken else record.get("acquireTime", stamp),
         "renewTime": stamp,

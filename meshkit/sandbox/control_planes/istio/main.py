@@ -24,7 +24,7 @@ SETTINGS = Settings(
     webhook_ca=(PLUGGED_IN, SELF_SIGNED),
     lifetime_variable="DEFAULT_WORKLOAD_CERT_TTL",
     # One leader runs all roles.
-    leases={"injector": "istio-leader"},
+    leases={"injector": elections.LEASE},
     issuer_deployment="istiod",
     config_source="istiod",
     publish_roots=publish,

@@ -7,6 +7,7 @@ back) only gives the old ControllerRevision the highest number.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from meshkit.sandbox.controllers.objects import (
     key_of,
     owner_reference,
 )
-from meshkit.sandbox.controllers.workloads.deployments import template_hash
 
 if TYPE_CHECKING:
     from meshkit.sandbox.api.client import LocalClient
@@ -49,7 +49,7 @@ async def newest(client: LocalClient, owner: Object, known: Sequence[Object], ha
     ``known`` are its existing ones, oldest first.
     """
     template = owner["spec"]["template"]
-    digits = template_hash(template)
+    digits = hash_of(owner)
     number = int(known[-1]["revision"]) if known else 0
     found = next((each for each in known if template_of(each) == template), None)
     if found is None:
@@ -77,6 +77,29 @@ def template_of(revision: Object) -> Object:
     return template
 
 
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""What Kubernetes writes hashes with: no vowels and few digits, so that no words appear."""
+
+
+def hash_of(owner: Object) -> str:
+    """Return the letters and digits that identify the present template of a workload.
+
+    As in Kubernetes, workloads of two kinds with one name and one template have different ones: DaemonSets
+    hash the template, StatefulSets the content of the ControllerRevision.
+    """
+    template = owner["spec"]["template"]
+    hashed = template if owner["kind"] == "DaemonSet" else _data(template)
+    number = 2166136261
+    for byte in json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode():
+        number = number * 16777619 % 2**32 ^ byte
+    return "".join(_LETTERS[ord(digit) % len(_LETTERS)] for digit in str(number))
+
+
+def _data(template: Object) -> Object:
+    """The patch that ``kubectl rollout undo`` applies."""
+    return {"spec": {"template": {**template, "$patch": "replace"}}}
+
+
 def _revision(owner: Object, digits: str, number: int, hash_label: str) -> Object:
     namespace, name = key_of(owner)
     template = copy.deepcopy(owner["spec"]["template"])
@@ -91,7 +114,6 @@ def _revision(owner: Object, digits: str, number: int, hash_label: str) -> Objec
             "annotations": owner["metadata"].get("annotations") or {},
             "ownerReferences": [owner_reference(owner)],
         },
-        # The patch that "kubectl rollout undo" applies.
-        "data": {"spec": {"template": {**template, "$patch": "replace"}}},
+        "data": _data(template),
         "revision": number,
     }
