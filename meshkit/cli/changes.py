@@ -72,7 +72,7 @@ def plan_command(file: str, mesh: str | None, choice: ClusterChoice, take_fields
 def apply_command(
     file: str, mesh: str | None, yes: bool, choice: ClusterChoice, take_fields: bool, as_json: bool
 ) -> None:
-    """Apply a file of intents after showing the plan and asking for confirmation.
+    """Show the plan of a file of intents, ask for confirmation, and apply it.
 
     `meshkit undo ID` restores the previous state.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from meshkit.cli.changes import progress, show_plan
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, require_typed, show
 
 _namespace_option = click.option(
@@ -14,7 +15,7 @@ _namespace_option = click.option(
 )
 
 
-@click.group("identity")
+@click.group("identity", cls=CommandGroup)
 def identity_group() -> None:
     """Show or rotate Linkerd's trust anchor and issuer without losing requests.
 

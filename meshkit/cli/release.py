@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshkit.cli.changes import progress, show_plan
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     ClusterChoice,
     cluster_options,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _FILE = "YAML file with one document of kind Release."
 
 
-@click.group("release")
+@click.group("release", cls=CommandGroup)
 def release_group() -> None:
     """Release a new version as a canary that is compared with the stable version.
 

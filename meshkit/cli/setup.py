@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from meshkit.cli.changes import progress
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     ClusterChoice,
     cluster_options,
@@ -38,7 +39,7 @@ _NAMESPACE = click.option(
 )
 
 
-@click.group("setup")
+@click.group("setup", cls=CommandGroup)
 def setup_group() -> None:
     """Set up a mesh stage by stage, from an empty cluster to a meshed namespace.
 

@@ -38,7 +38,7 @@ def uninstall_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Remove a mesh from a cluster after showing what is removed and asking for confirmation.
+    """Show everything that a mesh has in a cluster, ask for confirmation, and remove it.
 
     `meshkit undo ID` restores it.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from meshkit.cli.changes import progress, show_plan
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     ClusterChoice,
     cluster_options,
@@ -64,7 +65,7 @@ def _target_options(command: F) -> F:
     return command
 
 
-@click.group("upgrade")
+@click.group("upgrade", cls=CommandGroup)
 def upgrade_group() -> None:
     """Upgrade a mesh: the control plane first, then one namespace at a time, judged by its calls.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.local.chaos import chaos_group
 from meshkit.cli.output import json_option, show
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from meshkit.sandbox.lifecycle import Status
 
 
-@click.group("sandbox")
+@click.group("sandbox", cls=CommandGroup)
 def sandbox_group() -> None:
     """Start and stop the sandbox, a local Kubernetes API with real Envoy proxies.
 
