@@ -240,8 +240,7 @@ class Setup:
                 problem = f"it takes a {wanted.intent.__name__}, not a {type(one).__name__}."
                 raise BadInput(wanted.name, problem, remedy="Give the intent to its own stage.")
         if look.of(name).state == "blocked":
-            remedy = "Do that stage first."
-            raise BadInput(wanted.name, f"{look.of(name).summary}.", remedy=remedy)
+            raise _blocked(wanted, look)
         proposed = wanted.propose(look.observation)
         chosen = intents or ((proposed,) if proposed else ())
         if not chosen:
@@ -254,7 +253,8 @@ class Setup:
         if strict and stage_status.tls_mode(look.observation) != "strict":
             worst = [one for one in stage_status.readiness(look.observation) if one.severity != "info"]
             if worst:
-                return "Calls may be refused: " + " ".join(f"{one.object} {one.message}" for one in worst)
+                seen = " ".join(f"{one.object} {one.message}" for one in worst)
+                return " ".join(("Calls may be refused:", seen, *dict.fromkeys(one.remedy for one in worst)))
         return ""
 
     def require_safe(self, name: str, intent: Intent, look: SetupSnapshot) -> None:
@@ -381,6 +381,21 @@ def stage_statuses(observed: ClusterObservation) -> tuple[StageStatus, ...]:
             own = StageStatus("blocked", f"after {' and '.join(missing)}")
         found[one.name] = own
     return tuple(found.values())
+
+
+def _blocked(wanted: Stage, look: SetupSnapshot) -> BadInput:
+    """The error of a stage that must wait; it names the first stage to do, or its first problem."""
+    first = next(one for one in STAGES if one.name in _before(wanted) and _blocks_later(look.of(one.name)))
+    problem = f"the stage {first.name} comes first"
+    errors = [one for one in look.of(first.name).findings if one.severity == "error"]
+    if errors:
+        worst = errors[0]
+        return BadInput(
+            wanted.name, f"{problem}: {worst.object} {worst.message}".rstrip("."), remedy=worst.remedy
+        )
+    seen = look.observation
+    remedy = f"Run 'meshkit setup apply {first.name} --mesh {seen.mesh} -n {seen.namespace}'."
+    return BadInput(wanted.name, f"{problem}.", remedy=remedy)
 
 
 def _in_a_sentence(one: Stage) -> str:
