@@ -584,3 +584,9 @@ def test_a_release_recorded_without_its_operation_is_undone_by_its_id() -> None:
     stage.cluster.api.merge_patch(CONFIG_MAP, part["metadata"]["name"], NAMESPACE, patch)
     undo(outcome.change_id, stage.cluster)
     assert stage.fake.weights() == (100, 0)
+
+
+def test_an_outcome_says_each_sentence_once() -> None:
+    sentences = Stage().run().sentences
+    assert sentences[0] == "v2 serves all requests."
+    assert len(set(sentences)) == len(sentences)
