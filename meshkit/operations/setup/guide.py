@@ -390,9 +390,7 @@ def _blocked(wanted: Stage, look: SetupSnapshot) -> BadInput:
     errors = [one for one in look.of(first.name).findings if one.severity == "error"]
     if errors:
         worst = errors[0]
-        return BadInput(
-            wanted.name, f"{problem}: {worst.object} {worst.message}".rstrip("."), remedy=worst.remedy
-        )
+        return BadInput(wanted.name, f"{problem}: {worst.object} {worst.message}", remedy=worst.remedy)
     seen = look.observation
     remedy = f"Run 'meshkit setup apply {first.name} --mesh {seen.mesh} -n {seen.namespace}'."
     return BadInput(wanted.name, f"{problem}.", remedy=remedy)
