@@ -16,11 +16,11 @@ from meshkit.errors import BadInput
 from meshkit.operations.change import history, records_to_undo, undo_steps, undo_together
 from meshkit.operations.identity.rotate import NAME as ROTATION
 from meshkit.operations.identity.undo import undo_rotation
-from meshkit.operations.last_control_plane import require_unused
 from meshkit.operations.plan import Change, Changes
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.release.state import BEGIN
 from meshkit.operations.release.undo import undo_release
+from meshkit.operations.uninstall import require_control_plane_unused
 from meshkit.operations.upgrade.rollback import NAME as UPGRADE
 from meshkit.operations.upgrade.rollback import undo_upgrade
 
@@ -72,7 +72,7 @@ def undo(
     special = _ONE.get(_operation(records))
     if special is None:
         if not force:
-            require_unused(cluster, restorations(cluster.api, records))
+            require_control_plane_unused(cluster, restorations(cluster.api, records))
         return undo_steps(change_id, cluster, progress=progress, dry_run=dry_run)
     if dry_run:
         return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref, dry=True)

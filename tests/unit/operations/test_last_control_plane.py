@@ -11,7 +11,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.undo import restorations
 from meshkit.errors import BadInput, Forbidden
 from meshkit.facts import Kind
-from meshkit.operations.last_control_plane import require_unused
+from meshkit.operations.uninstall import require_control_plane_unused
 from tests.unit.meshes.injected_objects import pod
 
 COMPONENT = {"istio": {"app": "istiod"}, "linkerd": {"linkerd.io/control-plane-component": "destination"}}
@@ -55,15 +55,15 @@ def undone(*deployments: dict[str, Any], prior: dict[str, Any] | None = None) ->
 def test_pods_would_lose_their_control_plane(mesh: str) -> None:
     one = component(mesh, "one")
     with pytest.raises(BadInput, match=r"still run its sidecar, in shop \(1\)\. Undo their injection first"):
-        require_unused(cluster(one, pod(1, f"{mesh}-proxy"), pod(2)), undone(one))
+        require_control_plane_unused(cluster(one, pod(1, f"{mesh}-proxy"), pod(2)), undone(one))
 
 
 @pytest.mark.parametrize("mesh", ["istio", "linkerd"])
 def test_another_control_plane_earlier_content_or_no_sidecar_is_no_loss(mesh: str) -> None:
     one, other, user = component(mesh, "one"), component(mesh, "other"), pod(1, f"{mesh}-proxy")
-    require_unused(cluster(one, other, user), undone(one))
-    require_unused(cluster(one, user), undone(one, prior=one))
-    require_unused(cluster(one, pod(1)), undone(one))
+    require_control_plane_unused(cluster(one, other, user), undone(one))
+    require_control_plane_unused(cluster(one, user), undone(one, prior=one))
+    require_control_plane_unused(cluster(one, pod(1)), undone(one))
 
 
 def test_an_account_that_may_not_look_is_not_asked_for_more() -> None:
@@ -71,4 +71,4 @@ def test_an_account_that_may_not_look_is_not_asked_for_more() -> None:
         raise Forbidden("may not list Deployments.", remedy="", status=403)
 
     api: Any = SimpleNamespace(list=refuse)
-    require_unused(Cluster("prod", "https://prod", api), undone(component("istio", "one")))
+    require_control_plane_unused(Cluster("prod", "https://prod", api), undone(component("istio", "one")))
