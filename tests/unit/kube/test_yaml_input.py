@@ -100,3 +100,9 @@ def test_a_field_of_another_type_is_named(tmp_path: Path, text: str, field: str)
     file.write_text(text)
     with pytest.raises(BadInput, match=rf"object\.yaml document 1: {field}: it is no "):
         read_objects([file])
+
+
+def test_an_intent_among_objects_names_the_command_for_it(tmp_path: Path) -> None:
+    (tmp_path / "route.yaml").write_text("kind: Route\nnamespace: shop\n")
+    with pytest.raises(BadInput, match=r"document 1: apiVersion: .* intents, are for 'meshkit plan -f'"):
+        list(read_objects([tmp_path / "route.yaml"]))
