@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshkit.decide.formatting import count
 from meshkit.errors import MeshkitError, RunbookFailed
 from meshkit.intent.injection import Injection
 from meshkit.observe.callers import between, read_callers
@@ -136,7 +137,7 @@ def run_demo(cluster: Cluster, *, mesh: str, out: Path, log: Log) -> DemoResult:
         encoding="utf-8",
     )
     for claim in claims:
-        walk.tell(f"{'true ' if claim.true else 'FALSE'}  {claim.statement}: {claim.measured}")
+        walk.tell(f"{'ok    ' if claim.true else 'FAILED'}  {claim.statement}: {claim.measured}")
     return DemoResult(all(claim.true for claim in claims), claims, page, duration_s)
 
 
@@ -242,7 +243,7 @@ def _brought_in_claim(walk: _Walk, found: tuple[str, ...], since_s: float) -> Cl
     unanswered = sum(status in (0, 403) for status in ledger.status)
     return Claim(
         "The caller without a sidecar is found and gets one before mutual TLS is strict; no call is refused",
-        f"found: {', '.join(found) or 'none'}; {unanswered} of {len(ledger):,} refused",
+        f"found: {', '.join(found) or 'none'}; {unanswered} of {count(len(ledger))} refused",
         "/".join(forgotten) in found and len(ledger) > 0 and unanswered == 0,
     )
 
@@ -257,12 +258,14 @@ def _good_claims(result: _ReleaseResult) -> tuple[Claim, ...]:
             result.episode.state.status == "promoted",
         ),
         Claim(
-            "Not one request fails from its first weight to its last",
-            f"{ledger.failed} of {len(ledger):,} failed",
+            "No request fails while the good release shifts weights",
+            f"{ledger.failed} of {count(len(ledger))} failed",
             len(ledger) > 0 and ledger.failed == 0,
         ),
         Claim(
-            f"At {LEAST_RPS:g} requests a second or more", f"{rate:.0f} requests a second", rate >= LEAST_RPS
+            f"The load is at least {LEAST_RPS:g} requests a second",
+            f"{rate:.0f} requests a second",
+            rate >= LEAST_RPS,
         ),
     )
 
@@ -278,10 +281,9 @@ def _bad_claims(result: _ReleaseResult) -> tuple[Claim, ...]:
             "The bad release is rolled back", state.status.replace("_", " "), state.status == "rolled_back"
         ),
         Claim(
-            f"Fewer than {MOST_HARMED_PERCENT:g} % of the requests between its first weight and its last "
-            f"failed or were answered by {release.canary} {SLOWER_BY_MS:g} ms later than {release.stable}'s "
-            "median",
-            f"{harmed} of {len(ledger):,} ({percent:.2f} %); median {median_ms or 0:.1f} ms",
+            f"While it shifts weights, fewer than {MOST_HARMED_PERCENT:g} % of the requests fail, or are "
+            f"answered by {release.canary} {SLOWER_BY_MS:g} ms later than the median of {release.stable}",
+            f"{harmed} of {count(len(ledger))} ({percent:.2f} %); median {median_ms or 0:.1f} ms",
             median_ms is not None and percent < MOST_HARMED_PERCENT,
         ),
     )

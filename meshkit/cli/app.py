@@ -15,6 +15,7 @@ import click
 from meshkit.cli.changes import apply_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
 from meshkit.cli.explain import explain_command
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.identity import identity_group
 from meshkit.cli.init import init_command, schema_command
 from meshkit.cli.judge import judge_group
@@ -33,43 +34,40 @@ from meshkit.errors import MeshkitError
 from meshkit.version import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="meshkit")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
     """Set up and run a service mesh, Istio or Linkerd, on Kubernetes.
 
+    Every command works on your cluster, or on the sandbox, which needs none. A file of intents is a YAML file
+    that says what you want from the mesh; `meshkit init` writes one to begin with.
+
     Exit codes: 0 done or nothing to do, 1 failed, 2 bad input and nothing changed, 3 undecided or waiting, 4
     needs manual action, 5 changes pending.
 
-    Example: meshkit plan -f shop.yaml
+    Example: meshkit setup status --mesh istio
     """
 
 
-for _command in (
-    demo_command,
-    lab_command,
-    sandbox_group,
-    check_command,
-    explain_command,
-    init_command,
-    schema_command,
-    plan_command,
-    apply_command,
-    history_command,
-    undo_command,
-    release_group,
-    judge_group,
-    observability_command,
-    setup_group,
-    runbook_group,
-    identity_group,
-    rehearse_command,
-    upgrade_group,
-    uninstall_command,
-    doctor_command,
-):
-    cli.add_command(_command)
+cli.add_under(
+    {
+        "Try it on this machine": (demo_command, lab_command, sandbox_group, doctor_command),
+        "Set up a mesh": (setup_group, observability_command),
+        "Look, without changing anything": (check_command, explain_command, history_command),
+        "Change something, and undo it": (
+            init_command,
+            schema_command,
+            plan_command,
+            apply_command,
+            undo_command,
+        ),
+        "Release a new version": (release_group, judge_group),
+        "Operate": (upgrade_group, rehearse_command, identity_group, runbook_group, uninstall_command),
+    }
+)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from meshkit.cli.output import (
+    AGAIN,
     ClusterChoice,
+    changing,
     cluster_options,
     columns,
     confirm_plan,
@@ -72,7 +74,7 @@ def plan_command(file: str, mesh: str | None, choice: ClusterChoice, take_fields
 def apply_command(
     file: str, mesh: str | None, yes: bool, choice: ClusterChoice, take_fields: bool, as_json: bool
 ) -> None:
-    """Apply a file of intents after showing the plan and asking for confirmation.
+    """Show the plan of a file of intents, ask for confirmation, and apply it.
 
     `meshkit undo ID` restores the previous state.
 
@@ -87,7 +89,8 @@ def apply_command(
         click.echo(str(plan))
     if not (yes or plan.empty):
         confirm_plan(cluster, as_json=as_json)
-    change = apply(plan, cluster, progress=progress(as_json=as_json))
+    with changing():
+        change = apply(plan, cluster, progress=progress(as_json=as_json))
     show_change(change, choice, as_json=as_json)
 
 
@@ -115,10 +118,11 @@ def history_command(choice: ClusterChoice, as_json: bool) -> None:
 
 @click.command("undo")
 @click.argument("change_id")
+@click.option("--force", is_flag=True, help="Undo even if pods lose the last control plane of their mesh.")
 @cluster_options
 @json_option
-def undo_command(change_id: str, choice: ClusterChoice, as_json: bool) -> None:
-    """Restore what a change replaced.
+def undo_command(change_id: str, force: bool, choice: ClusterChoice, as_json: bool) -> None:
+    """Restore what a change replaced; `meshkit history` lists the changes.
 
     The command refuses to touch objects that others have changed since.
 
@@ -126,7 +130,8 @@ def undo_command(change_id: str, choice: ClusterChoice, as_json: bool) -> None:
     """
     from meshkit.operations.undo import undo
 
-    change = undo(change_id, choice.connect(), progress=progress(as_json=as_json))
+    with changing(AGAIN):
+        change = undo(change_id, choice.connect(), progress=progress(as_json=as_json), force=force)
     show(asdict(change), str(change), as_json=as_json)
 
 

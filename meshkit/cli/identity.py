@@ -7,14 +7,23 @@ from dataclasses import asdict
 import click
 
 from meshkit.cli.changes import progress, show_plan
-from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, require_typed, show
+from meshkit.cli.groups import CommandGroup
+from meshkit.cli.output import (
+    ClusterChoice,
+    changing,
+    cluster_options,
+    json_option,
+    mesh_option,
+    require_typed,
+    show,
+)
 
 _namespace_option = click.option(
     "--namespace", default="", metavar="NAME", help="The control plane's; default: the mesh's usual one."
 )
 
 
-@click.group("identity")
+@click.group("identity", cls=CommandGroup)
 def identity_group() -> None:
     """Show or rotate Linkerd's trust anchor and issuer without losing requests.
 
@@ -87,6 +96,7 @@ def rotate_command(
         click.echo(str(plan))
     if not yes:
         require_typed(cluster.context, f"rotate the identity of cluster {cluster}", as_json=as_json)
-    done = apply(plan, cluster, progress=progress(as_json=as_json))
+    with changing():
+        done = apply(plan, cluster, progress=progress(as_json=as_json))
     show([asdict(change) for change in done.changes], str(done), as_json=as_json)
     return 0

@@ -14,7 +14,7 @@ from meshkit.errors import BadInput
 @click.argument("kind")
 @click.option("--to", "file", metavar="FILE", help="Write a new file instead of standard output.")
 def init_command(kind: str, file: str | None) -> None:
-    """Write a complete, commented YAML document of a KIND such as Route or Release.
+    """Write a commented YAML document of a KIND, such as Route or Release.
 
     Required fields have example values. Optional fields are commented out and show their default or an
     example. `meshkit plan -f FILE` shows what the document would change.
@@ -42,7 +42,7 @@ def init_command(kind: str, file: str | None) -> None:
 @click.command("schema")
 @click.argument("kind")
 def schema_command(kind: str) -> None:
-    """Print the JSON Schema of the documents of a KIND, for completion and checks in an editor.
+    """Print the JSON Schema of a KIND, for completion and checks in an editor.
 
     The schema goes to standard output; name the saved file in the editor's settings.
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 import functools
 import json
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from meshkit.errors import BadInput
+
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
+_NOTHING_CHANGED = "Nothing was changed."
+AFTER_CTRL_C = (
+    "Steps that are done stay done. Run the same command again to complete the change; "
+    "'meshkit history' lists it as open, and 'meshkit undo ID' restores what it replaced."
+)
+AGAIN = "Run the same command again to complete it."
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -103,8 +113,36 @@ def show(data: Any, text: str, *, as_json: bool) -> None:
 
 
 def confirm_plan(cluster: Cluster, *, as_json: bool) -> None:
-    """Ask for confirmation of the plan that was shown, and abort the command on "no"."""
-    click.confirm(f"Apply this plan to cluster {cluster}?", abort=True, err=as_json)
+    """Ask for confirmation of the plan that was shown, and abort the command on "no".
+
+    Raises ``BadInput`` if standard input has no answer, as in CI.
+    """
+    try:
+        confirmed = click.confirm(f"Apply this plan to cluster {cluster}?", err=as_json)
+    except click.Abort:
+        raise _unanswered() from None
+    if not confirmed:
+        click.echo(_NOTHING_CHANGED, err=True)
+        raise click.Abort
+
+
+def _unanswered() -> BaseException:
+    """The error of a question at the end of standard input; Ctrl-C on a terminal stays an abort."""
+    if sys.stdin.isatty():
+        click.echo(f"\n{_NOTHING_CHANGED}", err=True)
+        return click.Abort()
+    problem = f"it has no answer. {_NOTHING_CHANGED}"
+    return BadInput("standard input", problem, remedy="Give --yes to run without questions.")
+
+
+@contextmanager
+def changing(after: str = AFTER_CTRL_C) -> Iterator[None]:
+    """Run a change; if Ctrl-C ends it, say on stderr what state it leaves and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"meshkit: interrupted. {after}", err=True)
+        raise
 
 
 def require_typed(name: str, to: str, *, as_json: bool) -> None:
@@ -113,9 +151,12 @@ def require_typed(name: str, to: str, *, as_json: bool) -> None:
     ``to`` describes the action and names the cluster: ``upgrade the mesh of cluster prod
     (https://prod:6443)``.
     """
-    typed = click.prompt(f"Type {name} to {to}", default="", show_default=False, err=as_json)
+    try:
+        typed = click.prompt(f"Type {name} to {to}", default="", show_default=False, err=as_json)
+    except click.Abort:
+        raise _unanswered() from None
     if typed != name:
-        click.echo("Nothing was changed.", err=True)
+        click.echo(_NOTHING_CHANGED, err=True)
         raise click.Abort
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshkit.cli.changes import progress, show_change, show_plan, take_fields_option
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     ClusterChoice,
+    changing,
     cluster_options,
     columns,
     confirm_plan,
@@ -19,7 +21,7 @@ from meshkit.cli.output import (
     mesh_option,
     show,
 )
-from meshkit.errors import BadInput, ClusterError, NoData, Unhealthy, WarningsFound
+from meshkit.errors import BadInput, ClusterError, NoData, Undecided, Unhealthy, WarningsFound
 
 if TYPE_CHECKING:
     from meshkit.decide.plan import ReleaseForecast
@@ -28,9 +30,13 @@ if TYPE_CHECKING:
     from meshkit.operations.release.commands import Verb
 
 _FILE = "YAML file with one document of kind Release."
+_AFTER_CTRL_C = (
+    "The weights stay as they are, and nothing watches them. Run the same command again to resume the "
+    "release; 'meshkit release status -f FILE' shows its state and how to undo it."
+)
 
 
-@click.group("release")
+@click.group("release", cls=CommandGroup)
 def release_group() -> None:
     """Release a new version as a canary that is compared with the stable version.
 
@@ -104,7 +110,8 @@ def run_command(
     plan = plan_release(release, cluster, mesh=mesh, prometheus=prometheus)
     if not as_json:
         click.echo(plan.text(forecast=False))
-    outcome = apply(plan, cluster, progress=progress(as_json=as_json))
+    with changing(_AFTER_CTRL_C):
+        outcome = apply(plan, cluster, progress=progress(as_json=as_json))
     facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences, **where}
     show(facts, str(outcome), as_json=as_json)
     return outcome.exit_code
@@ -119,20 +126,24 @@ def status_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
 
     Example: meshkit release status -f release.yaml
     """
-    from meshkit.operations.release.runner import release_state
+    from meshkit.operations.release.runner import release_state, runner_of
 
     release = _release(file)
     cluster = choice.connect()
     state = release_state(release.name, cluster)
+    runner = None if state.ended else runner_of(state.release, cluster)
     facts = {
         "release": state.release.name,
         "status": state.status,
         "asked_percent": state.asked_percent,
         "change": state.change_id,
         "sentences": state.sentences,
+        "runner": runner,
         "cluster": asdict(cluster.ref),
     }
     text = f"{state.status} at {state.asked_percent:g} % on cluster {cluster}: {' '.join(state.sentences)}"
+    if not (state.ended or runner):
+        text += f"\n{_no_runner(file, state.change_id, choice)}"
     show(facts, text, as_json=as_json)
 
 
@@ -141,17 +152,37 @@ def _command(verb: Verb, help_text: str) -> None:
     @file_option(_FILE)
     @cluster_options
     @json_option
-    def command(file: str, choice: ClusterChoice, as_json: bool) -> None:
-        from meshkit.operations.release.runner import send_command
+    def command(file: str, choice: ClusterChoice, as_json: bool) -> int:
+        from meshkit.operations.release.runner import release_state, runner_of, send_command
 
         name = _release(file).name
         cluster = choice.connect()
+        state = release_state(name, cluster)
+        if state.ended:
+            problem = f"release {name} has ended: {state.status.replace('_', ' ')}."
+            remedy = f"'meshkit undo {state.change_id}{choice.words}' restores the weights from before it."
+            raise BadInput(verb, problem, remedy=remedy)
         send_command(name, verb, cluster)
+        runner = runner_of(state.release, cluster)
         text = (
             f"Sent {verb} to release {name} on cluster {cluster}; "
             f"`meshkit release status -f {file}{choice.words}` shows the effect."
         )
-        show({"release": name, "sent": verb, "cluster": asdict(cluster.ref)}, text, as_json=as_json)
+        if runner is None:
+            text = f"Stored {verb} for release {name} on cluster {cluster}, without effect yet.\n"
+            text += _no_runner(file, state.change_id, choice)
+        facts = {"release": name, "sent": verb, "runner": runner, "cluster": asdict(cluster.ref)}
+        show(facts, text, as_json=as_json)
+        return 0 if runner else Undecided.exit_code
+
+
+def _no_runner(file: str, change_id: str, choice: ClusterChoice) -> str:
+    """What to do about a release whose process has died or was stopped."""
+    return (
+        f"No process runs this release: its weights stay as they are, and nothing watches them. "
+        f"`meshkit release run -f {file}{choice.words}` resumes it; `meshkit undo {change_id}{choice.words}` "
+        "restores the weights from before it."
+    )
 
 
 _command("hold", "Stay at the current step; automatic rollback stays on.")

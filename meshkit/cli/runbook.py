@@ -9,11 +9,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import ClusterChoice, columns, json_option, show
 from meshkit.errors import BadInput
 
 
-@click.group("runbook")
+@click.group("runbook", cls=CommandGroup)
 def runbook_group() -> None:
     """Run operational procedures headless, as papermill notebooks with typed parameters.
 

@@ -10,8 +10,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from meshkit.cli.changes import progress
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
+    AGAIN,
     ClusterChoice,
+    changing,
     cluster_options,
     columns,
     confirm_plan,
@@ -38,7 +41,7 @@ _NAMESPACE = click.option(
 )
 
 
-@click.group("setup")
+@click.group("setup", cls=CommandGroup)
 def setup_group() -> None:
     """Set up a mesh stage by stage, from an empty cluster to a meshed namespace.
 
@@ -171,7 +174,8 @@ def apply_command(
         click.echo(str(plan))
     if not (yes or plan.empty):
         confirm_plan(setup.cluster, as_json=as_json)
-    change = setup.apply(stage, plan, progress=progress(as_json=as_json), force=force)
+    with changing():
+        change = setup.apply(stage, plan, progress=progress(as_json=as_json), force=force)
     back = (
         f"\nUndo it with: meshkit setup undo {stage}{_where(setup.mesh, namespace, choice)}"
         if change.id
@@ -193,7 +197,8 @@ def undo_command(stage: str, namespace: str, mesh: str | None, choice: ClusterCh
 
     Example: meshkit setup undo injection --mesh istio -n shop
     """
-    change = _setup(namespace, mesh, choice.connect()).undo(stage, progress=progress(as_json=as_json))
+    with changing(AGAIN):
+        change = _setup(namespace, mesh, choice.connect()).undo(stage, progress=progress(as_json=as_json))
     show(asdict(change), str(change), as_json=as_json)
 
 

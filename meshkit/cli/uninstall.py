@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from meshkit.cli.changes import progress, show_change, show_plan
-from meshkit.cli.output import ClusterChoice, cluster_options, json_option, mesh_option, require_typed
+from meshkit.cli.output import (
+    ClusterChoice,
+    changing,
+    cluster_options,
+    json_option,
+    mesh_option,
+    require_typed,
+)
 
 
 @click.command("uninstall")
@@ -38,7 +45,7 @@ def uninstall_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Remove a mesh from a cluster after showing what is removed and asking for confirmation.
+    """Show everything that a mesh has in a cluster, ask for confirmation, and remove it.
 
     `meshkit undo ID` restores it.
 
@@ -55,6 +62,7 @@ def uninstall_command(
         click.echo(str(plan))
     if not (yes or plan.empty):
         require_typed(cluster.context, f"remove this from cluster {cluster}", as_json=as_json)
-    change = apply(plan, cluster, confirm=cluster.context, progress=progress(as_json=as_json))
+    with changing():
+        change = apply(plan, cluster, confirm=cluster.context, progress=progress(as_json=as_json))
     show_change(change, choice, as_json=as_json)
     return 0

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from meshkit.cli.changes import progress, show_plan
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
+    AGAIN,
     ClusterChoice,
+    changing,
     cluster_options,
     json_option,
     mesh_option,
@@ -64,7 +67,7 @@ def _target_options(command: F) -> F:
     return command
 
 
-@click.group("upgrade")
+@click.group("upgrade", cls=CommandGroup)
 def upgrade_group() -> None:
     """Upgrade a mesh: the control plane first, then one namespace at a time, judged by its calls.
 
@@ -136,7 +139,8 @@ def run_command(
         click.echo(str(plan))
     if not (yes or plan.empty):
         require_typed(cluster.context, f"upgrade the mesh of cluster {cluster}", as_json=as_json)
-    done = apply(plan, cluster, progress=progress(as_json=as_json))
+    with changing():
+        done = apply(plan, cluster, progress=progress(as_json=as_json))
     status = upgrade_status(to, cluster, mesh=mesh)
     back = f"Roll it back with: meshkit upgrade back{target['choice'].words}"
     lines = [*map(str, done.changes), str(status), back]
@@ -162,7 +166,8 @@ def back_command(yes: bool, choice: ClusterChoice, as_json: bool) -> int:
         click.echo("\n".join(f"  {one.what}, {one.started[:16]}, {one.who}" for one in changes))
     if not yes:
         require_typed(cluster.context, f"roll back the upgrade of cluster {cluster}", as_json=as_json)
-    done = upgrade_back(cluster, progress=progress(as_json=as_json))
+    with changing(AGAIN):
+        done = upgrade_back(cluster, progress=progress(as_json=as_json))
     show([asdict(change) for change in done], "\n".join(map(str, done)), as_json=as_json)
     return 0
 

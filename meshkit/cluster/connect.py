@@ -7,9 +7,11 @@ only provides contexts for an explicit choice.
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -148,6 +150,8 @@ def _named(context: str) -> Cluster:
     for paths in (user, [_sandbox_file()]):
         found = read_kubeconfig([path for path in paths if path.is_file()])
         if context in found.contexts:
+            if context == SANDBOX and paths == [_sandbox_file()]:
+                return connect_sandbox()
             return _connected(found, context)
         known.update(found.contexts)
     if context == SANDBOX:
@@ -187,7 +191,7 @@ def _sandbox_or_none() -> Cluster:
     raise BadInput(
         "context",
         "no cluster is named, and the sandbox is not up.",
-        remedy=f"Start it with 'meshkit sandbox up'. {_name_one(known)}",
+        remedy=f"Start it with 'meshkit sandbox up', or set {_ENVIRONMENT}. {_name_one(known)}",
     )
 
 
@@ -195,13 +199,20 @@ def _running_sandbox(reason: str = "") -> Cluster | None:
     path = _sandbox_file()
     if not path.is_file():
         return None
-    cluster = _connected(read_kubeconfig([path]), SANDBOX, reason)
-    return cluster if _listens(cluster.server) else None
+    found = read_kubeconfig([path])
+    cluster = _connected(found, SANDBOX, reason)
+    return cluster if _listens(cluster.server, _authority(found, SANDBOX)) else None
+
+
+def _authority(kubeconfig: Kubeconfig, context: str) -> str:
+    """The certificate of the context's cluster as PEM, or an empty text."""
+    encoded = kubeconfig.only(context)["clusters"][0]["cluster"].get("certificate-authority-data")
+    return base64.b64decode(encoded).decode() if encoded else ""
 
 
 def _name_one(contexts: Entries) -> str:
     names = sorted(name for name in contexts if name != SANDBOX)
-    return f"Name one with context=: {', '.join(names)}." if names else "No kubeconfig names a context."
+    return f"Name one of these contexts: {', '.join(names)}." if names else "No kubeconfig names a context."
 
 
 def _sandbox_file() -> Path:
@@ -289,10 +300,17 @@ class _NoDiscovery:
         pass
 
 
-def _listens(server: str) -> bool:
+def _listens(server: str, authority: str) -> bool:
+    """Whether an API server with a certificate of this authority listens at the address.
+
+    The port alone proves nothing: when a sandbox ends, that of another $MESHKIT_HOME can take its port.
+    """
     address = urlsplit(server)
     try:
-        socket.create_connection((address.hostname or "", address.port or 443), timeout=1).close()
+        with socket.create_connection((address.hostname or "", address.port or 443), timeout=1) as connection:
+            if authority:
+                trusted = ssl.create_default_context(cadata=authority)
+                trusted.wrap_socket(connection, server_hostname=address.hostname).close()
     except OSError:
         return False
     return True

@@ -25,6 +25,12 @@ from meshkit.facts import Kind
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
 
 
+def holder_of(cluster: Cluster, name: str) -> str | None:
+    """The process that holds a lock, or None if nobody does or its holder has died."""
+    spec = (cluster.api.get(LEASE, name, NAMESPACE) or {}).get("spec") or {}
+    return None if not spec.get("holderIdentity") or _expired(spec) else str(spec["holderIdentity"])
+
+
 class Lock:
     """A named lock. ``holder`` is the last known holder, ``transitions`` the number of changes of holder."""
 

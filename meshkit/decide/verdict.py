@@ -63,8 +63,8 @@ class Verdict:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """The summary, then the sentences that unfold it."""
-        return (self.summary, *self.sentences) if self.summary else self.sentences
+        """The summary, then the sentences that unfold it, each once."""
+        return tuple(dict.fromkeys(each for each in (self.summary, *self.sentences) if each))
 
     @property
     def open(self) -> tuple[Condition, ...]:

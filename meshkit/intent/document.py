@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +81,23 @@ def _intent(document: Document, origin: str) -> Intent:
     if kind is None:
         raise BadInput(_where(origin, node), "kind is missing.", remedy=f"Name one of: {', '.join(KINDS)}.")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise UnknownName(f"{_where(origin, _mark(node, ['kind']))}: kind", str(kind), KINDS)
+        raise _unknown_kind(f"{_where(origin, _mark(node, ['kind']))}: kind", str(kind), fields)
     try:
         return KINDS[kind].model_validate(fields)
     except ValidationError as error:
         location = place(telling(error))
         raise _located(bad_input(KINDS[kind], error), _where(origin, _mark(node, location))) from error
+
+
+def _unknown_kind(where: str, kind: str, fields: Mapping[str, Any]) -> BadInput:
+    """The error of a kind that no intent has; objects of Kubernetes have an apiVersion and are applied by
+    kubectl.
+    """
+    if "apiVersion" not in fields:
+        return UnknownName(where, kind, KINDS)
+    problem = f"{kind!r} is a kind of Kubernetes objects; this file must hold intents of meshkit."
+    remedy = f"'meshkit check -f' checks objects, kubectl applies them. Kinds of intents: {', '.join(KINDS)}."
+    return BadInput(where, problem, remedy=remedy)
 
 
 def _located(error: BadInput, where: str) -> BadInput:

@@ -16,6 +16,7 @@ _ENDINGS = (".yaml", ".yml", ".json")
 _NOT_OBJECTS = "kustomize.config.k8s.io"
 """The group of kustomize's own files, which describe objects and are none."""
 
+_INTENTS = "Documents without apiVersion, such as intents, are for 'meshkit plan -f'."
 _NATIVE = ("v1", "apps/v1", "batch/v1")
 _MAPPING, _LIST, _INTEGER = (dict, "mapping of fields"), (list, "list"), (int, "integer")
 _SHAPES: dict[str, tuple[type, str]] = {
@@ -74,7 +75,7 @@ def _checked(document: Any, where: str) -> Iterator[Object]:
         return
     for name in ("apiVersion", "kind"):
         if not isinstance(document.get(name), str):
-            raise BadInput(f"{where}: {name}", "it is missing or no text.", remedy=remedy)
+            raise BadInput(f"{where}: {name}", "it is missing or no text.", remedy=f"{remedy} {_INTENTS}")
     if document["kind"].endswith("List") and isinstance(document.get("items"), list):
         for number, item in enumerate(document["items"]):
             yield from _checked(item, f"{where} items[{number}]")

@@ -26,6 +26,7 @@ from meshkit.meshes.model.requests import Request
 from meshkit.operations.which_mesh import home_of, mesh_of
 
 _CONFIG_MAP = Kind("v1", "ConfigMap")
+_NO_CALLERS = "no workload that could call it was found."
 _EXAMPLE = "Write it as web.shop:8080/path or http://web.shop:8080/path."
 
 
@@ -57,7 +58,7 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        nobody = "no caller of it was read." if self.not_read else "nobody calls it."
+        nobody = "no caller of it was read." if self.not_read else _NO_CALLERS
         lines = [str(way) for way in self.ways] or [f"{self.request}: {nobody}"]
         lines += [f"not read: {each}" for each in self.not_read]
         if self.failures:

@@ -47,7 +47,7 @@ class Findings(tuple[Finding, ...]):
         """Raise ``Unhealthy`` if there are errors, or with ``strict`` ``WarningsFound`` if there are only
         warnings.
         """
-        counts = f"{self.errors} errors and {self.warnings} warnings were found."
+        counts = f"Found: {self._counts}."
         if self.errors:
             raise Unhealthy(counts, remedy=f"First: {self[0].object}: {self[0].message} {self[0].remedy}")
         if strict and self.warnings:
@@ -73,7 +73,12 @@ class Findings(tuple[Finding, ...]):
     @property
     def total(self) -> str:
         """The number of errors and warnings, and the cluster."""
-        return f"{self.errors} errors, {self.warnings} warnings{self._where}."
+        return f"{self._counts}{self._where}."
+
+    @property
+    def _counts(self) -> str:
+        errors = f"{self.errors} error{'' if self.errors == 1 else 's'}"
+        return f"{errors}, {self.warnings} warning{'' if self.warnings == 1 else 's'}"
 
 
 def check(
@@ -113,16 +118,26 @@ def check(
     mesh = mesh_of(cluster, mesh, within)
     if to_ambient:
         view = _view(cluster, mesh, _checks_of_move(mesh).KINDS, within)
+        _require_namespaces(within, view.snapshot)
         found = _move(view, to_ambient)
         return Findings(move_of_some(view, within, found) if view.snapshot.unread else found, cluster.ref)
     analyzer = registry.mesh(mesh).analyzer
     view = _view(cluster, mesh, registry.mesh(mesh).checks.kinds, within)
+    _require_namespaces(within, view.snapshot)
     if view.snapshot.unread:
         return Findings(findings_of_some(view, within), cluster.ref)
     found = findings(view, pre=pre)
     rights = missing_rights(cluster, mesh, view.home) if pre else ()
     own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
     return Findings((*found, *rights, *own), cluster.ref)
+
+
+def _require_namespaces(names: Iterable[str], seen: Snapshot) -> None:
+    """Raise ``UnknownName`` for a namespace that does not exist, as far as namespaces may be read."""
+    known = [str(each["metadata"]["name"]) for each in seen.of("Namespace")]
+    for name in names:
+        if known and name not in known:
+            raise UnknownName("namespace", name, known)
 
 
 def _view(cluster: Cluster, mesh: str, kinds: Iterable[Kind], within: tuple[str, ...]) -> View:

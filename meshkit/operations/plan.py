@@ -131,7 +131,7 @@ class Plan:
     def heading(self) -> str:
         """Summarise what the plan does, where, and in how many steps."""
         where = f"{self.mesh} on cluster {self.cluster}"
-        same = f"{self.unchanged} objects are unchanged"
+        same = f"{self.unchanged} {'object is' if self.unchanged == 1 else 'objects are'} unchanged"
         if self.empty:
             return f"{self.what}, {where}: nothing to do, {same}."
         steps = f"{len(self.steps)} step{'s' if len(self.steps) > 1 else ''}"

@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import ChangeSummary, Journal, operation_of
+from meshkit.cluster.undo import restorations
 from meshkit.errors import BadInput
 from meshkit.operations.change import history, records_to_undo, undo_steps, undo_together
 from meshkit.operations.identity.rotate import NAME as ROTATION
@@ -19,6 +20,7 @@ from meshkit.operations.plan import Change, Changes
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.release.state import BEGIN
 from meshkit.operations.release.undo import undo_release
+from meshkit.operations.uninstall import require_control_plane_unused
 from meshkit.operations.upgrade.rollback import NAME as UPGRADE
 from meshkit.operations.upgrade.rollback import undo_upgrade
 
@@ -31,11 +33,21 @@ _TOGETHER: Mapping[str, Callable[..., list[Change]]] = {UPGRADE: undo_upgrade, R
 
 @overload
 def undo(
-    change: Change | str, cluster: Cluster, *, progress: OnEvent = noop, dry_run: bool = False
+    change: Change | str,
+    cluster: Cluster,
+    *,
+    progress: OnEvent = noop,
+    dry_run: bool = False,
+    force: bool = False,
 ) -> Change: ...
 @overload
 def undo(
-    change: Changes, cluster: Cluster, *, progress: OnEvent = noop, dry_run: bool = False
+    change: Changes,
+    cluster: Cluster,
+    *,
+    progress: OnEvent = noop,
+    dry_run: bool = False,
+    force: bool = False,
 ) -> Changes: ...
 def undo(
     change: Change | Changes | str,
@@ -43,12 +55,14 @@ def undo(
     *,
     progress: OnEvent = noop,
     dry_run: bool = False,
+    force: bool = False,
 ) -> Change | Changes:
     """Undo a change, or all changes of an operation, whoever made them; a change may be given by its id.
 
     With ``dry_run``, only check whether this is possible. Raises ``ManualActionRequired``, without changing
     anything, if others have changed the objects since. Namespaces and CustomResourceDefinitions that contain
-    other objects stay; ``Change.kept`` lists them.
+    other objects stay; ``Change.kept`` lists them. Raises ``BadInput`` if pods would lose the last control
+    plane of their mesh, unless ``force`` is set.
     """
     if isinstance(change, Changes):
         return _together(change, cluster, progress, dry_run=dry_run)
@@ -57,6 +71,8 @@ def undo(
     records = records_to_undo(change_id, journal)
     special = _ONE.get(_operation(records))
     if special is None:
+        if not force:
+            require_control_plane_unused(cluster, restorations(cluster.api, records))
         return undo_steps(change_id, cluster, progress=progress, dry_run=dry_run)
     if dry_run:
         return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref, dry=True)

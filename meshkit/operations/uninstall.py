@@ -1,7 +1,8 @@
 """``mk.plan_uninstall`` plans the removal of a mesh and shows it before anything is removed.
 
 The result is an ordinary plan. ``mk.apply`` runs it once the context's name was given as confirmation. The
-prior state of every object is stored in the journal first, so that ``mk.undo`` can restore it.
+prior state of every object is stored in the journal first, so that ``mk.undo`` can restore it. An undo that
+removes a mesh's last control plane is held to the same rule: no pod may still run the mesh's sidecar.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from meshkit.cluster import deletion as removal
 from meshkit.cluster import helm, snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Operation
-from meshkit.errors import BadInput
+from meshkit.cluster.undo import Restoration
+from meshkit.errors import BadInput, Forbidden
 from meshkit.facts import Kind, Need, Snapshot
 from meshkit.kube.helm import RELEASE
-from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, POD
+from meshkit.kube.kinds import CONFIG_MAP, DEPLOYMENT, NAMESPACE, POD
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
@@ -31,7 +33,7 @@ from meshkit.meshes.removal import (
 from meshkit.meshes.removal import removal as steps_of
 from meshkit.operations.change import plan_steps
 from meshkit.operations.plan import Plan
-from meshkit.operations.which_mesh import mesh_of
+from meshkit.operations.which_mesh import components_of, mesh_of
 
 _CLUSTER_WIDE = (
     Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
@@ -127,4 +129,47 @@ def _staying(cluster: Cluster, steps: Sequence[Step]) -> dict[str, str]:
         inside = removal.held(cluster, holder, going)
         if inside:
             found[title(holder)] = removal.stays("it", inside)
+    return found
+
+
+def require_control_plane_unused(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
+    """Raise ``BadInput`` naming the namespaces whose pods would lose the last control plane of their mesh.
+
+    An account that may not read the whole cluster is not asked for more rights: nothing is raised.
+    """
+    going = [one for one in wanted if one.prior is None and not one.removed]
+    if not any(one.kind in (DEPLOYMENT, RELEASE) for one in going):
+        return
+    try:
+        used = _losing(cluster, _deleted_titles(cluster, going))
+    except Forbidden:
+        return
+    if used:
+        raise BadInput(
+            "undo",
+            f"it removes the control plane of pods that still run its sidecar, in {', '.join(used)}.",
+            remedy="Undo their injection first ('meshkit history'), or use force=True (--force): "
+            "their proxies get no new routes, and their connections fail once their certificates expire.",
+        )
+
+
+def _deleted_titles(cluster: Cluster, going: Sequence[Restoration]) -> set[str]:
+    """The titles of the objects that the undo deletes, with those of Helm's releases."""
+    titles = {one.title for one in going}
+    for one in going:
+        if one.kind == RELEASE:
+            live = helm.client_for(cluster, RELEASE).get(RELEASE, one.name, one.namespace)
+            titles |= removal.goes_with(cluster, live) if live else set()
+    return titles
+
+
+def _losing(cluster: Cluster, going: set[str]) -> list[str]:
+    """The namespaces, with the number of their pods, that no control plane of their mesh serves then."""
+    found: list[str] = []
+    for row in registry.MESHES.values():
+        components = components_of(row, cluster)
+        if components and {title(each) for each in components} <= going:
+            homes = {str(each["metadata"]["namespace"]) for each in components}
+            used = meshed(Snapshot(tuple(cluster.api.list(POD))), row.name, homes)
+            found += [f"{name} ({count})" for name, count in sorted(used.items())]
     return found

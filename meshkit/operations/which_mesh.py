@@ -12,7 +12,7 @@ from meshkit.kube.kinds import DEPLOYMENT, MUTATING_WEBHOOK, POD
 from meshkit.meshes import registry
 from meshkit.meshes.base import Mesh
 
-_NAME_ONE = "Name one with mesh= or --mesh, or bind it with mk.connect(mesh=...)."
+_NAME_ONE = "Name one with --mesh, in Python with mesh= or mk.connect(mesh=...)."
 
 
 def mesh_of(cluster: Cluster, mesh: str | None = None, namespaces: Iterable[str] = ()) -> str:
@@ -63,6 +63,13 @@ def installed_meshes(cluster: Cluster) -> tuple[str, ...]:
     return tuple(row.name for row in registry.MESHES.values() if _is_installed(row, cluster, hooks))
 
 
+def components_of(row: Mesh, cluster: Cluster) -> Sequence[Object]:
+    """The Deployments of a mesh's control planes, of every revision."""
+    facts = row.control_plane
+    selector = f"{facts.component_label} in ({','.join(facts.components)})"
+    return cluster.api.list(DEPLOYMENT, labels=selector)
+
+
 def _with_proxies(cluster: Cluster, namespaces: Iterable[str]) -> list[str]:
     """The meshes whose proxies run in these namespaces, as far as their pods may be read."""
     seen = snapshot.read(cluster, [Need(POD, name, optional=True) for name in dict.fromkeys(namespaces)])
@@ -72,20 +79,14 @@ def _with_proxies(cluster: Cluster, namespaces: Iterable[str]) -> list[str]:
 def home_of(cluster: Cluster, row: Mesh) -> str:
     """The namespace of the control plane, the usual one if it cannot be seen."""
     try:
-        found = _components(row, cluster)
+        found = components_of(row, cluster)
     except Forbidden:
         found = []
     return next((str(each["metadata"]["namespace"]) for each in found), row.control_plane.home)
 
 
 def _is_installed(row: Mesh, cluster: Cluster, hooks: Snapshot) -> bool:
-    return any(row.injection.webhooks(hooks)) or bool(_components(row, cluster))
-
-
-def _components(row: Mesh, cluster: Cluster) -> Sequence[Object]:
-    facts = row.control_plane
-    selector = f"{facts.component_label} in ({','.join(facts.components)})"
-    return cluster.api.list(DEPLOYMENT, labels=selector)
+    return any(row.injection.webhooks(hooks)) or bool(components_of(row, cluster))
 
 
 def _remedy() -> str:

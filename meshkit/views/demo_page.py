@@ -90,7 +90,7 @@ def _claims(claims: Sequence[Claim]) -> Markup:
 
 def _truth(true: bool) -> Markup:
     return Markup('<span class="mk-nowrap">{} {}</span>').format(
-        icon("good" if true else "bad"), "true" if true else "false"
+        icon("good" if true else "bad"), "ok" if true else "failed"
     )
 
 

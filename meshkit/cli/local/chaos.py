@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import json_option, show
 from meshkit.errors import BadInput
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from meshkit.operations.chaos import Chaos
 
 
-@click.group("chaos")
+@click.group("chaos", cls=CommandGroup)
 def chaos_group() -> None:
     """Inject faults into the sandbox: stop pods, nodes or zones, slow a workload, and restore everything.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.local.chaos import chaos_group
 from meshkit.cli.output import json_option, show
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from meshkit.sandbox.lifecycle import Status
 
 
-@click.group("sandbox")
+@click.group("sandbox", cls=CommandGroup)
 def sandbox_group() -> None:
     """Start and stop the sandbox, a local Kubernetes API with real Envoy proxies.
 
@@ -39,7 +40,7 @@ def up_command(port: int | None, as_json: bool) -> None:
     from meshkit.sandbox.lifecycle import up
 
     sandbox = up(port=port, progress=None if as_json else click.echo)
-    show(asdict(sandbox), _where(sandbox), as_json=as_json)
+    show(asdict(sandbox), f"{_where(sandbox)}\n{_next(sandbox)}", as_json=as_json)
 
 
 @sandbox_group.command("down")
@@ -97,6 +98,22 @@ def status_command(window_s: float, as_json: bool) -> int:
     return 0
 
 
+@sandbox_group.command("shop")
+@click.option("--unmeshed", is_flag=True, help="Add a caller in the namespace legacy, which has no sidecar.")
+@json_option
+def shop_command(unmeshed: bool, as_json: bool) -> None:
+    """Deploy the demo shop: a client, a service in three versions, and a service that it calls.
+
+    Example: meshkit sandbox shop --unmeshed
+    """
+    from meshkit.cluster.connect import connect_sandbox
+    from meshkit.operations.shop import deploy_shop
+
+    deploy_shop(connect_sandbox(), unmeshed=unmeshed)
+    text = "The shop runs in the namespace shop.\nNext: meshkit setup status --mesh istio -n shop"
+    show({"namespace": "shop", "unmeshed": unmeshed}, text, as_json=as_json)
+
+
 @sandbox_group.command("load")
 @click.option("--rps", type=click.FloatRange(0), required=True, help="Requests a second.")
 @json_option
@@ -116,5 +133,11 @@ def _where(sandbox: Status) -> str:
     if not sandbox.running:
         return "The sandbox does not run. Start it with `meshkit sandbox up`."
     return (
-        f"The sandbox runs on {sandbox.server}, process {sandbox.pid}\nexport KUBECONFIG={sandbox.kubeconfig}"
+        f"The sandbox runs on {sandbox.server}, process {sandbox.pid}. For kubectl and Helm:\n"
+        f"export KUBECONFIG={sandbox.kubeconfig}"
     )
+
+
+def _next(sandbox: Status) -> str:
+    """Return the next command: a sandbox without pods has no application yet."""
+    return "Next: meshkit sandbox status" if sandbox.pods else "Next: meshkit sandbox shop --unmeshed"

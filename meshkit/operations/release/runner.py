@@ -89,6 +89,13 @@ def release_state(release_name: str, cluster: Cluster) -> ReleaseState:
     return state
 
 
+def runner_of(release: Release, cluster: Cluster) -> str | None:
+    """The process that runs the release, or None if no process does; a stored command then has no effect."""
+    from meshkit.cluster.lock import holder_of
+
+    return holder_of(cluster, _lock_name(release))
+
+
 def running_state(release_name: str, cluster: Cluster) -> ReleaseState | None:
     """Read the latest run of a release if it has not ended, else return None."""
     state = _latest(release_name, cluster)
@@ -137,13 +144,17 @@ def hold_lock(cluster: Cluster, release: Release, clock: Clock | None = None) ->
     from meshkit.cluster.lock import Lock
     from meshkit.operations.clock import SystemClock
 
-    name = f"release-{release.namespace}-{release.service}"
+    name = _lock_name(release)
     lock = Lock(cluster, name)
     _take(lock, cluster, name, max(LEASE_S, 3 * release.look_s), clock or SystemClock())
     try:
         yield lock
     finally:
         lock.release()
+
+
+def _lock_name(release: Release) -> str:
+    return f"release-{release.namespace}-{release.service}"
 
 
 def _take(lock: Lock, cluster: Cluster, name: str, duration_s: float, clock: Clock) -> None:

@@ -253,7 +253,8 @@ class Setup:
         if strict and stage_status.tls_mode(look.observation) != "strict":
             worst = [one for one in stage_status.readiness(look.observation) if one.severity != "info"]
             if worst:
-                return "Calls may be refused: " + " ".join(f"{one.object} {one.message}" for one in worst)
+                seen = " ".join(f"{one.object} {one.message}" for one in worst)
+                return " ".join(("Calls may be refused:", seen, *dict.fromkeys(one.remedy for one in worst)))
         return ""
 
     def require_safe(self, name: str, intent: Intent, look: SetupSnapshot) -> None:
@@ -382,22 +383,21 @@ def stage_statuses(observed: ClusterObservation) -> tuple[StageStatus, ...]:
     return tuple(found.values())
 
 
+def _blocked(wanted: Stage, look: SetupSnapshot) -> BadInput:
+    """The error of a stage that must wait; it names the first stage to do, or its first problem."""
+    first = next(one for one in STAGES if one.name in _before(wanted) and _blocks_later(look.of(one.name)))
+    problem = f"the stage {first.name} comes first"
+    errors = [one for one in look.of(first.name).findings if one.severity == "error"]
+    if errors:
+        worst = errors[0]
+        return BadInput(wanted.name, f"{problem}: {worst.object} {worst.message}", remedy=worst.remedy)
+    seen = look.observation
+    remedy = f"Run 'meshkit setup apply {first.name} --mesh {seen.mesh} -n {seen.namespace}'."
+    return BadInput(wanted.name, f"{problem}.", remedy=remedy)
+
+
 def _in_a_sentence(one: Stage) -> str:
     return one.title[0].lower() + one.title[1:]
-
-
-def _blocked(wanted: Stage, look: SetupSnapshot) -> BadInput:
-    """The error for a stage whose time has not come: what the stages before it lack, and how to mend that."""
-    errors = [
-        finding
-        for one in STAGES
-        if one.name in _before(wanted) and _blocks_later(look.of(one.name))
-        for finding in look.of(one.name).findings
-        if finding.severity == "error"
-    ]
-    problems = [f"{look.of(wanted.name).summary}.", *(f"{one.object} {one.message}" for one in errors)]
-    remedies = dict.fromkeys(one.remedy for one in errors if one.remedy)
-    return BadInput(wanted.name, " ".join(problems), remedy=" ".join(remedies) or "Do that stage first.")
 
 
 def _blocks_later(status: StageStatus) -> bool:

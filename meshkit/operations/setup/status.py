@@ -91,8 +91,8 @@ def preflight(observed: ClusterObservation) -> StageStatus:
     if not any(finding.code == codes.SECOND_MESH.id for finding in findings):
         findings += _other_mesh(observed)
     if observed.snapshot.find("Namespace", observed.namespace) is None:
-        made = f"kubectl create namespace {observed.namespace}, or on the sandbox mk.deploy_shop(cluster)"
-        remedy = f"Create it: {made}; or name another."
+        shop = "on the sandbox 'meshkit sandbox shop' (mk.deploy_shop)"
+        remedy = f"Create it: kubectl create namespace {observed.namespace}, or {shop}; or name another."
         problem = "does not exist."
         where = f"Namespace {observed.namespace}"
         findings.append(codes.finding(codes.SETUP_NAMESPACE_MISSING, where, problem, remedy))

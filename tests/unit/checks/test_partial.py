@@ -10,7 +10,7 @@ import yaml
 
 from meshkit.checks.partial import findings_of_some
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import Forbidden
+from meshkit.errors import Forbidden, UnknownName
 from meshkit.facts import Kind, Snapshot
 from meshkit.meshes.view import View
 from meshkit.operations.health import check
@@ -118,3 +118,10 @@ def test_a_namespace_that_cannot_be_read_is_an_error_and_not_a_check_without_fin
     cluster = Cluster("prod", "https://prod:6443", cast(Any, Api()))
     with pytest.raises(Forbidden, match="namespace legacy"):
         check(cluster, mesh="istio", namespaces=namespaces)
+
+
+@pytest.mark.parametrize("to_ambient", ["shop", False])
+def test_a_namespace_that_does_not_exist_is_an_error_and_not_a_healthy_one(to_ambient: str | bool) -> None:
+    cluster = Cluster("prod", "https://prod:6443", cast(Any, Api()))
+    with pytest.raises(UnknownName, match=r"namespace: 'shp' is not known\. Did you mean 'shop'"):
+        check(cluster, mesh="istio", namespaces=["shp"], to_ambient=to_ambient)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from meshkit.cluster import connect as connecting
 from meshkit.cluster.connect import SANDBOX, connect, connect_sandbox, environment_for
 from meshkit.cluster.kubeconfig import read_kubeconfig
 from meshkit.errors import BadInput, UnknownName
+from meshkit.sandbox.certificates import certificate_pem, issued, key_pem, self_signed
 
 
 def write(path: Path, *contexts: str, **more: Any) -> Path:
@@ -40,8 +52,42 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The kubeconfig of a sandbox that is up."""
-    monkeypatch.setattr(connecting, "_listens", lambda server: True)
+    monkeypatch.setattr(connecting, "_listens", lambda server, authority: True)
     return write(tmp_path / "home" / "sandbox" / "kubeconfig", SANDBOX)
+
+
+def authority_and_server(folder: Path) -> tuple[str, Path]:
+    """An authority's certificate as PEM, and a file with the certificate and key of a server of 127.0.0.1."""
+    folder.mkdir()
+    day = dt.timedelta(days=1)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, folder.name)])
+    authority, key = self_signed(name, day)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    leaf, leaf_key = issued(
+        authority, key, alternatives=[address], purposes=[ExtendedKeyUsageOID.SERVER_AUTH], lifetime=day
+    )
+    (folder / "server.pem").write_text(certificate_pem(leaf) + key_pem(leaf_key))
+    return certificate_pem(authority), folder / "server.pem"
+
+
+@contextmanager
+def serving(pem: Path) -> Iterator[int]:
+    """The port of a TLS server that accepts connections and answers nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept_two() -> None:
+            for _ in range(2):
+                connection, _peer = listener.accept()
+                with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True):
+                    pass
+                connection.close()
+
+        thread = threading.Thread(target=accept_two)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(timeout=10)
 
 
 @pytest.fixture
@@ -88,7 +134,7 @@ def test_a_file_with_one_context_needs_no_name(tmp_path: Path) -> None:
 
 def test_several_contexts_are_listed_not_guessed(tmp_path: Path) -> None:
     path = write(tmp_path / "config", "prod", "staging", **{"current-context": ""})
-    with pytest.raises(BadInput, match=r"has 2 contexts\. Name one with context=: prod, staging"):
+    with pytest.raises(BadInput, match=r"has 2 contexts\. Name one of these contexts: prod, staging"):
         connect(kubeconfig=path)
 
 
@@ -154,7 +200,7 @@ def test_an_environment_without_a_current_context_is_refused(
 ) -> None:
     path = write(tmp_path / "config", "prod", **{"current-context": ""})
     monkeypatch.setenv("KUBECONFIG", str(path))
-    with pytest.raises(BadInput, match=r"\$KUBECONFIG: .*no current-context.*unset it.*context=: prod"):
+    with pytest.raises(BadInput, match=r"\$KUBECONFIG: .*no current-context.*unset it.*these contexts: prod"):
         connect()
 
 
@@ -293,7 +339,7 @@ def test_nothing_named_and_no_sandbox_names_the_contexts(tmp_path: Path) -> None
 
 def test_nothing_named_is_the_sandbox_when_it_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "home" / "sandbox" / "kubeconfig", SANDBOX)
-    monkeypatch.setattr(connecting, "_listens", lambda server: True)
+    monkeypatch.setattr(connecting, "_listens", lambda server, authority: True)
     assert connect().context == SANDBOX
 
 
@@ -302,6 +348,21 @@ def test_a_stopped_sandbox_is_not_used(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(f"https://{SANDBOX}.invalid:6443", "https://127.0.0.1:9"))
     with pytest.raises(BadInput, match="sandbox is not up"):
         connect()
+
+
+def test_a_port_that_another_sandbox_took_is_not_this_sandbox(tmp_path: Path) -> None:
+    own, other = (authority_and_server(tmp_path / name) for name in ("own", "other"))
+    with serving(other[1]) as port:
+        path = write(tmp_path / "home" / "sandbox" / "kubeconfig", SANDBOX)
+        cluster = {"server": f"https://127.0.0.1:{port}"}
+        for authority, up in ((own[0], False), (other[0], True)):
+            cluster["certificate-authority-data"] = base64.b64encode(authority.encode()).decode()
+            write(path, SANDBOX, clusters=[{"name": SANDBOX, "cluster": cluster}])
+            if up:
+                assert connect().context == SANDBOX
+            else:
+                with pytest.raises(BadInput, match="sandbox is not up"):
+                    connect()
 
 
 @pytest.mark.parametrize("text", ["contexts: 7", "a: [", "", "contexts: [{}]", "? [a]\n: b"])

@@ -113,3 +113,9 @@ def test_a_fault_in_values_is_told_with_its_line(tmp_path: Path) -> None:
     path.write_text("global:\n  hub: [\nrevision: x: y\n")
     with pytest.raises(BadInput, match=r"values\.yaml: it cannot be read: line 3: "):
         load_values(path)
+
+
+def test_an_object_of_kubernetes_is_told_apart_from_an_intent() -> None:
+    text = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web}\n"
+    with pytest.raises(BadInput, match=r"line 2: kind: 'VirtualService' .*'meshkit check -f' checks objects"):
+        load_intents(text)

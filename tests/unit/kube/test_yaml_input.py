@@ -108,3 +108,9 @@ def test_a_value_that_does_not_fit_its_tag_is_named_by_its_line(value: str) -> N
     with pytest.raises(yaml.YAMLError) as caught:
         yaml_input.load(f"kind: Route\nnamespace: shop\nport: {value}\n")
     assert yaml_input.problem_in(caught.value)[0] == "line 3"
+
+
+def test_an_intent_among_objects_names_the_command_for_it(tmp_path: Path) -> None:
+    (tmp_path / "route.yaml").write_text("kind: Route\nnamespace: shop\n")
+    with pytest.raises(BadInput, match=r"document 1: apiVersion: .* intents, are for 'meshkit plan -f'"):
+        list(read_objects([tmp_path / "route.yaml"]))

@@ -22,7 +22,7 @@ def test_the_table_has_what_and_what_to_do() -> None:
         "                  it is <gone>. Bring it back.",
         "warning  MK0802   Secret a/c",
         "                  it ends soon. Rotate it.",
-        "1 errors, 1 warnings.",
+        "1 error, 1 warning.",
     ]
     assert str(Findings()) == "No problems were found."
 

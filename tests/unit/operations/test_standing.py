@@ -177,20 +177,24 @@ def test_a_control_plane_is_proposed_that_the_nodes_can_run() -> None:
     assert propose_control_plane(sight("istio", node)).charts == "published"
 
 
-def looked(seen: ClusterObservation) -> SetupSnapshot:
-    return SetupSnapshot(0.0, seen, stage_statuses(seen))
+@pytest.mark.parametrize("mesh", MESHES)
+def test_a_stage_that_must_wait_names_the_first_stage_to_do_or_its_error(mesh: str) -> None:
+    setup = Setup(None, mesh, "shop")  # type: ignore[arg-type]
+    seen = sight(mesh)
+    look = SetupSnapshot(0.0, seen, stage_statuses(seen))
+    command = f"meshkit setup apply control-plane --mesh {mesh} -n shop"
+    with pytest.raises(BadInput, match=f"injection: the stage control-plane comes first. Run '{command}'"):
+        setup.plan("injection", look=look)
+    elsewhere = dataclasses.replace(seen, namespace="shp")
+    look = SetupSnapshot(0.0, elsewhere, stage_statuses(elsewhere))
+    told = r"routes: the stage preflight comes first: Namespace shp does not exist\. Create it: kubectl"
+    with pytest.raises(BadInput, match=told):
+        setup.plan("routes", look=look)
 
 
-def test_a_stage_before_its_time_says_what_is_missing_and_the_command() -> None:
-    seen = ClusterObservation("istio", "missing", Snapshot(()))
-    setup = Setup(None, "istio", "missing")  # type: ignore[arg-type]
-    with pytest.raises(BadInput, match=r"after preflight\. Namespace missing does not exist\.") as raised:
-        setup.plan("control-plane", look=looked(seen))
-    assert "kubectl create namespace missing" in raised.value.remedy
-
-
-def test_a_stage_before_its_time_names_the_stage_that_was_not_applied() -> None:
+def test_the_danger_of_strict_mutual_tls_names_the_callers() -> None:
+    seen = sight("istio", *meshed("istio"), pod(2), seen=calls({TLS: 9, PLAIN: 1}))
     setup = Setup(None, "istio", "shop")  # type: ignore[arg-type]
-    with pytest.raises(BadInput, match=r"after control plane\.") as raised:
-        setup.plan("injection", look=looked(sight("istio")))
-    assert raised.value.remedy == "Do that stage first."
+    look = SetupSnapshot(0.0, seen, stage_statuses(seen))
+    strict = MutualTLS(namespace="shop", mode="strict")
+    assert "These run without a sidecar: shop/" in setup.danger("mutual-tls", [strict], look)

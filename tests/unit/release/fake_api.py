@@ -113,6 +113,7 @@ class FakeCluster:
 
     def __init__(self, release: Release, mesh: str = "istio") -> None:
         self.context = self.server = "fake"
+        self.reason = ""
         self.ref = ClusterRef("fake", "fake")
         self.api = FakeApi()
         self.release, self.mesh = release, mesh

@@ -601,3 +601,9 @@ def test_a_share_of_few_requests_is_not_said_to_agree(
     state = stage.run_until_killed(lambda state: state.step == 1)
     record = {"kind": "agreed", "at_s": 9.0, "measured_percent": measured_percent, "requests": requests}
     assert after(state, record).events[-1].text == said
+
+
+def test_an_outcome_says_each_sentence_once() -> None:
+    sentences = Stage().run().sentences
+    assert sentences[0] == "v2 serves all requests."
+    assert len(set(sentences)) == len(sentences)
