@@ -1,6 +1,7 @@
 """A mesh is observed, loses a zone by a drain, is uninstalled, and is restored.
 
-About 40 s a mesh: each has a sandbox with a shop in it, whose pods all move once.
+About 40 s a mesh: each has a sandbox with a shop in it, whose pods all move once. On Linkerd all but the
+rotation of its identity is soak.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
 
 
+both = pytest.mark.parametrize(
+    "mesh", ["istio", pytest.param("linkerd", marks=pytest.mark.soak)], indirect=True, scope="session"
+)
+"""What both meshes do by the same code; on Linkerd, whose control plane is larger, as soak."""
+
+
 @pytest.fixture(scope="module")
 def meshed(mesh_in_use: Cluster) -> Cluster:
     """A shop in the mesh."""
@@ -54,6 +61,7 @@ def run(meshed: Cluster, mesh: str, tmp_path: Path) -> Callable[..., RunbookResu
     return run
 
 
+@both
 def test_a_mesh_is_watched_once_its_runbook_was_applied(
     meshed: Cluster, mesh: str, run: Callable[..., RunbookResult]
 ) -> None:
@@ -72,6 +80,7 @@ def test_a_mesh_is_watched_once_its_runbook_was_applied(
     assert left.empty, f"the runbook's defaults are the intent's: {left}"
 
 
+@both
 def test_a_drained_zone_does_to_the_mesh_what_was_computed(meshed: Cluster, mesh: str) -> None:
     plan = plan_rehearsal(meshed, mesh=mesh, zone="zone-a")
     assert plan.forecast.carries
@@ -138,6 +147,7 @@ def test_a_rotation_is_taken_back_as_a_whole_without_a_lost_request(meshed: Clus
         undo(rotation, meshed)
 
 
+@both
 def test_nothing_is_left_and_undo_brings_all_back(
     meshed: Cluster, mesh: str, run: Callable[..., RunbookResult]
 ) -> None:

@@ -1,11 +1,13 @@
 """The stages of the guided path headless: as CI runs them, and under the shop's full load.
 
 Takes about a minute on Istio: it installs a mesh, restarts the shop behind sidecars, and watches strict
-mutual TLS twice, once taken back by itself and once kept. On Linkerd, a minute too, runbooks do all of it.
+mutual TLS twice, once taken back by itself and once kept. On Linkerd, as soak, runbooks do all of it; in the
+browser, Linkerd is the mesh of the guided path.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,16 +42,22 @@ class Ci:
 
 @pytest.fixture(scope="module", params=["istio"])
 def ci(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ci]:
-    """The shop in the mesh, its forgotten caller outside."""
-    with running_sandbox() as sandbox:
+    """The shop and its forgotten caller, without a mesh; the pipeline has the kubeconfig as a secret."""
+    with running_sandbox() as sandbox, pytest.MonkeyPatch.context() as patch:
         ci = Ci(sandbox.kubeconfig, request.param, tmp_path_factory.mktemp("out"))
-        mk.apply(mk.plan([mk.ControlPlane()], ci.cluster, mesh=ci.mesh), ci.cluster)
+        patch.setenv("CI_KUBECONFIG", sandbox.kubeconfig.read_text())
+        ci.where["kubeconfig"] = "secret:env:CI_KUBECONFIG"
         mk.deploy_shop(ci.cluster, rps=RPS, versions=VERSIONS, unmeshed=True)
         yield ci
 
 
 def changes(ci: Ci) -> int:
     return len(mk.history(ci.cluster))
+
+
+def test_the_control_plane_is_installed_once(ci: Ci) -> None:
+    assert ci.run("preflight").error is None
+    once(ci, "install_control_plane")
 
 
 def test_a_dry_run_changes_nothing_and_apply_does_it_once(ci: Ci) -> None:
@@ -105,6 +113,15 @@ def test_a_change_is_rolled_back_by_its_runbook(ci: Ci) -> None:
     assert mk.Setup(ci.cluster, ci.mesh, "shop").look().of("routes").state == "ready"
 
 
+def test_a_service_that_only_one_account_may_call_is_opened_again_by_the_rollback(ci: Ci) -> None:
+    grant_access_and_roll_back(ci)
+
+
+def test_no_file_or_journal_contains_the_token(ci: Ci) -> None:
+    assert holding_token(ci) == []
+
+
+@pytest.mark.soak
 def test_linkerd_by_runbooks_alone_with_the_kubeconfig_as_a_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,12 +135,8 @@ def test_linkerd_by_runbooks_alone_with_the_kubeconfig_as_a_secret(
         once(ci, "install_control_plane")
         assert ci.run("onboard_namespace", apply="true").error is None
         assert ci.run("enforce_mtls", apply="true", **BRIEF).error is None
-        granted = ci.run("grant_access", service="web", callers="shop/stock", apply="true")
-        assert granted.error is None
-        assert wait_for_status(ci, 403)
-        assert run_runbook("rollback", {**ci.where, "apply": "true"}, out=ci.out).error is None
-        assert wait_for_status(ci, 200)
-        assert holding(ci, yaml.safe_load(sandbox.kubeconfig.read_text())["users"][0]["user"]["token"]) == []
+        grant_access_and_roll_back(ci)
+        assert holding_token(ci) == []
 
 
 def once(ci: Ci, runbook: str) -> None:
@@ -136,8 +149,17 @@ def once(ci: Ci, runbook: str) -> None:
     assert ci.run(runbook).exit_code == 0
 
 
-def holding(ci: Ci, secret: str) -> list[str]:
-    """The files of the runs, and the ConfigMaps of the journal, that hold a secret."""
+def grant_access_and_roll_back(ci: Ci) -> None:
+    granted = ci.run("grant_access", service="web", callers="shop/stock", apply="true")
+    assert granted.error is None
+    assert wait_for_status(ci, 403)
+    assert run_runbook("rollback", {**ci.where, "apply": "true"}, out=ci.out).error is None
+    assert wait_for_status(ci, 200)
+
+
+def holding_token(ci: Ci) -> list[str]:
+    """The files of the runs, and the ConfigMaps of the journal, that hold the pipeline's token."""
+    secret = yaml.safe_load(os.environ["CI_KUBECONFIG"])["users"][0]["user"]["token"]
     left = {path.name: path.read_text() for path in ci.out.iterdir()}
     journal = ci.cluster.api.list(Kind("v1", "ConfigMap"), "meshkit-system")
     left |= {each["metadata"]["name"]: str(each) for each in journal}

@@ -115,6 +115,12 @@ def sidecars(pod: dict[str, Any]) -> list[str]:
     return [name for name in names if name.endswith("-proxy")]
 
 
+both = pytest.mark.parametrize(
+    "bare", ["istio", pytest.param("linkerd", marks=pytest.mark.soak)], indirect=True, scope="module"
+)
+"""What the sandbox does for both meshes by the same code; for Linkerd, which is larger, as soak."""
+
+
 @pytest.fixture(scope="module", params=["istio", "linkerd"])
 def bare(request: pytest.FixtureRequest) -> Iterator[Shop]:
     """A shop on a sandbox without a mesh, its namespace already asking for injection."""
@@ -163,6 +169,7 @@ def test_weights_and_header_matches_are_obeyed(meshed: Shop) -> None:
     meshed.api.delete(DEPLOYMENT, "tester", "shop")
 
 
+@both
 def test_pods_of_a_statefulset_are_injected_and_reached_one_by_one(meshed: Shop) -> None:
     ports = [{"name": "http", "port": 8080}]
     headless = {"clusterIP": "None", "selector": {"app": "kv"}, "ports": ports}
@@ -273,6 +280,7 @@ def test_a_route_is_told_by_its_mesh_what_became_of_it(meshed: Shop) -> None:
     meshed.api.delete(ROUTE["linkerd"], "astray", "shop")
 
 
+@both
 def test_what_envoy_refuses_is_an_event_and_changes_nothing(meshed: Shop) -> None:
     path, match = {
         "istio": ("/spec/http/0/match", {"uri": {"regex": "(("}}),
@@ -287,6 +295,7 @@ def test_what_envoy_refuses_is_an_event_and_changes_nothing(meshed: Shop) -> Non
     meshed.weigh(100)
 
 
+@both
 def test_with_one_replica_lost_injection_and_routes_go_on(meshed: Shop) -> None:
     meshed.api.delete(POD, _leader(meshed)["metadata"]["name"], meshed.control_namespace)
     _add_caller(meshed, "second", {}, meshed=True)
@@ -310,6 +319,7 @@ def test_a_killed_leader_process_loses_no_change_and_no_pod(meshed: Shop) -> Non
     meshed.api.delete(DEPLOYMENT, "newcomer", "shop")
 
 
+@both
 def test_with_all_replicas_lost_traffic_flows_and_nothing_new_begins(meshed: Shop) -> None:
     since = time.time()
     for name in CONTROL_PLANE[meshed.mesh]:
@@ -328,6 +338,7 @@ def test_with_all_replicas_lost_traffic_flows_and_nothing_new_begins(meshed: Sho
     until("the waiting pod is injected", lambda: any(sidecars(pod) for pod in meshed.pods("third")))
 
 
+@both
 def test_a_restart_of_the_daemon_brings_everything_back(meshed: Shop) -> None:
     """All pods start again under new addresses, and traffic flows encrypted, with no step by hand."""
     meshed.weigh(100)

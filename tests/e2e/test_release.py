@@ -1,5 +1,8 @@
-"""Releases on the sandbox: real proxies, real requests, both meshes, and the outcome judged by the caller's
-ledger.
+"""Releases on the sandbox: real proxies, real requests, both meshes (Istio as soak), and the outcome judged
+by the caller's ledger.
+
+Takes about two minutes for each mesh: it installs the mesh and a shop, and runs six releases. On Istio the
+demo, the tutorial, the first notebook and the command line run such releases too.
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ class Shop:
         return obj
 
 
-@pytest.fixture(scope="module", params=["istio", "linkerd"])
+@pytest.fixture(scope="module", params=[pytest.param("istio", marks=pytest.mark.soak), "linkerd"])
 def meshed(request: pytest.FixtureRequest) -> Iterator[Shop]:
     with running_sandbox() as sandbox:
         cluster = connect("meshkit-sandbox", sandbox.kubeconfig)

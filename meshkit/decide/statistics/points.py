@@ -73,8 +73,10 @@ def _against(p: float, margin: float, canary: Counts, stable: Counts, by_pods: f
     null, worse = _inside(p), _inside(_with_pods(p + margin, by_pods))
     requests, failed = canary[0] + stable[0], canary[1] + stable[1]
     at_nulls = _log_likelihood(*stable, null) + _log_likelihood(*canary, worse)
-    alike = (_inside(null + part * (worse - null)) for part in _BETWEEN)
-    logs = [_log_likelihood(requests, failed, share) - at_nulls for share in alike]
+    logs = []
+    for part in _BETWEEN:
+        share = _inside(null + part * (worse - null))
+        logs.append(failed * math.log(share) + (requests - failed) * math.log1p(-share) - at_nulls)
     logs += alone_log_ratios(*stable, null, ALONE)
     logs += alone_log_ratios(*canary, worse, _DOWN)
     return log_mean_exp(logs)

@@ -21,6 +21,7 @@ chosen before the first table:
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
@@ -200,7 +201,14 @@ def alone_log_ratios(requests: float, events: float, share: float, steps: Sequen
     """Log likelihood ratios of alternatives with the odds of ``share`` times e^g, for each step g, against
     ``share``:  events * g - requests * ln(1 + share (e^g - 1)).
     """
-    return [events * g - requests * math.log1p(share * math.expm1(g)) for g in steps]
+    log1p = math.log1p
+    return [events * g - requests * log1p(share * more) for g, more in zip(steps, _odds(*steps), strict=True)]
+
+
+@functools.lru_cache(maxsize=64)
+def _odds(*steps: float) -> tuple[float, ...]:
+    """e^g - 1 for each step g."""
+    return tuple(map(math.expm1, steps))
 
 
 def alone_lower_bound(requests: float, events: float, log_limit: float) -> float:

@@ -20,7 +20,7 @@ from meshkit.sandbox.control_planes.api_client import ApiClient, ApiError
 
 _LOG = logging.getLogger("leader")
 DURATION_S = 4
-POLL_S = 0.3
+POLL_S = 1.0
 _RESOURCE = "leases.coordination.k8s.io"
 _MICRO = "%Y-%m-%dT%H:%M:%S.%fZ"
 

@@ -28,7 +28,7 @@ from meshkit.sandbox.dataplane.render.routes import route_table
 from meshkit.sandbox.dataplane.render.style import ProxyStyle
 
 CONFIRM_S = 2.0
-_POLL_S = 0.003
+_FIRST_POLL_S, _LAST_POLL_S = 0.003, 0.02
 _STATS = {kind: stat.removesuffix("version_text") for kind, stat in envoy.VERSION_STAT.items()}
 _WARMING = "cluster_manager.warming_clusters"
 _FILTER = (
@@ -123,11 +123,9 @@ class Delivery:
         wanted = {
             f"cluster.{item['cluster_name']}.version_text": envoy.version_of([item]) for item in endpoints
         }
-        deadline = asyncio.get_running_loop().time() + CONFIRM_S
+        pauses = _Pauses("eds")
         while wanted.items() - (await self._stats(_ENDPOINTS)).items():
-            if asyncio.get_running_loop().time() > deadline:
-                raise Unanswered("eds")
-            await asyncio.sleep(_POLL_S)
+            await pauses.wait()
 
     async def _put(self, kind: Kind, resources: list[dict[str, Any]]) -> None:
         """Write one document and wait until Envoy reports its version."""
@@ -137,7 +135,7 @@ class Delivery:
         if self._confirmed.get(kind) == version:
             return
         self._confirmed.pop(kind, None)
-        deadline = asyncio.get_running_loop().time() + CONFIRM_S
+        pauses = _Pauses(kind)
         while True:
             stats = await self._stats(_FILTER)
             if stats.get(envoy.VERSION_STAT[kind]) == version:
@@ -151,17 +149,13 @@ class Delivery:
                 if before is not None:
                     envoy.replace(path, before)
                 raise Rejected(kind)
-            if asyncio.get_running_loop().time() > deadline:
-                raise Unanswered(kind)
-            await asyncio.sleep(_POLL_S)
+            await pauses.wait()
 
     async def _wait_for_warm_clusters(self) -> None:
         """Wait until every new cluster has received its endpoints and certificates."""
-        deadline = asyncio.get_running_loop().time() + CONFIRM_S
+        pauses = _Pauses("cds")
         while (await self._stats(f"^{_WARMING}$")).get(_WARMING, "0") != "0":
-            if asyncio.get_running_loop().time() > deadline:
-                raise Unanswered("cds")
-            await asyncio.sleep(_POLL_S)
+            await pauses.wait()
 
     async def _rejections(self) -> dict[Kind, int]:
         stats = await self._stats(_FILTER)
@@ -174,6 +168,22 @@ class Delivery:
                 return dict(_STAT_LINE.findall(await answer.text()))
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise Unanswered(str(cause)) from cause
+
+
+class _Pauses:
+    """The pauses between requests for Envoy's statistics, which take it from the work that is waited for."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._pause_s = _FIRST_POLL_S
+        self._deadline_s = asyncio.get_running_loop().time() + CONFIRM_S
+
+    async def wait(self) -> None:
+        """Pause longer each time; raise Unanswered once it took too long."""
+        if asyncio.get_running_loop().time() > self._deadline_s:
+            raise Unanswered(self._what)
+        await asyncio.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, _LAST_POLL_S)
 
 
 def _refusals(stats: Mapping[str, str], kind: Kind) -> int:

@@ -120,7 +120,7 @@ def config_source() -> dict[str, Any]:
             "transport_api_version": "V3",
             "cluster_names": [_CONFIG],
             "refresh_delay": "0.002s",
-            "request_timeout": "60s",
+            "request_timeout": "600s",
         },
         "resource_api_version": "V3",
     }

@@ -28,12 +28,20 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
+_SCALARS = {"string": str, "integer": int, "boolean": bool}
+_MORE = frozenset(
+    {
+        *("enum", "minimum", "maximum", "minLength", "maxLength", "pattern"),
+        *("allOf", "anyOf", "oneOf", "not", "x-kubernetes-int-or-string"),
+    }
+)
+"""What a schema may ask of a scalar besides its type."""
 _MAX_STEPS = 500_000
 _FEW = 16  # entries that are not worth counting
-_SIZES = {
-    "string": ("Length", "chars long"),
-    "array": ("Items", "items"),
-    "object": ("Properties", "properties"),
+_SIZES: dict[type, tuple[str, str]] = {
+    str: ("Length", "chars long"),
+    list: ("Items", "items"),
+    dict: ("Properties", "properties"),
 }
 
 
@@ -91,12 +99,11 @@ def prune(schema: Schema | None, value: Any, path: str = "") -> list[str]:
         return []
     dropped: list[str] = []
     for name in list(value) if isinstance(value, dict) else ():
-        where = _join(path, name)
-        if schemas.takes(schema, name):
-            dropped += prune(schemas.member(schema, name), value[name], where)
-        else:
+        if not schemas.takes(schema, name):
             del value[name]
-            dropped.append(where)
+            dropped.append(_join(path, name))
+        elif isinstance(value[name], (dict, list)):
+            dropped += prune(schemas.member(schema, name), value[name], _join(path, name))
     if isinstance(value, list):
         for below, child, where in _parts(schema, value, path):
             dropped += prune(below, child, where)
@@ -186,10 +193,27 @@ def _find_causes(schema: Schema | None, value: Any, path: str) -> Iterator[Cause
         yield wrong
         return
     yield from _own_causes(schema, value, path)
-    if isinstance(value, (dict, list)):
+    if isinstance(value, dict):
         _work.spend(len(value))
-        for below, child, where in _parts(schema, value, path):
-            yield from _find_causes(below, child, where)
+        for name, child in value.items():
+            below = schemas.member(schema, name)
+            if below is not None and not _fits_plainly(below, child):
+                yield from _find_causes(below, child, _join(path, name))
+    elif isinstance(value, list):
+        _work.spend(len(value))
+        below = schemas.items(schema)
+        for index, child in enumerate(value):
+            if below is not None and not _fits_plainly(below, child):
+                yield from _find_causes(below, child, f"{path}[{index}]")
+
+
+def _fits_plainly(schema: Schema, value: Any) -> bool:
+    """Return whether the schema asks nothing of a value but its type, and the value is a scalar of it.
+
+    Most values of an object are such; this is a short way to no cause.
+    """
+    wanted = schema.get("type")
+    return isinstance(wanted, str) and type(value) is _SCALARS.get(wanted) and _MORE.isdisjoint(schema)
 
 
 def repeated(schema: Schema | None, value: Any, path: str = "") -> Iterator[Cause]:
@@ -262,7 +286,7 @@ def _bounds(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
             )
         if high is not None and value > high:
             yield status.invalid_value(path, value, f"{path} in body should be less than or equal to {high}")
-    suffix, unit = _SIZES.get(_name_of(value), ("", ""))
+    suffix, unit = _SIZES.get(type(value), ("", ""))
     if suffix:
         least, most = schema.get(f"min{suffix}"), schema.get(f"max{suffix}")
         if least is not None and len(value) < least:
