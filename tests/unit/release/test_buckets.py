@@ -13,7 +13,7 @@ from meshkit.facts import Snapshot
 from meshkit.meshes.istio import metrics as istio
 from meshkit.operations.release.buckets import measuring_pods, plan_buckets, steps_for
 from meshkit.operations.release.route import route_object
-from tests.unit.observe.test_scrape import FakeApi, pod
+from tests.unit.observe.page_api import PageApi, pod
 from tests.unit.release.stage import GOOD, Stage
 
 COARSE_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0)
@@ -49,7 +49,7 @@ def test_callers_are_the_pods_that_count_requests_and_the_versions_own_pods_alwa
         each["spec"] = {"containers": [{"name": "istio-proxy"}]}
     pods = [pod("client"), *own, pod("other"), pod("silent")]
 
-    class Api(FakeApi):
+    class Api(PageApi):
         def get(self, *_: object) -> dict[str, Any]:
             return {"spec": {"selector": {"app": "web"}}}
 
