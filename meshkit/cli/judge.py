@@ -22,7 +22,7 @@ def judge_group() -> None:
 
 
 @judge_group.command("serve")
-@files_option("YAML file or folder with documents of kind Release; repeatable.")
+@files_option("YAML file with documents of kind Release; repeatable.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8766, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
@@ -56,6 +56,8 @@ def serve_command(
     if not files:
         raise BadInput("-f", "no file is given.", remedy="Name a file with a document of `kind: Release`.")
     releases = [one for file in files for one in load_intents(file) if isinstance(one, Release)]
+    if not releases:
+        raise BadInput(files[0], "it holds no release.", remedy="Write documents of `kind: Release`.")
     stop = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:

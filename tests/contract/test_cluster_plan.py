@@ -183,23 +183,23 @@ def test_a_mesh_is_established_and_taken_back(own: Cluster, mesh: str) -> None:
         plan(route(namespace), own, mesh=mesh)
 
 
-def test_buckets_of_a_workload_that_others_own_are_annotated_and_taken_back(
-    cluster: Cluster, namespace: str
-) -> None:
-    theirs = web(namespace)
+def test_buckets_of_a_workload_that_others_own_are_annotated_and_taken_back() -> None:
+    theirs = web("default")
     theirs["spec"]["replicas"] = 0
     theirs["spec"]["template"]["metadata"]["annotations"] = {"team.example/owner": "web"}
-    cluster.api.apply(theirs, manager="team")
-
-    def annotations() -> dict[str, str]:
-        found = cluster.api.get(DEPLOYMENT, "web-v1", namespace)
-        assert found
-        return dict(found["spec"]["template"]["metadata"]["annotations"])
-
     step = annotated(theirs, {"sidecar.istio.io/statsHistogramBuckets": "{}"}, manager=BUCKETS_MANAGER)
-    planned = plan_steps((step,), cluster, Operation("apply", "istio"), what="Latency buckets")
-    change = apply(planned, cluster)
-    assert annotations() == {"team.example/owner": "web", "sidecar.istio.io/statsHistogramBuckets": "{}"}
-    assert plan_steps((step,), cluster, Operation("apply", "istio"), what="Latency buckets").empty
-    undo(change.id, cluster)
-    assert annotations() == {"team.example/owner": "web"}
+    with running_sandbox() as sandbox:
+        cluster = connect(kubeconfig=sandbox.kubeconfig)
+        cluster.api.apply(theirs, manager="team")
+
+        def annotations() -> dict[str, str]:
+            found = cluster.api.get(DEPLOYMENT, "web-v1", "default")
+            assert found
+            return dict(found["spec"]["template"]["metadata"]["annotations"])
+
+        planned = plan_steps((step,), cluster, Operation("apply", "istio"), what="Latency buckets")
+        change = apply(planned, cluster)
+        assert annotations() == {"team.example/owner": "web", "sidecar.istio.io/statsHistogramBuckets": "{}"}
+        assert plan_steps((step,), cluster, Operation("apply", "istio"), what="Latency buckets").empty
+        undo(change.id, cluster)
+        assert annotations() == {"team.example/owner": "web"}

@@ -23,6 +23,8 @@ BURST_EVENTS, BURST_SHARE, BURST_TIMES = 5, 0.04, 4.0
 """A burst has so many events more than usual, so large a share of its requests more, and so many times the
 share of all other times.
 """
+MOSTLY = 0.5
+"""The share of events of a moment, beyond the usual one, that is not waited for to be over."""
 CALM = 1.0
 """A moment with at most this log evidence shows no harm."""
 _LARGEST_SHARE = 1 - 1e-9
@@ -65,10 +67,14 @@ class Alone:
         found = min(_log_evidence(self.all, share), _log_evidence(_less(self.all, self.worst), share))
         if not self.bursts:
             return found
-        rest = _less(self.all, _sum(self.past[-1], self.now))
+        rest = self.all if self._mostly(share) else _less(self.all, _sum(self.past[-1], self.now))
         for burst in self.bursts:
             rest = _less(rest, burst)
         return min(found, _log_evidence(rest, share))
+
+    def _mostly(self, share: float) -> bool:
+        """Whether most requests of the present moment are events that are not usual: no stall of a second."""
+        return self.now[1] - share * self.now[0] >= MOSTLY * self.now[0]
 
     def _stands_out(self, burst: Counts) -> bool:
         """Whether a burst has a much larger share of events than the other times, other bursts left out."""

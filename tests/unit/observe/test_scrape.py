@@ -12,14 +12,13 @@ from typing import Any, cast
 import pytest
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import NoData, Unreachable
+from meshkit.errors import ClusterError, NoData, Unreachable
 from meshkit.meshes.istio import metrics as istio
 from meshkit.meshes.linkerd import metrics as linkerd
 from meshkit.observe import pages, scrape
 from meshkit.observe.counters import CounterKey, Counters, Target, window
 from meshkit.observe.exposition import samples
 from meshkit.observe.scrape import read_page
-from tests.unit.observe.page_api import PageApi, pod
 
 TARGET = Target("shop", "web", 8080, ("v1", "v2"))
 
@@ -130,9 +129,33 @@ def test_exposition_reads_labels_escapes_and_passes_over_what_it_cannot_read() -
     assert len(found) == 2
 
 
+class FakeApi:
+    """Pods, and what their metrics pages answer."""
+
+    def __init__(self, pods: list[dict[str, Any]], pages: dict[str, str]) -> None:
+        self._pods, self._pages = pods, pages
+
+    def list(self, *_: Any) -> list[dict[str, Any]]:
+        return self._pods
+
+    def pod_get(self, namespace: str, pod: str, port: int, path: str, *, timeout_s: float) -> str:
+        assert (namespace, port, path) == ("shop", 15020, "/stats/prometheus")
+        if pod not in self._pages:
+            raise ClusterError("no answer", remedy="", status=503)
+        return self._pages[pod]
+
+
+def pod(name: str, *, sidecar: bool = True, restarts: int = 0) -> dict[str, Any]:
+    found = [{"name": "istio-proxy", "restartCount": restarts, "state": {"running": {}}}] if sidecar else []
+    return {
+        "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
+        "status": {"containerStatuses": [{"name": "app", "state": {"running": {}}}, *found]},
+    }
+
+
 def scraped(pods: list[dict[str, Any]], pages: dict[str, str]) -> Counters:
     class FakeCluster:
-        api = PageApi(pods, pages)
+        api = FakeApi(pods, pages)
 
     return scrape.ScrapeObserver(istio.METRICS).counters(cast(Cluster, FakeCluster()), TARGET)
 
@@ -150,7 +173,7 @@ def test_pods_that_hang_hold_a_look_up_for_a_bounded_time(monkeypatch: pytest.Mo
     monkeypatch.setattr(scrape, "LOOK_TIMEOUT_S", 0.2)
     monkeypatch.setattr(pages, "PAGE_TIMEOUT_S", 0.1)
 
-    class Hanging(PageApi):
+    class Hanging(FakeApi):
         def pod_get(self, namespace: str, pod: str, port: int, path: str, *, timeout_s: float) -> str:
             time.sleep(timeout_s)
             raise Unreachable("timed out", remedy="")

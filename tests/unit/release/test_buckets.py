@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput
+from meshkit.errors import BadInput, ClusterError
 from meshkit.facts import Snapshot
 from meshkit.meshes.istio import metrics as istio
 from meshkit.operations.release.buckets import measuring_pods, plan_buckets, steps_for
 from meshkit.operations.release.route import route_object
-from tests.unit.observe.page_api import PageApi, pod
 from tests.unit.release.stage import GOOD, Stage
 
 COARSE_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0)
+
+
+def pod(name: str, **labels: str) -> dict[str, Any]:
+    """A running pod with a sidecar."""
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}", "labels": labels},
+        "spec": {"containers": [{"name": "istio-proxy"}]},
+        "status": {"containerStatuses": [{"name": "istio-proxy", "state": {"running": {}}}]},
+    }
 
 
 def counting(service: str, reporter: str = "source") -> str:
@@ -35,46 +44,45 @@ def deployment(name: str) -> dict[str, Any]:
     }
 
 
-def labelled(name: str, app: str) -> dict[str, Any]:
-    made = pod(name)
-    made["kind"], made["metadata"]["labels"] = "Pod", {"app": app}
-    return made
+class FakeApi:
+    """Pods of callers and of two versions, and their metrics pages."""
+
+    pages: ClassVar = {"client": counting("web"), "other": counting("stock"), "web-v1": "", "web-v2": ""}
+    own: ClassVar = [pod(f"web-{version}", app="web", version=version) for version in ("v1", "v2")]
+
+    def get(self, *_: object) -> dict[str, Any]:
+        return {"spec": {"selector": {"app": "web"}}}
+
+    def list(self, *_: Any, labels: str = "") -> list[dict[str, Any]]:
+        every = [pod("client"), *self.own, pod("other"), pod("silent")]
+        if not labels:
+            return every
+        return [each for each in self.own if f"version={each['metadata']['labels']['version']}" in labels]
+
+    def pod_get(self, _namespace: str, name: str, *_: object, **__: object) -> str:
+        if name not in self.pages:
+            raise ClusterError("no answer", remedy="", status=503)
+        return str(self.pages[name])
+
+
+class FakeCluster:
+    api = FakeApi()
 
 
 def test_callers_are_the_pods_that_count_requests_and_the_versions_own_pods_always_matter() -> None:
-    stage = Stage()
-    own = [labelled(f"web-{version}", "web") for version in ("v1", "v2")]
-    for version, each in zip(("v1", "v2"), own, strict=True):
-        each["metadata"]["labels"]["version"] = version
-        each["spec"] = {"containers": [{"name": "istio-proxy"}]}
-    pods = [pod("client"), *own, pod("other"), pod("silent")]
-
-    class Api(PageApi):
-        def get(self, *_: object) -> dict[str, Any]:
-            return {"spec": {"selector": {"app": "web"}}}
-
-        def list(self, *_: Any, labels: str = "") -> list[dict[str, Any]]:
-            return [
-                each for each in own if f"version={each['metadata']['labels']['version']}" in labels
-            ] or pods
-
-    pages = {"client": counting("web"), "other": counting("stock"), "web-v1": "", "web-v2": ""}
-
-    class FakeCluster:
-        api = Api(pods, pages)
-
+    release = Stage().release
     found = measuring_pods(
-        cast(Cluster, FakeCluster()), istio.METRICS, stage.release, route_object("istio", stage.release)
+        cast(Cluster, FakeCluster()), istio.METRICS, release, route_object("istio", release)
     )
     assert [each["metadata"]["name"] for each in found] == ["client", "web-v1", "web-v2"]
 
 
 def test_each_workload_is_annotated_once_and_a_pod_without_one_is_told() -> None:
     pods = [
-        labelled("c-1", "client"),
-        labelled("c-2", "client"),
-        labelled("w-1", "web"),
-        labelled("b", "bare"),
+        pod("c-1", app="client"),
+        pod("c-2", app="client"),
+        pod("w-1", app="web"),
+        pod("b", app="bare"),
     ]
     seen = Snapshot((*pods, deployment("client"), deployment("web"), deployment("unused")))
     steps, findings = steps_for(pods, istio.METRICS.bucket_annotations([5.0, 5.25]), seen)  # type: ignore[misc]
@@ -90,7 +98,7 @@ def test_each_workload_is_annotated_once_and_a_pod_without_one_is_told() -> None
 
 
 def test_an_annotation_of_others_is_taken_over_only_where_that_is_asked_for() -> None:
-    pods = [labelled("c-1", "client")]
+    pods = [pod("c-1", app="client")]
     steps, _ = steps_for(pods, {"a": "b"}, Snapshot((*pods, deployment("client"))), take_fields=True)
     assert [step.force for step in steps] == [True]
 
