@@ -37,7 +37,7 @@ def around(view: View, rules: MeshChecks) -> Iterator[Finding]:
     if view.components:
         yield from _gateway_api(view, rules)
     else:
-        remedy = f"Install it: 'meshkit plan -f FILE --mesh {view.mesh}' with a ControlPlane."
+        remedy = f"Install it: 'meshkit setup apply control-plane --mesh {view.mesh}' shows the plan first."
         message = "no control plane is installed."
         yield codes.finding(codes.NO_CONTROL_PLANE, f"mesh {view.mesh}", message, remedy)
     yield from nodes.check(view, rules)

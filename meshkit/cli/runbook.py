@@ -40,7 +40,7 @@ def list_command(as_json: bool) -> None:
     from meshkit.runbooks.catalogue import find_runbooks
 
     runbooks = find_runbooks()
-    rows = [(r.name, r.summary) for r in runbooks]
+    rows = [(r.name, f"{r.summary.partition('. ')[0].rstrip('.')}.") for r in runbooks]
     show(
         [{"name": r.name, "title": r.title, "summary": r.summary} for r in runbooks],
         columns(("runbook", "what it does"), rows),

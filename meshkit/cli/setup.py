@@ -64,7 +64,11 @@ def _intent_options(command: F) -> F:
     """Add the options that replace a stage's proposal: a file with its intents, or single options."""
     options = (
         click.option(
-            "-f", "--file", default="", metavar="FILE", help="YAML file with the stage's intents. [proposal]"
+            "-f",
+            "--file",
+            default="",
+            metavar="FILE",
+            help="YAML file with the stage's intents. Default: meshkit's proposal.",
         ),
         click.option(
             "--charts",
@@ -176,12 +180,9 @@ def apply_command(
         confirm_plan(setup.cluster, as_json=as_json)
     with changing():
         change = setup.apply(stage, plan, progress=progress(as_json=as_json), force=force)
-    back = (
-        f"\nUndo it with: meshkit setup undo {stage}{_where(setup.mesh, namespace, choice)}"
-        if change.id
-        else ""
-    )
-    show(asdict(change), f"{change}{back}", as_json=as_json)
+    where = _where(setup.mesh, namespace, choice)
+    back = f"\nUndo it with: meshkit setup undo {stage}{where}" if change.id else ""
+    show(asdict(change), f"{change}{back}\nNext: meshkit setup status{where}", as_json=as_json)
 
 
 @setup_group.command("undo")

@@ -303,7 +303,7 @@ class Api:
         if resource is None:
             raise Rejected(
                 f"The cluster does not serve {kind.kind} ({kind.api_version}).",
-                remedy="Install the mesh (its CustomResourceDefinitions) first.",
+                remedy="Install what defines it first; for a mesh: 'meshkit setup apply control-plane'.",
                 status=404,
             )
         return resource

@@ -156,7 +156,7 @@ NO_CONTROL_PLANE = Code(
     "error",
     "The cluster has no control plane of this mesh.",
     "There is nothing to check or to change.",
-    "Install it: 'meshkit plan -f FILE' with a ControlPlane.",
+    "Install it: 'meshkit setup apply control-plane --mesh MESH' shows the plan first.",
 )
 ALREADY_INSTALLED = Code(
     "MK1201",

@@ -83,6 +83,8 @@ def old_node_proxies(state: UpgradeState) -> tuple[str, ...]:
 
 def next_of(state: UpgradeState, spaces: Sequence[NamespaceProgress]) -> str:
     """The next step as a sentence."""
+    if not state.installed:
+        return f"{state.row.title} is not installed: 'meshkit setup apply control-plane' installs it."
     here = next((entry for entry in state.installed if entry.revision == state.revision), None)
     if here is None or not state.is_wanted(here.version) or here.ready < here.replicas:
         return f"Next: control plane {state.version}."

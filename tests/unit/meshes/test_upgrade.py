@@ -14,7 +14,7 @@ from meshkit.kube.kinds import CONFIG_MAP
 from meshkit.meshes.istio import revisions as istio_revisions
 from meshkit.meshes.istio.revisions import Revision
 from meshkit.operations.upgrade import retirement
-from meshkit.operations.upgrade.report import old_node_proxies
+from meshkit.operations.upgrade.report import next_of, old_node_proxies
 from meshkit.operations.upgrade.state import UpgradeState, move_steps, require_upgradable
 
 NEW = ControlPlane(version="1.31.4", revision="1-31-4")
@@ -354,3 +354,8 @@ def test_the_proxy_of_ambient_pods_on_every_node_is_upgraded_by_hand() -> None:
     found = standing(istiod("1-31-4", "1.31.4"), hook("1-31-4"), ztunnel, ambient)
     assert found.spaces == (), "an ambient namespace has no sidecars to move"
     assert old_node_proxies(found) == ("DaemonSet istio-system/ztunnel (1.30.5), by its own release",)
+
+
+def test_a_mesh_that_is_not_installed_is_no_upgrade() -> None:
+    told = next_of(standing(), ())
+    assert told == "Istio is not installed: 'meshkit setup apply control-plane' installs it."
