@@ -6,6 +6,7 @@ recorded, never by what meshkit counted.
 
 from __future__ import annotations
 
+import collections
 import re
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.operations import change
 from meshkit.operations.setup.guide import Setup
 from meshkit.operations.undo import undo
-from tests.cluster import telemetry
+from meshkit.sandbox.control_planes.istio.metrics import IstioSeries
+from tests.cluster import inventory, telemetry
 from tests.cluster.start import Started
 from tests.cluster.walk import (
     BATCH,
@@ -109,6 +111,13 @@ def test_injection_in_waves_loses_no_request(walk: Walk) -> None:
     walk.wait_for(lambda seen: failed(seen) == 0, CLIENT)
 
 
+def test_istiod_writes_by_itself_what_the_inventory_says(walk: Walk) -> None:
+    """The sandbox's istiod is compared with this inventory, so it has to be true."""
+    found = inventory.written(walk.cluster)
+    inventory.update(found)
+    assert found == inventory.recorded()
+
+
 def test_the_caller_in_plain_text_is_found(walk: Walk) -> None:
     look = Setup(walk.cluster, "istio", "shop").watch(5.0)
     print(look)
@@ -144,6 +153,18 @@ def test_strict_refuses_the_caller_that_a_person_gave_up(walk: Walk) -> None:
     assert re.search(r"^envoy_listener_no_filter_chain_match\{.*15006.*\} [1-9]", page, re.MULTILINE)
 
 
+def test_the_sandbox_exports_no_name_of_metrics_that_a_sidecar_lacks(walk: Walk) -> None:
+    """The names of Istio's own filter are not compared: this proxy counts requests by another one."""
+    (pod, *_) = walk.pods("shop", "app=web")
+    (istiod, *_) = walk.pods(HOME, "app=istiod")
+    sidecars = inventory.metric_names(walk.cluster, pod, 15020, "/stats/prometheus")
+    istiods = inventory.metric_names(walk.cluster, istiod, 15014, "/metrics")
+    for page in (sidecars, istiods):
+        print(collections.Counter(name.partition("_")[0] for name in page))
+    names = {family.name for family in (*IstioSeries.families, IstioSeries.histogram)}
+    assert {name for name in names if not name.startswith("istio_")} <= sidecars
+
+
 def test_weights_are_obeyed(walk: Walk) -> None:
     split = {"v1": 80, "v2": 20, "v3": 0}
     path = walk.write("route", {**ROUTE, "versions": VERSIONS, "split": split})
@@ -154,6 +175,16 @@ def test_weights_are_obeyed(walk: Walk) -> None:
     seen = walk.next_requests(15)
     assert seen.total() == pytest.approx(15 * RPS, abs=2)
     assert seen[200, "v2"] == pytest.approx(180, abs=60)  # five times the deviation of 900 requests at 20 %
+    assert failed(walk.requests(since_s, time.time() - 1)) == 0
+
+
+def test_a_version_that_took_requests_is_retired_and_the_undo_brings_it_back(walk: Walk) -> None:
+    path = walk.write("retired", {**ROUTE, "versions": [{"name": "v1"}], "split": {"v1": 100}})
+    since_s = time.time()
+    walk.meshkit("apply", "-f", path, "--yes")
+    walk.wait_for(lambda seen: versions(seen) == {"v1"})
+    walk.meshkit("undo", walk.newest_change())
+    walk.wait_for(lambda seen: versions(seen) == {"v1", "v2"})
     assert failed(walk.requests(since_s, time.time() - 1)) == 0
 
 

@@ -23,6 +23,7 @@ from meshkit.operations.uninstall import plan_uninstall
 from meshkit.operations.upgrade.rollback import upgrade_back
 from meshkit.operations.upgrade.run import plan_retirement, plan_upgrade, upgrade_status
 from meshkit.testing import running_sandbox
+from tests.cluster import inventory
 
 MODULE = Path(__file__).parents[1] / "conformance"
 DEPLOYMENT, POD = Kind("apps/v1", "Deployment"), Kind("v1", "Pod")
@@ -62,6 +63,8 @@ def test_istios_charts_install_upgrade_go_back_and_leave(cluster: Cluster, chart
     deploy_shop(cluster, rps=20)
     injected = apply(plan(Injection(namespace="shop"), cluster, mesh="istio"), cluster)
     assert [one for one in check(cluster, mesh="istio") if one.severity != "info"] == []
+
+    assert inventory.differences(inventory.written(cluster)) == []
 
     smaller = plan(ControlPlane(replicas=2, zones=2, **wanted), cluster, mesh="istio")
     shown = {field.path: field.after for one in smaller.steps for field in one.changes}

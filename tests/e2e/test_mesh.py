@@ -35,6 +35,7 @@ from meshkit.operations.undo import undo
 from meshkit.sandbox import lifecycle
 from meshkit.sandbox.home import SandboxHome
 from meshkit.testing import Sandbox, running_sandbox
+from tests.cluster import inventory
 
 POD, DEPLOYMENT, EVENT = Kind("v1", "Pod"), Kind("apps/v1", "Deployment"), Kind("v1", "Event")
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
@@ -153,6 +154,12 @@ def test_before_installing_nothing_is_injected_and_no_route_works(bare: Shop) ->
 
 def test_after_installing_pods_are_injected(meshed: Shop) -> None:
     assert all(len(sidecars(pod)) == 1 for app in ("client", "web") for pod in meshed.pods(app))
+
+
+@pytest.mark.parametrize("bare", ["istio"], indirect=True)
+def test_istiod_writes_by_itself_what_a_real_one_writes(meshed: Shop) -> None:
+    expected = inventory.explained()
+    until("it is all there", lambda: inventory.differences(inventory.written(meshed.cluster)) == expected)
 
 
 def test_weights_and_header_matches_are_obeyed(meshed: Shop) -> None:
