@@ -71,8 +71,10 @@ def _addresses(entry: Object) -> Iterator[Finding]:
     if spec.get("addresses") or (entry.get("status") or {}).get("addresses"):
         return
     for port in spec.get("ports") or ():
-        if str(port.get("protocol", "")).upper() in ("", "TCP"):
-            message = f"port {port['number']} is TCP, and spec.addresses is empty."
+        protocol = str(port.get("protocol") or "").upper()
+        if protocol in ("", "TCP"):
+            what = "is TCP" if protocol else "names no protocol, so it may be TCP"
+            message = f"port {port['number']} {what}, and spec.addresses is empty."
             yield codes.finding(codes.ENTRY_WITHOUT_ADDRESSES, title(entry), message)
 
 
