@@ -78,6 +78,11 @@ def test_a_held_request_ends_with_not_modified(tmp_path: Path, monkeypatch: pyte
     serving(tmp_path, body)
 
 
+def test_a_request_is_held_for_less_than_envoy_waits_for_its_answer() -> None:
+    timeout = envoy.config_source()["api_config_source"]["request_timeout"]
+    assert float(timeout.removesuffix("s")) > configserver.HOLD_S
+
+
 def test_what_was_refused_is_given_again_only_after_a_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
