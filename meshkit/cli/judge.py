@@ -7,13 +7,14 @@ import threading
 
 import click
 
+from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import ClusterChoice, cluster_options, files_option, mesh_option
 from meshkit.errors import BadInput
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-@click.group("judge")
+@click.group("judge", cls=CommandGroup)
 def judge_group() -> None:
     """Judge releases whose weights another tool shifts.
 

@@ -118,12 +118,12 @@ def check(
     mesh = mesh_of(cluster, mesh, within)
     if to_ambient:
         view = _view(cluster, mesh, _checks_of_move(mesh).KINDS, within)
-        _require_namespaces(within, view.snapshot)
+        _require_namespaces(cluster, within, view.snapshot)
         found = _move(view, to_ambient)
         return Findings(move_of_some(view, within, found) if view.snapshot.unread else found, cluster.ref)
     analyzer = registry.mesh(mesh).analyzer
     view = _view(cluster, mesh, registry.mesh(mesh).checks.kinds, within)
-    _require_namespaces(within, view.snapshot)
+    _require_namespaces(cluster, within, view.snapshot)
     if view.snapshot.unread:
         return Findings(findings_of_some(view, within), cluster.ref)
     found = findings(view, pre=pre)
@@ -132,12 +132,17 @@ def check(
     return Findings((*found, *rights, *own), cluster.ref)
 
 
-def _require_namespaces(names: Iterable[str], seen: Snapshot) -> None:
-    """Raise ``UnknownName`` for a namespace that does not exist, as far as namespaces may be read."""
+def _require_namespaces(cluster: Cluster, names: Iterable[str], seen: Snapshot) -> None:
+    """Raise ``UnknownName`` for a namespace that does not exist, as far as namespaces may be read.
+
+    Raises ``Forbidden`` for a namespace of which nothing could be checked.
+    """
     known = [str(each["metadata"]["name"]) for each in seen.of("Namespace")]
     for name in names:
         if known and name not in known:
             raise UnknownName("namespace", name, known)
+    if seen.unread:
+        _require_readable(cluster, names)
 
 
 def _view(cluster: Cluster, mesh: str, kinds: Iterable[Kind], within: tuple[str, ...]) -> View:
@@ -146,7 +151,6 @@ def _view(cluster: Cluster, mesh: str, kinds: Iterable[Kind], within: tuple[str,
     seen = _read(cluster, [*NEEDED, *kinds], within)
     view = View(seen, mesh, now)
     if seen.unread:
-        _require_readable(cluster, within)
         return view
     inside = snapshot.read(cluster, [Need(kind, view.home) for kind in NEEDED_AT_HOME])
     return View(Snapshot((*seen.objects, *inside.objects)), mesh, now)

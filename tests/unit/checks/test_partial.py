@@ -115,7 +115,12 @@ def test_a_move_names_what_was_not_read_and_holds_whatever_exists_there() -> Non
 def test_a_namespace_that_cannot_be_read_is_an_error_and_not_a_check_without_findings(
     namespaces: list[str],
 ) -> None:
-    cluster = Cluster("prod", "https://prod:6443", cast(Any, Api()))
+    class WithLegacy(Api):
+        def list(self, kind: Kind, namespace: str | None = None, labels: str | None = None) -> list[Any]:
+            legacy = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "legacy"}}]
+            return [*super().list(kind, namespace, labels), *(legacy if kind.kind == "Namespace" else ())]
+
+    cluster = Cluster("prod", "https://prod:6443", cast(Any, WithLegacy()))
     with pytest.raises(Forbidden, match="namespace legacy"):
         check(cluster, mesh="istio", namespaces=namespaces)
 

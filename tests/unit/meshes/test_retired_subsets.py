@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from meshkit.meshes.istio.routes import DESTINATION_RULE, SETTLE_S, VIRTUAL_SERVICE
 
 from meshkit.facts import Snapshot
 from meshkit.intent.traffic import LoadBalancing, Route, Version
 from meshkit.kube.steps import Step
 from meshkit.meshes.istio import planner
+from meshkit.meshes.istio.traffic.routes import DESTINATION_RULE, SETTLE_S, VIRTUAL_SERVICE
 from meshkit.meshes.routing.planned import after, steps_of
 from tests.unit.meshes.meshed import service
 
