@@ -26,6 +26,8 @@ from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import ClusterRef
 
 SANDBOX = "meshkit-sandbox"
+_HANDSHAKE_S = 20.0
+"""A busy machine takes seconds for what is usually done in a hundredth."""
 CLUSTER = "application/vnd.meshkit.cluster+json"
 """The media type of the output with which a notebook reports the cluster it is connected to."""
 _ENVIRONMENT = "$KUBECONFIG"
@@ -309,6 +311,7 @@ def _listens(server: str, authority: str) -> bool:
     try:
         with socket.create_connection((address.hostname or "", address.port or 443), timeout=1) as connection:
             if authority:
+                connection.settimeout(_HANDSHAKE_S)
                 trusted = ssl.create_default_context(cadata=authority)
                 trusted.wrap_socket(connection, server_hostname=address.hostname).close()
     except OSError:
