@@ -32,6 +32,8 @@ from meshkit.views.report import runbook_page
 
 _ENGINE = "meshkit"
 """The name of the engine below in papermill's registry."""
+_KERNEL_START_S = 300
+"""A kernel starts in two seconds; on a machine that does much else papermill's 60 s were too few."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _execute(
                 redaction=redaction,
                 store_widget_state=False,
                 progress_bar=False,
+                start_timeout=_KERNEL_START_S,
             )
     except PapermillExecutionError as problem:
         return _failure(problem.ename, redaction.text(problem.evalue))
