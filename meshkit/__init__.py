@@ -15,6 +15,9 @@ from meshkit.version import __version__
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster as Cluster
     from meshkit.cluster.connect import connect as connect
+    from meshkit.decide.rollouts.judging import judge as judge
+    from meshkit.facts import ArmCounts as ArmCounts
+    from meshkit.facts import Samples as Samples
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
     from meshkit.intent.injection import Injection as Injection
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from meshkit.operations.observability import observability_files as observability_files
     from meshkit.operations.plan import Plan as Plan
     from meshkit.operations.rehearsal.rehearse import plan_rehearsal as plan_rehearsal
+    from meshkit.operations.release.buckets import plan_buckets as plan_buckets
     from meshkit.operations.release.forecast import forecast_release as forecast_release
     from meshkit.operations.release.plan import plan_release as plan_release
     from meshkit.operations.release.runner import release_state as release_state
@@ -75,6 +79,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cluster.connect": ("Cluster", "connect"),
+    "decide.rollouts.judging": ("judge",),
+    "facts": ("ArmCounts", "Samples"),
     "intent.document": ("load_intents", "load_values"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
@@ -92,6 +98,7 @@ _HOMES = {
         "Version",
     ),
     "observe.graph": ("service_graph",),
+    "operations.release.buckets": ("plan_buckets",),
     "operations.release.plan": ("plan_release",),
     "operations.release.runner": ("release_state", "send_command"),
     "operations.release.forecast": ("forecast_release",),

@@ -133,12 +133,14 @@ class Samples:
 
     ``pods`` has the same counts for each pod of each version, if the proxies report them. ``pods`` and
     ``arms`` may be counted on different sides (client or server), so their sums can differ.
+    ``asked_percent`` is the share that the new version was given in that time, None if it is not known.
     """
 
     start_s: float
     end_s: float
     arms: Mapping[str, ArmCounts]
     pods: Mapping[str, Mapping[str, ArmCounts]] = field(default_factory=dict)
+    asked_percent: float | None = None
 
     @property
     def requests(self) -> int:

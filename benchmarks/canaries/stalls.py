@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import NormalDist
 
@@ -43,38 +43,50 @@ def shares(times: float = 1.0, errors: float = ERRORS) -> dict[str, float]:
     return {"errors": errors, **beyond}
 
 
+DOWN = {**shares(), "errors": 1.0}
 ALLOWED = shares(1 + GROSS_PERCENT / 100, ERRORS + POINTS)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The canary's traffic: requests a second in all, its percent, stalls within the minutes, its shares."""
+    """The canary's traffic: requests a second in all, its percent, stalls within the minutes, its shares.
+
+    With ``every_s`` it stalls so often; its shares are the usual ones before ``from_s``.
+    """
 
     rps: float
     percent: float = 100.0
     stalls: int = 0
     minutes: float = 10.0
     canary: Mapping[str, float] | None = None
+    every_s: float = 0.0
+    from_s: float = 0.0
 
 
 def alone(truth: Truth, seed: int) -> Times:
     """One release whose canary serves all requests."""
     rng = np.random.default_rng([seed, int(10 * truth.rps), 50, 10])
-    at_s = rng.uniform(0, 60 * truth.minutes, truth.stalls)
+    at_s = [*rng.uniform(0, 60 * truth.minutes, truth.stalls)]
+    if truth.every_s:
+        at_s += [*np.arange(rng.uniform(0, truth.every_s), 60 * truth.minutes, truth.every_s)]
     counts, found = {name: Alone() for name in ALLOWED}, dict[str, float]()
     for i in range(round(60 * truth.minutes / LOOK_S)):
         start_s, end_s = i * LOOK_S, (i + 1) * LOOK_S
         stalled_s = sum(max(0.0, min(end_s, one + 1) - max(start_s, one)) for one in at_s)
-        for name, seen in _drawn(rng, truth, stalled_s).items():
+        drawn = _drawn(rng, truth if start_s >= truth.from_s else replace(truth, canary=None), stalled_s)
+        for name, seen in drawn.items():
             counts[name] = counts[name].updated(seen, LOOK_S, ALLOWED[name])
         tests = {
             "all counts": [alone_log_evidence(*counts[n].all, share, ALONE) for n, share in ALLOWED.items()],
-            "without the worst": [counts[n].log_evidence(share) for n, share in ALLOWED.items()],
+            "without the worst": [
+                replace(counts[n], bursts=()).log_evidence(share) for n, share in ALLOWED.items()
+            ],
+            "without bursts": [counts[n].log_evidence(share) for n, share in ALLOWED.items()],
         }
         for name, parts in tests.items():
             if log_mean_exp(parts) >= LIMIT:
                 found.setdefault(name, end_s)
-    return {name: found.get(name) for name in ("all counts", "without the worst")}
+    return {name: found.get(name) for name in ("all counts", "without the worst", "without bursts")}
 
 
 def _drawn(rng: np.random.Generator, truth: Truth, stalled_s: float) -> dict[str, tuple[int, int]]:
@@ -125,7 +137,7 @@ def beside(truth: Truth, seed: int) -> Times:
 def cases() -> Iterator[tuple[str, Callable[[int], Times]]]:
     """Every case by name: releases with stalls, then harm that goes on."""
     for rps in (10, 100, 1000):
-        for stalls in (1, 3):
+        for stalls in (1, 3, 5):
             yield f"alone, {rps} rps, {stalls} stalls", partial(alone, Truth(rps, stalls=stalls))
     for percent in (50, 95):
         for stalls in (3, 11):
@@ -134,6 +146,11 @@ def cases() -> Iterator[tuple[str, Callable[[int], Times]]]:
     for rps in (10, 100):
         for name, canary in (("5 % fail", shares(errors=0.05)), ("1.6 times as slow", shares(1.6))):
             yield f"alone, {rps} rps, {name}", partial(alone, Truth(rps, canary=canary))
+        late = Truth(rps, canary=shares(errors=0.05), from_s=300)
+        yield f"alone, {rps} rps, 5 % fail from minute 5", partial(alone, late)
+        yield f"alone, {rps} rps, 1 % fail", partial(alone, Truth(rps, canary=shares(errors=0.01)))
+        yield f"alone, {rps} rps, all fail from minute 5", partial(alone, replace(late, canary=DOWN))
+        yield f"alone, {rps} rps, stalls every 30 s", partial(alone, Truth(rps, every_s=30))
     for percent, rps in ((50, 1), (95, 20)):
         truth = Truth(rps, percent, minutes=30, canary=shares(errors=0.03))
         yield f"{rps} rps, {percent} % canary, 3 % fail", partial(beside, truth)

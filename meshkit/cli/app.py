@@ -17,6 +17,7 @@ from meshkit.cli.check import check_command
 from meshkit.cli.explain import explain_command
 from meshkit.cli.identity import identity_group
 from meshkit.cli.init import init_command, schema_command
+from meshkit.cli.judge import judge_group
 from meshkit.cli.local.demo import demo_command
 from meshkit.cli.local.doctor import doctor_command
 from meshkit.cli.local.lab import lab_command
@@ -58,6 +59,7 @@ for _command in (
     history_command,
     undo_command,
     release_group,
+    judge_group,
     observability_command,
     setup_group,
     runbook_group,

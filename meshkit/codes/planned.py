@@ -178,6 +178,21 @@ MARGIN_BELOW_BUCKETS = Code(
     "A histogram tells latencies apart by its edges only, so a margin needs two edges within it.",
     "Give the callers' proxies closer buckets around the quantile, or widen the margin.",
 )
+CANARY_ELSEWHERE = Code(
+    "MK1608",
+    "warning",
+    "Most of the canary's pods stand in other zones, or on other kinds of nodes, than the stable version's.",
+    "A slower zone or node is taken for a slower version, so a good version is rolled back or a worse one"
+    " promoted.",
+    "Spread both versions over the same zones and kinds of nodes, or run more pods of the canary.",
+)
+BUCKETS_KEPT = Code(
+    "MK1609",
+    "warning",
+    "A pod keeps its latency buckets, because no rollout replaces it.",
+    "Requests that it counts are compared at the bucket edges only that all proxies have.",
+    "Write the annotation into what creates the pod, and replace the pod when nobody needs it.",
+)
 HARM_UNDETECTED = Code(
     "MK1604",
     "error",

@@ -36,7 +36,8 @@ from meshkit.decide.thresholds import GROSS_PERCENT, TOLERANCE, Yardstick
 class Evidence:
     """The accumulated evidence after some sample windows.
 
-    ``stable`` and ``canary`` are totals since the first weight, ``*_step`` are totals of the current step,
+    ``stable`` and ``canary`` are totals since the first weight, ``*_step`` are totals of the current step (as
+    long as the canary is given the same share, ``step_percent``),
     ``*_judged`` those of its windows whose latencies count.
     Latencies are counted in ``slower`` until the promotion, and in ``watched`` while the promoted canary is
     watched: its stable version may be faster because it has little to do. ``alone`` are the canary's counts
@@ -60,6 +61,7 @@ class Evidence:
     alone: Mapping[str, Alone] = field(default_factory=dict)
     detector: LeakDetector = field(default_factory=LeakDetector)
     step: int = -1
+    step_percent: float = 0.0
     canary_now: int = 0
     until_s: float = 0.0
     step_since_s: float = 0.0
@@ -99,7 +101,8 @@ class Evidence:
         if look.step < 0:
             return replace(self, refused="") if self.refused else self
         look = replace(look, start_s=look.start_s + self.offset_s, end_s=look.end_s + self.offset_s)
-        return (self if look.step == self.step else self._stepped(look))._counted(look)
+        same = (look.step, look.asked_percent) == (self.step, self.step_percent)
+        return (self if same else self._stepped(look))._counted(look)
 
     @property
     def compared(self) -> tuple[Likelihood, ...]:
@@ -261,6 +264,7 @@ class Evidence:
         after = replace(
             self,
             step=look.step,
+            step_percent=look.asked_percent,
             step_since_s=look.start_s,
             stable_step=nothing,
             canary_step=nothing,
@@ -268,7 +272,7 @@ class Evidence:
             canary_judged=nothing,
             alone={},
         )
-        if look.step != self.yardstick.watch_step:
+        if look.step != self.yardstick.watch_step or self.step == look.step:
             return after
         return replace(after, watched=self.yardstick.of_slower(), detector=LeakDetector())
 

@@ -74,7 +74,10 @@ class StepTime:
 
 @dataclass(frozen=True)
 class ReleaseForecast:
-    """The forecast of a release at ``rps`` requests per second; ``promote_s`` counts from the start."""
+    """The forecast of a release at ``rps`` requests per second; ``promote_s`` counts from the start.
+
+    ``closer_edges_ms`` are the bucket edges that would carry its margins, if the present ones do not.
+    """
 
     rps: float
     steps: tuple[StepTime, ...]
@@ -83,6 +86,7 @@ class ReleaseForecast:
     promote_s: float
     findings: tuple[Finding, ...]
     label: str
+    closer_edges_ms: tuple[float, ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """The forecast as a JSON-ready mapping; an infinite time is None."""
@@ -113,7 +117,9 @@ def release_forecast(
         *_too_coarse(release, yardstick, buckets),
         *_cannot_fail(release, yardstick, steps, promote_s, rps),
     )
-    return ReleaseForecast(rps, steps, statements, harms, promote_s, findings, yardstick.label)
+    carried = all(margin.carried for margin in yardstick.margins)
+    edges = () if carried else edges_to_carry(yardstick.baseline, release.margins)
+    return ReleaseForecast(rps, steps, statements, harms, promote_s, findings, yardstick.label, edges)
 
 
 def _measuring_s(release: Release, rps: float) -> float:

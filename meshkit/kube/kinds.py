@@ -17,3 +17,5 @@ WORKLOADS = (DEPLOYMENT, Kind("apps/v1", "StatefulSet"), Kind("apps/v1", "Daemon
 
 ZONE = "topology.kubernetes.io/zone"
 """The label of a node's zone."""
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+"""The label of the kind of machine that a node is."""

@@ -18,6 +18,8 @@ RESTART_MANAGER = "meshkit-restart"
 """The field manager of rolling restarts."""
 RELEASE_MANAGER = "meshkit-release"
 """The field manager of a route's weights during a release."""
+BUCKETS_MANAGER = "meshkit-buckets"
+"""The field manager of the latency buckets of proxies."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.kube.kinds import DEPLOYMENT, NAMESPACE, POD, WORKLOADS
@@ -43,6 +43,16 @@ def restart(workload: Object, *, wave: int = 0) -> Step:
     part = obj(kind, meta["name"], meta["namespace"], spec={"template": mark})
     wait = Wait("available", ROLLOUT_TIMEOUT_S)
     return Step(part, manager=RESTART_MANAGER, partial=True, wait=wait, wave=wave)
+
+
+def annotated(workload: Object, annotations: Mapping[str, str], *, manager: str, wave: int = 0) -> Step:
+    """A step that annotates the pod template of a workload, and waits for the new pods."""
+    meta = workload["metadata"]
+    kind = Kind(DEPLOYMENT.api_version, workload["kind"])
+    template = {"metadata": {"annotations": dict(annotations)}}
+    part = obj(kind, meta["name"], meta["namespace"], spec={"template": template})
+    wait = Wait("available", ROLLOUT_TIMEOUT_S)
+    return Step(part, manager=manager, partial=True, wait=wait, wave=wave)
 
 
 def owners(pods: Sequence[Object], snapshot: Snapshot) -> tuple[list[Object], list[Object]]:

@@ -75,6 +75,8 @@ class MetricTable:
     """The label with the Service that a request was sent to; versions that are Services are told by it."""
     buckets: Callable[[Sequence[float]], str] | None = None
     """A sentence that says how callers' proxies are given these bucket edges in ms; None: they are fixed."""
+    bucket_annotations: Callable[[Sequence[float]], Mapping[str, str]] | None = None
+    """The annotations of a pod template that give its proxy these edges in ms; None: they are fixed."""
     pod_label: str = ""
     refusal_setting: str = ""
     """The setting without which proxies do not expose refused connections; empty if they always do."""

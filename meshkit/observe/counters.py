@@ -76,13 +76,17 @@ class Target:
 class Counters:
     """The pages of all proxies at one time, by a name for each start of a proxy; None: could not be read.
 
-    ``gone`` has the last values of counters that an earlier reading had and this one lacks.
+    ``gone`` has the last values of counters that an earlier reading had and this one lacks. ``started`` says
+    when a proxy started (seconds since the epoch, 0: unknown and possibly long ago; without an entry: since
+    the last reading). ``first_s`` is when the first of the readings that this one follows was taken.
     """
 
     taken_s: float
     versions: tuple[str, ...]
     pages: Mapping[str, Page | None]
     gone: Mapping[str, Page] = field(default_factory=dict)
+    started: Mapping[str, float] = field(default_factory=dict)
+    first_s: float | None = None
 
     def following(self, earlier: Counters | None) -> Counters:
         """Return this reading with the memory of ``earlier`` ones, so that what returns after a gap counts
@@ -103,7 +107,12 @@ class Counters:
             missing = {key: value for key, value in known.items() if page is None or key not in page}
             if missing:
                 gone[proxy] = missing
-        return replace(self, pages=pages, gone=gone)
+        return replace(self, pages=pages, gone=gone, first_s=earlier.since_s)
+
+    @property
+    def since_s(self) -> float:
+        """When the first reading was taken."""
+        return self.taken_s if self.first_s is None else self.first_s
 
     def require_counts(self) -> None:
         """Raise ``NoData`` if a counter is negative or not finite, or if an edge is not a number."""
@@ -134,13 +143,16 @@ def window(before: Counters, after: Counters) -> Samples:
     """The answers of each version between two readings. Without requests the counts are zero.
 
     Proxies may have different buckets: the sum of cumulative histograms is exact on the edges they all have.
+    A proxy that ``before`` lacks counts from zero if it started after the first reading, else from ``after``.
     Raises ``NoData`` for a counter that is not a number of requests.
     """
     before.require_counts()
     after.require_counts()
     edges = _common_edges(page for page in after.pages.values() if page is not None)
     found: dict[tuple[str, str], Rises] = {}
-    for key, rise in rises(before.pages, after.pages, _histogram, before.gone):
+    older = {proxy for proxy, started_s in after.started.items() if started_s < before.since_s}
+    known = {**dict.fromkeys(older), **before.pages}
+    for key, rise in rises(known, after.pages, _histogram, before.gone):
         if key.what != "latency" or key.edge_ms in edges:
             of_arm = found.setdefault((key.version, key.pod), {})
             of_arm[key.what, key.edge_ms] = of_arm.get((key.what, key.edge_ms), 0) + rise

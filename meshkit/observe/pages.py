@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -34,13 +34,14 @@ class PageReading(Generic[T]):
     """The parsed pages of all running sidecars at one time; None for a page that could not be read.
 
     The key is unique for each start of a proxy: the pod's uid and the restart count of its sidecar.
-    ``taken_s`` is the start of the reading, ``started_s`` the start of the oldest sidecar (seconds since the
-    epoch).
+    ``taken_s`` is the start of the reading, ``started_s`` the start of the oldest sidecar, ``started`` that
+    of each (seconds since the epoch).
     """
 
     taken_s: float
     started_s: float
     pages: Mapping[str, T | None]
+    started: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
     @property
     def asked(self) -> int:
@@ -80,7 +81,8 @@ def read_pages(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         read_in_turn = pool.map(read, found)
         pages = dict(zip((each.name for each in found), read_in_turn, strict=True))
-    return PageReading(taken_s, min((each.started_s for each in found), default=taken_s), pages)
+    started = {each.name: each.started_s for each in found}
+    return PageReading(taken_s, min(started.values(), default=taken_s), pages, started=started)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ class PrometheusObserver:
             "/".join(each): self._page(found.get(each, ()), target) if each in readable else None
             for each in asked
         }
-        return Counters(taken_s=now_s, versions=target.versions, pages=pages)
+        # Prometheus does not tell when a proxy started, only when it was found.
+        return Counters(now_s, target.versions, pages, started=dict.fromkeys(pages, 0.0))
 
     def _page(self, page_samples: Iterable[Sample], target: Target) -> Page:
         listed = list(page_samples)

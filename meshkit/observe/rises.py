@@ -4,7 +4,8 @@ A counter never decreases, with two exceptions. If its proxy restarts (a new pag
 counts from zero. If the proxy drops an idle series, the increase is zero; a series that reappears counts from
 zero. If it reappears with at least the value it had before the gap, it has no increase in that window: its
 requests during the gap belong to no window. A proxy whose page could not be read at the start or end of a
-window is excluded from it.
+window is excluded from it. A proxy that is new counts from zero; who knows that it is older than that names
+it in ``before`` without a page.
 """
 
 from __future__ import annotations

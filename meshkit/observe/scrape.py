@@ -52,7 +52,7 @@ class ScrapeObserver:
                 f"None of {reading.asked} sidecars answered on port {self.table.port}{self.table.path}.",
                 remedy="Check that the API server can reach the pods and that you may get pods/proxy.",
             )
-        return Counters(taken_s=reading.taken_s, versions=target.versions, pages=reading.pages)
+        return Counters(reading.taken_s, target.versions, reading.pages, started=reading.started)
 
 
 def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> Page:

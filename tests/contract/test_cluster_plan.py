@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.journal import Operation
 from meshkit.errors import BadInput, MeshkitError, Rejected, UnknownName
 from meshkit.facts import Kind
 from meshkit.intent.base import Intent
@@ -16,7 +17,9 @@ from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Release
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route, Version
-from meshkit.operations.change import apply, history, plan
+from meshkit.kube.steps import BUCKETS_MANAGER
+from meshkit.kube.workloads import annotated
+from meshkit.operations.change import apply, history, plan, plan_steps
 from meshkit.operations.health import check
 from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
@@ -178,3 +181,25 @@ def test_a_mesh_is_established_and_taken_back(own: Cluster, mesh: str) -> None:
     assert all(SIDECARS[mesh] not in names for names in containers(own, namespace))
     with pytest.raises(Rejected, match="does not serve"):
         plan(route(namespace), own, mesh=mesh)
+
+
+def test_buckets_of_a_workload_that_others_own_are_annotated_and_taken_back(
+    cluster: Cluster, namespace: str
+) -> None:
+    theirs = web(namespace)
+    theirs["spec"]["replicas"] = 0
+    theirs["spec"]["template"]["metadata"]["annotations"] = {"team.example/owner": "web"}
+    cluster.api.apply(theirs, manager="team")
+
+    def annotations() -> dict[str, str]:
+        found = cluster.api.get(DEPLOYMENT, "web-v1", namespace)
+        assert found
+        return dict(found["spec"]["template"]["metadata"]["annotations"])
+
+    step = annotated(theirs, {"sidecar.istio.io/statsHistogramBuckets": "{}"}, manager=BUCKETS_MANAGER)
+    planned = plan_steps((step,), cluster, Operation("apply", "istio"), what="Latency buckets")
+    change = apply(planned, cluster)
+    assert annotations() == {"team.example/owner": "web", "sidecar.istio.io/statsHistogramBuckets": "{}"}
+    assert plan_steps((step,), cluster, Operation("apply", "istio"), what="Latency buckets").empty
+    undo(change.id, cluster)
+    assert annotations() == {"team.example/owner": "web"}

@@ -62,11 +62,16 @@ def _client(labels: Mapping[str, str]) -> str:
 
 
 def _bucket_setting(edges_ms: Sequence[float]) -> str:
-    value = json.dumps({"istiocustom": [round(edge, 3) for edge in edges_ms]}, separators=(",", ":"))
+    (name, value), *_ = _bucket_annotations(edges_ms).items()
     return (
         "Or give the pods of the callers, and of both versions, closer buckets before the start, by the "
-        f"annotation sidecar.istio.io/statsHistogramBuckets: '{value}' in their template."
+        f"annotation {name}: '{value}' in their template; `meshkit release buckets` plans that."
     )
+
+
+def _bucket_annotations(edges_ms: Sequence[float]) -> Mapping[str, str]:
+    value = json.dumps({"istiocustom": [round(edge, 3) for edge in edges_ms]}, separators=(",", ":"))
+    return {"sidecar.istio.io/statsHistogramBuckets": value}
 
 
 METRICS = MetricTable(
@@ -97,5 +102,6 @@ METRICS = MetricTable(
     refusal_setting=f"meshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes: ['{REFUSALS}']",
     may_refuse=_may_refuse,
     buckets=_bucket_setting,
+    bucket_annotations=_bucket_annotations,
     pod_where={"reporter": "destination"},
 )

@@ -11,10 +11,12 @@ from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh, WeightedRoute
 from meshkit.meshes.routing import destinations
 from meshkit.meshes.routing.live import Port, callers_in, held
+from meshkit.meshes.routing.release_places import elsewhere
 
 
 def problems(release: Release, route: WeightedRoute, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:
     """The findings about a release through this route; an error refuses the release."""
+    yield from elsewhere(release, route, snapshot)
     if route.services:
         return
     port = Port(release.namespace, release.service, release.port)

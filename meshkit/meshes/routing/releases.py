@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from meshkit.errors import BadInput
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.release import PRIMARY, Release
+from meshkit.kube.kinds import NODE
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh, WeightedRoute
 from meshkit.meshes.routing import destinations, live
@@ -21,6 +22,8 @@ def needs(row: Mesh, release: Release, home: str) -> Iterator[Need]:
     """What ``live_route`` reads: as far as the account may. ``home`` is the control plane's namespace."""
     yield from live.needs(row, release.namespace, home)
     yield from destinations.needs(row, release.namespace)
+    if NODE not in row.meaning.KINDS.values():
+        yield Need(NODE, optional=True)
 
 
 def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute:
@@ -71,8 +74,8 @@ def unmoved(release: Release, route: WeightedRoute, snapshot: Snapshot, row: Mes
         for name, namespaces in aside.items()
         for obj in objects_named(name, row, snapshot)
     ]
-    if snapshot.unread:
-        listed = ", ".join(snapshot.unread)
+    if unread := [each for each in snapshot.unread if each.partition(" ")[0] != NODE.kind]:
+        listed = ", ".join(unread)
         told.append(f"This account may not read {listed}: routes of others can be overlooked.")
     return tuple(told)
 

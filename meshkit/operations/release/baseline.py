@@ -1,86 +1,45 @@
-"""Measure the stable version before the first weight: its usual latencies and the spread of its pods.
-
-The measurements are kept in memory only: a runner that takes over measures again.
-"""
+"""The pods of both versions of a release: how many run, and since when."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from meshkit.decide.baseline import Baseline
-from meshkit.decide.margins import watching
-from meshkit.decide.pods import LEAST_PODS, assumed_noise, pod_noise
-from meshkit.facts import ArmCounts, Kind, Samples
+from meshkit.errors import ClusterError
+from meshkit.facts import Kind
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
 
-ENOUGH_REQUESTS = 1000
-"""Stable requests that fix the watched edges; with fewer, LEAST_REQUESTS after LEAST_S have to do."""
-LEAST_REQUESTS = 100
-LEAST_S = 30.0
-BLOCKS = 10
-"""Blocks of time in which pods are compared: enough to tell a pod that is slow from a slow minute."""
-
-
-class BaselineMeter:
-    """Accumulate samples of the stable version until there are enough."""
-
-    def __init__(self, release: Release, route: WeightedRoute) -> None:
-        self._release, self._route = release, route
-        self._counts = ArmCounts()
-        self._blocks: list[dict[str, ArmCounts]] = []
-        self._began_s: float | None = None
-
-    def measured(self, samples: Samples, cluster: Cluster) -> Baseline | None:
-        """Add a window and return the baseline, or None while more samples are needed.
-
-        Raises ``ValueError`` if the buckets of the histograms changed in between.
-        """
-        release = self._release
-        self._counts += samples.arms[release.stable]
-        self._began_s = samples.start_s if self._began_s is None else self._began_s
-        seconds = samples.end_s - self._began_s
-        self._add_pods(samples.pods.get(release.stable, {}), seconds)
-        requests = self._counts.requests
-        if seconds < release.baseline_s or requests < LEAST_REQUESTS:
-            return None
-        if requests < ENOUGH_REQUESTS and seconds < LEAST_S:
-            return None
-        slow_ms = release.objectives.slower_than_ms if release.objectives else None
-        baseline = watching(Baseline.of(self._counts, seconds, slow_ms), release.margins)
-        if not release.baseline_s:
-            return baseline
-        stable_pods, canary_pods = (
-            running_pods(cluster, release, self._route, version)
-            for version in (release.stable, release.canary)
-        )
-        noise = pod_noise(self._blocks, baseline.edges_ms, canary_pods)
-        if noise is None and 0 < stable_pods < LEAST_PODS:
-            noise = assumed_noise(baseline, stable_pods, canary_pods)
-        return replace(baseline, noise=noise)
-
-    def _add_pods(self, pods: Mapping[str, ArmCounts], seconds: float) -> None:
-        """Add counts to the block of time that contains ``seconds``; pods that come or go are dropped at the
-        end.
-        """
-        block = int(seconds * BLOCKS / self._release.baseline_s) if self._release.baseline_s else 0
-        while len(self._blocks) <= min(block, BLOCKS - 1):
-            self._blocks.append({})
-        last = self._blocks[-1]
-        for pod, counts in pods.items():
-            last[pod] = last.get(pod, ArmCounts()) + counts
-
 
 def running_pods(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int:
     """Count the running pods of a version; 0 if they cannot be identified."""
     pods = pods_of(cluster, release, route, version)
     return sum((pod.get("status") or {}).get("phase") == "Running" for pod in pods)
+
+
+def pods_of_both(cluster: Cluster, release: Release, route: WeightedRoute) -> tuple[int, int]:
+    """Count the running pods of the stable version and of the canary."""
+    stable, canary = (
+        running_pods(cluster, release, route, version) for version in (release.stable, release.canary)
+    )
+    return stable, canary
+
+
+def newest_pod_s(cluster: Cluster, release: Release, route: WeightedRoute) -> float:
+    """When the newest pod of either version started, in seconds since the epoch; 0 if that is unknown."""
+    try:
+        pods = [
+            pod
+            for version in (release.stable, release.canary)
+            for pod in pods_of(cluster, release, route, version)
+        ]
+    except ClusterError:
+        return 0.0
+    return max((started_s(pod) for pod in pods), default=0.0)
 
 
 def pods_of(

@@ -18,6 +18,7 @@ from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.ladder import next_step, share_agrees, weights
+from meshkit.decide.rollouts.baseline_meter import BaselineMeter
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
@@ -26,7 +27,7 @@ from meshkit.errors import ChangedByOthers, ClusterError, ManualActionRequired, 
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
-from meshkit.operations.release.baseline import BaselineMeter, pods_of, started_s
+from meshkit.operations.release.baseline import newest_pod_s, pods_of_both
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.state import ReleaseState, Status, after, fold
 from meshkit.operations.release.weights import WeightWriter, same_percent
@@ -68,7 +69,7 @@ class Runner:
         self._weights = WeightWriter(cluster.api, lock, route, release)
         self._target = target_of(release, route)
         self._evidence = _evidence_of(state)
-        self._meter = BaselineMeter(release, route)
+        self._meter = BaselineMeter(release)
         self._ages = PodAges()
         self._recent: deque[Samples] = deque()
         self._in_doubt = False
@@ -208,18 +209,12 @@ class Runner:
 
     def _newest_pod_s(self) -> float:
         """When the newest pod of either version started; 0 if that is unknown."""
-        release, route = self.state.release, route_of(self.state.route)
         if self.state.step < 0:
             return 0.0
-        try:
-            pods = [
-                pod
-                for version in (release.stable, release.canary)
-                for pod in pods_of(self._cluster, release, route, version)
-            ]
-        except ClusterError:
-            return 0.0
-        return max((started_s(pod) for pod in pods), default=0.0)
+        return newest_pod_s(self._cluster, self.state.release, route_of(self.state.route))
+
+    def _pods(self) -> tuple[int, int]:
+        return pods_of_both(self._cluster, self.state.release, route_of(self.state.route))
 
     def _shown(self, version: str) -> ArmCounts:
         """Sum the counts of the last seconds, as far back as the buckets are the same."""
@@ -234,10 +229,10 @@ class Runner:
     def _measure_baseline(self, samples: Samples) -> None:
         """Measure the stable version; once that is enough, fix the thresholds and take the first step."""
         try:
-            baseline = self._meter.measured(samples, self._cluster)
+            baseline = self._meter.measured(samples, self._pods)
         except ValueError:
             self._note("The proxies' latency buckets changed, so the baseline is measured again.")
-            self._meter = BaselineMeter(self.state.release, route_of(self.state.route))
+            self._meter = BaselineMeter(self.state.release)
             return
         if baseline is None:
             return
@@ -253,7 +248,8 @@ class Runner:
             canary = sum(look.canary.requests for look in looks[-length:])
             requests = canary + sum(look.stable.requests for look in looks[-length:])
             if share_agrees(requests, canary, self.state.asked_percent, self.state.before_percent):
-                self._record("agreed", at_s=now, measured_percent=100 * canary / requests)
+                measured_percent = 100 * canary / requests
+                self._record("agreed", at_s=now, measured_percent=measured_percent, requests=requests)
                 return
 
     def _shift(self, step: int) -> None:

@@ -12,6 +12,7 @@ from itertools import dropwhile
 from typing import Any, Literal
 
 from meshkit.decide.baseline import Baseline
+from meshkit.decide.ladder import AGREEMENT_POINTS
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.verdict import JudgedWindow, Verdict
 from meshkit.intent.release import Release
@@ -20,6 +21,8 @@ Status = Literal[
     "measuring", "shifting", "watching", "paused", "held", "promoted", "rolled_back", "undecided"
 ]
 Record = Mapping[str, Any]
+SHOWN_APART = 0.2
+"""A measured share that differs by more than this part of the one asked for looks like another share."""
 BEGIN = "begin"
 """The kind of the record that starts a release."""
 
@@ -180,7 +183,7 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
         case "weights":
             return _shifted(state, record)
         case "agreed":
-            text = f"measured {record['measured_percent']:.1f} %, asked {state.asked_percent:g} %: agrees"
+            text = _agreement(record["measured_percent"], record.get("requests"), state.asked_percent)
             return _noted(replace(state, agreed_s=record["at_s"]), record, "agreed", text)
         case "command":
             verb = record["verb"]
@@ -208,6 +211,15 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             )
             return _noted(state, record, "end", sentences[0])
     return state
+
+
+def _agreement(measured_percent: float, requests: int | None, asked_percent: float) -> str:
+    """Say how the measured share agrees with the one asked for, and if only because little was counted."""
+    text = f"measured {measured_percent:.1f} %, asked {asked_percent:g} %"
+    near = abs(measured_percent - asked_percent) <= max(AGREEMENT_POINTS, asked_percent * SHOWN_APART)
+    if requests is None or near:
+        return f"{text}: agrees"
+    return f"{text}: no contradiction, but only {requests} requests were counted yet"
 
 
 def _unobserved(state: ReleaseState, look: SampleWindow) -> ReleaseState:

@@ -70,6 +70,7 @@ class ReleasePanel(LiveBox):
     def _build(self, slow_down: bool) -> None:
         self._head, self._ladder, self._verdict = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._side, self._journal = widgets.HTML(), widgets.HTML()
+        self._details, self._unfold = self._unfolding()
         self._hint, self._problem = widgets.HTML(), widgets.HTML()
         self._start = self._button("Start release", "play", "mk-primary", self._controls.start)
         self._hold = self._button("Hold", "pause", "", self._toggle_hold)
@@ -103,12 +104,30 @@ class ReleasePanel(LiveBox):
             self._head,
             self._ladder,
             self._verdict,
+            self._unfold,
+            self._details,
             self._actions,
             hands,
             self._problem,
             body,
             self._journal,
         )
+
+    def _unfolding(self) -> tuple[widgets.HTML, widgets.ToggleButton]:
+        """The details of the verdict, and the button that shows them.
+
+        The verdict is drawn again every second, which would close a ``details`` element.
+        """
+        details = widgets.HTML(layout={"display": "none"})
+        unfold = widgets.ToggleButton(description=release_html.DETAILS, icon="caret-right")
+        unfold.add_class("mk-button").add_class("mk-unfold")
+
+        def show(change: Mapping[str, Any]) -> None:
+            details.layout.display = "" if change["new"] else "none"
+            unfold.icon = "caret-down" if change["new"] else "caret-right"
+
+        unfold.observe(show, "value")
+        return details, unfold
 
     def _button(self, words_: str, icon: str, kind: str, verb: Callable[[], None] | None) -> widgets.Button:
         button = widgets.Button(description=words_, icon=icon).add_class("mk-button")
@@ -193,7 +212,10 @@ class ReleasePanel(LiveBox):
         where = f"{self._controls.mesh} on {self._controls.cluster.ref}"
         set_html(self._head, release_html.head(self._release, where, state, note))
         set_html(self._ladder, release_html.ladder(self._release, state))
-        set_html(self._verdict, release_html.verdict(state))
+        set_html(self._verdict, release_html.verdict(state, folded=False))
+        details = release_html.details(state)
+        set_html(self._details, details)
+        self._unfold.disabled = not details
         set_html(self._side, release_html.evidence(state))
         set_html(self._journal, release_html.journal(state, note="kept in the cluster"))
         self._show_actions(now)

@@ -34,6 +34,8 @@ STATUS = {
 """Icon and words of each status of a release."""
 NEAR = 2.0
 """Evidence of harm from which the verdict block turns red while the release still runs."""
+DETAILS = "Details: counts, limits, and what the error rate covers"
+"""The words that unfold the details of a verdict."""
 _EVENT_ICONS = {
     "begin": "person",
     "weights": "shift",
@@ -98,16 +100,31 @@ def ladder(release: Release, state: ReleaseState | None) -> Markup:
     return Markup('<ol class="mk-ladder">{}</ol>').format(Markup("").join(items))
 
 
-def verdict(state: ReleaseState | None) -> Markup:
-    """The block with the present result and the next automatic step."""
+def verdict(state: ReleaseState | None, *, folded: bool = True) -> Markup:
+    """The block with the present result in one short sentence, and its details, which unfold.
+
+    Without ``folded`` the details are left out, for a page that shows ``details`` elsewhere.
+    """
     if state is None:
-        return _block(
-            "note", "waiting", "No release has been started.", "Move traffic by hand, or start the release."
-        )
+        hint = Markup("<span>{}</span>").format("Move traffic by hand, or start the release.")
+        return _block("note", "waiting", "No release has been started.", hint)
     tone, shape = _tone(state)
-    first, *rest = state.sentences
     title = {"promoted": "Promoted. ", "rolled_back": "Rolled back. "}.get(state.status, "")
-    return _block(tone, shape, title + first, " ".join(rest))
+    unfolding = Markup("")
+    if folded and (found := details(state)):
+        unfolding = Markup("<details><summary>{}</summary>{}</details>").format(DETAILS, found)
+    return _block(tone, shape, title + state.sentences[0], unfolding)
+
+
+def details(state: ReleaseState | None) -> Markup:
+    """The sentences behind the verdict and what its error rate covers, as a list; empty if there are none."""
+    if state is None:
+        return Markup("")
+    lines = list(state.sentences[1:])
+    if lines and state.verdict and state.verdict.label:
+        lines.append(f"What the error rate covers: {state.verdict.label}.")
+    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines)
+    return Markup('<ul class="mk-why">{}</ul>').format(items) if lines else Markup("")
 
 
 def evidence(state: ReleaseState | None) -> Markup:
@@ -170,10 +187,10 @@ def _tone(state: ReleaseState) -> tuple[str, str]:
     return "note", "waiting"
 
 
-def _block(tone: str, shape: str, headline: str, detail: str) -> Markup:
+def _block(tone: str, shape: str, headline: str, detail: Markup) -> Markup:
     return Markup(
         '<div class="mk-verdict mk-{}" role="status" aria-live="polite">{}'
-        "<div><strong>{}</strong><span>{}</span></div></div>"
+        "<div><strong>{}</strong>{}</div></div>"
     ).format(tone, icon(shape), headline, detail)
 
 

@@ -41,3 +41,30 @@ def test_it_never_says_more_than_the_test_of_all_counts() -> None:
         alone = after(*windows, seconds=rng.choice([0.3, 1.0, 4.0]))
         assert alone.all == (sum(n for n, _ in windows), sum(x for _, x in windows))
         assert alone.log_evidence(SHARE) <= alone_log_evidence(*alone.all, SHARE, ALONE)
+
+
+STALL, CALM = (500, 100), (500, 5)
+
+
+def test_bursts_that_are_over_are_left_out_up_to_three() -> None:
+    stalled = [CALM, CALM, STALL, CALM, CALM]
+    found = after(*stalled * 3, seconds=5.0)
+    assert found.bursts == (STALL,) * 3
+    assert alone_log_evidence(*found.all, SHARE, ALONE) > 20
+    assert found.log_evidence(SHARE) < 0
+    again = after(*stalled * 10, seconds=5.0).log_evidence(SHARE)
+    assert again > 20, "a version that stalls again and again is worse"
+
+
+def test_a_burst_in_two_moments_is_one() -> None:
+    alone = after(*[CALM] * 5, (500, 60), (500, 50), *[CALM] * 5, seconds=5.0)
+    assert alone.bursts == ((1000, 110),)
+
+
+@pytest.mark.parametrize("harm", [(500, 500), (500, 100), (500, 40)])
+def test_harm_that_goes_on_is_no_burst_and_found_after_two_moments(harm: Counts) -> None:
+    before = after(*[CALM] * 20, seconds=5.0)
+    for _ in range(6):
+        before = before.updated(harm, 5.0, SHARE)
+    assert not before.bursts
+    assert before.log_evidence(SHARE) > 3

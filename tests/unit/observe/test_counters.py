@@ -122,3 +122,33 @@ def test_edge_that_is_not_a_number_is_no_data() -> None:
     bad = {**page(10), CounterKey("v1", "latency", "a", math.nan): 3.0}
     with pytest.raises(NoData, match="le=nan"):
         between(reading(0, a=page(5)), reading(5, a=bad))
+
+
+def test_new_proxy_that_is_older_than_the_release_counts_from_its_first_reading() -> None:
+    key = CounterKey("v1", "requests", "a")
+    first = Counters(100.0, ("v1",), {"p": {key: 1}})
+    second = Counters(
+        200.0,
+        ("v1",),
+        {"p": {key: 3}, "old": {key: 900}, "young": {key: 5}},
+        started={"old": 50.0, "young": 150.0},
+    ).following(first)
+    third = Counters(300.0, ("v1",), {"p": {key: 4}, "old": {key: 902}, "young": {key: 9}}).following(second)
+    assert window(first, second).arms["v1"].requests == 2 + 5
+    assert window(second, third).arms["v1"].requests == 1 + 2 + 4
+
+
+def test_age_counts_against_the_first_reading_of_the_release() -> None:
+    key = CounterKey("v1", "requests", "a")
+    first = Counters(100.0, ("v1",), {"p": {key: 1}})
+    second = Counters(200.0, ("v1",), {"p": {key: 1}}).following(first)
+    third = Counters(300.0, ("v1",), {"p": {key: 1}, "late": {key: 7}}, started={"late": 150.0}).following(
+        second
+    )
+    assert window(second, third).arms["v1"].requests == 7
+
+
+def test_history_before_any_release_is_counted_whole() -> None:
+    key = CounterKey("v1", "requests", "a")
+    after = Counters(200.0, ("v1",), {"p": {key: 900}}, started={"p": 50.0})
+    assert window(Counters(0.0, ("v1",), {}), after).arms["v1"].requests == 900

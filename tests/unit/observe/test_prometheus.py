@@ -244,3 +244,19 @@ def test_a_prometheus_that_is_named_comes_before_the_settings(monkeypatch: pytes
     assert isinstance(chosen, PrometheusObserver)
     assert chosen.url == "https://named.example"
     assert observer_of("istio") != chosen, "for this call only"
+
+
+def test_a_target_found_while_nothing_could_be_read_counts_from_its_first_sample(prometheus: Any) -> None:
+    """Two readings may be minutes apart, so a target that is new to them may have a long history."""
+    seen = look(prometheus, {"a": page(10)}, {"a": page(14), "b": page(1_000_000)})
+    assert seen.arms["v1"].requests == 4
+
+
+def test_a_target_found_in_mid_release_counts_from_the_second_reading_on(prometheus: Any) -> None:
+    prometheus.pages = {"a": page(10)}
+    first = observer(prometheus).counters(CLUSTER, TARGET)
+    prometheus.pages = {"a": page(14), "b": page(1_000_000)}
+    second = observer(prometheus).counters(CLUSTER, TARGET).following(first)
+    prometheus.pages = {"a": page(15), "b": page(1_000_007)}
+    third = observer(prometheus).counters(CLUSTER, TARGET).following(second)
+    assert window(second, third).arms["v1"].requests == 8

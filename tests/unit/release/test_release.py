@@ -24,7 +24,7 @@ from meshkit.observe.counters import Counters, Target
 from meshkit.operations.change import apply
 from meshkit.operations.release.forecast import forecast_release
 from meshkit.operations.release.runner import release_state, send_command
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state import ReleaseState, after
 from meshkit.operations.undo import undo
 from meshkit.testing import Behaviour
 from tests.unit.release.fake_api import OWNER
@@ -584,3 +584,20 @@ def test_a_release_recorded_without_its_operation_is_undone_by_its_id() -> None:
     stage.cluster.api.merge_patch(CONFIG_MAP, part["metadata"]["name"], NAMESPACE, patch)
     undo(outcome.change_id, stage.cluster)
     assert stage.fake.weights() == (100, 0)
+
+
+@pytest.mark.parametrize(
+    ("measured_percent", "requests", "said"),
+    [
+        (3.7, 27, "measured 3.7 %, asked 10 %: no contradiction, but only 27 requests were counted yet"),
+        (9.8, 27, "measured 9.8 %, asked 10 %: agrees"),
+        (9.8, 4000, "measured 9.8 %, asked 10 %: agrees"),
+    ],
+)
+def test_a_share_of_few_requests_is_not_said_to_agree(
+    measured_percent: float, requests: int, said: str
+) -> None:
+    stage = Stage()
+    state = stage.run_until_killed(lambda state: state.step == 1)
+    record = {"kind": "agreed", "at_s": 9.0, "measured_percent": measured_percent, "requests": requests}
+    assert after(state, record).events[-1].text == said

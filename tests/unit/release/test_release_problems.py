@@ -126,3 +126,50 @@ def test_the_policy_of_the_services_own_rule_that_another_displaces_is_told() ->
         "DestinationRule shop/web-team decides how callers in shop reach web.shop:8080: connection_limits of"
         " DestinationRule shop/web have no effect."
     )
+
+
+def node(name: str, zone: str = "", kind: str = "") -> dict[str, Any]:
+    labels = {"topology.kubernetes.io/zone": zone, "node.kubernetes.io/instance-type": kind}
+    given = {label: value for label, value in labels.items() if value}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": given}}
+
+
+NODES = (node("n1", "a", "small"), node("n2", "b", "small"), node("n3", "c", "large"), node("n4"))
+
+
+def placed(stable: str, canary: str) -> list[dict[str, Any]]:
+    """Pods of v1 and v2 on the nodes with these numbers."""
+    pods = []
+    for version, places in (("v1", stable), ("v2", canary)):
+        for i, place in enumerate(places):
+            made = pod(f"web-{version}-{i}", version=version)
+            made["spec"] = {**made["spec"], "nodeName": f"n{place}"}
+            pods.append(made)
+    return pods
+
+
+@pytest.mark.parametrize(
+    ("stable", "canary", "places"),
+    [
+        ("12", "12", []),
+        ("12", "13", []),
+        ("111", "2", ["zones"]),
+        ("123", "1", ["zones"]),
+        ("12", "33", ["zones", "kinds of nodes"]),
+        ("12222222", "11", ["zones"]),
+        ("12", "44", []),
+        ("12", "", []),
+    ],
+)
+def test_a_canary_that_stands_elsewhere_is_told(stable: str, canary: str, places: list[str]) -> None:
+    _, told = found(release(), split("v1", "v2"), rule("web", subsets=SAME), *NODES, *placed(stable, canary))
+    assert [each.code for each in told] == ["MK1608"] * len(places)
+    assert all(
+        f"in other {place} than v1's" in each.message for place, each in zip(places, told, strict=True)
+    )
+
+
+def test_where_a_canary_stands_is_said_by_numbers() -> None:
+    _, (told,) = found(release(), split("v1", "v2"), rule("web", subsets=SAME), *NODES, *placed("111", "2"))
+    assert (told.severity, told.object) == ("warning", "Release shop/web-v2")
+    assert "v2 in b (1), v1 in a (3)" in told.message

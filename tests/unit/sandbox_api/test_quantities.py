@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshkit.kube.quantities import Quantity, parse
@@ -41,6 +41,7 @@ def test_anything_else_is_refused(written: str) -> None:
         parse(written)
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**20), 10**20), st.booleans())
 def test_what_is_written_reads_as_the_same_amount(number: int, binary: bool) -> None:
     quantity = Quantity(Fraction(number, 1 if binary else 1000), binary)

@@ -109,6 +109,22 @@ def test_while_it_runs_hold_and_roll_back_are_open_and_the_slider_follows() -> N
     assert panel._share.value == 10.0
 
 
+def test_the_details_of_the_verdict_stay_unfolded_while_it_changes() -> None:
+    watch = Watch(watched(20))
+
+    def unfold_and_go_on(panel: ReleasePanel) -> None:
+        assert panel._details.layout.display == "none"
+        panel._unfold.value = True
+        panel._show(watched(24))
+
+    panel = drive(watch, Controls(), unfold_and_go_on)
+    assert panel._details.layout.display == ""
+    assert "What the error rate covers" in panel._details.value
+    assert "<details>" not in panel._verdict.value
+    panel._unfold.value = False
+    assert panel._details.layout.display == "none"
+
+
 def test_a_verb_runs_in_a_thread_and_not_on_the_loop() -> None:
     controls = Controls()
     drive(watched(20), controls, lambda panel: button(panel, "Hold").click())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from markupsafe import Markup, escape
 
 from meshkit.operations.release.state import ReleaseState
 from meshkit.views.release import release_html
@@ -30,6 +31,23 @@ def test_the_verdict_is_a_status_in_words_and_shape(rolled_back: ReleaseState) -
     assert 'role="status"' in block
     assert "mk-verdict mk-bad" in block
     assert "Rolled back. v2 is slower" in block or "Rolled back. v2 fails more often" in block
+
+
+def test_the_verdict_is_short_and_its_reasons_unfold() -> None:
+    state = release_after(20)
+    assert state.verdict is not None
+    block = release_html.verdict(state)
+    shown, folded = block.split("<details>")
+    assert state.verdict.summary in shown
+    assert len(Markup(shown).striptags().split()) <= 30
+    for sentence in (*state.verdict.sentences, state.verdict.label):
+        assert escape(sentence) in folded
+    assert folded.count("<li>") == len(state.verdict.sentences) + 1
+
+
+def test_a_verdict_without_reasons_unfolds_nothing() -> None:
+    assert "<details>" not in release_html.verdict(None)
+    assert not release_html.details(None)
 
 
 def test_every_condition_of_the_verdict_has_words() -> None:
