@@ -125,6 +125,7 @@ def _counted(name: str, arm: ArmWindow, worst: int | None) -> dict[str, float]:
     found = {
         f"{name}_requests": arm.requests,
         f"{name}_errors": arm.errors,
+        f"{name}_unreached": arm.unreached,
         f"{name}_error_percent": _percent(arm.errors, arm.requests),
     }
     if worst is not None:

@@ -19,7 +19,7 @@ class ArmWindow:
     """One version in one sample window: its counts, and recent latencies for display.
 
     ``timed`` requests have a latency; ``slower[i]`` of them took longer than the i-th watched edge of the
-    release.
+    release. ``unreached`` of the ``errors`` are requests for which no pod was chosen.
     """
 
     requests: int = 0
@@ -28,6 +28,7 @@ class ArmWindow:
     slower: tuple[int, ...] = ()
     p50_ms: float | None = None
     p99_ms: float | None = None
+    unreached: int = 0
 
     def __add__(self, other: ArmWindow) -> ArmWindow:
         """Sum the counts; the latencies are those of the later window."""
@@ -39,6 +40,7 @@ class ArmWindow:
             slower=slower,
             p50_ms=other.p50_ms,
             p99_ms=other.p99_ms,
+            unreached=self.unreached + other.unreached,
         )
 
     @classmethod
@@ -48,6 +50,7 @@ class ArmWindow:
         edges_ms: Sequence[float],
         recent: ArmCounts,
         warm: ArmCounts | None = None,
+        unreached: int = 0,
     ) -> ArmWindow:
         """Create a window from its counts and from the ``recent`` counts for the displayed quantiles.
 
@@ -67,6 +70,7 @@ class ArmWindow:
             slower=slower_than(judged.latency_ms, edges_ms),
             p50_ms=_rounded(recent.quantile_ms(0.5)),
             p99_ms=_rounded(recent.quantile_ms(0.99)),
+            unreached=unreached,
         )
 
 

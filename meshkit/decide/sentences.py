@@ -126,9 +126,17 @@ def requests(release: Release, numbers: Numbers) -> str:
     if not numbers["canary_requests"]:
         return f"{release.canary} has answered no request: no data is never success."
     canary, stable = _failed(numbers, "canary"), _failed(numbers, "stable")
-    return (
+    both = (
         f"{release.canary}: {canary} failed in {seconds(numbers['compared_s'])}; {release.stable}: {stable}."
     )
+    return " ".join((both, *_unreached(release, numbers)))
+
+
+def _unreached(release: Release, numbers: Numbers) -> tuple[str, ...]:
+    """Say how many of the failed requests reached no pod, by the version against which they count."""
+    arms = ((release.canary, numbers["canary_unreached"]), (release.stable, numbers["stable_unreached"]))
+    found = [f"{count(lost)} reached no pod of {version}" for version, lost in arms if lost]
+    return (f"Of the failed requests, {' and '.join(found)}.",) if found else ()
 
 
 def condition(release: Release, found: Condition, *, never: str = "") -> str:
@@ -202,11 +210,12 @@ def _rolled_back(
     parts = evidence.harm_parts
     if max(parts, key=lambda name: parts[name]).startswith("objective"):
         again = "Another objective would: this one is what was declared."
-        return (effect(release, evidence, numbers), net, again)
+        return (effect(release, evidence, numbers), *_unreached(release, numbers), net, again)
     then = (
         f"Correct {release.canary} and release again; if it is meant to be so, move the weights by a Route."
     )
-    return (effect(release, evidence, numbers), net, basis(release, evidence, numbers), f"{again} {then}")
+    found = (effect(release, evidence, numbers), *_unreached(release, numbers), net)
+    return (*found, basis(release, evidence, numbers), f"{again} {then}")
 
 
 def _rolled_back_alone(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
@@ -233,6 +242,7 @@ def _rolled_back_alone(release: Release, evidence: Evidence, numbers: Numbers) -
         limit = f"alone, only a {cause} that is {gross} longer is acted on"
     return (
         f"{release.canary} {worse_now} since it serves all requests, {before} before; {limit}.",
+        *_unreached(release, numbers),
         _harm(numbers, "so the release is rolled back"),
         f"{release.stable} was not beside it: a cause outside of {release.canary} would look the same.",
     )

@@ -42,6 +42,18 @@ class PeerLabels(NamedTuple):
     """The label with the protocol; empty for a mesh that does not report it."""
 
 
+class Unreached(NamedTuple):
+    """The counters of failed requests for which a caller's proxy chose no pod.
+
+    A series counts if all labels of one of ``any_of`` fully match their patterns, which may contain {service}
+    and {namespace}. ``version_label`` has the Service of the version that was meant; empty: it is not told.
+    """
+
+    counters: tuple[str, ...] = ()
+    any_of: tuple[Mapping[str, str], ...] = ()
+    version_label: str = ""
+
+
 @dataclass(frozen=True)
 class MetricTable:
     """The metrics of a mesh's proxies. Values may contain {service}, {namespace} and {version}.
@@ -83,3 +95,5 @@ class MetricTable:
     may_refuse: Callable[[Object], bool] = lambda pod: True
     """Whether the proxy in a pod receives the calls to the pod, so that it can refuse them."""
     pod_where: Mapping[str, str] = field(default_factory=dict)
+    unreached: Unreached = field(default_factory=Unreached)
+    """The requests that no series of a version counts, because no pod was chosen for them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.meshes.metrics import MetricTable
 
-What = Literal["requests", "errors", "latency"]
+What = Literal["requests", "errors", "latency", "unreached"]
 MOST_REQUESTS = 1e15
 """More than any proxy counts; beyond it a float has no whole numbers left."""
 
@@ -25,7 +26,9 @@ class CounterKey(NamedTuple):
     """One counter of a page.
 
     ``series`` is a text that identifies the label set; ``edge_ms`` is for latency only. A counter with a
-    ``pod`` has the requests of that pod alone, in addition to the counter of its version.
+    ``pod`` has the requests of that pod alone, in addition to the counter of its version. ``unreached`` are
+    failed requests for which no pod was chosen, which no other counter has; their version may be empty
+    (not known).
     """
 
     version: str
@@ -64,6 +67,14 @@ class Target:
             for version in self.versions
         }
         return table.version_label, values
+
+    def unreached(self, table: MetricTable) -> tuple[dict[str, str], ...]:
+        """The patterns of labels, any of which a request to the target has for which no pod was chosen."""
+        names = {"service": re.escape(self.service), "namespace": re.escape(self.namespace)}
+        return tuple(
+            {name: pattern.format(**names) for name, pattern in each.items()}
+            for each in table.unreached.any_of
+        )
 
     def where(self, table: MetricTable) -> dict[str, str]:
         """The labels, with their values, that all requests to the target have."""
@@ -126,8 +137,9 @@ class Counters:
         for proxy, page in self.pages.items():
             for key, value in (page or {}).items():
                 if not 0 <= value <= MOST_REQUESTS or math.isnan(key.edge_ms):
+                    of = key.version or "no version"
                     where = f"le={key.edge_ms:g}" if key.what == "latency" else key.what
-                    return f"The proxy {proxy} reports {value:g} as its count of {where} for {key.version}."
+                    return f"The proxy {proxy} reports {value:g} as its count of {where} for {of}."
         return ""
 
 
@@ -164,7 +176,12 @@ def window(before: Counters, after: Counters) -> Samples:
             version: {pod: _arm(of_pod) for (of, pod), of_pod in found.items() if pod and of == version}
             for version in after.versions
         },
+        unreached={version: n for version in ("", *after.versions) if (n := _unreached(found, version))},
     )
+
+
+def _unreached(found: Mapping[tuple[str, str], Rises], version: str) -> int:
+    return found.get((version, ""), {}).get(("unreached", math.inf), 0)
 
 
 def _histogram(key: CounterKey) -> CounterKey:
@@ -177,8 +194,9 @@ def _common_edges(pages: Iterable[Page]) -> set[float]:
 
 
 def _arm(risen: Rises) -> ArmCounts:
+    unreached = risen.get(("unreached", math.inf), 0)
     return ArmCounts(
-        requests=risen.get(("requests", math.inf), 0),
-        errors=risen.get(("errors", math.inf), 0),
+        requests=risen.get(("requests", math.inf), 0) + unreached,
+        errors=risen.get(("errors", math.inf), 0) + unreached,
         latency_ms=tuple(sorted((edge, n) for (what, edge), n in risen.items() if what == "latency")),
     )

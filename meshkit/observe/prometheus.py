@@ -191,6 +191,9 @@ def _query(table: MetricTable, target: Target) -> str:
     base += [f"{name}=~{_any_of(['', value.format(**names)])}" for name, value in table.where_present.items()]
     sides = [where, *([{**where, **table.pod_where}] if table.pod_where else [])]
     selectors = [[*base, *(f"{name}={json.dumps(value)}" for name, value in side.items())] for side in sides]
+    for patterns in target.unreached(table):
+        each = [f"__name__=~{_any_of(table.unreached.counters)}"]
+        selectors.append(each + [f"{name}=~{json.dumps(pattern)}" for name, pattern in patterns.items()])
     return " or ".join("{" + ",".join(each) + "}" for each in selectors)
 
 

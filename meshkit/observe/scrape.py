@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,13 +57,15 @@ class ScrapeObserver:
 
 def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> Page:
     """Parse the metrics page of ``pod`` and return the counters of the target's versions."""
-    return page_of(samples(text, (table.requests, f"{table.latency}_bucket")), table, target, pod)
+    counters = (table.requests, f"{table.latency}_bucket", *table.unreached.counters)
+    return page_of(samples(text, counters), table, target, pod)
 
 
 def page_of(page_samples: Iterable[Sample], table: MetricTable, target: Target, pod: str = "") -> Page:
     """The counters of the target's versions among the samples of the proxy of ``pod``."""
     page: dict[CounterKey, float] = {}
-    for key, value in _counters(page_samples, table, target, pod):
+    listed = list(page_samples)
+    for key, value in (*_counters(listed, table, target, pod), *_unreached(listed, table, target)):
         page[key] = page.get(key, 0) + value
     return page
 
@@ -77,6 +79,8 @@ def _counters(
     present = {label: value.format(**names) for label, value in table.where_present.items()}
     version_label, versions = target.told_by(table)
     for name, labels, value in page_samples:
+        if name not in (table.requests, f"{table.latency}_bucket"):
+            continue
         version = versions.get(labels.get(version_label, ""))
         if version is None or any(labels.get(label, wanted) != wanted for label, wanted in present.items()):
             continue
@@ -86,8 +90,7 @@ def _counters(
             pods = {own_pod}
         else:
             continue
-        edge = labels.get("le")
-        series = ",".join(f"{label}={labels[label]}" for label in sorted(labels) if label != "le")
+        edge, series = labels.get("le"), _series(labels)
         failed = any(re.fullmatch(pattern, labels.get(label, "")) for label, pattern in table.failed.items())
         for pod in pods:
             if name == table.requests:
@@ -96,3 +99,28 @@ def _counters(
                     yield CounterKey(version, "errors", series, pod=pod), value
             elif not failed:
                 yield CounterKey(version, "latency", series, float(edge) if edge else math.inf, pod), value
+
+
+def _unreached(
+    page_samples: Iterable[Sample], table: MetricTable, target: Target
+) -> Iterator[tuple[CounterKey, float]]:
+    """The requests to the target for which no pod was chosen, unless a version's own counters have them."""
+    patterns = target.unreached(table)
+    version_label, versions = target.told_by(table)
+    for name, labels, value in page_samples:
+        if name not in table.unreached.counters or not any(_matches(labels, each) for each in patterns):
+            continue
+        if table.unreached.version_label:
+            version = versions.get(labels.get(table.unreached.version_label, ""))
+            if version is not None:
+                yield CounterKey(version, "unreached", _series(labels)), value
+        elif labels.get(version_label, "") not in versions:
+            yield CounterKey("", "unreached", _series(labels)), value
+
+
+def _matches(labels: Mapping[str, str], patterns: Mapping[str, str]) -> bool:
+    return all(re.fullmatch(pattern, labels.get(label, "")) for label, pattern in patterns.items())
+
+
+def _series(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{label}={labels[label]}" for label in sorted(labels) if label != "le")

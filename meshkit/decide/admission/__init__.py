@@ -1,1 +1,1 @@
-"""Which measurements count: those that can be true, and latencies of pods that are warm."""
+"""Which measurements count, and for which version; latencies count once their pods are warm."""

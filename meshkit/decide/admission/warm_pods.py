@@ -36,7 +36,8 @@ class PodAges:
         arms, pods = samples.arms, {version: samples.pods.get(version, {}) for version in versions}
         for version in versions:
             of_pods = sum(counts.requests for counts in pods[version].values())
-            if arms[version].requests and of_pods < TOLD_APART * arms[version].requests:
+            reached = arms[version].requests - samples.unreached.get(version, 0)
+            if reached > 0 and of_pods < TOLD_APART * reached:
                 return None
         young = {pod for pod, since_s in self.since_s.items() if since_s > samples.start_s - warm_up_s}
         if not any(young.intersection(of_pods) for of_pods in pods.values()):

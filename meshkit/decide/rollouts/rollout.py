@@ -7,9 +7,11 @@ keeps its own deadline, its own steps and what follows the promotion.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from meshkit.decide.admission.unreached import Attribution, ReadyPods
 from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
@@ -49,13 +51,22 @@ class Rollout:
         """Whether the canary gets a share now."""
         return self._step >= 0
 
-    def add(self, samples: Samples, pods: PodCounts, newest_pod_s: float = 0.0) -> Verdict:
+    def add(
+        self,
+        samples: Samples,
+        pods: PodCounts,
+        newest_pod_s: float = 0.0,
+        ready: Callable[[], ReadyPods] = ReadyPods,
+    ) -> Verdict:
         """Add one window and return the verdict after it.
 
         ``newest_pod_s`` is when the newest pod of either version started (seconds since the epoch, 0: not
-        known); it counts where the samples do not tell pods apart.
+        known); it counts where the samples do not tell pods apart. ``ready`` counts the ready pods of both.
         """
         self._follow(samples)
+        versions = (self.release.stable, self.release.canary)
+        share = self._percent if self.begun else 0.0
+        self._attribution, samples = self._attribution.charged(samples, versions, share, ready)
         try:
             look = self._look_of(samples, newest_pod_s)
         except NoData as problem:
@@ -93,6 +104,7 @@ class Rollout:
         yardstick = Yardstick.of(self.baseline or Baseline(()), self.release)
         self._evidence = Evidence.start(yardstick)
         self._meter, self._ages = BaselineMeter(self.release), PodAges()
+        self._attribution = Attribution()
         self._step, self._percent, self._before_percent = -1, 0.0, 0.0
         self._began_s = self._shifted_s = self._now_s = 0.0
         self._agreed_s: float | None = None
@@ -144,7 +156,13 @@ class Rollout:
         self._ages = self._ages.seen(samples, from_s=from_s)
         warm = self._ages.warm(samples, versions, release.warm_up_s)
         stable, canary = (
-            ArmWindow.of(samples.arms[each], edges, samples.arms[each], warm[each] if warm else None)
+            ArmWindow.of(
+                samples.arms[each],
+                edges,
+                samples.arms[each],
+                warm[each] if warm else None,
+                samples.unreached.get(each, 0),
+            )
             for each in versions
         )
         if warm is not None:

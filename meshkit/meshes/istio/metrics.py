@@ -4,6 +4,10 @@
 5xx, 0 (no answer), and the gRPC codes unknown, deadline exceeded, internal, unavailable and data loss. No
 label names the pod that answered, so counts of single pods are from their own side (reporter="destination").
 
+A request for which the caller's proxy chose no pod (flags UH: no healthy upstream, NC: no cluster, UO:
+circuit breaker) has no workload, no version and, as these come from the pod, no namespace.
+``destination_service`` has the Service of its cluster; without a cluster, the caller's Host header.
+
 Under strict mutual TLS, a plaintext connection matches no filter chain of the server's inbound listener and
 reaches no filter, so no metric of Istio counts it. Envoy itself counts it in a statistic of the listener,
 which proxies expose only if their configuration includes it.
@@ -17,13 +21,19 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from meshkit.facts import Object
 from meshkit.kube.pods import all_containers, workload
-from meshkit.meshes.metrics import UNKNOWN, Link, MetricTable, PeerLabels, Sample
+from meshkit.meshes.metrics import UNKNOWN, Link, MetricTable, PeerLabels, Sample, Unreached
 
 _REQUESTS, _UNMATCHED = "istio_requests_total", "envoy_listener_no_filter_chain_match"
 INBOUND = "_15006"
 """The end of the inbound listener's address in the names of statistics, for IPv4 and IPv6."""
 REFUSALS = f"{INBOUND}.no_filter_chain_match"
 """The suffix by which ``proxyStatsMatcher`` includes the count of refused connections."""
+_NO_POD = {
+    "reporter": "source",
+    "destination_workload": UNKNOWN,
+    "response_flags": "(.*,)?(UH|NC|UO)(,.*)?",
+}
+_PORT = "(:[0-9]+)?"
 STATS_MATCHER = {"inclusionSuffixes": [REFUSALS]}
 
 
@@ -104,4 +114,15 @@ METRICS = MetricTable(
     buckets=_bucket_setting,
     bucket_annotations=_bucket_annotations,
     pod_where={"reporter": "destination"},
+    unreached=Unreached(
+        (_REQUESTS,),
+        (
+            {**_NO_POD, "destination_service": r"{service}\.{namespace}(\.svc(\..+)?)?" + _PORT},
+            {
+                **_NO_POD,
+                "destination_service": "{service}" + _PORT,
+                "source_workload_namespace": "{namespace}",
+            },
+        ),
+    ),
 )

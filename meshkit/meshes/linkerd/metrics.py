@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from meshkit.facts import Object
 from meshkit.kube.pods import workload
-from meshkit.meshes.metrics import UNKNOWN, Link, MetricTable, PeerLabels, Sample
+from meshkit.meshes.metrics import UNKNOWN, Link, MetricTable, PeerLabels, Sample, Unreached
 
 _DENIED = ("inbound_http_authz_deny_total", "inbound_tcp_authz_deny_total")
 _UNANSWERED = ("502", "503")
@@ -62,4 +62,9 @@ METRICS = MetricTable(
     link_counters=("response_total", *_DENIED),
     links=_links,
     pod_label="dst_pod",
+    unreached=Unreached(
+        tuple(f"outbound_{kind}_route_backend_response_statuses_total" for kind in ("http", "grpc")),
+        ({"backend_namespace": "{namespace}", "error": "FAIL_FAST"},),
+        version_label="backend_name",
+    ),
 )

@@ -12,7 +12,7 @@ from meshkit.decide.summary import held
 from meshkit.decide.verdict import Verdict
 from meshkit.errors import BadInput, MeshkitError
 from meshkit.observe.counters import Counters, Observer, window
-from meshkit.operations.release.baseline import newest_pod_s, pods_of_both
+from meshkit.operations.release.baseline import newest_pod_s, pods_of_both, ready_pods
 from meshkit.operations.release.route import find_route, target_of, weights_of
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class Session:
             replace(samples, asked_percent=self._percent),
             lambda: pods_of_both(self._cluster, self.release, route),
             newest_pod_s(self._cluster, self.release, route) if self._rollout.begun else 0.0,
+            lambda: ready_pods(self._cluster, self.release, route),
         )
 
     def _read_percent(self, route: WeightedRoute) -> float:

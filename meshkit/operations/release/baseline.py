@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from meshkit.decide.admission.unreached import ReadyPods
 from meshkit.errors import ClusterError
 from meshkit.facts import Kind
 
@@ -29,6 +30,30 @@ def pods_of_both(cluster: Cluster, release: Release, route: WeightedRoute) -> tu
     return stable, canary
 
 
+def ready_pods(cluster: Cluster, release: Release, route: WeightedRoute) -> ReadyPods:
+    """Count the ready pods of both versions; nothing is known if they cannot be read or identified."""
+    try:
+        stable, canary = (
+            _ready_of(cluster, release, route, version) for version in (release.stable, release.canary)
+        )
+    except ClusterError:
+        return ReadyPods()
+    return ReadyPods(stable, canary)
+
+
+def _ready_of(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int | None:
+    labels = _labels_of(cluster, release, route, version)
+    if not labels:
+        return None
+    return sum(map(_is_ready, cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels)))
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+    return ready and not pod["metadata"].get("deletionTimestamp")
+
+
 def newest_pod_s(cluster: Cluster, release: Release, route: WeightedRoute) -> float:
     """When the newest pod of either version started, in seconds since the epoch; 0 if that is unknown."""
     try:
@@ -46,15 +71,18 @@ def pods_of(
     cluster: Cluster, release: Release, route: WeightedRoute, version: str
 ) -> Sequence[Mapping[str, Any]]:
     """The pods of a version: those of its Service, else those with its ``version`` label; none if unknown."""
+    labels = _labels_of(cluster, release, route, version)
+    return tuple(cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels)) if labels else ()
+
+
+def _labels_of(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> str:
+    """The label selector of a version's pods; empty if it is not known."""
     name = route.services.get(version, release.service)
     service = cluster.api.get(Kind("v1", "Service"), name, release.namespace)
     wanted = dict(((service or {}).get("spec") or {}).get("selector") or {})
     if version not in route.services:
         wanted["version"] = route.labels.get(version, version)
-    if not wanted:
-        return ()
-    labels = ",".join(f"{name}={value}" for name, value in sorted(wanted.items()))
-    return tuple(cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels))
+    return ",".join(f"{name}={value}" for name, value in sorted(wanted.items()))
 
 
 def started_s(pod: Mapping[str, Any]) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from meshkit.decide.admission.unreached import Attribution, ReadyPods
 from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
@@ -27,7 +28,7 @@ from meshkit.errors import ChangedByOthers, ClusterError, ManualActionRequired, 
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
-from meshkit.operations.release.baseline import newest_pod_s, pods_of_both
+from meshkit.operations.release.baseline import newest_pod_s, pods_of_both, ready_pods
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.state import ReleaseState, Status, after, fold
 from meshkit.operations.release.weights import WeightWriter, same_percent
@@ -71,6 +72,7 @@ class Runner:
         self._evidence = _evidence_of(state)
         self._meter = BaselineMeter(release)
         self._ages = PodAges()
+        self._attribution = Attribution()
         self._recent: deque[Samples] = deque()
         self._in_doubt = False
 
@@ -124,12 +126,19 @@ class Runner:
     def _measure(self, before: Counters, counters: Counters) -> None:
         """Judge the window between two readings; hold if it cannot be true."""
         try:
-            samples = window(before, counters)
+            samples = self._charged(window(before, counters))
             look = self._look_of(samples)
         except NoData as error:
             self._hold(str(error))
             return
         self._look(samples, look)
+
+    def _charged(self, samples: Samples) -> Samples:
+        """Charge the requests that reached no pod to the version that they were meant for."""
+        versions = (self.state.release.stable, self.state.release.canary)
+        share = self.state.asked_percent if self.state.step >= 0 else 0.0
+        self._attribution, charged = self._attribution.charged(samples, versions, share, self._ready)
+        return charged
 
     def _hold(self, reason: str) -> None:
         """Judge a window in which nothing could be measured."""
@@ -174,7 +183,11 @@ class Runner:
         warm = self._warm(samples, versions)
         arms = {
             version: ArmWindow.of(
-                samples.arms[version], edges, self._shown(version), warm[version] if warm else None
+                samples.arms[version],
+                edges,
+                self._shown(version),
+                warm[version] if warm else None,
+                samples.unreached.get(version, 0),
             )
             for version in versions
         }
@@ -215,6 +228,9 @@ class Runner:
 
     def _pods(self) -> tuple[int, int]:
         return pods_of_both(self._cluster, self.state.release, route_of(self.state.route))
+
+    def _ready(self) -> ReadyPods:
+        return ready_pods(self._cluster, self.state.release, route_of(self.state.route))
 
     def _shown(self, version: str) -> ArmCounts:
         """Sum the counts of the last seconds, as far back as the buckets are the same."""

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshkit.decide.admission.unreached import Attribution
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.errors import BadInput, NoData, UnknownName
 from meshkit.observe.counters import Counters, Target, window
@@ -58,6 +59,7 @@ class Watch:
         self._observer = observer_of(self.mesh)
         self._found: WeightedRoute | None = None
         self._counters: deque[Counters] = deque(maxlen=60)
+        self._attribution = Attribution()
         self._own: deque[SampleWindow] = deque(maxlen=KEPT_LOOKS)
 
     def look(self) -> Watched:
@@ -107,10 +109,17 @@ class Watch:
         return ""
 
     def _between(self, before: Counters, earlier: Counters, now: Counters, percent: float) -> SampleWindow:
-        counted, recent = window(before, now), window(earlier, now)
+        versions = (self.release.stable, self.release.canary)
+        self._attribution, counted = self._attribution.charged(window(before, now), versions, percent)
+        recent = window(earlier, now)
         stable, canary = (
-            ArmWindow.of(counted.arms[version], (), recent.arms[version])
-            for version in (self.release.stable, self.release.canary)
+            ArmWindow.of(
+                counted.arms[version],
+                (),
+                recent.arms[version],
+                unreached=counted.unreached.get(version, 0),
+            )
+            for version in versions
         )
         return SampleWindow(
             start_s=counted.start_s,

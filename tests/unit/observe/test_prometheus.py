@@ -116,6 +116,18 @@ def test_counts_are_those_of_the_same_page_read_directly(prometheus: Any) -> Non
     assert sorted(asked.values()) == sorted(direct.values())
 
 
+def test_requests_that_reached_no_pod_are_asked_for_and_counted(prometheus: Any) -> None:
+    lost = (
+        'istio_requests_total{reporter="source",destination_workload="unknown",destination_version="unknown",'
+        'destination_service="web.shop.svc.cluster.local",response_code="503",response_flags="UH"} %d\n'
+    )
+    seen = look(prometheus, {"a": page(10) + lost % 5}, {"a": page(10) + lost % 12})
+    assert seen.unreached == {"": 7}
+    asked = next(each["query"] for each in prometheus.asked if "response_flags" in each["query"])
+    assert 'destination_service=~"web\\\\.shop' in asked
+    assert 'destination_workload=~"unknown"' in asked
+
+
 def test_rises_of_all_targets_add_up(prometheus: Any) -> None:
     seen = look(
         prometheus, {"a": page(100), "b": page(10)}, {"a": page(150, failed=5), "b": page(12, version="v1")}

@@ -94,6 +94,70 @@ def test_versions_with_labels_of_another_name_are_told_by_them() -> None:
     assert [totals(dict(page), version)[0] for version in ("v1", "v2")] == [10, 105]
 
 
+def istio_unreached(service: str, flags: str, of: str = "shop", **labels: str) -> str:
+    """A series of a request for which no pod was chosen, as the filter of Istio's proxy counts it."""
+    common = {
+        "reporter": "source",
+        "source_workload_namespace": of,
+        "destination_workload": "unknown",
+        "destination_version": "unknown",
+        "destination_service": service,
+        "destination_service_name": service.partition(".")[0],
+        "destination_service_namespace": "unknown",
+        "response_code": "503",
+        "response_flags": flags,
+    }
+    return ",".join(f'{name}="{value}"' for name, value in {**common, **labels}.items())
+
+
+@pytest.mark.parametrize(
+    ("series", "counts"),
+    [
+        (istio_unreached("web.shop.svc.cluster.local", "UH"), True),
+        (istio_unreached("web.shop.svc.cluster.local", "UH,URX", of="other"), True),
+        (istio_unreached("web.shop.svc.cluster.local", "UH", response_code="200"), True),
+        (istio_unreached("web:8080", "NC", destination_service_name="web:8080"), True),
+        (istio_unreached("web.shop:8080", "NC", of="other"), True),
+        (istio_unreached("web", "NC", of="other"), False),
+        (istio_unreached("web2.shop.svc.cluster.local", "UH"), False),
+        (istio_unreached("web.shop2.svc.cluster.local", "UH"), False),
+        (istio_unreached("web.shop.svc.cluster.local", "NR", response_code="404"), False),
+        (istio_unreached("web.shop.svc.cluster.local", "FI"), False),
+        (istio_unreached("web.shop.svc.cluster.local", "UF", destination_workload="web-v1"), False),
+        (istio_unreached("web.shop.svc.cluster.local", "UH", reporter="destination"), False),
+    ],
+)
+def test_istio_requests_that_reached_no_pod_carry_no_version(series: str, *, counts: bool) -> None:
+    page = read_page(f"istio_requests_total{{{series}}} 9\n", istio.METRICS, TARGET)
+    seen = window(Counters(0, TARGET.versions, {}), Counters(1, TARGET.versions, {"p": page}))
+    assert seen.unreached == ({"": 9} if counts else {})
+    assert seen.requests == 0
+
+
+def test_istio_requests_to_a_versions_own_service_are_counted_once() -> None:
+    target = replace(TARGET, services={"v1": "web", "v2": "web-canary"})
+    lines = (
+        f"istio_requests_total{{{istio_unreached(host, 'UH', destination_service_namespace='shop')}}} 9\n"
+        for host in ("web.shop.svc.cluster.local", "web-canary.shop.svc.cluster.local")
+    )
+    page = read_page("".join(lines), istio.METRICS, target)
+    assert [totals(dict(page), version)[:2] for version in ("v1", "v2")] == [(9, 9), (9, 9)]
+    assert not [key for key in page if key.what == "unreached"]
+
+
+def test_linkerd_requests_that_reached_no_pod_are_those_of_their_backend() -> None:
+    """Its counters of responses begin at an endpoint, so they do not have them."""
+    series = (
+        'outbound_http_route_backend_response_statuses_total{parent_name="web",backend_namespace="shop",'
+        'backend_name="web-v2",http_status="%s",error="%s"} %d\n'
+    )
+    text = LINKERD_PAGE + series % ("", "FAIL_FAST", 30) + series % ("200", "", 50) + series % ("", "IO", 20)
+    page = read_page(text, linkerd.METRICS, TARGET)
+    seen = window(Counters(0, TARGET.versions, {}), Counters(1, TARGET.versions, {"p": page}))
+    assert (seen.arms["v2"].requests, seen.arms["v2"].errors) == (34, 34)
+    assert seen.unreached == {"v2": 30}
+
+
 def test_linkerd_page_from_the_callers_side() -> None:
     page = read_page(LINKERD_PAGE, linkerd.METRICS, TARGET)
     assert totals(page, "v1") == (100, 5, ((20.0, 60), (math.inf, 95)))
