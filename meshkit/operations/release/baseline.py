@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from meshkit.decide.admission.unreached import ReadyPods
 from meshkit.errors import ClusterError
 from meshkit.facts import Kind
+from meshkit.kube.pods import is_ready
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -45,13 +46,7 @@ def _ready_of(cluster: Cluster, release: Release, route: WeightedRoute, version:
     labels = _labels_of(cluster, release, route, version)
     if not labels:
         return None
-    return sum(map(_is_ready, cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels)))
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
+    return sum(map(is_ready, cluster.api.list(Kind("v1", "Pod"), release.namespace, labels=labels)))
 
 
 def newest_pod_s(cluster: Cluster, release: Release, route: WeightedRoute) -> float:
