@@ -39,6 +39,8 @@ class Rollout:
     """
 
     _evidence: Evidence
+    _attribution: Attribution
+    _percent: float
 
     def __init__(self, release: Release) -> None:
         own = {"deadline_s": NEVER_S, "watch_s": 0.0, "keep_percent": 0.0, "at_deadline": "hold"}
