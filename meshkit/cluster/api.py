@@ -303,7 +303,7 @@ class Api:
         if resource is None:
             raise Rejected(
                 f"The cluster does not serve {kind.kind} ({kind.api_version}).",
-                remedy="Install what defines it first; for a mesh: 'meshkit setup apply control-plane'.",
+                remedy="Install the mesh ('meshkit setup apply control-plane'), or what else defines it.",
                 status=404,
             )
         return resource
