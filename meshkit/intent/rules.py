@@ -347,6 +347,11 @@ class Rule(Part):
             raise At(("rewrite", "prefix"), "every match of the rule needs the same path.prefix to replace")
         return self
 
+    def weighted_services(self) -> list[tuple[OtherService, int]]:
+        """The other Services with their integer weights."""
+        weights = whole_weights({str(at): other.percent for at, other in enumerate(self.services)})
+        return list(zip(self.services, weights.values(), strict=True))
+
     def matched_prefix(self) -> str | None:
         """The path prefix that all matches ask for; None if they ask for none or for several."""
         found = {match.path.prefix if match.path else None for match in self.matches}

@@ -100,8 +100,9 @@ class Route(Intent):
 
     @model_validator(mode="after")
     def _known_versions(self) -> Self:
+        known = [version.name for version in self.versions]
         for at, name in self._named_versions():
-            if name not in (known := [version.name for version in self.versions]):
+            if name not in known:
                 raise At(at, f"there is no version {name!r}; versions has {', '.join(known)}")
         return self
 

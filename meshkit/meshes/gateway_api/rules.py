@@ -84,10 +84,8 @@ def _of_rule(route: Route, place: int, rule: Rule) -> Json:
     if rule.split:
         body["backendRefs"] = _versions(route, whole_weights(route.in_order(rule.split)))
     elif rule.services:
-        weights = whole_weights({str(at): other.percent for at, other in enumerate(rule.services)})
         body["backendRefs"] = [
-            _backend(other.service, other.port, weight)
-            for other, weight in zip(rule.services, weights.values(), strict=True)
+            _backend(other.service, other.port, weight) for other, weight in rule.weighted_services()
         ]
     if rule.redirect:
         return body

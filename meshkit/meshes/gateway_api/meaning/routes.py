@@ -116,12 +116,25 @@ def _rewrite(path: Json | None, match: Match) -> Rewrite | None:
     if not path:
         return None
     if path["type"] == "ReplaceFullPath":
-        return Rewrite(regex=("^.*$", _literal(path.get("replaceFullPath") or "/")))
-    before = (match.path.value if match.path else "/").rstrip("/")
-    after = (path.get("replacePrefixMatch") or "/").rstrip("/")
+        return Rewrite(regex=whole_path(path.get("replaceFullPath") or "/"))
+    before = match.path.value if match.path else "/"
+    after = path.get("replacePrefixMatch") or "/"
+    if before.rstrip("/") and after.rstrip("/"):
+        return Rewrite(prefix=after.rstrip("/"))
+    return Rewrite(regex=other_prefix(before, after))
+
+
+def whole_path(path: str) -> tuple[str, str]:
+    """The expression and its replacement that put a path in place of the whole path."""
+    return "^.*$", _literal(path)
+
+
+def other_prefix(before: str, after: str) -> tuple[str, str]:
+    """The expression and its replacement that put one beginning, in whole segments, in place of another."""
+    before, after = before.rstrip("/"), after.rstrip("/")
     if before and after:
-        return Rewrite(prefix=after)
-    return Rewrite(regex=(f"^{re.escape(before)}/*", f"{_literal(after)}/"))
+        return f"^{re.escape(before)}", _literal(after)
+    return f"^{re.escape(before)}/*", f"{_literal(after)}/"
 
 
 def _literal(text: str) -> str:

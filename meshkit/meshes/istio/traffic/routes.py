@@ -22,7 +22,7 @@ from meshkit.kube import manifests
 from meshkit.kube.steps import Step
 from meshkit.meshes.gateway_api.durations import duration
 from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
-from meshkit.meshes.istio.traffic.rules import LIMITS, http_rules
+from meshkit.meshes.istio.traffic.rules import LIMITS, given, http_rules
 from meshkit.meshes.routing.capabilities import refuse
 
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
@@ -139,7 +139,7 @@ def _load_balancer(wanted: LoadBalancing) -> dict[str, Any]:
         "httpQueryParameterName": wanted.hash_query,
         "useSourceIp": wanted.hash_source,
         "httpCookie": cookie
-        and _given(
+        and given(
             {
                 "name": cookie.name,
                 "path": cookie.path,
@@ -153,12 +153,12 @@ def _load_balancer(wanted: LoadBalancing) -> dict[str, Any]:
         "distribute": [{"from": here, "to": dict(shares)} for here, shares in wanted.distribute.items()]
         or None,
     }
-    return _given(
+    return given(
         {
             "simple": wanted.algorithm and wanted.algorithm.upper(),
-            "consistentHash": _given(hashed) or None,
+            "consistentHash": given(hashed) or None,
             "warmup": wanted.warm_up_s and {"duration": duration(wanted.warm_up_s)},
-            "localityLbSetting": _given(locality) if wanted.failover or wanted.distribute else None,
+            "localityLbSetting": given(locality) if wanted.failover or wanted.distribute else None,
         }
     )
 
@@ -169,7 +169,7 @@ def _connection_pool(limits: ConnectionLimits) -> dict[str, Any]:
         "maxConnections": limits.max_connections,
         "connectTimeout": limits.connect_timeout_s and duration(limits.connect_timeout_s),
         "tcpKeepalive": alive
-        and _given(
+        and given(
             {
                 "probes": alive.probes,
                 "time": alive.time_s and duration(alive.time_s),
@@ -185,13 +185,13 @@ def _connection_pool(limits: ConnectionLimits) -> dict[str, Any]:
         "idleTimeout": limits.idle_timeout_s and duration(limits.idle_timeout_s),
         "h2UpgradePolicy": "UPGRADE" if limits.http2 else None,
     }
-    pool = {"tcp": _given(tcp), "http": _given(http)}
+    pool = {"tcp": given(tcp), "http": given(http)}
     return {key: value for key, value in pool.items() if value}
 
 
 def _outlier_detection(outlier: OutlierDetection) -> dict[str, Any]:
     least = outlier.min_healthy_percent
-    return _given(
+    return given(
         {
             "consecutive5xxErrors": outlier.consecutive_5xx,
             "consecutiveGatewayErrors": outlier.consecutive_gateway_errors,
@@ -208,7 +208,3 @@ def _virtual_service(route: Route, kept: Sequence[Object]) -> dict[str, Any]:
     by_port = sorted([*kept, *http], key=lambda rule: min(_ports_of([rule])))
     spec = {"hosts": [route.service], "http": by_port}
     return manifests.obj(VIRTUAL_SERVICE, route.service, route.namespace, spec=spec)
-
-
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if value is not None}

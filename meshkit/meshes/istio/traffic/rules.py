@@ -29,6 +29,7 @@ from meshkit.intent.rules import (
 )
 from meshkit.intent.traffic import Route
 from meshkit.meshes.gateway_api.durations import duration
+from meshkit.meshes.gateway_api.meaning.routes import other_prefix, whole_path
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.routing.capabilities import Limits
 
@@ -49,9 +50,9 @@ def http_rules(route: Route) -> Iterator[Json]:
         yield _of_rule(route, rule, f"{route.name}-rule-{number}")
     for number, match in enumerate(route.matches, start=1):
         conditions = {"headers": {match.header.lower(): {"exact": match.value}}}
-        sent = _sent(route, _versions(route, {match.version: None}), Rule(split={match.version: 100}))
+        sent = _sent(route, _versions(route, {match.version: None}))
         yield {"name": f"{route.name}-match-{number}", "match": [_at_port(route, conditions)], **sent}
-    sent = _sent(route, _versions(route, route.weights()), Rule(split=route.split))
+    sent = _sent(route, _versions(route, route.weights()))
     yield {"name": route.name, "match": [_at_port(route, {})], **sent}
 
 
@@ -64,7 +65,7 @@ def _of_rule(route: Route, rule: Rule, name: str) -> Json:
         body |= {"directResponse": _direct_response(rule.respond)}
     else:
         body |= _sent(route, list(_destinations(route, rule)), rule)
-    headers = _given(
+    headers = given(
         {"request": _header_edits(rule.request_headers), "response": _header_edits(rule.response_headers)}
     )
     return {
@@ -74,17 +75,17 @@ def _of_rule(route: Route, rule: Rule, name: str) -> Json:
     }
 
 
-def _sent(route: Route, destinations: list[Json], rule: Rule) -> Json:
+def _sent(route: Route, destinations: list[Json], rule: Rule | None = None) -> Json:
     """What happens to requests that are sent on. What a rule does not say, the Route says."""
     timeout_s, retries, fault = (
-        getattr(route if getattr(rule, name) is None else rule, name)
+        getattr(route if getattr(rule, name, None) is None else rule, name)
         for name in ("timeout_s", "retries", "fault")
     )
-    return _given(
+    return given(
         {
             "route": destinations,
-            "rewrite": _rewrite(rule.rewrite, rule.matched_prefix()) if rule.rewrite else None,
-            "mirrors": [_mirror(route, rule.mirror)] if rule.mirror else None,
+            "rewrite": _rewrite(rule.rewrite, rule.matched_prefix()) if rule and rule.rewrite else None,
+            "mirrors": [_mirror(route, rule.mirror)] if rule and rule.mirror else None,
             "timeout": None if timeout_s is None else duration(timeout_s),
             "retries": _retries(retries) if retries else None,
             "fault": _fault(fault) if fault else None,
@@ -94,21 +95,17 @@ def _sent(route: Route, destinations: list[Json], rule: Rule) -> Json:
 
 def _destinations(route: Route, rule: Rule) -> Iterator[Json]:
     if rule.split:
-        named = {
-            version.name: rule.split[version.name] for version in route.versions if version.name in rule.split
-        }
-        weights = whole_weights(named)
+        weights = whole_weights(route.in_order(rule.split))
         yield from _versions(route, weights if len(weights) > 1 else dict.fromkeys(weights))
         return
-    weights = whole_weights({str(place): other.percent for place, other in enumerate(rule.services)})
-    for other, weight in zip(rule.services, weights.values(), strict=True):
+    for other, weight in rule.weighted_services():
         target = {"host": _host(route, other), "port": {"number": other.port}}
-        yield {"destination": target, **({"weight": weight} if len(weights) > 1 else {})}
+        yield {"destination": target, **({"weight": weight} if len(rule.services) > 1 else {})}
 
 
 def _versions(route: Route, weights: Mapping[str, int | None]) -> list[Json]:
     return [
-        _given({"destination": _version(route, version), "weight": weight})
+        given({"destination": _version(route, version), "weight": weight})
         for version, weight in weights.items()
     ]
 
@@ -149,7 +146,7 @@ def _conditions(match: Match) -> Iterator[Json]:
         "sourceNamespace": match.source_namespace,
     }
     for uri in _uris(match.path) if match.path else (None,):
-        yield _given({"uri": uri, **common})
+        yield given({"uri": uri, **common})
 
 
 def _uris(path: PathMatch) -> Iterator[Json | None]:
@@ -176,22 +173,15 @@ def _query(text: TextMatch) -> Json:
 def _rewrite(rewrite: Rewrite, matched: str | None) -> Json:
     expression = None
     if rewrite.path:
-        expression = {"match": "^.*$", "rewrite": _literal(rewrite.path)}
+        expression = whole_path(rewrite.path)
     elif rewrite.prefix and matched:
-        before, after = matched.rstrip("/"), rewrite.prefix.rstrip("/")
-        if before and after:
-            expression = {"match": f"^{re.escape(before)}", "rewrite": _literal(after)}
-        else:  # /a to / makes /a/b to /b, and / to /a makes /b to /a/b
-            expression = {"match": f"^{re.escape(before)}/*", "rewrite": f"{_literal(after)}/"}
-    return _given({"uriRegexRewrite": expression, "authority": rewrite.host})
-
-
-def _literal(text: str) -> str:
-    return text.replace("\\", "\\\\")
+        expression = other_prefix(matched, rewrite.prefix)
+    written = expression and {"match": expression[0], "rewrite": expression[1]}
+    return given({"uriRegexRewrite": written, "authority": rewrite.host})
 
 
 def _redirect(redirect: Redirect) -> Json:
-    return _given(
+    return given(
         {
             "scheme": redirect.scheme,
             "authority": redirect.host,
@@ -203,7 +193,7 @@ def _redirect(redirect: Redirect) -> Json:
 
 
 def _direct_response(respond: Respond) -> Json:
-    return _given({"status": respond.status, "body": {"string": respond.body} if respond.body else None})
+    return given({"status": respond.status, "body": {"string": respond.body} if respond.body else None})
 
 
 def _header_edits(edits: HeaderEdits | None) -> Json | None:
@@ -218,7 +208,7 @@ def _header_edits(edits: HeaderEdits | None) -> Json | None:
 
 def _cors(cors: Cors) -> Json:
     origins = [{"regex": ".*"} if origin == "*" else {"exact": origin} for origin in cors.origins]
-    return _given(
+    return given(
         {
             "allowOrigins": origins,
             "allowMethods": list(cors.methods),
@@ -234,7 +224,7 @@ def _retries(retries: Retries) -> Json:
     if not retries.attempts:
         return {"attempts": 0}
     conditions = ",".join((_RETRY_ON[retries.on], *map(str, retries.statuses)))
-    return _given(
+    return given(
         {
             "attempts": retries.attempts,
             "perTryTimeout": None
@@ -256,5 +246,6 @@ def _fault(fault: Fault) -> Json:
     return parts
 
 
-def _given(fields: Json) -> Json:
+def given(fields: Json) -> Json:
+    """The fields that have a value."""
     return {key: value for key, value in fields.items() if value is not None}
