@@ -9,6 +9,7 @@ AGREEMENT_SD = 3.3
 """A measured share agrees within this many standard deviations of a fair split (two-sided 0.1 %) ..."""
 AGREEMENT_POINTS = 0.5
 """... and this many percentage points besides: requests in flight while the weights changed."""
+_AGREEMENT_WINDOWS = (1, 5)
 
 
 def weights(percent: float) -> tuple[int, int]:
@@ -44,6 +45,20 @@ def share_agrees(requests: int, canary_requests: int, asked_percent: float, befo
     return _log_likelihood(requests, canary_requests, asked) > _log_likelihood(
         requests, canary_requests, before_percent / 100
     )
+
+
+def agreeing(
+    counts: Sequence[tuple[int, int]], asked_percent: float, before_percent: float
+) -> tuple[int, int] | None:
+    """The requests of the latest windows, and the canary's, that fit the requested share; None if none do.
+
+    ``counts`` has both numbers of each window. The last window is asked first, then the last five, then all.
+    """
+    for length in (*_AGREEMENT_WINDOWS, len(counts)):
+        requests, canary = (sum(each[i] for each in counts[-length:]) for i in (0, 1))
+        if share_agrees(requests, canary, asked_percent, before_percent):
+            return requests, canary
+    return None
 
 
 def share_beside(requests: int, canary_requests: int, weighted_percent: float) -> float:

@@ -71,6 +71,17 @@ class WeightedRoute:
         ports = [match.get("port") for match in matches] or [None]
         return same and (self.port is None or any(port in (None, self.port) for port in ports))
 
+    def pod_labels(self, version: str, service: Mapping[str, Any] | None) -> dict[str, str]:
+        """The labels of a version's pods, by its ``service_of``; empty if they are not known."""
+        labels = dict(((service or {}).get("spec") or {}).get("selector") or {})
+        if version not in self.services:
+            labels["version"] = self.labels.get(version, version)
+        return labels
+
+    def service_of(self, version: str, asked: str) -> str:
+        """The Service of a version: one of its own, or the one that is asked."""
+        return self.services.get(version, asked)
+
     def version_of(self, destination: Mapping[str, Any]) -> str:
         """The mesh's name of the version that a weighted destination leads to."""
         found: Any = destination

@@ -15,7 +15,7 @@ from meshkit.decide.admission.unreached import Attribution, ReadyPods
 from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.ladder import share_agrees
+from meshkit.decide.ladder import agreeing
 from meshkit.decide.rollouts.baseline_meter import BaselineMeter, PodCounts
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 NEVER_S = 1e9
 """A deadline that does not pass: three decades."""
-_AGREEMENT_LOOKS = (1, 5)
 
 
 class Rollout:
@@ -206,11 +205,8 @@ class Rollout:
         if self._evidence.refused or self._agreed_s is not None:
             return
         self._seen.append((look.stable.requests + look.canary.requests, look.canary.requests))
-        for length in (*_AGREEMENT_LOOKS, len(self._seen)):
-            requests, canary = (sum(each[i] for each in self._seen[-length:]) for i in (0, 1))
-            if share_agrees(requests, canary, self._percent, self._before_percent):
-                self._agreed_s = look.end_s
-                return
+        if agreeing(self._seen, self._percent, self._before_percent):
+            self._agreed_s = look.end_s
 
     def _judge(self, now_s: float) -> Verdict:
         self._now_s = now_s

@@ -64,11 +64,8 @@ def _places(
 
 def _pods(version: str, release: Release, route: WeightedRoute, snapshot: Snapshot) -> Iterator[Object]:
     """The live pods of a version: those of its Service, else those with its ``version`` label."""
-    name = route.services.get(version, release.service)
-    service = snapshot.find("Service", name, release.namespace) or {}
-    wanted = dict((service.get("spec") or {}).get("selector") or {})
-    if version not in route.services:
-        wanted["version"] = route.labels.get(version, version)
+    service = snapshot.find("Service", route.service_of(version, release.service), release.namespace)
+    wanted = route.pod_labels(version, service)
     for pod in snapshot.of("Pod", release.namespace):
         if wanted and is_live(pod) and selects(wanted, pod):
             yield pod

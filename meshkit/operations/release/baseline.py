@@ -72,11 +72,8 @@ def pods_of(
 
 def _labels_of(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> str:
     """The label selector of a version's pods; empty if it is not known."""
-    name = route.services.get(version, release.service)
-    service = cluster.api.get(Kind("v1", "Service"), name, release.namespace)
-    wanted = dict(((service or {}).get("spec") or {}).get("selector") or {})
-    if version not in route.services:
-        wanted["version"] = route.labels.get(version, version)
+    name = route.service_of(version, release.service)
+    wanted = route.pod_labels(version, cluster.api.get(Kind("v1", "Service"), name, release.namespace))
     return ",".join(f"{name}={value}" for name, value in sorted(wanted.items()))
 
 

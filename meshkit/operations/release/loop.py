@@ -18,7 +18,7 @@ from meshkit.decide.admission.unreached import Attribution, ReadyPods
 from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
-from meshkit.decide.ladder import next_step, share_agrees, weights, whole_share
+from meshkit.decide.ladder import agreeing, next_step, weights, whole_share
 from meshkit.decide.rollouts.baseline_meter import BaselineMeter
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 SHOWN_S = 10.0
 """The displayed quantiles cover this many seconds."""
-
-_AGREEMENT_LOOKS = (1, 5)
 
 
 class Runner:
@@ -271,13 +269,10 @@ class Runner:
         looks, beside = self.state.step_looks, self.state.beside_percent
         asked = whole_share(self.state.asked_percent, beside)
         earlier = whole_share(self.state.before_percent, beside)
-        for length in (*_AGREEMENT_LOOKS, len(looks)):
-            canary = sum(look.canary.requests for look in looks[-length:])
-            requests = canary + sum(look.stable.requests for look in looks[-length:])
-            if share_agrees(requests, canary, asked, earlier):
-                measured_percent = 100 * canary / requests
-                self._record("agreed", at_s=now, measured_percent=measured_percent, requests=requests)
-                return
+        counts = [(look.stable.requests + look.canary.requests, look.canary.requests) for look in looks]
+        if agreed := agreeing(counts, asked, earlier):
+            requests, canary = agreed
+            self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
 
     def _shift(self, step: int) -> None:
         """Move the weights to a step: first journal the change, then write it."""
