@@ -37,12 +37,8 @@ def restart(workload: Object, *, wave: int = 0) -> Step:
 
     kubectl writes the time; planners have no clock, so the annotation holds the current generation instead.
     """
-    meta = workload["metadata"]
-    mark = {"metadata": {"annotations": {RESTART_ANNOTATION: str(meta.get("generation", 1))}}}
-    kind = Kind(DEPLOYMENT.api_version, workload["kind"])
-    part = obj(kind, meta["name"], meta["namespace"], spec={"template": mark})
-    wait = Wait("available", ROLLOUT_TIMEOUT_S)
-    return Step(part, manager=RESTART_MANAGER, partial=True, wait=wait, wave=wave)
+    mark = {RESTART_ANNOTATION: str(workload["metadata"].get("generation", 1))}
+    return annotated(workload, mark, manager=RESTART_MANAGER, wave=wave)
 
 
 def annotated(workload: Object, annotations: Mapping[str, str], *, manager: str, wave: int = 0) -> Step:
