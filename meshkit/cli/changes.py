@@ -80,11 +80,17 @@ def apply_command(
 
     Example: meshkit apply -f shop.yaml
     """
-    from meshkit.operations.change import apply
-
     intents = _load(file)
     cluster = choice.connect()
-    plan = _plan(intents, mesh, cluster, take_fields=take_fields)
+    apply_plan(
+        _plan(intents, mesh, cluster, take_fields=take_fields), cluster, choice, yes=yes, as_json=as_json
+    )
+
+
+def apply_plan(plan: Plan, cluster: Cluster, choice: ClusterChoice, *, yes: bool, as_json: bool) -> None:
+    """Show a plan, ask for confirmation unless ``yes`` is given, apply the plan and show the change."""
+    from meshkit.operations.change import apply
+
     if not as_json:
         click.echo(str(plan))
     if not (yes or plan.empty):

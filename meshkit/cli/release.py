@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from meshkit.cli.changes import progress, show_change, show_plan, take_fields_option
+from meshkit.cli.changes import apply_plan, progress, show_plan, take_fields_option
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     ClusterChoice,
     changing,
     cluster_options,
     columns,
-    confirm_plan,
     file_option,
     json_option,
     mesh_option,
@@ -264,18 +263,13 @@ def buckets_command(
 
     Example: meshkit release buckets -f release.yaml
     """
-    from meshkit.operations.change import apply
     from meshkit.operations.release.buckets import plan_buckets
 
     release, cluster = _release(file), choice.connect()
     plan = plan_buckets(release, cluster, mesh=mesh, prometheus=prometheus, take_fields=take_fields)
     if not applied:
         return show_plan(plan, as_json=as_json)
-    if not as_json:
-        click.echo(str(plan))
-    if not (yes or plan.empty):
-        confirm_plan(cluster, as_json=as_json)
-    show_change(apply(plan, cluster, progress=progress(as_json=as_json)), choice, as_json=as_json)
+    apply_plan(plan, cluster, choice, yes=yes, as_json=as_json)
     return 0
 
 

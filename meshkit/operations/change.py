@@ -183,12 +183,20 @@ def _applied(plan: Plan, cluster: Cluster, report: Report, why: str, judge: exec
     return Change(change, plan.what, len(plan.steps), cluster.ref, tuple(kept))
 
 
-def undo_steps(change_id: str, cluster: Cluster, *, progress: Report = noop, dry_run: bool = False) -> Change:
+def undo_steps(
+    change_id: str,
+    cluster: Cluster,
+    *,
+    progress: Report = noop,
+    dry_run: bool = False,
+    require: Callable[[Sequence[undoing.Restoration]], None] = lambda wanted: None,
+) -> Change:
     """Restore every object that the steps of a change wrote.
 
     With ``dry_run``, only check whether this is possible. Raises ``ManualActionRequired``, without changing
-    anything, if others have changed the objects since. Namespaces and CustomResourceDefinitions that contain
-    other objects stay; ``Change.kept`` lists them.
+    anything, if others have changed the objects since; ``require`` raises if it does not allow these
+    restorations. Namespaces and CustomResourceDefinitions that contain other objects stay; ``Change.kept``
+    lists them.
     """
     journal = Journal(cluster)
     records = records_to_undo(change_id, journal)
@@ -196,6 +204,7 @@ def undo_steps(change_id: str, cluster: Cluster, *, progress: Report = noop, dry
     wanted = undoing.restorations(cluster.api, records)
     if not wanted:
         raise BadInput("change", f"{change_id} changed no objects.", remedy="There is nothing to undo.")
+    require(wanted)
     _require_undoable(cluster, wanted)
     if dry_run:
         return Change(change_id, what, len(wanted), cluster.ref, dry=True)

@@ -7,11 +7,11 @@ order of undo, are listed in tables here; the journal's field ``operation`` sele
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, overload
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import ChangeSummary, Journal, operation_of
-from meshkit.cluster.undo import restorations
 from meshkit.errors import BadInput
 from meshkit.operations.change import history, records_to_undo, undo_steps, undo_together
 from meshkit.operations.identity.rotate import NAME as ROTATION
@@ -71,9 +71,10 @@ def undo(
     records = records_to_undo(change_id, journal)
     special = _ONE.get(_operation(records))
     if special is None:
-        if not force:
-            require_control_plane_unused(cluster, restorations(cluster.api, records))
-        return undo_steps(change_id, cluster, progress=progress, dry_run=dry_run)
+        if force:
+            return undo_steps(change_id, cluster, progress=progress, dry_run=dry_run)
+        unused = partial(require_control_plane_unused, cluster)
+        return undo_steps(change_id, cluster, progress=progress, dry_run=dry_run, require=unused)
     if dry_run:
         return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref, dry=True)
     return special(change_id, cluster, journal, records)
