@@ -5,26 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from meshkit.intent.base import At, Name, Part
+from meshkit.intent.expressions import MAX_LENGTH, readable
 
 Percent = Annotated[float, Field(ge=0, le=100)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=0.001, le=31_536_000)]
+"""From a millisecond, the shortest time that a mesh does not take for none, to a year."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-
-
-def _expression(text: str) -> str:
-    """A regular expression that every proxy reads: RE2, so without references and without looking around."""
-    try:
-        re.compile(text)
-    except re.error as problem:
-        raise ValueError(f"{text!r} is no regular expression: {problem}") from problem
-    if re.search(r"\(\?<?[=!]|\\[1-9]", text):
-        raise ValueError(f"{text!r} looks around or refers back, which proxies (RE2) cannot")
-    return text
 
 
 def _absolute(path: str) -> str:
@@ -39,10 +30,22 @@ def _header_name(name: str) -> str:
     return name
 
 
-Expression = Annotated[str, Field(min_length=1), AfterValidator(_expression)]
+def _distinct_headers(headers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse names that differ in case alone: they are one header, and one of its values would be lost."""
+    seen: set[str] = set()
+    for name in headers:
+        if name.lower() in seen:
+            raise At((name,), f"{name!r} is named twice: case does not tell headers apart")
+        seen.add(name.lower())
+    return headers
+
+
+Expression = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH), AfterValidator(readable)]
 Path = Annotated[str, AfterValidator(_absolute)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
+HeaderValues = Annotated[Mapping[HeaderName, HeaderValue], AfterValidator(_distinct_headers)]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\[\]-]+$")]
 
 
 def distributed(split: Mapping[str, float]) -> Mapping[str, float]:
@@ -116,10 +119,12 @@ class Match(Part):
     method: str | None = Field(
         default=None, pattern=r"^[A-Z]+$", description="a request method", examples=["GET"]
     )
-    headers: Mapping[HeaderName, TextMatch] = Field(
+    headers: Annotated[Mapping[HeaderName, TextMatch], AfterValidator(_distinct_headers)] = Field(
         default_factory=dict, description="conditions on headers", examples=[{"x-user": {"exact": "tester"}}]
     )
-    query: Mapping[str, TextMatch] = Field(default_factory=dict, description="conditions on query parameters")
+    query: Mapping[Annotated[str, Field(min_length=1)], TextMatch] = Field(
+        default_factory=dict, description="conditions on query parameters"
+    )
     source_labels: Mapping[str, str] = Field(
         default_factory=dict, description="labels that the caller's pod has"
     )
@@ -147,7 +152,7 @@ class Redirect(Part):
     """An answer that sends the caller to another address. What is not given stays as it was asked for."""
 
     scheme: Literal["http", "https"] | None = Field(default=None, description="http or https")
-    host: str | None = Field(default=None, min_length=1, description="the name of another host")
+    host: HostName | None = Field(default=None, description="the name of another host")
     port: int | None = Field(default=None, ge=1, le=65535, description="another port, 1 to 65535")
     path: Path | None = Field(default=None, description="another path, in place of the whole path")
     status: Literal[301, 302, 303, 307, 308] = Field(default=302, description="the status of the answer")
@@ -175,7 +180,7 @@ class Rewrite(Part):
     prefix: Path | None = Field(
         default=None, description="a beginning in place of the path prefix that the rule matches"
     )
-    host: str | None = Field(default=None, min_length=1, description="another host name")
+    host: HostName | None = Field(default=None, description="another host name")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -208,12 +213,8 @@ class Mirror(Part):
 class HeaderEdits(Part):
     """Changes of headers: ``set`` replaces a value, ``add`` adds one, ``remove`` takes the header away."""
 
-    set: Mapping[HeaderName, HeaderValue] = Field(
-        default_factory=dict, description="headers and the values that replace theirs"
-    )
-    add: Mapping[HeaderName, HeaderValue] = Field(
-        default_factory=dict, description="headers and the values that are added"
-    )
+    set: HeaderValues = Field(default_factory=dict, description="headers and the values that replace theirs")
+    add: HeaderValues = Field(default_factory=dict, description="headers and the values that are added")
     remove: tuple[HeaderName, ...] = Field(default=(), description="the names of headers to remove")
 
 
@@ -225,7 +226,9 @@ class Cors(Part):
         description="the origins that may call, such as https://shop.example; '*' is any",
         examples=[["https://shop.example"]],
     )
-    methods: tuple[str, ...] = Field(default=("GET", "HEAD", "POST"), description="the allowed methods")
+    methods: tuple[Annotated[str, Field(pattern=r"^([A-Z]+|\*)$")], ...] = Field(
+        default=("GET", "HEAD", "POST"), description="the allowed methods"
+    )
     headers: tuple[HeaderName, ...] = Field(default=(), description="request headers that are allowed")
     exposed_headers: tuple[HeaderName, ...] = Field(
         default=(), description="response headers that scripts may read"

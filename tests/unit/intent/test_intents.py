@@ -205,9 +205,69 @@ def rule(**fields: Any) -> Route:
         (lambda: rule(cors={"origins": ["shop.example"]}), "route.rules[0].cors.origins[0]"),
         (lambda: rule(request_headers={"set": {"a": "b\nc"}}), "route.rules[0].request_headers.set.a"),
         (lambda: rule(retries={"attempts": 1, "statuses": [200]}), "route.rules[0].retries.statuses[0]"),
+        (
+            lambda: rule(matches=[{"headers": {"X-A": {"exact": "a"}, "x-a": {"exact": "b"}}}]),
+            "route.rules[0].matches[0].headers.x-a",
+        ),
+        (
+            lambda: rule(request_headers={"set": {"X-A": "a", "x-a": "b"}}),
+            "route.rules[0].request_headers.set.x-a",
+        ),
+        (lambda: rule(matches=[{"query": {"": {"exact": "a"}}}]), "route.rules[0].matches[0].query..[key]"),
+        (lambda: rule(timeout_s=0.0004), "route.rules[0].timeout_s"),
+        (lambda: rule(timeout_s=1e300), "route.rules[0].timeout_s"),
+        (lambda: rule(split=None, redirect={"host": "a\nb"}), "route.rules[0].redirect.host"),
+        (lambda: rule(rewrite={"host": "a b"}), "route.rules[0].rewrite.host"),
+        (lambda: rule(cors={"origins": ["*"], "methods": ["GET,PUT"]}), "route.rules[0].cors.methods[0]"),
     ],
 )
 def test_a_rule_refuses_what_no_proxy_could_do(build: Callable[[], Intent], field: str) -> None:
     with pytest.raises(BadInput) as raised:
         build()
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    "regex",
+    [
+        r"(a)\1",
+        r"(?P<x>a)(?P=x)",
+        r"(a)?(?(1)b|c)",
+        r"(?<!a)b",
+        r"(?>a)b",
+        r"(?x)a b",
+        r"a(?#b)",
+        r"a++b",
+        r"a{2}+b",
+        r"a\Z",
+        r"a\u1234",
+        r"a{1001}",
+        r"a{1,99999999999999999999}",
+        "(" * 500 + "a" + ")" * 500,
+        "a|" * 600 + "b",
+    ],
+)
+def test_an_expression_that_a_proxy_cannot_read_is_refused(regex: str) -> None:
+    """Python reads more than RE2: a proxy would refuse it with everything that is delivered beside it."""
+    with pytest.raises(BadInput) as raised:
+        rule(matches=[{"path": {"regex": regex}}])
+    assert raised.value.field == "route.rules[0].matches[0].path.regex"
+
+
+@pytest.mark.parametrize(
+    "regex",
+    [
+        r"/v[0-9]+(?:/.*)?",
+        r"(?i)beta-.*",
+        r"(?P<x>a)|b",
+        r"a\\1",
+        r"[+*?}]+",
+        r"[]{}++]",
+        r"a{2,1000}?",
+        r"\d\x41\.\b",
+        r"a\++",
+        r"(a)|(?-i:b)",
+    ],
+)
+def test_an_expression_that_a_proxy_reads_is_taken(regex: str) -> None:
+    rule(matches=[{"path": {"regex": regex}}])

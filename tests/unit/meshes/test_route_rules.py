@@ -407,3 +407,13 @@ def test_what_a_mesh_cannot_do_is_refused_with_what_it_can(
 def test_every_limit_is_a_field_of_a_route(mesh: str) -> None:
     known = {place for place, _ in capabilities.places()}
     assert set(registry.mesh(mesh).planner.limits) <= known
+
+
+def test_istio_is_told_a_percent_sign_of_a_header_literally() -> None:
+    """One percent sign begins a variable of Envoy, and istiod refuses an odd number of them."""
+    edits = {"set": {"x-share": "100%"}, "add": {"x-text": "%REQ(x)%"}}
+    intent = route([{**V2, "request_headers": edits}])
+    steps = registry.mesh("istio").planner.plan(intent, Snapshot(WORKLOADS))
+    (rules,) = [step.object["spec"]["http"] for step in steps if step.object["kind"] == "VirtualService"]
+    written = {"set": {"x-share": "100%%"}, "add": {"x-text": "%%REQ(x)%%"}}
+    assert rules[0]["headers"]["request"] == written

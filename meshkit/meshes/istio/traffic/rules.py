@@ -199,11 +199,13 @@ def _direct_response(respond: Respond) -> Json:
 def _header_edits(edits: HeaderEdits | None) -> Json | None:
     if edits is None:
         return None
-    return {
-        key: value
-        for key, value in (("set", dict(edits.set)), ("add", dict(edits.add)), ("remove", list(edits.remove)))
-        if value
-    }
+    written = {"set": _literal(edits.set), "add": _literal(edits.add), "remove": list(edits.remove)}
+    return {key: value for key, value in written.items() if value}
+
+
+def _literal(values: Mapping[str, str]) -> dict[str, str]:
+    """Values in which Envoy replaces nothing: one '%' begins one of its variables, two are one '%'."""
+    return {name: value.replace("%", "%%") for name, value in values.items()}
 
 
 def _cors(cors: Cors) -> Json:
