@@ -13,8 +13,8 @@ from meshkit.intent.base import At, Name, Part
 from meshkit.intent.expressions import MAX_LENGTH, readable
 
 Percent = Annotated[float, Field(ge=0, le=100)]
-Seconds = Annotated[float, Field(ge=0.001, le=31_536_000)]
-"""From a millisecond, the shortest time that a mesh does not take for none, to a year."""
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+"""Up to a year."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 

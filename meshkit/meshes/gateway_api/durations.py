@@ -30,6 +30,9 @@ def gateway_duration(seconds: float, field: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as Istio and Linkerd's annotations read them: whole ``s`` or ``ms``, never a fraction."""
-    milliseconds = int(Decimal(str(seconds)) * 1000)
+    """Seconds as Istio and Linkerd's annotations read them: whole ``s`` or ``ms``, never a fraction.
+
+    A time below a millisecond is one, as none would mean that there is no limit.
+    """
+    milliseconds = max(int(Decimal(str(seconds)) * 1000), 1 if seconds else 0)
     return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"

@@ -36,6 +36,8 @@ def test_what_no_single_unit_can_say_is_refused(seconds: float) -> None:
     assert "whole milliseconds" in raised.value.remedy
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(2, "2s"), (0.5, "500ms"), (100.5, "100500ms")])
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(2, "2s"), (0.5, "500ms"), (100.5, "100500ms"), (0.0004, "1ms"), (0, "0s")]
+)
 def test_other_durations_have_one_unit(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected
