@@ -2,7 +2,8 @@
 
 Good releases that such stalls roll back, and how soon harm that goes on is found: where the canary serves
 alone, by the test of all its counts and without the worst moments; and beside stable, by the comparison of
-failures and with an objective. Only failures and three quantiles are drawn, so a release takes a few ms.
+failures and with an objective, and by the comparison of latencies where the canary alone stalls and answers
+late. Only failures and three quantiles are drawn, so a release takes a few ms.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from statistics import NormalDist
 import numpy as np
 
 from meshkit.decide.statistics.bursts import Alone
+from meshkit.decide.statistics.moments import Compared
 from meshkit.decide.statistics.objective import Objective, Window
 from meshkit.decide.statistics.sequential import (
     ALONE,
@@ -134,6 +136,35 @@ def beside(truth: Truth, seed: int) -> Times:
     return {name: found.get(name) for name in ("compared", "with an objective")}
 
 
+def slower(truth: Truth, seed: int) -> Times:
+    """One release whose versions share the traffic; only the canary stalls, and answers late for a second."""
+    rng = np.random.default_rng([seed, int(10 * truth.rps), int(10 * truth.percent), 7])
+    at_s = [*rng.uniform(0, 60 * truth.minutes, truth.stalls)]
+    if truth.every_s:
+        at_s += [*np.arange(rng.uniform(0, truth.every_s), 60 * truth.minutes, truth.every_s)]
+    nothing = Likelihood.over([TOLERANCE + step for step in (0.0, *WORSE)])
+    quantiles = {name: Compared.start(nothing, TOLERANCE) for name in list(shares())[1:]}
+    parts, found = (truth.percent / 100, 1 - truth.percent / 100), dict[str, float]()
+    for i in range(round(60 * truth.minutes / LOOK_S)):
+        start_s, end_s = i * LOOK_S, (i + 1) * LOOK_S
+        stalled_s = sum(max(0.0, min(end_s, one + 1) - max(start_s, one)) for one in at_s)
+        late = int(rng.poisson(truth.rps * parts[0] * stalled_s))
+        canary = _drawn(rng, replace(truth, rps=truth.rps * parts[0]), 0.0)
+        stable = _drawn(rng, Truth(truth.rps * parts[1]), 0.0)
+        for name, compared in quantiles.items():
+            requests, events = canary[name]
+            seen = Table(requests + late, events + late, *stable[name])
+            quantiles[name] = compared.updated(seen, LOOK_S)
+        tests = {
+            "all counts": [one.log_evidence_of_all(TOLERANCE) for one in quantiles.values()],
+            "without the worst": [one.log_evidence(TOLERANCE) for one in quantiles.values()],
+        }
+        for name, odds in tests.items():
+            if log_mean_exp(odds) + math.log(0.5) >= LIMIT:
+                found.setdefault(name, end_s)
+    return {name: found.get(name) for name in ("all counts", "without the worst")}
+
+
 def cases() -> Iterator[tuple[str, Callable[[int], Times]]]:
     """Every case by name: releases with stalls, then harm that goes on."""
     for rps in (10, 100, 1000):
@@ -151,6 +182,13 @@ def cases() -> Iterator[tuple[str, Callable[[int], Times]]]:
         yield f"alone, {rps} rps, 1 % fail", partial(alone, Truth(rps, canary=shares(errors=0.01)))
         yield f"alone, {rps} rps, all fail from minute 5", partial(alone, replace(late, canary=DOWN))
         yield f"alone, {rps} rps, stalls every 30 s", partial(alone, Truth(rps, every_s=30))
+    for rps in (10, 100, 1000):
+        for stalls in (0, 1, 3):
+            yield f"slow, {rps} rps, 50 % canary, {stalls} stalls", partial(slower, Truth(rps, 50, stalls))
+        yield f"slow, {rps} rps, 50 % canary, stalls every 30 s", partial(slower, Truth(rps, 50, every_s=30))
+        for times in (1.1, 1.3, 2.0):
+            truth = Truth(rps, 10, minutes=30, canary=shares(times))
+            yield f"slow, {rps} rps, 10 % canary, {times:g} times as slow", partial(slower, truth)
     for percent, rps in ((50, 1), (95, 20)):
         truth = Truth(rps, percent, minutes=30, canary=shares(errors=0.03))
         yield f"{rps} rps, {percent} % canary, 3 % fail", partial(beside, truth)
@@ -176,4 +214,6 @@ def _told(ends: Sequence[Times], rule: str) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=200, help="releases in each case")
-    print(table(parser.parse_args().repetitions))
+    parser.add_argument("cases", nargs="*", help="the beginnings of names of cases; all without them")
+    given = parser.parse_args()
+    print(table(given.repetitions, given.cases))

@@ -18,6 +18,7 @@ from meshkit.decide.margins import LatencyMargin
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.statistics.bursts import Alone
 from meshkit.decide.statistics.detector import LeakDetector
+from meshkit.decide.statistics.moments import Compared
 from meshkit.decide.statistics.objective import Objective, Window
 from meshkit.decide.statistics.points import points_log_evidence
 from meshkit.decide.statistics.sequential import (
@@ -30,6 +31,9 @@ from meshkit.decide.statistics.sequential import (
     log_sum_exp,
 )
 from meshkit.decide.thresholds import GROSS_PERCENT, TOLERANCE, Yardstick
+
+STALL_ODDS = 2.0
+"""Odds against harm by which the other windows show that the worst moments were a stall."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Evidence:
 
     yardstick: Yardstick
     errors: Likelihood
-    slower: tuple[Likelihood, ...]
-    watched: tuple[Likelihood, ...]
+    slower: tuple[Compared, ...]
+    watched: tuple[Compared, ...]
     objective_errors: Objective | None
     objective_slower: Objective | None
     stable: ArmWindow
@@ -76,7 +80,7 @@ class Evidence:
         return cls(
             yardstick=yardstick,
             errors=yardstick.of_errors(),
-            slower=yardstick.of_slower(),
+            slower=_compared(yardstick, yardstick.tolerance_slower),
             watched=(),
             objective_errors=yardstick.objective_errors,
             objective_slower=yardstick.objective_slower,
@@ -105,7 +109,7 @@ class Evidence:
         return (self if same else self._stepped(look))._counted(look)
 
     @property
-    def compared(self) -> tuple[Likelihood, ...]:
+    def compared(self) -> tuple[Compared, ...]:
         """The likelihoods of latencies that count now: those of the watch, else those of the comparison."""
         return self.watched or self.slower
 
@@ -119,9 +123,8 @@ class Evidence:
         """Log evidence, by the edge at which harm is judged, that the canary is slower than stable; while it
         is watched: slower by OFFSET_PERCENT.
         """
-        yardstick = self.yardstick
-        tolerances = yardstick.offset_slower if self.watched else yardstick.tolerance_slower
-        return {i: self.compared[i].log_evidence(tolerances[i], WORSE) for i in yardstick.harm_edges}
+        edges = self.yardstick.harm_edges
+        return {i: self.compared[i].log_evidence(self.compared[i].null) for i in edges}
 
     @cached_property
     def harm_parts(self) -> dict[str, float]:
@@ -146,14 +149,17 @@ class Evidence:
 
     @property
     def harm_as_served(self) -> float:
-        """The evidence of harm as odds against 1, without an assumed spread of few pods.
+        """The evidence of harm as odds against 1, without an assumed spread of few pods, and with the worst
+        moments of latencies until the others show that they were a stall.
 
         It says that the canary's pods are worse than stable's, not that the version is.
         """
-        if not self.yardstick.few_pods:
-            return self.harm
-        errors = self.errors.log_evidence(TOLERANCE, WORSE)
-        slower = [self.slower[i].log_evidence(TOLERANCE, WORSE) for i in self.yardstick.harm_edges]
+        yardstick, few_pods = self.yardstick, self.yardstick.few_pods
+        nulls = {i: TOLERANCE if few_pods else yardstick.tolerance_slower[i] for i in yardstick.harm_edges}
+        slower = [self.slower[i].log_evidence_of_rest(null) for i, null in nulls.items()]
+        if slower and log_mean_exp(slower) > -math.log(STALL_ODDS):
+            slower = [self.slower[i].log_evidence_of_all(null) for i, null in nulls.items()]
+        errors = self.errors.log_evidence(TOLERANCE if few_pods else yardstick.tolerance_errors, WORSE)
         return max(self.harm, exp(log_sum_exp(list(self._beside_stable(errors, slower).values()))))
 
     @property
@@ -183,7 +189,9 @@ class Evidence:
         if margin.refused:
             return 0.0
         compared = (
-            exp(self.slower[margin.edge].log_evidence(margin.null, margin.steps)) if margin.null > 0 else 0.0
+            exp(self.slower[margin.edge].all.log_evidence(margin.null, margin.steps))
+            if margin.null > 0
+            else 0.0
         )
         return (compared + (exp(self._apart(margin)) if margin.apart else 0.0)) / 2
 
@@ -274,7 +282,8 @@ class Evidence:
         )
         if look.step != self.yardstick.watch_step or self.step == look.step:
             return after
-        return replace(after, watched=self.yardstick.of_slower(), detector=LeakDetector())
+        watched = _compared(self.yardstick, self.yardstick.offset_slower)
+        return replace(after, watched=watched, detector=LeakDetector())
 
     def _counted(self, look: SampleWindow) -> Evidence:
         """The evidence with one more window of the current step."""
@@ -293,7 +302,8 @@ class Evidence:
             canary_step=self.canary_step + look.canary,
         )
         if not look.warming:
-            counted = tuple(one.updated(_slower(look, i)) for i, one in enumerate(self.compared))
+            seconds = look.end_s - look.start_s
+            counted = tuple(one.updated(_slower(look, i), seconds) for i, one in enumerate(self.compared))
             after = replace(
                 after,
                 stable_judged=self.stable_judged + look.stable,
@@ -322,8 +332,8 @@ class Evidence:
         yardstick = self.yardstick
         ratios = [self.errors.log_ratios(yardstick.tolerance_errors, WORSE)]
         for i in yardstick.harm_edges:
-            ratios.append(self.compared[i].log_ratios(yardstick.tolerance_slower[i], WORSE))
-        scores = [self.compared[i].score for i in yardstick.harm_edges]
+            ratios.append(self.compared[i].all.log_ratios(yardstick.tolerance_slower[i], WORSE))
+        scores = [self.compared[i].all.score for i in yardstick.harm_edges]
         together = together_score(yardstick.baseline, yardstick.baseline.harm_edges_ms, scores)
         return replace(self, detector=self.detector.folded(ratios, self.until_s, [together, *scores]))
 
@@ -356,6 +366,11 @@ def exp(log_value: float) -> float:
 
 def _nothing(yardstick: Yardstick) -> ArmWindow:
     return ArmWindow(slower=(0,) * len(yardstick.edges_ms))
+
+
+def _compared(yardstick: Yardstick, nulls: Sequence[float]) -> tuple[Compared, ...]:
+    """The comparison of latencies at each watched edge before the first window."""
+    return tuple(map(Compared.start, yardstick.of_slower(), nulls))
 
 
 def _failures(look: SampleWindow) -> Table:

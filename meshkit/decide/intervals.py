@@ -22,7 +22,7 @@ def slower_percent(evidence: Evidence, edge: int) -> tuple[float, float]:
     Negative means shorter; -100 and infinity mean unbounded.
     """
     yardstick = evidence.yardstick
-    low, high = _widened(evidence.compared[edge], yardstick, yardstick.tolerance_slower[edge])
+    low, high = _widened(evidence.compared[edge].all, yardstick, yardstick.tolerance_slower[edge])
     edge_ms, baseline = yardstick.edges_ms[edge], yardstick.baseline
     least = baseline.slower_percent(edge_ms, low, upper=False) if math.isfinite(low) else -100.0
     most = baseline.slower_percent(edge_ms, high, upper=True) if math.isfinite(high) else math.inf

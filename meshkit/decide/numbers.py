@@ -169,7 +169,7 @@ def _needed(evidence: Evidence, release: Release, conditions: Sequence[Condition
     for name, rates, step_s in (("needed_s", now, seconds), ("needed_at_best_s", best, 0.0)):
         left = [
             forecast.latency_seconds(
-                evidence.yardstick, margin, rates, evidence.slower[margin.edge].information, step_s
+                evidence.yardstick, margin, rates, evidence.slower[margin.edge].all.information, step_s
             )
             for margin in evidence.yardstick.margins
             if margin.quantile in still_open

@@ -39,7 +39,7 @@ def test_a_model_is_shown_with_types_limits_defaults_and_descriptions() -> None:
     page = names.render()["intent"]
     port = mk.Route.model_fields["port"]
     assert f"| `port` | `int`: at least 1, at most 65535 | required | {port.description} |" in page
-    assert "| `timeout_s` | `float \\| None`: more than 0 | `None` |" in page
+    assert "| `timeout_s` | `float \\| None`: more than 0, at most 31536000 | `None` |" in page
 
 
 def test_a_function_is_shown_as_its_source_writes_it() -> None:

@@ -56,6 +56,15 @@ class Table:
     stable: int
     stable_events: int
 
+    def __add__(self, other: Table) -> Table:
+        """The counts of both."""
+        return Table(
+            self.canary + other.canary,
+            self.canary_events + other.canary_events,
+            self.stable + other.stable,
+            self.stable_events + other.stable_events,
+        )
+
     @property
     def events(self) -> int:
         """Events of both versions together."""
@@ -90,21 +99,28 @@ class Likelihood:
         """Before the first table, to be known at these points (at most FARTHEST from 0) and ``besides``."""
         own, more = ({min(max(u, -FARTHEST), FARTHEST) for u in some} for some in (points, besides))
         known = tuple(sorted(own | more))
-        nothing = (0.0,) * len(known)
         averaged = tuple(i for i, point in enumerate(known) if point in own)
-        return cls(known, dispersion, norms=nothing, means=nothing, averaged=averaged)
+        return cls(known, dispersion, averaged=averaged).empty()
 
     def updated(self, table: Table) -> Likelihood:
         """With one more window. A table whose margins fix the count changes nothing."""
         if not (self.points and table.informative):
             return self
         norms, means = normalisers(table, self.points)
-        return replace(
-            self,
-            events=self.events + table.canary_events,
-            norms=tuple(map(float.__add__, self.norms, norms)),
-            means=tuple(map(float.__add__, self.means, means)),
-        )
+        one = replace(self, events=table.canary_events, norms=tuple(norms), means=tuple(means))
+        return self.plus(one)
+
+    def empty(self) -> Likelihood:
+        """The likelihood at the same points before the first table."""
+        return replace(self, events=0, norms=self._zeros, means=self._zeros)
+
+    def plus(self, other: Likelihood) -> Likelihood:
+        """Both together; they have the same points."""
+        return self._with(other, 1)
+
+    def minus(self, other: Likelihood) -> Likelihood:
+        """This one without the tables of ``other``, which it contains."""
+        return self._with(other, -1)
 
     def log_ratios(self, null: float, steps: Sequence[float]) -> list[float]:
         """l(null + step) - l(null) for each step; all of them must be among the points.
@@ -142,6 +158,18 @@ class Likelihood:
             return 0.0
         rise = self.means[middle + 1] - self.means[middle - 1]
         return rise / (self.points[middle + 1] - self.points[middle - 1]) / self.dispersion
+
+    @property
+    def _zeros(self) -> tuple[float, ...]:
+        return (0.0,) * len(self.points)
+
+    def _with(self, other: Likelihood, sign: int) -> Likelihood:
+        return replace(
+            self,
+            events=self.events + sign * other.events,
+            norms=tuple(a + sign * b for a, b in zip(self.norms, other.norms, strict=True)),
+            means=tuple(a + sign * b for a, b in zip(self.means, other.means, strict=True)),
+        )
 
     def _value(self, i: int) -> float:
         return (self.events * self.points[i] - self.norms[i]) / self.dispersion

@@ -96,6 +96,25 @@ def test_slow_canary_is_rolled_back_by_a_handful_of_requests() -> None:
     )
 
 
+def stalled(*after_it: SampleWindow) -> Evidence:
+    """Evidence of a good canary that has stalled for a tenth of a second, beside a stable version."""
+    late = (100, 90, 30, 12, 12)[-len(BASELINE.edges_ms) :]
+    before = look(0, arm(900), arm(100))
+    return evidence(before, look(0, arm(900), arm(110, slower=late)), *after_it)
+
+
+def test_one_stall_of_the_canary_rolls_nothing_back() -> None:
+    found = stalled()
+    assert all(compared.log_evidence_of_all(compared.null) > 5 for compared in found.compared[-2:])
+    assert judge(found, release(), Progress(0, 20, 20)).action == "continue"
+
+
+def test_a_step_waits_until_a_stall_is_over() -> None:
+    assert "harm" in {c.name for c in judge(stalled(), release(), Progress(0, 20, 20)).open}
+    calm = stalled(*[look(0, arm(900), arm(100))] * 20)
+    assert "harm" not in {c.name for c in judge(calm, release(), Progress(0, 40, 40)).open}
+
+
 def test_slow_requests_while_warming_do_not_count_but_failures_do() -> None:
     slow = (30,) * len(BASELINE.edges_ms)
     warm = evidence(look(0, arm(270), arm(30, slower=slow), warming=True))
