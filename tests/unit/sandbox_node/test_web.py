@@ -58,7 +58,10 @@ def test_a_bad_variable_is_named() -> None:
 
 def test_a_draining_server_ends_what_is_under_way_and_asks_to_close(tmp_path: Path) -> None:
     async def scenario() -> bytes:
+        under_way = asyncio.Event()
+
         async def slow(request: Request) -> Response:
+            under_way.set()
             await asyncio.sleep(0.1)
             return Response.of_json(200, {})
 
@@ -66,7 +69,7 @@ def test_a_draining_server_ends_what_is_under_way_and_asks_to_close(tmp_path: Pa
         await server.listen(f"unix:{tmp_path}/s")
         reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/s")
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        await asyncio.sleep(0.02)
+        await under_way.wait()
         drained = asyncio.create_task(server.drain(2.0))
         answer = await reader.read()
         await drained
