@@ -188,7 +188,7 @@ def test_paths_that_cannot_be_asked_for_are_named(paths: str) -> None:
 
 
 def test_a_changed_rate_takes_effect_at_once() -> None:
-    """The half second is slept in pieces: a moment without CPU ends one of them, and the rest is waited for."""
+    """The half second is slept in pieces: a moment without CPU ends one of them, the rest follow."""
 
     async def scenario() -> tuple[int, float]:
         load = Load({}, 0)
