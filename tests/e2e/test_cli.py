@@ -70,7 +70,7 @@ def meshkit(sandbox: Sandbox, *arguments: str) -> tuple[int, Any]:
 
 
 def wait_for(sandbox: Sandbox, file: str, status: str) -> None:
-    deadline_s, found = time.monotonic() + 30, ""
+    deadline_s, found = time.monotonic() + 120, ""
     while time.monotonic() < deadline_s:
         _, state = meshkit(sandbox, "release", "status", "-f", file)
         found = state.get("status", "")
