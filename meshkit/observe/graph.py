@@ -55,7 +55,11 @@ class Edge:
 
 @dataclass(frozen=True)
 class ServiceGraph:
-    """The edges within ``seconds``, busiest first. ``unread`` is the number of sidecars without an answer."""
+    """The edges within ``seconds``, busiest first.
+
+    ``unread`` is the number of sidecars that did not answer at the beginning or the end, and whose calls are
+    therefore missing.
+    """
 
     seconds: float
     edges: tuple[Edge, ...]
@@ -111,7 +115,8 @@ def service_graph(cluster: Cluster, *, window_s: float = 2.0) -> ServiceGraph:
     risen: Counter[Counted] = Counter()
     for key, rise in rises(before.pages, after.pages, _series):
         risen[key] += rise
-    return ServiceGraph(seconds, edges_of(risen), after.asked - after.answered)
+    unread = sum(page is None or before.pages.get(each, page) is None for each, page in after.pages.items())
+    return ServiceGraph(seconds, edges_of(risen), unread)
 
 
 def _read(cluster: Cluster) -> PageReading[Mapping[Counted, float]]:

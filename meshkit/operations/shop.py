@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object
+from meshkit.kube.workloads import ROLLOUT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -143,7 +144,7 @@ def deploy_shop(
     rps: float = 100.0,
     versions: Mapping[str, Behaviour] = VERSIONS,
     unmeshed: bool = False,
-    timeout_s: float = 60.0,
+    timeout_s: float = ROLLOUT_TIMEOUT_S,
 ) -> None:
     """Create or update the shop and wait until all its pods are ready; raise ``TimedOut`` otherwise.
 
@@ -162,7 +163,9 @@ def deploy_shop(
     )
 
 
-def wait_for_shop(cluster: Cluster, *, timeout_s: float = 60.0, deployments: list[tuple[str, str]]) -> None:
+def wait_for_shop(
+    cluster: Cluster, *, timeout_s: float = ROLLOUT_TIMEOUT_S, deployments: list[tuple[str, str]]
+) -> None:
     """Wait until every deployment (namespace, name) of the shop has rolled out."""
     for namespace, name in deployments:
         cluster.api.wait(DEPLOYMENT, name, namespace, _rolled_out, timeout_s, "rolled out")

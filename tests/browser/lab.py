@@ -6,7 +6,7 @@ import os
 import shutil
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -22,6 +22,11 @@ KERNEL_READY = """() => {
   const kernel = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel;
   return kernel?.status === 'idle' && kernel.connectionStatus === 'connected';
 }"""
+
+SLOW_MS = 300_000
+"""A step takes 5 to 40 s; a busy machine may take much longer, and only a step that never ends is a fault."""
+
+expect.set_options(timeout=SLOW_MS)
 
 
 def chromium() -> str:

@@ -22,10 +22,9 @@ from meshkit.cli.local.lab import running_lab
 from meshkit.operations import shop
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.testing import running_sandbox
-from tests.browser.lab import ARGUMENTS, KERNEL_READY, chromium, run_all_cells
+from tests.browser.lab import ARGUMENTS, KERNEL_READY, SLOW_MS, chromium, run_all_cells
 
 SCREENS = Path(__file__).parents[2] / "out" / "screens"
-SLOW_MS = 300_000
 STRICT = {"istio": "STRICT", "linkerd": "all-authenticated"}
 LOOKS = {"istio": ("Light", 1500), "linkerd": ("Dark", 1240)}
 TOO_WIDE = """() => [...document.querySelectorAll('.mk-wizard, .mk-wizard *')].filter(e =>
@@ -59,12 +58,12 @@ class Walk:
 
     def choose(self, title: str) -> None:
         self.button(title).click()
-        expect(self.wizard.locator(".mk-stage-title")).to_contain_text(title, timeout=SLOW_MS)
+        expect(self.wizard.locator(".mk-stage-title")).to_contain_text(title)
 
     def apply(self, stage: str, *, during: bool = False) -> None:
         """Press Apply by the keyboard once the plan is there, and wait until the stage is done."""
         ready = self.wizard.locator(".mk-primary:not(:disabled)")
-        expect(ready).to_be_visible(timeout=SLOW_MS)
+        expect(ready).to_be_visible()
         self.see(f"{stage}-ready")
         ready.focus()
         self.page.keyboard.press("Enter")
@@ -72,8 +71,8 @@ class Walk:
             expect(self.button("Applying…")).to_be_visible()
             self.see(f"{stage}-applying")
         expect(self.wizard.locator(".mk-stage-now .mk-icon")).to_be_attached()
-        expect(self.button("Undo…")).to_be_enabled(timeout=SLOW_MS)
-        expect(self.button("Next"), self.wizard.inner_text()).to_be_enabled(timeout=SLOW_MS)
+        expect(self.button("Undo…")).to_be_enabled()
+        expect(self.button("Next"), self.wizard.inner_text()).to_be_enabled()
 
     def next(self, title: str) -> None:
         self.button("Next").click()
@@ -101,7 +100,7 @@ def walk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
             page.wait_for_function(KERNEL_READY)
             page.evaluate("void window.jupyterapp.commands.execute('application:toggle-left-area')")
             run_all_cells(page)
-            expect(walk.wizard).to_be_visible(timeout=SLOW_MS)
+            expect(walk.wizard).to_be_visible()
             yield walk
             browser.close()
     shutil.rmtree(tmp_path, ignore_errors=True)
@@ -116,13 +115,13 @@ def test_from_the_first_click_to_a_meshed_shop(walk: Walk) -> None:
     find_and_bring_in_the_forgotten_caller(walk, cluster)
 
     since_s = time.time()
-    expect(walk.wizard.locator(".mk-plan")).to_contain_text(STRICT[walk.mesh], timeout=SLOW_MS)
+    expect(walk.wizard.locator(".mk-plan")).to_contain_text(STRICT[walk.mesh])
     walk.apply("4-mutual-tls", during=True)
     assert lost_requests(cluster, since_s) == 0
     walk.choose("Routes and limits")
     walk.apply("6-routes")
     walk.next("Verify")
-    expect(walk.wizard.locator(".mk-stage-now")).to_contain_text(", 0 failed", timeout=SLOW_MS)
+    expect(walk.wizard.locator(".mk-stage-now")).to_contain_text(", 0 failed")
     walk.see("7-verify")
 
     restart_shows_the_same(walk)
@@ -135,7 +134,7 @@ def test_from_the_first_click_to_a_meshed_shop(walk: Walk) -> None:
 def find_and_bring_in_the_forgotten_caller(walk: Walk, cluster: mk.Cluster) -> None:
     """It is named before strict mode could refuse it, and strict is proposed only once it has a sidecar."""
     findings = walk.wizard.locator(".mk-findings")
-    expect(findings).to_contain_text("legacy/batch", timeout=SLOW_MS)
+    expect(findings).to_contain_text("legacy/batch")
     expect(walk.wizard.locator(".mk-plan")).not_to_contain_text(STRICT[walk.mesh])
     walk.see("4-plain-text-found")
     mk.apply(mk.plan([mk.Injection(namespace="legacy")], cluster, mesh=walk.mesh), cluster)
@@ -158,14 +157,14 @@ def restart_shows_the_same(walk: Walk) -> None:
     )
     walk.page.wait_for_function(KERNEL_READY)
     run_all_cells(walk.page)
-    expect(walk.wizard.locator(".mk-stage-row").nth(3)).to_contain_text("Mutual TLS", timeout=SLOW_MS)
-    expect(walk.button("4. Mutual TLS: done")).to_be_attached(timeout=SLOW_MS)
+    expect(walk.wizard.locator(".mk-stage-row").nth(3)).to_contain_text("Mutual TLS")
+    expect(walk.button("4. Mutual TLS: done")).to_be_attached()
 
 
 def undo_a_stage(walk: Walk) -> None:
     walk.choose("Routes and limits")
-    expect(walk.button("Undo…")).to_be_enabled(timeout=SLOW_MS)
+    expect(walk.button("Undo…")).to_be_enabled()
     walk.button("Undo…").click()
     walk.button("Undo now").click()
-    expect(walk.button("6. Routes and limits: ready")).to_be_attached(timeout=SLOW_MS)
+    expect(walk.button("6. Routes and limits: ready")).to_be_attached()
     walk.see("8-undone")

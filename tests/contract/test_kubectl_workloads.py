@@ -65,7 +65,7 @@ def test_logs_of_the_life_before_and_none_of_a_time(kubectl: Kubectl) -> None:
     kubectl(
         "apply", "-f", "-", stdin={"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
     )
-    kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=2", "pod/p", "--timeout=25s")
+    kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=2", "pod/p", WITHIN)
     once = "working for 0 s\ndone, exit code 7\n"
     assert kubectl("logs", "p", "--previous") == once
     assert kubectl("logs", "p", "--previous", "--tail=1") == "done, exit code 7\n"

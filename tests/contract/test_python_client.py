@@ -58,7 +58,7 @@ def test_the_dynamic_client_watches(configmaps: Any, namespace: str) -> None:
     configmaps.create(body=body("c", a="1"), namespace=namespace)
     configmaps.delete(name="c", namespace=namespace)
     mine = "metadata.name=c"  # Kubernetes puts a ConfigMap of its own into each new namespace, some time
-    events = configmaps.watch(namespace=namespace, resource_version=since, field_selector=mine, timeout=5)
+    events = configmaps.watch(namespace=namespace, resource_version=since, field_selector=mine, timeout=60)
     seen = [next(events)["type"] for _ in range(2)]
     assert seen == ["ADDED", "DELETED"]
 
@@ -81,20 +81,27 @@ def test_the_typed_client_creates_replaces_patches_and_deletes(
 def test_a_typed_watch_follows_live_and_ends_at_its_time(core: client.CoreV1Api, namespace: str) -> None:
     listed = core.list_namespaced_config_map(namespace, label_selector="live")
     labelled = {**body("c"), "metadata": {"name": "c", "labels": {"live": "yes"}}}
-    later = threading.Timer(0.3, lambda: core.create_namespaced_config_map(namespace, labelled))
-    later.start()
-    seen = [
-        (event["type"], event["object"].metadata.name)
-        for event in watch.Watch().stream(
+
+    def watched(resource_version: str, timeout_s: int) -> list[tuple[str, str]]:
+        """The events until the first one, or until the server ends the watch."""
+        watching, seen = watch.Watch(), []
+        for event in watching.stream(
             core.list_namespaced_config_map,
             namespace,
             label_selector="live",
-            resource_version=listed.metadata.resource_version,
-            timeout_seconds=1,
-        )
-    ]
+            resource_version=resource_version,
+            timeout_seconds=timeout_s,
+        ):
+            seen.append((event["type"], event["object"].metadata.name))
+            watching.stop()
+        return seen
+
+    later = threading.Timer(0.3, lambda: core.create_namespaced_config_map(namespace, labelled))
+    later.start()
+    assert watched(listed.metadata.resource_version, 60) == [("ADDED", "c")]
     later.join()
-    assert seen == [("ADDED", "c")]
+    now = core.list_namespaced_config_map(namespace, label_selector="live").metadata.resource_version
+    assert watched(now, 1) == []
 
 
 def test_lists_come_in_pages_of_one_moment(core: client.CoreV1Api, namespace: str) -> None:
@@ -152,13 +159,13 @@ def test_an_informer_holds_what_a_list_returns(core: client.CoreV1Api, namespace
         informer.add_event_handler(kind, tell)
     informer.start()
     try:
-        assert told.get(timeout=5) == ("ADDED", "before")
+        assert told.get(timeout=60) == ("ADDED", "before")
         core.create_namespaced_config_map(namespace, body("c", a="1"))
-        assert told.get(timeout=5) == ("ADDED", "c")
+        assert told.get(timeout=60) == ("ADDED", "c")
         core.patch_namespaced_config_map("c", namespace, {"data": {"a": "2"}})
-        assert told.get(timeout=5) == ("MODIFIED", "c")
+        assert told.get(timeout=60) == ("MODIFIED", "c")
         core.delete_namespaced_config_map("before", namespace)
-        assert told.get(timeout=5) == ("DELETED", "before")
+        assert told.get(timeout=60) == ("DELETED", "before")
         assert [each.metadata.name for each in informer.cache.list()] == ["c"]
     finally:
         informer.stop()

@@ -79,7 +79,7 @@ def shop_in_mesh(mesh: str, control_plane: ControlPlane) -> Iterator[Cluster]:
 
 def wait_until_served(cluster: Cluster) -> None:
     """Until a whole second went without a failure: the shop has started, and moved, before what is tested."""
-    until_s = time.monotonic() + 60
+    until_s = time.monotonic() + 120
     while time.monotonic() < until_s:
         time.sleep(1.0)
         with contextlib.suppress(ClusterError, IndexError):

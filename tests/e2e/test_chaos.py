@@ -16,6 +16,7 @@ from meshkit.cluster.connect import Cluster, connect
 from meshkit.facts import Kind
 from meshkit.operations import shop
 from meshkit.testing import running_sandbox
+from tests.chance import usual
 
 DEPLOYMENT, NODE, POD = Kind("apps/v1", "Deployment"), Kind("v1", "Node"), Kind("v1", "Pod")
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
@@ -150,11 +151,13 @@ def test_a_slow_dependency_slows_the_paths_that_need_it(meshed: Meshed) -> None:
     chaos = mk.Chaos(meshed.cluster)
     assert len(chaos.slow("shop", "stock", latency_ms=400)) == 3
     since_s = time.time()
-    time.sleep(3)
+    time.sleep(5)
     ledger = shop.read_ledger(meshed.cluster, since_s, time.time() - 1)
     slow = sum(ms >= 300 for ms in ledger.latency_ms)
     assert ledger.failed == 0
-    assert 0.02 <= slow / len(ledger) <= 0.25, "a tenth of the requests need the dependency"
-    (edge,) = [e for e in mk.service_graph(meshed.cluster).edges if e.destination == "shop/stock"]
+    assert slow >= usual(0.1, len(ledger)).start, "a tenth of the requests need the dependency"
+    assert slow <= 0.5 * len(ledger), "the others are slow only while the machine is busy"
+    graph = mk.service_graph(meshed.cluster, window_s=4)
+    (edge,) = [e for e in graph.edges if e.destination == "shop/stock"]
     assert (edge.counts.quantile_ms(0.5) or 0) >= 200
     assert len(chaos.restore()) >= 3

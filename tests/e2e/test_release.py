@@ -238,7 +238,7 @@ def _arguments(meshed: Shop, release: Release) -> list[str]:
 
 
 def _when_at_step(meshed: Shop, release: Release, step: int) -> ReleaseState:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         try:
             state = release_state(release.name, meshed.cluster)

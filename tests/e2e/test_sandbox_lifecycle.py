@@ -251,7 +251,7 @@ def test_a_rollout_restart_under_load_loses_no_request(sandbox: Sandbox) -> None
     annotations = {"kubectl.kubernetes.io/restartedAt": "now"}
     patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
     kube.apps.patch_namespaced_deployment("web", "rolling", patch)
-    until(lambda: kube.rolled_out("web") and kube.ready(3), 20)
+    until(lambda: kube.rolled_out("web") and kube.ready(3))
     assert len(before & {each.metadata.name for each in kube.pods()}) == 1
     found = summary(since_s)
     assert found["requests"] > 100
@@ -296,8 +296,8 @@ def test_up_and_down_again_and_at_once_leave_one_sandbox_or_none(own: Sandbox) -
         lifecycle.up(home)
     with ThreadPoolExecutor() as pool:
         stopping, starting = pool.submit(lifecycle.down, home), pool.submit(lifecycle.up, home)
-        assert starting.result(15).running
-        stopping.result(15)
+        assert starting.result(60).running
+        stopping.result(60)
     daemon = lifecycle.running(home)
     assert processes_of(own.home) == ({daemon.pid} if daemon else set())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import socket
 from collections import deque
@@ -22,6 +23,8 @@ import httptools
 
 DRAIN_QUIET_S = 0.3
 """A draining server keeps idle connections open this long, because a request may be in transit."""
+UNASKED_LOOK_S = 0.05
+"""Time between two looks whether requests still come to a draining server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,10 @@ class _Connection(asyncio.Protocol):
         )
         self.url, self.body, self.headers = b"", bytearray(), {}
         self.waiting.append((request, self.parser.should_keep_alive()))
+        loop = asyncio.get_running_loop()
+        self.server.asked_s = loop.time()
         if self.task is None:
-            self.task = asyncio.get_running_loop().create_task(self._answer())
+            self.task = loop.create_task(self._answer())
 
     async def _answer(self) -> None:
         while self.waiting and self.transport is not None:
@@ -150,6 +155,8 @@ class HttpServer:
         self.handler = handler
         self.connections: set[_Connection] = set()
         self.draining = False
+        self.asked_s = -math.inf
+        """When the newest request came, on the loop's clock."""
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: str) -> None:
@@ -172,15 +179,17 @@ class HttpServer:
     def _connection(self) -> _Connection:
         return _Connection(self)
 
-    async def drain(self, timeout_s: float) -> None:
-        """Stop accepting connections and finish pending requests.
+    async def drain(self, timeout_s: float, *, unasked_s: float = 0.0) -> None:
+        """Stop accepting connections once no request came for ``unasked_s``, and finish pending requests.
 
         Clients are told to close their connections; the remaining ones are aborted after ``timeout_s``.
         """
         self.draining = True
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        if unasked_s:
+            await self._until_unasked(unasked_s, deadline)
         if self._listener is not None:
             self._listener.close()
-        deadline = asyncio.get_running_loop().time() + timeout_s
         await asyncio.sleep(min(DRAIN_QUIET_S, timeout_s))
         while self.connections and asyncio.get_running_loop().time() < deadline:
             for connection in list(self.connections):
@@ -189,6 +198,15 @@ class HttpServer:
         for connection in list(self.connections):
             if connection.transport is not None:
                 connection.transport.abort()
+
+    async def _until_unasked(self, unasked_s: float, deadline: float) -> None:
+        """Wait until no request came for ``unasked_s``, found twice: after a stall, the first time is before
+        the requests that came during the stall are read.
+        """
+        loop, found = asyncio.get_running_loop(), 0
+        while found < 2 and loop.time() < deadline:
+            await asyncio.sleep(UNASKED_LOOK_S)
+            found = found + 1 if loop.time() - self.asked_s > unasked_s else 0
 
 
 def listen_address(port: int) -> str:

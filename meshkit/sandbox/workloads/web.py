@@ -30,6 +30,10 @@ from meshkit.sandbox.workloads.http1 import HttpServer, Request, Response, liste
 DATA_PORT = 8080
 CONTROL_PORT = 9000
 DRAIN_S = 10.0
+UNASKED_S = 0.8
+"""After SIGTERM, connections are accepted until no request came for this long: on a busy machine, a proxy
+may learn of the pod's end later than the pod. Shorter than the period of a probe.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ async def main() -> None:
     await control.listen(listen_address(CONTROL_PORT))
     sweep = asyncio.create_task(web.dependency.sweep()) if web.dependency else None
     await stop.wait()
-    await data.drain(DRAIN_S)
+    await data.drain(DRAIN_S, unasked_s=UNASKED_S)
     if sweep is not None:
         sweep.cancel()
 

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
-from meshkit.observe.graph import Edge, edges_of, read_graph_page
+from meshkit.cluster.connect import Cluster
+from meshkit.observe import graph
+from meshkit.observe.graph import Edge, edges_of, read_graph_page, service_graph
+from meshkit.observe.pages import PageReading
 
 ISTIO_CLIENT = """\
 istio_requests_total{reporter="source",destination_workload="web-v1",destination_workload_namespace="shop",request_protocol="http",response_code="200",connection_security_policy="unknown"} 90
@@ -84,3 +88,11 @@ def test_plain_text_of_a_meshed_caller_is_not_taken_for_a_stranger() -> None:
     edges = edges_of({key: round(value) for key, value in page.items()})
     found = {edge.source: edge.security for edge in edges if edge.destination == "shop/web-v1"}
     assert found == {"shop/client": "plaintext"}
+
+
+def test_a_sidecar_that_answers_once_of_twice_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls cannot be counted: the graph without them is not the whole."""
+    read = [PageReading(0.0, 0.0, {"a": None, "b": {}}), PageReading(2.0, 0.0, {"a": {}, "b": {}, "new": {}})]
+    answers: Callable[..., Any] = lambda *_: read.pop(0)  # noqa: E731
+    monkeypatch.setattr(graph, "read_pages", answers)
+    assert service_graph(cast(Cluster, None), window_s=0).unread == 1

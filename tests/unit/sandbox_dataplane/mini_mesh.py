@@ -9,7 +9,7 @@ import json
 import signal
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class MiniMesh:
         self.metrics: dict[str, PodMetrics] = {}
         self.answers: dict[str, int] = {}  # pod -> status its application gives
         self.delay_s: dict[str, float] = {}
+        self.holding: dict[str, asyncio.Event] = {}  # pod -> what its application waits for before it answers
         self.hits: collections.Counter[str] = collections.Counter()
         self.heads: dict[str, str] = {}  # pod -> the last request's head, as its application saw it
         self._dir = directory
@@ -192,21 +193,41 @@ class MiniMesh:
         """How ``n`` requests were answered."""
         return collections.Counter([await self.get(caller, **options) for _ in range(n)])
 
+    async def eventually(self, check: Callable[[], object]) -> None:
+        """Check until it is not False and asserts nothing wrong, at most 30 s: Envoy writes its log later,
+        and a mirrored request arrives after the answer.
+        """
+        deadline_s = asyncio.get_running_loop().time() + 30
+        while True:
+            try:
+                assert check() is not False, "not within 30 s"
+                return
+            except AssertionError:
+                if asyncio.get_running_loop().time() > deadline_s:
+                    raise
+            await asyncio.sleep(0.05)
+
     async def until_served_by(self, pod: str) -> None:
-        """Ask until this pod answers, at most 5 s."""
-        async with asyncio.timeout(5):
+        """Ask until this pod answers, at most 30 s."""
+        async with asyncio.timeout(30):
             while (await self.get("client"))[1] != pod:  # noqa: ASYNC110 - an answer has no event
                 await asyncio.sleep(0.1)
 
     async def until_failed(self, pod: str, n: int) -> None:
-        """Ask until this pod has failed ``n`` times, at most 30 s, and give Envoy the moment that it takes to
-        tell its workers of an ejection.
-        """
+        """Ask until this pod has failed ``n`` times, at most 30 s, and until it is ejected."""
         async with asyncio.timeout(30):
             for _ in range(n):
                 while await self.get("client") != (500, pod):  # which pod is asked is left to chance
                     pass
-        await asyncio.sleep(0.3)
+        await self.until_ejected(pod)
+
+    async def until_ejected(self, pod: str) -> None:
+        """Ask until 20 answers in a row are of other pods, at most 30 s: Envoy's workers learn of an ejection
+        when its main thread has had CPU.
+        """
+        async with asyncio.timeout(30):
+            while (500, pod) in await self.split("client", 20):
+                pass
 
     def _application(self, name: str) -> Any:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -219,6 +240,8 @@ class MiniMesh:
                     self.hits[name] += 1
                     self.heads[name] = head.decode()
                     await asyncio.sleep(self.delay_s.get(name, 0))
+                    if name in self.holding:
+                        await self.holding[name].wait()
                     answer = (
                         f"HTTP/1.1 {self.answers.get(name, 200)} X\r\ncontent-length: {len(name)}\r\n\r\n"
                     )

@@ -138,12 +138,15 @@ def test_istio_judges_requests_and_counts_the_refused(tmp_path: Path) -> None:
         assert await status(mesh, PLAIN) == 403
         async with mesh.session.get(f"http://{mesh._ips['web-v2']}:8080/") as answer:
             assert await answer.text() == "RBAC: access denied"
-        await asyncio.sleep(0.4)
-        page = mesh.metrics["web-v2"].exposition()
         denied = 'reporter="destination"', 'response_code="403"'
-        assert total(page, "istio_requests_total", *denied, 'security_policy="mutual_tls"') > 5
         plain = 'security_policy="none"', 'source_workload="unknown"'
-        assert total(page, "istio_requests_total", *denied, *plain) == 2
+
+        def counted() -> None:
+            page = mesh.metrics["web-v2"].exposition()
+            assert total(page, "istio_requests_total", *denied, 'security_policy="mutual_tls"') > 5
+            assert total(page, "istio_requests_total", *denied, *plain) == 2
+
+        await mesh.eventually(counted)
 
     run("istio", tmp_path, body)
 
@@ -244,21 +247,24 @@ def test_linkerd_judges_routes_and_counts_both(tmp_path: Path) -> None:
         requests = [(CLIENT, "/api/x"), (WEB, "/api/x"), (PLAIN, "/health"), (CLIENT, "/other")]
         assert await judged(mesh, *requests) == [200, 403, 200, 404]
         assert await status(mesh, CLIENT, "/api", "POST") == 404
-        await asyncio.sleep(0.4)
-        page = mesh.metrics["web-v2"].exposition()
         at = 'srv_kind="server",srv_name="two",srv_port="8080"', 'route_kind="HTTPRoute",route_name="api"'
         client, web = (
             f'client_id="{name}.shop.serviceaccount.identity.linkerd.cluster.local"'
             for name in ("client", "web")
         )
         allowed = 'authz_kind="authorizationpolicy",authz_name="api-client"'
-        assert total(page, "inbound_http_authz_allow_total", *at, allowed, client) == 1
-        assert total(page, "inbound_http_authz_deny_total", *at, web) == 1
         plain = 'tls="no_identity",no_tls_reason="no_tls_from_remote"'
-        assert total(page, "inbound_http_authz_allow_total", 'authz_name="health-all"', plain) == 1
-        assert total(page, "inbound_http_route_not_found_total", client) >= 2
-        assert total(page, "request_total", 'direction="inbound"', web, *at) == 0
-        assert total(page, "response_total", 'direction="inbound"', plain, 'route_name="health"') == 1
+
+        def counted() -> None:
+            page = mesh.metrics["web-v2"].exposition()
+            assert total(page, "inbound_http_authz_allow_total", *at, allowed, client) == 1
+            assert total(page, "inbound_http_authz_deny_total", *at, web) == 1
+            assert total(page, "inbound_http_authz_allow_total", 'authz_name="health-all"', plain) == 1
+            assert total(page, "inbound_http_route_not_found_total", client) >= 2
+            assert total(page, "request_total", 'direction="inbound"', web, *at) == 0
+            assert total(page, "response_total", 'direction="inbound"', plain, 'route_name="health"') == 1
+
+        await mesh.eventually(counted)
 
     run("linkerd", tmp_path, body)
 

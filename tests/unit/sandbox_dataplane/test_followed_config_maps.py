@@ -75,6 +75,9 @@ def test_only_config_maps_that_are_read_are_followed(
     async def main() -> None:
         api = Watched()
         work = asyncio.ensure_future(running(api))
+        async with asyncio.timeout(30):
+            while len(api.config_maps) < len(followed):  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):

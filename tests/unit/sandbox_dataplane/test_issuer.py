@@ -110,7 +110,7 @@ def roots_of(directory: Path) -> str:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - files have no event
             await asyncio.sleep(0.01)
 

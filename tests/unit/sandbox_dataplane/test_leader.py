@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from meshkit.sandbox.control_planes.api_client import ApiError
@@ -37,6 +38,12 @@ class OneLease:
         self.lease["metadata"]["resourceVersion"] = str(self.version)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - a list has no event
+            await asyncio.sleep(0.01)
+
+
 def test_one_leads_and_the_other_takes_over_when_it_ends() -> None:
     async def body() -> None:
         api, leading = OneLease(), []
@@ -53,18 +60,15 @@ def test_one_leads_and_the_other_takes_over_when_it_ends() -> None:
             return asyncio.create_task(leader.lead(work))
 
         tasks = {name: candidate(name) for name in ("a", "b")}
+        await until(lambda: bool(leading))
         await asyncio.sleep(0.1)
         (first,) = leading
         tasks.pop(first).cancel()
         (other,) = tasks
-        for _ in range(300):
-            if leading == [other]:
-                break
-            await asyncio.sleep(0.01)
+        await until(lambda: leading == [other])
         assert api.lease
         assert api.lease["spec"]["leaseTransitions"] == 1
         tasks[other].cancel()
-        await asyncio.sleep(0.1)
-        assert api.lease["spec"]["holderIdentity"] == ""
+        await until(lambda: api.lease is not None and api.lease["spec"]["holderIdentity"] == "")
 
     asyncio.run(body())

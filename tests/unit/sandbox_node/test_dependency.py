@@ -63,7 +63,7 @@ def test_its_delay_is_in_the_answer() -> None:
 
     began = time.monotonic()
     assert ask(stock, get("/order"))[0].status == 200
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - began > 0.18  # the loop's clock is read once a turn
 
 
 def test_its_failure_is_a_502_that_names_it() -> None:

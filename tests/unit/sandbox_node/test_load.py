@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import uvloop
 
 from meshkit.sandbox.workloads.client import Call, Client, Services
 from meshkit.sandbox.workloads.load import Load
+from tests.chance import usual
 
 OK = b"HTTP/1.1 200 OK\r\nx-version: v1\r\ncontent-length: 0\r\n\r\n"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
@@ -61,7 +63,7 @@ def run(serve: Serve, calls: int, *, gap_s: float = 0.02, timeout_s: float = 1.0
         for number in range(calls):
             client.start(number, loop.time(), client.request("/", {}))
             await asyncio.sleep(gap_s)
-        deadline = loop.time() + timeout_s + 1
+        deadline = loop.time() + timeout_s + 30
         while len(statuses) < calls and loop.time() < deadline:
             client.sweep()
             await asyncio.sleep(0.01)
@@ -122,7 +124,7 @@ def test_a_connection_closed_in_the_middle_of_an_answer_is_a_failure() -> None:
 
 def test_a_late_answer_is_no_answer() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(10)
         await answer(reader, writer)
 
     assert run(serve, 1, timeout_s=0.1)[0] == [0]
@@ -140,14 +142,18 @@ def test_a_short_name_is_looked_up_in_the_namespace_of_the_pod(tmp_path: Path) -
 
 
 def test_requests_leave_on_schedule_though_nothing_answers() -> None:
-    async def scenario() -> int:
+    """Those of a moment without CPU leave together, at its end: the time counts that has passed."""
+
+    async def scenario() -> tuple[int, float]:
+        began_s = time.monotonic()
         load = Load({"TARGET": "http://web.shop:8080/"}, 200)
         pace = asyncio.create_task(load.pace())
         await asyncio.sleep(0.5)
         pace.cancel()
-        return load.ledger.count
+        return load.ledger.count, time.monotonic() - began_s
 
-    assert 90 <= uvloop.run(scenario()) <= 101
+    sent, took_s = uvloop.run(scenario())
+    assert 90 <= sent <= 200 * took_s + 1
 
 
 def test_paths_are_asked_for_by_weight() -> None:
@@ -171,7 +177,7 @@ def test_paths_are_asked_for_by_weight() -> None:
 
     uvloop.run(scenario())
     orders = asked[:400].count(b"http://web.shop:8080/order")
-    assert orders == pytest.approx(100, abs=45)  # 5 sigma
+    assert orders in usual(0.25, 400)
     assert asked[:400].count(b"http://web.shop:8080/") == 400 - orders
 
 
@@ -182,14 +188,18 @@ def test_paths_that_cannot_be_asked_for_are_named(paths: str) -> None:
 
 
 def test_a_changed_rate_takes_effect_at_once() -> None:
-    async def scenario() -> int:
+    """The half second is slept in pieces: a moment without CPU ends one of them, the rest follow."""
+
+    async def scenario() -> tuple[int, float]:
         load = Load({}, 0)
         pace = asyncio.create_task(load.pace())
         await asyncio.sleep(0.2)
         assert load.ledger.count == 0
-        load.rps = 100
-        await asyncio.sleep(0.5)
+        load.rps, began_s = 100, time.monotonic()
+        for _ in range(50):
+            await asyncio.sleep(0.01)
         pace.cancel()
-        return load.ledger.count
+        return load.ledger.count, time.monotonic() - began_s
 
-    assert 30 <= uvloop.run(scenario()) <= 51
+    sent, took_s = uvloop.run(scenario())
+    assert 30 <= sent <= 100 * took_s + 1

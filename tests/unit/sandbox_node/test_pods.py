@@ -200,7 +200,7 @@ def test_a_container_that_ends_is_restarted_until_it_is_stopped(tmp_path: Path) 
         image = Image("program", lambda folder, args: ["/bin/sh", "-c", "echo ran; exit 3"])
         subject = Container({"name": "c", "image": "i"}, image, setting)
         running = asyncio.create_task(subject.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while subject.status()["restartCount"] < 2:  # noqa: ASYNC110 - a status has no event
                 await asyncio.sleep(0.01)
         assert subject.status()["lastState"]["terminated"]["exitCode"] == 3

@@ -122,13 +122,15 @@ def test_an_update_goes_from_the_highest_ordinal_down_to_the_partition(client: L
         async def two_new() -> bool:
             return await images() == ["web:1", "web:2", "web:2"]
 
+        async def two_counted() -> bool:
+            found = await client.get(STATEFULSETS, "web", "default")
+            assert found is not None
+            status = found["status"]
+            counted = (status["currentReplicas"], status["updatedReplicas"]) == (1, 2)
+            return counted and status["currentRevision"] != status["updateRevision"]
+
         await until(two_new)
-        await asyncio.sleep(0.2)
-        found = await client.get(STATEFULSETS, "web", "default")
-        assert found is not None
-        status = found["status"]
-        assert (status["currentReplicas"], status["updatedReplicas"]) == (1, 2)
-        assert status["currentRevision"] != status["updateRevision"]
+        await until(two_counted)
         # A pod below the partition that is lost comes back as it was.
         await client.delete("pods", "web-0", "default")
         await until(two_new)

@@ -69,14 +69,27 @@ def watched(seconds: int | None, *, percent: float = 0.0, **how: float) -> Watch
     return Watched(1000.0, tuple(j.look for j in state.looks), state, state.asked_percent)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop run, until it holds; at most half a minute."""
+    async with asyncio.timeout(30):
+        await asyncio.sleep(0.05)
+        while not holds():  # noqa: ASYNC110 - widgets have no event
+            await asyncio.sleep(0.02)
+
+
+def is_quiet(panel: ReleasePanel) -> bool:
+    """Whether the panel has looked, and every act on it has ended."""
+    return panel._now is not None and len(panel._tasks) <= 1
+
+
 def drive(now: Watched | Watch, controls: Controls, act: Callable[[ReleasePanel], None]) -> ReleasePanel:
     """Build the panel as a cell does, let it look, act on it, and let it look again."""
 
     async def cell() -> ReleasePanel:
         panel = ReleasePanel(now if isinstance(now, Watch) else Watch(now), controls, slow_down=True)
-        await asyncio.sleep(0.1)
+        await until(lambda: is_quiet(panel))
         act(panel)
-        await asyncio.sleep(0.3)
+        await until(lambda: is_quiet(panel))
         for task in panel._tasks:
             task.cancel()
         return panel
@@ -187,7 +200,7 @@ def test_a_second_panel_of_the_same_release_ends_the_first() -> None:
     async def two() -> tuple[ReleasePanel, ReleasePanel]:
         first = ReleasePanel(Watch(watched(20)), Controls())
         second = ReleasePanel(Watch(watched(20)), Controls())
-        await asyncio.sleep(0.1)
+        await until(lambda: not first._tasks)
         looking = (bool(first._tasks), bool(second._tasks))
         for task in second._tasks:
             task.cancel()
@@ -204,7 +217,7 @@ def test_a_cluster_that_does_not_answer_is_said_and_looked_at_again() -> None:
 
     async def cell() -> str:
         panel = ReleasePanel(Gone(watched(None)), Controls())
-        await asyncio.sleep(0.1)
+        await until(lambda: "cannot be read" in panel._hint.value)
         assert panel._tasks
         for task in panel._tasks:
             task.cancel()

@@ -62,7 +62,7 @@ class FakeSetup(Setup):
 
     def apply(self, name: str, plan: Plan, **how: Any) -> Any:
         how["progress"](Progress("Namespace shop", 1, 1, "applying"))
-        self.gate.wait(5)
+        self.gate.wait(60)
         how["progress"](Progress("Namespace shop", 1, 1, "applying"))
         self.done.append(("apply", name, how["force"], threading.current_thread().name))
         return "Injection: 1 step done, change 7."
@@ -80,10 +80,12 @@ BARE = sight("istio", webhook("istio"), deployment(), pod(1))
 PLAINTEXT = sight("istio", *meshed("istio"), seen=calls({TLS: 500, PLAIN: 8}))
 
 
-async def settled(wizard: SetupWizard) -> None:
-    """Wait until the wizard only looks, or a change runs; at most five seconds."""
-    for _ in range(100):
-        if wizard._looks and (wizard._running or len(wizard._tasks) <= 1):
+async def settled(wizard: SetupWizard, setup: FakeSetup) -> None:
+    """Wait until the wizard only looks, or a change waits for the next act; at most half a minute."""
+    for _ in range(600):
+        run = wizard._run
+        waits = run is not None and run.running and (run.paused or not setup.gate.is_set())
+        if wizard._looks and (waits or len(wizard._tasks) <= 1):
             return
         await asyncio.sleep(0.05)
 
@@ -96,7 +98,7 @@ def drive(setup: FakeSetup, *acts: Callable[[SetupWizard], None]) -> SetupWizard
         for act in (lambda _: None, *acts):
             act(wizard)
             await asyncio.sleep(0.25)
-            await settled(wizard)
+            await settled(wizard, setup)
         for task in wizard._tasks:
             task.cancel()
         return wizard
