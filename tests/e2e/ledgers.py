@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Self
 
@@ -75,6 +76,23 @@ def shop_in_mesh(mesh: str, control_plane: ControlPlane) -> Iterator[Cluster]:
         change.apply(change.plan(Injection(namespace="shop"), cluster, mesh=mesh), cluster)
         shop.deploy_shop(cluster, rps=20, versions={"v1": shop.GOOD, "v2": shop.GOOD})
         yield cluster
+
+
+LATE_MS = 300.0
+"""Ten times what a good version of the shop takes, and thirty standard deviations from its median."""
+
+
+def had_no_cpu(cluster: Cluster, version: str, beside: str, since_s: float) -> bool:
+    """Whether a good version answered late, by the caller's ledger, and more often than the one beside it.
+
+    Its pods or their proxies stood still for a moment, as on a busy machine. A release that is rolled back
+    then is right: the version was not good.
+    """
+    ledger = shop.read_ledger(cluster, since_s, time.time())
+    answers, late = Counter(ledger.version), Counter[str]()
+    for found, latency_ms in zip(ledger.version, ledger.latency_ms, strict=True):
+        late[found] += latency_ms > LATE_MS
+    return late[version] >= 3 and late[version] * answers[beside] > 2 * late[beside] * answers[version]
 
 
 def wait_until_served(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ about 45 seconds: the tutorial installs a mesh, restarts the shop in it and runs
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 
 import meshkit as mk
 from meshkit.cli.app import main
-from meshkit.errors import CHANGES_PENDING
+from meshkit.errors import CHANGES_PENDING, MeshkitError
 from meshkit.operations import shop
 from meshkit.testing import running_sandbox
+from tests.e2e.ledgers import had_no_cpu
 from tools.docs import pages
 from tools.docs.pages import DOCS, ROOT, Block
 
@@ -37,7 +39,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
         patch.setenv("MESHKIT_HOME", str(sandbox.home.parent))
         patch.delenv("KUBECONFIG", raising=False)
         patch.chdir(tmp_path_factory.mktemp("docs"))
-        made = {page.stem: follow(page) for page in TUTORIAL}
+        made = {
+            page.stem: (follow_with_cpu if page.stem == "first-release" else follow)(page)
+            for page in TUTORIAL
+        }
         shop.set_load(mk.connect(), 20)
         yield made
 
@@ -51,6 +56,18 @@ def test_the_tutorial_comes_out_as_it_says(world: dict[str, dict[str, Any]]) -> 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_guide_does_what_it_says(page: Path, world: object) -> None:
     follow(page)
+
+
+def follow_with_cpu(page: Path) -> dict[str, Any]:
+    """Follow a page of the tutorial, once more where its good version was not good: its pods had no CPU."""
+    for _ in range(2):
+        since_s = time.time()
+        try:
+            return follow(page)
+        except MeshkitError:
+            if not had_no_cpu(mk.connect(), "v2", "v1", since_s):
+                raise
+    return follow(page)
 
 
 def follow(page: Path) -> dict[str, Any]:
