@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from meshkit.intent.balancing import Keepalive as Keepalive
     from meshkit.intent.balancing import LoadBalancing as LoadBalancing
     from meshkit.intent.balancing import OutlierDetection as OutlierDetection
+    from meshkit.intent.destination import DestinationPolicy as DestinationPolicy
+    from meshkit.intent.destination import TLSOrigination as TLSOrigination
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
     from meshkit.intent.injection import Injection as Injection
@@ -101,6 +103,7 @@ _HOMES = {
         "LoadBalancing",
         "OutlierDetection",
     ),
+    "intent.destination": ("DestinationPolicy", "TLSOrigination"),
     "intent.document": ("load_intents", "load_values"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),

@@ -1,16 +1,19 @@
-"""Write docs/reference/traffic.md, what each mesh can carry of a Route: ``python -m tools.traffic``."""
+"""Write docs/reference/traffic.md, what each mesh carries of traffic intents: ``python -m tools.traffic``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from meshkit.intent.base import Part
+from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.traffic import Route
 from meshkit.meshes import registry
 from meshkit.meshes.routing import capabilities
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "traffic.md"
 _INTRODUCTION = """\
-# What each mesh carries of a Route
+# What each mesh carries of a Route or DestinationPolicy
 
 A `yes` means that meshkit writes the field for this mesh: with Istio to a VirtualService or DestinationRule,
 with Linkerd to an HTTPRoute, the Services of the versions, or annotations. Everything else is refused before
@@ -19,21 +22,34 @@ a list and `*` any key. The fields of a part that one mesh cannot carry are left
 [Configure routes](../howto/traffic.md) explains the fields.
 
 This page is generated from the code by `python -m tools.traffic`.
+
+## Route
+"""
+
+
+_POLICIES = """\
+
+## DestinationPolicy
+
+`host` may be outside of the mesh with Istio only: Linkerd sends requests to hosts outside as they are.
 """
 
 
 def page() -> str:
-    """The page as Markdown: a table with a row for each field."""
-    return "\n".join([_INTRODUCTION, *_table()]) + "\n"
-
-
-def _table() -> Iterator[str]:
+    """The page as Markdown: for each kind of intent a table with a row for each field."""
     rows = [registry.mesh(name) for name in registry.MESHES]
-    yield "| field | meaning | " + " | ".join(row.title for row in rows) + " |"
-    yield "|---|---|" + "---|" * len(rows)
-    for place, description in capabilities.places():
-        if _is_shown(place, [row.planner.limits for row in rows]):
-            cells = [_cell(row.planner.limits, place) for row in rows]
+    titles = [row.title for row in rows]
+    routes = _table(Route, titles, [row.planner.limits for row in rows])
+    policies = _table(DestinationPolicy, titles, [row.planner.policy_limits for row in rows])
+    return "\n".join([_INTRODUCTION, *routes, _POLICIES, *policies]) + "\n"
+
+
+def _table(model: type[Part], titles: Sequence[str], limits: list[capabilities.Limits]) -> Iterator[str]:
+    yield "| field | meaning | " + " | ".join(titles) + " |"
+    yield "|---|---|" + "---|" * len(titles)
+    for place, description in capabilities.places(model):
+        if _is_shown(place, limits):
+            cells = [_cell(each, place) for each in limits]
             yield f"| `{place}` | {description.replace('|', '/')} | {' | '.join(cells)} |"
 
 

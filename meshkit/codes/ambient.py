@@ -52,9 +52,9 @@ TWO_MODES = Code(
 NEEDS_WAYPOINT = Code(
     "MK2110",
     "error",
-    "A planned Access with paths or methods, Route or Release is for a Service of the ambient mode that no "
-    "waypoint serves.",
-    "ztunnel reads no HTTP: such a policy would refuse every request, and such a route would have no effect.",
+    "A planned Access with paths or methods, Route, DestinationPolicy or Release is for a Service of the "
+    "ambient mode that no waypoint serves.",
+    "ztunnel reads no HTTP: such an Access would refuse every request, and the others would have no effect.",
     "Let a waypoint serve the Service first: create a Gateway of class istio-waypoint and label the Service "
     "or namespace with istio.io/use-waypoint.",
 )

@@ -72,12 +72,36 @@ HOST_ROUTED_ELSEWHERE = Code(
 DESTINATION_RULED_ELSEWHERE = Code(
     "MK0240",
     "error",
-    "Another DestinationRule decides the planned route's subsets or policies. A warning for some callers'"
-    " policies.",
+    "Another DestinationRule decides the subsets or policies of a planned Route or DestinationPolicy. A"
+    " warning for some callers' policies.",
     "Proxies take the rule of the caller's namespace before that of the Service's. In one namespace the"
     " oldest policy and the oldest definition of each subset count.",
-    "Write what the route asks for to that DestinationRule, and leave its policies out of the route.",
+    "Write what is asked for to that DestinationRule, and leave its policies out of the intent.",
     also="warning",
+)
+POLICY_WITHOUT_HOST = Code(
+    "MK0241",
+    "error",
+    "A planned DestinationPolicy is for a Service or port that does not exist. A warning for a host that no "
+    "ServiceEntry has.",
+    "No request follows the policy.",
+    "Create the Service or ServiceEntry, or correct namespace, host and port.",
+    also="warning",
+)
+TWO_POLICIES_FOR_ONE_PORT = Code(
+    "MK0242",
+    "error",
+    "One plan holds two DestinationPolicies for the same callers and port of a host.",
+    "The second policy would overwrite the first.",
+    "Put all settings of the port into one policy.",
+)
+SECRET_NEEDS_RIGHTS = Code(
+    "MK0243",
+    "warning",
+    "The callers of a planned DestinationPolicy get a Secret for their TLS.",
+    "Istio gives it only to pods whose ServiceAccount may list Secrets of the namespace; for others every "
+    "connection to the host fails.",
+    "Allow it with a Role (verb list on secrets) and a RoleBinding for the ServiceAccounts of the callers.",
 )
 ROUTES_UNSEEN = Code(
     "MK0231",

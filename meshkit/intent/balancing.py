@@ -129,18 +129,29 @@ class OutlierDetection(Part):
     """Ejection of pods that answer with 5xx repeatedly. The defaults are Istio's."""
 
     consecutive_5xx: int = Field(
-        default=5, ge=1, description="5xx answers in a row before a pod is ejected, at least 1"
+        default=5,
+        ge=0,
+        description="5xx answers in a row before a pod is ejected; 0: they do not count",
     )
     consecutive_gateway_errors: int | None = Field(
         default=None,
         ge=1,
         description="502, 503 and 504 in a row before a pod is ejected; nothing: none",
     )
+    consecutive_local_failures: int | None = Field(
+        default=None,
+        ge=1,
+        description="failed or timed-out connections in a row before a pod is ejected, counted apart from "
+        "its answers; nothing: they count as 5xx",
+    )
     interval_s: Seconds = Field(
         default=10, description="time between two evaluations of the pods, in seconds"
     )
     base_ejection_s: Seconds = Field(
         default=30, description="the duration of the first ejection in seconds; it grows each time"
+    )
+    max_ejection_s: Seconds | None = Field(
+        default=None, description="the duration of the longest ejection, in seconds"
     )
     max_ejection_percent: Percent = Field(
         default=10, description="at most this share of the pods is ejected, in percent"
@@ -149,3 +160,23 @@ class OutlierDetection(Part):
         default=None,
         description="below this share of pods that are not ejected all pods get requests, in percent",
     )
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        counted = (self.consecutive_5xx, self.consecutive_gateway_errors, self.consecutive_local_failures)
+        if not any(counted):
+            raise At(("consecutive_5xx",), "0 without another count ejects no pod")
+        return self
+
+    @model_validator(mode="after")
+    def _longest_is_not_shorter(self) -> Self:
+        if self.max_ejection_s is not None and self.max_ejection_s < self.base_ejection_s:
+            raise At(("max_ejection_s",), f"it is shorter than base_ejection_s, {self.base_ejection_s:g}")
+        return self
+
+
+def require_possible_failover(balancing: LoadBalancing | None, outliers: OutlierDetection | None) -> None:
+    """Raise ``At`` for a failover without the outlier detection that it needs."""
+    if balancing and balancing.failover and not outliers:
+        problem = "without outlier_detection no pod ever counts as failed"
+        raise At(("load_balancing", "failover"), problem)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from meshkit.errors import BadInput, UnknownName
 from meshkit.intent.base import Intent, bad_input, place, telling
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
@@ -22,7 +23,16 @@ from meshkit.kube.yaml_input import Document, documents, problem_in, text_of
 
 KINDS: dict[str, type[Intent]] = {
     model.__name__: model
-    for model in (ControlPlane, Injection, MutualTLS, Access, Route, Release, Observability)
+    for model in (
+        ControlPlane,
+        Injection,
+        MutualTLS,
+        Access,
+        Route,
+        DestinationPolicy,
+        Release,
+        Observability,
+    )
 }
 
 

@@ -7,7 +7,12 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
+from meshkit.intent.balancing import (
+    ConnectionLimits,
+    LoadBalancing,
+    OutlierDetection,
+    require_possible_failover,
+)
 from meshkit.intent.base import At, Intent, Location, Name, Part, labels_or
 from meshkit.intent.rules import Fault, Retries, Rule, Seconds, Split, whole_weights
 
@@ -93,9 +98,7 @@ class Route(Intent):
 
     @model_validator(mode="after")
     def _failover_is_possible(self) -> Self:
-        if self.load_balancing and self.load_balancing.failover and not self.outlier_detection:
-            problem = "without outlier_detection no pod ever counts as failed"
-            raise At(("load_balancing", "failover"), problem)
+        require_possible_failover(self.load_balancing, self.outlier_detection)
         return self
 
     @model_validator(mode="after")

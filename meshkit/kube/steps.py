@@ -75,11 +75,18 @@ class Step:
 
     def is_replaced_by(self, other: Step) -> bool:
         """Whether another step applies the same object as a whole, by the same manager."""
+        return self._writes_like(other) and not (self.partial or self.removed)
+
+    def is_part_replaced_by(self, other: Step) -> bool:
+        """Whether another step applies the same part of an object, by the same manager."""
+        return self._writes_like(other) and self.partial and not self.removed
+
+    def _writes_like(self, other: Step) -> bool:
         mine, theirs = (
             (step.kind, step.namespace, step.name, step.manager, step.partial, step.removed)
             for step in (self, other)
         )
-        return mine == theirs and not (self.partial or self.removed)
+        return mine == theirs
 
     @property
     def title(self) -> str:

@@ -101,6 +101,10 @@ class MeshPlanner(Protocol):
     def limits(self) -> Mapping[str, str]:
         """The fields of a Route that ``plan`` refuses, by place, each with what the mesh can do instead."""
 
+    @property
+    def policy_limits(self) -> Mapping[str, str]:
+        """The fields of a DestinationPolicy that ``plan`` refuses, likewise."""
+
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from meshkit import codes
-from meshkit.checks.planned import traffic
+from meshkit.checks.planned import policies, traffic
 from meshkit.facts import Finding, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -32,6 +32,7 @@ def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Fin
             case Route():
                 findings += traffic.check(intent, snapshot)
                 findings += rivals.check(intent, snapshot, row)
+    findings += policies.check(intents, snapshot, row)
     return (*findings, *traffic.one_route_each([intent for intent in intents if isinstance(intent, Route)]))
 
 

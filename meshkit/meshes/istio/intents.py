@@ -1,4 +1,4 @@
-"""The checks of intents that only Istio has: the ambient mode, and charts on hosts that are switched off."""
+"""The checks of intents that only Istio has: the ambient mode, Secrets for TLS, charts on retired hosts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from meshkit import codes
 from meshkit.facts import Finding, Need, Snapshot
 from meshkit.intent.base import Intent
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.mesh import ControlPlane
 from meshkit.meshes.istio.ambient import intents as ambient
 from meshkit.meshes.istio.retired_hosts import new_place, retired
@@ -20,6 +21,9 @@ def needs(intent: Intent) -> Iterator[Need]:
 def check(intent: Intent, snapshot: Snapshot) -> Iterator[Finding]:
     """The findings about an intent."""
     yield from ambient.check(intent, snapshot)
+    if isinstance(intent, DestinationPolicy) and intent.tls and intent.tls.secret:
+        message = f"the callers get Secret {intent.namespace}/{intent.tls.secret} for TLS to {intent.host}."
+        yield codes.finding(codes.SECRET_NEEDS_RIGHTS, "destination_policy.tls.secret", message)
     if isinstance(intent, ControlPlane):
         written = {"charts": str(intent.charts or ""), "values": intent.values}
         if intent.gateway:

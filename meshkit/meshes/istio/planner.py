@@ -8,6 +8,7 @@ from typing import Any
 
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
@@ -27,9 +28,9 @@ from meshkit.meshes.istio.ambient.membership import enrolled
 from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_plane
 from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
+from meshkit.meshes.istio.traffic import policies
 from meshkit.meshes.istio.traffic import routes as istio_routes
 from meshkit.meshes.istio.traffic.routes import DESTINATION_RULE, VIRTUAL_SERVICE
-from meshkit.meshes.istio.traffic.rules import LIMITS
 from meshkit.meshes.istio.traffic.splits import splits as virtual_service_splits
 from meshkit.meshes.routing.capabilities import Limits
 
@@ -53,7 +54,12 @@ class IstioPlanner:
     @property
     def limits(self) -> Limits:
         """The fields of a Route that ``plan`` refuses."""
-        return LIMITS
+        return istio_routes.LIMITS
+
+    @property
+    def policy_limits(self) -> Limits:
+        """The fields of a DestinationPolicy that ``plan`` refuses."""
+        return policies.LIMITS
 
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
@@ -71,6 +77,8 @@ class IstioPlanner:
             case Route():
                 kinds = (SERVICE, POD, VIRTUAL_SERVICE, DESTINATION_RULE)
                 return tuple(Need(kind, intent.namespace) for kind in kinds)
+            case DestinationPolicy():
+                return policies.needs(intent)
         raise not_plannable(intent)
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -88,6 +96,8 @@ class IstioPlanner:
                 return istio_observability.plan(intent, snapshot)
             case Route():
                 return istio_routes.plan(intent, snapshot)
+            case DestinationPolicy():
+                return policies.plan(intent, snapshot)
         raise not_plannable(intent)
 
     def weighted_route(self, release: Release) -> WeightedRoute:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-from meshkit.errors import BadInput
 from meshkit.facts import Need, Object, Snapshot
-from meshkit.intent.balancing import OutlierDetection
 from meshkit.intent.base import Intent
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
@@ -35,12 +33,13 @@ from meshkit.meshes.gateway_api.routes import HTTP_ROUTE, http_route, weighted_r
 from meshkit.meshes.gateway_api.rules import backend_name
 from meshkit.meshes.gateway_api.splits import splits
 from meshkit.meshes.linkerd import access as linkerd_access
+from meshkit.meshes.linkerd import breakers
 from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
 from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_needs
 from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
 from meshkit.meshes.linkerd.meaning.precedence import rank
-from meshkit.meshes.linkerd.routable import LIMITS, refuse_void
+from meshkit.meshes.linkerd.routable import LIMITS, POLICY_LIMITS, refuse_void
 from meshkit.meshes.routing.capabilities import Limits, refuse
 
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
@@ -63,6 +62,11 @@ class LinkerdPlanner:
         """The fields of a Route that ``plan`` refuses."""
         return LIMITS
 
+    @property
+    def policy_limits(self) -> Limits:
+        """The fields of a DestinationPolicy that ``plan`` refuses."""
+        return POLICY_LIMITS
+
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
         match intent:
@@ -76,6 +80,8 @@ class LinkerdPlanner:
                 return linkerd_observability.needs(intent)
             case Route():
                 return tuple(Need(kind, intent.namespace) for kind in (SERVICE, POD, HTTP_ROUTE))
+            case DestinationPolicy():
+                return breakers.needs(intent)
         raise not_plannable(intent)
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -93,6 +99,8 @@ class LinkerdPlanner:
                 return linkerd_observability.plan(intent, snapshot)
             case Route():
                 return tuple(_route(intent, snapshot))
+            case DestinationPolicy():
+                return tuple(breakers.plan(intent, snapshot))
         raise not_plannable(intent)
 
     def weighted_route(self, release: Release) -> WeightedRoute:
@@ -152,27 +160,15 @@ def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
 
 def _route(route: Route, snapshot: Snapshot) -> list[Step]:
     refuse(route, "Linkerd", LIMITS)
-    _refuse_fractions(route)
+    breakers.require_readable(route)
+    if route.retries:
+        field = "retries.per_try_timeout_s"
+        breakers.require_whole_milliseconds(field, route.retries.per_try_timeout_s)
     refuse_void(route, snapshot)
-    breaker = _failure_accrual(route.outlier_detection)
+    breaker = breakers.breaker(route.outlier_detection)
     steps = [Step(_backend(route, version, breaker, snapshot)) for version in route.versions]
-    if breaker:
-        part = manifests.obj(SERVICE, route.service, route.namespace, annotations=breaker)
-        steps.append(Step(part, manager="meshkit-outlier-detection", partial=True))
+    steps += breakers.of_route(route, snapshot)
     return [*steps, Step(http_route(route, _retry_annotations(route.retries), snapshot, rank))]
-
-
-def _refuse_fractions(route: Route) -> None:
-    """Reject times of annotations that are not whole milliseconds, which Linkerd could not read."""
-    outlier, retries = route.outlier_detection, route.retries
-    times_s = {
-        "outlier_detection.base_ejection_s": outlier.base_ejection_s if outlier else None,
-        "retries.per_try_timeout_s": retries.per_try_timeout_s if retries else None,
-    }
-    for field, seconds in times_s.items():
-        if seconds is not None and Decimal(str(seconds)) % Decimal("0.001"):
-            problem = f"{seconds} s is not a whole number of milliseconds, and Linkerd reads no fractions."
-            raise BadInput(field, problem, remedy="Use whole milliseconds, as 0.025.")
 
 
 def _backend(route: Route, version: Version, breaker: dict[str, str], snapshot: Snapshot) -> dict[str, Any]:
@@ -215,18 +211,6 @@ def _port(route: Route, snapshot: Snapshot) -> dict[str, Any]:
         (port for port in ports if port["port"] == route.port), {"name": "http", "targetPort": route.port}
     )
     return {key: found[key] for key in _PORT_FIELDS if key in found}
-
-
-def _failure_accrual(outlier: OutlierDetection | None) -> dict[str, str]:
-    if outlier is None:
-        return {}
-    prefix = "balancer.linkerd.io/failure-accrual"
-    return {
-        prefix: "consecutive",
-        f"{prefix}-consecutive-max-failures": str(outlier.consecutive_5xx),
-        f"{prefix}-consecutive-min-penalty": duration(outlier.base_ejection_s),
-        f"{prefix}-consecutive-max-penalty": duration(max(60, 10 * outlier.base_ejection_s)),
-    }
 
 
 def _retry_annotations(retries: Retries | None) -> dict[str, str]:

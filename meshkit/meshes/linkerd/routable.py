@@ -11,6 +11,7 @@ from typing import Any
 from meshkit.errors import BadInput
 from meshkit.facts import Object, Snapshot
 from meshkit.intent.base import kind
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.release import Release
 from meshkit.intent.traffic import Route
 from meshkit.meshes.linkerd.meaning import protocols, services
@@ -27,20 +28,28 @@ _ZONES = "Set trafficDistribution: PreferClose in the Service: Linkerd then pref
 _EVERY_REQUEST = "Leave it out: Linkerd looks at every request and may set all pods aside."
 _HEADERS = "Set a header in the calling program and match it with exact or regex."
 
-LIMITS: Limits = {
-    "fault": "Send a share to a version that fails on purpose instead.",
-    "connection_limits": "Use outlier_detection, or leave it out.",
+_OF_DESTINATIONS: Limits = {
+    "connection_limits": "Use outlier_detection, or leave it out. The time to connect is the annotation "
+    "config.linkerd.io/proxy-outbound-connect-timeout of the callers' pods.",
     "load_balancing.algorithm": _FASTEST,
     "load_balancing.hash_header": _FASTEST,
     "load_balancing.hash_cookie": _FASTEST,
     "load_balancing.hash_query": _FASTEST,
     "load_balancing.hash_source": _FASTEST,
+    "load_balancing.warm_up_s": _FASTEST,
     "load_balancing.failover": _ZONES,
     "load_balancing.distribute": _ZONES,
     "outlier_detection.interval_s": _EVERY_REQUEST,
     "outlier_detection.max_ejection_percent": _EVERY_REQUEST,
     "outlier_detection.consecutive_gateway_errors": "Use consecutive_5xx: Linkerd counts every 5xx.",
+    "outlier_detection.consecutive_local_failures": "Use consecutive_5xx: Linkerd counts every 5xx, and "
+    "sends nothing to a pod that it cannot connect to.",
     "outlier_detection.min_healthy_percent": _EVERY_REQUEST,
+}
+"""What Routes and DestinationPolicies have in common."""
+LIMITS: Limits = {
+    "fault": "Send a share to a version that fails on purpose instead.",
+    **_OF_DESTINATIONS,
     "retries.backoff_s": "Leave it out: Linkerd retries at once.",
     "rules[].retries": "Set retries of the route: Linkerd has retries for whole routes only.",
     "rules[].fault": "Send a share to a version that fails on purpose instead.",
@@ -60,33 +69,44 @@ LIMITS: Limits = {
     "rules[].matches[].query.*.present: False": "Put a rule for requests that have the parameter before it.",
 }
 """The fields of a Route that Linkerd cannot carry out, each with what it can do instead."""
+POLICY_LIMITS: Limits = {
+    "port": "Leave it out: Linkerd has one circuit breaker for all ports of a Service.",
+    "tls": "Let the calling program speak TLS: Linkerd's proxy passes it on as it is.",
+    "callers": "Leave it out: Linkerd's circuit breaker is for every caller.",
+    **_OF_DESTINATIONS,
+}
+"""The fields of a DestinationPolicy that Linkerd cannot carry out, likewise."""
 
 
-def refuse_void(intent: Route | Release, snapshot: Snapshot) -> None:
-    """Raise ``BadInput`` for a Route or Release whose rules Linkerd would accept and not follow."""
-    service = snapshot.find("Service", intent.service, intent.namespace)
+def refuse_void(intent: Route | Release | DestinationPolicy, snapshot: Snapshot) -> None:
+    """Raise ``BadInput`` for an intent that Linkerd would accept and not follow."""
+    asked = intent.host if isinstance(intent, DestinationPolicy) else intent.service
+    service = snapshot.find("Service", asked, intent.namespace)
     if service is None:
         return
-    what, name = kind(type(intent)), f"{intent.namespace}/{intent.service}"
-    for port in _ports(service, intent.port):
-        if why := services.opaque_reason(service, port):
-            problem = (
-                f"Linkerd takes port {intent.port} of Service {name} for plain TCP because of {why}:"
-                f" the {what} would have no effect."
-            )
-            raise BadInput(f"{what}.port", problem, remedy=_REMEDY)
+    what, name = kind(type(intent)), f"{intent.namespace}/{asked}"
+    ports = list(_ports(service, intent.port))
+    void = {int(port["port"]): why for port in ports if (why := services.opaque_reason(service, port))}
+    if void and len(void) == len(ports):
+        number, why = next(iter(void.items()))
+        problem = (
+            f"Linkerd takes port {number} of Service {name} for plain TCP because of {why}:"
+            f" the {what} would have no effect."
+        )
+        raise BadInput(f"{what}.port", problem, remedy=_REMEDY)
     for profile in _profiles(service, snapshot):
         problem = (
             f"ServiceProfile {profile['metadata']['namespace']}/{profile['metadata']['name']} rules Service"
             f" {name}: Linkerd's proxies follow it, and the {what} would have no effect."
         )
         remedy = "Move its retries and timeouts into a Route. Without routes and dstOverrides it is void."
-        raise BadInput(f"{what}.service", problem, remedy=remedy)
+        field = "host" if isinstance(intent, DestinationPolicy) else "service"
+        raise BadInput(f"{what}.{field}", problem, remedy=remedy)
 
 
-def _ports(service: Object, number: int) -> Iterator[Mapping[str, Any]]:
+def _ports(service: Object, number: int | None) -> Iterator[Mapping[str, Any]]:
     for port in service["spec"].get("ports") or ():
-        if port["port"] == number:
+        if number in (None, port["port"]):
             yield port
 
 

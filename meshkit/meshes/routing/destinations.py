@@ -1,4 +1,4 @@
-"""Find the DestinationRules of others that decide the subsets and policies of a Route or release.
+"""Find the DestinationRules of others that decide the subsets and policies of a planned intent or release.
 
 What callers take from a DestinationRule depends on namespaces, age and visibility, so it is asked of the
 mesh's meaning: once with the Route's own objects alone, and once with all. An object is named for a
@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from meshkit import codes
 from meshkit.facts import Finding, Need, Object, Snapshot
+from meshkit.intent.base import Intent, kind
+from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.selectors import selects
 from meshkit.meshes.base import Mesh
@@ -26,6 +28,9 @@ _SLICE = "EndpointSlice"
 _READ = ("destinationrules", "endpointslices")
 POLICIES = {"connection_limits": "limits", "outlier_detection": "outlier", "load_balancing": "balancing"}
 """The policies of a Route -> their field of a cluster."""
+_FIELDS = {**POLICIES, "tls": "tls"}
+_OF_HOSTS = ("Service", "EndpointSlice", _KIND, "Node", "Pod", "VirtualService")
+"""The kinds that say nothing about what callers take for a host outside."""
 
 
 class Difference(NamedTuple):
@@ -95,8 +100,13 @@ def displaced(
     policies: Collection[str],
     snapshot: Snapshot,
     row: Mesh,
+    *,
+    whole: bool = False,
 ) -> Iterator[Displaced]:
-    """The rules of others that decide about these subsets and policies in place of ``own``."""
+    """The rules of others that decide about these subsets and policies in place of ``own``.
+
+    ``whole`` also compares the policies of requests that name no subset.
+    """
     world = _World.of(port, snapshot, row)
     if world is None or not own:
         return
@@ -106,15 +116,17 @@ def displaced(
         return
     expected, actual = world.taken(own, subsets), world.taken([*own, *others], subsets)
     found: dict[tuple[str, Difference], list[str]] = {}
-    whole = [_difference(mine, real, policies) for mine, real in zip(expected, actual, strict=True)]
-    beside = [(rule, world.taken([*own, rule], subsets)) for rule in others] if any(map(any, whole)) else []
-    for index, difference in enumerate(whole):
+    pairs = zip(expected, actual, strict=True)
+    differences = [_difference(mine, real, policies, whole) for mine, real in pairs]
+    decided = any(map(any, differences))
+    beside = [(rule, world.taken([*own, rule], subsets)) for rule in others] if decided else []
+    for index, difference in enumerate(differences):
         if any(difference):
             culprit = next(
                 (
                     rule
                     for rule, alone in beside
-                    if _difference(expected[index], alone[index], policies) == difference
+                    if _difference(expected[index], alone[index], policies, whole) == difference
                 ),
                 others[0],
             )
@@ -151,9 +163,11 @@ def findings(
     policies: Collection[str],
     snapshot: Snapshot,
     row: Mesh,
+    asked: type[Intent] = Route,
 ) -> Iterator[Finding]:
-    """The findings about a planned Route with these versions and labels, and these policies."""
-    for each in displaced(port, own, tuple(versions), policies, snapshot, row):
+    """The findings about a planned Route with these versions and labels, or another intent with policies."""
+    of_all = asked is not Route
+    for each in displaced(port, own, tuple(versions), policies, snapshot, row, whole=of_all):
         name = title(each.by)
         message = f"{name} decides how {callers_in(each.namespaces)} reach {port}"
         if missing := each.difference.missing:
@@ -167,11 +181,14 @@ def findings(
             yield codes.finding(codes.DESTINATION_RULED_ELSEWHERE, "route.versions", message, remedy)
         else:
             void = each.difference.policies
-            message += f": {', '.join(void)} of the planned route would have no effect."
-            remedy = f"Write them to spec.trafficPolicy of {name}, and leave them out of the Route."
+            noun = "policy" if of_all else "route"
+            message += f": {', '.join(void)} of the planned {noun} would have no effect."
+            remedy = (
+                f"Write them to spec.trafficPolicy of {name}, and leave them out of the {asked.__name__}."
+            )
             yield codes.finding(
                 codes.DESTINATION_RULED_ELSEWHERE,
-                f"route.{void[0]}",
+                f"{kind(asked)}.{void[0]}",
                 message,
                 remedy,
                 severity="error" if each.every_caller else "warning",
@@ -209,10 +226,15 @@ class _World:
 
     @classmethod
     def of(cls, port: Port, snapshot: Snapshot, row: Mesh) -> _World | None:
-        service = snapshot.find("Service", port.service, port.namespace)
-        if service is None or "destinationrules" not in row.meaning.KINDS:
+        if "destinationrules" not in row.meaning.KINDS:
             return None
-        host, pods = host_of(service), callers(port, snapshot, row)
+        pods = callers(port, snapshot, row)
+        if "." in port.service:
+            return cls._outside(port, pods, snapshot, row)
+        service = snapshot.find("Service", port.service, port.namespace)
+        if service is None:
+            return None
+        host = host_of(service)
         slices = (
             each
             for each in snapshot.of(_SLICE, port.namespace)
@@ -221,6 +243,13 @@ class _World:
         rules = [rule for rule in snapshot.of(_KIND) if _is_for(rule, host)]
         base = (*relevant(service, snapshot, pods), *slices)
         return cls(port, host, pods, rules, base, row, home_of(snapshot, row))
+
+    @classmethod
+    def _outside(cls, port: Port, pods: Sequence[Object], snapshot: Snapshot, row: Mesh) -> _World:
+        """A port of a host outside, with all that can register it."""
+        rules = [rule for rule in snapshot.of(_KIND) if _is_for(rule, port.service)]
+        base = [obj for obj in snapshot.objects if obj["kind"] not in _OF_HOSTS]
+        return cls(port, port.service, pods, rules, (*base, *pods), row, home_of(snapshot, row))
 
     def taken(self, rules: Iterable[Object], subsets: Collection[str]) -> list[_Taken]:
         """What each caller takes if these are all the rules."""
@@ -245,8 +274,8 @@ class _World:
         return found
 
 
-def _difference(expected: _Taken, actual: _Taken, policies: Collection[str]) -> Difference:
-    both = [name for name in expected.clusters if name and name in actual.clusters]
+def _difference(expected: _Taken, actual: _Taken, policies: Collection[str], whole: bool) -> Difference:
+    both = [name for name in expected.clusters if (name or whole) and name in actual.clusters]
     pairs = {name: (expected.clusters[name], actual.clusters[name]) for name in both}
     missing = tuple(name for name in expected.clusters if name and name not in actual.clusters)
     if missing:
@@ -259,7 +288,7 @@ def _difference(expected: _Taken, actual: _Taken, policies: Collection[str]) -> 
 
 
 def _is_void(policy: str, expected: _Taken, actual: _Taken, pairs: Iterable[tuple[Cluster, Cluster]]) -> bool:
-    field = POLICIES[policy]
+    field = _FIELDS[policy]
     if policy == "load_balancing" and expected.hashes != actual.hashes:
         return True
     return any(getattr(mine, field) != getattr(real, field) for mine, real in pairs)

@@ -30,14 +30,15 @@ _WHOLE = ("namespaces", "nodes")
 
 
 class Port(NamedTuple):
-    """A port of a Service."""
+    """A port of a Service, or of a host outside, whose name has a dot."""
 
     namespace: str
     service: str
     number: int
 
     def __str__(self) -> str:
-        return f"{self.service}.{self.namespace}:{self.number}"
+        host = self.service if "." in self.service else f"{self.service}.{self.namespace}"
+        return f"{host}:{self.number}"
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.traffic import Route
-from meshkit.kube.metadata import identity
+from meshkit.kube.metadata import annotations_of, identity
 from meshkit.kube.steps import Step, ordered
 from meshkit.meshes.base import Mesh, MeshPlanner
 from meshkit.meshes.model.registry import NEWEST
-from meshkit.meshes.routing import destinations, live
+from meshkit.meshes.ownership import MANAGER
+from meshkit.meshes.routing import destinations, live, policy_fields
 
 
 def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner) -> tuple[Step, ...]:
     """The steps of all intents, in order.
 
     Two Routes for ports of one Service share objects, so each is planned over what those before it write
-    first: what a Route removes at last, requests of the other port may still need.
+    first: what a Route removes at last, requests of the other port may still need. DestinationPolicies share
+    objects with Routes, and are planned over what these write.
     """
     steps: list[Step] = []
-    for intent in intents:
-        planned = planner.plan(intent, snapshot)
+    wanted = tuple(intents)
+    seen = snapshot
+    for intent in wanted:
+        if isinstance(intent, DestinationPolicy):
+            continue
+        planned = planner.plan(intent, seen)
         if isinstance(intent, Route):
-            snapshot = after(snapshot, _first_of_each_object(planned))
+            seen = after(seen, _first_of_each_object(planned))
             steps = [step for step in steps if not any(map(step.is_replaced_by, planned))]
         steps += planned
+    for intent in wanted:
+        if isinstance(intent, DestinationPolicy):
+            steps = _with_policy(steps, intent, snapshot, planner)
     return ordered(steps)
+
+
+def _with_policy(
+    steps: Sequence[Step], policy: DestinationPolicy, snapshot: Snapshot, planner: MeshPlanner
+) -> list[Step]:
+    """The steps with those of a policy: an object that is written several times has the policy each time."""
+    at_last = after(snapshot, steps)
+    planned = planner.plan(policy, at_last)
+    joined: list[Step] = []
+    for step in steps:
+        if any(map(step.is_replaced_by, planned)):
+            again = planner.plan(policy, after(at_last, [step]))
+            step = replace(step, object=next(each for each in again if step.is_replaced_by(each)).object)
+        if not any(map(step.is_part_replaced_by, planned)):
+            joined.append(step)
+    return [*joined, *(each for each in planned if not any(step.is_replaced_by(each) for step in joined))]
 
 
 def _first_of_each_object(steps: Sequence[Step]) -> Sequence[Step]:
@@ -45,7 +73,7 @@ def needs_of(intents: Iterable[Intent], row: Mesh, home: str) -> Iterator[Need]:
     for intent in intents:
         yield from row.planner.needs(intent)
         yield from row.intent_checks.needs(intent) if row.intent_checks else ()
-        if isinstance(intent, Route):
+        if isinstance(intent, Route | DestinationPolicy):
             yield from live.needs(row, intent.namespace, home)
             yield from destinations.needs(row, intent.namespace)
 
@@ -60,5 +88,19 @@ def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:
 
 
 def _applied(present: Object | None, wanted: Object) -> Object:
-    meta = present["metadata"] if present else {"creationTimestamp": NEWEST}
-    return {**(present or {}), **wanted, "metadata": {**meta, **wanted["metadata"]}}
+    meta: dict[str, Any] = dict(present["metadata"]) if present else {"creationTimestamp": NEWEST}
+    held = meta.pop("annotations", None) or {}
+    ours = {policy_fields.ANNOTATION, *_owned_annotations(meta)}
+    others = {name: text for name, text in held.items() if name not in ours}
+    if notes := {**others, **annotations_of(wanted)}:
+        meta["annotations"] = notes
+    own = {name: value for name, value in wanted["metadata"].items() if name != "annotations"}
+    return {**(present or {}), **wanted, "metadata": {**meta, **own}}
+
+
+def _owned_annotations(meta: Mapping[str, Any]) -> Iterator[str]:
+    """The annotations that meshkit applied: an apply that does not repeat them removes them."""
+    for entry in meta.get("managedFields") or ():
+        fields = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
+        if entry["manager"] == MANAGER:
+            yield from (name.removeprefix("f:") for name in fields.get("f:annotations") or ())

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from meshkit.errors import BadInput, UnknownName
-from meshkit.intent.balancing import LoadBalancing
+from meshkit.intent.balancing import LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Margins, Release
 from meshkit.intent.rules import Fault
@@ -17,6 +18,7 @@ from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import HeaderMatch, Route, Version
 
 WRONG: Any = "on"
+FAILOVER = "destination_policy.load_balancing.failover"
 
 
 def route(**fields: Any) -> Route:
@@ -28,6 +30,10 @@ def route(**fields: Any) -> Route:
         "split": {"v1": 90, "v2": 10},
     }
     return Route(**{**given, **fields})
+
+
+def policy(host: str, **fields: Any) -> DestinationPolicy:
+    return DestinationPolicy(namespace="shop", host=host, **fields)
 
 
 def access(**fields: Any) -> Access:
@@ -95,6 +101,16 @@ def release(**fields: Any) -> Release:
         (lambda: access(paths=("/a/*/b",)), "access.paths[0]"),
         (lambda: access(methods=("get",)), "access.methods[0]"),
         (lambda: Caller(namespace="shop", service_account="a", workload="b"), "caller"),
+        (lambda: OutlierDetection(consecutive_5xx=0), "outlier_detection.consecutive_5xx"),
+        (lambda: OutlierDetection(max_ejection_s=5), "outlier_detection.max_ejection_s"),
+        (lambda: policy("Web"), "destination_policy.host"),
+        (lambda: policy("web.shop.svc.cluster.local"), "destination_policy.host"),
+        (lambda: policy("web", tls={}), "destination_policy.tls"),
+        (lambda: policy("web", callers={"app": "a"}), "destination_policy.callers"),
+        (lambda: policy("a.example", callers={}), "destination_policy.callers"),
+        (lambda: policy("a.example", tls={"secret": "a"}), "destination_policy.tls.secret"),
+        (lambda: policy("a.example", tls={"mode": "mutual"}), "destination_policy.tls.secret"),
+        (lambda: policy("web", load_balancing={"failover": {"a": "b"}}), FAILOVER),
     ],
 )
 def test_bad_values_name_the_field(build: Callable[[], Intent], field: str) -> None:

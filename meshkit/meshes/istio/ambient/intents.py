@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from meshkit import codes
 from meshkit.facts import Finding, Need, Object, Snapshot
 from meshkit.intent.base import Intent
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.injection import Injection
 from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
@@ -18,12 +19,17 @@ from meshkit.kube.workloads import rolling
 from meshkit.meshes.istio.ambient.membership import MODE, enrolled, is_ambient, is_sidecar
 from meshkit.meshes.istio.ambient.waypoints import GATEWAY, GATEWAY_CLASS, Served, Waypoints
 
-_ASKED = {Access: "access", Route: "route", Release: "release"}
+_ASKED = {
+    Access: "access.service",
+    Route: "route.service",
+    Release: "release.service",
+    DestinationPolicy: "destination_policy.host",
+}
 
 
 def needs(intent: Intent) -> Iterator[Need]:
     """The objects that ``check`` reads beside Services and pods, as far as the account may."""
-    if isinstance(intent, Access | Route | Release):
+    if isinstance(intent, Access | Route | Release | DestinationPolicy):
         yield Need(GATEWAY, within=(intent.namespace,), optional=True)
         yield from (Need(kind, optional=True) for kind in (NAMESPACE, GATEWAY_CLASS))
 
@@ -35,10 +41,11 @@ def check(intent: Intent, snapshot: Snapshot) -> Iterator[Finding]:
             yield from _injection(intent, snapshot)
         case MutualTLS():
             yield from _mutual_tls(intent, snapshot)
-        case Access() | Route() | Release():
-            pods = ambient_pods(intent.namespace, intent.service, snapshot)
+        case Access() | Route() | Release() | DestinationPolicy():
+            service = intent.service or ""
+            pods = ambient_pods(intent.namespace, service, snapshot)
             if pods:
-                waypoint = served(intent.namespace, intent.service, snapshot)
+                waypoint = served(intent.namespace, service, snapshot)
                 yield from _requests(intent, pods, waypoint, snapshot)
 
 
@@ -93,11 +100,12 @@ def _mutual_tls(intent: MutualTLS, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _requests(
-    intent: Access | Route | Release, pods: str, waypoint: Served, snapshot: Snapshot
+    intent: Access | Route | Release | DestinationPolicy, pods: str, waypoint: Served, snapshot: Snapshot
 ) -> Iterator[Finding]:
-    where = f"{_ASKED[type(intent)]}.service"
+    where = _ASKED[type(intent)]
     if waypoint.works:
-        yield _at_waypoint(intent, where, waypoint.waypoint, snapshot)
+        if not isinstance(intent, DestinationPolicy):
+            yield _at_waypoint(intent, where, waypoint.waypoint, snapshot)
         return
     if isinstance(intent, Access):
         asked = [field for field in ("paths", "methods") if getattr(intent, field)]
@@ -105,6 +113,8 @@ def _requests(
             return
         where = f"access.{asked[0]}"
         effect = f"ztunnel reads no {' and no '.join(asked)}, so the policy would refuse every request"
+    elif isinstance(intent, DestinationPolicy):
+        effect = "ztunnel follows no DestinationRule, so no caller in the mode would follow the policy"
     else:
         effect = "ztunnel reads no HTTP, so no request of a caller in the mode would follow the route"
     lacking = waypoint.problem or "no waypoint serves the Service"

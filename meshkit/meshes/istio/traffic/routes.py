@@ -14,19 +14,21 @@ from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object, Snapshot
-from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import kind
 from meshkit.intent.release import Release
 from meshkit.intent.traffic import Route
 from meshkit.kube import manifests
 from meshkit.kube.steps import Step
-from meshkit.meshes.gateway_api.durations import duration
 from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
-from meshkit.meshes.istio.traffic.rules import LIMITS, given, http_rules
-from meshkit.meshes.routing.capabilities import refuse
+from meshkit.meshes.istio.traffic import rules
+from meshkit.meshes.istio.traffic import settings as of_destinations
+from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE, Settings
+from meshkit.meshes.routing.capabilities import Limits, refuse
 
+__all__ = ["DESTINATION_RULE", "LIMITS", "SETTLE_S", "VIRTUAL_SERVICE", "plan", "refuse_tcp"]
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
-DESTINATION_RULE = Kind("networking.istio.io/v1", "DestinationRule")
+LIMITS: Limits = {**rules.LIMITS, **of_destinations.LIMITS}
+"""The fields of a Route that neither VirtualServices nor DestinationRules can carry out."""
 
 SETTLE_S = 1.0
 """istiod collects changes for 0.1 s and sends them to every proxy within some tenths of a second."""
@@ -90,21 +92,12 @@ def _destination_rule(route: Route, snapshot: Snapshot, kept: Sequence[Object]) 
     subsets = [{"name": version.name, "labels": version.pod_labels()} for version in route.versions]
     names, used = {version.name for version in route.versions}, set(_subsets_of(kept))
     subsets += [each for each in spec.get("subsets") or () if each["name"] in used - names]
-    others = _ports_of(kept)
-    settings = [
-        each
-        for each in (spec.get("trafficPolicy") or {}).get("portLevelSettings") or ()
-        if each["port"]["number"] in others
-    ]
-    policy = _traffic_policy(route)
-    if policy:
-        settings.append({"port": {"number": route.port}, **policy})
+    settings = Settings.of(present or None).with_route(route, _ports_of(kept))
     body: dict[str, Any] = {"host": route.service, "subsets": subsets}
-    if settings:
-        body["trafficPolicy"] = {
-            "portLevelSettings": sorted(settings, key=lambda each: int(each["port"]["number"]))
-        }
-    return manifests.obj(DESTINATION_RULE, route.service, route.namespace, spec=body)
+    if policy := settings.traffic_policy():
+        body["trafficPolicy"] = policy
+    notes = settings.annotations()
+    return manifests.obj(DESTINATION_RULE, route.service, route.namespace, annotations=notes, spec=body)
 
 
 def _ports_of(rules: Iterable[Object]) -> set[int]:
@@ -117,94 +110,8 @@ def _subsets_of(rules: Iterable[Object]) -> Iterator[str]:
             yield entry["destination"].get("subset", "")
 
 
-def _traffic_policy(route: Route) -> dict[str, Any]:
-    policy: dict[str, Any] = {}
-    balancing = route.load_balancing
-    if balancing:
-        policy["loadBalancer"] = _load_balancer(balancing)
-    if route.connection_limits:
-        policy["connectionPool"] = _connection_pool(route.connection_limits)
-    if route.outlier_detection:
-        policy["outlierDetection"] = _outlier_detection(route.outlier_detection)
-        if not (balancing and (balancing.failover or balancing.distribute)):
-            # Else outlier detection would also enable locality failover, which the intent does not ask for.
-            policy.setdefault("loadBalancer", {})["localityLbSetting"] = {"enabled": False}
-    return policy
-
-
-def _load_balancer(wanted: LoadBalancing) -> dict[str, Any]:
-    cookie = wanted.hash_cookie
-    hashed = {
-        "httpHeaderName": wanted.hash_header,
-        "httpQueryParameterName": wanted.hash_query,
-        "useSourceIp": wanted.hash_source,
-        "httpCookie": cookie
-        and given(
-            {
-                "name": cookie.name,
-                "path": cookie.path,
-                "ttl": None if cookie.ttl_s is None else duration(cookie.ttl_s),
-            }
-        ),
-    }
-    locality = {
-        "enabled": True,
-        "failover": [{"from": here, "to": there} for here, there in wanted.failover.items()] or None,
-        "distribute": [{"from": here, "to": dict(shares)} for here, shares in wanted.distribute.items()]
-        or None,
-    }
-    return given(
-        {
-            "simple": wanted.algorithm and wanted.algorithm.upper(),
-            "consistentHash": given(hashed) or None,
-            "warmup": wanted.warm_up_s and {"duration": duration(wanted.warm_up_s)},
-            "localityLbSetting": given(locality) if wanted.failover or wanted.distribute else None,
-        }
-    )
-
-
-def _connection_pool(limits: ConnectionLimits) -> dict[str, Any]:
-    alive = limits.keepalive
-    tcp = {
-        "maxConnections": limits.max_connections,
-        "connectTimeout": limits.connect_timeout_s and duration(limits.connect_timeout_s),
-        "tcpKeepalive": alive
-        and given(
-            {
-                "probes": alive.probes,
-                "time": alive.time_s and duration(alive.time_s),
-                "interval": alive.interval_s and duration(alive.interval_s),
-            }
-        ),
-    }
-    http = {
-        "http1MaxPendingRequests": limits.max_pending_requests,
-        "http2MaxRequests": limits.max_requests,
-        "maxRequestsPerConnection": limits.max_requests_per_connection,
-        "maxRetries": limits.max_retries,
-        "idleTimeout": limits.idle_timeout_s and duration(limits.idle_timeout_s),
-        "h2UpgradePolicy": "UPGRADE" if limits.http2 else None,
-    }
-    pool = {"tcp": given(tcp), "http": given(http)}
-    return {key: value for key, value in pool.items() if value}
-
-
-def _outlier_detection(outlier: OutlierDetection) -> dict[str, Any]:
-    least = outlier.min_healthy_percent
-    return given(
-        {
-            "consecutive5xxErrors": outlier.consecutive_5xx,
-            "consecutiveGatewayErrors": outlier.consecutive_gateway_errors,
-            "interval": duration(outlier.interval_s),
-            "baseEjectionTime": duration(outlier.base_ejection_s),
-            "maxEjectionPercent": int(outlier.max_ejection_percent),
-            "minHealthPercent": None if least is None else int(least),
-        }
-    )
-
-
 def _virtual_service(route: Route, kept: Sequence[Object]) -> dict[str, Any]:
-    http = http_rules(route)
+    http = rules.http_rules(route)
     by_port = sorted([*kept, *http], key=lambda rule: min(_ports_of([rule])))
     spec = {"hosts": [route.service], "http": by_port}
     return manifests.obj(VIRTUAL_SERVICE, route.service, route.namespace, spec=spec)

@@ -192,7 +192,8 @@ def _tls(written: Json, host: Host, told: _Told) -> Literal["always", "never"] |
     told.unknown("tls.", written, _TLS)
     if mode == "ISTIO_MUTUAL":
         return "always"
-    if mode == "MUTUAL" and not (written.get("clientCertificate") and written.get("privateKey")):
+    files = written.get("clientCertificate") and written.get("privateKey")
+    if mode == "MUTUAL" and not (files or written.get("credentialName")):
         told("tls.mode: MUTUAL", "needs clientCertificate and privateKey as files; without, none is shown.")
     mutual = mode == "MUTUAL"
     return OriginTLS(
