@@ -20,10 +20,18 @@ Limits = Mapping[str, str]
 
 def refuse(route: Route, mesh: str, limits: Limits) -> None:
     """Raise ``UnsupportedByMesh`` for the first field of a Route that is in ``limits``."""
-    for place, where in _given(route):
-        if place in limits:
-            field = f"{kind(Route)}.{where}"
-            raise UnsupportedByMesh(field, f"{mesh} cannot do this.", remedy=limits[place])
+    for place, where in _lacking(route, limits):
+        field = f"{kind(Route)}.{where}"
+        raise UnsupportedByMesh(field, f"{mesh} cannot do this.", remedy=limits[place])
+
+
+def lacks(route: Route, limits: Limits) -> bool:
+    """Whether a Route has a field that is in ``limits``."""
+    return any(True for _ in _lacking(route, limits))
+
+
+def _lacking(route: Route, limits: Limits) -> Iterator[tuple[str, str]]:
+    return ((place, where) for place, where in _given(route) if place in limits)
 
 
 def places(model: type[Part] = Route, before: str = "") -> Iterator[tuple[str, str]]:

@@ -96,7 +96,7 @@ def _destination_rule(route: Route, snapshot: Snapshot, kept: Sequence[Object]) 
         for each in (spec.get("trafficPolicy") or {}).get("portLevelSettings") or ()
         if each["port"]["number"] in others
     ]
-    policy = _traffic_policy(route)
+    policy = traffic_policy(route)
     if policy:
         settings.append({"port": {"number": route.port}, **policy})
     body: dict[str, Any] = {"host": route.service, "subsets": subsets}
@@ -117,7 +117,8 @@ def _subsets_of(rules: Iterable[Object]) -> Iterator[str]:
             yield entry["destination"].get("subset", "")
 
 
-def _traffic_policy(route: Route) -> dict[str, Any]:
+def traffic_policy(route: Route) -> dict[str, Any]:
+    """The ``trafficPolicy`` of a Route's port; empty where the Route has no policy."""
     policy: dict[str, Any] = {}
     balancing = route.load_balancing
     if balancing:
