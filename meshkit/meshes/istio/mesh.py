@@ -17,6 +17,7 @@ from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.metrics import METRICS
 from meshkit.meshes.istio.planner import PEER_AUTHENTICATION, PLANNER, VIRTUAL_SERVICE, mutual_tls
+from meshkit.meshes.istio.traffic import conversion
 
 ISTIO = Mesh(
     name="istio",
@@ -86,5 +87,6 @@ ISTIO = Mesh(
     ),
     analyzer=ANALYZER,
     intent_checks=intents,
+    conversion=conversion,
     to_ambient=migration,
 )
