@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from meshkit.operations.release.plan import plan_release as plan_release
     from meshkit.operations.release.runner import release_state as release_state
     from meshkit.operations.release.runner import send_command as send_command
+    from meshkit.operations.routes.convert import plan_convert as plan_convert
     from meshkit.operations.setup.guide import Setup as Setup
     from meshkit.operations.shop import deploy_shop as deploy_shop
     from meshkit.operations.shop import route_shop as route_shop
@@ -135,6 +136,7 @@ _HOMES = {
     "operations.chaos": ("Chaos",),
     "operations.traffic_gate": ("TrafficGateOptions",),
     "operations.undo": ("undo",),
+    "operations.routes.convert": ("plan_convert",),
     "operations.explain": ("Explanation", "explain"),
     "operations.health": ("Findings", "check"),
     "operations.identity.create": ("plan_identity",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from meshkit.intent.base import Part
@@ -15,10 +15,11 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "traffic.md"
 _INTRODUCTION = """\
 # What each mesh carries of a Route or DestinationPolicy
 
-A `yes` means that meshkit writes the field for this mesh: with Istio to a VirtualService or DestinationRule,
-with Linkerd to an HTTPRoute, the Services of the versions, or annotations. Everything else is refused before
-anything is changed, and the refusal says what the table says here. In a field's place, `[]` is any element of
-a list and `*` any key. The fields of a part that one mesh cannot carry are left out.
+A `yes` means that meshkit writes the field for this mesh and API: with Istio to a VirtualService or, with
+`api: gateway`, an HTTPRoute, and to DestinationRules; with Linkerd to an HTTPRoute and annotations. An
+HTTPRoute comes with a Service for each version. Everything else is refused before anything is changed, and
+the refusal says what the table says here. In a field's place, `[]` is any element of a list and `*` any key.
+The fields of a part that only one of them can carry are left out.
 [Configure routes](../howto/traffic.md) explains the fields.
 
 This page is generated from the code by `python -m tools.traffic`.
@@ -38,33 +39,33 @@ _POLICIES = """\
 def page() -> str:
     """The page as Markdown: for each kind of intent a table with a row for each field."""
     rows = [registry.mesh(name) for name in registry.MESHES]
-    titles = [row.title for row in rows]
-    routes = _table(Route, titles, [row.planner.limits for row in rows])
-    policies = _table(DestinationPolicy, titles, [row.planner.policy_limits for row in rows])
-    return "\n".join([_INTRODUCTION, *routes, _POLICIES, *policies]) + "\n"
+    routes = {f"{row.title}, {kind}": each for row in rows for kind, each in row.planner.limits.items()}
+    policies = {row.title: row.planner.policy_limits for row in rows}
+    tables = [*_table(Route, routes), _POLICIES, *_table(DestinationPolicy, policies)]
+    return "\n".join([_INTRODUCTION, *tables]) + "\n"
 
 
-def _table(model: type[Part], titles: Sequence[str], limits: list[capabilities.Limits]) -> Iterator[str]:
-    yield "| field | meaning | " + " | ".join(titles) + " |"
-    yield "|---|---|" + "---|" * len(titles)
+def _table(model: type[Part], limits: Mapping[str, capabilities.Limits]) -> Iterator[str]:
+    yield "| field | meaning | " + " | ".join(limits) + " |"
+    yield "|---|---|" + "---|" * len(limits)
     for place, description in capabilities.places(model):
-        if _is_shown(place, limits):
-            cells = [_cell(each, place) for each in limits]
+        if _is_shown(place, list(limits.values())):
+            cells = [_cell(each, place) for each in limits.values()]
             yield f"| `{place}` | {description.replace('|', '/')} | {' | '.join(cells)} |"
 
 
 def _is_shown(place: str, limits: list[capabilities.Limits]) -> bool:
-    """A value of a field has a row only where a mesh cannot carry it, a part of a refused one none."""
+    """A value of a field has a row only where one cannot carry it, a part of it only where two can."""
     if any(place in each for each in limits):
         return True
-    return ": " not in place and all(_cell(each, place) == "yes" for each in limits)
+    return ": " not in place and sum(_cell(each, place) == "yes" for each in limits) > 1
 
 
 def _cell(limits: capabilities.Limits, place: str) -> str:
-    for limit, instead in limits.items():
-        if place == limit or place.startswith((f"{limit}.", f"{limit}[]", f"{limit}: ")):
-            return f"no. {instead}"
-    return "yes"
+    if place in limits:
+        return f"no. {limits[place]}"
+    within = (place.startswith((f"{limit}.", f"{limit}[]", f"{limit}: ")) for limit in limits)
+    return "no" if any(within) else "yes"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from meshkit.cli.changes import apply_command, history_command, plan_command, undo_command
+from meshkit.cli.changes import apply_command, convert_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
 from meshkit.cli.explain import explain_command
 from meshkit.cli.groups import CommandGroup
@@ -62,6 +62,7 @@ cli.add_under(
             schema_command,
             plan_command,
             apply_command,
+            convert_command,
             undo_command,
         ),
         "Release a new version": (release_group, judge_group),

@@ -1,4 +1,4 @@
-"""Commands that plan, apply, list and undo changes: ``meshkit plan | apply | history | undo``."""
+"""Commands that plan, apply, list and undo changes: ``meshkit plan | apply | convert | history | undo``."""
 
 from __future__ import annotations
 
@@ -98,6 +98,41 @@ def apply_plan(plan: Plan, cluster: Cluster, choice: ClusterChoice, *, yes: bool
     with changing():
         change = apply(plan, cluster, progress=progress(as_json=as_json))
     show_change(change, choice, as_json=as_json)
+
+
+@click.command("convert")
+@click.argument("route", metavar="NAMESPACE/NAME")
+@click.option("--apply", "applied", is_flag=True, help="Apply the plan; without it, it is only shown.")
+@click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
+@mesh_option
+@cluster_options
+@take_fields_option
+@json_option
+def convert_command(
+    route: str,
+    applied: bool,
+    yes: bool,
+    mesh: str | None,
+    choice: ClusterChoice,
+    take_fields: bool,
+    as_json: bool,
+) -> int:
+    """Move a VirtualService to HTTPRoutes that do the same, so that no request changes.
+
+    A field that an HTTPRoute has no equivalent of is named, and nothing is planned. With --apply, the
+    VirtualService is removed after the HTTPRoutes were accepted; `meshkit undo ID` restores it. Exit code 5:
+    changes are pending.
+
+    Example: meshkit convert shop/web --apply
+    """
+    from meshkit.operations.routes.convert import plan_convert
+
+    cluster = choice.connect()
+    plan = plan_convert(route, cluster, mesh=mesh, take_fields=take_fields)
+    if not applied:
+        return show_plan(plan, as_json=as_json)
+    apply_plan(plan, cluster, choice, yes=yes, as_json=as_json)
+    return 0
 
 
 @click.command("history")

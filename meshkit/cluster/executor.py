@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from meshkit.cluster import field_undo as parts
 from meshkit.cluster.api import Api
@@ -21,6 +21,7 @@ from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import FieldChange, changes, digest
 from meshkit.cluster.helm import HISTORY, Helm, client_for, wait_for
 from meshkit.cluster.journal import NAMESPACE, Journal
+from meshkit.cluster.ready import parents
 from meshkit.errors import ClusterError, Conflict, Rejected
 from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
@@ -140,6 +141,14 @@ def _seen(obj: Object) -> Seen:
     return Seen(meta["uid"], meta["resourceVersion"], digest(obj))
 
 
+class Outcome(NamedTuple):
+    """What a change did besides its steps: a sentence for each object that was kept on purpose, and for each
+    route with what its parents say of it."""
+
+    kept: tuple[str, ...]
+    told: tuple[str, ...]
+
+
 def carry_out(
     cluster: Cluster,
     planned: Sequence[PlannedStep],
@@ -147,14 +156,14 @@ def carry_out(
     change: str,
     report: Report,
     judge: Judge = lambda _: None,
-) -> list[str]:
+) -> Outcome:
     """Apply the steps in order: record each in the journal before and wait for its condition after.
 
-    Stops at the first failure, or if ``judge``, which is called after each wave, raises. Returns a message
-    for each object that was to be deleted and was kept on purpose.
+    Stops at the first failure, or if ``judge``, which is called after each wave, raises.
     """
     salt = journal.salt(change)
     kept: list[str] = []
+    told: list[str] = []
     left: dict[tuple[Kind, str | None, str], str] = {}
     wave: list[tuple[int, Step]] = []
     for index, one in enumerate(planned, start=1):
@@ -179,10 +188,10 @@ def carry_out(
             raise
         wave.append((index, step))
         if index == len(planned) or not (step.wave and planned[index].step.wave == step.wave):
-            _await_wave(cluster, wave, len(planned), report)
+            told += _await_wave(cluster, wave, len(planned), report)
             judge([each for _, each in wave])
             wave.clear()
-    return kept
+    return Outcome(tuple(kept), tuple(told))
 
 
 def _take_away(
@@ -210,14 +219,21 @@ def _take_away(
     return []
 
 
-def _await_wave(cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, report: Report) -> None:
-    """Wait for the conditions of a wave's steps, one after the other; their rollouts run in parallel."""
+def _await_wave(
+    cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, report: Report
+) -> Iterator[str]:
+    """Wait for the conditions of a wave's steps, one after the other; their rollouts run in parallel.
+
+    Yields what the parents of each route say of it.
+    """
     for index, step in wave:
         settle_s = step.settle_s if index < total else 0.0
         if step.wait or settle_s:
             report(Progress(step.title, index, total, "waiting"))
         if step.wait:
-            wait_for(cluster, step.kind, step.name, step.namespace, step.wait)
+            found = wait_for(cluster, step.kind, step.name, step.namespace, step.wait)
+            if found is not None and step.wait.condition == "accepted":
+                yield f"{step.title}: {'; '.join(parents(found))}."
         time.sleep(settle_s)
         report(Progress(step.title, index, total, "done"))
 

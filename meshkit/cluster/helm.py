@@ -53,15 +53,20 @@ def client_for(cluster: Cluster, kind: Kind) -> Api | Helm:
     return Helm(cluster) if kind == RELEASE else cluster.api
 
 
-def wait_for(cluster: Cluster, kind: Kind, name: str, namespace: str | None, wait: Wait) -> None:
-    """Wait for an object. For a release, wait for the CA of its webhooks, as Helm waits for the rest."""
+def wait_for(
+    cluster: Cluster, kind: Kind, name: str, namespace: str | None, wait: Wait
+) -> Mapping[str, Any] | None:
+    """Wait for an object and return it.
+
+    For a release, wait for the CA of its webhooks, as Helm waits for the rest, and return nothing.
+    """
     if kind != RELEASE:
-        wait_for_object(cluster.api, kind, name, namespace, wait)
-        return
+        return wait_for_object(cluster.api, kind, name, namespace, wait)
     release = Helm(cluster).get(kind, name, namespace) or {"spec": {"objects": {}}}
     for each in release["spec"]["objects"].values():
         if each["kind"] == _WEBHOOK.kind:
             wait_for_object(cluster.api, _WEBHOOK, each["metadata"]["name"], None, wait)
+    return None
 
 
 class Helm:

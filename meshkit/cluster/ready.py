@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from meshkit.cluster.api import Api
@@ -10,17 +10,19 @@ from meshkit.errors import ClusterError
 from meshkit.facts import Kind, Object
 from meshkit.kube.steps import Condition, Wait
 
+_OF_ROUTES = ("Accepted", "ResolvedRefs")
+"""The conditions that a route needs for each parent."""
 _POD, _EVENT = Kind("v1", "Pod"), Kind("v1", "Event")
 
 
-def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait) -> None:
-    """Wait until the object meets the condition. Raises ``TimedOut`` with the present state."""
+def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait) -> dict[str, Any] | None:
+    """Wait until the object meets the condition and return it. Raises ``TimedOut`` with its state."""
     ready = _READY[wait.condition]
 
     def why(obj: dict[str, Any] | None) -> str:
         return explain(api, obj, wait.condition)
 
-    api.wait(kind, name, namespace, ready, wait.timeout_s, wait.condition, why=why)
+    return api.wait(kind, name, namespace, ready, wait.timeout_s, wait.condition, why=why)
 
 
 def available(workload: Object | None) -> bool:
@@ -49,10 +51,63 @@ def trusted(webhook: Object | None) -> bool:
     return bool(hooks) and all(hook["clientConfig"].get("caBundle") for hook in hooks)
 
 
+def accepted(route: Object | None) -> bool:
+    """Whether a route, as it is now, is accepted for each of its parents and its backends are found."""
+    return route is not None and all(
+        any(all(_holds(entry, kind, route) for kind in _OF_ROUTES) for entry in _told(route, parent))
+        for parent in _parents(route)
+    )
+
+
+def parents(route: Object) -> Iterator[str]:
+    """What the controllers say of a route, one text for each parent and controller."""
+    for parent in _parents(route):
+        where = f"{parent.get('kind', 'Gateway')} {parent['name']}"
+        where += f":{parent['port']}" if parent.get("port") else ""
+        told = list(_told(route, parent))
+        if not told:
+            yield f"no controller has written a status for {where}"
+        for entry in told:
+            parts = [_condition(entry, kind, route) for kind in _OF_ROUTES]
+            yield f"{where}: {', '.join(parts)} by {entry.get('controllerName')}"
+
+
+def _parents(route: Object) -> list[Mapping[str, Any]]:
+    return list((route.get("spec") or {}).get("parentRefs") or ())
+
+
+def _told(route: Object, parent: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The entries of a route's status for a parent."""
+    keys = ("kind", "name", "port", "sectionName")
+    for entry in (route.get("status") or {}).get("parents") or ():
+        if all(entry["parentRef"].get(key) == parent.get(key) for key in keys):
+            yield entry
+
+
+def _holds(entry: Mapping[str, Any], kind: str, route: Object) -> bool:
+    return _condition(entry, kind, route) == kind
+
+
+def _condition(entry: Mapping[str, Any], kind: str, route: Object) -> str:
+    """A condition as a text: its name where it holds, else what is said instead."""
+    generation = route["metadata"].get("generation", 0)
+    for each in entry.get("conditions") or ():
+        if each["type"] != kind:
+            continue
+        if each.get("observedGeneration", generation) < generation:
+            break
+        if each["status"] == "True":
+            return kind
+        message = each.get("message") or ""
+        return f"not {kind} ({each.get('reason')}{': ' + message if message else ''})"
+    return f"{kind} not known yet"
+
+
 _READY: dict[Condition, Callable[[dict[str, Any] | None], bool]] = {
     "available": available,
     "established": established,
     "trusted": trusted,
+    "accepted": accepted,
 }
 
 
@@ -64,6 +119,8 @@ def explain(api: Api, obj: Object | None, condition: Condition) -> str:
         return "its names have not been accepted yet"
     if condition == "trusted":
         return "its control plane has not written the CA into it"
+    if condition == "accepted":
+        return "; ".join(parents(obj))
     text = "{} of {} replicas are available".format(*_counted(obj))
     try:
         reasons = _pod_troubles(api, obj)

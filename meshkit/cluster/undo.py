@@ -33,6 +33,9 @@ from meshkit.kube.workloads import RESTART_ANNOTATION
 _ATTEMPTS = 10
 RESTART_MARK = parts.pointer_to("spec", "template", "metadata", "annotations", RESTART_ANNOTATION)
 
+_NOT_AWAITED = ("accepted",)
+"""The conditions that an undo does not wait for: the object may not have met them before the change."""
+
 
 @dataclass(frozen=True)
 class Restoration:
@@ -102,7 +105,7 @@ def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
         prior=prior,
         after=last["after"],
         restart=last["manager"] == RESTART_MANAGER,
-        wait=Wait(*last["wait"]) if last["wait"] else None,
+        wait=Wait(*last["wait"]) if last["wait"] and last["wait"][0] not in _NOT_AWAITED else None,
         managers=frozenset(step["manager"] for step in steps),
         salt=last["salt"],
         fields=_fields(steps),

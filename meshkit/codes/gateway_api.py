@@ -109,6 +109,14 @@ SERVICE_ANNOTATION_UNREADABLE = Code(
     "The Service has no timeout, retries or circuit breaker.",
     "Write whole numbers, and durations as one number and one unit: 1500ms.",
 )
+ROUTED_BY_TWO_APIS = Code(
+    "MK0265",
+    "warning",
+    "A VirtualService and a route of Gateway API are for one Service, and one of them has no effect.",
+    "Istio does not merge the two. The older one rules the Service, but for a route of Gateway API in the "
+    "namespace of the caller, which comes first.",
+    "Write all rules of the Service in one of the two APIs.",
+)
 SERVER_SELECTS_NOTHING = Code(
     "MK1901",
     "warning",

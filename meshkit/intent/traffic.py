@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -58,6 +58,11 @@ class Route(Intent):
         examples=[{"v1": 100, "v2": 0}],
     )
     name: Name = Field(default="primary", description="the name of the route, which a release refers to")
+    api: Literal["auto", "mesh", "gateway"] = Field(
+        default="auto",
+        description="the API that carries it: mesh (the mesh's own, such as VirtualService), gateway"
+        " (HTTPRoute), or auto: the one in use for the Service, else the mesh's usual one",
+    )
     selector: Mapping[str, str] | None = Field(
         default=None, description="the labels that all versions' pods carry, or nothing for app=<service>"
     )

@@ -9,9 +9,9 @@ from typing import Literal
 from meshkit.facts import Kind, Object
 from meshkit.kube.metadata import title
 
-Condition = Literal["available", "established", "trusted"]
-"""What a step waits for: a Deployment is rolled out, a CustomResourceDefinition is established, or a webhook
-has its CA bundle."""
+Condition = Literal["available", "established", "trusted", "accepted"]
+"""What a step waits for: a Deployment is rolled out, a CustomResourceDefinition is established, a webhook has
+its CA bundle, or all parents of a Gateway API route have accepted it."""
 
 
 RESTART_MANAGER = "meshkit-restart"

@@ -98,8 +98,8 @@ class MeshPlanner(Protocol):
         """The name of the mesh: ``istio``."""
 
     @property
-    def limits(self) -> Mapping[str, str]:
-        """The fields of a Route that ``plan`` refuses, by place, each with what the mesh can do instead."""
+    def limits(self) -> Mapping[str, Mapping[str, str]]:
+        """Kind that can carry a Route -> the fields that it cannot, by place, with what it can do instead."""
 
     @property
     def policy_limits(self) -> Mapping[str, str]:
@@ -136,11 +136,18 @@ class MeshKinds:
     """The kind of access policies."""
     mutual_tls: Kind | None = None
     """The kind that sets the mutual TLS mode; None if the mesh has none."""
+    other_routes: tuple[Kind, ...] = ()
+    """The kinds, besides ``route``, that carry a Route."""
+
+    @property
+    def routes(self) -> tuple[Kind, ...]:
+        """The kinds of which one carries a Route."""
+        return (self.route, *self.other_routes)
 
     @property
     def all(self) -> tuple[Kind, ...]:
         """All of these kinds."""
-        return tuple(kind for kind in (self.route, self.access, self.mutual_tls) if kind)
+        return tuple(kind for kind in (*self.routes, self.access, self.mutual_tls) if kind)
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,19 @@ class Sidecarless(Protocol):
 
     def check(self, view: View, namespaces: Collection[str], /) -> Iterator[Finding]:
         """Find what stands in the way of moving these namespaces."""
+
+
+class Conversion(Protocol):
+    """Moves a route of the mesh's own API to Gateway API. A module implements it."""
+
+    def needs(self, namespace: str, /) -> Sequence[Need]:
+        """The objects that ``conversion`` reads."""
+
+    def conversion(self, name: str, namespace: str, snapshot: Snapshot, /) -> Sequence[Step]:
+        """The steps that replace a route, whose last one removes it.
+
+        Raises ``BadInput`` for a part that has no equivalent.
+        """
 
 
 class Retirement(Protocol):
@@ -277,6 +297,8 @@ class Mesh:
     """The identity that meshkit creates and rotates; None if the control plane creates its own."""
     install_rights: tuple[InstallRight, ...] = ()
     intent_checks: IntentChecks | None = None
+    conversion: Conversion | None = None
+    """Moves routes to Gateway API; None for a mesh that has no other API."""
     to_ambient: Sidecarless | None = None
     """The checks of a move to the mesh's mode without sidecars; None for a mesh without one."""
     aggregated_api: str = ""

@@ -171,7 +171,7 @@ def _applied(plan: Plan, cluster: Cluster, report: Report, why: str, judge: exec
     journal = Journal(cluster)
     change = journal.start(plan.record, plan.what, why)
     try:
-        kept = executor.carry_out(cluster, plan.steps, journal, change, report, judge)
+        outcome = executor.carry_out(cluster, plan.steps, journal, change, report, judge)
     except Halted:
         raise
     except MeshkitError as error:
@@ -180,7 +180,7 @@ def _applied(plan: Plan, cluster: Cluster, report: Report, why: str, judge: exec
             raise
         raise failure from error
     journal.append(change, {"event": "end", "state": "done"})
-    return Change(change, plan.what, len(plan.steps), cluster.ref, tuple(kept))
+    return Change(change, plan.what, len(plan.steps), cluster.ref, outcome.kept, told=outcome.told)
 
 
 def undo_steps(

@@ -58,9 +58,12 @@ class Effects:
         }
 
 
-def effects_of(steps: Sequence[PlannedStep], cluster: Cluster, mesh: str) -> Effects:
+def effects_of(
+    steps: Sequence[PlannedStep], cluster: Cluster, mesh: str, *, by_pods: bool = False
+) -> Effects:
     """The effects of steps on the requests of a cluster with a mesh.
 
+    With ``by_pods``, a destination of another name with the same pods and settings is no change.
     The cluster is read, unless no step decides about requests. A cluster that cannot be read is not an error:
     its effects are not seen.
     """
@@ -70,14 +73,16 @@ def effects_of(steps: Sequence[PlannedStep], cluster: Cluster, mesh: str) -> Eff
         unseen = tuple(_unseen(steps, row))
         if not deciding:
             return Effects((), unseen)
-        return _read(deciding, cluster, row, unseen)
+        return _read(deciding, cluster, row, unseen, by_pods=by_pods)
     except MeshkitError as error:
         return Effects((), (error.message,))
     except Exception as error:  # a plan must be shown and applied even if its effect cannot be told
         return Effects((), (f"the effect could not be computed ({type(error).__name__}: {error}).",))
 
 
-def _read(deciding: Sequence[PlannedStep], cluster: Cluster, row: Mesh, unseen: tuple[str, ...]) -> Effects:
+def _read(
+    deciding: Sequence[PlannedStep], cluster: Cluster, row: Mesh, unseen: tuple[str, ...], *, by_pods: bool
+) -> Effects:
     spaces = [one.step.namespace for one in deciding if one.step.namespace]
     before, not_read = explainer_of(cluster, row, spaces)
     written = [_object(one) for one in deciding if not one.step.removed]
@@ -87,7 +92,7 @@ def _read(deciding: Sequence[PlannedStep], cluster: Cluster, row: Mesh, unseen: 
     after = Explainer(effective, row.not_evaluated)
     stale = tuple(_stale(deciding, before.effective.snapshot.objects))
     missing = _not_carried(after, [title(item) for item in (*written, *removed)])
-    changed, not_known = effects(before, after)
+    changed, not_known = effects(before, after, by_pods=by_pods)
     return Effects(changed, tuple(dict.fromkeys((*unseen, *not_read, *stale, *missing, *not_known))))
 
 

@@ -187,6 +187,8 @@ class Change:
     cluster: ClusterRef
     kept: tuple[str, ...] = ()
     dry: bool = False
+    told: tuple[str, ...] = ()
+    """A sentence for each Gateway API route with what its parents say of it."""
 
     def __str__(self) -> str:
         if not self.id:
@@ -194,7 +196,7 @@ class Change:
         how = "would be done" if self.dry else "done"
         steps = f"{self.steps} step{'s' if self.steps != 1 else ''} {how}"
         done = f"{self.what} on cluster {self.cluster}: {steps}, change {self.id}."
-        return "\n".join([done, *self.kept])
+        return "\n".join([done, *self.kept, *self.told])
 
     def __repr__(self) -> str:
         return str(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from meshkit.kube.metadata import identity
 from meshkit.meshes.explain.expected import addressed, endpoint_slices, service_of
 from meshkit.meshes.explain.explainer import Explainer, Group
 from meshkit.meshes.explain.probes import Probe, probes
-from meshkit.meshes.explain.ways import Way
+from meshkit.meshes.explain.ways import Destination, Way
 from meshkit.meshes.model import words
 from meshkit.meshes.model.hosts import host_of
 from meshkit.meshes.model.outbound import Cluster, Match, Outbound, Route, VirtualHost
@@ -60,10 +61,13 @@ def applied(snapshot: Snapshot, written: Iterable[Object], removed: Iterable[Obj
     return Snapshot(tuple(held.values()))
 
 
-def effects(before: Explainer, after: Explainer) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
+def effects(
+    before: Explainer, after: Explainer, *, by_pods: bool = False
+) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
     """What changes for requests from one state to the other, and what may change them and is not known.
 
-    Callers for which the same changes are joined.
+    Callers for which the same changes are joined. With ``by_pods``, a destination of another name with the
+    same pods and settings is no change.
     """
     later = {group.name: group for group in after.groups}
     touched = _touched(before, after)
@@ -81,7 +85,7 @@ def effects(before: Explainer, after: Explainer) -> tuple[tuple[Effect, ...], tu
                 for host, port in _places(before, after, group, other, touched)
             ]
         for host, probes_there in asked[pair]:
-            for effect in _of_place(before, after, group, other, probes_there, not_known):
+            for effect in _of_place(before, after, group, other, probes_there, not_known, by_pods=by_pods):
                 named = replace(effect, place=UNREGISTERED) if host == ANY_OTHER else effect
                 found.setdefault(named, []).append(group.name)
     joined = (replace(effect, callers=tuple(sorted(set(names)))) for effect, names in found.items())
@@ -114,13 +118,19 @@ def _of_place(
     other: Group,
     probes_there: Iterable[Probe],
     not_known: dict[str, None],
+    *,
+    by_pods: bool,
 ) -> Iterator[Effect]:
     """The effects on one host, the general one without the special ones that equal it."""
     changes: dict[Probe, Effect | None] = {}
     for match, request in probes_there:
         old, new = before.way(group, request), after.way(other, request)
         not_known |= dict.fromkeys(text for way in (old, new) if way.registered for text in way.not_known)
-        alike = old.outcome == new.outcome or (match != Match() and _fail_alike(old, new))
+        alike = (
+            old.outcome == new.outcome
+            or (match != Match() and _fail_alike(old, new))
+            or (by_pods and _served_alike(_served(before, group, old), _served(after, other, new)))
+        )
         changes[match, request] = None if alike else _effect(match, old, new)
     general = next((effect for (match, _), effect in changes.items() if match == Match()), None)
     for (match, _), effect in changes.items():
@@ -148,6 +158,28 @@ def _fail_alike(old: Way, new: Way) -> bool:
     ways = (old, new)
     every = all(way.destinations and all(each.fails for each in way.destinations) for way in ways)
     return every and set(old.failures) == set(new.failures)
+
+
+Served = tuple[Way, Counter[tuple[Destination, frozenset[tuple[str, int]]]]]
+"""A way without its destinations, and these with their endpoints in place of their names."""
+
+
+def _served(explainer: Explainer, group: Group, way: Way) -> Served | None:
+    """The way by the pods that it leads to; None if these are not known."""
+    if group.caller is None or not way.destinations:
+        return None
+    found: Counter[tuple[Destination, frozenset[tuple[str, int]]]] = Counter()
+    for each in way.outcome.destinations:
+        behind = explainer.endpoints(group, each)
+        if not behind:
+            return None
+        found[replace(each, host="", port=0, subset=""), behind] += 1
+    return replace(way.outcome, destinations=()), found
+
+
+def _served_alike(old: Served | None, new: Served | None) -> bool:
+    """Whether the same pods get the same shares in the same way, whatever the destinations are called."""
+    return old is not None and old == new
 
 
 def _same(one: Effect, other: Effect) -> bool:

@@ -117,6 +117,14 @@ class Explainer:
             place for cluster in named if cluster for place in self.servers.behind(cluster)
         )
 
+    def endpoints(self, group: Group, destination: Destination) -> frozenset[tuple[str, int]] | None:
+        """The endpoints behind a destination of a caller; None if its proxy has no such cluster."""
+        name = cluster_name(destination.port, destination.subset, destination.host)
+        cluster = self._clusters(group).get(name)
+        if cluster is None:
+            return None
+        return frozenset((each.address, each.port) for each in cluster.endpoints)
+
     @cached_property
     def servers(self) -> Servers:
         """The servers' side."""

@@ -23,8 +23,8 @@ def gateway_duration(seconds: float, field: str) -> str:
             return f"{int(number)}{unit}"
     raise BadInput(
         field,
-        f"{seconds} s is not a whole number of one unit (h, m, s or ms) of at most five digits, and Linkerd"
-        " takes any other duration for no timeout.",
+        f"{seconds} s is not a whole number of one unit (h, m, s or ms) of at most five digits, the form that"
+        " every mesh reads: Linkerd takes any other duration for no timeout.",
         remedy="Use whole milliseconds up to 99.999 s, and whole seconds, minutes or hours above.",
     )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshkit.facts import Kind, Snapshot
+from meshkit.facts import Kind, Object, Snapshot
 from meshkit.intent.release import Release
 from meshkit.intent.traffic import Route
 from meshkit.kube.manifests import obj
+from meshkit.kube.steps import Step, Wait
 from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.gateway_api import rules
 
 HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute")
+_ACCEPTED_TIMEOUT_S = 30
 
 
 def route_name(service: str, route: str) -> str:
@@ -19,11 +21,21 @@ def route_name(service: str, route: str) -> str:
     return f"{service}-{route}"
 
 
+def route_step(route: Route, annotations: dict[str, str], snapshot: Snapshot, dialect: rules.Dialect) -> Step:
+    """The step that applies the HTTPRoute of a Route and waits until its parent has accepted it."""
+    return accepted_step(http_route(route, annotations, snapshot, dialect))
+
+
+def accepted_step(route: Object) -> Step:
+    """The step that applies a route and waits until its parents have accepted it."""
+    return Step(route, wait=Wait("accepted", _ACCEPTED_TIMEOUT_S))
+
+
 def http_route(
-    route: Route, annotations: dict[str, str], snapshot: Snapshot, rank: rules.Ranks
+    route: Route, annotations: dict[str, str], snapshot: Snapshot, dialect: rules.Dialect
 ) -> dict[str, Any]:
     """The HTTPRoute of a Route: its rules, one for each header match, then the split as the last."""
-    written = rules.http_rules(route, rank)
+    written = rules.http_rules(route, dialect)
     return obj(
         HTTP_ROUTE,
         _name_for(route, snapshot),

@@ -6,6 +6,7 @@ from meshkit.facts import Kind
 from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks, Revisions
 from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
 from meshkit.meshes.definitions import crds
+from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
 from meshkit.meshes.istio import intents, retirement, revisions
 from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
 from meshkit.meshes.istio.analysis import ANALYZER
@@ -16,6 +17,7 @@ from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.metrics import METRICS
 from meshkit.meshes.istio.planner import PEER_AUTHENTICATION, PLANNER, VIRTUAL_SERVICE, mutual_tls
+from meshkit.meshes.istio.traffic import conversion
 
 ISTIO = Mesh(
     name="istio",
@@ -44,6 +46,7 @@ ISTIO = Mesh(
         route=VIRTUAL_SERVICE,
         access=AUTHORIZATION_POLICY,
         mutual_tls=PEER_AUTHENTICATION,
+        other_routes=(HTTP_ROUTE,),
     ),
     removal=RemovalMarks(
         charts=("gateway", "ztunnel", "istiod", "cni", "base"),
@@ -84,5 +87,6 @@ ISTIO = Mesh(
     ),
     analyzer=ANALYZER,
     intent_checks=intents,
+    conversion=conversion,
     to_ambient=migration,
 )

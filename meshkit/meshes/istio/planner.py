@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube import kinds as kube_kinds
 from meshkit.kube import manifests
-from meshkit.kube.kinds import NODE, POD, SERVICE
+from meshkit.kube.kinds import NODE
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, not_plannable
@@ -28,9 +28,10 @@ from meshkit.meshes.istio.ambient.membership import enrolled
 from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_plane
 from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
+from meshkit.meshes.istio.traffic import apis as istio_routes
 from meshkit.meshes.istio.traffic import policies
-from meshkit.meshes.istio.traffic import routes as istio_routes
-from meshkit.meshes.istio.traffic.routes import DESTINATION_RULE, VIRTUAL_SERVICE
+from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
+from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE, refuse_tcp
 from meshkit.meshes.istio.traffic.splits import splits as virtual_service_splits
 from meshkit.meshes.routing.capabilities import Limits
 
@@ -52,7 +53,7 @@ class IstioPlanner:
     mesh: str = "istio"
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> Mapping[str, Limits]:
         """The fields of a Route that ``plan`` refuses."""
         return istio_routes.LIMITS
 
@@ -75,8 +76,7 @@ class IstioPlanner:
             case Observability():
                 return istio_observability.needs(intent)
             case Route():
-                kinds = (SERVICE, POD, VIRTUAL_SERVICE, DESTINATION_RULE)
-                return tuple(Need(kind, intent.namespace) for kind in kinds)
+                return istio_routes.needs(intent)
             case DestinationPolicy():
                 return policies.needs(intent)
         raise not_plannable(intent)
@@ -117,7 +117,7 @@ class IstioPlanner:
 
     def require_followed(self, release: Release, snapshot: Snapshot) -> None:
         """Raise ``BadInput`` for a port that Istio treats as plain TCP."""
-        istio_routes.refuse_tcp(release, snapshot)
+        refuse_tcp(release, snapshot)
 
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         """The rules of a VirtualService, HTTPRoute or GRPCRoute that split requests between both versions."""

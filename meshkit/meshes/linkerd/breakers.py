@@ -21,13 +21,13 @@ from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.steps import Step
 from meshkit.meshes.base import cannot
 from meshkit.meshes.gateway_api.durations import duration
+from meshkit.meshes.gateway_api.versions import VERSION_OF
 from meshkit.meshes.linkerd.meaning.reliability import ACCRUAL
 from meshkit.meshes.linkerd.routable import POLICY_LIMITS, refuse_void
 from meshkit.meshes.routing import policy_fields
 from meshkit.meshes.routing.capabilities import refuse
 from meshkit.meshes.routing.policy_fields import PolicyField
 
-_VERSION_OF = "meshkit.dev/version-of"
 _MANAGER = "meshkit-outlier-detection"
 _FIELD = PolicyField(0, "outlier_detection")
 
@@ -114,7 +114,7 @@ def is_of_policy(service: Object | None) -> bool:
 def _of_versions(policy: DestinationPolicy, snapshot: Snapshot) -> Iterator[tuple[str, dict[str, str]]]:
     """The circuit breakers of the versions' Services, which Routes wrote."""
     for service in snapshot.of(SERVICE.kind, policy.namespace):
-        if labels(service).get(_VERSION_OF) == policy.service:
+        if labels(service).get(VERSION_OF) == policy.service:
             yield service["metadata"]["name"], _accrual(service)
 
 

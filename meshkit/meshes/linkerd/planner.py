@@ -7,9 +7,8 @@ policy is copied to a pod when it is created, so changing it restarts workloads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
@@ -20,18 +19,18 @@ from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
 from meshkit.intent.rules import Retries
 from meshkit.intent.security import Access, MutualTLS
-from meshkit.intent.traffic import Route, Version
-from meshkit.kube import manifests
+from meshkit.intent.traffic import Route
 from meshkit.kube.kinds import POD, SERVICE
 from meshkit.kube.manifests import namespace_part
-from meshkit.kube.metadata import annotations_of, labels
+from meshkit.kube.metadata import annotations_of
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
 from meshkit.meshes.gateway_api.durations import duration
-from meshkit.meshes.gateway_api.routes import HTTP_ROUTE, http_route, weighted_route
-from meshkit.meshes.gateway_api.rules import backend_name
+from meshkit.meshes.gateway_api.routes import HTTP_ROUTE, route_step, weighted_route
+from meshkit.meshes.gateway_api.rules import Dialect
 from meshkit.meshes.gateway_api.splits import splits
+from meshkit.meshes.gateway_api.versions import version_service
 from meshkit.meshes.linkerd import access as linkerd_access
 from meshkit.meshes.linkerd import breakers
 from meshkit.meshes.linkerd import observability as linkerd_observability
@@ -46,9 +45,6 @@ INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
 STRICT_POLICIES = ("all-authenticated", "cluster-authenticated")
 """The values of INBOUND_POLICY that refuse callers without an identity."""
-_VERSION_OF = "meshkit.dev/version-of"
-"""The label of a version's Service, with the Service that clients name."""
-_PORT_FIELDS = ("name", "targetPort", "appProtocol", "protocol")
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,9 @@ class LinkerdPlanner:
     mesh: str = "linkerd"
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> Mapping[str, Limits]:
         """The fields of a Route that ``plan`` refuses."""
-        return LIMITS
+        return {HTTP_ROUTE.kind: LIMITS}
 
     @property
     def policy_limits(self) -> Limits:
@@ -166,51 +162,9 @@ def _route(route: Route, snapshot: Snapshot) -> list[Step]:
         breakers.require_whole_milliseconds(field, route.retries.per_try_timeout_s)
     refuse_void(route, snapshot)
     breaker = breakers.breaker(route.outlier_detection)
-    steps = [Step(_backend(route, version, breaker, snapshot)) for version in route.versions]
+    steps = [Step(version_service(route, version, snapshot, breaker)) for version in route.versions]
     steps += breakers.of_route(route, snapshot)
-    return [*steps, Step(http_route(route, _retry_annotations(route.retries), snapshot, rank))]
-
-
-def _backend(route: Route, version: Version, breaker: dict[str, str], snapshot: Snapshot) -> dict[str, Any]:
-    """The Service of one version: the ports of the Service that clients name, its pods only.
-
-    Ports that another Route gave it stay.
-    """
-    name = backend_name(route.service, version.name)
-    selector = {**route.pod_selector(), **version.pod_labels()}
-    port = _port(route, snapshot)
-    backend = {**port, "port": route.port, "protocol": port.get("protocol", "TCP")}
-    ports = [*_other_ports(name, route, snapshot), backend]
-    return manifests.obj(
-        SERVICE,
-        name,
-        route.namespace,
-        labels={_VERSION_OF: route.service},
-        annotations=breaker,
-        spec={"selector": selector, "ports": sorted(ports, key=lambda each: int(each["port"]))},
-    )
-
-
-def _other_ports(name: str, route: Route, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """The other ports of a version's Service that meshkit made."""
-    present = snapshot.find(SERVICE.kind, name, route.namespace)
-    if present is None or labels(present).get(_VERSION_OF) != route.service:
-        return []
-    return [
-        {key: port[key] for key in (*_PORT_FIELDS, "port") if key in port}
-        for port in present["spec"].get("ports") or ()
-        if port["port"] != route.port
-    ]
-
-
-def _port(route: Route, snapshot: Snapshot) -> dict[str, Any]:
-    """The port of the Service that clients name, so that a version's Service is read by the same protocol."""
-    service = snapshot.find("Service", route.service, route.namespace)
-    ports: Sequence[dict[str, Any]] = service["spec"].get("ports", ()) if service else ()
-    found = next(
-        (port for port in ports if port["port"] == route.port), {"name": "http", "targetPort": route.port}
-    )
-    return {key: found[key] for key in _PORT_FIELDS if key in found}
+    return [*steps, route_step(route, _retry_annotations(route.retries), snapshot, Dialect(rank))]
 
 
 def _retry_annotations(retries: Retries | None) -> dict[str, str]:

@@ -21,10 +21,18 @@ Limits = Mapping[str, str]
 
 def refuse(intent: Route | DestinationPolicy, mesh: str, limits: Limits) -> None:
     """Raise ``UnsupportedByMesh`` for the first field of an intent that is in ``limits``."""
-    for place, where in _given(intent):
-        if place in limits:
-            field = f"{kind(type(intent))}.{where}"
-            raise UnsupportedByMesh(field, f"{mesh} cannot do this.", remedy=limits[place])
+    for place, where in _lacking(intent, limits):
+        field = f"{kind(type(intent))}.{where}"
+        raise UnsupportedByMesh(field, f"{mesh} cannot do this.", remedy=limits[place])
+
+
+def lacks(intent: Route | DestinationPolicy, limits: Limits) -> bool:
+    """Whether an intent has a field that is in ``limits``."""
+    return any(True for _ in _lacking(intent, limits))
+
+
+def _lacking(intent: Part, limits: Limits) -> Iterator[tuple[str, str]]:
+    return ((place, where) for place, where in _given(intent) if place in limits)
 
 
 def places(model: type[Part] = Route, before: str = "") -> Iterator[tuple[str, str]]:

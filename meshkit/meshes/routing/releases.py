@@ -15,6 +15,7 @@ from meshkit.intent.release import PRIMARY, Release
 from meshkit.kube.kinds import NODE
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh, WeightedRoute
+from meshkit.meshes.gateway_api import routes as gateway_api
 from meshkit.meshes.routing import destinations, live
 from meshkit.meshes.routing.live import Port, callers_in, held, objects_named, owners
 
@@ -39,10 +40,11 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
     port = Port(release.namespace, release.service, release.port)
     ruling = owners(held(port, snapshot, row), row, snapshot)
     usual = row.planner.weighted_route(release)
+    usual_places = (usual, gateway_api.weighted_route(release))
     found = [each for obj in ruling for each in row.planner.splits(release, obj, snapshot)]
     if release.route_object is not None:
         return _named(release, ruling, found, port)
-    fitting = [each for each in found if _same_place(each, usual)]
+    fitting = [each for each in found if any(_same_place(each, place) for place in usual_places)]
     if not fitting and release.route == PRIMARY:
         fitting = found
     chosen = _whole(fitting)
@@ -55,8 +57,11 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
             f"the requests to {port} are split in several places: {', '.join(places)}.",
             remedy=f"Name one of them, such as route: {places[0]}.",
         )
-    if not ruling or any(_is(obj, usual) for obj in ruling):
+    if not ruling:
         return usual
+    for place in usual_places:
+        if any(_is(obj, place) for obj in ruling):
+            return place
     raise _unfit(release, ruling, port)
 
 

@@ -28,7 +28,7 @@ def check(route: Route, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:
         message = f"this account may not read {', '.join(snapshot.unread)}."
         yield codes.finding(codes.ROUTES_UNSEEN, "route.service", message)
     steps = row.planner.plan(route, snapshot)
-    written = [step.object for step in steps if step.kind == row.kinds.route]
+    written = [step.object for step in steps if step.kind in row.kinds.routes]
     planned = after(snapshot, steps)
     port = Port(route.namespace, route.service, route.port)
     versions = {version.name: version.pod_labels() for version in route.versions}
@@ -69,6 +69,9 @@ def _takes(route: HeldRoute, match: Match) -> bool:
 
 def _way(route: Route, obj: Object, planned: Snapshot, row: Mesh) -> str:
     """How to get what the route asks for by way of the object that rules."""
+    if route.api == "gateway" and row.conversion and obj["kind"] == row.kinds.route.kind:
+        place = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+        return f"Move it to Gateway API first ('meshkit convert {place}'), or leave api out."
     if not is_route(obj):
         return "Move its retries and timeouts into the Route. Without routes and dstOverrides it is void."
     for stable, canary in permutations([version.name for version in route.versions], 2):

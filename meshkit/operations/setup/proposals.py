@@ -87,7 +87,7 @@ def propose_route(observed: ClusterObservation) -> Route | None:
     service without a route lacks. Returns None if a route exists, because a person has decided on its
     weights.
     """
-    if observed.of(observed.row.kinds.route):
+    if any(map(observed.of, observed.row.kinds.routes)):
         return None
     candidates = []
     for service in observed.snapshot.of("Service", observed.namespace):

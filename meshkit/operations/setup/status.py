@@ -222,7 +222,8 @@ def access_rules(observed: ClusterObservation) -> list[Object]:
 
 def routes(observed: ClusterObservation) -> StageStatus:
     """Do the services of the namespace have routes?"""
-    names = sorted(obj["metadata"]["name"] for obj in observed.of(observed.row.kinds.route))
+    kinds = observed.row.kinds.routes
+    names = sorted(obj["metadata"]["name"] for kind in kinds for obj in observed.of(kind))
     if not names:
         return StageStatus("ready", "no route yet")
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""

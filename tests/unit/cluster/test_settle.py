@@ -11,7 +11,8 @@ from meshkit.facts import Kind
 from meshkit.intent.traffic import Route, Version
 from meshkit.kube.steps import Step
 from meshkit.meshes.istio import planner
-from meshkit.meshes.istio.traffic.routes import DESTINATION_RULE, SETTLE_S, VIRTUAL_SERVICE
+from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
+from meshkit.meshes.istio.traffic.routes import SETTLE_S, VIRTUAL_SERVICE
 from tests.unit.meshes.golden_cases import SHOP
 
 

@@ -229,6 +229,20 @@ def test_the_services_of_versions_have_the_policy_too() -> None:
     }
 
 
+@pytest.mark.parametrize("order", ["together", "policy first", "route first"])
+def test_the_versions_of_an_http_route_have_the_policy_and_that_of_the_route(order: str) -> None:
+    one, other = route(api="gateway", connection_limits=FEW), policy(load_balancing=RANDOM)
+    match order:
+        case "together":
+            found = state(one, other)
+        case "route first":
+            found = state(other, over=state(one))
+        case _:
+            found = state(one, over=state(other))
+    assert rule(found, "web-v2")["spec"] == {"host": "web-v2", "trafficPolicy": BOTH["trafficPolicy"]}
+    assert state(one, over=found) == state(other, over=found) == found
+
+
 def test_only_the_policy_is_written_to_the_rule_of_a_team() -> None:
     theirs = {
         "apiVersion": "networking.istio.io/v1",

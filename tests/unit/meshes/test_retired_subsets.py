@@ -11,7 +11,8 @@ from meshkit.facts import Snapshot
 from meshkit.intent.traffic import LoadBalancing, Route, Version
 from meshkit.kube.steps import Step
 from meshkit.meshes.istio import planner
-from meshkit.meshes.istio.traffic.routes import DESTINATION_RULE, SETTLE_S, VIRTUAL_SERVICE
+from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
+from meshkit.meshes.istio.traffic.routes import SETTLE_S, VIRTUAL_SERVICE
 from meshkit.meshes.routing.planned import after, steps_of
 from tests.unit.meshes.meshed import service
 

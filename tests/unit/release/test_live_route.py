@@ -138,6 +138,28 @@ def test_an_http_route_of_any_name(mesh: str) -> None:
     assert weights(route, obj, release()) == (100, 0)
 
 
+@pytest.mark.parametrize("mesh", list(MESHES))
+def test_the_http_route_of_a_named_route(mesh: str) -> None:
+    """A Route with ``api: gateway`` and a name of its own, beside one of another name."""
+    path = {"path": {"type": "PathPrefix", "value": "/beta"}}
+    own = http_route("web-beta", [{**backends("web-v1", "web-v2"), "matches": [path]}])
+    other = http_route("web-primary", [backends("web-v1", "web-v2")])
+    versions = (backing("web-v1", "v1"), backing("web-v2", "v2"))
+    route = found(mesh, release(route="beta"), own, other, *versions)
+    assert str(route) == "HTTPRoute shop/web-beta"
+    assert weights(route, own, release(route="beta")) == (100, 0)
+    assert str(found(mesh, release(), own, other, *versions)) == "HTTPRoute shop/web-primary"
+
+
+@pytest.mark.parametrize("mesh", list(MESHES))
+def test_a_version_that_its_http_route_lacks_is_named(mesh: str) -> None:
+    obj = http_route("web-primary", [backends("web-v1")])
+    route = found(mesh, release(), obj, backing("web-v1", "v1"))
+    with pytest.raises(BadInput, match=r"has no single route 'primary' with both v1 and v2") as refused:
+        weights(route, obj, release())
+    assert refused.value.field == "release.canary"
+
+
 def test_the_rule_for_every_request_is_meant_and_found_again_by_its_conditions() -> None:
     some = to_subsets("v2", "v1", match=[{"headers": {"x-beta": {"exact": "yes"}}}])
     other_port = to_subsets("v2", "v1", match=[{"port": 9090}])

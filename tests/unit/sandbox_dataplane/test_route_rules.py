@@ -12,7 +12,7 @@ import pytest
 from meshkit.facts import Snapshot
 from meshkit.intent.traffic import Route
 from meshkit.meshes import registry
-from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
+from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, service, shop
 
 V2 = {"split": {"v2": 100}}
 TESTER = {"headers": {"x-user": {"exact": "tester"}}}
@@ -41,14 +41,18 @@ async def asked(mesh: MiniMesh, path: str, **request: Any) -> str:
     return who.removeprefix("web-") if status == 200 else str(status)
 
 
-@pytest.mark.parametrize("name", ["istio", "linkerd"])
-def test_requests_go_where_the_first_rule_that_matches_says(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "api"), [("istio", "auto"), ("linkerd", "auto"), ("istio", "gateway")])
+def test_requests_go_where_the_first_rule_that_matches_says(name: str, api: str, tmp_path: Path) -> None:
+    v7 = {"exact": "/v7"} if api == "gateway" else {"regex": "/v[0-9]+"}
+
     async def main() -> None:
         async with shop(name, tmp_path) as mesh:
+            if (name, api) == ("istio", "gateway"):
+                mesh.objects["services"] += [service(f"web-{v}", app="web", version=v) for v in ("v1", "v2")]
             await routed(
                 mesh,
                 {"matches": [{"path": {"exact": "/health"}}], "split": {"v1": 100}},
-                {"matches": [{"path": {"regex": "/v[0-9]+"}}], **V2},
+                {"matches": [{"path": v7}], **V2},
                 {"matches": [{"path": {"prefix": "/api"}, "method": "POST"}], **V2},
                 {
                     "matches": [{"path": {"prefix": "/api"}}],
@@ -58,6 +62,7 @@ def test_requests_go_where_the_first_rule_that_matches_says(name: str, tmp_path:
                 {"matches": [{"path": {"prefix": "/old"}}], "redirect": {"path": "/new", "status": 301}},
                 {"matches": [TESTER], **V2},
                 {"matches": [{"query": {"beta": {"present": True}}}], **V2},
+                api=api,
             )
             tester = {"x-user": "tester"}
             expected: list[tuple[str, dict[str, Any], str]] = [

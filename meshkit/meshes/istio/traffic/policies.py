@@ -19,6 +19,7 @@ from meshkit.kube import manifests
 from meshkit.kube.kinds import POD, SERVICE
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.steps import Step
+from meshkit.meshes.gateway_api.versions import VERSION_OF
 from meshkit.meshes.istio.meaning.hosts import read_as
 from meshkit.meshes.istio.traffic import settings
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE, Settings
@@ -29,7 +30,6 @@ from meshkit.meshes.routing.capabilities import refuse
 SERVICE_ENTRY = Kind("networking.istio.io/v1", "ServiceEntry")
 LIMITS = settings.LIMITS
 """The fields of a DestinationPolicy that Istio cannot carry out, each with what it can do instead."""
-_VERSION_OF = "meshkit.dev/version-of"
 _MANAGER = "meshkit-destination-policy"
 """The field manager of a policy in a DestinationRule of others."""
 _DIGEST_LENGTH = 6
@@ -67,7 +67,7 @@ def _hosts(policy: DestinationPolicy, snapshot: Snapshot) -> Iterator[str]:
     """The host of a policy, and the Services that Routes made for its versions."""
     yield policy.host
     for service in snapshot.of(SERVICE.kind, policy.namespace):
-        if policy.service and labels(service).get(_VERSION_OF) == policy.service:
+        if policy.service and labels(service).get(VERSION_OF) == policy.service:
             yield str(service["metadata"]["name"])
 
 

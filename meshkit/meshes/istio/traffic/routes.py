@@ -25,7 +25,6 @@ from meshkit.meshes.istio.traffic import settings as of_destinations
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE, Settings
 from meshkit.meshes.routing.capabilities import Limits, refuse
 
-__all__ = ["DESTINATION_RULE", "LIMITS", "SETTLE_S", "VIRTUAL_SERVICE", "plan", "refuse_tcp"]
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
 LIMITS: Limits = {**rules.LIMITS, **of_destinations.LIMITS}
 """The fields of a Route that neither VirtualServices nor DestinationRules can carry out."""

@@ -199,13 +199,16 @@ def _direct_response(respond: Respond) -> Json:
 def _header_edits(edits: HeaderEdits | None) -> Json | None:
     if edits is None:
         return None
-    written = {"set": _literal(edits.set), "add": _literal(edits.add), "remove": list(edits.remove)}
+    set_, added = (
+        {name: literal(value) for name, value in values.items()} for values in (edits.set, edits.add)
+    )
+    written = {"set": set_, "add": added, "remove": list(edits.remove)}
     return {key: value for key, value in written.items() if value}
 
 
-def _literal(values: Mapping[str, str]) -> dict[str, str]:
-    """Values in which Envoy replaces nothing: one '%' begins one of its variables, two are one '%'."""
-    return {name: value.replace("%", "%%") for name, value in values.items()}
+def literal(value: str) -> str:
+    """A header's value in which Envoy replaces nothing: one '%' begins a variable of it, two are one '%'."""
+    return value.replace("%", "%%")
 
 
 def _cors(cors: Cors) -> Json:

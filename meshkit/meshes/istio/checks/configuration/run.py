@@ -15,6 +15,7 @@ from meshkit.meshes.istio.checks.configuration import (
     services,
     sidecar_hosts,
     tcp_ports,
+    two_apis,
     virtual_services,
 )
 from meshkit.meshes.istio.checks.configuration import world as reading
@@ -27,6 +28,7 @@ KINDS = tuple(kind for kind in reading.KINDS.values() if kind not in (*NEEDED, _
 """What these checks read of the whole cluster."""
 _PARTS: tuple[Callable[[World], Iterator[Finding]], ...] = (
     virtual_services.check,
+    two_apis.check,
     destinations.check,
     destination_rules.check,
     mutual_tls.check,

@@ -1,0 +1,63 @@
+"""Choose the API that carries a Route: VirtualServices or Gateway API.
+
+Two objects of both APIs for one Service do not join: only one of them rules. So a Route stays with the API
+that is in use for the Service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meshkit.facts import Need, Object, Snapshot
+from meshkit.intent.traffic import Route
+from meshkit.kube.kinds import NAMESPACE, POD, SERVICE
+from meshkit.kube.steps import Step
+from meshkit.meshes.gateway_api.meaning.routes import attached
+from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.istio.ambient.waypoints import GATEWAY, Waypoints
+from meshkit.meshes.istio.traffic import gateway, routes
+from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
+from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE
+from meshkit.meshes.routing.capabilities import Limits, lacks
+
+LIMITS: Mapping[str, Limits] = {"VirtualService": routes.LIMITS, "HTTPRoute": gateway.LIMITS}
+"""What a Route cannot have, by the kind of the object that carries it."""
+
+
+def needs(route: Route) -> tuple[Need, ...]:
+    """The objects that ``plan`` reads."""
+    here = (Need(kind, route.namespace) for kind in (SERVICE, POD, VIRTUAL_SERVICE, DESTINATION_RULE))
+    there = (HTTP_ROUTE, GATEWAY)
+    return (
+        *here,
+        *(Need(kind, within=(route.namespace,), optional=True) for kind in there),
+        Need(NAMESPACE, optional=True),
+    )
+
+
+def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
+    """The steps of a Route by the API that it names, else by the one that suits the cluster."""
+    by_api = gateway.plan if _is_for_gateway_api(route, snapshot) else routes.plan
+    return by_api(route, snapshot)
+
+
+def _is_for_gateway_api(route: Route, snapshot: Snapshot) -> bool:
+    """Whether an HTTPRoute carries a Route.
+
+    Without a word in the Route it does where one rules the Service and no VirtualService of meshkit's name
+    does, and at a waypoint, where VirtualServices are alpha.
+    """
+    if route.api != "auto":
+        return route.api == "gateway"
+    if snapshot.find(VIRTUAL_SERVICE.kind, route.service, route.namespace):
+        return False
+    service = snapshot.find(SERVICE.kind, route.service, route.namespace) or _named(route)
+    present = snapshot.of(HTTP_ROUTE.kind, route.namespace)
+    if any(attached(each, service, route.port) for each in present):
+        return True
+    at_waypoint = Waypoints.of(snapshot.objects).of_service(service).works
+    return at_waypoint and not lacks(route, gateway.LIMITS)
+
+
+def _named(route: Route) -> Object:
+    return {"metadata": {"name": route.service, "namespace": route.namespace}}
