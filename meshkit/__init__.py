@@ -72,8 +72,12 @@ if TYPE_CHECKING:
     from meshkit.operations.plan import Plan as Plan
     from meshkit.operations.rehearsal.rehearse import plan_rehearsal as plan_rehearsal
     from meshkit.operations.release.buckets import plan_buckets as plan_buckets
+    from meshkit.operations.release.evidence_bundle.bundle import release_evidence as release_evidence
+    from meshkit.operations.release.evidence_bundle.verification import verify_evidence as verify_evidence
     from meshkit.operations.release.forecast import forecast_release as forecast_release
+    from meshkit.operations.release.listing import releases as releases
     from meshkit.operations.release.plan import plan_release as plan_release
+    from meshkit.operations.release.restoring.rollback import plan_rollback as plan_rollback
     from meshkit.operations.release.runner import release_state as release_state
     from meshkit.operations.release.runner import send_command as send_command
     from meshkit.operations.routes.convert import plan_convert as plan_convert
@@ -132,6 +136,10 @@ _HOMES = {
     "operations.release.plan": ("plan_release",),
     "operations.release.runner": ("release_state", "send_command"),
     "operations.release.forecast": ("forecast_release",),
+    "operations.release.evidence_bundle.bundle": ("release_evidence",),
+    "operations.release.listing": ("releases",),
+    "operations.release.restoring.rollback": ("plan_rollback",),
+    "operations.release.evidence_bundle.verification": ("verify_evidence",),
     "operations.change": ("apply", "history", "plan"),
     "operations.chaos": ("Chaos",),
     "operations.traffic_gate": ("TrafficGateOptions",),

@@ -10,6 +10,7 @@ MeshkitError
 |   |-- Forbidden             the rights are missing (403)                            (exit 1)
 |   |-- Conflict              someone else owns a field, or changed the object (409)  (exit 1)
 |   |-- Rejected              the server refused the object (400, 404, 422, ...)      (exit 1)
+|   |-- BrokenJournal         others changed or deleted a record of the journal       (exit 1)
 |   `-- TimedOut              a condition was not met in time                         (exit 1)
 |-- ChangeFailed              a change failed half way and was undone                 (exit 1)
 |-- Stopped                   a user stopped a change, and it was undone              (exit 1)
@@ -17,7 +18,8 @@ MeshkitError
 |   `-- GateHalted            traffic got worse; the whole operation must be undone   (exit 1)
 |-- GateFailed                traffic got worse while a change was applied            (exit 1)
 |-- ManualActionRequired      an undo failed, or a user must repair a state           (exit 4)
-|   `-- ChangedByOthers       another client changed the weights of a release         (exit 4)
+|   |-- ChangedByOthers       another client changed the weights of a release         (exit 4)
+|   `-- ReleaseLost           the records of a release that has not ended are gone    (exit 4)
 |-- ReleaseNotStarted         the process of a detached release ended at once         (exit 1)
 |-- RunbookFailed             a runbook ended with an unexpected exit code            (exit 1)
 |-- Unhealthy                 checks found errors in a mesh                           (exit 1)
@@ -137,6 +139,10 @@ class Rejected(ClusterError):
         self.causes = causes
 
 
+class BrokenJournal(ClusterError):
+    """The records of a change cannot be read, because others changed or deleted some of them."""
+
+
 class TimedOut(ClusterError):
     """A condition was not met in time. ``waited_s`` is the timeout in seconds."""
 
@@ -185,8 +191,16 @@ class ChangedByOthers(ManualActionRequired):
         self.percent = percent
 
 
+class ReleaseLost(ManualActionRequired):
+    """The records of a release that has not ended were deleted; the message says which weights stand."""
+
+
 class ReleaseNotStarted(MeshkitError):
-    """The process of a detached release ended before the release started."""
+    """The process of a detached release ended before the release started; its exit code is kept."""
+
+    def __init__(self, message: str, *, remedy: str, exit_code: int = 1) -> None:
+        super().__init__(message, remedy=remedy)
+        self.exit_code = exit_code
 
 
 class RunbookFailed(MeshkitError):

@@ -14,6 +14,7 @@ import click
 
 from meshkit.cli.changes import apply_command, convert_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
+from meshkit.cli.evidence import evidence_group
 from meshkit.cli.explain import explain_command
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.identity import identity_group
@@ -65,7 +66,7 @@ cli.add_under(
             convert_command,
             undo_command,
         ),
-        "Release a new version": (release_group, judge_group),
+        "Release a new version": (release_group, evidence_group, judge_group),
         "Operate": (upgrade_group, rehearse_command, identity_group, runbook_group, uninstall_command),
     }
 )

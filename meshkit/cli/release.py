@@ -20,18 +20,17 @@ from meshkit.cli.output import (
     mesh_option,
     show,
 )
-from meshkit.errors import BadInput, ClusterError, NoData, Undecided, Unhealthy, WarningsFound
+from meshkit.cli.release_control import COMMANDS, FILE, load_release, release_to_run, which_option
+from meshkit.errors import BadInput, ClusterError, NoData, Unhealthy, WarningsFound
 
 if TYPE_CHECKING:
     from meshkit.decide.plan import ReleaseForecast
     from meshkit.facts import ClusterRef
     from meshkit.intent.release import Release
-    from meshkit.operations.release.commands import Verb
 
-_FILE = "YAML file with one document of kind Release."
 _AFTER_CTRL_C = (
     "The weights stay as they are, and nothing watches them. Run the same command again to resume the "
-    "release; 'meshkit release status -f FILE' shows its state and how to undo it."
+    "release; 'meshkit release status' shows its state and how to undo it."
 )
 
 
@@ -51,7 +50,7 @@ _prometheus_option = click.option(
 
 
 @release_group.command("plan")
-@file_option(_FILE)
+@file_option(FILE)
 @mesh_option
 @_prometheus_option
 @cluster_options
@@ -68,27 +67,31 @@ def plan_command(
     """
     from meshkit.operations.release.plan import plan_release
 
-    release = _release(file)
+    release = load_release(file)
     plan = plan_release(release, choice.connect(), mesh=mesh, prometheus=prometheus)
     return show_plan(plan, as_json=as_json)
 
 
 @release_group.command("run")
-@file_option(_FILE)
+@which_option
 @mesh_option
 @click.option("--detach", is_flag=True, help="Run in a separate process and return at once.")
 @_prometheus_option
 @cluster_options
 @json_option
 def run_command(
-    file: str,
+    name: str | None,
+    file: str | None,
     mesh: str | None,
     detach: bool,
     prometheus: str | None,
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Run a release to its end, or resume one whose runner has died.
+    """Run a release to its end, or resume one whose process has died.
+
+    NAME is enough to resume a release; the journal has its settings. With --detach, the command returns once
+    the release runs, and fails with the reason if it does not start.
 
     Exit code 0: promoted; 1: rolled back; 3: undecided.
 
@@ -98,13 +101,16 @@ def run_command(
     from meshkit.operations.release.detached import run_detached
     from meshkit.operations.release.plan import plan_release
 
-    release = _release(file)
-    cluster = choice.connect()
+    cluster = None if file else choice.connect()
+    release = release_to_run(name, file, cluster)
+    cluster = cluster or choice.connect()
     where = {"cluster": asdict(cluster.ref)}
     if detach:
         runner = run_detached(release, cluster, mesh=mesh, prometheus=prometheus)
-        text = f"Running on cluster {cluster} as process {runner.pid}; log in {runner.log}"
-        show({**where, "pid": runner.pid, "log": str(runner.log)}, text, as_json=as_json)
+        how = "Running" if runner.started else "Not started yet, still waiting,"
+        text = f"{how} on cluster {cluster} as process {runner.pid}; log in {runner.log}"
+        facts = {**where, "pid": runner.pid, "log": str(runner.log), "started": runner.started}
+        show(facts, text, as_json=as_json)
         return 0
     plan = plan_release(release, cluster, mesh=mesh, prometheus=prometheus)
     if not as_json:
@@ -116,82 +122,12 @@ def run_command(
     return outcome.exit_code
 
 
-@release_group.command("status")
-@file_option(_FILE)
-@cluster_options
-@json_option
-def status_command(file: str, choice: ClusterChoice, as_json: bool) -> None:
-    """Show the state of a release, from the journal in the cluster.
-
-    Example: meshkit release status -f release.yaml
-    """
-    from meshkit.operations.release.runner import release_state, runner_of
-
-    release = _release(file)
-    cluster = choice.connect()
-    state = release_state(release.name, cluster)
-    runner = None if state.ended else runner_of(state.release, cluster)
-    facts = {
-        "release": state.release.name,
-        "status": state.status,
-        "asked_percent": state.asked_percent,
-        "change": state.change_id,
-        "sentences": state.sentences,
-        "runner": runner,
-        "cluster": asdict(cluster.ref),
-    }
-    text = f"{state.status} at {state.asked_percent:g} % on cluster {cluster}: {' '.join(state.sentences)}"
-    if not (state.ended or runner):
-        text += f"\n{_no_runner(file, state.change_id, choice)}"
-    show(facts, text, as_json=as_json)
-
-
-def _command(verb: Verb, help_text: str) -> None:
-    @release_group.command(verb, help=f"{help_text}\n\nExample: meshkit release {verb} -f release.yaml")
-    @file_option(_FILE)
-    @cluster_options
-    @json_option
-    def command(file: str, choice: ClusterChoice, as_json: bool) -> int:
-        from meshkit.operations.release.runner import release_state, runner_of, send_command
-
-        name = _release(file).name
-        cluster = choice.connect()
-        state = release_state(name, cluster)
-        if state.ended:
-            problem = f"release {name} has ended: {state.status.replace('_', ' ')}."
-            remedy = f"'meshkit undo {state.change_id}{choice.words}' restores the weights from before it."
-            raise BadInput(verb, problem, remedy=remedy)
-        send_command(name, verb, cluster)
-        runner = runner_of(state.release, cluster)
-        text = (
-            f"Sent {verb} to release {name} on cluster {cluster}; "
-            f"`meshkit release status -f {file}{choice.words}` shows the effect."
-        )
-        if runner is None:
-            text = f"Stored {verb} for release {name} on cluster {cluster}, without effect yet.\n"
-            text += _no_runner(file, state.change_id, choice)
-        facts = {"release": name, "sent": verb, "runner": runner, "cluster": asdict(cluster.ref)}
-        show(facts, text, as_json=as_json)
-        return 0 if runner else Undecided.exit_code
-
-
-def _no_runner(file: str, change_id: str, choice: ClusterChoice) -> str:
-    """What to do about a release whose process has died or was stopped."""
-    return (
-        f"No process runs this release: its weights stay as they are, and nothing watches them. "
-        f"`meshkit release run -f {file}{choice.words}` resumes it; `meshkit undo {change_id}{choice.words}` "
-        "restores the weights from before it."
-    )
-
-
-_command("hold", "Stay at the current step; automatic rollback stays on.")
-_command("resume", "Continue after a hold.")
-_command("promote", "Send all requests to the canary now.")
-_command("rollback", "Send all requests back to the stable version now.")
+for _each in COMMANDS:
+    release_group.add_command(_each)
 
 
 @release_group.command("forecast")
-@file_option(_FILE)
+@file_option(FILE)
 @mesh_option
 @click.option("--rps", type=click.FloatRange(min=0, min_open=True), help="Requests per second to assume.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if the forecast has warnings.")
@@ -218,7 +154,7 @@ def forecast_command(
     """
     from meshkit.operations.release.forecast import forecast_release
 
-    release, cluster = _release(file), None
+    release, cluster = load_release(file), None
     try:
         cluster = choice.connect()
         forecast = forecast_release(release, cluster, mesh=mesh, rps=rps, prometheus=prometheus)
@@ -236,7 +172,7 @@ def forecast_command(
 
 
 @release_group.command("buckets")
-@file_option(_FILE)
+@file_option(FILE)
 @mesh_option
 @click.option("--apply", "applied", is_flag=True, help="Carry the plan out, after a confirmation.")
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
@@ -265,7 +201,7 @@ def buckets_command(
     """
     from meshkit.operations.release.buckets import plan_buckets
 
-    release, cluster = _release(file), choice.connect()
+    release, cluster = load_release(file), choice.connect()
     plan = plan_buckets(release, cluster, mesh=mesh, prometheus=prometheus, take_fields=take_fields)
     if not applied:
         return show_plan(plan, as_json=as_json)
@@ -311,15 +247,3 @@ def _text(forecast: ReleaseForecast, release: Release, where: ClusterRef | None)
     for finding in forecast.findings:
         lines += ["", f"{finding.severity} {finding.code}: {finding.message}", f"  {finding.remedy}"]
     return "\n".join(lines)
-
-
-def _release(file: str) -> Release:
-    from meshkit.intent.document import load_intents
-    from meshkit.intent.release import Release
-
-    releases = [intent for intent in load_intents(file) if isinstance(intent, Release)]
-    if len(releases) != 1:
-        raise BadInput(
-            file, f"it contains {len(releases)} releases.", remedy="Write one document of `kind: Release`."
-        )
-    return releases[0]

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import ClusterError, Conflict, UnknownName
+from meshkit.errors import BrokenJournal, Conflict, UnknownName
 from meshkit.facts import Kind
 
 NAMESPACE = "meshkit-system"
@@ -130,7 +130,7 @@ class Journal:
     def records(self, id: str) -> list[dict[str, Any]]:
         """All records of a change, oldest first.
 
-        Raises ``UnknownName`` for an unknown change and ``ClusterError`` for one that cannot be read.
+        Raises ``UnknownName`` for an unknown change and ``BrokenJournal`` for one that cannot be read.
         """
         parts = self._parts(id)
         if not parts:
@@ -138,7 +138,7 @@ class Journal:
         try:
             return _records(parts)
         except _Broken as error:
-            raise ClusterError(
+            raise BrokenJournal(
                 f"The journal of change {id} cannot be read: {error}.", remedy=_MEND
             ) from error
 
@@ -152,11 +152,29 @@ class Journal:
 
     def changes(self) -> list[ChangeSummary]:
         """All changes, newest first; those that cannot be read come last and name what is wrong."""
+        found = [_listed(change, parts) for change, parts in self._parts_by_change().items()]
+        return sorted(found, key=lambda change: change.started, reverse=True)
+
+    def of_operation(self, name: str) -> dict[str, list[dict[str, Any]]]:
+        """The records of every change of an operation by its id, newest first.
+
+        Changes that cannot be read are left out.
+        """
+        found: dict[str, list[dict[str, Any]]] = {}
+        for change, parts in self._parts_by_change().items():
+            try:
+                records = _records(parts)
+            except _Broken:
+                continue
+            if operation_of(records[0]).name == name:
+                found[change] = records
+        return dict(sorted(found.items(), key=lambda item: str(item[1][0]["at"]), reverse=True))
+
+    def _parts_by_change(self) -> dict[str, list[dict[str, Any]]]:
         by_change: dict[str, list[dict[str, Any]]] = {}
         for part in self._api.list(CONFIG_MAP, NAMESPACE, _CHANGE):
             by_change.setdefault(part["metadata"]["labels"][_CHANGE], []).append(part)
-        found = [_listed(change, parts) for change, parts in by_change.items()]
-        return sorted(found, key=lambda change: change.started, reverse=True)
+        return by_change
 
     def _parts(self, change: str) -> list[dict[str, Any]]:
         return sorted(self._api.list(CONFIG_MAP, NAMESPACE, f"{_CHANGE}={change}"), key=_part_number)
@@ -208,6 +226,9 @@ def _part_number(part: Mapping[str, Any]) -> int:
 
 def _records(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The records of a change. Raises ``_Broken``, which names the ConfigMap and the key."""
+    numbers = {_part_number(part) for part in parts}
+    if lost := sorted(set(range(max(numbers, default=0))) - numbers):
+        raise _Broken(f"its part {lost[0]} of {max(numbers) + 1} was deleted")
     found = [
         _unpacked(text, f"{key} of ConfigMap {NAMESPACE}/{part['metadata']['name']}")
         for part in sorted(parts, key=_part_number)

@@ -61,6 +61,14 @@ class Lock:
         """Renew the lock. Raises ``Conflict`` if it was lost; the caller must then stop writing."""
         self._write({"renewTime": _stamp(), "leaseDurationSeconds": self._whole_duration()})
 
+    def create_again(self) -> None:
+        """Create the Lease that others deleted while this process held it, with the same number of holders.
+
+        Raises ``Conflict`` if another process has taken the lock meanwhile.
+        """
+        self._ensure_namespace()
+        self._took(self._api.create(self._lease(self.transitions)))
+
     def release(self) -> None:
         """Release the lock if this process still holds it.
 

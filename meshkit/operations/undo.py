@@ -18,14 +18,19 @@ from meshkit.operations.identity.rotate import NAME as ROTATION
 from meshkit.operations.identity.undo import undo_rotation
 from meshkit.operations.plan import Change, Changes
 from meshkit.operations.progress import OnEvent, noop
+from meshkit.operations.release.restoring.rollback import OPERATION as ROLLBACK
+from meshkit.operations.release.restoring.rollback import undo_rollback
+from meshkit.operations.release.restoring.undo import undo_release
 from meshkit.operations.release.state import BEGIN
-from meshkit.operations.release.undo import undo_release
 from meshkit.operations.uninstall import require_control_plane_unused
 from meshkit.operations.upgrade.rollback import NAME as UPGRADE
 from meshkit.operations.upgrade.rollback import undo_upgrade
 
 Records = Sequence[Mapping[str, Any]]
-_ONE: Mapping[str, Callable[[str, Cluster, Journal, Records], Change]] = {"release": undo_release}
+_ONE: Mapping[str, Callable[[str, Cluster, Journal, Records], Change]] = {
+    "release": undo_release,
+    ROLLBACK: undo_rollback,
+}
 """Operations whose single change does not consist of steps."""
 _TOGETHER: Mapping[str, Callable[..., list[Change]]] = {UPGRADE: undo_upgrade, ROTATION: undo_rotation}
 """Operations whose changes are undone together in a specific order; they are passed newest first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,67 @@ def test_only_public_names_are_used(path: Path) -> None:
                 assert node.attr in mk.__all__, f"mk.{node.attr} is not public"
         if isinstance(node, ast.Import | ast.ImportFrom):
             assert ast.unparse(node) == "import meshkit as mk"
+
+
+CHANGING = {"apply", "undo", "upgrade_back", "deploy_shop", "route_shop", "send_command"}
+"""Functions of the library, and methods of its setup, that change a cluster."""
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda p: p.stem)
+def test_what_changes_a_cluster_is_dry_without_apply(path: Path) -> None:
+    tree = ast.parse("\n".join("".join(cell["source"]) for cell in cells(path)))
+    changing = list(unguarded(tree, guarded=False))
+    assert not changing, f"these run without apply: {changing}"
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and called(node) in CHANGING]
+    applies = [each for each in read_runbook(path).parameters if each.name == "apply"]
+    assert [each.default for each in applies] == ([False] if calls else [])
+
+
+def unguarded(node: ast.AST, *, guarded: bool) -> Iterator[str]:
+    """The calls that change a cluster, and run whether or not ``apply`` is set."""
+    if changes(node) and not guarded:
+        yield ast.unparse(node)
+    for child in ast.iter_child_nodes(node):
+        within = isinstance(node, ast.If | ast.IfExp) and demands_apply(node.test)
+        body = node.body if isinstance(node, ast.If | ast.IfExp) else ()
+        inside = child in body if isinstance(body, list) else child is body
+        yield from unguarded(child, guarded=guarded or (within and inside))
+
+
+def demands_apply(test: ast.expr) -> bool:
+    """Whether a condition is false wherever ``apply`` is: ``apply``, or ``apply and ...``."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return any(map(demands_apply, test.values))
+    return isinstance(test, ast.Name) and test.id == "apply"
+
+
+def changes(node: ast.AST) -> bool:
+    """Whether a node calls what changes a cluster, other than with ``dry_run=not apply``."""
+    if not isinstance(node, ast.Call):
+        return False
+    dry = [ast.unparse(each.value) for each in node.keywords if each.arg == "dry_run"]
+    return called(node) in CHANGING and dry != ["not apply"]
+
+
+def called(call: ast.Call) -> str:
+    """The name of the method that a call calls."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("mk.apply(plan)", ["mk.apply(plan)"]),
+        ("if apply:\n    mk.apply(plan)", []),
+        ("if apply:\n    pass\nelse:\n    mk.undo(change)", ["mk.undo(change)"]),
+        ("x = setup.apply(plan) if apply else ''", []),
+        ("x = '' if apply else setup.apply(plan)", ["setup.apply(plan)"]),
+        ("if apply or retire:\n    mk.apply(plan)", ["mk.apply(plan)"]),
+        ("mk.undo(change, dry_run=not apply)", []),
+    ],
+)
+def test_a_change_without_apply_would_be_found(source: str, found: list[str]) -> None:
+    assert list(unguarded(ast.parse(source), guarded=False)) == found
 
 
 def test_each_runbook_says_what_it_does() -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.admission.unreached import ReadyPods
-from meshkit.errors import ClusterError
+from meshkit.errors import ClusterError, ManualActionRequired
 from meshkit.facts import Kind
 from meshkit.kube.pods import is_ready
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
+
+_FORCED = "With --force (force=True) the requests are given back all the same."
+_WORKLOADS = (Kind("apps/v1", "Deployment"), Kind("apps/v1", "StatefulSet"))
 
 
 def running_pods(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int:
@@ -40,6 +43,40 @@ def ready_pods(cluster: Cluster, release: Release, route: WeightedRoute) -> Read
     except ClusterError:
         return ReadyPods()
     return ReadyPods(stable, canary)
+
+
+def require_ready(cluster: Cluster, release: Release, route: WeightedRoute) -> None:
+    """Raise ``ManualActionRequired`` unless the stable version has a ready pod; say how it gets one."""
+    stable = release.stable
+    try:
+        ready = _ready_of(cluster, release, route, stable)
+    except ClusterError as error:
+        problem = f"Whether {stable} has ready pods is not known: {error.message}"
+        raise ManualActionRequired(problem, remedy=f"Nothing was changed. {_FORCED}") from error
+    if ready is None:
+        problem = f"Which pods {stable} of {release.namespace}/{release.service} has is not known."
+        raise ManualActionRequired(problem, remedy=f"Nothing was changed. {_FORCED}")
+    if not ready:
+        problem = f"{stable} of {release.namespace}/{release.service} has no ready pod to answer requests."
+        raise ManualActionRequired(
+            problem, remedy=f"Nothing was changed. {_scaling(cluster, release, route)} {_FORCED}"
+        )
+
+
+def _scaling(cluster: Cluster, release: Release, route: WeightedRoute) -> str:
+    """Say which command starts pods of the stable version."""
+    labels = _labels_of(cluster, release, route, release.stable)
+    wanted = dict(part.split("=", 1) for part in labels.split(","))
+    for kind in _WORKLOADS:
+        for found in cluster.api.list(kind, release.namespace):
+            template = (found["spec"].get("template") or {}).get("metadata") or {}
+            if wanted.items() <= (template.get("labels") or {}).items():
+                name = f"{kind.kind.lower()}/{found['metadata']['name']}"
+                if found["spec"].get("replicas") == 0:
+                    scale = f"kubectl -n {release.namespace} scale {name} --replicas=N"
+                    return f"'{scale}' starts its pods; roll back once they are ready."
+                return f"See why the pods of {name} are not ready; roll back once they are."
+    return f"Deploy {release.stable} again; roll back once its pods are ready."
 
 
 def _ready_of(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int | None:

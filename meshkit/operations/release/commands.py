@@ -1,15 +1,17 @@
 """Address and command a release through the cluster: one ConfigMap for each release name.
 
 It names the journal of the current run and holds the last command. Anyone with the right to change it can
-hold, resume, promote or roll back; the runner reads it in every iteration.
+hold, resume, promote or roll back; the runner reads it in every iteration. It also keeps the first and the
+last record of the run, so that the weights can be restored if the journal is deleted.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from meshkit.cluster.journal import CONFIG_MAP, NAMESPACE
 from meshkit.errors import BadInput, UnknownName
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
 
 Verb = Literal["hold", "resume", "promote", "rollback"]
+LABEL = "meshkit.dev/release"
+"""The label of the ConfigMaps of releases, with the name of the release."""
+_RUN, _BEGIN, _END, _COMMAND = "change", "begin", "end", "command"
 
 
 @dataclass(frozen=True)
@@ -39,22 +44,35 @@ class Mailbox:
 
     def change_id(self) -> str | None:
         """The journal of the latest run of this release, None when it was never started."""
-        return self._data().get("change")
+        return self._data().get(_RUN)
 
-    def open(self, change_id: str) -> None:
-        """Point at a new run, and drop a command that the previous run has not read."""
+    def begin(self) -> dict[str, Any] | None:
+        """The first record of the latest run, None if it is not known."""
+        text = self._data().get(_BEGIN)
+        return dict(json.loads(text)) if text else None
+
+    def end(self) -> dict[str, Any] | None:
+        """The last record of the latest run, None if it has not ended."""
+        text = self._data().get(_END)
+        return dict(json.loads(text)) if text else None
+
+    def open(self, begin: Mapping[str, Any]) -> None:
+        """Point at a new run by its first record; drop a command that the previous run has not read."""
+        run = {_RUN: str(begin["change_id"]), _BEGIN: json.dumps(begin)}
         if self._api.get(CONFIG_MAP, self._name, NAMESPACE) is None:
-            meta = {"name": self._name, "namespace": NAMESPACE}
-            self._api.create(
-                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"change": change_id}}
-            )
+            labels = {LABEL: self._release_name}
+            meta = {"name": self._name, "namespace": NAMESPACE, "labels": labels}
+            self._api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": run})
             return
-        self._patch({"change": change_id, "command": None})
+        self._patch({**run, _END: None, _COMMAND: None})
+
+    def close(self, end: Mapping[str, Any]) -> None:
+        """Keep the last record of the run."""
+        self._patch({_END: json.dumps(end)})
 
     def put(self, verb: Verb) -> None:
         """Store a command for the runner, replacing an earlier one that it has not read."""
-        if verb not in get_args(Verb):
-            raise UnknownName("command", verb, get_args(Verb))
+        require_verb(verb)
         if self.change_id() is None:
             raise BadInput(
                 "release",
@@ -62,12 +80,13 @@ class Mailbox:
                 remedy="Start it first.",
             )
         command = {"command_id": uuid.uuid4().hex[:12], "verb": verb, "who": self._api.whoami()}
-        self._patch({"command": json.dumps(command)})
+        self._patch({_COMMAND: json.dumps(command)})
 
-    def last(self) -> Command | None:
-        """Return the last command, or None."""
-        text = self._data().get("command")
-        return Command(**json.loads(text)) if text else None
+    def read(self) -> tuple[str | None, Command | None]:
+        """Return the change of the latest run and the last command, each None if there is none."""
+        data = self._data()
+        text = data.get(_COMMAND)
+        return data.get(_RUN), Command(**json.loads(text)) if text else None
 
     def _data(self) -> dict[str, str]:
         config_map = self._api.get(CONFIG_MAP, self._name, NAMESPACE)
@@ -75,3 +94,15 @@ class Mailbox:
 
     def _patch(self, data: dict[str, str | None]) -> None:
         self._api.merge_patch(CONFIG_MAP, self._name, NAMESPACE, {"data": data})
+
+
+def require_verb(verb: str) -> None:
+    """Raise ``UnknownName`` for a command that does not exist."""
+    if verb not in get_args(Verb):
+        raise UnknownName("command", verb, get_args(Verb))
+
+
+def names(cluster: Cluster) -> list[str]:
+    """The names of all releases that were ever started on a cluster."""
+    boxes = cluster.api.list(CONFIG_MAP, NAMESPACE, LABEL)
+    return sorted(str(box["metadata"]["labels"][LABEL]) for box in boxes)

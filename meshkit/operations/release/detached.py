@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,22 +18,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshkit import settings
-from meshkit.errors import ReleaseNotStarted
+from meshkit.errors import MeshkitError, ReleaseNotStarted
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
 
-GRACE_S = 3.0
-"""A process that fails within this time makes ``run_detached`` raise an error."""
+GRACE_S = 60.0
+"""``run_detached`` waits at most so long for the process to start the release, or to end."""
+_ASK_S = 0.5
+_EXIT_CODES = range(1, 6)
+_PREFIX = "meshkit: "
+"""What an error on the command line begins with."""
 
 
 @dataclass(frozen=True)
 class Runner:
-    """The process that runs a release."""
+    """The process that runs a release; ``started`` is false while it still waits, as for its lock."""
 
     pid: int
     log: Path
+    started: bool = True
 
 
 def run_detached(
@@ -43,10 +49,10 @@ def run_detached(
     prometheus: str | None = None,
     grace_s: float = GRACE_S,
 ) -> Runner:
-    """Start or resume a release in a separate process on this cluster, and return at once.
+    """Start or resume a release in a separate process on this cluster, and return once it runs.
 
-    Raises ``ReleaseNotStarted`` with the process's output if it fails within ``grace_s`` seconds, for example
-    because another process runs the release.
+    Raises ``ReleaseNotStarted``, with the reason that the process gave, if it ends before that, for example
+    because another process runs the release. After ``grace_s`` seconds it returns in any case.
     """
     from meshkit.operations.which_mesh import mesh_of
 
@@ -71,13 +77,44 @@ def run_detached(
             # Without a kubeconfig the cluster is the one of this pod; $KUBECONFIG would take precedence.
             env=settings.child_environment(KUBECONFIG=cluster.kubeconfig),
         )
-    deadline_s = time.monotonic() + grace_s
-    while time.monotonic() < deadline_s and process.poll() is None:
-        time.sleep(0.05)
-    if process.returncode not in (None, 0):
-        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+    started = _waited(process, release, cluster, grace_s)
+    if process.returncode not in (None, 0) and not started:
         raise ReleaseNotStarted(
-            f"release {release.name} did not start: {''.join(last) or 'its process printed no output'}",
+            f"release {release.name} did not start: {_reason(log)}",
             remedy=f"The log is {log}.",
+            exit_code=process.returncode if process.returncode in _EXIT_CODES else 1,
         )
-    return Runner(process.pid, log)
+    return Runner(process.pid, log, started)
+
+
+def _waited(process: subprocess.Popen[bytes], release: Release, cluster: Cluster, grace_s: float) -> bool:
+    """Wait until the process runs the release, has ended, or the time is over; return whether it ran it."""
+    now_s = time.monotonic()
+    deadline_s, ask_s = now_s + grace_s, now_s + _ASK_S
+    while now_s < deadline_s and process.poll() is None:
+        if now_s >= ask_s:
+            if runs(process.pid, release, cluster):
+                return True
+            ask_s = time.monotonic() + _ASK_S
+        time.sleep(0.05)
+        now_s = time.monotonic()
+    return process.returncode == 0
+
+
+def runs(pid: int, release: Release, cluster: Cluster) -> bool:
+    """Whether a process of this machine runs the release."""
+    from meshkit.operations.release.runner import runner_of, running_state
+
+    try:
+        holder = runner_of(release, cluster) or ""
+        ours = holder.startswith(f"{socket.gethostname()}-{pid}-")
+        return ours and running_state(release.name, cluster) is not None
+    except MeshkitError:
+        return False
+
+
+def _reason(log: Path) -> str:
+    """The error that the process printed, without the name of the program; else its last line."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    begin = max((n for n, line in enumerate(lines) if line.startswith(_PREFIX)), default=len(lines) - 1)
+    return " ".join(lines[max(begin, 0) :]).removeprefix(_PREFIX) or "its process printed no output"

@@ -11,26 +11,34 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.admission.unreached import Attribution, ReadyPods
 from meshkit.decide.admission.warm_pods import PodAges
-from meshkit.decide.baseline import Baseline
-from meshkit.decide.evidence import Evidence
 from meshkit.decide.ladder import agreeing, next_step, weights, whole_share
 from meshkit.decide.rollouts.baseline_meter import BaselineMeter
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
-from meshkit.decide.thresholds import Yardstick
-from meshkit.decide.verdict import Progress
-from meshkit.errors import ChangedByOthers, ClusterError, ManualActionRequired, NoData
+from meshkit.errors import (
+    ChangedByOthers,
+    ClusterError,
+    ManualActionRequired,
+    MeshkitError,
+    NoData,
+    Rejected,
+    UnknownName,
+)
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
 from meshkit.operations.release.baseline import newest_pod_s, pods_of_both, ready_pods
+from meshkit.operations.release.evidence_bundle.bundle import seal
+from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of
+from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
-from meshkit.operations.release.state import ReleaseState, Status, after, fold
+from meshkit.operations.release.state import ReleaseState, Status, after, begin_record, fold
 from meshkit.operations.release.weights import WeightWriter, same_percent
 
 if TYPE_CHECKING:
@@ -67,7 +75,7 @@ class Runner:
         route = route_of(state.route)
         self._weights = WeightWriter(cluster.api, lock, route, release)
         self._target = target_of(release, route)
-        self._evidence = _evidence_of(state)
+        self._evidence = evidence_of(state)
         self._meter = BaselineMeter(release)
         self._ages = PodAges()
         self._attribution = Attribution()
@@ -75,7 +83,14 @@ class Runner:
         self._in_doubt = False
 
     def run(self) -> ReleaseState:
-        """Iterate until the release has ended."""
+        """Iterate until the release has ended; raise ``ReleaseLost`` if its journal is deleted meanwhile."""
+        try:
+            return self._iterate()
+        except (ClusterError, UnknownName) as error:
+            lost = lost_meanwhile(self.state, self._cluster, self._journal, self._mailbox)
+            raise lost or error from error
+
+    def _iterate(self) -> ReleaseState:
         try:
             before: Counters | None = None
             while not self.state.ended:
@@ -100,7 +115,7 @@ class Runner:
         """Run one iteration, whatever the cluster answers, and return the counters for the next window."""
         self._next_look_s = self._clock.now() + self.state.release.look_s
         try:
-            self._lock.renew()
+            self._renew()
             if self._in_doubt:
                 self._read_again()
             self._take_up()
@@ -120,6 +135,14 @@ class Runner:
                 raise
             self._in_doubt = True
             return before
+
+    def _renew(self) -> None:
+        try:
+            self._lock.renew()
+        except Rejected as error:
+            if error.status != 404:
+                raise
+            self._lock.create_again()
 
     def _measure(self, before: Counters, counters: Counters) -> None:
         """Judge the window between two readings; hold if it cannot be true."""
@@ -145,15 +168,17 @@ class Runner:
         self._look(samples, replace(self._look_of(samples), refused=reason.rstrip(".")))
 
     def _look(self, samples: Samples, look: SampleWindow) -> None:
-        """Judge one window, journal it, and do what the verdict says."""
+        """Judge one window, journal it, and do what the verdict says.
+
+        The window is judged as the journal has it, so that the verdict can be recomputed from there.
+        """
         state, release = self.state, self.state.release
-        now = samples.end_s
+        now, at_s = samples.end_s, self._clock.now()
+        look = SampleWindow.from_record(look.as_record())
         self._evidence = self._evidence.updated(look)
         look = replace(look, refused=self._evidence.refused)
-        agreed = None if state.agreed_s is None else now - state.agreed_s
-        progress = Progress(state.step, agreed, self._elapsed_s(), state.held, state.forced)
-        verdict = judge(self._evidence, release, progress)
-        self._record("look", look=look.as_record(), verdict=verdict.as_record())
+        verdict = judge(self._evidence, release, progress_of(state, look, at_s))
+        self._record("look", at_s=at_s, look=look.as_record(), verdict=verdict.as_record())
         self._on_look(self.state)
         if verdict.action == "rollback":
             self._give_back("rolled_back", verdict.told)
@@ -168,6 +193,8 @@ class Runner:
             return
         elif state.baseline is None:
             self._measure_baseline(samples)
+        elif state.step < 0:
+            self._shift_unless_held(0)
         elif state.agreed_s is None:
             self._compare_share(now)
 
@@ -251,14 +278,13 @@ class Runner:
         if baseline is None:
             return
         self._record("baseline", **baseline.as_record())
-        self._evidence = _evidence_of(self.state)
+        self._evidence = evidence_of(self.state)
         if beside := self.state.beside_percent:
             self._note(
                 f"Other rules send {beside:.1f} % of the requests to {self.state.release.canary}, whatever"
                 " the weights: the measured shares contain these."
             )
-        if not self.state.held:
-            self._shift(0)
+        self._shift_unless_held(0)
 
     def _compare_share(self, now: float) -> None:
         """Start the step's clock once the measured share agrees with the requested one.
@@ -274,15 +300,26 @@ class Runner:
             requests, canary = agreed
             self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
 
+    def _shift_unless_held(self, step: int) -> None:
+        if not self.state.held:
+            self._shift(step)
+
     def _shift(self, step: int) -> None:
         """Move the weights to a step: first journal the change, then write it."""
         asked = self.state.release.ladder[step]
-        self._record("weights", step=step, asked_percent=asked)
+        self._record("weights", step=step, asked_percent=asked, change=self._difference(*weights(asked)))
         self._weights.move(*weights(asked), expected_percent=self.state.before_percent)
+
+    def _difference(self, stable: int, canary: int) -> dict[str, list[int]]:
+        """Both weights before and after a write, by version."""
+        now, release = self._weights.read()[1], self.state.release
+        return {release.stable: [now.stable.weight, stable], release.canary: [now.canary.weight, canary]}
 
     def _obey(self) -> None:
         """Read the last command, and carry it out if it is new or still pending."""
-        command = self._mailbox.last()
+        change_id, command = self._mailbox.read()
+        if change_id is None:
+            self._mailbox.open(begin_record(self.state))
         if command and command.command_id != self.state.last_command:
             self._record("command", command_id=command.command_id, verb=command.verb, who=command.who)
         if self.state.wanted == "rollback":
@@ -294,7 +331,7 @@ class Runner:
     def _read_again(self) -> None:
         """Read the weights after a request without an answer, because it may have taken effect."""
         self.state = fold(self._journal.records(self.state.change_id))
-        self._evidence = _evidence_of(self.state)
+        self._evidence = evidence_of(self.state)
         self._in_doubt = False
 
     def _take_up(self) -> None:
@@ -328,7 +365,11 @@ class Runner:
         """
         self._weights.hand_back(self.state.managed_fields)
         percent = self.state.asked_percent if percent is None else percent
-        self._record("end", state=result, result=result, sentences=list(sentences), percent=percent)
+        end = {"state": result, "result": result, "sentences": list(sentences), "percent": percent}
+        self._record("end", **end)
+        with suppress(MeshkitError):  # The release has ended, whether or not these are kept.
+            self._mailbox.close({"kind": "end", "at_s": self.state.ended_s, **end})
+            seal(self.state.change_id, self._journal)
         self._on_look(self.state)
 
     def _note(self, text: str) -> None:
@@ -345,13 +386,6 @@ class Runner:
 
     def _elapsed_s(self) -> float:
         return self.state.elapsed_s(self._clock.now())
-
-
-def _evidence_of(state: ReleaseState) -> Evidence:
-    evidence = Evidence.start(Yardstick.of(state.baseline or Baseline(()), state.release))
-    for judged in state.looks:
-        evidence = evidence.updated(judged.look)
-    return evidence
 
 
 def _no_samples(state: ReleaseState, now: float) -> Samples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -260,7 +260,7 @@ def _whole(
     from meshkit import settings
     from meshkit.cluster.journal import new_id
     from meshkit.operations.release.forecast import measured_forecast
-    from meshkit.operations.release.route import find_route, weights_of
+    from meshkit.operations.release.route import find_route, owners, weights_of
 
     found = find_route(mesh, release, cluster)
     route = found.route
@@ -276,7 +276,8 @@ def _whole(
         raise BadInput(
             "release.canary",
             f"{release.canary} already gets {current.canary_percent:g} % of {route}.",
-            remedy=f"Give all weight to {release.stable} first, or start with a higher step.",
+            remedy=f"Give all weight to {release.stable} first, or start with a higher step."
+            " 'meshkit release rollback -f FILE' does so if a release moved it and its records are gone.",
         )
     by_scrapes = bool(scraped or settings.prometheus())
     return ReleasePlan(
@@ -285,7 +286,7 @@ def _whole(
         cluster=cluster.ref,
         change_id=new_id(),
         route=route,
-        owners=_owners(obj, route),
+        owners=owners(obj, route),
         weights=(current.stable.weight, current.canary.weight),
         observer=observer,
         clock=clock,
@@ -300,7 +301,7 @@ def _rest(
     state: ReleaseState, release: Release, cluster: Cluster, mesh: str, observer: Observer, clock: Clock
 ) -> ReleasePlan:
     """The plan of the rest of a release, with the route that its journal names."""
-    from meshkit.operations.release.route import route_of
+    from meshkit.operations.release.route import owners, route_of
 
     if state.release != release or state.mesh != mesh:
         raise BadInput(
@@ -315,7 +316,7 @@ def _rest(
         cluster=cluster.ref,
         change_id=state.change_id,
         route=route,
-        owners=_owners({"metadata": {"managedFields": state.managed_fields}}, route),
+        owners=owners({"metadata": {"managedFields": state.managed_fields}}, route),
         weights=state.found_weights,
         observer=observer,
         clock=clock,
@@ -351,19 +352,6 @@ def _missing_rights(cluster: Cluster, route: WeightedRoute) -> str:
     from meshkit.cluster import rights
 
     return rights.describe(rights.missing(cluster.api, required_rights(cluster, route)))
-
-
-def _owners(obj: Mapping[str, Any], route: WeightedRoute) -> tuple[str, ...]:
-    """The field managers that own the list with the weights, each once."""
-    entries: Iterable[Mapping[str, Any]] = obj["metadata"].get("managedFields") or ()
-    return tuple(
-        dict.fromkeys(
-            entry["manager"]
-            for entry in entries
-            if not entry.get("subresource")
-            and f"f:{route.rules}" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
-        )
-    )
 
 
 def _rule(route: WeightedRoute) -> str:

@@ -7,7 +7,7 @@ destinations. The mesh's planner knows their location in the object (``WeightedR
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +111,19 @@ def target_of(release: Release, route: WeightedRoute) -> Target:
     versions = (release.stable, release.canary)
     return Target(
         release.namespace, release.service, release.port, versions, dict(route.services), dict(route.labels)
+    )
+
+
+def owners(obj: Object, route: WeightedRoute) -> tuple[str, ...]:
+    """The field managers that own the list with the weights, each once."""
+    entries: Iterable[Mapping[str, Any]] = obj["metadata"].get("managedFields") or ()
+    return tuple(
+        dict.fromkeys(
+            entry["manager"]
+            for entry in entries
+            if not entry.get("subresource")
+            and f"f:{route.rules}" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        )
     )
 
 

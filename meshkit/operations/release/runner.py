@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from meshkit.errors import Conflict, RolledBack, Undecided, UnknownName
+from meshkit.errors import BadInput, BrokenJournal, Conflict, RolledBack, Undecided, UnknownName
 from meshkit.facts import ClusterRef
 from meshkit.operations.release.state import ReleaseState, fold
+from meshkit.operations.release.weights import same_percent
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -74,18 +75,45 @@ class Outcome:
 def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
     """Tell the runner of a release to hold, resume, promote (to 100 % at once) or roll back.
 
-    The command is stored in the cluster until the runner's next iteration.
+    The command is stored in the cluster until the runner's next iteration. Raises ``BadInput`` if the release
+    has ended; ``mk.plan_rollback`` then gives the requests back.
     """
-    from meshkit.operations.release.commands import Mailbox
+    from meshkit.operations.release.commands import Mailbox, require_verb
 
+    require_verb(verb)
+    state = _latest(release_name, cluster)
+    if state is not None and state.ended:
+        if verb == "rollback" and same_percent(state.asked_percent, state.found_percent):
+            return
+        raise has_ended(state, verb)
     Mailbox(cluster, release_name).put(verb)
 
 
+def has_ended(state: ReleaseState, verb: str, words: str = "") -> BadInput:
+    """Return the refusal of a command to a release that has ended, which names the way that works.
+
+    ``words`` are the options that select the cluster, for the commands that it names.
+    """
+    release, name = state.release, state.release.name
+    problem = f"release {name} has ended: {(state.result or '').replace('_', ' ')}."
+    again = f"'meshkit release run -f FILE{words}' starts it again."
+    if same_percent(state.asked_percent, state.found_percent):
+        return BadInput(verb, problem, remedy=f"{release.stable} has its requests back. {again}")
+    back = f"'meshkit release rollback {name}{words}' gives the requests back to {release.stable}"
+    now = f"{release.canary} got {state.asked_percent:g} % at its end."
+    return BadInput(verb, problem, remedy=f"{now} {back}; {again}")
+
+
 def release_state(release_name: str, cluster: Cluster) -> ReleaseState:
-    """Read a snapshot of the latest run of a release; raise ``UnknownName`` if there is none."""
+    """Read a snapshot of the latest run of a release.
+
+    Raises ``UnknownName`` if there is none, and ``ReleaseLost`` if its records were deleted before its end.
+    """
     state = _latest(release_name, cluster)
     if state is None:
-        raise UnknownName("release", release_name, ())
+        from meshkit.operations.release.commands import names
+
+        raise UnknownName("release", release_name, names(cluster))
     return state
 
 
@@ -105,9 +133,19 @@ def running_state(release_name: str, cluster: Cluster) -> ReleaseState | None:
 def _latest(release_name: str, cluster: Cluster) -> ReleaseState | None:
     from meshkit.cluster.journal import Journal
     from meshkit.operations.release.commands import Mailbox
+    from meshkit.operations.release.restoring.lost_journal import release_lost
 
-    change_id = Mailbox(cluster, release_name).change_id()
-    return fold(Journal(cluster).records(change_id)) if change_id is not None else None
+    mailbox = Mailbox(cluster, release_name)
+    change_id = mailbox.change_id()
+    if change_id is None:
+        return None
+    try:
+        return fold(Journal(cluster).records(change_id))
+    except (UnknownName, BrokenJournal) as error:
+        begin, end = mailbox.begin(), mailbox.end()
+        if begin is not None and end is not None:
+            return fold([begin, end])
+        raise release_lost(release_name, change_id, begin, cluster) from error
 
 
 def required_rights(cluster: Cluster, route: WeightedRoute) -> set[Right]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from meshkit.cluster.journal import Operation
-from meshkit.errors import Conflict
+from meshkit.errors import ClusterError, Conflict
+from meshkit.kube.pods import all_containers
+from meshkit.operations.release.baseline import pods_of
 from meshkit.operations.release.route import record_of, weights_of
 from meshkit.operations.release.runner import running_state
-from meshkit.operations.release.state import BEGIN, ReleaseState, fold
+from meshkit.operations.release.state import BEGIN, ReleaseState, begin_record, fold
+from meshkit.version import __version__
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -44,7 +47,7 @@ def start(
         problem = f"Change {plan.change_id} of the plan has ended: release {name} is {state.status}."
         raise Conflict(problem, remedy="Nothing was changed. Plan again to start another run.")
     if running is None:
-        mailbox.open(plan.change_id)
+        mailbox.open(begin_record(state))
     # Read again after this record: later records of a runner that was only slow are ignored.
     journal.append(plan.change_id, {"kind": "taken up", **stamp})
     return fold(journal.records(plan.change_id))
@@ -76,13 +79,28 @@ def _begin(
         "route": record_of(plan.route),
         "weights": list(plan.weights),
         "managed_fields": obj["metadata"].get("managedFields") or [],
+        "versions": _versions(plan, cluster),
         **stamp,
     }
     notes = [{"kind": "note", "text": text, **stamp} for text in plan.unmoved]
     for each in (record, *notes):
         journal.append(plan.change_id, each)
-    mailbox.open(plan.change_id)
+    mailbox.open(record)
     return fold([record, *notes])
+
+
+def _versions(plan: ReleasePlan, cluster: Cluster) -> dict[str, Any]:
+    """The version of meshkit, and the images of both versions' pods."""
+    release = plan.release
+    images: dict[str, list[str]] = {}
+    for version in (release.stable, release.canary):
+        try:
+            pods = pods_of(cluster, release, plan.route, version)
+        except ClusterError:
+            pods = ()
+        found = {str(each.get("image")) for pod in pods for each in all_containers(pod)}
+        images[version] = sorted(found)
+    return {"meshkit": __version__, "images": images}
 
 
 def _as_planned(plan: ReleasePlan, cluster: Cluster) -> Object:

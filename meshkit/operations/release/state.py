@@ -25,6 +25,8 @@ SHOWN_APART = 0.2
 """A measured share that differs by more than this part of the one asked for looks like another share."""
 BEGIN = "begin"
 """The kind of the record that starts a release."""
+GIVEN_BACK, TAKEN_AGAIN = "given back", "taken again"
+"""The kinds of the records of a rollback after the end of a release, and of the undo of that rollback."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class ReleaseState:
     result: Status | None = None
     ended_s: float | None = None
     end_sentences: tuple[str, ...] = ()
+    given_back: Status | None = None
+    """The result before the traffic was given back after the end; None if it was not."""
 
     @property
     def status(self) -> Status:
@@ -219,7 +223,56 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
                 asked_percent=record["percent"],
             )
             return _noted(state, record, "end", sentences[0])
+        case "given back" | "undone":
+            return _given_back(state, record)
+        case "taken again":
+            return _taken_again(state, record)
     return state
+
+
+def begin_record(state: ReleaseState) -> dict[str, Any]:
+    """Return the record that a release began with, from its state."""
+    begin = state.events[0]
+    return {
+        "kind": BEGIN,
+        "change_id": state.change_id,
+        "release": state.release.model_dump(mode="json"),
+        "mesh": state.mesh,
+        "object": begin.text.partition(": ")[0],
+        "route": dict(state.route),
+        "weights": list(state.found_weights),
+        "managed_fields": [dict(entry) for entry in state.managed_fields],
+        "at_s": state.started_s,
+        "who": begin.who,
+    }
+
+
+def _given_back(state: ReleaseState, record: Record) -> ReleaseState:
+    """The weights from before the release were restored after its end."""
+    how = "undone" if record["kind"] == "undone" else "rolled back after its end"
+    text = f"The release was {how} by {record['who']}: the weights are those from before it."
+    at_s = record.get("at_s", state.ended_s or 0.0)
+    state = replace(
+        state,
+        result="rolled_back",
+        given_back=state.given_back or state.result,
+        asked_percent=state.found_percent,
+        end_sentences=(text, *state.end_sentences),
+    )
+    return _noted(state, {**record, "at_s": at_s}, "note", text, record["who"])
+
+
+def _taken_again(state: ReleaseState, record: Record) -> ReleaseState:
+    """The rollback after the end of the release was undone."""
+    text = f"The rollback was undone by {record['who']}."
+    state = replace(
+        state,
+        result=state.given_back,
+        given_back=None,
+        asked_percent=record["percent"],
+        end_sentences=state.end_sentences[1:],
+    )
+    return _noted(state, record, "note", text, record["who"])
 
 
 def _agreement(state: ReleaseState, measured_percent: float, requests: int | None) -> str:

@@ -305,7 +305,7 @@ def test_every_command_that_meets_a_cluster_can_be_told_which() -> None:
 def test_no_placeholder_is_listed_for_a_command_that_is_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run("evidence", "verify", "release.json") == 2
-    assert "No such command 'evidence'" in capsys.readouterr().err
+    assert run("audit", "verify", "release.json") == 2
+    assert "No such command 'audit'" in capsys.readouterr().err
     assert run("--help") == 0
-    assert "evidence" not in capsys.readouterr().out
+    assert "audit" not in capsys.readouterr().out

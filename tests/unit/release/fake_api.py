@@ -70,7 +70,9 @@ class FakeApi:
     def merge_patch(
         self, kind: Kind, name: str, namespace: str | None, patch: Mapping[str, Any]
     ) -> dict[str, Any]:
-        obj = self.objects[kind.kind, namespace or "", name]
+        obj = self.objects.get((kind.kind, namespace or "", name))
+        if obj is None:
+            raise Rejected(f"{kind.kind} {name} is not found.", remedy="", status=404)
         asked = patch.get("metadata", {}).get("resourceVersion")
         if asked not in (None, obj["metadata"]["resourceVersion"]):
             raise Conflict("the object has been modified.", remedy="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import yaml
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import ReleaseNotStarted
 from meshkit.intent.release import Release
-from meshkit.operations.release.detached import run_detached
+from meshkit.operations.release.detached import run_detached, runs
+from tests.unit.release.stage import Stage
 
 PATIENCE_S = 150.0
 """How long its process may take to start and to give up; it is short only where the machine is idle."""
@@ -37,5 +39,15 @@ def test_it_meets_the_cluster_that_was_chosen(cluster: Cluster, monkeypatch: pyt
 
 
 def test_it_is_measured_by_the_prometheus_that_was_named(cluster: Cluster) -> None:
-    with pytest.raises(ReleaseNotStarted, match="not the URL of a Prometheus"):
+    with pytest.raises(ReleaseNotStarted, match="not the URL of a Prometheus") as told:
         run_detached(RELEASE, cluster, mesh="istio", prometheus="ftp://measured.example", grace_s=PATIENCE_S)
+    assert told.value.message.startswith("release web-v2 did not start: prometheus: ")
+    assert told.value.exit_code == 2
+
+
+def test_a_process_is_known_to_run_a_release_by_its_lock() -> None:
+    stage, seen = Stage(), set[bool]()
+    stage.run(lambda state: seen.add(runs(os.getpid(), stage.release, stage.cluster)))
+    assert True in seen
+    assert not runs(os.getpid(), stage.release, stage.cluster)
+    assert not runs(1, stage.release, stage.cluster)

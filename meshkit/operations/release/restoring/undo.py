@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, ChangedByOthers, ManualActionRequired
+from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change
 from meshkit.operations.release.route import route_of
 from meshkit.operations.release.runner import hold_lock, require_rights
@@ -29,10 +30,13 @@ def undo_release(
     state = fold(records)
     if not state.ended:
         problem = f"{change_id} is the release {state.release.name!r}, which is still running."
-        remedy = "Roll it back with 'meshkit release rollback'; if its process has died, also run it again."
+        name = state.release.name
+        remedy = f"Roll it back with 'meshkit release rollback {name}'; if its process has died, add --force."
         raise BadInput("change", problem, remedy=remedy)
     if same_percent(state.asked_percent, state.found_percent):
         problem = f"{change_id} did not change the weights."
+        if state.given_back:
+            problem = f"the weights from before {change_id} were restored already."
         raise BadInput("change", problem, remedy="There is nothing to undo.")
     route = route_of(state.route)
     require_rights(cluster, route)
@@ -51,5 +55,6 @@ def undo_release(
                 remedy="Nothing was changed. Plan a Route with the weights you want.",
             ) from found
         writer.hand_back(saved)
-    journal.append(change_id, {"kind": "undone", "state": "undone", "who": cluster.api.whoami()})
+    stamp = {"at_s": SystemClock().now(), "who": cluster.api.whoami()}
+    journal.append(change_id, {"kind": "undone", "state": "undone", **stamp})
     return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref)

@@ -1,0 +1,295 @@
+"""Look at releases and control them by name: ``meshkit release list | status | hold | resume | ...``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from meshkit.cli import release_drawing
+from meshkit.cli.changes import show_change
+from meshkit.cli.output import AGAIN, ClusterChoice, changing, cluster_options, json_option, mesh_option, show
+from meshkit.errors import BadInput, ClusterError, ReleaseLost, Undecided, UnknownName
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.intent.release import Release
+    from meshkit.operations.release.commands import Verb
+    from meshkit.operations.release.state import ReleaseState
+
+FILE = "YAML file with one document of kind Release."
+_EVERY_S = 2.0
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def which_option(command: F) -> F:
+    """Add the argument ``NAME`` and the option ``-f FILE`` as ``name`` and ``file``."""
+    help_text = f"{FILE} Not needed with NAME."
+    option = click.option("-f", "--file", "file", metavar="FILE", help=help_text)
+    return click.argument("name", required=False)(option(command))
+
+
+def load_release(file: str) -> Release:
+    """Load the only release of a file."""
+    from meshkit.intent.document import load_intents
+    from meshkit.intent.release import Release
+
+    releases = [intent for intent in load_intents(file) if isinstance(intent, Release)]
+    if len(releases) != 1:
+        raise BadInput(
+            file, f"it contains {len(releases)} releases.", remedy="Write one document of `kind: Release`."
+        )
+    return releases[0]
+
+
+def release_to_run(name: str | None, file: str | None, cluster: Cluster | None) -> Release:
+    """The release of a file, or the one of a name whose run has not ended, with its recorded settings."""
+    from meshkit.operations.release.runner import has_ended, release_state
+
+    if file:
+        if name:
+            raise BadInput("-f", "NAME and -f FILE name the release twice.", remedy="Give one of them.")
+        return load_release(file)
+    if not name or cluster is None:
+        raise BadInput("-f", "no file is given.", remedy="Give -f FILE, or NAME of a release to resume.")
+    state = release_state(name, cluster)
+    if state.ended:
+        raise has_ended(state, "run")
+    return state.release
+
+
+@click.command("list")
+@click.option("--all", "every_run", is_flag=True, help="List every run, not only the latest of each release.")
+@cluster_options
+@json_option
+def list_command(every_run: bool, choice: ClusterChoice, as_json: bool) -> None:
+    """List the releases of a cluster: service, versions, state, share, since when, and who started each.
+
+    Example: meshkit release list
+    """
+    cluster = choice.connect(name_it=as_json)
+    _show_list(cluster, every_run=every_run, as_json=as_json)
+
+
+def _show_list(cluster: Cluster, *, every_run: bool = False, as_json: bool, before: str = "") -> None:
+    from meshkit.operations.release.listing import releases
+
+    found = releases(cluster, every_run=every_run)
+    text = f"No release was ever started on cluster {cluster}."
+    if found:
+        text = f"Releases on cluster {cluster}:\n{release_drawing.table(found, time.time())}"
+    show([one.as_record() for one in found], f"{before}{text}", as_json=as_json)
+
+
+@click.command("status")
+@which_option
+@click.option("--watch", is_flag=True, help="Show it again whenever it changes, until the release has ended.")
+@cluster_options
+@json_option
+def status_command(
+    name: str | None, file: str | None, watch: bool, choice: ClusterChoice, as_json: bool
+) -> None:
+    """Show the state of a release, from the journal in the cluster: ladder, share, evidence, time left.
+
+    Without NAME, the command shows the only release that has not ended, or lists all releases.
+
+    Example: meshkit release status web-v2
+    """
+    given = _given(name, file)
+    cluster = choice.connect()
+    chosen = given or _only(cluster)
+    if chosen is None:
+        _show_list(cluster, as_json=as_json, before="Name one release to see its state.\n")
+        return
+    if watch:
+        _watch(chosen, cluster, choice, as_json=as_json)
+        return
+    facts, text = _status(chosen, cluster, choice)
+    show(facts, text, as_json=as_json)
+
+
+def _watch(name: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool) -> None:
+    """Draw the state again on a terminal; elsewhere print it whenever the release has changed."""
+    last = ""
+    terminal = sys.stdout.isatty() and not as_json
+    while True:
+        try:
+            facts, text = _status(name, cluster, choice)
+        except ClusterError as error:
+            if error.status is not None and error.status < 500:
+                raise
+            click.echo(f"meshkit: {error}", err=True)
+            time.sleep(_EVERY_S)
+            continue
+        changed = json.dumps(
+            [facts[key] for key in ("status", "step", "asked_percent", "sentences", "runner")]
+        )
+        if terminal:
+            click.clear()
+        if terminal or changed != last:
+            click.echo(json.dumps(facts, default=str) if as_json else f"{text}\n")
+        if facts["ended"]:
+            return
+        last = changed
+        time.sleep(_EVERY_S)
+
+
+def _status(name: str, cluster: Cluster, choice: ClusterChoice) -> tuple[dict[str, Any], str]:
+    from meshkit.operations.release.runner import release_state, runner_of
+
+    state = release_state(name, cluster)
+    runner = None if state.ended else runner_of(state.release, cluster)
+    verdict = state.verdict
+    facts = {
+        "release": state.release.name,
+        "namespace": state.release.namespace,
+        "service": state.release.service,
+        "status": state.status,
+        "ended": state.ended,
+        "step": state.step,
+        "ladder": list(state.release.ladder),
+        "asked_percent": state.asked_percent,
+        "change": state.change_id,
+        "sentences": state.sentences,
+        "verdict": verdict.as_record() if verdict else None,
+        "started_s": state.started_s,
+        "ended_s": state.ended_s,
+        "runner": runner,
+        "cluster": asdict(cluster.ref),
+    }
+    text = release_drawing.status(state, cluster.ref, runner, time.time())
+    if not (state.ended or runner):
+        text += f"\n{_no_runner(state, choice)}"
+    return facts, text
+
+
+def _given(name: str | None, file: str | None) -> str | None:
+    """The name that the user gave, itself or by a file."""
+    if name and file:
+        raise BadInput("-f", "NAME and -f FILE name the release twice.", remedy="Give one of them.")
+    return load_release(file).name if file else name
+
+
+def _only(cluster: Cluster) -> str | None:
+    """The only release that has not ended, None if there are none or several."""
+    from meshkit.operations.release.listing import releases
+
+    running = [one.name for one in releases(cluster) if not one.ended]
+    return running[0] if len(running) == 1 else None
+
+
+def _required(given: str | None, cluster: Cluster) -> str:
+    """The given name, or else the only release that has not ended."""
+    from meshkit.operations.release.listing import releases
+
+    if name := given or _only(cluster):
+        return name
+    running = [one.name for one in releases(cluster) if not one.ended]
+    what = f"{len(running)} releases run" if running else "no release runs"
+    listed = f": {', '.join(running)}" if running else "; 'meshkit release list' lists those that have ended"
+    raise BadInput("NAME", f"it is not given, and {what}.", remedy=f"Name one{listed}.")
+
+
+def _command(verb: Verb, help_text: str) -> click.Command:
+    @click.command(verb, help=f"{help_text}\n\nExample: meshkit release {verb} web-v2")
+    @which_option
+    @cluster_options
+    @json_option
+    def command(name: str | None, file: str | None, choice: ClusterChoice, as_json: bool) -> int:
+        given = _given(name, file)
+        cluster = choice.connect()
+        return _sent(verb, _required(given, cluster), cluster, choice, as_json=as_json)
+
+    return command
+
+
+def _sent(verb: Verb, name: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool) -> int:
+    """Send a command to a release that has not ended, and say whether a process will read it."""
+    from meshkit.operations.release.runner import has_ended, release_state, runner_of, send_command
+
+    state = release_state(name, cluster)
+    if state.ended:
+        raise has_ended(state, verb, choice.words)
+    send_command(name, verb, cluster)
+    runner = runner_of(state.release, cluster)
+    text = (
+        f"Sent {verb} to release {name} on cluster {cluster}; "
+        f"`meshkit release status {name}{choice.words}` shows the effect."
+    )
+    if runner is None:
+        text = f"Stored {verb} for release {name} on cluster {cluster}, without effect yet.\n"
+        text += _no_runner(state, choice)
+    facts = {"release": name, "sent": verb, "runner": runner, "cluster": asdict(cluster.ref)}
+    show(facts, text, as_json=as_json)
+    return 0 if runner else Undecided.exit_code
+
+
+def _no_runner(state: ReleaseState, choice: ClusterChoice) -> str:
+    """What to do about a release whose process has died or was stopped."""
+    name, words = state.release.name, choice.words
+    return (
+        f"No process runs this release: its weights stay as they are, and nothing watches them. "
+        f"`meshkit release run {name}{words}` resumes it; `meshkit release rollback {name} --force{words}` "
+        "restores the weights from before it, as does "
+        f"`meshkit undo {state.change_id}{words}` once it has ended."
+    )
+
+
+@click.command("rollback")
+@which_option
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Roll back although no process runs the release, no ready pod of the stable version is known, or "
+    "others have changed the weights.",
+)
+@mesh_option
+@cluster_options
+@json_option
+def rollback_command(
+    name: str | None, file: str | None, force: bool, mesh: str | None, choice: ClusterChoice, as_json: bool
+) -> int:
+    """Send all requests back to the stable version now, also after the release has ended.
+
+    A release that a process runs is sent the command. After the end, as after a promotion, the weights from
+    before the release are restored as a change of its own, if the stable version has ready pods; `meshkit
+    undo ID` takes that back. If the records of a release were deleted, -f FILE names what to restore.
+
+    Example: meshkit release rollback web-v2
+    """
+    from meshkit.operations.change import apply
+    from meshkit.operations.release.restoring.rollback import plan_rollback
+    from meshkit.operations.release.runner import release_state, runner_of
+
+    given = _given(name, file)
+    cluster = choice.connect()
+    chosen = _required(given, cluster)
+    try:
+        state: ReleaseState | None = release_state(chosen, cluster)
+    except (ReleaseLost, UnknownName):
+        state = None
+    if state is not None and not state.ended and not (force and runner_of(state.release, cluster) is None):
+        return _sent("rollback", chosen, cluster, choice, as_json=as_json)
+    plan = plan_rollback(load_release(file) if file else chosen, cluster, mesh=mesh, force=force)
+    if not as_json:
+        click.echo(str(plan))
+    with changing(AGAIN):
+        change = apply(plan, cluster)
+    show_change(change, choice, as_json=as_json)
+    return 0
+
+
+COMMANDS = (
+    list_command,
+    status_command,
+    _command("hold", "Stay at the current step; automatic rollback stays on."),
+    _command("resume", "Continue after a hold."),
+    _command("promote", "Send all requests to the canary now."),
+    rollback_command,
+)
+"""The commands, in the order of the help."""

@@ -1,0 +1,162 @@
+"""The state of a release and the list of releases, drawn for a terminal with plain characters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from meshkit.cli.output import columns
+from meshkit.decide.formatting import count, odds, percent, seconds
+
+if TYPE_CHECKING:
+    from meshkit.decide.verdict import Condition, Verdict
+    from meshkit.facts import ClusterRef
+    from meshkit.operations.release.listing import ReleaseSummary
+    from meshkit.operations.release.state import ReleaseState
+
+_BAR = 40
+_EVENTS = 5
+_MARKS = {"done": "x", "now": ">", "bad": "!", "todo": " "}
+
+
+def table(found: Sequence[ReleaseSummary], now_s: float) -> str:
+    """Draw the list of releases."""
+    head = ("name", "service", "versions", "state", "share", "since", "who", "change")
+    rows = [
+        (
+            one.name,
+            f"{one.namespace}/{one.service}:{one.port}",
+            f"{one.stable} to {one.canary}",
+            one.state if one.ended or one.runner else f"{one.state}, no process",
+            _plain(percent(one.percent)),
+            _plain(f"{stamp(one.since_s)} ({seconds(max(0.0, now_s - one.since_s))} ago)"),
+            one.who,
+            one.change,
+        )
+        for one in found
+    ]
+    return columns(head, rows)
+
+
+def status(state: ReleaseState, cluster: ClusterRef, runner: str | None, now_s: float) -> str:
+    """Draw a release: its share, ladder, evidence, time left and last events."""
+    release = state.release
+    lines = [
+        f"{release.name}: {release.namespace}/{release.service}:{release.port}, "
+        f"{release.stable} to {release.canary}, change {state.change_id}",
+        f"{state.status.replace('_', ' ')} at {state.asked_percent:g} % on cluster {cluster}: "
+        + " ".join(state.sentences),
+        "",
+        f"share   [{_bar(state.asked_percent)}] {percent(state.asked_percent)} for {release.canary}"
+        + _measured(state),
+        f"ladder  {_ladder(state)}",
+        f"time    {', '.join(_times(state, now_s))}",
+    ]
+    if state.verdict is not None:
+        lines += ["", *_evidence(state.verdict, state)]
+    if not state.ended:
+        lines += ["", f"runner  {runner or 'none'}"]
+    lines += ["", *_events(state)]
+    return _plain("\n".join(lines))
+
+
+def stamp(at_s: float) -> str:
+    """The date and the time of day in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_s))
+
+
+def _plain(text: str) -> str:
+    """Replace no-break spaces, which some terminals and programs do not know."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _bar(share: float) -> str:
+    full = round(share / 100 * _BAR)
+    return ("#" * max(full, 1 if share > 0 else 0)).ljust(_BAR, ".")
+
+
+def _measured(state: ReleaseState) -> str:
+    looks = state.step_looks[-5:]
+    canary = sum(look.canary.requests for look in looks)
+    requests = canary + sum(look.stable.requests for look in looks)
+    return f", measured {percent(100 * canary / requests)}" if requests and state.step >= 0 else ""
+
+
+def _ladder(state: ReleaseState) -> str:
+    shown = []
+    for index, share in enumerate(state.release.ladder):
+        mark = _MARKS[_kind(state, index)]
+        shown.append(f"[{mark}] {percent(share)}")
+    return "  ".join(shown)
+
+
+def _kind(state: ReleaseState, index: int) -> str:
+    if index > state.step:
+        return "todo"
+    if index < state.step or state.status == "promoted":
+        return "done"
+    return "bad" if state.ended else "now"
+
+
+def _times(state: ReleaseState, now_s: float) -> Iterator[str]:
+    """How long it has run, how long it still takes at least, and when its deadline is."""
+    release, until_s = state.release, state.ended_s or now_s
+    yield f"{'ran' if state.ended else 'running'} {seconds(max(0.0, until_s - state.started_s))}"
+    if state.ended:
+        return
+    if state.held:
+        yield "held until a person resumes it; the deadline waits"
+        return
+    yield f"at least {seconds(_least_s(state, now_s))} left"
+    deadline_s = release.deadline_s + (release.watch_s if state.step > release.deciding_step else 0.0)
+    left_s = deadline_s - state.elapsed_s(now_s)
+    yield f"deadline in {seconds(left_s)}" if left_s > 0 else "past the deadline"
+
+
+def _least_s(state: ReleaseState, now_s: float) -> float:
+    """The shortest time to the end, if every later step takes the least that it may."""
+    release = state.release
+    watched = [release.watch_s] if len(release.ladder) > len(release.steps) else []
+    lengths = [release.step_s] * (release.deciding_step + 1) + watched
+    later = lengths[max(state.step + 1, 0) :]
+    present = lengths[state.step] if 0 <= state.step < len(lengths) else 0.0
+    if state.step < 0:
+        present = max(0.0, release.baseline_s - (now_s - state.started_s))
+    elif state.agreed_s is not None:
+        present = max(0.0, present - (now_s - state.agreed_s))
+    return present + sum(later)
+
+
+def _evidence(verdict: Verdict, state: ReleaseState) -> Iterator[str]:
+    limit = odds(verdict.harm_limit)
+    yield f"harm    {odds(verdict.harm)}, rolled back at {limit}"
+    looks = state.step_looks
+    if looks and state.step >= 0:
+        for name, arms in (
+            (state.release.stable, [look.stable for look in looks]),
+            (state.release.canary, [look.canary for look in looks]),
+        ):
+            requests, errors = sum(arm.requests for arm in arms), sum(arm.errors for arm in arms)
+            yield f"        {name}: {count(requests)} requests in this step, {count(errors)} failed"
+    rows = [_row(condition) for condition in verdict.conditions]
+    if rows:
+        yield ""
+        yield columns(("condition", "now", "limit", "met", "needed now"), rows)
+
+
+def _row(condition: Condition) -> tuple[str, ...]:
+    now, limit = f"{condition.value:.4g}", f"{condition.limit:.4g} {condition.unit}"
+    return (
+        condition.name,
+        now,
+        limit,
+        "yes" if condition.met else "no",
+        "yes" if condition.needed else "later",
+    )
+
+
+def _events(state: ReleaseState) -> Iterator[str]:
+    for event in state.events[-_EVENTS:]:
+        who = f" ({event.who})" if event.who else ""
+        yield f"{stamp(event.at_s)}  {event.kind:8}{event.text}{who}"

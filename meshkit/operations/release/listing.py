@@ -1,0 +1,112 @@
+"""``mk.releases``: every release of a cluster in one line each, from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from meshkit.operations.release.restoring.lost_journal import percent_now
+from meshkit.operations.release.route import route_of
+from meshkit.operations.release.runner import runner_of
+from meshkit.operations.release.state import BEGIN, ReleaseState, begun, fold
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+
+LOST = "records deleted"
+"""The state of a release whose records were deleted before its end."""
+
+
+@dataclass(frozen=True)
+class ReleaseSummary:
+    """One run of a release; ``percent`` is the share that it asked for the canary.
+
+    If its records were deleted, it is the share in the route. ``since_s`` is the time of the present state.
+    ``runner`` is the process that runs it, None if it has ended or if its process has died.
+    """
+
+    name: str
+    namespace: str
+    service: str
+    port: int
+    stable: str
+    canary: str
+    state: str
+    percent: float
+    started_s: float
+    since_s: float
+    who: str
+    change: str
+    ended: bool
+    runner: str | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """The line as a JSON-ready mapping."""
+        return asdict(self)
+
+
+def releases(cluster: Cluster, *, every_run: bool = False) -> list[ReleaseSummary]:
+    """List the latest run of every release of a cluster, or every run, newest first."""
+    from meshkit.cluster.journal import Journal
+
+    known = Journal(cluster).of_operation("release")
+    states = [state for records in known.values() if (state := _folded(records))]
+    found = [_summary(state, cluster) for state in states]
+    found += list(_lost(cluster, {state.change_id for state in states}))
+    found.sort(key=lambda one: one.started_s, reverse=True)
+    return found if every_run else list(_latest(found))
+
+
+def _folded(records: Sequence[Mapping[str, Any]]) -> ReleaseState | None:
+    """The state from the records without their sample windows, of which the last one is enough."""
+    if not any(record.get("kind") == BEGIN for record in records):
+        return None
+    last = max((n for n, record in enumerate(records) if record.get("kind") == "look"), default=-1)
+    return fold(record for n, record in enumerate(records) if record.get("kind") != "look" or n == last)
+
+
+def _latest(found: Iterable[ReleaseSummary]) -> Iterator[ReleaseSummary]:
+    seen: set[str] = set()
+    for one in found:
+        if one.name not in seen:
+            yield one
+        seen.add(one.name)
+
+
+def _lost(cluster: Cluster, known: set[str]) -> Iterator[ReleaseSummary]:
+    """The releases whose records are gone, from what the ConfigMaps of their names keep."""
+    from meshkit.operations.release.commands import Mailbox, names
+
+    for name in names(cluster):
+        mailbox = Mailbox(cluster, name)
+        begin, end = mailbox.begin(), mailbox.end()
+        if begin is None or begin["change_id"] in known:
+            continue
+        if end is not None:
+            yield _summary(fold([begin, end]), cluster)
+        else:
+            state = begun(begin)
+            percent = percent_now(route_of(state.route), state.release, cluster)
+            yield replace(_summary(state, cluster, LOST), percent=percent or 0.0)
+
+
+def _summary(state: ReleaseState, cluster: Cluster, word: str = "") -> ReleaseSummary:
+    release = state.release
+    since_s = state.ended_s or state.held_s or state.shifted_s or state.started_s
+    return ReleaseSummary(
+        name=release.name,
+        namespace=release.namespace,
+        service=release.service,
+        port=release.port,
+        stable=release.stable,
+        canary=release.canary,
+        state=word or state.status.replace("_", " "),
+        percent=state.asked_percent,
+        started_s=state.started_s,
+        since_s=since_s,
+        who=state.events[0].who if state.events else "",
+        change=state.change_id,
+        ended=state.ended,
+        runner=None if state.ended else runner_of(release, cluster),
+    )

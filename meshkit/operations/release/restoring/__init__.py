@@ -1,0 +1,1 @@
+"""Restore the weights from before a release: after its end, on an undo, or when its records are lost."""

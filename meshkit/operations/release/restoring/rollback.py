@@ -1,0 +1,364 @@
+"""``mk.plan_rollback``: give the requests back to the stable version of a release that no process runs.
+
+That is a release that has ended, such as one that was promoted; one whose process has died; or one whose
+records were deleted. After the end, the rollback is a change of its own, so ``mk.undo`` takes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from meshkit.errors import BadInput, ChangedByOthers, Conflict, ManualActionRequired, ReleaseLost, UnknownName
+from meshkit.facts import ClusterRef
+from meshkit.operations.plan import Change, pending
+from meshkit.operations.progress import OnEvent, noop
+from meshkit.operations.release.baseline import require_ready
+from meshkit.operations.release.restoring.lost_journal import standing
+from meshkit.operations.release.route import find_route, owners, record_of, route_of
+from meshkit.operations.release.runner import hold_lock, release_state, require_rights, runner_of
+from meshkit.operations.release.state import GIVEN_BACK, TAKEN_AGAIN, ReleaseState, begun
+from meshkit.operations.release.weights import WeightWriter, same_percent
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.cluster.journal import Journal
+    from meshkit.cluster.lock import Lock
+    from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
+    from meshkit.operations.clock import Clock
+
+OPERATION = "release rollback"
+"""The name of the operation in the journal."""
+
+
+@dataclass(frozen=True)
+class RollbackPlan:
+    """A plan of ``mk.plan_rollback``; ``mk.apply`` carries it out.
+
+    ``weights`` are the present ones of the stable version and the canary, ``wanted`` those that the plan
+    restores. ``state`` is the release, None if its records are gone.
+    """
+
+    release: Release
+    mesh: str
+    cluster: ClusterRef
+    change_id: str
+    route: WeightedRoute
+    weights: tuple[int, int]
+    wanted: tuple[int, int]
+    clock: Clock = field(repr=False, compare=False)
+    state: ReleaseState | None = None
+    managed_fields: tuple[Mapping[str, Any], ...] | None = field(default=None, repr=False)
+    """Those to hand the fields back to; None: those at the time of the rollback."""
+
+    confirmation = ""
+
+    @property
+    def what(self) -> str:
+        """What the plan does, in one line."""
+        release = self.release
+        return f"Rollback of release {release.namespace}/{release.name} to {release.stable}"
+
+    @property
+    def empty(self) -> bool:
+        """Whether the stable version has its weights back already, and the release says so."""
+        state = self.state
+        settled = state is not None and state.ended and same_percent(state.asked_percent, state.found_percent)
+        return settled and self.weights == self.wanted
+
+    def __str__(self) -> str:
+        if self.empty:
+            return f"{self.what}, cluster {self.cluster}: nothing to do."
+        versions = zip((self.release.stable, self.release.canary), self.weights, self.wanted, strict=True)
+        changes = ", ".join(f"{name} {now} -> {then}" for name, now, then in versions)
+        return f"{self.what}, cluster {self.cluster}:\n{self.route}: {changes}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return pending(0 if self.empty else 1)
+
+    def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Change:
+        """Restore the weights; ``mk.apply`` calls this.
+
+        Raises ``Conflict``, before any change, if another process runs a release of the Service, or if the
+        weights have changed since the plan.
+        """
+        if self.empty:
+            return Change("", self.what, 0, cluster.ref)
+        require_rights(cluster, self.route)
+        with hold_lock(cluster, self.release, self.clock) as lock:
+            if self.state is not None and not self.state.ended:
+                return _ended_here(self.state, self.what, cluster, lock, self.clock)
+            change = self._restored(cluster, lock, why)
+            self._settle(cluster, change.id)
+        return change
+
+    def _restored(self, cluster: Cluster, lock: Lock, why: str) -> Change:
+        """Write the weights as a change of its own, unless they are as wanted."""
+        from meshkit.cluster.journal import Journal, Operation
+
+        writer = WeightWriter(cluster.api, lock, self.route, self.release)
+        obj, found = writer.read()
+        now = (found.stable.weight, found.canary.weight)
+        if now != self.weights:
+            problem = f"The weights of {self.route} are {now[0]} and {now[1]} now, not those of the plan."
+            raise Conflict(problem, remedy="Nothing was changed. Plan again.")
+        if now == self.wanted:
+            return Change("", self.what, 0, cluster.ref)
+        present = obj["metadata"].get("managedFields") or []
+        journal, release = Journal(cluster), self.release
+        facts = {"namespace": release.namespace}
+        operation = Operation(OPERATION, self.mesh, release.name, facts)
+        journal.start(operation, self.what, why or f"{release.canary} to {release.stable}", id=self.change_id)
+        record = {
+            "kind": OPERATION,
+            "release": release.model_dump(mode="json"),
+            "released": self.state.change_id if self.state else "",
+            "route": record_of(self.route),
+            "before": list(self.weights),
+            "after": list(self.wanted),
+            "managed_fields": present,
+        }
+        journal.append(self.change_id, record)
+        writer.move(*self.wanted, expected_percent=found.canary_percent)
+        writer.hand_back(present if self.managed_fields is None else self.managed_fields)
+        journal.append(self.change_id, {"event": "end", "state": "done"})
+        return Change(self.change_id, self.what, 1, cluster.ref)
+
+    def _settle(self, cluster: Cluster, change_id: str) -> None:
+        """Write into the records of the release, or into what is left of them, that it was rolled back."""
+        from meshkit.cluster.journal import Journal
+        from meshkit.operations.release.commands import Mailbox
+
+        who, mailbox = cluster.api.whoami(), Mailbox(cluster, self.release.name)
+        stamp = {"at_s": self.clock.now(), "state": "rolled_back", "who": who}
+        percent = _percent(self.wanted)
+        journal = Journal(cluster)
+        if self.state is not None and journal.has(self.state.change_id):
+            record = {"kind": GIVEN_BACK, "change": change_id, "percent": percent, **stamp}
+            journal.append(self.state.change_id, record)
+        elif mailbox.change_id() is not None:
+            said = f"Rolled back by {who} after its records had been deleted."
+            end = {"kind": "end", "result": "rolled_back", "sentences": [said], "percent": percent, **stamp}
+            mailbox.close(end)
+
+
+def plan_rollback(
+    release: Release | str,
+    cluster: Cluster,
+    *,
+    mesh: str | None = None,
+    force: bool = False,
+    clock: Clock | None = None,
+) -> RollbackPlan:
+    """Plan to give the requests of a release back to its stable version; changes nothing.
+
+    The release is given by its name, or whole if the cluster has no record of it any more; ``mesh`` is needed
+    only then, if the cluster has several. Raises
+    ``BadInput`` if a process runs the release, which takes the command ``rollback`` itself, and
+    ``ManualActionRequired`` if the stable version has no ready pods or if others have changed the weights
+    since. With ``force``, it does neither, and also ends a release whose process has died.
+    """
+    from meshkit.operations.clock import SystemClock
+
+    clock = clock or SystemClock()
+    name = release if isinstance(release, str) else release.name
+    try:
+        state = release_state(name, cluster)
+    except ReleaseLost:
+        return _checked(_of_lost(name, release, cluster, mesh, clock), cluster, force=force)
+    except UnknownName:
+        if isinstance(release, str):
+            raise
+        return _checked(_of_file(release, cluster, mesh, clock), cluster, force=force)
+    if not state.ended:
+        _require_no_runner(state, cluster, force=force)
+    plan = _of_state(state, cluster, clock)
+    left = _percent(plan.weights)
+    expected = same_percent(left, state.asked_percent) or plan.weights == plan.wanted
+    if state.ended and not expected and not force:
+        raise ManualActionRequired(
+            f"{plan.route} has since been changed by others: the canary gets {left:g} %, the release left"
+            f" {state.asked_percent:g} %.",
+            remedy="Nothing was changed. Plan a Route with the weights you want, or use --force.",
+        )
+    return _checked(plan, cluster, force=force)
+
+
+def undo_rollback(
+    change_id: str, cluster: Cluster, journal: Journal, records: Sequence[Mapping[str, Any]]
+) -> Change:
+    """Undo a rollback after the end of a release: the canary gets its requests again."""
+    from meshkit.intent.release import Release
+
+    written = next((record for record in records if record.get("kind") == OPERATION), None)
+    if written is None:
+        raise BadInput("change", f"{change_id} changed no weights.", remedy="There is nothing to undo.")
+    release, route = Release(**written["release"]), route_of(written["route"])
+    before, after = tuple(written["before"]), tuple(written["after"])
+    require_rights(cluster, route)
+    with hold_lock(cluster, release) as lock:
+        writer = WeightWriter(cluster.api, lock, route, release)
+        try:
+            writer.move(*before, expected_percent=_percent(after))
+        except ChangedByOthers as found:
+            raise ManualActionRequired(
+                f"{route} has since been changed by others: {found.message}, the rollback left"
+                f" {_percent(after):g} %.",
+                remedy="Nothing was changed. Plan a Route with the weights you want.",
+            ) from found
+        writer.hand_back(written["managed_fields"])
+        who, released = cluster.api.whoami(), str(written["released"])
+        if released and journal.has(released):
+            result = _result_before(journal.records(released))
+            stamp = {"at_s": _now_s(), "state": result, "who": who, "percent": _percent(before)}
+            journal.append(released, {"kind": TAKEN_AGAIN, "change": change_id, **stamp})
+    journal.append(change_id, {"kind": "undone", "state": "undone", "who": who})
+    return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref)
+
+
+def _of_state(state: ReleaseState, cluster: Cluster, clock: Clock) -> RollbackPlan:
+    route = route_of(state.route)
+    return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, state=state)
+
+
+def _of_lost(
+    name: str, release: Release | str, cluster: Cluster, mesh: str | None, clock: Clock
+) -> RollbackPlan:
+    """The plan for a release whose journal is gone, from its first record, or else from its file."""
+    from meshkit.operations.release.commands import Mailbox
+
+    begin = Mailbox(cluster, name).begin()
+    if begin is None:
+        if isinstance(release, str):
+            return _refused_lost(name, cluster)
+        return _of_file(release, cluster, mesh, clock)
+    state = begun(begin)
+    if holder := runner_of(state.release, cluster):
+        raise BadInput(
+            "rollback", f"{holder} still runs release {name}.", remedy="Wait until it has stopped."
+        )
+    route, fields = route_of(state.route), state.managed_fields
+    return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, fields=fields)
+
+
+def _refused_lost(name: str, cluster: Cluster) -> RollbackPlan:
+    release_state(name, cluster)  # Raises what says so.
+    raise UnknownName("release", name, ())
+
+
+def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock) -> RollbackPlan:
+    """The plan for a release that the cluster does not know, if a release has moved the weights."""
+    from meshkit.kube.steps import RELEASE_MANAGER
+    from meshkit.operations.which_mesh import mesh_of
+
+    mesh = mesh_of(cluster, mesh, (release.namespace,))
+    route = find_route(mesh, release, cluster).route
+    obj = cluster.api.get(route.kind, route.name, route.namespace)
+    if obj is None or RELEASE_MANAGER not in owners(obj, route):
+        raise BadInput(
+            "rollback",
+            f"no release named {release.name!r} was ever started on this cluster, and no release has moved"
+            f" the weights of {route}.",
+            remedy="'meshkit release list' lists the releases.",
+        )
+    return _plan(release, mesh, route, (100, 0), cluster, clock)
+
+
+def _plan(
+    release: Release,
+    mesh: str,
+    route: WeightedRoute,
+    wanted: tuple[int, int],
+    cluster: Cluster,
+    clock: Clock,
+    *,
+    state: ReleaseState | None = None,
+    fields: tuple[Mapping[str, Any], ...] | None = None,
+) -> RollbackPlan:
+    from meshkit.cluster.journal import new_id
+    from meshkit.operations.release.route import weights_of
+
+    obj = cluster.api.get(route.kind, route.name, route.namespace)
+    if obj is None:
+        remedy = f"Restore it, with all weight for {release.stable}."
+        raise ManualActionRequired(f"{route} is gone.", remedy=remedy)
+    try:
+        found = weights_of(obj, route, release)
+    except BadInput as error:
+        problem = f"{route} was changed by someone else: {error.problem}"
+        raise ManualActionRequired(problem, remedy="Plan a Route with the weights you want.") from error
+    now = (found.stable.weight, found.canary.weight)
+    return RollbackPlan(
+        release, mesh, cluster.ref, new_id(), route, now, wanted, clock, state=state, managed_fields=fields
+    )
+
+
+def _checked(plan: RollbackPlan, cluster: Cluster, *, force: bool) -> RollbackPlan:
+    """Return the plan if the stable version can answer; raise ``ManualActionRequired`` otherwise."""
+    if plan.weights != plan.wanted and not force:
+        require_ready(cluster, plan.release, plan.route)
+    return plan
+
+
+def _require_no_runner(state: ReleaseState, cluster: Cluster, *, force: bool) -> None:
+    """Raise ``BadInput`` unless the process of a release has died and ``force`` is set."""
+    name, holder = state.release.name, runner_of(state.release, cluster)
+    if holder is not None:
+        remedy = f"Send it the command: 'meshkit release rollback {name}', mk.send_command."
+        raise BadInput("rollback", f"{holder} runs release {name}.", remedy=remedy)
+    if not force:
+        now = standing(route_of(state.route), state.release, cluster)
+        problem = f"release {name} has not ended, but no process runs it. {now}"
+        remedy = "Run it again to resume it, or set force (--force) to end it here and now."
+        raise BadInput("rollback", problem, remedy=remedy)
+
+
+def _ended_here(state: ReleaseState, what: str, cluster: Cluster, lock: Lock, clock: Clock) -> Change:
+    """End a release whose process has died, as its next process would on the command ``rollback``."""
+    from meshkit.cluster.journal import Journal
+    from meshkit.observe.source import observer
+    from meshkit.operations.release.commands import Mailbox
+    from meshkit.operations.release.loop import Runner
+    from meshkit.operations.release.state import fold
+
+    journal, mailbox = Journal(cluster), Mailbox(cluster, state.release.name)
+    mailbox.put("rollback")
+    stamp = {"at_s": clock.now(), "writer": lock.transitions, "who": cluster.api.whoami()}
+    journal.append(state.change_id, {"kind": "taken up", **stamp})
+    runner = Runner(
+        fold(journal.records(state.change_id)),
+        cluster,
+        observer=observer(state.mesh),
+        clock=clock,
+        journal=journal,
+        lock=lock,
+        mailbox=mailbox,
+        on_look=noop,
+    )
+    ended = runner.run()
+    if ended.result != "rolled_back":
+        remedy = "Plan a Route with the weights you want."
+        raise ManualActionRequired(" ".join(ended.sentences), remedy=remedy)
+    return Change(ended.change_id, what, 1, cluster.ref)
+
+
+def _percent(weights: Sequence[int]) -> float:
+    """The canary's share in percent."""
+    stable, canary = weights
+    return 100 * canary / (stable + canary) if stable + canary else 0.0
+
+
+def _result_before(records: Sequence[Mapping[str, Any]]) -> str:
+    """The result of a release before it was rolled back after its end."""
+    return next((str(record["result"]) for record in records if record.get("kind") == "end"), "open")
+
+
+def _now_s() -> float:
+    from meshkit.operations.clock import SystemClock
+
+    return SystemClock().now()
