@@ -22,6 +22,7 @@ from meshkit.decide.rollouts.baseline_meter import BaselineMeter
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.errors import (
+    BrokenJournal,
     ChangedByOthers,
     ClusterError,
     ManualActionRequired,
@@ -307,13 +308,10 @@ class Runner:
     def _shift(self, step: int) -> None:
         """Move the weights to a step: first journal the change, then write it."""
         asked = self.state.release.ladder[step]
-        self._record("weights", step=step, asked_percent=asked, change=self._difference(*weights(asked)))
+        self._record(
+            "weights", step=step, asked_percent=asked, change=self._weights.difference(*weights(asked))
+        )
         self._weights.move(*weights(asked), expected_percent=self.state.before_percent)
-
-    def _difference(self, stable: int, canary: int) -> dict[str, list[int]]:
-        """Both weights before and after a write, by version."""
-        now, release = self._weights.read()[1], self.state.release
-        return {release.stable: [now.stable.weight, stable], release.canary: [now.canary.weight, canary]}
 
     def _obey(self) -> None:
         """Read the last command, and carry it out if it is new or still pending."""
@@ -397,4 +395,6 @@ def _no_samples(state: ReleaseState, now: float) -> Samples:
 
 def _may_pass(error: ClusterError) -> bool:
     """Whether an error is temporary: no answer, or an error of the server rather than of the request."""
+    if isinstance(error, BrokenJournal):
+        return False
     return error.status is None or error.status == 429 or error.status >= 500

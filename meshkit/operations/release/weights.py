@@ -50,6 +50,11 @@ class WeightWriter:
                 remedy="Restore its versions, then run the release again.",
             ) from error
 
+    def difference(self, stable: int, canary: int) -> dict[str, list[int]]:
+        """Return both weights before and after a write, by version."""
+        now, release = self.read()[1], self._release
+        return {release.stable: [now.stable.weight, stable], release.canary: [now.canary.weight, canary]}
+
     def move(self, stable: int, canary: int, expected_percent: float | None = None) -> None:
         """Write both weights; with ``expected_percent``, only if the canary still has this share.
 

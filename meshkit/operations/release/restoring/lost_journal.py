@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from meshkit.cluster.journal import NAMESPACE
-from meshkit.errors import BadInput, ClusterError, ReleaseLost
+from meshkit.errors import BadInput, BrokenJournal, ClusterError, ReleaseLost, UnknownName
 from meshkit.operations.release.route import route_of, weights_of
 from meshkit.operations.release.state import ReleaseState, begin_record, begun
 
@@ -49,13 +49,15 @@ def release_lost(
 def lost_meanwhile(
     state: ReleaseState, cluster: Cluster, journal: Journal, mailbox: Mailbox
 ) -> ReleaseLost | None:
-    """Return the error for a running release whose journal was deleted, None if the cluster still has it.
+    """Return the error for a running release whose journal was deleted, None if it can still be read.
 
     The first record is kept in the ConfigMap of the release's name, for a rollback.
     """
     try:
-        if journal.has(state.change_id):
-            return None
+        journal.records(state.change_id)
+        return None
+    except (UnknownName, BrokenJournal):
+        pass
     except ClusterError:
         return None
     begin, kept = begin_record(state), True

@@ -199,12 +199,12 @@ def undo_rollback(
     if written is None:
         raise BadInput("change", f"{change_id} changed no weights.", remedy="There is nothing to undo.")
     release, route = Release(**written["release"]), route_of(written["route"])
-    before, after = tuple(written["before"]), tuple(written["after"])
+    (stable, canary), after = written["before"], written["after"]
     require_rights(cluster, route)
     with hold_lock(cluster, release) as lock:
         writer = WeightWriter(cluster.api, lock, route, release)
         try:
-            writer.move(*before, expected_percent=_percent(after))
+            writer.move(stable, canary, expected_percent=_percent(after))
         except ChangedByOthers as found:
             raise ManualActionRequired(
                 f"{route} has since been changed by others: {found.message}, the rollback left"
@@ -215,7 +215,7 @@ def undo_rollback(
         who, released = cluster.api.whoami(), str(written["released"])
         if released and journal.has(released):
             result = _result_before(journal.records(released))
-            stamp = {"at_s": _now_s(), "state": result, "who": who, "percent": _percent(before)}
+            stamp = {"at_s": _now_s(), "state": result, "who": who, "percent": _percent((stable, canary))}
             journal.append(released, {"kind": TAKEN_AGAIN, "change": change_id, **stamp})
     journal.append(change_id, {"kind": "undone", "state": "undone", "who": who})
     return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref)
