@@ -14,19 +14,19 @@ import click
 
 from meshkit.cli.changes import apply_command, convert_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
-from meshkit.cli.evidence import evidence_group
 from meshkit.cli.explain import explain_command
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.identity import identity_group
 from meshkit.cli.init import init_command, schema_command
-from meshkit.cli.judge import judge_group
 from meshkit.cli.local.demo import demo_command
 from meshkit.cli.local.doctor import doctor_command
 from meshkit.cli.local.lab import lab_command
 from meshkit.cli.local.sandbox import sandbox_group
 from meshkit.cli.observability import observability_command
 from meshkit.cli.rehearse import rehearse_command
-from meshkit.cli.release import release_group
+from meshkit.cli.releases.evidence import evidence_group
+from meshkit.cli.releases.judge import judge_group
+from meshkit.cli.releases.release import release_group
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.setup import setup_group
 from meshkit.cli.uninstall import uninstall_command

@@ -1,0 +1,1 @@
+"""The commands that release a version, judge releases of other tools, and verify evidence."""
