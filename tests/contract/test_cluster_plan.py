@@ -11,7 +11,9 @@ from meshkit.cluster.connect import Cluster, connect
 from meshkit.cluster.journal import Operation
 from meshkit.errors import BadInput, MeshkitError, Rejected, UnknownName
 from meshkit.facts import Kind
+from meshkit.intent.balancing import OutlierDetection
 from meshkit.intent.base import Intent
+from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Release
@@ -168,16 +170,18 @@ def test_a_mesh_is_established_and_taken_back(own: Cluster, mesh: str) -> None:
         Injection(namespace=namespace),
         MutualTLS(mode="strict", namespace=namespace),
         route(namespace),
+        DestinationPolicy(namespace=namespace, host="web", outlier_detection=OutlierDetection()),
     )
     changes = []
     for intent in intents:
         changes.append(apply(plan(intent, own, mesh=mesh), own))
         assert plan(intent, own, mesh=mesh).empty
+    assert plan(route(namespace), own, mesh=mesh).empty
     assert all(SIDECARS[mesh] in names for names in containers(own, namespace))
     assert [one.code for one in check(own, mesh=mesh) if one.severity == "error"] == []
     results = [undo(change.id, own) for change in reversed(changes)]
-    assert [result.kept for result in results[:3]] == [(), (), ()]
-    assert "stays: it holds Secret" in results[3].kept[0]
+    assert [result.kept for result in results[:4]] == [(), (), (), ()]
+    assert "stays: it holds Secret" in results[4].kept[0]
     assert all(SIDECARS[mesh] not in names for names in containers(own, namespace))
     with pytest.raises(Rejected, match="does not serve"):
         plan(route(namespace), own, mesh=mesh)
