@@ -28,7 +28,6 @@ _EVERY_REQUEST = "Leave it out: Linkerd looks at every request and may set all p
 _HEADERS = "Set a header in the calling program and match it with exact or regex."
 
 LIMITS: Limits = {
-    "api: mesh": "Leave it out: Linkerd's routes are those of Gateway API.",
     "fault": "Send a share to a version that fails on purpose instead.",
     "connection_limits": "Use outlier_detection, or leave it out.",
     "load_balancing.algorithm": _FASTEST,

@@ -6,7 +6,7 @@ HTTPRoutes have been accepted. What an HTTPRoute cannot say is refused by its fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -196,5 +196,5 @@ def _port_of(service: Object, destination: Mapping[str, Any], port: int) -> int:
     """The port that a destination names, else the only one of its Service, else that of the request."""
     if number := (destination.get("port") or {}).get("number"):
         return int(number)
-    ports = service["spec"].get("ports") or ()
+    ports: Sequence[Mapping[str, Any]] = service["spec"].get("ports") or ()
     return int(ports[0]["port"]) if len(ports) == 1 else port
