@@ -219,13 +219,12 @@ def _take_away(
     return []
 
 
-def _await_wave(
-    cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, report: Report
-) -> Iterator[str]:
+def _await_wave(cluster: Cluster, wave: Sequence[tuple[int, Step]], total: int, report: Report) -> list[str]:
     """Wait for the conditions of a wave's steps, one after the other; their rollouts run in parallel.
 
-    Yields what the parents of each route say of it.
+    Returns what the parents of each route say of it.
     """
+    told: list[str] = []
     for index, step in wave:
         settle_s = step.settle_s if index < total else 0.0
         if step.wait or settle_s:
@@ -233,9 +232,10 @@ def _await_wave(
         if step.wait:
             found = wait_for(cluster, step.kind, step.name, step.namespace, step.wait)
             if found is not None and step.wait.condition == "accepted":
-                yield f"{step.title}: {'; '.join(parents(found))}."
+                told.append(f"{step.title}: {'; '.join(parents(found))}.")
         time.sleep(settle_s)
         report(Progress(step.title, index, total, "done"))
+    return told
 
 
 def was_refused(error: ClusterError) -> bool:

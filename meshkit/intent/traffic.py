@@ -60,7 +60,7 @@ class Route(Intent):
     name: Name = Field(default="primary", description="the name of the route, which a release refers to")
     api: Literal["auto", "mesh", "gateway"] = Field(
         default="auto",
-        description="the API that carries it: mesh (the mesh's own, such as VirtualService), gateway"
+        description="the API that carries it: mesh (the mesh's own: VirtualService with Istio), gateway"
         " (HTTPRoute), or auto: the one in use for the Service, else the mesh's usual one",
     )
     selector: Mapping[str, str] | None = Field(

@@ -48,7 +48,6 @@ _OF_DESTINATIONS: Limits = {
 }
 """What Routes and DestinationPolicies have in common."""
 LIMITS: Limits = {
-    "api: mesh": "Leave it out: Linkerd's routes are those of Gateway API.",
     "fault": "Send a share to a version that fails on purpose instead.",
     **_OF_DESTINATIONS,
     "retries.backoff_s": "Leave it out: Linkerd retries at once.",

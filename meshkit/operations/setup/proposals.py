@@ -45,12 +45,14 @@ _SAMPLES: dict[str, Part] = {
 
 def samples(intent: Intent) -> Iterator[tuple[str, Intent]]:
     """Yield the intent with each optional part and each choice of a field, as candidates for a form."""
-    for name, field in type(intent).model_fields.items():
+    fields = type(intent).model_fields
+    bare = {name: None for name in _SAMPLES if name in fields}
+    for name, field in fields.items():
         if get_origin(field.annotation) is Literal:
             for choice in get_args(field.annotation):
-                yield f"{name}: {choice}", intent.model_copy(update={name: choice})
+                yield f"{name}: {choice}", intent.model_copy(update={**bare, name: choice})
         elif name in _SAMPLES:
-            yield name, intent.model_copy(update={**dict.fromkeys(_SAMPLES), name: _SAMPLES[name]})
+            yield name, intent.model_copy(update={**bare, name: _SAMPLES[name]})
 
 
 def propose_access(observed: ClusterObservation) -> Access | None:

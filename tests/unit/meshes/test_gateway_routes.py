@@ -162,11 +162,9 @@ def test_what_an_http_route_cannot_do_for_the_whole_route_is_refused(field: dict
         planned(GATEWAY, route([], **field))
 
 
-def test_linkerd_has_no_other_api() -> None:
-    with pytest.raises(BadInput, match="Gateway API") as refused:
-        planned("linkerd mesh", route([]))
-    assert refused.value.field == "route.api"
-    assert planned("linkerd gateway", route([])) == planned("linkerd", route([]))
+@pytest.mark.parametrize("api", ["mesh", "gateway"])
+def test_gateway_api_is_the_api_of_linkerd(api: str) -> None:
+    assert planned(f"linkerd {api}", route([])) == planned("linkerd", route([]))
 
 
 def test_a_port_of_plain_tcp_is_refused() -> None:
