@@ -118,6 +118,23 @@ class Ledger:
             for ms, status, answered in rows
         )
 
+    def late(self, version: str, *, than_ms: float) -> tuple[int, int]:
+        """How many answers of a version took longer than the limit, and how many it gave."""
+        answers = [
+            ms for ms, answered in zip(self.latency_ms, self.version, strict=True) if answered == version
+        ]
+        return sum(ms > than_ms for ms in answers), len(answers)
+
+    def stalled(self, version: str, beside: str, *, than_ms: float) -> bool:
+        """Whether a version answered late at least three times, and twice as often as the one beside it.
+
+        For two versions whose programs are equally fast, the pods or proxies of one stood still for a moment,
+        as on a busy machine.
+        """
+        late, answers = self.late(version, than_ms=than_ms)
+        usual, others = self.late(beside, than_ms=than_ms)
+        return late >= 3 and late * others > 2 * usual * answers
+
 
 def shop_objects(
     *, rps: float = 100.0, versions: Mapping[str, Behaviour] = VERSIONS, unmeshed: bool = False

@@ -6,7 +6,6 @@ import contextlib
 import json
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import Self
 
@@ -88,11 +87,7 @@ def had_no_cpu(cluster: Cluster, version: str, beside: str, since_s: float) -> b
     Its pods or their proxies stood still for a moment, as on a busy machine. A release that is rolled back
     then is right: the version was not good.
     """
-    ledger = shop.read_ledger(cluster, since_s, time.time())
-    answers, late = Counter(ledger.version), Counter[str]()
-    for found, latency_ms in zip(ledger.version, ledger.latency_ms, strict=True):
-        late[found] += latency_ms > LATE_MS
-    return late[version] >= 3 and late[version] * answers[beside] > 2 * late[beside] * answers[version]
+    return shop.read_ledger(cluster, since_s, time.time()).stalled(version, beside, than_ms=LATE_MS)
 
 
 def wait_until_served(cluster: Cluster) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 
+import pytest
+
 from meshkit.operations.shop import BAD, GOOD, VERSIONS, Ledger, shop_objects, shop_route
 
 
@@ -60,3 +62,17 @@ def test_the_median_is_of_successful_answers_of_one_version() -> None:
 def test_harmed_are_the_failed_and_the_slow_of_one_version() -> None:
     assert LEDGER.harmed("v2", slower_than_ms=230.0) == 3
     assert LEDGER.harmed("v2", slower_than_ms=10.0) == 3, "slow answers of v1 are not v2's"
+
+
+@pytest.mark.parametrize(
+    ("slow", "usual", "expected"),
+    [(3, 0, True), (2, 0, False), (3, 15, False), (3, 14, True)],
+    ids=["three late", "two late", "as often as twice", "more often"],
+)
+def test_a_version_has_stalled_if_it_was_late_more_often_than_the_one_beside_it(
+    slow: int, usual: int, expected: bool
+) -> None:
+    latencies = [100.0] * slow + [10.0] * (100 - slow) + [100.0] * usual + [10.0] * (1000 - usual)
+    versions = ["v2"] * 100 + ["v1"] * 1000
+    ledger = Ledger(tuple(range(1100)), tuple(latencies), (200,) * 1100, tuple(versions))
+    assert ledger.stalled("v2", "v1", than_ms=20.0) is expected
