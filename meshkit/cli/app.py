@@ -14,7 +14,6 @@ import click
 
 from meshkit.cli.changes import apply_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
-from meshkit.cli.evidence import evidence_group
 from meshkit.cli.explain import explain_command
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.identity import identity_group
@@ -26,7 +25,8 @@ from meshkit.cli.local.lab import lab_command
 from meshkit.cli.local.sandbox import sandbox_group
 from meshkit.cli.observability import observability_command
 from meshkit.cli.rehearse import rehearse_command
-from meshkit.cli.release import release_group
+from meshkit.cli.releasing.evidence import evidence_group
+from meshkit.cli.releasing.release import release_group
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.setup import setup_group
 from meshkit.cli.uninstall import uninstall_command

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from meshkit.cli import release_drawing
 from meshkit.cli.changes import show_change
 from meshkit.cli.output import AGAIN, ClusterChoice, changing, cluster_options, json_option, mesh_option, show
+from meshkit.cli.releasing import drawing
 from meshkit.errors import BadInput, ClusterError, ReleaseLost, Undecided, UnknownName
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _show_list(cluster: Cluster, *, every_run: bool = False, as_json: bool, befo
     found = releases(cluster, every_run=every_run)
     text = f"No release was ever started on cluster {cluster}."
     if found:
-        text = f"Releases on cluster {cluster}:\n{release_drawing.table(found, time.time())}"
+        text = f"Releases on cluster {cluster}:\n{drawing.table(found, time.time())}"
     show([one.as_record() for one in found], f"{before}{text}", as_json=as_json)
 
 
@@ -162,7 +162,7 @@ def _status(name: str, cluster: Cluster, choice: ClusterChoice) -> tuple[dict[st
         "runner": runner,
         "cluster": asdict(cluster.ref),
     }
-    text = release_drawing.status(state, cluster.ref, runner, time.time())
+    text = drawing.status(state, cluster.ref, runner, time.time())
     if not (state.ended or runner):
         text += f"\n{_no_runner(state, choice)}"
     return facts, text

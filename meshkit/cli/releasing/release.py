@@ -20,7 +20,7 @@ from meshkit.cli.output import (
     mesh_option,
     show,
 )
-from meshkit.cli.release_control import COMMANDS, FILE, load_release, release_to_run, which_option
+from meshkit.cli.releasing.control import COMMANDS, FILE, load_release, release_to_run, which_option
 from meshkit.errors import BadInput, ClusterError, NoData, Unhealthy, WarningsFound
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Commands of releases: plan, run, look at and control them, and keep their evidence."""
