@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from meshkit.cluster.api import Api
-from meshkit.errors import ClusterError
+from meshkit.errors import ClusterError, TimedOut
 from meshkit.facts import Kind, Object
 from meshkit.kube.steps import Condition, Wait
 
@@ -16,13 +16,22 @@ _POD, _EVENT = Kind("v1", "Pod"), Kind("v1", "Event")
 
 
 def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait) -> dict[str, Any] | None:
-    """Wait until the object meets the condition and return it. Raises ``TimedOut`` with its state."""
+    """Wait until the object meets the condition and return it. Raises ``TimedOut`` with its state.
+
+    An object that nobody has answered is returned as well if ``wait`` says so.
+    """
     ready = _READY[wait.condition]
 
     def why(obj: dict[str, Any] | None) -> str:
         return explain(api, obj, wait.condition)
 
-    return api.wait(kind, name, namespace, ready, wait.timeout_s, wait.condition, why=why)
+    try:
+        return api.wait(kind, name, namespace, ready, wait.timeout_s, wait.condition, why=why)
+    except TimedOut:
+        found = api.get(kind, name, namespace) if wait.unanswered else None
+        if found is None or answered(found):
+            raise
+        return found
 
 
 def available(workload: Object | None) -> bool:
@@ -57,6 +66,11 @@ def accepted(route: Object | None) -> bool:
         any(all(_holds(entry, kind, route) for kind in _OF_ROUTES) for entry in _told(route, parent))
         for parent in _parents(route)
     )
+
+
+def answered(route: Object) -> bool:
+    """Whether a controller has written a status for any parent of a route."""
+    return any(True for parent in _parents(route) for _ in _told(route, parent))
 
 
 def parents(route: Object) -> Iterator[str]:

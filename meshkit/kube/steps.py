@@ -24,10 +24,15 @@ BUCKETS_MANAGER = "meshkit-buckets"
 
 @dataclass(frozen=True)
 class Wait:
-    """A condition that the object of a step must meet within ``timeout_s`` seconds before the next step."""
+    """A condition that the object of a step must meet within ``timeout_s`` seconds before the next step.
+
+    With ``unanswered``, an object of which no controller has said anything by then is no failure, as before
+    the mesh is installed.
+    """
 
     condition: Condition
     timeout_s: float
+    unanswered: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,19 @@ def route_name(service: str, route: str) -> str:
 
 
 def route_step(route: Route, annotations: dict[str, str], snapshot: Snapshot, dialect: rules.Dialect) -> Step:
-    """The step that applies the HTTPRoute of a Route and waits until its parent has accepted it."""
-    return accepted_step(http_route(route, annotations, snapshot, dialect))
+    """The step that applies the HTTPRoute of a Route and waits until its parent has accepted it.
+
+    If nobody answers, as before the mesh is installed, the route stays.
+    """
+    return accepted_step(http_route(route, annotations, snapshot, dialect), unanswered=True)
 
 
-def accepted_step(route: Object) -> Step:
-    """The step that applies a route and waits until its parents have accepted it."""
-    return Step(route, wait=Wait("accepted", _ACCEPTED_TIMEOUT_S))
+def accepted_step(route: Object, *, unanswered: bool = False) -> Step:
+    """The step that applies a route and waits until its parents have accepted it.
+
+    With ``unanswered``, it is no failure if nobody answers.
+    """
+    return Step(route, wait=Wait("accepted", _ACCEPTED_TIMEOUT_S, unanswered))
 
 
 def http_route(

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from meshkit.cluster.ready import accepted, available, parents
+from meshkit.cluster.ready import accepted, available, parents, wait_for
+from meshkit.errors import TimedOut
+from meshkit.facts import Kind
+from meshkit.kube.steps import Wait
 
 REPLICAS = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
 NODES = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
@@ -87,3 +90,27 @@ def test_what_the_parents_of_a_route_say_is_told() -> None:
         "Service web:8080: Accepted not known yet, ResolvedRefs not known yet by mesh"
     ]
     assert list(parents(http_route())) == ["no controller has written a status for Service web:8080"]
+
+
+class Slow:
+    """An API whose object stays as it is until the time is over."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.found = found
+
+    def get(self, *_: object) -> dict[str, Any]:
+        return self.found
+
+    def wait(self, *_: object, **__: object) -> None:
+        raise TimedOut("HTTPRoute shop/web was not accepted after 30 s.", remedy="Look.", waited_s=30.0)
+
+
+def test_a_route_that_nobody_has_answered_stays_where_the_step_says_so() -> None:
+    def waited(route: dict[str, Any], *, unanswered: bool) -> object:
+        wait = Wait("accepted", 30, unanswered)
+        return wait_for(Slow(route), Kind("v1", "HTTPRoute"), "web", "shop", wait)  # type: ignore[arg-type]
+
+    assert waited(http_route(), unanswered=True) == http_route()
+    for route, unanswered in ((http_route(), False), (http_route(said(Accepted="NoMatchingParent")), True)):
+        with pytest.raises(TimedOut):
+            waited(route, unanswered=unanswered)
