@@ -8,6 +8,7 @@ from typing import Any
 from meshkit.facts import Snapshot
 from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent
+from meshkit.intent.destination import DestinationPolicy, TLSOrigination
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.observability import Alerts, Observability, Tracing
@@ -189,6 +190,25 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
             load_balancing=LoadBalancing(hash_header="x-user"),
             connection_limits=ConnectionLimits(max_connections=10, max_pending_requests=5),
             fault=Fault(delay_s=0.3, delay_percent=10, abort_status=503, abort_percent=0.5),
+        ),
+    ),
+    "route-gateway": (("istio",), route(api="gateway")),
+    "destination-policy": (
+        ("istio", "linkerd"),
+        DestinationPolicy(
+            namespace="shop",
+            host="web",
+            outlier_detection=OutlierDetection(consecutive_5xx=3, base_ejection_s=10),
+        ),
+    ),
+    "destination-policy-outside": (
+        ("istio",),
+        DestinationPolicy(
+            namespace="shop",
+            host="payments.example.com",
+            port=80,
+            tls=TLSOrigination(mode="mutual", secret="payments-client"),
+            callers={"app": "web"},
         ),
     ),
 }
