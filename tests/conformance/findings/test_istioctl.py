@@ -22,6 +22,8 @@ pytestmark = pytest.mark.conformance
 FILES = Path(__file__).parents[2] / "findings" / "istio"
 SAID = re.compile(r"# meshkit: [A-Z0-9, ]+ · istioctl: ([A-Z0-9, ]+)(?: · kiali: [A-Z0-9, ]+)?$")
 Analyze = Callable[[Path], set[str]]
+ATTEMPTS = 6
+"""istioctl reads objects in no fixed order: in 2 of 25 runs it said nothing of an EnvoyFilter (IST0155)."""
 
 
 def objects_of(path: Path) -> list[dict[str, Any]]:
@@ -72,7 +74,12 @@ def test_forty_messages_of_istioctl_are_found() -> None:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_istioctl_says_what_the_file_names(analyze: Analyze, path: Path) -> None:
     """``tests/findings`` holds that meshkit finds its code there, so both find the same mistake."""
-    assert istioctls_codes(path) <= analyze(path)
+    expected, said = istioctls_codes(path), set[str]()
+    for _ in range(ATTEMPTS):
+        said |= analyze(path)
+        if expected <= said:
+            break
+    assert expected <= said
 
 
 def test_istioctl_has_nothing_to_say_of_the_mesh(analyze: Analyze) -> None:
