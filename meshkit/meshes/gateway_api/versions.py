@@ -29,14 +29,26 @@ def version_service(
     selector = {**route.pod_selector(), **version.pod_labels()}
     port = _port(route, snapshot)
     backend = {**port, "port": route.port, "protocol": port.get("protocol", "TCP")}
-    ports = [*_other_ports(name, route, snapshot), backend]
+    ports = sorted([*_other_ports(name, route, snapshot), backend], key=lambda each: int(each["port"]))
+    return service_of(route.service, name, route.namespace, selector, ports, annotations)
+
+
+def service_of(
+    service: str,
+    name: str,
+    namespace: str,
+    selector: Mapping[str, str],
+    ports: Sequence[Mapping[str, Any]],
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The Service of a version of ``service``; of its ports, what PORT_FIELDS and their numbers say."""
     return manifests.obj(
         SERVICE,
         name,
-        route.namespace,
-        labels={VERSION_OF: route.service},
+        namespace,
+        labels={VERSION_OF: service},
         annotations=annotations,
-        spec={"selector": selector, "ports": sorted(ports, key=lambda each: int(each["port"]))},
+        spec={"selector": selector, "ports": [_copied(port, (*PORT_FIELDS, "port")) for port in ports]},
     )
 
 
@@ -45,11 +57,7 @@ def _other_ports(name: str, route: Route, snapshot: Snapshot) -> list[dict[str, 
     present = snapshot.find(SERVICE.kind, name, route.namespace)
     if present is None or labels(present).get(VERSION_OF) != route.service:
         return []
-    return [
-        {key: port[key] for key in (*PORT_FIELDS, "port") if key in port}
-        for port in present["spec"].get("ports") or ()
-        if port["port"] != route.port
-    ]
+    return [port for port in present["spec"].get("ports") or () if port["port"] != route.port]
 
 
 def _port(route: Route, snapshot: Snapshot) -> dict[str, Any]:
@@ -59,4 +67,8 @@ def _port(route: Route, snapshot: Snapshot) -> dict[str, Any]:
     found = next(
         (port for port in ports if port["port"] == route.port), {"name": "http", "targetPort": route.port}
     )
-    return {key: found[key] for key in PORT_FIELDS if key in found}
+    return _copied(found, PORT_FIELDS)
+
+
+def _copied(port: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in port.items() if key in keys}

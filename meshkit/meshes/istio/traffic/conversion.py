@@ -19,7 +19,7 @@ from meshkit.kube.steps import Step
 from meshkit.meshes.gateway_api.meaning.matches import rank
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE, accepted_step, route_name
 from meshkit.meshes.gateway_api.rules import backend_name, require_order
-from meshkit.meshes.gateway_api.versions import PORT_FIELDS, VERSION_OF
+from meshkit.meshes.gateway_api.versions import service_of
 from meshkit.meshes.istio.traffic.converted_rules import KEEP, Converted, refused
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
 from meshkit.meshes.istio.traffic.routes import SETTLE_S, VIRTUAL_SERVICE
@@ -147,17 +147,8 @@ class _Conversion:
         selector = {**(service["spec"].get("selector") or {}), **labels}
         present = self.snapshot.find(SERVICE.kind, name, at.namespace)
         if present is None:
-            ports = [
-                {key: each[key] for key in (*PORT_FIELDS, "port") if key in each}
-                for each in service["spec"]["ports"]
-            ]
-            self.services[name] = manifests.obj(
-                SERVICE,
-                name,
-                at.namespace,
-                labels={VERSION_OF: meta["name"]},
-                spec={"selector": selector, "ports": ports},
-            )
+            ports = service["spec"]["ports"]
+            self.services[name] = service_of(meta["name"], name, at.namespace, selector, ports)
         elif present["spec"].get("selector") != selector:
             problem = f"Service {at.namespace}/{name}, which would stand for it, selects other pods"
             raise refused(self.item, where, problem)
