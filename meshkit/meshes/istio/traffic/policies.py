@@ -21,6 +21,7 @@ from meshkit.kube.metadata import labels, title
 from meshkit.kube.steps import Step
 from meshkit.meshes.gateway_api.versions import VERSION_OF
 from meshkit.meshes.istio.meaning.hosts import read_as
+from meshkit.meshes.istio.meaning.visibility import covers
 from meshkit.meshes.istio.traffic import settings
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE, Settings
 from meshkit.meshes.model.hosts import full_host
@@ -55,12 +56,8 @@ def entries(policy: DestinationPolicy, snapshot: Snapshot) -> Iterator[Object]:
     """The ServiceEntries that have the host of a policy."""
     for entry in snapshot.of(SERVICE_ENTRY.kind):
         hosts = [str(host).lower() for host in (entry.get("spec") or {}).get("hosts") or ()]
-        if any(host == policy.host or _covers(host, policy.host) for host in hosts):
+        if any(covers(host, policy.host) for host in hosts):
             yield entry
-
-
-def _covers(pattern: str, host: str) -> bool:
-    return pattern.startswith("*") and host.endswith(pattern[1:])
 
 
 def _hosts(policy: DestinationPolicy, snapshot: Snapshot) -> Iterator[str]:
