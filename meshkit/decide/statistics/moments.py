@@ -75,9 +75,7 @@ class Compared:
         )
         now = now.plus(window)
         latest = before.plus(now)
-        least = max(STANDS_OUT, self._against(self.worst))
-        worse = latest.stalled and self._against(latest.likelihood) > least
-        worst = latest.likelihood if worse else self.worst
+        worst = latest.likelihood if latest.stalled and self._is_worst(latest) else self.worst
         return Compared(self.null, self.all.plus(window.likelihood), worst, before, now, now_s + seconds)
 
     def log_evidence(self, null: float) -> float:
@@ -91,6 +89,10 @@ class Compared:
     def log_evidence_of_rest(self, null: float) -> float:
         """Log evidence that the odds ratio is above e^``null``, without the worst two moments."""
         return self.all.minus(self.worst).log_evidence(null, WORSE)
+
+    def _is_worst(self, latest: Moment) -> bool:
+        """Whether two moments stand out, and more than the worst ones before them."""
+        return self._against(latest.likelihood) > max(STANDS_OUT, self._against(self.worst))
 
     def _against(self, likelihood: Likelihood) -> float:
         return likelihood.log_evidence(self.null, WORSE)
