@@ -100,6 +100,16 @@ def apply_plan(plan: Plan, cluster: Cluster, choice: ClusterChoice, *, yes: bool
     show_change(change, choice, as_json=as_json)
 
 
+def show_or_apply(
+    plan: Plan, cluster: Cluster, choice: ClusterChoice, *, applied: bool, yes: bool, as_json: bool
+) -> int:
+    """Print a plan, or apply it if ``applied``; return the exit code."""
+    if not applied:
+        return show_plan(plan, as_json=as_json)
+    apply_plan(plan, cluster, choice, yes=yes, as_json=as_json)
+    return 0
+
+
 @click.command("convert")
 @click.argument("route", metavar="NAMESPACE/NAME")
 @click.option("--apply", "applied", is_flag=True, help="Apply the plan; without it, it is only shown.")
@@ -129,10 +139,7 @@ def convert_command(
 
     cluster = choice.connect()
     plan = plan_convert(route, cluster, mesh=mesh, take_fields=take_fields)
-    if not applied:
-        return show_plan(plan, as_json=as_json)
-    apply_plan(plan, cluster, choice, yes=yes, as_json=as_json)
-    return 0
+    return show_or_apply(plan, cluster, choice, applied=applied, yes=yes, as_json=as_json)
 
 
 @click.command("history")

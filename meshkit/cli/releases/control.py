@@ -51,9 +51,8 @@ def release_to_run(name: str | None, file: str | None, cluster: Cluster | None) 
     """The release of a file, or the one of a name whose run has not ended, with its recorded settings."""
     from meshkit.operations.release.runner import has_ended, release_state
 
+    _require_one(name, file)
     if file:
-        if name:
-            raise BadInput("-f", "NAME and -f FILE name the release twice.", remedy="Give one of them.")
         return load_release(file)
     if not name or cluster is None:
         raise BadInput("-f", "no file is given.", remedy="Give -f FILE, or NAME of a release to resume.")
@@ -170,9 +169,14 @@ def _status(name: str, cluster: Cluster, choice: ClusterChoice) -> tuple[dict[st
 
 def _given(name: str | None, file: str | None) -> str | None:
     """The name that the user gave, itself or by a file."""
+    _require_one(name, file)
+    return load_release(file).name if file else name
+
+
+def _require_one(name: str | None, file: str | None) -> None:
+    """Refuse a name beside a file."""
     if name and file:
         raise BadInput("-f", "NAME and -f FILE name the release twice.", remedy="Give one of them.")
-    return load_release(file).name if file else name
 
 
 def _only(cluster: Cluster) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from meshkit.cli.changes import apply_plan, progress, show_plan, take_fields_option
+from meshkit.cli.changes import progress, show_or_apply, show_plan, take_fields_option
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     ClusterChoice,
@@ -203,10 +203,7 @@ def buckets_command(
 
     release, cluster = load_release(file), choice.connect()
     plan = plan_buckets(release, cluster, mesh=mesh, prometheus=prometheus, take_fields=take_fields)
-    if not applied:
-        return show_plan(plan, as_json=as_json)
-    apply_plan(plan, cluster, choice, yes=yes, as_json=as_json)
-    return 0
+    return show_or_apply(plan, cluster, choice, applied=applied, yes=yes, as_json=as_json)
 
 
 def _facts(forecast: ReleaseForecast, where: ClusterRef | None) -> dict[str, Any]:
