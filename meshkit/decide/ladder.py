@@ -23,6 +23,12 @@ def weights(percent: float) -> tuple[int, int]:
     return 100 - tenths // 10, tenths // 10
 
 
+def share_percent(stable: int, canary: int) -> float:
+    """The canary's share in percent of two weights; 0 if both are 0."""
+    total = stable + canary
+    return 100 * canary / total if total else 0.0
+
+
 def next_step(steps: Sequence[float], step: int) -> int | None:
     """The index of the step after ``step`` (-1 is before the first), or None on the last."""
     return step + 1 if step + 1 < len(steps) else None

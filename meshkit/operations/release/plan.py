@@ -287,7 +287,7 @@ def _whole(
         change_id=new_id(),
         route=route,
         owners=owners(obj, route),
-        weights=(current.stable.weight, current.canary.weight),
+        weights=current.pair,
         observer=observer,
         clock=clock,
         unmoved=found.unmoved,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from meshkit.decide.ladder import share_percent
 from meshkit.errors import BadInput
 from meshkit.facts import Finding, Kind, Object
 from meshkit.meshes import registry
@@ -45,8 +46,12 @@ class Weights:
     @property
     def canary_percent(self) -> float:
         """The canary's share in percent; 0 if both weights are 0."""
-        total = self.stable.weight + self.canary.weight
-        return 100 * self.canary.weight / total if total else 0.0
+        return share_percent(*self.pair)
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """The weights of the stable version and of the canary."""
+        return self.stable.weight, self.canary.weight
 
     def patch(self, stable: int, canary: int) -> list[Operation]:
         """Build the JSON patch that sets both weights, if nothing has changed since they were read."""

@@ -5,6 +5,7 @@ The caller holds the lock. Each check compares what the plan has seen with the p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from meshkit.cluster.journal import Operation
@@ -48,9 +49,14 @@ def start(
         raise Conflict(problem, remedy="Nothing was changed. Plan again to start another run.")
     if running is None:
         mailbox.open(begin_record(state))
+    return take_up(plan.change_id, journal, stamp)
+
+
+def take_up(change_id: str, journal: Journal, stamp: Mapping[str, Any]) -> ReleaseState:
+    """Return the state of a run whose process has died, as the caller goes on from it."""
     # Read again after this record: later records of a runner that was only slow are ignored.
-    journal.append(plan.change_id, {"kind": "taken up", **stamp})
-    return fold(journal.records(plan.change_id))
+    journal.append(change_id, {"kind": "taken up", **stamp})
+    return fold(journal.records(change_id))
 
 
 def _begin(
@@ -110,8 +116,7 @@ def _as_planned(plan: ReleasePlan, cluster: Cluster) -> Object:
     obj = cluster.api.get(route.kind, route.name, route.namespace)
     if obj is None:
         raise Conflict(f"{route} was deleted since the plan.", remedy=remedy)
-    found = weights_of(obj, route, plan.release)
-    now = (found.stable.weight, found.canary.weight)
+    now = weights_of(obj, route, plan.release).pair
     if now != plan.weights:
         planned = f"{plan.weights[0]} and {plan.weights[1]}"
         problem = f"The weights of {route} are {now[0]} and {now[1]} now; the plan saw {planned}."

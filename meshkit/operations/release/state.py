@@ -12,7 +12,7 @@ from itertools import dropwhile
 from typing import Any, Literal
 
 from meshkit.decide.baseline import Baseline
-from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, whole_share
+from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, share_percent, whole_share
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.verdict import JudgedWindow, Verdict
 from meshkit.intent.release import Release
@@ -162,7 +162,7 @@ def begun(record: Record) -> ReleaseState:
     """Return the initial state from a ``begin`` record."""
     stable, canary = record["weights"]
     release = Release(**record["release"])
-    found_percent = 100 * canary / (stable + canary) if stable + canary else 0.0
+    found_percent = share_percent(stable, canary)
     text = f"{record['object']}: {release.stable} to {release.canary}"
     return ReleaseState(
         change_id=record["change_id"],

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from meshkit.decide.ladder import share_percent
 from meshkit.errors import BadInput, ChangedByOthers, Conflict, ManualActionRequired, Rejected
 from meshkit.kube.steps import RELEASE_MANAGER
 from meshkit.operations.release.managed_fields import handed_back
@@ -62,14 +63,28 @@ class WeightWriter:
         """
         for attempt in range(1, _ATTEMPTS + 1):
             _, current = self.read()
-            if (current.stable.weight, current.canary.weight) == (stable, canary):
+            if current.pair == (stable, canary):
                 return
             if expected_percent is not None and not same_percent(current.canary_percent, expected_percent):
-                if same_percent(current.canary_percent, 100 * canary / (stable + canary)):
+                if same_percent(current.canary_percent, share_percent(stable, canary)):
                     return
                 raise ChangedByOthers(current.canary_percent)
             if self._patched(current.patch(stable, canary), last=attempt == _ATTEMPTS):
                 return
+
+    def move_back(self, weights: tuple[int, int], left_percent: float, left_by: str) -> None:
+        """Restore both weights, if the canary still has the share with which ``left_by`` left it.
+
+        Raises ``ManualActionRequired``, without changing anything, if others have changed it since.
+        """
+        try:
+            self.move(*weights, expected_percent=left_percent)
+        except ChangedByOthers as found:
+            raise ManualActionRequired(
+                f"{self.route} has since been changed by others: {found.message}, {left_by} left"
+                f" {left_percent:g} %.",
+                remedy="Nothing was changed. Plan a Route with the weights you want.",
+            ) from found
 
     def hand_back(self, saved: Sequence[Mapping[str, Any]]) -> None:
         """Return the fields to their managers; ``saved`` are the managedFields before the release."""

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshkit.errors import BadInput, ChangedByOthers, Conflict, ManualActionRequired, ReleaseLost, UnknownName
+from meshkit.decide.ladder import share_percent
+from meshkit.errors import BadInput, Conflict, ManualActionRequired, ReleaseLost, UnknownName
 from meshkit.facts import ClusterRef
+from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change, pending
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.release.baseline import require_ready
@@ -103,7 +105,7 @@ class RollbackPlan:
 
         writer = WeightWriter(cluster.api, lock, self.route, self.release)
         obj, found = writer.read()
-        now = (found.stable.weight, found.canary.weight)
+        now = found.pair
         if now != self.weights:
             problem = f"The weights of {self.route} are {now[0]} and {now[1]} now, not those of the plan."
             raise Conflict(problem, remedy="Nothing was changed. Plan again.")
@@ -136,7 +138,7 @@ class RollbackPlan:
 
         who, mailbox = cluster.api.whoami(), Mailbox(cluster, self.release.name)
         stamp = {"at_s": self.clock.now(), "state": "rolled_back", "who": who}
-        percent = _percent(self.wanted)
+        percent = share_percent(*self.wanted)
         journal = Journal(cluster)
         if self.state is not None and journal.has(self.state.change_id):
             record = {"kind": GIVEN_BACK, "change": change_id, "percent": percent, **stamp}
@@ -163,14 +165,13 @@ def plan_rollback(
     ``ManualActionRequired`` if the stable version has no ready pods or if others have changed the weights
     since. With ``force``, it does neither, and also ends a release whose process has died.
     """
-    from meshkit.operations.clock import SystemClock
-
     clock = clock or SystemClock()
     name = release if isinstance(release, str) else release.name
     try:
         state = release_state(name, cluster)
-    except ReleaseLost:
-        return _checked(_of_lost(name, release, cluster, mesh, clock), cluster, force=force)
+    except ReleaseLost as lost:
+        plan = _of_lost(release, cluster, mesh, clock, lost)
+        return _checked(plan, cluster, force=force)
     except UnknownName:
         if isinstance(release, str):
             raise
@@ -178,7 +179,7 @@ def plan_rollback(
     if not state.ended:
         _require_no_runner(state, cluster, force=force)
     plan = _of_state(state, cluster, clock)
-    left = _percent(plan.weights)
+    left = share_percent(*plan.weights)
     expected = same_percent(left, state.asked_percent) or plan.weights == plan.wanted
     if state.ended and not expected and not force:
         raise ManualActionRequired(
@@ -199,23 +200,17 @@ def undo_rollback(
     if written is None:
         raise BadInput("change", f"{change_id} changed no weights.", remedy="There is nothing to undo.")
     release, route = Release(**written["release"]), route_of(written["route"])
-    (stable, canary), after = written["before"], written["after"]
+    stable, canary = written["before"]
     require_rights(cluster, route)
     with hold_lock(cluster, release) as lock:
         writer = WeightWriter(cluster.api, lock, route, release)
-        try:
-            writer.move(stable, canary, expected_percent=_percent(after))
-        except ChangedByOthers as found:
-            raise ManualActionRequired(
-                f"{route} has since been changed by others: {found.message}, the rollback left"
-                f" {_percent(after):g} %.",
-                remedy="Nothing was changed. Plan a Route with the weights you want.",
-            ) from found
+        writer.move_back((stable, canary), share_percent(*written["after"]), "the rollback")
         writer.hand_back(written["managed_fields"])
         who, released = cluster.api.whoami(), str(written["released"])
         if released and journal.has(released):
             result = _result_before(journal.records(released))
-            stamp = {"at_s": _now_s(), "state": result, "who": who, "percent": _percent((stable, canary))}
+            percent = share_percent(stable, canary)
+            stamp = {"at_s": SystemClock().now(), "state": result, "who": who, "percent": percent}
             journal.append(released, {"kind": TAKEN_AGAIN, "change": change_id, **stamp})
     journal.append(change_id, {"kind": "undone", "state": "undone", "who": who})
     return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref)
@@ -227,15 +222,16 @@ def _of_state(state: ReleaseState, cluster: Cluster, clock: Clock) -> RollbackPl
 
 
 def _of_lost(
-    name: str, release: Release | str, cluster: Cluster, mesh: str | None, clock: Clock
+    release: Release | str, cluster: Cluster, mesh: str | None, clock: Clock, lost: ReleaseLost
 ) -> RollbackPlan:
     """The plan for a release whose journal is gone, from its first record, or else from its file."""
     from meshkit.operations.release.commands import Mailbox
 
+    name = release if isinstance(release, str) else release.name
     begin = Mailbox(cluster, name).begin()
     if begin is None:
         if isinstance(release, str):
-            return _refused_lost(name, cluster)
+            raise lost
         return _of_file(release, cluster, mesh, clock)
     state = begun(begin)
     if holder := runner_of(state.release, cluster):
@@ -244,11 +240,6 @@ def _of_lost(
         )
     route, fields = route_of(state.route), state.managed_fields
     return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, fields=fields)
-
-
-def _refused_lost(name: str, cluster: Cluster) -> RollbackPlan:
-    release_state(name, cluster)  # Raises what says so.
-    raise UnknownName("release", name, ())
 
 
 def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock) -> RollbackPlan:
@@ -292,9 +283,17 @@ def _plan(
     except BadInput as error:
         problem = f"{route} was changed by someone else: {error.problem}"
         raise ManualActionRequired(problem, remedy="Plan a Route with the weights you want.") from error
-    now = (found.stable.weight, found.canary.weight)
     return RollbackPlan(
-        release, mesh, cluster.ref, new_id(), route, now, wanted, clock, state=state, managed_fields=fields
+        release,
+        mesh,
+        cluster.ref,
+        new_id(),
+        route,
+        found.pair,
+        wanted,
+        clock,
+        state=state,
+        managed_fields=fields,
     )
 
 
@@ -324,14 +323,13 @@ def _ended_here(state: ReleaseState, what: str, cluster: Cluster, lock: Lock, cl
     from meshkit.observe.source import observer
     from meshkit.operations.release.commands import Mailbox
     from meshkit.operations.release.loop import Runner
-    from meshkit.operations.release.state import fold
+    from meshkit.operations.release.start import take_up
 
     journal, mailbox = Journal(cluster), Mailbox(cluster, state.release.name)
     mailbox.put("rollback")
     stamp = {"at_s": clock.now(), "writer": lock.transitions, "who": cluster.api.whoami()}
-    journal.append(state.change_id, {"kind": "taken up", **stamp})
     runner = Runner(
-        fold(journal.records(state.change_id)),
+        take_up(state.change_id, journal, stamp),
         cluster,
         observer=observer(state.mesh),
         clock=clock,
@@ -347,18 +345,6 @@ def _ended_here(state: ReleaseState, what: str, cluster: Cluster, lock: Lock, cl
     return Change(ended.change_id, what, 1, cluster.ref)
 
 
-def _percent(weights: Sequence[int]) -> float:
-    """The canary's share in percent."""
-    stable, canary = weights
-    return 100 * canary / (stable + canary) if stable + canary else 0.0
-
-
 def _result_before(records: Sequence[Mapping[str, Any]]) -> str:
     """The result of a release before it was rolled back after its end."""
     return next((str(record["result"]) for record in records if record.get("kind") == "end"), "open")
-
-
-def _now_s() -> float:
-    from meshkit.operations.clock import SystemClock
-
-    return SystemClock().now()

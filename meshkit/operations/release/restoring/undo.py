@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from meshkit.errors import BadInput, ChangedByOthers, ManualActionRequired
+from meshkit.errors import BadInput
 from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change
 from meshkit.operations.release.route import route_of
@@ -46,14 +46,7 @@ def undo_release(
         if saved is None:
             saved = writer.read()[0]["metadata"].get("managedFields") or []
             journal.append(change_id, {"kind": "undo", "managed_fields": saved})
-        try:
-            writer.move(*state.found_weights, expected_percent=state.asked_percent)
-        except ChangedByOthers as found:
-            raise ManualActionRequired(
-                f"{route} has since been changed by others: {found.message}, the release left"
-                f" {state.asked_percent:g} %.",
-                remedy="Nothing was changed. Plan a Route with the weights you want.",
-            ) from found
+        writer.move_back(state.found_weights, state.asked_percent, "the release")
         writer.hand_back(saved)
     stamp = {"at_s": SystemClock().now(), "who": cluster.api.whoami()}
     journal.append(change_id, {"kind": "undone", "state": "undone", **stamp})
