@@ -20,7 +20,7 @@ demo:            ## walk the whole path on the sandbox: make demo [MESH=linkerd]
 test: check      ## run every test that needs no Go, including the browser tests
 	@tools/browser
 	@$(PY) tools/helm.py >/dev/null
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 \
+	@$(PY) tools/run_tests.py -n 2 --dist loadfile --no-loadscope-reorder --durations 12 \
 	  --ignore tests/architecture $(ARGS)
 
 check: setup docs  ## check lint, format, types, layers, docs
@@ -35,7 +35,7 @@ docs: setup      ## build the documentation site into out/docs; warnings are err
 conformance: setup  ## run the same contracts on real Kubernetes and Istio programs
 	@$(PY) tests/conformance/parts.py || [ -z "$$CI" ]
 	@tools/prometheus
-	@$(PY) -m pytest -m conformance $(or $(ARGS),tests/contract tests/conformance)
+	@$(PY) tools/run_tests.py -m conformance $(or $(ARGS),tests/contract tests/conformance)
 
 cluster: setup   ## walk the whole path on a real Kubernetes cluster of this machine
 	@$(PY) tests/conformance/parts.py || [ -z "$$CI" ]

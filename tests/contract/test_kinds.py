@@ -198,7 +198,8 @@ def test_kubectl_follows_the_rollouts_of_a_statefulset_and_a_daemonset(kubectl: 
     daemons["spec"] = {name: each for name, each in made["spec"].items() if name != "replicas"}
     kubectl("apply", "-f", "-", stdin=daemons)
     kubectl("rollout", "status", "daemonset/each", WITHIN)
-    nodes = kubectl("get", "pods", "-l=app=web", "-o=jsonpath={.items[*].spec.nodeName}").split()
+    owned = '{.items[?(@.metadata.ownerReferences[0].kind=="DaemonSet")].spec.nodeName}'
+    nodes = kubectl("get", "pods", f"-o=jsonpath={owned}").split()
     assert len(set(nodes)) == len(nodes) == 3
 
 
