@@ -254,12 +254,14 @@ class Explainer:
         _, number, subset, host = [*backend.cluster.split("|"), "", "", ""][:4]
         if subset.startswith(POD):
             subset, host = "", f"{subset.removeprefix(POD)}.{host}"
-        there = Destination(share, host or backend.cluster, int(number or 0), subset)
+        there = Destination(
+            share, host or backend.cluster, int(number or 0), subset, settings=words.edits_of(backend)
+        )
         cluster = clusters.get(backend.cluster)
         if cluster is None:
             what = f"subset {subset} of {host}" if subset else f"{host}:{number}"
             return replace(there, answer=f"503: there is no {what}")
-        there = replace(there, settings=words.settings(cluster), source=cluster.source)
+        there = replace(there, settings=(*words.settings(cluster), *there.settings), source=cluster.source)
         if not cluster.endpoints:
             if cluster.as_asked or host in no_endpoints:
                 return replace(there, endpoints=None)

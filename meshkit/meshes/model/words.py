@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from meshkit.meshes.model.outbound import (
+    Backend,
     Cluster,
+    Cors,
+    DirectResponse,
+    Endpoint,
     Fault,
+    HashKey,
     HeaderEdits,
+    Locality,
     Match,
     NamedMatch,
     OriginTLS,
@@ -19,6 +27,11 @@ from meshkit.meshes.model.outbound import (
 )
 
 EVERY_REQUEST = "every request"
+_BACKOFF_S = Retry(0, ()).backoff_s
+"""The usual pause before a retry."""
+_DIGEST_LENGTH = 8
+_LONGEST = 60
+"""The characters of the longest body that is shown as a whole."""
 _PSEUDO_HEADERS = {":authority": "host", ":path": "path", ":method": "method", ":scheme": "scheme"}
 _VERBS = {
     "exact": "is {}",
@@ -52,7 +65,15 @@ def settings(cluster: Cluster) -> tuple[str, ...]:
     found = [f"protocol {cluster.protocol}"] if cluster.protocol != "http1" else []
     for name in ("balancing", "limits", "outlier"):
         found += _unusual(name, getattr(cluster, name))
+    if any(each.priority for each in cluster.endpoints):
+        found.append(_failover(cluster.endpoints))
     return tuple(found)
+
+
+def edits_of(backend: Backend) -> tuple[str, ...]:
+    """The changes of headers on the requests and responses of one destination of a route."""
+    sides = {"request": backend.request_headers, "response": backend.response_headers}
+    return tuple(text for side, edits in sides.items() for text in _edits(side, edits))
 
 
 def answer(route: Route) -> str:
@@ -61,42 +82,52 @@ def answer(route: Route) -> str:
         return f"{route.direct.status}: the caller's proxy answers itself"
     if route.redirect:
         to = route.redirect
+        path = to.path or (f"{to.prefix} in place of the prefix" if to.prefix else "")
         where = "".join(
-            (f"{to.scheme}://" if to.scheme else "", to.host, f":{to.port}" if to.port else "", to.path)
+            (f"{to.scheme}://" if to.scheme else "", to.host, f":{to.port}" if to.port else "", path)
         )
-        return f"{to.status}: redirect to {where or to.prefix or 'the same place'}"
+        return f"{to.status}: redirect to {where or 'the same place'}"
     return ""
 
 
 def number(value: float) -> str:
-    """A number as people write it: ``2.5``, ``30``."""
+    """A number as people write it, with four digits: ``2.5``, ``33.33``."""
     return f"{value:.4g}"
 
 
 def server_tls(tls: OriginTLS) -> str:
     """The TLS to a server outside the mesh."""
-    name = f", server name {tls.sni}" if tls.sni else ""
-    return f"TLS without the mesh's certificate{name}"
+    files = [name for name in (tls.certificate, tls.key) if name]
+    parts = (
+        f", server name {tls.sni}" if tls.sni else "",
+        f", with {' and '.join(files)}" if files else "",
+        f", trusting {tls.roots}" if tls.roots else "",
+        f", of {' or '.join(tls.server_names)}" if tls.server_names else "",
+        "" if tls.verify else ", unverified",
+    )
+    return f"TLS without the mesh's certificate{''.join(parts)}"
 
 
 def _actions(route: Route) -> Iterator[str]:
+    if route.direct and (route.direct.body or route.direct.encoded):
+        yield _body(route.direct)
     if route.timeout_s:
-        yield f"timeout {number(route.timeout_s)} s"
+        yield f"timeout {_exact(route.timeout_s)} s"
     if route.retry and route.retry.attempts:
         yield _retry(route.retry)
     if route.fault:
         yield from _fault(route.fault)
     for mirror in route.mirrors:
-        yield f"mirrors {number(mirror.percent)} % to {cluster_words(mirror.cluster)}"
+        yield f"mirrors {_exact(mirror.percent)} % to {cluster_words(mirror.cluster)}"
     if route.rewrite:
         to = route.rewrite.prefix or " -> ".join(route.rewrite.regex or ())
         yield f"rewrites the path: {to}"
     yield from _edits("request", route.request_headers)
     yield from _edits("response", route.response_headers)
     if route.cors:
-        yield f"CORS for {', '.join(_says('origin', each) for each in route.cors.origins) or 'no origin'}"
+        yield _cors(route.cors)
     for key in route.hash_keys:
-        yield f"keeps requests of one {key.source} {key.name}".rstrip() + " at one endpoint"
+        yield _hash_key(key)
 
 
 def cluster_words(name: str) -> str:
@@ -110,16 +141,75 @@ def cluster_words(name: str) -> str:
 
 def _retry(retry: Retry) -> str:
     reasons = ", ".join((*retry.retry_on, *map(str, retry.statuses)))
-    each = f", {number(retry.per_try_timeout_s)} s for each try" if retry.per_try_timeout_s else ""
-    return f"at most {retry.attempts} retries on {reasons}{each}"
+    parts = (
+        f", {_exact(retry.per_try_timeout_s)} s for each try" if retry.per_try_timeout_s else "",
+        "" if retry.backoff_s == _BACKOFF_S else f", {_exact(retry.backoff_s)} s apart at least",
+        ", in other localities too" if retry.other_localities else "",
+        "" if retry.avoid_previous_hosts else ", by the same endpoint too",
+    )
+    return f"at most {retry.attempts} retries on {reasons}{''.join(parts)}"
+
+
+def _body(direct: DirectResponse) -> str:
+    text = direct.body or direct.encoded
+    if len(text) <= _LONGEST:
+        return f"answers with {text!r}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"answers with {text[:_LONGEST]!r} and {len(text) - _LONGEST} more characters (SHA-256 {digest})"
+
+
+def _cors(cors: Cors) -> str:
+    parts = [f"CORS for {', '.join(_says('origin', each) for each in cors.origins) or 'no origin'}"]
+    lists = {
+        "methods": cors.methods,
+        "request headers": cors.allowed_headers,
+        "response headers": cors.exposed_headers,
+    }
+    parts += [f"{name} {', '.join(listed)}" for name, listed in lists.items() if listed]
+    parts += [] if cors.max_age_s is None else [f"kept for {cors.max_age_s} s"]
+    parts += [] if cors.credentials is None else [f"credentials {'yes' if cors.credentials else 'no'}"]
+    parts += [] if cors.forward_unmatched_preflights else ["other preflights are answered by the proxy"]
+    return "; ".join(parts)
+
+
+def _hash_key(key: HashKey) -> str:
+    set_by_proxy = "" if key.ttl_s is None else f", set for {_exact(key.ttl_s)} s where it is missing"
+    attributes = "".join(f", {name} {value}".rstrip() for name, value in key.attributes)
+    path = f", path {key.path}" if key.path else ""
+    what = f"{key.source} {key.name}".rstrip()
+    return f"keeps requests of one {what} at one endpoint{set_by_proxy}{path}{attributes}"
+
+
+def _failover(endpoints: Iterable[Endpoint]) -> str:
+    """The localities of endpoints by priority: ``endpoints in eu/a (2) first, then in eu/b (1)``."""
+    counted = Counter((each.priority, _locality(each.locality)) for each in endpoints)
+    places = [
+        " and ".join(f"{name} ({count})" for (at, name), count in sorted(counted.items()) if at == rank)
+        for rank in sorted({at for at, _ in counted})
+    ]
+    first, *others = places
+    return f"endpoints in {first} first" + "".join(f", then in {place}" for place in others)
+
+
+def _locality(place: Locality) -> str:
+    return "/".join(filter(None, (place.region, place.zone, place.subzone))) or "no known locality"
+
+
+def _exact(value: float) -> str:
+    """A number with all of its digits, so that two that differ are not told alike."""
+    return f"{value:.12g}"
 
 
 def _fault(fault: Fault) -> Iterator[str]:
     if fault.delay_percent and fault.delay_s:
-        yield f"delays {number(fault.delay_percent)} % by {number(fault.delay_s)} s"
+        yield f"delays {_exact(fault.delay_percent)} % by {_exact(fault.delay_s)} s"
     if fault.abort_percent:
-        status = f"gRPC status {fault.abort_grpc_status}" if fault.abort_grpc_status else fault.abort_status
-        yield f"aborts {number(fault.abort_percent)} % with {status}"
+        status = (
+            f"gRPC status {fault.abort_grpc_status}"
+            if fault.abort_grpc_status is not None
+            else fault.abort_status
+        )
+        yield f"aborts {_exact(fault.abort_percent)} % with {status}"
 
 
 def _edits(side: str, edits: HeaderEdits) -> Iterator[str]:
