@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,6 +13,9 @@ from click.shell_completion import CompletionItem
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import ClusterChoice, columns, json_option, show
 from meshkit.errors import BadInput
+
+if TYPE_CHECKING:
+    from meshkit.runbooks.execution import RunbookResult
 
 
 @click.group("runbook", cls=CommandGroup)
@@ -104,19 +108,14 @@ def run_command(
     from_file = read_parameter_file(Path(file)) if file else {}
     applied = {"apply": "true"} if apply_ else {}
     parameters = {**from_file, **_pairs(given), **applied}
-    result = run_runbook(name, {**parameters, **_chosen_cluster(name, parameters)}, out=Path(out))
-    state = "done" if result.error is None else f"exit {result.exit_code}: {result.error}"
-    if result.error is None and result.parameters.get("apply") is False:
-        state = "dry run, nothing was changed"
-        state += (
-            "; changes are pending, use --apply to make them"
-            if result.exit_code
-            else " and nothing is pending"
-        )
+    on_line = None if as_json else partial(click.echo, err=True)
+    chosen = _chosen_cluster(name, parameters)
+    result = run_runbook(name, {**parameters, **chosen}, out=Path(out), on_line=on_line)
     facts: dict[str, Any] = {
         "runbook": result.runbook.name,
         "exit_code": result.exit_code,
         "error": result.error,
+        "outcome": result.outcome,
         "cluster": asdict(result.cluster) if result.cluster else None,
         "applied": result.parameters.get("apply"),
         "cell": result.cell,
@@ -125,13 +124,20 @@ def run_command(
         "report": str(result.report),
         "junit": str(result.junit),
     }
-    where = f" on cluster {result.cluster}" if result.cluster else ""
-    show(
-        facts,
-        f"{result.runbook.name}{where}: {state}\n{result.duration_s:.1f} s, report in {result.report}",
-        as_json=as_json,
-    )
+    text = f"{result.duration_s:.1f} s, report in {result.report}\n{result.runbook.name}{_ending(result)}"
+    show(facts, text, as_json=as_json)
     return result.exit_code
+
+
+def _ending(result: RunbookResult) -> str:
+    """How the run ended, and on which cluster, to follow the runbook's name."""
+    where = f" on cluster {result.cluster}" if result.cluster else ""
+    if result.error is not None:
+        return f"{where}: exit {result.exit_code}: {result.error}"
+    if result.parameters.get("apply") is not False:
+        return f": {result.outcome}" if result.outcome else f"{where}: done"
+    changes = "changes are pending, use --apply to make them" if result.exit_code else "nothing is pending"
+    return f"{where}: dry run, nothing was changed; {changes}"
 
 
 def _chosen_cluster(name: str, given: dict[str, str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ from meshkit.meshes import registry
 from meshkit.meshes.routing.planned import needs_of, steps_of
 from meshkit.operations.effects import effects_of
 from meshkit.operations.plan import Change, OperationPlan, Plan
-from meshkit.operations.progress import OnEvent, noop
+from meshkit.operations.progress import OnEvent, in_notebook, noop
 from meshkit.operations.which_mesh import home_of, mesh_of
 
 __all__ = ["Change", "Plan", "Progress", "apply", "history", "plan", "undo_steps"]
@@ -108,33 +108,39 @@ def plan_steps(
 
 @overload
 def apply(
-    plan: Plan, cluster: Cluster, *, progress: Report = noop, why: str = "", confirm: str = ""
+    plan: Plan, cluster: Cluster, *, progress: Report | None = None, why: str = "", confirm: str = ""
 ) -> Change: ...
 @overload
 def apply(
-    plan: OperationPlan[R], cluster: Cluster, *, progress: OnEvent = noop, why: str = "", confirm: str = ""
+    plan: OperationPlan[R],
+    cluster: Cluster,
+    *,
+    progress: OnEvent | None = None,
+    why: str = "",
+    confirm: str = "",
 ) -> R: ...
 def apply(
     plan: Plan | OperationPlan[R],
     cluster: Cluster,
     *,
-    progress: Any = noop,
+    progress: Any = None,
     why: str = "",
     confirm: str = "",
 ) -> Change | R:
     """Apply a plan exactly as it was shown; ``mk.undo`` reverts it.
 
-    ``progress`` is called with each event. ``why`` is stored in the journal as free text. A disruptive plan
-    has a ``confirmation``, a name that must be repeated as ``confirm``. Rights are checked before the first
-    change, including those for objects that charts create; ``Forbidden`` names all that are missing. If an
-    object has changed since the plan, the change stops with ``Conflict``. After this or any other failure,
-    the completed steps are undone and ``ChangeFailed`` is raised (``ManualActionRequired`` if reverting
-    fails too). After ``Halted``, the completed steps stay.
+    ``progress`` is called with each event; by default a notebook shows them below the cell. ``why`` is stored
+    in the journal as free text. A disruptive plan has a ``confirmation``, a name that must be repeated as
+    ``confirm``. Rights are checked before the first change, including those for objects that charts create;
+    ``Forbidden`` names all that are missing. If an object has changed since the plan, the change stops with
+    ``Conflict``. After this or any other failure, the completed steps are undone and ``ChangeFailed`` is
+    raised (``ManualActionRequired`` if reverting fails too). After ``Halted``, the completed steps stay.
     """
     require_same_cluster(plan, cluster)
     if plan.confirmation and not plan.empty and confirm != plan.confirmation:
         problem = f"it is {confirm!r}, not {plan.confirmation!r}."
         raise BadInput("confirm", problem, remedy=f"Pass confirm={plan.confirmation!r}.")
+    progress = progress or in_notebook()
     if isinstance(plan, Plan):
         return apply_steps(plan, cluster, progress=progress, why=why)
     return plan.run(cluster, progress=progress, why=why)

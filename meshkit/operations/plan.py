@@ -24,6 +24,11 @@ PENDING = "application/vnd.meshkit.pending+json"
 
 The runbook's exit code is derived from it, and programs find it in an executed notebook.
 """
+OUTCOME = "application/vnd.meshkit.outcome+json"
+"""The media type of an output that says in one sentence how an operation ended.
+
+A runbook's last line, the banner of its report and its JUnit file repeat it.
+"""
 _FIELDS_SHOWN = 12
 _VALUE_CHARS = 60
 
@@ -202,7 +207,7 @@ class Change:
         return str(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return pending(self.steps if self.dry else 0)
+        return pending(self.steps) if self.dry else {**pending(0), **outcome(str(self))}
 
 
 @dataclass(frozen=True)
@@ -218,10 +223,18 @@ class Changes:
     def __repr__(self) -> str:
         return str(self)
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return outcome(str(self))
+
 
 def pending(steps: int) -> dict[str, Any]:
     """Return the part of an output that says how many steps are pending."""
     return {PENDING: {"steps": steps}}
+
+
+def outcome(text: str) -> dict[str, Any]:
+    """Return the part of an output that says how an operation ended."""
+    return {OUTCOME: {"text": text}}
 
 
 def _note(note: str) -> str:

@@ -5,6 +5,7 @@ Programs use the class and its fields, never the sentence.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -137,3 +138,29 @@ OnEvent = Callable[[Event], None]
 
 def noop(_: object) -> None:
     """Ignore the event."""
+
+
+def in_notebook() -> OnEvent:
+    """Return a callback that prints events below the cell of a notebook, and does nothing elsewhere.
+
+    A step has a line when it waits and when it is done, a release when its state or its share changes.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return noop if getattr(shell, "kernel", None) is None else _print_new()
+
+
+def _print_new() -> OnEvent:
+    last: object = None
+
+    def show(event: Event) -> None:
+        nonlocal last
+        if isinstance(event, Progress) and event.state == "applying":
+            return
+        now = (event.state.status, event.state.asked_percent) if isinstance(event, ReleaseLooked) else event
+        if now != last:
+            last = now
+            sys.stdout.write(f"{event}\n")
+            sys.stdout.flush()
+
+    return show

@@ -17,7 +17,7 @@ from meshkit.operations.change import history, records_to_undo, undo_steps, undo
 from meshkit.operations.identity.rotate import NAME as ROTATION
 from meshkit.operations.identity.undo import undo_rotation
 from meshkit.operations.plan import Change, Changes
-from meshkit.operations.progress import OnEvent, noop
+from meshkit.operations.progress import OnEvent, in_notebook
 from meshkit.operations.release.restoring.rollback import OPERATION as ROLLBACK
 from meshkit.operations.release.restoring.rollback import undo_rollback
 from meshkit.operations.release.restoring.undo import undo_release
@@ -41,7 +41,7 @@ def undo(
     change: Change | str,
     cluster: Cluster,
     *,
-    progress: OnEvent = noop,
+    progress: OnEvent | None = None,
     dry_run: bool = False,
     force: bool = False,
 ) -> Change: ...
@@ -50,7 +50,7 @@ def undo(
     change: Changes,
     cluster: Cluster,
     *,
-    progress: OnEvent = noop,
+    progress: OnEvent | None = None,
     dry_run: bool = False,
     force: bool = False,
 ) -> Changes: ...
@@ -58,7 +58,7 @@ def undo(
     change: Change | Changes | str,
     cluster: Cluster,
     *,
-    progress: OnEvent = noop,
+    progress: OnEvent | None = None,
     dry_run: bool = False,
     force: bool = False,
 ) -> Change | Changes:
@@ -69,17 +69,18 @@ def undo(
     other objects stay; ``Change.kept`` lists them. Raises ``BadInput`` if pods would lose the last control
     plane of their mesh, unless ``force`` is set.
     """
+    report = progress or in_notebook()
     if isinstance(change, Changes):
-        return _together(change, cluster, progress, dry_run=dry_run)
+        return _together(change, cluster, report, dry_run=dry_run)
     change_id = change.id if isinstance(change, Change) else change
     journal = Journal(cluster)
     records = records_to_undo(change_id, journal)
     special = _ONE.get(_operation(records))
     if special is None:
         if force:
-            return undo_steps(change_id, cluster, progress=progress, dry_run=dry_run)
+            return undo_steps(change_id, cluster, progress=report, dry_run=dry_run)
         unused = partial(require_control_plane_unused, cluster)
-        return undo_steps(change_id, cluster, progress=progress, dry_run=dry_run, require=unused)
+        return undo_steps(change_id, cluster, progress=report, dry_run=dry_run, require=unused)
     if dry_run:
         return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref, dry=True)
     return special(change_id, cluster, journal, records)

@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from xml.etree import ElementTree
 from meshkit import errors
 from meshkit.cluster.connect import CLUSTER
 from meshkit.facts import ClusterRef
-from meshkit.operations.plan import PENDING
+from meshkit.operations.plan import OUTCOME, PENDING
 from meshkit.runbooks.catalogue import Runbook, load_runbook
+from meshkit.runbooks.live_output import LiveOutput
 from meshkit.runbooks.parameters import convert_parameters
 from meshkit.runbooks.secrets import Redaction, resolved
 from meshkit.views.report import runbook_page
@@ -55,16 +56,24 @@ class RunbookResult:
     junit: Path
     cluster: ClusterRef | None = None
     """The cluster that the runbook was connected to, from its outputs, or None."""
+    outcome: str | None = None
+    """How its last operation ended, in a sentence, from its outputs: ``promoted on cluster ...``."""
 
 
 def run_runbook(
-    name: str, given: Mapping[str, str] | None = None, *, out: Path = Path("out"), as_name: str | None = None
+    name: str,
+    given: Mapping[str, str] | None = None,
+    *,
+    out: Path = Path("out"),
+    as_name: str | None = None,
+    on_line: Callable[[str], None] | None = None,
 ) -> RunbookResult:
     """Run a runbook with the given parameters and write ``out/NAME.ipynb``, ``.html`` and ``.xml``.
 
     A string parameter may be a reference to a secret (secrets.py). Raises BadInput before the run for an
     unknown runbook, parameter or secret, or an invalid value. A failing cell raises nothing: the result
-    reports it. ``as_name`` replaces the runbook's name in the names of the files.
+    reports it. ``as_name`` replaces the runbook's name in the names of the files. ``on_line``
+    is called with each line while the cells run: the headings, and what the cells print.
     """
     runbook = load_runbook(name)
     parameters = convert_parameters(runbook.parameters, given or {})
@@ -73,7 +82,8 @@ def run_runbook(
     with resolved(parameters) as (handed, redaction):
         out.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(runbook.path, notebook)
-        exit_code, error = _execute(runbook.path, notebook, handed, redaction)
+        live = LiveOutput(on_line, redaction) if on_line else None
+        exit_code, error = _execute(runbook.path, notebook, handed, redaction, live)
     executed = _read(notebook)
     meant = {p.name: parameters.get(p.name, p.default) for p in runbook.parameters}
     if exit_code == 0 and meant.get("apply") is False and _steps_pending(executed):
@@ -92,6 +102,7 @@ def run_runbook(
         report=notebook.with_suffix(".html"),
         junit=notebook.with_suffix(".xml"),
         cluster=_cluster(executed),
+        outcome=_outcome(executed),
     )
     _write_reports(result, executed)
     return result
@@ -109,13 +120,23 @@ def _cluster(executed: Any) -> ClusterRef | None:
     return ClusterRef(named[-1]["context"], named[-1]["server"]) if named else None
 
 
+def _outcome(executed: Any) -> str | None:
+    """How the last operation of an executed runbook ended."""
+    told = [bundle[OUTCOME] for bundle in _bundles(executed) if OUTCOME in bundle]
+    return str(told[-1]["text"]) if told else None
+
+
 def _bundles(executed: Any) -> list[Mapping[str, Any]]:
     """The outputs of the runbook's own cells, each by media type."""
     return [out.get("data", {}) for _, cell in _own_cells(executed) for out in cell.outputs]
 
 
 def _execute(
-    source: Path, target: Path, parameters: Mapping[str, Any], redaction: Redaction
+    source: Path,
+    target: Path,
+    parameters: Mapping[str, Any],
+    redaction: Redaction,
+    live: LiveOutput | None,
 ) -> tuple[int, str | None]:
     """Execute the notebook and return the exit code and the message of the failure, if any."""
     papermill = _papermill()
@@ -134,6 +155,8 @@ def _execute(
                 kernel_name="python3",
                 engine_name=_ENGINE,
                 redaction=redaction,
+                live=live,
+                stdout_file=live,
                 store_widget_state=False,
                 progress_bar=False,
                 start_timeout=_KERNEL_START_S,
@@ -152,9 +175,17 @@ def _redacting_engine() -> type:
     class RedactingEngine(NBClientEngine):  # type: ignore[misc]
         @classmethod
         def execute_managed_notebook(
-            cls, nb_man: Any, kernel_name: str, *, redaction: Redaction, **options: Any
+            cls,
+            nb_man: Any,
+            kernel_name: str,
+            *,
+            redaction: Redaction,
+            live: LiveOutput | None,
+            **options: Any,
         ) -> Any:
             save = nb_man.save
+            if live is not None:
+                live.follow(nb_man)
 
             def save_redacted(**where: Any) -> None:
                 redaction.notebook(nb_man.nb)
@@ -224,6 +255,7 @@ def _write_reports(result: RunbookResult, executed: Any) -> None:
         parameters=result.parameters,
         duration_s=result.duration_s,
         cluster=result.cluster,
+        outcome=result.outcome,
     )
     result.report.write_text(page, encoding="utf-8")
     ElementTree.ElementTree(_junit(result, executed)).write(
@@ -234,9 +266,11 @@ def _write_reports(result: RunbookResult, executed: Any) -> None:
 def _junit(result: RunbookResult, executed: Any) -> ElementTree.Element:
     """One test case for each code cell; the cells after a failure are skipped."""
     suite = ElementTree.Element("testsuite", name=result.runbook.name, time=f"{result.duration_s:.3f}")
-    if result.cluster:
-        properties = ElementTree.SubElement(suite, "properties")
-        ElementTree.SubElement(properties, "property", name="cluster", value=str(result.cluster))
+    facts = {"cluster": result.cluster, "outcome": result.outcome}
+    properties = ElementTree.SubElement(suite, "properties") if any(facts.values()) else None
+    for name, value in facts.items():
+        if properties is not None and value:
+            ElementTree.SubElement(properties, "property", name=name, value=str(value))
     counts = {"tests": 0, "failures": 0, "skipped": 0}
     for number, cell in _own_cells(executed):
         timing = cell.metadata.get("papermill", {})

@@ -49,6 +49,11 @@ class Redaction:
             text = text.replace(value, REDACTED)
         return text
 
+    @property
+    def spans_lines(self) -> bool:
+        """Whether a value has several lines, so that a line alone does not show what to remove from it."""
+        return any("\n" in value for value in self.values)
+
     def notebook(self, notebook: Any) -> None:
         """Remove the values from the outputs of a notebook, in place."""
         for cell in notebook.cells if self.values else ():

@@ -87,9 +87,10 @@ def runbook_page(
     parameters: Mapping[str, Any],
     duration_s: float,
     cluster: ClusterRef | None = None,
+    outcome: str | None = None,
 ) -> Markup:
     """The report of an executed runbook: its result, its cluster, its parameters, and every cell with its
-    output.
+    output. ``outcome`` says how its operation ended.
     """
     tone, headline = _ENDINGS.get(exit_code, ("bad", "Failed."))
     if exit_code in (0, CHANGES_PENDING) and parameters.get("apply") is False:
@@ -105,7 +106,7 @@ def runbook_page(
             Markup('<header class="mk-head"><h1>{}</h1>{}</header>').format(
                 title, chip(tone, f"exit {exit_code}")
             ),
-            verdict_block(tone, headline, error or "Every cell ran to its end.", footnote),
+            verdict_block(tone, headline, error or outcome or "Every cell ran to its end.", footnote),
             *(cell_html(cell) for cell in notebook.cells if not _is_banner(cell)),
             Markup("<h2>Parameters</h2>{}").format(table(("parameter", "value"), rows)),
             Markup('<p class="mk-muted">meshkit {}</p>').format(__version__),

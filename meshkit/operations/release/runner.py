@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from meshkit.errors import BadInput, BrokenJournal, Conflict, RolledBack, Undecided, UnknownName
 from meshkit.facts import ClusterRef
+from meshkit.operations.plan import outcome
 from meshkit.operations.release.state import ReleaseState, fold
 from meshkit.operations.release.weights import same_percent
 
@@ -52,6 +53,9 @@ class Outcome:
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return outcome(str(self))
 
     @property
     def exit_code(self) -> int:

@@ -29,7 +29,7 @@ from meshkit.observe.callers import Reading, between, read_callers
 from meshkit.operations.change import apply_steps, history, plan, undo_steps, without_operation
 from meshkit.operations.health import Findings, check
 from meshkit.operations.plan import Change, Plan
-from meshkit.operations.progress import OnEvent, noop
+from meshkit.operations.progress import OnEvent, in_notebook
 from meshkit.operations.setup import status as stage_status
 from meshkit.operations.setup.enforcement import WATCH_S, Watching, enforce
 from meshkit.operations.setup.proposals import propose_access, propose_control_plane, propose_route, samples
@@ -269,7 +269,7 @@ class Setup:
         name: str,
         plan: Plan,
         *,
-        progress: OnEvent = noop,
+        progress: OnEvent | None = None,
         watch_s: float = WATCH_S,
         force: bool = False,
     ) -> Change:
@@ -280,15 +280,16 @@ class Setup:
         """
         wanted = stage(name)
         own = self._of_stage(wanted, plan)
+        report = progress or in_notebook()
         if wanted.watched:
-            return enforce(own, self.cluster, Watching(self.namespace, watch_s, force), progress=progress)
-        return apply_steps(own, self.cluster, progress=progress)
+            return enforce(own, self.cluster, Watching(self.namespace, watch_s, force), progress=report)
+        return apply_steps(own, self.cluster, progress=report)
 
     def undoable(self, name: str) -> str:
         """Return the id of the newest change of a stage that is not undone; empty if there is none."""
         return self._newest(stage(name), history(self.cluster))
 
-    def undo(self, name: str, *, progress: OnEvent = noop) -> Change:
+    def undo(self, name: str, *, progress: OnEvent | None = None) -> Change:
         """Undo the newest change of a stage.
 
         Raises ``BadInput`` naming the later stages that must be undone first.
@@ -306,7 +307,7 @@ class Setup:
         if not change:
             problem = "the journal contains no change of this stage."
             raise BadInput(stage(name).name, problem, remedy=without_operation(changes))
-        return undo_steps(change, self.cluster, progress=progress)
+        return undo_steps(change, self.cluster, progress=progress or in_notebook())
 
     def cannot(self, intent: Intent) -> dict[str, str]:
         """Return what this mesh does not support: field, or ``field: choice``, to the planner's reason."""

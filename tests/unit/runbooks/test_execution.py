@@ -109,3 +109,38 @@ def test_a_dry_run_says_whether_changes_are_pending(
     assert (result.exit_code, result.error) == (exit_code, None)
     assert ElementTree.parse(result.junit).getroot().get("failures") == "0"
     assert ("Changes are pending" in result.report.read_text()) == (exit_code == CHANGES_PENDING)
+
+
+def test_the_headings_and_printed_lines_are_told_while_it_runs(tmp_path: Path) -> None:
+    lines: list[str] = []
+    name = write_runbook(tmp_path, "print('one', end=' '); print('two\\nthree')", "print('last', end='')")
+    run_runbook(name, out=tmp_path / "out", on_line=lines.append)
+    assert lines == ["Small", "one two", "three", "last"]
+
+
+def test_the_progress_of_an_operation_is_printed_in_its_cell(tmp_path: Path) -> None:
+    lines: list[str] = []
+    events = (
+        "from meshkit.cluster.executor import Progress\n"
+        "from meshkit.operations.progress import in_notebook\n"
+        "show = in_notebook()\n"
+        "for state in ('applying', 'waiting', 'done'):\n"
+        "    show(Progress('Deployment shop/web', 1, 2, state))\n"
+    )
+    run_runbook(write_runbook(tmp_path, events), out=tmp_path / "out", on_line=lines.append)
+    assert lines == ["Small", "1/2  waiting  Deployment shop/web", "1/2  done  Deployment shop/web"]
+
+
+def test_the_outcome_of_the_last_operation_is_in_every_result(tmp_path: Path) -> None:
+    change = (
+        "from meshkit.facts import ClusterRef\n"
+        "from meshkit.operations.plan import Change\n"
+        "Change('20260101', {what!r}, 2, ClusterRef('prod', 'https://a.example'))\n"
+    )
+    name = write_runbook(tmp_path, change.format(what="First"), change.format(what="Release shop/web-v2"))
+    result = run_runbook(name, out=tmp_path / "out")
+    told = "Release shop/web-v2 on cluster prod (https://a.example): 2 steps done, change 20260101."
+    assert result.outcome == told
+    assert f"<span>{told}</span>" in result.report.read_text()
+    (outcome,) = ElementTree.parse(result.junit).getroot().iter("property")
+    assert (outcome.get("name"), outcome.get("value")) == ("outcome", told)

@@ -108,3 +108,16 @@ def test_a_key_of_a_secret_in_the_cluster_that_the_kubeconfig_names(sandbox: San
     nowhere = {**given, "token": "secret:cluster:default/planted/other"}
     with pytest.raises(BadInput, match="no key 'other' in a Secret default/planted"), resolved(nowhere):
         pytest.fail("it leads nowhere")
+
+
+@pytest.mark.parametrize(
+    "secret", [PLANTED, f"-----BEGIN KEY-----\nc2hvcnQ=\n{PLANTED}\n-----END KEY-----\n"]
+)
+def test_no_line_of_a_running_runbook_holds_the_secret(tmp_path: Path, secret: str) -> None:
+    (tmp_path / "secret").write_text(secret)
+    lines: list[str] = []
+    pieces = "import sys\nfor one in open(word).read():\n    sys.stdout.write(one); sys.stdout.flush()\n"
+    name = write_runbook(tmp_path, pieces, "print('end')")
+    given = {"word": f"secret:file:{tmp_path / 'secret'}"}
+    run_runbook(name, given, out=tmp_path / "out", on_line=lines.append)
+    assert lines == ["Small", REDACTED, "end"]
