@@ -6,6 +6,7 @@ manual action; 5 changes pending (plan).
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import NoReturn
@@ -23,6 +24,7 @@ from meshkit.cli.local.doctor import doctor_command
 from meshkit.cli.local.lab import lab_command
 from meshkit.cli.local.sandbox import sandbox_group
 from meshkit.cli.observability import observability_command
+from meshkit.cli.output import echo
 from meshkit.cli.rehearse import rehearse_command
 from meshkit.cli.releases.evidence import evidence_group
 from meshkit.cli.releases.judge import judge_group
@@ -75,6 +77,9 @@ cli.add_under(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal need not have every character
     try:
         code = cli.main(given, prog_name="meshkit", standalone_mode=False)
     except click.UsageError as problem:
@@ -98,6 +103,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _fail(given: list[str], message: str, remedy: str, exit_code: int) -> NoReturn:
     if "--json" in given:
-        click.echo(json.dumps({"error": message, "remedy": remedy, "exit_code": exit_code}))
-    click.echo(f"meshkit: {message} {remedy}".strip(), err=True)
+        echo(json.dumps({"error": message, "remedy": remedy, "exit_code": exit_code}))
+    echo(f"meshkit: {message} {remedy}".strip(), err=True)
     sys.exit(exit_code)

@@ -14,6 +14,7 @@ from meshkit.cli.output import (
     cluster_options,
     columns,
     confirm_plan,
+    echo,
     file_option,
     json_option,
     mesh_option,
@@ -92,7 +93,7 @@ def apply_plan(plan: Plan, cluster: Cluster, choice: ClusterChoice, *, yes: bool
     from meshkit.operations.change import apply
 
     if not as_json:
-        click.echo(str(plan))
+        echo(plan)
     if not (yes or plan.empty):
         confirm_plan(cluster, as_json=as_json)
     with changing():
@@ -198,7 +199,7 @@ def _load(file: str) -> list[Intent]:
 
 def show_plan(plan: JsonPlan, *, as_json: bool) -> int:
     """Print a plan without applying it, and return the exit code."""
-    click.echo(plan.to_json() if as_json else str(plan))
+    echo(plan.to_json() if as_json else str(plan))
     return 0 if plan.empty else CHANGES_PENDING
 
 
@@ -212,4 +213,4 @@ def progress(*, as_json: bool, err: bool = False) -> OnEvent:
     """Return a callback that prints one line per event, or a no-op for JSON output."""
     from meshkit.operations.progress import noop
 
-    return noop if as_json else (lambda event: click.echo(str(event), err=err))
+    return noop if as_json else (lambda event: echo(event, err=err))

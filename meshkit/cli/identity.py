@@ -12,6 +12,7 @@ from meshkit.cli.output import (
     ClusterChoice,
     changing,
     cluster_options,
+    echo,
     json_option,
     mesh_option,
     require_typed,
@@ -93,7 +94,7 @@ def rotate_command(
     if dry_run:
         return show_plan(plan, as_json=as_json)
     if not as_json:
-        click.echo(str(plan))
+        echo(plan)
     if not yes:
         require_typed(cluster.context, f"rotate the identity of cluster {cluster}", as_json=as_json)
     with changing():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from meshkit.cli.output import echo
 from meshkit.errors import BadInput
 
 
@@ -25,7 +26,7 @@ def init_command(kind: str, file: str | None) -> None:
 
     text = template(kind)
     if file is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
         return
     try:
         with Path(file).open("x", encoding="utf-8") as new:
@@ -36,7 +37,7 @@ def init_command(kind: str, file: str | None) -> None:
         raise BadInput(
             "--to", f"{file} cannot be written: {error}.", remedy="Name a file that you can write."
         ) from error
-    click.echo(f"wrote {file}\nNext: edit it, then run: meshkit plan -f {file}")
+    echo(f"wrote {file}\nNext: edit it, then run: meshkit plan -f {file}")
 
 
 @click.command("schema")
@@ -50,4 +51,4 @@ def schema_command(kind: str) -> None:
     """
     from meshkit.intent.template import schema
 
-    click.echo(json.dumps(schema(kind), indent=2))
+    echo(json.dumps(schema(kind), indent=2))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from meshkit.errors import BadInput
+from meshkit.views.plain_text import visible, visible_beside_colors, visible_line
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -61,7 +62,7 @@ class ClusterChoice:
         cluster = connect(context=self.context, kubeconfig=self.kubeconfig)
         if cluster.reason or name_it:
             why = f", {cluster.reason}" if cluster.reason else ""
-            click.echo(f"cluster: {cluster}{why}", err=True)
+            echo(f"cluster: {cluster}{why}", err=True)
         return cluster
 
 
@@ -107,9 +108,20 @@ def files_option(help_text: str) -> Callable[[F], F]:
     return click.option("-f", "--file", "files", multiple=True, metavar="FILE", help=help_text)
 
 
-def show(data: Any, text: str, *, as_json: bool) -> None:
-    """Print ``data`` as JSON, or else ``text``."""
-    click.echo(json.dumps(data, indent=2, default=str) if as_json else text)
+def show(data: Any, text: str, *, as_json: bool, colored: bool = False) -> None:
+    """Print ``data`` as JSON, or else ``text``, in which meshkit may have set colours itself."""
+    if colored and not as_json:
+        click.echo(visible_beside_colors(text))
+    else:
+        echo(json.dumps(data, indent=2, default=str) if as_json else text)
+
+
+def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text. Control characters in it are shown, because parts of it come from a cluster.
+
+    JSON stays as it is: its writer has escaped them already.
+    """
+    click.echo(visible(str(text)), err=err, nl=nl)
 
 
 def confirm_plan(cluster: Cluster, *, as_json: bool) -> None:
@@ -118,18 +130,18 @@ def confirm_plan(cluster: Cluster, *, as_json: bool) -> None:
     Raises ``BadInput`` if standard input has no answer, as in CI.
     """
     try:
-        confirmed = click.confirm(f"Apply this plan to cluster {cluster}?", err=as_json)
+        confirmed = click.confirm(visible_line(f"Apply this plan to cluster {cluster}?"), err=as_json)
     except click.Abort:
         raise _unanswered() from None
     if not confirmed:
-        click.echo(_NOTHING_CHANGED, err=True)
+        echo(_NOTHING_CHANGED, err=True)
         raise click.Abort
 
 
 def _unanswered() -> BaseException:
     """The error of a question at the end of standard input; Ctrl-C on a terminal stays an abort."""
     if sys.stdin.isatty():
-        click.echo(f"\n{_NOTHING_CHANGED}", err=True)
+        echo(f"\n{_NOTHING_CHANGED}", err=True)
         return click.Abort()
     problem = f"it has no answer. {_NOTHING_CHANGED}"
     return BadInput("standard input", problem, remedy="Give --yes to run without questions.")
@@ -141,7 +153,7 @@ def changing(after: str = AFTER_CTRL_C) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"meshkit: interrupted. {after}", err=True)
+        echo(f"meshkit: interrupted. {after}", err=True)
         raise
 
 
@@ -152,17 +164,19 @@ def require_typed(name: str, to: str, *, as_json: bool) -> None:
     (https://prod:6443)``.
     """
     try:
-        typed = click.prompt(f"Type {name} to {to}", default="", show_default=False, err=as_json)
+        typed = click.prompt(
+            visible_line(f"Type {name} to {to}"), default="", show_default=False, err=as_json
+        )
     except click.Abort:
         raise _unanswered() from None
     if typed != name:
-        click.echo(_NOTHING_CHANGED, err=True)
+        echo(_NOTHING_CHANGED, err=True)
         raise click.Abort
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Format rows as a text table whose columns are as wide as their longest cell."""
-    lines = [list(head), *[list(row) for row in rows]]
+    lines = [list(head), *[[visible_line(cell) for cell in row] for row in rows]]
     widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

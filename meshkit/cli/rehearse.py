@@ -7,6 +7,7 @@ import click
 from meshkit.cli.output import (
     ClusterChoice,
     cluster_options,
+    echo,
     json_option,
     mesh_option,
     require_typed,
@@ -49,9 +50,9 @@ def rehearse_command(
         show(plan.as_record(), str(plan), as_json=as_json)
         return CHANGES_PENDING
     if not yes:
-        click.echo(str(plan), err=as_json)
+        echo(plan, err=as_json)
         require_typed(plan.place, f"drain it in cluster {cluster}", as_json=as_json)
-    done = apply(plan, cluster, confirm=plan.place, progress=lambda event: click.echo(str(event), err=True))
+    done = apply(plan, cluster, confirm=plan.place, progress=lambda event: echo(event, err=True))
     show(done.as_record(), str(done), as_json=as_json)
     done.require()
     return 0

@@ -18,6 +18,7 @@ from meshkit.cli.output import (
     cluster_options,
     columns,
     confirm_plan,
+    echo,
     json_option,
     mesh_option,
     show,
@@ -138,7 +139,7 @@ def plan_command(
     setup = _setup(namespace, mesh, choice.connect())
     look = setup.watch(3.0)
     plan = setup.plan(stage, *_intents(setup, stage, look, **given), look=look)
-    click.echo(plan.to_json() if as_json else str(plan))
+    echo(plan.to_json() if as_json else str(plan))
     return 0 if plan.empty else CHANGES_PENDING
 
 
@@ -175,7 +176,7 @@ def apply_command(
     for intent in () if force else intents:
         setup.require_safe(stage, intent, look)
     if not as_json:
-        click.echo(str(plan))
+        echo(plan)
     if not (yes or plan.empty):
         confirm_plan(setup.cluster, as_json=as_json)
     with changing():

@@ -9,6 +9,7 @@ from meshkit.cli.output import (
     ClusterChoice,
     changing,
     cluster_options,
+    echo,
     json_option,
     mesh_option,
     require_typed,
@@ -59,7 +60,7 @@ def uninstall_command(
     if dry_run:
         return show_plan(plan, as_json=as_json)
     if not as_json:
-        click.echo(str(plan))
+        echo(plan)
     if not (yes or plan.empty):
         require_typed(cluster.context, f"remove this from cluster {cluster}", as_json=as_json)
     with changing():

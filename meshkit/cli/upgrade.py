@@ -15,6 +15,7 @@ from meshkit.cli.output import (
     ClusterChoice,
     changing,
     cluster_options,
+    echo,
     json_option,
     mesh_option,
     require_typed,
@@ -136,7 +137,7 @@ def run_command(
     if dry_run:
         return show_plan(plan, as_json=as_json)
     if not as_json:
-        click.echo(str(plan))
+        echo(plan)
     if not (yes or plan.empty):
         require_typed(cluster.context, f"upgrade the mesh of cluster {cluster}", as_json=as_json)
     with changing():
@@ -162,8 +163,8 @@ def back_command(yes: bool, choice: ClusterChoice, as_json: bool) -> int:
     cluster = choice.connect()
     changes = back_changes(cluster)
     if not as_json:
-        click.echo(f"Upgrade to {describe(changes[0].operation)}, to be rolled back on cluster {cluster}:")
-        click.echo("\n".join(f"  {one.what}, {one.started[:16]}, {one.who}" for one in changes))
+        echo(f"Upgrade to {describe(changes[0].operation)}, to be rolled back on cluster {cluster}:")
+        echo("\n".join(f"  {one.what}, {one.started[:16]}, {one.who}" for one in changes))
     if not yes:
         require_typed(cluster.context, f"roll back the upgrade of cluster {cluster}", as_json=as_json)
     with changing(AGAIN):

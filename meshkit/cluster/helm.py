@@ -9,7 +9,6 @@ managed with Helm directly at any time.
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import json
 import re
@@ -28,6 +27,7 @@ from meshkit.cluster.diff import content
 from meshkit.cluster.ready import wait_for as wait_for_object
 from meshkit.errors import BadInput, ClusterError, Conflict
 from meshkit.facts import Kind, Object
+from meshkit.kube.compressed import unpacked
 from meshkit.kube.helm import RELEASE, WAIT_S
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Wait
@@ -261,31 +261,41 @@ def _version(helm: str) -> tuple[int, ...]:
 
 
 def installed(cluster: Cluster) -> list[dict[str, Any]]:
-    """All releases in a cluster, read without Helm: name, namespace and Chart.yaml."""
+    """All releases in a cluster, read without Helm: name, namespace and Chart.yaml.
+
+    Secrets that have Helm's label and are none of its records are left out.
+    """
     newest: dict[tuple[str, str], Object] = {}
     for secret in cluster.api.list(_SECRET, labels="owner=helm"):
-        key = (secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"])
-        if key not in newest or _revision(secret) > _revision(newest[key]):
-            newest[key] = secret
+        labels = secret["metadata"]["labels"]
+        if _revision(secret) > 0 and "name" in labels:
+            key = (secret["metadata"]["namespace"], labels["name"])
+            newest[key] = max(newest.get(key, secret), secret, key=_revision)
     return [
         {
             "apiVersion": RELEASE.api_version,
             "kind": RELEASE.kind,
             "metadata": {"name": name, "namespace": namespace},
-            "spec": {"chart": _chart_of(secret)},
+            "spec": {"chart": chart},
         }
         for (namespace, name), secret in newest.items()
+        if (chart := _chart_of(secret))
     ]
 
 
 def _revision(record: Object) -> int:
-    return int(record["metadata"]["labels"]["version"])
+    """The number of a release's record, 0 if it has none."""
+    number = str(record["metadata"]["labels"].get("version", ""))
+    return int(number) if number.isdecimal() else 0
 
 
-def _chart_of(record: Object) -> Any:
-    """Chart.yaml from Helm's record of a release, which is compressed JSON in base64."""
-    packed = base64.b64decode(base64.b64decode(record["data"]["release"]))
-    return json.loads(gzip.decompress(packed))["chart"]["metadata"]
+def _chart_of(record: Object) -> dict[str, Any] | None:
+    """Chart.yaml from Helm's record of a release, compressed JSON in base64, or None if it is no record."""
+    try:
+        found = json.loads(unpacked(base64.b64decode(record["data"]["release"])))["chart"]["metadata"]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("name"), str) else None
 
 
 def _waiting() -> tuple[str, str]:

@@ -8,20 +8,18 @@ keeps their prior state in a Secret.
 
 from __future__ import annotations
 
-import base64
-import gzip
-import io
 import json
 import secrets
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BrokenJournal, Conflict, UnknownName
+from meshkit.errors import BadInput, BrokenJournal, Conflict, UnknownName
 from meshkit.facts import Kind
+from meshkit.kube.compressed import packed, unpacked
 
 NAMESPACE = "meshkit-system"
 CONFIG_MAP = Kind("v1", "ConfigMap")
@@ -29,7 +27,9 @@ PART_BYTES = 256 * 1024
 KEPT_DAYS = 90
 _CHANGE, _PART = "meshkit.dev/change", "meshkit.dev/part"
 _PACK_BYTES = 4096
-_RECORD_BYTES = 16 * 1024 * 1024
+_GZIP = "gzip:"
+_CHANGE_BYTES = 128 * 1024 * 1024
+"""The most text that the records of one change have together, decompressed."""
 _ATTEMPTS = 20
 _FIRST = ("at", "who", "what", "why")
 _MEND = "Restore the ConfigMap, or delete it; the change can then not be undone."
@@ -215,6 +215,21 @@ def new_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Raise ``BrokenJournal`` if a record has not the fields that its reader needs.
+
+    Anyone who may write to the journal's namespace can have written it.
+    """
+    try:
+        yield
+    except (AttributeError, BadInput, LookupError, TypeError, ValueError) as error:
+        problem = f"has no {error}" if isinstance(error, KeyError) else "is not what meshkit writes"
+        raise BrokenJournal(
+            f"The journal of {what} cannot be read: a record {problem}.", remedy=_MEND
+        ) from error
+
+
 class _Broken(ValueError):
     """A ConfigMap of the journal that does not hold what meshkit writes."""
 
@@ -229,11 +244,15 @@ def _records(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     numbers = {_part_number(part) for part in parts}
     if lost := sorted(set(range(max(numbers, default=0))) - numbers):
         raise _Broken(f"its part {lost[0]} of {max(numbers) + 1} was deleted")
-    found = [
-        _unpacked(text, f"{key} of ConfigMap {NAMESPACE}/{part['metadata']['name']}")
-        for part in sorted(parts, key=_part_number)
-        for key, text in sorted((part.get("data") or {}).items())
-    ]
+    found, size = [], 0
+    for part in sorted(parts, key=_part_number):
+        for key, text in sorted((part.get("data") or {}).items()):
+            where = f"{key} of ConfigMap {NAMESPACE}/{part['metadata']['name']}"
+            written = _text(text, where)
+            size += len(written)
+            if size > _CHANGE_BYTES:
+                raise _Broken(f"its records up to {where} have more than {_CHANGE_BYTES} characters")
+            found.append(_record(written, where))
     missing = [name for name in _FIRST if not isinstance(found[0].get(name), str)] if found else list(_FIRST)
     if missing:
         where = f"ConfigMap {NAMESPACE}/{parts[0]['metadata']['name']}"
@@ -277,25 +296,21 @@ def _packed(record: Mapping[str, Any]) -> str:
     text = json.dumps(record, separators=(",", ":"))
     if len(text) <= _PACK_BYTES:
         return text
-    return "gzip:" + base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return _GZIP + packed(text)
 
 
-def _unpacked(text: str, where: str) -> dict[str, Any]:
+def _text(written: str, where: str) -> str:
     try:
-        if text.startswith("gzip:"):
-            text = _decompressed(base64.b64decode(text[5:])).decode()
+        return unpacked(written.removeprefix(_GZIP)) if written.startswith(_GZIP) else written
+    except ValueError as error:
+        raise _Broken(f"{where} is no record") from error
+
+
+def _record(text: str, where: str) -> dict[str, Any]:
+    try:
         record = json.loads(text)
-    except (ValueError, OSError, EOFError, zlib.error, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _Broken(f"{where} is no record") from error
     if not isinstance(record, dict) or not isinstance(record.get("facts", {}), dict):
         raise _Broken(f"{where} is no record")
     return record
-
-
-def _decompressed(packed: bytes) -> bytes:
-    """Decompress at most ``_RECORD_BYTES``, because a small ConfigMap may expand to gigabytes."""
-    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
-        found = file.read(_RECORD_BYTES + 1)
-    if len(found) > _RECORD_BYTES:
-        raise ValueError("too long")
-    return found

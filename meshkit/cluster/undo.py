@@ -21,7 +21,7 @@ from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import content, digest
 from meshkit.cluster.executor import Progress, Report, last_writer
 from meshkit.cluster.helm import Helm, client_for, settled, wait_for, without_history
-from meshkit.cluster.journal import NAMESPACE
+from meshkit.cluster.journal import NAMESPACE, reading
 from meshkit.cluster.rights import Right
 from meshkit.errors import Conflict, ManualActionRequired, Rejected
 from meshkit.facts import Kind, Object
@@ -77,11 +77,16 @@ def restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Restor
     it is restored step by step. Restarts come last because new pods depend on restored objects, such as the
     labels of their namespace, also if another change wrote these.
     """
+    with reading("this change"):
+        return _restorations(api, *changes)
+
+
+def _restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Restoration]:
     by_object: dict[tuple[str, str | None, str], list[list[Mapping[str, Any]]]] = {}
     for number, records in enumerate(changes):
-        refused = {record["index"] for record in records if record["event"] == "refused"}
+        refused = {record["index"] for record in records if record.get("event") == "refused"}
         for record in records:
-            if record["event"] == "step" and record["index"] not in refused:
+            if record.get("event") == "step" and record["index"] not in refused:
                 stages = by_object.setdefault((record["kind"], record["namespace"], record["name"]), [])
                 if not stages or stages[-1][-1].get("settle_s"):
                     stages.append([])
@@ -98,6 +103,8 @@ def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
     prior = first["prior"]
     if prior and "secret" in prior:
         prior = _kept_secret(api, prior["secret"])
+    if prior is not None and not (isinstance(prior, dict) and isinstance(prior.get("metadata"), dict)):
+        raise TypeError("the prior state is no object")
     return Restoration(
         kind=Kind(first["api_version"], first["kind"]),
         name=first["name"],

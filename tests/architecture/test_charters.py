@@ -138,3 +138,16 @@ def test_a_package_says_what_may_not_happen_in_it(package: str) -> None:
     assert re.search(r"\b(no|not|nothing|never|nor|read-only)\b", said, re.IGNORECASE), (
         f"{package} has no charter"
     )
+
+
+def test_the_command_line_prints_by_the_one_function() -> None:
+    """``cli.output`` shows control characters: what is printed comes from a cluster in part."""
+    for path in modules("cli"):
+        printed = {ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)} & {
+            "click.echo",
+            "click.secho",
+            "print",
+            "sys.stdout.write",
+            "sys.stderr.write",
+        }
+        assert path.name == "output.py" or not printed, f"{name(path)}: print by meshkit.cli.output.echo"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshkit.cli.output import required_mesh_option
+from meshkit.cli.output import echo, required_mesh_option
 
 if TYPE_CHECKING:
     from meshkit.sandbox.home import SandboxHome
@@ -47,10 +47,10 @@ def demo_command(mesh: str | None, out: str, keep: bool) -> int:
         from meshkit.demo import run_demo
 
         cluster = connect(SANDBOX, home.kubeconfig)
-        result = run_demo(cluster, mesh=mesh, out=Path(out), log=click.echo)
+        result = run_demo(cluster, mesh=mesh, out=Path(out), log=echo)
     outcome = "All results are as expected" if result.as_expected else "NOT all results are as expected"
-    click.echo(f"{outcome}, in {result.duration_s:.0f} s. Open {result.page}")
-    click.echo("Next: run `make lab` to open the notebook that runs such a release interactively.")
+    echo(f"{outcome}, in {result.duration_s:.0f} s. Open {result.page}")
+    echo("Next: run `make lab` to open the notebook that runs such a release interactively.")
     return 0 if result.as_expected else 1
 
 
@@ -64,11 +64,11 @@ def _own_sandbox(keep: bool) -> Iterator[SandboxHome]:
     folder = tempfile.mkdtemp(prefix="meshkit-demo-")
     home = SandboxHome(Path(folder) / "sandbox")
     try:
-        up(home, progress=click.echo)
+        up(home, progress=echo)
         yield home
     finally:
         if keep:
-            click.echo(f"The sandbox is left running: export MESHKIT_HOME={folder}")
+            echo(f"The sandbox is left running: export MESHKIT_HOME={folder}")
         else:
             down(home)
             shutil.rmtree(folder, ignore_errors=True)

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import click
 
+from meshkit.cli.output import echo
 from meshkit.errors import BadInput, TimedOut
 from meshkit.settings import child_environment, home
 
@@ -62,10 +63,10 @@ def lab_command(no_browser: bool, no_sandbox: bool) -> int:
     if not no_sandbox:
         from meshkit.sandbox.lifecycle import up
 
-        up(progress=click.echo)
+        up(progress=echo)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with running_lab(own_notebooks()) as lab:
-        click.echo(f"JupyterLab: {lab.url}\nCtrl-C ends it.")
+        echo(f"JupyterLab: {lab.url}\nCtrl-C ends it.")
         if not no_browser:
             webbrowser.open(lab.page.as_uri())
         with contextlib.suppress(KeyboardInterrupt):

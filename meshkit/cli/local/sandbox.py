@@ -10,7 +10,7 @@ import click
 
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.local.chaos import chaos_group
-from meshkit.cli.output import json_option, show
+from meshkit.cli.output import echo, json_option, show
 
 if TYPE_CHECKING:
     from meshkit.sandbox.lifecycle import Status
@@ -39,7 +39,7 @@ def up_command(port: int | None, as_json: bool) -> None:
     """
     from meshkit.sandbox.lifecycle import up
 
-    sandbox = up(port=port, progress=None if as_json else click.echo)
+    sandbox = up(port=port, progress=None if as_json else echo)
     show(asdict(sandbox), f"{_where(sandbox)}\n{_next(sandbox)}", as_json=as_json)
 
 
@@ -54,7 +54,7 @@ def down_command(as_json: bool) -> None:
     """
     from meshkit.sandbox.lifecycle import down
 
-    stopped = down(progress=None if as_json else click.echo)
+    stopped = down(progress=None if as_json else echo)
     text = "The sandbox is stopped." if stopped else "The sandbox was not running."
     show({"stopped": stopped}, text, as_json=as_json)
 
@@ -94,7 +94,7 @@ def status_command(window_s: float, as_json: bool) -> int:
     drawn = [_where(sandbox), cluster_text(nodes, pods, namespaces, color=color)]
     if any(map(has_sidecar, pods)):
         drawn.append(graph_text(graph, pods, namespaces, color=color))
-    show({**asdict(sandbox), "graph": graph.as_json()}, "\n\n".join(drawn), as_json=as_json)
+    show({**asdict(sandbox), "graph": graph.as_json()}, "\n\n".join(drawn), as_json=as_json, colored=color)
     return 0
 
 

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from meshkit.cli.changes import show_change
-from meshkit.cli.output import AGAIN, ClusterChoice, changing, cluster_options, json_option, mesh_option, show
+from meshkit.cli.output import (
+    AGAIN,
+    ClusterChoice,
+    changing,
+    cluster_options,
+    echo,
+    json_option,
+    mesh_option,
+    show,
+)
 from meshkit.cli.releases import drawing
 from meshkit.errors import BadInput, ClusterError, ReleaseLost, Undecided, UnknownName
 
@@ -122,7 +131,7 @@ def _watch(name: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool)
         except ClusterError as error:
             if error.status is not None and error.status < 500:
                 raise
-            click.echo(f"meshkit: {error}", err=True)
+            echo(f"meshkit: {error}", err=True)
             time.sleep(_EVERY_S)
             continue
         changed = json.dumps(
@@ -131,7 +140,7 @@ def _watch(name: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool)
         if terminal:
             click.clear()
         if terminal or changed != last:
-            click.echo(json.dumps(facts, default=str) if as_json else f"{text}\n")
+            echo(json.dumps(facts, default=str) if as_json else f"{text}\n")
         if facts["ended"]:
             return
         last = changed
@@ -281,7 +290,7 @@ def rollback_command(
         return _sent("rollback", chosen, cluster, choice, as_json=as_json)
     plan = plan_rollback(load_release(file) if file else chosen, cluster, mesh=mesh, force=force)
     if not as_json:
-        click.echo(str(plan))
+        echo(plan)
     with changing(AGAIN):
         change = apply(plan, cluster)
     show_change(change, choice, as_json=as_json)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from meshkit.cli.groups import CommandGroup
-from meshkit.cli.output import ClusterChoice, cluster_options, json_option, show
+from meshkit.cli.output import ClusterChoice, cluster_options, echo, json_option, show
 from meshkit.errors import BadInput, Unhealthy
 
 
@@ -40,7 +40,7 @@ def export_command(release: str, output: str, change: str, choice: ClusterChoice
 
     text = release_evidence(release, choice.connect(name_it=output == "-"), change_id=change)
     if output == "-":
-        click.echo(text, nl=False)
+        echo(text, nl=False)
         return
     written = Path(f"{output}.{os.getpid()}.new")
     try:
@@ -50,7 +50,7 @@ def export_command(release: str, output: str, change: str, choice: ClusterChoice
         raise BadInput(
             "-o", f"{output} cannot be written: {error.strerror}.", remedy="Name another file."
         ) from error
-    click.echo(f"{output}: {text.count(chr(10)) - 2} records of release {release}.")
+    echo(f"{output}: {text.count(chr(10)) - 2} records of release {release}.")
 
 
 @evidence_group.command("verify")

@@ -8,7 +8,7 @@ import threading
 import click
 
 from meshkit.cli.groups import CommandGroup
-from meshkit.cli.output import ClusterChoice, cluster_options, files_option, mesh_option
+from meshkit.cli.output import ClusterChoice, cluster_options, echo, files_option, mesh_option
 from meshkit.errors import BadInput
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -66,10 +66,10 @@ def serve_command(
             releases, choice.connect(), host=host, port=port, mesh=mesh, prometheus=prometheus
         ) as server:
             for release in releases:
-                click.echo(f"{server.url}/argo/{release.namespace}/{release.name}")
-            click.echo(f"{server.url}/flagger/TYPE")
+                echo(f"{server.url}/argo/{release.namespace}/{release.name}")
+            echo(f"{server.url}/flagger/TYPE")
             if host not in _LOOPBACK:
-                click.echo(f"Whoever reaches {server.url} can read the verdicts.", err=True)
+                echo(f"Whoever reaches {server.url} can read the verdicts.", err=True)
             stop.wait()
     finally:
         signal.signal(signal.SIGTERM, before)

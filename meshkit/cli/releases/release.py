@@ -15,6 +15,7 @@ from meshkit.cli.output import (
     changing,
     cluster_options,
     columns,
+    echo,
     file_option,
     json_option,
     mesh_option,
@@ -114,7 +115,7 @@ def run_command(
         return 0
     plan = plan_release(release, cluster, mesh=mesh, prometheus=prometheus)
     if not as_json:
-        click.echo(plan.text(forecast=False))
+        echo(plan.text(forecast=False))
     with changing(_AFTER_CTRL_C):
         outcome = apply(plan, cluster, progress=progress(as_json=as_json))
     facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences, **where}
@@ -162,7 +163,7 @@ def forecast_command(
         if rps is None or choice.explicit or prometheus:
             raise
         cluster = None
-        click.echo(f"The forecast assumes a typical service: {problem.message}", err=True)
+        echo(f"The forecast assumes a typical service: {problem.message}", err=True)
         forecast = forecast_release(release, mesh=mesh, rps=rps)
     where = cluster.ref if cluster else None
     show(_facts(forecast, where), _text(forecast, release, where), as_json=as_json)

@@ -48,13 +48,12 @@ class Mailbox:
 
     def begin(self) -> dict[str, Any] | None:
         """The first record of the latest run, None if it is not known."""
-        text = self._data().get(_BEGIN)
-        return dict(json.loads(text)) if text else None
+        return _object(self._data().get(_BEGIN))
 
     def end(self) -> dict[str, Any] | None:
         """The last record of the latest run, None if it has not ended."""
-        text = self._data().get(_END)
-        return dict(json.loads(text)) if text else None
+        found = _object(self._data().get(_END))
+        return found if found and "kind" in found else None
 
     def open(self, begin: Mapping[str, Any]) -> None:
         """Point at a new run by its first record; drop a command that the previous run has not read."""
@@ -83,10 +82,12 @@ class Mailbox:
         self._patch({_COMMAND: json.dumps(command)})
 
     def read(self) -> tuple[str | None, Command | None]:
-        """Return the change of the latest run and the last command, each None if there is none."""
+        """Return the change of the latest run and the last command, each None if there is none.
+
+        A command that ``put`` has not written is none.
+        """
         data = self._data()
-        text = data.get(_COMMAND)
-        return data.get(_RUN), Command(**json.loads(text)) if text else None
+        return data.get(_RUN), _command(_object(data.get(_COMMAND)) or {})
 
     def _data(self) -> dict[str, str]:
         config_map = self._api.get(CONFIG_MAP, self._name, NAMESPACE)
@@ -94,6 +95,23 @@ class Mailbox:
 
     def _patch(self, data: dict[str, str | None]) -> None:
         self._api.merge_patch(CONFIG_MAP, self._name, NAMESPACE, {"data": data})
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    """The JSON object in a text, None for anything else: others can write to the ConfigMap."""
+    try:
+        found = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _command(found: Mapping[str, Any]) -> Command | None:
+    names = ("command_id", "verb", "who")
+    texts = [found.get(name) for name in names]
+    if not all(isinstance(text, str) for text in texts) or found["verb"] not in get_args(Verb):
+        return None
+    return Command(*texts)
 
 
 def require_verb(verb: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from meshkit.errors import BrokenJournal
 from meshkit.operations.release.restoring.lost_journal import percent_now
 from meshkit.operations.release.route import route_of
 from meshkit.operations.release.runner import runner_of
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 LOST = "records deleted"
 """The state of a release whose records were deleted before its end."""
+UNREADABLE = "unreadable"
+"""The state of a release with a record that meshkit has not written."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,38 @@ def releases(cluster: Cluster, *, every_run: bool = False) -> list[ReleaseSummar
     from meshkit.cluster.journal import Journal
 
     known = Journal(cluster).of_operation("release")
-    states = [state for records in known.values() if (state := _folded(records))]
-    found = [_summary(state, cluster) for state in states]
-    found += list(_lost(cluster, {state.change_id for state in states}))
+    found = [line for change, records in known.items() for line in _line(change, records, cluster)]
+    found += list(_lost(cluster, {line.change for line in found}))
     found.sort(key=lambda one: one.started_s, reverse=True)
     return found if every_run else list(_latest(found))
+
+
+def _line(change: str, records: Sequence[Mapping[str, Any]], cluster: Cluster) -> Iterator[ReleaseSummary]:
+    """The line of one run, none for a run that has not begun."""
+    try:
+        if state := _folded(records):
+            yield _summary(state, cluster)
+    except BrokenJournal:
+        yield _unreadable(str(records[0].get("target", "")), change, records[0])
+
+
+def _unreadable(name: str, change: str, record: Mapping[str, Any]) -> ReleaseSummary:
+    """The line of a run of which only the journal's own fields can be read."""
+    texts = dict.fromkeys(("namespace", "service", "stable", "canary"), "?")
+    return ReleaseSummary(
+        **{
+            **texts,
+            "name": name or "?",
+            "state": UNREADABLE,
+            "change": change,
+            "who": str(record.get("who", "?")),
+        },
+        port=0,
+        percent=0.0,
+        started_s=0.0,
+        since_s=0.0,
+        ended=True,
+    )
 
 
 def _folded(records: Sequence[Mapping[str, Any]]) -> ReleaseState | None:
@@ -81,14 +111,21 @@ def _lost(cluster: Cluster, known: set[str]) -> Iterator[ReleaseSummary]:
     for name in names(cluster):
         mailbox = Mailbox(cluster, name)
         begin, end = mailbox.begin(), mailbox.end()
-        if begin is None or begin["change_id"] in known:
+        if begin is None or str(begin.get("change_id")) in known:
             continue
-        if end is not None:
-            yield _summary(fold([begin, end]), cluster)
-        else:
-            state = begun(begin)
-            percent = percent_now(route_of(state.route), state.release, cluster)
-            yield replace(_summary(state, cluster, LOST), percent=percent or 0.0)
+        try:
+            yield _kept(begin, end, cluster)
+        except BrokenJournal:
+            yield _unreadable(name, str(begin.get("change_id", "?")), begin)
+
+
+def _kept(begin: Mapping[str, Any], end: Mapping[str, Any] | None, cluster: Cluster) -> ReleaseSummary:
+    """The line of a run from its first and last record, which the ConfigMap of its name keeps."""
+    if end is not None:
+        return _summary(fold([begin, end]), cluster)
+    state = begun(begin)
+    percent = percent_now(route_of(state.route), state.release, cluster)
+    return replace(_summary(state, cluster, LOST), percent=percent or 0.0)
 
 
 def _summary(state: ReleaseState, cluster: Cluster, word: str = "") -> ReleaseSummary:

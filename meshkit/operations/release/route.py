@@ -138,11 +138,13 @@ def record_of(route: WeightedRoute) -> dict[str, Any]:
 
 
 def route_of(record: Mapping[str, Any]) -> WeightedRoute:
-    """The route from the record of a journal."""
+    """The route from the record of a journal. Raises ``BrokenJournal`` if it is none."""
+    from meshkit.cluster.journal import reading
     from meshkit.meshes.base import WeightedRoute
 
-    version_at = tuple(record["version_at"])
-    return WeightedRoute(**{**record, "kind": Kind(*record["kind"]), "version_at": version_at})
+    with reading("this release"):
+        version_at = tuple(record["version_at"])
+        return WeightedRoute(**{**record, "kind": Kind(*record["kind"]), "version_at": version_at})
 
 
 def weights_of(obj: Object, route: WeightedRoute, release: Release) -> Weights:

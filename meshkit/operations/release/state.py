@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import dropwhile
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from meshkit.cluster.journal import reading
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, share_percent, whole_share
 from meshkit.decide.sample_windows import SampleWindow
@@ -23,6 +24,8 @@ Status = Literal[
 Record = Mapping[str, Any]
 SHOWN_APART = 0.2
 """A measured share that differs by more than this part of the one asked for looks like another share."""
+_MOST = 1e11
+"""More than any time of this millennium in seconds, and than the requests of any release."""
 BEGIN = "begin"
 """The kind of the record that starts a release."""
 GIVEN_BACK, TAKEN_AGAIN = "given back", "taken again"
@@ -147,10 +150,15 @@ def fold(records: Iterable[Record]) -> ReleaseState:
     """Fold the records of one release, from its ``begin`` on, into its state.
 
     ``writer`` is the number of the lock's holder. Records of an earlier holder that follow the first record
-    of the next one are ignored.
+    of the next one are ignored. Raises ``BrokenJournal`` for a record without the fields of its kind.
     """
+    with reading("this release"):
+        return _folded(records)
+
+
+def _folded(records: Iterable[Record]) -> ReleaseState:
     first, *rest = dropwhile(lambda record: record.get("kind") != BEGIN, records)
-    state, newest = begun(first), first.get("writer", 0)
+    state, newest = _begun(first), first.get("writer", 0)
     for record in rest:
         if record.get("writer", newest) >= newest:
             newest = record.get("writer", newest)
@@ -159,8 +167,13 @@ def fold(records: Iterable[Record]) -> ReleaseState:
 
 
 def begun(record: Record) -> ReleaseState:
-    """Return the initial state from a ``begin`` record."""
-    stable, canary = record["weights"]
+    """Return the initial state from a ``begin`` record. Raises ``BrokenJournal`` for any other record."""
+    with reading("this release"):
+        return _begun(record)
+
+
+def _begun(record: Record) -> ReleaseState:
+    stable, canary = map(_checked, record["weights"])
     release = Release(**record["release"])
     found_percent = share_percent(stable, canary)
     text = f"{record['object']}: {release.stable} to {release.canary}"
@@ -168,14 +181,14 @@ def begun(record: Record) -> ReleaseState:
         change_id=record["change_id"],
         release=release,
         mesh=record["mesh"],
-        started_s=record["at_s"],
-        deadline_from_s=record["at_s"],
+        started_s=_number(record, "at_s"),
+        deadline_from_s=_number(record, "at_s"),
         found_percent=found_percent,
         asked_percent=found_percent,
         found_weights=(stable, canary),
         managed_fields=tuple(record["managed_fields"]),
         route=record["route"],
-        events=(ReleaseEvent(record["at_s"], "begin", text, record["who"]),),
+        events=(ReleaseEvent(_number(record, "at_s"), "begin", text, str(record["who"])),),
     )
 
 
@@ -186,9 +199,7 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
     """
     match record.get("kind"):
         case "look":
-            judged = JudgedWindow(
-                SampleWindow.from_record(record["look"]), Verdict.from_record(record["verdict"])
-            )
+            judged = _judged(record)
             state = replace(state, looks=(*state.looks, judged))
             return _unobserved(state, judged.look) if judged.look.refused else state
         case "baseline":
@@ -197,30 +208,32 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             return _shifted(state, record)
         case "agreed":
             text = _agreement(state, record["measured_percent"], record.get("requests"))
-            return _noted(replace(state, agreed_s=record["at_s"]), record, "agreed", text)
+            return _noted(replace(state, agreed_s=_number(record, "at_s")), record, "agreed", text)
         case "command":
             verb = record["verb"]
             if verb == "hold":
-                state = _held(state, record["at_s"])
+                state = _held(state, _number(record, "at_s"))
             elif verb in ("resume", "promote"):
-                state = _resumed(state, record["at_s"])
+                state = _resumed(state, _number(record, "at_s"))
             wanted = verb if verb in ("promote", "rollback") else state.wanted
             state = replace(state, wanted=wanted, last_command=record["command_id"])
             return _noted(state, record, "command", verb, record["who"], verb)
         case "hold":
-            return _noted(_held(state, record["at_s"]), record, "note", "held at the deadline")
+            return _noted(_held(state, _number(record, "at_s")), record, "note", "held at the deadline")
         case "taken up":
             return _noted(state, record, "note", "resumed by another process", record["who"])
         case "note":
             return _noted(state, record, "note", record["text"])
         case "end":
-            sentences = tuple(record["sentences"])
+            sentences = tuple(map(str, record["sentences"]))
+            if record["result"] not in get_args(Status):
+                raise ValueError("its result is none")
             state = replace(
                 state,
                 result=record["result"],
-                ended_s=record["at_s"],
+                ended_s=_number(record, "at_s"),
                 end_sentences=sentences,
-                asked_percent=record["percent"],
+                asked_percent=_number(record, "percent"),
             )
             return _noted(state, record, "end", sentences[0])
         case "given back" | "undone":
@@ -269,7 +282,7 @@ def _taken_again(state: ReleaseState, record: Record) -> ReleaseState:
         state,
         result=state.given_back,
         given_back=None,
-        asked_percent=record["percent"],
+        asked_percent=_number(record, "percent"),
         end_sentences=state.end_sentences[1:],
     )
     return _noted(state, record, "note", text, record["who"])
@@ -306,16 +319,16 @@ def _resumed(state: ReleaseState, at_s: float) -> ReleaseState:
 
 
 def _shifted(state: ReleaseState, record: Record) -> ReleaseState:
-    before, asked = state.asked_percent, record["asked_percent"]
-    promoted = record["step"] > state.release.deciding_step
+    before, asked, step = state.asked_percent, _number(record, "asked_percent"), int(record["step"])
+    promoted = step > state.release.deciding_step
     state = replace(
         state,
-        step=record["step"],
+        step=step,
         asked_percent=asked,
         before_percent=before,
-        shifted_s=record["at_s"],
+        shifted_s=_number(record, "at_s"),
         agreed_s=None,
-        deadline_from_s=record["at_s"] if promoted else state.deadline_from_s,
+        deadline_from_s=_number(record, "at_s") if promoted else state.deadline_from_s,
         wanted="" if state.wanted == "promote" else state.wanted,
     )
     return _noted(state, record, "weights", f"{before:g} to {asked:g} %")
@@ -324,5 +337,33 @@ def _shifted(state: ReleaseState, record: Record) -> ReleaseState:
 def _noted(
     state: ReleaseState, record: Record, kind: Any, text: str, who: str = "", verb: str = ""
 ) -> ReleaseState:
-    event = ReleaseEvent(record["at_s"], kind, text, who, verb)
+    event = ReleaseEvent(_number(record, "at_s"), kind, str(text), str(who), str(verb))
     return replace(state, events=(*state.events, event))
+
+
+def _judged(record: Record) -> JudgedWindow:
+    look, verdict = record["look"], record["verdict"]
+    for name in ("start_s", "end_s", "step", "asked_percent"):
+        _number(look, name)
+    for arm in (look["stable"], look["canary"]):
+        _number(arm, "requests")
+        _number(arm, "errors")
+    told = [*verdict["sentences"], *(verdict.get(name, "") for name in ("action", "label", "summary"))]
+    numbers = [verdict["harm"], verdict["harm_limit"]]
+    for name, value, limit, unit, *_ in verdict["conditions"]:
+        told += (name, unit)
+        numbers += (value, limit)
+    if not (all(isinstance(t, str) for t in told) and all(isinstance(n, int | float) for n in numbers)):
+        raise TypeError("the verdict of a look is none")
+    return JudgedWindow(SampleWindow.from_record(look), Verdict.from_record(verdict))
+
+
+def _number(record: Record, name: str) -> float:
+    return _checked(record[name])
+
+
+def _checked(found: Any) -> Any:
+    """A number. Raises ``TypeError`` for anything else, and for what can be no time or count."""
+    if isinstance(found, bool) or not isinstance(found, int | float) or not abs(found) < _MOST:
+        raise TypeError(f"{found!r} is no number")
+    return found

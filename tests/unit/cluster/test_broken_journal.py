@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import pytest
 
+from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Journal
-from meshkit.errors import ClusterError
+from meshkit.cluster.undo import restorations
+from meshkit.errors import BrokenJournal, ClusterError
 
 FIRST = json.dumps({"at": "2026-11-01T00:00:00.000+00:00", "who": "me", "what": "a test", "why": ""})
 BOMB = "gzip:" + base64.b64encode(gzip.compress(b" " * 40_000_000)).decode()
@@ -65,3 +67,47 @@ def test_a_broken_change_is_listed_as_unreadable_and_the_others_as_they_are(brok
 def test_a_part_without_its_number_is_read_first() -> None:
     read = journal(part("good", "1", '{"n": 1}'), part("good", None, FIRST))
     assert [record.get("n") for record in read.records("good")] == [None, 1]
+
+
+def test_the_records_of_one_change_have_a_bound_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshkit.cluster.journal._CHANGE_BYTES", 1000)
+    record = json.dumps({"x": " " * 400})
+    read = journal(part("zzz", "0", FIRST, record, record, record), part("good", "0", FIRST, record))
+    assert [one.state for one in read.changes()] == ["open", "unreadable"]
+    assert "have more than 1000 characters" in read.changes()[1].what
+
+
+STEP = {
+    "event": "step",
+    "index": 1,
+    "title": "ConfigMap shop/x",
+    "api_version": "v1",
+    "kind": "ConfigMap",
+    "namespace": "shop",
+    "name": "x",
+    "prior": None,
+    "after": "",
+    "manager": "meshkit",
+    "wait": None,
+    "fields": {},
+}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"prior": 7},
+        {"prior": {}},
+        {"wait": 7},
+        {"fields": 7},
+        *sorted(STEP.keys() - {"event", "title", "fields"}),
+    ],
+)
+def test_a_broken_step_stops_an_undo_before_it_changes_anything(broken: str | dict[str, Any]) -> None:
+    first = {**json.loads(FIRST), "salt": "0"}
+    step = (
+        {**STEP, **broken} if isinstance(broken, dict) else {key: STEP[key] for key in STEP if key != broken}
+    )
+    assert restorations(cast(Api, None), [first, STEP])
+    with pytest.raises(BrokenJournal, match="The journal of this change cannot be read: a record "):
+        restorations(cast(Api, None), [first, step])
