@@ -55,6 +55,7 @@ def status(state: ReleaseState, cluster: ClusterRef, runner: str | None, now_s: 
     ]
     if state.verdict is not None:
         lines += ["", *_evidence(state.verdict, state)]
+    lines += [f"gate    {line}" for line in _gates(state)]
     if not state.ended:
         lines += ["", f"runner  {runner or 'none'}"]
     lines += ["", *_events(state)]
@@ -74,6 +75,22 @@ def _plain(text: str) -> str:
 def _bar(share: float) -> str:
     full = round(share / 100 * _BAR)
     return ("#" * max(full, 1 if share > 0 else 0)).ljust(_BAR, ".")
+
+
+def _gates(state: ReleaseState) -> Iterator[str]:
+    """The gates of the release, those that it has not reached too."""
+    reached = {each.gate.name: each for each in state.gates}
+    for gate in state.release.gates:
+        what = f"{gate.name} before {gate.before:g} %, by {gate.by}"
+        found = reached.get(gate.name)
+        if found is None:
+            yield f"{what}: not reached"
+        elif found.answer == "waits":
+            yield f"{what}: waited for since {stamp(found.since_s)}, expires {stamp(found.until_s)}"
+        else:
+            who = f" by {found.who}" if found.who else ""
+            why = f": {found.why}" if found.why else ""
+            yield f"{what}: {found.answer}{who} at {stamp(found.answered_s or 0.0)}{why}"
 
 
 def _measured(state: ReleaseState) -> str:
@@ -107,6 +124,9 @@ def _times(state: ReleaseState, now_s: float) -> Iterator[str]:
         return
     if state.held:
         yield "held until a person resumes it; the deadline waits"
+        return
+    if state.stopped_s is not None:
+        yield "the deadline waits for the gate"
         return
     yield f"at least {seconds(_least_s(state, now_s))} left"
     deadline_s = release.deadline_s + (release.watch_s if state.step > release.deciding_step else 0.0)

@@ -9,18 +9,15 @@ release stops and leaves them alone.
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from meshkit.decide.admission.unreached import Attribution, ReadyPods
-from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.ladder import agreeing, next_step, weights, whole_share
 from meshkit.decide.rollouts.baseline_meter import BaselineMeter
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmWindow, SampleWindow
+from meshkit.decide.sample_windows import SampleWindow
 from meshkit.errors import (
     BrokenJournal,
     ChangedByOthers,
@@ -34,22 +31,22 @@ from meshkit.errors import (
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
-from meshkit.operations.release.baseline import newest_pod_s, pods_of_both, ready_pods
 from meshkit.operations.release.evidence_bundle.bundle import seal
 from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of
+from meshkit.operations.release.gates import waiting
+from meshkit.operations.release.gates.keeper import Gatekeeper
 from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.state import ReleaseState, Status, after, begin_record, fold
+from meshkit.operations.release.webhook import Post, post
 from meshkit.operations.release.weights import WeightWriter, same_percent
+from meshkit.operations.release.windows import WindowMaker
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.journal import Journal
     from meshkit.cluster.lock import Lock
-    from meshkit.operations.release.commands import Mailbox
-
-SHOWN_S = 10.0
-"""The displayed quantiles cover this many seconds."""
+    from meshkit.operations.release.commands import Approval, Mailbox
 
 
 class Runner:
@@ -66,6 +63,7 @@ class Runner:
         lock: Lock,
         mailbox: Mailbox,
         on_look: Callable[[ReleaseState], None],
+        posting: Post = post,
     ) -> None:
         self.state = state
         self._cluster = cluster
@@ -78,9 +76,8 @@ class Runner:
         self._target = target_of(release, route)
         self._evidence = evidence_of(state)
         self._meter = BaselineMeter(release)
-        self._ages = PodAges()
-        self._attribution = Attribution()
-        self._recent: deque[Samples] = deque()
+        self._windows = WindowMaker(state, cluster)
+        self._gates = Gatekeeper(state, cluster, posting=posting)
         self._in_doubt = False
 
     def run(self) -> ReleaseState:
@@ -90,6 +87,8 @@ class Runner:
         except (ClusterError, UnknownName) as error:
             lost = lost_meanwhile(self.state, self._cluster, self._journal, self._mailbox)
             raise lost or error from error
+        finally:
+            self._gates.close()
 
     def _iterate(self) -> ReleaseState:
         try:
@@ -148,25 +147,18 @@ class Runner:
     def _measure(self, before: Counters, counters: Counters) -> None:
         """Judge the window between two readings; hold if it cannot be true."""
         try:
-            samples = self._charged(window(before, counters))
-            look = self._look_of(samples)
+            samples = self._windows.charged(window(before, counters), self.state)
+            look = self._windows.look_of(samples, self.state)
         except NoData as error:
             self._hold(str(error))
             return
         self._look(samples, look)
 
-    def _charged(self, samples: Samples) -> Samples:
-        """Charge the requests that reached no pod to the version that they were meant for."""
-        versions = (self.state.release.stable, self.state.release.canary)
-        share = self.state.asked_percent if self.state.step >= 0 else 0.0
-        self._attribution, charged = self._attribution.charged(samples, versions, share, self._ready)
-        return charged
-
     def _hold(self, reason: str) -> None:
         """Judge a window in which nothing could be measured."""
         self._note(reason)
         samples = _no_samples(self.state, self._clock.now())
-        self._look(samples, replace(self._look_of(samples), refused=reason.rstrip(".")))
+        self._look(samples, replace(self._windows.look_of(samples, self.state), refused=reason.rstrip(".")))
 
     def _look(self, samples: Samples, look: SampleWindow) -> None:
         """Judge one window, journal it, and do what the verdict says.
@@ -189,89 +181,20 @@ class Runner:
             self._give_back("undecided", verdict.told, expected_percent=state.asked_percent)
         elif verdict.action == "promote":
             step = next_step(release.ladder, state.step)
-            self._end("promoted", verdict.told) if step is None else self._shift(step)
+            self._end("promoted", verdict.told) if step is None else self._shift_if_open(step)
         elif look.refused:
             return
         elif state.baseline is None:
             self._measure_baseline(samples)
         elif state.step < 0:
-            self._shift_unless_held(0)
+            self._shift_if_open(0)
         elif state.agreed_s is None:
             self._compare_share(now)
-
-    def _look_of(self, samples: Samples) -> SampleWindow:
-        state, release = self.state, self.state.release
-        self._recent.append(samples)
-        while self._recent[0].end_s <= samples.end_s - SHOWN_S:
-            self._recent.popleft()
-        edges = state.baseline.edges_ms if state.baseline else ()
-        versions = (release.stable, release.canary)
-        warm = self._warm(samples, versions)
-        arms = {
-            version: ArmWindow.of(
-                samples.arms[version],
-                edges,
-                self._shown(version),
-                warm[version] if warm else None,
-                samples.unreached.get(version, 0),
-            )
-            for version in versions
-        }
-        return SampleWindow(
-            start_s=samples.start_s,
-            end_s=samples.end_s,
-            step=state.step,
-            asked_percent=state.asked_percent,
-            agreed=state.agreed_s is not None,
-            warming=self._warming(samples, warm),
-            stable=arms[release.stable],
-            canary=arms[release.canary],
-        )
-
-    def _warm(self, samples: Samples, versions: tuple[str, str]) -> Mapping[str, ArmCounts] | None:
-        """The counts of the pods that are past their warm-up; None if pods are not told apart."""
-        warm_up_s, first = self.state.release.warm_up_s, not self._ages.since_s
-        warmed = self.state.step < 0 or (first and samples.start_s >= self.state.shifted_s + warm_up_s)
-        self._ages = self._ages.seen(samples, from_s=samples.start_s - (warm_up_s if warmed else 0.0))
-        return self._ages.warm(samples, versions, warm_up_s)
-
-    def _warming(self, samples: Samples, warm: Mapping[str, ArmCounts] | None) -> bool:
-        """Whether no latency of this window counts: all pods of the canary that answered are new.
-
-        Where pods are not told apart, the time since the last change of weights, or since the newest pod
-        started, decides.
-        """
-        canary, from_s = self.state.release.canary, samples.start_s - self.state.release.warm_up_s
-        if warm is not None:
-            return bool(samples.arms[canary].requests and not warm[canary].requests)
-        return from_s < self.state.shifted_s or from_s < self._newest_pod_s()
-
-    def _newest_pod_s(self) -> float:
-        """When the newest pod of either version started; 0 if that is unknown."""
-        if self.state.step < 0:
-            return 0.0
-        return newest_pod_s(self._cluster, self.state.release, route_of(self.state.route))
-
-    def _pods(self) -> tuple[int, int]:
-        return pods_of_both(self._cluster, self.state.release, route_of(self.state.route))
-
-    def _ready(self) -> ReadyPods:
-        return ready_pods(self._cluster, self.state.release, route_of(self.state.route))
-
-    def _shown(self, version: str) -> ArmCounts:
-        """Sum the counts of the last seconds, as far back as the buckets are the same."""
-        total = ArmCounts()
-        for samples in reversed(self._recent):
-            try:
-                total += samples.arms[version]
-            except ValueError:
-                break
-        return total
 
     def _measure_baseline(self, samples: Samples) -> None:
         """Measure the stable version; once that is enough, fix the thresholds and take the first step."""
         try:
-            baseline = self._meter.measured(samples, self._pods)
+            baseline = self._meter.measured(samples, self._windows.pods)
         except ValueError:
             self._note("The proxies' latency buckets changed, so the baseline is measured again.")
             self._meter = BaselineMeter(self.state.release)
@@ -285,7 +208,7 @@ class Runner:
                 f"Other rules send {beside:.1f} % of the requests to {self.state.release.canary}, whatever"
                 " the weights: the measured shares contain these."
             )
-        self._shift_unless_held(0)
+        self._shift_if_open(0)
 
     def _compare_share(self, now: float) -> None:
         """Start the step's clock once the measured share agrees with the requested one.
@@ -301,8 +224,16 @@ class Runner:
             requests, canary = agreed
             self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
 
-    def _shift_unless_held(self, step: int) -> None:
-        if not self.state.held:
+    def _shift_if_open(self, step: int) -> None:
+        """Take a step, unless the release is held or a gate in front of the step has yet to be opened."""
+        if self.state.held:
+            return
+        shut = waiting.closed(self.state.gates, self.state.release, step)
+        reached = {each.gate.name for each in self.state.gates}
+        for gate in shut:
+            if gate.name not in reached:
+                self._record(waiting.GATE, gate=gate.name, answer="waits")
+        if not shut:
             self._shift(step)
 
     def _shift(self, step: int) -> None:
@@ -315,8 +246,9 @@ class Runner:
 
     def _obey(self) -> None:
         """Read the last command, and carry it out if it is new or still pending."""
-        change_id, command = self._mailbox.read()
-        if change_id is None:
+        letters = self._mailbox.read()
+        command = letters.command
+        if letters.change_id is None:
             self._mailbox.open(begin_record(self.state))
         if command and command.command_id != self.state.last_command:
             self._record("command", command_id=command.command_id, verb=command.verb, who=command.who)
@@ -325,6 +257,17 @@ class Runner:
             self._give_back("rolled_back", (f"Rolled back by {who}.",))
         elif self.state.wanted == "promote":
             self._shift(len(self.state.release.ladder) - 1)
+        else:
+            self._ask_gates(letters.approvals)
+
+    def _ask_gates(self, approvals: Mapping[str, Approval]) -> None:
+        """Journal the answers to the gates that are waited for; a no gives the requests back."""
+        for record in self._gates.records(self.state, approvals, self._clock.now()):
+            self._record(**record)
+        for problem in self._gates.new_problems():
+            self._note(problem)
+        if told := waiting.giving_back(self.state.gates):
+            self._give_back("rolled_back", told)
 
     def _read_again(self) -> None:
         """Read the weights after a request without an answer, because it may have taken effect."""
@@ -345,7 +288,8 @@ class Runner:
             self._weights.move(*weights(state.asked_percent), expected_percent=state.before_percent)
             return
         action = state.verdict.action if state.verdict else None
-        if action == "rollback" or (action == "undecided" and same_percent(now, state.found_percent)):
+        given_back = action == "undecided" or waiting.giving_back(state.gates)
+        if action == "rollback" or (given_back and same_percent(now, state.found_percent)):
             return
         raise ChangedByOthers(now)
 

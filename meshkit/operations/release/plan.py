@@ -26,6 +26,7 @@ from meshkit.operations.release.runner import (
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.decide.plan import ReleaseForecast
+    from meshkit.intent.gates import Gate
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
     from meshkit.observe.counters import Observer
@@ -105,6 +106,7 @@ class ReleasePlan:
             ("route", f"{self.route}{_rule(self.route)}, owned by {', '.join(self.owners) or 'nobody'}"),
             ("weights", f"{release.stable} {stable}, {release.canary} {canary}{before}"),
             ("steps", ", ".join(_steps(release))),
+            *(("gate", _gate(gate)) for gate in release.gates),
         )
 
     @property
@@ -201,7 +203,7 @@ class ReleasePlan:
         from meshkit.operations.release.start import start
 
         journal, mailbox = Journal(cluster), Mailbox(cluster, self.release.name)
-        require_rights(cluster, self.route)
+        require_rights(cluster, self.route, self.release)
         with hold_lock(cluster, self.release, self.clock) as lock:
             runner = Runner(
                 start(self, cluster, journal, mailbox, lock, why),
@@ -268,7 +270,7 @@ def _whole(
         _require_port(cluster, release)
         obj = _route_now(cluster, route, release.port)
     except Forbidden:
-        require_rights(cluster, route)
+        require_rights(cluster, route, release)
         raise
     current = weights_of(obj, route, release)
     found.require_usable()
@@ -292,7 +294,7 @@ def _whole(
         clock=clock,
         unmoved=found.unmoved,
         findings=found.findings,
-        missing_rights=_missing_rights(cluster, route),
+        missing_rights=_missing_rights(cluster, route, release),
         measure=lambda: measured_forecast(release, cluster, mesh, route, observer, clock, scraped=by_scrapes),
     )
 
@@ -320,7 +322,7 @@ def _rest(
         weights=state.found_weights,
         observer=observer,
         clock=clock,
-        missing_rights=_missing_rights(cluster, route),
+        missing_rights=_missing_rights(cluster, route, release),
         resumed=state,
     )
 
@@ -348,10 +350,16 @@ def _route_now(cluster: Cluster, route: WeightedRoute, port: int) -> Object:
     return obj
 
 
-def _missing_rights(cluster: Cluster, route: WeightedRoute) -> str:
+def _gate(gate: Gate) -> str:
+    then = "the weights stay" if gate.at_expiry == "hold" else "rolled back"
+    opens = f"{gate.name} before {percent(gate.before)}, opens by {gate.by}"
+    return f"{opens}; {then} after {seconds(gate.expires_s)}"
+
+
+def _missing_rights(cluster: Cluster, route: WeightedRoute, release: Release) -> str:
     from meshkit.cluster import rights
 
-    return rights.describe(rights.missing(cluster.api, required_rights(cluster, route)))
+    return rights.describe(rights.missing(cluster.api, required_rights(cluster, route, release)))
 
 
 def _rule(route: WeightedRoute) -> str:

@@ -148,11 +148,12 @@ def _latest(release_name: str, cluster: Cluster) -> ReleaseState | None:
         raise release_lost(release_name, change_id, begin, cluster) from error
 
 
-def required_rights(cluster: Cluster, route: WeightedRoute) -> set[Right]:
-    """The permissions to run or undo a release.
+def required_rights(cluster: Cluster, route: WeightedRoute, release: Release | None = None) -> set[Right]:
+    """The permissions to run or undo a release; without ``release``, those to undo it.
 
     They are get and patch on the object with the weights, get on its Service, list on pods and get on
     pods/proxy in all namespaces (a caller may be in any namespace), and those of the journal and the lock.
+    A gate needs get and list on the workloads of the namespace (annotation), or get on Secrets (webhook).
     """
     from meshkit.cluster import rights
 
@@ -163,14 +164,26 @@ def required_rights(cluster: Cluster, route: WeightedRoute) -> set[Right]:
     if resource:
         group, plural = route.kind.group, resource.plural
         required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
+    return required | (_rights_of_gates(release) if release else set())
+
+
+def _rights_of_gates(release: Release) -> set[Right]:
+    """The permissions to ask the gates of a release."""
+    from meshkit.cluster.rights import Right
+
+    ways, where = {gate.by for gate in release.gates}, release.namespace
+    required = {Right("get", "", "secrets", where)} if "webhook" in ways else set()
+    if "annotation" in ways:
+        kinds = ("deployments", "statefulsets")
+        required |= {Right(verb, "apps", kind, where) for verb in ("get", "list") for kind in kinds}
     return required
 
 
-def require_rights(cluster: Cluster, route: WeightedRoute) -> None:
-    """Raise ``Forbidden`` naming all missing rights to run or undo a release."""
+def require_rights(cluster: Cluster, route: WeightedRoute, release: Release | None = None) -> None:
+    """Raise ``Forbidden`` naming all missing rights to run a release, or without ``release`` to undo it."""
     from meshkit.cluster import rights
 
-    rights.require(cluster.api, required_rights(cluster, route))
+    rights.require(cluster.api, required_rights(cluster, route, release))
 
 
 @contextmanager

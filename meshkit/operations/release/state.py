@@ -16,9 +16,19 @@ from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, share_percent,
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.verdict import JudgedWindow, Verdict
 from meshkit.intent.release import Release
+from meshkit.operations.release.gates import waiting
+from meshkit.operations.release.gates.waiting import Gates
 
 Status = Literal[
-    "measuring", "shifting", "watching", "paused", "held", "promoted", "rolled_back", "undecided"
+    "measuring",
+    "shifting",
+    "watching",
+    "paused",
+    "waiting",
+    "held",
+    "promoted",
+    "rolled_back",
+    "undecided",
 ]
 Record = Mapping[str, Any]
 SHOWN_APART = 0.2
@@ -34,7 +44,7 @@ class ReleaseEvent:
     """One line of a release's history: what happened when (seconds since the epoch), and who requested it."""
 
     at_s: float
-    kind: Literal["begin", "weights", "agreed", "command", "note", "end"]
+    kind: Literal["begin", "weights", "agreed", "command", "gate", "note", "end"]
     text: str
     who: str = ""
     verb: str = ""
@@ -48,11 +58,11 @@ class ReleaseState:
     ``step`` is -1 before the first weight; times are seconds since the epoch.
 
     ``status`` is one of: measuring (stable alone, before the first weight), shifting (weights set, share not
-    yet measured), watching (the step's clock runs), paused (a cause that affects both versions), held, or the
-    result. ``found_percent`` is the canary's share at the start, and
-    ``route`` says where the weights are. The deadline counts from ``deadline_from_s`` and stops while the
-    release is held (since ``held_s``), so a manual gate can take any time; automatic rollback stays on. The
-    deadline restarts at the promotion.
+    yet measured), watching (the step's clock runs), paused (a cause that affects both versions), waiting (for
+    a gate), held, or the result. ``found_percent`` is the canary's share at the start, and
+    ``route`` says where the weights are. The deadline counts from ``deadline_from_s`` and stops (at
+    ``stopped_s``) while the release is held, or waits for a gate that has not expired; automatic rollback
+    stays on. The deadline restarts at the promotion.
     """
 
     change_id: str
@@ -71,6 +81,9 @@ class ReleaseState:
     shifted_s: float = 0.0
     agreed_s: float | None = None
     held_s: float | None = None
+    stopped_s: float | None = None
+    gates: Gates = ()
+    """The gates that the release has reached, in the order of time."""
     last_command: str = ""
     wanted: Literal["", "promote", "rollback"] = ""
     looks: tuple[JudgedWindow, ...] = ()
@@ -88,6 +101,8 @@ class ReleaseState:
             return self.result
         if self.held:
             return "held"
+        if self.waits:
+            return "waiting"
         if self.step < 0:
             return "measuring"
         if self.verdict and self.verdict.action == "pause":
@@ -104,9 +119,14 @@ class ReleaseState:
         """Whether the release waits for a person to resume it."""
         return self.held_s is not None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the release waits in front of a gate, even of one that has expired."""
+        return any(gate.closed for gate in self.gates)
+
     def elapsed_s(self, now_s: float) -> float:
         """How many seconds of the deadline have passed."""
-        return (now_s if self.held_s is None else self.held_s) - self.deadline_from_s
+        return (now_s if self.stopped_s is None else self.stopped_s) - self.deadline_from_s
 
     @property
     def forced(self) -> bool:
@@ -123,7 +143,8 @@ class ReleaseState:
         """Sentences for people about the current state, the most important first."""
         if self.end_sentences:
             return self.end_sentences
-        return self.verdict.told if self.verdict else (f"Measuring {self.release.stable}.",)
+        told = self.verdict.told if self.verdict else (f"Measuring {self.release.stable}.",)
+        return (*waiting.sentences(self.gates, self.release), *told)
 
     @property
     def step_looks(self) -> tuple[SampleWindow, ...]:
@@ -207,6 +228,10 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             wanted = verb if verb in ("promote", "rollback") else state.wanted
             state = replace(state, wanted=wanted, last_command=record["command_id"])
             return _noted(state, record, "command", verb, record["who"], verb)
+        case waiting.GATE:
+            gates = waiting.answered(state.gates, state.release, record)
+            state = _clocked(replace(state, gates=gates), record["at_s"])
+            return _noted(state, record, "gate", waiting.event_text(record, gates), record.get("who", ""))
         case "hold":
             return _noted(_held(state, record["at_s"]), record, "note", "held at the deadline")
         case "taken up":
@@ -294,20 +319,32 @@ def _unobserved(state: ReleaseState, look: SampleWindow) -> ReleaseState:
 
 
 def _held(state: ReleaseState, at_s: float) -> ReleaseState:
-    return state if state.held else replace(state, held_s=at_s)
+    return state if state.held else _clocked(replace(state, held_s=at_s), at_s)
 
 
 def _resumed(state: ReleaseState, at_s: float) -> ReleaseState:
     """Restart the deadline from where it was held; one that had already passed starts again from zero."""
-    passed_s = state.elapsed_s(at_s)
-    if passed_s >= state.release.deadline_s:
-        passed_s = 0.0
-    return replace(state, held_s=None, deadline_from_s=at_s - passed_s)
+    if state.elapsed_s(at_s) >= state.release.deadline_s:
+        state = replace(state, deadline_from_s=at_s if state.stopped_s is None else state.stopped_s)
+    return _clocked(replace(state, held_s=None), at_s)
+
+
+def _clocked(state: ReleaseState, at_s: float) -> ReleaseState:
+    """Stop the deadline if the release is held now or waits for a gate; else let it go on from there."""
+    stops = state.held or any(gate.answer == "waits" for gate in state.gates)
+    if stops == (state.stopped_s is not None):
+        return state
+    if stops:
+        return replace(state, stopped_s=at_s)
+    return replace(state, stopped_s=None, deadline_from_s=at_s - state.elapsed_s(at_s))
 
 
 def _shifted(state: ReleaseState, record: Record) -> ReleaseState:
     before, asked = state.asked_percent, record["asked_percent"]
     promoted = record["step"] > state.release.deciding_step
+    asked_by = next((event.who for event in reversed(state.events) if event.verb == "promote"), "")
+    gates = waiting.passed(state.gates, record["at_s"], asked_by)
+    state = _clocked(replace(state, gates=gates), record["at_s"])
     state = replace(
         state,
         step=record["step"],

@@ -26,6 +26,7 @@ STATUS = {
     "shifting": ("running", "Shifting"),
     "watching": ("running", "Running"),
     "paused": ("warn", "Paused: shared cause"),
+    "waiting": ("waiting", "Waits for a gate"),
     "held": ("waiting", "Held"),
     "promoted": ("good", "Promoted"),
     "rolled_back": ("bad", "Rolled back"),
@@ -41,7 +42,15 @@ _EVENT_ICONS = {
     "weights": "shift",
     "agreed": "good",
     "command": "person",
+    "gate": "person",
     "note": "note",
+}
+_EVENT_WORDS = {
+    "weights": "Weight ",
+    "begin": "Started: ",
+    "command": "Command: ",
+    "agreed": "Share ",
+    "gate": "Gate: ",
 }
 _CONDITIONS = {
     "share": "Measured share agrees",
@@ -291,5 +300,11 @@ def _journal_row(state: ReleaseState, event: ReleaseEvent) -> Markup:
 
 
 def _event_words(event: ReleaseEvent) -> str:
-    prefix = {"weights": "Weight ", "begin": "Started: ", "command": "Command: ", "agreed": "Share "}
+    prefix = {
+        "weights": "Weight ",
+        "begin": "Started: ",
+        "command": "Command: ",
+        "agreed": "Share ",
+        "gate": "Gate: ",
+    }
     return prefix.get(event.kind, "") + event.text
