@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from meshkit.intent.base import At, Intent, Name, Part, is_name
-from meshkit.intent.gates import Gate
+from meshkit.intent.gates import Gate, SecretKey
 
 PRIMARY = "primary"
 """The name of a route where none is given."""
@@ -145,7 +145,15 @@ class Release(Intent):
         "told apart, it is the time after a shift and after the start of the newest pod",
     )
     deadline_s: float = Field(
-        default=3600, gt=0, description="the longest a release may take while it is not held, in seconds"
+        default=3600,
+        gt=0,
+        description="the longest a release may take, in seconds, without the time while it is held or waits "
+        "for a gate",
+    )
+    on_harm: Literal["rollback", "freeze"] = Field(
+        default="rollback",
+        description="what follows if the canary is worse: rollback (the stable version serves all requests "
+        "again) or freeze (the weights stay, harm goes on, and a person decides: rollback or promote)",
     )
     at_deadline: Literal["rollback", "hold"] = Field(
         default="rollback",
@@ -169,6 +177,12 @@ class Release(Intent):
         description="decisions that the release waits for before a step; a worse canary is rolled back "
         "meanwhile",
         examples=[[{"name": "approval", "before": 50, "expires_s": 3600, "at_expiry": "hold"}]],
+    )
+    notify: SecretKey | None = Field(
+        default=None,
+        description="the Secret's key with the address of a webhook that gets every transition as JSON, or "
+        "nothing for none",
+        examples=[{"name": "release-webhook", "key": "url"}],
     )
 
     @property

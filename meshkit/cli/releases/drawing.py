@@ -150,7 +150,8 @@ def _least_s(state: ReleaseState, now_s: float) -> float:
 
 def _evidence(verdict: Verdict, state: ReleaseState) -> Iterator[str]:
     limit = odds(verdict.harm_limit)
-    yield f"harm    {odds(verdict.harm)}, rolled back at {limit}"
+    done = "frozen" if state.release.on_harm == "freeze" else "rolled back"
+    yield f"harm    {odds(verdict.harm)}, {done} at {limit}"
     looks = state.step_looks
     if looks and state.step >= 0:
         for name, arms in (

@@ -22,6 +22,7 @@ from meshkit.errors import (
     BrokenJournal,
     ChangedByOthers,
     ClusterError,
+    Conflict,
     ManualActionRequired,
     MeshkitError,
     NoData,
@@ -35,6 +36,8 @@ from meshkit.operations.release.evidence_bundle.bundle import seal
 from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of
 from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.gates.keeper import Gatekeeper
+from meshkit.operations.release.notices.announcer import Announcer
+from meshkit.operations.release.notices.notice import first_notice, lost_notice, notice_of
 from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.state import ReleaseState, Status, after, begin_record, fold
@@ -78,19 +81,34 @@ class Runner:
         self._meter = BaselineMeter(release)
         self._windows = WindowMaker(state, cluster)
         self._gates = Gatekeeper(state, cluster, posting=posting)
+        self._announcer = Announcer(state, cluster, posting=posting)
         self._in_doubt = False
 
     def run(self) -> ReleaseState:
         """Iterate until the release has ended; raise ``ReleaseLost`` if its journal is deleted meanwhile."""
+        self._announcer.collect(first_notice(self.state))
         try:
-            return self._iterate()
-        except (ClusterError, UnknownName) as error:
-            lost = lost_meanwhile(self.state, self._cluster, self._journal, self._mailbox)
+            self._iterate()
+        except MeshkitError as error:
+            lost = None
+            if isinstance(error, ClusterError | UnknownName):
+                lost = lost_meanwhile(self.state, self._cluster, self._journal, self._mailbox)
+            if not isinstance(error, Conflict):  # Another process runs it now.
+                said = str(lost or error)
+                self._announcer.collect(lost_notice(self.state, said, self._clock.now()))
+            self._close()
             raise lost or error from error
-        finally:
-            self._gates.close()
+        self._close()
+        return self.state
 
-    def _iterate(self) -> ReleaseState:
+    def _close(self) -> None:
+        """Tell the last notices, in bounded time."""
+        self._gates.close()
+        with suppress(MeshkitError):  # The release has ended, whether or not these are kept.
+            for problem in self._announcer.close(self.state):
+                self._note(problem)
+
+    def _iterate(self) -> None:
         try:
             before: Counters | None = None
             while not self.state.ended:
@@ -109,32 +127,39 @@ class Runner:
         except ManualActionRequired as error:
             self._note(str(error))
             raise
-        return self.state
 
     def _turn(self, before: Counters | None) -> Counters | None:
         """Run one iteration, whatever the cluster answers, and return the counters for the next window."""
         self._next_look_s = self._clock.now() + self.state.release.look_s
         try:
-            self._renew()
-            if self._in_doubt:
-                self._read_again()
-            self._take_up()
-            self._obey()
-            if self.state.ended:
-                return before
-            try:
-                counters = self._observer.counters(self._cluster, self._target).following(before)
-            except NoData as error:
-                self._hold(str(error))
-                return before
-            if before is not None:
-                self._measure(before, counters)
+            counters = self._looked(before)
+            if not self.state.ended:
+                for problem in self._announcer.tell(self.state):
+                    self._note(problem)
             return counters
         except ClusterError as error:
             if not _may_pass(error) or self._elapsed_s() > self.state.release.deadline_s:
                 raise
             self._in_doubt = True
             return before
+
+    def _looked(self, before: Counters | None) -> Counters | None:
+        """Obey commands, measure and judge once."""
+        self._renew()
+        if self._in_doubt:
+            self._read_again()
+        self._take_up()
+        self._obey()
+        if self.state.ended:
+            return before
+        try:
+            counters = self._observer.counters(self._cluster, self._target).following(before)
+        except NoData as error:
+            self._hold(str(error))
+            return before
+        if before is not None:
+            self._measure(before, counters)
+        return counters
 
     def _renew(self) -> None:
         try:
@@ -173,7 +198,10 @@ class Runner:
         verdict = judge(self._evidence, release, progress_of(state, look, at_s))
         self._record("look", at_s=at_s, look=look.as_record(), verdict=verdict.as_record())
         self._on_look(self.state)
-        if verdict.action == "rollback":
+        if verdict.action == "rollback" and release.on_harm == "freeze":
+            if not state.frozen:
+                self._record("frozen")
+        elif verdict.action == "rollback":
             self._give_back("rolled_back", verdict.told)
         elif verdict.action == "undecided" and release.at_deadline == "hold":
             self._record("hold")
@@ -255,6 +283,9 @@ class Runner:
         if self.state.wanted == "rollback":
             who = next(h.who for h in reversed(self.state.events) if h.verb == "rollback")
             self._give_back("rolled_back", (f"Rolled back by {who}.",))
+        elif self.state.wanted == "end":
+            who = next(h.who for h in reversed(self.state.events) if h.verb == "promote")
+            self._end("promoted", (f"Promoted by {who} although it is worse.", *self.state.sentences))
         elif self.state.wanted == "promote":
             self._shift(len(self.state.release.ladder) - 1)
         else:
@@ -289,7 +320,8 @@ class Runner:
             return
         action = state.verdict.action if state.verdict else None
         given_back = action == "undecided" or waiting.giving_back(state.gates)
-        if action == "rollback" or (given_back and same_percent(now, state.found_percent)):
+        harmed = action == "rollback" and state.release.on_harm == "rollback"
+        if harmed or (given_back and same_percent(now, state.found_percent)):
             return
         raise ChangedByOthers(now)
 
@@ -325,6 +357,7 @@ class Runner:
         self._journal.append(self.state.change_id, record)
         # Fold what a reader gets back from JSON: lists instead of tuples, and rounded numbers.
         self.state = after(self.state, json.loads(json.dumps(record)))
+        self._announcer.collect(notice_of(record, self.state))
 
     def _elapsed_s(self) -> float:
         return self.state.elapsed_s(self._clock.now())

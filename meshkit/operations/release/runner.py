@@ -20,9 +20,7 @@ from meshkit.operations.release.weights import same_percent
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.lock import Lock
-    from meshkit.cluster.rights import Right
     from meshkit.intent.release import Release
-    from meshkit.meshes.base import WeightedRoute
     from meshkit.operations.clock import Clock
     from meshkit.operations.release.commands import Verb
 
@@ -86,6 +84,10 @@ def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
         if verb == "rollback" and same_percent(state.asked_percent, state.found_percent):
             return
         raise has_ended(state, verb)
+    if verb == "resume" and state is not None and state.frozen and state.harmed:
+        problem = f"{state.release.canary} is still worse, so release {release_name} stays frozen."
+        decide = f"'meshkit release rollback {release_name}' or 'meshkit release promote {release_name}'"
+        raise BadInput(verb, problem, remedy=f"Decide by {decide}.")
     Mailbox(cluster, release_name).put(verb)
 
 
@@ -146,44 +148,6 @@ def _latest(release_name: str, cluster: Cluster) -> ReleaseState | None:
         if begin is not None and end is not None:
             return fold([begin, end])
         raise release_lost(release_name, change_id, begin, cluster) from error
-
-
-def required_rights(cluster: Cluster, route: WeightedRoute, release: Release | None = None) -> set[Right]:
-    """The permissions to run or undo a release; without ``release``, those to undo it.
-
-    They are get and patch on the object with the weights, get on its Service, list on pods and get on
-    pods/proxy in all namespaces (a caller may be in any namespace), and those of the journal and the lock.
-    A gate needs get and list on the workloads of the namespace (annotation), or get on Secrets (webhook).
-    """
-    from meshkit.cluster import rights
-
-    resource = cluster.api.resource(route.kind)
-    required = rights.of_journal(cluster.api) | rights.of_lock()
-    required |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
-    required.add(rights.Right("get", "", "services", route.namespace))
-    if resource:
-        group, plural = route.kind.group, resource.plural
-        required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
-    return required | (_rights_of_gates(release) if release else set())
-
-
-def _rights_of_gates(release: Release) -> set[Right]:
-    """The permissions to ask the gates of a release."""
-    from meshkit.cluster.rights import Right
-
-    ways, where = {gate.by for gate in release.gates}, release.namespace
-    required = {Right("get", "", "secrets", where)} if "webhook" in ways else set()
-    if "annotation" in ways:
-        kinds = ("deployments", "statefulsets")
-        required |= {Right(verb, "apps", kind, where) for verb in ("get", "list") for kind in kinds}
-    return required
-
-
-def require_rights(cluster: Cluster, route: WeightedRoute, release: Release | None = None) -> None:
-    """Raise ``Forbidden`` naming all missing rights to run a release, or without ``release`` to undo it."""
-    from meshkit.cluster import rights
-
-    rights.require(cluster.api, required_rights(cluster, route, release))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ Status = Literal[
     "paused",
     "waiting",
     "held",
+    "frozen",
     "promoted",
     "rolled_back",
     "undecided",
@@ -35,6 +36,8 @@ SHOWN_APART = 0.2
 """A measured share that differs by more than this part of the one asked for looks like another share."""
 BEGIN = "begin"
 """The kind of the record that starts a release."""
+TAKEN_UP = "resumed by another process"
+"""The text of the event that another process runs the release from there on."""
 GIVEN_BACK, TAKEN_AGAIN = "given back", "taken again"
 """The kinds of the records of a rollback after the end of a release, and of the undo of that rollback."""
 
@@ -59,10 +62,10 @@ class ReleaseState:
 
     ``status`` is one of: measuring (stable alone, before the first weight), shifting (weights set, share not
     yet measured), watching (the step's clock runs), paused (a cause that affects both versions), waiting (for
-    a gate), held, or the result. ``found_percent`` is the canary's share at the start, and
-    ``route`` says where the weights are. The deadline counts from ``deadline_from_s`` and stops (at
-    ``stopped_s``) while the release is held, or waits for a gate that has not expired; automatic rollback
-    stays on. The deadline restarts at the promotion.
+    a gate), held, frozen (held because of harm, by ``on_harm``), or the result. ``found_percent`` is the
+    canary's share at the start, and ``route`` says where the weights are. The deadline counts from
+    ``deadline_from_s`` and stops (at ``stopped_s``) while the release is held, or waits for a gate that has
+    not expired; automatic rollback stays on. The deadline restarts at the promotion.
     """
 
     change_id: str
@@ -82,10 +85,12 @@ class ReleaseState:
     agreed_s: float | None = None
     held_s: float | None = None
     stopped_s: float | None = None
+    frozen_s: float | None = None
     gates: Gates = ()
     """The gates that the release has reached, in the order of time."""
     last_command: str = ""
-    wanted: Literal["", "promote", "rollback"] = ""
+    wanted: Literal["", "promote", "rollback", "end"] = ""
+    """The command that is to be carried out; ``end``: promote, where the canary has all requests already."""
     looks: tuple[JudgedWindow, ...] = ()
     events: tuple[ReleaseEvent, ...] = ()
     result: Status | None = None
@@ -100,7 +105,7 @@ class ReleaseState:
         if self.result:
             return self.result
         if self.held:
-            return "held"
+            return "frozen" if self.frozen else "held"
         if self.waits:
             return "waiting"
         if self.step < 0:
@@ -118,6 +123,16 @@ class ReleaseState:
     def held(self) -> bool:
         """Whether the release waits for a person to resume it."""
         return self.held_s is not None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the weights stay although the canary is worse, until a person decides."""
+        return self.frozen_s is not None
+
+    @property
+    def harmed(self) -> bool:
+        """Whether the latest verdict says that the canary is worse."""
+        return self.verdict is not None and self.verdict.action == "rollback"
 
     @property
     def waits(self) -> bool:
@@ -144,7 +159,16 @@ class ReleaseState:
         if self.end_sentences:
             return self.end_sentences
         told = self.verdict.told if self.verdict else (f"Measuring {self.release.stable}.",)
-        return (*waiting.sentences(self.gates, self.release), *told)
+        return (*self._frozen_told(), *waiting.sentences(self.gates, self.release), *told)
+
+    def _frozen_told(self) -> tuple[str, ...]:
+        if not self.frozen:
+            return ()
+        name, canary = self.release.name, self.release.canary
+        return (
+            f"Frozen: {canary} is worse and keeps {self.asked_percent:g} % until a person decides.",
+            f"'meshkit release rollback {name}' or 'meshkit release promote {name}' does so.",
+        )
 
     @property
     def step_looks(self) -> tuple[SampleWindow, ...]:
@@ -226,6 +250,10 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             elif verb in ("resume", "promote"):
                 state = _resumed(state, record["at_s"])
             wanted = verb if verb in ("promote", "rollback") else state.wanted
+            if verb == "promote" and state.frozen and state.step == len(state.release.ladder) - 1:
+                wanted = "end"
+            if verb != "hold":
+                state = replace(state, frozen_s=None)
             state = replace(state, wanted=wanted, last_command=record["command_id"])
             return _noted(state, record, "command", verb, record["who"], verb)
         case waiting.GATE:
@@ -234,8 +262,12 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             return _noted(state, record, "gate", waiting.event_text(record, gates), record.get("who", ""))
         case "hold":
             return _noted(_held(state, record["at_s"]), record, "note", "held at the deadline")
+        case "frozen":
+            state = _held(replace(state, frozen_s=record["at_s"]), record["at_s"])
+            text = f"frozen at {state.asked_percent:g} %: a person decides"
+            return _noted(state, record, "note", text)
         case "taken up":
-            return _noted(state, record, "note", "resumed by another process", record["who"])
+            return _noted(state, record, "note", TAKEN_UP, record["who"])
         case "note":
             return _noted(state, record, "note", record["text"])
         case "end":

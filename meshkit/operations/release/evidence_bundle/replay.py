@@ -127,9 +127,10 @@ def _unfounded(state: ReleaseState, record: Record) -> str:
     if record.get("kind") == "end":
         result = record["result"]
         last = state.step == len(release.ladder) - 1
-        if result == "promoted" and not (action == "promote" and last):
+        if result == "promoted" and not ((action == "promote" or state.wanted == "end") and last):
             return f"it says promoted, but the last verdict is {action!r} at step {state.step}"
-        founded = action == "rollback" or state.wanted == "rollback" or waiting.giving_back(state.gates)
+        harmed = action == "rollback" and release.on_harm == "rollback"
+        founded = harmed or state.wanted == "rollback" or waiting.giving_back(state.gates)
         if result == "rolled_back" and not founded:
             return f"it says rolled back, but the last verdict is {action!r} and nobody asked for it"
     return ""
