@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from meshkit.intent.destination import TLSOrigination as TLSOrigination
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
+    from meshkit.intent.gates import Gate as Gate
+    from meshkit.intent.gates import SecretKey as SecretKey
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.mesh import Gateway as Gateway
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from meshkit.operations.release.evidence_bundle.bundle import release_evidence as release_evidence
     from meshkit.operations.release.evidence_bundle.verification import verify_evidence as verify_evidence
     from meshkit.operations.release.forecast import forecast_release as forecast_release
+    from meshkit.operations.release.gates.approval import approve_gate as approve_gate
     from meshkit.operations.release.listing import releases as releases
     from meshkit.operations.release.plan import plan_release as plan_release
     from meshkit.operations.release.restoring.rollback import plan_rollback as plan_rollback
@@ -110,6 +113,7 @@ _HOMES = {
     ),
     "intent.destination": ("DestinationPolicy", "TLSOrigination"),
     "intent.document": ("load_intents", "load_values"),
+    "intent.gates": ("Gate", "SecretKey"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),
@@ -137,6 +141,7 @@ _HOMES = {
     "operations.release.runner": ("release_state", "send_command"),
     "operations.release.forecast": ("forecast_release",),
     "operations.release.evidence_bundle.bundle": ("release_evidence",),
+    "operations.release.gates.approval": ("approve_gate",),
     "operations.release.listing": ("releases",),
     "operations.release.restoring.rollback": ("plan_rollback",),
     "operations.release.evidence_bundle.verification": ("verify_evidence",),

@@ -1,7 +1,8 @@
 """The decision rule: from the evidence and the current step to the next action, with reasons and numbers.
 
 - rollback   in any sample window, even if the release is held: the evidence of harm has reached its limit, or
-             after the promotion the alarm of the slow-leak detector has.
+             after the promotion the alarm of the slow-leak detector has. With ``on_harm: freeze`` the
+             weights stay, and a person decides.
 - undecided  the deadline has passed, and no person holds the release. Missing data never counts as success.
              The deadline starts again at the promotion, with time for the watch.
 - pause      both versions violate their objective. The cause is shared, so the canary is not to blame and

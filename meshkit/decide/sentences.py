@@ -185,7 +185,8 @@ def _continuing(
         head = f"{release.canary} is promoted; {release.stable} keeps {kept} to watch for slow leaks."
     if progress.held:
         head += " Held; the safety net stays on."
-    net = _harm(numbers, "the release is rolled back there")
+    frozen = release.on_harm == "freeze"
+    net = _harm(numbers, f"the {'weights are frozen' if frozen else 'release is rolled back'} there")
     waiting = _open(release, evidence, conditions)
     return (
         head,
@@ -202,10 +203,10 @@ def _rolled_back(
     release: Release, evidence: Evidence, conditions: Sequence[Condition], numbers: Numbers
 ) -> tuple[str, ...]:
     leaks = any(c.name == "leak" and not c.met for c in conditions)
-    net = _harm(numbers, "so the release is rolled back")
+    net = _harm(numbers, f"so {_acted(release)}")
     if leaks:
         days = f"{numbers['leak_alarm_days']:.2g}"
-        net = f"The slow-leak detector has fired, which is wrong once in {days} days: it is rolled back."
+        net = f"The slow-leak detector has fired, which is wrong once in {days} days: {_acted(release)}."
     again = f"No margin changes that: harm is judged against {release.stable} itself."
     parts = evidence.harm_parts
     if max(parts, key=lambda name: parts[name]).startswith("objective"):
@@ -216,6 +217,11 @@ def _rolled_back(
     )
     found = (effect(release, evidence, numbers), *_unreached(release, numbers), net)
     return (*found, basis(release, evidence, numbers), f"{again} {then}")
+
+
+def _acted(release: Release) -> str:
+    """What follows harm."""
+    return "the weights are frozen" if release.on_harm == "freeze" else "the release is rolled back"
 
 
 def _rolled_back_alone(release: Release, evidence: Evidence, numbers: Numbers) -> tuple[str, ...]:
@@ -243,7 +249,7 @@ def _rolled_back_alone(release: Release, evidence: Evidence, numbers: Numbers) -
     return (
         f"{release.canary} {worse_now} since it serves all requests, {before} before; {limit}.",
         *_unreached(release, numbers),
-        _harm(numbers, "so the release is rolled back"),
+        _harm(numbers, f"so {_acted(release)}"),
         f"{release.stable} was not beside it: a cause outside of {release.canary} would look the same.",
     )
 

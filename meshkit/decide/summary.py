@@ -93,7 +93,8 @@ def _rolled_back(
     else:
         change = worse(numbers.get("slower_low_percent"), numbers.get("slower_high_percent"))
         what = f"{canary} is slower: {evidence.yardstick.names[edge]} {change}."
-    return f"{what} {sure} {stable} serves all requests."
+    then = "The weights are frozen" if release.on_harm == "freeze" else f"{stable} serves all requests"
+    return f"{what} {sure} {then}."
 
 
 def _promoted(release: Release, progress: Progress, numbers: Mapping[str, float]) -> str:

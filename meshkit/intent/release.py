@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from meshkit.intent.base import At, Intent, Name, Part, is_name
+from meshkit.intent.gates import Gate, SecretKey
 
 PRIMARY = "primary"
 """The name of a route where none is given."""
@@ -144,7 +145,15 @@ class Release(Intent):
         "told apart, it is the time after a shift and after the start of the newest pod",
     )
     deadline_s: float = Field(
-        default=3600, gt=0, description="the longest a release may take while it is not held, in seconds"
+        default=3600,
+        gt=0,
+        description="the longest a release may take, in seconds, without the time while it is held or waits "
+        "for a gate",
+    )
+    on_harm: Literal["rollback", "freeze"] = Field(
+        default="rollback",
+        description="what follows if the canary is worse: rollback (the stable version serves all requests "
+        "again) or freeze (the weights stay, harm goes on, and a person decides: rollback or promote)",
     )
     at_deadline: Literal["rollback", "hold"] = Field(
         default="rollback",
@@ -162,6 +171,18 @@ class Release(Intent):
         lt=50,
         description="share of the requests that stable keeps for that time to compare with, in percent below "
         "50; at 0 slowdowns under about 40 % stay invisible after promotion",
+    )
+    gates: tuple[Gate, ...] = Field(
+        default=(),
+        description="decisions that the release waits for before a step; a worse canary is rolled back "
+        "meanwhile",
+        examples=[[{"name": "approval", "before": 50, "expires_s": 3600, "at_expiry": "hold"}]],
+    )
+    notify: SecretKey | None = Field(
+        default=None,
+        description="the Secret's key with the address of a webhook that gets every transition as JSON, or "
+        "nothing for none",
+        examples=[{"name": "release-webhook", "key": "url"}],
     )
 
     @property
@@ -192,6 +213,10 @@ class Release(Intent):
         """The index of the step that ends with the decision to promote."""
         return len(self.steps) - 2
 
+    def gates_before(self, step: int) -> tuple[Gate, ...]:
+        """The gates in front of a step of the ladder; one before 100 % is in front of the promotion."""
+        return tuple(gate for gate in self.gates if self.steps.index(gate.before) == step)
+
     @field_validator("steps")
     @classmethod
     def _rise_to_100(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
@@ -213,4 +238,14 @@ class Release(Intent):
         if any(later <= step for step, later in pairwise(self.ladder)):
             most = 100 - self.steps[-2]
             raise At(("keep_percent",), f"{self.keep_percent:g} is not below the {most:g} of the last step")
+        return self
+
+    @model_validator(mode="after")
+    def _gates_have_steps(self) -> Self:
+        for number, gate in enumerate(self.gates):
+            if gate.before not in self.steps:
+                shares = ", ".join(f"{step:g}" for step in self.steps)
+                raise At(("gates", number, "before"), f"{gate.before:g} is none of the steps {shares}")
+            if gate.name in [earlier.name for earlier in self.gates[:number]]:
+                raise At(("gates", number, "name"), f"{gate.name!r} is the name of another gate")
         return self

@@ -108,7 +108,7 @@ def status_command(
 
     Example: meshkit release status web-v2
     """
-    given = _given(name, file)
+    given = given_name(name, file)
     cluster = choice.connect()
     chosen = given or _only(cluster)
     if chosen is None:
@@ -164,6 +164,7 @@ def _status(name: str, cluster: Cluster, choice: ClusterChoice) -> tuple[dict[st
         "asked_percent": state.asked_percent,
         "change": state.change_id,
         "sentences": state.sentences,
+        "gates": [gate.as_record() for gate in state.gates],
         "verdict": verdict.as_record() if verdict else None,
         "started_s": state.started_s,
         "ended_s": state.ended_s,
@@ -172,11 +173,11 @@ def _status(name: str, cluster: Cluster, choice: ClusterChoice) -> tuple[dict[st
     }
     text = drawing.status(state, cluster.ref, runner, time.time())
     if not (state.ended or runner):
-        text += f"\n{_no_runner(state, choice)}"
+        text += f"\n{no_runner(state, choice)}"
     return facts, text
 
 
-def _given(name: str | None, file: str | None) -> str | None:
+def given_name(name: str | None, file: str | None) -> str | None:
     """The name that the user gave, itself or by a file."""
     _require_one(name, file)
     return load_release(file).name if file else name
@@ -196,7 +197,7 @@ def _only(cluster: Cluster) -> str | None:
     return running[0] if len(running) == 1 else None
 
 
-def _required(given: str | None, cluster: Cluster) -> str:
+def required_name(given: str | None, cluster: Cluster) -> str:
     """The given name, or else the only release that has not ended."""
     from meshkit.operations.release.listing import releases
 
@@ -214,9 +215,9 @@ def _command(verb: Verb, help_text: str) -> click.Command:
     @cluster_options
     @json_option
     def command(name: str | None, file: str | None, choice: ClusterChoice, as_json: bool) -> int:
-        given = _given(name, file)
+        given = given_name(name, file)
         cluster = choice.connect()
-        return _sent(verb, _required(given, cluster), cluster, choice, as_json=as_json)
+        return _sent(verb, required_name(given, cluster), cluster, choice, as_json=as_json)
 
     return command
 
@@ -236,13 +237,13 @@ def _sent(verb: Verb, name: str, cluster: Cluster, choice: ClusterChoice, *, as_
     )
     if runner is None:
         text = f"Stored {verb} for release {name} on cluster {cluster}, without effect yet.\n"
-        text += _no_runner(state, choice)
+        text += no_runner(state, choice)
     facts = {"release": name, "sent": verb, "runner": runner, "cluster": asdict(cluster.ref)}
     show(facts, text, as_json=as_json)
     return 0 if runner else Undecided.exit_code
 
 
-def _no_runner(state: ReleaseState, choice: ClusterChoice) -> str:
+def no_runner(state: ReleaseState, choice: ClusterChoice) -> str:
     """What to do about a release whose process has died or was stopped."""
     name, words = state.release.name, choice.words
     return (
@@ -279,9 +280,9 @@ def rollback_command(
     from meshkit.operations.release.restoring.rollback import plan_rollback
     from meshkit.operations.release.runner import release_state, runner_of
 
-    given = _given(name, file)
+    given = given_name(name, file)
     cluster = choice.connect()
-    chosen = _required(given, cluster)
+    chosen = required_name(given, cluster)
     try:
         state: ReleaseState | None = release_state(chosen, cluster)
     except (ReleaseLost, UnknownName):

@@ -55,6 +55,7 @@ def status(state: ReleaseState, cluster: ClusterRef, runner: str | None, now_s: 
     ]
     if state.verdict is not None:
         lines += ["", *_evidence(state.verdict, state)]
+    lines += [f"gate    {line}" for line in _gates(state)]
     if not state.ended:
         lines += ["", f"runner  {runner or 'none'}"]
     lines += ["", *_events(state)]
@@ -74,6 +75,22 @@ def _plain(text: str) -> str:
 def _bar(share: float) -> str:
     full = round(share / 100 * _BAR)
     return ("#" * max(full, 1 if share > 0 else 0)).ljust(_BAR, ".")
+
+
+def _gates(state: ReleaseState) -> Iterator[str]:
+    """The gates of the release, those that it has not reached too."""
+    reached = {each.gate.name: each for each in state.gates}
+    for gate in state.release.gates:
+        what = f"{gate.name} before {gate.before:g} %, by {gate.by}"
+        found = reached.get(gate.name)
+        if found is None:
+            yield f"{what}: not reached"
+        elif found.answer == "waits":
+            yield f"{what}: waited for since {stamp(found.since_s)}, expires {stamp(found.until_s)}"
+        else:
+            who = f" by {found.who}" if found.who else ""
+            why = f": {found.why}" if found.why else ""
+            yield f"{what}: {found.answer}{who} at {stamp(found.answered_s or 0.0)}{why}"
 
 
 def _measured(state: ReleaseState) -> str:
@@ -108,6 +125,9 @@ def _times(state: ReleaseState, now_s: float) -> Iterator[str]:
     if state.held:
         yield "held until a person resumes it; the deadline waits"
         return
+    if state.stopped_s is not None:
+        yield "the deadline waits for the gate"
+        return
     yield f"at least {seconds(_least_s(state, now_s))} left"
     deadline_s = release.deadline_s + (release.watch_s if state.step > release.deciding_step else 0.0)
     left_s = deadline_s - state.elapsed_s(now_s)
@@ -130,7 +150,8 @@ def _least_s(state: ReleaseState, now_s: float) -> float:
 
 def _evidence(verdict: Verdict, state: ReleaseState) -> Iterator[str]:
     limit = odds(verdict.harm_limit)
-    yield f"harm    {odds(verdict.harm)}, rolled back at {limit}"
+    done = "frozen" if state.release.on_harm == "freeze" else "rolled back"
+    yield f"harm    {odds(verdict.harm)}, {done} at {limit}"
     looks = state.step_looks
     if looks and state.step >= 0:
         for name, arms in (

@@ -21,6 +21,7 @@ from meshkit.cli.output import (
     mesh_option,
     show,
 )
+from meshkit.cli.releases.approve import approve_command
 from meshkit.cli.releases.control import COMMANDS, FILE, load_release, release_to_run, which_option
 from meshkit.errors import BadInput, ClusterError, NoData, Unhealthy, WarningsFound
 
@@ -123,7 +124,7 @@ def run_command(
     return outcome.exit_code
 
 
-for _each in COMMANDS:
+for _each in (*COMMANDS, approve_command):
     release_group.add_command(_each)
 
 

@@ -43,7 +43,7 @@ class Rollout:
 
     def __init__(self, release: Release) -> None:
         own = {"deadline_s": NEVER_S, "watch_s": 0.0, "keep_percent": 0.0, "at_deadline": "hold"}
-        self.release = release.model_copy(update=own)
+        self.release = release.model_copy(update={**own, "on_harm": "rollback", "gates": ()})
         self.baseline: Baseline | None = None
         self._start_over()
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from meshkit.meshes.base import WeightedRoute
 
 _FORCED = "With --force (force=True) the requests are given back all the same."
-_WORKLOADS = (Kind("apps/v1", "Deployment"), Kind("apps/v1", "StatefulSet"))
+WORKLOADS = (Kind("apps/v1", "Deployment"), Kind("apps/v1", "StatefulSet"))
+"""The kinds of the workloads whose pods are a version."""
 
 
 def running_pods(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int:
@@ -65,18 +66,30 @@ def require_ready(cluster: Cluster, release: Release, route: WeightedRoute) -> N
 
 def _scaling(cluster: Cluster, release: Release, route: WeightedRoute) -> str:
     """Say which command starts pods of the stable version."""
-    labels = _labels_of(cluster, release, route, release.stable)
+    found = workload_of(cluster, release, route, release.stable)
+    if found is None:
+        return f"Deploy {release.stable} again; roll back once its pods are ready."
+    name = f"{found['kind'].lower()}/{found['metadata']['name']}"
+    if found["spec"].get("replicas") == 0:
+        scale = f"kubectl -n {release.namespace} scale {name} --replicas=N"
+        return f"'{scale}' starts its pods; roll back once they are ready."
+    return f"See why the pods of {name} are not ready; roll back once they are."
+
+
+def workload_of(
+    cluster: Cluster, release: Release, route: WeightedRoute, version: str
+) -> Mapping[str, Any] | None:
+    """The Deployment or StatefulSet whose pods are those of a version, None if it is not known."""
+    labels = _labels_of(cluster, release, route, version)
+    if not labels:
+        return None
     wanted = dict(part.split("=", 1) for part in labels.split(","))
-    for kind in _WORKLOADS:
+    for kind in WORKLOADS:
         for found in cluster.api.list(kind, release.namespace):
             template = (found["spec"].get("template") or {}).get("metadata") or {}
             if wanted.items() <= (template.get("labels") or {}).items():
-                name = f"{kind.kind.lower()}/{found['metadata']['name']}"
-                if found["spec"].get("replicas") == 0:
-                    scale = f"kubectl -n {release.namespace} scale {name} --replicas=N"
-                    return f"'{scale}' starts its pods; roll back once they are ready."
-                return f"See why the pods of {name} are not ready; roll back once they are."
-    return f"Deploy {release.stable} again; roll back once its pods are ready."
+                return {**found, "apiVersion": kind.api_version, "kind": kind.kind}
+    return None
 
 
 def _ready_of(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int | None:

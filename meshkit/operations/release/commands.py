@@ -23,6 +23,8 @@ Verb = Literal["hold", "resume", "promote", "rollback"]
 LABEL = "meshkit.dev/release"
 """The label of the ConfigMaps of releases, with the name of the release."""
 _RUN, _BEGIN, _END, _COMMAND = "change", "begin", "end", "command"
+_APPROVAL = "approval-"
+"""The keys of approvals begin so, and end with the name of the gate: two people open two gates at once."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,26 @@ class Command:
     command_id: str
     verb: Verb
     who: str
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A person's approval of a gate, and why."""
+
+    who: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """What the ConfigMap of a release holds for its runner; each is None or empty if there is none.
+
+    ``change_id`` is the latest run, ``command`` the last command, ``approvals`` those by the gates' names.
+    """
+
+    change_id: str | None
+    command: Command | None
+    approvals: Mapping[str, Approval]
 
 
 class Mailbox:
@@ -58,12 +80,14 @@ class Mailbox:
     def open(self, begin: Mapping[str, Any]) -> None:
         """Point at a new run by its first record; drop a command that the previous run has not read."""
         run = {_RUN: str(begin["change_id"]), _BEGIN: json.dumps(begin)}
-        if self._api.get(CONFIG_MAP, self._name, NAMESPACE) is None:
+        present = self._api.get(CONFIG_MAP, self._name, NAMESPACE)
+        if present is None:
             labels = {LABEL: self._release_name}
             meta = {"name": self._name, "namespace": NAMESPACE, "labels": labels}
             self._api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": run})
             return
-        self._patch({**run, _END: None, _COMMAND: None})
+        approvals = {key: None for key in present.get("data") or {} if key.startswith(_APPROVAL)}
+        self._patch({**run, _END: None, _COMMAND: None, **approvals})
 
     def close(self, end: Mapping[str, Any]) -> None:
         """Keep the last record of the run."""
@@ -81,13 +105,23 @@ class Mailbox:
         command = {"command_id": uuid.uuid4().hex[:12], "verb": verb, "who": self._api.whoami()}
         self._patch({_COMMAND: json.dumps(command)})
 
-    def read(self) -> tuple[str | None, Command | None]:
-        """Return the change of the latest run and the last command, each None if there is none.
+    def approve(self, gate: str, why: str) -> None:
+        """Store a person's approval of a gate for the runner."""
+        approval = {"who": self._api.whoami(), "why": why}
+        self._patch({f"{_APPROVAL}{gate}": json.dumps(approval)})
 
-        A command that ``put`` has not written is none.
+    def read(self) -> Letters:
+        """Read what the ConfigMap holds for the runner.
+
+        What ``put`` and ``approve`` have not written is none.
         """
         data = self._data()
-        return data.get(_RUN), _command(_object(data.get(_COMMAND)) or {})
+        approvals = {
+            key.removeprefix(_APPROVAL): approval
+            for key, value in data.items()
+            if key.startswith(_APPROVAL) and (approval := _approval(_object(value) or {}))
+        }
+        return Letters(data.get(_RUN), _command(_object(data.get(_COMMAND)) or {}), approvals)
 
     def _data(self) -> dict[str, str]:
         config_map = self._api.get(CONFIG_MAP, self._name, NAMESPACE)
@@ -112,6 +146,11 @@ def _command(found: Mapping[str, Any]) -> Command | None:
     if not all(isinstance(text, str) for text in texts) or found["verb"] not in get_args(Verb):
         return None
     return Command(*texts)
+
+
+def _approval(found: Mapping[str, Any]) -> Approval | None:
+    texts = (found.get("who"), found.get("why", ""))
+    return Approval(*texts) if all(isinstance(text, str) for text in texts) else None
 
 
 def require_verb(verb: str) -> None:

@@ -9,22 +9,20 @@ release stops and leaves them alone.
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from meshkit.decide.admission.unreached import Attribution, ReadyPods
-from meshkit.decide.admission.warm_pods import PodAges
 from meshkit.decide.ladder import agreeing, next_step, weights, whole_share
 from meshkit.decide.rollouts.baseline_meter import BaselineMeter
 from meshkit.decide.rule import judge
-from meshkit.decide.sample_windows import ArmWindow, SampleWindow
+from meshkit.decide.sample_windows import SampleWindow
 from meshkit.errors import (
     BrokenJournal,
     ChangedByOthers,
     ClusterError,
+    Conflict,
     ManualActionRequired,
     MeshkitError,
     NoData,
@@ -34,22 +32,24 @@ from meshkit.errors import (
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
-from meshkit.operations.release.baseline import newest_pod_s, pods_of_both, ready_pods
 from meshkit.operations.release.evidence_bundle.bundle import seal
 from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of
+from meshkit.operations.release.gates import waiting
+from meshkit.operations.release.gates.keeper import Gatekeeper
+from meshkit.operations.release.notices.announcer import Announcer
+from meshkit.operations.release.notices.notice import first_notice, lost_notice, notice_of
 from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.state import ReleaseState, Status, after, begin_record, fold
+from meshkit.operations.release.webhook import Post, post
 from meshkit.operations.release.weights import WeightWriter, same_percent
+from meshkit.operations.release.windows import WindowMaker
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.journal import Journal
     from meshkit.cluster.lock import Lock
-    from meshkit.operations.release.commands import Mailbox
-
-SHOWN_S = 10.0
-"""The displayed quantiles cover this many seconds."""
+    from meshkit.operations.release.commands import Approval, Mailbox
 
 
 class Runner:
@@ -66,6 +66,7 @@ class Runner:
         lock: Lock,
         mailbox: Mailbox,
         on_look: Callable[[ReleaseState], None],
+        posting: Post = post,
     ) -> None:
         self.state = state
         self._cluster = cluster
@@ -78,20 +79,36 @@ class Runner:
         self._target = target_of(release, route)
         self._evidence = evidence_of(state)
         self._meter = BaselineMeter(release)
-        self._ages = PodAges()
-        self._attribution = Attribution()
-        self._recent: deque[Samples] = deque()
+        self._windows = WindowMaker(state, cluster)
+        self._gates = Gatekeeper(state, cluster, posting=posting)
+        self._announcer = Announcer(state, cluster, posting=posting)
         self._in_doubt = False
 
     def run(self) -> ReleaseState:
         """Iterate until the release has ended; raise ``ReleaseLost`` if its journal is deleted meanwhile."""
+        self._announcer.collect(first_notice(self.state))
         try:
-            return self._iterate()
-        except (ClusterError, UnknownName) as error:
-            lost = lost_meanwhile(self.state, self._cluster, self._journal, self._mailbox)
+            self._iterate()
+        except MeshkitError as error:
+            lost = None
+            if isinstance(error, ClusterError | UnknownName):
+                lost = lost_meanwhile(self.state, self._cluster, self._journal, self._mailbox)
+            if not isinstance(error, Conflict):  # Another process runs it now.
+                said = str(lost or error)
+                self._announcer.collect(lost_notice(self.state, said, self._clock.now()))
+            self._close()
             raise lost or error from error
+        self._close()
+        return self.state
 
-    def _iterate(self) -> ReleaseState:
+    def _close(self) -> None:
+        """Tell the last notices, in bounded time."""
+        self._gates.close()
+        with suppress(MeshkitError):  # The release has ended, whether or not these are kept.
+            for problem in self._announcer.close(self.state):
+                self._note(problem)
+
+    def _iterate(self) -> None:
         try:
             before: Counters | None = None
             while not self.state.ended:
@@ -110,32 +127,39 @@ class Runner:
         except ManualActionRequired as error:
             self._note(str(error))
             raise
-        return self.state
 
     def _turn(self, before: Counters | None) -> Counters | None:
         """Run one iteration, whatever the cluster answers, and return the counters for the next window."""
         self._next_look_s = self._clock.now() + self.state.release.look_s
         try:
-            self._renew()
-            if self._in_doubt:
-                self._read_again()
-            self._take_up()
-            self._obey()
-            if self.state.ended:
-                return before
-            try:
-                counters = self._observer.counters(self._cluster, self._target).following(before)
-            except NoData as error:
-                self._hold(str(error))
-                return before
-            if before is not None:
-                self._measure(before, counters)
+            counters = self._looked(before)
+            if not self.state.ended:
+                for problem in self._announcer.tell(self.state):
+                    self._note(problem)
             return counters
         except ClusterError as error:
             if not _may_pass(error) or self._elapsed_s() > self.state.release.deadline_s:
                 raise
             self._in_doubt = True
             return before
+
+    def _looked(self, before: Counters | None) -> Counters | None:
+        """Obey commands, measure and judge once."""
+        self._renew()
+        if self._in_doubt:
+            self._read_again()
+        self._take_up()
+        self._obey()
+        if self.state.ended:
+            return before
+        try:
+            counters = self._observer.counters(self._cluster, self._target).following(before)
+        except NoData as error:
+            self._hold(str(error))
+            return before
+        if before is not None:
+            self._measure(before, counters)
+        return counters
 
     def _renew(self) -> None:
         try:
@@ -148,25 +172,18 @@ class Runner:
     def _measure(self, before: Counters, counters: Counters) -> None:
         """Judge the window between two readings; hold if it cannot be true."""
         try:
-            samples = self._charged(window(before, counters))
-            look = self._look_of(samples)
+            samples = self._windows.charged(window(before, counters), self.state)
+            look = self._windows.look_of(samples, self.state)
         except NoData as error:
             self._hold(str(error))
             return
         self._look(samples, look)
 
-    def _charged(self, samples: Samples) -> Samples:
-        """Charge the requests that reached no pod to the version that they were meant for."""
-        versions = (self.state.release.stable, self.state.release.canary)
-        share = self.state.asked_percent if self.state.step >= 0 else 0.0
-        self._attribution, charged = self._attribution.charged(samples, versions, share, self._ready)
-        return charged
-
     def _hold(self, reason: str) -> None:
         """Judge a window in which nothing could be measured."""
         self._note(reason)
         samples = _no_samples(self.state, self._clock.now())
-        self._look(samples, replace(self._look_of(samples), refused=reason.rstrip(".")))
+        self._look(samples, replace(self._windows.look_of(samples, self.state), refused=reason.rstrip(".")))
 
     def _look(self, samples: Samples, look: SampleWindow) -> None:
         """Judge one window, journal it, and do what the verdict says.
@@ -181,7 +198,10 @@ class Runner:
         verdict = judge(self._evidence, release, progress_of(state, look, at_s))
         self._record("look", at_s=at_s, look=look.as_record(), verdict=verdict.as_record())
         self._on_look(self.state)
-        if verdict.action == "rollback":
+        if verdict.action == "rollback" and release.on_harm == "freeze":
+            if not state.frozen:
+                self._record("frozen")
+        elif verdict.action == "rollback":
             self._give_back("rolled_back", verdict.told)
         elif verdict.action == "undecided" and release.at_deadline == "hold":
             self._record("hold")
@@ -189,89 +209,20 @@ class Runner:
             self._give_back("undecided", verdict.told, expected_percent=state.asked_percent)
         elif verdict.action == "promote":
             step = next_step(release.ladder, state.step)
-            self._end("promoted", verdict.told) if step is None else self._shift(step)
+            self._end("promoted", verdict.told) if step is None else self._shift_if_open(step)
         elif look.refused:
             return
         elif state.baseline is None:
             self._measure_baseline(samples)
         elif state.step < 0:
-            self._shift_unless_held(0)
+            self._shift_if_open(0)
         elif state.agreed_s is None:
             self._compare_share(now)
-
-    def _look_of(self, samples: Samples) -> SampleWindow:
-        state, release = self.state, self.state.release
-        self._recent.append(samples)
-        while self._recent[0].end_s <= samples.end_s - SHOWN_S:
-            self._recent.popleft()
-        edges = state.baseline.edges_ms if state.baseline else ()
-        versions = (release.stable, release.canary)
-        warm = self._warm(samples, versions)
-        arms = {
-            version: ArmWindow.of(
-                samples.arms[version],
-                edges,
-                self._shown(version),
-                warm[version] if warm else None,
-                samples.unreached.get(version, 0),
-            )
-            for version in versions
-        }
-        return SampleWindow(
-            start_s=samples.start_s,
-            end_s=samples.end_s,
-            step=state.step,
-            asked_percent=state.asked_percent,
-            agreed=state.agreed_s is not None,
-            warming=self._warming(samples, warm),
-            stable=arms[release.stable],
-            canary=arms[release.canary],
-        )
-
-    def _warm(self, samples: Samples, versions: tuple[str, str]) -> Mapping[str, ArmCounts] | None:
-        """The counts of the pods that are past their warm-up; None if pods are not told apart."""
-        warm_up_s, first = self.state.release.warm_up_s, not self._ages.since_s
-        warmed = self.state.step < 0 or (first and samples.start_s >= self.state.shifted_s + warm_up_s)
-        self._ages = self._ages.seen(samples, from_s=samples.start_s - (warm_up_s if warmed else 0.0))
-        return self._ages.warm(samples, versions, warm_up_s)
-
-    def _warming(self, samples: Samples, warm: Mapping[str, ArmCounts] | None) -> bool:
-        """Whether no latency of this window counts: all pods of the canary that answered are new.
-
-        Where pods are not told apart, the time since the last change of weights, or since the newest pod
-        started, decides.
-        """
-        canary, from_s = self.state.release.canary, samples.start_s - self.state.release.warm_up_s
-        if warm is not None:
-            return bool(samples.arms[canary].requests and not warm[canary].requests)
-        return from_s < self.state.shifted_s or from_s < self._newest_pod_s()
-
-    def _newest_pod_s(self) -> float:
-        """When the newest pod of either version started; 0 if that is unknown."""
-        if self.state.step < 0:
-            return 0.0
-        return newest_pod_s(self._cluster, self.state.release, route_of(self.state.route))
-
-    def _pods(self) -> tuple[int, int]:
-        return pods_of_both(self._cluster, self.state.release, route_of(self.state.route))
-
-    def _ready(self) -> ReadyPods:
-        return ready_pods(self._cluster, self.state.release, route_of(self.state.route))
-
-    def _shown(self, version: str) -> ArmCounts:
-        """Sum the counts of the last seconds, as far back as the buckets are the same."""
-        total = ArmCounts()
-        for samples in reversed(self._recent):
-            try:
-                total += samples.arms[version]
-            except ValueError:
-                break
-        return total
 
     def _measure_baseline(self, samples: Samples) -> None:
         """Measure the stable version; once that is enough, fix the thresholds and take the first step."""
         try:
-            baseline = self._meter.measured(samples, self._pods)
+            baseline = self._meter.measured(samples, self._windows.pods)
         except ValueError:
             self._note("The proxies' latency buckets changed, so the baseline is measured again.")
             self._meter = BaselineMeter(self.state.release)
@@ -285,7 +236,7 @@ class Runner:
                 f"Other rules send {beside:.1f} % of the requests to {self.state.release.canary}, whatever"
                 " the weights: the measured shares contain these."
             )
-        self._shift_unless_held(0)
+        self._shift_if_open(0)
 
     def _compare_share(self, now: float) -> None:
         """Start the step's clock once the measured share agrees with the requested one.
@@ -301,8 +252,16 @@ class Runner:
             requests, canary = agreed
             self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
 
-    def _shift_unless_held(self, step: int) -> None:
-        if not self.state.held:
+    def _shift_if_open(self, step: int) -> None:
+        """Take a step, unless the release is held or a gate in front of the step has yet to be opened."""
+        if self.state.held:
+            return
+        shut = waiting.closed(self.state.gates, self.state.release, step)
+        reached = {each.gate.name for each in self.state.gates}
+        for gate in shut:
+            if gate.name not in reached:
+                self._record(waiting.GATE, gate=gate.name, answer="waits")
+        if not shut:
             self._shift(step)
 
     def _shift(self, step: int) -> None:
@@ -315,16 +274,31 @@ class Runner:
 
     def _obey(self) -> None:
         """Read the last command, and carry it out if it is new or still pending."""
-        change_id, command = self._mailbox.read()
-        if change_id is None:
+        letters = self._mailbox.read()
+        command = letters.command
+        if letters.change_id is None:
             self._mailbox.open(begin_record(self.state))
         if command and command.command_id != self.state.last_command:
             self._record("command", command_id=command.command_id, verb=command.verb, who=command.who)
         if self.state.wanted == "rollback":
             who = next(h.who for h in reversed(self.state.events) if h.verb == "rollback")
             self._give_back("rolled_back", (f"Rolled back by {who}.",))
+        elif self.state.wanted == "end":
+            who = next(h.who for h in reversed(self.state.events) if h.verb == "promote")
+            self._end("promoted", (f"Promoted by {who} although it is worse.", *self.state.sentences))
         elif self.state.wanted == "promote":
             self._shift(len(self.state.release.ladder) - 1)
+        else:
+            self._ask_gates(letters.approvals)
+
+    def _ask_gates(self, approvals: Mapping[str, Approval]) -> None:
+        """Journal the answers to the gates that are waited for; a no gives the requests back."""
+        for record in self._gates.records(self.state, approvals, self._clock.now()):
+            self._record(**record)
+        for problem in self._gates.new_problems():
+            self._note(problem)
+        if told := waiting.giving_back(self.state.gates):
+            self._give_back("rolled_back", told)
 
     def _read_again(self) -> None:
         """Read the weights after a request without an answer, because it may have taken effect."""
@@ -345,7 +319,9 @@ class Runner:
             self._weights.move(*weights(state.asked_percent), expected_percent=state.before_percent)
             return
         action = state.verdict.action if state.verdict else None
-        if action == "rollback" or (action == "undecided" and same_percent(now, state.found_percent)):
+        given_back = action == "undecided" or waiting.giving_back(state.gates)
+        harmed = action == "rollback" and state.release.on_harm == "rollback"
+        if harmed or (given_back and same_percent(now, state.found_percent)):
             return
         raise ChangedByOthers(now)
 
@@ -381,6 +357,7 @@ class Runner:
         self._journal.append(self.state.change_id, record)
         # Fold what a reader gets back from JSON: lists instead of tuples, and rounded numbers.
         self.state = after(self.state, json.loads(json.dumps(record)))
+        self._announcer.collect(notice_of(record, self.state))
 
     def _elapsed_s(self) -> float:
         return self.state.elapsed_s(self._clock.now())

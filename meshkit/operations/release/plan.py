@@ -14,18 +14,18 @@ from meshkit.errors import BadInput, Forbidden, MeshkitError
 from meshkit.facts import ClusterRef, Finding, Kind, Object
 from meshkit.operations.plan import pending
 from meshkit.operations.progress import OnEvent, ReleaseLooked, noop
+from meshkit.operations.release import rights
 from meshkit.operations.release.runner import (
     Outcome,
     Result,
     hold_lock,
-    require_rights,
-    required_rights,
     running_state,
 )
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.decide.plan import ReleaseForecast
+    from meshkit.intent.gates import Gate
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
     from meshkit.observe.counters import Observer
@@ -62,6 +62,8 @@ class ReleasePlan:
     findings: tuple[Finding, ...] = ()
     missing_rights: str = ""
     """The permissions that the account lacks to run the release."""
+    missing_events: str = ""
+    """Why Events about the release are missing or incomplete."""
     resumed: ReleaseState | None = None
     """The state of the release if its run has not ended; the plan then resumes it."""
     measure: Callable[[], ReleaseForecast] | None = field(default=None, repr=False, compare=False)
@@ -105,6 +107,7 @@ class ReleasePlan:
             ("route", f"{self.route}{_rule(self.route)}, owned by {', '.join(self.owners) or 'nobody'}"),
             ("weights", f"{release.stable} {stable}, {release.canary} {canary}{before}"),
             ("steps", ", ".join(_steps(release))),
+            *(("gate", _gate(gate)) for gate in release.gates),
         )
 
     @property
@@ -116,7 +119,8 @@ class ReleasePlan:
     def notes(self) -> tuple[str, ...]:
         """Sentences about callers that are not shifted, and about rights that are missing."""
         missing = f"This account cannot run it: it may not {self.missing_rights}."
-        return (*self.unmoved, *([missing] if self.missing_rights else []))
+        notes = [*self.unmoved, *([missing] if self.missing_rights else [])]
+        return (*notes, *([self.missing_events] if self.missing_events else []))
 
     @property
     def forecast_text(self) -> str:
@@ -181,6 +185,7 @@ class ReleasePlan:
             "steps": list(release.ladder),
             "unmoved": list(self.unmoved),
             "missing_rights": self.missing_rights,
+            "missing_events": self.missing_events,
             "findings": [finding.as_record() for finding in self.all_findings],
             "resumes": _resumed(self.resumed),
             "forecast": None if isinstance(found, str) else found.as_record(),
@@ -201,7 +206,7 @@ class ReleasePlan:
         from meshkit.operations.release.start import start
 
         journal, mailbox = Journal(cluster), Mailbox(cluster, self.release.name)
-        require_rights(cluster, self.route)
+        rights.require_rights(cluster, self.route, self.release)
         with hold_lock(cluster, self.release, self.clock) as lock:
             runner = Runner(
                 start(self, cluster, journal, mailbox, lock, why),
@@ -268,7 +273,7 @@ def _whole(
         _require_port(cluster, release)
         obj = _route_now(cluster, route, release.port)
     except Forbidden:
-        require_rights(cluster, route)
+        rights.require_rights(cluster, route, release)
         raise
     current = weights_of(obj, route, release)
     found.require_usable()
@@ -292,7 +297,8 @@ def _whole(
         clock=clock,
         unmoved=found.unmoved,
         findings=found.findings,
-        missing_rights=_missing_rights(cluster, route),
+        missing_rights=rights.missing_rights(cluster, route, release),
+        missing_events=rights.missing_events(cluster, release),
         measure=lambda: measured_forecast(release, cluster, mesh, route, observer, clock, scraped=by_scrapes),
     )
 
@@ -320,7 +326,8 @@ def _rest(
         weights=state.found_weights,
         observer=observer,
         clock=clock,
-        missing_rights=_missing_rights(cluster, route),
+        missing_rights=rights.missing_rights(cluster, route, release),
+        missing_events=rights.missing_events(cluster, release),
         resumed=state,
     )
 
@@ -348,10 +355,10 @@ def _route_now(cluster: Cluster, route: WeightedRoute, port: int) -> Object:
     return obj
 
 
-def _missing_rights(cluster: Cluster, route: WeightedRoute) -> str:
-    from meshkit.cluster import rights
-
-    return rights.describe(rights.missing(cluster.api, required_rights(cluster, route)))
+def _gate(gate: Gate) -> str:
+    then = "the weights stay" if gate.at_expiry == "hold" else "rolled back"
+    opens = f"{gate.name} before {percent(gate.before)}, opens by {gate.by}"
+    return f"{opens}; {then} after {seconds(gate.expires_s)}"
 
 
 def _rule(route: WeightedRoute) -> str:

@@ -21,9 +21,7 @@ from meshkit.operations.release.weights import same_percent
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.cluster.lock import Lock
-    from meshkit.cluster.rights import Right
     from meshkit.intent.release import Release
-    from meshkit.meshes.base import WeightedRoute
     from meshkit.operations.clock import Clock
     from meshkit.operations.release.commands import Verb
 
@@ -90,6 +88,10 @@ def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
         if verb == "rollback" and same_percent(state.asked_percent, state.found_percent):
             return
         raise has_ended(state, verb)
+    if verb == "resume" and state is not None and state.frozen and state.harmed:
+        problem = f"{state.release.canary} is still worse, so release {release_name} stays frozen."
+        decide = f"'meshkit release rollback {release_name}' or 'meshkit release promote {release_name}'"
+        raise BadInput(verb, problem, remedy=f"Decide by {decide}.")
     Mailbox(cluster, release_name).put(verb)
 
 
@@ -150,31 +152,6 @@ def _latest(release_name: str, cluster: Cluster) -> ReleaseState | None:
         if begin is not None and end is not None:
             return fold([begin, end])
         raise release_lost(release_name, change_id, begin, cluster) from error
-
-
-def required_rights(cluster: Cluster, route: WeightedRoute) -> set[Right]:
-    """The permissions to run or undo a release.
-
-    They are get and patch on the object with the weights, get on its Service, list on pods and get on
-    pods/proxy in all namespaces (a caller may be in any namespace), and those of the journal and the lock.
-    """
-    from meshkit.cluster import rights
-
-    resource = cluster.api.resource(route.kind)
-    required = rights.of_journal(cluster.api) | rights.of_lock()
-    required |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
-    required.add(rights.Right("get", "", "services", route.namespace))
-    if resource:
-        group, plural = route.kind.group, resource.plural
-        required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
-    return required
-
-
-def require_rights(cluster: Cluster, route: WeightedRoute) -> None:
-    """Raise ``Forbidden`` naming all missing rights to run or undo a release."""
-    from meshkit.cluster import rights
-
-    rights.require(cluster.api, required_rights(cluster, route))
 
 
 @contextmanager

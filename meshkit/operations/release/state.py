@@ -17,9 +17,20 @@ from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, share_percent,
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.verdict import JudgedWindow, Verdict
 from meshkit.intent.release import Release
+from meshkit.operations.release.gates import waiting
+from meshkit.operations.release.gates.waiting import Gates
 
 Status = Literal[
-    "measuring", "shifting", "watching", "paused", "held", "promoted", "rolled_back", "undecided"
+    "measuring",
+    "shifting",
+    "watching",
+    "paused",
+    "waiting",
+    "held",
+    "frozen",
+    "promoted",
+    "rolled_back",
+    "undecided",
 ]
 Record = Mapping[str, Any]
 SHOWN_APART = 0.2
@@ -28,6 +39,8 @@ _MOST = 1e11
 """More than any time of this millennium in seconds, and than the requests of any release."""
 BEGIN = "begin"
 """The kind of the record that starts a release."""
+TAKEN_UP = "resumed by another process"
+"""The text of the event that another process runs the release from there on."""
 GIVEN_BACK, TAKEN_AGAIN = "given back", "taken again"
 """The kinds of the records of a rollback after the end of a release, and of the undo of that rollback."""
 
@@ -37,7 +50,7 @@ class ReleaseEvent:
     """One line of a release's history: what happened when (seconds since the epoch), and who requested it."""
 
     at_s: float
-    kind: Literal["begin", "weights", "agreed", "command", "note", "end"]
+    kind: Literal["begin", "weights", "agreed", "command", "gate", "note", "end"]
     text: str
     who: str = ""
     verb: str = ""
@@ -51,11 +64,11 @@ class ReleaseState:
     ``step`` is -1 before the first weight; times are seconds since the epoch.
 
     ``status`` is one of: measuring (stable alone, before the first weight), shifting (weights set, share not
-    yet measured), watching (the step's clock runs), paused (a cause that affects both versions), held, or the
-    result. ``found_percent`` is the canary's share at the start, and
-    ``route`` says where the weights are. The deadline counts from ``deadline_from_s`` and stops while the
-    release is held (since ``held_s``), so a manual gate can take any time; automatic rollback stays on. The
-    deadline restarts at the promotion.
+    yet measured), watching (the step's clock runs), paused (a cause that affects both versions), waiting (for
+    a gate), held, frozen (held because of harm, by ``on_harm``), or the result. ``found_percent`` is the
+    canary's share at the start, and ``route`` says where the weights are. The deadline counts from
+    ``deadline_from_s`` and stops (at ``stopped_s``) while the release is held, or waits for a gate that has
+    not expired; automatic rollback stays on. The deadline restarts at the promotion.
     """
 
     change_id: str
@@ -74,8 +87,13 @@ class ReleaseState:
     shifted_s: float = 0.0
     agreed_s: float | None = None
     held_s: float | None = None
+    stopped_s: float | None = None
+    frozen_s: float | None = None
+    gates: Gates = ()
+    """The gates that the release has reached, in the order of time."""
     last_command: str = ""
-    wanted: Literal["", "promote", "rollback"] = ""
+    wanted: Literal["", "promote", "rollback", "end"] = ""
+    """The command that is to be carried out; ``end``: promote, where the canary has all requests already."""
     looks: tuple[JudgedWindow, ...] = ()
     events: tuple[ReleaseEvent, ...] = ()
     result: Status | None = None
@@ -90,7 +108,9 @@ class ReleaseState:
         if self.result:
             return self.result
         if self.held:
-            return "held"
+            return "frozen" if self.frozen else "held"
+        if self.waits:
+            return "waiting"
         if self.step < 0:
             return "measuring"
         if self.verdict and self.verdict.action == "pause":
@@ -107,9 +127,24 @@ class ReleaseState:
         """Whether the release waits for a person to resume it."""
         return self.held_s is not None
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the weights stay although the canary is worse, until a person decides."""
+        return self.frozen_s is not None
+
+    @property
+    def harmed(self) -> bool:
+        """Whether the latest verdict says that the canary is worse."""
+        return self.verdict is not None and self.verdict.action == "rollback"
+
+    @property
+    def waits(self) -> bool:
+        """Whether the release waits in front of a gate, even of one that has expired."""
+        return any(gate.closed for gate in self.gates)
+
     def elapsed_s(self, now_s: float) -> float:
         """How many seconds of the deadline have passed."""
-        return (now_s if self.held_s is None else self.held_s) - self.deadline_from_s
+        return (now_s if self.stopped_s is None else self.stopped_s) - self.deadline_from_s
 
     @property
     def forced(self) -> bool:
@@ -126,7 +161,17 @@ class ReleaseState:
         """Sentences for people about the current state, the most important first."""
         if self.end_sentences:
             return self.end_sentences
-        return self.verdict.told if self.verdict else (f"Measuring {self.release.stable}.",)
+        told = self.verdict.told if self.verdict else (f"Measuring {self.release.stable}.",)
+        return (*self._frozen_told(), *waiting.sentences(self.gates, self.release), *told)
+
+    def _frozen_told(self) -> tuple[str, ...]:
+        if not self.frozen:
+            return ()
+        name, canary = self.release.name, self.release.canary
+        return (
+            f"Frozen: {canary} is worse and keeps {self.asked_percent:g} % until a person decides.",
+            f"'meshkit release rollback {name}' or 'meshkit release promote {name}' does so.",
+        )
 
     @property
     def step_looks(self) -> tuple[SampleWindow, ...]:
@@ -216,12 +261,24 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             elif verb in ("resume", "promote"):
                 state = _resumed(state, _number(record, "at_s"))
             wanted = verb if verb in ("promote", "rollback") else state.wanted
+            if verb == "promote" and state.frozen and state.step == len(state.release.ladder) - 1:
+                wanted = "end"
+            if verb != "hold":
+                state = replace(state, frozen_s=None)
             state = replace(state, wanted=wanted, last_command=record["command_id"])
             return _noted(state, record, "command", verb, record["who"], verb)
+        case waiting.GATE:
+            gates = waiting.answered(state.gates, state.release, record)
+            state = _clocked(replace(state, gates=gates), _number(record, "at_s"))
+            return _noted(state, record, "gate", waiting.event_text(record, gates), record.get("who", ""))
         case "hold":
             return _noted(_held(state, _number(record, "at_s")), record, "note", "held at the deadline")
+        case "frozen":
+            at_s = _number(record, "at_s")
+            text = f"frozen at {state.asked_percent:g} %: a person decides"
+            return _noted(_held(replace(state, frozen_s=at_s), at_s), record, "note", text)
         case "taken up":
-            return _noted(state, record, "note", "resumed by another process", record["who"])
+            return _noted(state, record, "note", TAKEN_UP, record["who"])
         case "note":
             return _noted(state, record, "note", record["text"])
         case "end":
@@ -307,28 +364,39 @@ def _unobserved(state: ReleaseState, look: SampleWindow) -> ReleaseState:
 
 
 def _held(state: ReleaseState, at_s: float) -> ReleaseState:
-    return state if state.held else replace(state, held_s=at_s)
+    return state if state.held else _clocked(replace(state, held_s=at_s), at_s)
 
 
 def _resumed(state: ReleaseState, at_s: float) -> ReleaseState:
     """Restart the deadline from where it was held; one that had already passed starts again from zero."""
-    passed_s = state.elapsed_s(at_s)
-    if passed_s >= state.release.deadline_s:
-        passed_s = 0.0
-    return replace(state, held_s=None, deadline_from_s=at_s - passed_s)
+    if state.elapsed_s(at_s) >= state.release.deadline_s:
+        state = replace(state, deadline_from_s=at_s if state.stopped_s is None else state.stopped_s)
+    return _clocked(replace(state, held_s=None), at_s)
+
+
+def _clocked(state: ReleaseState, at_s: float) -> ReleaseState:
+    """Stop the deadline if the release is held now or waits for a gate; else let it go on from there."""
+    stops = state.held or any(gate.answer == "waits" for gate in state.gates)
+    if stops == (state.stopped_s is not None):
+        return state
+    if stops:
+        return replace(state, stopped_s=at_s)
+    return replace(state, stopped_s=None, deadline_from_s=at_s - state.elapsed_s(at_s))
 
 
 def _shifted(state: ReleaseState, record: Record) -> ReleaseState:
     before, asked, step = state.asked_percent, _number(record, "asked_percent"), int(record["step"])
-    promoted = step > state.release.deciding_step
+    promoted, at_s = step > state.release.deciding_step, _number(record, "at_s")
+    asked_by = next((event.who for event in reversed(state.events) if event.verb == "promote"), "")
+    state = _clocked(replace(state, gates=waiting.passed(state.gates, at_s, asked_by)), at_s)
     state = replace(
         state,
         step=step,
         asked_percent=asked,
         before_percent=before,
-        shifted_s=_number(record, "at_s"),
+        shifted_s=at_s,
         agreed_s=None,
-        deadline_from_s=_number(record, "at_s") if promoted else state.deadline_from_s,
+        deadline_from_s=at_s if promoted else state.deadline_from_s,
         wanted="" if state.wanted == "promote" else state.wanted,
     )
     return _noted(state, record, "weights", f"{before:g} to {asked:g} %")

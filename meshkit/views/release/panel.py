@@ -253,7 +253,8 @@ class ReleasePanel(LiveBox):
         if now and now.problem:
             return now.problem
         if running:
-            return "Safety net on: it rolls back by itself, also during a hold."
+            does = "freezes the weights" if self._release.on_harm == "freeze" else "rolls back"
+            return f"Safety net on: it {does} by itself, also during a hold."
         return "No release runs: requests are shifted by hand, and nothing rolls back by itself."
 
     def _running(self) -> bool:

@@ -26,7 +26,9 @@ STATUS = {
     "shifting": ("running", "Shifting"),
     "watching": ("running", "Running"),
     "paused": ("warn", "Paused: shared cause"),
+    "waiting": ("waiting", "Waits for a gate"),
     "held": ("waiting", "Held"),
+    "frozen": ("warn", "Frozen: a person decides"),
     "promoted": ("good", "Promoted"),
     "rolled_back": ("bad", "Rolled back"),
     "undecided": ("warn", "Undecided"),
@@ -41,7 +43,15 @@ _EVENT_ICONS = {
     "weights": "shift",
     "agreed": "good",
     "command": "person",
+    "gate": "person",
     "note": "note",
+}
+_EVENT_WORDS = {
+    "weights": "Weight ",
+    "begin": "Started: ",
+    "command": "Command: ",
+    "agreed": "Share ",
+    "gate": "Gate: ",
 }
 _CONDITIONS = {
     "share": "Measured share agrees",
@@ -130,7 +140,8 @@ def details(state: ReleaseState | None) -> Markup:
 def evidence(state: ReleaseState | None) -> Markup:
     """Two cards: the evidence that the canary does harm, and the conditions of the present step."""
     found = state.verdict if state else None
-    return Markup('<div class="mk-side">{}{}</div>').format(_harm_card(found), _conditions_card(found, state))
+    cards = _harm_card(found, state), _conditions_card(found, state)
+    return Markup('<div class="mk-side">{}{}</div>').format(*cards)
 
 
 def journal(state: ReleaseState | None, *, lines: int | None = JOURNAL_LINES, note: str = "") -> Markup:
@@ -194,10 +205,15 @@ def _block(tone: str, shape: str, headline: str, detail: Markup) -> Markup:
     ).format(tone, icon(shape), headline, detail)
 
 
-def _harm_card(verdict: Verdict | None) -> Markup:
+def _harm_card(verdict: Verdict | None, state: ReleaseState | None) -> Markup:
+    acts = "freezes" if state and state.release.on_harm == "freeze" else "rolls back"
     limit, harm = (verdict.harm_limit, verdict.harm) if verdict else (20.0, 0.0)
     return _card(
-        _both(Markup("<h3>Evidence of harm</h3>"), f"rolls back at {words.odds(limit)}", muted=True),
+        _both(
+            Markup("<h3>Evidence of harm</h3>"),
+            f"{acts} at {words.odds(limit)}",
+            muted=True,
+        ),
         _both(
             "The canary does harm", Markup("<strong>{}</strong>").format(words.odds(harm) if verdict else "–")
         ),
@@ -291,5 +307,11 @@ def _journal_row(state: ReleaseState, event: ReleaseEvent) -> Markup:
 
 
 def _event_words(event: ReleaseEvent) -> str:
-    prefix = {"weights": "Weight ", "begin": "Started: ", "command": "Command: ", "agreed": "Share "}
+    prefix = {
+        "weights": "Weight ",
+        "begin": "Started: ",
+        "command": "Command: ",
+        "agreed": "Share ",
+        "gate": "Gate: ",
+    }
     return prefix.get(event.kind, "") + event.text

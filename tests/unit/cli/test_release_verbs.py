@@ -78,6 +78,33 @@ def test_a_name_is_enough_and_none_means_the_only_release_that_runs(
     assert "Did you mean 'web-v2'?" in capsys.readouterr().err
 
 
+def test_a_gate_is_drawn_and_opened_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = Stage(gates=[{"name": "approval", "before": 10}, {"name": "last"}], look_s=3)
+    monkeypatch.setattr(connecting, "connect", lambda **_: stage.cluster)
+    stage.run_until_killed(lambda state: state.status == "waiting")
+    assert run("release", "status", "web-v2") == 0
+    shown = capsys.readouterr().out
+    assert "waiting at 0.5 %" in shown
+    assert "the deadline waits for the gate" in shown
+    assert "gate    approval before 10 %, by command: waited for since " in shown
+    assert "gate    last before 100 %, by command: not reached" in shown
+    assert run("release", "approve", "web-v2", "--gate", "last") == 2
+    assert "gate last is not waited for" in capsys.readouterr().err
+    assert run("release", "approve", "--why", "looked") == 3
+    assert "Stored the approval of gate approval of release web-v2" in capsys.readouterr().out
+    stage.run_until_killed(lambda state: state.step == 1)
+    assert run("release", "status", "web-v2", "--json") == 0
+    (gate,) = json.loads(capsys.readouterr().out)["gates"]
+    assert (gate["gate"], gate["answer"], gate["who"], gate["why"]) == (
+        "approval",
+        "approved",
+        "ana",
+        "looked",
+    )
+
+
 def test_the_state_is_drawn_without_control_characters(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ import pytest
 from meshkit.cli.releases import drawing
 from meshkit.cluster.journal import Journal
 from meshkit.errors import BrokenJournal, MeshkitError
-from meshkit.operations.release.commands import Mailbox
+from meshkit.operations.release.commands import Letters, Mailbox
 from meshkit.operations.release.listing import UNREADABLE, releases
 from meshkit.operations.release.runner import release_state
-from meshkit.operations.release.state import fold
+from meshkit.operations.release.state import begin_record, fold
 from meshkit.operations.undo import undo
 from tests.unit.release.stage import Stage
 
@@ -71,6 +72,17 @@ def test_every_broken_record_is_read_or_refused(ran: Stage) -> None:
     assert refused > 100
 
 
+@pytest.mark.parametrize("answer", ["waits", "approved", "expired"])
+def test_a_broken_record_of_a_gate_is_read_or_refused(answer: str) -> None:
+    stage = Stage(gates=[{"name": "approval", "before": 50}])
+    stage.run_until_killed(lambda state: state.step < 0)
+    begin = begin_record(stage.state)
+    waits = {"kind": "gate", "gate": "approval", "answer": "waits", "at_s": 1.0}
+    for made in broken({**waits, "answer": answer, "who": "eve", "why": "", "writer": 1}):
+        with suppress(BrokenJournal):
+            drawing.status(fold([begin, waits, made]), stage.cluster.ref, None, 1e9)
+
+
 @pytest.fixture(scope="module")
 def killed() -> tuple[Stage, str]:
     stage = Stage(steps=(10, 100))
@@ -102,14 +114,14 @@ def test_a_broken_release_is_listed_as_unreadable(
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", "7", "{}", '{"change_id": [7]}', "[" * 100_000])
-@pytest.mark.parametrize("key", ["begin", "end", "command"])
+@pytest.mark.parametrize("key", ["begin", "end", "command", "approval-a"])
 def test_the_config_map_of_a_release_may_hold_anything(
     stage: Stage, killed: tuple[Stage, str], key: str, text: str
 ) -> None:
     objects = stage.fake.api.objects
     objects["ConfigMap", "meshkit-system", "release-web-v2"]["data"][key] = text
     assert len(releases(stage.cluster)) == 1
-    assert Mailbox(stage.cluster, "web-v2").read() == (killed[1], None)
+    assert Mailbox(stage.cluster, "web-v2").read() == Letters(killed[1], None, {})
     for found in [each for each in objects if each[2].startswith(f"change-{killed[1]}")]:
         del objects[found]
     assert len(releases(stage.cluster)) <= 1
@@ -120,4 +132,4 @@ def test_the_config_map_of_a_release_may_hold_anything(
 def test_a_command_that_meshkit_did_not_write_is_none(stage: Stage) -> None:
     command = json.dumps({"command_id": "1", "verb": "explode", "who": "eve"})
     stage.fake.api.objects["ConfigMap", "meshkit-system", "release-web-v2"]["data"]["command"] = command
-    assert Mailbox(stage.cluster, "web-v2").read()[1] is None
+    assert Mailbox(stage.cluster, "web-v2").read().command is None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from markupsafe import Markup, escape
 
-from meshkit.operations.release.state import ReleaseState
+from meshkit.intent.gates import Gate
+from meshkit.operations.release.state import ReleaseState, fold
 from meshkit.views.release import release_html
-from tests.unit.views_panel.releases import RELEASE, release_after
+from tests.unit.views_panel.releases import RELEASE, STARTED_S, begin, release_after
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,16 @@ def test_the_journal_keeps_its_height() -> None:
 def test_names_are_escaped() -> None:
     release = RELEASE.model_copy(update={"service": "<script>"})
     assert "<script>" not in release_html.head(release, "here", None)
+
+
+def test_a_gate_that_is_waited_for_is_the_headline_and_in_the_journal() -> None:
+    release = RELEASE.model_copy(update={"gates": (Gate(name="approval", before=50),)})
+    first = {**begin(), "release": release.model_dump(mode="json")}
+    waits = {"kind": "gate", "gate": "approval", "answer": "waits", "at_s": STARTED_S + 9}
+    state = fold([first, waits])
+    assert "Waits for a gate" in release_html.head(release, "istio", state)
+    assert "<strong>Waits for gate approval before 50 %, until " in release_html.verdict(state)
+    assert "Gate: waits for gate approval before 50 %" in release_html.journal(state)
+    opened = {**waits, "answer": "approved", "who": "ana", "why": "<seen>", "at_s": STARTED_S + 12}
+    shown = release_html.journal(fold([first, waits, opened]))
+    assert "gate approval before 50 % is open: &lt;seen&gt; by ana" in shown

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, NoData, UnknownName
+from meshkit.operations.release.gates.waiting import GATE
 from meshkit.operations.release.state import BEGIN, GIVEN_BACK, TAKEN_AGAIN
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "weights": ("step", "asked_percent", "change"),
     "agreed": ("measured_percent", "requests"),
     "command": ("command_id", "verb"),
+    GATE: ("gate", "answer", "why"),
     "note": ("text",),
     "end": ("state", "result", "sentences", "percent", "change"),
     "undone": ("state",),

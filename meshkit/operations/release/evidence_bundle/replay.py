@@ -18,6 +18,7 @@ from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
+from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.state import BEGIN, ReleaseState, after, begun
 from meshkit.operations.release.weights import same_percent
 
@@ -121,11 +122,15 @@ def _unfounded(state: ReleaseState, record: Record) -> str:
         first = state.step < 0 and state.baseline is not None
         if not (asked or first or action == "promote"):
             return f"the weights were changed, but the last verdict is {action!r}"
+        if not asked and (shut := waiting.closed(state.gates, release, step)):
+            return f"the weights were changed, but gate {shut[0].name} was not open"
     if record.get("kind") == "end":
         result = record["result"]
         last = state.step == len(release.ladder) - 1
-        if result == "promoted" and not (action == "promote" and last):
+        if result == "promoted" and not ((action == "promote" or state.wanted == "end") and last):
             return f"it says promoted, but the last verdict is {action!r} at step {state.step}"
-        if result == "rolled_back" and not (action == "rollback" or state.wanted == "rollback"):
+        harmed = action == "rollback" and release.on_harm == "rollback"
+        founded = harmed or state.wanted == "rollback" or waiting.giving_back(state.gates)
+        if result == "rolled_back" and not founded:
             return f"it says rolled back, but the last verdict is {action!r} and nobody asked for it"
     return ""

@@ -18,8 +18,9 @@ from meshkit.operations.plan import Change, pending
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.release.baseline import require_ready
 from meshkit.operations.release.restoring.lost_journal import standing
+from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import find_route, owners, record_of, route_of
-from meshkit.operations.release.runner import hold_lock, release_state, require_rights, runner_of
+from meshkit.operations.release.runner import hold_lock, release_state, runner_of
 from meshkit.operations.release.state import GIVEN_BACK, TAKEN_AGAIN, ReleaseState, begun
 from meshkit.operations.release.weights import WeightWriter, same_percent
 
@@ -135,6 +136,8 @@ class RollbackPlan:
         """Write into the records of the release, or into what is left of them, that it was rolled back."""
         from meshkit.cluster.journal import Journal
         from meshkit.operations.release.commands import Mailbox
+        from meshkit.operations.release.notices.announcer import announce
+        from meshkit.operations.release.notices.notice import Notice
 
         who, mailbox = cluster.api.whoami(), Mailbox(cluster, self.release.name)
         stamp = {"at_s": self.clock.now(), "state": "rolled_back", "who": who}
@@ -143,6 +146,10 @@ class RollbackPlan:
         if self.state is not None and journal.has(self.state.change_id):
             record = {"kind": GIVEN_BACK, "change": change_id, "percent": percent, **stamp}
             journal.append(self.state.change_id, record)
+            said = f"Release {self.release.name}: rolled back by {who} after its end."
+            notice = Notice("rolled back", said, stamp["at_s"], percent, who)
+            for problem in announce(notice, self.state, cluster):
+                journal.append(self.state.change_id, {"kind": "note", "text": problem, **stamp})
         elif mailbox.change_id() is not None:
             said = f"Rolled back by {who} after its records had been deleted."
             end = {"kind": "end", "result": "rolled_back", "sentences": [said], "percent": percent, **stamp}

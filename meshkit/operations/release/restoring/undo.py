@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from meshkit.errors import BadInput
 from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change
+from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import route_of
-from meshkit.operations.release.runner import hold_lock, require_rights
+from meshkit.operations.release.runner import hold_lock
 from meshkit.operations.release.state import fold
 from meshkit.operations.release.weights import WeightWriter, same_percent
 

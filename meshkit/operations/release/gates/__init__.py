@@ -1,0 +1,1 @@
+"""The gates of a running release: who answers them, and what the journal says about them."""

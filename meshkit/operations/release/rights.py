@@ -1,0 +1,70 @@
+"""The permissions to run or undo a release, and those that its gates and notices need besides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
+    from meshkit.cluster.rights import Right
+    from meshkit.intent.release import Release
+    from meshkit.meshes.base import WeightedRoute
+
+
+def required_rights(cluster: Cluster, route: WeightedRoute, release: Release | None = None) -> set[Right]:
+    """The permissions to run or undo a release; without ``release``, those to undo it.
+
+    They are get and patch on the object with the weights, get on its Service, list on pods and get on
+    pods/proxy in all namespaces (a caller may be in any namespace), and those of the journal and the lock.
+    A gate needs get and list on the workloads of the namespace (annotation), or get on Secrets (webhook), and
+    a webhook of notices get on Secrets too.
+    """
+    from meshkit.cluster import rights
+
+    resource = cluster.api.resource(route.kind)
+    required = rights.of_journal(cluster.api) | rights.of_lock()
+    required |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
+    required.add(rights.Right("get", "", "services", route.namespace))
+    if resource:
+        group, plural = route.kind.group, resource.plural
+        required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
+    return required | (_rights_to_ask(release) if release else set())
+
+
+def _rights_to_ask(release: Release) -> set[Right]:
+    """The permissions to ask the gates of a release, and to read the address of its notices."""
+    from meshkit.cluster.rights import Right
+
+    ways, where = {gate.by for gate in release.gates}, release.namespace
+    required = {Right("get", "", "secrets", where)} if release.notify or "webhook" in ways else set()
+    if "annotation" in ways:
+        kinds = ("deployments", "statefulsets")
+        required |= {Right(verb, "apps", kind, where) for verb in ("get", "list") for kind in kinds}
+    return required
+
+
+def require_rights(cluster: Cluster, route: WeightedRoute, release: Release | None = None) -> None:
+    """Raise ``Forbidden`` naming all missing rights to run a release, or without ``release`` to undo it."""
+    from meshkit.cluster import rights
+
+    rights.require(cluster.api, required_rights(cluster, route, release))
+
+
+def missing_rights(cluster: Cluster, route: WeightedRoute, release: Release) -> str:
+    """Name the permissions that the account lacks to run a release; empty if it lacks none."""
+    from meshkit.cluster import rights
+
+    return rights.describe(rights.missing(cluster.api, required_rights(cluster, route, release)))
+
+
+def missing_events(cluster: Cluster, release: Release) -> str:
+    """Say why Events about the release will be missing; empty if they are all written."""
+    from meshkit.cluster import rights
+    from meshkit.operations.release.notices.events import event_rights
+
+    lacking = rights.missing(cluster.api, event_rights(release))
+    if not lacking:
+        return ""
+    none = any(right.verb == "create" for right in lacking)
+    what = "No Events about it are written" if none else "Events are written on the Service only"
+    return f"{what}: this account may not {rights.describe(lacking)}."
