@@ -78,6 +78,21 @@ class Api:
                 return found
             query = {**query, "continue": more}
 
+    def list_few(self, kind: Kind, namespace: str | None, *, at_most: int) -> Objects | None:
+        """List the objects of a kind by one request; None if there are more than ``at_most``."""
+        resource = self.resource(kind)
+        if resource is None:
+            return []
+        try:
+            page = self._json("GET", _path(kind, resource, namespace), query={"limit": str(at_most)})
+        except Rejected as error:
+            if error.status == 404 and self._is_gone(kind):
+                return []
+            raise
+        if page["metadata"].get("continue"):
+            return None
+        return [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
+
     def apply(
         self,
         obj: Object,
@@ -161,8 +176,10 @@ class Api:
         grace_s: int | None = None,
         *,
         foreground: bool = False,
-    ) -> None:
+    ) -> bool:
         """Delete an object if its uid and resourceVersion match. An object that is already gone is no error.
+
+        Return whether it is known to be gone; else finalizers or its termination may keep it for a while.
 
         Its dependents are deleted afterwards, or before it with ``foreground``. ``grace_s`` is the
         termination grace period of a pod in seconds.
@@ -179,10 +196,12 @@ class Api:
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
         try:
-            self._json("DELETE", _path(kind, self._must(kind), namespace, name), body=options)
+            answer = self._json("DELETE", _path(kind, self._must(kind), namespace, name), body=options)
         except Rejected as error:
             if error.status != 404:
                 raise
+            return True
+        return answer.get("kind") == "Status" and answer.get("status") == "Success"
 
     def evict(self, name: str, namespace: str) -> bool:
         """Evict a pod, as a drain does. Return False if a budget does not allow it now."""

@@ -35,7 +35,8 @@ def remove(cluster: Cluster, live: Object, *, foreground: bool = False) -> None:
     if kind == RELEASE:
         Helm(cluster).delete(kind, meta["name"], namespace)
         return
-    cluster.api.delete(kind, meta["name"], namespace, uid=meta["uid"], foreground=foreground)
+    if cluster.api.delete(kind, meta["name"], namespace, uid=meta["uid"], foreground=foreground):
+        return
 
     def gone(present: Mapping[str, Any] | None) -> bool:
         return present is None or present["metadata"]["uid"] != meta["uid"]

@@ -1,16 +1,18 @@
 """The journal of changes, stored in the cluster so that any user can resume or undo a change.
 
-A change is a chain of ConfigMaps in ``meshkit-system`` of at most 256 KiB each, with JSON records under
-rising numbers. Records are only appended, by a merge patch with the resourceVersion that was read before: if
-two writers collide, the server refuses one, which reads again. The journal contains no Secrets: executor.py
-keeps their prior state in a Secret.
+A change is a chain of ConfigMaps in ``meshkit-system`` with JSON records under rising numbers. Records are
+only appended, by a merge patch with the resourceVersion that was seen last: if two writers collide, the
+server refuses one, which reads again. A ConfigMap takes no more records after 32 KiB, because every append
+makes the server write the whole ConfigMap; a longer record, of at most 256 KiB, has a ConfigMap of its own.
+Records that belong together are one text, so that one request writes them all. The journal contains no
+Secrets: executor.py keeps their prior state in a Secret.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,11 +21,14 @@ from typing import Any
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import BadInput, BrokenJournal, Conflict, UnknownName
 from meshkit.facts import Kind
-from meshkit.kube.compressed import packed, unpacked
+from meshkit.kube.compressed import MOST_BYTES, packed, unpacked
 
 NAMESPACE = "meshkit-system"
 CONFIG_MAP = Kind("v1", "ConfigMap")
 PART_BYTES = 256 * 1024
+"""The most that records written by one request may have, when packed; records that have more are divided."""
+_FULL_BYTES = 32 * 1024
+"""The size from which a ConfigMap takes no more records."""
 KEPT_DAYS = 90
 _CHANGE, _PART = "meshkit.dev/change", "meshkit.dev/part"
 _PACK_BYTES = 4096
@@ -31,6 +36,8 @@ _GZIP = "gzip:"
 _CHANGE_BYTES = 128 * 1024 * 1024
 """The most text that the records of one change have together, decompressed."""
 _ATTEMPTS = 20
+_TOGETHER = "together"
+"""The field of a text with the records that one request wrote."""
 _FIRST = ("at", "who", "what", "why")
 _MEND = "Restore the ConfigMap, or delete it; the change can then not be undone."
 _NO_OPERATION = ""
@@ -74,12 +81,29 @@ class ChangeSummary:
         return self.operation.name != _NO_OPERATION
 
 
+@dataclass(frozen=True)
+class _End:
+    """The newest ConfigMap of a change as this process knows it."""
+
+    number: int
+    name: str
+    resource_version: str
+    records: int
+    size_bytes: int
+
+    @classmethod
+    def of(cls, part: Mapping[str, Any]) -> _End:
+        meta, data = part["metadata"], part.get("data") or {}
+        size_bytes = sum(map(len, data.values()))
+        return cls(_part_number(part), meta["name"], meta["resourceVersion"], len(data), size_bytes)
+
+
 class Journal:
     """The journal of one cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._api = cluster.api
-        self._last: dict[str, str] = {}
+        self._ends: dict[str, _End] = {}
 
     def start(self, operation: Operation, what: str, why: str = "", *, id: str = "") -> str:
         """Start a change and return its id, by default a new one. Deletes changes older than 90 days."""
@@ -100,28 +124,50 @@ class Journal:
             "why": why,
             "salt": secrets.token_hex(16),
         }
-        self._create_part(change, 0, first)
+        self._create_part(change, 0, _packed(first))
         return change
 
     def append(self, id: str, record: Mapping[str, Any]) -> None:
         """Append a record with the present time as ``at``."""
-        stamped = {**record, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        self._write(id, _packed(_stamped(record)))
+
+    def append_together(self, id: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Append records by one request, or by a few where they are too long for one.
+
+        When this returns, all of them are stored.
+        """
+        if len(records) < 2:
+            for record in records:
+                self.append(id, record)
+            return
+        text = _text({_TOGETHER: [_stamped(record) for record in records]})
+        short = _shortened(text) if len(text) <= MOST_BYTES // 4 else ""
+        if short and len(short) <= PART_BYTES:
+            self._write(id, short)
+            return
+        half = len(records) // 2
+        self.append_together(id, records[:half])
+        self.append_together(id, records[half:])
+
+    def _write(self, id: str, text: str) -> None:
         for _ in range(_ATTEMPTS):
-            part = self._newest(id)
-            data = part.get("data") or {}
-            text = _packed(stamped)
-            if sum(map(len, data.values())) + len(text) > PART_BYTES:
-                try:
-                    self._create_part(id, _part_number(part) + 1, stamped)
-                except Conflict:
-                    continue
-                return
-            meta = {"resourceVersion": part["metadata"]["resourceVersion"]}
-            patch = {"metadata": meta, "data": {f"{len(data):06d}": text}}
+            end = self._end(id)
             try:
-                self._api.merge_patch(CONFIG_MAP, part["metadata"]["name"], NAMESPACE, patch)
+                if end.size_bytes + len(text) > _FULL_BYTES:
+                    self._create_part(id, end.number + 1, text)
+                else:
+                    patch = {
+                        "metadata": {"resourceVersion": end.resource_version},
+                        "data": {f"{end.records:06d}": text},
+                    }
+                    self._ends[id] = _End.of(self._api.merge_patch(CONFIG_MAP, end.name, NAMESPACE, patch))
             except Conflict:
+                self._ends.pop(id, None)
                 continue
+            except BaseException:
+                # Whether the record was stored is not known.
+                self._ends.pop(id, None)
+                raise
             return
         raise Conflict(
             f"The journal of change {id} could not be written: others write to it.", remedy="Try again."
@@ -179,29 +225,29 @@ class Journal:
     def _parts(self, change: str) -> list[dict[str, Any]]:
         return sorted(self._api.list(CONFIG_MAP, NAMESPACE, f"{_CHANGE}={change}"), key=_part_number)
 
-    def _newest(self, change: str) -> dict[str, Any]:
-        """The ConfigMap to append to: the last known one, or a newer one."""
-        name = self._last.get(change)
-        part = self._api.get(CONFIG_MAP, name, NAMESPACE) if name else None
-        if part is None or sum(map(len, (part.get("data") or {}).values())) > PART_BYTES // 2:
+    def _end(self, change: str) -> _End:
+        """The ConfigMap to append to: the last known one, or a newer one that another process has begun."""
+        end = self._ends.get(change)
+        if end is None:
             parts = self._parts(change)
             if not parts:
                 raise UnknownName("change", change, (known.id for known in self.changes()))
-            part = parts[-1]
-        self._last[change] = part["metadata"]["name"]
-        return part
+            end = _End.of(parts[-1])
+        elif end.size_bytes > _FULL_BYTES // 2:
+            while part := self._api.get(CONFIG_MAP, _part_name(change, end.number + 1), NAMESPACE):
+                end = _End.of(part)
+        self._ends[change] = end
+        return end
 
-    def _create_part(self, change: str, number: int, record: Mapping[str, Any]) -> None:
-        name = f"change-{change}-{number}"
+    def _create_part(self, change: str, number: int, text: str) -> None:
         labels = {_CHANGE: change, _PART: str(number)}
         part = {
             "apiVersion": CONFIG_MAP.api_version,
             "kind": CONFIG_MAP.kind,
-            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
-            "data": {"000000": _packed(record)},
+            "metadata": {"name": _part_name(change, number), "namespace": NAMESPACE, "labels": labels},
+            "data": {"000000": text},
         }
-        self._api.create(part)
-        self._last[change] = name
+        self._ends[change] = _End.of(self._api.create(part))
 
     def _drop_old(self) -> None:
         oldest = f"{datetime.now(UTC) - timedelta(days=KEPT_DAYS):%Y%m%d-%H%M%S}"
@@ -216,7 +262,7 @@ def new_id() -> str:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading_records(what: str) -> Iterator[None]:
     """Raise ``BrokenJournal`` if a record has not the fields that its reader needs.
 
     Anyone who may write to the journal's namespace can have written it.
@@ -234,6 +280,10 @@ class _Broken(ValueError):
     """A ConfigMap of the journal that does not hold what meshkit writes."""
 
 
+def _part_name(change: str, number: int) -> str:
+    return f"change-{change}-{number}"
+
+
 def _part_number(part: Mapping[str, Any]) -> int:
     number = str(part["metadata"]["labels"].get(_PART, ""))
     return int(number) if number.isdecimal() and len(number) < 10 else 0
@@ -244,15 +294,16 @@ def _records(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     numbers = {_part_number(part) for part in parts}
     if lost := sorted(set(range(max(numbers, default=0))) - numbers):
         raise _Broken(f"its part {lost[0]} of {max(numbers) + 1} was deleted")
-    found, size = [], 0
+    found: list[dict[str, Any]] = []
+    size = 0
     for part in sorted(parts, key=_part_number):
         for key, text in sorted((part.get("data") or {}).items()):
             where = f"{key} of ConfigMap {NAMESPACE}/{part['metadata']['name']}"
-            written = _text(text, where)
+            written = _written(text, where)
             size += len(written)
             if size > _CHANGE_BYTES:
                 raise _Broken(f"its records up to {where} have more than {_CHANGE_BYTES} characters")
-            found.append(_record(written, where))
+            found += _unpacked(written, where)
     missing = [name for name in _FIRST if not isinstance(found[0].get(name), str)] if found else list(_FIRST)
     if missing:
         where = f"ConfigMap {NAMESPACE}/{parts[0]['metadata']['name']}"
@@ -291,26 +342,43 @@ def operation_of(first: Mapping[str, Any]) -> Operation:
     )
 
 
+def _stamped(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {**record, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+
+
 def _packed(record: Mapping[str, Any]) -> str:
-    """Encode a record as JSON, compressed if it is long (a CustomResourceDefinition shrinks to a tenth)."""
-    text = json.dumps(record, separators=(",", ":"))
+    return _shortened(_text(record))
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, separators=(",", ":"))
+
+
+def _shortened(text: str) -> str:
+    """The text, compressed if it is long (a CustomResourceDefinition shrinks to a tenth)."""
     if len(text) <= _PACK_BYTES:
         return text
     return _GZIP + packed(text)
 
 
-def _text(written: str, where: str) -> str:
+def _written(text: str, where: str) -> str:
     try:
-        return unpacked(written.removeprefix(_GZIP)) if written.startswith(_GZIP) else written
+        return unpacked(text.removeprefix(_GZIP)) if text.startswith(_GZIP) else text
     except ValueError as error:
         raise _Broken(f"{where} is no record") from error
 
 
-def _record(text: str, where: str) -> dict[str, Any]:
+def _unpacked(text: str, where: str) -> list[dict[str, Any]]:
+    """The records of a text: one, or those that were written together."""
     try:
-        record = json.loads(text)
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _Broken(f"{where} is no record") from error
-    if not isinstance(record, dict) or not isinstance(record.get("facts", {}), dict):
+    records = found.get(_TOGETHER, [found]) if isinstance(found, dict) else [found]
+    if not isinstance(records, list) or not all(map(_is_record, records)):
         raise _Broken(f"{where} is no record")
-    return record
+    return records
+
+
+def _is_record(found: object) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("facts", {}), dict)

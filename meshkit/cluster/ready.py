@@ -34,6 +34,11 @@ def wait_for(api: Api, kind: Kind, name: str, namespace: str | None, wait: Wait)
         return found
 
 
+def meets(obj: dict[str, Any], wait: Wait) -> bool:
+    """Whether an object meets the condition of a wait."""
+    return _READY[wait.condition](obj)
+
+
 def available(workload: Object | None) -> bool:
     """Whether all replicas of a workload have the newest pod template and are available."""
     if workload is None:

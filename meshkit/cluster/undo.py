@@ -2,7 +2,8 @@
 
 All objects are checked before any is changed: an object that others have changed since stops the undo. A
 namespace or CustomResourceDefinition that contains objects of others is kept. Field ownership is restored by
-a separate request, because the server assigns changed fields to the manager of the request.
+a separate request, because the server assigns changed fields to the manager of the request. What a change
+did side by side, its undo does side by side.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from meshkit.cluster import field_undo as parts
+from meshkit.cluster import reading, side_by_side
 from meshkit.cluster.api import Api
+from meshkit.cluster.as_shown import last_writer
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import content, digest
-from meshkit.cluster.executor import Progress, Report, last_writer
+from meshkit.cluster.executor import Progress, Report
 from meshkit.cluster.helm import Helm, client_for, settled, wait_for, without_history
-from meshkit.cluster.journal import NAMESPACE, reading
+from meshkit.cluster.journal import NAMESPACE, reading_records
 from meshkit.cluster.rights import Right
 from meshkit.errors import Conflict, ManualActionRequired, Rejected
 from meshkit.facts import Kind, Object
@@ -31,6 +34,8 @@ from meshkit.kube.steps import RESTART_MANAGER, Wait
 from meshkit.kube.workloads import RESTART_ANNOTATION
 
 _ATTEMPTS = 10
+_AT_ONCE = 256
+"""How many objects are read together, before they are restored."""
 RESTART_MARK = parts.pointer_to("spec", "template", "metadata", "annotations", RESTART_ANNOTATION)
 
 _NOT_AWAITED = ("accepted",)
@@ -56,6 +61,9 @@ class Restoration:
     """How long proxies may take to learn that no other object refers to this one any more, in seconds."""
     renewed: bool = False
     """Whether a control plane writes the object by itself: it is left as it is if it exists again."""
+    wave: tuple[int, int] = (0, 0)
+    """The number of the change and that of its wave; restorations of one wave go side by side. A wave of 0:
+    this one is alone."""
 
     @property
     def removed(self) -> bool:
@@ -77,7 +85,7 @@ def restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Restor
     it is restored step by step. Restarts come last because new pods depend on restored objects, such as the
     labels of their namespace, also if another change wrote these.
     """
-    with reading("this change"):
+    with reading_records("this change"):
         return _restorations(api, *changes)
 
 
@@ -85,13 +93,15 @@ def _restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Resto
     by_object: dict[tuple[str, str | None, str], list[list[Mapping[str, Any]]]] = {}
     for number, records in enumerate(changes):
         refused = {record["index"] for record in records if record.get("event") == "refused"}
+        left = {record["index"]: record["after"] for record in records if record.get("event") == "left"}
         for record in records:
             if record.get("event") == "step" and record["index"] not in refused:
                 stages = by_object.setdefault((record["kind"], record["namespace"], record["name"]), [])
                 if not stages or stages[-1][-1].get("settle_s"):
                     stages.append([])
                 place = (-number, -record["index"])
-                stages[-1].append({**record, "salt": records[0]["salt"], "place": place})
+                after = left.get(record["index"], record["after"])
+                stages[-1].append({**record, "after": after, "salt": records[0]["salt"], "place": place})
     found = [
         (steps[-1]["place"], _restoration(api, steps)) for stages in by_object.values() for steps in stages
     ]
@@ -101,6 +111,8 @@ def _restorations(api: Api, *changes: Sequence[Mapping[str, Any]]) -> list[Resto
 def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
     first, last = steps[0], steps[-1]
     prior = first["prior"]
+    restart = last["manager"] == RESTART_MANAGER
+    wait = Wait(*last["wait"]) if last["wait"] and last["wait"][0] not in _NOT_AWAITED else None
     if prior and "secret" in prior:
         prior = _kept_secret(api, prior["secret"])
     if prior is not None and not (isinstance(prior, dict) and isinstance(prior.get("metadata"), dict)):
@@ -111,13 +123,14 @@ def _restoration(api: Api, steps: Sequence[Mapping[str, Any]]) -> Restoration:
         namespace=first["namespace"],
         prior=prior,
         after=last["after"],
-        restart=last["manager"] == RESTART_MANAGER,
-        wait=Wait(*last["wait"]) if last["wait"] and last["wait"][0] not in _NOT_AWAITED else None,
+        restart=restart,
+        wait=wait,
         managers=frozenset(step["manager"] for step in steps),
         salt=last["salt"],
         fields=_fields(steps),
         settle_s=last.get("settle_s", 0.0),
         renewed=bool(last.get("renewed")),
+        wave=(last["place"][0], 0 if restart or wait else last.get("wave", 0)),
     )
 
 
@@ -161,8 +174,8 @@ def require_untouched(cluster: Cluster, wanted: Sequence[Restoration]) -> None:
     for one in wanted:
         by_object.setdefault((one.kind, one.namespace, one.name), []).append(one)
     touched = []
-    for (kind, namespace, name), steps in by_object.items():
-        live = client_for(cluster, kind).get(kind, name, namespace)
+    present = reading.read(cluster, [reading.Place(*place) for place in by_object])
+    for steps, live in zip(by_object.values(), present, strict=True):
         changed = [_changed_by(step, live) for step in steps]
         if all(changed):
             touched.append(f"{steps[0].title} ({changed[0]})")
@@ -194,22 +207,69 @@ def _changed_by(one: Restoration, live: Object | None) -> str:
 def restore(cluster: Cluster, wanted: Sequence[Restoration], report: Report) -> list[str]:
     """Restore the objects; return a message for each that is kept on purpose."""
     kept: list[str] = []
-    for index, one in enumerate(wanted, start=1):
-        if one.settle_s and index > 1:
-            report(Progress(one.title, index, len(wanted), "waiting"))
-            time.sleep(one.settle_s)
-        report(Progress(one.title, index, len(wanted), "applying"))
-        live = client_for(cluster, one.kind).get(one.kind, one.name, one.namespace)
-        if one.prior is None and live is not None:
-            kept += _delete(cluster, one, live)
-        elif one.prior is not None and _restored(cluster, one, live, one.prior) and one.wait:
-            report(Progress(one.title, index, len(wanted), "waiting"))
-            wait_for(cluster, one.kind, one.name, one.namespace, one.wait)
-        report(Progress(one.title, index, len(wanted), "done"))
+    for batch in _batches(wanted):
+        index, first = batch[0]
+        settle_s = max(one.settle_s for _, one in batch)
+        if settle_s and index > 1:
+            report(Progress(first.title, index, len(wanted), "waiting"))
+            time.sleep(settle_s)
+        if len(batch) == 1:
+            report(Progress(first.title, index, len(wanted), "applying"))
+            live = client_for(cluster, first.kind).get(first.kind, first.name, first.namespace)
+            kept += _restore(cluster, index, len(wanted), first, live, report)
+        else:
+            kept += _restore_together(cluster, batch, len(wanted), report)
+        for number, one in batch:
+            report(Progress(one.title, number, len(wanted), "done"))
     return kept
 
 
-def _restored(cluster: Cluster, one: Restoration, live: Object | None, prior: Object) -> bool:
+def _batches(wanted: Sequence[Restoration]) -> Iterator[list[tuple[int, Restoration]]]:
+    """The restorations with their numbers from 1; those of one wave, of different objects, together."""
+    batch: list[tuple[int, Restoration]] = []
+    places: set[tuple[Kind, str | None, str]] = set()
+    for numbered in enumerate(wanted, start=1):
+        one = numbered[1]
+        place = (one.kind, one.namespace, one.name)
+        alone = not one.wave[1] or one.wave != batch[-1][1].wave if batch else False
+        if batch and (alone or place in places or len(batch) == _AT_ONCE):
+            yield batch
+            batch, places = [], set()
+        batch.append(numbered)
+        places.add(place)
+    if batch:
+        yield batch
+
+
+def _restore_together(
+    cluster: Cluster, batch: Sequence[tuple[int, Restoration]], total: int, report: Report
+) -> list[str]:
+    """Restore different objects, several at a time. Those that were begun end before an error is raised."""
+    live = reading.read(cluster, [reading.Place(one.kind, one.namespace, one.name) for _, one in batch])
+    items = [(number, one, found) for (number, one), found in zip(batch, live, strict=True)]
+    done = side_by_side.run(
+        items,
+        lambda item: report(Progress(item[1].title, item[0], total, "applying")),
+        lambda item: _restore(cluster, item[0], total, item[1], item[2], lambda _: None),
+    )
+    if done.failed is not None:
+        raise done.failed
+    return [text for number in sorted(done.results) for text in done.results[number]]
+
+
+def _restore(
+    cluster: Cluster, index: int, total: int, one: Restoration, live: dict[str, Any] | None, report: Report
+) -> list[str]:
+    """Restore one object, whose present state is ``live``, and wait for its condition."""
+    if one.prior is None:
+        return _delete(cluster, one, live) if live is not None else []
+    if _restored(cluster, one, live, one.prior) and one.wait:
+        report(Progress(one.title, index, total, "waiting"))
+        wait_for(cluster, one.kind, one.name, one.namespace, one.wait)
+    return []
+
+
+def _restored(cluster: Cluster, one: Restoration, live: dict[str, Any] | None, prior: Object) -> bool:
     """Restore an object to its prior state; return whether anything had to be changed."""
     if live is None:
         # An object that others have deleted since the change is not created again.
@@ -219,7 +279,7 @@ def _restored(cluster: Cluster, one: Restoration, live: Object | None, prior: Ob
     elif one.renewed:
         return False
     elif one.fields:
-        return _part_put_back(cluster.api, one, prior)
+        return _part_put_back(cluster.api, one, prior, live)
     elif one.kind == RELEASE and one.removed:
         return Helm(cluster).bring_back_rest(prior, live)
     elif content(live) != content(without_history(prior)):
@@ -242,11 +302,10 @@ def _bring_back(cluster: Cluster, one: Restoration, prior: Object) -> None:
     if one.kind == RELEASE:
         Helm(cluster).bring_back(prior)
         return
-    cluster.api.create(content(prior))
-    _give_back_owners(cluster.api, one, prior)
+    _give_back_owners(cluster.api, one, prior, cluster.api.create(content(prior)))
 
 
-def _put_back(cluster: Cluster, one: Restoration, live: Object, prior: Object) -> None:
+def _put_back(cluster: Cluster, one: Restoration, live: dict[str, Any], prior: Object) -> None:
     """Restore the values of an object, then the ownership of its fields."""
     if one.kind == RELEASE:
         Helm(cluster).roll_back(one.name, one.namespace or "", prior["metadata"]["resourceVersion"])
@@ -257,16 +316,15 @@ def _put_back(cluster: Cluster, one: Restoration, live: Object, prior: Object) -
         _require_digest(one, present, seen)
         return _differences(content(present), content(prior), "")
 
-    _patch(cluster.api, one, ops)
-    _give_back_owners(cluster.api, one, prior)
+    _give_back_owners(cluster.api, one, prior, _patch(cluster.api, one, ops, live))
 
 
-def _give_back_owners(api: Api, one: Restoration, prior: Object) -> None:
+def _give_back_owners(api: Api, one: Restoration, prior: Object, known: dict[str, Any] | None = None) -> None:
     def ops(present: Object) -> list[dict[str, Any]]:
         _require_digest(one, present, digest(prior))
         return [{"op": "add", "path": "/metadata/managedFields", "value": _owners(present, prior)}]
 
-    _patch(api, one, ops)
+    _patch(api, one, ops, known)
 
 
 def _require_digest(one: Restoration, present: Object, expected: str) -> None:
@@ -275,16 +333,17 @@ def _require_digest(one: Restoration, present: Object, expected: str) -> None:
         raise ManualActionRequired(f"{one.title} was changed during the undo.", remedy="Resolve it by hand.")
 
 
-def _part_put_back(api: Api, one: Restoration, prior: Object) -> bool:
+def _part_put_back(api: Api, one: Restoration, prior: Object, live: dict[str, Any]) -> bool:
     """Restore fields of an object of others, then their ownership; return whether any differed."""
-    if not _patch(api, one, lambda present: _part_ops(one, present, prior)):
+    patched = _patch(api, one, lambda present: _part_ops(one, present, prior), live)
+    if patched is None:
         return False
 
     def owners(present: Object) -> list[dict[str, Any]]:
         value = parts.owners_back(present, prior, one.managers, one.fields)
         return [{"op": "add", "path": "/metadata/managedFields", "value": value}]
 
-    _patch(api, one, owners)
+    _patch(api, one, owners, patched)
     return True
 
 
@@ -299,23 +358,31 @@ def _part_ops(one: Restoration, present: Object, prior: Object) -> list[dict[str
     return parts.put_back(present, prior, one.fields)
 
 
-def _patch(api: Api, one: Restoration, ops: Callable[[Object], list[dict[str, Any]]]) -> bool:
-    """Patch the present object; return whether anything had to be changed. ``ops`` raises to refuse."""
+def _patch(
+    api: Api,
+    one: Restoration,
+    ops: Callable[[Object], list[dict[str, Any]]],
+    known: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """Patch the present object and return it; None if nothing had to be changed. ``ops`` raises to refuse.
+
+    ``known`` is the object as it was seen last: the server refuses the patch if it has changed since.
+    """
     attempts = 0
     while True:
-        live = api.get(one.kind, one.name, one.namespace)
+        live = known or api.get(one.kind, one.name, one.namespace)
+        known = None
         if live is None:
             raise ManualActionRequired(
                 f"{one.title} was deleted during the undo.", remedy="Resolve it by hand."
             )
         wanted = ops(live)
         if not wanted:
-            return False
+            return None
         version = live["metadata"]["resourceVersion"]
         same = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
         try:
-            api.json_patch(one.kind, one.name, one.namespace, [same, *wanted])
-            return True
+            return api.json_patch(one.kind, one.name, one.namespace, [same, *wanted])
         except (Rejected, Conflict) as error:
             attempts += 1
             if attempts == _ATTEMPTS or error.status not in (409, 422):

@@ -12,11 +12,13 @@ import zlib
 
 MOST_BYTES = 16 * 1024 * 1024
 """The longest text that is read."""
+_LEVEL = 6
+"""A third of the time of level 9, and nearly as small."""
 
 
 def packed(text: str) -> str:
     """Compress a text, and encode the result as base64."""
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(), _LEVEL, mtime=0)).decode()
 
 
 def unpacked(encoded: str | bytes) -> str:

@@ -51,7 +51,8 @@ class Step:
     partial: bool = False
     """meshkit does not own the object, which must already exist."""
     wave: int = field(default=0, compare=False)
-    """Adjacent steps of one wave are applied together, then waited for. 0: wait for each step alone."""
+    """Adjacent steps of one wave are independent: they are applied side by side, then waited for. 0: the step
+    is applied and waited for alone."""
     force: bool = False
     """Take over fields that other managers own; the plan lists them."""
     removed: bool = False
@@ -104,8 +105,11 @@ def ordered(steps: Iterable[Step]) -> tuple[Step, ...]:
 
     A Deployment that two intents restart is then restarted once, after the changes of both.
     """
+    by_object: dict[tuple[object, ...], list[Step]] = {}
     distinct: list[Step] = []
     for step in steps:
-        if step not in distinct:
+        same = by_object.setdefault((step.kind, step.namespace, step.name), [])
+        if step not in same:
+            same.append(step)
             distinct.append(step)
     return tuple(sorted(distinct, key=lambda step: step.manager == RESTART_MANAGER))

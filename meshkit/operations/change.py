@@ -14,10 +14,11 @@ from typing import Any, TypeVar, overload
 
 from meshkit import codes
 from meshkit.checks.planned import preflight, schema
-from meshkit.cluster import executor, rights, snapshot
+from meshkit.cluster import dry_run, executor, rights, snapshot
 from meshkit.cluster import undo as undoing
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.executor import PlannedStep, Progress
+from meshkit.cluster.dry_run import PlannedStep
+from meshkit.cluster.executor import Progress
 from meshkit.cluster.journal import ChangeSummary, Journal, Operation
 from meshkit.cluster.lock import held
 from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActionRequired, MeshkitError
@@ -299,7 +300,7 @@ def locked(cluster: Cluster, name: str, progress: Callable[[E], None]) -> Iterat
 
 def _checked(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
     try:
-        checked = executor.check(cluster, steps)
+        checked = dry_run.check(cluster, steps)
     except Conflict as error:
         if not error.managers:
             raise

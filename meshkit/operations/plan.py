@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meshkit.cluster.diff import FieldChange
-from meshkit.cluster.executor import PlannedStep
+from meshkit.cluster.dry_run import PlannedStep
 from meshkit.cluster.journal import Operation
 from meshkit.facts import ClusterRef, Finding
 

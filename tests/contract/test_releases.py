@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshkit.cluster import executor, rights
+from meshkit.cluster import dry_run, rights
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import Helm, installed
 from meshkit.cluster.ready import established
@@ -55,7 +55,7 @@ def greeter(namespace: str, *, tested: tuple[str, ...] = ("1.",), **values: Any)
 
 
 def planned(cluster: Cluster, *steps: Step) -> Plan:
-    pending = tuple(one for one in executor.check(cluster, steps) if one.action != "keep")
+    pending = tuple(one for one in dry_run.check(cluster, steps) if one.action != "keep")
     return Plan("ControlPlane", "istio", cluster.context, cluster.server, pending)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
@@ -25,21 +26,60 @@ def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner
     first: what a Route removes at last, requests of the other port may still need. DestinationPolicies share
     objects with Routes, and are planned over what these write.
     """
-    steps: list[Step] = []
+    placed: list[_Placed] = []
     wanted = tuple(intents)
     seen = snapshot
-    for intent in wanted:
+    run = 0
+    for before, intent in zip((None, *wanted), wanted, strict=False):
         if isinstance(intent, DestinationPolicy):
             continue
         planned = planner.plan(intent, seen)
-        if isinstance(intent, Route):
-            seen = after(seen, _first_of_each_object(planned))
-            steps = [step for step in steps if not any(map(step.is_replaced_by, planned))]
-        steps += planned
+        if not isinstance(intent, Route):
+            placed += (_Placed(step, 0, 0) for step in planned)
+            continue
+        run += not isinstance(before, Route)
+        seen = after(seen, _first_of_each_object(planned))
+        again = {_key(step) for step in planned if not step.partial and not step.removed}
+        placed = [one for one in placed if not _is_written_by(one.step, again)]
+        placed += (_Placed(step, run, stage) for stage, step in enumerate(planned))
+    steps = list(_side_by_side(placed))
     for intent in wanted:
         if isinstance(intent, DestinationPolicy):
             steps = _with_policy(steps, intent, snapshot, planner)
     return ordered(steps)
+
+
+class _Placed(NamedTuple):
+    """A step, the number of its row of Routes (0: none), and its place among the steps of its Route."""
+
+    step: Step
+    run: int
+    stage: int
+
+
+def _side_by_side(placed: Sequence[_Placed]) -> Iterator[Step]:
+    """The steps, those of Routes that follow each other in waves: their first steps, their second ones, ...
+
+    Each Route's own order is kept, and what the rules of one Route refer to is there before them, also if it
+    is another Route's.
+    """
+    wave = max((one.step.wave for one in placed), default=0)
+    for run, row in groupby(placed, key=lambda one: one.run):
+        if not run:
+            yield from (one.step for one in row)
+            continue
+        for _, stage in groupby(sorted(row, key=lambda one: one.stage), key=lambda one: one.stage):
+            together = [one.step for one in stage]
+            wave += 1
+            yield from together if len(together) == 1 else (replace(step, wave=wave) for step in together)
+
+
+def _key(step: Step) -> tuple[object, ...]:
+    return step.kind, step.namespace, step.name, step.manager
+
+
+def _is_written_by(step: Step, again: Collection[tuple[object, ...]]) -> bool:
+    return not step.partial and not step.removed and _key(step) in again
 
 
 def _with_policy(

@@ -139,10 +139,10 @@ def record_of(route: WeightedRoute) -> dict[str, Any]:
 
 def route_of(record: Mapping[str, Any]) -> WeightedRoute:
     """The route from the record of a journal. Raises ``BrokenJournal`` if it is none."""
-    from meshkit.cluster.journal import reading
+    from meshkit.cluster.journal import reading_records
     from meshkit.meshes.base import WeightedRoute
 
-    with reading("this release"):
+    with reading_records("this release"):
         version_at = tuple(record["version_at"])
         return WeightedRoute(**{**record, "kind": Kind(*record["kind"]), "version_at": version_at})
 

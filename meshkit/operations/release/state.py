@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import dropwhile
 from typing import Any, Literal, get_args
 
-from meshkit.cluster.journal import reading
+from meshkit.cluster.journal import reading_records
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, share_percent, whole_share
 from meshkit.decide.sample_windows import SampleWindow
@@ -197,7 +197,7 @@ def fold(records: Iterable[Record]) -> ReleaseState:
     ``writer`` is the number of the lock's holder. Records of an earlier holder that follow the first record
     of the next one are ignored. Raises ``BrokenJournal`` for a record without the fields of its kind.
     """
-    with reading("this release"):
+    with reading_records("this release"):
         return _folded(records)
 
 
@@ -213,7 +213,7 @@ def _folded(records: Iterable[Record]) -> ReleaseState:
 
 def begun(record: Record) -> ReleaseState:
     """Return the initial state from a ``begin`` record. Raises ``BrokenJournal`` for any other record."""
-    with reading("this release"):
+    with reading_records("this release"):
         return _begun(record)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.executor import PlannedStep
+from meshkit.cluster.dry_run import PlannedStep
 from meshkit.cluster.journal import Operation
 from meshkit.errors import BadInput, Conflict, UnsupportedByMesh
 from meshkit.facts import Object
