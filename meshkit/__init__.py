@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from meshkit.intent.destination import TLSOrigination as TLSOrigination
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
+    from meshkit.intent.egress import Egress as Egress
+    from meshkit.intent.egress import EgressPort as EgressPort
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.mesh import Gateway as Gateway
@@ -110,6 +112,7 @@ _HOMES = {
     ),
     "intent.destination": ("DestinationPolicy", "TLSOrigination"),
     "intent.document": ("load_intents", "load_values"),
+    "intent.egress": ("Egress", "EgressPort"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),

@@ -103,6 +103,29 @@ SECRET_NEEDS_RIGHTS = Code(
     "connection to the host fails.",
     "Allow it with a Role (verb list on secrets) and a RoleBinding for the ServiceAccounts of the callers.",
 )
+HOST_REGISTERED_ELSEWHERE = Code(
+    "MK0244",
+    "error",
+    "A host of a planned Egress is registered by another ServiceEntry that its callers see.",
+    "Proxies follow one of the two, so ports or addresses of the other have no effect.",
+    "Add the ports to the present ServiceEntry, or leave the host out of the Egress.",
+)
+OTHER_HOSTS = Code(
+    "MK0245",
+    "info",
+    "What happens to requests to hosts outside that no planned Egress has.",
+    "Registering a host says nothing about other hosts: the mesh refuses them, or lets them pass.",
+    "Nothing has to be done. To refuse them, set others of the Egress with Linkerd, or"
+    " meshConfig.outboundTrafficPolicy.mode: REGISTRY_ONLY with Istio.",
+)
+TWO_EGRESSES = Code(
+    "MK0246",
+    "error",
+    "One plan holds two Egresses of the same name, or two of a namespace with different answers for other"
+    " hosts.",
+    "The second would overwrite the first.",
+    "Put the hosts into one Egress, or give both the same others.",
+)
 ROUTES_UNSEEN = Code(
     "MK0231",
     "warning",
