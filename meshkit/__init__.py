@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from meshkit.intent.document import load_values as load_values
     from meshkit.intent.egress import Egress as Egress
     from meshkit.intent.egress import EgressPort as EgressPort
+    from meshkit.intent.exposure import Certificate as Certificate
+    from meshkit.intent.exposure import ExposedService as ExposedService
+    from meshkit.intent.exposure import Exposure as Exposure
     from meshkit.intent.injection import Injection as Injection
     from meshkit.intent.mesh import ControlPlane as ControlPlane
     from meshkit.intent.mesh import Gateway as Gateway
@@ -113,6 +116,7 @@ _HOMES = {
     "intent.destination": ("DestinationPolicy", "TLSOrigination"),
     "intent.document": ("load_intents", "load_values"),
     "intent.egress": ("Egress", "EgressPort"),
+    "intent.exposure": ("Certificate", "ExposedService", "Exposure"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),

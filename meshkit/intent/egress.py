@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from meshkit.intent.base import At, Intent, Name, Part
-
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_HOST = re.compile(rf"(\*\.)?({_LABEL}\.)+(?!\d+$){_LABEL}")
-
-
-def _outside(name: str) -> str:
-    if len(name) > 253 or not _HOST.fullmatch(name):
-        raise ValueError(
-            f"{name!r} is not a full host name in lower case, such as payments.example.com or *.example.com"
-        )
-    if re.search(r"\.svc(\.|$)", name):
-        raise ValueError(f"{name!r} is a Service of the cluster, which every mesh knows by itself")
-    return name
+from meshkit.intent.hosts import FullHost, first_repeated
 
 
 def _address(text: str) -> str:
@@ -30,15 +16,6 @@ def _address(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise ValueError(f"{text!r} is not an IP address") from None
-
-
-def _first_repeated(values: Iterable[object]) -> int | None:
-    seen: set[object] = set()
-    for index, value in enumerate(values):
-        if value in seen:
-            return index
-        seen.add(value)
-    return None
 
 
 class EgressPort(Part):
@@ -68,7 +45,7 @@ class Egress(Intent):
 
     namespace: Name = Field(description="the namespace of the callers", examples=["shop"])
     name: Name = Field(description="the name of the object that registers the hosts", examples=["payments"])
-    hosts: tuple[Annotated[str, AfterValidator(_outside)], ...] = Field(
+    hosts: tuple[FullHost, ...] = Field(
         min_length=1,
         description="host names; *.example.com is any host within example.com",
         examples=[["payments.example.com"]],
@@ -98,14 +75,14 @@ class Egress(Intent):
     @field_validator("hosts", "addresses")
     @classmethod
     def _each_once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        if (index := _first_repeated(values)) is not None:
+        if (index := first_repeated(values)) is not None:
             raise At((index,), f"{values[index]} is listed twice")
         return values
 
     @field_validator("ports")
     @classmethod
     def _each_port_once(cls, ports: tuple[EgressPort, ...]) -> tuple[EgressPort, ...]:
-        if (index := _first_repeated(port.number for port in ports)) is not None:
+        if (index := first_repeated(port.number for port in ports)) is not None:
             raise At((index, "number"), f"port {ports[index].number} is listed twice")
         return ports
 

@@ -9,10 +9,11 @@ from meshkit.facts import Finding, Need, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.egress import Egress
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.mesh import ControlPlane
 from meshkit.meshes.istio.ambient import intents as ambient
 from meshkit.meshes.istio.retired_hosts import new_place, retired
-from meshkit.meshes.istio.traffic import egress
+from meshkit.meshes.istio.traffic import egress, exposures
 
 
 def needs(intent: Intent) -> Iterator[Need]:
@@ -28,6 +29,8 @@ def check(intent: Intent, snapshot: Snapshot) -> Iterator[Finding]:
         yield codes.finding(codes.SECRET_NEEDS_RIGHTS, "destination_policy.tls.secret", message)
     if isinstance(intent, Egress):
         yield from egress.findings(intent, snapshot)
+    if isinstance(intent, Exposure):
+        yield from exposures.findings(intent, snapshot)
     if isinstance(intent, ControlPlane):
         written = {"charts": str(intent.charts or ""), "values": intent.values}
         if intent.gateway:

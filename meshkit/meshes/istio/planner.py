@@ -10,6 +10,7 @@ from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.egress import Egress
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
@@ -30,7 +31,7 @@ from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_pla
 from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
 from meshkit.meshes.istio.traffic import apis as istio_routes
-from meshkit.meshes.istio.traffic import egress, policies
+from meshkit.meshes.istio.traffic import egress, exposures, policies
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
 from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE, refuse_tcp
 from meshkit.meshes.istio.traffic.splits import splits as virtual_service_splits
@@ -68,6 +69,11 @@ class IstioPlanner:
         """The fields of an Egress that ``plan`` refuses."""
         return egress.LIMITS
 
+    @property
+    def exposure_limits(self) -> Limits:
+        """The fields of an Exposure that ``plan`` refuses: none."""
+        return exposures.LIMITS
+
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
         match intent:
@@ -87,6 +93,8 @@ class IstioPlanner:
                 return policies.needs(intent)
             case Egress():
                 return egress.needs(intent)
+            case Exposure():
+                return exposures.needs(intent)
         raise not_plannable(intent)
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -108,6 +116,8 @@ class IstioPlanner:
                 return policies.plan(intent, snapshot)
             case Egress():
                 return egress.plan(intent)
+            case Exposure():
+                return exposures.plan(intent)
         raise not_plannable(intent)
 
     def weighted_route(self, release: Release) -> WeightedRoute:

@@ -14,6 +14,7 @@ from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.egress import Egress
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
@@ -39,7 +40,13 @@ from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_ne
 from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
 from meshkit.meshes.linkerd.meaning.precedence import rank
 from meshkit.meshes.linkerd.traffic import breakers, egress
-from meshkit.meshes.linkerd.traffic.routable import LIMITS, POLICY_LIMITS, refuse_void
+from meshkit.meshes.linkerd.traffic.routable import (
+    EXPOSURE_LIMITS,
+    LIMITS,
+    POLICY_LIMITS,
+    cannot_expose,
+    refuse_void,
+)
 from meshkit.meshes.routing.capabilities import Limits, refuse
 
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
@@ -69,6 +76,11 @@ class LinkerdPlanner:
         """The fields of an Egress that ``plan`` refuses."""
         return egress.LIMITS
 
+    @property
+    def exposure_limits(self) -> Limits:
+        """The fields of an Exposure that ``plan`` refuses: all."""
+        return EXPOSURE_LIMITS
+
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
         match intent:
@@ -86,6 +98,8 @@ class LinkerdPlanner:
                 return breakers.needs(intent)
             case Egress():
                 return egress.needs(intent)
+            case Exposure():
+                raise cannot_expose()
         raise not_plannable(intent)
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -107,6 +121,8 @@ class LinkerdPlanner:
                 return tuple(breakers.plan(intent, snapshot))
             case Egress():
                 return tuple(egress.plan(intent, snapshot))
+            case Exposure():
+                raise cannot_expose()
         raise not_plannable(intent)
 
     def weighted_route(self, release: Release) -> WeightedRoute:

@@ -12,6 +12,7 @@ from meshkit.intent.balancing import LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.egress import Egress
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Margins, Release
 from meshkit.intent.rules import Fault
@@ -41,6 +42,12 @@ def egress(**fields: Any) -> Egress:
     ports = ({"number": 80, "protocol": "http"},)
     given = {"namespace": "shop", "name": "payments", "hosts": ("a.example",), "ports": ports}
     return Egress(**{**given, **fields})
+
+
+def exposure(**fields: Any) -> Exposure:
+    routes = ({"service": "web", "port": 8080},)
+    given = {"namespace": "shop", "name": "public", "hosts": ("shop.example.com",), "routes": routes}
+    return Exposure(**{**given, **fields})
 
 
 def access(**fields: Any) -> Access:
@@ -129,6 +136,25 @@ def release(**fields: Any) -> Release:
         (lambda: egress(ports=({"number": 5432, "protocol": "tcp"},)), "egress.ports[0].protocol"),
         (lambda: egress(ports=({"number": 80, "protocol": "http"},) * 2), "egress.ports[1].number"),
         (lambda: egress(ports=({"number": 0, "protocol": "http"},)), "egress.ports[0].number"),
+        (lambda: exposure(hosts=()), "exposure.hosts"),
+        (lambda: exposure(hosts=("shop",)), "exposure.hosts[0]"),
+        (lambda: exposure(hosts=("a.example", "a.example")), "exposure.hosts[1]"),
+        (lambda: exposure(routes=()), "exposure.routes"),
+        (lambda: exposure(routes=({"service": "web", "port": 80},) * 2), "exposure.routes[1].path"),
+        (
+            lambda: exposure(routes=({"service": "web", "port": 80, "path": "api"},)),
+            "exposure.routes[0].path",
+        ),
+        (
+            lambda: exposure(routes=({"service": "w", "port": 8, "split": {"v1": 9}},)),
+            "exposure.routes[0].split",
+        ),
+        (lambda: exposure(certificate={}), "exposure.certificate.secret"),
+        (
+            lambda: exposure(certificate={"secret": "a", "issuer_kind": "Issuer"}),
+            "exposure.certificate.issuer",
+        ),
+        (lambda: exposure(certificate={"secret": "a"}, port=80), "exposure.port"),
         (lambda: policy("web", load_balancing={"failover": {"a": "b"}}), FAILOVER),
     ],
 )

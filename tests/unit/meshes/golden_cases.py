@@ -10,6 +10,7 @@ from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDet
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy, TLSOrigination
 from meshkit.intent.egress import Egress, EgressPort
+from meshkit.intent.exposure import Certificate, ExposedService, Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.observability import Alerts, Observability, Tracing
@@ -252,6 +253,30 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
             hosts=("payments.example.com",),
             ports=(EgressPort(number=80, protocol="http"),),
             others="refuse",
+        ),
+    ),
+    "exposure": (
+        ("istio",),
+        Exposure(
+            namespace="shop",
+            name="public",
+            hosts=("shop.example.com", "*.shop.example.com"),
+            certificate=Certificate(secret="shop-tls", issuer="letsencrypt"),
+            routes=(
+                ExposedService(service="web", port=80, split={"v1": 90, "v2": 10}),
+                ExposedService(service="web", port=80, path="/api/"),
+            ),
+        ),
+    ),
+    "exposure-plain": (
+        ("istio",),
+        Exposure(
+            namespace="shop",
+            name="inside",
+            hosts=("shop.example.com",),
+            routes=(ExposedService(service="web", port=80),),
+            port=8080,
+            service="ClusterIP",
         ),
     ),
 }

@@ -24,7 +24,9 @@ RESOURCES = {
 def objects(mesh: str, port: int = 80, **fields: Any) -> dict[str, list[dict[str, Any]]]:
     """The objects that an Egress becomes, each as it is written at last."""
     intent = Egress(
-        namespace="shop", name="payments", hosts=[HOST],
+        namespace="shop",
+        name="payments",
+        hosts=[HOST],
         ports=[{"number": port, "protocol": "http"}],
         **fields,
     )
