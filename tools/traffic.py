@@ -7,13 +7,15 @@ from pathlib import Path
 
 from meshkit.intent.base import Part
 from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.egress import Egress
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.traffic import Route
 from meshkit.meshes import registry
 from meshkit.meshes.routing import capabilities
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "traffic.md"
 _INTRODUCTION = """\
-# What each mesh carries of a Route or DestinationPolicy
+# What each mesh carries of a Route, DestinationPolicy, Egress or Exposure
 
 A `yes` means that meshkit writes the field for this mesh and API: with Istio to a VirtualService or, with
 `api: gateway`, an HTTPRoute, and to DestinationRules; with Linkerd to an HTTPRoute and annotations. An
@@ -36,12 +38,36 @@ _POLICIES = """\
 """
 
 
+_EGRESSES = """\
+
+## Egress
+
+With Istio an Egress is a ServiceEntry; with Linkerd HTTPRoutes on the EgressNetwork of the namespace.
+[Call hosts outside of the mesh](../howto/egress.md) explains the fields.
+"""
+
+_EXPOSURES = """\
+
+## Exposure
+
+With Istio an Exposure is a Gateway and HTTPRoutes of Gateway API.
+[Let callers in from outside](../howto/exposure.md) explains the fields.
+"""
+
+
 def page() -> str:
     """The page as Markdown: for each kind of intent a table with a row for each field."""
     rows = [registry.mesh(name) for name in registry.MESHES]
     routes = {f"{row.title}, {kind}": each for row in rows for kind, each in row.planner.limits.items()}
     policies = {row.title: row.planner.policy_limits for row in rows}
-    tables = [*_table(Route, routes), _POLICIES, *_table(DestinationPolicy, policies)]
+    egresses = {row.title: row.planner.egress_limits for row in rows}
+    exposures = {row.title: row.planner.exposure_limits for row in rows}
+    tables = [
+        *_table(Route, routes),
+        *(_POLICIES, *_table(DestinationPolicy, policies)),
+        *(_EGRESSES, *_table(Egress, egresses)),
+        *(_EXPOSURES, *_table(Exposure, exposures)),
+    ]
     return "\n".join([_INTRODUCTION, *tables]) + "\n"
 
 

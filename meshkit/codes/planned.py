@@ -103,6 +103,59 @@ SECRET_NEEDS_RIGHTS = Code(
     "connection to the host fails.",
     "Allow it with a Role (verb list on secrets) and a RoleBinding for the ServiceAccounts of the callers.",
 )
+HOST_REGISTERED_ELSEWHERE = Code(
+    "MK0244",
+    "error",
+    "A host of a planned Egress is registered by another ServiceEntry that its callers see.",
+    "Proxies follow one of the two, so ports or addresses of the other have no effect.",
+    "Add the ports to the present ServiceEntry, or leave the host out of the Egress.",
+)
+OTHER_HOSTS = Code(
+    "MK0245",
+    "info",
+    "What happens to requests to hosts outside that no planned Egress has.",
+    "Registering a host says nothing about other hosts: the mesh refuses them, or lets them pass.",
+    "Nothing has to be done. To refuse them, set others of the Egress with Linkerd, or"
+    " meshConfig.outboundTrafficPolicy.mode: REGISTRY_ONLY with Istio.",
+)
+TWO_EGRESSES = Code(
+    "MK0246",
+    "error",
+    "One plan holds two Egresses of the same name, or two of a namespace with different answers for other"
+    " hosts.",
+    "The second would overwrite the first.",
+    "Put the hosts into one Egress, or give both the same others.",
+)
+EXPOSED_WITHOUT_SERVICE = Code(
+    "MK0247",
+    "error",
+    "A planned Exposure leads to a Service or port that does not exist.",
+    "Its requests would be answered with 500.",
+    "Create the Service, or correct namespace, service and port.",
+)
+EDGE_PASSES_ROUTES = Code(
+    "MK0248",
+    "warning",
+    "A planned Exposure leads to a Service for which the mesh has routes.",
+    "A gateway sends requests to the pods of the Service and follows no route of callers in the mesh, so"
+    " neither their shares nor a release hold for requests from outside.",
+    "Give the Exposure shares of its own in split, or lead it to a Service without versions.",
+)
+CERTIFICATE_UNSEEN = Code(
+    "MK0249",
+    "info",
+    "A planned Exposure takes its certificate from a Secret that meshkit does not read.",
+    "Without a certificate in it the gateway refuses TLS; the status of the Gateway says so.",
+    "Make sure that the Secret is of type kubernetes.io/tls; for an issuer, that cert-manager runs with its"
+    " support of Gateway API enabled.",
+)
+EXPOSED_IN_PLAIN_TEXT = Code(
+    "MK0270",
+    "warning",
+    "A planned Exposure has no certificate.",
+    "Everything that callers outside send, such as passwords and cookies, can be read on the way.",
+    "Name a Secret with the certificate, or an issuer of cert-manager.",
+)
 ROUTES_UNSEEN = Code(
     "MK0231",
     "warning",

@@ -105,6 +105,14 @@ class MeshPlanner(Protocol):
     def policy_limits(self) -> Mapping[str, str]:
         """The fields of a DestinationPolicy that ``plan`` refuses, likewise."""
 
+    @property
+    def egress_limits(self) -> Mapping[str, str]:
+        """The fields of an Egress that ``plan`` refuses, likewise."""
+
+    @property
+    def exposure_limits(self) -> Mapping[str, str]:
+        """The fields of an Exposure that ``plan`` refuses, likewise."""
+
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
 

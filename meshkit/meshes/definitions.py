@@ -16,7 +16,7 @@ from meshkit.facts import Object
 
 @cache
 def crds(folder: str) -> tuple[Object, ...]:
-    """The definitions packed in ``istio`` or ``gateway_api``, in the order of their names."""
+    """The definitions packed in ``istio``, ``gateway_api`` or ``gateway_api/gateways``, by their names."""
     packed = (files(__package__) / folder / "crds.json.gz").read_bytes()
     definitions: list[dict[str, Any]] = json.loads(gzip.decompress(packed))
     return tuple(definitions)

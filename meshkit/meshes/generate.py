@@ -1,4 +1,4 @@
-"""Write ``istio/crds.json.gz`` and ``gateway_api/crds.json.gz`` from the Go modules of the meshes.
+"""Write the files ``crds.json.gz`` of Istio and Gateway API from the Go modules of the meshes.
 
     go mod download istio.io/api@v1.31.4 sigs.k8s.io/gateway-api@v1.6.1
     python -m meshkit.meshes.generate
@@ -22,6 +22,8 @@ ISTIO = "istio.io/api@v1.31.4"
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.6.1"
 ISTIO_GROUPS = ("networking.istio.io", "security.istio.io", "telemetry.istio.io")
 GATEWAY_API_FILES = ("gateway.networking.k8s.io_httproutes.yaml", "gateway.networking.k8s.io_grpcroutes.yaml")
+GATEWAY_FILES = ("gateway.networking.k8s.io_gateways.yaml",)
+"""The definitions that meshkit knows and does not install."""
 
 
 def main() -> None:
@@ -30,6 +32,7 @@ def main() -> None:
     _write("istio", [crd for crd in istio if crd["spec"]["group"] in ISTIO_GROUPS])
     standard = _module(GATEWAY_API) / "config" / "crd" / "standard"
     _write("gateway_api", [crd for name in GATEWAY_API_FILES for crd in _documents(standard / name)])
+    _write("gateway_api/gateways", [crd for name in GATEWAY_FILES for crd in _documents(standard / name)])
 
 
 def _module(module: str) -> Path:

@@ -25,6 +25,7 @@ from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActio
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.egress import Egress
 from meshkit.intent.traffic import Route
 from meshkit.kube.steps import RELEASE_MANAGER, Step
 from meshkit.meshes import registry
@@ -65,7 +66,7 @@ def plan(
     wanted = (intents,) if isinstance(intents, Intent) else tuple(intents)
     mesh = mesh_of(cluster, mesh, filter(None, (getattr(each, "namespace", None) for each in wanted)))
     row = registry.mesh(mesh)
-    routed = any(isinstance(each, Route | DestinationPolicy) for each in wanted)
+    routed = any(isinstance(each, Route | DestinationPolicy | Egress) for each in wanted)
     home = home_of(cluster, row) if routed else row.control_plane.home
     seen = snapshot.read(cluster, needs_of(wanted, row, home))
     findings = preflight.check(wanted, seen, mesh)

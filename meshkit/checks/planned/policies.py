@@ -8,6 +8,7 @@ from meshkit import codes
 from meshkit.facts import Finding, Object, Severity, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.egress import Egress
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh
@@ -24,14 +25,14 @@ def check(intents: Sequence[Intent], snapshot: Snapshot, row: Mesh) -> Iterator[
     if not policies:
         return
     yield from _one_each(policies)
-    joined = [intent for intent in intents if isinstance(intent, Route | DestinationPolicy)]
+    joined = [intent for intent in intents if isinstance(intent, Route | DestinationPolicy | Egress)]
     steps = steps_of(joined, snapshot, row.planner)
     planned, made = after(snapshot, steps), {step.title for step in steps}
     own = [rule for rule in destinations.rules(planned) if title(rule) in made]
     for policy in policies:
-        yield from _host(policy, snapshot)
+        yield from _host(policy, planned)
         fields = [name for name in (*destinations.POLICIES, "tls") if getattr(policy, name) is not None]
-        for port in _ports(policy, snapshot):
+        for port in _ports(policy, planned):
             yield from destinations.findings(port, own, {}, fields, planned, row, DestinationPolicy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from meshkit import codes
-from meshkit.checks.planned import policies, traffic
+from meshkit.checks.planned import egress, policies, traffic
 from meshkit.facts import Finding, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
@@ -33,6 +33,7 @@ def check(intents: Sequence[Intent], snapshot: Snapshot, mesh: str) -> tuple[Fin
                 findings += traffic.check(intent, snapshot)
                 findings += rivals.check(intent, snapshot, row)
     findings += policies.check(intents, snapshot, row)
+    findings += egress.check(intents)
     return (*findings, *traffic.one_route_each([intent for intent in intents if isinstance(intent, Route)]))
 
 

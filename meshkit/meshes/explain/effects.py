@@ -128,6 +128,7 @@ def _of_place(
         not_known |= dict.fromkeys(text for way in (old, new) if way.registered for text in way.not_known)
         alike = (
             old.outcome == new.outcome
+            or not (old.registered or new.registered)
             or (match != Match() and _fail_alike(old, new))
             or (by_pods and _served_alike(_served(before, group, old), _served(after, other, new)))
         )

@@ -70,7 +70,7 @@ ISTIO = Mesh(
     ),
     mutual_tls=mutual_tls,
     meaning=meaning,
-    crds=lambda: (*crds("istio"), *crds("gateway_api")),
+    crds=lambda: (*crds("istio"), *crds("gateway_api"), *crds("gateway_api/gateways")),
     not_evaluated=(
         Kind("networking.istio.io/v1alpha3", "EnvoyFilter"),
         Kind("extensions.istio.io/v1alpha1", "WasmPlugin"),

@@ -9,6 +9,8 @@ from typing import Any
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.egress import Egress
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
@@ -29,7 +31,7 @@ from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_pla
 from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
 from meshkit.meshes.istio.traffic import apis as istio_routes
-from meshkit.meshes.istio.traffic import policies
+from meshkit.meshes.istio.traffic import egress, exposures, policies
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
 from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE, refuse_tcp
 from meshkit.meshes.istio.traffic.splits import splits as virtual_service_splits
@@ -62,6 +64,16 @@ class IstioPlanner:
         """The fields of a DestinationPolicy that ``plan`` refuses."""
         return policies.LIMITS
 
+    @property
+    def egress_limits(self) -> Limits:
+        """The fields of an Egress that ``plan`` refuses."""
+        return egress.LIMITS
+
+    @property
+    def exposure_limits(self) -> Limits:
+        """The fields of an Exposure that ``plan`` refuses: none."""
+        return exposures.LIMITS
+
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
         match intent:
@@ -79,6 +91,10 @@ class IstioPlanner:
                 return istio_routes.needs(intent)
             case DestinationPolicy():
                 return policies.needs(intent)
+            case Egress():
+                return egress.needs(intent)
+            case Exposure():
+                return exposures.needs(intent)
         raise not_plannable(intent)
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -98,6 +114,10 @@ class IstioPlanner:
                 return istio_routes.plan(intent, snapshot)
             case DestinationPolicy():
                 return policies.plan(intent, snapshot)
+            case Egress():
+                return egress.plan(intent)
+            case Exposure():
+                return exposures.plan(intent)
         raise not_plannable(intent)
 
     def weighted_route(self, release: Release) -> WeightedRoute:

@@ -22,7 +22,7 @@ from meshkit.meshes import access
 from meshkit.meshes.access import Account, Target
 from meshkit.meshes.base import cannot
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
-from meshkit.meshes.linkerd.routable import opaque_reason
+from meshkit.meshes.linkerd.traffic.routable import opaque_reason
 
 SERVER = Kind("policy.linkerd.io/v1beta3", "Server")
 AUTHORIZATION_POLICY = Kind("policy.linkerd.io/v1alpha1", "AuthorizationPolicy")

@@ -8,7 +8,7 @@ from meshkit.meshes.control_plane import ControlPlaneFacts
 from meshkit.meshes.definitions import crds
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
 from meshkit.meshes.identity import Identity
-from meshkit.meshes.linkerd import rotation
+from meshkit.meshes.linkerd import intents, rotation
 from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY
 from meshkit.meshes.linkerd.analysis import ANALYZER
 from meshkit.meshes.linkerd.checks.table import CHECKS
@@ -77,5 +77,6 @@ LINKERD = Mesh(
         InstallRight("create", "batch", "cronjobs"),
         InstallRight("get", "", "secrets", at_home=True),
     ),
+    intent_checks=intents,
     aggregated_api="linkerd viz tap",
 )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.egress import Egress
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
@@ -32,13 +34,19 @@ from meshkit.meshes.gateway_api.rules import Dialect
 from meshkit.meshes.gateway_api.splits import splits
 from meshkit.meshes.gateway_api.versions import version_service
 from meshkit.meshes.linkerd import access as linkerd_access
-from meshkit.meshes.linkerd import breakers
 from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
 from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_needs
 from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
 from meshkit.meshes.linkerd.meaning.precedence import rank
-from meshkit.meshes.linkerd.routable import LIMITS, POLICY_LIMITS, refuse_void
+from meshkit.meshes.linkerd.traffic import breakers, egress
+from meshkit.meshes.linkerd.traffic.routable import (
+    EXPOSURE_LIMITS,
+    LIMITS,
+    POLICY_LIMITS,
+    cannot_expose,
+    refuse_void,
+)
 from meshkit.meshes.routing.capabilities import Limits, refuse
 
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
@@ -63,6 +71,16 @@ class LinkerdPlanner:
         """The fields of a DestinationPolicy that ``plan`` refuses."""
         return POLICY_LIMITS
 
+    @property
+    def egress_limits(self) -> Limits:
+        """The fields of an Egress that ``plan`` refuses."""
+        return egress.LIMITS
+
+    @property
+    def exposure_limits(self) -> Limits:
+        """The fields of an Exposure that ``plan`` refuses: all."""
+        return EXPOSURE_LIMITS
+
     def needs(self, intent: Intent) -> tuple[Need, ...]:
         """The objects that ``plan`` and the checks read for this intent."""
         match intent:
@@ -78,6 +96,10 @@ class LinkerdPlanner:
                 return tuple(Need(kind, intent.namespace) for kind in (SERVICE, POD, HTTP_ROUTE))
             case DestinationPolicy():
                 return breakers.needs(intent)
+            case Egress():
+                return egress.needs(intent)
+            case Exposure():
+                raise cannot_expose()
         raise not_plannable(intent)
 
     def plan(self, intent: Intent, snapshot: Snapshot) -> tuple[Step, ...]:
@@ -97,6 +119,10 @@ class LinkerdPlanner:
                 return tuple(_route(intent, snapshot))
             case DestinationPolicy():
                 return tuple(breakers.plan(intent, snapshot))
+            case Egress():
+                return tuple(egress.plan(intent, snapshot))
+            case Exposure():
+                raise cannot_expose()
         raise not_plannable(intent)
 
     def weighted_route(self, release: Release) -> WeightedRoute:

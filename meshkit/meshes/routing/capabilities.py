@@ -1,8 +1,8 @@
-"""Which fields of a Route or DestinationPolicy a mesh cannot carry out, and what it can do instead.
+"""Which fields of a traffic intent a mesh cannot carry out, and what it can do instead.
 
 A mesh lists what it lacks by the field's place in the intent: ``rules[].mirror``, where ``[]`` is any element
 of a list and ``*`` any key of a mapping. ``place: value`` names one value of a field. The same lists refuse
-an intent and make the tables in the documentation. Parts that both intents have are refused alike.
+an intent and make the tables in the documentation. Parts that several intents have are refused alike.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, get_args, get_origin
 
 from meshkit.errors import UnsupportedByMesh
-from meshkit.intent.base import Part, kind, part_in
-from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.base import Intent, Part, kind, part_in
 from meshkit.intent.traffic import Route
 
 Limits = Mapping[str, str]
 """The place of a field -> what the mesh can do instead, as a sentence."""
 
 
-def refuse(intent: Route | DestinationPolicy, mesh: str, limits: Limits) -> None:
+def refuse(intent: Intent, mesh: str, limits: Limits) -> None:
     """Raise ``UnsupportedByMesh`` for the first field of an intent that is in ``limits``."""
     for place, where in _lacking(intent, limits):
         field = f"{kind(type(intent))}.{where}"
         raise UnsupportedByMesh(field, f"{mesh} cannot do this.", remedy=limits[place])
 
 
-def lacks(intent: Route | DestinationPolicy, limits: Limits) -> bool:
+def lacks(intent: Intent, limits: Limits) -> bool:
     """Whether an intent has a field that is in ``limits``."""
     return any(True for _ in _lacking(intent, limits))
 

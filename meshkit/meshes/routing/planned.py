@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.egress import Egress
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import annotations_of, identity
 from meshkit.kube.steps import Step, ordered
@@ -24,7 +25,7 @@ def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner
 
     Two Routes for ports of one Service share objects, so each is planned over what those before it write
     first: what a Route removes at last, requests of the other port may still need. DestinationPolicies share
-    objects with Routes, and are planned over what these write.
+    objects with Routes, and are planned over what these write. Egresses of one namespace share objects, too.
     """
     placed: list[_Placed] = []
     wanted = tuple(intents)
@@ -34,6 +35,9 @@ def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner
         if isinstance(intent, DestinationPolicy):
             continue
         planned = planner.plan(intent, seen)
+        if isinstance(intent, Egress):
+            seen = after(seen, planned)
+            placed = [one for one in placed if one.step not in planned]  # what is written again comes last
         if not isinstance(intent, Route):
             placed += (_Placed(step, 0, 0) for step in planned)
             continue
@@ -116,6 +120,8 @@ def needs_of(intents: Iterable[Intent], row: Mesh, home: str) -> Iterator[Need]:
         if isinstance(intent, Route | DestinationPolicy):
             yield from live.needs(row, intent.namespace, home)
             yield from destinations.needs(row, intent.namespace)
+        if isinstance(intent, Egress):
+            yield from (need for need in live.needs(row, intent.namespace, home) if need.namespace == home)
 
 
 def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:

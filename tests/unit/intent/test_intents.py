@@ -11,6 +11,8 @@ from meshkit.errors import BadInput, UnknownName
 from meshkit.intent.balancing import LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.egress import Egress
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Margins, Release
 from meshkit.intent.rules import Fault
@@ -34,6 +36,18 @@ def route(**fields: Any) -> Route:
 
 def policy(host: str, **fields: Any) -> DestinationPolicy:
     return DestinationPolicy(namespace="shop", host=host, **fields)
+
+
+def egress(**fields: Any) -> Egress:
+    ports = ({"number": 80, "protocol": "http"},)
+    given = {"namespace": "shop", "name": "payments", "hosts": ("a.example",), "ports": ports}
+    return Egress(**{**given, **fields})
+
+
+def exposure(**fields: Any) -> Exposure:
+    routes = ({"service": "web", "port": 8080},)
+    given = {"namespace": "shop", "name": "public", "hosts": ("shop.example.com",), "routes": routes}
+    return Exposure(**{**given, **fields})
 
 
 def access(**fields: Any) -> Access:
@@ -124,6 +138,37 @@ def release(**fields: Any) -> Release:
         (lambda: policy("a.example", callers={}), "destination_policy.callers"),
         (lambda: policy("a.example", tls={"secret": "a"}), "destination_policy.tls.secret"),
         (lambda: policy("a.example", tls={"mode": "mutual"}), "destination_policy.tls.secret"),
+        (lambda: egress(hosts=()), "egress.hosts"),
+        (lambda: egress(hosts=("a.example", "a.example")), "egress.hosts[1]"),
+        (lambda: egress(hosts=("payments",)), "egress.hosts[0]"),
+        (lambda: egress(hosts=("web.shop.svc.cluster.local",)), "egress.hosts[0]"),
+        (lambda: egress(hosts=("192.0.2.1",)), "egress.hosts[0]"),
+        (lambda: egress(hosts=("*",)), "egress.hosts[0]"),
+        (lambda: egress(hosts=("a.example", "*.b.example")), "egress.hosts[1]"),
+        (lambda: egress(hosts=("*.a.example",), addresses=("192.0.2.1",)), "egress.addresses"),
+        (lambda: egress(addresses=("a.example",)), "egress.addresses[0]"),
+        (lambda: egress(ports=({"number": 5432, "protocol": "tcp"},)), "egress.ports[0].protocol"),
+        (lambda: egress(ports=({"number": 80, "protocol": "http"},) * 2), "egress.ports[1].number"),
+        (lambda: egress(ports=({"number": 0, "protocol": "http"},)), "egress.ports[0].number"),
+        (lambda: exposure(hosts=()), "exposure.hosts"),
+        (lambda: exposure(hosts=("shop",)), "exposure.hosts[0]"),
+        (lambda: exposure(hosts=("a.example", "a.example")), "exposure.hosts[1]"),
+        (lambda: exposure(routes=()), "exposure.routes"),
+        (lambda: exposure(routes=({"service": "web", "port": 80},) * 2), "exposure.routes[1].path"),
+        (
+            lambda: exposure(routes=({"service": "web", "port": 80, "path": "api"},)),
+            "exposure.routes[0].path",
+        ),
+        (
+            lambda: exposure(routes=({"service": "w", "port": 8, "split": {"v1": 9}},)),
+            "exposure.routes[0].split",
+        ),
+        (lambda: exposure(certificate={}), "exposure.certificate.secret"),
+        (
+            lambda: exposure(certificate={"secret": "a", "issuer_kind": "Issuer"}),
+            "exposure.certificate.issuer",
+        ),
+        (lambda: exposure(certificate={"secret": "a"}, port=80), "exposure.port"),
         (lambda: policy("web", load_balancing={"failover": {"a": "b"}}), FAILOVER),
     ],
 )

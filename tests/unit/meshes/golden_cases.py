@@ -9,6 +9,8 @@ from meshkit.facts import Snapshot
 from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy, TLSOrigination
+from meshkit.intent.egress import Egress, EgressPort
+from meshkit.intent.exposure import Certificate, ExposedService, Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.observability import Alerts, Observability, Tracing
@@ -209,6 +211,72 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
             port=80,
             tls=TLSOrigination(mode="mutual", secret="payments-client"),
             callers={"app": "web"},
+        ),
+    ),
+    "egress": (
+        ("istio", "linkerd"),
+        Egress(
+            namespace="shop",
+            name="payments",
+            hosts=("payments.example.com", "api.example.com"),
+            ports=(EgressPort(number=80, protocol="http"), EgressPort(number=8443, protocol="http2")),
+        ),
+    ),
+    "egress-tls": (
+        ("istio",),
+        Egress(
+            namespace="shop",
+            name="partners",
+            hosts=("*.example.com",),
+            ports=(EgressPort(number=443, protocol="tls"),),
+            callers="mesh",
+        ),
+    ),
+    "egress-addresses": (
+        ("istio",),
+        Egress(
+            namespace="shop",
+            name="database",
+            hosts=("db.example.com",),
+            ports=(
+                EgressPort(number=5432, protocol="tcp"),
+                EgressPort(number=80, protocol="http", target_port=443),
+            ),
+            addresses=("192.0.2.10", "192.0.2.11"),
+        ),
+    ),
+    "egress-refuse": (
+        ("linkerd",),
+        Egress(
+            namespace="shop",
+            name="payments",
+            hosts=("payments.example.com",),
+            ports=(EgressPort(number=80, protocol="http"),),
+            others="refuse",
+        ),
+    ),
+    "exposure": (
+        ("istio",),
+        Exposure(
+            namespace="shop",
+            name="public",
+            hosts=("shop.example.com", "*.shop.example.com"),
+            certificate=Certificate(secret="shop-tls", issuer="letsencrypt"),
+            routes=(
+                ExposedService(service="web", port=80, split={"v1": 90, "v2": 10}),
+                ExposedService(service="web", port=80, path="/api/"),
+            ),
+        ),
+    ),
+    "exposure-plain": (
+        ("istio",),
+        Exposure(
+            namespace="shop",
+            name="inside",
+            hosts=("shop.example.com",),
+            routes=(ExposedService(service="web", port=80),),
+            port=8080,
+            service="ClusterIP",
         ),
     ),
 }

@@ -47,6 +47,7 @@ statuses = istio_gateway.statuses
 route_problems = istio_gateway.route_problems
 NOT_CARRIED = {
     "gateways": "Gateway: there are no gateways in the sandbox; routes hold for sidecars only.",
+    "gateways.gateway": "Gateway: there are no gateways in the sandbox, so nobody serves its listeners.",
     "sidecars": "Sidecar is not supported: every proxy is taken to know every host, whatever egress lists.",
     "requestauthentications": "RequestAuthentication is not supported: the sandbox verifies no tokens.",
     "workloadentries": "WorkloadEntry is not supported by the sandbox.",
@@ -67,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
     "requestauthentications": Kind("security.istio.io/v1", "RequestAuthentication"),
     "peerauthentications": Kind("security.istio.io/v1", "PeerAuthentication"),
     "authorizationpolicies": Kind("security.istio.io/v1", "AuthorizationPolicy"),
+    "gateways.gateway": Kind("gateway.networking.k8s.io/v1", "Gateway"),
     **gateway_api.KINDS,
 }
 """The resources that the conversion reads; of configmaps only the control plane's own namespace."""

@@ -26,5 +26,10 @@ def narrowed(item: Object, match: Match) -> Iterator[tuple[Rank, Match]]:
         is_exact = suffix == name
         host = re.escape(name) if is_exact else rf".*\.{re.escape(suffix)}"
         condition = NamedMatch(":authority", StringMatch("regex", rf"(?i){host}\.?(:[0-9]+)?"))
-        rank = (0 if is_exact else 1, -len(suffix))
-        yield rank, replace(match, headers=(condition, *match.headers))
+        yield rank_of(name), replace(match, headers=(condition, *match.headers))
+
+
+def rank_of(name: str) -> Rank:
+    """Sorts the hostnames of routes: names before patterns, longer ones first."""
+    suffix = name.removeprefix("*.")
+    return (0 if suffix == name else 1, -len(suffix))

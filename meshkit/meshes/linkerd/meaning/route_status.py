@@ -20,6 +20,11 @@ _RESOURCES = {
     "grpcroutes": "grpcroutes.gateway.networking.k8s.io",
     "httproutes.policy": f"httproutes.v1beta3.{GROUP}",
 }
+_OF_PARENTS = {
+    "Service": "services",
+    "Server": "servers.policy",
+    "EgressNetwork": "egressnetworks.policy",
+}
 _ACCEPTED = Condition("Accepted", True, "Accepted")
 _CONFLICTED = Condition("Accepted", False, "RouteReasonConflicted")
 _NO_PARENT = Condition("Accepted", False, "NoMatchingParent")
@@ -48,6 +53,8 @@ def _parents(item: Object) -> list[_Parent]:
             found.append((kind, namespace, ref["name"], ref.get("port")))
         if kind == "Server" and group == GROUP:
             found.append((kind, namespace, ref["name"], None))
+        if kind == "EgressNetwork" and group == GROUP:
+            found.append((kind, namespace, ref["name"], ref.get("port")))
     return found
 
 
@@ -60,13 +67,13 @@ def _told(registry: Registry, item: Object, parent: _Parent, conflicts: set[_Par
     accepted = _parent_condition(registry, parent)
     if accepted.holds and parent in conflicts:
         accepted = _CONFLICTED
-    more = (resolved(registry, item),) if kind == "Service" else ()
+    more = () if kind == "Server" else (resolved(registry, item),)
     return ParentStatus(reference, (accepted, *more))
 
 
 def _parent_condition(registry: Registry, parent: _Parent) -> Condition:
     kind, namespace, name, _ = parent
-    resource = "services" if kind == "Service" else "servers.policy"
+    resource = _OF_PARENTS[kind]
     found: Mapping[str, Any] | None = next(
         (item for item in registry.of(resource, namespace) if item["metadata"]["name"] == name), None
     )

@@ -17,7 +17,7 @@ from meshkit.meshes.gateway_api.meaning import matches as gateway_api
 from meshkit.meshes.gateway_api.meaning import references
 from meshkit.meshes.gateway_api.meaning.routes import parents_of
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
-from meshkit.meshes.linkerd.meaning import policy_problems, protocols, reliability, services
+from meshkit.meshes.linkerd.meaning import egress, policy_problems, protocols, reliability, services
 from meshkit.meshes.linkerd.meaning.authorization import inbound
 from meshkit.meshes.linkerd.meaning.port_routes import ANNOTATION_UNREADABLE, EVERYONE, routes_of
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
@@ -47,6 +47,7 @@ KINDS: Mapping[str, Kind] = {
     **gateway_api.KINDS,
     **linkerd_authorization.KINDS,
     **services.PROFILES,
+    **egress.KINDS,
 }
 _LOST = "fail with 500"
 _PORT_LOST = "go to the port of that number of its pods"
@@ -92,8 +93,11 @@ def outbound(registry: Registry, namespace: str) -> Outbound:
         else:
             told += shared.hosts[key]
     policies = policy_problems.problems(registry)
-    problems = (*policies, *shared.problems, *(problem for each in told for problem in each.problems))
-    return Outbound(tuple(each.host for each in told), _clusters(registry), once(problems))
+    beyond = egress.outside(registry, namespace)
+    of_hosts = (problem for each in told for problem in each.problems)
+    problems = (*policies, *shared.problems, *of_hosts, *beyond.problems)
+    hosts = (*(each.host for each in told), *beyond.hosts)
+    return Outbound(hosts, (*_clusters(registry), *beyond.clusters), once(problems))
 
 
 def route_problems(registry: Registry) -> tuple[Problem, ...]:

@@ -6,7 +6,7 @@ in silence: its status remains accepted. Here that silence is a problem.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,20 +45,20 @@ class TakenRoute:
         return tuple(_as_read(rule, self.group) for rule in self.item["spec"].get("rules") or ())
 
 
-def taken_routes(work: Translation) -> list[TakenRoute]:
-    """The routes on Services that Linkerd takes, the oldest first."""
+def taken_routes(
+    work: Translation, parents: Callable[[Object], Sequence[Mapping[str, Any]]] = parents_of
+) -> list[TakenRoute]:
+    """The routes on Services, or on other ``parents``, that Linkerd takes, the oldest first."""
     found = [
         TakenRoute(item, kind, group)
         for resource, (group, kind) in ROUTES.items()
         for item in work.registry.of(resource)
-        if _is_taken(work, item, kind, group)
+        if parents(item) and _is_taken(work, item, kind, group)
     ]
     return sorted(found, key=lambda taken: age_of(taken.item))
 
 
 def _is_taken(work: Translation, item: Object, kind: str, group: str) -> bool:
-    if not parents_of(item):
-        return False
     if why := reliability.refusal(item["metadata"].get("annotations") or {}, kind):
         work.problems.append(Problem(item, ROUTE_DROPPED, f"{why}: Linkerd drops the whole route."))
         return False

@@ -23,7 +23,7 @@ from meshkit.meshes.base import cannot
 from meshkit.meshes.gateway_api.durations import duration
 from meshkit.meshes.gateway_api.versions import VERSION_OF
 from meshkit.meshes.linkerd.meaning.reliability import ACCRUAL
-from meshkit.meshes.linkerd.routable import POLICY_LIMITS, refuse_void
+from meshkit.meshes.linkerd.traffic.routable import POLICY_LIMITS, refuse_void
 from meshkit.meshes.routing import policy_fields
 from meshkit.meshes.routing.capabilities import refuse
 from meshkit.meshes.routing.policy_fields import PolicyField

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshkit.errors import BadInput
+from meshkit.errors import BadInput, UnsupportedByMesh
 from meshkit.facts import Object, Snapshot
 from meshkit.intent.base import kind
 from meshkit.intent.destination import DestinationPolicy
+from meshkit.intent.exposure import Exposure
 from meshkit.intent.release import Release
 from meshkit.intent.traffic import Route
 from meshkit.meshes.linkerd.meaning import protocols, services
@@ -47,6 +48,15 @@ _OF_DESTINATIONS: Limits = {
     "outlier_detection.min_healthy_percent": _EVERY_REQUEST,
 }
 """What Routes and DestinationPolicies have in common."""
+_OTHER_GATEWAY = (
+    "Run an ingress controller or a controller of Gateway API of another project, let Linkerd inject its"
+    " pods, and configure it by its own objects: Linkerd treats its requests like those of any caller."
+)
+EXPOSURE_LIMITS: Limits = {
+    **dict.fromkeys(Exposure.model_fields, "See hosts."),
+    "hosts": _OTHER_GATEWAY,
+}
+"""All fields of an Exposure: Linkerd has no gateway."""
 LIMITS: Limits = {
     "fault": "Send a share to a version that fails on purpose instead.",
     **_OF_DESTINATIONS,
@@ -126,3 +136,8 @@ def opaque_reason(service: Object, port: Mapping[str, Any], pods: tuple[Object, 
         if any(protocols.of_pod(pod, number) == "tcp" for number in port_numbers(pod, target)):
             return f"the opaque ports of pod {pod['metadata']['name']}"
     return ""
+
+
+def cannot_expose() -> UnsupportedByMesh:
+    """The error for an Exposure."""
+    return UnsupportedByMesh(kind(Exposure), "Linkerd has no gateway of its own.", remedy=_OTHER_GATEWAY)

@@ -1,0 +1,1 @@
+"""Linkerd: what a Route, DestinationPolicy or Egress becomes."""
