@@ -60,6 +60,14 @@ if TYPE_CHECKING:
     from meshkit.operations.change import history as history
     from meshkit.operations.change import plan as plan
     from meshkit.operations.chaos import Chaos as Chaos
+    from meshkit.operations.experiments.comparison import compare_experiments as compare_experiments
+    from meshkit.operations.experiments.experiment import Experiment as Experiment
+    from meshkit.operations.experiments.recording import ExperimentRun as ExperimentRun
+    from meshkit.operations.experiments.recording import load_experiment as load_experiment
+    from meshkit.operations.experiments.settings import ExperimentLimits as ExperimentLimits
+    from meshkit.operations.experiments.settings import ExperimentSettings as ExperimentSettings
+    from meshkit.operations.experiments.settings import WorkloadBehaviour as WorkloadBehaviour
+    from meshkit.operations.experiments.taking_back import stop_experiments as stop_experiments
     from meshkit.operations.explain import Explanation as Explanation
     from meshkit.operations.explain import explain as explain
     from meshkit.operations.health import Findings as Findings
@@ -145,6 +153,11 @@ _HOMES = {
     "operations.traffic_gate": ("TrafficGateOptions",),
     "operations.undo": ("undo",),
     "operations.routes.convert": ("plan_convert",),
+    "operations.experiments.comparison": ("compare_experiments",),
+    "operations.experiments.experiment": ("Experiment",),
+    "operations.experiments.recording": ("ExperimentRun", "load_experiment"),
+    "operations.experiments.settings": ("ExperimentLimits", "ExperimentSettings", "WorkloadBehaviour"),
+    "operations.experiments.taking_back": ("stop_experiments",),
     "operations.explain": ("Explanation", "explain"),
     "operations.health": ("Findings", "check"),
     "operations.identity.create": ("plan_identity",),
