@@ -110,11 +110,11 @@ def compare_experiments(
 def _versions(
     first: ExperimentRun, other: ExperimentRun, number: int, setting: int | None, confidence: float
 ) -> Iterator[ComparedVersion]:
-    pairs: dict[tuple[str, str | None], None] = {}
-    for sample in (*first.samples, *other.samples):
-        pairs[sample.service, None] = None
-        if sample.version != NO_VERSION and sample.version != sample.service:
-            pairs[sample.service, sample.version] = None
+    samples = (*first.samples, *other.samples)
+    named: dict[str, set[str]] = {sample.service: set() for sample in samples}
+    for sample in samples:
+        named[sample.service] |= {sample.version} - {NO_VERSION, sample.service}
+    pairs = [(service, version) for service in named for version in (None, *sorted(named[service]))]
     for service, version in pairs:
         counts = [run.counts(version, service=service, setting=setting) for run in (first, other)]
         rates = [

@@ -14,6 +14,7 @@ from meshkit.facts import ArmCounts
 from meshkit.kube.kinds import POD
 from meshkit.kube.pods import workload
 from meshkit.observe.counters import Counters, Observer, Target, window
+from meshkit.observe.scrape import ScrapeObserver
 from meshkit.operations.experiments.recording import NO_VERSION
 
 if TYPE_CHECKING:
@@ -47,14 +48,20 @@ class Meter:
     def read(self) -> list[CallerCounts]:
         """The requests since the previous reading; none at the first. Raises ``NoData``."""
         found: list[CallerCounts] = []
-        for target in self.targets:
+        for target, counters in zip(self.targets, self._counters(), strict=True):
             before = self._before.get(target.service)
-            now = self.observer.counters(self.cluster, target).following(before)
+            now = counters.following(before)
             now.require_counts()
             self._before[target.service] = now
             if before is not None:
                 found += self._between(target, before, now)
         return found
+
+    def _counters(self) -> list[Counters]:
+        """A reading for each target; the sidecars' pages are read once for all of them."""
+        if isinstance(self.observer, ScrapeObserver):
+            return self.observer.counters_of(self.cluster, self.targets)
+        return [self.observer.counters(self.cluster, target) for target in self.targets]
 
     def _between(self, target: Target, before: Counters, now: Counters) -> list[CallerCounts]:
         by_caller: dict[str, list[str]] = {}

@@ -74,7 +74,7 @@ class ExperimentSettings(Part):
 
     def as_record(self) -> dict[str, Any]:
         """A JSON object of the settings that are given."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {_words(value)}" for name, value in self.as_record().items()) or "as found"
