@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from meshkit.operations.upgrade.run import plan_upgrade as plan_upgrade
     from meshkit.operations.upgrade.run import upgrade_status as upgrade_status
     from meshkit.runbooks.execution import run_runbook as run_runbook
+    from meshkit.views.experiments.chart import experiment_chart as experiment_chart
+    from meshkit.views.experiments.panel import experiment_panel as experiment_panel
     from meshkit.views.release.chart import release_chart as release_chart
     from meshkit.views.release.panel import release_panel as release_panel
     from meshkit.views.setup.stage_report import stage_report as stage_report
@@ -171,6 +173,8 @@ _HOMES = {
     "operations.upgrade.run": ("plan_retirement", "plan_upgrade", "upgrade_status"),
     "operations.upgrade.rollback": ("upgrade_back",),
     "runbooks.execution": ("run_runbook",),
+    "views.experiments.chart": ("experiment_chart",),
+    "views.experiments.panel": ("experiment_panel",),
     "views.release.chart": ("release_chart",),
     "views.release.panel": ("release_panel",),
     "views.setup.stage_report": ("stage_report",),

@@ -17,7 +17,7 @@ from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object
 from meshkit.kube.kinds import ZONE
 from meshkit.kube.nodes import POWERED_OFF, can_be_switched_off, is_switched_off
-from meshkit.kube.pods import is_ready
+from meshkit.kube.pods import is_ready, workload
 from meshkit.operations.shop import BEHAVIOUR_PORT
 
 if TYPE_CHECKING:
@@ -88,6 +88,10 @@ class Chaos:
         port, name = int(_behaviour_port(pod)), pod["metadata"]["name"]
         found: dict[str, float] = json.loads(self._api.pod_get(namespace, name, port, "/-/behaviour"))
         return found
+
+    def adjustable(self, namespace: str) -> list[str]:
+        """The Deployments of a namespace whose behaviour can be set."""
+        return sorted({workload(pod).partition("/")[2] for pod in self._webs(namespace)})
 
     def _running(self, namespace: str, workload: str) -> list[Object]:
         pods = [pod for pod in self._webs(namespace) if _is_of(pod, workload)]

@@ -19,6 +19,7 @@ from meshkit.intent.traffic import Route
 from meshkit.observe.counters import Observer, Target
 from meshkit.observe.source import observer as observer_of
 from meshkit.operations.change import plan as plan_of
+from meshkit.operations.chaos import Chaos
 from meshkit.operations.clock import Clock, SystemClock
 from meshkit.operations.experiments.applying import Applier
 from meshkit.operations.experiments.measurement import CallerCounts, Meter
@@ -255,6 +256,10 @@ class Experiment:
             if settings is not None:
                 self._require_possible(settings)
         return found
+
+    def workloads(self) -> list[str]:
+        """The Deployments whose behaviour can be set; none where it is no sandbox."""
+        return Chaos(self.cluster).adjustable(self.route.namespace) if self.sandbox else []
 
     def presets(self) -> dict[str, str]:
         """Each preset with the reason why it is not possible here; empty if it is."""

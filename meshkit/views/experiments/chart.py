@@ -78,6 +78,8 @@ class Series:
             for each in samples
             if each.service == run.route.service and self.caller in (None, each.caller)
         ]
+        if not own and self._recent and self._recent[-1].at_s > at_s - MEAN_S:
+            return  # a reading of another service alone
         self._recent = [each for each in self._recent if each.at_s > at_s - MEAN_S] + own
         windows = {each.at_s: each.seconds for each in self._recent} | {at_s: samples[0].seconds}
         seconds = sum(windows.values())
