@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from meshkit.operations.experiments.experiment import Experiment as Experiment
     from meshkit.operations.experiments.recording import ExperimentRun as ExperimentRun
     from meshkit.operations.experiments.recording import load_experiment as load_experiment
+    from meshkit.operations.experiments.replay import plan_replay as plan_replay
     from meshkit.operations.experiments.settings import ExperimentLimits as ExperimentLimits
     from meshkit.operations.experiments.settings import ExperimentSettings as ExperimentSettings
     from meshkit.operations.experiments.settings import WorkloadBehaviour as WorkloadBehaviour
@@ -158,6 +159,7 @@ _HOMES = {
     "operations.experiments.comparison": ("compare_experiments",),
     "operations.experiments.experiment": ("Experiment",),
     "operations.experiments.recording": ("ExperimentRun", "load_experiment"),
+    "operations.experiments.replay": ("plan_replay",),
     "operations.experiments.settings": ("ExperimentLimits", "ExperimentSettings", "WorkloadBehaviour"),
     "operations.experiments.taking_back": ("stop_experiments",),
     "operations.explain": ("Explanation", "explain"),

@@ -11,7 +11,7 @@ import importlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,7 +96,7 @@ class RecordedEvent:
     event: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExperimentRun:
     """One experiment from its start until now, or as it was read from a file."""
 
@@ -107,11 +107,18 @@ class ExperimentRun:
     """The start, as ISO 8601 in UTC."""
     route: Route
     settings: tuple[SettingChange, ...] = ()
-    samples: tuple[Measured, ...] = field(default=(), repr=False)
+    samples: tuple[Measured, ...] = ()
     events: tuple[RecordedEvent, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     """What ran: the mesh, meshkit and the images of the workloads, with their versions."""
     ended_s: float | None = None
+
+    def __str__(self) -> str:
+        what = f"Experiment {self.id} with {self.route.namespace}/{self.route.service} on {self.mesh}"
+        counted = f"{len(self.settings) - 1} changes of settings, {len(self.samples)} samples"
+        return f"{what}: {counted} in {self.duration_s:.0f} s."
+
+    __repr__ = __str__
 
     @property
     def duration_s(self) -> float:

@@ -22,11 +22,12 @@ def head(experiment: Experiment) -> Markup:
     run, over = experiment.run, experiment.over
     tone, state = ("note", "over") if over else ("running", "running")
     return Markup(
-        '<div class="mk-head"><h2>Experiment with {}</h2>{}</div><div class="mk-muted">{}</div>'
+        '<div class="mk-head mk-title"><div><h1>Experiment with {}</h1>'
+        '<div class="mk-muted">{}</div></div>{}</div>'
     ).format(
         experiment.target,
-        chip(tone, state),
         f"{run.mesh} on {run.cluster} · {run.id} · {run.duration_s:.0f} s",
+        chip(tone, state),
     )
 
 
