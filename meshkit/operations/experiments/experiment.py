@@ -32,7 +32,7 @@ from meshkit.operations.experiments.recording import (
     SettingChange,
     load_experiment,
 )
-from meshkit.operations.experiments.settings import ExperimentLimits, ExperimentSettings, is_sandbox
+from meshkit.operations.experiments.settings import ExperimentLimits, ExperimentSettings, is_disposable
 from meshkit.operations.experiments.taking_back import (
     RUN,
     changing,
@@ -75,9 +75,9 @@ class Experiment:
     ) -> None:
         self.mesh = mesh_of(cluster, mesh, (route.namespace,))
         self.route, self.cluster, self.target = route, cluster, f"{route.namespace}/{route.service}"
-        self.sandbox = is_sandbox(cluster)
+        self.disposable = is_disposable(cluster)
         self.limits = limits
-        if limits is None and not self.sandbox:
+        if limits is None and not self.disposable:
             problem = f"{cluster} is no sandbox, and no limits are stated."
             limit = f"mk.ExperimentLimits(most_percent={{{route.versions[-1].name!r}: 5}})"
             remedy = f"State what is allowed, such as limits={limit}, or use a sandbox."
@@ -114,7 +114,7 @@ class Experiment:
         return [each.id for each in found]
 
     def _start(self, why: str, dependencies: Iterable[tuple[str, int]], observer: Observer | None) -> None:
-        operation = Operation(RUN, self.mesh, self.target, {"sandbox": self.sandbox})
+        operation = Operation(RUN, self.mesh, self.target)
         self.id = self._journal.start(operation, f"Experiment with {self.target}", why)
         atexit.register(self._leave_at_exit)
         self._applier = Applier(self.id, self.route, self.cluster, self.mesh, self._journal)
@@ -180,7 +180,7 @@ class Experiment:
         """Make exactly these settings true; see ``set``."""
         with self._setting:
             self._require_open()
-            if not self.sandbox and self.limits is not None:
+            if not self.disposable and self.limits is not None:
                 self.limits.require(settings, self.route)
             if settings == self._state:
                 return settings
@@ -259,7 +259,7 @@ class Experiment:
 
     def workloads(self) -> list[str]:
         """The Deployments whose behaviour can be set; none where it is no sandbox."""
-        return Chaos(self.cluster).adjustable(self.route.namespace) if self.sandbox else []
+        return Chaos(self.cluster).adjustable(self.route.namespace) if self.disposable else []
 
     def presets(self) -> dict[str, str]:
         """Each preset with the reason why it is not possible here; empty if it is."""
@@ -316,7 +316,7 @@ class Experiment:
 
     def _require_possible(self, settings: ExperimentSettings) -> None:
         """Raise ``BadInput`` for settings that the limits, the mesh or the cluster do not allow."""
-        if not self.sandbox and self.limits is not None:
+        if not self.disposable and self.limits is not None:
             self.limits.require(settings, self.route)
         if settings.route(self.route) != self.route:
             plan_of([settings.route(self.route)], self.cluster, mesh=self.mesh)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 ALLOWED_ANYWHERE = ("split", "headers", "mirror")
 """The settings that are possible on a cluster that is no sandbox."""
-OF_THE_SANDBOX = ("behaviours", "load_rps", "lost_zone")
-"""The settings that are no objects of the mesh: they change the sandbox's programs and nodes."""
 
 
 class WorkloadBehaviour(Part):
@@ -134,7 +132,7 @@ class ExperimentLimits(Part):
             raise BadInput("mirror.percent", problem, remedy=remedy)
 
 
-def is_sandbox(cluster: Cluster) -> bool:
+def is_disposable(cluster: Cluster) -> bool:
     """Whether the nodes of a cluster can be switched off, so that nothing serves real users there."""
     from meshkit.errors import Forbidden
     from meshkit.operations.chaos import Chaos

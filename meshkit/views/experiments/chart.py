@@ -200,7 +200,7 @@ def _trace(
         "mode": "lines+markers",
         "line": {"color": colour, "width": 1.6 if index == 0 or line == ALL else 2.3},
         "marker": {"symbol": symbol, "size": size, "color": colour, "opacity": 1},
-        "hovertemplate": f"{line} %{{y:.{row.digits}f}} {row.unit}<extra></extra>",
+        "hovertemplate": f"%{{y:.{row.digits}f}} {row.unit}",
     }
 
 

@@ -30,7 +30,7 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         route: Route,
         changed: Changed,
         *,
-        sandbox: bool,
+        disposable: bool,
         workloads: Sequence[str] = (),
         zones: Sequence[str] = (),
     ) -> None:
@@ -43,17 +43,17 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         self.mirror = self._slider(f"Copies to {self._canary} (%)", 100, 5, self._mirrored)
         self.header, self.value = self._text("Header", "x-user"), self._text("has the value", "")
         self.version = self._choice("goes to", names, self._headed, value=self._canary)
-        self.delay = self._slider("Delay of every request (ms)", MOST_MS, 10, self._faulty)
-        self.abort = self._slider("Errors by the proxy (%)", 100, 1, self._faulty)
+        self.delay = self._slider("Delay (ms)", MOST_MS, 10, self._faulty)
+        self.abort = self._slider("Errors by proxy (%)", 100, 1, self._faulty)
         self.retries = self._slider("Retries of a 5xx", 5, 1, self._retried)
-        self.limit = self._slider("Requests under way (0: any)", 50, 1, self._limited)
+        self.limit = self._slider("Most at once (0: any)", 50, 1, self._limited)
         self.workload = widgets.Dropdown(
             description="Workload", options=list(workloads) or [NONE], style=_STYLE
         )
         self.workload.observe(lambda _: self._show_workload(), "value")
-        self.latency = self._slider("answers after (ms, 0: usual)", MOST_MS, 10, self._behaving)
-        self.errors = self._slider("fails for (%)", 100, 1, self._behaving)
-        self.load = self._slider("Load (requests/s, 0: usual)", MOST_RPS, 10, self._loaded)
+        self.latency = self._slider("Latency (ms, 0: usual)", MOST_MS, 10, self._behaving)
+        self.errors = self._slider("Errors (%)", 100, 1, self._behaving)
+        self.load = self._slider("Load (/s, 0: usual)", MOST_RPS, 10, self._loaded)
         self.zone = self._choice("Zone without power", [NONE, *zones], self._lost)
         rows = [
             ("Traffic", (self.share, self.mirror)),
@@ -64,7 +64,7 @@ class Controls(widgets.VBox):  # type: ignore[misc]
                 (self.workload, self.latency, self.errors, self.load, self.zone),
             ),
         ]
-        shown = rows if sandbox else rows[:2]
+        shown = rows if disposable else rows[:2]
         super().__init__([self._row(title, children) for title, children in shown])
         self.add_class("mk-experiment-controls")
 

@@ -48,7 +48,7 @@ class ExperimentPanel(LiveBox):
         self._playing: asyncio.Task[None] | None = None
         self._doing = ""
         self._controls = Controls(
-            experiment.route, self._asked, sandbox=experiment.sandbox, workloads=workloads, zones=zones
+            experiment.route, self._asked, disposable=experiment.disposable, workloads=workloads, zones=zones
         )
         self._build()
         super().__init__(self._children())
@@ -238,7 +238,7 @@ def experiment_panel(experiment: Experiment) -> ExperimentPanel:
     """Create the panel of an experiment. Make it the last expression of a notebook cell."""
     zones: set[str] = set()
     workloads: list[str] = []
-    if experiment.sandbox:
+    if experiment.disposable:
         nodes = experiment.cluster.api.list(NODE)
         zones = {(node["metadata"].get("labels") or {}).get(ZONE, "") for node in nodes} - {""}
         workloads = experiment.workloads()

@@ -35,7 +35,7 @@ class Experiment:
     route: Any = ROUTE
     cluster: Any = field(default_factory=Cluster)
     target: str = "shop/web"
-    sandbox: bool = True
+    disposable: bool = True
     run: ExperimentRun = field(default_factory=lambda: replace(run(), ended_s=None))
     settings: ExperimentSettings = field(default_factory=ExperimentSettings)
     over: str | None = None
@@ -137,8 +137,10 @@ def test_without_a_kernel_it_is_a_picture_and_text() -> None:
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
-def controls(changed: list[dict[str, Any]], *, sandbox: bool = True) -> Controls:
-    return Controls(ROUTE, changed.append, sandbox=sandbox, workloads=("web-v2", "stock"), zones=("zone-a",))
+def controls(changed: list[dict[str, Any]], *, disposable: bool = True) -> Controls:
+    return Controls(
+        ROUTE, changed.append, disposable=disposable, workloads=("web-v2", "stock"), zones=("zone-a",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_a_header_needs_a_value() -> None:
 
 
 def test_where_it_is_no_sandbox_only_safe_rows_are_offered() -> None:
-    assert len(controls([], sandbox=False).children) == 2
+    assert len(controls([], disposable=False).children) == 2
 
 
 def test_a_live_chart_only_adds_points() -> None:

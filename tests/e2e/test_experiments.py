@@ -1,6 +1,7 @@
 """Traffic is as it was after an experiment, whoever ends it: its user, its process' death, or someone else.
 
-It uses the toy mesh, whose routes are objects of a kind of its own, and measures nothing.
+It uses the toy mesh, whose routes are objects of a kind of its own, and measures nothing. Takes 10 s, because
+it starts a sandbox without a shop.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from meshkit.cluster.connect import Cluster
+from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import ManualActionRequired, NoData
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.traffic import Route, Version
 from meshkit.kube import manifests
-from meshkit.kube.kinds import SERVICE
+from meshkit.kube.kinds import NAMESPACE, SERVICE
 from meshkit.meshes import registry
 from meshkit.operations.change import apply, history, plan
 from meshkit.operations.experiments.experiment import Experiment
 from meshkit.operations.experiments.settings import ExperimentLimits
 from meshkit.operations.experiments.taking_back import CHANGE, open_experiments, stop_experiments
 from meshkit.operations.undo import undo
+from meshkit.testing import running_sandbox
 from tests.toy_mesh.mesh import TOY
 from tests.toy_mesh.planner import ROUTE
 
@@ -37,9 +39,19 @@ class Silent:
         raise NoData("Nothing is measured here.", remedy="")
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with running_sandbox() as sandbox:
+        yield connect(kubeconfig=sandbox.kubeconfig)
+
+
 @pytest.fixture
-def route(cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Route]:
-    """A route of the toy mesh that sends everything to v1."""
+def route(
+    cluster: Cluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Route]:
+    """A route of the toy mesh that sends everything to v1, in a namespace of the test's own."""
+    namespace = request.node.name.replace("_", "-")[:50].strip("-")
+    cluster.api.apply(manifests.obj(NAMESPACE, namespace), manager="test")
     monkeypatch.setitem(registry.MESHES, TOY.name, TOY)
     intent = ControlPlane(namespace=namespace, charts="published", replicas=1, zones=1)
     installed = apply(plan(intent, cluster, mesh="toy"), cluster)
