@@ -67,6 +67,15 @@ if TYPE_CHECKING:
     from meshkit.operations.change import history as history
     from meshkit.operations.change import plan as plan
     from meshkit.operations.chaos import Chaos as Chaos
+    from meshkit.operations.experiments.comparison import compare_experiments as compare_experiments
+    from meshkit.operations.experiments.experiment import Experiment as Experiment
+    from meshkit.operations.experiments.recording import ExperimentRun as ExperimentRun
+    from meshkit.operations.experiments.recording import load_experiment as load_experiment
+    from meshkit.operations.experiments.replay import plan_replay as plan_replay
+    from meshkit.operations.experiments.settings import ExperimentLimits as ExperimentLimits
+    from meshkit.operations.experiments.settings import ExperimentSettings as ExperimentSettings
+    from meshkit.operations.experiments.settings import WorkloadBehaviour as WorkloadBehaviour
+    from meshkit.operations.experiments.taking_back import stop_experiments as stop_experiments
     from meshkit.operations.explain import Explanation as Explanation
     from meshkit.operations.explain import explain as explain
     from meshkit.operations.health import Findings as Findings
@@ -100,6 +109,8 @@ if TYPE_CHECKING:
     from meshkit.operations.upgrade.run import plan_upgrade as plan_upgrade
     from meshkit.operations.upgrade.run import upgrade_status as upgrade_status
     from meshkit.runbooks.execution import run_runbook as run_runbook
+    from meshkit.views.experiments.chart import experiment_chart as experiment_chart
+    from meshkit.views.experiments.panel import experiment_panel as experiment_panel
     from meshkit.views.release.chart import release_chart as release_chart
     from meshkit.views.release.panel import release_panel as release_panel
     from meshkit.views.setup.stage_report import stage_report as stage_report
@@ -157,6 +168,12 @@ _HOMES = {
     "operations.traffic_gate": ("TrafficGateOptions",),
     "operations.undo": ("undo",),
     "operations.routes.convert": ("plan_convert",),
+    "operations.experiments.comparison": ("compare_experiments",),
+    "operations.experiments.experiment": ("Experiment",),
+    "operations.experiments.recording": ("ExperimentRun", "load_experiment"),
+    "operations.experiments.replay": ("plan_replay",),
+    "operations.experiments.settings": ("ExperimentLimits", "ExperimentSettings", "WorkloadBehaviour"),
+    "operations.experiments.taking_back": ("stop_experiments",),
     "operations.explain": ("Explanation", "explain"),
     "operations.health": ("Findings", "check"),
     "operations.identity.create": ("plan_identity",),
@@ -170,6 +187,8 @@ _HOMES = {
     "operations.upgrade.run": ("plan_retirement", "plan_upgrade", "upgrade_status"),
     "operations.upgrade.rollback": ("upgrade_back",),
     "runbooks.execution": ("run_runbook",),
+    "views.experiments.chart": ("experiment_chart",),
+    "views.experiments.panel": ("experiment_panel",),
     "views.release.chart": ("release_chart",),
     "views.release.panel": ("release_panel",),
     "views.setup.stage_report": ("stage_report",),

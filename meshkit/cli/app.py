@@ -15,6 +15,7 @@ import click
 
 from meshkit.cli.changes import apply_command, convert_command, history_command, plan_command, undo_command
 from meshkit.cli.check import check_command
+from meshkit.cli.experiment import experiment_group
 from meshkit.cli.explain import explain_command
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.identity import identity_group
@@ -69,7 +70,14 @@ cli.add_under(
             undo_command,
         ),
         "Release a new version": (release_group, evidence_group, judge_group),
-        "Operate": (upgrade_group, rehearse_command, identity_group, runbook_group, uninstall_command),
+        "Operate": (
+            upgrade_group,
+            rehearse_command,
+            experiment_group,
+            identity_group,
+            runbook_group,
+            uninstall_command,
+        ),
     }
 )
 

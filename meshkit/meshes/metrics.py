@@ -52,6 +52,9 @@ class Unreached(NamedTuple):
     counters: tuple[str, ...] = ()
     any_of: tuple[Mapping[str, str], ...] = ()
     version_label: str = ""
+    injected: tuple[Mapping[str, str], ...] = ()
+    """Like ``any_of``, for the errors that a caller's proxy was told to inject. No version is at fault for
+    them, so a release does not count them."""
 
 
 @dataclass(frozen=True)

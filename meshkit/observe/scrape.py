@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,10 +36,14 @@ class ScrapeObserver:
 
         Raises NoData if no pod has a sidecar, or if no page could be read.
         """
+        return self.counters_of(cluster, (target,))[0]
+
+    def counters_of(self, cluster: Cluster, targets: Sequence[Target]) -> list[Counters]:
+        """Read the counters of several targets at once: each page is read and parsed once."""
         reading = read_pages(
             cluster,
             (self.table,),
-            lambda text, table, pod: read_page(text, table, target, pod["metadata"]["name"]),
+            lambda text, table, pod: _pages(text, table, targets, pod["metadata"]["name"]),
             within_s=LOOK_TIMEOUT_S,
         )
         if not reading.asked:
@@ -52,13 +56,26 @@ class ScrapeObserver:
                 f"None of {reading.asked} sidecars answered on port {self.table.port}{self.table.path}.",
                 remedy="Check that the API server can reach the pods and that you may get pods/proxy.",
             )
-        return Counters(reading.taken_s, target.versions, reading.pages, started=reading.started)
+        return [
+            Counters(
+                reading.taken_s,
+                target.versions,
+                {proxy: None if found is None else found[at] for proxy, found in reading.pages.items()},
+                started=reading.started,
+            )
+            for at, target in enumerate(targets)
+        ]
 
 
 def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> Page:
     """Parse the metrics page of ``pod`` and return the counters of the target's versions."""
+    return _pages(text, table, (target,), pod)[0]
+
+
+def _pages(text: str, table: MetricTable, targets: Sequence[Target], pod: str) -> list[Page]:
     counters = (table.requests, f"{table.latency}_bucket", *table.unreached.counters)
-    return page_of(samples(text, counters), table, target, pod)
+    listed = list(samples(text, counters))
+    return [page_of(listed, table, target, pod) for target in targets]
 
 
 def page_of(page_samples: Iterable[Sample], table: MetricTable, target: Target, pod: str = "") -> Page:

@@ -10,14 +10,14 @@ start on other nodes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Object
 from meshkit.kube.kinds import ZONE
 from meshkit.kube.nodes import POWERED_OFF, can_be_switched_off, is_switched_off
-from meshkit.kube.pods import is_ready
+from meshkit.kube.pods import is_ready, workload
 from meshkit.operations.shop import BEHAVIOUR_PORT
 
 if TYPE_CHECKING:
@@ -75,6 +75,25 @@ class Chaos:
 
         Pods that start later are not affected. Returns the affected pods.
         """
+        errors = {} if error_percent is None else {"error_percent": error_percent}
+        return self.behave(namespace, workload, {"latency_ms": latency_ms, **errors})
+
+    def behave(self, namespace: str, workload: str, values: Mapping[str, float]) -> list[str]:
+        """Set some values of the behaviour of every running pod of a Deployment, and return these pods."""
+        return self._tell(self._running(namespace, workload), "/-/behaviour", values)
+
+    def behaviour(self, namespace: str, workload: str) -> dict[str, float]:
+        """The behaviour of a Deployment, as its first pod has it."""
+        pod = self._running(namespace, workload)[0]
+        port, name = int(_behaviour_port(pod)), pod["metadata"]["name"]
+        found: dict[str, float] = json.loads(self._api.pod_get(namespace, name, port, "/-/behaviour"))
+        return found
+
+    def adjustable(self, namespace: str) -> list[str]:
+        """The Deployments of a namespace whose behaviour can be set."""
+        return sorted({workload(pod).partition("/")[2] for pod in self._webs(namespace)})
+
+    def _running(self, namespace: str, workload: str) -> list[Object]:
         pods = [pod for pod in self._webs(namespace) if _is_of(pod, workload)]
         if not pods:
             raise BadInput(
@@ -82,8 +101,7 @@ class Chaos:
                 f"{namespace}/{workload} has no running pod with the annotation {BEHAVIOUR_PORT}.",
                 remedy="Only the servers of the demo shop can be slowed down, such as web-v1 and stock.",
             )
-        errors = {} if error_percent is None else {"error_percent": error_percent}
-        return self._tell(pods, "/-/behaviour", {"latency_ms": latency_ms, **errors})
+        return pods
 
     def restore(self) -> list[str]:
         """Switch on every node and reset every workload, and return the affected nodes and pods."""
@@ -103,11 +121,11 @@ class Chaos:
         """The ready pods whose behaviour can be set."""
         return [pod for pod in self._api.list(POD, namespace) if is_ready(pod) and _behaviour_port(pod)]
 
-    def _tell(self, pods: Sequence[Object], path: str, body: dict[str, float]) -> list[str]:
+    def _tell(self, pods: Sequence[Object], path: str, body: Mapping[str, float]) -> list[str]:
         names = []
         for pod in pods:
             namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-            self._api.pod_put(namespace, name, int(_behaviour_port(pod)), path, json.dumps(body))
+            self._api.pod_put(namespace, name, int(_behaviour_port(pod)), path, json.dumps(dict(body)))
             names.append(f"{namespace}/{name}")
         return names
 

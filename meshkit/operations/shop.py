@@ -224,6 +224,12 @@ def set_load(cluster: Cluster, rps: float) -> None:
     _control(cluster, NAMESPACE, f"app={CLIENT}", "/-/rate", {"rps": rps})
 
 
+def read_load(cluster: Cluster) -> float:
+    """The caller's rate in requests per second."""
+    pod = _pods(cluster, NAMESPACE, f"app={CLIENT}")[0]
+    return float(json.loads(cluster.api.pod_get(NAMESPACE, pod, CONTROL_PORT, "/-/rate"))["rps"])
+
+
 def set_behaviour(cluster: Cluster, version: str, behaviour: Behaviour) -> None:
     """Set how every pod of a version of ``web`` responds, until that pod restarts."""
     body = {

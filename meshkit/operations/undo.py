@@ -14,6 +14,8 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import ChangeSummary, Journal, operation_of
 from meshkit.errors import BadInput
 from meshkit.operations.change import history, records_to_undo, undo_steps, undo_together
+from meshkit.operations.experiments.taking_back import RUN as EXPERIMENT
+from meshkit.operations.experiments.taking_back import undo_experiment
 from meshkit.operations.identity.rotate import NAME as ROTATION
 from meshkit.operations.identity.undo import undo_rotation
 from meshkit.operations.plan import Change, Changes
@@ -30,6 +32,7 @@ Records = Sequence[Mapping[str, Any]]
 _ONE: Mapping[str, Callable[[str, Cluster, Journal, Records], Change]] = {
     "release": undo_release,
     ROLLBACK: undo_rollback,
+    EXPERIMENT: undo_experiment,
 }
 """Operations whose single change does not consist of steps."""
 _TOGETHER: Mapping[str, Callable[..., list[Change]]] = {UPGRADE: undo_upgrade, ROTATION: undo_rotation}

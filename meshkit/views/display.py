@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.dry_run import PlannedStep
     from meshkit.facts import Finding
     from meshkit.operations.effects import Effects
+    from meshkit.operations.experiments.comparison import Comparison
     from meshkit.operations.explain import Explanation
     from meshkit.operations.health import Findings
     from meshkit.operations.plan import Plan
@@ -73,6 +74,14 @@ def explanation_table(explanation: Explanation) -> Markup:
     open_points = [f"not known: {text}" for way in ways for text in way.not_known]
     open_points += [f"not read: {text}" for text in explanation.not_read]
     return table + Markup("<ul>{}</ul>").format(_items(dict.fromkeys(open_points)))
+
+
+def comparison_table(comparison: Comparison) -> Markup:
+    """Two or more experiments side by side, with intervals."""
+    from meshkit.operations.experiments.comparison import HEADINGS
+
+    table = _table("meshkit-comparison", HEADINGS, comparison.table)
+    return Markup("<p>{}</p>{}").format(comparison.heading, table)
 
 
 def upgrade_plan_table(plan: UpgradePlan) -> Markup:
@@ -160,6 +169,7 @@ def _bar(share: float) -> Markup:
 
 _TABLES: dict[tuple[str, str], Callable[[Any], Markup]] = {
     ("meshkit.operations.plan", "Plan"): plan_table,
+    ("meshkit.operations.experiments.comparison", "Comparison"): comparison_table,
     ("meshkit.operations.explain", "Explanation"): explanation_table,
     ("meshkit.operations.health", "Findings"): findings_table,
     ("meshkit.operations.release.plan", "ReleasePlan"): release_plan_table,

@@ -20,6 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 import meshkit as mk
 from meshkit.cli.local.lab import running_lab
+from meshkit.facts import Kind
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
@@ -64,6 +65,36 @@ def test_it_runs_on_an_empty_sandbox(first_run: RunbookResult) -> None:
     assert len(mk.history(mk.connect())) == 3
     panel = nbformat.read(first_run.notebook, as_version=4).cells[-1].outputs[-1]
     assert "application/vnd.jupyter.widget-view+json" in panel.data
+
+
+def test_experiments_are_compared_and_leave_the_traffic_as_it_was(
+    first_run: RunbookResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """03_experiments on the same shop. Its kernel ends while the last experiment goes on."""
+    monkeypatch.chdir(tmp_path)
+    before = route_of_the_shop()
+    parameters = {"step_s": "3"}
+    done = run_runbook(str(NOTEBOOKS / "03_experiments.ipynb"), parameters, out=tmp_path, as_name="03")
+    assert done.error is None
+    outputs = [
+        cell.outputs[-1].data
+        for cell in nbformat.read(done.notebook, as_version=4).cells
+        if cell.cell_type == "code" and cell.outputs and "data" in cell.outputs[-1]
+    ]
+    chart, comparison, panel = outputs[-3:]
+    assert "v2: " in chart["text/plain"]
+    assert "image/svg+xml" in chart
+    assert "p99" in comparison["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in panel
+    assert "image/svg+xml" in panel
+    assert [each.at_s for each in mk.load_experiment(tmp_path / "slow_canary.jsonl").settings[1:]]
+    assert route_of_the_shop() == before
+    assert mk.stop_experiments(mk.connect()) == []
+
+
+def route_of_the_shop() -> object:
+    kind = Kind("networking.istio.io/v1", "VirtualService")
+    return [found["spec"] for found in mk.connect().api.list(kind, "shop")]
 
 
 def test_a_release_in_the_browser(page: Page) -> None:

@@ -34,6 +34,20 @@ _NO_POD = {
     "response_flags": "(.*,)?(UH|NC|UO)(,.*)?",
 }
 _PORT = "(:[0-9]+)?"
+
+
+def _to_service(labels: Mapping[str, str]) -> tuple[Mapping[str, str], ...]:
+    """The patterns of requests with these labels to the target, by its full name or a caller's short one."""
+    return (
+        {**labels, "destination_service": r"{service}\.{namespace}(\.svc(\..+)?)?" + _PORT},
+        {
+            **labels,
+            "destination_service": "{service}" + _PORT,
+            "source_workload_namespace": "{namespace}",
+        },
+    )
+
+
 STATS_MATCHER = {"inclusionSuffixes": [REFUSALS]}
 
 
@@ -116,13 +130,7 @@ METRICS = MetricTable(
     pod_where={"reporter": "destination"},
     unreached=Unreached(
         (_REQUESTS,),
-        (
-            {**_NO_POD, "destination_service": r"{service}\.{namespace}(\.svc(\..+)?)?" + _PORT},
-            {
-                **_NO_POD,
-                "destination_service": "{service}" + _PORT,
-                "source_workload_namespace": "{namespace}",
-            },
-        ),
+        _to_service(_NO_POD),
+        injected=_to_service({**_NO_POD, "response_flags": "(.*,)?FI(,.*)?"}),
     ),
 )

@@ -33,9 +33,11 @@ async function render({ model, el }) {
   let drawing = Promise.resolve();
 
   function draw() {
-    figure.layout = { ...figure.layout, datarevision: ++revision, uirevision: "keep", autosize: true };
-    delete figure.layout.width;
-    return plotly.react(box, figure.data, figure.layout, { displayModeBar: false, responsive: true });
+    // Plotly gets a copy: a resize deletes the height of the layout that it has. The box keeps it.
+    const layout = { ...figure.layout, datarevision: ++revision, uirevision: "keep", autosize: true };
+    delete layout.width;
+    box.style.height = `${layout.height}px`;
+    return plotly.react(box, figure.data, layout, { displayModeBar: false, responsive: true });
   }
   function change(message) {
     if (message.kind === "figure") figure = { data: message.data, layout: message.layout };

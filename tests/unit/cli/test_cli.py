@@ -298,6 +298,7 @@ def test_every_command_that_meets_a_cluster_can_be_told_which() -> None:
         "runbook list",
         "runbook show",
         "runbook run",
+        "experiment compare",
     }
     assert {name for name in without if not name.startswith("sandbox ")} == here
 

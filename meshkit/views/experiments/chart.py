@@ -1,0 +1,288 @@
+"""The chart of an experiment: requests, errors and latencies of each version over time.
+
+Rows from top to bottom: p99, p90, p50, errors, requests, over one time axis; a gutter at the right shows the
+name and the latest values of each row. A line through all rows marks a change of settings, with its number.
+The figure is plain JSON for plotly and for chart_svg.py. A live view keeps a ``Series``, which only adds
+points; ``experiment_chart`` draws a run that is over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from meshkit.decide.experiments.comparison import summed
+from meshkit.facts import ArmCounts
+from meshkit.operations.experiments.recording import ExperimentRun, Measured
+from meshkit.views.release.chart import CANARY, MARK, STABLE, TEXT, WINDOWS_S, Chart
+
+Figure = dict[str, Any]
+MEAN_S = 3.0
+"""A point covers the samples of so many seconds: one second at a low rate has too few requests."""
+COLOURS = (STABLE, CANARY, "#7A5195", "#5F8D2A")
+GLYPHS = ("●", "◆", "◆", "◆")
+ALL = "all"
+_GAP = 0.035
+_LEAST_MS, _LEAST_PERCENT, _LEAST_RPS = 100.0, 2.0, 10.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its title, its unit, its share of the height, its decimals and its least upper end."""
+
+    key: str
+    title: str
+    unit: str
+    height: float
+    digits: int
+    least: float
+
+
+ROWS = (
+    Row("p99", "p99 latency", "ms", 2.2, 0, _LEAST_MS),
+    Row("p90", "p90 latency", "ms", 1.6, 0, _LEAST_MS),
+    Row("p50", "p50 latency", "ms", 1.6, 0, _LEAST_MS),
+    Row("errors", "Errors", "%", 1.4, 1, _LEAST_PERCENT),
+    Row("rps", "Requests", "/s", 1.4, 0, _LEAST_RPS),
+)
+_QUANTILES = {"p99": 0.99, "p90": 0.9, "p50": 0.5}
+
+
+@dataclass
+class Series:
+    """The points of a run's Service, by row and line; ``caller`` None is all callers."""
+
+    caller: str | None = None
+    lines: tuple[str, ...] = ()
+    at_s: list[float] = field(default_factory=list)
+    values: dict[tuple[str, str], list[float | None]] = field(default_factory=dict)
+    _seen: int = 0
+    _recent: list[Measured] = field(default_factory=list)
+
+    def follow(self, run: ExperimentRun, caller: str | None = None) -> Series:
+        """Add the samples that came since; another caller starts from the beginning."""
+        fresh = self if caller == self.caller and self.lines else Series(caller, lines_of(run))
+        for at_s, samples in _by_time(run.samples[fresh._seen :]):
+            fresh._add(run, at_s, samples)
+        fresh._seen = len(run.samples)
+        return fresh
+
+    def _add(self, run: ExperimentRun, at_s: float, samples: Sequence[Measured]) -> None:
+        own = [
+            each
+            for each in samples
+            if each.service == run.route.service and self.caller in (None, each.caller)
+        ]
+        if not own and self._recent and self._recent[-1].at_s > at_s - MEAN_S:
+            return  # a reading of another service alone
+        self._recent = [each for each in self._recent if each.at_s > at_s - MEAN_S] + own
+        windows = {each.at_s: each.seconds for each in self._recent} | {at_s: samples[0].seconds}
+        seconds = sum(windows.values())
+        self.at_s.append(at_s)
+        for line in self.lines:
+            counts = summed(each.counts for each in self._recent if line in (ALL, each.version))
+            for row in ROWS:
+                self.values.setdefault((row.key, line), []).append(_value(row, counts, seconds))
+
+
+def lines_of(run: ExperimentRun) -> tuple[str, ...]:
+    """The lines of the chart: the versions of the route, and all requests."""
+    return (*(version.name for version in run.route.versions[: len(COLOURS)]), ALL)
+
+
+def experiment_chart(run: ExperimentRun, caller: str | None = None) -> Chart:
+    """The chart of an experiment, as a picture and as text: ``mk.experiment_chart(run)``."""
+    return Chart(figure_data(Series().follow(run, caller), run), summary(run))
+
+
+def summary(run: ExperimentRun) -> str:
+    """A run in words: its settings in order, with the counts of each version under each."""
+    lines = [f"Experiment {run.id} with {run.route.namespace}/{run.route.service} on {run.mesh}."]
+    for number, change in enumerate(run.settings):
+        lines.append(f"{number}. from {change.at_s:.0f} s: {change.settings}")
+        for version in run.route.versions:
+            counts = run.counts(version.name, setting=number)
+            if counts.requests:
+                lines.append(f"   {version.name}: {words(counts)}")
+    return "\n".join(lines)
+
+
+def words(counts: ArmCounts) -> str:
+    """Counts in words."""
+    share = 100 * (counts.error_share or 0.0)
+    latency = ", ".join(
+        f"{name} {ms:.0f} ms"
+        for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+        if (ms := counts.quantile_ms(q)) is not None
+    )
+    return f"{counts.requests} requests, {share:.1f} % failed" + (f", {latency}" if latency else "")
+
+
+def figure_data(series: Series, run: ExperimentRun) -> Figure:
+    """The figure as JSON for plotly. The number and order of traces never change while a run goes on."""
+    zero_s = datetime.fromisoformat(run.started).timestamp()
+    now_s = series.at_s[-1] if series.at_s else 0.0
+    end_s = run.ended_s if run.ended_s is not None else _window_end(now_s)
+    x_range = [_ms(zero_s), _ms(zero_s + max(end_s, now_s, 1.0))]
+    x = [_ms(zero_s + at_s) for at_s in series.at_s]
+    layout = _layout(x_range)
+    traces = []
+    for number, row in enumerate(ROWS, start=1):
+        axis = "" if number == 1 else str(number)
+        shown = {line: series.values.get((row.key, line), []) for line in _lines(row, run)}
+        high = _high(row, shown.values())
+        layout[f"yaxis{axis}"] |= {"range": [-0.04 * high, high], "tickvals": _ticks(high)}
+        for index, (line, values) in enumerate(shown.items()):
+            traces.append(_trace(row, f"y{axis}", x, line, values, index))
+        layout["annotations"] += _gutter(row, number, shown)
+    for number, change in enumerate(run.settings[1:], start=1):
+        shape, label = _change_mark(_ms(zero_s + change.at_s), str(number))
+        layout["shapes"].append(shape)
+        layout["annotations"].append(label)
+    return {"data": traces, "layout": layout}
+
+
+def _lines(row: Row, run: ExperimentRun) -> tuple[str, ...]:
+    """The lines of a row: all requests only where versions do not have all of them."""
+    return tuple(line for line in lines_of(run) if line != ALL or row.unit != "ms")
+
+
+def _value(row: Row, counts: ArmCounts, seconds: float) -> float | None:
+    if row.key == "rps":
+        return round(counts.requests / seconds, 1) if seconds else None
+    if row.key == "errors":
+        return None if counts.error_share is None else round(100 * counts.error_share, 2)
+    found = counts.quantile_ms(_QUANTILES[row.key])
+    return None if found is None else round(found, 1)
+
+
+def _by_time(samples: Sequence[Measured]) -> Iterator[tuple[float, list[Measured]]]:
+    found: dict[float, list[Measured]] = {}
+    for sample in samples:
+        found.setdefault(sample.at_s, []).append(sample)
+    yield from sorted(found.items())
+
+
+def _high(row: Row, lines: Any) -> float:
+    """The upper end of a row: the least one, grown by half until every value is within it."""
+    most = max((value for line in lines for value in line if value is not None), default=0.0)
+    high = row.least
+    while high < 1.05 * most:
+        high *= 1.5
+    return min(high, 105.0) if row.unit == "%" else round(high, 3)
+
+
+def _ticks(high: float) -> list[float]:
+    rough = high / 3.2
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(nice * power for nice in (1, 2, 2.5, 5, 10) if nice * power >= rough)
+    return [round(i * step, 6) for i in range(math.floor(0.92 * high / step) + 1)]
+
+
+def _trace(
+    row: Row, axis: str, x: list[float], line: str, values: Sequence[float | None], index: int
+) -> dict[str, Any]:
+    colour = MARK if line == ALL else COLOURS[index]
+    symbol = "circle" if index == 0 else "diamond"
+    size = [0] * (len(x) - 1) + [0 if line == ALL else 9] if x else []
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": list(values),
+        "xaxis": "x",
+        "yaxis": axis,
+        "name": line,
+        "mode": "lines+markers",
+        "line": {"color": colour, "width": 1.6 if index == 0 or line == ALL else 2.3},
+        "marker": {"symbol": symbol, "size": size, "color": colour, "opacity": 1},
+        "hovertemplate": f"%{{y:.{row.digits}f}} {row.unit}",
+    }
+
+
+def _layout(x_range: Sequence[float]) -> dict[str, Any]:
+    layout: dict[str, Any] = {
+        "height": 520,
+        "margin": {"l": 44, "r": 156, "t": 34, "b": 26},
+        "showlegend": False,
+        "hovermode": "x",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 12, "color": TEXT},
+        "shapes": [],
+        "annotations": [],
+        "xaxis": {
+            "type": "date",
+            "range": list(x_range),
+            "anchor": f"y{len(ROWS)}",
+            "tickformat": "%H:%M:%S" if x_range[1] - x_range[0] < 600_000 else "%H:%M",
+            "showgrid": False,
+            "fixedrange": True,
+        },
+    }
+    for number, (low, high) in enumerate(_domains(), start=1):
+        layout[f"yaxis{'' if number == 1 else number}"] = {
+            "domain": [low, high],
+            "anchor": "x",
+            "gridcolor": "rgba(127,127,127,0.22)",
+            "zeroline": False,
+            "fixedrange": True,
+        }
+    return layout
+
+
+def _domains() -> list[tuple[float, float]]:
+    """The vertical range of each row, from 0 at the bottom to 1."""
+    unit = (1 - _GAP * (len(ROWS) - 1)) / sum(row.height for row in ROWS)
+    top, found = 1.0, []
+    for row in ROWS:
+        found.append((max(round(top - unit * row.height, 4), 0.0), round(top, 4)))
+        top -= unit * row.height + _GAP
+    return found
+
+
+def _gutter(row: Row, number: int, shown: Mapping[str, Sequence[float | None]]) -> list[dict[str, Any]]:
+    """The title of a row and its latest values, at fixed places right of the plot."""
+    top = _domains()[number - 1][1]
+    lines = [(Markup("<b>{}</b>").format(row.title), "")]
+    for index, (line, values) in enumerate(shown.items()):
+        name = line if len(line) <= 10 else f"{line[:9]}…"
+        glyph = (
+            escape(f"─ {name}")
+            if line == ALL
+            else Markup('<span style="color:{}">{}</span> {}').format(COLOURS[index], GLYPHS[index], name)
+        )
+        value = values[-1] if values else None
+        lines.append((glyph, "no traffic" if value is None else f"{value:.{row.digits}f} {row.unit}"))
+    return [
+        _text(text, 1, top, anchor, xshift=shift, yshift=-16 * i)
+        for i, (name, value) in enumerate(lines)
+        for text, shift, anchor in ((name, 12, "left"), (value, 150, "right"))
+        if text
+    ]
+
+
+def _change_mark(at_ms: float, label: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    line = {"color": MARK, "width": 1}
+    shape = {"type": "line", "xref": "x", "x0": at_ms, "x1": at_ms, "yref": "paper", "y0": 0, "y1": 1.04}
+    return {**shape, "line": line}, _text(label, at_ms, 1.07, "left", xref="x", xshift=4)
+
+
+def _text(
+    text: str, x: float, y: float, anchor: str, *, xref: str = "paper", xshift: float = 0, yshift: float = 0
+) -> dict[str, Any]:
+    where = {"x": x, "y": y, "xref": xref, "yref": "paper", "xanchor": anchor, "yanchor": "top"}
+    shift = {"xshift": xshift, "yshift": yshift, "showarrow": False, "font": {"size": 12}}
+    return {"text": text, **where, **shift}
+
+
+def _window_end(used_s: float) -> float:
+    return next((float(window) for window in WINDOWS_S if used_s <= 0.85 * window), used_s / 0.85)
+
+
+def _ms(at_s: float) -> float:
+    return round(at_s * 1000)
