@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from meshkit.operations.chaos import Chaos as Chaos
     from meshkit.operations.explain import Explanation as Explanation
     from meshkit.operations.explain import explain as explain
+    from meshkit.operations.glance.model import Glance as Glance
+    from meshkit.operations.glance.read import mesh_glance as mesh_glance
     from meshkit.operations.health import Findings as Findings
     from meshkit.operations.health import check as check
     from meshkit.operations.identity.create import plan_identity as plan_identity
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     from meshkit.operations.upgrade.run import plan_upgrade as plan_upgrade
     from meshkit.operations.upgrade.run import upgrade_status as upgrade_status
     from meshkit.runbooks.execution import run_runbook as run_runbook
+    from meshkit.views.glance.panel import mesh_view as mesh_view
     from meshkit.views.release.chart import release_chart as release_chart
     from meshkit.views.release.panel import release_panel as release_panel
     from meshkit.views.setup.stage_report import stage_report as stage_report
@@ -146,6 +149,8 @@ _HOMES = {
     "operations.undo": ("undo",),
     "operations.routes.convert": ("plan_convert",),
     "operations.explain": ("Explanation", "explain"),
+    "operations.glance.model": ("Glance",),
+    "operations.glance.read": ("mesh_glance",),
     "operations.health": ("Findings", "check"),
     "operations.identity.create": ("plan_identity",),
     "operations.observability": ("observability_files",),
@@ -158,6 +163,7 @@ _HOMES = {
     "operations.upgrade.run": ("plan_retirement", "plan_upgrade", "upgrade_status"),
     "operations.upgrade.rollback": ("upgrade_back",),
     "runbooks.execution": ("run_runbook",),
+    "views.glance.panel": ("mesh_view",),
     "views.release.chart": ("release_chart",),
     "views.release.panel": ("release_panel",),
     "views.setup.stage_report": ("stage_report",),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from meshkit.facts import Finding
     from meshkit.operations.effects import Effects
     from meshkit.operations.explain import Explanation
+    from meshkit.operations.glance.model import Glance
     from meshkit.operations.health import Findings
     from meshkit.operations.plan import Plan
     from meshkit.operations.release.plan import ReleasePlan
@@ -39,6 +40,8 @@ def install(formatter: Any = None) -> None:
     html = formatter.formatters["text/html"]
     for (module, name), table in _TABLES.items():
         html.for_type_by_name(module, name, table)
+    svg = formatter.formatters["image/svg+xml"]
+    svg.for_type_by_name("meshkit.operations.glance.model", "Glance", _glance_picture)
 
 
 def plan_table(plan: Plan) -> Markup:
@@ -73,6 +76,20 @@ def explanation_table(explanation: Explanation) -> Markup:
     open_points = [f"not known: {text}" for way in ways for text in way.not_known]
     open_points += [f"not read: {text}" for text in explanation.not_read]
     return table + Markup("<ul>{}</ul>").format(_items(dict.fromkeys(open_points)))
+
+
+def _glance_page(glance: Glance) -> Markup:
+    """A glance at a mesh: its picture, its findings and its connections."""
+    from meshkit.views.glance.glance_html import page
+
+    return page(glance)
+
+
+def _glance_picture(glance: Glance) -> Markup:
+    """The picture of a glance at a mesh, as SVG."""
+    from meshkit.views.glance.picture import picture
+
+    return picture(glance)
 
 
 def upgrade_plan_table(plan: UpgradePlan) -> Markup:
@@ -161,6 +178,7 @@ def _bar(share: float) -> Markup:
 _TABLES: dict[tuple[str, str], Callable[[Any], Markup]] = {
     ("meshkit.operations.plan", "Plan"): plan_table,
     ("meshkit.operations.explain", "Explanation"): explanation_table,
+    ("meshkit.operations.glance.model", "Glance"): _glance_page,
     ("meshkit.operations.health", "Findings"): findings_table,
     ("meshkit.operations.release.plan", "ReleasePlan"): release_plan_table,
     ("meshkit.operations.upgrade.report", "UpgradeStatus"): upgrade_table,
