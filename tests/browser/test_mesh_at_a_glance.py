@@ -1,7 +1,7 @@
 """04_mesh_at_a_glance in a real browser: an empty sandbox, a shop, and a live view that explains a call.
 
-One test for each mesh, because setup takes most of a minute; Linkerd with a dark theme, Istio, as soak, with a
-light one. Screenshots are saved in ``out/screens``.
+One test for each mesh, because setup takes most of a minute; Linkerd with a dark theme, Istio, as soak, with
+a light one. Screenshots are saved in ``out/screens``.
 """
 
 from __future__ import annotations

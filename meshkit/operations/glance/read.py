@@ -79,12 +79,10 @@ class Reader:
         return explain(connection.request, self.cluster, caller=caller, mesh=self.mesh)
 
     def _calls(self) -> tuple[ServiceGraph, tuple[str, ...]]:
-        """The calls, and that they could not be read if this account may read some namespaces only."""
+        """The calls; none, and why, if this account may not list pods or read their pages."""
         try:
             return service_graph(self.cluster, window_s=self.window_s), ()
         except Forbidden as error:
-            if not self.namespaces:
-                raise
             return ServiceGraph(0.0, ()), (f"calls between workloads ({error.message.removesuffix('.')})",)
 
     def _objects_now(self) -> tuple[float, View, Effective, tuple[Finding, ...]]:

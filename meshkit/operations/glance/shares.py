@@ -60,8 +60,15 @@ def _shares(host: VirtualHost, outbound: Outbound, by_address: Mapping[str, str]
 
 
 def _general(host: VirtualHost) -> Route | None:
-    """The route of the requests that meet no condition."""
-    return next((each for each in host.routes if Match() in each.matches or not each.matches), None)
+    """The route that takes every request that reaches it."""
+    return next((each for each in host.routes if not each.matches or any(map(_any, each.matches))), None)
+
+
+def _any(match: Match) -> bool:
+    """Whether a match holds for every request: it has no condition, or only that of the path ``/``."""
+    path = match.path
+    every_path = path is None or (path.kind in ("prefix", "segments") and path.value in ("", "/"))
+    return every_path and match.method is None and not match.headers and not match.query
 
 
 def _request(host: VirtualHost) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from meshkit.views.glance.shapes import Scene, Shape, Text, in_levels
 
@@ -58,7 +58,7 @@ def _texts(scene: Scene) -> Iterator[dict[str, Any]]:
         yield _trace(
             x=[each.at[0] for each in texts],
             y=[round(each.at[1] - _BASE * size, 1) for each in texts],
-            text=[_bold(str(escape(each.text)), each.bold) for each in texts],
+            text=[_text(each) for each in texts],
             mode="text",
             textposition=_ANCHORS[anchor],
             textfont={"size": size, "color": COLOURS[role]},
@@ -66,15 +66,15 @@ def _texts(scene: Scene) -> Iterator[dict[str, Any]]:
         )
 
 
-def _bold(escaped: str, bold: bool) -> str:
-    return "<b>" + escaped + "</b>" if bold else escaped
+def _text(text: Text) -> str:
+    return str(Markup("<b>{}</b>").format(text.text) if text.bold else escape(text.text))
 
 
 def _targets(scene: Scene) -> dict[str, Any]:
     return _trace(
         x=[each.at[0] for each in scene.targets],
         y=[each.at[1] for each in scene.targets],
-        text=["<br>".join(str(escape(line)) for line in each.lines) for each in scene.targets],
+        text=[str(Markup("<br>").join(each.lines)) for each in scene.targets],
         customdata=[dict(each.means) for each in scene.targets],
         mode="markers",
         marker={"size": [each.size for each in scene.targets], "opacity": 0},
