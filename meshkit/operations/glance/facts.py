@@ -96,8 +96,12 @@ def _connections(
             now = rates[name] or Connection(division.source, name, "not known", 0.0)
             share = 100 * now.requests_per_s / total
             if asked or share:
-                shares = {"asked_percent": round(asked, 2), "measured_percent": round(share, 2)}
-                found[now.source, name] = replace(now, **shares, request=division.request)
+                found[now.source, name] = replace(
+                    now,
+                    asked_percent=round(asked, 2),
+                    measured_percent=round(share, 2),
+                    request=division.request,
+                )
     return in_order(tuple(found.values()))
 
 

@@ -179,7 +179,7 @@ def _draw_workload(scene: Scene, workload: Workload, corner: Point, size: _Size,
     middle = y + (19 if roomy else size.height / 2)
     if roomy or kind != "good":
         scene.shapes += icon(kind, x + 15, middle, _BOX + 1)
-    room = 13 if roomy else 18
+    room = 12 if roomy else 18
     scene.texts.append(
         Text((x + 28, middle + 4.5), _short(workload.title, room), size=13 if roomy else 12, bold=roomy)
     )
@@ -277,7 +277,7 @@ def _overlap(
 
 def _state(workload: Workload) -> tuple[str, Role]:
     """The icon of a workload and the colour of its border: its worst finding, else where it is."""
-    if workload.worst in _STATES:
+    if workload.worst and workload.worst in _STATES:
         return _STATES[workload.worst]
     if workload.name == NO_SIDECAR:
         return "open", "warn"
