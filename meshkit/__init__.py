@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from meshkit.operations.experiments.taking_back import stop_experiments as stop_experiments
     from meshkit.operations.explain import Explanation as Explanation
     from meshkit.operations.explain import explain as explain
+    from meshkit.operations.glance.model import Glance as Glance
+    from meshkit.operations.glance.read import mesh_glance as mesh_glance
     from meshkit.operations.health import Findings as Findings
     from meshkit.operations.health import check as check
     from meshkit.operations.identity.create import plan_identity as plan_identity
@@ -111,6 +113,7 @@ if TYPE_CHECKING:
     from meshkit.runbooks.execution import run_runbook as run_runbook
     from meshkit.views.experiments.chart import experiment_chart as experiment_chart
     from meshkit.views.experiments.panel import experiment_panel as experiment_panel
+    from meshkit.views.glance.panel import mesh_view as mesh_view
     from meshkit.views.release.chart import release_chart as release_chart
     from meshkit.views.release.panel import release_panel as release_panel
     from meshkit.views.setup.stage_report import stage_report as stage_report
@@ -175,6 +178,8 @@ _HOMES = {
     "operations.experiments.settings": ("ExperimentLimits", "ExperimentSettings", "WorkloadBehaviour"),
     "operations.experiments.taking_back": ("stop_experiments",),
     "operations.explain": ("Explanation", "explain"),
+    "operations.glance.model": ("Glance",),
+    "operations.glance.read": ("mesh_glance",),
     "operations.health": ("Findings", "check"),
     "operations.identity.create": ("plan_identity",),
     "operations.observability": ("observability_files",),
@@ -189,6 +194,7 @@ _HOMES = {
     "runbooks.execution": ("run_runbook",),
     "views.experiments.chart": ("experiment_chart",),
     "views.experiments.panel": ("experiment_panel",),
+    "views.glance.panel": ("mesh_view",),
     "views.release.chart": ("release_chart",),
     "views.release.panel": ("release_panel",),
     "views.setup.stage_report": ("stage_report",),

@@ -46,6 +46,16 @@ def check(view: View) -> Iterator[Finding]:
         yield codes.finding(codes.PROXY_VERSION_UNSUPPORTED, f"Namespace {namespace}", message, remedy)
 
 
+def newest_control_plane(proxy: str) -> str:
+    """The newest minor version of a control plane that supports sidecars of this version; empty if unknown.
+
+    >>> newest_control_plane("1.31.4"), newest_control_plane("edge-26.6.3")
+    ('1.32', '')
+    """
+    version = _parsed(proxy)
+    return f"{version.major}.{version.minor + MINORS_BEHIND}" if version and not version.edge else ""
+
+
 def _supports(control_plane: _Version, proxy: _Version) -> bool:
     if proxy.edge:
         return proxy <= control_plane

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meshkit.operations.effects import Effects
     from meshkit.operations.experiments.comparison import Comparison
     from meshkit.operations.explain import Explanation
+    from meshkit.operations.glance.model import Glance
     from meshkit.operations.health import Findings
     from meshkit.operations.plan import Plan
     from meshkit.operations.release.plan import ReleasePlan
@@ -40,6 +41,8 @@ def install(formatter: Any = None) -> None:
     html = formatter.formatters["text/html"]
     for (module, name), table in _TABLES.items():
         html.for_type_by_name(module, name, table)
+    svg = formatter.formatters["image/svg+xml"]
+    svg.for_type_by_name("meshkit.operations.glance.model", "Glance", _glance_picture)
 
 
 def plan_table(plan: Plan) -> Markup:
@@ -82,6 +85,20 @@ def comparison_table(comparison: Comparison) -> Markup:
 
     table = _table("meshkit-comparison", HEADINGS, comparison.table)
     return Markup("<p>{}</p>{}").format(comparison.heading, table)
+
+
+def _glance_page(glance: Glance) -> Markup:
+    """A glance at a mesh: its picture, its findings and its connections."""
+    from meshkit.views.glance.glance_html import page
+
+    return page(glance)
+
+
+def _glance_picture(glance: Glance) -> Markup:
+    """The picture of a glance at a mesh, as SVG."""
+    from meshkit.views.glance.picture import picture
+
+    return picture(glance)
 
 
 def upgrade_plan_table(plan: UpgradePlan) -> Markup:
@@ -171,6 +188,7 @@ _TABLES: dict[tuple[str, str], Callable[[Any], Markup]] = {
     ("meshkit.operations.plan", "Plan"): plan_table,
     ("meshkit.operations.experiments.comparison", "Comparison"): comparison_table,
     ("meshkit.operations.explain", "Explanation"): explanation_table,
+    ("meshkit.operations.glance.model", "Glance"): _glance_page,
     ("meshkit.operations.health", "Findings"): findings_table,
     ("meshkit.operations.release.plan", "ReleasePlan"): release_plan_table,
     ("meshkit.operations.upgrade.report", "UpgradeStatus"): upgrade_table,

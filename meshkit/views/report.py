@@ -21,7 +21,7 @@ from meshkit.views.icons import icon
 STYLE = Markup("<style>{}</style>").format(
     Markup("").join(
         Markup((Path(__file__).parent / name).read_text(encoding="utf-8"))
-        for name in ("style.css", "setup/setup.css", "experiments/experiments.css")
+        for name in ("style.css", "setup/setup.css", "experiments/experiments.css", "glance/glance.css")
     )
 )
 """The style of every page and widget, as an HTML element."""

@@ -32,12 +32,15 @@ async function render({ model, el }) {
   let revision = 0;
   let drawing = Promise.resolve();
 
-  function draw() {
-    // Plotly gets a copy: a resize deletes the height of the layout that it has. The box keeps it.
-    const layout = { ...figure.layout, datarevision: ++revision, uirevision: "keep", autosize: true };
-    delete layout.width;
+  // plotly keeps the layout it is given and deletes its height when it resizes: it gets a copy each time.
+  async function draw() {
+    const fixed = figure.layout.autosize === false;
+    const layout = { ...figure.layout, datarevision: ++revision, uirevision: "keep", autosize: !fixed };
+    if (!fixed) delete layout.width;
     box.style.height = `${layout.height}px`;
-    return plotly.react(box, figure.data, layout, { displayModeBar: false, responsive: true });
+    if (fixed) box.style.width = `${layout.width}px`;
+    await plotly.react(box, figure.data, layout, { displayModeBar: false, responsive: !fixed });
+    if (revision === 1) box.on("plotly_click", ({ points }) => model.send({ kind: "click", data: points[0].customdata }));
   }
   function change(message) {
     if (message.kind === "figure") figure = { data: message.data, layout: message.layout };
@@ -51,7 +54,7 @@ async function render({ model, el }) {
 
   model.on("msg:custom", change);
   model.send({ kind: "figure" });
-  const resized = new ResizeObserver(() => figure && box.offsetWidth && plotly.Plots.resize(box));
+  const resized = new ResizeObserver(() => figure && figure.layout.autosize !== false && box.offsetWidth && plotly.Plots.resize(box));
   resized.observe(el);
   return () => {
     resized.disconnect();

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,16 @@ Figure = Mapping[str, Any]
 
 
 class LiveChart(anywidget.AnyWidget):
-    """A chart that shows its latest figure. Call ``show`` on the kernel's event loop."""
+    """A chart that shows its latest figure. Call ``show`` on the kernel's event loop.
+
+    ``on_click`` gets the ``customdata`` of a point that is clicked.
+    """
 
     _esm = Path(__file__).parent / "live_chart.js"
 
-    def __init__(self, figure: Figure) -> None:
+    def __init__(self, figure: Figure, on_click: Callable[[Any], None] | None = None) -> None:
         super().__init__()
-        self._figure = figure
+        self._figure, self._on_click = figure, on_click
         self.on_msg(self._answer)
 
     def show(self, figure: Figure) -> None:
@@ -44,6 +47,8 @@ class LiveChart(anywidget.AnyWidget):
             self.send({"kind": "plotly"}, [_plotly_script()])
         elif message.get("kind") == "figure":
             self.send({"kind": "figure", **self._figure})
+        elif message.get("kind") == "click" and self._on_click:
+            self._on_click(message.get("data"))
 
 
 def changes(before: Figure, after: Figure) -> dict[str, Any] | None:

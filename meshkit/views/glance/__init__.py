@@ -1,0 +1,1 @@
+"""How a glance at a mesh looks: the graph of its calls, its findings, certificates and versions."""
