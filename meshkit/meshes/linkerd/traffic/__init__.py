@@ -1,0 +1,1 @@
+"""How Linkerd carries Routes."""
