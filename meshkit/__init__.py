@@ -100,6 +100,9 @@ if TYPE_CHECKING:
     from meshkit.operations.release.runner import release_state as release_state
     from meshkit.operations.release.runner import send_command as send_command
     from meshkit.operations.routes.convert import plan_convert as plan_convert
+    from meshkit.operations.routes.edit import plan_match as plan_match
+    from meshkit.operations.routes.edit import plan_split as plan_split
+    from meshkit.operations.routes.show import service_routes as service_routes
     from meshkit.operations.setup.guide import Setup as Setup
     from meshkit.operations.shop import deploy_shop as deploy_shop
     from meshkit.operations.shop import route_shop as route_shop
@@ -177,6 +180,8 @@ _HOMES = {
     "operations.experiments.replay": ("plan_replay",),
     "operations.experiments.settings": ("ExperimentLimits", "ExperimentSettings", "WorkloadBehaviour"),
     "operations.experiments.taking_back": ("stop_experiments",),
+    "operations.routes.edit": ("plan_match", "plan_split"),
+    "operations.routes.show": ("service_routes",),
     "operations.explain": ("Explanation", "explain"),
     "operations.glance.model": ("Glance",),
     "operations.glance.read": ("mesh_glance",),

@@ -17,6 +17,7 @@ from meshkit.checks import (
     skew,
     webhooks,
 )
+from meshkit.checks.calls import standing
 from meshkit.facts import Finding
 from meshkit.meshes import registry
 from meshkit.meshes.checks import MeshChecks
@@ -39,7 +40,7 @@ def findings_of_objects(view: View) -> tuple[Finding, ...]:
     """The findings about objects that need no running control plane, worst first."""
     rules = registry.mesh(view.mesh).checks
     own = (finding for check in rules.of_objects for finding in check(view))
-    return in_order([*routes.check(view), *ports.check(view, rules), *own])
+    return in_order([*routes.check(view), *standing.check(view), *ports.check(view, rules), *own])
 
 
 def in_order(found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -54,6 +55,7 @@ def _running(view: View, rules: MeshChecks) -> Iterator[Finding]:
     yield from injection.check(view)
     yield from skew.check(view)
     yield from routes.check(view)
+    yield from standing.check(view)
     yield from quota.check(view)
     yield from control_plane_objects.check(view, rules)
     yield from agents.check(view, rules)

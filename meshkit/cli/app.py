@@ -30,6 +30,7 @@ from meshkit.cli.rehearse import rehearse_command
 from meshkit.cli.releases.evidence import evidence_group
 from meshkit.cli.releases.judge import judge_group
 from meshkit.cli.releases.release import release_group
+from meshkit.cli.routes import route_group
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.setup import setup_group
 from meshkit.cli.uninstall import uninstall_command
@@ -66,6 +67,7 @@ cli.add_under(
             schema_command,
             plan_command,
             apply_command,
+            route_group,
             convert_command,
             undo_command,
         ),

@@ -30,6 +30,13 @@ _ALL = "*"
     multiple=True,
     help="A namespace to read if you may not read the whole cluster; repeatable.",
 )
+@click.option(
+    "--traffic",
+    "traffic_s",
+    type=float,
+    metavar="SECONDS",
+    help="Read the requests of so many seconds too, and hold retries, limits and timeouts against them.",
+)
 @mesh_option
 @cluster_options
 @json_option
@@ -39,6 +46,7 @@ def check_command(
     to_ambient: str | None,
     files: tuple[str, ...],
     namespaces: tuple[str, ...],
+    traffic_s: float | None,
     mesh: str | None,
     choice: ClusterChoice,
     as_json: bool,
@@ -54,7 +62,15 @@ def check_command(
 
     wanted: str | bool = to_ambient == _ALL or to_ambient or False
     cluster = None if files else choice.connect(name_it=as_json)
-    findings = check(cluster, mesh=mesh, pre=pre, files=files, to_ambient=wanted, namespaces=namespaces)
+    findings = check(
+        cluster,
+        mesh=mesh,
+        pre=pre,
+        files=files,
+        to_ambient=wanted,
+        namespaces=namespaces,
+        traffic_s=traffic_s,
+    )
     show([finding.as_record() for finding in findings], str(findings), as_json=as_json)
     if findings.errors:
         return 1

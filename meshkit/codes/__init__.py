@@ -15,6 +15,7 @@ from meshkit.codes.istio_routes import *  # noqa: F403
 from meshkit.codes.planned import *  # noqa: F403
 from meshkit.codes.setup import *  # noqa: F403
 from meshkit.codes.to_ambient import *  # noqa: F403
+from meshkit.codes.traffic import *  # noqa: F403
 
 BLOCKS = {
     "MK01": "What an intent asks for and the cluster does not have",

@@ -22,6 +22,7 @@ from meshkit.meshes.identity import Identity
 from meshkit.meshes.injection import Injection
 from meshkit.meshes.metrics import MetricTable
 from meshkit.meshes.model.meaning import Meaning
+from meshkit.meshes.routing.written import WrittenRoutes
 from meshkit.meshes.view import View
 
 
@@ -307,6 +308,8 @@ class Mesh:
     intent_checks: IntentChecks | None = None
     conversion: Conversion | None = None
     """Moves routes to Gateway API; None for a mesh that has no other API."""
+    written_routes: WrittenRoutes | None = None
+    """Reads Routes back from what ``planner`` wrote; None for a mesh that cannot."""
     to_ambient: Sidecarless | None = None
     """The checks of a move to the mesh's mode without sidecars; None for a mesh without one."""
     aggregated_api: str = ""

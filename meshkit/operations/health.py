@@ -19,6 +19,7 @@ from meshkit.meshes.base import Sidecarless
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
 from meshkit.operations.explain import explainer_of_files
 from meshkit.operations.rights import missing_rights
+from meshkit.operations.routes.traffic import findings_of_traffic, not_read, require_window
 from meshkit.operations.which_mesh import mesh_of
 
 
@@ -89,6 +90,7 @@ def check(
     files: Iterable[str | Path] = (),
     to_ambient: str | bool = False,
     namespaces: Iterable[str] = (),
+    traffic_s: float | None = None,
 ) -> Findings:
     """Check the health of the mesh; with ``pre``, check whether it can be installed.
 
@@ -101,6 +103,9 @@ def check(
     An account that may not read the whole cluster names the ``namespaces`` that it may read. It gets what
     their objects prove by themselves, and a finding of what was not read.
 
+    With ``traffic_s``, the requests of so many seconds are read from the sidecars, and retries, limits and
+    timeouts are held against them; without, a finding says that they were not.
+
     The cluster is read once. If the mesh's own program (istioctl, linkerd) is on PATH, its findings are
     added. Raises ``ClusterError`` if the cluster cannot be read, and ``BadInput`` if
     ``mesh`` is not given and the cluster has none, or several.
@@ -110,6 +115,11 @@ def check(
         raise BadInput("files", "either a cluster or files are needed.", remedy="Give one of the two.")
     if pre and to_ambient:
         raise BadInput("to_ambient", "it is for an installed mesh.", remedy="Leave out pre, or to_ambient.")
+    require_window(traffic_s)
+    if traffic_s is not None and (pre or to_ambient or cluster is None):
+        other = "files" if cluster is None else "pre" if pre else "to_ambient"
+        problem = "it is for a running mesh with traffic."
+        raise BadInput("traffic_s", problem, remedy=f"Leave out traffic_s, or {other}.")
     if cluster is None:
         if pre:
             raise BadInput("pre", "files do not tell it.", remedy="Give a cluster in place of files.")
@@ -127,6 +137,9 @@ def check(
     if view.snapshot.unread:
         return Findings(findings_of_some(view, within), cluster.ref)
     found = findings(view, pre=pre)
+    if not pre and view.components:
+        seen = not_read(view) if traffic_s is None else findings_of_traffic(cluster, view, traffic_s)
+        found = in_order((*found, *seen))
     rights = missing_rights(cluster, mesh, view.home) if pre else ()
     own = analysis(cluster, analyzer.program, analyzer.arguments(pre), analyzer.findings) if analyzer else ()
     return Findings((*found, *rights, *own), cluster.ref)

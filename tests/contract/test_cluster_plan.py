@@ -17,12 +17,15 @@ from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Release
+from meshkit.intent.rules import Match, TextMatch
 from meshkit.intent.security import MutualTLS
 from meshkit.intent.traffic import Route, Version
 from meshkit.kube.steps import BUCKETS_MANAGER
 from meshkit.kube.workloads import annotated
 from meshkit.operations.change import apply, history, plan, plan_steps
 from meshkit.operations.health import check
+from meshkit.operations.routes.edit import plan_match, plan_split
+from meshkit.operations.routes.show import service_routes
 from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
 
@@ -45,8 +48,8 @@ def service(namespace: str) -> dict[str, Any]:
     }
 
 
-def web(namespace: str) -> dict[str, Any]:
-    labels = {"app": "web", "version": "v1"}
+def web(namespace: str, version: str = "v1") -> dict[str, Any]:
+    labels = {"app": "web", "version": version}
     container = {
         "name": "web",
         "image": "meshkit.dev/sandbox/web:1",
@@ -54,7 +57,7 @@ def web(namespace: str) -> dict[str, Any]:
     }
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    meta = {"name": "web-v1", "namespace": namespace}
+    meta = {"name": f"web-{version}", "namespace": namespace}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
 
 
@@ -155,13 +158,33 @@ def containers(cluster: Cluster, namespace: str) -> list[set[str]]:
     return found
 
 
+def require_edited_and_taken_back(service: str, cluster: Cluster, mesh: str) -> None:
+    """The Route is read back from what is stored, changed twice, shown, and as it was after an undo."""
+    before = service_routes(service, cluster, mesh=mesh)
+    shares = {"v1": 30.0, "v2": 70.0}
+    changes = [apply(plan_split(service, shares, cluster, mesh=mesh), cluster)]
+    assert plan_split(service, shares, cluster, mesh=mesh).empty
+    match = Match(headers={"X-User": TextMatch(exact="tester")})
+    changes.append(apply(plan_match(service, match, "v2", cluster, mesh=mesh), cluster))
+    (found,) = service_routes(service, cluster, mesh=mesh).ports
+    special, general = found.rules
+    assert special.conditions == ("header x-user is tester",)
+    assert [each.share_percent for each in special.destinations] == [100]
+    assert [each.share_percent for each in general.destinations] == [30, 70]
+    assert special.managers == ("meshkit",)
+    for change in reversed(changes):
+        undo(change.id, cluster)
+    assert service_routes(service, cluster, mesh=mesh) == before
+
+
 @pytest.mark.parametrize("mesh", ["istio", "linkerd"])
 def test_a_mesh_is_established_and_taken_back(own: Cluster, mesh: str) -> None:
     """The whole path on real processes takes about ten seconds a mesh; each intent planned again is empty."""
     namespace = f"shop-{mesh}"
     own.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, manager="test")
     own.api.apply(service(namespace), manager="test")
-    own.api.apply(web(namespace), manager="test")
+    for version in ("v1", "v2"):
+        own.api.apply(web(namespace, version), manager="test")
     own.api.wait(POD, "", namespace, lambda _: bool(containers(own, namespace)), 20, "created")
     with pytest.raises(Rejected, match="does not serve"):
         plan(route(namespace), own, mesh=mesh)
@@ -177,6 +200,7 @@ def test_a_mesh_is_established_and_taken_back(own: Cluster, mesh: str) -> None:
         changes.append(apply(plan(intent, own, mesh=mesh), own))
         assert plan(intent, own, mesh=mesh).empty
     assert plan(route(namespace), own, mesh=mesh).empty
+    require_edited_and_taken_back(f"{namespace}/web", own, mesh)
     assert all(SIDECARS[mesh] in names for names in containers(own, namespace))
     assert [one.code for one in check(own, mesh=mesh) if one.severity == "error"] == []
     results = [undo(change.id, own) for change in reversed(changes)]

@@ -11,13 +11,14 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.metadata import group_of, title
 from meshkit.kube.pods import has_sidecar, is_live
 from meshkit.meshes.effective import Effective
+from meshkit.meshes.explain.destinations import destination_of
 from meshkit.meshes.explain.notes import NOT_CARRIED, Named, title_of, unresolved
 from meshkit.meshes.explain.probes import Asked, asked, probes
 from meshkit.meshes.explain.servers import Servers
 from meshkit.meshes.explain.ways import Destination, Way, together
 from meshkit.meshes.model import requests, words
 from meshkit.meshes.model.hosts import domains_of, host_of
-from meshkit.meshes.model.named_pods import POD, NamedPod, named_pods, with_named_pods
+from meshkit.meshes.model.named_pods import NamedPod, named_pods, with_named_pods
 from meshkit.meshes.model.outbound import (
     Backend,
     Cluster,
@@ -248,26 +249,11 @@ class Explainer:
         no_endpoints: frozenset[str],
         not_known: list[str],
     ) -> Destination:
-        share = 100.0 * backend.weight / total
-        if backend.cluster is None:
-            return Destination(share, "an invalid backend", 0, answer="500: the route's backend is not valid")
-        _, number, subset, host = [*backend.cluster.split("|"), "", "", ""][:4]
-        if subset.startswith(POD):
-            subset, host = "", f"{subset.removeprefix(POD)}.{host}"
-        there = Destination(
-            share, host or backend.cluster, int(number or 0), subset, settings=words.edits_of(backend)
-        )
-        cluster = clusters.get(backend.cluster)
-        if cluster is None:
-            what = f"subset {subset} of {host}" if subset else f"{host}:{number}"
-            return replace(there, answer=f"503: there is no {what}")
-        there = replace(there, settings=(*words.settings(cluster), *there.settings), source=cluster.source)
-        if not cluster.endpoints:
-            if cluster.as_asked or host in no_endpoints:
-                return replace(there, endpoints=None)
-            return replace(there, answer="503: no ready endpoint")
-        entries = self.servers.entries(group.pod, cluster, request, not_known)
-        return replace(there, endpoints=len(cluster.endpoints), entries=entries)
+        there = destination_of(backend, total, clusters, no_endpoints)
+        cluster = clusters.get(backend.cluster or "")
+        if cluster is None or not cluster.endpoints:
+            return there
+        return replace(there, entries=self.servers.entries(group.pod, cluster, request, not_known))
 
     def _plain_way(self, group: Group, request: Request, rule: str = _NO_PROXY) -> Way:
         """The way of a request past any proxy of the caller: to the Service's endpoints, in plaintext."""

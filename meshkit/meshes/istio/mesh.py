@@ -17,7 +17,7 @@ from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.metrics import METRICS
 from meshkit.meshes.istio.planner import PEER_AUTHENTICATION, PLANNER, VIRTUAL_SERVICE, mutual_tls
-from meshkit.meshes.istio.traffic import conversion
+from meshkit.meshes.istio.traffic import conversion, written
 
 ISTIO = Mesh(
     name="istio",
@@ -88,5 +88,6 @@ ISTIO = Mesh(
     analyzer=ANALYZER,
     intent_checks=intents,
     conversion=conversion,
+    written_routes=written,
     to_ambient=migration,
 )

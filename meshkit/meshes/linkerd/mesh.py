@@ -19,6 +19,7 @@ from meshkit.meshes.linkerd.meaning import sidecar as meaning
 from meshkit.meshes.linkerd.metrics import METRICS
 from meshkit.meshes.linkerd.pki import ANCHOR, ISSUER, identity_steps
 from meshkit.meshes.linkerd.planner import PLANNER, mutual_tls
+from meshkit.meshes.linkerd.traffic import written
 
 _NOT_EVALUATED = (
     Kind("linkerd.io/v1alpha2", "ServiceProfile"),
@@ -78,5 +79,6 @@ LINKERD = Mesh(
         InstallRight("get", "", "secrets", at_home=True),
     ),
     intent_checks=intents,
+    written_routes=written,
     aggregated_api="linkerd viz tap",
 )

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from meshkit.checks import injection, ports, routes, webhooks
+from meshkit.checks.calls import standing
 from meshkit.facts import Snapshot
 from meshkit.meshes.istio.checks.table import CHECKS
 from meshkit.meshes.view import View
@@ -42,7 +43,7 @@ def expected(path: Path) -> set[str]:
 def found(*objects: dict[str, Any]) -> list[Any]:
     """The findings about objects of the mesh, without those about its installation."""
     view = View(Snapshot((*objects_of(HERE / "mesh.yaml"), *objects)), "istio", NOW)
-    checks = [*CHECKS.running, *CHECKS.before, injection.check, routes.check, webhooks.check]
+    checks = [*CHECKS.running, *CHECKS.before, injection.check, routes.check, standing.check, webhooks.check]
     return [
         *(finding for check in checks for finding in check(view)),
         *ports.check(view, CHECKS),

@@ -1,0 +1,71 @@
+"""Read the Routes of a Service back from its VirtualService, DestinationRules and HTTPRoutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from meshkit.facts import Need, Object, Snapshot
+from meshkit.kube.kinds import SERVICE
+from meshkit.meshes.gateway_api import written as gateway
+from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.gateway_api.rules import backend_name
+from meshkit.meshes.istio.traffic import written_rules, written_settings
+from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE, Settings
+from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE
+from meshkit.meshes.routing.written import Fields, Written, read, selector_of, version
+
+
+def needs(namespace: str) -> Sequence[Need]:
+    """The objects that ``routes`` reads."""
+    here = (Need(kind, namespace) for kind in (SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE))
+    return (*here, Need(HTTP_ROUTE, within=(namespace,), optional=True))
+
+
+def routes(namespace: str, service: str, snapshot: Snapshot) -> Iterator[Written]:
+    """The objects that route a Service, each once for each port."""
+    found = snapshot.find(VIRTUAL_SERVICE.kind, service, namespace)
+    if found is not None:
+        for port in _ports(found):
+            yield read(found, port, partial(_of_virtual_service, found, port, snapshot))
+    for route, port in gateway.routes_of(service, namespace, snapshot):
+        yield read(route, port, partial(_of_http_route, route, port, service, snapshot))
+
+
+def _ports(item: Object) -> list[int | None]:
+    """The ports that the rules of a VirtualService name; None for rules that name none."""
+    entries = (item.get("spec") or {}).get("http") or ()
+    found = {match.get("port") for entry in entries for match in entry.get("match") or [{}]}
+    return sorted(found, key=lambda port: port or 0)
+
+
+def _of_virtual_service(item: Object, port: int | None, snapshot: Snapshot) -> Fields:
+    meta = item["metadata"]
+    service, namespace = meta["name"], meta["namespace"]
+    if port is None:
+        raise ValueError("a rule holds for every port")
+    entries = [
+        entry
+        for entry in item["spec"]["http"]
+        if any(match.get("port") == port for match in entry.get("match") or ())
+    ]
+    rule = snapshot.find(DESTINATION_RULE.kind, service, namespace)
+    subsets = {each["name"]: each["labels"] for each in (rule or {"spec": {}})["spec"].get("subsets") or ()}
+    fields = written_rules.fields_of(service, port, entries)
+    return {
+        **fields,
+        **written_settings.fields_of(Settings.of(rule).routes.get(port) or {}),
+        "namespace": namespace,
+        "service": service,
+        "api": "mesh",
+        "versions": [version(name, subsets[name]) for name in fields["versions"]],
+        "selector": selector_of(service, snapshot, namespace),
+    }
+
+
+def _of_http_route(item: Object, port: int | None, service: str, snapshot: Snapshot) -> Fields:
+    fields = gateway.fields_of(item, port, service, snapshot, written_rules.literal_of)
+    first = backend_name(service, fields["versions"][0]["name"])
+    rule = snapshot.find(DESTINATION_RULE.kind, first, fields["namespace"])
+    settings = Settings.of(rule).routes.get(port or 0) or {}
+    return {**fields, **written_settings.fields_of(settings)}
