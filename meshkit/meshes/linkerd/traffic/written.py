@@ -10,8 +10,8 @@ from meshkit.kube.kinds import SERVICE
 from meshkit.kube.metadata import annotations_of
 from meshkit.meshes.gateway_api import written as gateway
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
-from meshkit.meshes.linkerd.breakers import is_of_policy
 from meshkit.meshes.linkerd.meaning.reliability import ACCRUAL
+from meshkit.meshes.linkerd.traffic.breakers import is_of_policy
 from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.routing.written import Fields, Written, filled, read
 
