@@ -122,13 +122,15 @@ def _sandbox_down() -> BadInput:
 def _of_file(context: str | None, given: str | Path) -> Cluster:
     if not str(given):
         raise BadInput("kubeconfig", "it is empty.", remedy="Name a file, or leave it out.")
-    one = Path(given).expanduser()
+    one = settings.expanded("kubeconfig", given)
     paths = (
-        [one] if one.exists() else [Path(each).expanduser() for each in str(given).split(os.pathsep) if each]
+        [one]
+        if _is_file(one)
+        else [settings.expanded("kubeconfig", each) for each in str(given).split(os.pathsep) if each]
     )
     for path in paths:
-        if not path.is_file():
-            raise BadInput("kubeconfig", f"there is no file {path}.", remedy="Correct the path.")
+        if not _is_file(path):
+            raise BadInput("kubeconfig", f"there is no file {str(path)[:200]}.", remedy="Correct the path.")
     found = read_kubeconfig([path.absolute() for path in paths])
     if context is not None:
         if context not in found.contexts:
@@ -150,7 +152,7 @@ def _named(context: str) -> Cluster:
     user = [settings.default_kubeconfig()] if given is None else given
     known: dict[str, Any] = {}
     for paths in (user, [_sandbox_file()]):
-        found = read_kubeconfig([path for path in paths if path.is_file()])
+        found = read_kubeconfig([path for path in paths if _is_file(path)])
         if context in found.contexts:
             if context == SANDBOX and paths == [_sandbox_file()]:
                 return connect_sandbox()
@@ -158,7 +160,7 @@ def _named(context: str) -> Cluster:
         known.update(found.contexts)
     if context == SANDBOX:
         raise _sandbox_down()
-    missing = [path for path in given or () if not path.is_file()]
+    missing = [path for path in given or () if not _is_file(path)]
     if missing:
         problem = f"{context!r} is not known; of {_ENVIRONMENT} there is no file {missing[0]}."
         raise BadInput("context", problem, remedy=f"Correct {_ENVIRONMENT}. {_name_one(known)}")
@@ -170,9 +172,9 @@ def _of_environment(given: tuple[Path, ...]) -> Cluster:
 
     A missing file is an error: it may set the context.
     """
-    found = read_kubeconfig([path for path in given if path.is_file()])
+    found = read_kubeconfig([path for path in given if _is_file(path)])
     remedy = f"Correct {_ENVIRONMENT} or unset it. {_name_one(found.contexts)}"
-    missing = [path for path in given if not path.is_file()]
+    missing = [path for path in given if not _is_file(path)]
     if missing:
         raise BadInput(_ENVIRONMENT, f"there is no file {missing[0]}.", remedy=remedy)
     if not given:
@@ -189,7 +191,7 @@ def _sandbox_or_none() -> Cluster:
     if cluster is not None:
         return cluster
     default = settings.default_kubeconfig()
-    known = read_kubeconfig([default]).contexts if default.is_file() else {}
+    known = read_kubeconfig([default]).contexts if _is_file(default) else {}
     raise BadInput(
         "context",
         "no cluster is named, and the sandbox is not up.",
@@ -199,7 +201,7 @@ def _sandbox_or_none() -> Cluster:
 
 def _running_sandbox(reason: str = "") -> Cluster | None:
     path = _sandbox_file()
-    if not path.is_file():
+    if not _is_file(path):
         return None
     found = read_kubeconfig([path])
     cluster = _connected(found, SANDBOX, reason)
@@ -210,6 +212,14 @@ def _authority(kubeconfig: Kubeconfig, context: str) -> str:
     """The certificate of the context's cluster as PEM, or an empty text."""
     encoded = kubeconfig.only(context)["clusters"][0]["cluster"].get("certificate-authority-data")
     return base64.b64decode(encoded).decode() if encoded else ""
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _name_one(contexts: Entries) -> str:

@@ -122,7 +122,7 @@ def _secret_fields(found: Any, *, secret: bool = False) -> Iterator[str]:
 def _forms(piece: str) -> Iterator[str]:
     parts = re.split(r"([ \t\r\n]+)", piece)
     yield "".join(_BREAK if index % 2 else "".join(map(_spelled, part)) for index, part in enumerate(parts))
-    data = piece.encode(errors="surrogatepass")
+    data = piece.encode(errors="surrogateescape")
     for encoded in {text for shift in range(3) for text in _base64(data, shift)}:
         yield _WRAPPED.join(map(re.escape, encoded))
     yield f"(?i:{data.hex()})"
@@ -132,7 +132,7 @@ def _spelled(char: str) -> str:
     """The pattern of one character in all its spellings."""
     if _PLAIN.fullmatch(char):
         return re.escape(char)
-    code, data = ord(char), char.encode(errors="surrogatepass")
+    code, data = ord(char), char.encode(errors="surrogateescape")
     escapes = [f"x{code:02x}", f"u{code:04x}", f"U{code:08x}"] if code < 0x10000 else [f"U{code:08x}"]
     entity = html.escape(char)
     pair = json.dumps(char)[1:-1].split("\\u")[1:]

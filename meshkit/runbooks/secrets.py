@@ -47,7 +47,7 @@ def resolved(parameters: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Re
             value = _read(name, named[name], given)
             path = Path(folder) / name
             path.touch(mode=0o600)
-            path.write_text(value, encoding="utf-8")
+            path.write_text(value, encoding="utf-8", errors="surrogateescape")
             given[name] = str(path)
             values.append(value)
         yield given, redaction(values)
@@ -80,8 +80,8 @@ def _from_environment(name: str, place: str, _: Mapping[str, Any]) -> str:
 
 def _from_file(name: str, place: str, _: Mapping[str, Any]) -> str:
     try:
-        return Path(place).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
+        return settings.expanded(name, place).read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:
         remedy = "Name a text file that this user can read."
         raise BadInput(name, f"{place} cannot be read.", remedy=remedy) from problem
 
