@@ -1,4 +1,4 @@
-"""An API server that answers garbage, drips, redirects or stops half way costs a sentence about the server."""
+"""An API server that answers garbage, drips, redirects or stops costs one sentence about the server."""
 
 from __future__ import annotations
 
