@@ -5,7 +5,7 @@ SEED ?= 20
 # A test starts dozens of Python processes: without bytecode files, each would compile meshkit again.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs conformance cluster soak bench lab constraints clean
+.PHONY: help setup demo test check docs conformance cluster soak bench lab dist constraints clean
 
 help:            ## list the commands
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -52,8 +52,11 @@ lab:             ## open JupyterLab with the notebooks
 	@tools/setup sandbox,lab
 	@.venv/bin/meshkit lab
 
+dist: setup      ## write the wheel, the sdist, an SBOM and their hashes into dist/
+	@$(PY) -m tools.dist
+
 constraints: setup  ## write constraints.txt from the packages in .venv
 	@$(PY) tools/constraints.py > constraints.txt.new && mv constraints.txt.new constraints.txt
 
 clean:           ## remove .venv and all build results
-	rm -rf .venv out build *.egg-info
+	rm -rf .venv out build dist *.egg-info

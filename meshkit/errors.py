@@ -34,10 +34,19 @@ MeshkitError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 CHANGES_PENDING = 5
 """The exit code of a plan or dry run that has changes to apply. It is not an error."""
+
+
+_LONG_WORD = re.compile(r"(\S{300})\S{50,}")
+
+
+def _shortened(text: str) -> str:
+    """The text with long words cut, since an error repeats what a user has written."""
+    return _LONG_WORD.sub(r"\1...", text)
 
 
 class MeshkitError(Exception):
@@ -64,6 +73,7 @@ class BadInput(MeshkitError):
     exit_code = 2
 
     def __init__(self, field: str, problem: str, *, remedy: str) -> None:
+        field, problem = _shortened(field), _shortened(problem)
         super().__init__(f"{field}: {problem}", remedy=remedy)
         self.field = field
         self.problem = problem

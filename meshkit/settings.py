@@ -6,10 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
+from meshkit.errors import BadInput
+
 
 def home() -> Path:
     """meshkit's data directory: ``$MESHKIT_HOME``, by default ``~/.meshkit``. It is not created here."""
-    return _path("MESHKIT_HOME") or Path.home() / ".meshkit"
+    return _path("MESHKIT_HOME") or _of_user() / ".meshkit"
 
 
 def kubeconfig_files() -> tuple[Path, ...] | None:
@@ -17,13 +19,13 @@ def kubeconfig_files() -> tuple[Path, ...] | None:
     given = os.environ.get("KUBECONFIG")
     if not given:
         return None
-    named = [Path(path).expanduser().absolute() for path in given.split(os.pathsep) if path]
+    named = [expanded("KUBECONFIG", path).absolute() for path in given.split(os.pathsep) if path]
     return tuple(dict.fromkeys(named))
 
 
 def default_kubeconfig() -> Path:
     """``~/.kube/config``, which kubectl reads if ``$KUBECONFIG`` is not set."""
-    return Path.home() / ".kube" / "config"
+    return _of_user() / ".kube" / "config"
 
 
 def in_pod() -> bool:
@@ -72,4 +74,22 @@ def child_environment(**changes: str | None) -> dict[str, str]:
 
 def _path(variable: str) -> Path | None:
     given = os.environ.get(variable)
-    return Path(given).expanduser() if given else None
+    return expanded(variable, given) if given else None
+
+
+def expanded(field: str, given: str | Path) -> Path:
+    """A path of the user with ``~`` and ``~name`` replaced. Raises ``BadInput``, which names ``field``."""
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        problem = f"{str(given)[:80]!r} names the home directory of a user that does not exist."
+        raise BadInput(field, problem, remedy="Write the whole path.") from error
+
+
+def _of_user() -> Path:
+    """The home directory of this user, who need not have one in a container."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        problem = "it is not set, and this user has no home directory."
+        raise BadInput("HOME", problem, remedy="Set HOME to a directory.") from error

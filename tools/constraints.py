@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 
 EXTRAS = ("sandbox", "lab", "docs", "test")
 
 
-def reached() -> dict[str, str]:
-    """Name -> version of each distribution that meshkit and its extras need, followed to the end."""
+def reached(extras: Sequence[str] = EXTRAS) -> dict[str, str]:
+    """Name -> version of each distribution that meshkit and these extras need, followed to the end."""
     from packaging.requirements import Requirement
 
     found: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
-    todo = [("meshkit", extra) for extra in ("", *EXTRAS)]
+    todo = [("meshkit", extra) for extra in ("", *extras)]
     while todo:
         name, extra = todo.pop()
         if (name, extra) in seen:

@@ -15,6 +15,7 @@ from meshkit.cli.output import (
     ClusterChoice,
     F,
     cluster_options,
+    echo,
     files_option,
     json_option,
     mesh_option,
@@ -175,7 +176,7 @@ def _edit(
     code = show_or_apply(plan, cluster, choice, applied=not dry_run, yes=yes, as_json=as_json)
     if file is not None and not dry_run:
         Path(file).write_text(text, encoding="utf-8")
-        click.echo(f"{file} has the change; 'meshkit undo' does not change the file.", err=as_json)
+        echo(f"{file} has the change; 'meshkit undo' does not change the file.", err=as_json)
     return code
 
 
@@ -203,7 +204,7 @@ def _written(file: str, route: Route, wanted: Route, *, as_json: bool) -> str:
     before = text_of(file)
     after = edited(before, file, route, wanted)
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), file, file, lineterm="", n=1)
-    click.echo("\n".join(lines), err=as_json)
+    echo("\n".join(lines), err=as_json)
     return after
 
 

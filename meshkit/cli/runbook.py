@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from meshkit.cli.groups import CommandGroup
-from meshkit.cli.output import ClusterChoice, columns, json_option, show
+from meshkit.cli.output import ClusterChoice, columns, echo, json_option, show
 from meshkit.errors import BadInput
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def run_command(
     from_file = read_parameter_file(Path(file)) if file else {}
     applied = {"apply": "true"} if apply_ else {}
     parameters = {**from_file, **_pairs(given), **applied}
-    on_line = None if as_json else partial(click.echo, err=True)
+    on_line = None if as_json else partial(echo, err=True)
     chosen = _chosen_cluster(name, parameters)
     result = run_runbook(name, {**parameters, **chosen}, out=Path(out), on_line=on_line)
     facts: dict[str, Any] = {

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from meshkit.cluster.client_errors import translated
+from meshkit.cluster.client_errors import translated, understood
 from meshkit.errors import ClusterError, Conflict, Rejected, TimedOut, Unreachable
 from meshkit.facts import Kind, Object
 
@@ -52,7 +52,10 @@ class Api:
         if resource is None:
             return None
         try:
-            return self._json("GET", _path(kind, resource, namespace, name))
+            path = _path(kind, resource, namespace, name)
+            found = self._json("GET", path)
+            with understood(self.server, path):
+                return _named(found)
         except Rejected as error:
             if error.status == 404:
                 return None
@@ -72,8 +75,9 @@ class Api:
                 if error.status == 404 and self._is_gone(kind):
                     return []
                 raise
-            found += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
-            more = page["metadata"].get("continue")
+            with understood(self.server, path):
+                items, more = [_named(item) for item in page["items"] or ()], page["metadata"].get("continue")
+            found += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in items]
             if not more:
                 return found
             query = {**query, "continue": more}
@@ -246,17 +250,20 @@ class Api:
     ) -> str:
         """Send GET to a pod through the API server's proxy, without retries, and return the response body."""
         proxied = _proxy(namespace, pod, port, path)
-        return self._send_once("GET", proxied, timeout_s=timeout_s).decode()
+        return self._send_once("GET", proxied, timeout_s=timeout_s).decode(errors="replace")
 
     def pod_put(self, namespace: str, pod: str, port: int, path: str, body: str) -> str:
         """Send PUT with a JSON text to a pod through the API server's proxy and return the response body."""
-        return self._send("PUT", _proxy(namespace, pod, port, path), body=json.loads(body)).decode()
+        return self._send("PUT", _proxy(namespace, pod, port, path), body=json.loads(body)).decode(
+            errors="replace"
+        )
 
     def whoami(self) -> str:
         """The user name of this client, by the API server's SelfSubjectReview."""
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}
         answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
-        return str(answer["status"]["userInfo"]["username"])
+        with understood(self.server, "a review of the user"):
+            return str(answer["status"]["userInfo"]["username"])
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str | None = None) -> bool:
         """Whether this client has a permission. ``resource`` may have a subresource: ``pods/proxy``."""
@@ -270,7 +277,8 @@ class Api:
             "spec": {"resourceAttributes": attributes},
         }
         answer = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
-        return bool(answer["status"].get("allowed"))
+        with understood(self.server, "a review of rights"):
+            return bool(answer["status"].get("allowed"))
 
     def token(self, namespace: str, account: str, duration_s: int = 3600) -> str:
         """Request a token of a ServiceAccount that is valid for ``duration_s`` seconds."""
@@ -280,7 +288,9 @@ class Api:
             "spec": {"expirationSeconds": duration_s},
         }
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        return str(self._json("POST", path, body=request)["status"]["token"])
+        answer = self._json("POST", path, body=request)
+        with understood(self.server, path):
+            return str(answer["status"]["token"])
 
     def resource(self, kind: Kind) -> Resource | None:
         """The resource of a kind, or None if it is not served.
@@ -295,8 +305,9 @@ class Api:
 
     def namespaced_kinds(self) -> Sequence[Kind]:
         """All namespaced kinds that can be listed, in their preferred versions."""
-        groups = self._json("GET", "/apis")["groups"]
-        versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+        answer = self._json("GET", "/apis")
+        with understood(self.server, "/apis"):
+            versions = ["v1", *(str(group["preferredVersion"]["groupVersion"]) for group in answer["groups"])]
         return [
             Kind(version, kind)
             for version in versions
@@ -311,11 +322,12 @@ class Api:
             if error.status == 404:
                 return {}
             raise
-        return {
-            entry["kind"]: Resource(entry["name"], entry["namespaced"], tuple(entry["verbs"]))
-            for entry in answer["resources"]
-            if "/" not in entry["name"]
-        }
+        with understood(self.server, f"/{_root(api_version)}"):
+            return {
+                entry["kind"]: Resource(entry["name"], entry["namespaced"], tuple(entry["verbs"]))
+                for entry in answer["resources"]
+                if "/" not in entry["name"]
+            }
 
     def _must(self, kind: Kind) -> Resource:
         resource = self.resource(kind)
@@ -343,18 +355,23 @@ class Api:
             raise
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self._send(method, path, **request))
+        data = self._send(method, path, **request)
+        with understood(self.server, path):
+            answer = json.loads(data)
+            if not isinstance(answer, dict):
+                raise TypeError("it is no object")
         return answer
 
     def _send(self, method: str, path: str, **request: Any) -> bytes:
         """Send a request and return the body.
 
-        Reads are retried once, as a kept-alive connection may be closed.
+        Reads that fail at once are retried, as a kept-alive connection may be closed.
         """
+        began_s = time.monotonic()
         try:
             return self._send_once(method, path, **request)
         except Unreachable:
-            if method != "GET":
+            if method != "GET" or time.monotonic() - began_s > _CONNECT_TIMEOUT_S:
                 raise
             return self._send_once(method, path, **request)
 
@@ -384,6 +401,13 @@ class Api:
         for text in _WARNING.findall(answer.headers.get("Warning") or ""):
             on_warning(re.sub(r"\\(.)", r"\1", text))
         return data
+
+
+def _named(obj: Any) -> dict[str, Any]:
+    """An object of a server. Raises ``TypeError`` for what has no name, which every object has."""
+    if not isinstance(obj, dict) or not isinstance(obj["metadata"]["name"], str):
+        raise TypeError("it is no object")
+    return obj
 
 
 def _identity(obj: Object) -> tuple[Kind, str, str | None]:

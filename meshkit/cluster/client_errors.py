@@ -26,6 +26,8 @@ _NOT_OF_ITS_TYPE = "failed to create typed patch object"
 """The message of server-side apply for an unknown field or wrong type, which has status 500, not 4xx."""
 _VALUE = re.compile(r", got .*", re.DOTALL)
 """The part of that message that quotes the value, which may be secret."""
+_MESSAGE = 4000
+"""How much of a server's message is repeated."""
 _CONFLICT_WITH = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
 
@@ -41,6 +43,22 @@ def translated(server: str) -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
+
+
+@contextmanager
+def understood(server: str, path: str) -> Iterator[None]:
+    """Convert the errors of reading an answer that is not one of Kubernetes."""
+    try:
+        yield
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise _not_kubernetes(server, path) from error
+
+
+def _not_kubernetes(server: str, path: str) -> ClusterError:
+    return ClusterError(
+        f"{server} does not answer as an API server of Kubernetes to {path}.",
+        remedy="Check the server's address in the kubeconfig: a proxy or another program may answer there.",
+    )
 
 
 def translate(error: BaseException, server: str) -> ClusterError | None:
@@ -66,11 +84,25 @@ def _no_answer(error: Any, server: str) -> ClusterError:
     )
 
 
+def _redirect(status: int, server: str) -> ClusterError:
+    return ClusterError(
+        f"{server} redirects to another address ({status}), which meshkit does not follow.",
+        remedy="Name the API server's own address in the kubeconfig; a login page may stand before it.",
+        status=status,
+    )
+
+
+def _no_text(error: Any, server: str) -> ClusterError:
+    return _not_kubernetes(server, "a request")
+
+
 def _answer(error: Any, server: str) -> ClusterError:
     status, body = error.status, _body(error)
     if not status:  # the client reports a failed TLS handshake this way
         return _no_answer(error, server)
-    message = str(body.get("message") or error.reason or "no reason given").rstrip(".")
+    if 300 <= status < 400:
+        return _redirect(status, server)
+    message = str(body.get("message") or error.reason or "no reason given")[:_MESSAGE].rstrip(".")
     if message.startswith(_NOT_OF_ITS_TYPE):
         message = _VALUE.sub("", message)
     if status == 401:
@@ -101,7 +133,7 @@ def _answer(error: Any, server: str) -> ClusterError:
             f"The API server refuses: {message}.",
             remedy="Correct what it names; nothing was changed by this request.",
             status=status,
-            causes=tuple((c.get("field", ""), c.get("message", "")) for c in _causes(body)),
+            causes=tuple(_causes(body)),
         )
     return ClusterError(
         f"The API server at {server} failed ({status}): {message}.", remedy="See its log.", status=status
@@ -110,11 +142,11 @@ def _answer(error: Any, server: str) -> ClusterError:
 
 def _conflict(message: str, body: dict[str, Any]) -> Conflict:
     managers: dict[str, tuple[str, ...]] = {}
-    for cause in _causes(body):
-        match = _CONFLICT_WITH.search(cause.get("message", ""))
+    for field, reason in _causes(body):
+        match = _CONFLICT_WITH.search(reason)
         if match:
             manager = match["manager"]
-            managers[manager] = (*managers.get(manager, ()), cause.get("field", ""))
+            managers[manager] = (*managers.get(manager, ()), field)
     if managers:
         owned = "; ".join(f"{manager} owns {', '.join(fields)}" for manager, fields in managers.items())
         remedy = "Leave the field to that manager, or take it over explicitly."
@@ -134,20 +166,26 @@ _TABLE: dict[str, Callable[[Any, str], ClusterError]] = {
     "kubernetes.client.exceptions.OpenApiException": _client_bug,
     "urllib3.exceptions.HTTPError": _no_answer,
     "urllib3.exceptions.ProxySchemeUnsupported": _no_answer,
+    "http.client.HTTPException": _no_answer,
     "builtins.OSError": _no_answer,
+    "builtins.UnicodeDecodeError": _no_text,
 }
 
 
 def _body(error: Any) -> dict[str, Any]:
     try:
         body = json.loads(error.body)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def _causes(body: dict[str, Any]) -> list[dict[str, str]]:
-    return (body.get("details") or {}).get("causes") or []
+def _causes(body: dict[str, Any]) -> list[tuple[str, str]]:
+    """The fields and reasons of a Status, without what is none."""
+    details = body.get("details")
+    found = details.get("causes") if isinstance(details, dict) else None
+    causes = [cause for cause in found if isinstance(cause, dict)] if isinstance(found, list) else []
+    return [(str(cause.get("field", "")), str(cause.get("message", ""))) for cause in causes]
 
 
 def _gist(reason: object) -> str:

@@ -8,12 +8,14 @@ only provides contexts for an explicit choice.
 from __future__ import annotations
 
 import base64
+import io
 import logging
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from meshkit.facts import ClusterRef
 SANDBOX = "meshkit-sandbox"
 _HANDSHAKE_S = 20.0
 """A busy machine takes seconds for what is usually done in a hundredth."""
+MOST_BYTES = 512 * 1024 * 1024
+"""The longest answer that is read from an API server."""
 CLUSTER = "application/vnd.meshkit.cluster+json"
 """The media type of the output with which a notebook reports the cluster it is connected to."""
 _ENVIRONMENT = "$KUBECONFIG"
@@ -122,13 +126,15 @@ def _sandbox_down() -> BadInput:
 def _of_file(context: str | None, given: str | Path) -> Cluster:
     if not str(given):
         raise BadInput("kubeconfig", "it is empty.", remedy="Name a file, or leave it out.")
-    one = Path(given).expanduser()
+    one = settings.expanded("kubeconfig", given)
     paths = (
-        [one] if one.exists() else [Path(each).expanduser() for each in str(given).split(os.pathsep) if each]
+        [one]
+        if _is_file(one)
+        else [settings.expanded("kubeconfig", each) for each in str(given).split(os.pathsep) if each]
     )
     for path in paths:
-        if not path.is_file():
-            raise BadInput("kubeconfig", f"there is no file {path}.", remedy="Correct the path.")
+        if not _is_file(path):
+            raise BadInput("kubeconfig", f"there is no file {str(path)[:200]}.", remedy="Correct the path.")
     found = read_kubeconfig([path.absolute() for path in paths])
     if context is not None:
         if context not in found.contexts:
@@ -150,7 +156,7 @@ def _named(context: str) -> Cluster:
     user = [settings.default_kubeconfig()] if given is None else given
     known: dict[str, Any] = {}
     for paths in (user, [_sandbox_file()]):
-        found = read_kubeconfig([path for path in paths if path.is_file()])
+        found = read_kubeconfig([path for path in paths if _is_file(path)])
         if context in found.contexts:
             if context == SANDBOX and paths == [_sandbox_file()]:
                 return connect_sandbox()
@@ -158,7 +164,7 @@ def _named(context: str) -> Cluster:
         known.update(found.contexts)
     if context == SANDBOX:
         raise _sandbox_down()
-    missing = [path for path in given or () if not path.is_file()]
+    missing = [path for path in given or () if not _is_file(path)]
     if missing:
         problem = f"{context!r} is not known; of {_ENVIRONMENT} there is no file {missing[0]}."
         raise BadInput("context", problem, remedy=f"Correct {_ENVIRONMENT}. {_name_one(known)}")
@@ -170,9 +176,9 @@ def _of_environment(given: tuple[Path, ...]) -> Cluster:
 
     A missing file is an error: it may set the context.
     """
-    found = read_kubeconfig([path for path in given if path.is_file()])
+    found = read_kubeconfig([path for path in given if _is_file(path)])
     remedy = f"Correct {_ENVIRONMENT} or unset it. {_name_one(found.contexts)}"
-    missing = [path for path in given if not path.is_file()]
+    missing = [path for path in given if not _is_file(path)]
     if missing:
         raise BadInput(_ENVIRONMENT, f"there is no file {missing[0]}.", remedy=remedy)
     if not given:
@@ -189,7 +195,7 @@ def _sandbox_or_none() -> Cluster:
     if cluster is not None:
         return cluster
     default = settings.default_kubeconfig()
-    known = read_kubeconfig([default]).contexts if default.is_file() else {}
+    known = read_kubeconfig([default]).contexts if _is_file(default) else {}
     raise BadInput(
         "context",
         "no cluster is named, and the sandbox is not up.",
@@ -199,7 +205,7 @@ def _sandbox_or_none() -> Cluster:
 
 def _running_sandbox(reason: str = "") -> Cluster | None:
     path = _sandbox_file()
-    if not path.is_file():
+    if not _is_file(path):
         return None
     found = read_kubeconfig([path])
     cluster = _connected(found, SANDBOX, reason)
@@ -210,6 +216,14 @@ def _authority(kubeconfig: Kubeconfig, context: str) -> str:
     """The certificate of the context's cluster as PEM, or an empty text."""
     encoded = kubeconfig.only(context)["clusters"][0]["cluster"].get("certificate-authority-data")
     return base64.b64decode(encoded).decode() if encoded else ""
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _name_one(contexts: Entries) -> str:
@@ -285,8 +299,73 @@ def _cluster(context: str, configuration: Any, kubeconfig: str | None = None, re
     if urlsplit(server).hostname in ("127.0.0.1", "localhost", "::1"):
         configuration.proxy = None
     connection = ApiClient(configuration)
+    _bound_answers(connection.rest_client.pool_manager)
     client = DynamicClient(connection, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
     return Cluster(context, server, Api(client, server), kubeconfig, reason)
+
+
+def _bound_answers(pools: Any) -> None:
+    """Let the read timeout of a request hold for its whole answer, headers and body, and bound its length.
+
+    urllib3 applies it to each read, so a server that sends a byte a minute would hold a verb for ever.
+    """
+    from http.client import HTTPResponse
+
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.poolmanager import pool_classes_by_scheme
+
+    class BoundedResponse(HTTPResponse):
+        def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+            super().__init__(sock, *arguments, **options)
+            self.fp = io.BufferedReader(_Answer(self.fp.detach(), sock))
+
+    class Plain(HTTPConnection):
+        response_class = BoundedResponse
+
+    class Secure(HTTPSConnection):
+        response_class = BoundedResponse
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    if pools.pool_classes_by_scheme is pool_classes_by_scheme:  # not those of a SOCKS proxy
+        pools.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+
+class _Answer(io.RawIOBase):
+    """The bytes of one answer, which end after the socket's timeout and after MOST_BYTES."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw, self._connection = raw, connection
+        self._timeout_s = connection.gettimeout()
+        self._until_s = time.monotonic() + (self._timeout_s or 0.0)
+        self._left = MOST_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._timeout_s is not None:
+            left_s = self._until_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError(f"the answer took more than {self._timeout_s:g} s")
+            self._connection.settimeout(left_s)
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise OSError(f"the answer has more than {MOST_BYTES} bytes")
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            with suppress(OSError):
+                self._connection.settimeout(self._timeout_s)  # the next request begins with its whole time
+            self._raw.close()
+        super().close()
 
 
 def _without_credentials(server: str) -> str:

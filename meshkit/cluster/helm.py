@@ -314,7 +314,7 @@ def _chart(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _directory(source: str, places: Sequence[str]) -> Path:
-    folder = Path(source).expanduser()
+    folder = settings.expanded("chart", source)
     for place in places:
         if (folder / place / "Chart.yaml").is_file():
             return folder / place

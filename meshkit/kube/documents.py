@@ -47,12 +47,16 @@ def read_objects(paths: Iterable[str | Path]) -> tuple[Object, ...]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir():
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):
+        folder = file = False  # no file can have this name
+    if folder:
         yield from sorted(each for each in path.rglob("*") if each.suffix in _ENDINGS and each.is_file())
-    elif path.is_file():
+    elif file:
         yield path
     else:
-        raise BadInput(str(path), "there is no such file or folder.", remedy="Correct the path.")
+        raise BadInput(str(path)[:200], "there is no such file or folder.", remedy="Correct the path.")
 
 
 def _objects(file: Path) -> Iterator[Object]:

@@ -49,7 +49,7 @@ def text_of(file: str | Path) -> str:
         return Path(file).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise BadInput(str(file), "there is no such file.", remedy="Correct the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         problem = f"it cannot be read: {error}."
         raise BadInput(str(file), problem, remedy="Give a readable YAML file.") from error
 

@@ -28,7 +28,9 @@ from meshkit.operations.plan import OUTCOME, PENDING
 from meshkit.runbooks.catalogue import Runbook, load_runbook
 from meshkit.runbooks.live_output import LiveOutput
 from meshkit.runbooks.parameters import convert_parameters
-from meshkit.runbooks.secrets import Redaction, resolved
+from meshkit.runbooks.redaction import Redaction
+from meshkit.runbooks.secrets import resolved
+from meshkit.views.plain_text import visible, visible_line
 from meshkit.views.report import runbook_page
 
 _ENGINE = "meshkit"
@@ -270,7 +272,7 @@ def _junit(result: RunbookResult, executed: Any) -> ElementTree.Element:
     properties = ElementTree.SubElement(suite, "properties") if any(facts.values()) else None
     for name, value in facts.items():
         if properties is not None and value:
-            ElementTree.SubElement(properties, "property", name=name, value=str(value))
+            ElementTree.SubElement(properties, "property", name=name, value=visible(str(value)))
     counts = {"tests": 0, "failures": 0, "skipped": 0}
     for number, cell in _own_cells(executed):
         timing = cell.metadata.get("papermill", {})
@@ -278,13 +280,13 @@ def _junit(result: RunbookResult, executed: Any) -> ElementTree.Element:
             suite,
             "testcase",
             classname=f"meshkit.runbook.{result.runbook.name}",
-            name=f"cell {number}: {cell.source.strip().splitlines()[0]}",
+            name=visible_line(f"cell {number}: {cell.source.strip().splitlines()[0]}"),
             time=f"{timing.get('duration') or 0:.3f}",
         )
         counts["tests"] += 1
         if timing.get("exception"):
             counts["failures"] += 1
-            ElementTree.SubElement(case, "failure", message=result.error or "failed")
+            ElementTree.SubElement(case, "failure", message=visible(result.error or "failed"))
         elif timing.get("status") != "completed":
             counts["skipped"] += 1
             ElementTree.SubElement(case, "skipped", message="not reached")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from meshkit.runbooks.secrets import Redaction
+from meshkit.runbooks.redaction import Redaction
 
 
 class LiveOutput:
     """A text file that passes on whole lines, after the heading of the cell that prints them.
 
-    papermill writes to it what the cells print. If a secret has several lines, those of a cell are passed on
-    when it has ended, because it cannot be found in a part of it.
+    papermill writes to it what the cells print. If the run has secrets, the lines of a cell are passed on
+    when it has ended, because a secret cannot be found in a part of it.
     """
 
     def __init__(self, on_line: Callable[[str], None], redaction: Redaction) -> None:
@@ -42,7 +42,7 @@ class LiveOutput:
 
     def flush(self) -> None:
         """Pass on the lines that are complete."""
-        if not self._redaction.spans_lines:
+        if self._redaction.pattern is None:
             complete, _, self._pending = self._pending.rpartition("\n")
             self._pass_on(complete)
 

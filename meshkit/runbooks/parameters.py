@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import math
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from typing import Any
 
 from meshkit.errors import BadInput, UnknownName
 
+_SHOWN = 80
+"""How much of a value an error repeats."""
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -38,9 +41,10 @@ class Parameter:
         """Convert a user's string to the declared type. Raises BadInput for an invalid value."""
         try:
             return _CONVERTERS[self.type](given)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
+            shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}..."
             raise BadInput(
-                self.name, f"{given!r} is not a valid {self.type}.", remedy=f"Give {_EXAMPLES[self.type]}."
+                self.name, f"{shown!r} is not a valid {self.type}.", remedy=f"Give {_EXAMPLES[self.type]}."
             ) from problem
 
 
@@ -54,8 +58,12 @@ def parameters_of(cells: Sequence[Mapping[str, Any]]) -> tuple[Parameter, ...]:
 
 def read_parameters(source: str) -> tuple[Parameter, ...]:
     """Parse a parameters cell. Raises BadInput for a line that is not a typed assignment of a literal."""
-    comments = _comments(source)
-    return tuple(_parameter(statement, comments) for statement in ast.parse(source).body)
+    try:
+        comments, statements = _comments(source), ast.parse(source).body
+    except (SyntaxError, ValueError, tokenize.TokenError, RecursionError, MemoryError) as error:
+        remedy = "Write one parameter a line as `name: type = default  # help`."
+        raise BadInput("parameters cell", f"it is not Python: {error}.", remedy=remedy) from error
+    return tuple(_parameter(statement, comments) for statement in statements)
 
 
 def convert_parameters(parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def read_parameter_file(path: Path) -> dict[str, str]:
 
     try:
         found = yaml_input.only_document(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         remedy = "Give the path of a YAML file."
         raise BadInput(str(path), f"it cannot be read: {error}.", remedy=remedy) from error
     except yaml.YAMLError as error:
@@ -115,10 +123,15 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
         raise BadInput(
             f"parameter {name}", "it has no default.", remedy="Write it as `name: type = default  # help`."
         )
+    try:
+        default = ast.literal_eval(statement.value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        remedy = "Write a literal, such as a number or a text in quotes."
+        raise BadInput(f"parameter {name}", "its default is no literal.", remedy=remedy) from error
     return Parameter(
         name=name,
         type=declared,
-        default=ast.literal_eval(statement.value),
+        default=default,
         help=comments.get(statement.end_lineno or statement.lineno, ""),
     )
 
@@ -132,6 +145,13 @@ def _boolean(given: str) -> bool:
     if given.lower() not in _BOOLEANS:
         raise ValueError(given)
     return _BOOLEANS[given.lower()]
+
+
+def _number(given: str) -> float:
+    found = float(given)
+    if not math.isfinite(found):
+        raise ValueError(given)
+    return found
 
 
 def _list_of(convert: Callable[[str], Any]) -> Callable[[str], list[Any]]:
@@ -149,11 +169,11 @@ def _list_of(convert: Callable[[str], Any]) -> Callable[[str], list[Any]]:
 _CONVERTERS: dict[str, Callable[[str], Any]] = {
     "str": str,
     "int": int,
-    "float": float,
+    "float": _number,
     "bool": _boolean,
     "list[str]": _list_of(str),
     "list[int]": _list_of(int),
-    "list[float]": _list_of(float),
+    "list[float]": _list_of(_number),
 }
 _EXAMPLES = {
     "str": "a text",

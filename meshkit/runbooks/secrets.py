@@ -15,57 +15,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import html
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meshkit import settings
 from meshkit.errors import BadInput
 from meshkit.facts import Kind
+from meshkit.runbooks.redaction import SHORTEST, Redaction, redaction
 
 PREFIX = "secret:"
-REDACTED = "[redacted]"
-_SHORTEST = 6
-"""The minimum length of a secret: shorter values occur in ordinary text, so they cannot be redacted."""
-_KEY_CHARS = 20
-_KEYLIKE = re.compile(rf"[A-Za-z0-9+/=_.\-]{{{_KEY_CHARS},}}")
-"""A word in a longer secret that is itself a key, certificate or token."""
-
-
-@dataclass(frozen=True)
-class Redaction:
-    """The secret values that are removed from outputs."""
-
-    values: tuple[str, ...] = ()
-
-    def text(self, text: str) -> str:
-        """Return a text without the values."""
-        for value in self.values:
-            text = text.replace(value, REDACTED)
-        return text
-
-    @property
-    def spans_lines(self) -> bool:
-        """Whether a value has several lines, so that a line alone does not show what to remove from it."""
-        return any("\n" in value for value in self.values)
-
-    def notebook(self, notebook: Any) -> None:
-        """Remove the values from the outputs of a notebook, in place."""
-        for cell in notebook.cells if self.values else ():
-            if cell.cell_type == "code":
-                cell.outputs = [self._tree(output) for output in cell.outputs]
-
-    def _tree(self, found: Any) -> Any:
-        if isinstance(found, str):
-            return self.text(found)
-        if isinstance(found, dict):
-            return type(found)({key: self._tree(value) for key, value in found.items()})
-        return [self._tree(each) for each in found] if isinstance(found, list) else found
 
 
 @contextmanager
@@ -86,10 +47,10 @@ def resolved(parameters: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Re
             value = _read(name, named[name], given)
             path = Path(folder) / name
             path.touch(mode=0o600)
-            path.write_text(value, encoding="utf-8")
+            path.write_text(value, encoding="utf-8", errors="surrogateescape")
             given[name] = str(path)
             values.append(value)
-        yield given, Redaction(tuple(_forms(values)))
+        yield given, redaction(values)
 
 
 def is_reference(value: object) -> bool:
@@ -104,8 +65,8 @@ def _read(name: str, reference: str, given: Mapping[str, Any]) -> str:
         remedy = "Write secret:env:NAME, secret:file:PATH or secret:cluster:NAMESPACE/NAME/KEY."
         raise BadInput(name, "this is not a reference to a secret.", remedy=remedy)
     value = readers[source](name, place, given)
-    if len(value.strip()) < _SHORTEST:
-        problem = f"the secret has fewer than {_SHORTEST} characters."
+    if len(value.strip()) < SHORTEST:
+        problem = f"the secret has fewer than {SHORTEST} characters."
         raise BadInput(name, problem, remedy="Use a longer one: text this short cannot be redacted.")
     return value
 
@@ -119,8 +80,8 @@ def _from_environment(name: str, place: str, _: Mapping[str, Any]) -> str:
 
 def _from_file(name: str, place: str, _: Mapping[str, Any]) -> str:
     try:
-        return Path(place).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
+        return settings.expanded(name, place).read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:
         remedy = "Name a text file that this user can read."
         raise BadInput(name, f"{place} cannot be read.", remedy=remedy) from problem
 
@@ -140,14 +101,3 @@ def _from_cluster(name: str, place: str, given: Mapping[str, Any]) -> str:
         return base64.b64decode(data[key]).decode()
     except (binascii.Error, UnicodeDecodeError) as problem:
         raise BadInput(name, "the secret is not text.", remedy="Name a key that holds text.") from problem
-
-
-def _forms(values: list[str]) -> list[str]:
-    """All encodings in which the values may occur in an output, longest first."""
-    pieces: set[str] = set()
-    for value in values:
-        pieces |= {value, value.strip()}
-        pieces |= {word for word in value.replace('"', " ").split() if _KEYLIKE.fullmatch(word)}
-    encoded = {base64.b64encode(piece.encode()).decode() for piece in pieces}
-    quoted = {form for piece in pieces for form in (html.escape(piece), repr(piece)[1:-1])}
-    return sorted(pieces | encoded | quoted, key=len, reverse=True)

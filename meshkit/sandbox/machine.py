@@ -11,6 +11,7 @@ import sys
 from meshkit.errors import SandboxError
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.folder_watch import MORE_INSTANCES
+from meshkit.version import how_to_install
 
 GLIBC = (2, 31)
 NEEDED = ("aiohttp", "cryptography", "httptools", "uvloop")
@@ -35,7 +36,7 @@ def check_machine() -> None:
     if missing:
         raise SandboxError(
             f"The sandbox needs packages that are not installed: {', '.join(missing)}.",
-            remedy="Install them with: pip install 'meshkit[sandbox]'",
+            remedy=f"Install them with: {how_to_install('sandbox')}.",
         )
     envoy.binary()
 

@@ -17,6 +17,8 @@ from meshkit.errors import CHANGES_PENDING
 from meshkit.facts import ClusterRef
 from meshkit.version import __version__
 from meshkit.views.icons import icon
+from meshkit.views.plain_text import visible
+from meshkit.views.sanitized import sanitized
 
 STYLE = Markup("<style>{}</style>").format(
     Markup("").join(
@@ -31,10 +33,9 @@ _ENDINGS = {
     4: ("warn", "Stopped: a person must decide."),
 }
 """Tone and headline of an exit code; any other is a failure."""
-_STYLED = re.compile(r"\A<div class=\"mk\"><style>.*?</style>", re.DOTALL)
+_STYLED = re.compile(r"\A<div class=\"mk\"><style>")
 """How the HTML outputs of meshkit begin. The page has the style already."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 
 
 def page(title: str, body: Markup) -> Markup:
@@ -42,6 +43,8 @@ def page(title: str, body: Markup) -> Markup:
     return Markup(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
         "<title>{}</title>{}</head>"
         '<body class="mk-page"><main class="mk">{}</main></body></html>\n'
     ).format(title, STYLE, body)
@@ -126,24 +129,26 @@ def cell_html(cell: Any) -> Markup:
 
 
 def _output_html(output: Any) -> Markup:
-    """An output of a cell. What the cell itself shows as SVG or HTML is kept, without its scripts."""
+    """An output of a cell. What the cell itself shows as SVG or HTML is kept as far as it only shows."""
     if output.output_type == "error":
         return _pre(f"{output.ename}: {output.evalue}")
     if output.output_type == "stream":
         return _pre(_text(output.text))
     data = output.data
     if "image/svg+xml" in data:
-        return Markup('<div class="mk-card mk-chart">{}</div>').format(Markup(_text(data["image/svg+xml"])))
+        return Markup('<div class="mk-card mk-chart">{}</div>').format(
+            sanitized(_text(data["image/svg+xml"]))
+        )
     if "text/html" in data:
-        shown = _SCRIPT.sub("", _text(data["text/html"]))
-        own = _STYLED.sub("<div>", shown)
-        return Markup(own) if own != shown else Markup('<div class="mk-card">{}</div>').format(Markup(shown))
+        html = _text(data["text/html"])
+        shown = sanitized(html)
+        return shown if _STYLED.match(html) else Markup('<div class="mk-card">{}</div>').format(shown)
     return _pre(_text(data.get("text/plain", "")))
 
 
 def _pre(text: str) -> Markup:
     """Plain text as it was printed, without the colours of a terminal."""
-    return Markup("<pre>{}</pre>").format(_ANSI.sub("", text))
+    return Markup("<pre>{}</pre>").format(visible(_ANSI.sub("", text)))
 
 
 def _prose(source: str) -> Markup:
@@ -151,7 +156,7 @@ def _prose(source: str) -> Markup:
     import mistune
 
     without_title = re.sub(r"\A# .*\n?", "", source)
-    return Markup(mistune.html(without_title))
+    return sanitized(str(mistune.html(without_title)))
 
 
 def _is_banner(cell: Any) -> bool:

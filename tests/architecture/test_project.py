@@ -90,3 +90,27 @@ def test_no_test_module_is_imported_for_its_helpers() -> None:
         if re.match(r"\s*(from|import) (tests\.[\w.]*\.)?test_\w+", line)
     ]
     assert not importers
+
+
+def test_what_tells_to_install_meshkit_names_the_version() -> None:
+    """Without a version, a line that was copied installs whatever has the name ``meshkit`` on an index."""
+    from meshkit import __version__
+
+    named = re.compile(r"pip install [^\n]*'meshkit(?:\[[\w{}]+\])?(?P<version>[^']*)'")
+    for path in tracked():
+        if path.suffix in (".py", ".md", ".yaml", ".yml", ".ipynb", ".toml") and path != Path(__file__):
+            for found in named.finditer(path.read_text(encoding="utf-8", errors="replace")):
+                assert found["version"] in (f"=={__version__}", "=={__version__}"), f"{path}: {found[0]}"
+
+
+def test_the_bill_of_materials_names_each_package_that_is_installed() -> None:
+    from tools.dist import sbom
+
+    made = sbom("1.2.3")
+    named = {part["name"]: part for part in made["components"]}
+    needed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["sandbox"]]
+    assert {re.sub(r"[-_.]+", "-", name_of(line)) for line in needed} <= named.keys()
+    assert "pytest" not in named
+    assert named["click"]["purl"] == f"pkg:pypi/click@{named['click']['version']}"
+    assert made["metadata"]["component"]["version"] == "1.2.3"
+    assert made == sbom("1.2.3")

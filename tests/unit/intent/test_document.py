@@ -119,3 +119,9 @@ def test_an_object_of_kubernetes_is_told_apart_from_an_intent() -> None:
     text = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web}\n"
     with pytest.raises(BadInput, match=r"line 2: kind: 'VirtualService' .*'meshkit check -f' checks objects"):
         load_intents(text)
+
+
+def test_an_error_repeats_only_the_beginning_of_a_long_word() -> None:
+    with pytest.raises(BadInput, match=r"'a{299}\.\.\. is not a Kubernetes name") as refused:
+        load_intents(f"kind: Injection\nnamespace: {'a' * 5000}\n")
+    assert len(str(refused.value)) < 700

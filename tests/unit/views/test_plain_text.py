@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import cast
+from xml.etree import ElementTree
 
 import pytest
+from nbformat import v4
 
 from meshkit.cli.output import columns, echo, show
+from meshkit.runbooks.execution import RunbookResult, _junit
 from meshkit.views.plain_text import visible, visible_beside_colors, visible_line
 
 HOSTILE = "\x1b]0;PWN\x07\x1b[2J\x9b31m\rroot\u202etxt\u2028\u200b\ud800\U000e0041"
@@ -40,3 +45,19 @@ def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert json.loads(shown) == {"a": f"{HOSTILE}\x7f\n"}
     assert visible(shown) == shown
+
+
+def test_a_junit_file_of_hostile_text_is_xml() -> None:
+    cell = v4.new_code_cell(f"show('{HOSTILE}')", metadata={"papermill": {"exception": True}})
+    result = SimpleNamespace(
+        runbook=SimpleNamespace(name="small"),
+        duration_s=1.0,
+        cluster=f"c{HOSTILE}",
+        error=f"e{HOSTILE}\nnext",
+    )
+    suite = _junit(cast(RunbookResult, result), v4.new_notebook(cells=[cell]))
+    read = ElementTree.fromstring(ElementTree.tostring(suite, encoding="utf-8"))
+    failure = read.find("testcase/failure")
+    assert failure is not None
+    assert failure.attrib["message"] == f"e{SHOWN}\nnext"
+    assert r"\x1b]0;PWN" in read.find("testcase").attrib["name"]
