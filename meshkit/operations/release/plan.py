@@ -202,8 +202,8 @@ class ReleasePlan:
         """
         from meshkit.cluster.journal import Journal
         from meshkit.operations.release.commands import Mailbox
-        from meshkit.operations.release.loop import Runner
-        from meshkit.operations.release.start import start
+        from meshkit.operations.release.running.loop import Runner
+        from meshkit.operations.release.running.start import start
 
         journal, mailbox = Journal(cluster), Mailbox(cluster, self.release.name)
         rights.require_rights(cluster, self.route, self.release)

@@ -20,18 +20,8 @@ from meshkit.intent.release import Release
 from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.gates.waiting import Gates
 
-Status = Literal[
-    "measuring",
-    "shifting",
-    "watching",
-    "paused",
-    "waiting",
-    "held",
-    "frozen",
-    "promoted",
-    "rolled_back",
-    "undecided",
-]
+Running = Literal["measuring", "shifting", "watching", "paused", "waiting", "held", "frozen"]
+Status = Running | Literal["promoted", "rolled_back", "undecided"]
 Record = Mapping[str, Any]
 SHOWN_APART = 0.2
 """A measured share that differs by more than this part of the one asked for looks like another share."""
@@ -39,6 +29,8 @@ _MOST = 1e11
 """More than any time of this millennium in seconds, and than the requests of any release."""
 BEGIN = "begin"
 """The kind of the record that starts a release."""
+SAME_POINTS = 0.05
+"""Shares that differ by less, in percentage points, are equal within the precision of integer weights."""
 TAKEN_UP = "resumed by another process"
 """The text of the event that another process runs the release from there on."""
 GIVEN_BACK, TAKEN_AGAIN = "given back", "taken again"
@@ -121,6 +113,11 @@ class ReleaseState:
     def ended(self) -> bool:
         """Whether the release is over."""
         return self.result is not None
+
+    @property
+    def given_away(self) -> bool:
+        """Whether the release has ended with another share for the canary than before it."""
+        return self.ended and abs(self.asked_percent - self.found_percent) > SAME_POINTS
 
     @property
     def held(self) -> bool:

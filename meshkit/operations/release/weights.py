@@ -17,6 +17,7 @@ from meshkit.errors import BadInput, ChangedByOthers, Conflict, ManualActionRequ
 from meshkit.kube.steps import RELEASE_MANAGER
 from meshkit.operations.release.managed_fields import handed_back
 from meshkit.operations.release.route import Weights, weights_of
+from meshkit.operations.release.state import SAME_POINTS
 
 if TYPE_CHECKING:
     from meshkit.cluster.api import Api
@@ -114,4 +115,4 @@ class WeightWriter:
 
 def same_percent(left: float, right: float) -> bool:
     """Whether two shares are equal within the precision of integer weights."""
-    return math.isclose(left, right, abs_tol=0.05)
+    return math.isclose(left, right, abs_tol=SAME_POINTS)

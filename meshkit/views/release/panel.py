@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from meshkit.decide import formatting as words
 from meshkit.operations.release.controls import Controls
+from meshkit.operations.release.state import SAME_POINTS
 from meshkit.operations.release.watch import Watch, Watched
 from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.release import release_html
@@ -189,6 +190,8 @@ class ReleasePanel(LiveBox):
     def _roll_back(self) -> None:
         if self._running():
             self._controls.send("rollback")
+        elif self._left_shifted():
+            self._controls.give_back()
         else:
             self._controls.shift(0.0)
 
@@ -229,12 +232,16 @@ class ReleasePanel(LiveBox):
         self._hold.disabled = not running
         self._hold.description = "Resume" if state and state.held else "Hold"
         self._hold.icon = "play" if state and state.held else "pause"
-        self._back.disabled = self._really.disabled = not (running or (percent > 0 and self._controls.route))
+        by_hand = not (running or self._left_shifted())
+        shiftable = percent > 0 and self._controls.route is not None
+        self._back.disabled = self._really.disabled = by_hand and not shiftable
         self._share.disabled = running or self._controls.route is None
         if running or (now and self._share.value != percent and not self._tasks_of_hand()):
             self._share.value = percent
         if self._confirming:
-            shift = f"from {words.percent(percent)} to 0 % on {self._controls.cluster.context}"
+            before = state.found_percent if state and not by_hand else 0.0
+            shares = f"from {words.percent(percent)} to {words.percent(before)}"
+            shift = f"{shares} on {self._controls.cluster.context}"
             set_html(self._hint, hint(f"Roll back now? The canary goes {shift}; its pods stay."))
             children: tuple[widgets.Widget, ...] = (self._hint, self._keep, self._really)
         else:
@@ -255,7 +262,16 @@ class ReleasePanel(LiveBox):
         if running:
             does = "freezes the weights" if self._release.on_harm == "freeze" else "rolls back"
             return f"Safety net on: it {does} by itself, also during a hold."
+        if self._left_shifted():
+            return "The release has ended: nothing rolls back by itself; a rollback restores what was before."
         return "No release runs: requests are shifted by hand, and nothing rolls back by itself."
+
+    def _left_shifted(self) -> bool:
+        """Whether the weights are those that the release left at its end, and not those from before it."""
+        state, percent = (self._now.state, self._now.canary_percent) if self._now else (None, None)
+        if state is None or percent is None or not state.given_away:
+            return False
+        return abs(percent - state.asked_percent) <= SAME_POINTS
 
     def _running(self) -> bool:
         return bool(self._now and self._now.state and not self._now.state.ended)

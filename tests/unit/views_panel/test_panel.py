@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from meshkit.facts import ClusterRef
+from meshkit.operations.release.state import after
 from meshkit.operations.release.watch import Watched
 from meshkit.views.release.panel import ReleasePanel
-from tests.unit.views_panel.releases import RELEASE, release_after
+from tests.unit.views_panel.releases import RELEASE, STARTED_S, release_after
 
 
 class Cluster:
@@ -54,6 +55,9 @@ class Controls:
 
     def send(self, verb: str) -> None:
         self._note("send", verb)
+
+    def give_back(self) -> None:
+        self._note("give_back")
 
     def shift(self, percent: float) -> None:
         self._note("shift", percent)
@@ -179,6 +183,34 @@ def test_roll_back_asks_first_and_the_slot_never_grows() -> None:
         "Keep watching",
         "Roll back now",
     ]
+
+
+def promoted(percent: float = 100.0) -> Watched:
+    """A release that has ended at 100 %, and the share of the canary now."""
+    state = release_after(20)
+    end = {"kind": "end", "at_s": STARTED_S + 21, "result": "promoted", "sentences": ["v2 serves."]}
+    return Watched(1000.0, (), after(state, {**end, "percent": 100.0}), percent)
+
+
+@pytest.mark.parametrize("route", [None, "route"])
+def test_after_its_end_a_release_is_rolled_back_to_the_weights_from_before_it(route: object | None) -> None:
+    controls = Controls(route=route)
+
+    def roll_back(panel: ReleasePanel) -> None:
+        assert not button(panel, "Roll back…").disabled
+        asyncio.get_running_loop().create_task(panel._confirm(True))
+        panel._really.click()
+
+    drive(promoted(), controls, roll_back)
+    assert controls.done == [("give_back",)]
+
+
+def test_weights_that_were_moved_after_the_end_are_rolled_back_by_hand() -> None:
+    controls = Controls(route="route")
+    drive(promoted(30.0), controls, lambda panel: panel._really.click())
+    assert controls.done == [("shift", 0.0)]
+    panel = drive(promoted(30.0), Controls(), lambda _: None)
+    assert button(panel, "Roll back…").disabled
 
 
 def test_a_person_shifts_requests_only_while_no_release_runs() -> None:

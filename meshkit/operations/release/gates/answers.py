@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from meshkit.errors import NoData
 from meshkit.facts import Object
-from meshkit.operations.release.webhook import Post
+from meshkit.operations.release.notices.webhook import Post
 
 FILE_BYTES = 4096
 _WORDS: Mapping[str, Literal["approved", "rejected"]] = {

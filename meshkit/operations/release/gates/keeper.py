@@ -10,8 +10,8 @@ from meshkit.facts import Kind
 from meshkit.operations.release.baseline import workload_of
 from meshkit.operations.release.gates.answers import Answer, Question, from_annotation, from_file
 from meshkit.operations.release.gates.waiting import GATE, GateState, annotation_of, refusal
+from meshkit.operations.release.notices.webhook import ANSWER_TIMEOUT_S, Post, address_of, post
 from meshkit.operations.release.route import route_of
-from meshkit.operations.release.webhook import ANSWER_TIMEOUT_S, Post, address_of, post
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster

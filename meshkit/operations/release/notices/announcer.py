@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from meshkit.errors import ClusterError, NoData
 from meshkit.operations.release.notices.events import EventWriter
 from meshkit.operations.release.notices.sender import Sender
-from meshkit.operations.release.webhook import Post, address_of, post
+from meshkit.operations.release.notices.webhook import Post, address_of, post
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from meshkit.errors import NoData
-from meshkit.operations.release.webhook import Post
+from meshkit.operations.release.notices.webhook import Post
 
 RETRIES_S = (1.0, 4.0)
 """The pauses before a notice is posted again; after the last try it is given up."""

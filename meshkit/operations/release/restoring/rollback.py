@@ -140,14 +140,15 @@ class RollbackPlan:
         from meshkit.operations.release.notices.notice import Notice
 
         who, mailbox = cluster.api.whoami(), Mailbox(cluster, self.release.name)
-        stamp = {"at_s": self.clock.now(), "state": "rolled_back", "who": who}
+        at_s = self.clock.now()
+        stamp = {"at_s": at_s, "state": "rolled_back", "who": who}
         percent = share_percent(*self.wanted)
         journal = Journal(cluster)
         if self.state is not None and journal.has(self.state.change_id):
             record = {"kind": GIVEN_BACK, "change": change_id, "percent": percent, **stamp}
             journal.append(self.state.change_id, record)
             said = f"Release {self.release.name}: rolled back by {who} after its end."
-            notice = Notice("rolled back", said, stamp["at_s"], percent, who)
+            notice = Notice("rolled back", said, at_s, percent, who)
             for problem in announce(notice, self.state, cluster):
                 journal.append(self.state.change_id, {"kind": "note", "text": problem, **stamp})
         elif mailbox.change_id() is not None:
@@ -329,8 +330,8 @@ def _ended_here(state: ReleaseState, what: str, cluster: Cluster, lock: Lock, cl
     from meshkit.cluster.journal import Journal
     from meshkit.observe.source import observer
     from meshkit.operations.release.commands import Mailbox
-    from meshkit.operations.release.loop import Runner
-    from meshkit.operations.release.start import take_up
+    from meshkit.operations.release.running.loop import Runner
+    from meshkit.operations.release.running.start import take_up
 
     journal, mailbox = Journal(cluster), Mailbox(cluster, state.release.name)
     mailbox.put("rollback")

@@ -38,12 +38,12 @@ from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.gates.keeper import Gatekeeper
 from meshkit.operations.release.notices.announcer import Announcer
 from meshkit.operations.release.notices.notice import first_notice, lost_notice, notice_of
+from meshkit.operations.release.notices.webhook import Post, post
 from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
+from meshkit.operations.release.running.windows import WindowMaker
 from meshkit.operations.release.state import ReleaseState, Status, after, begin_record, fold
-from meshkit.operations.release.webhook import Post, post
 from meshkit.operations.release.weights import WeightWriter, same_percent
-from meshkit.operations.release.windows import WindowMaker
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
