@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, TypeVar
 
+T = TypeVar("T")
 Object = Mapping[str, Any]
 """A Kubernetes object as its API server sent it (JSON)."""
 
@@ -60,13 +62,51 @@ class Finding:
         return {**vars(self), "docs": self.anchor}
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """Objects read from one cluster at one time."""
+Keys = Callable[[Object], Iterable[str]]
+"""The keys under which an index has an object; a function of a module, whose index is built once."""
+_Identity = tuple[str, str, str, str]
 
-    objects: tuple[Object, ...] = ()
-    unread: tuple[str, ...] = ()
-    """What the account may not read: ``VirtualService outside shop``."""
+
+class Snapshot:
+    """Objects read from one cluster at one time.
+
+    Objects are found by indexes, each of which is built once. A Snapshot that ``written`` returns shares them
+    with the one that it comes from, so planning many intents one over the other costs each the same.
+    """
+
+    def __init__(self, objects: Iterable[Object] = (), unread: tuple[str, ...] = ()) -> None:
+        self.unread = unread
+        """What the account may not read: ``VirtualService outside shop``."""
+        self._read = tuple(objects)
+        self._indexes: dict[Keys, dict[str, list[int]]] = {}
+        self._answers: dict[Hashable, Any] = {}
+        self._replaced: dict[int, Object] = {}
+        """The objects that were written over those that were read, by the number of these."""
+        self._added: dict[_Identity, Object] = {}
+        self._added_at: dict[str, dict[_Identity, Object]] = {}
+        """The objects that were added, by their places."""
+        self._written_kinds: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"Snapshot({self.objects!r}, {self.unread!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Snapshot) and (self.objects, self.unread) == (other.objects, other.unread)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @cached_property
+    def objects(self) -> tuple[Object, ...]:
+        """All objects, in the order in which they were read or written first."""
+        if not self._written_kinds:
+            return self._read
+        present = (self._replaced.get(number, obj) for number, obj in enumerate(self._read))
+        return (*present, *self._added.values())
+
+    @property
+    def written_objects(self) -> list[Object]:
+        """The objects that were written over those that were read."""
+        return [*self._replaced.values(), *self._added.values()]
 
     @property
     def unread_kinds(self) -> frozenset[str]:
@@ -75,13 +115,96 @@ class Snapshot:
 
     def of(self, kind: str, namespace: str | None = None) -> Iterator[Object]:
         """Iterate over the objects of a kind, in one namespace or in all."""
-        for obj in self.objects:
-            if obj.get("kind") == kind and namespace in (None, obj["metadata"].get("namespace")):
-                yield obj
+        yield from self.having(_places, kind if namespace is None else f"{kind} {namespace}/")
 
     def find(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
         """Return the object of that kind and name, or None."""
-        return next((o for o in self.of(kind, namespace) if o["metadata"]["name"] == name), None)
+        key = f"{kind} /{name}" if namespace is None else f"{kind} {namespace}/{name}"
+        return next(iter(self.having(_places, key)), None)
+
+    def having(self, keys_of: Keys, *keys: str) -> list[Object]:
+        """The objects that have one of these keys in the index of ``keys_of``, in their order."""
+        index = self._index(keys_of)
+        numbers = (
+            index.get(keys[0], ()) if len(keys) == 1 else {n for key in keys for n in index.get(key, ())}
+        )
+        if not self._written_kinds:
+            return [self._read[number] for number in sorted(numbers)]
+        wanted = set(keys)
+        if keys_of is _places:
+            # What was written over an object has its place.
+            found = {number: self._replaced.get(number, self._read[number]) for number in numbers}
+            added = {k: obj for key in keys for k, obj in self._added_at.get(key, {}).items()}
+        else:
+            found = {number: self._read[number] for number in numbers if number not in self._replaced}
+            found |= {n: obj for n, obj in self._replaced.items() if not wanted.isdisjoint(keys_of(obj))}
+            added = {k: obj for k, obj in self._added.items() if not wanted.isdisjoint(keys_of(obj))}
+        return [*(found[number] for number in sorted(found)), *added.values()]
+
+    def remembered(self, name: Hashable, kinds: Container[str], answer: Callable[[Snapshot], T]) -> T:
+        """The answer to a question about objects of these kinds only, which is computed once."""
+        if any(kind in kinds for kind in self._written_kinds):
+            return answer(self)
+        if name not in self._answers:
+            self._answers[name] = answer(self)
+        found: T = self._answers[name]
+        return found
+
+    def written(self, objects: Iterable[Object]) -> Snapshot:
+        """The Snapshot with these objects, each in place of the one with its group, kind and name."""
+        after = Snapshot((), self.unread)
+        after._read, after._indexes, after._answers = self._read, self._indexes, self._answers
+        after._replaced, after._added = dict(self._replaced), dict(self._added)
+        after._added_at, kinds = dict(self._added_at), set(self._written_kinds)
+        for obj in objects:
+            kinds.add(str(obj.get("kind")))
+            identity = _identity(obj)
+            number = self._number(identity)
+            if number is not None:
+                after._replaced[number] = obj
+                continue
+            after._added[identity] = obj
+            for key in _places(obj):
+                after._added_at[key] = {**after._added_at.get(key, {}), identity: obj}
+        after._written_kinds = frozenset(kinds)
+        return after
+
+    def at(self, obj: Object) -> Object | None:
+        """The present object with the group, kind, namespace and name of another."""
+        identity = _identity(obj)
+        number = self._number(identity)
+        if number is None:
+            return self._added.get(identity)
+        return self._replaced.get(number, self._read[number])
+
+    def _number(self, identity: _Identity) -> int | None:
+        _, kind, namespace, name = identity
+        numbers = self._index(_places).get(f"{kind} {namespace}/{name}", ())
+        return next((n for n in reversed(numbers) if _identity(self._read[n]) == identity), None)
+
+    def _index(self, keys_of: Keys) -> dict[str, list[int]]:
+        index = self._indexes.get(keys_of)
+        if index is None:
+            index = {}
+            for number, obj in enumerate(self._read):
+                for key in keys_of(obj):
+                    index.setdefault(key, []).append(number)
+            self._indexes[keys_of] = index
+        return index
+
+
+def _places(obj: Object) -> tuple[str, ...]:
+    """The keys of an object by its kind, namespace and name; a namespace has no slash."""
+    kind, meta = obj.get("kind"), obj["metadata"]
+    name, namespace = meta.get("name"), meta.get("namespace")
+    keys = (f"{kind}", f"{kind} /{name}")
+    return keys if not namespace else (*keys, f"{kind} {namespace}/", f"{kind} {namespace}/{name}")
+
+
+def _identity(obj: Object) -> _Identity:
+    group = str(obj.get("apiVersion", "")).rpartition("/")[0]
+    meta = obj["metadata"]
+    return group, str(obj.get("kind", "")), str(meta.get("namespace") or ""), str(meta["name"])
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ themselves, and those about missing objects whose kinds were read in the whole c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import replace
 
 from meshkit import codes
 from meshkit.checks import quota
 from meshkit.checks.health import findings_of_objects, in_order
 from meshkit.codes.reach import PROVEN_BY, PROVEN_INSIDE
-from meshkit.facts import Finding
+from meshkit.facts import Finding, Snapshot
 from meshkit.meshes.view import View
 
 _NEEDED = ("Pod", "Service")
@@ -52,7 +51,7 @@ def _inside(view: View, namespaces: tuple[str, ...]) -> View:
     objects = [
         item for item in view.snapshot.objects if item["metadata"].get("namespace") in (None, *namespaces)
     ]
-    return View(replace(view.snapshot, objects=tuple(objects)), view.mesh, view.now)
+    return View(Snapshot(objects, view.snapshot.unread), view.mesh, view.now)
 
 
 def _only(names: Set[str], found: Iterable[Finding]) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshkit.cluster.connect import Cluster
-from meshkit.errors import BadInput, BrokenJournal, Conflict, UnknownName
+from meshkit.errors import BadInput, BrokenJournal, ClusterError, Conflict, UnknownName
 from meshkit.facts import Kind
 from meshkit.kube.compressed import MOST_BYTES, packed, unpacked
 
@@ -161,13 +161,12 @@ class Journal:
                         "data": {f"{end.records:06d}": text},
                     }
                     self._ends[id] = _End.of(self._api.merge_patch(CONFIG_MAP, end.name, NAMESPACE, patch))
-            except Conflict:
+            except ClusterError as error:
+                # Others have written, or have deleted the ConfigMap; else it is not known what is stored.
                 self._ends.pop(id, None)
+                if not isinstance(error, Conflict) and error.status != 404:
+                    raise
                 continue
-            except BaseException:
-                # Whether the record was stored is not known.
-                self._ends.pop(id, None)
-                raise
             return
         raise Conflict(
             f"The journal of change {id} could not be written: others write to it.", remedy="Try again."

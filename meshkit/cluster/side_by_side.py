@@ -34,7 +34,12 @@ def run(items: Sequence[T], begin: Callable[[T], None], work: Callable[[T], R]) 
     """
     outcome: Outcome[R] = Outcome()
     if len(items) == 1:
-        _end(outcome, 0, lambda: (begin(items[0]), work(items[0]))[1])
+
+        def alone() -> R:
+            begin(items[0])
+            return work(items[0])
+
+        _end(outcome, 0, alone)
         return outcome
     with ThreadPoolExecutor(THREADS) as pool:
         begun: deque[tuple[int, Future[R]]] = deque()

@@ -17,6 +17,7 @@ from meshkit.intent.base import Intent, kind
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import labels, title
 from meshkit.kube.selectors import selects
+from meshkit.kube.steps import Step
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host, host_of
 from meshkit.meshes.model.outbound import Cluster, HashKey, cluster_name
@@ -75,13 +76,23 @@ def rules(snapshot: Snapshot) -> Iterator[Object]:
     return iter(snapshot.of(_KIND))
 
 
+def rules_of(steps: Iterable[Step], snapshot: Snapshot) -> list[Object]:
+    """The DestinationRules of a Snapshot that steps write."""
+    places = dict.fromkeys((step.name, step.namespace) for step in steps if step.kind.kind == _KIND)
+    return [rule for place in places if (rule := snapshot.find(_KIND, *place)) is not None]
+
+
+def rules_for(host: str, snapshot: Snapshot) -> list[Object]:
+    """The DestinationRules of a host, or of a pattern that it matches."""
+    return [rule for rule in snapshot.having(_hosts, host, _PATTERN) if _is_for(rule, host)]
+
+
 def subsets(port: Port, snapshot: Snapshot) -> Mapping[str, Mapping[str, str]]:
     """The labels of the subsets that any rule defines for a Service, by their names."""
     host = f"{port.service}.{port.namespace}.svc.{CLUSTER_DOMAIN}"
     return {
         subset["name"]: subset.get("labels") or {}
-        for rule in rules(snapshot)
-        if _is_for(rule, host)
+        for rule in rules_for(host, snapshot)
         for subset in rule["spec"].get("subsets") or ()
     }
 
@@ -235,19 +246,15 @@ class _World:
         if service is None:
             return None
         host = host_of(service)
-        slices = (
-            each
-            for each in snapshot.of(_SLICE, port.namespace)
-            if labels(each).get("kubernetes.io/service-name") == port.service
-        )
-        rules = [rule for rule in snapshot.of(_KIND) if _is_for(rule, host)]
+        slices = (each for each in snapshot.having(_service_of_slice, f"{port.namespace}/{port.service}"))
+        rules = rules_for(host, snapshot)
         base = (*relevant(service, snapshot, pods), *slices)
         return cls(port, host, pods, rules, base, row, home_of(snapshot, row))
 
     @classmethod
     def _outside(cls, port: Port, pods: Sequence[Object], snapshot: Snapshot, row: Mesh) -> _World:
         """A port of a host outside, with all that can register it."""
-        rules = [rule for rule in snapshot.of(_KIND) if _is_for(rule, port.service)]
+        rules = rules_for(port.service, snapshot)
         base = [obj for obj in snapshot.objects if obj["kind"] not in _OF_HOSTS]
         return cls(port, port.service, pods, rules, (*base, *pods), row, home_of(snapshot, row))
 
@@ -298,7 +305,29 @@ def _addresses(cluster: Cluster) -> frozenset[tuple[str, int]]:
     return frozenset((each.address, each.port) for each in cluster.endpoints)
 
 
+def _service_of_slice(obj: Object) -> tuple[str, ...]:
+    """The Service of an EndpointSlice, as namespace/name."""
+    name = labels(obj).get("kubernetes.io/service-name") if obj["kind"] == _SLICE else None
+    return () if name is None else (f"{obj['metadata'].get('namespace')}/{name}",)
+
+
+_PATTERN = "*"
+"""The key of rules whose host is a pattern."""
+
+
+def _hosts(obj: Object) -> tuple[str, ...]:
+    """The keys by which ``rules_for`` finds a rule."""
+    if obj["kind"] != _KIND:
+        return ()
+    written = _host(obj)
+    return (_PATTERN if written.startswith("*") else written,)
+
+
+def _host(rule: Object) -> str:
+    return full_host(str(rule["spec"].get("host", "")).lower(), rule["metadata"]["namespace"])
+
+
 def _is_for(rule: Object, host: str) -> bool:
     """Whether a rule's host is this one, or a pattern that it matches."""
-    written = full_host(str(rule["spec"].get("host", "")).lower(), rule["metadata"]["namespace"])
+    written = _host(rule)
     return written == host or (written.startswith("*") and host.endswith(written[1:]))

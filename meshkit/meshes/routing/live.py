@@ -6,9 +6,9 @@ all routes. What routes lead to, such as subsets and endpoints, does not decide 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.kube.metadata import group_of, labels, title
@@ -25,6 +25,8 @@ _NOT_READ = ("nodes", "endpointslices", "destinationrules")
 """The resources that do not decide which route holds."""
 _NAMED = 4
 """How many namespaces a message names."""
+_SELECT_NO_CALLERS = ("Pod", "Service", "EndpointSlice", "Node", "Namespace")
+"""The kinds that say nothing about callers by their labels."""
 _WHOLE = ("namespaces", "nodes")
 """The resources without a namespace."""
 
@@ -121,24 +123,61 @@ def every(match: Match) -> bool:
 
 def callers(port: Port, snapshot: Snapshot, row: Mesh) -> list[Object]:
     """One pod for each kind of caller of a Service port, and one in its own namespace."""
-    return [*_callers(snapshot, row), _pod(port.namespace)]
+    mentioned = snapshot.remembered("mentioned", (), lambda seen: _mentioned(seen.objects))
+    more = _mentioned(snapshot.written_objects)
+    carried = snapshot.remembered("label keys", ("Pod",), _label_keys)
+    keys = frozenset(key for key in carried if "/" in key or key in mentioned or key in more)
+    kinds = snapshot.remembered(
+        ("callers", row.name, keys), ("Pod",), lambda seen: list(_callers(seen, row, keys))
+    )
+    return [*kinds, _pod(port.namespace)]
 
 
-def _callers(snapshot: Snapshot, row: Mesh) -> Iterator[Object]:
-    """One pod for each namespace and set of labels that pods with a proxy have."""
+def _label_keys(snapshot: Snapshot) -> frozenset[str]:
+    return frozenset(key for pod in snapshot.of("Pod") for key in labels(pod))
+
+
+def _callers(snapshot: Snapshot, row: Mesh, keys: Collection[str]) -> Iterator[Object]:
+    """One pod for each namespace and set of labels with these keys that pods with a proxy have."""
     seen = set()
     home = home_of(snapshot, row)
     for pod in row.injection.proxies(snapshot.of("Pod")):
-        key = (pod["metadata"]["namespace"], tuple(sorted(labels(pod).items())))
+        carried = sorted(each for each in labels(pod).items() if each[0] in keys)
+        key = (pod["metadata"]["namespace"], tuple(carried))
         if key not in seen and key[0] != home:
             seen.add(key)
             yield _pod(key[0], **dict(key[1]))
 
 
+def _mentioned(objects: Iterable[Object]) -> frozenset[str]:
+    """All words of objects that can select callers: a label that is none of them decides nothing."""
+    found: set[str] = set()
+    for obj in objects:
+        if obj["kind"] not in _SELECT_NO_CALLERS:
+            _collect(obj.get("spec"), found)
+    return frozenset(found)
+
+
+def _collect(value: Any, found: set[str]) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            found.add(str(key))
+            _collect(inner, found)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _collect(inner, found)
+    elif isinstance(value, str):
+        found.add(value)
+
+
 def home_of(snapshot: Snapshot, row: Mesh) -> str:
     """The namespace of the control plane's pods, the usual one if none is seen."""
-    pods = filter(row.control_plane.is_component, snapshot.of("Pod"))
-    return next((str(pod["metadata"]["namespace"]) for pod in pods), row.control_plane.home)
+
+    def found(seen: Snapshot) -> str:
+        pods = filter(row.control_plane.is_component, seen.of("Pod"))
+        return next((str(pod["metadata"]["namespace"]) for pod in pods), row.control_plane.home)
+
+    return snapshot.remembered(("home", row.name), ("Pod",), found)
 
 
 def _pod(namespace: str, **carried: str) -> Object:
@@ -156,14 +195,51 @@ def _by_caller(registry: Registry, pods: Sequence[Object], row: Mesh) -> dict[ob
 def relevant(service: Object, snapshot: Snapshot, pods: Sequence[Object]) -> Iterator[Object]:
     """The objects that decide which routes of a Service hold, and the callers ``pods``."""
     selector = service["spec"].get("selector") or {}
-    namespace = service["metadata"]["namespace"]
-    for obj in snapshot.objects:
+    meta = service["metadata"]
+    namespace = meta["namespace"]
+    carried = [_carrying(namespace, *each) for each in list(selector.items())[:1]]
+    named = (_OF_ALL, host_of(service), _parent(meta["name"]), _service(service))
+    for obj in snapshot.having(_concerned, *named, *carried):
         if obj["kind"] == "Pod":
             if selector and obj["metadata"].get("namespace") == namespace and selects(selector, obj):
                 yield obj
         elif obj is service or (obj["kind"] not in _LEADS_NOWHERE and _concerns(obj, service)):
             yield obj
     yield from pods
+
+
+_OF_ALL = "*"
+"""The key of objects that may concern every Service."""
+
+
+def _concerned(obj: Object) -> Iterator[str]:
+    """The keys by which ``relevant`` finds an object."""
+    meta = obj["metadata"]
+    namespace = str(meta.get("namespace") or "")
+    if obj["kind"] == "Pod":
+        yield from (_carrying(namespace, *each) for each in labels(obj).items())
+    elif obj["kind"] == "Service":
+        yield _service(obj)
+    elif obj["kind"] not in _LEADS_NOWHERE:
+        spec = obj.get("spec") or {}
+        if spec.get("parentRefs"):
+            yield from (_parent(str(parent.get("name"))) for parent in spec["parentRefs"])
+            return
+        hosts = [full_host(str(host).lower(), namespace) for host in spec.get("hosts") or ()]
+        yield from (_OF_ALL if host.startswith("*") else host for host in hosts or ("*",))
+
+
+def _carrying(namespace: str, key: str, value: str) -> str:
+    return f"Pod {namespace} {key}={value}"
+
+
+def _parent(name: str) -> str:
+    return f"parent {name}"
+
+
+def _service(service: Object) -> str:
+    meta = service["metadata"]
+    return f"Service {meta.get('namespace')}/{meta['name']}"
 
 
 def _concerns(obj: Object, service: Object) -> bool:

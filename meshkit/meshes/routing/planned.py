@@ -28,6 +28,7 @@ def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner
     objects with Routes, and are planned over what these write. Egresses of one namespace share objects, too.
     """
     placed: list[_Placed] = []
+    whole: set[tuple[object, ...]] = set()
     wanted = tuple(intents)
     seen = snapshot
     run = 0
@@ -44,7 +45,9 @@ def steps_of(intents: Iterable[Intent], snapshot: Snapshot, planner: MeshPlanner
         run += not isinstance(before, Route)
         seen = after(seen, _first_of_each_object(planned))
         again = {_key(step) for step in planned if not step.partial and not step.removed}
-        placed = [one for one in placed if not _is_written_by(one.step, again)]
+        if not whole.isdisjoint(again):
+            placed = [one for one in placed if not _is_written_by(one.step, again)]
+        whole |= again
         placed += (_Placed(step, run, stage) for stage, step in enumerate(planned))
     steps = list(_side_by_side(placed))
     for intent in wanted:
@@ -126,11 +129,10 @@ def needs_of(intents: Iterable[Intent], row: Mesh, home: str) -> Iterator[Need]:
 
 def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:
     """The Snapshot with the objects that these steps apply as a whole."""
-    objects = {identity(obj): obj for obj in snapshot.objects}
     for step in steps:
         if not step.partial and not step.removed:
-            objects[identity(step.object)] = _applied(objects.get(identity(step.object)), step.object)
-    return Snapshot(tuple(objects.values()), snapshot.unread)
+            snapshot = snapshot.written([_applied(snapshot.at(step.object), step.object)])
+    return snapshot
 
 
 def _applied(present: Object | None, wanted: Object) -> Object:

@@ -33,8 +33,7 @@ def check(route: Route, snapshot: Snapshot, row: Mesh) -> Iterator[Finding]:
     port = Port(route.namespace, route.service, route.port)
     versions = {version.name: version.pod_labels() for version in route.versions}
     policies = [name for name in destinations.POLICIES if getattr(route, name) is not None]
-    made = {step.title for step in steps}
-    own = [rule for rule in destinations.rules(planned) if title(rule) in made]
+    own = destinations.rules_of(steps, planned)
     yield from destinations.findings(port, own, versions, policies, planned, row)
     found = [(each, _keeper(each, written)) for each in held(port, planned, row)]
     for ruler in dict.fromkeys(keeper for _, keeper in found if keeper):

@@ -11,7 +11,7 @@ import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import CONFIG_MAP, NAMESPACE, PART_BYTES, Journal, Operation
-from meshkit.errors import Unreachable
+from meshkit.errors import UnknownName, Unreachable
 from meshkit.facts import Kind
 from tests.unit.release.fake_api import FakeApi
 
@@ -130,3 +130,13 @@ def test_a_record_whose_answer_was_lost_is_kept_beside_the_next(api: CountingApi
     api.lose_answers = False
     writer.append(change, {"n": 1})
     assert [record["n"] for record in writer.records(change)[1:]] == [0, 1]
+
+
+def test_a_journal_that_others_have_deleted_is_an_unknown_change(api: CountingApi) -> None:
+    writer = journal(api)
+    change = writer.start(APPLY, "deleted")
+    writer.append(change, {"n": 0})
+    for part in parts(api):
+        del api.objects["ConfigMap", NAMESPACE, part["metadata"]["name"]]
+    with pytest.raises(UnknownName):
+        writer.append(change, {"n": 1})

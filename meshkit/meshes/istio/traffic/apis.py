@@ -55,7 +55,10 @@ def _is_for_gateway_api(route: Route, snapshot: Snapshot) -> bool:
     present = snapshot.of(HTTP_ROUTE.kind, route.namespace)
     if any(attached(each, service, route.port) for each in present):
         return True
-    at_waypoint = Waypoints.of(snapshot.objects).of_service(service).works
+    waypoints = snapshot.remembered(
+        "waypoints", ("Gateway", "GatewayClass", "Namespace"), lambda seen: Waypoints.of(seen.objects)
+    )
+    at_waypoint = waypoints.of_service(service).works
     return at_waypoint and not lacks(route, gateway.LIMITS)
 
 
