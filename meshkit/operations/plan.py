@@ -84,7 +84,7 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [self.heading]
-        lines += (f"warning {f.code} {f.object}: {f.message} {f.remedy}" for f in self.findings)
+        lines += (f"{f.severity} {f.code} {f.object}: {f.message} {f.remedy}" for f in self.findings)
         for number, planned in enumerate(self.steps, start=1):
             lines.append(f"{number:3}  {planned.action:6}  {planned.step.title}{_note(self.note(planned))}")
             lines += (f"{'':13}{line}" for line in self.changed_fields(planned))

@@ -46,6 +46,14 @@ def test_an_empty_plan_is_a_sentence() -> None:
     assert plan_table(Plan("Injection", "istio", "sandbox", "https://here", ())).startswith("<p>Injection")
 
 
+def test_a_plan_says_how_severe_a_finding_is() -> None:
+    found = tuple(
+        Finding("MK0245", severity, "egress.others", "a.", "b.") for severity in ("info", "warning")
+    )
+    lines = str(Plan("Egress", "istio", "sandbox", "https://here", (), findings=found)).splitlines()
+    assert [line.split()[0] for line in lines if "MK0245" in line] == ["info", "warning"]
+
+
 def test_an_explanation_is_a_trace_or_a_table_whose_html_is_escaped() -> None:
     way = Way(("shop/client",), "web.shop", 8080, "path is <b>", "VirtualService shop/web http[0]")
     one = str(shown(Explanation("web.shop:8080", "istio", (way,)))["text/html"])

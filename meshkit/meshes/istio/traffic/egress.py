@@ -19,6 +19,7 @@ from meshkit.meshes.model.registry import Registry
 from meshkit.meshes.routing.capabilities import Limits, refuse
 
 _MODE = "meshConfig.outboundTrafficPolicy.mode"
+_TO_CHANGE = f"To change it for the whole mesh, set {_MODE} in values of the ControlPlane."
 LIMITS: Limits = {
     "others": f"Istio decides this for the whole mesh: set {_MODE} in values of the ControlPlane, to"
     " REGISTRY_ONLY or ALLOW_ANY.",
@@ -64,7 +65,7 @@ def findings(egress: Egress, snapshot: Snapshot) -> Iterator[Finding]:
                 remedy = f"Add the ports to {title(entry)}, or leave the host out of the Egress."
                 where = f"egress.hosts[{index}]"
                 yield codes.finding(codes.HOST_REGISTERED_ELSEWHERE, where, message, remedy)
-    yield codes.finding(codes.OTHER_HOSTS, "egress.others", _of_others(snapshot))
+    yield codes.finding(codes.OTHER_HOSTS, "egress.others", _of_others(snapshot), _TO_CHANGE)
 
 
 def _entries(host: str, egress: Egress, snapshot: Snapshot) -> Iterator[Object]:

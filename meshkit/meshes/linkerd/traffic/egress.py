@@ -86,7 +86,8 @@ def findings(egress: Egress, snapshot: Snapshot) -> Iterator[Finding]:
     where = f"{egress.namespace}/{_network(egress, present)}"
     callers = "namespaces without an EgressNetwork" if egress.namespace == EVERYWHERE else egress.namespace
     message = f"requests from {callers} to other hosts outside {what} (EgressNetwork {where})."
-    yield codes.finding(codes.OTHER_HOSTS, "egress.others", message)
+    remedy = f"To change it, set others to {'refuse' if allowed else 'allow'}."
+    yield codes.finding(codes.OTHER_HOSTS, "egress.others", message, remedy)
 
 
 def _present(egress: Egress, snapshot: Snapshot) -> Object | None:
