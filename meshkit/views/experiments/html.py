@@ -41,10 +41,10 @@ def figures(run: ExperimentRun) -> Markup:
     groups: dict[Group, list[Measured]] = {}
     for sample in recent:
         groups.setdefault((sample.service, sample.version, sample.caller), []).append(sample)
-    seconds = sum({each.at_s: each.seconds for each in recent}.values())
     rows = []
     for (service, version, caller), samples in sorted(groups.items(), key=_order(run)):
         counts = summed(each.counts for each in samples)
+        seconds = sum({each.at_s: each.seconds for each in recent if each.service == service}.values())
         name = service if version == service else f"{service} {version or 'no version'}"
         p50, p99 = (counts.quantile_ms(q) for q in (0.5, 0.99))
         rows.append(
