@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshkit.decide.baseline import Baseline
-from meshkit.decide.statistics.sequential import FARTHEST, Likelihood, Table
+from meshkit.decide.statistics.sequential import Likelihood, Table
 from meshkit.facts import ArmCounts
 
 QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
-_POINTS = tuple(round(i * 0.1, 1) for i in range(-60, 61)) + tuple(
-    sign * far for far in (7.0, 8.0, 10.0, 12.0, FARTHEST) for sign in (-1, 1)
-)
+_POINTS = (*(round(i * 0.1, 1) for i in range(-60, 61)), -8.0, -7.0, 7.0, 8.0)
+"""Log odds ratios at which the likelihood is known; beyond them nothing is said to be bounded."""
+_FARTHEST = max(_POINTS)
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def compare_counts(first: ArmCounts, second: ArmCounts, *, confidence: float = 0
     return CountsDifference(
         first,
         second,
-        0.0 if low <= -FARTHEST else math.exp(low),
-        math.inf if high >= FARTHEST else math.exp(high),
+        0.0 if low <= -_FARTHEST else math.exp(low),
+        math.inf if high >= _FARTHEST else math.exp(high),
         tuple(_latency(name, q, first, second, limit) for name, q in QUANTILES),
     )
 
@@ -87,8 +87,8 @@ def _latency(name: str, q: float, first: ArmCounts, second: ArmCounts, limit: fl
     return LatencyDifference(
         name,
         *shown,
-        before.slower_percent(edge, low, upper=False) if low > -FARTHEST else -100.0,
-        before.slower_percent(edge, high, upper=True) if high < FARTHEST else math.inf,
+        before.slower_percent(edge, low, upper=False) if low > -_FARTHEST else -100.0,
+        before.slower_percent(edge, high, upper=True) if high < _FARTHEST else math.inf,
     )
 
 
@@ -98,9 +98,9 @@ def _interval(
     """The bounds of the log odds ratio of an event, of the second relative to the first."""
     table = Table(other_requests, other_events, requests, events)
     if not table.informative:
-        return -FARTHEST, FARTHEST
+        return -_FARTHEST, _FARTHEST
     low, high = Likelihood.over(_POINTS).updated(table).interval(limit)
-    return max(low, -FARTHEST), min(high, FARTHEST)
+    return max(low, -_FARTHEST), min(high, _FARTHEST)
 
 
 def _on(edges: set[float], counts: ArmCounts) -> ArmCounts:

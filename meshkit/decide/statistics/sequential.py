@@ -310,6 +310,8 @@ def _mean_of(table: Table) -> Callable[[float], float]:
             return mean
         inverse = 1 / mean + 1 / others[0] + 1 / others[1] + 1 / others[2]
         c += a * total / (total - 1) / inverse
-        return 2 * c / (minus_b + math.sqrt(minus_b * minus_b - 4 * a * c))
+        square = minus_b * minus_b - 4 * a * c
+        # Where x has nearly no freedom left, its variance is near 0, and the correction leads too far.
+        return 2 * c / (minus_b + math.sqrt(square)) if square >= 0 else mean
 
     return mean_at

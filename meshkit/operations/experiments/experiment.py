@@ -268,7 +268,7 @@ class Experiment:
             try:
                 self.preset(name)
             except BadInput as problem:
-                reasons[name] = problem.problem
+                reasons[name] = problem.message
             else:
                 reasons[name] = ""
         return reasons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -13,6 +14,8 @@ from meshkit.views.report import chip, table
 if TYPE_CHECKING:
     from meshkit.operations.experiments.experiment import Experiment
 
+Group = tuple[str, str, str]
+"""A service, a version and a caller."""
 RECENT_S = 10.0
 _ROWS = 8
 
@@ -35,13 +38,13 @@ def figures(run: ExperimentRun) -> Markup:
     """The last RECENT_S seconds of each service, version and caller."""
     end_s = run.samples[-1].at_s if run.samples else 0.0
     recent = [each for each in run.samples if each.at_s > end_s - RECENT_S]
-    groups: dict[tuple[str, str, str], list[Measured]] = {}
+    groups: dict[Group, list[Measured]] = {}
     for sample in recent:
         groups.setdefault((sample.service, sample.version, sample.caller), []).append(sample)
-    seconds = sum({each.at_s: each.seconds for each in recent}.values())
     rows = []
     for (service, version, caller), samples in sorted(groups.items(), key=_order(run)):
         counts = summed(each.counts for each in samples)
+        seconds = sum({each.at_s: each.seconds for each in recent if each.service == service}.values())
         name = service if version == service else f"{service} {version or 'no version'}"
         p50, p99 = (counts.quantile_ms(q) for q in (0.5, 0.99))
         rows.append(
@@ -71,10 +74,10 @@ def story(run: ExperimentRun) -> Markup:
     return Markup('<div class="mk-card"><h3>Settings and events</h3>{}</div>').format(body)
 
 
-def _order(run: ExperimentRun) -> object:
+def _order(run: ExperimentRun) -> Callable[[tuple[Group, list[Measured]]], tuple[bool, str, bool, str, str]]:
     own = run.route.service
 
-    def order(item: tuple[tuple[str, str, str], object]) -> tuple[bool, str, bool, str, str]:
+    def order(item: tuple[Group, list[Measured]]) -> tuple[bool, str, bool, str, str]:
         service, version, caller = item[0]
         return service != own, service, version == NO_VERSION, version, caller
 

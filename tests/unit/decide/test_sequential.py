@@ -11,6 +11,7 @@ from scipy.stats import nchypergeom_fisher
 from meshkit.decide.statistics.sequential import (
     ALONE,
     BETTER,
+    FARTHEST,
     WORSE,
     Likelihood,
     Table,
@@ -50,6 +51,14 @@ def test_log_ratio_is_that_of_the_noncentral_hypergeometric(
     ratios = over(null, steps).updated(table).log_ratios(null, steps)
     for step, ratio in zip(steps, ratios, strict=True):
         assert ratio == pytest.approx(log_ratio_by_scipy(table, null, step), abs=0.01)
+
+
+@pytest.mark.parametrize("table", [Table(60, 60, 60, 0), Table(60, 0, 60, 60), Table(2000, 362, 60, 0)])
+def test_the_farthest_odds_leave_no_freedom_and_are_still_numbers(table: Table) -> None:
+    known = Likelihood.over([-FARTHEST, 0.0, FARTHEST]).updated(table)
+    assert all(map(math.isfinite, (*known.norms, *known.means)))
+    assert known.means[0] == pytest.approx(max(0, table.events - table.stable), abs=0.1)
+    assert known.means[-1] == pytest.approx(min(table.canary, table.events), abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,13 @@ def test_ten_times_the_errors_are_told_from_chance() -> None:
     assert found.odds_high < 35
 
 
+@pytest.mark.parametrize(("first", "second"), [(60, 0), (0, 60)])
+def test_all_against_none_is_bounded_on_one_side(first: int, second: int) -> None:
+    found = compare_counts(counts(60, first), counts(60, second))
+    assert (found.odds_low > 100) == (second > first)
+    assert (found.odds_high < 0.01) == (first > second)
+
+
 def test_errors_in_one_alone_are_bounded_on_one_side() -> None:
     found = compare_counts(counts(2000, 0), counts(2000, 100))
     assert found.odds_low > 10

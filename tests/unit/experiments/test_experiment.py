@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,10 +12,13 @@ from meshkit.cluster.journal import Journal
 from meshkit.errors import BadInput, Conflict, NoData, Rejected
 from meshkit.intent.release import Release
 from meshkit.observe.counters import CounterKey, Counters, Target
+from meshkit.operations.change import apply
 from meshkit.operations.experiments import experiment as module
 from meshkit.operations.experiments.experiment import Experiment, schedule_of
+from meshkit.operations.experiments.replay import plan_replay
 from meshkit.operations.experiments.settings import ExperimentLimits, ExperimentSettings
 from meshkit.operations.experiments.taking_back import open_experiments, stop_experiments
+from meshkit.operations.plan import PENDING
 from tests.unit.experiments.runs import HALVES, ROUTE, run
 from tests.unit.release.fake_api import FakeCluster
 
@@ -188,3 +192,33 @@ def test_a_replay_has_the_same_settings_at_the_same_times() -> None:
 def test_an_unknown_preset_is_named() -> None:
     with experiment() as running, pytest.raises(BadInput, match="'storm' is not known"):
         running.play("storm")
+
+
+def test_a_replay_as_a_plan_shows_its_settings_and_changes_nothing_until_it_is_applied() -> None:
+    cluster = FakeCluster(RELEASE)
+    plan = plan_replay(run(seconds=10), cluster, mesh="istio", limits=LIMITS)  # type: ignore[arg-type]
+    assert "5.0 s  split v1 50, v2 50" in str(plan)
+    assert json.loads(plan.to_json())["moments"] == [
+        {"at_s": 5.0, "settings": {"split": {"v1": 50.0, "v2": 50.0}}},
+        {"at_s": 10.0, "settings": None},
+    ]
+    assert plan._repr_mimebundle_() == {PENDING: {"steps": 1}}
+    assert not plan.empty
+    assert Journal(cluster).changes() == []  # type: ignore[arg-type]
+
+
+def test_an_applied_replay_tells_its_moments_and_returns_the_new_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    clock = {"clock": CLOCK, "observer": Load(CLOCK)}
+    again = Experiment.replay
+
+    def replayed(*given: Any, **options: Any) -> Any:
+        return again(*given, **options, **clock)
+
+    monkeypatch.setattr(Experiment, "replay", replayed)
+    cluster = FakeCluster(RELEASE)
+    plan = plan_replay(run(seconds=10), cluster, mesh="istio", limits=LIMITS)  # type: ignore[arg-type]
+    done = apply(plan, cluster, progress=lambda event: told.append(str(event)))  # type: ignore[call-overload]
+    assert told == ["   5.0 s  split v1 50, v2 50", "  10.0 s  the end: everything is put back"]
+    assert [change.settings for change in done.settings] == [ExperimentSettings(), HALVES]
+    assert done.duration_s == 10.0
