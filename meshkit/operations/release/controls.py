@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
 from meshkit.operations.release.detached import run_detached
+from meshkit.operations.release.restoring.rollback import plan_rollback
 from meshkit.operations.release.runner import send_command
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Controls:
     def send(self, verb: Verb) -> None:
         """Send ``hold``, ``resume``, ``promote`` or ``rollback`` to the running release."""
         send_command(self.release.name, verb, self.cluster)
+
+    def give_back(self) -> None:
+        """Give the requests back to the stable version after the release has ended, as a change."""
+        apply(plan_rollback(self.release, self.cluster, mesh=self.mesh), self.cluster)
 
     def shift(self, canary_percent: float) -> None:
         """Apply the route with this share for the canary, as a change in the journal."""

@@ -58,6 +58,9 @@ class Controls:
     def shift(self, percent: float) -> None:
         self._note("shift", percent)
 
+    def give_back(self) -> None:
+        self._note("give_back")
+
     def slow_down(self, extra_ms: float) -> None:
         self._note("slow_down", extra_ms)
 
@@ -237,3 +240,60 @@ def test_a_cluster_that_does_not_answer_is_said_and_looked_at_again() -> None:
 def test_the_state_is_said_in_words(seconds: int, how: dict[str, float], words: str) -> None:
     panel = drive(watched(seconds, **how), Controls(), lambda _: None)
     assert words in panel._head.value
+
+
+def test_quick_key_presses_on_a_slider_are_one_change() -> None:
+    controls = Controls(route="route")
+
+    def press_three_times(panel: ReleasePanel) -> None:
+        for percent in (10.0, 20.0, 30.0):
+            panel._share.value = percent
+
+    drive(watched(None), controls, press_three_times)
+    assert controls.done == [("shift", 30.0)]
+
+
+def test_promote_asks_first_and_says_what_is_open() -> None:
+    controls = Controls()
+    panel = drive(watched(20), controls, lambda panel: button(panel, "Promote…").click())
+    assert controls.done == []
+    assert "to 100 % on meshkit-sandbox" in panel._hint.value.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Not met: " in panel._hint.value
+    assert panel._typed in panel._actions.children
+    assert button(panel, "Promote now").disabled
+
+
+def test_promote_without_all_evidence_wants_the_services_name() -> None:
+    controls = Controls()
+
+    async def cell() -> None:
+        panel = ReleasePanel(Watch(watched(20)), controls)
+        await until(lambda: is_quiet(panel))
+        button(panel, "Promote…").click()
+        await until(lambda: panel._promote in panel._actions.children)
+        panel._typed.value = "web"
+        await until(lambda: not panel._promote.disabled)
+        panel._promote.click()
+        await until(lambda: bool(controls.done))
+        panel.close()
+
+    asyncio.run(cell())
+    assert controls.done == [("send", "promote")]
+
+
+def test_after_the_end_a_roll_back_gives_the_requests_back() -> None:
+    controls = Controls()
+    drive(watched(200), controls, lambda panel: panel._really.click())
+    assert controls.done == [("give_back",)]
+
+
+def test_promote_is_closed_without_a_release_and_after_its_end() -> None:
+    for seconds in (None, 200):
+        panel = drive(watched(seconds), Controls(), lambda _: None)
+        assert button(panel, "Promote…").disabled
+
+
+def test_after_the_end_the_hint_says_what_works() -> None:
+    panel = drive(watched(200), Controls(), lambda _: None)
+    assert "has ended" in panel._hint.value
+    assert not button(panel, "Start release").disabled
