@@ -196,9 +196,13 @@ def readiness(observed: ClusterObservation) -> Iterator[Finding]:
             f"saw {calls.count('mutual_tls'):,} calls in {_seconds(calls.window_s)}, all over mutual TLS."
         )
         yield codes.finding(codes.ALL_CALLS_ENCRYPTED, where, problem)
+    yield from _silent(calls, where)
+
+
+def _silent(calls: Calls, where: str) -> Iterator[Finding]:
+    """Yield that some sidecars did not answer: what they have counted is not known."""
     if calls.answered < calls.asked:
-        silent = _count(calls.asked - calls.answered, "sidecar")
-        problem = f"{silent} of {calls.asked} did not answer."
+        problem = f"{_count(calls.asked - calls.answered, 'sidecar')} of {calls.asked} did not answer."
         yield codes.finding(codes.SIDECARS_SILENT, where, problem)
 
 
@@ -236,6 +240,7 @@ def verified(observed: ClusterObservation) -> StageStatus:
     findings = [*observed.findings, *_refused_now(observed), *_refusals_unseen(observed)]
     if calls is None:
         return StageStatus("ready", "not measured yet", tuple(findings))
+    findings += _silent(calls, where)
     if not calls.count("mutual_tls", "plain"):
         findings.append(codes.finding(codes.NOTHING_TO_VERIFY, where, "saw no traffic to judge by."))
         return StageStatus("attention", "no traffic seen", tuple(findings), _calls_tables(observed))
@@ -249,8 +254,15 @@ def verified(observed: ClusterObservation) -> StageStatus:
     whole = tls_mode(observed) == "strict" and all(
         workload.settled for workload in observed.workloads if not workload.opted_out
     )
-    bad = plain or failed or any(finding.severity == "error" for finding in findings)
+    bad = (
+        plain
+        or failed
+        or calls.answered < calls.asked
+        or any(finding.severity == "error" for finding in findings)
+    )
     summary = f"{calls.count('mutual_tls'):,} calls in {_seconds(calls.window_s)}, {failed} failed"
+    if calls.answered < calls.asked:
+        summary += f"; {calls.answered} of {_count(calls.asked, 'sidecar')} answered"
     return StageStatus(
         "done" if whole and not bad else "attention", summary, tuple(findings), _calls_tables(observed)
     )

@@ -260,8 +260,8 @@ def _margin_words(name: str, state: ReleaseState | None) -> str:
 def condition_value(condition: Condition) -> str:
     """How far a condition is, beside its limit; without the limit where it asks for nothing."""
     value, limit = condition.value, condition.limit
-    if condition.name in ("share", "leak"):
-        return "yes" if condition.met else "not yet" if condition.name == "share" else "no"
+    if condition.name in ("share", "data", "leak", "input"):
+        return "yes" if condition.met else "not yet" if condition.name in ("share", "data") else "no"
     if condition.unit == "s":
         found, wanted = words.seconds(value), words.seconds(limit)
         if not limit:
