@@ -24,9 +24,15 @@ def percent(value: float) -> str:
 
 
 def odds(value: float) -> str:
-    """Evidence for people: ``14 : 1``."""
-    shown = "> 999" if value > 999 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-    return f"{shown}{_SPACE}:{_SPACE}1"
+    """Evidence for people: ``14 : 1``, at most ``> 999 : 1`` and at least ``< 0.01 : 1``."""
+    return f"{odds_number(value)}{_SPACE}:{_SPACE}1"
+
+
+def odds_number(value: float) -> str:
+    """Evidence for people, without the ``: 1``."""
+    if value < 0.01:
+        return f"<{_SPACE}0.01" if value > 0 else "0"
+    return "> 999" if value > 999 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def count(value: float) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshkit.decide.formatting import count
 from meshkit.errors import NoData
 from meshkit.facts import Object
 from meshkit.kube.pods import workload
@@ -67,9 +68,9 @@ class Calls:
 def refused_text(refused: int, unseen: Collection[str]) -> str:
     """Describe a count of refused calls that does not include those of the servers in ``unseen``."""
     if not unseen:
-        return f"{refused:,} refused"
+        return f"{count(refused)} refused"
     hidden = unseen_text(unseen)
-    return f"{refused:,} refused, {hidden}" if refused else hidden
+    return f"{count(refused)} refused, {hidden}" if refused else hidden
 
 
 def unseen_text(servers: Collection[str]) -> str:

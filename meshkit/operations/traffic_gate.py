@@ -18,6 +18,7 @@ from typing import Self
 from meshkit.cluster import rights
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.rights import Right
+from meshkit.decide.formatting import count
 from meshkit.decide.statistics.fisher import rise_probability
 from meshkit.errors import (
     BadInput,
@@ -158,11 +159,11 @@ class Tally:
         return ", ".join(server for server, _ in self.by_server(how).most_common(3))
 
     def __str__(self) -> str:
-        parts = [f"{self.count('mutual_tls'):,} over mutual TLS"]
+        parts = [f"{count(self.count('mutual_tls'))} over mutual TLS"]
         for how, what in _BAD.items():
             number = self.count(how)
             if number or not (how == "refused" and self.unseen):
-                parts.append(f"{number:,} {what}")
+                parts.append(f"{count(number)} {what}")
         if self.unseen:
             parts.append(unseen_text(self.unseen))
         return ", ".join(parts)
@@ -174,7 +175,7 @@ def trouble(before: Tally, after: Tally, *, looks: int = 1) -> str:
     ``looks`` is how often one wave is tested: CHANCE applies to the whole wave.
     """
     if before.all and not after.all:
-        return f"No calls are seen any more; there were {before.all:,} before."
+        return f"No calls are seen any more; there were {count(before.all)} before."
     served, serving = before.by_namespace(), after.by_namespace()
     chance = CHANCE / (looks * len(_BAD) * max(1, len(serving)))
     for namespace, now in serving.items():
@@ -190,7 +191,7 @@ def silenced(before: Tally, after: Tally) -> str:
     serving = after.by_namespace()
     for namespace, was in before.by_namespace().items():
         if was.all >= ENOUGH and namespace not in serving:
-            return f"No calls are seen any more in {namespace}; there were {was.all:,} before."
+            return f"No calls are seen any more in {namespace}; there were {count(was.all)} before."
     return ""
 
 
@@ -203,7 +204,7 @@ def vanished(before: Tally, after: Tally, *, at_least: int = ENOUGH) -> str:
     for server in sorted(after.unseen):
         if was[server] >= at_least and not now[server]:
             return (
-                f"{was[server]:,} calls in plain text were seen at {server} before, and none since. Its"
+                f"{count(was[server])} calls in plain text were seen at {server} before, and none since. Its"
                 " sidecar does not show refused connections, so the callers are taken to be refused."
             )
     return ""
@@ -218,8 +219,8 @@ def _risen(how: How, was: Tally, now: Tally) -> str:
     bad = now.count(how)
     share_before = was.count(how) / was.all if was.all else 0.0
     return (
-        f"{bad:,} of {now.all:,} calls {_BAD[how]} ({bad / now.all:.1%}, before {share_before:.1%}),"
-        f" at {now.servers(how)}."
+        f"{count(bad)} of {count(now.all)} calls {_BAD[how]}"
+        f" ({bad / now.all:.1%}, before {share_before:.1%}), at {now.servers(how)}."
     )
 
 

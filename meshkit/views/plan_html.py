@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from meshkit.cluster.diff import FieldChange
+from meshkit.decide.formatting import count
 from meshkit.views.display import effects_table
 from meshkit.views.icons import icon
 
@@ -94,7 +95,7 @@ def _sums(plan: Plan) -> str:
     for one in plan.steps:
         for change in _leaves(one):
             counts[_sign(change)] += 1
-    found = (f"{sign} {n:,} {_SIGNS[sign]}" for sign, n in counts.items() if n)
+    found = (f"{sign} {count(n)} {_SIGNS[sign]}" for sign, n in counts.items() if n)
     return ", ".join(found)
 
 
@@ -204,5 +205,5 @@ def _yaml(one: PlannedStep) -> Markup:
         return Markup('<p class="mk-muted">A Secret is not shown.</p>')
     lines = yaml.safe_dump(json.loads(json.dumps(one.step.object)), sort_keys=False).splitlines()
     rest = len(lines) - YAML_LINES
-    tail = [f"# {rest:,} more lines"] if rest > 0 else []
+    tail = [f"# {count(rest)} more lines"] if rest > 0 else []
     return Markup("<pre>{}</pre>").format("\n".join(lines[:YAML_LINES] + tail))

@@ -60,7 +60,10 @@ def _places(view: View) -> Mapping[str, Place]:
     pods = [pod for pod in view.of("Pod") if is_live(pod)]
     inside = {workload(pod) for pod in (*view.meshed, *view.sidecarless)}
     outside = set(unmeshed_workloads(pods, view.mesh, view.of("Namespace"))) - inside
-    return dict.fromkeys(inside, "mesh") | dict.fromkeys(outside, "outside")
+    places: dict[str, Place] = {}
+    places.update(dict.fromkeys(outside, "outside"))
+    places.update(dict.fromkeys(inside, "mesh"))
+    return places
 
 
 def _services(view: View) -> Mapping[str, tuple[str, ...]]:

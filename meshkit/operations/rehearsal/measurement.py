@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from meshkit.cluster.connect import Cluster
+from meshkit.decide.formatting import count
 from meshkit.errors import ClusterError, MeshkitError
 from meshkit.facts import Snapshot
 from meshkit.kube import manifests
@@ -62,7 +63,8 @@ class Counted:
         else:
             yield "Injection: not measured, no namespace has meshed pods."
         if self.requests or self.failed:
-            yield f"Requests in the mesh: {self.failed:,} without an answer, {self.requests:,} with one."
+            failed, answered = count(self.failed), count(self.requests)
+            yield f"Requests in the mesh: {failed} without an answer, {answered} with one."
         else:
             yield "Requests in the mesh: none seen, so losses cannot be measured."
         if self.refused or self.unseen:
@@ -143,9 +145,9 @@ class Watcher:
         self._looks += 1
         now = replace(self._view, snapshot=Snapshot(tuple(pods)))
         for component in self._view.components:
-            count = sum(map(is_ready, now.pods_of(component)))
+            ready = sum(map(is_ready, now.pods_of(component)))
             name = title(component)
-            self._least[name] = min(count, self._least.get(name, count))
+            self._least[name] = min(ready, self._least.get(name, ready))
         if self._asking:
             self._asked += 1
             trouble = self._injection_trouble()

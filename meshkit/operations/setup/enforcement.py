@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshkit.cluster.connect import Cluster
+from meshkit.decide.formatting import count
 from meshkit.errors import GateFailed, MeshkitError
 from meshkit.observe.callers import Calls, read_callers
 from meshkit.operations.change import apply_steps
@@ -86,17 +87,17 @@ def _require_calm(calls: Calls, watching: Watching) -> None:
             dict.fromkeys(link.server for link, recent, _ in calls.links("refused") if recent)
         )
         raise GateFailed(
-            f"{refused:,} connections without a mesh identity were refused at {servers}.",
+            f"{count(refused)} connections without a mesh identity were refused at {servers}.",
             remedy="Find the caller among the workloads without a sidecar, inject it, and try again.",
         )
     if failed > TOLERATED:
         raise GateFailed(
-            f"{failed:,} requests of meshed callers got no answer.",
+            f"{count(failed)} requests of meshed callers got no answer.",
             remedy="Check the servers' pods and sidecars, then try again.",
         )
 
 
 def _counted(calls: Calls) -> str:
-    parts = [f"{calls.count('mutual_tls'):,} over mutual TLS", calls.refused_text]
-    parts.append(f"{calls.count('failed'):,} without an answer")
+    parts = [f"{count(calls.count('mutual_tls'))} over mutual TLS", calls.refused_text]
+    parts.append(f"{count(calls.count('failed'))} without an answer")
     return ", ".join(parts)

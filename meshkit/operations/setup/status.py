@@ -13,6 +13,7 @@ from typing import Literal
 
 from meshkit import codes
 from meshkit.cluster.ready import available
+from meshkit.decide.formatting import count
 from meshkit.facts import Finding, Kind, Object, Severity, Snapshot
 from meshkit.kube import workloads as kube_workloads
 from meshkit.kube.kinds import ZONE
@@ -192,13 +193,16 @@ def readiness(observed: ClusterObservation) -> Iterator[Finding]:
         problem = f"saw no call in {_seconds(calls.window_s)}. No traffic seen does not mean safe."
         yield codes.finding(codes.NO_CALLS_SEEN, where, problem)
     elif not any(link.how == "plain" for link in calls.in_window):
-        problem = (
-            f"saw {calls.count('mutual_tls'):,} calls in {_seconds(calls.window_s)}, all over mutual TLS."
-        )
+        sealed = count(calls.count("mutual_tls"))
+        problem = f"saw {sealed} calls in {_seconds(calls.window_s)}, all over mutual TLS."
         yield codes.finding(codes.ALL_CALLS_ENCRYPTED, where, problem)
+    yield from _silent(calls, where)
+
+
+def _silent(calls: Calls, where: str) -> Iterator[Finding]:
+    """Yield that some sidecars did not answer: what they have counted is not known."""
     if calls.answered < calls.asked:
-        silent = _count(calls.asked - calls.answered, "sidecar")
-        problem = f"{silent} of {calls.asked} did not answer."
+        problem = f"{_count(calls.asked - calls.answered, 'sidecar')} of {calls.asked} did not answer."
         yield codes.finding(codes.SIDECARS_SILENT, where, problem)
 
 
@@ -236,6 +240,7 @@ def verified(observed: ClusterObservation) -> StageStatus:
     findings = [*observed.findings, *_refused_now(observed), *_refusals_unseen(observed)]
     if calls is None:
         return StageStatus("ready", "not measured yet", tuple(findings))
+    findings += _silent(calls, where)
     if not calls.count("mutual_tls", "plain"):
         findings.append(codes.finding(codes.NOTHING_TO_VERIFY, where, "saw no traffic to judge by."))
         return StageStatus("attention", "no traffic seen", tuple(findings), _calls_tables(observed))
@@ -244,13 +249,20 @@ def verified(observed: ClusterObservation) -> StageStatus:
         if recent:
             findings.append(_plaintext(observed, link.server, recent, ever))
     if failed:
-        problem = f"{failed:,} requests of meshed callers got no answer in {_seconds(calls.window_s)}."
+        problem = f"{count(failed)} requests of meshed callers got no answer in {_seconds(calls.window_s)}."
         findings.append(codes.finding(codes.REQUESTS_UNANSWERED, where, problem))
     whole = tls_mode(observed) == "strict" and all(
         workload.settled for workload in observed.workloads if not workload.opted_out
     )
-    bad = plain or failed or any(finding.severity == "error" for finding in findings)
-    summary = f"{calls.count('mutual_tls'):,} calls in {_seconds(calls.window_s)}, {failed} failed"
+    bad = (
+        plain
+        or failed
+        or calls.answered < calls.asked
+        or any(finding.severity == "error" for finding in findings)
+    )
+    summary = f"{count(calls.count('mutual_tls'))} calls in {_seconds(calls.window_s)}, {failed} failed"
+    if calls.answered < calls.asked:
+        summary += f"; {calls.answered} of {_count(calls.asked, 'sidecar')} answered"
     return StageStatus(
         "done" if whole and not bad else "attention", summary, tuple(findings), _calls_tables(observed)
     )
@@ -261,7 +273,7 @@ def _plaintext(observed: ClusterObservation, server: str, recent: int, ever: int
     calls = observed.calls
     assert calls is not None
     rate = f"{recent / max(calls.window_s, 0.1):.1f} req/s over the last {_seconds(calls.window_s)}"
-    since = f"{ever:,} in {_seconds(calls.seen_s)}"
+    since = f"{count(ever)} in {_seconds(calls.seen_s)}"
     who = suspects(observed)
     callers = "; ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
     remedy = (
@@ -286,7 +298,7 @@ def _refused_now(observed: ClusterObservation) -> Iterator[Finding]:
         if recent:
             who = ", ".join(suspects(observed)[:3]) or "a caller outside the cluster"
             window_s = observed.calls.window_s if observed.calls else 0
-            problem = f"refused {recent:,} connections in {_seconds(window_s)}."
+            problem = f"refused {count(recent)} connections in {_seconds(window_s)}."
             remedy = f"These run without a sidecar: {who}. Inject them, or go back to permissive."
             yield codes.finding(codes.CONNECTIONS_REFUSED, f"Server {link.server}", problem, remedy)
 
@@ -318,7 +330,7 @@ def _calls_tables(observed: ClusterObservation) -> tuple[Table, ...]:
         who = " or ".join(suspects(observed)[:2]) if link.client == "unknown" else link.client
         client = f"unknown ({who}?)" if link.client == "unknown" and who else link.client
         rate = f"{recent / max(calls.window_s, 0.1):.1f}"
-        rows.append((tone, (f"{client} → {link.server}", how, rate, f"{recent:,}", f"{ever:,}")))
+        rows.append((tone, (f"{client} → {link.server}", how, rate, count(recent), count(ever))))
     rows.sort(key=lambda row: ("bad", "warn", "note", "good").index(row[0]))
     note = f"{calls.answered} of {_count(calls.asked, 'sidecar')} answered, window {_seconds(calls.window_s)}"
     columns = ("who calls whom", "how", "req/s", "in the window", f"in {_seconds(calls.seen_s)}")
@@ -347,9 +359,9 @@ def _parts_table(observed: ClusterObservation, parts: Sequence[Object]) -> tuple
             for pod in observed.snapshot.of("Pod", part["metadata"]["namespace"])
             if selects(wanted, pod) and pod["spec"].get("nodeName") in nodes
         ]
-        count = f"{_ready(part)} of {part['spec'].get('replicas', 1)}"
+        ready = f"{_ready(part)} of {part['spec'].get('replicas', 1)}"
         tone: Tone = "good" if available(part) else "bad"
-        rows.append((tone, (part["metadata"]["name"], count, _count(len(_zones(homes)), "zone"))))
+        rows.append((tone, (part["metadata"]["name"], ready, _count(len(_zones(homes)), "zone"))))
     if not rows:
         return ()
     return (Table("Components", "", ("component", "replicas ready", "spread over"), tuple(rows)),)
@@ -392,7 +404,7 @@ def _zones(nodes: Sequence[Object]) -> set[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _seconds(seconds: float) -> str:

@@ -174,8 +174,8 @@ def _usual(stable: Values) -> float | None:
 def _y_range(
     row: Row, stable: Values, canary: Values, limit: float | None, *, patience: int
 ) -> tuple[float, float]:
-    """The range is fixed by the first values of stable; it grows by half once ``patience`` consecutive values
-    exceed it.
+    """The range is fixed by the first values of stable. Once ``patience`` consecutive values are above it, it
+    grows by half; once they are below it, it begins at zero.
     """
     if row.key == "share":
         return -8.0, 110.0
@@ -184,12 +184,15 @@ def _y_range(
     else:
         usual = _usual(stable) or 100.0
         high = max(1.6 * usual, 1.1 * (limit or 0.0))
+    low = usual - max(0.5 * usual, 0.08 * high)
     for line in (stable, canary):
         for start in range(len(line) - patience + 1):
             run = [value for value in line[start : start + patience] if value is not None]
             while len(run) == patience and min(run) > high:
                 high *= 1.5
-    return round(usual - max(0.5 * usual, 0.08 * high), 3), round(high, 3)
+            if len(run) == patience and max(run) < low:
+                low = -0.04 * high
+    return round(low, 3), round(high, 3)
 
 
 def _ticks(low: float, high: float) -> list[float]:

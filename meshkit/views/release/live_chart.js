@@ -37,6 +37,7 @@ async function render({ model, el }) {
     const fixed = figure.layout.autosize === false;
     const layout = { ...figure.layout, datarevision: ++revision, uirevision: "keep", autosize: !fixed };
     if (!fixed) delete layout.width;
+    layout.font = { ...layout.font, family: getComputedStyle(box).fontFamily };
     box.style.height = `${layout.height}px`;
     if (fixed) box.style.width = `${layout.width}px`;
     await plotly.react(box, figure.data, layout, { displayModeBar: false, responsive: !fixed });

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
 from markupsafe import Markup
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 LOOK_S = 1.0
 """Time between two looks while the panel is shown."""
 MOST_MS = 500.0
+SETTLED_S = 0.4
+"""A slider that was not moved for this long is settled: several quick key presses are one change."""
+Asking = Literal["", "rollback", "promote"]
 
 
 class ReleasePanel(LiveBox):
@@ -44,8 +47,9 @@ class ReleasePanel(LiveBox):
         self._watch, self._controls = watch, controls
         self._release = controls.release
         self._now: Watched | None = None
-        self._confirming = False
+        self._asking: Asking = ""
         self._doing = ""
+        self._moves: dict[widgets.FloatSlider, int] = {}
         self._build(slow_down)
         super().__init__(self._children())
         self.add_class("mk")
@@ -76,10 +80,17 @@ class ReleasePanel(LiveBox):
         self._start = self._button("Start release", "play", "mk-primary", self._controls.start)
         self._hold = self._button("Hold", "pause", "", self._toggle_hold)
         self._back = self._button("Roll back…", "undo", "mk-danger", None)
-        self._back.on_click(lambda _: self._soon(self._confirm(True)))
+        self._back.on_click(lambda _: self._soon(self._confirm("rollback")))
         self._really = self._button("Roll back now", "undo", "mk-danger-now", self._roll_back)
         self._keep = self._button("Keep watching", "", "", None)
-        self._keep.on_click(lambda _: self._soon(self._confirm(False)))
+        self._keep.on_click(lambda _: self._soon(self._confirm("")))
+        self._ask = self._button("Promote…", "arrow-up", "", None)
+        self._ask.on_click(lambda _: self._soon(self._confirm("promote")))
+        self._promote = self._button(
+            "Promote now", "arrow-up", "mk-primary", lambda: self._controls.send("promote")
+        )
+        self._typed = widgets.Text(placeholder=f"type {self._release.service}", continuous_update=True)
+        self._typed.observe(lambda _: self._soon(self._confirm(self._asking)), "value")
         self._share = self._slider("Share of the canary", 100.0, 1.0, "%", self._controls.shift)
         self._slow = self._slider("Slow the canary down", MOST_MS, 10.0, "ms", self._controls.slow_down)
         self._share.disabled = self._controls.route is None
@@ -158,7 +169,7 @@ class ReleasePanel(LiveBox):
         """Run a command in a thread and show its error in the panel."""
         button.disabled = True
         self._problem.value = ""
-        self._confirming = False
+        self._asking = ""
         self._doing = f"{what}: asked for, waiting for the cluster…"
         self._show(self._now)
         try:
@@ -169,7 +180,11 @@ class ReleasePanel(LiveBox):
         await self._look_once()
 
     async def _slid(self, slider: widgets.FloatSlider, value: float, verb: Callable[[float], None]) -> None:
-        """Apply a slider's new value unless the cluster already has it, as after ``_show``."""
+        """Apply a slider's value once it is settled, unless the cluster has it, as after ``_show``."""
+        self._moves[slider] = mine = self._moves.get(slider, 0) + 1
+        await asyncio.sleep(SETTLED_S)
+        if self._moves[slider] != mine:
+            return
         asked = self._now.canary_percent if self._now else None
         if slider is self._share and (self._running() or asked == value):
             return
@@ -179,8 +194,10 @@ class ReleasePanel(LiveBox):
         except Exception as problem:
             self._problem.value = alert(f"{slider.description}: {problem}")
 
-    async def _confirm(self, asking: bool) -> None:
-        self._confirming = asking
+    async def _confirm(self, asking: Asking) -> None:
+        if asking != self._asking:
+            self._typed.value = ""
+        self._asking = asking
         self._show(self._now)
 
     def _toggle_hold(self) -> None:
@@ -232,23 +249,39 @@ class ReleasePanel(LiveBox):
         self._hold.disabled = not running
         self._hold.description = "Resume" if state and state.held else "Hold"
         self._hold.icon = "play" if state and state.held else "pause"
-        by_hand = not (running or self._left_shifted())
         shiftable = percent > 0 and self._controls.route is not None
-        self._back.disabled = self._really.disabled = by_hand and not shiftable
+        back = running or self._left_shifted() or shiftable
+        self._back.disabled = self._really.disabled = not back
+        self._ask.disabled = not running
         self._share.disabled = running or self._controls.route is None
         if running or (now and self._share.value != percent and not self._tasks_of_hand()):
             self._share.value = percent
-        if self._confirming:
-            before = state.found_percent if state and not by_hand else 0.0
-            shares = f"from {words.percent(percent)} to {words.percent(before)}"
-            shift = f"{shares} on {self._controls.cluster.context}"
-            set_html(self._hint, hint(f"Roll back now? The canary goes {shift}; its pods stay."))
-            children: tuple[widgets.Widget, ...] = (self._hint, self._keep, self._really)
-        else:
-            set_html(self._hint, hint(self._safety_net(now, running)))
-            children = (self._hint, self._start, self._hold, self._back)
+        children = self._asked(percent) if self._asking else self._verbs(now, running)
         if self._actions.children != children:
             self._actions.children = children
+
+    def _verbs(self, now: Watched | None, running: bool) -> tuple[widgets.Widget, ...]:
+        """The buttons and, left of them, what happens by itself."""
+        set_html(self._hint, hint(self._safety_net(now, running)))
+        return self._hint, self._start, self._ask, self._hold, self._back
+
+    def _asked(self, percent: float) -> tuple[widgets.Widget, ...]:
+        """The confirmation: what will happen, and for a promotion without all evidence a name to type."""
+        where = self._controls.cluster.context
+        state = self._now.state if self._now else None
+        if self._asking == "rollback":
+            before = state.found_percent if state and (self._running() or self._left_shifted()) else 0.0
+            shift = f"from {words.percent(percent)} to {words.percent(before)} on {where}"
+            set_html(self._hint, hint(f"Roll back now? The canary goes {shift}; its pods stay."))
+            return self._hint, self._keep, self._really
+        missing = state.verdict.open if state and state.verdict else ()
+        shift = f"from {words.percent(percent)} to 100 % on {where}"
+        unmet = ", ".join(release_html.condition_words(each, state) for each in missing)
+        said = f"Promote now? The canary goes {shift}. " + (f"Not met: {unmet}." if unmet else "")
+        set_html(self._hint, hint(said))
+        self._promote.disabled = bool(missing) and self._typed.value != self._release.service
+        typed = (self._typed,) if missing else ()
+        return self._hint, *typed, self._keep, self._promote
 
     def _tasks_of_hand(self) -> bool:
         """Whether a task other than sampling runs, such as a shift that the cluster does not show yet."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meshkit.operations.release.state import ReleaseEvent, ReleaseState
 
 JOURNAL_LINES = 6
+_SPACE = "\N{NO-BREAK SPACE}"
 STATUS = {
     "measuring": ("running", "Measuring stable"),
     "shifting": ("running", "Shifting"),
@@ -245,7 +246,7 @@ def _both(left: str, right: str, *, muted: bool = False) -> Markup:
 
 def _condition_row(condition: Condition, state: ReleaseState | None) -> Markup:
     shape = "good" if condition.met else "waiting" if condition.needed else "todo"
-    label = _CONDITIONS.get(condition.name) or _margin_words(condition.name, state)
+    label = condition_words(condition, state)
     muted = "" if condition.needed else Markup(' class="mk-muted"')
     below = condition.name == "harm"
     bar = _bar(
@@ -254,8 +255,13 @@ def _condition_row(condition: Condition, state: ReleaseState | None) -> Markup:
     if not condition.unit.startswith(": 1"):
         bar = _plain_bar(condition.value, condition.limit)
     name = Markup("<span{}>{} {}</span>").format(muted, icon(shape), label)
-    line = _both(name, _condition_value(condition))
+    line = _both(name, condition_value(condition))
     return Markup('<div class="mk-condition">{}{}</div>').format(line, bar)
+
+
+def condition_words(condition: Condition, state: ReleaseState | None) -> str:
+    """What a condition asks for."""
+    return _CONDITIONS.get(condition.name) or _margin_words(condition.name, state)
 
 
 def _margin_words(name: str, state: ReleaseState | None) -> str:
@@ -267,14 +273,20 @@ def _margin_words(name: str, state: ReleaseState | None) -> str:
     return f"{name} at most {words.percent(getattr(margins, f'{name}_percent'))} worse"
 
 
-def _condition_value(condition: Condition) -> str:
-    if condition.name in ("share", "leak"):
-        return "yes" if condition.met else "not yet" if condition.name == "share" else "no"
+def condition_value(condition: Condition) -> str:
+    """How far a condition is, beside its limit; without the limit where it asks for nothing."""
+    value, limit = condition.value, condition.limit
+    if condition.name in ("share", "data", "leak", "input"):
+        return "yes" if condition.met else "not yet" if condition.name in ("share", "data") else "no"
     if condition.unit == "s":
-        return f"{condition.value:.0f} of {words.seconds(condition.limit)}"
+        found, wanted = words.seconds(value), words.seconds(limit)
+        if not limit:
+            return found
+        same_unit = found.rpartition(_SPACE)[2] == wanted.rpartition(_SPACE)[2]
+        return f"{found.rpartition(_SPACE)[0] if same_unit else found} of {wanted}"
     if condition.unit == "requests":
-        return f"{words.count(condition.value)} of {words.count(condition.limit)}"
-    return f"{words.odds(condition.value).split(chr(160))[0]} of {words.odds(condition.limit)}"
+        return f"{words.count(value)} of {words.count(limit)}" if limit else words.count(value)
+    return f"{words.odds_number(value)} of {words.odds(limit)}"
 
 
 def _bar(value: float, limit: float, limit_at_percent: float, kind: str) -> Markup:

@@ -198,3 +198,15 @@ def test_the_danger_of_strict_mutual_tls_names_the_callers() -> None:
     look = SetupSnapshot(0.0, seen, stage_statuses(seen))
     strict = MutualTLS(namespace="shop", mode="strict")
     assert "These run without a sidecar: shop/" in setup.danger("mutual-tls", [strict], look)
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+@pytest.mark.parametrize(("answered", "state"), [(2, "done"), (1, "attention")])
+def test_the_last_stage_is_done_only_if_every_sidecar_answered(
+    mesh: str, answered: int, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "tls_mode", lambda _: "strict")
+    found = standing.verified(sight(mesh, *meshed(mesh), seen=calls({TLS: 500}, answered=answered)))
+    assert found.state == state
+    assert ("1 of 2 sidecars answered" in found.summary) is (state == "attention")
+    assert ("MK1735" in [one.code for one in found.findings]) is (state == "attention")

@@ -144,3 +144,14 @@ def release_chart_of(release: Release) -> str:
     from meshkit.views.release.chart_svg import svg_chart
 
     return svg_chart(figure_data(looks(0, 10), release))
+
+
+@pytest.mark.parametrize("canary_ms", [1.0, 9.0, 90.0, 900.0])
+def test_no_line_and_no_limit_stays_outside_of_the_axis(canary_ms: float) -> None:
+    shown = [*(look(i, 10) for i in range(10)), *(look(10 + i, 10, canary_ms=canary_ms) for i in range(6))]
+    figure = figure_data(shown, RELEASE)
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert low < canary_ms < high
+    limits = [each["y0"] for each in figure["layout"]["shapes"] if each.get("yref") == "y"]
+    assert limits
+    assert all(low < limit < high for limit in limits)

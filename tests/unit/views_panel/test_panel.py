@@ -198,7 +198,7 @@ def test_after_its_end_a_release_is_rolled_back_to_the_weights_from_before_it(ro
 
     def roll_back(panel: ReleasePanel) -> None:
         assert not button(panel, "Roll back…").disabled
-        asyncio.get_running_loop().create_task(panel._confirm(True))
+        asyncio.get_running_loop().create_task(panel._confirm("rollback"))
         panel._really.click()
 
     drive(promoted(), controls, roll_back)
@@ -269,3 +269,54 @@ def test_a_cluster_that_does_not_answer_is_said_and_looked_at_again() -> None:
 def test_the_state_is_said_in_words(seconds: int, how: dict[str, float], words: str) -> None:
     panel = drive(watched(seconds, **how), Controls(), lambda _: None)
     assert words in panel._head.value
+
+
+def test_quick_key_presses_on_a_slider_are_one_change() -> None:
+    controls = Controls(route="route")
+
+    def press_three_times(panel: ReleasePanel) -> None:
+        for percent in (10.0, 20.0, 30.0):
+            panel._share.value = percent
+
+    drive(watched(None), controls, press_three_times)
+    assert controls.done == [("shift", 30.0)]
+
+
+def test_promote_asks_first_and_says_what_is_open() -> None:
+    controls = Controls()
+    panel = drive(watched(20), controls, lambda panel: button(panel, "Promote…").click())
+    assert controls.done == []
+    assert "to 100 % on meshkit-sandbox" in panel._hint.value.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Not met: " in panel._hint.value
+    assert panel._typed in panel._actions.children
+    assert button(panel, "Promote now").disabled
+
+
+def test_promote_without_all_evidence_wants_the_services_name() -> None:
+    controls = Controls()
+
+    async def cell() -> None:
+        panel = ReleasePanel(Watch(watched(20)), controls)
+        await until(lambda: is_quiet(panel))
+        button(panel, "Promote…").click()
+        await until(lambda: panel._promote in panel._actions.children)
+        panel._typed.value = "web"
+        await until(lambda: not panel._promote.disabled)
+        panel._promote.click()
+        await until(lambda: bool(controls.done))
+        panel.close()
+
+    asyncio.run(cell())
+    assert controls.done == [("send", "promote")]
+
+
+def test_promote_is_closed_without_a_release_and_after_its_end() -> None:
+    for seconds in (None, 200):
+        panel = drive(watched(seconds), Controls(), lambda _: None)
+        assert button(panel, "Promote…").disabled
+
+
+def test_after_the_end_the_hint_says_what_works() -> None:
+    panel = drive(watched(200), Controls(), lambda _: None)
+    assert "has ended" in panel._hint.value
+    assert not button(panel, "Start release").disabled

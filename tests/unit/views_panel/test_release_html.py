@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from markupsafe import Markup, escape
 
+from meshkit.decide.verdict import Condition
 from meshkit.intent.gates import Gate
 from meshkit.operations.release.state import ReleaseState, fold
 from meshkit.views.release import release_html
@@ -81,3 +82,20 @@ def test_a_gate_that_is_waited_for_is_the_headline_and_in_the_journal() -> None:
     opened = {**waits, "answer": "approved", "who": "ana", "why": "<seen>", "at_s": STARTED_S + 12}
     shown = release_html.journal(fold([first, waits, opened]))
     assert "gate approval before 50 % is open: &lt;seen&gt; by ana" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "unit", "said"),
+    [
+        (6.2e-15, 20.0, ": 1", "< 0.01 of 20 : 1"),
+        (43.0, 40.0, ": 1", "43 of 40 : 1"),
+        (34.0, 0.0, "s", "34 s"),
+        (34.0, 300.0, "s", "34 s of 5:00 min"),
+        (480.0, 300.0, "s", "8:00 of 5:00 min"),
+        (1234.0, 5000.0, "requests", "1 234 of 5 000"),
+        (12.0, 0.0, "requests", "12"),
+    ],
+)
+def test_numbers_of_a_condition_are_for_people(value: float, limit: float, unit: str, said: str) -> None:
+    shown = release_html.condition_value(Condition("p99", value, limit, unit, met=True, needed=True))
+    assert shown.replace("\N{NO-BREAK SPACE}", " ") == said
