@@ -124,6 +124,8 @@ class Servers:
                 1, tls, mode, "404: no route of the server takes the request", _policy(inbound.server)
             )
         why = "refused" if decision.by else "no policy allows it"
+        if inbound.protocol == "tcp":
+            return Entry(1, tls, mode, f"the connection is closed: {why}", _policy(decision.by))
         return Entry(1, tls, mode, f"{decision.status}: {why}", _policy(decision.by))
 
     def _connection(self, cluster: Cluster, pod: Object | None, inbound: Inbound | None, mutual: bool) -> str:

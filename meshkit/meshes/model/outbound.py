@@ -55,12 +55,17 @@ class Match:
 
 @dataclass(frozen=True)
 class HeaderEdits:
-    """Header changes: ``set`` overwrites, ``add`` appends, ``authority`` replaces the requested host."""
+    """Header changes: ``set`` overwrites, ``add`` appends, ``authority`` replaces the requested host.
+
+    Values that are ``literal`` are sent as they stand. In others ``%`` begins a variable of Envoy, and two
+    of them are one.
+    """
 
     set: tuple[tuple[str, str], ...] = ()
     add: tuple[tuple[str, str], ...] = ()
     remove: tuple[str, ...] = ()
     authority: str = ""
+    literal: bool = False
 
 
 @dataclass(frozen=True)

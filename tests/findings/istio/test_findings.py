@@ -65,6 +65,12 @@ def test_what_is_valid_has_no_findings(path: Path) -> None:
     assert found(*objects) == []
 
 
+def test_a_rule_that_comes_first_by_its_selector_is_not_called_older() -> None:
+    (one,) = found(*objects_of(HERE / "policy_of_a_selecting_rule.yaml"))
+    assert one.object == "DestinationRule shop/stock-for-all"
+    assert "has another and a workloadSelector, and such rules come before those without one" in one.message
+
+
 def named(path: Path, group: int) -> list[str]:
     """The codes of another program that a file names: of istioctl (2) or of Kiali (3)."""
     said = _FIRST.match(path.read_text().splitlines()[0])

@@ -53,7 +53,7 @@ def rule(mesh: str, name: str, attempts: int = 0, timeout: str = "", **match: An
         }
     if attempts:
         meta["annotations"] = {"retry.linkerd.io/http": "5xx", "retry.linkerd.io/limit": str(attempts)}
-    backend = {"backendRefs": [{"name": name, "port": 8080}]}
+    backend: dict[str, Any] = {"backendRefs": [{"name": name, "port": 8080}]}
     backend |= {"timeouts": {"request": timeout}} if timeout else {}
     parent = {"group": "", "kind": "Service", "name": name, "port": 8080}
     spec = {"parentRefs": [parent], "rules": [backend]}

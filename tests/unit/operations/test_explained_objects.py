@@ -236,6 +236,14 @@ def test_a_server_authorization_lets_callers_in(
     assert ("MK1903" in codes) is (not let_in)
 
 
+def test_a_refused_connection_is_closed_and_has_no_status(tmp_path: Path) -> None:
+    """A server's proxy answers requests; of a TCP port it sees none."""
+    workloads = WORKLOADS.replace("{name: http, port: 8080}", "{name: tcp, port: 8080}")
+    policy = ISTIO.replace("action: DENY, rules: [{to: [{operation: {paths: [/admin*]}}]}]", "action: ALLOW")
+    found = explain("web.shop:8080/", files=write(tmp_path, workloads, policy), caller="shop/client")
+    assert found.failures == ("the connection is closed: no policy allows it",)
+
+
 @pytest.mark.parametrize("ports", ["8080", "25, 8000-8090"])
 def test_linkerd_sends_no_mutual_tls_to_a_port_that_the_server_leaves_out(tmp_path: Path, ports: str) -> None:
     annotated = (

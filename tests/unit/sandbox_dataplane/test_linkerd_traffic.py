@@ -9,6 +9,7 @@ from typing import Any
 
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
+from meshkit.sandbox.dataplane.render import actions as render
 from tests.chance import usual
 from tests.unit.sandbox_dataplane.istio_objects import total
 from tests.unit.sandbox_dataplane.linkerd_objects import (
@@ -114,6 +115,25 @@ def test_a_route_with_an_unknown_filter_is_dropped_whole(tmp_path: Path) -> None
         assert set(await mesh.split("client", 30)) == {(200, "web-v1"), (200, "web-v2")}
         problems = linkerd.outbound(mesh.registry(), "shop").problems
         assert [problem.reason for problem in problems] == ["RouteDropped"]
+
+    run(tmp_path, body)
+
+
+def test_a_header_value_is_sent_as_it_stands(tmp_path: Path) -> None:
+    """Envoy would take one '%' for the beginning of a variable, and refuse the route."""
+
+    async def body(mesh: MiniMesh) -> None:
+        edits = {"set": [{"name": "x-load", "value": "50% of %REQ(x)%"}]}
+        sides = [
+            {"type": f"{side}HeaderModifier", f"{side.lower()}HeaderModifier": edits}
+            for side in ("Request", "Response")
+        ]
+        mesh.objects["httproutes"] = [route({"filters": sides, "backendRefs": [to("web-v2")]})]
+        await mesh.apply()
+        assert set(await mesh.split("client", 10)) == {(200, "web-v2")}
+        (host,) = [each for each in linkerd.outbound(mesh.registry(), "shop").hosts if each.routes[0].source]
+        found = render.header_edits(host.routes[0].response_headers, "response")["response_headers_to_add"]
+        assert found[0]["header"]["value"] == "50%% of %%REQ(x)%%"
 
     run(tmp_path, body)
 

@@ -20,6 +20,7 @@ from meshkit.meshes.linkerd.meaning.taken import TakenRoute
 from meshkit.meshes.model.hosts import host_of
 from meshkit.meshes.model.outbound import (
     Backend,
+    HeaderEdits,
     Match,
     Object,
     Problem,
@@ -135,9 +136,30 @@ def _ranked(
     for one in ranked:
         taken = by_item[id(one.item)]
         rule = taken.rules[one.index]
-        route = route_of(work, one.item, one.index, rule, one.match, clusters)
+        route = _with_literal_values(route_of(work, one.item, one.index, rule, one.match, clusters))
         found.append(route if route.redirect else _reliable(work, service, number, taken, rule, route))
     return found
+
+
+def _with_literal_values(route: Route) -> Route:
+    """The route whose header values are sent as they stand: Linkerd's proxy has no variables in them."""
+    return replace(
+        route,
+        request_headers=_literal(route.request_headers),
+        response_headers=_literal(route.response_headers),
+        backends=tuple(
+            replace(
+                each,
+                request_headers=_literal(each.request_headers),
+                response_headers=_literal(each.response_headers),
+            )
+            for each in route.backends
+        ),
+    )
+
+
+def _literal(edits: HeaderEdits) -> HeaderEdits:
+    return replace(edits, literal=True) if edits.set or edits.add else edits
 
 
 def _by_host(ranked: Sequence[precedence.Ranked]) -> list[precedence.Ranked]:

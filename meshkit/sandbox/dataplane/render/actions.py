@@ -74,9 +74,13 @@ def direct_response(model: DirectResponse) -> JSON:
 def header_edits(edits: HeaderEdits, side: str) -> JSON:
     """Render header changes of a request or response; the route's action sets the authority."""
     rendered: JSON = {}
+
+    def escaped(value: str) -> str:
+        return value.replace("%", "%%") if edits.literal else value
+
     options = [(edits.set, "OVERWRITE_IF_EXISTS_OR_ADD"), (edits.add, "APPEND_IF_EXISTS_OR_ADD")]
     added = [
-        {"header": {"key": name, "value": value}, "append_action": how}
+        {"header": {"key": name, "value": escaped(value)}, "append_action": how}
         for pairs, how in options
         for name, value in pairs
     ]

@@ -11,7 +11,7 @@ from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.meshes.istio.checks.configuration.problems import findings_of
 from meshkit.meshes.istio.checks.configuration.world import World
-from meshkit.meshes.istio.meaning.destinations.rules import unreached, void_policies
+from meshkit.meshes.istio.meaning.destinations.rules import selector_of, unreached, void_policies
 from meshkit.meshes.istio.meaning.perspective import entries_by_host, services_by_host
 from meshkit.meshes.istio.meaning.visibility import covers
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host
@@ -73,11 +73,18 @@ def _void_policies(world: World) -> Iterator[Finding]:
     """Find rules whose trafficPolicy holds for no caller, because of another rule of their namespace."""
     exports = world.mesh.exports.get("destinationrules", ())
     for host, rule, other, is_older in void_policies(world.registry, exports):
-        why = (
-            "is older and has another"
-            if is_older
-            else "is younger, and rules that are exported to different namespaces are not merged"
-        )
+        private = any(each["spec"].get("workloadSelector") is not None for each in (rule, other))
+        if is_older and selector_of(other) and not selector_of(rule):
+            why = "has another and a workloadSelector, and such rules come before those without one"
+        elif is_older:
+            why = "is older and has another"
+        elif private:
+            why = (
+                "is younger, and a rule with a workloadSelector holds in its own namespace only: it is not"
+                " merged with one that others see"
+            )
+        else:
+            why = "is younger, and rules that are exported to different namespaces are not merged"
         message = f"its trafficPolicy has no effect for {host}: {title(other)} {why}."
         yield codes.finding(codes.RIVAL_TRAFFIC_POLICY, title(rule), message)
 

@@ -47,7 +47,7 @@ class Merged:
     @property
     def selector(self) -> Mapping[str, str]:
         """The labels of the callers that it holds for; empty if it holds for all."""
-        return _selector(self.rules[0])
+        return selector_of(self.rules[0])
 
     @property
     def policy_source(self) -> Object | None:
@@ -142,7 +142,7 @@ def _merged_rules(
     registry: Registry, default_export: tuple[str, ...]
 ) -> dict[tuple[str, str], dict[str, list[Merged]]]:
     found: dict[tuple[str, str], dict[str, list[Merged]]] = {}
-    for item in sorted(registry.of("destinationrules"), key=lambda rule: not _selector(rule)):
+    for item in sorted(registry.of("destinationrules"), key=lambda rule: not selector_of(rule)):
         own = item["metadata"]["namespace"]
         exports = frozenset(
             {"."} if item["spec"].get("workloadSelector") is not None else item["spec"].get("exportTo") or ()
@@ -165,7 +165,7 @@ def _join(found: list[Merged], rule: Object, exports: frozenset[str]) -> None:
         separate = exports != each.exports
         if separate and not (each.exports and exports > each.exports):
             continue
-        selects, earlier = _selector(rule), each.selector
+        selects, earlier = selector_of(rule), each.selector
         if selects and earlier and selects != earlier:
             separate = True
             continue
@@ -212,7 +212,8 @@ def unreached(registry: Registry, hosts: Mapping[str, Host]) -> list[Problem]:
     return problems
 
 
-def _selector(rule: Object) -> Mapping[str, str]:
+def selector_of(rule: Object) -> Mapping[str, str]:
+    """The labels of the callers that a DestinationRule is for; empty for all."""
     return (rule["spec"].get("workloadSelector") or {}).get("matchLabels") or {}
 
 
