@@ -21,7 +21,8 @@ from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.gates.waiting import Gates
 
 Running = Literal["measuring", "shifting", "watching", "paused", "waiting", "held", "frozen"]
-Status = Running | Literal["promoted", "rolled_back", "undecided"]
+Ended = Literal["promoted", "rolled_back", "undecided"]
+Status = Running | Ended
 Record = Mapping[str, Any]
 SHOWN_APART = 0.2
 """A measured share that differs by more than this part of the one asked for looks like another share."""
@@ -280,7 +281,7 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             return _noted(state, record, "note", record["text"])
         case "end":
             sentences = tuple(map(str, record["sentences"]))
-            if record["result"] not in get_args(Status):
+            if record["result"] not in get_args(Ended):
                 raise ValueError("its result is none")
             state = replace(
                 state,
