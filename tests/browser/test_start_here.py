@@ -87,7 +87,13 @@ def test_experiments_are_compared_and_leave_the_traffic_as_it_was(
     assert "p99" in comparison["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in panel
     assert "image/svg+xml" in panel
-    assert [each.at_s for each in mk.load_experiment(tmp_path / "slow_canary.jsonl").settings[1:]]
+    recorded = tmp_path / "slow_canary.jsonl"
+    again = run_runbook("replay_experiment", {"file": str(recorded), "apply": "true"}, out=tmp_path)
+    assert again.error is None
+    repeated = mk.load_experiment(tmp_path / "replay.jsonl")
+    assert [each.settings for each in repeated.settings] == [
+        each.settings for each in mk.load_experiment(recorded).settings
+    ]
     assert route_of_the_shop() == before
     assert mk.stop_experiments(mk.connect()) == []
 
