@@ -17,16 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from meshkit.cluster import as_shown, reading, side_by_side
 from meshkit.cluster import field_undo as parts
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import digest
-from meshkit.cluster.dry_run import PlannedStep, place_of
 from meshkit.cluster.helm import HISTORY, Helm, client_for, wait_for
 from meshkit.cluster.journal import NAMESPACE, Journal
 from meshkit.cluster.ready import meets, parents
+from meshkit.cluster.steps import as_shown, reading, side_by_side
+from meshkit.cluster.steps.dry_run import PlannedStep, place_of
 from meshkit.errors import ClusterError
 from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
@@ -130,7 +130,7 @@ def _batches(wave: Sequence[Numbered]) -> Iterator[list[Numbered]]:
 class _Ready(NamedTuple):
     """A step that may be applied: its object as it is now, and as the server's dry run returned it."""
 
-    index: int
+    number: int
     planned: PlannedStep
     live: dict[str, Any] | None
     after: Object
@@ -160,17 +160,18 @@ class _Run:
             self._begin(batch[0])
         ready = self._ready(batch)
         self.journal.append_together(self.change, [self._record(one, wave) for one in ready])
-        begin = (lambda _: None) if len(batch) == 1 else (lambda one: self._begin((one.index, one.planned)))
+        begin = (lambda _: None) if len(batch) == 1 else (lambda one: self._begin((one.number, one.planned)))
         done = side_by_side.run(ready, begin, self._write)
         records = []
-        for number, one in enumerate(ready):
-            if number in done.results:
-                after = done.results[number]
+        for place, one in enumerate(ready):
+            error = done.errors.get(place)
+            if place in done.results:
+                after = done.results[place]
                 self.left[place_of(one.planned.step)] = digest(after)
                 if _is_hashed(one.planned.step) and (now := digest(after, self.salt)) != one.digest:
-                    records.append({"event": "left", "index": one.index, "after": now})
-            elif number not in done.errors or as_shown.was_refused(done.errors[number]):
-                records.append({"event": "refused", "index": one.index})
+                    records.append({"event": "left", "index": one.number, "after": now})
+            elif error is None or (isinstance(error, ClusterError) and as_shown.was_refused(error)):
+                records.append({"event": "refused", "index": one.number})
         self.journal.append_together(self.change, records)
         if done.failed is not None:
             raise done.failed
@@ -201,9 +202,9 @@ class _Run:
 
     def _record(self, ready: _Ready, wave: int) -> dict[str, Any]:
         step = ready.planned.step
-        prior = _prior(self.cluster.api, ready.live, self.change, ready.index, self.salt)
+        prior = _prior(self.cluster.api, ready.live, self.change, ready.number, self.salt)
         fields = parts.written(ready.live, ready.after, self.salt) if step.partial and ready.live else {}
-        return {**_record(step, ready.index, prior, ready.digest), "fields": fields, "wave": wave}
+        return {**_record(step, ready.number, prior, ready.digest), "fields": fields, "wave": wave}
 
     def _write(self, ready: _Ready) -> dict[str, Any]:
         left = self.left.get(place_of(ready.planned.step))

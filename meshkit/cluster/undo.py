@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshkit.cluster import field_undo as parts
-from meshkit.cluster import reading, side_by_side
 from meshkit.cluster.api import Api
-from meshkit.cluster.as_shown import last_writer
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import content, digest
@@ -26,6 +24,8 @@ from meshkit.cluster.executor import Progress, Report
 from meshkit.cluster.helm import Helm, client_for, settled, wait_for, without_history
 from meshkit.cluster.journal import NAMESPACE, reading_records
 from meshkit.cluster.rights import Right
+from meshkit.cluster.steps import reading, side_by_side
+from meshkit.cluster.steps.as_shown import last_writer
 from meshkit.errors import Conflict, ManualActionRequired, Rejected
 from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE

@@ -14,13 +14,14 @@ from typing import Any, TypeVar, overload
 
 from meshkit import codes
 from meshkit.checks.planned import preflight, schema
-from meshkit.cluster import dry_run, executor, rights, snapshot
+from meshkit.cluster import executor, rights, snapshot
 from meshkit.cluster import undo as undoing
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.dry_run import PlannedStep
 from meshkit.cluster.executor import Progress
 from meshkit.cluster.journal import ChangeSummary, Journal, Operation
 from meshkit.cluster.lock import held
+from meshkit.cluster.steps import dry_run
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActionRequired, MeshkitError
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.dry_run import PlannedStep
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.errors import MeshkitError
 from meshkit.facts import Object
 from meshkit.kube.metadata import title

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meshkit.cluster.diff import FieldChange
-from meshkit.cluster.dry_run import PlannedStep
 from meshkit.cluster.journal import Operation
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.facts import ClusterRef, Finding
 
 if TYPE_CHECKING:

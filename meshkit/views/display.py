@@ -14,7 +14,7 @@ from markupsafe import Markup
 from meshkit.views.code_link import code_link
 
 if TYPE_CHECKING:
-    from meshkit.cluster.dry_run import PlannedStep
+    from meshkit.cluster.steps.dry_run import PlannedStep
     from meshkit.facts import Finding
     from meshkit.operations.effects import Effects
     from meshkit.operations.experiments.comparison import Comparison

@@ -15,7 +15,7 @@ from meshkit.views.display import effects_table
 from meshkit.views.icons import icon
 
 if TYPE_CHECKING:
-    from meshkit.cluster.dry_run import PlannedStep
+    from meshkit.cluster.steps.dry_run import PlannedStep
     from meshkit.operations.plan import Plan
     from meshkit.operations.setup.status import StageStatus
 

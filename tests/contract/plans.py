@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshkit.cluster import dry_run
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.steps import dry_run
 from meshkit.kube.steps import Step
 from meshkit.operations.plan import Plan
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from meshkit.cluster import dry_run, rights
+from meshkit.cluster import rights
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import Helm, installed
 from meshkit.cluster.ready import established
 from meshkit.cluster.rights import Right
+from meshkit.cluster.steps import dry_run
 from meshkit.errors import BadInput, ChangeFailed, Conflict, Forbidden, ManualActionRequired
 from meshkit.facts import Kind
 from meshkit.intent.mesh import ControlPlane

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.dry_run import PlannedStep
 from meshkit.cluster.journal import Operation
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.errors import BadInput, Conflict, UnsupportedByMesh
 from meshkit.facts import Object
 from meshkit.kube.kinds import SERVICE

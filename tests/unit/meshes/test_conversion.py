@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from meshkit.checks.planned import schema
-from meshkit.cluster.dry_run import PlannedStep
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.errors import BadInput
 from meshkit.facts import Object, Snapshot
 from meshkit.kube.steps import Step

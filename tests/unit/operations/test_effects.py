@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshkit.cluster.dry_run import PlannedStep, Seen
+from meshkit.cluster.steps.dry_run import PlannedStep, Seen
 from meshkit.kube.steps import Step
 from meshkit.operations.effects import Effects, effects_of
 from meshkit.operations.plan import Plan

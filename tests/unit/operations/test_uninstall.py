@@ -9,7 +9,7 @@ import pytest
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import goes_with
-from meshkit.cluster.dry_run import PlannedStep
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.errors import BadInput
 from meshkit.kube import manifests
 from meshkit.kube.kinds import NAMESPACE

@@ -9,7 +9,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from meshkit.cluster.diff import FieldChange
-from meshkit.cluster.dry_run import PlannedStep
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.facts import ClusterRef, Finding
 from meshkit.kube import manifests
 from meshkit.kube.kinds import NAMESPACE

@@ -13,7 +13,7 @@ import pytest
 from markupsafe import Markup
 
 from meshkit.cluster.diff import FieldChange
-from meshkit.cluster.dry_run import PlannedStep
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.facts import ClusterRef, Finding
 from meshkit.kube.steps import Step
 from meshkit.operations.health import Findings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshkit.cluster.diff import FieldChange
-from meshkit.cluster.dry_run import Action, PlannedStep
+from meshkit.cluster.steps.dry_run import Action, PlannedStep
 from meshkit.kube.steps import Step
 from meshkit.operations.plan import Plan
 from meshkit.views.plan_html import plan_card

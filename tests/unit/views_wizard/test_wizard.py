@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from meshkit.cluster.diff import FieldChange
-from meshkit.cluster.dry_run import PlannedStep
 from meshkit.cluster.executor import Progress
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.errors import ChangeFailed
 from meshkit.facts import ClusterRef
 from meshkit.intent.base import Intent

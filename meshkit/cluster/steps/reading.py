@@ -36,7 +36,9 @@ def read(cluster: Cluster, places: Sequence[Place]) -> list[dict[str, Any] | Non
     found: dict[tuple[Kind, str | None], dict[str, dict[str, Any]]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for group, listed in zip(
-            groups, pool.map(lambda group: _listed(cluster, *group, len(wanted[group])), groups), strict=True
+            groups,
+            pool.map(lambda group: _listed(cluster, group[0], group[1], len(wanted[group])), groups),
+            strict=True,
         ):
             if listed is not None:
                 found[group] = {obj["metadata"]["name"]: obj for obj in listed}

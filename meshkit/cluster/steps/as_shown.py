@@ -6,8 +6,8 @@ from typing import Any
 
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import changes, digest
-from meshkit.cluster.dry_run import PlannedStep
 from meshkit.cluster.helm import client_for
+from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.errors import ClusterError, Conflict
 from meshkit.facts import Object
 from meshkit.kube.helm import RELEASE

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from meshkit.cluster import reading
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import FieldChange, changes, digest
 from meshkit.cluster.helm import Helm, client_for
+from meshkit.cluster.steps import reading
 from meshkit.errors import Rejected
 from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
@@ -56,7 +56,9 @@ def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
     pairs = list(zip(steps, live, strict=True))
     makers = [step for step, found in pairs if found is None and step.kind.kind in _MAKERS]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return tuple(_continued(list(pool.map(lambda pair: _check(cluster, *pair, makers), pairs))))
+        return tuple(
+            _continued(list(pool.map(lambda pair: _check(cluster, pair[0], pair[1], makers), pairs)))
+        )
 
 
 def place_of(step: Step) -> reading.Place:

